@@ -1,4 +1,37 @@
-"""Graders: checks against executable specifications, in isolated workers, ending in one result object.
+"""Laws, executable specifications, worker processes and verdicts. Knows no terminal.
 
-Nothing here knows a terminal. Importing this package imports neither torch nor hypothesis.
+    from graders import catalogue, exercises, grade
+
+Importing this costs a few milliseconds: what is heavy (hypothesis, torch) is imported by the law that needs it.
 """
+
+from typing import TYPE_CHECKING
+
+from graders.catalogue import Exercise, catalogue, exercises
+from graders.law import Law
+from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+
+if TYPE_CHECKING:
+    from graders.grading import grade
+
+__all__ = [
+    "Exercise",
+    "ExerciseResult",
+    "Figure",
+    "Law",
+    "LawResult",
+    "Outcome",
+    "Story",
+    "catalogue",
+    "exercises",
+    "grade",
+]
+
+
+def __getattr__(name: str) -> object:
+    """`grade` is imported when it is first asked for."""
+    if name == "grade":
+        from graders.grading import grade
+
+        return grade
+    raise AttributeError(name)

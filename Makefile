@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv themselves and do nothing twice.
+# Another interpreter: make demo PYTHON=python3.12
+
+VENV := .venv
+BIN := $(VENV)/bin
+COURSE := $(BIN)/course
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+CANDIDATES := python3.11 python3.12 python3.13 python3 python
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
+
+.PHONY: demo test lint generate bench help
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      set up, grade the solutions on the embedded model, show a learner's first screen"
+	@echo "make test      set up, then ruff, mypy and the tests"
+	@echo "make lint      ruff and mypy alone"
+	@echo "make generate  write exercises/ from solutions/"
+	@echo "make bench     the engine's figures on this machine"
+
+demo: $(INSTALLED)
+	@set -e; for folder in solutions/ex[0-9]*_*/; do \
+		number=$${folder#solutions/ex}; $(COURSE) check "$${number%%_*}" --using solutions; \
+	done
+	@set -e; desk=$$(mktemp -d); trap 'rm -rf "$$desk"' EXIT; course="$(CURDIR)/$(COURSE)"; \
+		"$$course" init "$$desk" > /dev/null; cd "$$desk"; \
+		echo; echo "Those were the solutions. A learner starts here:"; \
+		"$$course" list; "$$course" check 1 || test $$? -eq 1
+	@echo "Now it is your turn: . $(VENV)/bin/activate && course list"
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+generate: $(INSTALLED)
+	$(COURSE) generate
+
+bench: $(INSTALLED)
+	$(BIN)/python -m reference_engine.bench
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found; name one: make demo PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes a few minutes, torch is large."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes a few minutes, torch is large."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(INSTALLED) $@

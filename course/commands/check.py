@@ -1,0 +1,207 @@
+"""`course check N[.k]`: the verdict on a part, law by law, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from course import progress, rendering, workspace
+from course.ordering import Order, judge, pick, submission
+from course.problem import ExitCode, Problem
+from course.screen import console
+from graders.result import ExerciseResult, LawResult, Outcome
+
+LEVELS = ("L1", "L2", "L3", "L4")
+
+
+@click.command("check")
+@click.argument("exercise", required=False)
+@click.option("--using", metavar="PART", default="mine", help="Judge this part: solutions, naive or a FILE.")
+@click.option(
+    "--with",
+    "others",
+    type=click.Choice(["solutions", "mine", "naive"]),
+    default="solutions",
+    help="Whose parts fill the other slots of the engine.  [default: solutions]",
+)
+@click.option("--laws-only", is_flag=True, help="Leave the timed part out.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Draw the same stories again.")
+@click.option(
+    "--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is advisory: exit 4."
+)
+@click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
+def command(
+    exercise: str | None, using: str, others: str, laws_only: bool, seed: int | None, require: str, as_json: bool
+) -> ExitCode:
+    """Judge your part of EXERCISE (such as 1), or one law of it (1.4).
+
+    Without EXERCISE: the first one that you have not solved yet.
+
+    \b
+    Exit codes: 0 every law passed, 1 some law failed, 2 bad input,
+    3 could not be graded, 4 isolation too low, 130 interrupted.
+    """
+    place = workspace.find_or_none()
+    memory = progress.load(place.memory if place else None)
+    target = pick(exercise, memory)
+    try:
+        path, source, own = submission(target.exercise, using, place)
+    except Problem as trouble:
+        if as_json:
+            _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
+        raise
+    order = Order(target, path, source, own, others, laws_only, seed, require)
+    result = _judge_silently(order) if as_json else _judge_aloud(order)
+    if own:
+        _remember(memory, result)
+    return exit_code(result)
+
+
+def exit_code(result: ExerciseResult) -> ExitCode:
+    """0 only when every law that was asked for passed."""
+    if result.passed:
+        return ExitCode.ISOLATION if result.advisory else ExitCode.PASS
+    return ExitCode.UNGRADED if result.outcome is Outcome.UNGRADED else ExitCode.FAIL
+
+
+def _judge_silently(order: Order) -> ExerciseResult:
+    result = judge(order, None)
+    _print_json(result)
+    return result
+
+
+def _judge_aloud(order: Order) -> ExerciseResult:
+    screen = console()
+    screen.print()
+    screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
+    screen.print()
+    with Ticker(screen, order) as ticker:
+        result = judge(order, ticker.law)
+        if not result.problem:
+            ticker.flush()
+    _tell(screen, order, result)
+    return result
+
+
+class Ticker:
+    """Prints every law's line as soon as it is known; on a terminal a last line says what is being tried.
+
+    Lines of laws that were not tried wait: they are dropped when it turns out that nothing could be tried at all,
+    because then one sentence says more than a list.
+    """
+
+    def __init__(self, screen: Console, order: Order) -> None:
+        self._screen = screen
+        laws = [order.target.law] if order.target.law else list(order.exercise.laws)
+        self._ahead = [f"{law.number} {law.name} …" for law in laws]
+        self._held: list[LawResult] = []
+        self._status = screen.status(self._waiting()) if screen.is_terminal else None
+
+    def __enter__(self) -> Ticker:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def law(self, law: LawResult) -> None:
+        """Told of each law in turn."""
+        self._ahead = self._ahead[1:]
+        self._held.append(law)
+        if law.cases or law.seconds:
+            self.flush()
+        if self._status:
+            self._status.update(self._waiting())
+
+    def flush(self) -> None:
+        for law in self._held:
+            self._screen.print(rendering.law_line(law), soft_wrap=True)
+        self._held = []
+
+    def _waiting(self) -> Text:
+        return Text(self._ahead[0] if self._ahead else "…", style="dim")
+
+
+def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
+    if result.problem:
+        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(order)), "yellow")
+        return
+    screen.print()
+    screen.print(rendering.summary(result), soft_wrap=True)
+    for line in rendering.figure_lines(result.figures):
+        screen.print(line, soft_wrap=True)
+    broken = rendering.first_broken(result)
+    if broken is not None:
+        rendering.print_block(screen, rendering.failure(broken, _after_failure(order, broken)))
+    elif result.passed:
+        screen.print(f"\nNext: {_after_pass(order)}", soft_wrap=True)
+    else:
+        _tell_ungraded(screen, result)
+
+
+def _tell_ungraded(screen: Console, result: ExerciseResult) -> None:
+    reasons = [law.message for law in result.laws if law.outcome is Outcome.UNGRADED and law.message]
+    sentence = "\n".join(["Some laws could not be judged; your part is not to blame.", *dict.fromkeys(reasons)])
+    rendering.print_block(screen, rendering.problem(sentence, ()), "yellow")
+
+
+def _first_steps(order: Order) -> list[str]:
+    if not order.own:
+        return []
+    number = order.exercise.number
+    first = order.exercise.laws[0]
+    lesson = order.submission.with_name("README.md").is_file()
+    return [
+        *([f"read {order.source.removesuffix(order.exercise.file_name)}README.md, the lesson"] if lesson else []),
+        f"write in {order.source}: its docstrings hold the whole contract",
+        f"begin with law {first.number}, {first.name}: course hint {first.number}",
+        f"judge what you have: course check {number}",
+    ]
+
+
+def _after_failure(order: Order, law: LawResult) -> str:
+    if not order.own:
+        return order.again(law.number)
+    return f"course hint {law.number}   then   {order.again(law.number)}"
+
+
+def _after_pass(order: Order) -> str:
+    exercise = order.exercise
+    if order.target.law:
+        return order.again(str(exercise.number))
+    if not order.own:
+        return f"write your own in exercises/{exercise.slug}/{exercise.file_name}, then course check {exercise.number}"
+    return f"course solution {exercise.number} to compare, course show {exercise.number} to look at it, course list"
+
+
+def _remember(memory: progress.Progress, result: ExerciseResult) -> None:
+    memory.record(result)
+    stderr = console(stderr=True)
+    if memory.notice:
+        stderr.print(memory.notice, style="yellow", soft_wrap=True)
+    try:
+        memory.save()
+    except progress.NotSaved as trouble:
+        stderr.print(f"{trouble} The verdict above stands.", style="yellow", soft_wrap=True)
+
+
+def _print_json(result: ExerciseResult) -> None:
+    click.echo(json.dumps(_finite(result.to_json()), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every NaN and infinity as None, which JSON has no word for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,54 @@
+"""`course init DIR`: the exercises in a folder of the learner's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from course import progress
+from course.problem import ExitCode, Problem
+from course.screen import console
+from course.targets import stub_of
+from course.workspace import Workspace, installed_root
+from graders.catalogue import exercises
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+def command(folder: Path) -> ExitCode:
+    """Copy the exercises into FOLDER. Files that are there already are left as they are, so it also adds what an
+    update of the course has brought."""
+    place = Workspace(folder)
+    screen = console()
+    try:
+        written = _copy(place)
+    except OSError as error:
+        raise Problem(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
+    for path in written:
+        screen.print(f"  {place.shown(path)}", soft_wrap=True)
+    screen.print(f"{len(written)} files written." if written else "Nothing to add, everything is there already.")
+    screen.print(f"Next: cd {folder} && course check 1", soft_wrap=True)
+    return ExitCode.PASS
+
+
+def _copy(place: Workspace) -> list[Path]:
+    written = []
+    for exercise in exercises():
+        if not exercise.laws or not _solved(exercise.slug, exercise.file_name):
+            continue
+        folder = place.exercises / exercise.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = {exercise.file_name: stub_of(exercise)}
+        lesson = installed_root() / "exercises" / exercise.slug / "README.md"
+        if lesson.is_file():
+            texts["README.md"] = lesson.read_text(encoding="utf-8")
+        for name, text in texts.items():
+            if not (folder / name).exists():
+                progress.replace_file(folder / name, text)
+                written.append(folder / name)
+    return written
+
+
+def _solved(slug: str, file_name: str) -> bool:
+    return (installed_root() / "solutions" / slug / file_name).is_file()

@@ -1,0 +1,58 @@
+"""`course list`: the exercises, how far the learner is, what to type next."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from course import progress, workspace
+from course.problem import ExitCode
+from course.screen import console
+from course.targets import learner_file
+from graders.catalogue import Exercise, exercises
+from graders.result import Outcome
+
+
+@click.command("list")
+def command() -> ExitCode:
+    """The exercises, how far you are, and what to do next."""
+    screen = console()
+    place = workspace.find_or_none()
+    memory = progress.load(place.memory if place else None)
+    screen.print()
+    for exercise in exercises():
+        _print_exercise(screen, exercise, memory, place)
+    screen.print()
+    if place is None:
+        screen.print("There is no workspace here yet. Next: course init kitchen")
+    else:
+        screen.print(_next(memory))
+    if memory.notice:
+        screen.print(memory.notice, style="yellow")
+    return ExitCode.PASS
+
+
+def _print_exercise(
+    screen: Console, exercise: Exercise, memory: progress.Progress, place: workspace.Workspace | None
+) -> None:
+    held = sum(memory.outcome(law.number, law.name) is Outcome.PASS for law in exercise.laws)
+    line = Text.assemble("  ", (f"{exercise.number}", "bold"), f"  {exercise.name:<22}")
+    if not exercise.laws:
+        line.append("not in this version yet", style="dim")
+    else:
+        whole = len(exercise.laws)
+        full = round(10 * held / whole)
+        line.append("█" * full, style="green").append("░" * (10 - full), style="dim")
+        line.append(f"  {held:>2} of {whole} laws")
+        line.append("  solved" if memory.passed(exercise.number) else "", style="green")
+    screen.print(line)
+    if place and exercise.laws:
+        screen.print(Text(f"     {place.shown(learner_file(place, exercise))}", style="dim"), soft_wrap=True)
+
+
+def _next(memory: progress.Progress) -> str:
+    todo = next((each for each in exercises() if each.laws and not memory.passed(each.number)), None)
+    if todo is None:
+        return "Everything is solved. See it all together: course run --use mine:1,2,3"
+    return f"Next: course check {todo.number}"

@@ -1,0 +1,39 @@
+"""`course run`: the swap board. Any mix of parts serves an evening, beside the engine before anyone improved it."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from course import mixing, workspace
+from course.problem import ExitCode
+from course.screen import clean, console
+
+BLOCK_SIZE = 16
+
+
+@click.command("run")
+@click.option("--use", "uses", multiple=True, metavar="PART:N", help="Such as mine:1,3 or solutions:2 or FILE:1.")
+@click.option("--guests", "count", type=click.IntRange(1, 256), default=16, show_default=True, help="How many come.")
+@click.option("--blocks", type=click.IntRange(2, 65536), default=192, show_default=True, help="KV blocks of 16 tokens.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which guests come.")
+def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCode:
+    """Serve an evening of guests with any mix of parts: mine, solutions, naive, or a file's.
+
+    Slots that are not named get the solution. Every token is held against the model without any of the parts; when one
+    is wrong, or a part breaks its contract, the parts are swapped out one by one to find the one to blame.
+    """
+    choices = mixing.mix(uses, workspace.find_or_none())
+    screen = console()
+    screen.print()
+    for choice in choices:
+        screen.print(_seat(choice), soft_wrap=True)
+    screen.print(f"\n{count} guests come at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
+    from course import board, evening
+
+    return evening.serve(screen, choices, board.Sizes(blocks, BLOCK_SIZE), count, seed)
+
+
+def _seat(choice: mixing.Choice) -> Text:
+    style = "bold" if choice.source == "mine" else ""
+    return Text.assemble(f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style))

@@ -1,0 +1,93 @@
+"""`course show N`: a drawing of what a part does, in the terminal or as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from course import mixing, workspace
+from course.drawings import block_table, guess_tree, radix_tree, svg, timeline
+from course.problem import ExitCode, Problem
+from course.progress import replace_file
+from course.screen import console
+from course.targets import target
+
+
+@click.command("show")
+@click.argument("exercise")
+@click.option("--using", metavar="PART", default="mine", help="Draw this part: solutions, naive or a FILE.")
+@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the drawing to this file instead.")
+def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
+    """Draw what your part of EXERCISE does on a short evening.
+
+    \b
+    1  the block tables and the pool, call by call
+    2  the timeline: who prefills, decodes, waits, is sent away
+    3  the radix tree with references, locks and last use
+    4  the guess tree of a real step: what was guessed, what stood
+    """
+    chosen = target(exercise).exercise
+    choice = mixing.choose(chosen.number, using, workspace.find_or_none())
+    part = choice.load()
+    title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
+    with mixing.told_apart(choice):
+        lines = [Text(title, style="bold"), Text(), *DRAWINGS[chosen.number](part)]
+    screen = console()
+    if svg_file is None:
+        for line in lines:
+            screen.print(line, soft_wrap=True)
+        return ExitCode.PASS
+    try:
+        replace_file(svg_file, svg.render(lines, title))
+    except OSError as error:
+        raise Problem(f"{svg_file} cannot be written: {error.strerror}.") from error
+    screen.print(f"Written: {svg_file}", soft_wrap=True)
+    return ExitCode.PASS
+
+
+def _block_tables(part: Any) -> list[Text]:
+    sizes = f"{block_table.NUM_BLOCKS} blocks of {block_table.BLOCK_SIZE} tokens, block 0 is scratch"
+    lines = [Text(f"{sizes}, watermark {block_table.WATERMARK}. x2: two readers.", style="dim")]
+    manager = part(block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK)
+    for frame in block_table.evening(manager):
+        lines += [Text(), *block_table.draw(frame)]
+    return lines
+
+
+def _timelines(part: Any) -> list[Text]:
+    from reference_engine import naive
+
+    blocks = mixing.choose(1, "solutions", None).load()
+    lines = timeline.draw(timeline.play(timeline.scheduler(part, blocks)), "this scheduler")
+    naive_run = timeline.play(timeline.scheduler(naive.Scheduler, blocks))
+    before = timeline.draw(naive_run, "static batching, for comparison")
+    return [*lines, Text(), *before, Text(), timeline.legend()]
+
+
+def _radix_tree(part: Any) -> list[Text]:
+    cache = radix_tree.Watched(part(radix_tree.BLOCK_SIZE))
+    lines = [Text(f"Blocks of {radix_tree.BLOCK_SIZE} tokens, a word is a token. [n]: block n.", style="dim")]
+    for call, play in radix_tree.EVENING:
+        lines += [Text(), *radix_tree.draw(cache, call, play(cache))]
+    return lines
+
+
+def _guess_tree(part: Any) -> list[Text]:
+    from reference_engine.model import ModelError
+
+    try:
+        return guess_tree.draw(guess_tree.play(part))
+    except ModelError as error:
+        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
+
+
+DRAWINGS: dict[int, Callable[[Any], list[Text]]] = {
+    1: _block_tables,
+    2: _timelines,
+    3: _radix_tree,
+    4: _guess_tree,
+}

@@ -1,0 +1,132 @@
+"""Exercise 2 drawn: who prefills, decodes, waits or is sent away, step by step."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from reference_engine.kv_manager import KVManager
+from reference_engine.slots import BlockManager, Plan, Request, Scheduler
+
+SEATS, BUDGET, POOL, BLOCK_SIZE = 4, 9, 18, 4
+LONGEST = 400  # steps after which a run is called endless
+INK = {"P": "black on yellow", "D": "black on green", "x": "bold white on red", ".": "dim", " ": ""}
+LEGEND = (("P", "prefill"), ("D", "decode"), (".", "waits"), ("x", "sent away"))
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A request that arrives before step `arrives` with `prompt` tokens and wants `max_new`."""
+
+    name: str
+    arrives: int
+    prompt: int
+    max_new: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run: one letter a guest and step, and the tokens that each step computed."""
+
+    guests: tuple[Guest, ...]
+    rows: tuple[str, ...]
+    tokens: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.tokens)
+
+
+class Endless(Exception):
+    """The scheduler still had work after `LONGEST` steps, or planned nothing while it had some."""
+
+
+EVENING = (
+    Guest("Ada", 0, 20, 9),
+    Guest("Bob", 0, 6, 28),
+    Guest("Cem", 0, 5, 4),
+    Guest("Dov", 1, 7, 10),
+    Guest("Eve", 3, 14, 6),
+    Guest("Fay", 5, 4, 12),
+    Guest("Gus", 7, 8, 5),
+)
+
+
+def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int], BlockManager]) -> Scheduler:
+    """One made by `part`, with few seats, a small budget and a pool that gets tight, so that everything happens."""
+    kv = KVManager(block_manager(POOL, BLOCK_SIZE), None, block_size=BLOCK_SIZE, num_blocks=POOL)
+    return part(kv, max_seqs=SEATS, token_budget=BUDGET)
+
+
+def play(scheduler: Scheduler, guests: Sequence[Guest] = EVENING) -> Timeline:
+    """Run `guests` to the end. The model is a counter: which token comes out changes nothing in the picture."""
+    rows: list[list[str]] = [[] for _ in guests]
+    tokens: list[int] = []
+    known: dict[int, Request] = {}
+    left: set[int] = set()
+    for step in itertools.count():
+        for number, guest in enumerate(guests):
+            if guest.arrives == step or (guest.arrives > step and scheduler.idle and len(left) == len(known)):
+                _arrive(scheduler, known, number, guest)
+        if len(left) == len(guests):
+            return Timeline(tuple(guests), tuple("".join(row) for row in rows), tuple(tokens))
+        plan = scheduler.plan()
+        if step >= LONGEST or not (plan.chunks or scheduler.idle):
+            raise Endless(f"after step {step} {len(guests) - len(left)} guests were still not served.")
+        for number, row in enumerate(rows):
+            row.append(_letter(plan, number, known.get(number), number in left))
+        tokens.append(sum(chunk.length for chunk in plan.chunks))
+        left |= set(scheduler.commit(plan, {chunk.id: [step] for chunk in plan.chunks if chunk.samples}))
+    raise AssertionError("unreachable: the count is endless")
+
+
+def draw(timeline: Timeline, title: str) -> list[Text]:
+    """The run as a grid: a row a guest, a column a step."""
+    lines = [Text.assemble((title, "bold"), f"   {timeline.steps} steps"), _ruler(timeline.steps)]
+    for guest, row in zip(timeline.guests, timeline.rows, strict=True):
+        line = Text(f"  {guest.name:<4}{guest.prompt:>3} in {guest.max_new:>3} out  ")
+        for letter, run in itertools.groupby(row.rstrip()):
+            line.append("".join(run), style=INK[letter])
+        lines.append(line)
+    return [*lines, *_load(timeline)]
+
+
+def legend() -> Text:
+    """What the letters mean."""
+    line = Text("  ")
+    for letter, meaning in LEGEND:
+        line.append(letter, style=INK[letter]).append(f" {meaning}   ")
+    return line
+
+
+def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, guest: Guest) -> None:
+    if number not in known:
+        known[number] = Request(number, list(range(number * 1000, number * 1000 + guest.prompt)), guest.max_new)
+        scheduler.add(known[number])
+
+
+def _letter(plan: Plan, number: int, request: Request | None, left: bool) -> str:
+    if request is None or left:
+        return " "
+    if number in plan.preempted:
+        return "x"
+    chunk = next((chunk for chunk in plan.chunks if chunk.id == number), None)
+    if chunk is None:
+        return "."
+    return "D" if chunk.length == 1 and chunk.start >= len(request.prompt) else "P"
+
+
+def _ruler(steps: int) -> Text:
+    marks = "".join(f"{step:<10}" for step in range(0, steps, 10))
+    return Text(f"{'step':>20}  {marks}"[: 22 + max(steps, 2)].rstrip(), style="dim")
+
+
+def _load(timeline: Timeline) -> Iterable[Text]:
+    """How many tokens each step computed, as digits read downwards."""
+    digits = max(len(str(count)) for count in timeline.tokens) if timeline.tokens else 1
+    for place in range(digits):
+        row = "".join(f"{count:>{digits}}"[place] for count in timeline.tokens)
+        yield Text(f"{'tokens a step' if place == 0 else '':>20}  {row}".rstrip(), style="dim")

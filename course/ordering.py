@@ -1,0 +1,97 @@
+"""What `course check` was asked for: which laws, of whose part, in whose company."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from course.problem import Problem
+from course.progress import Progress
+from course.targets import Target, learner_file, naive_file, readable, ready, solution_file, target
+from course.workspace import Workspace
+from graders.catalogue import Exercise, exercises
+from graders.result import ExerciseResult, LawResult
+
+OnLaw = Callable[[LawResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A check to be made. `source` is how the first line names the part; the marks of an `own` part are remembered."""
+
+    target: Target
+    submission: Path
+    source: str
+    own: bool
+    others: str = "solutions"
+    laws_only: bool = False
+    seed: int | None = None
+    require: str = "L1"
+
+    @property
+    def exercise(self) -> Exercise:
+        return self.target.exercise
+
+    def again(self, number: str) -> str:
+        """The command that checks law `number` of the same part."""
+        return f"course check {number}{self.company}"
+
+    @property
+    def company(self) -> str:
+        """The options that name the part and its company, as typed after `course check 1.4`."""
+        using = "" if self.own else f" --using {shlex.quote(self.source)}"
+        return using + ("" if self.others == "solutions" else f" --with {self.others}")
+
+
+def pick(typed: str | None, memory: Progress) -> Target:
+    """The target that was typed; without one, the first exercise that is not solved yet."""
+    if typed:
+        return target(typed)
+    ready_ones = [exercise for exercise in exercises() if exercise.laws]
+    unsolved = [exercise for exercise in ready_ones if not memory.passed(exercise.number)]
+    return Target(ready((unsolved or ready_ones or list(exercises()))[0]), None)
+
+
+def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple[Path, str, bool]:
+    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it cannot be read."""
+    if using == "solutions":
+        return solution_file(exercise), using, False
+    if using == "naive":
+        return naive_file(exercise), using, False
+    if using != "mine":
+        path = readable(Path(using), "--using takes solutions, naive or the path of a file.")
+        own = place is not None and path.resolve() == learner_file(place, exercise).resolve()
+        return path, using, own
+    if place is None:
+        raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
+    path = learner_file(place, exercise)
+    shown = place.shown(path)
+    readable(path, f"`course reset {exercise.number}` puts the stub there.", shown)
+    return path, shown, True
+
+
+def judge(order: Order, on_law: OnLaw | None) -> ExerciseResult:
+    """The verdict. Every law is handed to `on_law` as soon as it is known."""
+    from graders import grade
+
+    result = grade(
+        order.exercise.number,
+        order.submission,
+        seed=order.seed,
+        only=[order.target.law.number] if order.target.law else None,
+        laws_only=order.laws_only,
+        others=order.others,
+        on_law=on_law,
+        source=order.source,
+        require=order.require,
+    )
+    return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
+
+
+def _replayable(law: LawResult, order: Order) -> LawResult:
+    """The law with the command that shows its story again, for the very part that was judged."""
+    if law.story is None or not law.story.replay:
+        return law
+    return replace(law, story=replace(law.story, replay=law.story.replay + order.company))

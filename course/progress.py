@@ -1,0 +1,147 @@
+"""What the course remembers of a learner, in one JSON file that outlives updates: `.course/progress.json`.
+
+The file is replaced in one step (write, fsync, rename), so that an interruption or a full disk leaves the old one
+whole. Fields this version does not know are carried along. A law's mark holds for the law's name: when an update puts
+another law under the same number, the mark no longer counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graders.catalogue import catalogue
+from graders.result import ExerciseResult, Outcome
+
+FORMAT = 1
+FILE = "progress.json"
+
+
+class NotSaved(Exception):
+    """One sentence on why the progress file could not be written; whatever it held before is still there."""
+
+
+@dataclass
+class Progress:
+    """The remembered state; `notice` is a sentence for the learner about what happened on loading, or empty."""
+
+    path: Path | None
+    data: dict[str, Any] = field(default_factory=dict)
+    notice: str = ""
+    frozen: bool = False  # written by a newer version: read it, never write it
+
+    def outcome(self, law: str, name: str) -> Outcome | None:
+        """What became of law "1.4" when it was last checked, if the law of that name was."""
+        mark = self._part(self._exercise(int(law.split(".")[0])), "laws").get(law, {})
+        known = isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome)
+        return Outcome(mark["outcome"]) if known else None
+
+    def passed(self, exercise: int) -> bool:
+        """Every law of the exercise was passed in one check, once."""
+        return self._exercise(exercise).get("passed") is True
+
+    def gave_up(self, exercise: int) -> bool:
+        return self._exercise(exercise).get("gave_up") is True
+
+    def hint_level(self, law: str) -> int:
+        """The highest hint given for this law, 0 for none."""
+        level = self._part(self._exercise(int(law.split(".")[0])), "hints").get(law, 0)
+        return level if isinstance(level, int) else 0
+
+    def record(self, result: ExerciseResult) -> None:
+        """Remember the marks of a check of the learner's own part; laws that were not judged keep their old mark.
+
+        The exercise counts as passed once every law of the catalogue was passed in one check.
+        """
+        exercise = self._exercise(result.exercise)
+        if result.passed and len(result.laws) == len(catalogue(result.exercise).laws):
+            exercise["passed"] = True
+        laws = self._part(exercise, "laws")
+        for law in result.laws:
+            if law.outcome is not Outcome.UNGRADED:
+                laws[law.number] = {"name": law.name, "outcome": law.outcome.value}
+
+    def record_hint(self, law: str, level: int) -> None:
+        hints = self._part(self._exercise(int(law.split(".")[0])), "hints")
+        hints[law] = max(level, self.hint_level(law))
+
+    def record_gave_up(self, exercise: int) -> None:
+        self._exercise(exercise)["gave_up"] = True
+
+    def forget_marks(self, exercise: int) -> None:
+        """After a reset the marks of the old file say nothing of the new one; hints and having passed stay."""
+        self._exercise(exercise).pop("laws", None)
+
+    def save(self) -> None:
+        """Write the file in one step. `NotSaved` with the reason when that does not work."""
+        if self.path is None or self.frozen:
+            return
+        self.data["format"] = FORMAT
+        text = json.dumps(self.data, indent=1, sort_keys=True) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path, text)
+        except OSError as error:
+            raise NotSaved(f"Your progress could not be saved in {self.path}: {error.strerror or error}.") from error
+
+    def _exercise(self, number: int) -> dict[str, Any]:
+        return self._part(self._part(self.data, "exercises"), str(number))
+
+    @staticmethod
+    def _part(parent: dict[str, Any], key: str) -> dict[str, Any]:
+        if not isinstance(parent.get(key), dict):
+            parent[key] = {}
+        part: dict[str, Any] = parent[key]
+        return part
+
+
+def load(memory: Path | None) -> Progress:
+    """The progress kept in folder `memory`. A broken file is moved aside and the notice says where to."""
+    if memory is None:
+        return Progress(None)
+    path = memory / FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Progress(path)
+    except OSError as error:
+        return Progress(path, notice=f"Your progress in {path} cannot be read: {error.strerror or error}.", frozen=True)
+    except (ValueError, RecursionError):
+        return _set_aside(path)
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int):
+        return _set_aside(path)
+    if data["format"] > FORMAT:
+        newer = f"{path} was written by a newer version of the course; it is read, but nothing is added to it."
+        return Progress(path, data, newer, frozen=True)
+    return Progress(path, data)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put `text` in place of `path` in one step: the old content stays whole if anything goes wrong (`OSError`)."""
+    name = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with name.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _set_aside(path: Path) -> Progress:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
+        number += 1
+    try:
+        os.rename(path, aside)
+    except OSError as error:
+        reason = f"{path} is damaged and could not be moved aside ({error.strerror}); nothing is added to it."
+        return Progress(path, notice=reason, frozen=True)
+    return Progress(path, notice=f"Your progress file was damaged; it was moved to {aside} and a new one begun.")

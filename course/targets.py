@@ -1,0 +1,87 @@
+"""What a person names on the command line: an exercise ("1"), a law of it ("1.4"), a source of parts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.problem import Problem
+from course.workspace import Workspace, installed_root
+from graders.catalogue import Exercise, catalogue, exercises
+from graders.law import Law
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An exercise, or one law of it."""
+
+    exercise: Exercise
+    law: Law | None
+
+
+def target(typed: str) -> Target:
+    """Read "1" or "1.4". `Problem` naming what there is when there is no such exercise or law."""
+    number, dot, law = typed.partition(".")
+    last = len(exercises())
+    if not number.isdecimal() or (dot and not law.isdecimal()):
+        raise Problem(f"{typed!r} is not an exercise; type 1 for exercise 1, or 1.4 for its law 4.")
+    if not 1 <= int(number) <= last:
+        raise Problem(f"there is no exercise {int(number)}; there are 1 to {last}.")
+    exercise = ready(catalogue(int(number)))
+    if not dot:
+        return Target(exercise, None)
+    if not 1 <= int(law) <= len(exercise.laws):
+        raise Problem(f"exercise {exercise.number} has no law {int(law)}; it has 1 to {len(exercise.laws)}.")
+    return Target(exercise, exercise.laws[int(law) - 1])
+
+
+def ready(exercise: Exercise) -> Exercise:
+    """`exercise` itself; `Problem` when this version of the course has no laws for it yet."""
+    if not exercise.laws:
+        raise Problem(f"exercise {exercise.number} ({exercise.name}) is not in this version of the course yet.")
+    return exercise
+
+
+def solution_file(exercise: Exercise) -> Path:
+    """The solved module of an exercise. `Problem` when this installation lacks it."""
+    path = installed_root() / "solutions" / exercise.slug / exercise.file_name
+    if not path.is_file():
+        raise Problem(f"the solution of exercise {exercise.number} is not in this installation.")
+    return path
+
+
+def naive_file(exercise: Exercise) -> Path:
+    """The part the engine starts with. `Problem` for a slot that starts empty."""
+    path = installed_root() / "reference_engine" / "naive" / exercise.file_name
+    if not path.is_file():
+        raise Problem(f"there is no naive part for exercise {exercise.number}: the engine starts without one.")
+    return path
+
+
+def stub_of(exercise: Exercise) -> str:
+    """The text of the untouched stub, made afresh from the solution."""
+    from course.generator import stub
+
+    source = solution_file(exercise)
+    return stub(source.read_text(encoding="utf-8"), f"solutions/{exercise.slug}/{exercise.file_name}")
+
+
+def learner_file(workspace: Workspace, exercise: Exercise) -> Path:
+    """The learner's own file of an exercise, there or not."""
+    return workspace.exercises / exercise.slug / exercise.file_name
+
+
+def readable(path: Path, advice: str, shown: str = "") -> Path:
+    """`path`, if it is a file that can be read; else a `Problem` that names it and ends in `advice`."""
+    shown = shown or os.fspath(path)
+    if path.is_dir():
+        raise Problem(f"{shown} is a folder, not a file; {advice}")
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        raise Problem(f"there is no file {shown}; {advice}") from None
+    except OSError as error:
+        raise Problem(f"{shown} cannot be read ({os.strerror(error.errno or 0)}); {advice}") from error
+    return path

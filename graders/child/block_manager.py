@@ -1,0 +1,84 @@
+"""Driver of exercise 1 inside the worker: how a BlockManager is made, called and looked at.
+
+A trace is written before the part has handed out any block, so it names blocks by numbers of its own. A move is
+[method, args, look, names]: look = [sequences, blocks] to look at afterwards, names = [sequence, numbers] says which
+numbers the blocks of that sequence's table go by from now on. An argument that is an object is a list of blocks:
+{"blocks": [...], "as": "list" | "tuple" | "iterator", "alive": [...]}. A negative number -k in it means the k-th
+(from 1) of the blocks that are free, those that no number in `alive` stands for.
+"""
+
+from collections import abc
+
+
+def new(shop, args, keywords):
+    shop.memory = {"known": {}, "blocks": args[0]}
+    return shop.parts["block_manager"].BlockManager(*args, **keywords)
+
+
+def trace(shop, part, move):
+    """[outcome, snapshot]; the snapshot is [num_free, [[length, table] of each sequence], [ref of each block]]."""
+    method, args, look, names = move
+    known = shop.memory["known"]
+    handed = [_argument(shop.memory, arg) if type(arg) is dict else arg for arg in args]
+    outcome = shop.attempt(call, part, method, handed)
+    for arg in handed:
+        if type(arg) is list:
+            arg.clear()  # the caller's list is the caller's: a part that kept it sees it change
+    if names:
+        for number, block in zip(names[1], _read(part, names[0]), strict=False):
+            known[number] = block
+    return [outcome, _look(shop, part, *look)]
+
+
+def call(part, method, args):
+    found = getattr(part, method)
+    return found if method == "num_free" else found(*args)
+
+
+def bind(part, method):
+    """A callable for calls over and over."""
+    return (lambda: part.num_free) if method == "num_free" else getattr(part, method)
+
+
+def _argument(memory, arg):
+    known = memory["known"]
+    alive = {known.get(number) for number in arg["alive"]}
+    free = [block for block in range(1, memory["blocks"]) if block not in alive]
+    blocks = [_block(number, known, free) for number in arg["blocks"]]
+    if arg["as"] == "list":
+        return blocks
+    return tuple(blocks) if arg["as"] == "tuple" else iter(blocks)
+
+
+def _block(number, known, free):
+    """Block 0 stands for what a part that has gone astray no longer has."""
+    if number > 0:
+        return known.get(number, 0)
+    return free[-number - 1] if -number <= len(free) else 0
+
+
+def _read(part, seq):
+    """The table of a sequence if it can be read; what is wrong with it shows in the snapshot."""
+    try:
+        return list(part.table(seq))
+    except BaseException:
+        return []
+
+
+def _look(shop, part, seqs, blocks):
+    sequences = [[shop.peek(_length, part, seq), shop.peek(_table, part, seq)] for seq in seqs]
+    return [shop.peek(getattr, part, "num_free"), sequences, [shop.peek(_ref, part, block) for block in blocks]]
+
+
+def _length(part, seq):
+    return part.length(seq)
+
+
+def _table(part, seq):
+    """Any sequence will do for a table: a list, a tuple, an array, a range."""
+    table = part.table(seq)
+    return list(table) if isinstance(table, abc.Sequence) and not isinstance(table, (str, bytes)) else table
+
+
+def _ref(part, block):
+    return part.ref(block)

@@ -1,0 +1,38 @@
+"""Driver of the real engine inside the worker: the parts that were loaded, a real model, whole requests.
+
+What is not loaded is naive; without a prefix cache there is none.
+  new    model, engine: keywords of the Engine
+  serve  requests [prompt, max_new, eos]: [outputs, counters], see COUNTERS
+"""
+
+import torch
+
+from reference_engine import naive
+from reference_engine.engine import Engine
+from reference_engine.model import load_model
+from reference_engine.parts import CLASS_NAMES, Parts
+from reference_engine.slots import Request
+
+THREADS = 2
+COUNTERS = ("peak_running", "steps", "emitted", "preemptions", "peak_blocks")
+
+torch.set_num_threads(min(THREADS, torch.get_num_threads()))
+WAITER = load_model("waiter")
+
+
+def new(shop, args, keywords):
+    model, engine = args
+    filled = naive.parts()
+    loaded = {slot: getattr(shop.parts[slot], name) for slot, name in CLASS_NAMES.items() if slot in shop.parts}
+    classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **loaded}
+    return Engine(WAITER if model == "waiter" else load_model(model), Parts(**classes), **engine)
+
+
+def call(part, method, args):
+    return {"serve": serve}[method](part, *args)
+
+
+def serve(engine, requests):
+    asked = [Request(id, prompt, max_new, eos=eos) for id, (prompt, max_new, eos) in enumerate(requests)]
+    outputs = engine.generate(asked)
+    return [outputs, [getattr(engine.metrics, name) for name in COUNTERS]]

@@ -1,0 +1,141 @@
+"""Driver of exercise 3 inside the worker: how a PrefixCache is made, called and looked at.
+
+A handle stays here; the grader names it by the number under which the call that returned it was to keep it.
+
+moves  [method, …], each answered with [outcome, [evictable, protected]]:
+       match   tokens, namespace, handle           [length, blocks]
+       insert  tokens, blocks, namespace, handle   reused
+       lock    handle
+       unlock  handle
+       evict   count                               blocks
+       weigh   texts, asked, block_size            [looks of the last insert, looks of the match] (see `Token`)
+       fill    tokens, block_size                  insert them with blocks from 1 on
+A namespace is null or {"name": text}.
+"""
+
+from reference_engine.slots import Inserted, Match
+
+
+def new(shop, args, keywords):
+    return Cache(shop.parts["prefix_cache"].PrefixCache(*args, **keywords))
+
+
+def trace(shop, part, move):
+    """[outcome, counts]."""
+    outcome = shop.attempt(getattr(part, move[0]), *move[1:])
+    return [outcome, shop.peek(part.counts)]
+
+
+def call(part, method, args):
+    return getattr(part, method)(*args)
+
+
+def watch(shop, part, wanted):
+    return None
+
+
+def bind(part, method):
+    """A callable for calls over and over."""
+    return getattr(part.part, method)
+
+
+class Cache:
+    """The part, and the handles that it gave out."""
+
+    def __init__(self, part):
+        self.part = part
+        self.handles = {}
+
+    def match(self, tokens, namespace, handle):
+        tokens = list(tokens)
+        match = exactly(self.part.match(tokens, *named(namespace)), Match, "match()")
+        tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
+        self.handles[handle] = match.node
+        return [match.length, list(match.blocks)]
+
+    def insert(self, tokens, blocks, namespace, handle):
+        tokens, blocks = list(tokens), list(blocks)
+        inserted = exactly(self.part.insert(tokens, blocks, *named(namespace)), Inserted, "insert()")
+        tokens.clear()
+        blocks.clear()
+        self.handles[handle] = inserted.node
+        return inserted.reused
+
+    def lock(self, handle):
+        return self.part.lock(self.handles[handle])
+
+    def unlock(self, handle):
+        return self.part.unlock(self.handles[handle])
+
+    def evict(self, count):
+        return self.part.evict(count)
+
+    def counts(self):
+        return [self.part.evictable, self.part.protected]
+
+    def fill(self, tokens, block_size):
+        self.part.insert(tokens, list(range(1, len(tokens) // block_size + 1)))
+
+    def weigh(self, texts, asked, block_size):
+        """Insert the texts and match what is asked, with tokens that count how often they are looked at."""
+        first = 1
+        for text in texts:
+            watched = Text(map(Token, text))
+            Token.looks = 0
+            self.part.insert(watched, list(range(first, first + len(text) // block_size)))
+            first += len(text) // block_size
+        inserting, watched = Token.looks, Text(map(Token, asked))
+        Token.looks = 0
+        self.part.match(watched)
+        return [inserting, Token.looks]
+
+
+class Token(int):
+    """An int that counts how often it is compared, hashed or written out, whatever it was put into."""
+
+    looks = 0
+
+    def __hash__(self):
+        Token.looks += 1
+        return int.__hash__(self)
+
+    def __str__(self):
+        Token.looks += 1
+        return int.__repr__(self)
+
+    __repr__ = __str__
+
+
+def counting(name):
+    plain = getattr(int, name)
+
+    def compare(self, other):
+        Token.looks += 1
+        return plain(self, other)
+
+    return compare
+
+
+for name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
+    setattr(Token, name, counting(name))
+
+
+class Text(list):
+    """A list of tokens that counts how many a slice of it copies."""
+
+    def __getitem__(self, at):
+        found = list.__getitem__(self, at)
+        Token.looks += len(found) if isinstance(at, slice) else 0
+        return found
+
+
+def named(namespace):
+    """Nothing at all for no namespace: a default that must be None."""
+    return () if namespace is None else (namespace["name"],)
+
+
+def exactly(value, kind, where):
+    """`value`, whose type must be just that."""
+    if type(value) is not kind:
+        raise TypeError(f"{where}: a {type(value).__name__} where a {kind.__name__} is due")
+    return value

@@ -1,0 +1,211 @@
+"""The worker's side of the wire: load a part, call it, send back what it returned as plain data.
+
+Nothing here decides anything: no verdict, no clock, no expected value. What the part returns is copied into plain JSON
+by exact type, so that a subclass of int or an object with a cunning __eq__ reaches the grader as its type's name only.
+
+Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
+a tuple of at most 100,000 items), {"copy": [src, dst]}, and {"type": name} for anything else.
+Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
+
+Requests ({"do": …}):
+  driver slot                            import what the slot's driver needs (torch, for exercise 4); {}
+  load   slot, file, source              compile and run the part's source as module <slot>; {} or {"x": …}
+  new    slot, args, keywords            a fresh object through the slot's driver; {} or {"x": …}
+  call   calls [[method, args]], watch   each call on that object; {"calls": [outcome], "seen": [snapshot]}
+  trace  fresh, moves                    a fresh object if `fresh` ({slot, args, keywords}) is given, then the driver's
+                                         trace(shop, part, move) for each; {"moves": [what it gave]} or {"x": …}
+  shifts calls, least                    each call once; {"shifts": [those that moved a list that long]} or {"x": …}
+  again  calls, times                    the calls over and over, for their cost alone; {} or {"x": …}
+"""
+
+import gc
+import importlib
+import json
+import os
+import resource
+import sys
+import types
+
+from . import shifting
+
+LONGEST = 100_000
+LARGEST = 2**63 - 1
+DEEPEST = 6
+KINDS = (KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
+LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
+
+_dumps = json.dumps
+_loads = json.loads
+_read = os.read
+_write = os.write
+
+
+def serve(wire: int, limits: dict) -> None:
+    """Answer requests until the grader closes the wire."""
+    for name, value in limits.items():
+        hard = resource.getrlimit(getattr(resource, name))[1]
+        if hard == resource.RLIM_INFINITY or value < hard:
+            resource.setrlimit(getattr(resource, name), (value, value))
+    shop = Shop()
+    while True:
+        header = _exactly(wire, 4)
+        if header is None:
+            return
+        request = _loads(_exactly(wire, int.from_bytes(header, "big")) or b"{}")
+        payload = _dumps({"id": request["id"], **shop.answer(request)}, separators=(",", ":")).encode()
+        _send(wire, len(payload).to_bytes(4, "big") + payload)
+
+
+def _exactly(wire: int, count: int) -> "bytes | None":
+    data = b""
+    while len(data) < count:
+        more = _read(wire, count - len(data))
+        if not more:
+            return None
+        data += more
+    return data
+
+
+def _send(wire: int, frame: bytes) -> None:
+    view = memoryview(frame)
+    while view:
+        view = view[_write(wire, view) :]
+
+
+class Shop:
+    """The parts loaded, and the object under test."""
+
+    def __init__(self) -> None:
+        from reference_engine import slots
+
+        self.slots = slots
+        self.parts: dict = {}
+        self.files: dict = {}
+        self.driver: types.ModuleType = types
+        self.part: object = None
+        self.memory: dict = {}  # a driver's own, as long as the object lives
+
+    def answer(self, request: dict) -> dict:
+        answer: dict = getattr(self, "do_" + request["do"])(request)
+        return answer
+
+    def do_driver(self, request: dict) -> dict:
+        self.driver_of(request["slot"])
+        return {}
+
+    def do_load(self, request: dict) -> dict:
+        slot, name = request["slot"], request["file"]
+        self.files[name] = slot
+        self.driver_of(slot)
+        module = types.ModuleType(slot)
+        module.__file__ = name
+        sys.modules[slot] = module
+        try:
+            exec(compile(request["source"], name, "exec", dont_inherit=True), module.__dict__)
+        except BaseException as error:
+            return {"x": self.raised(error)}
+        self.parts[slot] = module
+        return {}
+
+    def do_new(self, request: dict) -> dict:
+        self.driver = self.driver_of(request["slot"])
+        self.part = None
+        self.memory = {}
+        gc.collect(0)
+        try:
+            self.part = self.driver.new(self, request["args"], request["keywords"])
+        except BaseException as error:
+            return {"x": self.raised(error)}
+        return {}
+
+    def do_call(self, request: dict) -> dict:
+        outcomes, seen = [], []
+        for method, args in request["calls"]:
+            outcomes.append(self.attempt(self.driver.call, self.part, method, args))
+            if request["watch"]:
+                seen.append(self.driver.watch(self, self.part, request["watch"]))
+        return {"calls": outcomes, "seen": seen}
+
+    def do_trace(self, request: dict) -> dict:
+        made = self.do_new(request["fresh"]) if request["fresh"] else {}
+        return made or {"moves": [self.driver.trace(self, self.part, move) for move in request["moves"]]}
+
+    def bound(self, calls: list) -> list:
+        bind = getattr(self.driver, "bind", getattr)
+        return [(bind(self.part, method), args) for method, args in calls]
+
+    def do_shifts(self, request: dict) -> dict:
+        try:
+            return {"shifts": shifting.shifts(self.part, self.bound(request["calls"]), request["least"])}
+        except BaseException as error:
+            return {"x": self.raised(error)}
+
+    def do_again(self, request: dict) -> dict:
+        bound = self.bound(request["calls"])
+        gc.disable()
+        try:
+            for _ in range(request["times"]):
+                for method, args in bound:
+                    method(*args)
+        except BaseException as error:
+            return {"x": self.raised(error)}
+        finally:
+            gc.enable()
+        return {}
+
+    def attempt(self, function, *args) -> dict:
+        """What `function(*args)` came to, as data."""
+        try:
+            return {"r": self.plain(function(*args))}
+        except BaseException as error:
+            return {"x": self.raised(error)}
+
+    def peek(self, function, *args):
+        """For snapshots: the plain value itself, or {"x": exception}."""
+        try:
+            return self.plain(function(*args))
+        except BaseException as error:
+            return {"x": self.raised(error)}
+
+    def driver_of(self, slot: str):
+        return importlib.import_module("child." + slot)
+
+    def plain(self, value, depth: int = DEEPEST):
+        """`value` copied into JSON by exact type."""
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return value if -LARGEST <= value <= LARGEST else {"type": "int beyond 64 bits"}
+        if kind is float:
+            return value if value - value == 0 else {"type": f"float {value}"}
+        if kind is str:
+            return {"s": value[:200].encode("utf-8", "replace").decode()}
+        if kind is list or kind is tuple:
+            if len(value) > LONGEST or not depth:
+                return {"type": f"{kind.__name__} of {len(value)} items"}
+            return [self.plain(item, depth - 1) for item in value]
+        if kind is self.slots.Copy:
+            return {"copy": [self.plain(value.src, 0), self.plain(value.dst, 0)]}
+        return {"type": type_name(kind)}
+
+    def raised(self, error: BaseException) -> dict:
+        kinds = [kind.__name__ for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING) if isinstance(error, kind)]
+        frames = []
+        step = error.__traceback__
+        while step is not None:
+            code = step.tb_frame.f_code
+            if code.co_filename in self.files:
+                frames.append([step.tb_lineno, code.co_name])
+            step = step.tb_next
+        try:
+            text = str(error)[:300]
+        except BaseException:
+            text = ""
+        text = text.encode("utf-8", "replace").decode()
+        return {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}
+
+
+def type_name(kind: type) -> str:
+    name = type.__dict__["__name__"].__get__(kind)
+    return str(name)[:60].encode("utf-8", "replace").decode()

@@ -1,0 +1,155 @@
+"""Law 1.10: what a call costs must not grow with the pool.
+
+Measured as CPU time of the worker process, read from outside of it: the same calls on a pool of 1,024 blocks and on
+one of 65,536 or a million, many times over, the cheapest of several rounds. A loop over all blocks costs up to a
+thousand times more there; a heap's log n, colder memory, or arithmetic on one integer with a bit a block far less than
+the limits below. Only the ratio decides, never a time. What costs about as little as such an integer, but has no
+excuse, moving a whole list by pop(0), is found by looking at the list.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graders.bench import Bench
+from graders.law import Broken
+from graders.result import Outcome
+from graders.stage import Raised, Stage
+
+SMALL = 1 << 10  # blocks
+STATES = (
+    (False, 1 << 20, 200.0),
+    (True, 1 << 16, 16.0),
+)  # almost used up?, blocks of the large pool, times dearer allowed
+ROUNDS = 3
+SLICE = 0.002  # seconds of CPU that one measurement takes at least
+MOST = 4096  # passes in one measurement
+PATIENCE = {"cpu": 4.0, "wall": 60.0}  # for filling a pool, which takes some 10 ms
+BLOCK = 512  # tokens a block: hundreds of extends stay within one
+SHORT = 3 * BLOCK - 8  # tokens of sequence 1: three blocks, the last not quite full
+SPARE = 16  # one block in so many stays free in a pool that is almost used up
+WITHIN = 256  # extends of the long sequence that stay within its last block
+Call = tuple[str, list[Any]]
+Costs = dict[str, float]  # loop -> seconds of CPU for one pass
+
+# Calls that leave the pool as it was, so that they can be repeated. Sequence 1 is SHORT.
+LOOPS: dict[str, tuple[Call, ...]] = {
+    "admit, free": (("admit", [2, 1]), ("free", [2])),
+    "extend, truncate": (("extend", [1, 3 * BLOCK + 1]), ("truncate", [1, SHORT])),
+    "fork, extend, free": (("fork", [1, 2]), ("extend", [2, SHORT + 1]), ("free", [2])),
+    "can_admit, blocks_needed": (("can_admit", [1]), ("blocks_needed", [1, SHORT + 1])),
+    "num_free, length, table, ref": (("num_free", []), ("length", [1]), ("table", [1]), ("ref", [1])),
+}
+
+
+def constant_time(bench: Bench) -> None:
+    """Raise Broken for calls that cost too many times more on a large pool, almost free or almost used up."""
+    Pool(bench, STATES[0][1], full=False).moves_no_list()
+    for full, num_blocks, limit in STATES:
+        small: Costs = {}
+        large: Costs = {}
+        for _ in range(ROUNDS):
+            for best, blocks in ((small, SMALL), (large, num_blocks)):
+                for loop, cost in Pool(bench, blocks, full=full).costs().items():
+                    best[loop] = min(cost, best.get(loop, cost))
+            worst = max(small, key=lambda loop: large[loop] / small[loop])
+            if large[worst] <= limit * small[worst]:
+                break
+        else:
+            raise _grows(bench, worst, small[worst], large[worst], num_blocks, full=full)
+        bench.cases += len(small)
+
+
+class Pool:
+    """A block manager of so many blocks with a short sequence 1, and if `full` a sequence 3 that takes most of it."""
+
+    def __init__(self, bench: Bench, num_blocks: int, *, full: bool) -> None:
+        self._bench = bench
+        self._num_blocks = num_blocks
+        self._stage = Stage(bench, "block_manager", "bm")
+        self._long = (num_blocks - num_blocks // SPARE) * BLOCK - BLOCK + 1 if full else 0
+
+    def costs(self) -> Costs:
+        """What one pass of each loop costs here."""
+        self._bench.patience = dict(PATIENCE)
+        try:
+            self._fill()
+            return self._measured()
+        except Broken as broken:
+            raise self._too_slow(broken) if broken.outcome is Outcome.TIMEOUT else broken from None
+        finally:
+            self._bench.patience = {}
+
+    def moves_no_list(self) -> None:
+        """Raise Broken if one of the calls moves all elements of a list as long as the pool."""
+        self._fill()
+        for loop, calls in LOOPS.items():
+            for index in self._stage.shifts(calls, self._num_blocks // 2):
+                method = calls[index][0]
+                self._stage.method = method
+                self._stage.steps.append(f"bm.{_written(*calls[index])}")
+                message = (
+                    f"`{method}` moves every element of a list as long as the pool: pop(0), insert(0, …) or the like?"
+                )
+                self._stage.broken(message, got="a whole list moved", expected=f"`{loop}` touches a few blocks")
+
+    def _fill(self) -> None:
+        raised = self._stage.new((self._num_blocks, BLOCK), {}, f"BlockManager({self._num_blocks}, {BLOCK})")
+        if raised:
+            self._stage.unexpected(raised, "a block manager")
+        self._call("admit", [1, SHORT])
+        if self._long:
+            self._call("admit", [3, self._long])
+
+    def _call(self, method: str, args: list[Any]) -> Any:
+        reply, _ = self._stage.call(method, args, _written(method, args), watch=None)
+        if isinstance(reply, Raised):
+            self._stage.unexpected(reply, "no exception")
+        return reply.value
+
+    def _measured(self) -> Costs:
+        table = self._call("table", [1])
+        head = [table[0]] if type(table) is list and table else []
+        costs = {name: self._pass(calls) for name, calls in LOOPS.items()}
+        costs["retain, release"] = self._pass((("retain", [head]), ("release", [head])))
+        if self._long:
+            within = [("extend", [3, self._long + more]) for more in range(1, WITHIN + 1)]
+            costs["extend within a block"] = self._pass((*within, ("truncate", [3, self._long]))) / WITHIN
+        return costs
+
+    def _pass(self, calls: tuple[Call, ...]) -> float:
+        times = 4
+        while True:
+            spent = self._spent(calls, times)
+            if spent > SLICE or times >= MOST:
+                return spent / times
+            times = min(MOST, times * 4)
+
+    def _spent(self, calls: tuple[Call, ...], times: int) -> float:
+        before = self._bench.worker.cpu_seconds()
+        self._stage.again(calls, times)
+        return self._bench.worker.cpu_seconds() - before
+
+    def _too_slow(self, broken: Broken) -> Broken:
+        """A pool that takes seconds to fill: every block handed out costs a look at the others."""
+        method = self._stage.method
+        blocks = f"{self._num_blocks:,} blocks"
+        broken.message = f"`{method}` took more than {PATIENCE['cpu']:.0f} s of CPU time on a pool of {blocks}."
+        broken.outcome = Outcome.FAIL
+        return broken
+
+
+def _written(method: str, args: list[Any]) -> str:
+    return f"{method}({', '.join(map(str, args))})"
+
+
+def _grows(bench: Bench, loop: str, small: float, large: float, num_blocks: int, *, full: bool) -> Broken:
+    method = loop.split()[0].strip(",")
+    times, larger = f"{large / small:.0f} times", num_blocks // SMALL
+    state = "almost used up" if full else "almost all free"
+    stage = Stage(bench, "block_manager", "bm")
+    for blocks, cost in ((SMALL, small), (num_blocks, large)):
+        stage.steps.append(f"bm = BlockManager({blocks}, {BLOCK}), {state}")
+        stage.steps.append(f"{loop}: {cost * 1e6:.1f} µs of CPU time")
+    message = f"`{loop}` costs {times} as much on a pool {larger} times larger: something looks through the pool."
+    return stage.breach(message, got=times, expected="about the same on both", method=method)

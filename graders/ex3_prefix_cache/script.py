@@ -1,0 +1,93 @@
+"""A trace of calls before it is played: everything that a right cache answers is known beforehand.
+
+Blocks are numbered by the script in the order in which they are brought; a handle goes by the number of the move that
+returned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graders.ex3_prefix_cache.specification import Namespace, Specification
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One call. handle: the one it returns or is about. number: of blocks, for evict."""
+
+    method: str
+    tokens: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    namespace: Namespace = None
+    handle: int = 0
+    number: int = 0
+
+    def to_wire(self) -> list[Any]:
+        name = None if self.namespace is None else {"name": self.namespace}
+        if self.method == "match":
+            return ["match", self.tokens, name, self.handle]
+        if self.method == "insert":
+            return ["insert", self.tokens, self.blocks, name, self.handle]
+        return [self.method, self.number if self.method == "evict" else self.handle]
+
+    def __str__(self) -> str:
+        name = "" if self.namespace is None else f", namespace={self.namespace!r}"
+        if self.method == "match":
+            return f"match({_short(self.tokens)}{name})"
+        if self.method == "insert":
+            return f"insert({_short(self.tokens)}, {_short(self.blocks)}{name})"
+        return f"evict({self.number})" if self.method == "evict" else f"{self.method}(node of line {self.handle + 2})"
+
+
+class Script:
+    """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right cache would."""
+
+    def __init__(self, block_size: int) -> None:
+        self.spec = Specification(block_size)
+        self.moves: list[Move] = []
+        self._blocks = 0
+
+    def match(self, tokens: Sequence[int], namespace: Namespace = None) -> int:
+        """The handle."""
+        handle = len(self.moves)
+        self.spec.match(tokens, namespace, handle)
+        return self._note(Move("match", tuple(tokens), namespace=namespace, handle=handle))
+
+    def insert(
+        self, tokens: Sequence[int], blocks: Sequence[int] | None = None, namespace: Namespace = None, extra: int = 0
+    ) -> int:
+        """The handle. Fresh blocks, and `extra` more, unless `blocks` are given."""
+        if blocks is None:
+            blocks = self.fresh(len(tokens) // self.spec.block_size + extra)
+        handle = len(self.moves)
+        if not self.spec.refuse_insert(tokens, blocks, namespace):
+            self.spec.insert(tokens, blocks, namespace, handle)
+        return self._note(Move("insert", tuple(tokens), tuple(blocks), namespace, handle))
+
+    def lock(self, handle: int) -> None:
+        self.spec.lock(handle)
+        self._note(Move("lock", handle=handle))
+
+    def unlock(self, handle: int) -> None:
+        if not self.spec.refuse_unlock(handle):
+            self.spec.unlock(handle)
+        self._note(Move("unlock", handle=handle))
+
+    def evict(self, number: int) -> None:
+        self.spec.evict(number)
+        self._note(Move("evict", number=number))
+
+    def fresh(self, count: int) -> list[int]:
+        """Blocks that nobody has brought yet."""
+        self._blocks += count
+        return list(range(self._blocks - count + 1, self._blocks + 1))
+
+    def _note(self, move: Move) -> int:
+        self.moves.append(move)
+        return len(self.moves) - 1
+
+
+def _short(numbers: Sequence[int]) -> str:
+    return f"{list(numbers)}" if len(numbers) <= 12 else f"<{len(numbers)}: {', '.join(map(str, numbers[:4]))}, …>"

@@ -1,0 +1,217 @@
+"""What the five functions of exercise 4 mean, spelled out path by path in plain Python and float64.
+
+Slow on purpose and free of torch: a tree is a list of paths, a batch is a loop over rows. Nothing here is shared with
+the solution. `nan` and `-inf` are ordinary floats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+Path = tuple[int, ...]
+Rows = Sequence[Sequence[int]]
+Logits = Sequence[Sequence[Sequence[float]]]
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree as its paths in node order: paths[0] = (), and the path of a node lists the ranks that lead to it."""
+
+    paths: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, choices: Sequence[Path]) -> Tree:
+        """Every choice and every prefix of one, once, by (depth, path). ValueError: none, an empty one, a rank < 0."""
+        if not choices:
+            raise ValueError("no choice at all")
+        paths: set[Path] = {()}
+        for choice in choices:
+            if not choice:
+                raise ValueError("an empty choice")
+            if any(rank < 0 for rank in choice):
+                raise ValueError("a negative rank")
+            paths |= {choice[:depth] for depth in range(len(choice) + 1)}
+        return cls(tuple(sorted(paths, key=lambda path: (len(path), path))))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def height(self) -> int:
+        """D, the depth of the deepest node."""
+        return max(len(path) for path in self.paths)
+
+    @cached_property
+    def parent(self) -> list[int]:
+        return [NOWHERE] + [self.paths.index(path[:-1]) for path in self.paths[1:]]
+
+    @property
+    def depth(self) -> list[int]:
+        return [len(path) for path in self.paths]
+
+    @property
+    def rank(self) -> list[int]:
+        return [path[-1] if path else 0 for path in self.paths]
+
+    @property
+    def mask(self) -> list[list[bool]]:
+        """mask[i][j]: path j is a beginning of path i."""
+        return [[path[: len(other)] == other for other in self.paths] for path in self.paths]
+
+    def children(self, node: int) -> list[int]:
+        return [child for child in range(len(self)) if self.parent[child] == node]
+
+    def walk(self, node: int) -> list[int]:
+        """The nodes from 0 to `node`."""
+        path = self.paths[node]
+        return [self.paths.index(path[:depth]) for depth in range(len(path) + 1)]
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """The verdict on one row: the nodes of the accepted path, node 0 first, and the token after it."""
+
+    walk: tuple[int, ...]
+    next: int
+
+    @property
+    def count(self) -> int:
+        return len(self.walk) - 1
+
+    def padded(self, height: int) -> list[int]:
+        return [*self.walk, *[NOWHERE] * (height - self.count)]
+
+
+def propose(tree: Tree, root: int, topk: Sequence[Sequence[int]]) -> list[int]:
+    """One row: topk[h - 1][r] is guess r of head h. ValueError: too deep for the heads, or a rank no head gives."""
+    if tree.height > len(topk):
+        raise ValueError("deeper than the heads")
+    if any(rank >= len(topk[len(path) - 1]) for path in tree.paths[1:] for rank in path):
+        raise ValueError("a rank beyond the guesses")
+    return [root] + [topk[len(path) - 1][path[-1]] for path in tree.paths[1:]]
+
+
+def greedy(tree: Tree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdict:
+    """One row: step to the first child that says what the model says, until none does."""
+    walk = [0]
+    while True:
+        steps = [child for child in tree.children(walk[-1]) if tokens[child] == argmax[walk[-1]]]
+        if not steps:
+            return RowVerdict(tuple(walk), argmax[walk[-1]])
+        walk.append(steps[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The numbers of the typical rule; `seed` of the generator, or None for the argmax."""
+
+    temperature: float = 1.0
+    epsilon: float = 0.5
+    delta: float = 0.5
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        words = f"temperature={self.temperature}, epsilon={self.epsilon}, delta={self.delta}"
+        return words + (f", generator=<seed {self.seed}>" if self.seed is not None else "")
+
+
+def softmax(logits: Sequence[float], temperature: float) -> list[float]:
+    """NaN everywhere if one logit is NaN."""
+    if any(math.isnan(logit) for logit in logits):
+        return [math.nan] * len(logits)
+    top = max(logits)
+    weights = [math.exp((logit - top) / temperature) for logit in logits]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def entropy(p: Sequence[float]) -> float:
+    """In nats."""
+    return -math.fsum(x * math.log(x) for x in p if x > 0) if not any(map(math.isnan, p)) else math.nan
+
+
+def bar(p: Sequence[float], epsilon: float, delta: float) -> float:
+    """What p(token) must exceed."""
+    return min(epsilon, delta * math.exp(-entropy(p)))
+
+
+@dataclass(frozen=True)
+class Typical:
+    """One row judged by the typical rule.
+
+    closeness: how near the nearest decision was to going the other way, relative; a case below 1e-3 or so is left to
+    rounding and says nothing about a part. `p`: the distribution where the path ends.
+    """
+
+    verdict: RowVerdict
+    closeness: float
+    p: tuple[float, ...]
+
+
+def typical(
+    tree: Tree,
+    tokens: Sequence[int],
+    logits: Sequence[Sequence[float]],
+    temperature: float,
+    epsilon: float,
+    delta: float,
+) -> Typical:
+    """One row with `next` the argmax; temperature 0 is greedy."""
+    if temperature == 0:
+        return _cold(tree, tokens, logits)
+    p = [softmax(row, temperature) for row in logits]
+    stands, margins = {0: 0.0}, [1.0]
+    for node in range(1, len(tree)):
+        parent = tree.parent[node]
+        if parent not in stands or math.isnan(p[parent][0]):
+            continue
+        chance, needed = p[parent][tokens[node]], bar(p[parent], epsilon, delta)
+        if chance not in (0.0, 1.0):
+            margins.append(abs(chance - needed) / max(chance, needed))
+        if chance > needed:
+            stands[node] = stands[parent] + math.log(chance)
+    end, gap = _winner(tree, tokens, stands)
+    final = p[end]
+    margins += [gap, _lead(logits[end], temperature)]
+    return Typical(RowVerdict(tuple(tree.walk(end)), _argmax(logits[end])), min(margins), tuple(final))
+
+
+def compaction(walk: Sequence[int], slots: Sequence[int]) -> set[tuple[int, int]]:
+    """One row: the moves (from, to), those onto themselves left out."""
+    return {(slots[node], slots[place]) for place, node in enumerate(walk) if slots[node] != slots[place]}
+
+
+def _cold(tree: Tree, tokens: Sequence[int], logits: Sequence[Sequence[float]]) -> Typical:
+    tops = [NOWHERE if any(map(math.isnan, row)) else _argmax(row) for row in logits]
+    verdict = greedy(tree, tokens, tops)
+    closeness = min(_lead(logits[node], 1.0) for node in verdict.walk)
+    return Typical(verdict, closeness, tuple(float(token == verdict.next) for token in range(len(logits[0]))))
+
+
+def _winner(tree: Tree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
+    """The end of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
+    depth = tree.depth
+    longest = max(depth[node] for node in stands)
+    ends = {node: score for node, score in stands.items() if depth[node] == longest}
+    best = max(ends.values())
+    said = [tokens[node] for node in tree.walk(min(node for node in ends if ends[node] == best))]
+    rivals = [score for node, score in ends.items() if [tokens[step] for step in tree.walk(node)] != said]
+    gap = min((abs(best - score) for score in rivals), default=1.0)
+    return min(node for node in ends if ends[node] == best), gap
+
+
+def _argmax(logits: Sequence[float]) -> int:
+    """The lowest index of the largest."""
+    return max(range(len(logits)), key=lambda token: (logits[token], -token)) if logits else NOWHERE
+
+
+def _lead(logits: Sequence[float], temperature: float) -> float:
+    """By how much the largest logit leads the next smaller one, at most 1; 0 when one is NaN."""
+    if any(map(math.isnan, logits)):
+        return 0.0
+    others = [logit for logit in logits if logit < max(logits) and logit > -math.inf]
+    return min(1.0, (max(logits) - max(others)) / temperature) if others else 1.0

@@ -1,0 +1,175 @@
+"""Grade one submission for one exercise: read it, try its laws in order, give back one result object."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from graders.ahead import Ahead
+from graders.bench import NONE, Bench, Source, Workers
+from graders.catalogue import Exercise, catalogue
+from graders.intake import Declared
+from graders.isolation import HIGHEST, Limits, Trouble, below
+from graders.law import Broken, Law, choose, unmet
+from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+from graders.submission import Submission, Unusable, read
+
+OnLaw = Callable[[LawResult], None]
+
+
+def grade(
+    exercise: int,
+    submission: Path,
+    *,
+    seed: int | None = None,
+    only: Iterable[str] | None = None,
+    laws_only: bool = False,
+    others: str = "solutions",
+    on_law: OnLaw | None = None,
+    source: str = "",
+    isolation: str = HIGHEST,
+    require: str = "L1",
+) -> ExerciseResult:
+    """Grade the file at `submission`.
+
+    seed: replays a run; None draws one. only: numbers of laws ("1.4"); KeyError for an unknown one. laws_only: leave
+    the timed laws out. others: which parts fill the other slots of the engine, "solutions" or "naive". on_law: told
+    of every law as soon as it is decided. source: what the result calls the submission; its file name if empty.
+    isolation: the level to run at, "L3", or the highest that the machine allows. require: a result reached at a lower
+    level is advisory. Never raises for what a submission does.
+    """
+    entry = catalogue(exercise)
+    laws = choose(entry.laws, only, laws_only=laws_only)
+    start = time.monotonic()
+    run = _Run(entry, others, secrets.randbits(32) if seed is None else seed, on_law or (lambda _: None), isolation)
+    problem = run.all(submission, laws)
+    return ExerciseResult(
+        exercise=entry.number,
+        name=entry.name,
+        source=source or submission.name,
+        laws=tuple(run.results),
+        figures=tuple(run.figures),
+        isolation=run.level,
+        advisory=run.level != NONE and below(run.level, require),
+        seed=run.seed,
+        seconds=time.monotonic() - start,
+        grader=_version(),
+        problem=problem,
+    )
+
+
+class _Run:
+    """One submission's way through the laws."""
+
+    def __init__(self, exercise: Exercise, others: str, seed: int, on_law: OnLaw, isolation: str) -> None:
+        self.exercise = exercise
+        self.others = others
+        self.seed = seed
+        self.level = NONE
+        self._isolation = isolation
+        self.results: list[LawResult] = []
+        self.figures: list[Figure] = []
+        self._on_law = on_law
+
+    def all(self, path: Path, laws: tuple[Law, ...]) -> str:
+        """Try the laws; returns the problem if nothing could be graded."""
+        try:
+            submission = read(path, self.exercise.class_name, _declared(self.exercise))
+            _refuse_stub(submission)
+        except Unusable as unusable:
+            return self._none(laws, unusable.problem, unusable.outcome)
+        source = Source(self.exercise.slot, submission.name, submission.source)
+        limits = Limits(packages=self.exercise.slot == "medusa")  # the one part that is written with torch
+        workers = Workers([source], level=self._isolation, limits=limits)
+        ahead = None
+        try:
+            workers.get()
+            ahead = next((Ahead(law.ahead, self._isolation) for law in laws if law.ahead), None)
+            for law in laws:
+                self._one(law, submission, workers, ahead)
+        except Broken as broken:
+            return self._none(laws, broken.message, broken.outcome, workers.take_output())
+        except Trouble as trouble:
+            return self._none(laws, f"Not graded: {trouble}. Try again.", Outcome.UNGRADED)
+        finally:
+            workers.end()
+            if ahead is not None:
+                ahead.end()
+            self.level = workers.level
+        return ""
+
+    def _one(self, law: Law, submission: Submission, workers: Workers, ahead: Ahead | None) -> None:
+        start = time.monotonic()
+        outcomes = {result.number: result.outcome for result in self.results}
+        missing = unmet(law, outcomes)
+        if missing:
+            self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
+            return
+        bench = Bench(self.exercise, law, submission, workers, self.seed, self.others, ahead)
+        outcome, message, story = Outcome.PASS, "", None
+        try:
+            law.check(bench)
+        except Broken as broken:
+            outcome, message, story = broken.outcome, broken.message, broken.story
+        self.figures += bench.figures
+        seconds = time.monotonic() - start
+        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output())
+
+    def _none(self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "") -> str:
+        """Nothing could be tried: the first open law carries the reason, the others are skipped."""
+        tried = {result.number for result in self.results}
+        for law in laws:
+            if law.number not in tried:
+                self._decide(law, outcome, problem if outcome is not Outcome.SKIPPED else "not tried", output=output)
+                outcome, output = Outcome.SKIPPED if outcome is not Outcome.UNGRADED else outcome, ""
+        return problem
+
+    def _decide(
+        self,
+        law: Law,
+        outcome: Outcome,
+        message: str,
+        story: Story | None = None,
+        seconds: float = 0.0,
+        cases: int = 0,
+        output: str = "",
+    ) -> None:
+        result = LawResult(
+            number=law.number,
+            name=law.name,
+            statement=law.statement,
+            outcome=outcome,
+            points=law.points if outcome is Outcome.PASS else 0.0,
+            max_points=law.points,
+            message=message,
+            story=story,
+            seconds=seconds,
+            cases=cases,
+            output=output,
+        )
+        self.results.append(result)
+        self._on_law(result)
+
+
+def _declared(exercise: Exercise) -> Declared:
+    """The one file that enters from a folder, an archive or a notebook."""
+    return Declared(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot)
+
+
+def _refuse_stub(submission: Submission) -> None:
+    """Unusable when nothing has been written yet; says what to write first."""
+    if submission.lines and len(submission.unwritten) == len(submission.lines):
+        first = submission.unwritten[0]
+        line = submission.lines[first]
+        raise Unusable(f"{submission.name} is the untouched stub: write `{first}` (line {line}) first.")
+
+
+def _version() -> str:
+    from importlib import metadata  # 20 ms, wanted only at the end
+
+    try:
+        return metadata.version("inference-kitchen")
+    except metadata.PackageNotFoundError:
+        return "0.1.0"

@@ -1,0 +1,68 @@
+"""What the file system of a worker holds: an interpreter's library, the engine, the worker's own side of the wire.
+
+The specifications, laws, tests, solutions and the oracle are not in it: a part of another exercise that a worker needs
+comes over the wire as text.
+"""
+
+from __future__ import annotations
+
+import glob
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import reference_engine
+from graders.isolation.limits import Limits
+
+ANSWERS = ("graders", "solutions", "exercises", "course", "tests", "reference_engine/oracle.py", "vllm", "sglang")
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+PROCESSORS = "/sys/devices/system/cpu"
+FOR_GPUS = ("/usr", "/bin", "/sbin", "/opt", "/sys", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
+DEVICES = ("/dev/nvidia*", "/dev/kfd", "/dev/dri", "/dev/dxg")
+
+ROOT = Path(reference_engine.__file__).parents[1]  # the folder that holds the packages of the course
+HOME = Path(__file__).parents[1]  # the one that holds `child`
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """shown: files and folders to read. hidden: what is left out below them. devices: device files to use.
+
+    paths: where `import` looks beside the standard library.
+    """
+
+    shown: tuple[str, ...]
+    hidden: tuple[str, ...]
+    devices: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def contents(limits: Limits) -> Contents:
+    return _contents(limits.packages, limits.gpu)
+
+
+@cache
+def _contents(packages: bool, gpu: bool) -> Contents:
+    library = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
+    sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+    paths = tuple(sites) if packages else ()
+    shown = {
+        *library,
+        *LIBRARIES,
+        PROCESSORS,
+        *paths,
+        f"{ROOT}/reference_engine",
+        f"{HOME}/child",
+        *(FOR_GPUS if gpu else ()),
+    }
+    places = {str(ROOT), *sites, *(path for path in sys.path if path)}
+    hidden = [f"{place}/{name}" for place in sorted(places) for name in ANSWERS]
+    devices = [path for pattern in DEVICES for path in sorted(glob.glob(pattern))] if gpu else []
+    return Contents(_there(shown), _there(hidden), tuple(devices), paths)
+
+
+def _there(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(path for path in paths if Path(path).exists()))

@@ -1,0 +1,96 @@
+"""Who lives below a process, what they hold, and how to end them all. Reads /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class Census:
+    """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads."""
+
+    memory: int
+    tasks: int
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below `root`, parents first; zombies too."""
+    if not os.path.exists(f"/proc/{root}/task/{root}/children"):
+        return _by_scanning(root)
+    found = [root]
+    for pid in found:
+        found += _children(pid)
+    return found[1:]
+
+
+def take(root: int) -> Census:
+    """Count what lives below `root`."""
+    memory = tasks = 0
+    for pid in descendants(root):
+        with contextlib.suppress(OSError, ValueError):
+            with open(f"/proc/{pid}/statm", "rb") as file:
+                memory += int(file.read().split()[1]) * PAGE
+            tasks += len(os.listdir(f"/proc/{pid}/task"))
+    return Census(memory, tasks)
+
+
+def folder(path: str, most: int) -> tuple[int, int]:
+    """Bytes and files below `path`; stops counting soon after `most` files."""
+    size = files = 0
+    folders = [path]
+    while folders and files <= most:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as listing:
+            for item in itertools.islice(listing, most + 1):
+                files += 1
+                size += item.stat(follow_symlinks=False).st_blocks * 512
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.path)
+    return size, files
+
+
+def end_all(root: int) -> None:
+    """Stop everything below `root` until nothing new appears, then kill it. The caller reaps."""
+    stopped: set[int] = set()
+    for _ in range(ROUNDS):
+        new = [pid for pid in descendants(root) if pid not in stopped]
+        if not new:
+            break
+        for pid in new:
+            _signal(pid, signal.SIGSTOP)
+        stopped.update(new)
+    for pid in stopped:
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _children(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                yield from map(int, file.read().split())
+
+
+def _by_scanning(root: int) -> list[int]:
+    """The same where the kernel lists no children."""
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+                below.setdefault(parent, []).append(int(name))
+    found = [root]
+    for pid in found:
+        found += below.get(pid, [])
+    return found[1:]

@@ -1,0 +1,105 @@
+"""The process that stays behind: it starts the worker at the highest level it can, watches it, and ends its tree.
+
+CONFIG (JSON): wire, control: inherited descriptors. levels: to try, in order ("L4" … "L1"). without: names of locks to
+do without ("namespaces", "landlock", "seccomp", "uid"). box: an empty folder of the worker's own. home: the folder that
+holds the package `child`. root: the one that holds `reference_engine`. shown, hidden, devices: paths (`view`). paths:
+appended to sys.path. rlimits: name -> value. memory (bytes), tasks, disk (bytes), files: limits of the whole tree.
+programs: whether it may start programs.
+
+Control channel, messages to the grader: {"ready": true} sent by the worker itself, so that the kernel tells its pid;
+{"level": "L3", "locks": […], "refused": {"L4": why}}, or {"failed": true, "refused": …}; when the tree is dead {"exit":
+status of the worker as of os.waitstatus_to_exitcode, or null, "why": ""}. When the grader closes the channel, or dies,
+the tree is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from . import birth, census, privileges, system, vigil
+from .job import Config, let_go, tell
+
+MIB = 1 << 20
+
+
+def main(text: str) -> NoReturn:
+    """See above. Never returns."""
+    config = json.loads(text)
+    _import_child(config)
+    woken = vigil.wake_on_death()
+    with contextlib.suppress(OSError):
+        system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
+    refused: dict[str, str] = {}
+    for level in config["levels"]:
+        try:
+            started = birth.start(level, config)
+        except birth.Refused as why:
+            refused[level] = str(why)
+            _end_all()
+            continue
+        _keep(started, refused, config, woken)
+    tell(config, failed=True, refused=refused)
+    os._exit(1)
+
+
+def _import_child(config: Config) -> None:
+    """While everything can still be read."""
+    sys.path[:0] = [config["home"], config["root"]]
+    for name in ("child.worker", "reference_engine.slots"):
+        importlib.import_module(name)
+    del sys.path[:2]
+    sys.path += config["paths"]
+
+
+def _keep(started: birth.Started, refused: dict[str, str], config: Config, woken: int) -> NoReturn:
+    """Watch until the worker ends, uses too much, or the grader lets go; end the tree, tell how it went."""
+    let_go(config)
+    privileges.hide()
+    tell(config, level=started.level, locks=started.locks, refused=refused)
+    killed_before = _killed_by_kernel()
+    status, why = vigil.wait(started.watched, config["control"], woken, lambda: _too_much(config))
+    _end_all()
+    if started.verdict >= 0:
+        status = started.status()
+    if not why and status in (None, -signal.SIGKILL) and _killed_by_kernel() > killed_before:
+        why = "out of memory"
+    tell(config, exit=status, why=why)
+    os._exit(0)
+
+
+def _too_much(config: Config) -> str:
+    """What the tree uses beyond its limits; "" if nothing."""
+    tree = census.take(os.getpid())
+    if tree.memory > config["memory"]:
+        return f"used more than {config['memory'] // MIB} MiB of memory"
+    if tree.tasks > config["tasks"]:
+        return f"started more than {config['tasks']} processes or threads"
+    size, files = census.folder(config["box"], config["files"])
+    if files > config["files"]:
+        return f"made more than {config['files']} files"
+    if size > config["disk"]:
+        return f"wrote more than {config['disk'] // MIB} MiB of files"
+    return ""
+
+
+def _end_all() -> None:
+    """Kill what lives below, and bury it, until nothing is left."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            census.end_all(os.getpid())
+            os.waitpid(-1, 0)
+
+
+def _killed_by_kernel() -> int:
+    """How often this machine has killed something for memory."""
+    with contextlib.suppress(OSError), open("/proc/vmstat", "rb") as file:
+        for line in file:
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,43 @@
+"""What a worker may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker and everything it starts may use together; beyond that they are ended.
+
+    packages: site-packages (torch) can be imported. gpu: the GPU's devices are let through, and programs may be started
+    (Triton needs a compiler). memory: resident bytes; 0 for the usual 1 GiB, 6 GiB with packages. tasks: processes
+    and threads. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process.
+    """
+
+    packages: bool = False
+    gpu: bool = False
+    memory: int = 0
+    tasks: int = 128
+    disk: int = 64 * MIB
+    files: int = 2000
+    cpu: int = 120
+
+    @property
+    def resident(self) -> int:
+        return self.memory or (6144 * MIB if self.packages or self.gpu else 1024 * MIB)
+
+    @property
+    def rlimits(self) -> Mapping[str, int]:
+        """Of every single process. CUDA reserves more addresses than any limit, torch a multiple of what it uses."""
+        addresses = {} if self.gpu else {"RLIMIT_AS": (4 if self.packages else 1) * self.resident + 1024 * MIB}
+        return {
+            **addresses,
+            "RLIMIT_CPU": self.cpu,
+            "RLIMIT_FSIZE": self.disk,
+            "RLIMIT_NOFILE": 1024 if self.packages or self.gpu else 64,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_MSGQUEUE": 0,
+        }

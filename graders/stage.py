@@ -1,0 +1,314 @@
+"""Where a trace is played: one fresh object in the worker, one line of story for every call.
+
+`Stage` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back what the
+part returned or raised. An exercise's session judges that with its specification and calls `broken` at the first
+deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from graders import wire
+from graders.bench import Bench
+from graders.law import Broken
+from graders.result import Outcome, Story
+from graders.worker import Died, Hung, Tampered
+
+T = TypeVar("T")
+LEAVING = {
+    "SystemExit": "called sys.exit()",
+    "KeyboardInterrupt": "raised KeyboardInterrupt",
+    "MemoryError": "ran out of memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception in the part. kinds: the exception classes that callers may catch it by; frames: the part's own."""
+
+    kinds: tuple[str, ...]
+    type: str
+    text: str
+    frames: tuple[tuple[int, str], ...]
+
+    @classmethod
+    def of(cls, data: Any) -> Raised:
+        """From the wire; ProtocolError if it is anything else."""
+        if type(data) is not dict:
+            raise wire.ProtocolError("an exception that is not one")
+        wire.only(data, ("kinds", "type", "text", "frames"))
+        kinds, frames = wire.field(data, "kinds", list), wire.field(data, "frames", list)
+        if not all(type(kind) is str for kind in kinds):
+            raise wire.ProtocolError("an exception that is not one")
+        for frame in frames:
+            if type(frame) is not list or [type(item) for item in frame] != [int, str]:
+                raise wire.ProtocolError("an exception that is not one")
+        text = wire.field(data, "text", str)
+        return cls(tuple(kinds), wire.field(data, "type", str), text, tuple((line, name) for line, name in frames))
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.CRASH if self.leaving else Outcome.FAIL
+
+    @property
+    def leaving(self) -> str:
+        """ "called sys.exit()" and the like; empty for an ordinary exception."""
+        return next((LEAVING[kind] for kind in self.kinds if kind in LEAVING), "")
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}" if self.text else self.type
+
+    def at_import(self, name: str) -> str:
+        """One sentence for an exception while the file was imported."""
+        line = f" in line {self.frames[-1][0]}" if self.frames else ""
+        if self.leaving:
+            return f"{name} {self.leaving} when it was imported{line}."
+        if self.type == "SyntaxError":
+            return f"{name} has a syntax error: {self.text}."
+        if self.type == "ModuleNotFoundError":
+            return f"{name}{line}: {self.text}; a part is written with the standard library alone."
+        return f"{name} could not be imported: {self}{line}."
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What the part returned, as plain data (see `graders.child.worker` for the form)."""
+
+    value: Any
+
+
+Reply = Returned | Raised
+
+
+def reply_of(data: Any) -> Reply:
+    """One outcome from the wire; ProtocolError if it is anything else."""
+    if type(data) is not dict or len(data) != 1:
+        raise wire.ProtocolError("an outcome that is not one")
+    if "x" in data:
+        return Raised.of(data["x"])
+    if "r" not in data:
+        raise wire.ProtocolError("an outcome that is not one")
+    return Returned(data["r"])
+
+
+def exception_of(data: dict[str, Any]) -> Raised:
+    """The answer of a request that has nothing to say but an exception; ProtocolError if it is anything else."""
+    wire.only(data, ("x",))
+    return Raised.of(data.get("x"))
+
+
+def value_or_raised(data: Any) -> Reply:
+    """One item of a driver's snapshot: {"x": exception}, or the plain value itself."""
+    return Raised.of(data["x"]) if type(data) is dict and "x" in data else Returned(data)
+
+
+def shown(value: Any) -> str:
+    """Plain data from the wire as a learner would write it: [1, 2], Copy(src=3, dst=4), <a Widget>."""
+    if type(value) is list:
+        items = [shown(item) for item in value[:12]]
+        return "[" + ", ".join(items + [f"… {len(value)} in all"] * (len(value) > 12)) + "]"
+    if type(value) is dict:
+        ends = value.get("copy")
+        if type(ends) is list and len(ends) == 2:
+            return f"Copy(src={shown(ends[0])}, dst={shown(ends[1])})"
+        if "s" in value:
+            return repr(value["s"])
+        return f"<{value.get('type', 'object')}>"
+    return repr(value)
+
+
+class Stage:
+    """One object of the part, on which calls are made in order.
+
+    slot: which part. label: how the story calls the object ("bm"). Every method below raises Broken when the part dies,
+    hangs or tampers; the story so far is attached.
+    """
+
+    def __init__(self, bench: Bench, slot: str, label: str) -> None:
+        self.bench = bench
+        self.slot = slot
+        self.label = label
+        self.steps: list[str] = []
+        self.method = "__init__"
+        self._played: list[Any] | None = None
+        self._trouble: Broken | None = None
+
+    def play(
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
+    ) -> Raised | None:
+        """Make the object and play a whole trace on it in one go, for speed; the moves are the driver's affair.
+
+        Returns what `new` returns; then `next` tells of each move in turn, and `finish` ends the trace. When the part
+        dies or hangs on the way, the trace is played again from the start, one move at a time, to see where.
+        """
+        self._waiting = list(moves)
+        self.steps.append(f"{self.label} = {written}")
+        fresh = {"slot": self.slot, "args": list(args), "keywords": dict(keywords)}
+        try:
+            answer = self._ask("trace", fresh=fresh, moves=self._waiting)
+        except Broken as trouble:
+            self._trouble = trouble
+            self.steps.clear()
+            return self.new(args, keywords, written)
+        if "x" in answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._outcome_shown(raised)
+            return raised
+        self._played = self.parsed(lambda: _outcomes(answer, len(moves)))
+        return None
+
+    def next(self, method: str, written: str) -> tuple[Reply, Any]:
+        """What the next move of the trace came to, and the driver's snapshot after it."""
+        self.method = method
+        self.steps.append(f"{self.label}.{written}")
+        move = self._waiting.pop(0)
+        if self._played is None:
+            answer = self._ask("trace", fresh=None, moves=[move])
+            outcome = self.parsed(lambda: _outcomes(answer, 1))[0]
+        else:
+            outcome = self._played.pop(0)
+        reply, seen = self.parsed(lambda: _outcome(outcome))
+        self._outcome_shown(reply)
+        return reply, seen
+
+    def finish(self) -> None:
+        """The trace is over. Broken if it went wrong at first and nothing was found when it was played slowly."""
+        if self._trouble is not None and self._trouble.outcome is not Outcome.TIMEOUT:
+            raise self._trouble
+
+    def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str) -> Raised | None:
+        """Make the object; `written` is the line of the story. None, or what the constructor raised."""
+        self.method = "__init__"
+        self.steps.append(f"{self.label} = {written}")
+        answer = self._ask("new", slot=self.slot, args=list(args), keywords=dict(keywords))
+        if not answer:
+            return None
+        raised = self.parsed(lambda: exception_of(answer))
+        self._outcome_shown(raised)
+        return raised
+
+    def call(self, method: str, args: Sequence[Any], written: str, watch: Any = None) -> tuple[Reply, Any]:
+        """Call a method; what it returned or raised, and the driver's snapshot after it (None without `watch`)."""
+        self.method = method
+        self.steps.append(f"{self.label}.{written}")
+        answer = self._ask("call", calls=[[method, list(args)]], watch=watch)
+        reply, seen = self.parsed(lambda: _one_call(answer, watch is not None))
+        self._outcome_shown(reply)
+        return reply, seen
+
+    def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
+        """Make the calls so many times over, for their cost alone; Broken if one raises."""
+        self.method = calls[0][0]
+        answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
+        if answer:
+            self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+
+    def shifts(self, calls: Sequence[tuple[str, Sequence[Any]]], least: int) -> list[int]:
+        """Make each call once; the indices of those that moved a whole list of at least so many items."""
+        self.method = calls[0][0]
+        answer = self._ask("shifts", calls=[[method, list(args)] for method, args in calls], least=least)
+        if "x" in answer:
+            self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+        found = self.parsed(lambda: wire.integers(answer.get("shifts")))
+        return [index for index in found if 0 <= index < len(calls)]
+
+    def breach(
+        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+    ) -> Broken:
+        """The Broken to raise, with the story so far."""
+        method = method or self.method
+        story = Story(
+            steps=tuple(self.steps),
+            got=got,
+            expected=expected,
+            where=self.bench.submission.where(method),
+            replay=self.bench.replay,
+            traceback=self._traceback(raised) if raised else (),
+        )
+        return Broken(message, story=story, method=method)
+
+    def broken(
+        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+    ) -> NoReturn:
+        """Raise Broken with the story so far."""
+        raise self.breach(message, got=got, expected=expected, method=method, raised=raised)
+
+    def unexpected(self, raised: Raised, expected: str) -> NoReturn:
+        """Raise Broken for an exception that the contract does not allow here."""
+        name = self.method
+        if raised.leaving:
+            message = f"`{name}` {raised.leaving}."
+        elif "NotImplementedError" in raised.kinds:
+            message = f"`{raised.frames[-1][1] if raised.frames else name}` is not written yet."
+        elif not raised.frames and "AttributeError" in raised.kinds:
+            message = f"There is no `{name}`: {raised.text}."
+        elif not raised.frames and "TypeError" in raised.kinds:
+            message = f"`{name}` cannot be called as the contract says: {raised.text}."
+        else:
+            message = f"`{name}` raised {raised}."
+        broken = self.breach(message, got=f"raised {raised}", expected=expected, raised=raised)
+        broken.outcome = raised.outcome
+        raise broken
+
+    def _outcome_shown(self, reply: Reply) -> None:
+        text = f"raised {reply}" if isinstance(reply, Raised) else shown(reply.value)
+        self.steps[-1] += f" -> {text}" if text != "None" else ""
+
+    def _traceback(self, raised: Raised) -> tuple[str, ...]:
+        source = self.bench.submission.source.split("\n")
+        lines = []
+        for line, function in raised.frames:
+            lines.append(f"{self.bench.submission.name}:{line} in {function}")
+            if 1 <= line <= len(source):
+                lines.append(f"    {source[line - 1].strip()[:160]}")
+        return (*lines, str(raised)) if lines else ()
+
+    def _ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        try:
+            return self.bench.worker.ask(do, **self.bench.patience, **fields)
+        except Died as death:
+            self._ended(f"The process {death} in `{self.method}`.", f"the process {death}", Outcome.CRASH)
+        except Hung as wait:
+            message = f"`{self.method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"
+            self._ended(message, "no answer", Outcome.TIMEOUT)
+        except Tampered as wrong:
+            self._ended(f"In `{self.method}` {wrong}.", str(wrong), Outcome.INVALID)
+
+    def parsed(self, parse: Callable[[], T]) -> T:
+        """`parse()`, a ProtocolError in it being the worker's: INVALID."""
+        try:
+            return parse()
+        except wire.ProtocolError as wrong:
+            self.bench.workers.end()
+            self._ended(f"In `{self.method}` the worker sent {wrong}.", str(wrong), Outcome.INVALID)
+
+    def _ended(self, message: str, got: str, outcome: Outcome) -> NoReturn:
+        self.steps[-1] += f" -> {got}"
+        broken = self.breach(message, got=got, expected="an answer")
+        broken.outcome = outcome
+        raise broken from None
+
+
+def _one_call(answer: dict[str, Any], watched: bool) -> tuple[Reply, Any]:
+    wire.only(answer, ("calls", "seen"))
+    calls, seen = wire.field(answer, "calls", list), wire.field(answer, "seen", list)
+    if len(calls) != 1 or len(seen) != watched:
+        raise wire.ProtocolError("another number of outcomes than calls")
+    return reply_of(calls[0]), seen[0] if watched else None
+
+
+def _outcomes(answer: dict[str, Any], count: int) -> list[Any]:
+    wire.only(answer, ("moves",))
+    outcomes: list[Any] = wire.field(answer, "moves", list)
+    if len(outcomes) != count:
+        raise wire.ProtocolError("another number of outcomes than moves")
+    return outcomes
+
+
+def _outcome(data: Any) -> tuple[Reply, Any]:
+    if type(data) is not list or len(data) != 2:
+        raise wire.ProtocolError("an outcome that is not one")
+    return reply_of(data[0]), data[1]

@@ -1,0 +1,342 @@
+"""An engine without a model: the parts serve guests of a toy language model, and every step is judged.
+
+The parts live on the other side (`side`), perhaps behind a wire. There a script is played; here are the memory that
+knows what it holds, the toy model, the rules of a plan, and the guests' true texts. So a stale or foreign read, a
+broken rule and a wrong output are each found in the step in which they happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from graders import wire
+from graders.ex1_paged_allocation.specification import Deviation, Refusals
+from graders.ex2_batching_scheduler.specification import Asked, Guest, Planned, Setting, Specification, Work
+from graders.stage import Raised, Reply, Returned, shown
+from graders.symbolic.memory import Access, Memory
+from graders.symbolic.script import Move, Newcomer, Script
+from graders.symbolic.side import Side, items, pairs, reply_of
+
+SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
+
+
+class Failed(Exception):
+    """A call raised what the contract does not allow. raised: what; expected: what was due instead."""
+
+    def __init__(self, method: str, raised: Raised, expected: str) -> None:
+        super().__init__(f"`{method}` raised {raised}")
+        self.method = method
+        self.raised = raised
+        self.expected = expected
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run took; none of it depends on the clock.
+
+    steps; computed: tokens given KV; again: of those, how many had been computed before for the same request; cached:
+    tokens that came from the prefix cache instead; preempted; longest: the most steps that a request had to wait for
+    its first token; blocks: the most that were in use; held: tokens reserved in them then.
+    """
+
+    steps: int = 0
+    computed: int = 0
+    again: int = 0
+    cached: int = 0
+    preempted: int = 0
+    longest: int = 0
+    blocks: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One step, for drawings. Ids: preempted and finished in it, aborted since the step before, waiting after it."""
+
+    chunks: tuple[Work, ...]
+    preempted: tuple[int, ...]
+    finished: tuple[int, ...] = ()
+    aborted: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of a guest beyond the contract: since which step it is there, how far it was ever computed."""
+
+    newcomer: Newcomer
+    since: int
+    furthest: int = 0
+
+
+class Engine:
+    """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output; Failed for exceptions.
+
+    conserving: False for the naive parts, which waste seats and budget and are right in everything else.
+    method: of the part, called last. counters, moments: of the run so far.
+    """
+
+    def __init__(self, side: Side, script: Script, *, conserving: bool = True) -> None:
+        self.setting = script.setting
+        self.spec = Specification(self.setting, conserving=conserving)
+        self.counters = Counters()
+        self.moments: list[Moment] = []
+        self.method = "__init__"
+        self._side = side
+        self._script = script
+        self._toy = script.toy
+        self._memory = Memory(self._toy, self.setting.num_blocks, self.setting.block_size)
+        self._records: dict[int, Record] = {}
+        self._said: dict[int, list[int]] = {}
+        self._planned = False
+        self._sampled = 0
+        self._left: list[int] = []
+
+    def judge(self) -> None:
+        """Play the script to its end."""
+        moves = [move.to_wire() for move in self._script.moves]
+        settings = [sent(self.setting, self._script.guesses)]
+        raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]])
+        if raised:
+            raise Failed("__init__", raised, "a scheduler")
+        for move in self._script.moves:
+            getattr(self, "_" + move.method)(move)
+        self._close(*self._side.next("idle", "idle"))
+        self._side.finish()
+
+    # ------------------------------------------------------------ guests come and go
+
+    def _add(self, move: Move) -> None:
+        assert move.newcomer is not None
+        self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})"))
+
+    def _again(self, move: Move) -> None:
+        assert move.newcomer is not None
+        reply, id = self._side.next("add", "add(…)")
+        present = sorted(self.spec.guests)
+        if present:
+            newcomer = replace(move.newcomer, id=present[move.number % len(present)])
+            self._side.steps[-1] = self._side.steps[-1].replace("add(…)", f"add({newcomer})")
+            self._come(newcomer, reply, id)
+        else:
+            self._side.steps.pop()
+
+    def _come(self, newcomer: Newcomer, reply: Reply, id: Any) -> None:
+        if id != newcomer.id:
+            raise wire.ProtocolError("an answer about somebody else")
+        refusals = self.spec.refuse_add(id, newcomer.prompt, newcomer.max_new)
+        if isinstance(self._allowed("add", reply, refusals), Returned):
+            self.spec.added(id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos)
+            self._records[id] = Record(newcomer, self.counters.steps)
+
+    def _abort(self, move: Move) -> None:
+        reply, id = self._side.next("abort", "abort(…)")
+        self._side.steps[-1] = self._side.steps[-1].replace("…", str(id)).partition(" -> [")[0]
+        if type(id) is not int:
+            raise wire.ProtocolError("an answer about nobody")
+        reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
+        if isinstance(reply, Returned):
+            asked, held = items(reply.value, 2)
+            self.spec.aborted(id, _asked(asked), dict(pairs(held)))
+            self._left.append(id)
+
+    # ------------------------------------------------------------ a step
+
+    def _plan(self, move: Move) -> None:
+        reply, _ = self._side.next("plan", "plan()")
+        self._take_plan(reply)
+
+    def _commit(self, move: Move) -> None:
+        reply, _ = self._side.next("commit", "commit(…)")
+        self._take_commit(reply)
+
+    def _drain(self, move: Move) -> None:
+        """Step until nobody is left. Deviation when that takes too many steps."""
+        _, steps = self._side.next("plan", "drain()")
+        self._side.steps.pop()
+        for step in items(steps, len(steps or ())):
+            plan, commit = items(step, 2)
+            self._side.steps.append(_line(self._side, "plan()"))
+            self._take_plan(reply_of(plan))
+            self._side.steps.append(_line(self._side, "commit(…)"))
+            self._take_commit(reply_of(commit))
+        if self.spec.guests:
+            guests = self.spec.guests.values()
+            here = ", ".join(f"{guest.id} has {len(guest.output)} of {guest.max_new}" for guest in guests)
+            message = f"After {move.number} more steps there are still guests: {here}."
+            raise Deviation(message, "no end", "everybody is served")
+
+    def _take_plan(self, reply: Reply) -> None:
+        if isinstance(reply, Returned) and reply.value is None and not self.spec.guests:
+            self._side.steps.pop()
+            return
+        plan = _plan(self._allowed("plan", reply, {}))
+        self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0] + f" -> {plan}"
+        self._planned = True
+        self._count(plan)
+        if plan.idle:
+            raise Deviation("The scheduler is idle although there are guests.", "idle is True", "False")
+        self.spec.planned(plan)
+        self._run(plan)
+
+    def _take_commit(self, reply: Reply) -> None:
+        if isinstance(reply, Returned) and reply.value is None and not self._planned:
+            self._side.steps.pop()
+            return
+        words = ", ".join(f"{id}: {tokens}" for id, tokens in self._said.items())
+        line = self._side.steps[-1].partition(" -> ")[0].replace("commit(…)", f"commit(plan, {{{words}}})")
+        self._side.steps[-1] = line
+        reply = self._allowed("commit", reply, {})
+        assert isinstance(reply, Returned)
+        told, finished, asked, held, outputs = items(reply.value, 5)
+        if type(finished) is not list or any(type(id) is not int for id in finished):
+            raise Deviation("`commit` returned something else than a list of ids.", shown(finished), "a list of ids")
+        self._side.steps[-1] += f" -> {finished}"
+        present = {id: tokens for id, tokens in self._said.items() if id in self.spec.plan}
+        if any(id in present and present[id] != tokens for id, tokens in (items(pair, 2) for pair in told)):
+            raise wire.ProtocolError("other tokens than were written down")
+        done = self.spec.committed(present, finished, _asked(asked), dict(pairs(held)))
+        for guest, output in zip(done, items(outputs, len(done)), strict=True):
+            self._check_output(guest, output)
+        self._end_step(tuple(finished))
+
+    def _end_step(self, finished: tuple[int, ...]) -> None:
+        waiting = tuple(guest.id for guest in self.spec.waiting)
+        self.moments[-1] = replace(self.moments[-1], finished=finished, aborted=tuple(self._left), waiting=waiting)
+        self.counters.steps += 1
+        self._planned, self._left, self._said = False, [], {}
+
+    def _close(self, reply: Reply, _: Any) -> None:
+        """If nobody is here: the scheduler is idle, every block is free or could be."""
+        self._side.steps.pop()
+        idle, free, evictable, protected = items(_value(self._allowed("idle", reply, {})), 4)
+        if self.spec.guests:
+            return
+        if idle is not True:
+            raise Deviation(
+                "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(idle)}", "True"
+            )
+        total = self.setting.num_blocks - 1
+        if protected or free + evictable != total:
+            got = f"{free} free, {evictable} evictable, {protected} protected, of {total} blocks"
+            raise Deviation("Everybody has left, and not every block was given back.", got, "no block in use")
+
+    # ------------------------------------------------------------ in between
+
+    def _allowed(self, method: str, reply: Reply, refusals: Refusals) -> Reply:
+        self.method = method
+        if isinstance(reply, Raised):
+            if not set(reply.kinds) & set(refusals):
+                raise Failed(method, reply, next(iter(refusals), "no exception"))
+        elif refusals:
+            due, why = next(iter(refusals.items()))
+            raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
+        return reply
+
+    def _count(self, plan: Planned) -> None:
+        counters = self.counters
+        for work in plan.chunks:
+            guest, record = self.spec.guests.get(work.id), self._records.get(work.id)
+            if guest is None or record is None:
+                continue
+            counters.cached += 0 if guest.running else work.start
+            counters.computed += work.length
+            counters.again += max(0, min(record.furthest, work.end) - work.start)
+            record.furthest = max(record.furthest, work.end)
+            if work.samples and not guest.output:
+                counters.longest = max(counters.longest, counters.steps + 1 - record.since)
+        counters.preempted += len(plan.preempted)
+        used = self.setting.num_blocks - 1 - plan.available
+        if used > counters.blocks:
+            counters.blocks, counters.held = used, sum(plan.held.values())
+        self.moments.append(Moment(plan.chunks, plan.preempted))
+
+    def _run(self, plan: Planned) -> None:
+        """What the model does: it writes and reads KV, and says the next tokens."""
+        accesses = []
+        for work in plan.chunks:
+            guest = self.spec.guests[work.id]
+            text = self._toy.prefixes(guest.tokens[: work.end])
+            rejected = 0
+            if work.samples:
+                said = self._say(guest)
+                text += self._toy.prefixes(said[:-1], text[-1])
+                rejected = self.setting.lookahead + 1 - len(said)
+            accesses.append(Access(work.id, work.start, text, plan.tables[work.id], rejected))
+        self._memory.step(self.counters.steps, plan.copies, accesses)
+
+    def _say(self, guest: Guest) -> list[int]:
+        guesses = self._script.guesses[self._sampled % len(self._script.guesses)]
+        self._sampled += 1
+        start = len(guest.output)
+        said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
+        return said
+
+    def _check_output(self, guest: Guest, output: Any) -> None:
+        due = self._records[guest.id].newcomer.due
+        if type(output) is not list or output != due:
+            message = f"The output of request {guest.id} is not what the model said, up to its end."
+            raise Deviation(message, shown(output), f"{due}")
+
+
+def sent(setting: Setting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    """A setting as the driver takes it."""
+    data = asdict(setting)
+    return data | {"guesses": list(guesses), "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS}}
+
+
+def written(setting: Setting) -> str:
+    """A setting as a line of a story."""
+    usual = Setting()
+    names = ("num_blocks", "block_size", "watermark", "cache")
+    memory = ", ".join(f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name))
+    words = [f"max_seqs={setting.max_seqs}", f"token_budget={setting.token_budget}"]
+    for name in ("chunk", "lookahead", "policy"):
+        if getattr(setting, name) != getattr(usual, name):
+            words.append(f"{name}={getattr(setting, name)!r}")
+    return f"Scheduler(kv of {memory}, {', '.join(words)})"
+
+
+def _line(side: Side, written: str) -> str:
+    label = getattr(side, "label", "")
+    return f"{label}.{written}" if label else written
+
+
+def _value(reply: Reply) -> Any:
+    assert isinstance(reply, Returned)
+    return reply.value
+
+
+def _plan(reply: Reply) -> Planned:
+    chunks, preempted, copies, asked, held, tables, books = items(_value(reply), 7)
+    works = []
+    for chunk in chunks:
+        if [type(item) for item in chunk] != [int, int, int, bool]:
+            message = f"A Chunk of the plan is {shown(chunk)}: id, start and length are ints, samples is a bool."
+            raise Deviation(message, shown(chunk), "Chunk(int, int, int, bool)")
+        works.append(Work(*chunk))
+    if any(type(id) is not int for id in preempted):
+        raise Deviation("Plan.preempted holds something else than ids.", shown(list(preempted)), "ids")
+    idle, free, evictable, _ = items(books, 4)
+    return Planned(
+        tuple(works),
+        tuple(preempted),
+        tuple(pairs(copies)),
+        _asked(asked),
+        dict(pairs(held)),
+        {id: wire.integers(list(table)) for id, table in (items(pair, 2) for pair in tables)},
+        free + evictable,
+        idle is True,
+    )
+
+
+def _asked(data: Any) -> tuple[Asked, ...]:
+    calls = []
+    for call in data:
+        what, id, number, answer = items(call, 4)
+        offered = tuple(answer) if type(answer) in (list, tuple) else ()
+        if any(type(item) is not int for item in (what, id, number, *offered)):
+            raise wire.ProtocolError("an answer with something else where integers belong")
+        calls.append(Asked(what, id, number, answer if type(answer) in (int, bool) else None, offered))
+    return tuple(calls)

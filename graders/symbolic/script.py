@@ -1,0 +1,108 @@
+"""What guests do, written down before it is played: the whole trace goes to the driver in one go.
+
+Who is there when somebody is to leave depends on the scheduler, so an abort names no id: the driver picks among those
+present. What the model says depends on the guest's text alone, so each guest brings all of it along (`will`), further
+than it should ever get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graders.ex2_batching_scheduler.specification import Setting
+from graders.symbolic.toy import Toy
+
+STRANGER = 99  # an id that nobody has
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A request as it is handed in. will: what the model would say after the prompt, without end."""
+
+    id: int
+    prompt: tuple[int, ...]
+    max_new: int
+    priority: int
+    eos: int | None
+    will: tuple[int, ...]
+
+    @property
+    def due(self) -> list[int]:
+        """What has to come out."""
+        said = list(self.will[: self.max_new])
+        return said[: said.index(self.eos) + 1] if self.eos in said else said
+
+    def __str__(self) -> str:
+        prompt = f"{list(self.prompt)}" if len(self.prompt) <= 8 else f"<{len(self.prompt)} tokens>"
+        words = f"Request(id={self.id}, prompt={prompt}, max_new={self.max_new}"
+        return (
+            words
+            + f", priority={self.priority}" * bool(self.priority)
+            + f", eos={self.eos}" * (self.eos is not None)
+            + ")"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "abort", "plan", "commit",
+    "drain" (steps until nobody is there, at most `number`). number: who of those present."""
+
+    method: str
+    number: int = 0
+    newcomer: Newcomer | None = None
+
+    def to_wire(self) -> list[Any]:
+        guest = self.newcomer
+        if guest is None:
+            return [self.method, self.number]
+        request = [guest.id, guest.prompt, guest.max_new, guest.priority, guest.eos, guest.will]
+        return [self.method, self.number, *request]
+
+
+class Script:
+    """A setting and the moves so far. guesses: how many tokens beyond the first the i-th sampling chunk is told."""
+
+    def __init__(self, setting: Setting, toy: Toy | None = None, guesses: Sequence[int] = (0,)) -> None:
+        self.setting = setting
+        self.toy = toy or Toy()
+        self.guesses = tuple(min(count, setting.lookahead) for count in guesses)
+        self.moves: list[Move] = []
+
+    def add(self, id: int, prompt: Sequence[int], max_new: int, *, priority: int = 0, eos: int | None = None) -> None:
+        self._note("add", 0, self._newcomer(id, prompt, max_new, priority, eos))
+
+    def again(self, number: int, prompt: Sequence[int], max_new: int) -> None:
+        """A newcomer who claims the id of somebody who is there; nothing happens when nobody is."""
+        self._note("again", number, self._newcomer(STRANGER, prompt, max_new, 0, None))
+
+    def abort(self, number: int) -> None:
+        """Somebody of those present leaves; a stranger is to when nobody is present."""
+        self._note("abort", number)
+
+    def plan(self) -> None:
+        """Nothing happens when nobody is present."""
+        self._note("plan")
+
+    def commit(self) -> None:
+        """Nothing happens without a plan."""
+        self._note("commit")
+
+    def step(self) -> None:
+        self.plan()
+        self.commit()
+
+    def drain(self) -> None:
+        """Serve everybody to the end; after so many steps that nobody can say it just takes long, give up."""
+        newcomers = [move.newcomer for move in self.moves if move.newcomer is not None]
+        self._note("drain", 20 + 4 * sum(len(guest.prompt) + max(0, guest.max_new) for guest in newcomers))
+
+    def _newcomer(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> Newcomer:
+        length = max(0, max_new) + self.setting.lookahead + 1
+        will = self.toy.say(prompt, length, None) if prompt else []
+        return Newcomer(id, tuple(prompt), max_new, priority, eos, tuple(will))
+
+    def _note(self, method: str, number: int = 0, newcomer: Newcomer | None = None) -> None:
+        self.moves.append(Move(method, number, newcomer))

@@ -1,0 +1,206 @@
+"""A worker as a check sees it: ask, get plain data back, or learn how the part died.
+
+The grader keeps the clock. A question that is not answered in time ends the worker; so does everything that breaks
+the protocol. After any of `Died`, `Hung`, `Tampered` the worker is dead and a new one must be started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Collection
+from typing import Any
+
+from graders.isolation import HIGHEST, Limits, Process, spawn
+from graders.wire import Caps, Conversation, ProtocolError
+
+OUTPUT_CAP = 4096
+CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
+WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
+
+
+class Died(Exception):
+    """The worker process ended under the part; the text says how: "exited with status 0", "was killed by SIGSEGV"."""
+
+
+class Hung(Exception):
+    """No answer in time. `seconds`: how long the grader waited."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer in {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class Tampered(Exception):
+    """The worker said something that the protocol does not know."""
+
+
+class Worker:
+    """One worker process. `ask` is the only way to talk to it.
+
+    level: the isolation reached, "L3". locks: what it is made of. pid, box: its process and folder, from outside.
+    """
+
+    def __init__(
+        self,
+        level: str = HIGHEST,
+        limits: Limits | None = None,
+        caps: Caps | None = None,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
+        self._process: Process = spawn(level, limits, without=without)
+        self._talk = Conversation(caps or Caps())
+        self._printed = bytearray()
+        self._lost = 0
+        self._unsent = memoryview(b"")
+        self.level = self._process.level
+        self.locks = self._process.locks
+        self.pid = self._process.worker
+        self.box = self._process.box
+        self.alive = True
+        self._abandoned = False
+        os.set_blocking(self._process.output, False)
+        self._process.wire.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._process.output, select.POLLIN)
+        self._poll.register(self._process.control, select.POLLIN)
+        self._poll.register(self._process.wire, select.POLLIN)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the worker so far."""
+        return self._process.cpu_seconds()
+
+    def ask(self, do: str, *, cpu: float = CPU_PATIENCE, wall: float = WALL_PATIENCE, **fields: Any) -> dict[str, Any]:
+        """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
+
+        cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung.
+        """
+        try:
+            self._unasked()
+            self._unsent = memoryview(self._talk.ask({"do": do, **fields}))
+            return self._answer(cpu, wall)
+        except ProtocolError as wrong:
+            self.end()
+            raise Tampered(f"the worker sent {wrong}") from None
+
+    def take_output(self) -> str:
+        """What the part has printed since the last call, capped; bytes that are not UTF-8 are replaced."""
+        if self.alive:
+            self._drain()
+        text = self._printed.decode("utf-8", "replace")
+        if self._lost:
+            text += f"\n… {self._lost} more bytes"
+        self._printed.clear()
+        self._lost = 0
+        return text
+
+    def end(self) -> None:
+        """Kill the worker and everything it started."""
+        if self.alive:
+            self._drain()
+            self.alive = False
+            self._process.end()
+
+    def abandon(self) -> None:
+        """From another thread: nobody waits any more for what is being asked; `ask` soon raises Hung."""
+        self._abandoned = True
+
+    def _answer(self, cpu: float, wall: float) -> dict[str, Any]:
+        start, spent = time.monotonic(), self.cpu_seconds()
+        self._send()
+        while True:
+            for descriptor, event in self._poll.poll(250):
+                answer = self._event(descriptor, event)
+                if answer is not None:
+                    return answer
+            waited = time.monotonic() - start
+            if self._abandoned or waited > wall or (waited > cpu and self.cpu_seconds() - spent > cpu):
+                self.end()
+                raise Hung(waited)
+
+    def _event(self, descriptor: int, event: int) -> dict[str, Any] | None:
+        if descriptor == self._process.output:
+            self._drain()
+        elif descriptor == self._process.wire.fileno():
+            if event & select.POLLOUT:
+                self._send()
+            if event & ~select.POLLOUT:
+                return self._hear()
+        else:
+            answer = self._hear()  # a last answer may still be in the socket
+            if answer is None:
+                self._buried()
+            return answer
+        return None
+
+    def _send(self) -> None:
+        """Send what the socket takes; ask to be woken when it takes more."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._process.wire.send(self._unsent) :]
+        except BlockingIOError:
+            self._poll.modify(self._process.wire, select.POLLIN | select.POLLOUT)
+            return
+        except OSError:
+            self._unsent = memoryview(b"")  # dead: the keeper will say how
+        self._poll.modify(self._process.wire, select.POLLIN)
+
+    def _hear(self) -> dict[str, Any] | None:
+        try:
+            data = self._process.wire.recv(1 << 18)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._poll.modify(self._process.wire, 0)  # closed: the keeper will say how it died
+            return None
+        return self._talk.hear(data)
+
+    def _unasked(self) -> None:
+        """Raises ProtocolError if the worker has spoken without being asked."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            self._talk.hear(self._process.wire.recv(1 << 16))
+
+    def _drain(self) -> None:
+        """Keep the first OUTPUT_CAP bytes of what was printed, count the rest."""
+        for _ in range(64):
+            try:
+                data = os.read(self._process.output, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                self._poll.modify(self._process.output, 0)
+                return
+            room = OUTPUT_CAP - len(self._printed)
+            self._printed += data[:room]
+            self._lost += max(0, len(data) - room)
+
+    def _buried(self) -> None:
+        try:
+            status = self._process.exit_status()
+        finally:
+            self.end()
+        raise Died(self._process.reason or _how(status))
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "disappeared"
+    if status >= 0:
+        return f"exited with status {status}"
+    if status == -signal.SIGXCPU:
+        return "used up its CPU time"
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"was killed by signal {-status}"

@@ -1,0 +1,144 @@
+"""Planning while the device computes: tokens stay on the device and are read one step late.
+
+Where every request that says something in a step is greedy and ends by count alone, the host need not know the tokens
+to plan the next step. It commits a placeholder, plans and sends the next step, in which the device puts its own token
+in the place of the placeholder, and reads the token while that step runs. Requests with an EOS or a draw need their
+token first; steps with one of them, or with speculation, run as always.
+
+A placeholder is a negative number, stands at the end of `Request.output` for one step, and never reaches a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reference_engine.decoding import Decoder
+from reference_engine.engine import Engine, Event
+from reference_engine.gpu.readback import Said
+from reference_engine.gpu.runner import DeviceOutcome
+from reference_engine.runner import Outcome
+from reference_engine.seating import Guest
+from reference_engine.slots import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Tokens of one step that the host has not read: where each request keeps its placeholder."""
+
+    said: Said
+    places: Mapping[int, tuple[Guest, int]]
+
+    def read(self) -> dict[int, int]:
+        """Wait for the step; put each token in its place. {id: token}."""
+        tokens, told = self.said.read(), dict[int, int]()
+        for token, (id, (guest, place)) in zip(tokens, self.places.items(), strict=True):
+            guest.tokens[place] = guest.request.output[place - guest.prompt] = told[id] = token
+        return told
+
+
+class LateDecoder(Decoder):
+    """A `Decoder` that sends a step before it reads the one before.
+
+    late: the step sent last, if its tokens are unread. told: the tokens read in the last `run`, of the step before it.
+    """
+
+    late: Late | None = None
+    told: Mapping[int, int] = {}
+
+    def run(self, plan: Plan) -> dict[int, list[int]]:
+        """Send the step, read the one before; what this one says, or placeholders for it."""
+        self._runner.copy(plan.copies)
+        if not self._may_wait():
+            self.read()
+            return super().run(replace(plan, copies=()))
+        outcome = self._runner.forward(self._batch())
+        assert isinstance(outcome, DeviceOutcome)
+        places = {}
+        for chunk, span in self._work:
+            if span.wanted:
+                guest = self._guests[chunk.id]
+                places[chunk.id] = (guest, len(guest.tokens))
+        self.read()
+        self.late = Late(outcome.said, places) if places else None
+        return {id: [-row - 1] for row, id in enumerate(places)}
+
+    def read(self) -> None:
+        """Read the tokens of the step sent last, if they are unread."""
+        self.told = self.late.read() if self.late else {}
+        self.late = None
+
+    def _may_wait(self) -> bool:
+        """Whether nobody needs this step's tokens to plan the next."""
+        guests = (self._guests[chunk.id] for chunk, span in self._work if span.wanted)
+        return self._speculator is None and all(guest.rule.greedy and guest.eos is None for guest in guests)
+
+    def _choose(self, outcome: Outcome, rows: Mapping[int, slice]) -> list[int]:
+        if isinstance(outcome, DeviceOutcome) and all(self._guests[id].rule.greedy for id in rows):
+            return outcome.said.read()
+        return super()._choose(outcome, rows)
+
+
+class OverlappedEngine(Engine):
+    """An `Engine` on a GPU whose `step` returns what was said in the step before, where it can.
+
+    It trusts its scheduler to treat tokens as numbers. `trace` is not kept. Everything else is as in `Engine`.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As `Engine`. Raises ValueError for keep_trace."""
+        if options.get("keep_trace"):
+            raise ValueError("a trace shows the tokens of each step, which an overlapped engine has not read yet")
+        super().__init__(*arguments, **options)
+        plain = self._decoder
+        self._decoder: LateDecoder = LateDecoder(
+            plain._runner, plain._guests, plain._seating, plain._table, plain._speculator, plain._block_size
+        )
+        self._held: list[Event] = []
+
+    @property
+    def idle(self) -> bool:
+        """Every request has finished or was aborted, and all that was said has been told."""
+        return not self._guests and not self._held
+
+    def abort(self, id: int) -> None:
+        """Forget a request, what it said last included. Raises KeyError for an id that is unknown or has finished."""
+        super().abort(id)
+        self._held = [event for event in self._held if event.id != id]
+
+    def step(self) -> list[Event]:
+        """Run one step; what was said up to the step before, and in this one where it is known."""
+        held, self._held = self._held, []
+        if self._failure is None and not self._guests:
+            self._decoder.read()
+            return self._told(held)
+        fresh = super().step()
+        told = self._told(held)
+        if self._decoder.late is None:
+            super()._deliver(fresh)
+            return told + fresh
+        self._held = fresh
+        return told
+
+    def _told(self, held: Sequence[Event]) -> list[Event]:
+        """Events that were held back, with their tokens."""
+        events = [Event(event.id, (self._decoder.told[event.id],), event.finished) for event in held]
+        super()._deliver(events)
+        return events
+
+    def _deliver(self, events: Sequence[Event]) -> None:
+        """Nothing yet: `step` delivers what is known."""
+
+    def _read_mail(self, id: int) -> Iterator[int]:
+        mail = self._mail[id]
+        try:
+            while mail or id in self._guests or any(event.id == id for event in self._held):
+                if mail:
+                    yield mail.pop(0)
+                else:
+                    self.step()
+        finally:
+            del self._mail[id]
+            if id in self._guests and self._failure is None:
+                self.abort(id)

@@ -1,0 +1,90 @@
+"""A decode step of a whole model against its roofline, over batch sizes.
+
+step ≥ max(weight bytes / bandwidth, 2·P·B / peak) + B·context·KV bytes / bandwidth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from reference_engine.batch import Batch, Span
+from reference_engine.gpu import budget
+from reference_engine.gpu.runner import DeviceOutcome, GpuRunner
+from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.ceilings import Ceilings
+from reference_engine.gpu.suite.clock import wall_seconds
+from reference_engine.gpu.suite.room import Room
+from reference_engine.llama.config import LlamaConfig
+from reference_engine.model import Model, random_model
+
+BLOCK = 16
+STEPS = 20
+"""Steps in one timing, each sent before the one before is read."""
+
+
+def measure(room: Room, ceilings: Ceilings) -> Section:
+    """One row a model and batch size. host: the step with filling and sending; it is what an engine can reach."""
+    rows: list[Row] = []
+    for name, config in room.shapes.items():
+        model = random_model(config, device=room.device, dtype=torch.bfloat16)
+        for batch in room.pick((1, 4, 16, 64, 128, 256), (1, 3)):
+            if room.left < 0:
+                return Section("steps", Outcome.SKIPPED, "no time left", tuple(rows))
+            taken = _step(room, model, batch)
+            if taken is None:
+                continue
+            floor = roofline(config, batch, _context(room), ceilings)
+            row: Row = {"model": name, "batch": batch, "ms": taken * 1e3}
+            rows.append(row | {"floor_ms": floor * 1e3, "of_roofline": floor / taken})
+        del model
+    return Section("steps", Outcome.PASS, f"decode steps at context {_context(room)}, bf16", tuple(rows))
+
+
+def roofline(config: LlamaConfig, batch: int, context: int, ceilings: Ceilings) -> float:
+    """Seconds that a decode step of a bf16 model takes at least."""
+    read = config.parameters - (0 if config.tied else config.vocab * config.width)
+    weights = ceilings.floor(2.0 * read, 2.0 * read * batch)
+    return weights + batch * context * budget.block_bytes(config, 1, torch.bfloat16) / ceilings.bandwidth
+
+
+def _context(room: Room) -> int:
+    return 24 if room.dry else 1024
+
+
+def _step(room: Room, model: Model, batch: int) -> float | None:
+    """Seconds of one step; None when the KV does not fit."""
+    columns = -(-_context(room) // BLOCK)
+    sizes = {"num_blocks": batch * columns + 1, "block_size": BLOCK, "seats": batch, "width": columns}
+    try:
+        runner = GpuRunner(model, **sizes)  # type: ignore[arg-type]
+    except ValueError as refusal:
+        room.notes.append(f"{model.name}, batch {batch}: {refusal}")
+        return None
+    for seat in range(batch):
+        runner.tables.put(seat, range(1 + seat * columns, 1 + (seat + 1) * columns))
+    rng = room.random("step", batch)
+    tokens = [rng.randrange(model.config.vocab) for _ in range(batch)]
+    first = Batch(tuple(Span(seat, _context(room) - 1, [token], 1) for seat, token in enumerate(tokens)))
+    after = Batch(tuple(Span(seat, _context(room) - 1, [-seat - 1], 1) for seat in range(batch)))
+    return wall_seconds(_many(room, runner, first, after), room.device, repeats=room.repeats) / _steps(room)
+
+
+def _many(room: Room, runner: GpuRunner, first: Batch, after: Batch) -> Callable[[], None]:
+    """A run of steps, each reading its tokens from the one before on the device; warmed up."""
+
+    def run() -> None:
+        late: DeviceOutcome = runner.forward(first)
+        for _ in range(_steps(room) - 1):
+            outcome = runner.forward(after)
+            late.said.read()
+            late = outcome
+        late.said.read()
+
+    run()
+    return run
+
+
+def _steps(room: Room) -> int:
+    return 2 if room.dry else STEPS

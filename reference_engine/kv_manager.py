@@ -1,0 +1,272 @@
+"""What a scheduler asks for KV memory: one `BlockManager` and, if there is one, one `PrefixCache`, joined.
+
+Neither part knows the other. The manager carries blocks between them: what the cache newly stores it retains, what the
+cache evicts it releases, and when blocks are lacking it evicts exactly as many as are lacking before it gives up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from reference_engine.parts import PartError
+from reference_engine.slots import Block, BlockManager, Copy, OutOfBlocks, PrefixCache
+
+
+class KVManager:
+    """Blocks for the requests of one engine, the cached ones included.
+
+    capacity: the number of tokens that one request can ever hold, (num_blocks - 1 - watermark) * block_size.
+
+    Ownership. A block is referenced by the tables that list it and, once, by the cache that stores it. A request that
+    borrows a cached prefix keeps it locked until it is dropped, so everything evictable is referenced by the cache
+    alone: evicting k blocks frees k blocks, and whether a request fits is known before anything is changed.
+
+    What enters the cache. `drop` offers what was computed. A request that computes a prefix which somebody else has
+    stored meanwhile keeps its own blocks until then; as duplicates they fall free. A scheduler offers nothing earlier.
+    The *engine*, however, knows which KV it has computed: it may call `offer` when a prompt is complete, so that guests
+    who arrive together share their menu before the first of them has left.
+
+    Errors. KeyError and ValueError are the caller's mistakes (unknown or known id, shrinking extend, tokens beyond what
+    is reserved); PartError, with what the part raised as its cause, says that a part broke its contract.
+
+    >>> from reference_engine.naive import BlockManager
+    >>> kv = KVManager(BlockManager(9, 4), None, block_size=4, num_blocks=9)
+    >>> kv.capacity
+    32
+    >>> kv.admit(7, [1, 2, 3], 3), kv.extend(7, 4), kv.extend(7, 33)
+    (0, [], None)
+    """
+
+    def __init__(
+        self,
+        block_manager: BlockManager,
+        prefix_cache: PrefixCache | None,
+        *,
+        block_size: int,
+        num_blocks: int,
+        watermark: int = 0,
+        namespace: Hashable = None,
+    ) -> None:
+        """Join two fresh parts made for the same block_size. `namespace`: of everything cached through this manager."""
+        self.block_size = block_size
+        self.capacity = (num_blocks - 1 - watermark) * block_size
+        self._watermark = watermark
+        self._blocks = block_manager
+        self._extend = block_manager.extend
+        self._pages = _Pages(prefix_cache, namespace)
+        self._lengths: dict[int, int] = {}
+        self._locked: dict[int, object] = {}
+
+    def __contains__(self, id: int) -> bool:
+        """Whether the request holds blocks now."""
+        return id in self._lengths
+
+    def table(self, id: int) -> Sequence[Block]:
+        """The block table of a request that holds blocks; to be read at once, not kept."""
+        self._length(id)
+        with _IN_BLOCKS:
+            return self._blocks.table(id)
+
+    def lookup(self, tokens: Sequence[int]) -> int:
+        """Length of the cached prefix usable now; always < len(tokens), so that a full hit computes one token."""
+        return self._pages.match(tokens[:-1])[0]
+
+    def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
+        """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`, which is more than what is cached.
+
+        The cached length; None when it does not fit even if everything evictable went: then nothing has changed. The
+        prefix is locked before anything is evicted for the rest.
+        """
+        if id in self._lengths:
+            raise ValueError(f"request {id} holds blocks already")
+        length, shared, node = self._pages.match(tokens[:-1])
+        if num_tokens <= length:
+            raise ValueError(f"{length} tokens are cached: {num_tokens} own nothing beyond them")
+        if length:
+            self._pages.lock(node)
+            self._locked[id] = node
+        if not self._make_room(num_tokens, shared):
+            self._unlock(id)
+            return None
+        with _IN_BLOCKS:
+            self._blocks.admit(id, num_tokens, shared)
+        self._lengths[id] = num_tokens
+        return length
+
+    def extend(self, id: int, num_tokens: int) -> list[Copy] | None:
+        """Grow TO num_tokens. The copies to run; None when it does not fit even if everything evictable went."""
+        if num_tokens < self._lengths[id]:
+            raise ValueError(f"request {id} holds {self._lengths[id]} tokens: it cannot be extended to {num_tokens}")
+        copies: list[Copy] | None
+        try:  # without a context manager: a step calls this for every request that runs
+            copies = self._extend(id, num_tokens)[1]
+        except OutOfBlocks:
+            copies = self._evict_and_extend(id, num_tokens)
+        except Exception as error:
+            raise PartError(_IN_BLOCKS.slot, f"raised {type(error).__name__}: {error}") from error
+        if copies is not None:
+            self._lengths[id] = num_tokens
+        return copies
+
+    def truncate(self, id: int, num_tokens: int) -> None:
+        """Shrink TO num_tokens."""
+        if not 0 <= num_tokens <= self._length(id):
+            raise ValueError(f"request {id} holds {self._lengths[id]} tokens: it cannot be truncated to {num_tokens}")
+        with _IN_BLOCKS:
+            self._blocks.truncate(id, num_tokens)
+        self._lengths[id] = num_tokens
+
+    def drop(self, id: int, tokens: Sequence[int]) -> None:
+        """Give everything back; `tokens`, whose KV is computed and kept, are offered to the cache."""
+        self._check_offered(id, tokens)
+        self._insert(id, tokens)
+        self._unlock(id)
+        with _IN_BLOCKS:
+            self._blocks.free(id)
+        del self._lengths[id]
+
+    def offer(self, id: int, tokens: Sequence[int]) -> None:
+        """Offer `tokens`, whose KV is computed, to the cache; the request keeps its blocks. For the engine to call.
+
+        Nothing happens when the request holds nothing (it was aborted, or has finished), or when the cache holds a part
+        of this prefix in other blocks than the request's: pinning those would take memory that nobody counts.
+        """
+        if id not in self._lengths:
+            return
+        self._check_offered(id, tokens)
+        held = self._pages.match(tokens)[1]
+        if tuple(self.table(id)[: len(held)]) != held:
+            return
+        node = self._insert(id, tokens)
+        if node is not None:
+            self._pages.lock(node)
+            self._unlock(id)
+            self._locked[id] = node
+
+    # ---------------------------------------------------------------- between the two parts
+
+    def _make_room(self, num_tokens: int, shared: tuple[Block, ...]) -> bool:
+        """Evict what an admission lacks; False, with nothing changed, when that is more than is evictable.
+
+        A block manager that takes more blocks than the tokens fill (the naive one) is given room block by block.
+        """
+        with _IN_BLOCKS:
+            if self._blocks.can_admit(num_tokens, shared):
+                return True
+            needed = -(-num_tokens // self.block_size) - len(shared)
+            lacking = needed + self._watermark - self._blocks.num_free
+        if not self._evict(lacking):
+            return False
+        with _IN_BLOCKS:
+            while not self._blocks.can_admit(num_tokens, shared):
+                if not self._evict(1):
+                    return False
+        return True
+
+    def _evict_and_extend(self, id: int, num_tokens: int) -> list[Copy] | None:
+        with _IN_BLOCKS:
+            lacking = self._blocks.blocks_needed(id, num_tokens) - self._blocks.num_free
+        if lacking < 1 or not self._evict(lacking):
+            return None
+        with _IN_BLOCKS:
+            return self._blocks.extend(id, num_tokens)[1]
+
+    def _evict(self, lacking: int) -> bool:
+        """Evict so many blocks and release them; False, with nothing changed, when fewer are evictable."""
+        if lacking > 0:
+            evicted = self._pages.evict(lacking)
+            if evicted is None:
+                return False
+            with _IN_BLOCKS:
+                self._blocks.release(evicted)
+        return True
+
+    def _insert(self, id: int, tokens: Sequence[int]) -> object | None:
+        """Insert the full blocks of `tokens`; the handle on them, or None when nothing was newly stored."""
+        full = len(tokens) // self.block_size
+        if not full or not self._pages.open:
+            return None
+        blocks = list(self.table(id)[:full])
+        reused, node = self._pages.insert(tokens[: full * self.block_size], blocks)
+        new = blocks[reused // self.block_size :]
+        with _IN_BLOCKS:
+            self._blocks.retain(new)
+        return node if new else None
+
+    def _unlock(self, id: int) -> None:
+        if id in self._locked:
+            self._pages.unlock(self._locked.pop(id))
+
+    # ---------------------------------------------------------------- whose mistake
+
+    def _length(self, id: int) -> int:
+        if id not in self._lengths:
+            raise KeyError(f"request {id} holds no blocks")
+        return self._lengths[id]
+
+    def _check_offered(self, id: int, tokens: Sequence[int]) -> None:
+        if len(tokens) > self._length(id):
+            raise ValueError(f"request {id} holds {self._lengths[id]} tokens, {len(tokens)} were offered")
+
+
+class _Pages:
+    """The prefix cache as the manager sees it: perhaps none at all, and its mistakes named."""
+
+    def __init__(self, cache: PrefixCache | None, namespace: Hashable) -> None:
+        self._cache = cache
+        self._namespace = namespace
+        self.open = cache is not None
+
+    def match(self, tokens: Sequence[int]) -> tuple[int, tuple[Block, ...], object]:
+        """Length, blocks and handle of the longest cached prefix."""
+        if self._cache is None:
+            return 0, (), None
+        with _IN_CACHE:
+            match = self._cache.match(tokens, self._namespace)
+            return match.length, tuple(match.blocks), match.node
+
+    def insert(self, tokens: Sequence[int], blocks: Sequence[Block]) -> tuple[int, object]:
+        """Tokens held already, and the handle on the path. There is a cache."""
+        assert self._cache is not None
+        with _IN_CACHE:
+            inserted = self._cache.insert(tokens, blocks, self._namespace)
+            return inserted.reused, inserted.node
+
+    def lock(self, node: object) -> None:
+        assert self._cache is not None
+        with _IN_CACHE:
+            self._cache.lock(node)
+
+    def unlock(self, node: object) -> None:
+        assert self._cache is not None
+        with _IN_CACHE:
+            self._cache.unlock(node)
+
+    def evict(self, count: int) -> list[Block] | None:
+        """Evict exactly `count` blocks; None, with nothing changed, when fewer are evictable."""
+        if self._cache is None:
+            return None
+        with _IN_CACHE:
+            if self._cache.evictable < count:
+                return None
+            evicted = self._cache.evict(count)
+            if len(evicted) != count:
+                raise ValueError(f"evict({count}) returned {len(evicted)} blocks")
+            return evicted
+
+
+class _Blaming:
+    """What is raised inside is the fault of one part, unless another has been blamed already: PartError."""
+
+    def __init__(self, slot: str) -> None:
+        self.slot = slot
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PartError):
+            raise PartError(self.slot, f"raised {type(error).__name__}: {error}") from error
+
+
+_IN_BLOCKS = _Blaming("block_manager")
+_IN_CACHE = _Blaming("prefix_cache")

@@ -1,0 +1,36 @@
+"""The engine's runner on a CPU, in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from reference_engine.batch import Batch, Tables
+from reference_engine.llama.kv_pool import KVPool
+from reference_engine.llama.lane import Packed
+from reference_engine.llama.lanes import Lanes
+from reference_engine.model import Model
+from reference_engine.runner import Outcome
+from reference_engine.slots import Copy
+
+
+class CpuRunner:
+    """Runs a model whose weights are on the CPU. See `reference_engine.runner.Runner`."""
+
+    def __init__(self, model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> None:
+        self.tables = Tables(seats, width)
+        self.pool = KVPool(model.config, num_blocks, block_size)
+        self._lanes = Lanes(Packed(model), self.pool, self.tables)
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy whole blocks, in order."""
+        self.pool.copy(copies)
+
+    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy the KV of slots `source` to slots `target`, all at once."""
+        self.pool.move(torch.tensor(source, dtype=torch.int64), torch.tensor(target, dtype=torch.int64))
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        return self._lanes.forward(batch)

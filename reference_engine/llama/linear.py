@@ -1,0 +1,53 @@
+"""A matrix product whose weight is laid out once, for the few rows of a decode step and the many of a prefill.
+
+With one row the product reads the weight once and a plain transposed matrix is fastest; with more, oneDNN's own layout
+is: it needs no packing in each call, which is what makes the plain fp32 product slow at 2 to 64 rows.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PACKED_ROWS = 64
+"""The row count that oneDNN lays the weight out for; others run on it as well."""
+TURNED_LIMIT = 64 * 1024 * 1024
+"""Weights with more numbers than this are held once only."""
+
+
+class Weight(NamedTuple):
+    """A weight `[out, in]` in up to two layouts; products of at most `rows` rows use `turned` = weight.T."""
+
+    packed: Tensor
+    turned: Tensor
+    rows: int
+
+
+def pack(weight: Tensor) -> Weight:
+    """The layouts of `weight` `[out, in]`, fp32 on a CPU."""
+    if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return Weight(torch.empty(0), weight.T.contiguous(), 1 << 62)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+    if weight.numel() > TURNED_LIMIT:
+        return Weight(packed, torch.empty(0), 0)
+    return Weight(packed, weight.T.contiguous(), 1)
+
+
+def product(x: Tensor, weight: Weight) -> Tensor:
+    """x `[M, in]` -> x @ weight.T `[M, out]`. Compiles as TorchScript."""
+    if x.size(0) <= weight.rows:
+        return torch.mm(x, weight.turned)
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight.packed, None, "none", [], "")
+    return result
+
+
+class Linear:
+    """A product with one weight, as a thing to call."""
+
+    def __init__(self, weight: Tensor) -> None:
+        """`weight` `[out, in]`."""
+        self._weight = pack(weight)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x `[M, in]` -> `[M, out]`."""
+        return product(x, self._weight)

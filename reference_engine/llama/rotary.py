@@ -1,0 +1,29 @@
+"""Rotary positions as one complex product.
+
+A head's dimensions i and i + D/2 turn together. Stored side by side they are the two halves of one complex number, and
+turning is multiplying by cos + i sin. Queries and keys are stored that way alike, so their products do not change.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def interleaved(weight: Tensor, head_width: int) -> Tensor:
+    """`[heads * D, ...]`: the rows of each head reordered 0, D/2, 1, D/2 + 1, ..."""
+    order = torch.arange(head_width, device=weight.device).view(2, -1).T.reshape(-1)
+    heads = weight.view(-1, head_width, *weight.shape[1:])
+    return heads[:, order].flatten(0, 1).contiguous()
+
+
+def turns(positions: int, head_width: int, theta: float) -> Tensor:
+    """complex64 `[positions, D / 2]`: what each position's pairs are multiplied by."""
+    frequency = torch.pow(theta, -torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
+    return torch.complex(angles.cos(), angles.sin())
+
+
+def as_pairs(states: Tensor, heads: int) -> Tensor:
+    """`[M, heads * D]` -> complex64 `[M, heads, D / 2]`, the same memory."""
+    return torch.view_as_complex(states.view(states.shape[0], heads, -1, 2))

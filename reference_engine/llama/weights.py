@@ -1,0 +1,114 @@
+"""Where the weights of a Llama come from: a checkpoint folder in Hugging Face layout, or a seed."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reference_engine.llama.config import LlamaConfig, from_json, to_json
+
+INDEX = "model.safetensors.index.json"
+
+
+class ModelError(Exception):
+    """A model cannot be loaded. The message says in one sentence which, and why."""
+
+
+def read_config(folder: Path) -> LlamaConfig:
+    """The sizes in `folder`/config.json. Raises ModelError."""
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at {folder}")
+    try:
+        return from_json(_read_json(folder / "config.json"))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be used: {error}") from error
+
+
+def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Every tensor that `config` asks for, by its Hugging Face name.
+
+    Raises ModelError for a missing, truncated or corrupt file, a missing tensor and a tensor of another shape.
+    """
+    found: dict[str, Tensor] = {}
+    for path in _files(folder):
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                for name in file.keys():  # noqa: SIM118  (not a mapping)
+                    found[name] = file.get_tensor(name).to(dtype)
+        except FileNotFoundError as error:
+            raise ModelError(f"{path} is missing") from error
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError(f"{path} is truncated or corrupt: {error}") from error
+    _check(found, config.shapes(), folder)
+    return {name: found[name] for name in config.shapes()}
+
+
+def random_weights(config: LlamaConfig, seed: int, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights that depend on `seed`, the tensor's name and the device type alone.
+
+    They are scaled so that activations keep their size and every token's KV matters to what is said next: a wrong
+    read of KV shows in the greedy text.
+    """
+    return {
+        name: _random(name, shape, seed, device).to(dtype) if len(shape) > 1 else _ones(shape, device, dtype)
+        for name, shape in config.shapes().items()
+    }
+
+
+def save(folder: Path, config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:
+    """Write config.json and model.safetensors in Hugging Face layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n", encoding="utf-8")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    if not (folder / INDEX).exists():
+        return iter((folder / "model.safetensors",))
+    index = _read_json(folder / INDEX)
+    try:
+        return iter(sorted({folder / name for name in index["weight_map"].values()}))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{folder / INDEX} has no weight_map") from error
+
+
+def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    for name, shape in shapes.items():
+        if name not in found:
+            raise ModelError(f"the checkpoint in {folder} lacks the tensor {name}")
+        if tuple(found[name].shape) != shape:
+            raise ModelError(
+                f"{name} in {folder} has shape {list(found[name].shape)}; config.json asks for {list(shape)}"
+            )
+
+
+def _random(name: str, shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:
+    generator = torch.Generator(device=device)
+    generator.manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+    deviation = 1.0 if "embed_tokens" in name else shape[1] ** -0.5
+    if "q_proj" in name or "k_proj" in name:
+        deviation *= 1.5
+    return torch.randn(shape, generator=generator, device=device) * deviation
+
+
+def _ones(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.ones(shape, device=device, dtype=dtype)

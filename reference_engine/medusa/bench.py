@@ -1,0 +1,312 @@
+"""What speculation gains on the waiter, and from which batch on it loses: `python -m reference_engine.medusa.bench`.
+
+Guests of held-out dialogues ask one question after the other, so many dialogues at a time, with and without
+speculation in turn (A B B A). Prompts are the whole dialogue so far; a prefix cache makes them cheap for both sides.
+Steps that only decode are timed apart from those that also read prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from reference_engine import oracle
+from reference_engine.engine import Engine
+from reference_engine.medusa import HEADS
+from reference_engine.medusa.choice import TreeChoice, read_tree
+from reference_engine.medusa.heads import Guesser, Heads, load_heads
+from reference_engine.medusa.payoff import Cost, Payoff
+from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.model import Model, load_model
+from reference_engine.parts import Parts, load_part
+from reference_engine.waiter.corpus import END, Dialogue, dialogue
+from reference_engine.waiter.tokenizer import special_id
+
+BATCHES = (1, 4, 16, 64)
+FIRST_DIALOGUE = 300_000
+TURNS = 6
+LONGEST = 64
+FILE = "speed.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One side of a race. decoding: seconds in steps that only decode, and tokens said in them; whole: in all steps."""
+
+    seconds: float
+    tokens: int
+    decoding: float
+    decoded: int
+    passes: int
+    verifying: float
+    guessing: float
+    texts: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Plain against speculating for one batch size. Shares are of the speculating side's decoding time."""
+
+    batch: int
+    answers: int
+    tokens_a_pass: float
+    plain: float
+    speculating: float
+    gain: float
+    gain_whole: float
+    verifying: float
+    guessing: float
+    wrong: int
+
+
+class Clocked:
+    """Something whose methods are timed: the part, or the heads."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        return self._timed(found) if callable(found) else found
+
+    def _timed(self, function: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return call
+
+
+class Table:
+    """One dialogue in progress: what was said so far, and the guest's next question."""
+
+    def __init__(self, told: Dialogue, model: Model) -> None:
+        self._turns = [model.tokenizer.encode(turn.asked, add_special_tokens=False).ids for turn in told.turns]
+        self._newline = model.tokenizer.encode("\n", add_special_tokens=False).ids
+        self.text: list[int] = [*model.tokenizer.encode(told.head).ids, *self._turns.pop(0)]
+        self.answer: list[int] = []
+
+    def next_prompt(self) -> list[int] | None:
+        """What the engine is asked after an answer; None: the guests are done, or the context is full."""
+        if not self._turns:
+            return None
+        self.text = [*self.text, *self.answer, *self._newline, *self._turns.pop(0)]
+        self.answer = []
+        return self.text
+
+
+def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, clocks: Sequence[Clocked]) -> Run:
+    """Serve `batch` tables at a time until none is left."""
+    present: dict[int, Table] = {}
+    texts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    whole = decoding = 0.0
+    tokens = decoded = passes = 0
+    room = engine.model.config.positions - LONGEST
+    held = [0.0] * len(clocks)
+    while True:
+        while len(present) < batch and (table := next(tables, None)) is not None:
+            present[engine.add(table.text, LONGEST, eos=eos)] = table
+        if not present:
+            verifying, guessing = held
+            return Run(whole, tokens, decoding, decoded, passes, verifying, guessing, tuple(texts))
+        before = (engine.metrics.computed, engine.metrics.chunks, [clock.seconds for clock in clocks])
+        began = time.perf_counter()
+        events = engine.step()
+        seconds = time.perf_counter() - began
+        said = sum(len(event.tokens) for event in events)
+        whole, tokens = whole + seconds, tokens + said
+        if engine.metrics.computed - before[0] == engine.metrics.chunks - before[1]:
+            decoding, decoded, passes = decoding + seconds, decoded + said, passes + len(events)
+            held = [time + clock.seconds - then for time, clock, then in zip(held, clocks, before[2], strict=True)]
+        for event in events:
+            present[event.id].answer += event.tokens
+            if event.finished:
+                table = present.pop(event.id)
+                texts.append((tuple(table.text), tuple(table.answer)))
+                prompt = table.next_prompt()
+                if prompt is not None and len(prompt) <= room:
+                    present[engine.add(prompt, LONGEST, eos=eos)] = table
+
+
+def race(
+    model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, batch: int, dialogues: int, rounds: int = 2
+) -> Race:
+    """Plain and speculating in turn on the same dialogues; medians over the rounds."""
+    eos = special_id(model.tokenizer, END)
+    told = [dialogue(FIRST_DIALOGUE + seed, "heldout", turns=TURNS) for seed in range(dialogues)]
+    sides: dict[bool, list[Run]] = {False: [], True: []}
+    for speculating in [False, True, True, False] * ((rounds + 1) // 2):
+        part, heads = Clocked(parts.medusa), Clocked(guesser)
+        speculator = MedusaSpeculator(part, heads, tree) if speculating else None
+        engine = _engine(model, parts, speculator, batch)
+        tables = (Table(one, model) for one in told)
+        sides[speculating].append(serve(engine, tables, batch, eos, (part, heads)))
+    plain, clever = sides[False], sides[True]
+    first = clever[0]
+    return Race(
+        batch=batch,
+        answers=len(first.texts),
+        tokens_a_pass=first.decoded / first.passes,
+        plain=median(run.decoded / run.decoding for run in plain),
+        speculating=median(run.decoded / run.decoding for run in clever),
+        gain=_ratio(plain, clever, "decoding"),
+        gain_whole=_ratio(plain, clever, "seconds"),
+        verifying=median(run.verifying / run.decoding for run in clever),
+        guessing=median(run.guessing / run.decoding for run in clever),
+        wrong=_wrong(model, first, plain[0]),
+    )
+
+
+def measure_payoff(
+    model: Model,
+    parts: Parts,
+    guesser: Guesser,
+    tree: TreeChoice,
+    *,
+    batches: Sequence[int] = BATCHES,
+    context: int = 128,
+    steps: int = 7,
+) -> Payoff:
+    """The cost model of this machine: plain and tree steps in turn, for each batch, behind `context` tokens."""
+    costs = []
+    for batch in batches:
+        engines = [
+            _engine(model, parts, speculator, batch)
+            for speculator in (None, MedusaSpeculator(parts.medusa, guesser, tree))
+        ]
+        for engine in engines:
+            for seat in range(batch):
+                engine.add([(7 * seat + place) % model.config.vocab for place in range(context)], 16 * (steps + 4))
+            while engine.metrics.emitted < 3 * batch:
+                engine.step()
+        seconds: list[list[float]] = [[], []]
+        for _ in range(steps):
+            for engine, times in zip(engines, seconds, strict=True):
+                began = time.perf_counter()
+                engine.step()
+                times.append(time.perf_counter() - began)
+        costs.append(Cost(batch, *map(median, seconds)))
+    return Payoff(tree.expected, tuple(costs))
+
+
+def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]) -> dict[int, float]:
+    """For each number of nodes: tokens a second of one guest, relative to none speculating, by cost and expectation."""
+    gains = {}
+    for nodes in sizes:
+        small = tree.pruned(nodes)
+        gains[nodes] = measure_payoff(model, parts, guesser, small, batches=(1,), steps=25).gain(1)
+    return gains
+
+
+def report(races: Sequence[Race], payoff: Payoff, tree: TreeChoice) -> str:
+    """The figures as a table for a terminal."""
+    lines = [
+        f"tree of {tree.nodes} nodes, {tree.depth} deep; expected {tree.expected:.2f} tokens a pass",
+        "batch  tokens/pass  plain tok/s  speculating   gain   with prompts   verifying   heads   wrong",
+    ]
+    for each in races:
+        speeds = f"{each.plain:>12.0f} {each.speculating:>12.0f} {each.gain:>6.2f}x {each.gain_whole:>12.2f}x"
+        shares = f"{each.verifying:>10.1%} {each.guessing:>8.1%} {each.wrong:>7}"
+        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {shares}")
+    return "\n".join([*lines, *(payoff.verdict(cost.batch) for cost in payoff.costs)])
+
+
+def waiter_parts(part: Path | None = None) -> Parts:
+    """The solutions, or another file's verification; without the solutions at hand, ValueError."""
+    folder = Path(__file__).resolve().parents[2] / "solutions"
+    files = {
+        "block_manager": folder / "ex1_paged_allocation" / "block_manager.py",
+        "scheduler": folder / "ex2_batching_scheduler" / "scheduler.py",
+        "prefix_cache": folder / "ex3_prefix_cache" / "prefix_cache.py",
+        "medusa": part or folder / "ex4_medusa" / "medusa.py",
+    }
+    return Parts(**{slot: load_part(path, slot) for slot, path in files.items()})
+
+
+def _engine(model: Model, parts: Parts, speculator: MedusaSpeculator | None, batch: int) -> Engine:
+    positions = model.config.positions
+    blocks = 1 + (batch + 8) * -(-positions // 16)
+    ahead = 1 + (speculator.lookahead if speculator else 0)
+    budget = max(512, batch * ahead + 256)
+    return Engine(model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator)
+
+
+def _ratio(plain: Sequence[Run], clever: Sequence[Run], field: str) -> float:
+    """The median, over rounds, of seconds a token of one side over the other's."""
+    count = "decoded" if field == "decoding" else "tokens"
+    slow, fast = ([getattr(run, field) / getattr(run, count) for run in side] for side in (plain, clever))
+    return float(median(before / after for before, after in zip(slow, fast, strict=True)))
+
+
+def _wrong(model: Model, clever: Run, plain: Run) -> int:
+    """Answers that differ from those of the plain side and are no greedy text either."""
+    known = dict(plain.texts)
+    different = [(prompt, output) for prompt, output in clever.texts if known.get(prompt) != output]
+    return sum(oracle.replay(model, prompt, output) is not None for prompt, output in different)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Race the waiter with and without speculation.")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
+    parser.add_argument("--dialogues", type=int, default=8, help="dialogues a batch of one has; more for larger ones")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--nodes", type=int, help="a smaller tree: the likeliest nodes of the stored one")
+    parser.add_argument("--using", type=Path, help="the file whose verification decides; the solution if left out")
+    parser.add_argument("--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most")
+    parser.add_argument("--write", action="store_true", help=f"store the figures as {FILE} beside the heads")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model, parts = load_model("waiter"), waiter_parts(options.using)
+    heads: Heads = load_heads(HEADS, model)
+    tree = read_tree(HEADS)
+    if options.sizes:
+        for nodes, gain in best_size(model, parts, heads, tree, options.sizes).items():
+            print(
+                f"{nodes:>3} nodes: {tree.pruned(nodes).expected:.2f} tokens a pass expected, gain {gain:.2f}x",
+                flush=True,
+            )
+        return
+    tree = tree.pruned(options.nodes) if options.nodes else tree
+    payoff = measure_payoff(model, parts, heads, tree, batches=options.batches)
+    races = [
+        race(model, parts, heads, tree, batch, max(options.dialogues, batch + batch // 2), options.rounds)
+        for batch in options.batches
+    ]
+    print(report(races, payoff, tree))
+    if options.write:
+        (HEADS / FILE).write_text(json.dumps(_as_json(races, payoff, tree, options.threads), indent=2) + "\n")
+
+
+def _as_json(races: Sequence[Race], payoff: Payoff, tree: TreeChoice, threads: int) -> dict[str, Any]:
+    return {
+        "races": [asdict(each) for each in races],
+        "costs": [asdict(cost) for cost in payoff.costs],
+        "verdicts": [payoff.verdict(cost.batch) for cost in payoff.costs],
+        "nodes": tree.nodes,
+        "expected": tree.expected,
+        "threads": threads,
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": "python -m reference_engine.medusa.bench --write",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Medusa heads: what they are made of, how they guess, and the folder that they lie in.
+
+Head h (counted from 1) reads the hidden state from which the model says token t+1, and guesses the token t+1+h. It is
+one residual block, x + silu(W x), and one projection to the vocabulary. Tensor names and config.json are those of
+vLLM's and FasterDecoding's Medusa checkpoints (`blocks.0.layers.0.weight`, `lm_heads.0.weight`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reference_engine.llama.linear import Linear
+from reference_engine.model import Model, ModelError
+
+WEIGHTS = "heads.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One request after a step: what it said in it."""
+
+    id: int
+    tokens: Sequence[int]
+
+
+class Guesser(Protocol):
+    """Whoever guesses further tokens: trained heads, or a stand-in of a test."""
+
+    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+        """int64 `[R, H, count]`: for each request in `told` the guesses of every head, best first.
+
+        hidden `[R, width]`: the state from which the last of its tokens was said.
+        """
+
+    def forget(self, id: int) -> None:
+        """The request left."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """H trained heads on one device. residual `[H, width, width]`, project `[H, vocab, width]`."""
+
+    residual: Tensor
+    project: Tensor
+
+    @property
+    def count(self) -> int:
+        """H."""
+        return len(self.residual)
+
+    @cached_property
+    def _blocks(self) -> Linear:
+        return Linear(self.residual.flatten(0, 1))
+
+    @cached_property
+    def _projections(self) -> tuple[Linear, ...]:
+        return tuple(Linear(each) for each in self.project)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`[R, width]` -> `[R, H, vocab]`."""
+        wide = hidden[:, None, :]
+        if hidden.device.type == "cpu" and hidden.dtype == torch.float32:
+            states = F.silu(self._blocks(hidden)).view(len(hidden), self.count, -1).add_(wide)
+            return torch.stack([project(states[:, h]) for h, project in enumerate(self._projections)], 1)
+        states = torch.einsum("hij,rj->rhi", self.residual, hidden)
+        return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)
+
+    @torch.inference_mode()
+    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+        """See `Guesser`."""
+        logits = self.logits(hidden)
+        return logits.argmax(-1, keepdim=True) if count == 1 else logits.topk(count).indices
+
+    def forget(self, id: int) -> None:
+        """Heads remember nobody."""
+
+
+def save_heads(heads: Heads, folder: Path) -> None:
+    """Writes weights (bf16) and config.json; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    for index in range(heads.count):
+        weights[f"blocks.{index}.layers.0.weight"] = heads.residual[index].bfloat16().contiguous()
+        weights[f"lm_heads.{index}.weight"] = heads.project[index].bfloat16().contiguous()
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file(weights, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
+    partial.replace(folder / WEIGHTS)
+    vocab, width = heads.project.shape[1:]
+    config = {
+        "architectures": ["MedusaModel"],
+        "model_type": "medusa",
+        "hidden_size": width,
+        "vocab_size": vocab,
+        "num_heads": heads.count,
+        "medusa_num_heads": heads.count,
+        "num_hidden_layers": 1,
+        "medusa_num_layers": 1,
+        "torch_dtype": "bfloat16",
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_heads(folder: Path, model: Model) -> Heads:
+    """The heads in `folder`, on the model's device and of its dtype; for a stretched model they are stretched too.
+
+    Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, heads of another model.
+    """
+    from reference_engine.stretch import Stretched, stretch_heads
+
+    if isinstance(model, Stretched):
+        return stretch_heads(load_heads(folder, model.original), model.config)
+    path = folder / WEIGHTS
+    try:
+        found = load_file(path, device=str(model.device))
+        count = json.loads((folder / CONFIG).read_text())["num_heads"]
+        residual = torch.stack([found[f"blocks.{index}.layers.0.weight"] for index in range(count)])
+        project = torch.stack([found[f"lm_heads.{index}.weight"] for index in range(count)])
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename or path} is missing") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(f"the Medusa heads in {folder} cannot be read: {error}") from error
+    width, vocab = model.config.width, model.config.vocab
+    if residual.shape != (count, width, width) or project.shape != (count, vocab, width):
+        sizes = f"{list(residual.shape)} and {list(project.shape)}"
+        raise ModelError(f"the Medusa heads in {folder} are {sizes}: not of a model {width} wide with {vocab} tokens")
+    return Heads(residual.to(model.dtype), project.to(model.dtype))
+
+
+def random_heads(model: Model, count: int, seed: int) -> Heads:
+    """Heads with weights from a seed: they guess badly, and cost what trained ones cost."""
+    generator = torch.Generator().manual_seed(seed)
+    width, vocab = model.config.width, model.config.vocab
+    residual = torch.randn(count, width, width, generator=generator) / width**0.5
+    project = torch.randn(count, vocab, width, generator=generator) / width**0.5
+    return Heads(residual.to(model.device, model.dtype), project.to(model.device, model.dtype))

@@ -1,0 +1,199 @@
+"""The speculator: between the engine, the heads that guess and the part that verifies.
+
+The part is not believed: what it returns is checked for shape and range before the engine acts on it, and a wrong
+answer becomes a `PartError` that names "medusa". Whether it is *right* shows in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reference_engine.medusa.choice import TreeChoice
+from reference_engine.medusa.heads import Guesser, Told
+from reference_engine.medusa.payoff import Payoff
+from reference_engine.parts import PartError
+from reference_engine.runner import Outcome, Runner
+from reference_engine.slots import Tree, Verdict
+from reference_engine.speculation import Drafted
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One verified tree, for drawings: tokens of the nodes, the accepted path, the token after it."""
+
+    id: int
+    tokens: tuple[int, ...]
+    walk: tuple[int, ...]
+    next: int
+
+
+class MedusaSpeculator:
+    """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
+
+    payoff: the measured cost model; without one every greedy request that has guesses carries a tree. `keep`: remember
+    the passes of the last step in `passes`.
+    """
+
+    def __init__(
+        self, part: Any, guesser: Guesser, choice: TreeChoice, *, payoff: Payoff | None = None, keep: bool = False
+    ) -> None:
+        """Raises PartError when the part cannot build the tree."""
+        self._part, self._guesser, self._payoff, self._keep = part, guesser, payoff, keep
+        self.choice = choice
+        self.tree: Tree = _call("build_tree", part.build_tree, choice.choices)
+        self.mask, self.depths = _checked_tree(self.tree, choice)
+        self.lookahead = len(self.depths) - 1
+        self.passes: tuple[Pass, ...] = ()
+        self._pending: dict[int, Tensor] = {}
+        self._batch = 0
+
+    def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
+        """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
+        self._batch = len(roots)
+        ids = [id for id in roots if id in self._pending]
+        if not ids or not self.speculates(len(roots)):
+            return {}
+        root = torch.tensor([roots[id] for id in ids])
+        topk = torch.stack([self._pending[id] for id in ids])
+        tokens = _call("propose", self._part.propose, self.tree, root, topk)
+        _expect("propose", tokens, (len(ids), self.lookahead + 1))
+        return dict(zip(ids, tokens.tolist(), strict=True))
+
+    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
+        """What each greedy request says: its accepted guesses, then the model's own next token."""
+        argmax = _argmax(outcome.logits)
+        said = {one.id: [int(argmax[one.rows.start])] for one in drafted}
+        states = {one.id: one.rows.start for one in drafted}
+        trees = [one for one in drafted if len(one.tokens) > 1]
+        if trees:
+            self._verify(trees, argmax, runner, said, states)
+        elif self._keep:
+            self.passes = ()
+        self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
+        return said
+
+    def forget(self, id: int) -> None:
+        """The request left."""
+        self._pending.pop(id, None)
+        self._guesser.forget(id)
+
+    def speculates(self, batch: int) -> bool:
+        """Whether trees are drafted for a step with so many greedy requests."""
+        return self._payoff is None or self._payoff.worth(batch)
+
+    def verdict(self, batch: int) -> str:
+        """One sentence on whether it speculates for so many guests, and why."""
+        return self._payoff.verdict(batch) if self._payoff else "speculation is on; its cost was not measured"
+
+    def _verify(
+        self,
+        trees: Sequence[Drafted],
+        argmax: np.ndarray[Any, Any],
+        runner: Runner,
+        said: dict[int, list[int]],
+        states: dict[int, int],
+    ) -> None:
+        """Let the part judge; fill in what was said and which row of the outcome said the last of it."""
+        rows = np.concatenate([np.arange(one.rows.start, one.rows.stop) for one in trees]).reshape(len(trees), -1)
+        tokens = torch.tensor([one.tokens for one in trees])
+        slots = torch.tensor([one.slots for one in trees])
+        wanted = torch.from_numpy(argmax[rows])
+        verdict = _call("verify_greedy", self._part.verify_greedy, self.tree, tokens, wanted)
+        walks = self._walks(verdict, len(trees))
+        moves = _checked_moves(_call("compact", self._part.compact, verdict, slots), slots)
+        if moves[0]:
+            runner.move(*moves)
+        following = verdict.next.tolist()
+        for one, walk, token in zip(trees, walks, following, strict=True):
+            said[one.id] = [*(one.tokens[node] for node in walk[1:]), token]
+            states[one.id] = one.rows.start + walk[-1]
+        if self._keep:
+            self.passes = tuple(
+                Pass(one.id, tuple(one.tokens), tuple(walk), token)
+                for one, walk, token in zip(trees, walks, following, strict=True)
+            )
+
+    def _walks(self, verdict: Verdict, rows: int) -> list[list[int]]:
+        """The accepted path of every row, node 0 first."""
+        deep, nodes = max(self.depths), self.lookahead + 1
+        _expect("verify_greedy", verdict.count, (rows,))
+        _expect("verify_greedy", verdict.nodes, (rows, deep + 1))
+        _expect("verify_greedy", verdict.next, (rows,))
+        walks = []
+        for count, path in zip(verdict.count.tolist(), verdict.nodes.tolist(), strict=True):
+            walk = path[: count + 1]
+            if not 0 <= count <= deep or walk[0] != 0 or not all(0 < node < nodes for node in walk[1:]):
+                raise PartError(
+                    "medusa", f"verify_greedy() returned count {count} and nodes {path}: no path of the tree"
+                )
+            walks.append(walk)
+        return walks
+
+    def _guess(
+        self, going: Sequence[Drafted], said: Mapping[int, list[int]], states: Mapping[int, int], hidden: Tensor
+    ) -> None:
+        """Guesses for the next step, if there is one in which they will be used."""
+        if not going or not self.speculates(self._batch):
+            self._pending.clear()
+            return
+        at = torch.tensor([states[one.id] for one in going], device=hidden.device)
+        told = [Told(one.id, said[one.id]) for one in going]
+        topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
+        for one, guesses in zip(going, topk, strict=True):
+            self._pending[one.id] = guesses
+
+
+def _call(name: str, function: Any, *arguments: Any) -> Any:
+    """What a function of the part returns; whatever it raises becomes a PartError."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise PartError("medusa", f"{name}() raised {type(error).__name__}: {error}") from error
+
+
+def _expect(name: str, value: object, shape: tuple[int, ...]) -> None:
+    """PartError unless `value` is a tensor of integers of that shape."""
+    if not isinstance(value, Tensor) or value.is_floating_point() or tuple(value.shape) != shape:
+        got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise PartError("medusa", f"{name}() returned {got} where integers {list(shape)} are due")
+
+
+def _checked_tree(tree: object, choice: TreeChoice) -> tuple[Tensor, tuple[int, ...]]:
+    """Mask and depths of the tree that the part built."""
+    count = choice.nodes
+    for field in ("parent", "depth", "rank"):
+        _expect("build_tree", getattr(tree, field, None), (count,))
+    mask = getattr(tree, "mask", None)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != (count, count):
+        raise PartError("medusa", f"build_tree() returned no bool mask [{count}, {count}]")
+    depths = tuple(int(depth) for depth in tree.depth.tolist())  # type: ignore[attr-defined]
+    if not all(0 <= depth < count for depth in depths):
+        raise PartError("medusa", f"build_tree() returned depths {depths}: a tree of {count} nodes is not that deep")
+    return mask, depths
+
+
+def _checked_moves(moves: object, slots: Tensor) -> tuple[list[int], list[int]]:
+    """Sources and destinations, all of them slots that hold trees of this step."""
+    if not isinstance(moves, tuple | list) or len(moves) != 2 or not all(isinstance(end, Tensor) for end in moves):
+        raise PartError("medusa", "compact() returned no pair of tensors")
+    src, dst = (end.tolist() for end in moves)
+    if len(src) != len(dst) or moves[0].dim() != 1 or moves[1].dim() != 1:
+        raise PartError("medusa", f"compact() returned {list(moves[0].shape)} sources, {list(moves[1].shape)} targets")
+    known = set(slots.flatten().tolist())
+    strange = next((slot for slot in (*src, *dst) if slot not in known), None)
+    if strange is not None:
+        raise PartError("medusa", f"compact() names slot {strange}, which holds no node of this step")
+    return src, dst
+
+
+def _argmax(logits: Tensor) -> np.ndarray[Any, Any]:
+    """int64 `[R]`; numpy's argmax is vectorised on a CPU, torch's is not."""
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:
+        return np.asarray(logits.numpy().argmax(-1))
+    return np.asarray(logits.argmax(-1).cpu().numpy())

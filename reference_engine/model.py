@@ -1,0 +1,111 @@
+"""A model by its name: sizes, weights, tokenizer.
+
+`load_model` knows "waiter" (the model that the package ships), "random:<shape>" or "random:<shape>@<seed>" (weights
+from a seed; shapes in `llama.config.SHAPES`), the path of a checkpoint folder in Hugging Face layout, and
+"<waiter or folder>@<shape>": that model stretched to a larger shape (see `stretch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from reference_engine.llama.config import SHAPES, LlamaConfig
+from reference_engine.llama.weights import ModelError, random_weights, read_config, read_weights
+from reference_engine.waiter import CHECKPOINT
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["Model", "ModelError", "load_model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights by their Hugging Face names, all on one device and of one dtype. Nobody changes them.
+
+    folder: where the checkpoint, its tokenizer and its further heads lie; None for random weights.
+    """
+
+    name: str
+    config: LlamaConfig
+    weights: Mapping[str, Tensor]
+    folder: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights["model.norm.weight"].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are."""
+        return self.weights["model.norm.weight"].dtype
+
+    @property
+    def head(self) -> Tensor:
+        """The LM head `[vocab, width]`."""
+        return self.weights["model.embed_tokens.weight" if self.config.tied else "lm_head.weight"]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's tokenizer. Raises ModelError when it has none or it is broken."""
+        from tokenizers import Tokenizer
+
+        if self.folder is None:
+            raise ModelError(f"{self.name} has random weights and no tokenizer: give it token ids")
+        path = self.folder / "tokenizer.json"
+        if not path.exists():
+            raise ModelError(f"{path} is missing")
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def load_model(
+    name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
+) -> Model:
+    """The model called `name`. Raises ModelError, whose message is one sentence."""
+    where, text = torch.device(device), str(name)
+    if text.startswith("random:"):
+        shape, _, written = text.removeprefix("random:").partition("@")
+        return random_model(shape, _seed(text, written) if written else seed, device=where, dtype=dtype)
+    folder = CHECKPOINT if text == "waiter" else Path(name)
+    if text != "waiter" and not folder.exists():
+        base, at, shape = text.rpartition("@")
+        if at:
+            from reference_engine.stretch import stretch
+
+            return stretch(load_model(base, device=where, dtype=dtype), shape, seed)
+        raise ModelError(f"no model called {text!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
+    config = read_config(folder)
+    return Model(text, config, read_weights(folder, config, device=where, dtype=dtype), folder)
+
+
+def random_model(
+    shape: str | LlamaConfig,
+    seed: int = 0,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """A model with weights from a seed, of a shape known by name or given. Raises ModelError for an unknown name."""
+    if isinstance(shape, str) and shape not in SHAPES:
+        raise ModelError(f"no shape called {shape!r}: choose one of {', '.join(SHAPES)}")
+    config = SHAPES[shape] if isinstance(shape, str) else shape
+    label = shape if isinstance(shape, str) else "custom"
+    weights = random_weights(config, seed, device=torch.device(device), dtype=dtype)
+    return Model(f"random:{label}@{seed}", config, weights)
+
+
+def _seed(name: str, written: str) -> int:
+    if not written.isdecimal():
+        raise ModelError(f"{name!r} has no seed after the @: write a number, as in random:tiny@7")
+    return int(written)

@@ -1,0 +1,54 @@
+"""What the engine asks of the machine that holds weights and KV. One runner a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from reference_engine.batch import Batch, Tables
+from reference_engine.model import Model
+from reference_engine.slots import Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Results for the rows that wanted them, in the order of the batch's spans.
+
+    hidden `[R, width]`: after the final norm, what further heads read. logits `[R, vocab]`. Both are only valid until
+    the runner's next call.
+    """
+
+    hidden: Tensor
+    logits: Tensor
+
+
+class Runner(Protocol):
+    """Weights and a paged KV pool on one device.
+
+    Slot s of the pool is place s % block_size of block s // block_size.
+    """
+
+    tables: Tables
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy whole blocks, in order."""
+
+    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy the KV of slots `source` to slots `target`, all at once."""
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+
+
+def make_runner(model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> Runner:
+    """The runner for the device that the model's weights are on. `width`: blocks that one table may hold."""
+    if model.device.type != "cpu":
+        from reference_engine.gpu.runner import GpuRunner
+
+        return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
+    from reference_engine.llama.cpu_runner import CpuRunner
+
+    return CpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)

@@ -1,0 +1,137 @@
+"""Who runs, and where their KV lies: the engine's own view of the requests, held against what the parts say.
+
+A seat is a row of the runner's block tables. Blocks are checked when a table changes, and before each write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reference_engine.batch import Tables
+from reference_engine.parts import PartError
+from reference_engine.sampler import Sampling
+from reference_engine.slots import SCRATCH, Block, Request
+
+
+@dataclass(slots=True)
+class Guest:
+    """A request as the engine knows it.
+
+    request: the scheduler's own copy. tokens: prompt + output. computed: tokens with KV. reached: the most it ever had.
+    table, seat: its blocks and their row, as of its last chunk; seat None: it holds nothing.
+    """
+
+    request: Request
+    tokens: list[int]
+    prompt: int
+    max_new: int
+    eos: int | None
+    rule: Sampling
+    seed: int
+    computed: int = 0
+    reached: int = 0
+    table: tuple[Block, ...] = ()
+    seat: int | None = None
+    offered: bool = False
+
+    @property
+    def id(self) -> int:
+        """The request's id."""
+        return self.request.id
+
+    @property
+    def said(self) -> int:
+        """Tokens of its output."""
+        return len(self.tokens) - self.prompt
+
+    @property
+    def room(self) -> int:
+        """Tokens that it may still say."""
+        return self.max_new - self.said
+
+    def kept(self, said: Sequence[int]) -> list[int]:
+        """What of `said` belongs to the output: up to EOS, which is kept, and to max_new."""
+        kept = list(said[: self.room])
+        if self.eos in kept:
+            del kept[kept.index(self.eos) + 1 :]
+        return kept
+
+    @property
+    def ended(self) -> bool:
+        """Whether its output is complete."""
+        return self.room == 0 or (self.said > 0 and self.tokens[-1] == self.eos)
+
+
+class Seating:
+    """Seats, block tables, and how many tables list each block. `tables` are the runner's."""
+
+    def __init__(self, tables: Tables, *, seats: int, num_blocks: int, block_size: int) -> None:
+        self._tables = tables
+        self._block_size = block_size
+        self._num_blocks = num_blocks
+        self._free = list(range(seats))[::-1]
+        self._listed = [0] * num_blocks
+
+    def place(self, guest: Guest, table: Sequence[Block], reserved: int, first: int) -> int:
+        """Take note of the table of a guest who holds `reserved` tokens and will write from `first` on. The seat.
+
+        Raises PartError when the table is no table, too short, or when others read what will be written.
+        """
+        try:
+            table = tuple(table)
+        except TypeError:
+            raise PartError("block_manager", f"table({guest.id}) returned {table!r}, not a list of blocks") from None
+        if table != guest.table or guest.seat is None:
+            self._check(guest, table)
+            self._put(guest, table)
+        if len(table) * self._block_size < reserved:
+            raise PartError(
+                "block_manager",
+                f"the table of request {guest.id} has {len(table)} blocks of {self._block_size} slots, "
+                f"but {reserved} tokens were reserved",
+            )
+        for block in table[first // self._block_size : -(-reserved // self._block_size)]:
+            if self._listed[block] > 1:
+                raise PartError(
+                    "block_manager", f"request {guest.id} is about to write block {block}, which another table lists"
+                )
+        assert guest.seat is not None
+        return guest.seat
+
+    def shrink(self, guest: Guest, table: Sequence[Block]) -> None:
+        """Take note that a guest gave up the end of its table."""
+        if guest.seat is not None and len(table) < len(guest.table):
+            self._check(guest, tuple(table))
+            self._put(guest, tuple(table))
+
+    def leave(self, guest: Guest) -> None:
+        """The guest gives seat and blocks back, and has no KV any more."""
+        for block in guest.table:
+            self._listed[block] -= 1
+        if guest.seat is not None:
+            self._tables.put(guest.seat, ())
+            self._free.append(guest.seat)
+        guest.table, guest.seat, guest.computed, guest.offered = (), None, 0, False
+
+    def _put(self, guest: Guest, table: tuple[Block, ...]) -> None:
+        for block in guest.table:
+            self._listed[block] -= 1
+        for block in table:
+            self._listed[block] += 1
+        if guest.seat is None:
+            guest.seat = self._free.pop()
+        guest.table = table
+        self._tables.put(guest.seat, table)
+
+    def _check(self, guest: Guest, table: tuple[Block, ...]) -> None:
+        whose = f"the table of request {guest.id} lists"
+        for block in table:
+            if type(block) is not int or not SCRATCH < block < self._num_blocks:
+                what = "block 0, which is scratch" if block == SCRATCH else f"{block!r}, which is no block of the pool"
+                raise PartError("block_manager", f"{whose} {what}")
+        if len(set(table)) != len(table):
+            twice = next(block for block in table if table.count(block) > 1)
+            raise PartError("block_manager", f"{whose} block {twice} twice")
+        if len(table) > self._tables.array.shape[1]:
+            raise PartError("block_manager", f"{whose} {len(table)} blocks, more than any request can need")

@@ -1,0 +1,55 @@
+"""Where guesses enter the engine. The engine knows a tree of drafted tokens and what was accepted, nothing of heads.
+
+A sampling chunk of a greedy request may carry a draft: node 0 is its last known token, the other nodes guess what
+follows. The nodes take the slots after its KV in node order (`lookahead` of them beyond node 0), see their ancestors
+only, and each gets logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from reference_engine.runner import Outcome, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One greedy request's share of a step's outcome.
+
+    rows: its rows of the outcome, one a node; without a draft it is one row, the last token's. tokens: of its nodes.
+    slots: where their KV lies. room: how many tokens it may still say.
+    """
+
+    id: int
+    rows: slice
+    tokens: Sequence[int]
+    slots: Sequence[int]
+    room: int
+
+
+class Speculator(Protocol):
+    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`."""
+
+    lookahead: int
+    depths: tuple[int, ...]
+    mask: Tensor
+
+    def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
+        """Tokens of nodes 0..N-1 for those of the greedy requests {id: last token} that are worth it in this step.
+
+        All drafts have N tokens. A request that is not in the answer is served without a draft.
+        """
+
+    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
+        """The tokens that each greedy request of the step says: accepted guesses, then the model's own next token.
+
+        Moves the KV of accepted nodes to where their positions belong (`runner.move`), and keeps what it needs to
+        draft next time.
+        """
+
+    def forget(self, id: int) -> None:
+        """The request left; it may be unknown."""

@@ -1,0 +1,1 @@
+"""The solution of exercise 1."""

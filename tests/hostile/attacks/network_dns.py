@@ -1,0 +1,20 @@
+"""Asks a name server.
+
+L1: open, pass
+L2: blocked, pass
+"""
+
+import socket
+
+from right import Right, tried
+
+
+def escape():
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"answers", ("127.0.0.53", 53))
+
+
+tried(escape)
+
+
+class BlockManager(Right):
+    pass

@@ -1,0 +1,33 @@
+"""Sends a reply with a number of 100,000 digits.
+
+L1: invalid
+says: not JSON
+"""
+
+import os
+import signal
+import stat
+
+from right import Right
+
+
+def wire():
+    return next(descriptor for descriptor in range(3, 64) if is_socket(descriptor))
+
+
+def is_socket(descriptor):
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def send(payload, length=None):
+    size = len(payload) if length is None else length
+    os.write(wire(), size.to_bytes(4, "big") + payload)
+
+
+class BlockManager(Right):
+    def admit(self, seq, num_tokens, shared=()):
+        send(b'{"id": ' + b"9" * 100_000 + b"}")
+        signal.pause()

@@ -1,0 +1,13 @@
+"""Asks the person for a number.
+
+L1: fail
+says: block_manager.py could not be imported: EOFError: EOF when reading a line
+"""
+
+from right import Right
+
+size = input("block size? ")
+
+
+class BlockManager(Right):
+    pass

@@ -1,0 +1,72 @@
+"""`make hostile`: every attack at L1 and at the highest level of this machine, and a table of what came of it.
+
+    python tests/hostile/run.py [--level L2] [--repeat 1000] [name …]
+
+Exits 1 when something does not hold. With --repeat the attacks are run over and over, to see whether anything is left:
+processes, files, memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from graders.isolation import HIGHEST  # noqa: E402
+from hostile import suite  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--level", action="append", help="L1 to L4, or highest; L1 and highest if not given")
+    parser.add_argument("--repeat", type=int, default=0, help="so many runs in a row, at the highest level")
+    parser.add_argument("names", nargs="*", help="of attacks; all of them if none is given")
+    order = parser.parse_args()
+    every = [*suite.attacks(), *suite.attacks("honest")]
+    chosen = [attack for attack in every if not order.names or attack.name in order.names]
+    if order.repeat:
+        return _repeat(chosen, order.repeat)
+    return _table(chosen, order.level or ["L1", HIGHEST])
+
+
+def _table(chosen: Sequence[suite.Attack], levels: Sequence[str]) -> int:
+    width = max(len(attack.name) for attack in chosen)
+    print(f"{'attack':<{width}}  level  {'expected':<22}  got")
+    failures = 0
+    with suite.yard() as place:
+        for attack, level in itertools.product(chosen, levels):
+            got = suite.run(attack, level, place)
+            faults = suite.wrong(attack, got)
+            if not suite.right_passes(level, place):
+                faults.append("the next run's verdict changed")
+            failures += bool(faults)
+            escape, outcomes = attack.at(got.level if got.level != "none" else "L1")
+            expected = ", ".join(filter(None, (escape, " or ".join(outcomes))))
+            sign = " ✗ " + "; ".join(faults) if faults else ""
+            print(f"{attack.name:<{width}}  {got.level:<5}  {expected:<22}  {got}{sign}", flush=True)
+    print(f"{len(chosen) * len(levels) - failures} of {len(chosen) * len(levels)} hold.")
+    return 1 if failures else 0
+
+
+def _repeat(chosen: Sequence[suite.Attack], times: int) -> int:
+    """Attacks that wait for a timeout are left out; memory is compared after the first tenth and at the end."""
+    brisk = [attack for attack in chosen if "timeout" not in attack.at("L4")[1]]
+    damage: list[str] = []
+    with suite.yard() as place:
+        for number, attack in enumerate(itertools.islice(itertools.cycle(brisk), times), 1):
+            damage += suite.wrong(attack, suite.run(attack, HIGHEST, place))
+            if number == max(1, times // 10):
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"{times} runs of {len(brisk)} attacks: {len(damage)} things not as they should be, {grown} KiB of growth")
+    print("\n".join(damage))
+    return 1 if damage else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

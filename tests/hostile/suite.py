@@ -1,0 +1,217 @@
+"""The hostile suite: what each attack is, how it is run, and what must be as before when it is over.
+
+An attack is a file in `attacks/`; `honest/` holds parts that are broken and mean no harm, in the same form. Its
+docstring says in one line what it does, then what must come of it from each level on ("L2: blocked, pass": the escape
+is blocked, and the part, being right, passes), words that the report must hold ("says: …"), words that its printed
+output must hold ("prints: …"), the law that it is tried with ("law: …"), and whether it is one of the fast selection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import graders
+import reference_engine
+import solutions
+from graders.grading import grade
+from graders.isolation import leftovers
+from graders.isolation.inside import census
+from graders.result import ExerciseResult
+
+HERE = Path(__file__).parent
+LAW = "1.1"  # tried unless a file names another
+SEED = 7
+SUBREAPER = 36
+OPENING = re.compile(r"^from right import .*\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """expected: level -> ("blocked" | "open" | "", outcomes); it holds for the levels above too, up to the next one."""
+
+    name: str
+    what: str
+    text: str
+    expected: dict[str, tuple[str, tuple[str, ...]]]
+    says: str = ""
+    prints: str = ""
+    law: str = LAW
+    fast: bool = False
+
+    def at(self, level: str) -> tuple[str, tuple[str, ...]]:
+        """What must come of it at that level."""
+        return self.expected[max(known for known in self.expected if known <= level)]
+
+
+def attacks(folder: str = "attacks") -> list[Attack]:
+    """All of them, by name. "honest": those that mean no harm."""
+    return [_read(path) for path in sorted((HERE / folder).glob("*.py"))]
+
+
+def _read(path: Path) -> Attack:
+    text = path.read_text(encoding="utf-8")
+    what, _, rest = text.split('"""')[1].partition("\n")
+    lines = dict(re.findall(r"^(L\d|says|prints|law): (.*)$", rest, re.MULTILINE))
+    expected = {level: _expectation(words) for level, words in lines.items() if level.startswith("L")}
+    fast = bool(re.search(r"^fast$", rest, re.MULTILINE))
+    others = {name: words for name, words in lines.items() if name not in expected}
+    return Attack(path.stem, what, text, expected, fast=fast, **others)
+
+
+def _expectation(words: str) -> tuple[str, tuple[str, ...]]:
+    escape, _, outcomes = words.rpartition(", ")
+    return escape, tuple(outcomes.split(" or "))
+
+
+def whole(text: str, places: dict[str, str] | None = None) -> str:
+    """The one file that is handed in: the right part in place of its import, places for @NAMES@."""
+    right = (HERE / "right.py").read_text(encoding="utf-8")
+    text = OPENING.sub(lambda _: right, text, count=1)
+    for name, value in (places or {}).items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+@dataclass
+class Yard:
+    """Where a run takes place: what the attack reaches for, and what must not have changed when it is over.
+
+    In its folder: the submission, a neighbour's submission, a results file, a folder for temporary files (`tmp`).
+    """
+
+    folder: Path
+    port: int = 0
+    abstract: str = field(default_factory=lambda: f"yard-{secrets.token_hex(6)}")
+    shared: Path = field(default_factory=lambda: Path(f"/dev/shm/yard-{secrets.token_hex(6)}"))
+
+    @property
+    def submission(self) -> Path:
+        return self.folder / "block_manager.py"
+
+    @property
+    def tmp(self) -> Path:
+        return self.folder / "tmp"
+
+    def places(self) -> dict[str, str]:
+        return {
+            "RESULTS": str(self.folder / "results.jsonl"),
+            "NEIGHBOUR": str(self.folder / "neighbour.py"),
+            "GRADERS": graders.__path__[0],
+            "SOLUTIONS": solutions.__path__[0],
+            "ENGINE": reference_engine.__path__[0],
+            "TMP": str(self.tmp),
+            "SHARED": str(self.shared),
+            "GRADER": str(os.getpid()),
+            "PORT": str(self.port),
+            "ABSTRACT": self.abstract,
+        }
+
+    def set_up(self) -> None:
+        (self.folder / "neighbour.py").write_text("neighbour")
+        (self.folder / "results.jsonl").write_text("results")
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        self.tmp.mkdir()
+
+    def damage(self) -> list[str]:
+        """What is not as it was before."""
+        found = [f"{name} changed" for name in ("neighbour", "results") if not self._intact(name)]
+        found += [f"left {path.name}" for path in self.tmp.iterdir() if path.name != "constants"]  # hypothesis
+        found += [f"process {pid} lives" for pid in census.descendants(os.getpid()) if not _is_zombie(pid)]
+        found += [f"left {self.shared}"] * self.shared.exists()
+        self.shared.unlink(missing_ok=True)
+        return found
+
+    def _intact(self, name: str) -> bool:
+        path = self.folder / ("neighbour.py" if name == "neighbour" else "results.jsonl")
+        return path.exists() and path.read_text() == name
+
+
+@contextlib.contextmanager
+def yard() -> Iterator[Yard]:
+    """A yard with servers to connect to. Processes that an attack detaches become children of this one: seen."""
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    before = tempfile.tempdir
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yard-")))
+        place = Yard(folder)
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        place.port = tcp.getsockname()[1]
+        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", place.port))
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        unix.bind(f"\0{place.abstract}")
+        unix.listen(64)
+        place.set_up()
+        folder.chmod(0o755)
+        tempfile.tempdir = str(place.tmp)
+        try:
+            yield place
+        finally:
+            tempfile.tempdir = before
+
+
+@dataclass(frozen=True)
+class Got:
+    """What came of an attack. escape: "blocked", "open" or "". damage: what was not as before when it was over."""
+
+    level: str
+    escape: str
+    outcome: str
+    says: str
+    printed: str
+    damage: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (self.escape, self.outcome, *self.damage)))
+
+
+def run(attack: Attack, level: str, place: Yard) -> Got:
+    """Grade it at that level, then look around."""
+    place.set_up()
+    place.submission.write_text(whole(attack.text, place.places()), encoding="utf-8")
+    result = grade(1, place.submission, seed=SEED, only=[attack.law], isolation=level)
+    printed = "".join(law.output for law in result.laws)
+    escape = "open" if "escape: open" in printed else "blocked" if "escape: blocked" in printed else ""
+    return Got(result.isolation, escape, result.outcome.value, _said(result), printed, tuple(place.damage()))
+
+
+def right_passes(level: str, place: Yard) -> bool:
+    """The next run: a right part gets what it deserves."""
+    place.set_up()
+    text = "from right import Right\n\n\nclass BlockManager(Right):\n    pass\n"
+    place.submission.write_text(whole(text), encoding="utf-8")
+    return grade(1, place.submission, seed=SEED, only=[LAW], isolation=level).passed
+
+
+def wrong(attack: Attack, got: Got) -> list[str]:
+    """How `got` differs from what must come of the attack; nothing when it holds."""
+    escape, outcomes = attack.at(got.level if got.level != "none" else "L1")
+    found = [f"the escape is {got.escape or 'not tried'}, not {escape}"] * bool(escape and escape != got.escape)
+    found += [f"{got.outcome} instead of {' or '.join(outcomes)}"] * (got.outcome not in outcomes)
+    found += [f"the report does not say {attack.says!r}: {got.says!r}"] * (attack.says not in got.says)
+    found += [f"the output does not hold {attack.prints!r}"] * (attack.prints not in got.printed)
+    allowed = escape == "open"  # what a level does not protect may be damaged, and the table says so
+    return found + [item for item in got.damage if not allowed or item.startswith("process")]
+
+
+def _said(result: ExerciseResult) -> str:
+    return " ".join([result.problem, *(law.message for law in result.laws)])
+
+
+def _is_zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    return True
+
+
+__all__ = ["Attack", "Got", "Yard", "attacks", "leftovers", "right_passes", "run", "whole", "wrong", "yard"]

@@ -1,0 +1,438 @@
+"""Isolation: which level is reached, what a worker sees, how its tree ends, what is told when it cannot start."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import graders
+from graders import Outcome, grade
+from graders.isolation import HIGHEST, LEVELS, CannotStart, Limits, below, leftovers, spawn
+from graders.isolation.inside import census, seccomp, view
+from graders.isolation.probe import highest, probe
+from graders.worker import Died, Worker
+
+ROOT = Path(graders.__path__[0]).parent
+MAKE = """
+import os, socket
+
+for make in (socket.socket, os.fork):
+    try:
+        make()
+    except PermissionError:
+        print("denied")
+"""
+PEEK = """
+import os, sys
+
+
+class BlockManager:
+    def __init__(self, *_):
+        pass
+
+    def environment(self):
+        return sorted(os.environ)
+
+    def folder(self):
+        return [os.getcwd(), os.environ["HOME"], os.environ["TMPDIR"]]
+
+    def exists(self, path):
+        return os.path.exists(path)
+
+    def listing(self, path):
+        return sorted(os.listdir(path))
+
+    def path(self):
+        return sys.path
+"""
+
+
+@pytest.fixture
+def peeking() -> Iterator[Worker]:
+    """A worker at the highest level with a part in it that looks around."""
+    with Worker(HIGHEST) as worker:
+        assert worker.ask("load", slot="block_manager", file="peek.py", source=PEEK) == {}
+        assert worker.ask("new", slot="block_manager", args=[2, 1], keywords={}) == {}
+        yield worker
+
+
+def seen(worker: Worker, method: str, *args: object) -> object:
+    """What that method of the part returned, texts as texts."""
+    value = worker.ask("call", calls=[[method, list(args)]], watch=None)["calls"][0]["r"]
+    return [item["s"] for item in value] if type(value) is list else value
+
+
+def right(folder: Path) -> Path:
+    path = folder / "block_manager.py"
+    path.write_text((ROOT / "tests/hostile/right.py").read_text() + "\n\nclass BlockManager(Right):\n    pass\n")
+    return path
+
+
+# ---------------------------------------------------------------- levels
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_is_reached_in_full_or_refused_with_the_reason(level: str) -> None:
+    try:
+        process = spawn(level)
+    except CannotStart as refused:
+        assert refused.refused[level]
+    else:
+        process.end()
+        assert process.level == level
+
+
+def test_the_highest_level_is_the_best_that_can_be_had_alone() -> None:
+    reached = []
+    for level in LEVELS:
+        try:
+            process = spawn(level)
+        except CannotStart:
+            continue
+        process.end()
+        reached.append(level)
+    process = spawn()
+    process.end()
+    assert process.level == max(reached)
+    assert set(process.refused) == {level for level in LEVELS if level > process.level}
+
+
+def test_without_user_namespaces_the_level_is_lower_and_says_why() -> None:
+    process = spawn(without=["namespaces"])
+    process.end()
+    assert process.level in ("L1", "L2")
+    assert process.refused["L3"] == "user namespaces are off"
+
+
+def test_without_anything_l1_is_left() -> None:
+    process = spawn(without=["namespaces", "landlock", "seccomp", "uid", "bubblewrap"])
+    process.end()
+    assert (process.level, process.locks) == ("L1", ())
+    assert set(process.refused) == {"L2", "L3", "L4"}
+
+
+def test_a_kernel_that_grants_no_namespaces_is_believed() -> None:
+    """Not simulated: the grader runs in a user namespace in which no further one can be made."""
+    script = """
+import os, runpy, sys
+from graders.isolation.inside import namespaces, system
+uid = os.geteuid()
+try:
+    system.call("unshare", namespaces.NEWUSER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"1000 {uid} 1"), ("gid_map", f"1000 {os.getegid()} 1")):
+        namespaces._write(f"/proc/self/{name}", text)
+    namespaces._write("/proc/sys/user/max_user_namespaces", "0")
+except OSError:
+    pass
+os.setuid(os.getuid())
+from graders.isolation.inside import privileges
+privileges.drop()
+from graders.isolation import spawn
+process = spawn()
+process.end()
+print(process.level, *process.refused)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in ("L1", "L2")
+    assert {"L3", "L4"} <= set(done.stdout.split())
+
+
+def test_a_name_that_is_no_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="L9"):
+        spawn("L9")
+
+
+def test_levels_compare() -> None:
+    assert below("L1", "L3")
+    assert not below("L3", "L3")
+    with pytest.raises(ValueError, match="none"):
+        below("none", "L1")
+
+
+def test_the_result_names_the_level_and_is_advisory_below_the_required_one(tmp_path: Path) -> None:
+    low = grade(1, right(tmp_path), only=["1.1"], isolation="L1", require="L3")
+    assert (low.isolation, low.advisory, low.passed) == ("L1", True, True)
+    best = grade(1, right(tmp_path), only=["1.1"], require="L1")
+    assert (best.isolation in LEVELS, best.advisory) == (True, False)
+
+
+def test_a_result_for_which_nothing_ran_is_not_advisory(tmp_path: Path) -> None:
+    result = grade(1, tmp_path / "absent.py", only=["1.1"], require="L4")
+    assert (result.isolation, result.advisory) == ("none", False)
+
+
+# ---------------------------------------------------------------- the probe
+
+
+def test_no_level_lets_through_what_it_should_stop() -> None:
+    reports = probe()
+    assert {report.level: [hole.name for hole in report.holes] for report in reports} == {name: [] for name in LEVELS}
+    assert highest(reports) in LEVELS
+
+
+def test_the_probe_finds_what_is_open_at_l1() -> None:
+    (report,) = probe(["L1"], without=["uid"])
+    found = {attempt.name: attempt.blocked for attempt in report.attempts}
+    assert not found["specifications and laws"]
+    assert not found["files outside of its folder, to write"]
+    assert not found["TCP to a server of this machine"]
+    assert found["a process that outlives the check"]
+
+
+def test_the_probe_sees_a_lock_that_is_missing() -> None:
+    """Landlock alone lets datagrams out: the table must show it, or it shows nothing."""
+    (report,) = probe(["L2"], without=["seccomp", "uid"])
+    if report.reached:
+        assert "UDP and name service" in [hole.name for hole in report.holes]
+
+
+def test_the_table_in_plain_text_says_the_same() -> None:
+    command = [sys.executable, "-m", "graders.isolation", "L1", "L3", "--without", "namespaces"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "L3: user namespaces are off" in done.stdout
+    assert "Chosen here: L1" in done.stdout
+
+
+# ---------------------------------------------------------------- the box
+
+
+def test_the_environment_is_an_allow_list(peeking: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    names = seen(peeking, "environment")
+    assert isinstance(names, list)
+    assert set(names) <= {
+        *("PATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR"),
+        *("TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR", "PWD", "OLDPWD", "SHLVL"),
+    }
+
+
+def test_home_and_temporary_folder_are_the_box_which_goes_with_the_worker(peeking: Worker) -> None:
+    folders = seen(peeking, "folder")
+    assert folders == [str(peeking.box)] * 3
+    assert peeking.box.exists()
+    peeking.end()
+    assert not peeking.box.exists()
+
+
+def test_nothing_can_be_imported_but_the_standard_library(peeking: Worker) -> None:
+    places = seen(peeking, "path")
+    assert isinstance(places, list)
+    assert not [place for place in places if place == str(ROOT) or place.endswith(("site-packages", "graders"))]
+
+
+@pytest.mark.parametrize(
+    "name", ["solutions", "graders/law.py", "graders/grading.py", "tests", "reference_engine/oracle.py"]
+)
+def test_above_l2_the_answers_are_not_there(peeking: Worker, name: str) -> None:
+    if peeking.level in ("L3", "L4"):
+        assert seen(peeking, "exists", str(ROOT / name)) is False
+
+
+def test_the_engine_is_there(peeking: Worker) -> None:
+    assert seen(peeking, "exists", str(ROOT / "reference_engine/slots.py")) is True
+
+
+# ---------------------------------------------------------------- trouble that is ours
+
+
+def test_a_full_disk_leaves_the_part_ungraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = right(tmp_path)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    result = grade(1, path, only=["1.1"])
+    assert result.outcome is Outcome.UNGRADED
+    assert result.problem == "Not graded: the worker process did not start: No space left on device. Try again."
+
+
+def test_no_more_processes_leave_the_part_ungraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    path = right(tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", exhausted)
+    assert grade(1, path, only=["1.1"]).outcome is Outcome.UNGRADED
+
+
+def test_an_interpreter_that_does_not_run_leaves_the_part_ungraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = right(tmp_path)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    result = grade(1, path, only=["1.1"])
+    assert result.outcome is Outcome.UNGRADED
+    assert "no sign of life" in result.problem
+
+
+def test_a_keeper_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_completes(tmp_path: Path) -> None:
+    def kill_keepers(_: object) -> None:
+        for pid in census.descendants(os.getpid()):
+            if b"isolation/inside/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+    path = right(tmp_path)
+    result = grade(1, path, only=["1.1", "1.2"], on_law=kill_keepers)
+    assert [law.outcome for law in result.laws] == [Outcome.PASS, Outcome.UNGRADED]
+    assert grade(1, path, only=["1.1", "1.2"]).passed
+
+
+def test_nothing_is_left_of_a_worker_that_could_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(CannotStart):
+        spawn()
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+# ---------------------------------------------------------------- the end of a tree
+
+
+@pytest.mark.parametrize("level", ["L1", HIGHEST])
+def test_a_worker_ends_with_its_grader(level: str) -> None:
+    script = f"""
+import json, os, signal
+from graders.isolation import spawn
+process = spawn({level!r})
+print(json.dumps([process.worker, str(process.box)]), flush=True)
+signal.pause()
+"""
+    grader = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert grader.stdout is not None
+    worker, box = json.loads(grader.stdout.readline())
+    watch = os.pidfd_open(worker)
+    grader.kill()
+    grader.wait()
+    try:
+        assert select.select([watch], [], [], 20)[0], "the worker outlives its grader"
+    finally:
+        os.close(watch)
+        grader.stdout.close()
+        Path(box).rmdir()
+
+
+def test_a_stopped_keeper_does_not_keep_its_worker_alive() -> None:
+    process = spawn("L1")
+    os.kill(process._keeper.pid, signal.SIGSTOP)
+    process.end()
+    assert leftovers.of(process.box) == []
+
+
+def test_ending_twice_is_ending_once() -> None:
+    process = spawn("L1")
+    process.end()
+    process.end()
+    assert not process.box.exists()
+
+
+def test_what_was_started_in_a_folder_is_found_and_ended(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"], cwd=tmp_path, start_new_session=True)
+    assert leftovers.of(tmp_path) == [sleeper.pid]
+    leftovers.end(tmp_path)
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_the_tree_may_not_use_more_than_its_limits() -> None:
+    balloon = 'import time\nheld = b"x" * (96 << 20)\nfor _ in range(200): time.sleep(0.1)'
+    with Worker(HIGHEST, Limits(memory=64 << 20)) as worker, pytest.raises(Died, match="more than 64 MiB of memory"):
+        worker.ask("load", slot="block_manager", file="balloon.py", source=balloon)
+
+
+def test_a_folder_is_counted_up_to_a_bound(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_bytes(bytes(10_000))
+    size, files = census.folder(str(tmp_path), 100)
+    assert files == 2
+    assert size >= 10_000
+    for number in range(50):
+        (tmp_path / f"{number}").touch()
+    assert 10 < census.folder(str(tmp_path), 10)[1] < 30
+
+
+# ---------------------------------------------------------------- views and filters
+
+
+def shown(root: Path, *hidden: str) -> dict[str, bool]:
+    entries = view.entries([str(root)], [str(root / name) for name in hidden])
+    return {os.path.relpath(entry.path, root): entry.whole for entry in entries}
+
+
+def test_a_folder_without_secrets_is_shown_whole(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert shown(tmp_path, "nothing") == {".": True}
+
+
+def test_a_folder_is_opened_up_only_where_something_is_hidden(tmp_path: Path) -> None:
+    for name in ("a/secret", "a/open", "b/c"):
+        (tmp_path / name).mkdir(parents=True)
+    assert shown(tmp_path, "a/secret") == {".": False, "a": False, "a/open": True, "b": True}
+
+
+def test_a_link_to_a_secret_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    assert shown(tmp_path, "secret") == {".": False}
+
+
+def test_links_on_the_way_are_found(tmp_path: Path) -> None:
+    (tmp_path / "real/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    found, real = view.links(str(tmp_path / "link/deep"))
+    assert (str(tmp_path / "link"), "real") in found
+    assert real == os.path.realpath(tmp_path / "real/deep")
+
+
+def decision(machine: str, number: int, argument: int = 0, *, audit: int | None = None, spawning: bool = False) -> int:
+    """What the kernel would do with a system call: the filter, executed."""
+    architecture = seccomp.ARCHITECTURES[machine]
+    data = {seccomp.NUMBER: number, seccomp.AUDIT: audit or architecture.audit, seccomp.FIRST_ARGUMENT: argument}
+    program = list(seccomp.program(architecture, own=42, spawning=spawning))
+    held = position = 0
+    while True:
+        code, true, false, operand = program[position]
+        position += 1
+        if code == seccomp.RETURN:
+            return operand
+        if code == seccomp.LOAD:
+            held = data[operand]
+            continue
+        tests = {seccomp.EQUAL: held == operand, seccomp.AT_LEAST: held >= operand, seccomp.ANY_BIT: held & operand}
+        position += true if tests[code] else false
+
+
+@pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
+def test_the_filter_decides_as_it_says(machine: str, column: int) -> None:
+    allow, deny = seccomp.ALLOW, seccomp.DENY
+    read, kill, clone = (0, 63)[column], seccomp.TO_ITSELF_ONLY["kill"][column], seccomp.CLONE[column]
+    execve, socket = seccomp.SPAWNING["execve"][column], seccomp.DENIED["socket"][column]
+    assert decision(machine, read) == allow
+    assert decision(machine, socket) == deny
+    assert [decision(machine, kill, pid) for pid in (42, 0, 43, 1)] == [allow, allow, deny, deny]
+    assert [decision(machine, clone, flags) for flags in (17, seccomp.CLONE_THREAD)] == [deny, allow]
+    assert [decision(machine, clone, flags, spawning=True) for flags in (17, 0x10000000)] == [allow, deny]
+    assert [decision(machine, execve, spawning=wanted) for wanted in (False, True)] == [deny, allow]
+    assert decision(machine, seccomp.CLONE3) == seccomp.UNKNOWN
+    assert decision(machine, read, audit=0x40000003) == seccomp.KILL
+    assert decision(machine, seccomp.X32 + socket) == deny
+
+
+def test_the_numbers_of_this_machine_are_right() -> None:
+    """`socket` and `fork` are denied by their own numbers: at L2 and above nothing gets a socket or a child."""
+    with Worker(HIGHEST) as worker:
+        if "seccomp" in worker.locks:
+            assert worker.ask("load", slot="block_manager", file="make.py", source=MAKE) == {}
+            assert worker.take_output() == "denied\ndenied\n"

@@ -1,0 +1,64 @@
+"""Heads and their folder: what they compute, what comes back, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reference_engine.medusa.heads import CONFIG, WEIGHTS, Heads, load_heads, random_heads, save_heads
+from reference_engine.model import ModelError, load_model
+
+MODEL = load_model("random:tiny")
+
+
+@pytest.fixture
+def heads() -> Heads:
+    return random_heads(MODEL, 3, seed=1)
+
+
+def test_a_head_is_a_residual_block_and_a_projection(heads: Heads) -> None:
+    hidden = torch.randn(5, MODEL.config.width)
+    logits = heads.logits(hidden)
+    for head in range(3):
+        state = hidden + F.silu(hidden @ heads.residual[head].T)
+        torch.testing.assert_close(logits[:, head], state @ heads.project[head].T, rtol=1e-4, atol=1e-4)
+
+
+def test_guesses_are_the_likeliest_tokens_best_first(heads: Heads) -> None:
+    hidden = torch.randn(2, MODEL.config.width)
+    logits, guesses = heads.logits(hidden), heads.guess((), hidden, 4)
+    assert guesses.shape == (2, 3, 4)
+    scores = logits.gather(2, guesses)
+    assert (scores[..., :-1] >= scores[..., 1:]).all()
+    assert torch.equal(scores[..., 0], logits.amax(-1))
+    assert torch.equal(heads.guess((), hidden, 1)[..., 0], logits.argmax(-1))
+
+
+def test_stored_heads_come_back_rounded(heads: Heads, tmp_path: Path) -> None:
+    save_heads(heads, tmp_path)
+    loaded = load_heads(tmp_path, MODEL)
+    assert torch.equal(loaded.residual, heads.residual.bfloat16().float())
+    assert torch.equal(loaded.project, heads.project.bfloat16().float())
+
+
+def test_missing_and_corrupt_heads_are_named(heads: Heads, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="missing"):
+        load_heads(tmp_path, MODEL)
+    save_heads(heads, tmp_path)
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_heads(tmp_path, MODEL)
+    (tmp_path / WEIGHTS).write_bytes(whole)
+    (tmp_path / CONFIG).write_text('{"num_heads": 9}')
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_heads(tmp_path, MODEL)
+
+
+def test_heads_of_another_model_are_refused(heads: Heads, tmp_path: Path) -> None:
+    save_heads(Heads(heads.residual, heads.project[:, :-1]), tmp_path)
+    with pytest.raises(ModelError, match="not of a model"):
+        load_heads(tmp_path, MODEL)
