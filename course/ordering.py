@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ class Order:
     source: str
     own: bool
     others: str = "solutions"
+    home: Path | None = None  # the learner's exercises, for others == "mine"
     laws_only: bool = False
     seed: int | None = None
     require: str = "L1"
@@ -82,12 +84,30 @@ def judge(order: Order, on_law: OnLaw | None) -> ExerciseResult:
         seed=order.seed,
         only=[order.target.law.number] if order.target.law else None,
         laws_only=order.laws_only,
-        others=order.others,
+        others=os.fspath(order.home) if order.others == "mine" and order.home else order.others,
         on_law=on_law,
         source=order.source,
         require=order.require,
     )
     return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
+
+
+def companions_to_blame(order: Order, law: LawResult, seed: int) -> bool:
+    """Whether a law that broke in the company of the learner's other parts holds among the solutions."""
+    if order.others == "solutions" or order.exercise.law(law.number).kind == "unit":
+        return False
+    alone = replace(order, target=Target(order.exercise, order.exercise.law(law.number)), others="solutions", seed=seed)
+    return judge(alone, None).passed
+
+
+def company(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
+    """The folder of the learner's exercises when they are the company. `Problem` when a part of it cannot be read."""
+    if others != "mine":
+        return None
+    for each in exercises():
+        if each.number != exercise.number:
+            submission(each, "mine", place)
+    return place.exercises if place else None
 
 
 def _replayable(law: LawResult, order: Order) -> LawResult:

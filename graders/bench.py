@@ -132,7 +132,7 @@ class Bench:
     seed: of this law, derived from the run's seed, the same whether the law runs alone or with others.
     ahead: a worker that has imported the driver named by the law, started when the run began.
     figures: append what was measured; shown beside the verdict. cases: count what was tried.
-    others: Parts that fill the other slots in engine checks: "solutions" or "naive".
+    others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
     """
 
     exercise: Exercise
@@ -159,9 +159,10 @@ class Bench:
         return f"course check {self.law.number} --seed {self.run_seed}"
 
     def solution(self, slot: str) -> Path:
-        """The course's own part for another slot."""
+        """The part for another slot: the course's own, or the one in the folder that `others` names."""
         import solutions
         from graders.catalogue import exercises
 
         slug = {entry.slot: (entry.slug, entry.file_name) for entry in exercises()}[slot]
-        return Path(solutions.__path__[0]).joinpath(*slug)
+        home = solutions.__path__[0] if self.others in ("solutions", "naive") else self.others
+        return Path(home).joinpath(*slug)

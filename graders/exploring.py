@@ -27,12 +27,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from graders.bench import Bench
 from graders.isolation import Trouble
 from graders.law import Broken
 from graders.result import Outcome
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    Draw = Callable[[SearchStrategy[int]], int]
 
 T = TypeVar("T")
 BITS, FIELDS = 6, 4
@@ -176,23 +181,36 @@ def _steps(broken: Broken) -> int:
 
 
 def _shorten(search: _Search, case: Case) -> None:
-    """Let hypothesis look for shorter cases that break the law too: moves left out, numbers made smaller.
+    """Let hypothesis look for simpler cases that break the law too: first moves left out, then numbers made smaller.
 
     It shrinks what it has drawn itself. So it draws what to leave out and how far to lower each number, such that most
     draws leave the case as it is, and what it calls simpler is a simpler case.
     """
-    import hypothesis
     from hypothesis import strategies
-    from hypothesis.configuration import set_hypothesis_home_dir
 
-    set_hypothesis_home_dir(Path(tempfile.gettempdir(), "kitchen-hypothesis"))
     ceiling = strategies.integers(0, CEILING)
 
     @strategies.composite
-    def simpler(draw: Callable[[strategies.SearchStrategy[int]], int]) -> Case:
+    def shorter(draw: Draw) -> Case:
         first, *rest = case.codes
-        lowered = [_lowered(first, lambda: draw(ceiling))]
-        return Case((*lowered, *(_lowered(code, lambda: draw(ceiling)) for code in rest if draw(ceiling))))
+        return Case((first, *(code for code in rest if draw(ceiling))))
+
+    _search_through(shorter(), search)
+    best = search.case or case
+
+    @strategies.composite
+    def simpler(draw: Draw) -> Case:
+        first, *rest = (_lowered(code, lambda: draw(ceiling)) for code in best.codes)
+        return Case((first, *(code for code in rest if draw(ceiling))))
+
+    _search_through(simpler(), search)
+
+
+def _search_through(cases: SearchStrategy[Case], search: _Search) -> None:
+    import hypothesis
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    set_hypothesis_home_dir(Path(tempfile.gettempdir(), "kitchen-hypothesis"))
 
     @hypothesis.seed(search.bench.seed)
     @hypothesis.settings(
@@ -204,9 +222,9 @@ def _shorten(search: _Search, case: Case) -> None:
         report_multiple_bugs=False,
         verbosity=hypothesis.Verbosity.quiet,
     )
-    @hypothesis.given(simpler())
-    def run(simpler: Case) -> None:
-        search.try_case(simpler)
+    @hypothesis.given(cases)
+    def run(case: Case) -> None:
+        search.try_case(case)
 
     with contextlib.suppress(Broken, hypothesis.errors.Flaky):
         run()

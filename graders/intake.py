@@ -21,6 +21,7 @@ from graders.result import Outcome
 LARGEST = 256 * 1024  # bytes of one source file
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
+SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 DEEPEST = 6  # folders above the declared file in an archive
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -135,7 +136,7 @@ def _from_archive(path: Path, declared: Declared) -> Taken:
         raise Unusable(f"{path.name} is no readable zip archive: {trouble}.") from None
     if len(data) > LARGEST:
         problem = f"{declared.name} in {path.name} unpacks to more than {LARGEST // 1024} KiB, too large for one part."
-        raise Unusable(problem, Outcome.INVALID if entry.compress_size * 100 < LARGEST else Outcome.FAIL)
+        raise Unusable(problem, Outcome.INVALID if entry.file_size > SWELLING * entry.compress_size else Outcome.FAIL)
     return Taken(declared.name, data)
 
 

@@ -191,6 +191,40 @@ def test_a_check_of_one_law_asks_for_it_alone(course: Type, verdict: dict[str, o
     assert asked["require"] == "L2"
 
 
+def test_with_mine_the_learners_other_parts_are_the_company(
+    course: Type, place: Workspace, verdict: dict[str, object]
+) -> None:
+    course("check", "1", "--with", "mine")
+    asked = verdict["asked"]
+    assert isinstance(asked, dict)
+    assert asked["others"] == str(place.exercises)
+
+
+def test_with_mine_a_missing_companion_is_named(course: Type, place: Workspace) -> None:
+    missing = catalogue(2)
+    (place.exercises / missing.slug / missing.file_name).unlink()
+    shown = course("check", "1", "--with", "mine")
+    assert shown.code == 2
+    assert f"there is no file exercises/{missing.slug}/{missing.file_name}" in shown.err
+
+
+def test_a_law_that_breaks_in_company_and_holds_among_solutions_is_the_companys_fault(
+    course: Type, verdict: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = next(number for number, law in enumerate(LAWS, 1) if law.kind != "unit")
+    alike = graders.grading.grade
+
+    def grade(exercise: int, submission: Path, **asked: object) -> ExerciseResult:
+        good = asked["others"] == "solutions"
+        verdict["laws"] = (law_result(engine, Outcome.PASS if good else Outcome.FAIL),)
+        return alike(exercise, submission, **asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(graders.grading, "grade", grade)
+    shown = course("check", "1", "--with", "mine")
+    assert shown.code == 1
+    assert "the part to blame is one of the other slots" in " ".join(shown.out.split())
+
+
 def test_without_an_exercise_the_first_unsolved_one_is_checked(course: Type, verdict: dict[str, object]) -> None:
     assert "Exercise 1" in course("check").out
     assert "Exercise 1" not in course("check").out

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, rendering, workspace
-from course.ordering import Order, judge, pick, submission
+from course.ordering import Order, companions_to_blame, company, judge, pick, submission
 from course.problem import ExitCode, Problem
 from course.screen import console
 from graders.result import ExerciseResult, LawResult, Outcome
@@ -51,11 +51,12 @@ def command(
     target = pick(exercise, memory)
     try:
         path, source, own = submission(target.exercise, using, place)
+        home = company(others, target.exercise, place)
     except Problem as trouble:
         if as_json:
             _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
         raise
-    order = Order(target, path, source, own, others, laws_only, seed, require)
+    order = Order(target, path, source, own, others, home, laws_only, seed, require)
     result = _judge_silently(order) if as_json else _judge_aloud(order)
     if own:
         _remember(memory, result)
@@ -139,7 +140,10 @@ def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
         screen.print(line, soft_wrap=True)
     broken = rendering.first_broken(result)
     if broken is not None:
-        rendering.print_block(screen, rendering.failure(broken, _after_failure(order, broken)))
+        lines = rendering.failure(broken, _after_failure(order, broken))
+        if companions_to_blame(order, broken, result.seed):
+            lines += [Text(), Text("Among the solutions this law holds: the part to blame is one of the other slots.")]
+        rendering.print_block(screen, lines)
     elif result.passed:
         screen.print(f"\nNext: {_after_pass(order)}", soft_wrap=True)
     else:

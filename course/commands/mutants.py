@@ -20,11 +20,16 @@ from graders.result import ExerciseResult, LawResult
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A part kept as test data. `law`: the name of the law that should kill it, as its docstring says; "" for none."""
+    """A part kept as test data.
+
+    laws: names of the laws of which one should kill it, as the line "Law: a|b." of its docstring says; empty for any.
+    says: what the message or the story should contain, a regular expression, from its line "Says: …".
+    """
 
     path: Path
     wrong: bool
-    law: str
+    laws: tuple[str, ...]
+    says: str
 
 
 @click.command("mutants")
@@ -51,7 +56,7 @@ def command(exercise: str, seed: int, verbose: bool, only: str) -> ExitCode:
         screen.print(_line(part, broken, result, fine), soft_wrap=True)
         if verbose and broken:
             screen.print(f"      {shorten(clean(broken[0].message), 400)}", style="dim", soft_wrap=True)
-    screen.print(f"\n{len(parts)} parts, {surprises} surprises.")
+    screen.print(f"\nparts: {len(parts)}, surprises: {surprises}")
     return ExitCode.FAIL if surprises else ExitCode.PASS
 
 
@@ -61,8 +66,10 @@ def _parts(exercise: Exercise) -> list[Mutant]:
     for kind in ("wrong", "right"):
         for path in sorted((folder / kind / f"ex{exercise.number}").glob("*.py")):
             text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            law = re.search(r"^Law: (.+?)\.?$", text, re.MULTILINE)
-            found.append(Mutant(path, kind == "wrong", law.group(1) if law else ""))
+            laws = re.search(r"^Law: (.+?)\.?$", text, re.MULTILINE)
+            says = re.search(r"^Says: *(.*)$", text, re.MULTILINE)
+            names = tuple(laws.group(1).split("|")) if laws else ()
+            found.append(Mutant(path, kind == "wrong", names, says.group(1) if says else ""))
     return found
 
 
@@ -75,7 +82,15 @@ def _judge(exercise: Exercise, part: Mutant, seed: int) -> ExerciseResult:
 def _as_expected(part: Mutant, broken: list[LawResult], passed: bool) -> bool:
     if not part.wrong:
         return passed
-    return bool(broken) and part.law in ("", broken[0].name)
+    if not broken or (part.laws and broken[0].name not in part.laws):
+        return False
+    return re.search(part.says, _words(broken[0])) is not None
+
+
+def _words(law: LawResult) -> str:
+    """Everything that the learner reads of why the law broke."""
+    story = law.story
+    return "\n".join([law.message, *([*story.steps, story.got, story.expected] if story else [])])
 
 
 def _line(part: Mutant, broken: list[LawResult], result: ExerciseResult, fine: bool) -> Text:
@@ -86,5 +101,6 @@ def _line(part: Mutant, broken: list[LawResult], result: ExerciseResult, fine: b
     else:
         line.append("lives" if result.passed else clean(result.problem) or "undecided", style="" if fine else "red")
     if not fine and part.wrong:
-        line.append(f"   expected: {part.law or 'any law'}", style="yellow")
+        wanted = " or ".join(part.laws) or "any law"
+        line.append(f"   expected: {wanted}{f', saying {part.says}' if part.says else ''}", style="yellow")
     return line

@@ -1,10 +1,10 @@
 """Law 1.10: what a call costs must not grow with the pool.
 
-Measured as CPU time of the worker process, read from outside of it: the same calls on a pool of 1,024 blocks and on
-one of 65,536 or a million, many times over, the cheapest of several rounds. A loop over all blocks costs up to a
-thousand times more there; a heap's log n, colder memory, or arithmetic on one integer with a bit a block far less than
-the limits below. Only the ratio decides, never a time. What costs about as little as such an integer, but has no
-excuse, moving a whole list by pop(0), is found by looking at the list.
+Measured as CPU time of the worker process, read from outside of it: the same calls on a pool of 1,024 blocks and on one
+of 65,536 or a million, many times over, the cheapest of several rounds. A loop over all blocks costs up to a thousand
+times more there; a heap's log n, colder memory, or arithmetic on one integer of as many bits, far less than the limits
+below. Only the ratio decides, never a time. What costs about as little as such an integer, but has no excuse, moving a
+whole list by pop(0), is found by looking at the list.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Session:
             if block in pinned:
                 self._broken(f"`evict` took block {block}, which is pinned.", got, expected)
         if len(value) != len(due):
-            self._broken(f"`evict` took {plural(len(value))}; {len(due)} are due.", got, expected)
+            self._broken(f"`evict` took {plural(len(value))} where {plural(len(due))} had to go.", got, expected)
         at = next(index for index, block in enumerate(due) if value[index] != block)
         first, other = due[at], value[at]
         children = [
@@ -151,7 +151,7 @@ class Session:
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
         self._stage.steps.append(f"[cache.evictable, cache.protected] -> {shown(reply.value)}")
         stored = plural(sum(due))
-        message = f"After `{method}` {stored} are stored, {due[1]} of them pinned by a lock; the counts say "
+        message = f"After `{method}` {stored} {'is' if sum(due) == 1 else 'are'} stored, {due[1]} pinned by a lock; the counts say "
         message += f"evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}."
         self._broken(message, got, expected)
 

@@ -1,6 +1,6 @@
 """A small right block manager that hostile parts are made of, and a way for them to say how an escape went.
 
-The suite puts this text in the place of an attack's `from right import …`, since one file is handed in, not two.
+The suite puts this text in the place of an attack's `from right import ...`, since one file is handed in, not two.
 """
 
 from reference_engine.slots import Copy, OutOfBlocks

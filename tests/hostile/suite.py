@@ -125,7 +125,7 @@ class Yard:
     def damage(self) -> list[str]:
         """What is not as it was before."""
         found = [f"{name} changed" for name in ("neighbour", "results") if not self._intact(name)]
-        found += [f"left {path.name}" for path in self.tmp.iterdir() if path.name != "constants"]  # hypothesis
+        found += [f"left {path.name}" for path in self.tmp.iterdir() if "hypothesis" not in path.name]
         found += [f"process {pid} lives" for pid in census.descendants(os.getpid()) if not _is_zombie(pid)]
         found += [f"left {self.shared}"] * self.shared.exists()
         self.shared.unlink(missing_ok=True)

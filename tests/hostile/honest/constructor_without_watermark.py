@@ -3,6 +3,7 @@
 L1: fail
 law: 1.7
 says: `__init__` cannot be called as the contract says:
+fast
 """
 
 from right import Right

@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` is not written yet.
+fast
 """
 
 

@@ -2,6 +2,7 @@
 
 L1: fail
 says: There is no `extend`: 'BlockManager' object has no attribute 'extend'.
+fast
 """
 
 from right import Right

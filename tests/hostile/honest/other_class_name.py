@@ -2,6 +2,7 @@
 
 L1: fail
 says: block_manager.py defines no class BlockManager (it defines MyManager).
+fast
 """
 
 

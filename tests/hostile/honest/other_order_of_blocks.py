@@ -1,6 +1,7 @@
 """Right, and hands out blocks in an order of its own.
 
 L1: pass
+fast
 """
 
 from right import Right

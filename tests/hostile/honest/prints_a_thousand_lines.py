@@ -2,6 +2,7 @@
 
 L1: pass
 prints: more bytes
+fast
 """
 
 from right import Right

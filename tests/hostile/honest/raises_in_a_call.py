@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` raised AttributeError: 'BlockManager' object has no attribute 'tabels'.
+fast
 """
 
 from right import Right

@@ -2,6 +2,7 @@
 
 L1: fail
 says: block_manager.py could not be imported: FileNotFoundError: [Errno 2] No such file or directory: 'table.json'
+fast
 """
 
 from pathlib import Path

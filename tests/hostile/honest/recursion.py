@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` raised RecursionError: maximum recursion depth exceeded
+fast
 """
 
 from right import Right

@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` returned None; a list of blocks (plain ints) is due.
+fast
 """
 
 from right import Right

@@ -2,6 +2,7 @@
 
 L1: fail
 says: block_manager.py is the untouched stub: write `__init__`
+fast
 """
 
 

@@ -2,6 +2,7 @@
 
 L1: fail
 says: No module named 'numpy'; a part is written with the standard library alone.
+fast
 """
 
 import numpy  # noqa: F401

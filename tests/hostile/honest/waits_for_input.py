@@ -2,6 +2,7 @@
 
 L1: fail
 says: block_manager.py could not be imported: EOFError: EOF when reading a line
+fast
 """
 
 from right import Right

@@ -2,6 +2,7 @@
 
 L1: pass
 prints: use extend
+fast
 """
 
 import sys

@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` returned
+fast
 """
 
 import random

@@ -2,6 +2,7 @@
 
 L1: fail
 says: `admit` cannot be called as the contract says: BlockManager.admit() takes 2 positional arguments but 3 were given.
+fast
 """
 
 from right import Right

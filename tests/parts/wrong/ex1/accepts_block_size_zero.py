@@ -1,7 +1,7 @@
 """Wrong: block_size below 1 is accepted.
 
-law: 1.9
-says: must raise ValueError
+Law: refusals.
+Says: must raise ValueError
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: shared blocks that are free are accepted.
 
-law: 1.9
-says: is free
+Law: refusals.
+Says: is free
 """
 
 from collections import Counter

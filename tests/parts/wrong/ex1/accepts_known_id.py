@@ -1,7 +1,7 @@
 """Wrong: admit of an id that exists starts it anew.
 
-law: 1.9
-says: exists already
+Law: refusals.
+Says: exists already
 """
 
 from collections import Counter

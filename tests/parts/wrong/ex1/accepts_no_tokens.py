@@ -1,7 +1,7 @@
 """Wrong: admit of no tokens is accepted.
 
-law: 1.9
-says: num_tokens is
+Law: refusals.
+Says: num_tokens is
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: a shared block may be listed twice.
 
-law: 1.9
-says: repeated
+Law: refusals.
+Says: repeated
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: num_blocks below 2 is accepted.
 
-law: 1.9
-says: must raise ValueError
+Law: refusals.
+Says: must raise ValueError
 """
 
 from collections import Counter

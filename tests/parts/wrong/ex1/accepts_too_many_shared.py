@@ -1,7 +1,7 @@
 """Wrong: more shared blocks than the tokens fill are accepted.
 
-law: 1.9
-says: too many
+Law: refusals.
+Says: too many
 """
 
 from collections import Counter

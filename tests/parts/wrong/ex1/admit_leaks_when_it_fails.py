@@ -1,7 +1,7 @@
 """Wrong: admit takes blocks one by one until none is left, then raises.
 
-law: 1.3
-says: not without a trace
+Law: all or nothing.
+Says: not without a trace
 """
 
 from collections import Counter

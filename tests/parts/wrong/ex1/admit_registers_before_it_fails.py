@@ -1,7 +1,7 @@
 """Wrong: admit enters the sequence before it knows that the blocks suffice.
 
-law: 1.3
-says:
+Law: all or nothing.
+Says:
 """
 
 from collections import Counter

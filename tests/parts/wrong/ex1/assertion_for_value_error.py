@@ -1,7 +1,7 @@
 """Wrong: arguments are checked by assert.
 
-law: 1.9
-says: raised AssertionError
+Law: refusals.
+Says: raised AssertionError
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: a block is looked at in the free list, and left there when it is the last one.
 
-law: 1.1
-says:
+Law: block arithmetic.
+Says:
 """
 
 from collections import Counter

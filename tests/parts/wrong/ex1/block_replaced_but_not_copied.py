@@ -1,7 +1,7 @@
 """Wrong: the shared block is replaced, and its content lost.
 
-law: 1.5
-says: without copying
+Law: copy-on-write.
+Says: without copying
 """
 
 from collections import Counter

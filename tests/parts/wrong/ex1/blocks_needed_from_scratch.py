@@ -1,7 +1,7 @@
 """Wrong: blocks_needed counts the blocks held already.
 
-law: 1.1
-says: blocks_needed
+Law: block arithmetic.
+Says: blocks_needed
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: blocks_needed takes the blocks it counts.
 
-law: 1.1
-says:
+Law: block arithmetic.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: can_admit counts the shared blocks as taken.
 
-law: 1.7
-says: can_admit
+Law: watermark.
+Says: can_admit
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: can_admit takes the blocks aside.
 
-law: 1.7
-says:
+Law: watermark.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: can_admit returns how many blocks would be left.
 
-law: 1.7
-says: can_admit
+Law: watermark.
+Says: can_admit
 """
 
 from collections import Counter

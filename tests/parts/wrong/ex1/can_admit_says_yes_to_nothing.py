@@ -1,7 +1,7 @@
 """Wrong: can_admit says yes to what admit refuses.
 
-law: 1.9
-says: can_admit
+Law: refusals.
+Says: can_admit
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: Copy has its ends exchanged.
 
-law: 1.5
-says:
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: copies are bare tuples.
 
-law: 1.5
-says: slots.Copy
+Law: copy-on-write.
+Says: slots\.Copy
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: a full shared tail is copied although nothing is written to it.
 
-law: 1.5
-says: falls into a new block
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

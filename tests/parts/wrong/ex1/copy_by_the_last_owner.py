@@ -1,7 +1,7 @@
 """Wrong: the last owner copies too.
 
-law: 1.5
-says: last owner
+Law: copy-on-write.
+Says: last owner
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: only the sequence with the lowest id copies.
 
-law: 1.5
-says: without copying
+Law: copy-on-write.
+Says: without copying
 """
 
 from collections import Counter

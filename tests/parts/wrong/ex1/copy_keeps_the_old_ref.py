@@ -1,7 +1,7 @@
 """Wrong: the block that was replaced keeps its reference.
 
-law: 1.5
-says: ref
+Law: copy-on-write.
+Says: ref
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the copy is made before it is known whether the other blocks suffice.
 
-law: 1.5
-says:
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

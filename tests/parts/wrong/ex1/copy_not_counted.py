@@ -1,7 +1,7 @@
 """Wrong: blocks_needed leaves out the block for the copy.
 
-law: 1.5
-says:
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

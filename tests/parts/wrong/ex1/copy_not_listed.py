@@ -1,7 +1,7 @@
 """Wrong: the fresh block of a copy is not among the new blocks.
 
-law: 1.5
-says: new
+Law: copy-on-write.
+Says: new
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the block before the one that is written is copied.
 
-law: 1.5
-says:
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend to the present length copies.
 
-law: 1.5
-says: nothing is written
+Law: copy-on-write.
+Says: nothing is written
 """
 
 from collections import Counter

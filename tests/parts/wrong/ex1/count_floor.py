@@ -1,7 +1,7 @@
 """Wrong: the last, partly filled block is not counted.
 
-law: 1.1
-says: due: ceil
+Law: block arithmetic.
+Says: due: ceil
 """
 
 from collections import Counter

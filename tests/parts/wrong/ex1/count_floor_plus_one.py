@@ -1,7 +1,7 @@
 """Wrong: one block too many at exact multiples of the block size.
 
-law: 1.1
-says: due: ceil
+Law: block arithmetic.
+Says: due: ceil
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: with one token a block, a block too many.
 
-law: 1.1
-says: due: ceil
+Law: block arithmetic.
+Says: due: ceil
 """
 
 from collections import Counter

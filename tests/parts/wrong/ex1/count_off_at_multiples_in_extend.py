@@ -1,7 +1,7 @@
 """Wrong: extend to an exact multiple takes a block for the token after it.
 
-law: 1.1
-says: due
+Law: block arithmetic.
+Says: due
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: free leaves the table behind: the sequence can be freed again.
 
-law: 1.2
-says:
+Law: giving back.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: all shared blocks of the table are copied.
 
-law: 1.5
-says: exactly the block
+Law: copy-on-write.
+Says: exactly the block
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend grows BY num_tokens.
 
-law: 1.1
-says:
+Law: block arithmetic.
+Says:
 """
 
 from collections import Counter

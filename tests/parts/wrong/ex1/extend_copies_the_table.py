@@ -1,7 +1,7 @@
 """Wrong: extend makes a new table each time.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend takes what is free before it raises OutOfBlocks.
 
-law: 1.3
-says: not without a trace
+Law: all or nothing.
+Says: not without a trace
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend looks at every block of the table for a shared one.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: fork takes a fresh block for a partly filled tail.
 
-law: 1.4
-says: num_free
+Law: sharing.
+Says: num_free
 """
 
 from collections import Counter

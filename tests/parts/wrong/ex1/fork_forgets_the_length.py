@@ -1,7 +1,7 @@
 """Wrong: the child's length is that of its full blocks.
 
-law: 1.4
-says: length
+Law: sharing.
+Says: length
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: fork of an unknown sequence makes an empty one.
 
-law: 1.9
-says: must raise KeyError
+Law: refusals.
+Says: must raise KeyError
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: fork onto an id that exists replaces it.
 
-law: 1.9
-says: exists already
+Law: refusals.
+Says: exists already
 """
 
 from collections import Counter

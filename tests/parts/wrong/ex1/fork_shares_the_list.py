@@ -1,7 +1,7 @@
 """Wrong: parent and child share one table object.
 
-law: 1.5
-says:
+Law: copy-on-write.
+Says:
 """
 
 from collections import Counter

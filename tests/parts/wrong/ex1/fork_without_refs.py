@@ -1,7 +1,7 @@
 """Wrong: fork adds no references.
 
-law: 1.4
-says: ref
+Law: sharing.
+Says: ref
 """
 
 from collections import Counter

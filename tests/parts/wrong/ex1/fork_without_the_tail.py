@@ -1,7 +1,7 @@
 """Wrong: fork shares the full blocks only.
 
-law: 1.4
-says:
+Law: sharing.
+Says:
 """
 
 from collections import Counter

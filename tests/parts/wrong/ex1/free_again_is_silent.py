@@ -1,7 +1,7 @@
 """Wrong: freeing twice is taken as done already.
 
-law: 1.2
-says: must raise KeyError
+Law: giving back.
+Says: must raise KeyError
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: num_free counts the blocks with ref 0.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

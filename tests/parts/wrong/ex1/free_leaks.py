@@ -1,7 +1,7 @@
 """Wrong: free forgets the sequence and keeps its blocks.
 
-law: 1.2
-says: num_free
+Law: giving back.
+Says: num_free
 """
 
 from collections import Counter

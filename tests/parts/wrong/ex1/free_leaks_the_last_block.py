@@ -1,7 +1,7 @@
 """Wrong: free gives back all but the tail.
 
-law: 1.2
-says:
+Law: giving back.
+Says:
 """
 
 from collections import Counter

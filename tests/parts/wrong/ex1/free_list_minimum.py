@@ -1,7 +1,7 @@
 """Wrong: the smallest free block is looked for each time.
 
-law: 1.10
-says:
+Law: constant time.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: blocks are taken from the front of a list: O(n).
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the first block with ref 0 is looked for from the start.
 
-law: 1.10
-says:
+Law: constant time.
+Says:
 """
 
 from collections import Counter

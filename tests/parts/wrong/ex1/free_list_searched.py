@@ -1,7 +1,7 @@
 """Wrong: every freed block is looked up in the free list first.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

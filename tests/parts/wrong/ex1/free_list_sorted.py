@@ -1,7 +1,7 @@
 """Wrong: the free list is sorted after each free.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: free returns nothing.
 
-law: 1.2
-says: returned None
+Law: giving back.
+Says: returned None
 """
 
 from collections import Counter

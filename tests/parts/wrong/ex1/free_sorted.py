@@ -1,7 +1,7 @@
 """Wrong: free lists the blocks by number.
 
-law: 1.2
-says: tail first
+Law: giving back.
+Says: tail first
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: free of a shared sequence drops no reference.
 
-law: 1.4
-says: ref
+Law: sharing.
+Says: ref
 """
 
 from collections import Counter

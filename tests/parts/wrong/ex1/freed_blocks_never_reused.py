@@ -1,7 +1,7 @@
 """Wrong: blocks are handed out by a counter that never comes back.
 
-law: 1.2
-says:
+Law: giving back.
+Says:
 """
 
 from collections import Counter

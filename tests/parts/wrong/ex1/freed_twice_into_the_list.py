@@ -1,7 +1,7 @@
 """Wrong: a freed block enters the free list twice.
 
-law: 1.2
-says:
+Law: giving back.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: nobody looks whether the blocks suffice.
 
-law: 1.3
-says: raised IndexError
+Law: all or nothing.
+Says: raised IndexError
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the last free block is never handed out by extend.
 
-law: 1.1
-says: although
+Law: block arithmetic.
+Says: although
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: length counts slots reserved, not tokens.
 
-law: 1.1
-says: length
+Law: block arithmetic.
+Says: length
 """
 
 from collections import Counter

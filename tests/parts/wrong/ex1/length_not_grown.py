@@ -1,7 +1,7 @@
 """Wrong: extend forgets the new length when no block is needed.
 
-law: 1.1
-says: length
+Law: block arithmetic.
+Says: length
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend writes into shared blocks.
 
-law: 1.5
-says: without copying
+Law: copy-on-write.
+Says: without copying
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: num_free is not a property.
 
-law: 1.1
-says: num_free
+Law: block arithmetic.
+Says: num_free
 """
 
 from collections import Counter

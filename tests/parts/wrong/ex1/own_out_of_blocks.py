@@ -1,7 +1,7 @@
 """Wrong: an OutOfBlocks class of its own.
 
-law: 1.3
-says: of its own making
+Law: all or nothing.
+Says: of its own making
 """
 
 from collections import Counter

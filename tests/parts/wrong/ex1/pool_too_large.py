@@ -1,7 +1,7 @@
 """Wrong: the pool ends one block late.
 
-law: 1.1
-says:
+Law: block arithmetic.
+Says:
 """
 
 from collections import Counter

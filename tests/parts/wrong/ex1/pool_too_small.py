@@ -1,7 +1,7 @@
 """Wrong: the last block of the pool is never handed out.
 
-law: 1.1
-says: num_free
+Law: block arithmetic.
+Says: num_free
 """
 
 from collections import Counter

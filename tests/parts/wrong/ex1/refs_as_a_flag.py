@@ -1,7 +1,7 @@
 """Wrong: ref is 1 for whatever is in use.
 
-law: 1.4
-says: ref
+Law: sharing.
+Says: ref
 """
 
 from collections import Counter

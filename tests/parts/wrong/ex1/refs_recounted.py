@@ -1,7 +1,7 @@
 """Wrong: ref looks through every table.
 
-law: 1.10
-says: times as much
+Law: constant time.
+Says: times as much
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: release does not see that a block is listed twice.
 
-law: 1.9
-says: would be released
+Law: refusals.
+Says: would be released
 """
 
 from collections import Counter

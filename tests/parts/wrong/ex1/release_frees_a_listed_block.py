@@ -1,7 +1,7 @@
 """Wrong: release frees blocks that tables still list.
 
-law: 1.8
-says: still referenced
+Law: retain and release.
+Says: still referenced
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: release raises at the first block that is not retained, with those before it released.
 
-law: 1.9
-says: not without a trace
+Law: refusals.
+Says: not without a trace
 """
 
 from collections import Counter

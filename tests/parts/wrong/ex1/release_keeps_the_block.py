@@ -1,7 +1,7 @@
 """Wrong: a released block never returns to the free list.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: release takes the references of tables.
 
-law: 1.9
-says: would be released
+Law: refusals.
+Says: would be released
 """
 
 from collections import Counter

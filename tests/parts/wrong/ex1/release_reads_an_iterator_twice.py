@@ -1,7 +1,7 @@
 """Wrong: release checks all blocks first, and finds a generator used up.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: release returns what it was given.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: retain raises at the free block, with those before it retained.
 
-law: 1.9
-says: not without a trace
+Law: refusals.
+Says: not without a trace
 """
 
 from collections import Counter

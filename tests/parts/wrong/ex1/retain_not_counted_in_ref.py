@@ -1,7 +1,7 @@
 """Wrong: ref counts tables only.
 
-law: 1.8
-says: ref
+Law: retain and release.
+Says: ref
 """
 
 from collections import Counter

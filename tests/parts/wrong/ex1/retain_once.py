@@ -1,7 +1,7 @@
 """Wrong: a second retain of a block is not counted.
 
-law: 1.8
-says: ref
+Law: retain and release.
+Says: ref
 """
 
 from collections import Counter

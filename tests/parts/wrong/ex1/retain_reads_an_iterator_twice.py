@@ -1,7 +1,7 @@
 """Wrong: retain checks all blocks first, and finds a generator used up.
 
-law: 1.8
-says: ref
+Law: retain and release.
+Says: ref
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: a retained block is freed with its last table.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

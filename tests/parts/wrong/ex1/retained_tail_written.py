@@ -1,7 +1,7 @@
 """Wrong: a retained partial tail is written in place.
 
-law: 1.8
-says: without copying
+Law: retain and release.
+Says: without copying
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: free blocks can be retained.
 
-law: 1.9
-says: is free
+Law: refusals.
+Says: is free
 """
 
 from collections import Counter

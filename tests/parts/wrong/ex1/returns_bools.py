@@ -1,7 +1,7 @@
 """Wrong: blocks are returned as bools where they can be.
 
-law: 1.1
-says: plain ints
+Law: block arithmetic.
+Says: plain ints
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: admit returns an empty list when blocks are lacking.
 
-law: 1.3
-says: must raise OutOfBlocks
+Law: all or nothing.
+Says: must raise OutOfBlocks
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend returns the new blocks alone.
 
-law: 1.1
-says: two lists
+Law: block arithmetic.
+Says: two lists
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: admit returns nothing.
 
-law: 1.1
-says: returned None
+Law: block arithmetic.
+Says: returned None
 """
 
 from collections import Counter

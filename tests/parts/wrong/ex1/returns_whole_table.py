@@ -1,7 +1,7 @@
 """Wrong: extend returns the whole table instead of the new blocks.
 
-law: 1.1
-says: new block
+Law: block arithmetic.
+Says: new block
 """
 
 from collections import Counter

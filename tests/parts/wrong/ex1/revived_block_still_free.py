@@ -1,7 +1,7 @@
 """Wrong: a block that was released and is still listed stays in the free list.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

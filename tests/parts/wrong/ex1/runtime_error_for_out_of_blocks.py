@@ -1,7 +1,7 @@
 """Wrong: extend raises RuntimeError when blocks are lacking.
 
-law: 1.3
-says: where OutOfBlocks is due
+Law: all or nothing.
+Says: where OutOfBlocks is due
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: block 0, the scratch block, is in the free list.
 
-law: 1.1
-says: block 0
+Law: block arithmetic.
+Says: block 0
 """
 
 from collections import Counter

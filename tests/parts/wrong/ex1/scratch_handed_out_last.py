@@ -1,7 +1,7 @@
 """Wrong: block 0 is in the free list, at its far end.
 
-law: 1.1
-says: num_free
+Law: block arithmetic.
+Says: num_free
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the shared blocks follow the new ones in the table.
 
-law: 1.4
-says: does not open
+Law: sharing.
+Says: does not open
 """
 
 from collections import Counter

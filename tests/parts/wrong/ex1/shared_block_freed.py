@@ -1,7 +1,7 @@
 """Wrong: free gives back blocks that others still list.
 
-law: 1.4
-says: still referenced
+Law: sharing.
+Says: still referenced
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: admit takes blocks for the shared tokens too.
 
-law: 1.4
-says: new block
+Law: sharing.
+Says: new block
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the caller's list of shared blocks becomes the table.
 
-law: 1.4
-says: list of shared blocks kept
+Law: sharing.
+Says: list of shared blocks kept
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: admit takes a list of shared blocks only.
 
-law: 1.4
-says: TypeError
+Law: sharing.
+Says: TypeError
 """
 
 from collections import Counter

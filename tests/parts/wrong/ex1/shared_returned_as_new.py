@@ -1,7 +1,7 @@
 """Wrong: admit returns the shared blocks among the new ones.
 
-law: 1.4
-says: new block
+Law: sharing.
+Says: new block
 """
 
 from collections import Counter

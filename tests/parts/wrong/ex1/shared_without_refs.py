@@ -1,7 +1,7 @@
 """Wrong: admit does not reference the shared blocks.
 
-law: 1.4
-says: ref
+Law: sharing.
+Says: ref
 """
 
 from collections import Counter

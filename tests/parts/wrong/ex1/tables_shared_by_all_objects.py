@@ -1,7 +1,7 @@
 """Wrong: tables and lengths are class attributes: every pool sees the sequences of all.
 
-law: 1.1
-says: class attribute
+Law: block arithmetic.
+Says: class attribute
 """
 
 from collections import Counter

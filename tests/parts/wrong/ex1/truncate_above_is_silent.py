@@ -1,7 +1,7 @@
 """Wrong: truncate above the length does nothing.
 
-law: 1.9
-says: its length is
+Law: refusals.
+Says: its length is
 """
 
 from collections import Counter

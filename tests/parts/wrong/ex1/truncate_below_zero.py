@@ -1,7 +1,7 @@
 """Wrong: truncate below 0 is taken as 0.
 
-law: 1.9
-says: below 0
+Law: refusals.
+Says: below 0
 """
 
 from collections import Counter

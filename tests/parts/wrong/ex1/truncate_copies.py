@@ -1,7 +1,7 @@
 """Wrong: truncate takes a fresh block for a shared partial tail.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate keeps the old length.
 
-law: 1.6
-says: length
+Law: truncate.
+Says: length
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate gives back blocks that others still list.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

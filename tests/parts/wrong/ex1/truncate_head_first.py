@@ -1,7 +1,7 @@
 """Wrong: truncate lists the blocks head first.
 
-law: 1.6
-says: tail first
+Law: truncate.
+Says: tail first
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate changes the length alone.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

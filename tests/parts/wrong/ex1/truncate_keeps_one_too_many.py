@@ -1,7 +1,7 @@
 """Wrong: truncate to an exact multiple keeps a block with no token in it.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate returns the blocks that left the table, freed or not.
 
-law: 1.6
-says: still referenced
+Law: truncate.
+Says: still referenced
 """
 
 from collections import Counter

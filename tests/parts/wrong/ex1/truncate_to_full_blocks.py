@@ -1,7 +1,7 @@
 """Wrong: truncate drops the partly filled block.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate to 0 forgets the sequence.
 
-law: 1.6
-says:
+Law: truncate.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: truncate frees blocks that are retained.
 
-law: 1.8
-says:
+Law: retain and release.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: length of an unknown sequence is 0.
 
-law: 1.9
-says: must raise KeyError
+Law: refusals.
+Says: must raise KeyError
 """
 
 from collections import Counter

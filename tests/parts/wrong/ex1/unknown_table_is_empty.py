@@ -1,7 +1,7 @@
 """Wrong: table of an unknown sequence is empty.
 
-law: 1.9
-says: must raise KeyError
+Law: refusals.
+Says: must raise KeyError
 """
 
 from collections import Counter

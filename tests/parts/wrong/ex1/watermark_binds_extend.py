@@ -1,7 +1,7 @@
 """Wrong: extend leaves the watermark free.
 
-law: 1.7
-says: watermark does not bind
+Law: watermark.
+Says: watermark does not bind
 """
 
 from collections import Counter

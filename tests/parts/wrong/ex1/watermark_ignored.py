@@ -1,7 +1,7 @@
 """Wrong: admit uses up the watermark.
 
-law: 1.7
-says:
+Law: watermark.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: admit uses up the watermark that can_admit respects.
 
-law: 1.7
-says: must raise OutOfBlocks
+Law: watermark.
+Says: must raise OutOfBlocks
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the watermark is taken as a number of tokens.
 
-law: 1.7
-says:
+Law: watermark.
+Says:
 """
 
 from collections import Counter

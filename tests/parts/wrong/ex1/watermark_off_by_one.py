@@ -1,7 +1,7 @@
 """Wrong: one block more than the watermark stays free.
 
-law: 1.7
-says:
+Law: watermark.
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the watermark is ignored as long as nobody is in.
 
-law: 1.7
-says:
+Law: watermark.
+Says:
 """
 
 from collections import Counter

@@ -1,0 +1,165 @@
+"""The forward pass on a CPU against the oracle: any split of a text into steps, any place of its blocks, any threads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from reference_engine import oracle
+from reference_engine.batch import Batch, Span
+from reference_engine.engine import Engine
+from reference_engine.llama import lanes
+from reference_engine.llama.config import LlamaConfig
+from reference_engine.llama.cpu_runner import CpuRunner
+from reference_engine.model import Model, load_model, random_model
+from reference_engine.parts import Parts
+from reference_engine.slots import Copy, Request
+from solutions.ex1_paged_allocation.block_manager import BlockManager
+from solutions.ex2_batching_scheduler.scheduler import Scheduler
+
+MODELS = {
+    "tiny": load_model("random:tiny"),
+    "one KV head": random_model(LlamaConfig(64, 24, 2, 6, 1, 4, 40, positions=128)),
+    "every head its own, tied": random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)),
+    "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
+}
+TEXT = [random.Random(0).randrange(64) for _ in range(40)]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner:
+    """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a number."""
+    per_seat = -(-44 // block_size)
+    runner = CpuRunner(model, num_blocks=seats * per_seat + 1, block_size=block_size, seats=seats, width=per_seat)
+    blocks = list(range(1, seats * per_seat + 1))
+    random.Random(1).shuffle(blocks)
+    for seat in range(seats):
+        runner.tables.put(seat, blocks[seat * per_seat : (seat + 1) * per_seat])
+    for rows in runner.pool.rows:
+        rows.fill_(float("nan"))
+    return runner
+
+
+def assert_close(got: torch.Tensor, wanted: torch.Tensor) -> None:
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("block_size", [1, 4, 16, 64])
+def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, block_size: int) -> None:
+    model, dice = MODELS[name], random.Random(block_size)
+    runner = runner_for(model, block_size, seats=4)
+    done = [0] * 4
+    while any(count < 40 for count in done):
+        spans = []
+        for seat in range(4):
+            length = min(dice.choice([0, 1, 1, 2, 7, 19]), 40 - done[seat])
+            if length:
+                wanted = dice.randint(0, min(length, 2))
+                spans.append(Span(seat, done[seat], TEXT[done[seat] : done[seat] + length], wanted))
+                done[seat] += length
+        if not spans:
+            continue
+        spans.sort(key=lambda span: (len(span.tokens), not span.wanted, span.start))
+        outcome, at = runner.forward(Batch(tuple(spans))), 0
+        for span in spans:
+            end = span.start + len(span.tokens)
+            wanted = slice(end - span.wanted, end)
+            assert_close(outcome.logits[at : at + span.wanted], oracle.logits(model, TEXT[:end])[wanted])
+            assert_close(outcome.hidden[at : at + span.wanted], oracle.hidden(model, TEXT[:end])[wanted])
+            at += span.wanted
+        assert at == len(outcome.logits)
+
+
+def test_a_tree_of_guesses_sees_what_each_path_alone_sees() -> None:
+    model = MODELS["tiny"]
+    parent, guesses = [-1, 0, 0, 1, 1, 2], [9, 8, 7, 6, 5, 4]
+    mask = torch.eye(6, dtype=torch.bool)
+    depths = [0] * 6
+    for node in range(1, 6):
+        mask[node] |= mask[parent[node]]
+        depths[node] = depths[parent[node]] + 1
+    for plain in (0, 3):
+        runner = runner_for(model)
+        runner.forward(Batch((Span(2, 0, TEXT[: 20 - plain], 1),)))
+        span = Span(2, 20 - plain, [*TEXT[20 - plain : 20], *guesses], 6, tree=6)
+        other = Span(3, 0, TEXT[:9], 1)
+        outcome = runner.forward(Batch((span, other), tuple(depths), mask))
+        for node in range(6):
+            path = [guesses[seen] for seen in range(6) if mask[node, seen]]
+            assert_close(outcome.logits[node], oracle.logits(model, TEXT[:20] + path)[-1])
+        assert_close(outcome.logits[6], oracle.logits(model, TEXT[:9])[-1])
+
+
+def test_moved_and_copied_kv_is_read_where_it_went() -> None:
+    model = MODELS["tiny"]
+    runner = runner_for(model)
+    table = [int(block) for block in runner.tables.array[0]]
+    runner.forward(Batch((Span(0, 0, TEXT[:12], 0),)))
+    spare = [int(block) for block in runner.tables.array[1]]
+    runner.copy([Copy(table[1], spare[5]), Copy(spare[5], spare[6])])
+    runner.tables.put(0, [table[0], spare[6], *table[2:]])
+    first, second = spare[6] * 4, spare[6] * 4 + 1
+    runner.move([first, second], [second, first])
+    swapped = [*TEXT[:4], TEXT[5], TEXT[4], *TEXT[6:12]]
+    runner.move([second, first], [first, second])
+    assert swapped != TEXT[:12]
+    outcome = runner.forward(Batch((Span(0, 12, TEXT[12:13], 1),)))
+    assert_close(outcome.logits[0], oracle.logits(model, TEXT[:13])[-1])
+
+
+def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> None:
+    model = MODELS["tiny"]
+    runner = runner_for(model, block_size=2, seats=3)
+    for seat, length in enumerate((3, 5, 12)):
+        runner.forward(Batch((Span(seat, 0, TEXT[:length], 0),)))
+    places = [3, 5, 12]
+    for step in range(20):
+        if step == 10:
+            moved = runner.tables.array[0].tolist()
+            scratchless = runner.tables.array[2].tolist()
+            runner.copy([Copy(moved[0], scratchless[-1])])
+            runner.tables.put(0, [scratchless[-1], *moved[1:]])
+        spans = tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3))
+        outcome = runner.forward(Batch(spans))
+        for seat in range(3):
+            assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: places[seat] + 1])[-1])
+            places[seat] += 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = []
+    original = lanes.Lanes._spread
+    monkeypatch.setattr(lanes, "WORTH", 0)
+    monkeypatch.setattr(
+        lanes.Lanes, "_spread", lambda self, batch, shares: spread.append(shares) or original(self, batch, shares)
+    )
+    model, dice = MODELS["tiny"], random.Random(2)
+    asked = [Request(id, [dice.randrange(128) for _ in range(dice.randint(1, 40))], 12) for id in range(9)]
+    engine = Engine(model, Parts(BlockManager, Scheduler), num_blocks=120, block_size=4, token_budget=70)
+    for request, output in zip(asked, engine.generate(asked), strict=True):
+        assert oracle.replay(model, request.prompt, output) is None
+    assert len(spread) > 5
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_that_fails_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "WORTH", 0)
+    runner = runner_for(MODELS["tiny"])
+    spans = [Span(seat, 0, [1], 1) for seat in range(3)] + [Span(3, 0, [999], 1)]
+    with pytest.raises(IndexError):
+        runner.forward(Batch(tuple(spans)))
+    assert torch.get_num_threads() == 2
+    assert len(runner.forward(Batch(tuple(spans[:3]))).logits) == 3

@@ -1,0 +1,64 @@
+"""The laws of exercise 3: every wrong part dies by the law it names, right parts with other internals live."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from local_worker import LocalWorker
+from wrong_parts import WrongPart, first_broken, right_parts, wrong_parts
+
+import graders.bench
+import solutions
+from graders import grade
+from graders.catalogue import catalogue
+from graders.result import Outcome
+
+EXERCISE = 3
+SOLUTION = Path(solutions.__path__[0]) / catalogue(EXERCISE).slug / catalogue(EXERCISE).file_name
+
+FIGURES = {"match of 32768 tokens", "pages computed for 100 contracts of 51"}
+CLOSING = {"everything at once"}  # it tries all of the others together
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process for each part: the answers of the worker are the same."""
+    monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
+
+
+@pytest.mark.parametrize("part", wrong_parts(EXERCISE), ids=str)
+def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart, quick: None) -> None:
+    broken = first_broken(part.path, EXERCISE, only=part.numbers())
+    assert broken is not None
+    assert broken.story is not None
+    assert re.search(part.says, f"{broken.message} {broken.story.got}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("part", wrong_parts(EXERCISE), ids=str)
+def test_no_earlier_law_kills_a_wrong_part(part: WrongPart, seed: int, quick: None) -> None:
+    broken = first_broken(part.path, EXERCISE, seed=seed)
+    assert broken is not None
+    assert broken.name in part.laws
+
+
+@pytest.mark.parametrize("path", [*right_parts(EXERCISE), SOLUTION], ids=lambda path: path.stem)
+def test_a_right_part_keeps_every_law(path: Path, quick: None) -> None:
+    result = grade(EXERCISE, path, seed=3, laws_only=True)
+    assert [law.message for law in result.laws if law.outcome is not Outcome.PASS] == []
+    assert result.points == sum(law.points for law in catalogue(EXERCISE).laws if law.kind != "throughput")
+
+
+def test_the_solution_passes_in_a_real_worker() -> None:
+    """Behind the wire, every law, with the figures that are shown beside the verdict."""
+    result = grade(EXERCISE, SOLUTION, seed=5)
+    assert (result.problem, result.passed, result.points) == ("", True, 100.0)
+    assert {figure.name for figure in result.figures} >= FIGURES
+
+
+def test_every_law_has_a_wrong_part() -> None:
+    named = {name for part in wrong_parts(EXERCISE) for name in part.laws[:1]}
+    assert named == {law.name for law in catalogue(EXERCISE).laws} - CLOSING

@@ -1,0 +1,284 @@
+"""The engine with Medusa says what the oracle says, for any heads, tree, batch, pool and chunk."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from reference_engine import oracle
+from reference_engine.engine import Engine
+from reference_engine.llama.config import LlamaConfig
+from reference_engine.medusa.choice import TreeChoice
+from reference_engine.medusa.heads import Guesser, Told, random_heads
+from reference_engine.medusa.payoff import Cost, Payoff
+from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.model import Model, random_model
+from reference_engine.parts import PartError, Parts
+from reference_engine.sampler import Sampling
+from reference_engine.slots import Request, Verdict
+from solutions.ex1_paged_allocation.block_manager import BlockManager
+from solutions.ex2_batching_scheduler.scheduler import Scheduler
+from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
+from solutions.ex4_medusa import medusa
+
+VOCAB, POSITIONS = 40, 96
+SHAPE = LlamaConfig(vocab=VOCAB, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=POSITIONS)
+MODELS = [random_model(SHAPE, seed) for seed in range(4)]
+KINDS = ("perfect", "mixed", "useless", "late", "zero", "random")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Prophet:
+    """Heads that know the text and tell it as `kind` says."""
+
+    def __init__(self, texts: Sequence[Sequence[int]], heads: int, kind: str, seed: int = 0) -> None:
+        self.texts, self.heads, self.kind = texts, heads, kind
+        self.dice = random.Random(seed)
+        self.said: dict[int, int] = {}
+
+    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+        rows = []
+        for one in told:
+            self.said[one.id] = self.said.get(one.id, 0) + len(one.tokens)
+            at = self.said[one.id] - (self.kind == "late")
+            truth = [*self.texts[one.id][at : at + self.heads], *[0] * self.heads][: self.heads]
+            rows.append([self._guesses(token, count) for token in truth])
+        return torch.tensor(rows)
+
+    def forget(self, id: int) -> None:
+        self.said.pop(id, None)
+
+    def _guesses(self, truth: int, count: int) -> list[int]:
+        wrong = [(truth + self.dice.randrange(1, VOCAB)) % VOCAB for _ in range(count)]
+        if self.kind == "zero":
+            return [0] * count
+        if self.kind in ("perfect", "late"):
+            wrong[0] = truth
+        elif self.kind == "mixed" and self.dice.random() < 0.7:
+            wrong[self.dice.randrange(count)] = truth
+        return wrong
+
+
+def tree_of(*paths: tuple[int, ...]) -> TreeChoice:
+    """The tree of these paths and their beginnings."""
+    every = sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}, key=lambda p: (len(p), p))
+    return TreeChoice(tuple(every), (0.1,) * len(every))
+
+
+CHAIN = tree_of((0, 0, 0))
+BUSHY = tree_of((0, 0, 0), (0, 1), (1, 0), (2,))
+
+
+def engine(model: Model, guesser: Guesser, tree: TreeChoice, part: Any = medusa, **sizes: Any) -> Engine:
+    """A roomy engine with everything on, unless `sizes` say otherwise."""
+    payoff, cache = sizes.pop("payoff", None), sizes.pop("cache", PrefixCache)
+    speculator = MedusaSpeculator(part, guesser, tree, payoff=payoff, keep=True)
+    parts = Parts(BlockManager, Scheduler, cache, part)
+    return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
+
+
+def texts_of(model: Model, requests: Sequence[Request]) -> list[list[int]]:
+    return [oracle.greedy(model, each.prompt, each.max_new, each.eos) for each in requests]
+
+
+def assert_greedy(
+    model: Model, requests: Sequence[Request], outputs: Sequence[list[int]], due: Sequence[list[int]]
+) -> None:
+    for request, output, text in zip(requests, outputs, due, strict=True):
+        if output != text:
+            assert len(output) == len(text)
+            assert oracle.replay(model, request.prompt, output) is None
+
+
+def random_run(seed: int) -> Engine:
+    """One random engine with random guests, judged."""
+    dice = random.Random(seed)
+    model, kind = dice.choice(MODELS), dice.choice(KINDS)
+    menu = [dice.randrange(VOCAB) for _ in range(12)]
+    requests = []
+    for id in range(dice.randint(1, 4)):
+        prompt = menu[: dice.choice((0, 8, 12))] + [dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))]
+        eos = dice.choice((None, dice.randrange(VOCAB)))
+        requests.append(Request(id, prompt, dice.randint(1, 9), dice.randrange(3), eos))
+    due = texts_of(model, requests)
+    deep = dice.randint(1, 4)
+    tree = tree_of(*(tuple(dice.randrange(3) for _ in range(dice.randint(1, deep))) for _ in range(dice.randint(1, 7))))
+    heads = random_heads(model, tree.depth, seed) if kind == "random" else Prophet(due, tree.depth, kind, seed)
+    size, ahead = dice.choice((1, 2, 4, 16)), tree.nodes - 1
+    longest = max(len(each.prompt) + each.max_new for each in requests)
+    served = engine(
+        model,
+        heads,
+        tree,
+        num_blocks=1 + -(-(longest + ahead) // size) + dice.choice((0, 1, 3, 40)),
+        block_size=size,
+        max_seqs=dice.randint(1, 5),
+        token_budget=1 + ahead + dice.choice((0, 3, 20, 200)),
+        chunk=dice.choice((None, 1, 3, 8)),
+        policy=dice.choice(("fcfs", "priority")),
+        cache=dice.choice((None, PrefixCache)),
+    )
+    assert_greedy(model, requests, served.generate(requests), due)
+    return served
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_three_hundred_random_engines_say_what_the_oracle_says(block: int) -> None:
+    runs = [random_run(seed) for seed in range(30 * block, 30 * block + 30)]
+    assert sum(run.metrics.accepted for run in runs) > 0
+    assert sum(run.metrics.preemptions for run in runs) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(50))
+def test_two_thousand_more(block: int) -> None:
+    for seed in range(1000 + 40 * block, 1040 + 40 * block):
+        random_run(seed)
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("perfect", 5), ("useless", 19)])
+def test_passes_by_the_quality_of_heads(kind: str, passes: int) -> None:
+    requests = [Request(0, [1, 2, 3], 20)]
+    due = texts_of(MODELS[0], requests)
+    served = engine(MODELS[0], Prophet(due, 3, kind), CHAIN)
+    assert served.generate(requests) == due
+    assert served.metrics.steps == 1 + passes
+    assert served.metrics.accepted == 19 - passes
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_eos_and_max_new_cut_inside_an_accepted_path(cut: int) -> None:
+    text = oracle.greedy(MODELS[1], [5, 9], 12)
+    for request in (Request(0, [5, 9], cut), Request(0, [5, 9], 12, eos=text[cut - 1])):
+        (due,) = texts_of(MODELS[1], [request])
+        served = engine(MODELS[1], Prophet([text], 3, "perfect"), CHAIN)
+        assert served.generate([request]) == [due]
+
+
+def test_only_verified_tokens_enter_the_prefix_cache() -> None:
+    """Guesses fill whole blocks here; a block that holds one must not be found by its tokens."""
+    prompt = [7, 3, 11]
+    text = oracle.greedy(MODELS[2], prompt, 9)
+    first = engine(MODELS[2], Prophet([text], 3, "mixed", seed=2), BUSHY, block_size=1, num_blocks=64)
+    assert first.generate([Request(0, prompt, 9)]) == [text]
+    tokens = [*prompt, *text]
+    assert first.kv.lookup([*tokens, 0]) == len(tokens) - 1
+    for rejected in range(VOCAB):
+        if rejected != text[-1]:
+            assert first.kv.lookup([*tokens[:-1], rejected, 0]) == len(tokens) - 1
+    again = [*prompt, *text[:5]]
+    due = oracle.greedy(MODELS[2], again, 6)
+    assert first.generate([Request(1, again, 6)])[0] == due
+
+
+def test_guesses_beyond_the_context_are_harmless() -> None:
+    request = Request(0, [1 + place % 30 for place in range(80)], POSITIONS - 80)
+    due = texts_of(MODELS[3], [request])
+    assert engine(MODELS[3], Prophet(due, 3, "mixed"), BUSHY).generate([request]) == due
+
+
+def test_preempted_guests_resume_with_their_guesses() -> None:
+    requests = [Request(id, [id, id + 1, id + 2], 14) for id in range(4)]
+    due = texts_of(MODELS[0], requests)
+    served = engine(MODELS[0], Prophet(due, 3, "mixed"), BUSHY, num_blocks=14, block_size=4, cache=None)
+    assert served.generate(requests) == due
+    assert served.metrics.preemptions > 0
+
+
+def test_sampled_guests_are_served_without_drafts_beside_greedy_ones() -> None:
+    warm = Sampling(temperature=0.8, seed=4)
+
+    def outputs(speculating: bool) -> dict[int, list[int]]:
+        due = texts_of(MODELS[0], [Request(0, [1, 2], 10)])
+        served = engine(MODELS[0], Prophet([due[0], []], 3, "perfect"), CHAIN) if speculating else plain(MODELS[0])
+        said: dict[int, list[int]] = {served.add([1, 2], 10): [], served.add([3, 4], 10, warm): []}
+        while not served.idle:
+            for event in served.step():
+                said[event.id] += event.tokens
+        return said
+
+    assert outputs(True) == outputs(False)
+
+
+def plain(model: Model) -> Engine:
+    return Engine(model, Parts(BlockManager, Scheduler, PrefixCache), num_blocks=80, block_size=4)
+
+
+def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
+    payoff = Payoff(2.0, (Cost(1, 1.0, 1.5), Cost(2, 1.0, 1.9), Cost(3, 1.0, 2.5)))
+    requests = [Request(id, [id, 5], 4 + 6 * id) for id in range(3)]
+    due = texts_of(MODELS[0], requests)
+    served = engine(MODELS[0], Prophet(due, 3, "perfect"), CHAIN, payoff=payoff)
+    for request in requests:
+        served.add(request.prompt, request.max_new)
+    drafting = []
+    while not served.idle:
+        before = served.metrics.guessed
+        running = len(served.step())
+        drafting.append((running, served.metrics.guessed > before))
+    assert all(running < 3 for running, drafted in drafting if drafted)
+    assert any(drafted for _, drafted in drafting)
+    speculator = MedusaSpeculator(medusa, Prophet(due, 3, "perfect"), CHAIN, payoff=payoff)
+    assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
+
+
+# ---------------------------------------------------------------- parts that break their contract
+
+
+def broken(**functions: Any) -> SimpleNamespace:
+    names = ("build_tree", "propose", "verify_greedy", "verify_typical", "compact")
+    return SimpleNamespace(**({name: getattr(medusa, name) for name in names} | functions))
+
+
+def raising(*_: object) -> None:
+    raise RuntimeError("burnt")
+
+
+def no_verdict(tree: object, tokens: Tensor, argmax: Tensor) -> Verdict:
+    return Verdict(torch.zeros(1), torch.zeros(1), torch.zeros(1))
+
+
+def no_path(tree: object, tokens: Tensor, argmax: Tensor) -> Verdict:
+    judged = medusa.verify_greedy(tree, tokens, argmax)  # type: ignore[arg-type]
+    return Verdict(judged.count + 1, judged.nodes, judged.next)
+
+
+def foreign_slots(verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]:
+    return slots[:, 0] + 1000, slots[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("functions", "sentence"),
+    [
+        ({"propose": raising}, "propose() raised RuntimeError: burnt"),
+        ({"propose": lambda tree, root, topk: root}, "propose() returned [1] where integers [1, 4] are due"),
+        ({"verify_greedy": no_verdict}, "verify_greedy() returned"),
+        ({"verify_greedy": no_path}, "no path of the tree"),
+        ({"compact": foreign_slots}, "which holds no node of this step"),
+        ({"compact": lambda verdict, slots: None}, "compact() returned no pair of tensors"),
+    ],
+)
+def test_a_part_that_breaks_its_contract_is_named(functions: dict[str, Any], sentence: str) -> None:
+    served = engine(MODELS[0], Prophet([[0] * 9], 3, "useless"), CHAIN, broken(**functions))
+    with pytest.raises(PartError) as caught:
+        served.generate([Request(0, [1, 2], 8)])
+    assert caught.value.slot == "medusa"
+    assert sentence in caught.value.sentence
+
+
+def test_a_tree_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(PartError, match="build_tree"):
+        engine(MODELS[0], Prophet([[0]], 3, "useless"), CHAIN, broken(build_tree=lambda choices: None))
