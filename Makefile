@@ -10,7 +10,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test lint generate bench help
+.PHONY: demo test test-long lint generate bench help
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,9 @@ demo: $(INSTALLED)
 	@echo "Now it is your turn: . $(VENV)/bin/activate && course list"
 
 test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-long: lint
 	$(BIN)/pytest
 
 lint: $(INSTALLED_DEV)

@@ -35,10 +35,10 @@ def grade(
     """Grade the file at `submission`.
 
     seed: replays a run; None draws one. only: numbers of laws ("1.4"); KeyError for an unknown one. laws_only: leave
-    the timed laws out. others: which parts fill the other slots of the engine: "solutions", "naive" or a folder. on_law: told
-    of every law as soon as it is decided. source: what the result calls the submission; its file name if empty.
-    isolation: the level to run at, "L3", or the highest that the machine allows. require: a result reached at a lower
-    level is advisory. Never raises for what a submission does.
+    the timed laws out. others: which parts fill the other slots of the engine: "solutions", "naive" or a folder.
+    on_law: told of every law as soon as it is decided. source: what the result calls the submission; its file
+    name if empty. isolation: the level to run at, "L3", or the highest that the machine allows. require: a result
+    reached at a lower level is advisory. Never raises for what a submission does.
     """
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)

@@ -149,11 +149,11 @@ class Worker:
             while self._unsent:
                 self._unsent = self._unsent[self._process.wire.send(self._unsent) :]
         except BlockingIOError:
-            self._poll.modify(self._process.wire, select.POLLIN | select.POLLOUT)
+            self._poll.register(self._process.wire, select.POLLIN | select.POLLOUT)
             return
         except OSError:
             self._unsent = memoryview(b"")  # dead: the keeper will say how
-        self._poll.modify(self._process.wire, select.POLLIN)
+        self._poll.register(self._process.wire, select.POLLIN)
 
     def _hear(self) -> dict[str, Any] | None:
         try:
@@ -163,9 +163,14 @@ class Worker:
         except ConnectionError:
             data = b""
         if not data:
-            self._poll.modify(self._process.wire, 0)  # closed: the keeper will say how it died
+            self._deafen(self._process.wire.fileno())  # closed: the keeper will say how it died
             return None
         return self._talk.hear(data)
+
+    def _deafen(self, descriptor: int) -> None:
+        """Listen no more to what was closed: a poll would come back at once, forever."""
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(descriptor)
 
     def _unasked(self) -> None:
         """Raises ProtocolError if the worker has spoken without being asked."""
@@ -180,7 +185,7 @@ class Worker:
             except BlockingIOError:
                 return
             if not data:
-                self._poll.modify(self._process.output, 0)
+                self._deafen(self._process.output)
                 return
             room = OUTPUT_CAP - len(self._printed)
             self._printed += data[:room]

@@ -72,8 +72,11 @@ class Model:
 def load_model(
     name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> Model:
-    """The model called `name`. Raises ModelError, whose message is one sentence."""
-    where, text = torch.device(device), str(name)
+    """The model called `name`, on `device`; "auto" is the GPU where there is one that the engine can use.
+
+    Raises ModelError, whose message is one sentence.
+    """
+    where, text = _device(device), str(name)
     if text.startswith("random:"):
         shape, _, written = text.removeprefix("random:").partition("@")
         return random_model(shape, _seed(text, written) if written else seed, device=where, dtype=dtype)
@@ -103,6 +106,22 @@ def random_model(
     label = shape if isinstance(shape, str) else "custom"
     weights = random_weights(config, seed, device=torch.device(device), dtype=dtype)
     return Model(f"random:{label}@{seed}", config, weights)
+
+
+def _device(device: torch.device | str) -> torch.device:
+    """Raises ModelError for a device that is not there or that the engine has no runner for."""
+    from reference_engine.gpu.device import choose_device, refused
+
+    if device == "auto":
+        return choose_device().device
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"there is no device called {device!r}: use auto, cpu, cuda or cuda:<number>") from None
+    refusal = refused(where)
+    if refusal:
+        raise ModelError(refusal)
+    return where
 
 
 def _seed(name: str, written: str) -> int:

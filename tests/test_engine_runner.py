@@ -1,4 +1,4 @@
-"""The forward pass on a CPU against the oracle: any split of a text into steps, any place of its blocks, any threads."""
+"""The forward pass on a CPU against the oracle: any split of a text into steps, blocks anywhere, any threads."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ MODELS = {
     "every head its own, tied": random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)),
     "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
 }
-TEXT = [random.Random(0).randrange(64) for _ in range(40)]
+TEXT = random.Random(0).choices(range(64), k=40)
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread, or the number that a test is parametrized with."""
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(getattr(request, "param", 1))
     yield
     torch.set_num_threads(before)
+
+
+two_threads = pytest.mark.parametrize("threads", [2], indirect=True)
 
 
 def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner:
@@ -109,11 +113,11 @@ def test_moved_and_copied_kv_is_read_where_it_went() -> None:
     spare = [int(block) for block in runner.tables.array[1]]
     runner.copy([Copy(table[1], spare[5]), Copy(spare[5], spare[6])])
     runner.tables.put(0, [table[0], spare[6], *table[2:]])
-    first, second = spare[6] * 4, spare[6] * 4 + 1
-    runner.move([first, second], [second, first])
-    swapped = [*TEXT[:4], TEXT[5], TEXT[4], *TEXT[6:12]]
-    runner.move([second, first], [first, second])
-    assert swapped != TEXT[:12]
+    first = spare[6] * 4
+    before = runner.pool.rows[1][first : first + 4].clone()
+    runner.move([first, first + 1], [first + 1, first])
+    assert torch.equal(runner.pool.rows[1][first : first + 4], before[[1, 0, 2, 3]])
+    runner.move([first, first + 1], [first + 1, first])
     outcome = runner.forward(Batch((Span(0, 12, TEXT[12:13], 1),)))
     assert_close(outcome.logits[0], oracle.logits(model, TEXT[:13])[-1])
 
@@ -137,7 +141,7 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
             places[seat] += 1
 
 
-@pytest.mark.usefixtures("two_threads")
+@two_threads
 def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     spread = []
     original = lanes.Lanes._spread
@@ -154,7 +158,7 @@ def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatc
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.usefixtures("two_threads")
+@two_threads
 def test_a_thread_that_fails_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "WORTH", 0)
     runner = runner_for(MODELS["tiny"])

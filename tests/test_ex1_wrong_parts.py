@@ -18,7 +18,8 @@ from graders.result import LawResult, Outcome
 
 PARTS = Path(__file__).parent / "parts"
 WRONG = sorted((PARTS / "wrong" / "ex1").glob("*.py"))
-RIGHT = [*sorted((PARTS / "right" / "ex1").glob("*.py")), Path("solutions/ex1_paged_allocation/block_manager.py").resolve()]
+SOLUTION = Path("solutions/ex1_paged_allocation/block_manager.py").resolve()
+RIGHT = [*sorted((PARTS / "right" / "ex1").glob("*.py")), SOLUTION]
 UNIT = [law for law in catalogue(1).laws if law.kind == "unit"]
 LONGEST_STORY = 7  # steps
 
@@ -42,7 +43,7 @@ def named_by(path: Path) -> Named:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("graders.bench.Worker", LocalWorker)
-    monkeypatch.setattr(exploring, "SHRINKING", 0.3)
+    monkeypatch.setattr(exploring, "SHRINKING", 0.2)
     yield
 
 
@@ -63,6 +64,7 @@ def test_a_wrong_part_dies_by_the_law_it_names(path: Path, monkeypatch: pytest.M
     assert len(broken[0].story.steps) <= LONGEST_STORY, broken[0].story.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_no_law_before_it_is_broken(path: Path) -> None:
     """What a learner reads first is the law that the fault is about."""

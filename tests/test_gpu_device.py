@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from dataclasses import replace
 from unittest import mock
 
@@ -12,7 +16,7 @@ from reference_engine.gpu import budget
 from reference_engine.gpu.device import choose_device, refused
 from reference_engine.gpu.runner import GpuRunner
 from reference_engine.llama.config import SHAPES
-from reference_engine.model import random_model
+from reference_engine.model import ModelError, load_model, random_model
 
 EIGHT_B = SHAPES["llama-8b"]
 GIB = 2**30
@@ -67,6 +71,15 @@ def test_without_a_gpu_the_cpu_is_chosen_and_the_reason_given() -> None:
     with mock.patch.object(torch.cuda, "is_available", lambda: False):
         choice = choose_device()
     assert choice.device.type == "cpu" and choice.name == "CPU" and choice.why
+
+
+def test_a_model_is_put_on_the_device_that_is_there_or_refused() -> None:
+    with mock.patch.object(torch.cuda, "is_available", lambda: False):
+        assert load_model("random:tiny", device="auto").device.type == "cpu"
+        with pytest.raises(ModelError, match="CUDA"):
+            load_model("random:tiny", device="cuda")
+    with pytest.raises(ModelError, match="no device called 'gpu'"):
+        load_model("random:tiny", device="gpu")
 
 
 def test_a_dtype_that_the_runner_does_not_compute_is_refused() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
+
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
+import json
 import subprocess
 import sys
 from pathlib import Path

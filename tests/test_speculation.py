@@ -172,15 +172,15 @@ def test_only_verified_tokens_enter_the_prefix_cache() -> None:
     """Guesses fill whole blocks here; a block that holds one must not be found by its tokens."""
     prompt = [7, 3, 11]
     text = oracle.greedy(MODELS[2], prompt, 9)
-    first = engine(MODELS[2], Prophet([text], 3, "mixed", seed=2), BUSHY, block_size=1, num_blocks=64)
+    again = [*prompt, *text[:5]]
+    due = oracle.greedy(MODELS[2], again, 6)
+    first = engine(MODELS[2], Prophet([text, due], 3, "mixed", seed=2), BUSHY, block_size=1, num_blocks=64)
     assert first.generate([Request(0, prompt, 9)]) == [text]
     tokens = [*prompt, *text]
     assert first.kv.lookup([*tokens, 0]) == len(tokens) - 1
     for rejected in range(VOCAB):
         if rejected != text[-1]:
             assert first.kv.lookup([*tokens[:-1], rejected, 0]) == len(tokens) - 1
-    again = [*prompt, *text[:5]]
-    due = oracle.greedy(MODELS[2], again, 6)
     assert first.generate([Request(1, again, 6)])[0] == due
 
 

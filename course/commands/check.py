@@ -80,7 +80,6 @@ def _judge_aloud(order: Order) -> ExerciseResult:
     screen = console()
     screen.print()
     screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
-    screen.print()
     with Ticker(screen, order) as ticker:
         result = judge(order, ticker.law)
         if not result.problem:
@@ -101,6 +100,7 @@ class Ticker:
         laws = [order.target.law] if order.target.law else list(order.exercise.laws)
         self._ahead = [f"{law.number} {law.name} …" for law in laws]
         self._held: list[LawResult] = []
+        self._begun = False
         self._status = screen.status(self._waiting()) if screen.is_terminal else None
 
     def __enter__(self) -> Ticker:
@@ -122,6 +122,9 @@ class Ticker:
             self._status.update(self._waiting())
 
     def flush(self) -> None:
+        if self._held and not self._begun:
+            self._screen.print()
+            self._begun = True
         for law in self._held:
             self._screen.print(rendering.law_line(law), soft_wrap=True)
         self._held = []

@@ -151,7 +151,8 @@ class Session:
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
         self._stage.steps.append(f"[cache.evictable, cache.protected] -> {shown(reply.value)}")
         stored = plural(sum(due))
-        message = f"After `{method}` {stored} {'is' if sum(due) == 1 else 'are'} stored, {due[1]} pinned by a lock; the counts say "
+        verb = "is" if sum(due) == 1 else "are"
+        message = f"After `{method}` {stored} {verb} stored, {due[1]} pinned by a lock; the counts say "
         message += f"evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}."
         self._broken(message, got, expected)
 

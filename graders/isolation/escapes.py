@@ -74,6 +74,9 @@ class BlockManager:
             caller.settimeout(2)
             caller.connect(name)
 
+    def virtual_socket(self) -> None:
+        socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+
     def signal(self, pid: int) -> None:
         os.kill(pid, 0)
 

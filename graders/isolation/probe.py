@@ -134,6 +134,7 @@ def _escapes(bait: Bait, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("TCP to a server of this machine", "L2", "tcp", (bait.tcp_port,))
     yield Escape("UDP and name service", "L2", "udp", (bait.udp_port,), bait.packet_arrived)
     yield Escape("abstract sockets", "L2", "unix", (bait.abstract,))
+    yield Escape("sockets to the host of a virtual machine", "L2", "virtual_socket")
     yield Escape("sockets in the file system", "L2", "unix", (bait.file("socket"),))
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from reference_engine import kernels
-
 DTYPES = (torch.float32, torch.bfloat16)
 """What the GPU runner computes in."""
 
@@ -27,6 +25,8 @@ def choose_device() -> Choice:
     if refusal:
         return Choice(torch.device("cpu"), "CPU", refusal)
     device = torch.device("cuda", torch.cuda.current_device())
+    from reference_engine import kernels
+
     chosen = kernels.ops(device)
     why = "it is there, and the kernels support it" if chosen.capturable else chosen.why
     return Choice(device, torch.cuda.get_device_name(device), why)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-OLDEST_TRITON = (3, 2)
+OLDEST_TRITON = (3, 3)
 OLDEST_CAPABILITY = (8, 0)
 
 

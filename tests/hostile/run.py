@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
@@ -54,18 +56,38 @@ def _table(chosen: Sequence[suite.Attack], levels: Sequence[str]) -> int:
 
 
 def _repeat(chosen: Sequence[suite.Attack], times: int) -> int:
-    """Attacks that wait for a timeout are left out; memory is compared after the first tenth and at the end."""
+    """Attacks that wait for a timeout are left out; what is held is compared after the first tenth and at the end."""
     brisk = [attack for attack in chosen if "timeout" not in attack.at("L4")[1]]
     damage: list[str] = []
     with suite.yard() as place:
         for number, attack in enumerate(itertools.islice(itertools.cycle(brisk), times), 1):
-            damage += suite.wrong(attack, suite.run(attack, HIGHEST, place))
+            faults = suite.wrong(attack, suite.run(attack, HIGHEST, place))
+            damage += [f"run {number}, {attack.name}: {fault}" for fault in faults]
             if number == max(1, times // 10):
-                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"{times} runs of {len(brisk)} attacks: {len(damage)} things not as they should be, {grown} KiB of growth")
+                before = Held.now()
+        after = Held.now()
+    print(f"{times} runs of {len(brisk)} attacks: {len(damage)} things not as they should be.")
+    print(f"After {times // 10} runs the grader held {before}, at the end {after}.")
     print("\n".join(damage))
-    return 1 if damage else 0
+    return 1 if damage or after.descriptors > before.descriptors else 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the grader's own process holds. memory: resident now, in KiB."""
+
+    memory: int
+    descriptors: int
+    processes: int
+
+    @classmethod
+    def now(cls) -> Held:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        memory = pages * resource.getpagesize() // 1024
+        return cls(memory, len(list(Path("/proc/self/fd").iterdir())), len(suite.census.descendants(os.getpid())))
+
+    def __str__(self) -> str:
+        return f"{self.memory} KiB, {self.descriptors} descriptors, {self.processes} processes"
 
 
 if __name__ == "__main__":

@@ -196,6 +196,8 @@ def right_passes(level: str, place: Yard) -> bool:
 def wrong(attack: Attack, got: Got) -> list[str]:
     """How `got` differs from what must come of the attack; nothing when it holds."""
     escape, outcomes = attack.at(got.level if got.level != "none" else "L1")
+    if escape != "blocked" and (got.escape, got.outcome, got.damage) == ("blocked", "pass", ()):
+        return []  # better than this level promises: a worker of a root grader has another uid where it can
     found = [f"the escape is {got.escape or 'not tried'}, not {escape}"] * bool(escape and escape != got.escape)
     found += [f"{got.outcome} instead of {' or '.join(outcomes)}"] * (got.outcome not in outcomes)
     found += [f"the report does not say {attack.says!r}: {got.says!r}"] * (attack.says not in got.says)

@@ -1,7 +1,7 @@
 """Wrong: extend to an exact multiple takes a block for the token after it.
 
 Law: block arithmetic.
-Says: due
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the last block of the pool is never handed out.
 
 Law: block arithmetic.
-Says: num_free
+Says:
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: evict takes nothing when fewer are evictable than asked for.
 
 Law: longest prefix|eviction.
-Says: due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: evict counts tokens.
 
 Law: eviction.
-Says: are due|is due|due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,6 +1,6 @@
 """Wrong: evict returns how many blocks it took.
 
-Law: longest prefix.
+Law: eviction.
 Says: a list of blocks is due
 """
 

@@ -1,7 +1,7 @@
 """Wrong: evict(n) takes n + 1 blocks.
 
 Law: eviction.
-Says: due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: the leaves are looked for once a call: parents that become leaves are missed.
 
 Law: longest prefix|eviction.
-Says: due|touched longer|took
+Says: had to go|touched longer|took
 """
 
 from reference_engine.slots import Inserted, Match

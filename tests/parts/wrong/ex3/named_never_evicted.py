@@ -1,7 +1,7 @@
 """Wrong: only texts without a name are evicted.
 
 Law: namespaces.
-Says: due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: a new leaf is pinned like its parent.
 
 Law: locks.
-Says: pinned|are due|due
+Says: pinned|had to go
 """
 
 from reference_engine.slots import Inserted, Match

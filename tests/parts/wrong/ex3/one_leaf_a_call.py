@@ -1,7 +1,7 @@
 """Wrong: a call of evict takes blocks of one leaf only.
 
 Law: longest prefix|eviction.
-Says: due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: a parent is evicted with its children still stored.
 
 Law: eviction|longest prefix.
-Says: before its child|took|due
+Says: before its child|took|had to go
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: only those that never had a child can be evicted.
 
-Law: longest prefix.
-Says: due
+Law: eviction.
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match

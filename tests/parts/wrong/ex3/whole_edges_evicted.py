@@ -1,7 +1,7 @@
 """Wrong: evict takes whole edges.
 
 Law: eviction.
-Says: due
+Says: had to go
 """
 
 from reference_engine.slots import Inserted, Match
