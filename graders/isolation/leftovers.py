@@ -8,13 +8,19 @@ import signal
 from pathlib import Path
 
 ROUNDS = 100
+QUIET = 3
 
 
 def end(box: Path) -> None:
-    """Kill every process that was started in `box` until none is found."""
+    """Kill every process that was started in `box` until none is found, three times running.
+
+    Once is not enough: a process born while /proc is being read is not in the list.
+    """
+    quiet = 0
     for _ in range(ROUNDS):
         found = of(box)
-        if not found:
+        quiet = 0 if found else quiet + 1
+        if quiet == QUIET:
             return
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):

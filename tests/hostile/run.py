@@ -1,4 +1,4 @@
-"""`make hostile`: every attack at L1 and at the highest level of this machine, and a table of what came of it.
+"""`make hostile`: every attack at bare L1 and at the highest level of this machine, and what came of it as a table.
 
     python tests/hostile/run.py [--level L2] [--repeat 1000] [name …]
 
@@ -25,7 +25,7 @@ from hostile import suite  # noqa: E402
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--level", action="append", help="L1 to L4, or highest; L1 and highest if not given")
+    parser.add_argument("--level", action="append", help="bare, L1 to L4, highest; bare and highest if not given")
     parser.add_argument("--repeat", type=int, default=0, help="so many runs in a row, at the highest level")
     parser.add_argument("names", nargs="*", help="of attacks; all of them if none is given")
     order = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> int:
     chosen = [attack for attack in every if not order.names or attack.name in order.names]
     if order.repeat:
         return _repeat(chosen, order.repeat)
-    return _table(chosen, order.level or ["L1", HIGHEST])
+    return _table(chosen, order.level or [suite.BARE, HIGHEST])
 
 
 def _table(chosen: Sequence[suite.Attack], levels: Sequence[str]) -> int:

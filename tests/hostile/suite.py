@@ -16,15 +16,15 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import graders
+import graders.worker
 import reference_engine
 import solutions
 from graders.grading import grade
-from graders.isolation import leftovers
+from graders.isolation import Limits, Process, leftovers, spawn
 from graders.isolation.inside import census
 from graders.result import ExerciseResult
 
@@ -32,6 +32,7 @@ HERE = Path(__file__).parent
 LAW = "1.1"  # tried unless a file names another
 SEED = 7
 SUBREAPER = 36
+BARE = "bare"
 OPENING = re.compile(r"^from right import .*\n", re.MULTILINE)
 
 
@@ -175,8 +176,26 @@ class Got:
         return ", ".join(filter(None, (self.escape, self.outcome, *self.damage)))
 
 
+@contextlib.contextmanager
+def bare() -> Iterator[None]:
+    """L1 and nothing beside it, as on a machine without seccomp: what the tree's end and the limits alone are worth."""
+
+    def spawn_bare(level: str, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
+        return spawn(level, limits, without={*without, "seccomp", "uid"})
+
+    before = graders.worker.spawn
+    graders.worker.spawn = spawn_bare
+    try:
+        yield
+    finally:
+        graders.worker.spawn = before
+
+
 def run(attack: Attack, level: str, place: Yard) -> Got:
-    """Grade it at that level, then look around."""
+    """Grade it at that level ("bare": the least there is), then look around."""
+    if level == BARE:
+        with bare():
+            return run(attack, "L1", place)
     place.set_up()
     place.submission.write_text(whole(attack.text, place.places()), encoding="utf-8")
     result = grade(1, place.submission, seed=SEED, only=[attack.law], isolation=level)
@@ -187,6 +206,9 @@ def run(attack: Attack, level: str, place: Yard) -> Got:
 
 def right_passes(level: str, place: Yard) -> bool:
     """The next run: a right part gets what it deserves."""
+    if level == BARE:
+        with bare():
+            return right_passes("L1", place)
     place.set_up()
     text = "from right import Right\n\n\nclass BlockManager(Right):\n    pass\n"
     place.submission.write_text(whole(text), encoding="utf-8")

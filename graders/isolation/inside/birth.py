@@ -60,7 +60,7 @@ def _locks(level: str, without: list[str], uid: int) -> tuple[str, ...]:
     """Names of the locks to put on: what the level asks for, and what this machine has beside it."""
     locks = ["namespaces"] * (level in ("L3", "L4"))
     locks += [f"Landlock {landlock.abi()}"] * (level != "L1" and "landlock" not in without and landlock.abi() > 0)
-    locks += ["seccomp"] * (level != "L1" and "seccomp" not in without and seccomp.available())
+    locks += ["seccomp"] * ("seccomp" not in without and seccomp.available())
     return (*locks, *[f"uid {uid}"] * (uid > 0))
 
 

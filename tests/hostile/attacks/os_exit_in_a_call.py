@@ -2,7 +2,6 @@
 
 L1: crash
 says: exited with status 0
-fast
 """
 
 import os

@@ -1,7 +1,6 @@
 """Wrong, and patches comparison, json, time, builtins and tracing in its process.
 
 L1: fail or invalid or crash
-fast
 """
 
 import builtins

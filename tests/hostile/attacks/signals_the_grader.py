@@ -2,7 +2,6 @@
 
 L1: open, pass
 L2: blocked, pass
-fast
 """
 
 import os

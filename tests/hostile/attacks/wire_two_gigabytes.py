@@ -2,7 +2,6 @@
 
 L1: invalid
 says: bytes
-fast
 """
 
 import os
