@@ -124,18 +124,20 @@ def test_moved_and_copied_kv_is_read_where_it_went() -> None:
 
 def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> None:
     model = MODELS["tiny"]
-    runner = runner_for(model, block_size=2, seats=3)
-    for seat, length in enumerate((3, 5, 12)):
-        runner.forward(Batch((Span(seat, 0, TEXT[:length], 0),)))
+    runner = runner_for(model, block_size=8, seats=4)
     places = [3, 5, 12]
-    for step in range(20):
-        if step == 10:
-            moved = runner.tables.array[0].tolist()
-            scratchless = runner.tables.array[2].tolist()
-            runner.copy([Copy(moved[0], scratchless[-1])])
-            runner.tables.put(0, [scratchless[-1], *moved[1:]])
-        spans = tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3))
-        outcome = runner.forward(Batch(spans))
+    for seat, length in enumerate(places):
+        runner.forward(Batch((Span(seat, 0, TEXT[:length], 0),)))
+    spare = int(runner.tables.array[3, 0])
+    for step in range(24):
+        if step > 8:  # the first block of seat 0 moves house, and what it leaves behind is no number
+            table = runner.tables.array[0].tolist()
+            runner.copy([Copy(table[0], spare)])
+            runner.tables.put(0, [spare, *table[1:]])
+            spare = table[0]
+            for rows in runner.pool.rows:
+                rows[spare * 8 : spare * 8 + 8] = float("nan")
+        outcome = runner.forward(Batch(tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3))))
         for seat in range(3):
             assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: places[seat] + 1])[-1])
             places[seat] += 1

@@ -230,4 +230,4 @@ def _environment(box: Path) -> dict[str, str]:
     """An allow-list: nothing of the grader's own environment."""
     caches = ("XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR")
     own = {name: str(box) for name in ("HOME", "TMPDIR", *caches)}
-    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **own}
+    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive", **own}

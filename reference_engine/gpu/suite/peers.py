@@ -27,31 +27,37 @@ LIMIT = 400
 
 DRIVERS = {
     "vllm": """
-from vllm import LLM, SamplingParams
-from vllm.inputs import TokensPrompt
-llm = LLM(job["model"], dtype="bfloat16", skip_tokenizer_init=True, enable_prefix_caching=job["shared"],
-          max_num_seqs=job["seats"], max_model_len=job["length"], gpu_memory_utilization=0.6, disable_log_stats=True)
-def serve(prompts, answers):
-    params = [SamplingParams(temperature=0.0, max_tokens=n, ignore_eos=True, detokenize=False) for n in answers]
-    outputs = llm.generate([TokensPrompt(prompt_token_ids=p) for p in prompts], params, use_tqdm=False)
-    return [len(output.outputs[0].token_ids) for output in outputs]
+def start(job):
+    from vllm import LLM, SamplingParams
+    from vllm.inputs import TokensPrompt
+    llm = LLM(job["model"], dtype="bfloat16", skip_tokenizer_init=True, enable_prefix_caching=job["shared"],
+              max_num_seqs=job["seats"], max_model_len=job["length"], gpu_memory_utilization=0.6)
+    def serve(prompts, answers):
+        params = [SamplingParams(temperature=0.0, max_tokens=n, ignore_eos=True, detokenize=False) for n in answers]
+        outputs = llm.generate([TokensPrompt(prompt_token_ids=p) for p in prompts], params, use_tqdm=False)
+        return [len(output.outputs[0].token_ids) for output in outputs]
+    return serve
 """,
     "sglang": """
-import sglang
-engine = sglang.Engine(model_path=job["model"], dtype="bfloat16", skip_tokenizer_init=True, mem_fraction_static=0.6,
-                       disable_radix_cache=not job["shared"], max_running_requests=job["seats"],
-                       context_length=job["length"], attention_backend=job["attention"], log_level="error")
-def serve(prompts, answers):
-    params = [{"temperature": 0.0, "max_new_tokens": n, "ignore_eos": True} for n in answers]
-    outputs = engine.generate(input_ids=prompts, sampling_params=params)
-    return [len(output["output_ids"]) for output in outputs]
+def start(job):
+    import sglang
+    engine = sglang.Engine(model_path=job["model"], dtype="bfloat16", skip_tokenizer_init=True, mem_fraction_static=0.6,
+                           disable_radix_cache=not job["shared"], max_running_requests=job["seats"],
+                           context_length=job["length"], attention_backend=job["attention"], log_level="error")
+    def serve(prompts, answers):
+        params = [{"temperature": 0.0, "max_new_tokens": n, "ignore_eos": True} for n in answers]
+        outputs = engine.generate(input_ids=prompts, sampling_params=params)
+        return [len(output["output_ids"]) for output in outputs]
+    return serve
 """,
 }
+"""How each is started; what `start` returns serves prompts and tells the lengths of the answers."""
 TIMING = """
 import json, sys, time
-job = json.loads(open(sys.argv[1]).read())
 {driver}
-if __name__ == "__main__":
+if __name__ == "__main__":  # both start further processes that import this file
+    job = json.loads(open(sys.argv[1]).read())
+    serve = start(job)
     speeds, complete = [], True
     for prompts, answers in job["runs"]:
         began = time.perf_counter()

@@ -57,6 +57,8 @@ def _step(room: Room, model: Model, batch: int) -> float | None:
     """Seconds of one step; None when the KV does not fit."""
     columns = -(-_context(room) // BLOCK)
     sizes = {"num_blocks": batch * columns + 1, "block_size": BLOCK, "seats": batch, "width": columns}
+    if room.device.type == "cuda":
+        torch.cuda.empty_cache()
     try:
         runner = GpuRunner(model, **sizes)  # type: ignore[arg-type]
     except ValueError as refusal:
