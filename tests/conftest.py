@@ -53,17 +53,3 @@ def course(place: Workspace, capsys: pytest.CaptureFixture[str]) -> Type:
         return Typed(code, out, err)
 
     return typed
-
-
-QUICK = (
-    "block_manager_solution", "chat", "cli", "course_doctor", "course_mutants", "course_show", "engine",
-    "engine_inspection", "generator", "kv_manager", "medusa_choice", "medusa_heads", "medusa_part", "naive_parts",
-    "prefix_cache", "progress", "rendering", "waiter_corpus", "workspace",
-)  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All but the quick files are slow: `make test-long` runs them, `make test` does not."""
-    for item in items:
-        if item.path.stem.removeprefix("test_") not in QUICK:
-            item.add_marker(pytest.mark.slow)

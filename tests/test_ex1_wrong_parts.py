@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +39,14 @@ def named_by(path: Path) -> Named:
     return Named(law.group(1), says.group(1) if says else "")
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+TIMED = [path for path in WRONG if named_by(path).law == "constant time"]
+UNTIMED = [path for path in WRONG if path not in TIMED]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graders.bench.Worker", LocalWorker)
     monkeypatch.setattr(exploring, "SHRINKING", 0.2)
-    yield
 
 
 def broken_laws(path: Path, seed: int, *laws: str) -> list[LawResult]:
@@ -52,9 +54,19 @@ def broken_laws(path: Path, seed: int, *laws: str) -> list[LawResult]:
     return [law for law in grade(1, path, seed=seed, only=only).laws if law.outcome.failed]
 
 
-@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
-def test_a_wrong_part_dies_by_the_law_it_names(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "PATIENCE", {"cpu": 0.3, "wall": 60.0})
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("path", UNTIMED, ids=lambda path: path.stem)
+def test_a_wrong_part_dies_by_the_law_it_names(path: Path) -> None:
+    dies(path)
+
+
+@pytest.mark.parametrize("path", TIMED, ids=lambda path: path.stem)
+def test_a_slow_part_dies_by_the_clock_of_its_own_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "PATIENCE", {"cpu": 0.5, "wall": 60.0})
+    dies(path)
+
+
+def dies(path: Path) -> None:
     named = named_by(path)
     broken = broken_laws(path, 3, named.law)
     assert [law.name for law in broken] == [named.law]
@@ -65,6 +77,7 @@ def test_a_wrong_part_dies_by_the_law_it_names(path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_no_law_before_it_is_broken(path: Path) -> None:
     """What a learner reads first is the law that the fault is about."""
@@ -74,6 +87,7 @@ def test_no_law_before_it_is_broken(path: Path) -> None:
         assert not broken_laws(path, 4, *before)
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
 def test_a_right_part_passes_every_unit_law(path: Path) -> None:
     assert not [law.message for law in broken_laws(path, 5)]

@@ -181,11 +181,12 @@ def retain_and_release(bench: Bench) -> None:
     ),
 )
 def refusals(bench: Bench) -> None:
-    from graders.ex1_paged_allocation.refusals import impossible_pools, refusals
+    from graders.ex1_paged_allocation.refusals import each_forbidden_call, impossible_pools, refusals
     from graders.exploring import explore
 
     impossible_pools(bench)
-    explore(bench, refusals, cases=160)
+    each_forbidden_call(bench)
+    explore(bench, refusals, cases=120)
 
 
 @LAWS.law(

@@ -11,6 +11,44 @@ from graders.ex1_paged_allocation.session import Session, refuse_constructor
 from graders.exploring import Case, Picks
 
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
+# Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are retained once, 5 to 7
+# are free. Lists open with what is lawful: a call done by halves shows.
+ALL_OF_THEM: tuple[Callable[[Script], None], ...] = (
+    lambda script: script.retain([1, 5]),
+    lambda script: script.retain([5, 1], "iterator"),
+    lambda script: script.release([1, 2]),
+    lambda script: script.release([1, 1]),
+    lambda script: script.release([4, 5], "iterator"),
+    lambda script: script.release([1, 4, 4]),
+    lambda script: script.admit(4, 12, [1, 5]),
+    lambda script: script.admit(4, 12, [1, 1]),
+    lambda script: script.admit(4, 4, [1, 2]),
+    lambda script: script.admit(4, 5, [1, 2, 4], "list"),
+    lambda script: script.admit(1, 1),
+    lambda script: script.admit(2, 8, [1]),
+    lambda script: script.admit(4, 0),
+    lambda script: script.admit(4, -1),
+    lambda script: script.admit(4, 0, [1]),
+    lambda script: script.fork(1, 2),
+    lambda script: script.fork(1, 1),
+    lambda script: script.fork(STRANGER, 4),
+    lambda script: script.extend(1, 8),
+    lambda script: script.extend(1, 0),
+    lambda script: script.extend(2, 1),
+    lambda script: script.truncate(1, 10),
+    lambda script: script.truncate(1, 13),
+    lambda script: script.truncate(1, -1),
+    lambda script: script.free(STRANGER),
+    lambda script: script.extend(STRANGER, 1),
+    lambda script: script.truncate(STRANGER, 0),
+    lambda script: script.length(STRANGER),
+    lambda script: script.table(STRANGER),
+    lambda script: script.blocks_needed(STRANGER, 1),
+    lambda script: script.can_admit(0),
+    lambda script: script.can_admit(8, [1, 1]),
+    lambda script: script.can_admit(8, [1, 5]),
+    lambda script: script.can_admit(4, [1, 2], "list"),
+)
 
 
 def refusals(bench: Bench, case: Case) -> None:
@@ -25,6 +63,18 @@ def refusals(bench: Bench, case: Case) -> None:
         else:
             move.pick(forbidden.calls)(move)
     Session(bench, writer.script).judge()
+
+
+def each_forbidden_call(bench: Bench) -> None:
+    """Every kind of forbidden call once, each in the same small state, whatever the seed."""
+    for forbidden in ALL_OF_THEM:
+        script = Script(8, 4)
+        script.admit(1, 9)
+        script.admit(2, 3)
+        script.retain([1, 4])
+        forbidden(script)
+        Session(bench, script).judge()
+    bench.cases += len(ALL_OF_THEM)
 
 
 def impossible_pools(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """Wrong: copies are bare tuples.
 
 Law: copy-on-write.
-Says: slots\.Copy
+Says: slots.Copy
 """
 
 from collections import Counter
