@@ -40,12 +40,12 @@ class Recipe:
     """
 
     heads: int = 4
-    dialogues: int = 900
+    dialogues: int = 300
     running_on: int = 192
     beyond: int = 128
     first_seed: int = 50_000_000
     seed: int = 11
-    epochs: int = 5
+    epochs: int = 6
     rows: int = 1024
     learning_rate: float = 2e-3
     warmup: float = 0.05
