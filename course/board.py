@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from course import mixing
+from course.patience import patience
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.model import Model
@@ -52,8 +53,11 @@ def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
     return [Request(number, prompt, LONGEST_ANSWER, eos=end) for number, prompt in enumerate(prompts)]
 
 
-def serve(model: Model, parts: Parts, asked: Sequence[Request], sizes: Sizes) -> Served:
-    """Serve everybody, all there at once. Raises PartError when a part breaks its contract on the way."""
+def serve(model: Model, parts: Parts, asked: Sequence[Request], sizes: Sizes, files: Collection[str] = ()) -> Served:
+    """Serve everybody, all there at once. Raises PartError when a part breaks its contract on the way.
+
+    files: those of parts that may never come back.
+    """
     engine = Engine(
         model,
         parts,
@@ -63,7 +67,8 @@ def serve(model: Model, parts: Parts, asked: Sequence[Request], sizes: Sizes) ->
         token_budget=sizes.token_budget,
     )
     start = time.perf_counter()
-    outputs = engine.generate([replace(request, output=[]) for request in asked])
+    with patience(lambda: engine.metrics.steps, files):
+        outputs = engine.generate([replace(request, output=[]) for request in asked])
     return Served(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
 
 
@@ -81,7 +86,8 @@ def trial(
 ) -> tuple[Served | None, str]:
     """Serve with a mix; what was served, and what went wrong, "" for nothing."""
     try:
-        served = serve(model, mixing.parts(choices), asked, sizes)
+        files = [str(choice.path) for choice in choices if choice.source != "solutions"]
+        served = serve(model, mixing.parts(choices), asked, sizes, files)
     except PartError as error:
         path = next((choice.path for choice in choices if choice.exercise.slot == error.slot), None)
         return None, mixing.blame(error, path) if path else str(error)

@@ -1,4 +1,4 @@
-"""Exercises from solutions: the stub, the lesson with its table of laws, and the check that both are up to date.
+"""Exercises from solutions: stub, lesson with its table of laws, notebook, and the check that all are up to date.
 
 A solution marks what a learner writes with `### BEGIN SOLUTION` and `### END SOLUTION`. Inside a function the region
 becomes one `raise NotImplementedError`; outside of one it is private machinery and disappears. Everything else,
@@ -121,6 +121,13 @@ def _files_of(root: Path, exercise: Exercise) -> Iterator[Generated]:
         text = fill_laws((root / source).read_text(encoding="utf-8"), law_table(exercise))
         yield Generated(source, text)
         yield Generated(Path("exercises", exercise.slug, LESSON), lesson(text, source.as_posix()))
+        yield Generated(Path("exercises", exercise.slug, f"{exercise.slug}.ipynb"), _notebook(root, exercise))
+
+
+def _notebook(root: Path, exercise: Exercise) -> str:
+    from course.nbgrader_glue import notebook
+
+    return notebook.text(notebook.release(exercise, root / "solutions" / exercise.slug))
 
 
 def _functions(tree: ast.Module) -> list[tuple[int, int, str]]:

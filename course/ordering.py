@@ -31,6 +31,8 @@ class Order:
     laws_only: bool = False
     seed: int | None = None
     require: str = "L1"
+    beside: Path | None = None  # the workspace, which may hold an instructor's bounds and cards
+    live: bool = False
 
     @property
     def exercise(self) -> Exercise:
@@ -74,8 +76,8 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
     return path, shown, True
 
 
-def judge(order: Order, on_law: OnLaw | None) -> ExerciseResult:
-    """The verdict. Every law is handed to `on_law` as soon as it is known."""
+def judge(order: Order, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
+    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long."""
     from graders import grade
 
     result = grade(
@@ -88,6 +90,9 @@ def judge(order: Order, on_law: OnLaw | None) -> ExerciseResult:
         on_law=on_law,
         source=order.source,
         require=order.require,
+        progress=progress,
+        beside=order.beside,
+        live=order.live,
     )
     return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graders import stand_ins
 from graders.ahead import Ahead
 from graders.catalogue import Exercise
-from graders.isolation import HIGHEST, Limits, below
+from graders.isolation import HIGHEST, Limits, Trouble, below
 from graders.law import Broken, Law
 from graders.result import Figure, Outcome
 from graders.submission import Submission
 from graders.wire import ProtocolError
-from graders.worker import Died, Hung, Tampered, Worker
+from graders.worker import OUTPUT_CAP, Died, Hung, Tampered, Worker
 
 if TYPE_CHECKING:
     from graders.stage import Raised
 
+PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
 NONE = "none"  # the isolation of what was never run
 IMPORTING = 120.0  # seconds that the driver of a slot may take to import, torch included, on a machine under load
 
@@ -54,6 +56,7 @@ class Workers:
         self._limits = limits
         self._worker: Worker | None = None
         self._output = ""
+        self._lost = 0
         self._lowest = NONE
 
     @property
@@ -80,23 +83,41 @@ class Workers:
     def end(self) -> None:
         if self._worker is not None:
             self._worker.end()
-            self._output += self._worker.take_output()
+            self._keep(self._worker.take_output())
             self._worker = None
 
     def take_output(self) -> str:
-        """What the part printed since the last call."""
+        """What the part printed since the last call, capped, however many workers it was printed in."""
+        if self._worker is not None:
+            self._keep(self._worker.take_output())
         text, self._output = self._output, ""
-        return text + (self._worker.take_output() if self._worker is not None else "")
+        more, self._lost = self._lost, 0
+        return f"{text}\n… {more} more characters, printed again and again" if more else text
+
+    def _keep(self, printed: str) -> None:
+        room = PRINTED - len(self._output)
+        self._output += printed[:room]
+        self._lost += max(0, len(printed) - room)
 
     def _start(self) -> Worker:
         if self._worker is not None:
-            self._output += self._worker.take_output()
+            self._keep(self._worker.take_output())
         worker, self._first = self._first or Worker(self._level, self._limits), None
         if self._lowest == NONE or below(worker.level, self._lowest):
             self._lowest = worker.level
+        self._surround(worker)
         for source in self.sources:
             self._load(worker, source)
         return worker
+
+    def _surround(self, worker: Worker) -> None:
+        """Send the stand-ins; nothing of a submission is in the worker yet."""
+        loaded = [source.slot for source in self.sources]
+        try:
+            for slot, text in stand_ins.texts(loaded[-1], loaded).items():
+                worker.ask("stand_in", slot=slot, source=text)
+        except (Died, Hung, Tampered) as failure:
+            raise Trouble(f"the worker {failure} before it had met the part") from None
 
     def _load(self, worker: Worker, source: Source) -> None:
         try:
@@ -131,7 +152,9 @@ class Bench:
 
     seed: of this law, derived from the run's seed, the same whether the law runs alone or with others.
     ahead: a worker that has imported the driver named by the law, started when the run began.
-    figures: append what was measured; shown beside the verdict. cases: count what was tried.
+    figures: append what was measured; shown beside the verdict. cases: count what was tried. score: the share of the
+    points that a law which is not met is worth. progress: tell in a few words what takes so long. beside: the folder
+    that may hold an instructor's bounds and cards. live: engines that are installed are timed, not looked up on cards.
     others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
     """
 
@@ -144,6 +167,10 @@ class Bench:
     ahead: Ahead | None = None
     figures: list[Figure] = field(default_factory=list)
     cases: int = 0
+    score: float = 0.0
+    progress: Callable[[str], None] = lambda _: None
+    beside: Path | None = None
+    live: bool = False
     patience: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
 
     @property

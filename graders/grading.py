@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from graders.ahead import Ahead
+from graders.ahead import LIMITS, TIMED, Ahead
 from graders.bench import NONE, Bench, Source, Workers
 from graders.catalogue import Exercise, catalogue
 from graders.intake import Declared
@@ -17,6 +17,7 @@ from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
 from graders.submission import Submission, Unusable, read
 
 OnLaw = Callable[[LawResult], None]
+OnProgress = Callable[[str], None]
 
 
 def grade(
@@ -31,6 +32,9 @@ def grade(
     source: str = "",
     isolation: str = HIGHEST,
     require: str = "L1",
+    progress: OnProgress | None = None,
+    beside: Path | None = None,
+    live: bool = False,
 ) -> ExerciseResult:
     """Grade the file at `submission`.
 
@@ -38,12 +42,15 @@ def grade(
     the timed laws out. others: which parts fill the other slots of the engine: "solutions", "naive" or a folder.
     on_law: told of every law as soon as it is decided. source: what the result calls the submission; its file
     name if empty. isolation: the level to run at, "L3", or the highest that the machine allows. require: a result
-    reached at a lower level is advisory. Never raises for what a submission does.
+    reached at a lower level is advisory. progress: told in a few words what takes so long. beside: the folder of the
+    workspace, which may hold an instructor's bounds.toml and baseline cards. live: engines that
+    are installed are timed instead of looked up on cards. Never raises for what a submission does.
     """
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
     run = _Run(entry, others, secrets.randbits(32) if seed is None else seed, on_law or (lambda _: None), isolation)
+    run.progress, run.beside, run.live = progress or run.progress, beside, live
     problem = run.all(submission, laws)
     return ExerciseResult(
         exercise=entry.number,
@@ -71,7 +78,11 @@ class _Run:
         self._isolation = isolation
         self.results: list[LawResult] = []
         self.figures: list[Figure] = []
+        self.progress: OnProgress = lambda _: None
+        self.beside: Path | None = None
+        self.live = False
         self._on_law = on_law
+        self._aheads: dict[str, Ahead] = {}
 
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
         """Try the laws; returns the problem if nothing could be graded."""
@@ -83,31 +94,41 @@ class _Run:
         source = Source(self.exercise.slot, submission.name, submission.source)
         limits = Limits(packages=self.exercise.slot == "medusa")  # the one part that is written with torch
         workers = Workers([source], level=self._isolation, limits=limits)
-        ahead = None
         try:
             workers.get()
-            ahead = next((Ahead(law.ahead, self._isolation) for law in laws if law.ahead), None)
-            for law in laws:
-                self._one(law, submission, workers, ahead)
+            for tried, law in enumerate(laws):
+                self._start_ahead(laws, tried)
+                self._one(law, submission, workers)
         except Broken as broken:
             return self._none(laws, broken.message, broken.outcome, workers.take_output())
         except Trouble as trouble:
             return self._none(laws, f"Not graded: {trouble}. Try again.", Outcome.UNGRADED)
         finally:
             workers.end()
-            if ahead is not None:
+            for ahead in self._aheads.values():
                 ahead.end()
             self.level = workers.level
         return ""
 
-    def _one(self, law: Law, submission: Submission, workers: Workers, ahead: Ahead | None) -> None:
+    def _start_ahead(self, laws: tuple[Law, ...], tried: int) -> None:
+        """Start the workers that laws to come will want: at once, or, for a timed law, halfway and if all went well."""
+        fine = all(result.outcome is Outcome.PASS for result in self.results)
+        for law in laws:
+            due = law.kind != "throughput" or (fine and 2 * tried >= len(laws) - 1)
+            if law.ahead and due and law.number not in self._aheads:
+                limits = TIMED if law.kind == "throughput" else LIMITS
+                self._aheads[law.number] = Ahead(law.ahead, self._isolation, law.crew, limits)
+
+    def _one(self, law: Law, submission: Submission, workers: Workers) -> None:
         start = time.monotonic()
         outcomes = {result.number: result.outcome for result in self.results}
         missing = unmet(law, outcomes)
         if missing:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
+        ahead = self._aheads.get(law.number)
         bench = Bench(self.exercise, law, submission, workers, self.seed, self.others, ahead)
+        bench.progress, bench.beside, bench.live = self.progress, self.beside, self.live
         outcome, message, story = Outcome.PASS, "", None
         try:
             law.check(bench)
@@ -115,7 +136,7 @@ class _Run:
             outcome, message, story = broken.outcome, broken.message, broken.story
         self.figures += bench.figures
         seconds = time.monotonic() - start
-        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output())
+        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output(), bench.score)
 
     def _none(self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "") -> str:
         """Nothing could be tried: the first open law carries the reason, the others are skipped."""
@@ -135,13 +156,14 @@ class _Run:
         seconds: float = 0.0,
         cases: int = 0,
         output: str = "",
+        score: float = 0.0,
     ) -> None:
         result = LawResult(
             number=law.number,
             name=law.name,
             statement=law.statement,
             outcome=outcome,
-            points=law.points if outcome is Outcome.PASS else 0.0,
+            points=law.points if outcome is Outcome.PASS else _part(law, outcome, score),
             max_points=law.points,
             message=message,
             story=story,
@@ -151,6 +173,11 @@ class _Run:
         )
         self.results.append(result)
         self._on_law(result)
+
+
+def _part(law: Law, outcome: Outcome, score: float) -> float:
+    """Points for a law that was not met, in halves, rounded down; only a failure can be worth some."""
+    return int(2 * law.points * score + 1e-6) / 2 if outcome is Outcome.FAIL else 0.0
 
 
 def _declared(exercise: Exercise) -> Declared:

@@ -22,6 +22,7 @@ LARGEST = 256 * 1024  # bytes of one source file
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
+USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above the declared file in an archive
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -153,6 +154,8 @@ def _declared_entry(entries: list[zipfile.ZipInfo], archive: str, name: str) -> 
         raise Unusable(f"{archive} holds {len(found)} files named {name}; hand in one.")
     if found[0].flag_bits & 1:
         raise Unusable(f"{archive} is encrypted; hand it in without a password.")
+    if found[0].compress_type not in USUAL:
+        raise Unusable(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
     return found[0]
 
 

@@ -65,7 +65,8 @@ class Law:
 
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
     code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a driver
-    under graders/child that takes long to import (torch); a worker does so from the start (`Bench.company`).
+    under graders/child that takes long to import (torch); `crew` workers do so from the start (`Bench.ahead`), those
+    of a timed law from the middle of the run.
     """
 
     number: str
@@ -77,6 +78,7 @@ class Law:
     check: Check
     kind: Kind = "unit"
     ahead: str = ""
+    crew: int = 1
 
     @property
     def exercise(self) -> int:
@@ -109,6 +111,7 @@ class LawBook:
         needs: tuple[str, ...] = (),
         kind: Kind = "unit",
         ahead: str = "",
+        crew: int = 1,
     ) -> Callable[[Check], Check]:
         """Declare the decorated function as the next law. `needs`: names of laws declared above (else ValueError)."""
         numbers = {law.name: law.number for law in self._laws}
@@ -119,7 +122,7 @@ class LawBook:
 
         def declare(check: Check) -> Check:
             needed = tuple(numbers[need] for need in needs)
-            self._laws.append(Law(number, name, statement, points, needed, hints, check, kind, ahead))
+            self._laws.append(Law(number, name, statement, points, needed, hints, check, kind, ahead, crew))
             return check
 
         return declare

@@ -18,6 +18,14 @@ from graders.result import Outcome, Story
 from graders.worker import Died, Hung, Tampered
 
 T = TypeVar("T")
+ADVICE = {  # what an exception says about the part, where its own words do not
+    "BdbQuit": "a breakpoint is left in the part, and nobody is there to go on from it",
+    "EOFError": "does the part ask for input? Nobody is there to answer",
+    "FileNotFoundError": "one file is handed in, and nothing beside it",
+}
+LONGEST = 300  # characters of a text that a report shows
+FRAMES = 8
+FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
 LEAVING = {
     "SystemExit": "called sys.exit()",
     "KeyboardInterrupt": "raised KeyboardInterrupt",
@@ -46,8 +54,8 @@ class Raised:
         for frame in frames:
             if type(frame) is not list or [type(item) for item in frame] != [int, str]:
                 raise wire.ProtocolError("an exception that is not one")
-        text = wire.field(data, "text", str)
-        return cls(tuple(kinds), wire.field(data, "type", str), text, tuple((line, name) for line, name in frames))
+        kind, text = wire.field(data, "type", str)[:LONGEST], wire.field(data, "text", str)[:LONGEST]
+        return cls(tuple(kinds), kind, text, tuple((line, name[:LONGEST]) for line, name in frames[-FRAMES:]))
 
     @property
     def outcome(self) -> Outcome:
@@ -57,6 +65,11 @@ class Raised:
     def leaving(self) -> str:
         """ "called sys.exit()" and the like; empty for an ordinary exception."""
         return next((LEAVING[kind] for kind in self.kinds if kind in LEAVING), "")
+
+    @property
+    def advice(self) -> str:
+        """What to make of it, in brackets; empty where the exception says enough."""
+        return f" ({ADVICE[self.type]})" if self.type in ADVICE else ""
 
     def __str__(self) -> str:
         return f"{self.type}: {self.text}" if self.text else self.type
@@ -70,7 +83,7 @@ class Raised:
             return f"{name} has a syntax error: {self.text}."
         if self.type == "ModuleNotFoundError":
             return f"{name}{line}: {self.text}; a part is written with the standard library alone."
-        return f"{name} could not be imported: {self}{line}."
+        return f"{name} could not be imported: {self}{line}{self.advice}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +128,8 @@ def shown(value: Any) -> str:
         if type(ends) is list and len(ends) == 2:
             return f"Copy(src={shown(ends[0])}, dst={shown(ends[1])})"
         if "s" in value:
-            return repr(value["s"])
-        return f"<{value.get('type', 'object')}>"
+            return repr(value["s"])[:LONGEST]
+        return f"<{str(value.get('type', 'object'))[:LONGEST]}>"
     return repr(value)
 
 
@@ -135,6 +148,7 @@ class Stage:
         self.method = "__init__"
         self._played: list[Any] | None = None
         self._trouble: Broken | None = None
+        self._asleep = False
 
     def play(
         self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
@@ -174,9 +188,21 @@ class Stage:
         self._outcome_shown(reply)
         return reply, seen
 
+    @property
+    def slow(self) -> bool:
+        """The trace is played one move at a time, because something went wrong when it was played in one go."""
+        return self._played is None
+
+    def instead(self, count: int, moves: Sequence[Any]) -> None:
+        """Make these moves in the place of the next `count`; only while `slow`."""
+        self._waiting[:count] = moves
+
     def finish(self) -> None:
-        """The trace is over. Broken if it went wrong at first and nothing was found when it was played slowly."""
-        if self._trouble is not None and self._trouble.outcome is not Outcome.TIMEOUT:
+        """The trace is over. Broken if it went wrong at first and nothing was found when it was played slowly.
+
+        A part that took too long the first time only was held up by something else; one that slept was not.
+        """
+        if self._trouble is not None and (self._trouble.outcome is not Outcome.TIMEOUT or self._asleep):
             raise self._trouble
 
     def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str) -> Raised | None:
@@ -200,11 +226,20 @@ class Stage:
         return reply, seen
 
     def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
-        """Make the calls so many times over, for their cost alone; Broken if one raises."""
+        """Make the calls so many times over, for their cost alone; Broken if one raises, or if none was made."""
         self.method = calls[0][0]
+        before = self.bench.worker.cpu_seconds()
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
         if answer:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+        self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
+
+    def _refuse_faster_than_a_call(self, spent: float, count: int) -> None:
+        if spent < FASTEST * count:
+            message = f"{count} calls of `{self.method}` took {spent * 1e6:.0f} µs of CPU time: they were not made."
+            broken = self.breach(message, got=f"{spent / count * 1e9:.1f} ns a call", expected="calls that are made")
+            broken.outcome = Outcome.INVALID
+            raise broken
 
     def shifts(self, calls: Sequence[tuple[str, Sequence[Any]]], least: int) -> list[int]:
         """Make each call once; the indices of those that moved a whole list of at least so many items."""
@@ -248,7 +283,7 @@ class Stage:
         elif not raised.frames and "TypeError" in raised.kinds:
             message = f"`{name}` cannot be called as the contract says: {raised.text}."
         else:
-            message = f"`{name}` raised {raised}."
+            message = f"`{name}` raised {raised}{raised.advice}."
         broken = self.breach(message, got=f"raised {raised}", expected=expected, raised=raised)
         broken.outcome = raised.outcome
         raise broken
@@ -273,6 +308,9 @@ class Stage:
             self._ended(f"The process {death} in `{self.method}`.", f"the process {death}", Outcome.CRASH)
         except Hung as wait:
             message = f"`{self.method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"
+            self._asleep = self._asleep or wait.asleep
+            if wait.asleep:
+                message = f"The part sleeps: it kept the grader waiting for {wait.seconds:.0f} s and did nothing."
             self._ended(message, "no answer", Outcome.TIMEOUT)
         except Tampered as wrong:
             self._ended(f"In `{self.method}` {wrong}.", str(wrong), Outcome.INVALID)

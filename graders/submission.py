@@ -71,7 +71,7 @@ def _declared(data: bytes) -> str | None:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError):
+    except (SyntaxError, LookupError, ValueError):  # unknown, no encoding of text at all ("zlib"), or not in it
         return None
 
 

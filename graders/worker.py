@@ -15,11 +15,14 @@ from collections.abc import Collection
 from typing import Any
 
 from graders.isolation import HIGHEST, Limits, Process, spawn
-from graders.wire import Caps, Conversation, ProtocolError
+from graders.wire import Caps, Conversation, ProtocolError, field
 
 OUTPUT_CAP = 4096
+CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
 WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
+MOMENT = 0.002  # seconds of idleness that nobody counts
+SLEEPING = 40.0  # seconds that a worker may be idle in all while it is asked, however short each time
 
 
 class Died(Exception):
@@ -27,15 +30,16 @@ class Died(Exception):
 
 
 class Hung(Exception):
-    """No answer in time. `seconds`: how long the grader waited."""
+    """No answer in time. seconds: how long the grader waited. asleep: over many questions, and the part did nothing."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, asleep: bool = False) -> None:
         super().__init__(f"no answer in {seconds:.0f} s")
         self.seconds = seconds
+        self.asleep = asleep
 
 
 class Tampered(Exception):
-    """The worker said something that the protocol does not know."""
+    """The worker said something that the protocol does not know, or the part changed what is not its own."""
 
 
 class Worker:
@@ -63,6 +67,8 @@ class Worker:
         self.box = self._process.box
         self.alive = True
         self._abandoned = False
+        self._slept = 0.0
+        self._delayed = 0.0  # of the process, when it was last looked at
         os.set_blocking(self._process.output, False)
         self._process.wire.setblocking(False)
         self._poll = select.poll()
@@ -88,10 +94,15 @@ class Worker:
         try:
             self._unasked()
             self._unsent = memoryview(self._talk.ask({"do": do, **fields}))
-            return self._answer(cpu, wall)
+            answer = self._answer(cpu, wall)
+            changed = field(answer, "tampered", str) if "tampered" in answer else ""
         except ProtocolError as wrong:
             self.end()
             raise Tampered(f"the worker sent {wrong}") from None
+        if changed:
+            self.end()
+            raise Tampered(f"the part changed {changed[:CHANGED]}, which is not its own")
+        return answer
 
     def take_output(self) -> str:
         """What the part has printed since the last call, capped; bytes that are not UTF-8 are replaced."""
@@ -117,16 +128,37 @@ class Worker:
 
     def _answer(self, cpu: float, wall: float) -> dict[str, Any]:
         start, spent = time.monotonic(), self.cpu_seconds()
+        self._refuse_sleep(self._slept, wall)
         self._send()
         while True:
             for descriptor, event in self._poll.poll(250):
                 answer = self._event(descriptor, event)
                 if answer is not None:
+                    self._rested(self._idle(start, spent, wall))
                     return answer
             waited = time.monotonic() - start
             if self._abandoned or waited > wall or (waited > cpu and self.cpu_seconds() - spent > cpu):
                 self.end()
                 raise Hung(waited)
+            self._refuse_sleep(self._slept + self._idle(start, spent, wall), wall)
+
+    def _idle(self, start: float, spent: float, wall: float) -> float:
+        """Seconds since `start` in which the worker neither ran nor waited for a processor, where they matter."""
+        idle = time.monotonic() - start - (self.cpu_seconds() - spent)
+        if idle < MOMENT or wall > WALL_PATIENCE:
+            return 0.0
+        return max(0.0, idle - (self._process.delayed_seconds() - self._delayed))
+
+    def _rested(self, idle: float) -> None:
+        if idle:
+            self._slept += idle
+            self._delayed = self._process.delayed_seconds()
+
+    def _refuse_sleep(self, slept: float, wall: float) -> None:
+        """Hung if the worker has been idle for too long in all; where more patience is asked for, there is no limit."""
+        if slept > SLEEPING and wall <= WALL_PATIENCE:
+            self.end()
+            raise Hung(slept, asleep=True)
 
     def _event(self, descriptor: int, event: int) -> dict[str, Any] | None:
         if descriptor == self._process.output:

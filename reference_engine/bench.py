@@ -1,32 +1,37 @@
 """How fast the engine is on this machine, side by side with its naive parts and, where installed, with transformers.
 
-    python -m reference_engine.bench --parts solutions
+    python -m reference_engine.bench
 
-Contenders take turns in one process, several rounds of all of them, so that what disturbs one disturbs the others; the
-median of the rounds is shown with their spread. Requests are the same for all: greedy, EOS ignored, tokens in and out
-fixed. What transformers is given is its best case, one batch of everybody with left padding. The engine's outputs are
-verified by the oracle after the clock has stopped.
+Contenders take turns, several rounds of all of them in alternating order, so that what disturbs one disturbs the
+others; shown are the median of the rounds with their spread, and how many times as fast the engine was in the same
+rounds. Requests are the same for all: greedy, EOS ignored, tokens in and out fixed. transformers runs in the
+environment whose Python COURSE_TRANSFORMERS_PYTHON names, or in the one that the course installed. Outputs are verified
+by the oracle after the clock has stopped; what the floor is, `bench_floor` says.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
+import json
+import os
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from reference_engine import oracle
+from reference_engine.bench_floor import Machine, floor, measure_machine
 from reference_engine.engine import Engine
 from reference_engine.llama.weights import save
 from reference_engine.model import Model, ModelError, load_model
@@ -35,15 +40,19 @@ from reference_engine.parts import CLASS_NAMES, PartMissing, Parts, load_part
 from reference_engine.slots import Request
 
 BLOCK_SIZE, BLOCKS = 16, 1300
+SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
+CHILD = Path(__file__).with_name("bench_transformers.py")
+INSTALLED = Path("~/.cache/inference-kitchen/engines/transformers/bin/python")
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Requests that are served together. `cached`: with a prefix cache, for prompts that open alike."""
+    """Requests that are served together. shared: tokens that all prompts open with. cache: it is about the cache."""
 
     name: str
     requests: tuple[Request, ...]
-    cached: bool = False
+    shared: int = 0
+    cache: bool = False
 
     @property
     def tokens(self) -> int:
@@ -60,28 +69,29 @@ class Contender:
 
 
 def workloads(vocab: int, positions: int, seed: int) -> list[Workload]:
-    """Mixed lengths for 64 guests, a single stream, 64 guests with one long opening."""
+    """Mixed lengths for 64 guests, a single stream, 64 guests with one menu, and 64 of whom no two share a thing."""
     dice = random.Random(seed)
 
     def tokens(count: int) -> list[int]:
         return [dice.randrange(vocab) for _ in range(count)]
 
     mixed = tuple(Request(id, tokens(dice.randint(32, 256)), dice.randint(32, 128)) for id in range(64))
-    opening = tokens(min(512, positions // 2))
-    shared = tuple(Request(id, opening + tokens(32), 16) for id in range(64))
+    menu = tokens(min(512, positions // 2))
+    asking = tuple(Request(id, menu + tokens(32), 16) for id in range(64))
+    strangers = tuple(Request(id, tokens(160), 32) for id in range(64))
     return [
         Workload("64 requests", mixed),
         Workload("single stream", (Request(0, tokens(64), 256),)),
-        Workload("shared opening, 64 guests", shared, cached=True),
+        Workload("shared menu, 64 guests", asking, shared=len(menu), cache=True),
+        Workload("nothing shared, 64 guests", strangers, cache=True),
     ]
 
 
 def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> Contender:
-    """The engine with some parts; the prefix cache takes part where openings are shared."""
+    """The engine with these parts."""
 
     def serve(workload: Workload) -> tuple[list[list[int]], float]:
-        used = parts if workload.cached else replace(parts, prefix_cache=None)
-        engine = Engine(model, used, num_blocks=BLOCKS, block_size=BLOCK_SIZE, token_budget=budget)
+        engine = Engine(model, parts, num_blocks=BLOCKS, block_size=BLOCK_SIZE, token_budget=budget)
         began = time.perf_counter()
         outputs = engine.generate(workload.requests)
         return outputs, time.perf_counter() - began
@@ -89,28 +99,44 @@ def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> Cont
     return Contender(name, serve)
 
 
-def transformers_contender(model: Model, folder: Path) -> Contender:
-    """transformers' batched `generate` on the same weights: one batch, padded left, until the longest is done."""
-    import transformers
+def transformers_python() -> Path | None:
+    """The Python that has transformers; None: there is no such environment."""
+    named = os.environ.get("COURSE_TRANSFORMERS_PYTHON")
+    path = Path(named) if named else INSTALLED.expanduser()
+    return path if path.exists() else None
 
-    save(folder, model.config, model.weights)
-    network: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    network.generation_config.eos_token_id = None
-    network.generation_config.pad_token_id = 0
 
-    def serve(workload: Workload) -> tuple[list[list[int]], float]:
-        width = max(len(request.prompt) for request in workload.requests)
-        longest = max(request.max_new for request in workload.requests)
-        rows = [[0] * (width - len(request.prompt)) + request.prompt for request in workload.requests]
-        mask = [[0] * (width - len(request.prompt)) + [1] * len(request.prompt) for request in workload.requests]
-        began = time.perf_counter()
-        said = network.generate(
-            torch.tensor(rows), attention_mask=torch.tensor(mask), max_new_tokens=longest, do_sample=False
-        )[:, width:].tolist()
-        seconds = time.perf_counter() - began
-        return [row[: request.max_new] for row, request in zip(said, workload.requests, strict=True)], seconds
+@contextmanager
+def transformers_contender(python: Path, model: Model) -> Iterator[Contender]:
+    """transformers' batched `generate` on the same weights with as many threads, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder), model.config, model.weights)
+        command = [str(python), "-I", str(CHILD), folder, str(torch.get_num_threads())]
+        offline = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=offline) as child:
+            assert child.stdin is not None and child.stdout is not None
+            ask, answer = child.stdin, child.stdout
+            version = _heard(answer)["version"]
 
-    return Contender(f"transformers {transformers.__version__}", serve)
+            def serve(workload: Workload) -> tuple[list[list[int]], float]:
+                asked = {
+                    "prompts": [request.prompt for request in workload.requests],
+                    "max_new": [request.max_new for request in workload.requests],
+                }
+                print(json.dumps(asked), file=ask, flush=True)
+                result = _heard(answer)
+                return result["outputs"], result["seconds"]
+
+            yield Contender(f"transformers {version}", serve)
+
+
+def _heard(answer: IO[str]) -> dict[str, Any]:
+    """The next line of JSON. SystemExit, with a sentence, when the process ended instead."""
+    line = answer.readline()
+    if not line:
+        raise SystemExit("the environment's transformers ended without an answer: run it with --no-transformers")
+    heard: dict[str, Any] = json.loads(line)
+    return heard
 
 
 def measure(workload: Workload, contenders: Sequence[Contender], rounds: int) -> dict[str, list[float]]:
@@ -137,17 +163,20 @@ def verified(model: Model, workload: Workload, contender: Contender) -> str:
     return f"{right} of {len(outputs)} outputs right"
 
 
-def report(model: Model, workload: Workload, contenders: Sequence[Contender], rounds: int) -> None:
-    """Measure one workload and print its table; the first contender is what the others are compared with."""
+def report(model: Model, workload: Workload, contenders: Sequence[Contender], rounds: int, machine: Machine) -> None:
+    """Measure one workload and print its table; the first contender is the engine that the others are compared with."""
     prompts = sum(len(request.prompt) for request in workload.requests)
     print(f"\n{workload.name}: {prompts} prompt tokens, {workload.tokens} output tokens")
     rates = measure(workload, contenders, rounds)
-    base = statistics.median(rates[contenders[0].name])
+    own = rates[contenders[0].name]
     for contender in contenders:
-        rate = statistics.median(rates[contender.name])
-        low, high = min(rates[contender.name]), max(rates[contender.name])
-        line = f"  {contender.name:<24} {rate:>8.0f} tok/s  ({low:.0f} to {high:.0f})  {rate / base:>6.2f}x"
-        print(f"{line}  {verified(model, workload, contender)}", flush=True)
+        rate = rates[contender.name]
+        times = statistics.median(mine / theirs for mine, theirs in zip(own, rate, strict=True))
+        line = f"  {contender.name:<26} {statistics.median(rate):>7.0f} tok/s  ({min(rate):.0f} to {max(rate):.0f})"
+        beside = "" if contender is contenders[0] else f"engine {times:.2f}x"
+        print(f"{line:<62} {beside:<14} {verified(model, workload, contender)}", flush=True)
+    limit = workload.tokens / floor(model.config, workload.requests, machine, workload.shared)
+    print(f"  {'floor of this machine':<26} {limit:>7.0f} tok/s  the engine's best reached {max(own) / limit:.0%}")
 
 
 def parts_in(folder: Path) -> Parts:
@@ -158,31 +187,40 @@ def parts_in(folder: Path) -> Parts:
     return replace(naive_parts(), **{slot: load_part(paths[0], slot) for slot, paths in found.items() if paths})
 
 
+def race(model: Model, parts: Parts, peer: Contender | None, options: argparse.Namespace) -> None:
+    """Every workload that was asked for, with the contenders that say something about it."""
+    machine = measure_machine(model.config)
+    print(f"peak {machine.peak / 1e9:.0f} GFLOP/s, weights are read at {machine.bandwidth / 1e9:.0f} GB/s")
+    plain = engine_contender("engine", model, replace(parts, prefix_cache=None), options.budget)
+    naive = engine_contender("engine with naive parts", model, naive_parts(), options.budget)
+    cached = engine_contender("engine, prefix cache on", model, parts, options.budget)
+    without = replace(plain, name="engine, prefix cache off")
+    for workload in workloads(model.config.vocab, model.config.positions, options.seed):
+        if options.only in workload.name:
+            others = [without] if workload.cache else [naive, *([peer] if peer else [])]
+            report(model, workload, [cached if workload.cache else plain, *others], options.rounds, machine)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Exit code 0, or 2 with a sentence when model or parts cannot be had."""
     options = _options(arguments)
     torch.set_num_threads(options.threads or torch.get_num_threads())
     try:
         model = load_model(options.model)
-        contenders = [engine_contender("naive parts", model, naive_parts(), options.budget)]
-        if options.parts:
-            contenders.append(
-                engine_contender(f"parts of {options.parts}", model, parts_in(options.parts), options.budget)
-            )
+        parts = parts_in(options.parts)
     except (ModelError, PartMissing) as error:
         print(error, file=sys.stderr)
         return 2
     gc.freeze()
-    print(
-        f"{model.name}: {model.config.parameters / 1e6:.1f} million parameters, fp32, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        if options.transformers and importlib.util.find_spec("transformers"):
-            contenders.append(transformers_contender(model, Path(folder)))
-        for workload in workloads(model.config.vocab, model.config.positions, options.seed):
-            if options.only in workload.name:
-                report(model, workload, contenders, options.rounds)
+    size, threads = f"{model.config.parameters / 1e6:.1f} million parameters", torch.get_num_threads()
+    print(f"{model.name}: {size}, fp32, torch {torch.__version__}, {threads} threads")
+    python = transformers_python() if options.transformers else None
+    if python is None:
+        print("transformers is not raced: no environment has it, or it was left out")
+        race(model, parts, None, options)
+    else:
+        with transformers_contender(python, model) as peer:
+            race(model, parts, peer, options)
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
     return 0
 
@@ -192,7 +230,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m reference_engine.bench", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--model", default="random:5m", help="waiter, random:<shape> or a checkpoint folder")
-    parser.add_argument("--parts", type=Path, help="folder with parts to compare with the naive ones")
+    parser.add_argument("--parts", type=Path, default=SOLUTIONS, help="folder with the engine's parts")
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0: as many as it takes itself")
     parser.add_argument("--budget", type=int, default=512, help="tokens a step may compute")

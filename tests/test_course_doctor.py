@@ -8,6 +8,8 @@ from conftest import Type
 from course.commands import doctor
 from course.workspace import Workspace
 
+WITHOUT_SECCOMP = ("--without", "namespaces", "--without", "seccomp", "--without", "uid", "--without", "bubblewrap")
+
 
 @pytest.fixture
 def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +47,25 @@ def test_an_examination_that_fails_is_a_finding_and_the_others_go_on(
     assert "OSError: the disk is on fire" in shown.out
     assert "second line" not in shown.out
     assert "scratch" in shown.out
+
+
+def test_the_table_of_escapes_on_a_machine_without_user_namespaces(course: Type) -> None:
+    shown = course("doctor", "--isolation", "--without", "namespaces", "--without", "bubblewrap")
+    assert shown.code == 0
+    assert "L3: user namespaces are off" in shown.out
+    assert "solutions" in shown.out
+    assert "Chosen here: L3" not in shown.out
+
+
+def test_a_lock_that_lets_something_through_is_named(course: Type) -> None:
+    """Landlock alone lets datagrams out; where there is no Landlock either, L2 cannot be had and says so."""
+    shown = course("doctor", "--isolation", *WITHOUT_SECCOMP)
+    refused = "L2: this kernel has no Landlock" in shown.out
+    assert shown.code == (0 if refused else 3)
+    assert refused or "Open, but should be blocked at L2: UDP and name service" in shown.out
+
+
+def test_a_lock_is_left_out_of_the_trial_only(course: Type) -> None:
+    shown = course("doctor", "--without", "uid")
+    assert shown.code == 2
+    assert "course doctor --isolation --without uid" in shown.err

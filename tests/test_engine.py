@@ -142,8 +142,8 @@ def test_paging_holds_several_times_the_guests_of_contiguous_reservation() -> No
 
 def test_no_stale_slot_is_ever_read() -> None:
     engine = Engine(MODEL, PAGED, num_blocks=40, block_size=8)
-    engine.runner.pool.rows[0].fill_(float("nan"))  # type: ignore[attr-defined]
-    engine.runner.pool.rows[1].fill_(float("nan"))  # type: ignore[attr-defined]
+    for layer in engine.runner.pool.heads:  # type: ignore[attr-defined]
+        layer.fill_(float("nan"))
     asked = requests(random.Random(10), 6)
     assert_greedy(asked, engine.generate(asked))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from reference_engine.engine import Engine
 from reference_engine.llama import lanes
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.cpu_runner import CpuRunner
+from reference_engine.llama.lane import Packed
 from reference_engine.model import Model, load_model, random_model
 from reference_engine.parts import Parts
 from reference_engine.slots import Copy, Request
@@ -49,8 +51,8 @@ def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner:
     random.Random(1).shuffle(blocks)
     for seat in range(seats):
         runner.tables.put(seat, blocks[seat * per_seat : (seat + 1) * per_seat])
-    for rows in runner.pool.rows:
-        rows.fill_(float("nan"))
+    for layer in runner.pool.heads:
+        layer.fill_(float("nan"))
     return runner
 
 
@@ -85,6 +87,36 @@ def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, b
         assert at == len(outcome.logits)
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("texts", [2, 4, 7])
+def test_steps_of_many_rows_are_cut_and_get_the_oracles_logits(name: str, texts: int) -> None:
+    """80, 160 and 280 rows: products take 128 or at most 64 of them at a time."""
+    model = MODELS[name]
+    outcome = runner_for(model).forward(Batch(tuple(Span(seat, 0, TEXT, 40) for seat in range(texts))))
+    for logits in outcome.logits.view(texts, 40, -1):
+        assert_close(logits, oracle.logits(model, TEXT))
+
+
+def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_its_own() -> None:
+    model = MODELS["tiny"]
+    assert Packed.of(model) is Packed.of(model)
+    changed = replace(model, weights={**model.weights, "model.norm.weight": 2 * model.weights["model.norm.weight"]})
+    outcome = runner_for(changed).forward(Batch((Span(0, 0, TEXT, 1),)))
+    assert_close(outcome.logits[0], oracle.logits(changed, TEXT)[-1])
+
+
+def test_lanes_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "WORTH", 0)
+    monkeypatch.setattr(lanes, "SLACK", 100.0)
+    model = MODELS["tiny"]
+    spans = tuple(Span(seat, 0, TEXT[: 9 + seat], 1) for seat in range(3))
+    for threads in (5, 2):
+        torch.set_num_threads(threads)
+        outcome = runner_for(model).forward(Batch(spans))
+        for seat in range(3):
+            assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: 9 + seat])[-1])
+
+
 def test_a_tree_of_guesses_sees_what_each_path_alone_sees() -> None:
     model = MODELS["tiny"]
     parent, guesses = [-1, 0, 0, 1, 1, 2], [9, 8, 7, 6, 5, 4]
@@ -114,9 +146,10 @@ def test_moved_and_copied_kv_is_read_where_it_went() -> None:
     runner.copy([Copy(table[1], spare[5]), Copy(spare[5], spare[6])])
     runner.tables.put(0, [table[0], spare[6], *table[2:]])
     first = spare[6] * 4
-    before = runner.pool.rows[1][first : first + 4].clone()
+    block = runner.pool.heads[1].view(-1, 2 * model.config.kv_heads, 4, model.config.head_width)[spare[6]]
+    before = block.clone()
     runner.move([first, first + 1], [first + 1, first])
-    assert torch.equal(runner.pool.rows[1][first : first + 4], before[[1, 0, 2, 3]])
+    assert torch.equal(block, before[:, [1, 0, 2, 3]])
     runner.move([first, first + 1], [first + 1, first])
     outcome = runner.forward(Batch((Span(0, 12, TEXT[12:13], 1),)))
     assert_close(outcome.logits[0], oracle.logits(model, TEXT[:13])[-1])
@@ -135,8 +168,7 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
             runner.copy([Copy(table[0], spare)])
             runner.tables.put(0, [spare, *table[1:]])
             spare = table[0]
-            for rows in runner.pool.rows:
-                rows[spare * 8 : spare * 8 + 8] = float("nan")
+            runner.pool.fill(range(spare * 8, spare * 8 + 8), float("nan"))
         outcome = runner.forward(Batch(tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3))))
         for seat in range(3):
             assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: places[seat] + 1])[-1])
@@ -165,7 +197,7 @@ def test_a_thread_that_fails_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(lanes, "WORTH", 0)
     runner = runner_for(MODELS["tiny"])
     spans = [Span(seat, 0, [1], 1) for seat in range(3)] + [Span(3, 0, [999], 1)]
-    with pytest.raises(IndexError):
+    with pytest.raises((IndexError, RuntimeError), match="index out of range"):
         runner.forward(Batch(tuple(spans)))
     assert torch.get_num_threads() == 2
     assert len(runner.forward(Batch(tuple(spans[:3]))).logits) == 3

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import stat
 import zipfile
 from collections.abc import Sequence
@@ -218,3 +220,32 @@ def test_a_folder_is_graded_like_the_file_in_it(tmp_path: Path) -> None:
     result = grade(1, tmp_path, only=["1.1"])
     assert result.outcome is Outcome.FAIL
     assert "cannot be called as the contract says" in result.laws[0].message
+
+
+@pytest.mark.parametrize("encoding", ["zlib", "hex", "rot13", "undefined", "no-such-thing", "punycode"])
+def test_an_encoding_of_something_else_than_text_is_no_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "block_manager.py"
+    path.write_bytes(b"# coding: " + encoding.encode() + b"\nclass BlockManager:\n    name = '\xff'\n")
+    with pytest.raises(Unusable, match="not UTF-8 text"):
+        read(path, "BlockManager")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_packed_in_an_unusual_way_is_refused(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "work.zip", "w", method) as packed:
+        packed.writestr("block_manager.py", SOURCE)
+    assert "in an unusual way" in refusal(tmp_path / "work.zip").problem
+
+
+def test_a_damaged_archive_is_taken_or_refused(tmp_path: Path) -> None:
+    """Bytes changed, cut out and put in at random: never another exception."""
+    chance, path = random.Random(3), archive(tmp_path / "work.zip", [("a/block_manager.py", SOURCE), ("b", b"x")])
+    whole = path.read_bytes()
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            place = chance.randrange(len(data))
+            data[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+        path.write_bytes(data)
+        with contextlib.suppress(Unusable):
+            take(path, PART)

@@ -90,8 +90,11 @@ def test_every_law_says_what_a_learner_needs(exercise: object) -> None:
         assert len(law.hints) == 3 and len(set(law.hints)) == 3 and all(law.hints)
 
 
-def test_the_laws_of_exercise_1_are_worth_100_points() -> None:
-    assert catalogue(1).points == 100
+@pytest.mark.parametrize("exercise", [1, 2, 3, 4])
+def test_the_laws_are_worth_100_points_and_speed_is_worth_20_more(exercise: int) -> None:
+    *laws, speed = catalogue(exercise).laws
+    assert sum(law.points for law in laws) == 100
+    assert (speed.name, speed.kind, speed.points) == ("fast enough", "throughput", 20)
 
 
 def test_the_catalogue_imports_nothing_heavy() -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.medusa.choice import TreeChoice, choose_tree, independent, path_chances, read_tree, write_tree
+from reference_engine.medusa.choice import (
+    CPU_NODES,
+    TreeChoice,
+    choose_tree,
+    independent,
+    path_chances,
+    read_tree,
+    tree_for,
+    write_tree,
+)
 from reference_engine.medusa.payoff import Cost, Payoff
 
 PAYOFF = Payoff(3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0)))
@@ -76,3 +85,10 @@ def test_the_verdict_says_why() -> None:
         "1 guest: a tree step costs 1.50 plain steps and yields 3.00 tokens each: speculation is on (gain 2.00)"
     )
     assert "64 guests" in PAYOFF.verdict(64) and "speculation is off" in PAYOFF.verdict(64)
+
+
+def test_a_cpu_gets_the_likeliest_few_nodes(tmp_path: Path) -> None:
+    tree = choose_tree(independent([[0.6, 0.2, 0.1]] * 4), 16)
+    write_tree(tree, tmp_path)
+    assert tree_for("cuda", tmp_path) == tree
+    assert tree_for("cpu", tmp_path) == tree.pruned(CPU_NODES)

@@ -62,3 +62,14 @@ def test_heads_of_another_model_are_refused(heads: Heads, tmp_path: Path) -> Non
     save_heads(Heads(heads.residual, heads.project[:, :-1]), tmp_path)
     with pytest.raises(ModelError, match="not of a model"):
         load_heads(tmp_path, MODEL)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 70])
+def test_a_shallow_tree_asks_its_first_heads_only_and_they_guess_the_same(rows: int) -> None:
+    heads = random_heads(load_model("random:tiny"), 4, seed=3)
+    hidden = torch.randn(rows, 32, generator=torch.Generator().manual_seed(rows))
+    wide = torch.nn.functional.silu(torch.einsum("hij,rj->rhi", heads.residual, hidden)) + hidden[:, None]
+    expected = torch.einsum("hvi,rhi->rhv", heads.project, wide)
+    torch.testing.assert_close(heads.logits(hidden), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(heads.first(2).logits(hidden), expected[:, :2], rtol=1e-4, atol=1e-4)
+    assert heads.first(4) is heads

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graders import stage
+from graders.ex1_paged_allocation.session import Look
+from graders.symbolic import side
 from graders.wire import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
 
 CAPS = Caps(size=4096, depth=6, values=200, text=100)
@@ -169,3 +174,50 @@ def test_unknown_fields_are_refused() -> None:
     only({"a": 1}, ("a", "b"))
     with pytest.raises(ProtocolError, match="'c'"):
         only({"a": 1, "c": 2}, ("a", "b"))
+
+
+# ---------------------------------------------------------------- what is made of an answer
+
+OUTCOMES = st.recursive(
+    PLAIN,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.fixed_dictionaries({}, optional=dict.fromkeys(("r", "x", "s", "copy", "type"), inner))
+        | st.fixed_dictionaries(dict.fromkeys(("kinds", "type", "text", "frames"), inner))
+    ),
+    max_leaves=10,
+)
+
+
+@given(OUTCOMES)
+@settings(max_examples=200, deadline=None, database=None)
+def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> None:
+    """Whatever JSON stands where an outcome belongs: a reply, or a ProtocolError; never another exception."""
+    for parse in (stage.reply_of, stage.value_or_raised, stage.Raised.of, side.reply_of, side.pairs):
+        try:
+            parse(data)
+        except ProtocolError as refused:
+            assert str(refused)
+    assert isinstance(stage.shown(data), str)
+
+
+@given(OUTCOMES, st.lists(st.integers(0, 3), max_size=2), st.lists(st.integers(1, 3), max_size=2))
+@settings(max_examples=200, deadline=None, database=None)
+def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks: list[int]) -> None:
+    try:
+        Look(data, seqs, blocks)
+    except ProtocolError as refused:
+        assert str(refused)
+
+
+@given(st.binary(min_size=1, max_size=64), st.integers(1, 400))
+@settings(max_examples=60, deadline=None, database=None)
+def test_whatever_is_sent_is_refused_in_bounded_memory(piece: bytes, times: int) -> None:
+    """A frame as long as the cap allows, of anything: what is held at most is a small multiple of it."""
+    payload = b'{"id":1,"x":' + (piece * (CAPS.size * times // 400 // len(piece) + 1))[: CAPS.size - 13] + b"}"
+    tracemalloc.start()
+    with contextlib.suppress(ProtocolError):
+        answer_to_first(payload)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * CAPS.size + (1 << 16)

@@ -29,6 +29,7 @@ LEVELS = ("L1", "L2", "L3", "L4")
     default="solutions",
     help="Whose parts fill the other slots of the engine.  [default: solutions]",
 )
+@click.option("--live", is_flag=True, help="Time installed engines themselves instead of using cards.")
 @click.option("--laws-only", is_flag=True, help="Leave the timed part out.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Draw the same stories again.")
 @click.option(
@@ -36,7 +37,14 @@ LEVELS = ("L1", "L2", "L3", "L4")
 )
 @click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
 def command(
-    exercise: str | None, using: str, others: str, laws_only: bool, seed: int | None, require: str, as_json: bool
+    exercise: str | None,
+    using: str,
+    others: str,
+    live: bool,
+    laws_only: bool,
+    seed: int | None,
+    require: str,
+    as_json: bool,
 ) -> ExitCode:
     """Judge your part of EXERCISE (such as 1), or one law of it (1.4).
 
@@ -56,7 +64,9 @@ def command(
         if as_json:
             _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
         raise
-    order = Order(target, path, source, own, others, home, laws_only, seed, require)
+    order = Order(
+        target, path, source, own, others, home, laws_only, seed, require, place.root if place else None, live
+    )
     result = _judge_silently(order) if as_json else _judge_aloud(order)
     if own:
         _remember(memory, result)
@@ -64,10 +74,12 @@ def command(
 
 
 def exit_code(result: ExerciseResult) -> ExitCode:
-    """0 only when every law that was asked for passed."""
-    if result.passed:
-        return ExitCode.ISOLATION if result.advisory else ExitCode.PASS
-    return ExitCode.UNGRADED if result.outcome is Outcome.UNGRADED else ExitCode.FAIL
+    """0 only when every law that was asked for passed; an advisory verdict, good or bad, has a code of its own."""
+    if result.outcome is Outcome.UNGRADED:
+        return ExitCode.UNGRADED
+    if result.advisory:
+        return ExitCode.ISOLATION
+    return ExitCode.PASS if result.passed else ExitCode.FAIL
 
 
 def _judge_silently(order: Order) -> ExerciseResult:
@@ -81,7 +93,7 @@ def _judge_aloud(order: Order) -> ExerciseResult:
     screen.print()
     screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
     with Ticker(screen, order) as ticker:
-        result = judge(order, ticker.law)
+        result = judge(order, ticker.law, ticker.note)
         if not result.problem:
             ticker.flush()
     _tell(screen, order, result)
@@ -120,6 +132,11 @@ class Ticker:
             self.flush()
         if self._status:
             self._status.update(self._waiting())
+
+    def note(self, words: str) -> None:
+        """Told what takes so long."""
+        if self._status and self._ahead:
+            self._status.update(Text(f"{self._ahead[0]} {words}", style="dim"))
 
     def flush(self) -> None:
         if self._held and not self._begun:

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, workspace
-from course.problem import ExitCode
+from course.problem import ExitCode, Problem
 from course.screen import clean, console
+from graders.isolation.levels import LOCKS
 
 NEEDED = ("click", "rich", "hypothesis", "numpy", "torch", "tokenizers", "safetensors")
 OPTIONAL = ("transformers", "nbgrader", "matplotlib", "triton", "vllm", "sglang")
@@ -34,11 +35,19 @@ class Finding:
 
 @click.command("doctor")
 @click.option("--isolation", is_flag=True, help="Try to break out of every level, and show what is blocked and open.")
-def command(isolation: bool) -> ExitCode:
+@click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice(LOCKS),
+    help="With --isolation: as on a machine that lacks this; repeatable.",
+)
+def command(isolation: bool, without: tuple[str, ...]) -> ExitCode:
     """What is installed, which device, which isolation, where your work is. Exits 3 when something is to be mended."""
+    if without and not isolation:
+        raise Problem("--without belongs to --isolation: course doctor --isolation --without " + without[0])
     screen = console()
     screen.print()
-    return _try_isolation(screen) if isolation else _examine(screen)
+    return _try_isolation(screen, without) if isolation else _examine(screen)
 
 
 def _examine(screen: Console) -> ExitCode:
@@ -55,12 +64,12 @@ def _examine(screen: Console) -> ExitCode:
     return ExitCode.UNGRADED if ill else ExitCode.PASS
 
 
-def _try_isolation(screen: Console) -> ExitCode:
+def _try_isolation(screen: Console, without: Collection[str]) -> ExitCode:
     """The table of what a submission could reach at each level; 3 when a level does not hold what it promises."""
     from graders.isolation.__main__ import table
     from graders.isolation.probe import probe
 
-    reports = probe()
+    reports = probe(without=without)
     for line in table(reports):
         shown = Text(clean(line))
         shown.highlight_regex(r"(?<=  )blocked", "green")

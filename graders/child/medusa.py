@@ -22,6 +22,7 @@ import time
 import torch
 
 torch.set_num_threads(1)
+_clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num  # before a part can change them
 
 
 class Bare:
@@ -117,7 +118,7 @@ def _plain_pair(pair):
 
 def _copy(value):
     if type(value) is torch.Tensor:
-        return value.clone()
+        return _clone(value)
     if hasattr(value, "__dataclass_fields__"):
         return {name: _copy(getattr(value, name)) for name in value.__dataclass_fields__}
     return list(value) if type(value) is list else value
@@ -125,7 +126,7 @@ def _copy(value):
 
 def _same(value, was):
     if type(was) is torch.Tensor:
-        return value.shape == was.shape and torch.equal(value.nan_to_num(nan=7e7), was.nan_to_num(nan=7e7))
+        return value.shape == was.shape and _equal(_filled(value, nan=7e7), _filled(was, nan=7e7))
     if type(was) is dict:
         return all(_same(getattr(value, name), old) for name, old in was.items())
     return value == was

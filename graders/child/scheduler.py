@@ -1,41 +1,44 @@
 """Driver of the engine that runs no model: a scheduler on its KV memory, one step at a time.
 
-The parts are those loaded in the worker; what is not loaded is filled from `plain` (a scheduler: the naive one). The
-driver decides nothing. It says to the scheduler what the grader wrote down for each guest beforehand.
+The parts are those loaded in the worker, and the grader's stand-ins for the others (for a scheduler: the naive one).
+The driver decides nothing. It says to the scheduler what the grader wrote down for each guest beforehand.
 
 new    one dict: num_blocks, block_size, watermark; cache: whether there is one; offer: whether a prompt is offered
        as soon as it is computed; guesses: how many tokens beyond the first the i-th sampling chunk is told, over and
        over; keywords: of the Scheduler.
 moves  [method, number, …], each answered with [outcome, the id it was about or None]:
-       add     0, id, prompt, max_new, priority, eos, will      will: what the model says after the prompt
+       add     0, id, prompt, max_new, priority, eos, will      will: what the model says after the prompt; idle
        again   k, (as add)       the same, under the id of the k-th of those present; None when nobody is
-       abort   k                 of the k-th of those present, or of a stranger: [asked, held]
+       abort   k                 of the k-th of those present, or of a stranger: [asked, held, idle]
        plan    0                 [chunks, preempted, copies, asked, held, tables, books]: chunks [id, start, length,
                                  samples]; copies [src, dst]; held [id, tokens reserved] of all that hold blocks; tables
                                  [id, block table] of those in the plan; books see below. None when nobody is present
-       commit  0                 [told, finished, asked, held, outputs]: told [id, tokens]; outputs in the order of
-                                 finished. None without a plan
+       commit  0                 [told, finished, asked, held, outputs]: told [id, tokens]; outputs [id, output] of
+                                 those told something. None without a plan
+       fork    k                 None: from now on somebody else shares all blocks of the k-th of those who hold some
+       join    0                 None: whoever came by `fork` gives everything back
+       rest    0                 [idle, how much is in the plan, what committing it returned]. None when somebody is
+                                 present
        drain   limit             None, and instead of the id [[outcome of plan, outcome of commit]…] until nobody is
                                  present, or one raises
        books   0                 [idle, free blocks, evictable blocks, protected blocks]
        crowd   count, length, max_new      so many requests at once
        spin    steps, token                so many steps, everybody saying the same, nothing recorded
-asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND, TRUNCATE, and DROP,
-       whose answer is the list of tokens offered.
+asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND (whose answer is a list
+       of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of tokens offered.
 """
 
 from reference_engine import naive
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Chunk, Copy, Plan, Request
 
-from . import plain
-
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
+GHOST = 1 << 20
 
 
 def new(shop, args, keywords):
-    return Engine(shop.parts, shop.attempt, **args[0])
+    return Engine({**shop.stand_ins, **shop.parts}, shop.attempt, **args[0])
 
 
 def trace(shop, part, move):
@@ -76,8 +79,8 @@ class Engine:
     """A scheduler, the manager it asks, and the guests who are present."""
 
     def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords):
-        self.blocks = parts.get("block_manager", plain).BlockManager(num_blocks, block_size, watermark=watermark)
-        self.pages = parts.get("prefix_cache", plain).PrefixCache(block_size) if cache else None
+        self.blocks = parts["block_manager"].BlockManager(num_blocks, block_size, watermark=watermark)
+        self.pages = parts["prefix_cache"].PrefixCache(block_size) if cache else None
         self.manager = KVManager(
             self.blocks, self.pages, block_size=block_size, num_blocks=num_blocks, watermark=watermark
         )
@@ -90,6 +93,7 @@ class Engine:
         self.requests = {}
         self.last = None
         self.about = None
+        self.ghosts = 0
         self.scheduler = parts.get("scheduler", naive).Scheduler(self.kv, **keywords)
 
     def add(self, number, id, prompt, max_new, priority, eos, will):
@@ -98,16 +102,18 @@ class Engine:
         self.scheduler.add(request)
         self.requests[id] = request
         self.voices[id] = Voice(max_new, eos, will)
+        return self.scheduler.idle
 
     def again(self, number, id, prompt, *rest):
         if self.voices:
-            self.add(0, self.present(number), prompt, *rest)
+            return self.add(0, self.present(number), prompt, *rest)
+        return None
 
     def abort(self, number):
         self.about = id = self.present(number)
         self.scheduler.abort(id)
         self.voices.pop(id, None)
-        return [self.kv.told(), self.kv.holds()]
+        return [self.kv.told(), self.kv.holds(), self.scheduler.idle]
 
     def plan(self, number=0):
         if not self.voices:
@@ -133,12 +139,29 @@ class Engine:
         if plan is None:
             return None
         told = {chunk.id: self.say(chunk.id) for chunk in plan.chunks if chunk.samples}
-        finished = self.scheduler.commit(plan, {id: list(tokens) for id, tokens in told.items()})
+        finished = self.scheduler.commit(plan, {id: list(told[id]) for id in reversed(told)})
         for chunk in plan.chunks if self.offers else ():
             self.offer(chunk)
-        ids = finished if type(finished) is list else []
-        outputs = [self.requests[id].output for id in ids if id in self.requests]
+        outputs = [[id, list(self.requests[id].output)] for id in told]
         return [list(map(list, told.items())), finished, self.kv.told(), self.kv.holds(), outputs]
+
+    def fork(self, number):
+        ids = sorted(self.kv.held)
+        if ids:
+            self.about = ids[number % len(ids)]
+            self.ghosts += 1
+            self.blocks.fork(self.about, GHOST + self.ghosts)
+
+    def join(self, number=0):
+        for ghost in range(self.ghosts):
+            self.blocks.free(GHOST + ghost + 1)
+        self.ghosts = 0
+
+    def rest(self, number=0):
+        if self.voices:
+            return None
+        idle, plan = self.scheduler.idle, exactly(self.scheduler.plan(), Plan, "plan()")
+        return [idle, len(plan.chunks) + len(plan.preempted) + len(plan.copies), self.scheduler.commit(plan, {})]
 
     def drain(self, limit):
         steps: list = []
@@ -217,7 +240,8 @@ class Recorder:
 
     def extend(self, id, num_tokens):
         copies = self._manager.extend(id, num_tokens)
-        self._asked.append([EXTEND, id, num_tokens, copies is not None])
+        moved = None if copies is None else [block for copy in copies for block in (copy.src, copy.dst)]
+        self._asked.append([EXTEND, id, num_tokens, moved])
         if copies is not None:
             self.held[id] = num_tokens
         return copies
@@ -228,7 +252,8 @@ class Recorder:
         self.held[id] = num_tokens
 
     def drop(self, id, tokens):
-        self._manager.drop(id, tokens)
+        """More tokens than are reserved would be refused; here the grader will say what is wrong with them."""
+        self._manager.drop(id, tokens[: self.held.get(id)])
         self._asked.append([DROP, id, len(tokens), list(tokens)])
         del self.held[id]
 

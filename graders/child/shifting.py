@@ -12,6 +12,8 @@ DEEPEST = 4
 MOST = 10_000  # objects looked at
 LONG = 1_000  # items of a list that is not searched any further
 
+_referents = gc.get_referents  # before a part can change it
+
 
 def shifts(part, bound, least):
     """Indices of those calls (function, args) during which a list of at least `least` items moved."""
@@ -39,7 +41,7 @@ def _lists(part, least):
     known, found, layer = {id(part)}, [], [part]
     for _ in range(DEEPEST):
         below = []
-        for held in gc.get_referents(*layer):
+        for held in _referents(*layer):
             if id(held) in known or isinstance(held, (type, int, str)) or callable(held):
                 continue
             known.add(id(held))

@@ -5,11 +5,13 @@ by exact type, so that a subclass of int or an object with a cunning __eq__ reac
 
 Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
 a tuple of at most 100,000 items), {"copy": [src, dst]}, and {"type": name} for anything else.
+In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`).
 Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
 
 Requests ({"do": …}):
   driver slot                            import what the slot's driver needs (torch, for exercise 4); {}
   load   slot, file, source              compile and run the part's source as module <slot>; {} or {"x": …}
+  stand_in slot, source                  the same for what is to surround the part; {}
   new    slot, args, keywords            a fresh object through the slot's driver; {} or {"x": …}
   call   calls [[method, args]], watch   each call on that object; {"calls": [outcome], "seen": [snapshot]}
   trace  fresh, moves                    a fresh object if `fresh` ({slot, args, keywords}) is given, then the driver's
@@ -27,13 +29,16 @@ import sys
 import types
 
 from . import shifting
+from .seal import Seal
 
 LONGEST = 100_000
 LARGEST = 2**63 - 1
 DEEPEST = 6
+EVERY = 8  # of many calls in a row so many are made between two looks at what a part may not change
 KINDS = (KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
 
+_import = importlib.import_module
 _dumps = json.dumps
 _loads = json.loads
 _read = os.read
@@ -46,14 +51,26 @@ def serve(wire: int, limits: dict) -> None:
         hard = resource.getrlimit(getattr(resource, name))[1]
         if hard == resource.RLIM_INFINITY or value < hard:
             resource.setrlimit(getattr(resource, name), (value, value))
-    shop = Shop()
+    shop, seal, calls = Shop(), Seal(), 0
     while True:
         header = _exactly(wire, 4)
         if header is None:
             return
         request = _loads(_exactly(wire, int.from_bytes(header, "big")) or b"{}")
-        payload = _dumps({"id": request["id"], **shop.answer(request)}, separators=(",", ":")).encode()
+        calls = calls + 1 if request["do"] == "call" else 0
+        answer = _answer(shop, request, seal, calls < 2 or calls % EVERY == 0)
+        payload = _dumps({"id": request["id"], **answer}, separators=(",", ":")).encode()
         _send(wire, len(payload).to_bytes(4, "big") + payload)
+
+
+def _answer(shop: "Shop", request: dict, seal: Seal, looking: bool) -> dict:
+    """What the shop says, or that the part has changed what it may not; everything is looked at when `looking`."""
+    seal.extend()
+    answer = shop.answer(request)
+    sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
+    sys.setprofile(None)
+    changed = seal.extend(frozenset(shop.files)) or (looking and seal.broken())
+    return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 
 def _exactly(wire: int, count: int) -> "bytes | None":
@@ -80,6 +97,7 @@ class Shop:
 
         self.slots = slots
         self.parts: dict = {}
+        self.stand_ins: dict = {}
         self.files: dict = {}
         self.driver: types.ModuleType = types
         self.part: object = None
@@ -105,6 +123,12 @@ class Shop:
         except BaseException as error:
             return {"x": self.raised(error)}
         self.parts[slot] = module
+        return {}
+
+    def do_stand_in(self, request: dict) -> dict:
+        module = types.ModuleType(request["slot"])
+        exec(compile(request["source"], "stand-in", "exec", dont_inherit=True), module.__dict__)
+        self.stand_ins[request["slot"]] = module
         return {}
 
     def do_new(self, request: dict) -> dict:
@@ -168,7 +192,7 @@ class Shop:
             return {"x": self.raised(error)}
 
     def driver_of(self, slot: str):
-        return importlib.import_module("child." + slot)
+        return _import("child." + slot)
 
     def plain(self, value, depth: int = DEEPEST):
         """`value` copied into JSON by exact type."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graders.law import LawBook
+from graders.throughput.closing import add_throughput
 
 if TYPE_CHECKING:
     from graders.bench import Bench
@@ -228,3 +229,16 @@ def the_real_engine(bench: Bench) -> None:
     from graders.ex1_paged_allocation.closing import real_engine
 
     real_engine(bench)
+
+
+add_throughput(
+    LAWS,
+    needs=("the real engine",),
+    hints=(
+        "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
+        "An engine is slow through a block manager that reserves more than it needs, so that few guests are in at "
+        "once, or that does work for every block where it should do work for the new ones.",
+        "admit takes ceil(num_tokens / block_size) - len(shared) blocks and extend none at all within the last block; "
+        "nothing is copied, sorted or counted anew in between.",
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graders.law import LawBook
+from graders.throughput.closing import add_throughput
 
 if TYPE_CHECKING:
     from graders.bench import Bench
@@ -26,11 +27,11 @@ LAWS = LawBook(exercise=2)
     ),
 )
 def life_cycle(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays, refusals
+    from graders.ex2_batching_scheduler import plays, refusals, stories
     from graders.exploring import explore
 
     refusals.impossible_schedulers(bench)
-    explore(bench, plays.life_cycle, cases=50)
+    explore(bench, plays.life_cycle, cases=50, first=stories.lives)
 
 
 @LAWS.law(
@@ -86,10 +87,10 @@ def token_budget(bench: Bench) -> None:
     ),
 )
 def chunked_prefill(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.chunks, cases=50, moves=14)
+    explore(bench, plays.chunks, cases=50, moves=14, first=stories.a_queue_in_order)
 
 
 @LAWS.law(
@@ -107,10 +108,10 @@ def chunked_prefill(bench: Bench) -> None:
     ),
 )
 def head_of_line(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.head_of_line, cases=60)
+    explore(bench, plays.head_of_line, cases=40, first=stories.a_big_head)
 
 
 @LAWS.law(
@@ -131,11 +132,10 @@ def head_of_line(bench: Bench) -> None:
     ),
 )
 def preemption(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    plays.named_preemptions(bench)
-    explore(bench, plays.preemption, cases=120, moves=14)
+    explore(bench, plays.preemption, cases=60, moves=14, first=stories.preemptions)
 
 
 @LAWS.law(
@@ -153,10 +153,10 @@ def preemption(bench: Bench) -> None:
     ),
 )
 def priorities(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.priorities, cases=60, moves=14)
+    explore(bench, plays.priorities, cases=40, moves=14, first=stories.priorities)
 
 
 @LAWS.law(
@@ -173,10 +173,10 @@ def priorities(bench: Bench) -> None:
     ),
 )
 def abort(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.abort, cases=80, moves=14)
+    explore(bench, plays.abort, cases=50, moves=14, first=stories.aborts)
 
 
 @LAWS.law(
@@ -196,10 +196,10 @@ def abort(bench: Bench) -> None:
     ),
 )
 def several_tokens(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.lookahead, cases=90, moves=14)
+    explore(bench, plays.lookahead, cases=60, moves=14, first=stories.several_tokens)
 
 
 @LAWS.law(
@@ -217,10 +217,10 @@ def several_tokens(bench: Bench) -> None:
     ),
 )
 def borrowed_prefix(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.borrowing, cases=60, moves=14)
+    explore(bench, plays.borrowing, cases=40, moves=14, first=stories.borrowing)
 
 
 @LAWS.law(
@@ -235,10 +235,10 @@ def borrowed_prefix(bench: Bench) -> None:
     ),
 )
 def fairness(bench: Bench) -> None:
-    from graders.ex2_batching_scheduler import plays
+    from graders.ex2_batching_scheduler import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.fairness, cases=50, moves=16)
+    explore(bench, plays.fairness, cases=30, moves=16, first=stories.fairness)
 
 
 @LAWS.law(
@@ -281,3 +281,16 @@ def swift_plan(bench: Bench) -> None:
     from graders.ex2_batching_scheduler.swift import swift_plan
 
     swift_plan(bench)
+
+
+add_throughput(
+    LAWS,
+    needs=("same tokens",),
+    hints=(
+        "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
+        "An engine is slow through a scheduler that leaves seats or budget unused while somebody waits, or that "
+        "preempts where it need not: the work of a victim is done twice.",
+        "After the running decodes and prefills, admit as long as a seat is free, budget is left and kv.admit "
+        "succeeds; an admission may get a chunk that is shorter than its prompt.",
+    ),
+)

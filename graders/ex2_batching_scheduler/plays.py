@@ -23,22 +23,22 @@ class Belt:
         self.script = Script(setting, Toy(VOCABULARY), guesses)
         self.longest = longest
         self.answers = answers
-        self._next = 1
+        self._count = 0
 
     def add(self, move: Picks) -> None:
         """A newcomer: prompt length, answer length, and perhaps an EOS."""
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
-        self.newcomer(text(length, self._next), answer, eos=move.pick((None, None, 0, 1)))
+        self.newcomer(text(length, self._count + 1), answer, eos=move.pick((None, None, 0, 1)))
 
     def add_with_priority(self, move: Picks) -> None:
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
-        self.newcomer(text(length, self._next), answer, priority=move.pick((0, 1, 2, -1)))
+        self.newcomer(text(length, self._count + 1), answer, priority=move.pick((0, 1, 2, -1)))
 
     def newcomer(self, prompt: Sequence[int], answer: int, *, priority: int = 0, eos: int | None = None) -> None:
-        """Somebody with the next id; the prompt is cut to what could ever fit."""
+        """Somebody with a new id (1, 0, 3, 2, 5, 4, ...); the prompt is cut to what could ever fit."""
         fits = max(1, self.setting.capacity - self.setting.lookahead - answer)
-        self.script.add(self._next, prompt[:fits], answer, priority=priority, eos=eos)
-        self._next += 1
+        self.script.add(self._count ^ 1, prompt[:fits], answer, priority=priority, eos=eos)
+        self._count += 1
 
     def step(self, move: Picks) -> None:
         self.script.step()
@@ -52,12 +52,12 @@ class Belt:
         if within:
             self.script.commit()
 
-    def play(self, bench: Bench, case: Case, moves: Sequence[Move]) -> None:
+    def play(self, bench: Bench, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
         """The moves of the case, then on until nobody is left; judged."""
         for move in case.moves:
             move.pick(moves)(move)
         self.script.drain()
-        judge(bench, self.script)
+        judge(bench, self.script, conserving=conserving)
 
 
 def text(length: int, id: int) -> list[int]:
@@ -66,8 +66,11 @@ def text(length: int, id: int) -> list[int]:
 
 
 def life_cycle(bench: Bench, case: Case) -> None:
-    """Law 2.1: a few guests with room for all, and requests that must be refused."""
-    belt = Belt(Setting(num_blocks=12, max_seqs=4))
+    """Law 2.1: guests with seats, budget and room for all, and requests that must be refused.
+
+    Who sits down when is the affair of later laws.
+    """
+    belt = Belt(Setting(num_blocks=48, max_seqs=16, token_budget=256))
 
     def refused(move: Picks) -> None:
         kind = move.pick(("empty", "no answer", "too long", "known", "just fits"))
@@ -78,11 +81,13 @@ def life_cycle(bench: Bench, case: Case) -> None:
         elif kind == "too long":
             belt.script.add(STRANGER, [1] * 5, belt.setting.capacity - 4)
         elif kind == "just fits":
+            belt.script.drain()
             belt.newcomer(text(belt.setting.capacity - 1, 1), 1)
+            belt.script.drain()
         else:
             belt.script.again(move.number(0, 7), [1, 2], 1)
 
-    belt.play(bench, case, (belt.add, belt.step, belt.step, refused))
+    belt.play(bench, case, (belt.add, belt.step, belt.step, refused), conserving=False)
 
 
 def join_and_leave(bench: Bench, case: Case) -> None:
@@ -133,22 +138,6 @@ def preemption(bench: Bench, case: Case) -> None:
     )
     belt = Belt(setting, longest=4, answers=6)
     belt.play(bench, case, (belt.add, belt.step, belt.step))
-
-
-def named_preemptions(bench: Bench) -> None:
-    """Law 2.6: a short story that a random trace seldom tells.
-
-    Three guests read long prompts token by token; the last of them to come, with a short one, decodes soon and is
-    planned first. Then a prefill before it lacks blocks. Lookahead makes the decode dear: the second prefill is served
-    in that step only if the victim's budget has returned.
-    """
-    for blocks in range(8, 14):
-        setting = Setting(num_blocks=blocks, block_size=1, token_budget=4, chunk=1, lookahead=2, max_seqs=3)
-        belt = Belt(setting)
-        for length, answer in ((5, 1), (5, 1), (2, 4)):
-            belt.newcomer(text(length, length + answer), min(answer, setting.capacity - length - 2))
-        belt.script.drain()
-        judge(bench, belt.script)
 
 
 def priorities(bench: Bench, case: Case) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
 
@@ -40,7 +41,10 @@ class Setting:
 
 @dataclass(slots=True)
 class Guest:
-    """A request as the contract has it. computed: tokens with KV; running: it has a seat and blocks."""
+    """A request as the contract has it.
+
+    computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something since it sat down.
+    """
 
     id: int
     prompt: list[int]
@@ -51,6 +55,7 @@ class Guest:
     output: list[int] = field(default_factory=list)
     computed: int = 0
     running: bool = False
+    sampled: bool = False
 
     @property
     def tokens(self) -> list[int]:
@@ -84,13 +89,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of the KV manager and its answer (see `graders.child.scheduler`); `offered`: the tokens of a drop."""
+    """One call of the KV manager and its answer (see `graders.child.scheduler`).
+
+    answer: None when it did not fit. offered: the tokens of a drop. copies: those that an extension asked for.
+    """
 
     what: int
     id: int
     number: int
     answer: int | None
     offered: tuple[int, ...] = ()
+    copies: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +174,7 @@ class Specification:
         guest = self.guests.pop(id)
         self.plan.pop(id, None)
         if guest.running:
-            self._dropped("abort", guest, asked, [guest.computed])
+            self._dropped("abort", guest, asked, range(guest.computed + 1))
         self._given_back("abort", held)
 
     # ------------------------------------------------------------ a plan
@@ -174,8 +183,12 @@ class Specification:
         """Check a plan against every rule, then follow it."""
         self._known(plan)
         self._preemptions(plan)
+        if not plan.chunks and self.guests:
+            here = f"{len(self.running)} run and {len(self.waiting)} wait"
+            raise Deviation(f"The plan is empty although {here}.", f"{plan}", "work for somebody")
         for work in plan.chunks:
             self._chunk(work, plan)
+        self._copies(plan)
         self._sums(plan)
         self._admissions(plan)
         if self.conserving:
@@ -193,9 +206,6 @@ class Specification:
         twice = [id for id in ids if ids.count(id) > 1]
         if twice:
             raise Deviation(f"Request {twice[0]} has two chunks in one plan.", f"{plan}", "one chunk a request")
-        if not ids and self.guests:
-            here = f"{len(self.running)} run and {len(self.waiting)} wait"
-            raise Deviation(f"The plan is empty although {here}.", f"{plan}", "work for somebody")
 
     def _preemptions(self, plan: Planned) -> None:
         running = [guest.id for guest in self.running]
@@ -218,6 +228,17 @@ class Specification:
                 message = f"Request {id} was preempted although no block was lacking."
                 raise Deviation(message, f"{plan}", "a preemption only when kv.extend returned None")
             self._dropped("plan", self.guests[id], plan.asked, [self.guests[id].computed])
+        extended = {ask.id: ask.answer for ask in plan.asked if ask.what == EXTEND}
+        stuck = [id for id in running if id in extended and extended[id] is None]
+        if stuck:
+            message = f"Request {stuck[0]} lacked blocks (kv.extend returned None the last time), and nobody made room."
+            raise Deviation(
+                message, f"{plan}", "a victim, and the same again, until it is extended or preempted itself"
+            )
+        lost = [id for id in running if id not in plan.held]
+        if lost:
+            message = f"Request {lost[0]} has lost its blocks, and Plan.preempted does not name it."
+            raise Deviation(message, f"preempted={list(plan.preempted)}", f"{lost[0]} among them")
 
     def _readmitted(self, id: int, plan: Planned) -> None:
         if any(ask.what == ADMIT and ask.id == id and ask.answer is not None for ask in plan.asked):
@@ -239,6 +260,8 @@ class Specification:
                 "reaches the last token" if work.end == guest.size else f"stops before token {guest.size - 1}, the last"
             )
             message = f"The chunk of request {work.id} {reach}, and samples is {work.samples}."
+            if work.samples and work.end == len(guest.prompt):
+                message += f" It has said {plural(len(guest.output), 'token')} already: are they forgotten?"
             raise Deviation(message, f"samples={work.samples}", f"samples={not work.samples}")
         cap = self.setting.chunk
         if cap is not None and work.length > cap and guest.size - start > 1:
@@ -252,6 +275,25 @@ class Specification:
                 return ask.answer
         message = f"Request {guest.id} has a chunk, but kv.admit was not asked for its blocks."
         raise Deviation(message, f"{plan}", f"kv.admit({guest.id}, ...) before its chunk")
+
+    def _copies(self, plan: Planned) -> None:
+        """The copies that kv.extend asked for, of those who have a chunk in the plan; none of a victim's."""
+        asked = {copy: ask.id for ask in plan.asked for copy in ask.copies}
+        works = {work.id for work in plan.chunks}
+        for copy, id in asked.items():
+            written = f"Copy(src={copy[0]}, dst={copy[1]})"
+            if id in works and copy not in plan.copies:
+                message = f"kv.extend asked for {written} for request {id}, and the plan's copies lack it: "
+                message += f"block {copy[1]} would be read without having been written."
+                raise Deviation(message, f"copies={list(plan.copies)}", written)
+            if id in plan.preempted and copy in plan.copies:
+                message = f"{written} is still in the plan, for request {id}, which was preempted: "
+                message += f"block {copy[1]} has been given back."
+                raise Deviation(message, f"copies={list(plan.copies)}", "the victim's copies leave the plan too")
+        strange = [copy for copy in plan.copies if copy not in asked or plan.copies.count(copy) > 1]
+        if strange:
+            message = f"The plan has Copy(src={strange[0][0]}, dst={strange[0][1]}), which kv.extend did not ask for."
+            raise Deviation(message, f"copies={list(plan.copies)}", f"{list(asked)}")
 
     def _sums(self, plan: Planned) -> None:
         spent, budget = sum(map(self.cost, plan.chunks)), self.setting.token_budget
@@ -277,29 +319,40 @@ class Specification:
 
     # ------------------------------------------------------------ whose turn it is
 
-    def _rank(self, guest: Guest) -> tuple[int, ...]:
-        """The order of a step: running decodes, running prefills, admissions."""
-        group = 2 if not guest.running else 0 if guest.gap == 1 else 1
-        return group, *guest.order
-
     def _turns(self, plan: Planned) -> None:
         """Nobody is left out, or cut short, for want of budget that somebody further back got, or that is left.
 
-        In a step that preempted that holds for those behind the last one that lacked blocks: for whoever was planned
-        before, the victim's budget may have returned too late.
+        Whoever has one token left of a prefill may be served as the decode that it looks like, or as the prefill that
+        it still is.
+        """
+        try:
+            self._served_in_turn(plan, by_gap=True)
+        except Deviation:
+            if not any(guest.gap == 1 and not guest.sampled for guest in self.running):
+                raise
+            self._served_in_turn(plan, by_gap=False)
+
+    def _rank(self, guest: Guest, by_gap: bool) -> tuple[int, ...]:
+        """The order of a step: running decodes, running prefills, admissions."""
+        group = 2 if not guest.running else 0 if guest.gap == 1 and (by_gap or guest.sampled) else 1
+        return group, *guest.order
+
+    def _served_in_turn(self, plan: Planned, by_gap: bool) -> None:
+        """In a step that preempted, this holds for those behind the last one that lacked blocks: for whoever was
+        planned before, the victim's budget may have returned too late.
         """
         works = {work.id: work for work in plan.chunks}
         left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
         stayed = [guest for guest in self.running if guest.id not in plan.preempted]
         served = stayed + [self.guests[id] for id in works if not self.guests[id].running]
-        first = max((self._rank(self.guests[id]) for id in self._lacking(plan)), default=(-1,))
-        for guest in sorted(served, key=self._rank, reverse=True):
-            if self._rank(guest) <= first:
+        first = max((self._rank(self.guests[id], by_gap) for id in self._lacking(plan)), default=(-1,))
+        for guest in sorted(served, key=lambda guest: self._rank(guest, by_gap), reverse=True):
+            if self._rank(guest, by_gap) <= first:
                 return
             work = works.get(guest.id)
             blocked = not guest.running and plan.available <= self.setting.watermark
-            if left >= self._next_token(guest, work) and not blocked:
-                self._cut_short(guest, work, left)
+            if left >= self._next_token(guest, work, left) and not blocked:
+                self._cut_short(guest, work, left, plan)
             left += self.cost(work) if work else 0
 
     def _lacking(self, plan: Planned) -> list[int]:
@@ -307,19 +360,40 @@ class Specification:
         lacking = [ask.id for ask in plan.asked if ask.what == EXTEND and not ask.answer]
         return lacking[-1:] if plan.preempted else []
 
-    def _next_token(self, guest: Guest, work: Work | None) -> int:
-        """What one more token for this guest would cost; more than any budget when it may not have one."""
+    def _next_token(self, guest: Guest, work: Work | None, left: int) -> int:
+        """What one more token for this guest would cost; more than any budget when it need not have one."""
         done = work.length if work else 0
         gap = guest.size - (work.start if work else guest.computed)
-        if done in (gap, self.setting.chunk):
+        room = left + (self.cost(work) if work else 0)
+        if done in (gap, self.setting.chunk) or self._may_wait(gap, room):
             return self.setting.token_budget + 1
         return 1 + (self.setting.lookahead if done + 1 == gap else 0)
 
-    def _cut_short(self, guest: Guest, work: Work | None, left: int) -> None:
+    def _may_wait(self, gap: int, room: int) -> bool:
+        """The budget ends between a last chunk and its lookahead: shorten it or wait for the next step, both is right.
+
+        Not when no step at all could hold it: then waiting would never end.
+        """
+        cap, whole = self.setting.chunk or gap, gap + self.setting.lookahead
+        return gap <= cap and gap <= room < whole <= self.setting.token_budget
+
+    def _cut_short(self, guest: Guest, work: Work | None, left: int, plan: Planned) -> NoReturn:
         kind = "is admitted" if not guest.running else "decodes" if guest.gap == 1 else "prefills"
         got = f"only {plural(work.length, 'token')}" if work else "no chunk"
-        message = f"Request {guest.id}, which {kind}, gets {got}, while {left} of the budget went to requests behind it"
-        raise Deviation(f"{message} or to nobody.", got, "decodes first, then prefills, each in order, then admissions")
+        message = f"Request {guest.id}, which {kind}, gets {got}, while {left} of the budget "
+        behind = [other.id for other in plan.chunks if self._later(other, guest)]
+        if plan.preempted:
+            message += f"{'is' if left == 1 else 'are'} left: what the victim's chunk cost returns to the budget."
+        elif behind:
+            message += f"went to requests behind it ({', '.join(map(str, behind))}) or to nobody."
+            if not guest.running:
+                message += " The place in the queue is that of the arrival, after a preemption too."
+        else:
+            message += f"{'is' if left == 1 else 'are'} left over."
+        raise Deviation(message, got, "decodes first, then prefills, each in order, then admissions")
+
+    def _later(self, work: Work, guest: Guest) -> bool:
+        return self._rank(self.guests[work.id], True) > self._rank(guest, True)
 
     def _conserved(self, plan: Planned) -> None:
         """If the head of the queue fits, and a seat and budget are left, it is admitted."""
@@ -331,10 +405,16 @@ class Specification:
         head = queue[0]
         left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
         whole = self.setting.blocks_for(head.size + self.setting.lookahead)
+        if any(self._may_wait(head.size - start, left) for start in self._known_prefixes(plan)):
+            return
         if left > self.setting.lookahead and whole <= plan.available - self.setting.watermark:
             message = f"Request {head.id}, the head of the queue, is not admitted although it fits: "
             message += f"{plural(seats, 'seat')}, a budget of {left} and {plural(plan.available)} are left."
             raise Deviation(message, f"{plan}", f"a chunk for {head.id}")
+
+    def _known_prefixes(self, plan: Planned) -> set[int]:
+        """What the cache may hold of somebody who was looked up and not admitted."""
+        return {0, *(ask.answer for ask in plan.asked if ask.what == LOOKUP and ask.answer is not None)}
 
     # ------------------------------------------------------------ blocks
 
@@ -374,7 +454,8 @@ class Specification:
 
     def _follow(self, plan: Planned) -> None:
         for id in plan.preempted:
-            self.guests[id].running, self.guests[id].computed = False, 0
+            guest = self.guests[id]
+            guest.running, guest.sampled, guest.computed = False, False, 0
         for work in plan.chunks:
             guest = self.guests[work.id]
             guest.running, guest.computed = True, work.start
@@ -407,6 +488,7 @@ class Specification:
             if work.samples:
                 kept, ended = self.ending(guest, said[work.id])
                 guest.output += kept
+                guest.sampled = True
                 guest.computed += len(kept) - 1
                 if ended:
                     done[work.id] = self.guests.pop(work.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graders.law import LawBook
+from graders.throughput.closing import add_throughput
 
 if TYPE_CHECKING:
     from graders.bench import Bench
@@ -27,10 +28,10 @@ LAWS = LawBook(exercise=3)
     ),
 )
 def longest_prefix(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.longest_prefix, cases=60)
+    explore(bench, plays.longest_prefix, cases=60, first=stories.splits)
 
 
 @LAWS.law(
@@ -69,10 +70,10 @@ def whole_blocks(bench: Bench) -> None:
     ),
 )
 def duplicates(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.duplicates, cases=80)
+    explore(bench, plays.duplicates, cases=80, first=stories.elsewhere)
 
 
 @LAWS.law(
@@ -90,10 +91,10 @@ def duplicates(bench: Bench) -> None:
     ),
 )
 def eviction(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.evicting, cases=80)
+    explore(bench, plays.evicting, cases=80, first=stories.emptying)
 
 
 @LAWS.law(
@@ -111,10 +112,10 @@ def eviction(bench: Bench) -> None:
     ),
 )
 def recency(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.recency, cases=80)
+    explore(bench, plays.recency, cases=80, first=stories.exact_ages)
 
 
 @LAWS.law(
@@ -133,10 +134,10 @@ def recency(bench: Bench) -> None:
     ),
 )
 def locks(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.locks, cases=160, moves=14)
+    explore(bench, plays.locks, cases=120, moves=14, first=stories.locking)
 
 
 @LAWS.law(
@@ -151,10 +152,10 @@ def locks(bench: Bench) -> None:
     ),
 )
 def namespaces(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.namespaces, cases=80)
+    explore(bench, plays.namespaces, cases=80, first=stories.names)
 
 
 @LAWS.law(
@@ -235,3 +236,16 @@ def same_tokens(bench: Bench) -> None:
 
     closing.same_tokens(bench)
     closing.photocopier(bench)
+
+
+add_throughput(
+    LAWS,
+    needs=("same tokens",),
+    hints=(
+        "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
+        "An engine is slow through a prefix cache that finds less than what is there, evicts what is still wanted, or "
+        "walks through the whole tree for each call.",
+        "match and insert look at each block of the tokens once; evict takes the next leaf from a heap or a list kept "
+        "in order of the last touch instead of looking for it.",
+    ),
+)

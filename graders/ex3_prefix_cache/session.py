@@ -19,7 +19,7 @@ class Session:
         self.spec = Specification(script.spec.block_size)
         self._script = script
         self._stage = Stage(bench, "prefix_cache", "cache")
-        self._brought: dict[int, Path] = {}
+        self._refusals = 0
 
     def judge(self) -> None:
         size = self.spec.block_size
@@ -39,6 +39,8 @@ class Session:
         value = self._returned(reply, "a Match")
         path = self.spec.match(move.tokens, move.namespace, move.handle)
         due = [len(path.tokens), self.spec.blocks(path)]
+        if type(value) is list and len(value) == 2:
+            self._stage.steps[-1] = f"cache.{move} -> length {shown(value[0])}, blocks {shown(value[1])}"
         if repr(value) != repr(due):
             self._stage.parsed(lambda: self._mismatch(move, value, path))
 
@@ -124,9 +126,12 @@ class Session:
             message = f"`evict` took block {other} before its child {children[0]}."
         else:
             message = f"`evict` took block {other} before block {first}, which was touched longer ago."
+            if self._refusals:
+                message += " An insert that is refused touches nothing."
         self._broken(message, got, expected)
 
     def _refused(self, reply: Reply, refusals: Refusals) -> None:
+        self._refusals += 1
         due, why = next(iter(refusals.items()))
         if isinstance(reply, Returned):
             self._broken(f"`{self._stage.method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}")

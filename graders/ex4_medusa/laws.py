@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graders.law import LawBook
+from graders.throughput.closing import add_throughput
 
 if TYPE_CHECKING:
     from graders.bench import Bench
@@ -256,3 +257,16 @@ def same_text(bench: Bench) -> None:
 
     closing.any_engine(bench, cases=20)
     closing.waiter(bench)
+
+
+add_throughput(
+    LAWS,
+    needs=("same text, fewer passes",),
+    hints=(
+        "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
+        "An engine is slow through verification that accepts less than the longest right path, or that leaves torch "
+        "for every node: a step of the small model is over in a millisecond.",
+        "Gather each level's candidates with index_select and compare whole tensors; a Python loop may go over the "
+        "depths of the tree, not over the guests or the nodes.",
+    ),
+)

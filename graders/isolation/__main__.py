@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from graders.isolation.levels import LEVELS
+from graders.isolation.levels import LEVELS, LOCKS
 from graders.isolation.probe import LevelReport, highest, probe
-
-LOCKS = ("namespaces", "landlock", "seccomp", "uid", "bubblewrap")
 
 
 def main() -> int:

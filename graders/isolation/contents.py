@@ -59,9 +59,15 @@ def _contents(packages: bool, gpu: bool) -> Contents:
         *(FOR_GPUS if gpu else ()),
     }
     places = {str(ROOT), *sites, *(path for path in sys.path if path)}
-    hidden = [f"{place}/{name}" for place in sorted(places) for name in ANSWERS]
+    hidden = _there(f"{place}/{name}" for place in sorted(places) for name in ANSWERS)
     devices = [path for pattern in DEVICES for path in sorted(glob.glob(pattern))] if gpu else []
-    return Contents(_there(shown), _there(hidden), tuple(devices), paths)
+    return Contents(_there(shown), (*hidden, *_compiled()), tuple(devices), paths)
+
+
+def _compiled() -> set[str]:
+    """The oracle as bytecode: what lies there, and what a grader that imports it later will write."""
+    place = f"{ROOT}/reference_engine/__pycache__"
+    return {*glob.glob(f"{place}/oracle.*"), f"{place}/oracle.{sys.implementation.cache_tag}.pyc"}
 
 
 def _there(paths: Iterable[str]) -> tuple[str, ...]:

@@ -53,6 +53,9 @@ class BlockManager:
         with open(path, "ab") as file:
             file.write(b"escaped")
 
+    def rights(self, path: str) -> None:
+        os.chmod(path, 0o604)
+
     def shared_memory(self, key: int) -> None:
         """A segment of System V shared memory that the grader has made."""
         libc = ctypes.CDLL(None, use_errno=True)

@@ -11,14 +11,16 @@ L4  L3 under another uid than the grader's (when the grader is root), or in bubb
 
 A level is reported only when every one of its locks is on. Two more locks are put on at every level where the machine
 has them: a filter on system calls (seccomp, on x86-64 and arm64) that closes what Landlock leaves open (UDP, new
-processes, limits and priorities of others), and, for a root grader, another uid where the files that the worker needs
-are open to others, as on autograders that run as root in a container. `Process.locks` names all that are on.
+processes, limits and priorities of others, rights and times of files), and, for a root grader, another uid where the
+files that the worker needs are open to others, as on autograders that run as root in a container. `Process.locks` names
+all that are on.
 """
 
 from __future__ import annotations
 
 LEVELS = ("L1", "L2", "L3", "L4")
 HIGHEST = "highest"
+LOCKS = ("namespaces", "landlock", "seccomp", "uid", "bubblewrap")  # by the names that `spawn(without=...)` knows
 
 
 def below(level: str, required: str) -> bool:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graders.isolation import leftovers
-from graders.isolation.contents import HOME
+from graders.isolation.contents import HOME, ROOT
 from graders.isolation.levels import LEVELS, below
 from graders.isolation.process import CannotStart, spawn
 from graders.worker import Died, Hung, Tampered, Worker
@@ -124,11 +124,15 @@ def _escapes(bait: Bait, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("the grader's limits", "L2", "limit", (grader,))
     yield Escape("signals to the grader", "L2", "signal", (grader,))
     yield Escape("specifications and laws", "L2", "read", (str(HOME / "law.py"),))
+    yield Escape("solutions", "L2", "list", (f"{ROOT}/solutions",))
+    yield Escape("the oracle", "L2", "read", (f"{ROOT}/reference_engine/oracle.py",))
     yield Escape("files outside of its folder, to read", "L2", "read", (bait.file("secret"),))
     yield Escape("files outside of its folder, to list", "L2", "list", (bait.folder,))
     yield Escape("files outside of its folder, to write", "L2", "write", (bait.file("results"),), bait.changed)
+    yield Escape("rights of files outside of its folder", "L2", "rights", (bait.file("results"),), bait.rights_changed)
     yield Escape("another submission's folder", "L2", "list", (str(neighbour.box),))
     yield Escape("another submission's process", "L2", "signal", (neighbour.pid,))
+    yield Escape("another submission's memory", "L2", "environment", (neighbour.pid,))
     yield Escape("files left in shared memory", "L2", "write", (bait.shared,), bait.shared_changed)
     yield Escape("System V shared memory", "L2", "shared_memory", (bait.segment_key,))
     yield Escape("TCP to a server of this machine", "L2", "tcp", (bait.tcp_port,))
@@ -218,6 +222,9 @@ class Bait:
 
     def changed(self) -> bool:
         return Path(self.file("results")).read_bytes() != b"bait"
+
+    def rights_changed(self) -> bool:
+        return Path(self.file("results")).stat().st_mode & 0o777 == 0o604
 
     def shared_changed(self) -> bool:
         with contextlib.suppress(OSError):

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -27,6 +26,7 @@ from typing import Any
 from graders.isolation import bubblewrap, leftovers
 from graders.isolation.contents import HOME, ROOT, contents
 from graders.isolation.inside import privileges
+from graders.isolation.inside.removal import remove
 from graders.isolation.levels import HIGHEST, LEVELS
 from graders.isolation.limits import Limits
 
@@ -113,6 +113,12 @@ class Process:
             self._spent = time.clock_gettime((~self.worker << 3) | 2)
         return self._spent
 
+    def delayed_seconds(self) -> float:
+        """How long the worker so far was ready to run and had no processor; 0 where the kernel does not say."""
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{self.worker}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+        return 0.0
+
     def end(self) -> None:
         """Kill the worker and everything it started; returns when the tree is dead and its folder is gone."""
         if self._ended:
@@ -125,7 +131,7 @@ class Process:
         self.wire.close()
         self.control.close()
         os.close(self.output)
-        shutil.rmtree(self.box, ignore_errors=True)
+        remove(self.box)
 
     def _kept(self) -> bool:
         """Whether the keeper says that the tree is dead; it is gone afterwards, whatever the worker did to it."""
@@ -193,7 +199,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
             end.close()
         os.close(output)
         if box is not None:
-            shutil.rmtree(box, ignore_errors=True)
+            remove(box)
         raise CannotStart(f"the worker process did not start: {trouble.strerror}") from trouble
     finally:
         for end in theirs:

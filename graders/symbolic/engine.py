@@ -7,12 +7,13 @@ broken rule and a wrong output are each found in the step in which they happen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graders import wire
-from graders.ex1_paged_allocation.specification import Deviation, Refusals
-from graders.ex2_batching_scheduler.specification import Asked, Guest, Planned, Setting, Specification, Work
+from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
+from graders.ex2_batching_scheduler.specification import EXTEND, Asked, Guest, Planned, Setting, Specification, Work
 from graders.stage import Raised, Reply, Returned, shown
 from graders.symbolic.memory import Access, Memory
 from graders.symbolic.script import Move, Newcomer, Script
@@ -126,7 +127,13 @@ class Engine:
         if id != newcomer.id:
             raise wire.ProtocolError("an answer about somebody else")
         refusals = self.spec.refuse_add(id, newcomer.prompt, newcomer.max_new)
-        if isinstance(self._allowed("add", reply, refusals), Returned):
+        allowed = self._allowed("add", reply, refusals)
+        if isinstance(allowed, Returned):
+            self._side.steps[-1] = self._side.steps[-1].removesuffix(" -> False")
+            if allowed.value is not False:
+                raise Deviation(
+                    f"Request {id} waits, and the scheduler is idle.", f"idle is {shown(allowed.value)}", "False"
+                )
             self.spec.added(id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos)
             self._records[id] = Record(newcomer, self.counters.steps)
 
@@ -137,9 +144,39 @@ class Engine:
             raise wire.ProtocolError("an answer about nobody")
         reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
         if isinstance(reply, Returned):
-            asked, held = items(reply.value, 2)
+            asked, held, idle = items(reply.value, 3)
             self.spec.aborted(id, _asked(asked), dict(pairs(held)))
             self._left.append(id)
+            if idle is not (not self.spec.guests):
+                here = plural(len(self.spec.guests), "request")
+                message = (
+                    f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here; idle is {shown(idle)}."
+                )
+                raise Deviation(message, f"idle is {shown(idle)}", f"{not self.spec.guests}")
+
+    def _fork(self, move: Move) -> None:
+        reply, id = self._side.next("plan", "")
+        self._allowed("plan", reply, {})
+        self._side.steps.pop()
+        if id is not None:
+            self._side.steps.append(f"# somebody else shares the blocks of request {id} from now on")
+
+    def _join(self, move: Move) -> None:
+        self._allowed("plan", self._side.next("plan", "")[0], {})
+        self._side.steps.pop()
+
+    def _rest(self, move: Move) -> None:
+        """Nobody is here: the scheduler is idle, and its plan is empty."""
+        value = _value(self._allowed("plan", self._side.next("plan", "plan()  # nobody is here")[0], {}))
+        self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0]
+        if value is None:
+            self._side.steps.pop()
+            return
+        idle, work, finished = items(value, 3)
+        if idle is not True or work != 0 or finished != []:
+            message = "Nobody is here: the scheduler is idle, its plan is empty, and committing that returns []."
+            got = f"idle is {shown(idle)}, {'an empty plan' if work == 0 else 'a plan'}, {shown(finished)}"
+            raise Deviation(message, got, "idle is True, an empty plan, []")
 
     # ------------------------------------------------------------ a step
 
@@ -153,6 +190,9 @@ class Engine:
 
     def _drain(self, move: Move) -> None:
         """Step until nobody is left. Deviation when that takes too many steps."""
+        if self._side.slow:
+            self._drain_slowly(move)
+            return
         _, steps = self._side.next("plan", "drain()")
         self._side.steps.pop()
         for step in items(steps, len(steps or ())):
@@ -161,10 +201,24 @@ class Engine:
             self._take_plan(reply_of(plan))
             self._side.steps.append(_line(self._side, "commit(…)"))
             self._take_commit(reply_of(commit))
+        self._check_end(move.number)
+
+    def _drain_slowly(self, move: Move) -> None:
+        """Step by step: one of them does not come back."""
+        self._side.instead(1, [])
+        for _ in range(move.number):
+            if not self.spec.guests:
+                break
+            self._side.instead(0, [["plan", 0], ["commit", 0]])
+            self._plan(move)
+            self._commit(move)
+        self._check_end(move.number)
+
+    def _check_end(self, limit: int) -> None:
         if self.spec.guests:
             guests = self.spec.guests.values()
             here = ", ".join(f"{guest.id} has {len(guest.output)} of {guest.max_new}" for guest in guests)
-            message = f"After {move.number} more steps there are still guests: {here}."
+            message = f"After {limit} more steps there are still guests: {here}."
             raise Deviation(message, "no end", "everybody is served")
 
     def _take_plan(self, reply: Reply) -> None:
@@ -197,8 +251,7 @@ class Engine:
         if any(id in present and present[id] != tokens for id, tokens in (items(pair, 2) for pair in told)):
             raise wire.ProtocolError("other tokens than were written down")
         done = self.spec.committed(present, finished, _asked(asked), dict(pairs(held)))
-        for guest, output in zip(done, items(outputs, len(done)), strict=True):
-            self._check_output(guest, output)
+        self._check_outputs(done, outputs)
         self._end_step(tuple(finished))
 
     def _end_step(self, finished: tuple[int, ...]) -> None:
@@ -273,11 +326,17 @@ class Engine:
         said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
         return said
 
-    def _check_output(self, guest: Guest, output: Any) -> None:
-        due = self._records[guest.id].newcomer.due
-        if type(output) is not list or output != due:
-            message = f"The output of request {guest.id} is not what the model said, up to its end."
-            raise Deviation(message, shown(output), f"{due}")
+    def _check_outputs(self, done: Sequence[Guest], outputs: Any) -> None:
+        """`request.output` of everybody who was told something, after the commit."""
+        ended = {guest.id: guest for guest in done}
+        for id, output in (items(pair, 2) for pair in items(outputs, len(outputs or ()))):
+            guest = ended.get(id) or self.spec.guests.get(id)
+            if guest is None:
+                continue
+            due = self._records[id].newcomer.due if id in ended else guest.output
+            if repr(output) != repr(due):
+                message = f"The output of request {id} is not what the model said, up to its end: `commit` appends it."
+                raise Deviation(message, f"output == {shown(output)}", f"{due}")
 
 
 def sent(setting: Setting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
@@ -335,8 +394,12 @@ def _asked(data: Any) -> tuple[Asked, ...]:
     calls = []
     for call in data:
         what, id, number, answer = items(call, 4)
-        offered = tuple(answer) if type(answer) in (list, tuple) else ()
-        if any(type(item) is not int for item in (what, id, number, *offered)):
+        numbers = tuple(answer) if type(answer) in (list, tuple) else ()
+        if any(type(item) is not int for item in (what, id, number, *numbers)):
             raise wire.ProtocolError("an answer with something else where integers belong")
-        calls.append(Asked(what, id, number, answer if type(answer) in (int, bool) else None, offered))
+        if what == EXTEND:
+            copies = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+            calls.append(Asked(what, id, number, None if answer is None else 1, copies=copies))
+        else:
+            calls.append(Asked(what, id, number, answer if type(answer) in (int, bool) else None, numbers))
     return tuple(calls)

@@ -48,7 +48,7 @@ class Newcomer:
 @dataclass(frozen=True, slots=True)
 class Move:
     """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "abort", "plan", "commit",
-    "drain" (steps until nobody is there, at most `number`). number: who of those present."""
+    "drain" (steps until nobody is there, at most `number`), "fork", "join", "rest". number: who of those present."""
 
     method: str
     number: int = 0
@@ -89,6 +89,18 @@ class Script:
     def commit(self) -> None:
         """Nothing happens without a plan."""
         self._note("commit")
+
+    def fork(self, number: int) -> None:
+        """Somebody else shares the blocks of one of those who hold some; nothing happens when nobody does."""
+        self._note("fork", number)
+
+    def join(self) -> None:
+        """Whoever shared blocks gives them back."""
+        self._note("join")
+
+    def rest(self) -> None:
+        """A step that nobody needs; nothing happens when somebody is present."""
+        self._note("rest")
 
     def step(self) -> None:
         self.plan()

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from graders import wire
+from graders import stand_ins, wire
 from graders.stage import Raised, Reply, Returned
 
 DRIVER = "graders.child.scheduler"
@@ -16,6 +16,11 @@ class Side(Protocol):
     """Plays a whole trace on a fresh engine and tells move by move what came of it. See `graders.stage.Stage`."""
 
     steps: list[str]
+
+    @property
+    def slow(self) -> bool: ...
+
+    def instead(self, count: int, moves: Sequence[Any]) -> None: ...
 
     def play(
         self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
@@ -27,10 +32,15 @@ class Side(Protocol):
 
 
 class Here:
-    """The driver in this process. parts: slot -> a module, or anything else that has the class of the part."""
+    """The driver in this process. parts: slot -> a module, or anything else that has the class of the part.
+
+    What is missing is filled with stand-ins.
+    """
+
+    slow = False
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
-        self.parts = parts
+        self.parts = {**stand_ins.modules(), **parts}
         self.steps: list[str] = []
         self._waiting: list[Any] = []
         self._engine: Any = None
@@ -53,6 +63,9 @@ class Here:
         self._engine.about = None
         reply = reply_of(_attempt(getattr(self._engine, name), *args))
         return reply, self._engine.about
+
+    def instead(self, count: int, moves: Sequence[Any]) -> None:
+        self._waiting[:count] = moves
 
     def finish(self) -> None: ...
 

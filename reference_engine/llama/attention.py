@@ -1,28 +1,28 @@
-"""Attention over the paged pool on a CPU.
+"""What a step's rows read of the paged pool, laid out for the forward pass on a CPU.
 
 Rows that stand alone (decodes) read their keys and values where they lie. Scores are a sampled product of two dense
-matrices: queries `[rows * heads, D]` times the whole pool `[slots * 2 * kv_heads, D]`, computed only where a request's
-block table points, which is the pattern of a sparse matrix. The mix of values is a weighted sum of pool rows, which is
-what an embedding bag computes. So nothing is gathered: the bytes moved are the KV itself.
+matrices: queries `[rows * heads, D]` times the whole pool `[rows, D]`, computed only where a request's block table
+points, which is the pattern of a sparse matrix. The mix of values is a weighted sum of pool rows, which is what an
+embedding bag computes. So nothing is gathered: the bytes moved are the KV itself.
 
 Spans of many rows (prefill chunks, trees) use a dense kernel: a prompt's first chunk on its own keys and values, later
 chunks on a gathered copy.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List  # noqa: UP035  (TorchScript)
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from reference_engine.batch import Batch, Span, Tables
 from reference_engine.llama.config import LlamaConfig
-from reference_engine.llama.kv_pool import KVPool
-from reference_engine.llama.scripted import scripted
+from reference_engine.llama.kv_pool import Integers, KVPool
+from reference_engine.llama.network import Reading, Singles
 
 STRETCH = 1.4
 """A group's longest table is at most this many times its shortest (a block more is always allowed)."""
@@ -45,152 +45,111 @@ class SingleRows:
     Requests of similar length form a group whose score rows have one width, a multiple of the block size, so that
     softmax is dense; padding points at the request's own first slot and is masked. From one decode step to the next
     only one score a row changes, until somebody outgrows a group: then the pattern is made anew.
+
+    positions int64 `[n]`: where each row stands in its text. rows int64 `[n * 2 * kv_heads]`: its own pool rows.
     """
 
     def __init__(self, config: LlamaConfig, pool: KVPool, tables: Tables) -> None:
-        self._tables, self._block_size, self._pool_rows = tables, pool.block_size, pool.heads[0].shape[0]
-        self._heads, self._stride, self._values_at = config.heads, 2 * config.kv_heads, config.kv_heads
-        self._head = np.arange(config.heads, dtype=np.int32) // (config.heads // config.kv_heads)
-        self._scale = config.head_width**-0.5
+        self._tables, self._pool, self._block_size = tables, pool, pool.block_size
+        self._heads = config.heads
+        self._head = np.arange(config.heads, dtype=np.int64) // (config.heads // config.kv_heads) * pool.block_size
         self._seats: list[int] = []
-        self._lengths: list[int] = []
+        self._places: list[int] = []
         self._version = -1
-        self._groups: list[Group] = []
+        self._room = self._within = 0
 
-    @property
-    def count(self) -> int:
-        """Rows of this step that stand alone."""
-        return len(self._seats)
-
-    def arrange(self, spans: Sequence[Span]) -> None:
-        """Prepare for a step in which each of `spans` has one row."""
-        seats, lengths = [span.seat for span in spans], [span.start + 1 for span in spans]
-        same = seats == self._seats and self._version == self._tables.version
-        if same and lengths == [length + 1 for length in self._lengths] and self._fits(lengths):
-            self._advance(seats, lengths)
+    def arrange(self, spans: Sequence[Span]) -> Singles:
+        """What a step reads in which each of these spans has one row."""
+        seats, places = [span.seat for span in spans], [span.start for span in spans]
+        same = self._room > 0 and seats == self._seats and self._version == self._tables.version
+        if same and places == [place + 1 for place in self._places]:
+            self._advance()
         else:
-            self._rebuild(seats, lengths)
-        self._seats, self._lengths, self._version = seats, lengths, self._tables.version
+            self._rebuild(seats, places)
+        self._seats, self._places, self._version = seats, places, self._tables.version
+        return self._singles
 
-    def attend(self, query: Tensor, heads: Tensor) -> Tensor:
-        """query `[n * heads, D]`, the pool's `heads` of one layer -> `[n * heads, D]`."""
-        return _attend_alone(
-            query, heads, self._values_at, self._scale, self._pattern, self._mask, self._dense, self._offsets
-        )
+    def _advance(self) -> None:
+        """Open one more score a row. While nobody enters another block, all rows are one further than before."""
+        self._at += 1
+        self._open += 1
+        self._room -= 1
+        if self._within:
+            self._first += 1
+            self._row_numbers += 1
+            self._within -= 1
+        else:
+            self._locate()
+        self._columns[self._open] = self._first + self._head
+        self._mask[self._open] = 0.0
 
-    def _fits(self, lengths: Sequence[int]) -> bool:
-        return all(lengths[group.last - 1] <= group.width for group in self._groups) and all(
-            max(lengths[group.first : group.last]) <= group.width for group in self._groups
-        )
+    def _locate(self) -> None:
+        """Find the pool rows of the tokens at `_at`, and for how many steps they stay in their blocks."""
+        block, place = np.divmod(self._at, self._block_size)
+        first = self._pool.first_rows(self._tables.array[self._seat_numbers, block].astype(np.int64), place)
+        self.rows = self._pool.token_rows(first)
+        self._row_numbers, self._first = self.rows.numpy(), first[:, None]
+        self._within = self._block_size - 1 - int(place.max())
 
-    def _advance(self, seats: Sequence[int], lengths: Sequence[int]) -> None:
-        """Open one more score a row."""
-        place = np.array(lengths) - 1
-        slots = self._tables.array[seats, place // self._block_size] * self._block_size + place % self._block_size
-        where = self._first[:, None] + self._head_steps + place[:, None]
-        self._columns.numpy()[where] = (slots * self._stride)[:, None] + self._head
-        self._mask.numpy()[where] = 0.0
-
-    def _rebuild(self, seats: Sequence[int], lengths: Sequence[int]) -> None:
-        size, at = self._block_size, 0
-        blocks = [-(-length // size) for length in lengths]
-        self._groups = []
+    def _rebuild(self, seats: Sequence[int], places: Sequence[int]) -> None:
+        size, at, groups = self._block_size, 0, list[Group]()
+        self._at, self._seat_numbers = np.array(places), np.array(seats)
+        self.positions = torch.from_numpy(self._at)
+        self._locate()
+        blocks = [place // size + 1 for place in places]
         for first, last in _cuts(blocks):
             width = max(blocks[first:last]) * size
             end = at + (last - first) * self._heads * width
-            self._groups.append(Group(first, last, at, end, width))
+            groups.append(Group(first, last, at, end, width))
             at = end
-        self._columns, self._mask, self._scores = torch.empty(at, dtype=torch.int32), torch.empty(at), torch.empty(at)
-        for group in self._groups:
-            self._fill(group, seats[group.first : group.last], lengths[group.first : group.last])
-        starts = [np.arange(group.start, group.end, group.width, dtype=np.int32) for group in self._groups]
+        columns, mask, scores = torch.empty(at, dtype=torch.int32), torch.empty(at), torch.empty(at)
+        self._columns, self._mask = columns.numpy(), mask.numpy()
+        for group in groups:
+            self._fill(group, seats[group.first : group.last], places[group.first : group.last])
+        starts = [np.arange(group.start, group.end, group.width, dtype=np.int32) for group in groups]
         crow = torch.from_numpy(np.concatenate([*starts, np.array([at], dtype=np.int32)]))
-        self._offsets = crow[:-1]
-        self._first = crow[:-1].numpy()[:: self._heads]
-        widths = np.array([group.width for group in self._groups for _ in range(group.first, group.last)])
-        self._head_steps = widths[:, None] * np.arange(self._heads)
-        self._pattern = _sparse(crow, self._columns, self._scores, (len(seats) * self._heads, self._pool_rows))
-        self._dense = [self._scores[group.start : group.end].view(-1, group.width) for group in self._groups]
+        self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]
+        self._room = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
+        self._singles = Singles(
+            pattern=_sparse(crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))),
+            mask=mask,
+            groups=[scores[group.start : group.end].view(-1, group.width) for group in groups],
+            offsets=crow[:-1],
+        )
 
-    def _fill(self, group: Group, seats: Sequence[int], lengths: Sequence[int]) -> None:
+    def _fill(self, group: Group, seats: Sequence[int], places: Sequence[int]) -> None:
         """Columns and mask of one group."""
         table = self._tables.array[seats, : group.width // self._block_size]
-        places = np.arange(self._block_size, dtype=np.int32)
-        slots = (table[:, :, None] * self._block_size + places).reshape(len(table), 1, group.width)
-        beyond = np.arange(group.width) >= np.array(lengths)[:, None, None]
+        steps = np.arange(self._block_size, dtype=np.int32)
+        rows = (table[:, :, None] * self._pool.stride + steps).reshape(len(table), 1, group.width)
+        beyond = np.arange(group.width) > np.array(places)[:, None, None]
         shape = (len(table), self._heads, group.width)
-        columns = self._columns.numpy()[group.start : group.end].reshape(shape)
-        np.add(np.where(beyond, slots[:, :, :1], slots) * self._stride, self._head[:, None], out=columns)
-        self._mask.numpy()[group.start : group.end].reshape(shape)[:] = np.where(beyond, -np.inf, 0.0)
+        np.copyto(rows, rows[:, :, :1], where=beyond)
+        np.add(rows, self._head.astype(np.int32)[:, None], out=self._columns[group.start : group.end].reshape(shape))
+        self._mask[group.start : group.end].reshape(shape)[:] = np.where(beyond, np.float32(-np.inf), np.float32(0))
 
 
-class SpanRows:
-    """The rows [start, end) of a step that belong to one request, over all of its tokens; the last `wanted` of them
-    are all that the last layer needs."""
+def reading(pool: KVPool, first: Integers, batch: Batch, span: Span, start: int) -> Reading:
+    """What the rows of one span read; they are the rows of the step from `start` on.
 
-    def __init__(self, block_size: int, tables: Tables, batch: Batch, span: Span, start: int) -> None:
-        self.start, self.end, self.wanted = start, start + len(span.tokens), span.wanted
-        self._fresh = span.start == 0 and not span.tree
-        self._slots: Tensor | None = None
-        self._mask: Tensor | None = None
-        if not self._fresh:
-            places = np.arange(span.start + len(span.tokens))
-            slots = tables.array[span.seat, places // block_size] * block_size + places % block_size
-            self._slots = torch.from_numpy(slots)
-            self._mask = visible(span, batch.mask)
-
-    def attend(self, query: Tensor, own: Tensor, pool: Tensor) -> Tensor:
-        """query `[T, heads, D]`, own KV `[T, 2, kv_heads, D]`, `pool` `[slots, 2, kv_heads, D]` -> `[T, heads, D]`."""
-        return self._dense(query, self._kv(own, pool), self._mask, causal=self._fresh)
-
-    def attend_last(self, query: Tensor, own: Tensor, pool: Tensor) -> Tensor:
-        """The same for the wanted rows alone: query `[wanted, heads, D]` -> `[wanted, heads, D]`."""
-        mask = None if self.wanted == 1 and self._mask is None else self._last_mask(len(own))
-        return self._dense(query, self._kv(own, pool), mask, causal=False)
-
-    def _last_mask(self, rows: int) -> Tensor:
-        mask = self._mask if self._mask is not None else torch.ones(rows, rows, dtype=torch.bool).tril()
-        return mask[-self.wanted :]
-
-    def _kv(self, own: Tensor, pool: Tensor) -> Tensor:
-        return own if self._slots is None else pool.index_select(0, self._slots)
-
-    def _dense(self, query: Tensor, kv: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
-        mixed = F.scaled_dot_product_attention(
-            query.transpose(0, 1).unsqueeze(0),
-            kv[:, 0].transpose(0, 1).unsqueeze(0),
-            kv[:, 1].transpose(0, 1).unsqueeze(0),
-            attn_mask=mask,
-            is_causal=causal,
-            enable_gqa=query.shape[1] != kv.shape[2],
-        )
-        return mixed[0].transpose(0, 1)
-
-
-def _attention_alone(
-    query: Tensor,
-    heads: Tensor,
-    values_at: int,
-    scale: float,
-    pattern: Tensor,
-    mask: Tensor,
-    groups: List[Tensor],  # noqa: UP006  (TorchScript)
-    offsets: Tensor,
-) -> Tensor:
-    """query `[R, D]` over the rows of `heads` `[P, D]` that the pattern `[R, P]` names; values lie values_at on.
-
-    mask: added to the scores, flat; groups: views of the pattern's values, one score row a line; offsets int32 `[R]`:
-    where each row's scores begin.
+    first: where the pool holds each of the request's tokens, the span's own ones included.
     """
-    scores = pattern.values()
-    scores.copy_(mask)
-    torch.ops.aten.sparse_sampled_addmm(pattern, query, heads.t(), beta=1.0, alpha=scale, out=pattern)
-    for group in groups:
-        torch.softmax(group, -1, out=group)
-    return torch.embedding_bag(heads[values_at:], pattern.col_indices(), offsets, False, 0, False, scores)[0]
+    rows = len(span.tokens)
+    if span.start == 0 and not span.tree:
+        last = None if span.wanted == 1 else _scores(torch.ones(rows, rows, dtype=torch.bool).tril())[-span.wanted :]
+        return Reading(start, start + rows, None, None, span.wanted, last)
+    mask = _mask(span, batch.mask)
+    return Reading(start, start + rows, pool.head_rows(first), mask, span.wanted, mask[-span.wanted :])
 
 
-_attend_alone = scripted(_attention_alone)
+def _mask(span: Span, tree: Tensor | None) -> Tensor:
+    """What is added to a span's scores, `[T, S]`."""
+    rows, total = len(span.tokens), span.start + len(span.tokens)
+    if tree is None or span.tree < rows:
+        return _scores(visible(span, tree))
+    mask = torch.zeros(rows, total)
+    mask[:, span.start :] = _scores(tree[:rows, :rows])
+    return mask
 
 
 def visible(span: Span, tree: Tensor | None) -> Tensor:
@@ -200,6 +159,11 @@ def visible(span: Span, tree: Tensor | None) -> Tensor:
     if span.tree and tree is not None:
         seen[rows - span.tree :, total - span.tree :] = tree[: span.tree, : span.tree]
     return seen
+
+
+def _scores(seen: Tensor) -> Tensor:
+    """What is added to the scores: nothing where something is seen."""
+    return torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
 
 
 def _cuts(blocks: Sequence[int]) -> list[tuple[int, int]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from reference_engine.batch import Batch, Tables
 from reference_engine.llama.kv_pool import KVPool
 from reference_engine.llama.lane import Packed
@@ -21,7 +19,7 @@ class CpuRunner:
     def __init__(self, model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> None:
         self.tables = Tables(seats, width)
         self.pool = KVPool(model.config, num_blocks, block_size)
-        self._lanes = Lanes(Packed(model), self.pool, self.tables)
+        self._lanes = Lanes(Packed.of(model), self.pool, self.tables)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, in order."""
@@ -29,7 +27,7 @@ class CpuRunner:
 
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy the KV of slots `source` to slots `target`, all at once."""
-        self.pool.move(torch.tensor(source, dtype=torch.int64), torch.tensor(target, dtype=torch.int64))
+        self.pool.move(source, target)
 
     def forward(self, batch: Batch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""

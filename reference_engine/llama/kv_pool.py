@@ -1,21 +1,26 @@
-"""The KV of all requests: one row a slot and layer, keys first, values after."""
+"""The KV of all requests, block by block: for each head the keys, or the values, of a block's tokens lie together."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.slots import Copy
 
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
 
 class KVPool:
-    """fp32 `[layers, num_blocks * block_size, 2 * kv_heads * D]`; block 0 is scratch.
+    """fp32 `[layers, num_blocks, 2, kv_heads, block_size, D]`, keys before values; block 0 is scratch.
 
-    `rows[layer]` `[slots, 2 * kv_heads * D]` is where a step writes; `heads[layer]` is the same memory as
-    `[slots * 2 * kv_heads, D]`: key head h of slot s is row s * 2 * kv_heads + h, its value head kv_heads further.
+    `heads[layer]` is a layer as `[rows, D]`. Slot s, place s % block_size of block s // block_size, has its first key
+    in row `first_rows(s)`; key head h is h * block_size rows further, value head h `values_at` further than that.
     """
 
     def __init__(self, config: LlamaConfig, num_blocks: int, block_size: int) -> None:
@@ -24,21 +29,61 @@ class KVPool:
                 f"a pool of {num_blocks} blocks of {block_size} tokens is more than 32-bit rows can number"
             )
         self.num_blocks, self.block_size = num_blocks, block_size
-        self._all = torch.zeros(config.layers, num_blocks * block_size, 2 * config.keys)
-        self.rows = list(self._all.unbind(0))
-        self.heads = [layer.view(-1, config.head_width) for layer in self.rows]
+        self.values_at = config.kv_heads * block_size
+        self.stride = 2 * self.values_at
+        self._parts: Integers = np.arange(2 * config.kv_heads, dtype=np.int64) * block_size
+        shape = (config.layers, num_blocks * self.stride, config.head_width)
+        self._all = _zeros(shape[0] * shape[1] * shape[2]).view(shape)
+        self.heads = list(self._all.unbind(0))
 
     @property
     def nbytes(self) -> int:
         """Bytes of KV."""
         return self._all.nbytes
 
+    def first_rows(self, block: Integers, place: Integers) -> Integers:
+        """The rows of the first key head at these places of these blocks."""
+        return block * self.stride + place
+
+    def first_rows_of(self, table: np.ndarray[Any, np.dtype[np.int32]], tokens: int) -> Integers:
+        """The same for the first tokens of a request, by its block table."""
+        blocks = table[: -(-tokens // self.block_size), None].astype(np.int64)
+        return self.first_rows(blocks, np.arange(self.block_size)).reshape(-1)[:tokens]
+
+    def token_rows(self, first: Integers) -> Tensor:
+        """int64 `[n * 2 * kv_heads]`: the rows of whole tokens, one after the other, heads in order."""
+        return torch.from_numpy((first[:, None] + self._parts).reshape(-1))
+
+    def head_rows(self, first: Integers) -> Tensor:
+        """int64 `[2 * kv_heads * n]`: the same rows head by head."""
+        return torch.from_numpy((first + self._parts[:, None]).reshape(-1))
+
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, one after another, as later ones may read what earlier ones wrote."""
-        blocks = self._all.view(len(self.rows), self.num_blocks, self.block_size, -1)
+        blocks = self._all.view(len(self.heads), self.num_blocks, -1)
         for copy in copies:
             blocks[:, copy.dst] = blocks[:, copy.src]
 
-    def move(self, source: Tensor, target: Tensor) -> None:
+    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy slots to slots, all at once: every source is read before any target is written."""
-        self._all[:, target] = self._all[:, source]
+        read, write = (self.token_rows(self._first(slots)) for slots in (source, target))
+        self._all[:, write] = self._all[:, read]
+
+    def fill(self, slots: Sequence[int], value: float) -> None:
+        """Write one number all over some slots."""
+        self._all[:, self.token_rows(self._first(slots))] = value
+
+    def _first(self, slots: Sequence[int]) -> Integers:
+        where = np.array(slots, dtype=np.int64)
+        return self.first_rows(where // self.block_size, where % self.block_size)
+
+
+def _zeros(count: int) -> Tensor:
+    """Zeros whose memory is taken when it is first written, in large pages where the system has them."""
+    pages = mmap.mmap(-1, max(1, 4 * count))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:  # a kernel without them: small pages do as well, only slower
+            return torch.frombuffer(pages, dtype=torch.float32, count=count)
+    return torch.frombuffer(pages, dtype=torch.float32, count=count)

@@ -4,49 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reference_engine.batch import Batch, Tables
-from reference_engine.llama.attention import SingleRows, SpanRows
+from reference_engine.batch import Batch, Span, Tables
+from reference_engine.llama.attention import SingleRows, reading
 from reference_engine.llama.kv_pool import KVPool
-from reference_engine.llama.layer import after_attention, before_attention, pack_layers, unit
-from reference_engine.llama.linear import pack, product
+from reference_engine.llama.layer import pack_layers
+from reference_engine.llama.linear import pack
+from reference_engine.llama.network import Network, Sizes, Step, forward
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.runner import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A step, flat: for each row its token, turn (complex `[M, 1, D / 2]`) and slot.
-
-    The first `alone` rows are single decodes, the rest belongs to `spans`. wanted: rows with logits; None: all.
-    """
-
-    tokens: Tensor
-    turn: Tensor
-    slots: Tensor
-    alone: int
-    spans: tuple[SpanRows, ...]
-    wanted: Tensor | None
-
-
 class Packed:
-    """A model's weights as the CPU reads them."""
+    """A model's weights as the CPU reads them. `of` makes them once for all engines of a model."""
+
+    @staticmethod
+    def of(model: Model) -> Packed:
+        """The packed weights of this very model, which keeps them."""
+        kept: dict[str, Any] = vars(model)
+        if "packed" not in kept:
+            kept["packed"] = Packed(model)
+        return cast("Packed", kept["packed"])
 
     def __init__(self, model: Model) -> None:
         config = model.config
         self.config = config
-        self.turns = turns(config.positions, config.head_width, config.rope_theta)
+        self.turns = turns(config.positions, config.head_width, config.rope_theta).unsqueeze(1)
         self.embedding = model.weights["model.embed_tokens.weight"].float()
         self.layers = pack_layers(model)
         self.norm = model.weights["model.norm.weight"].float() * math.sqrt(config.width)
         self.head = pack(model.head.float())
-        self.floor = torch.tensor(math.sqrt(config.norm_eps * config.width))
+
+    def network(self, pool: KVPool) -> Network:
+        """The layers and what they write to."""
+        return Network(self.layers, self.norm, self.head, pool.heads)
+
+    def sizes(self, pool: KVPool) -> Sizes:
+        """The numbers that the forward pass needs."""
+        config = self.config
+        floor = torch.tensor(math.sqrt(config.norm_eps * config.width))
+        scale = config.head_width**-0.5
+        return Sizes(config.heads, config.kv_heads, config.inner, pool.values_at, config.norm_eps, scale, floor)
 
 
 class Lane:
@@ -57,98 +62,56 @@ class Lane:
     """
 
     def __init__(self, packed: Packed, pool: KVPool, tables: Tables) -> None:
-        self._packed, self._config, self._pool, self._tables = packed, packed.config, pool, tables
+        self._packed, self._pool, self._tables = packed, pool, tables
+        self._network, self._sizes = packed.network(pool), packed.sizes(pool)
         self._singles = SingleRows(packed.config, pool, tables)
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Outcome:
         """See `Runner.forward`."""
-        rows, packed, config = self._rows(batch), self._packed, self._config
-        x = packed.embedding.index_select(0, rows.tokens)
-        for index, layer in enumerate(packed.layers):
-            query, kv = before_attention(
-                x,
-                packed.floor,
-                layer.qkv,
-                layer.head_norms,
-                config.norm_eps,
-                rows.turn,
-                rows.slots,
-                self._pool.rows[index],
-                config.heads,
-                config.kv_heads,
-            )
-            if index + 1 == config.layers and rows.wanted is not None:
-                x, query = x.index_select(0, rows.wanted), query.index_select(0, rows.wanted)
-                mixed = self._mix_last(index, query, kv, rows)
-            else:
-                mixed = self._mix(index, query, kv, rows)
-            after_attention(x, mixed, layer.out, layer.gate_up, layer.down, packed.floor, config.inner)
-        hidden = unit(x, packed.floor).mul_(packed.norm)
-        return Outcome(hidden, product(hidden, packed.head))
+        return Outcome(*forward(self._packed.embedding, self._network, self._step(batch), self._sizes))
 
-    def _mix(self, index: int, query: Tensor, kv: Tensor, rows: Rows) -> Tensor:
-        """What one layer's attention reads for every row: query `[M, heads, D]` -> `[M, heads * D]`."""
-        if not rows.spans:
-            return self._mix_alone(index, query)
-        mixed = torch.empty_like(query)
-        if rows.alone:
-            mixed[: rows.alone] = self._mix_alone(index, query[: rows.alone]).view(rows.alone, *query.shape[1:])
-        own, pool = self._by_head(kv), self._by_head(self._pool.rows[index])
-        for span in rows.spans:
-            at = slice(span.start, span.end)
-            mixed[at] = span.attend(query[at], own[at], pool)
-        return mixed.flatten(1)
-
-    def _mix_last(self, index: int, query: Tensor, kv: Tensor, rows: Rows) -> Tensor:
-        """The same for the wanted rows alone, which is all that the last layer must compute."""
-        mixed = torch.empty_like(query)
-        if rows.alone:
-            mixed[: rows.alone] = self._mix_alone(index, query[: rows.alone]).view(rows.alone, *query.shape[1:])
-        own, pool, at = self._by_head(kv), self._by_head(self._pool.rows[index]), rows.alone
-        for span in rows.spans:
-            if span.wanted:
-                wanted = slice(at, at + span.wanted)
-                mixed[wanted] = span.attend_last(query[wanted], own[span.start : span.end], pool)
-                at += span.wanted
-        return mixed.flatten(1)
-
-    def _mix_alone(self, index: int, query: Tensor) -> Tensor:
-        mixed = self._singles.attend(query.reshape(-1, query.shape[2]), self._pool.heads[index])
-        return mixed.view(len(query), -1)
-
-    def _by_head(self, kv: Tensor) -> Tensor:
-        """`[rows, 2 * keys]` -> `[rows, 2, kv_heads, D]`."""
-        return kv.view(len(kv), 2, self._config.kv_heads, self._config.head_width)
-
-    def _rows(self, batch: Batch) -> Rows:
-        spans, size = batch.spans, self._pool.block_size
+    def _step(self, batch: Batch) -> Step:
+        spans, rows = batch.spans, self._singles
         alone = next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
-        places, seats, starts = list[int](), list[int](), [0]
-        for span in spans:
-            places += range(span.start, span.start + len(span.tokens))
-            seats += [span.seat] * len(span.tokens)
-            starts.append(len(places))
-        where, stands = np.array([seats, places]), places
-        slots = self._tables.array[where[0], where[1] // size].astype(np.int64) * size + where[1] % size
-        if batch.mask is not None:  # guesses beyond the context are never kept
-            stands = [min(at, self._config.positions - 1) for span in spans for at in batch.positions(span)]
+        singles = rows.arrange(spans[:alone]) if alone else None
+        if alone == len(spans):
+            tokens = torch.tensor([span.tokens[0] for span in spans])
+            return Step(tokens, self._packed.turns.index_select(0, rows.positions), rows.rows, alone, singles, [], None)
+        several = spans[alone:]
+        held = [self._pool.first_rows_of(self._tables.array[span.seat], _end(span)) for span in several]
+        own = [first[span.start :] for first, span in zip(held, several, strict=True)]
+        positions, places = self._positions(batch, several), self._pool.token_rows(np.concatenate(own))
         if alone:
-            self._singles.arrange(spans[:alone])
-        return Rows(
+            positions, places = torch.cat((rows.positions, positions)), torch.cat((rows.rows, places))
+        starts = list(accumulate((len(span.tokens) for span in spans), initial=0))
+        return Step(
             tokens=torch.tensor([token for span in spans for token in span.tokens]),
-            turn=self._packed.turns.index_select(0, torch.tensor(stands)).unsqueeze(1),
-            slots=torch.from_numpy(slots),
+            turn=self._packed.turns.index_select(0, positions),
+            places=places,
             alone=alone,
-            spans=tuple(
-                SpanRows(size, self._tables, batch, span, start)
-                for span, start in zip(spans[alone:], starts[alone:-1], strict=True)
-            ),
-            wanted=_wanted(batch, starts),
+            singles=singles,
+            readings=[
+                reading(self._pool, first, batch, span, start)
+                for first, span, start in zip(held, several, starts[alone:-1], strict=True)
+            ],
+            wanted=_wanted(spans, starts),
         )
 
+    def _positions(self, batch: Batch, spans: Sequence[Span]) -> Tensor:
+        """Where each row of these spans stands in its text; guesses beyond the context are never kept."""
+        highest = self._packed.config.positions - 1
+        return torch.from_numpy(np.concatenate([batch.positions(span) for span in spans]).clip(max=highest))
 
-def _wanted(batch: Batch, starts: Sequence[int]) -> Tensor | None:
+
+def _end(span: Span) -> int:
+    """The place after the span's last row."""
+    return span.start + len(span.tokens)
+
+
+def _wanted(spans: Sequence[Span], starts: Sequence[int]) -> Tensor | None:
     """The rows whose logits are asked for; None: all of them."""
-    wanted = [row for span, end in zip(batch.spans, starts[1:], strict=True) for row in range(end - span.wanted, end)]
-    return None if len(wanted) == starts[-1] else torch.tensor(wanted, dtype=torch.int64)
+    if sum(span.wanted for span in spans) == starts[-1]:
+        return None
+    wanted = [row for span, end in zip(spans, starts[1:], strict=True) for row in range(end - span.wanted, end)]
+    return torch.tensor(wanted, dtype=torch.int64)

@@ -6,7 +6,7 @@ products of a small model that decides: two lanes of one thread serve 1.4 times 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -20,6 +20,8 @@ WORTH = 30_000_000
 """Rows times parameters from which a step is spread."""
 SLACK = 1.3
 """The fullest lane may have this many times its fair share; else the step is not spread."""
+FAITHFUL = 1.05
+"""Up to this many times a fair share, requests stay in the lane that served them last: it knows what they read."""
 SINGLE_TOKENS, SPAN_TOKENS = 110, 600
 """Tokens of context that cost a row as much as its products: read one row at a time, and many rows together."""
 
@@ -32,6 +34,7 @@ class Lanes:
         self._parameters = packed.config.parameters
         self._lanes = [Lane(*self._parts)]
         self._others: ThreadPoolExecutor | None = None
+        self._lane_of: dict[int, int] = {}
 
     def forward(self, batch: Batch) -> Outcome:
         """See `Runner.forward`."""
@@ -51,14 +54,15 @@ class Lanes:
         if threads < 2 or len(spans) < 2 or rows * self._parameters < WORTH:
             return [list(range(len(spans)))]
         costs = [_cost(span) for span in spans]
-        loads, shares = [0.0] * threads, [list[int]() for _ in range(threads)]
-        for index in sorted(range(len(spans)), key=costs.__getitem__, reverse=True):
-            lane = loads.index(min(loads))
-            loads[lane] += costs[index]
-            shares[lane].append(index)
-        if max(loads) * threads > SLACK * sum(loads):
+        most = sum(costs) / threads
+        lanes, fullest = _assign(spans, costs, threads, self._lane_of)
+        if fullest > FAITHFUL * most:
+            lanes, fullest = _assign(spans, costs, threads, {})
+        if fullest > SLACK * most:
             return [list(range(len(spans)))]
-        return [sorted(share) for share in shares]
+        self._lane_of = {span.seat: lane for span, lane in zip(spans, lanes, strict=True)}
+        shares = [[index for index, lane in enumerate(lanes) if lane == number] for number in range(threads)]
+        return [share for share in shares if share]
 
     def _spread(self, batch: Batch, shares: Sequence[Sequence[int]]) -> Outcome:
         self._prepare(len(shares))
@@ -80,6 +84,24 @@ def _cost(span: Span) -> float:
     """What a span costs, in rows without context."""
     rows = len(span.tokens)
     return rows * (1 + (span.start + rows / 2) / (SINGLE_TOKENS if rows == 1 else SPAN_TOKENS))
+
+
+def _assign(
+    spans: Sequence[Span], costs: Sequence[float], threads: int, faithful: Mapping[int, int]
+) -> tuple[list[int], float]:
+    """A lane for each span, the costliest first to the emptiest lane; the load of the fullest.
+
+    faithful: lanes of seats that stay where they are.
+    """
+    lanes, loads = [faithful.get(span.seat, -1) for span in spans], [0.0] * threads
+    lanes = [lane if lane < threads else -1 for lane in lanes]
+    for lane, cost in zip(lanes, costs, strict=True):
+        if lane >= 0:
+            loads[lane] += cost
+    for index in sorted((i for i, lane in enumerate(lanes) if lane < 0), key=costs.__getitem__, reverse=True):
+        lanes[index] = loads.index(min(loads))
+        loads[lanes[index]] += costs[index]
+    return lanes, max(loads)
 
 
 @torch.inference_mode()

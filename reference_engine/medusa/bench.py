@@ -23,7 +23,7 @@ import torch
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.choice import TreeChoice, read_tree
+from reference_engine.medusa.choice import CPU_NODES, TreeChoice, read_tree
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
 from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -150,7 +150,10 @@ def race(
     told = [dialogue(FIRST_DIALOGUE + seed, "heldout", turns=TURNS) for seed in range(dialogues)]
     sides: dict[bool, list[Run]] = {False: [], True: []}
     for speculating in [False, True, True, False] * ((rounds + 1) // 2):
-        part, heads = Clocked(parts.medusa), Clocked(guesser)
+        part, heads = (
+            Clocked(parts.medusa),
+            Clocked(guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser),
+        )
         speculator = MedusaSpeculator(part, heads, tree) if speculating else None
         engine = _engine(model, parts, speculator, batch)
         tables = (Table(one, model) for one in told)
@@ -266,7 +269,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
     parser.add_argument("--dialogues", type=int, default=8, help="dialogues a batch of one has; more for larger ones")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--nodes", type=int, help="a smaller tree: the likeliest nodes of the stored one")
+    parser.add_argument("--nodes", type=int, default=CPU_NODES, help="the likeliest so many nodes of the stored tree")
     parser.add_argument("--using", type=Path, help="the file whose verification decides; the solution if left out")
     parser.add_argument("--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most")
     parser.add_argument("--write", action="store_true", help=f"store the figures as {FILE} beside the heads")
@@ -282,7 +285,7 @@ def main() -> None:
                 flush=True,
             )
         return
-    tree = tree.pruned(options.nodes) if options.nodes else tree
+    tree = tree.pruned(options.nodes)
     payoff = measure_payoff(model, parts, heads, tree, batches=options.batches)
     races = [
         race(model, parts, heads, tree, batch, max(options.dialogues, batch + batch // 2), options.rounds)

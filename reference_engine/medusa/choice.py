@@ -16,6 +16,8 @@ from pathlib import Path as File
 
 Path = tuple[int, ...]
 TREE = "tree.json"
+CPU_NODES = 6
+"""On a CPU further rows of a product are soon no longer free: the best of few nodes gains more than the whole tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,9 @@ def read_tree(folder: File) -> TreeChoice:
     """The tree stored beside heads. Raises ValueError or OSError when it is not there or not a tree."""
     content = json.loads((folder / TREE).read_text())
     return TreeChoice(tuple(tuple(path) for path in content["choices"]), tuple(content["chances"]))
+
+
+def tree_for(device: str, folder: File) -> TreeChoice:
+    """The tree stored beside heads, as large as it pays on a type of device ("cpu", "cuda"). Raises as `read_tree`."""
+    tree = read_tree(folder)
+    return tree.pruned(min(CPU_NODES, tree.nodes)) if device == "cpu" else tree

@@ -25,6 +25,8 @@ from reference_engine.model import Model, ModelError
 
 WEIGHTS = "heads.safetensors"
 CONFIG = "config.json"
+FEW = 2
+"""On a CPU, up to so many requests are guessed for by one plain product over all heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,17 @@ class Heads:
         """H."""
         return len(self.residual)
 
+    def first(self, count: int) -> Heads:
+        """The first `count` heads: all that a tree of that depth asks."""
+        return self if count >= self.count else Heads(self.residual[:count], self.project[:count])
+
     @cached_property
     def _blocks(self) -> Linear:
         return Linear(self.residual.flatten(0, 1))
+
+    @cached_property
+    def _turned(self) -> Tensor:
+        return self.project.transpose(1, 2).contiguous()
 
     @cached_property
     def _projections(self) -> tuple[Linear, ...]:
@@ -73,6 +83,8 @@ class Heads:
         wide = hidden[:, None, :]
         if hidden.device.type == "cpu" and hidden.dtype == torch.float32:
             states = F.silu(self._blocks(hidden)).view(len(hidden), self.count, -1).add_(wide)
+            if len(hidden) <= FEW:
+                return torch.bmm(states.transpose(0, 1), self._turned).transpose(0, 1)
             return torch.stack([project(states[:, h]) for h, project in enumerate(self._projections)], 1)
         states = torch.einsum("hij,rj->rhi", self.residual, hidden)
         return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)

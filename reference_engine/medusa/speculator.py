@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.medusa.choice import TreeChoice
-from reference_engine.medusa.heads import Guesser, Told
+from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.medusa.payoff import Payoff
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
@@ -44,7 +44,8 @@ class MedusaSpeculator:
         self, part: Any, guesser: Guesser, choice: TreeChoice, *, payoff: Payoff | None = None, keep: bool = False
     ) -> None:
         """Raises PartError when the part cannot build the tree."""
-        self._part, self._guesser, self._payoff, self._keep = part, guesser, payoff, keep
+        self._part, self._payoff, self._keep = part, payoff, keep
+        self._guesser = guesser.first(choice.depth) if isinstance(guesser, Heads) else guesser
         self.choice = choice
         self.tree: Tree = _call("build_tree", part.build_tree, choice.choices)
         self.mask, self.depths = _checked_tree(self.tree, choice)
@@ -185,7 +186,7 @@ def _checked_moves(moves: object, slots: Tensor) -> tuple[list[int], list[int]]:
     src, dst = (end.tolist() for end in moves)
     if len(src) != len(dst) or moves[0].dim() != 1 or moves[1].dim() != 1:
         raise PartError("medusa", f"compact() returned {list(moves[0].shape)} sources, {list(moves[1].shape)} targets")
-    known = set(slots.flatten().tolist())
+    known = set(slots.flatten().tolist()) if src else set[int]()
     strange = next((slot for slot in (*src, *dst) if slot not in known), None)
     if strange is not None:
         raise PartError("medusa", f"compact() names slot {strange}, which holds no node of this step")

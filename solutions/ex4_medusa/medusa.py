@@ -118,18 +118,14 @@ def verify_greedy(tree: Tree, tokens: Tensor, argmax: Tensor) -> Verdict:
     ([1], [[0, 2, -1]], [99])
     """
     ### BEGIN SOLUTION
-    stop = len(tree.parent)  # child[b, i] is where the walk goes from node i; the column `stop` leads to itself
-    node = torch.arange(stop, device=tokens.device)
-    agreeing = torch.where(tokens == argmax[:, tree.parent], node, stop)[:, 1:]
-    child = torch.full((len(tokens), stop + 1), stop, device=tokens.device)
-    child.scatter_reduce_(1, tree.parent[1:].expand_as(agreeing), agreeing, "amin")
-    path = [torch.zeros_like(child[:, :1])]
-    for _ in range(_depth(tree)):
-        path.append(child.gather(1, path[-1]))
-    nodes = torch.cat(path, dim=1)
-    nodes.masked_fill_(nodes == stop, -1)
-    end = nodes.amax(1, keepdim=True)
-    return Verdict(count=(nodes > 0).sum(1), nodes=nodes, next=argmax.gather(1, end).squeeze(1))
+    parent = tree.parent.tolist()
+    walks = [_walk(parent, *row) for row in zip(tokens.tolist(), argmax.tolist(), strict=True)]
+    width = _depth(tree) + 1
+    padded = [walk + [-1] * (width - len(walk)) for walk in walks]
+    nodes = torch.tensor(padded, dtype=torch.int64, device=argmax.device).view(-1, width)
+    count = torch.tensor([len(walk) - 1 for walk in walks], dtype=torch.int64, device=argmax.device)
+    end = nodes.gather(1, count[:, None])
+    return Verdict(count=count, nodes=nodes, next=argmax.gather(1, end).squeeze(1))
     ### END SOLUTION
 
 
@@ -227,6 +223,15 @@ def _path(choice: Sequence[int]) -> tuple[int, ...]:
     if not path or min(path) < 0:
         raise ValueError(f"choice {path} is empty or has a negative rank")
     return path
+
+
+def _walk(parent: Sequence[int], tokens: Sequence[int], argmax: Sequence[int]) -> list[int]:
+    """The nodes walked in one row. Parents come before their children, so one look at each node is enough."""
+    walk = [0]
+    for node in range(1, len(parent)):
+        if parent[node] == walk[-1] and tokens[node] == argmax[walk[-1]]:
+            walk.append(node)
+    return walk
 
 
 def _depth(tree: Tree) -> int:

@@ -3,7 +3,9 @@
 An attack is a file in `attacks/`; `honest/` holds parts that are broken and mean no harm, in the same form. Its
 docstring says in one line what it does, then what must come of it from each level on ("L2: blocked, pass": the escape
 is blocked, and the part, being right, passes), words that the report must hold ("says: …"), words that its printed
-output must hold ("prints: …"), the law that it is tried with ("law: …"), and whether it is one of the fast selection.
+output must hold ("prints: …"), the law that it is tried with ("law: 3 linear work"), and whether it is one of the fast
+selection. The law says which exercise it is handed in for, exercise 1 if there is none. `from right import …` stands
+for a right part to build on: `right.py`, or the solution of the exercise.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 import graders.worker
 import reference_engine
 import solutions
+from graders.catalogue import Exercise, exercises
 from graders.grading import grade
 from graders.isolation import Limits, Process, leftovers, spawn
 from graders.isolation.inside import census
@@ -33,6 +36,7 @@ LAW = "1.1"  # tried unless a file names another
 SEED = 7
 SUBREAPER = 36
 BARE = "bare"
+FUTURE = "from __future__ import annotations\n"
 OPENING = re.compile(r"^from right import .*\n", re.MULTILINE)
 
 
@@ -48,6 +52,10 @@ class Attack:
     prints: str = ""
     law: str = LAW
     fast: bool = False
+
+    @property
+    def exercise(self) -> Exercise:
+        return exercises()[int(self.law.partition(".")[0]) - 1]
 
     def at(self, level: str) -> tuple[str, tuple[str, ...]]:
         """What must come of it at that level."""
@@ -66,7 +74,15 @@ def _read(path: Path) -> Attack:
     expected = {level: _expectation(words) for level, words in lines.items() if level.startswith("L")}
     fast = bool(re.search(r"^fast$", rest, re.MULTILINE))
     others = {name: words for name, words in lines.items() if name not in expected}
+    if "law" in others:
+        others["law"] = _number(others["law"])
     return Attack(path.stem, what, text, expected, fast=fast, **others)
+
+
+def _number(law: str) -> str:
+    """The number of a law, given by number or, safer against renumbering, as "3 linear work"."""
+    numbers = {f"{entry.number} {law.name}": law.number for entry in exercises() for law in entry.laws}
+    return numbers.get(law, law)
 
 
 def _expectation(words: str) -> tuple[str, tuple[str, ...]]:
@@ -74,24 +90,44 @@ def _expectation(words: str) -> tuple[str, tuple[str, ...]]:
     return escape, tuple(outcomes.split(" or "))
 
 
-def whole(text: str, places: dict[str, str] | None = None) -> str:
+def whole(text: str, places: dict[str, str] | None = None, exercise: Exercise | None = None) -> str:
     """The one file that is handed in: the right part in place of its import, places for @NAMES@."""
     right = (HERE / "right.py").read_text(encoding="utf-8")
-    text = OPENING.sub(lambda _: right, text, count=1)
+    if exercise is not None and exercise.number > 1:
+        solution = Path(solutions.__path__[0], exercise.slug, exercise.file_name).read_text(encoding="utf-8")
+        right = solution.replace(FUTURE, "") + _helper(right)
+        text = FUTURE + text
+    text = OPENING.sub("", OPENING.sub(lambda _: right, text, count=1))
     for name, value in (places or {}).items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def _helper(right: str) -> str:
+    """`tried` of `right.py`, for parts that are built on something else."""
+    return "\n\n" + right[right.index("def tried") : right.index("class Right")]
+
+
+KEPT = {  # what a grader keeps, by the name that an attack knows it by
+    "NEIGHBOUR": "neighbour.py",
+    "RESULTS": "results.jsonl",
+    "JOURNAL": "journal.jsonl",
+    "GRADEBOOK": "gradebook.db",
+    "ANSWERS": "answers.py",
+}
 
 
 @dataclass
 class Yard:
     """Where a run takes place: what the attack reaches for, and what must not have changed when it is over.
 
-    In its folder: the submission, a neighbour's submission, a results file, a folder for temporary files (`tmp`).
+    In its folder: the submission, what a grader keeps (`KEPT`), a folder for temporary files (`tmp`).
     """
 
     folder: Path
     port: int = 0
+    worker: int = 0  # somebody else's, and those that belong to it
+    company: frozenset[int] = frozenset()
     abstract: str = field(default_factory=lambda: f"yard-{secrets.token_hex(6)}")
     shared: Path = field(default_factory=lambda: Path(f"/dev/shm/yard-{secrets.token_hex(6)}"))
 
@@ -99,42 +135,51 @@ class Yard:
     def submission(self) -> Path:
         return self.folder / "block_manager.py"
 
+    def hand_in(self, exercise: Exercise, text: str) -> Path:
+        """The submission for an exercise, written."""
+        path = self.folder / exercise.file_name
+        path.write_text(text, encoding="utf-8")
+        return path
+
     @property
     def tmp(self) -> Path:
         return self.folder / "tmp"
 
     def places(self) -> dict[str, str]:
         return {
-            "RESULTS": str(self.folder / "results.jsonl"),
-            "NEIGHBOUR": str(self.folder / "neighbour.py"),
+            **{name: str(self.folder / file) for name, file in KEPT.items()},
+            "TESTS": str(HERE.parent),
             "GRADERS": graders.__path__[0],
             "SOLUTIONS": solutions.__path__[0],
             "ENGINE": reference_engine.__path__[0],
             "TMP": str(self.tmp),
             "SHARED": str(self.shared),
             "GRADER": str(os.getpid()),
+            "WORKER": str(self.worker),
             "PORT": str(self.port),
             "ABSTRACT": self.abstract,
         }
 
     def set_up(self) -> None:
-        (self.folder / "neighbour.py").write_text("neighbour")
-        (self.folder / "results.jsonl").write_text("results")
+        for name, file in KEPT.items():
+            (self.folder / file).write_text(name)
+            (self.folder / file).chmod(0o644)
         shutil.rmtree(self.tmp, ignore_errors=True)
         self.tmp.mkdir()
 
     def damage(self) -> list[str]:
         """What is not as it was before."""
-        found = [f"{name} changed" for name in ("neighbour", "results") if not self._intact(name)]
+        found = [f"{file} changed" for name, file in KEPT.items() if not self._intact(name, file)]
         found += [f"left {path.name}" for path in self.tmp.iterdir() if "hypothesis" not in path.name]
-        found += [f"process {pid} lives" for pid in census.descendants(os.getpid()) if not _is_zombie(pid)]
+        living = set(census.descendants(os.getpid())) - self.company
+        found += [f"process {pid} lives" for pid in sorted(living) if not _is_zombie(pid)]
         found += [f"left {self.shared}"] * self.shared.exists()
         self.shared.unlink(missing_ok=True)
         return found
 
-    def _intact(self, name: str) -> bool:
-        path = self.folder / ("neighbour.py" if name == "neighbour" else "results.jsonl")
-        return path.exists() and path.read_text() == name
+    def _intact(self, name: str, file: str) -> bool:
+        path = self.folder / file
+        return path.exists() and path.read_text() == name and path.stat().st_mode & 0o777 == 0o644
 
 
 @contextlib.contextmanager
@@ -154,6 +199,11 @@ def yard() -> Iterator[Yard]:
         unix.listen(64)
         place.set_up()
         folder.chmod(0o755)
+        others = set(census.descendants(os.getpid()))
+        neighbour = spawn("L1", without=["seccomp", "uid"])
+        stack.callback(neighbour.end)
+        place.worker = neighbour.worker
+        place.company = frozenset(others | set(census.descendants(os.getpid())))
         tempfile.tempdir = str(place.tmp)
         try:
             yield place
@@ -177,18 +227,23 @@ class Got:
 
 
 @contextlib.contextmanager
-def bare() -> Iterator[None]:
-    """L1 and nothing beside it, as on a machine without seccomp: what the tree's end and the limits alone are worth."""
+def lacking(*locks: str) -> Iterator[None]:
+    """Workers are started as on a machine without these locks."""
 
-    def spawn_bare(level: str, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
-        return spawn(level, limits, without={*without, "seccomp", "uid"})
+    def spawn_lacking(level: str, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
+        return spawn(level, limits, without={*without, *locks})
 
     before = graders.worker.spawn
-    graders.worker.spawn = spawn_bare
+    graders.worker.spawn = spawn_lacking
     try:
         yield
     finally:
         graders.worker.spawn = before
+
+
+def bare() -> contextlib.AbstractContextManager[None]:
+    """L1 and nothing beside it, as on a machine without seccomp: what the tree's end and the limits alone are worth."""
+    return lacking("seccomp", "uid")
 
 
 def run(attack: Attack, level: str, place: Yard) -> Got:
@@ -197,8 +252,8 @@ def run(attack: Attack, level: str, place: Yard) -> Got:
         with bare():
             return run(attack, "L1", place)
     place.set_up()
-    place.submission.write_text(whole(attack.text, place.places()), encoding="utf-8")
-    result = grade(1, place.submission, seed=SEED, only=[attack.law], isolation=level)
+    path = place.hand_in(attack.exercise, whole(attack.text, place.places(), attack.exercise))
+    result = grade(attack.exercise.number, path, seed=SEED, only=[attack.law], isolation=level)
     printed = "".join(law.output for law in result.laws)
     escape = "open" if "escape: open" in printed else "blocked" if "escape: blocked" in printed else ""
     return Got(result.isolation, escape, result.outcome.value, _said(result), printed, tuple(place.damage()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROUNDS = 100
+DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,19 @@ def take(root: int) -> Census:
 
 
 def folder(path: str, most: int) -> tuple[int, int]:
-    """Bytes and files below `path`; stops counting soon after `most` files."""
+    """Bytes and files below `path`; counts no further soon after `most` files or at a folder nested too deep."""
     size = files = 0
-    folders = [path]
+    folders = [(path, 0)]
     while folders and files <= most:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as listing:
+        place, depth = folders.pop()
+        if depth > DEEPEST:
+            return size, most + 1
+        with contextlib.suppress(OSError), os.scandir(place) as listing:
             for item in itertools.islice(listing, most + 1):
                 files += 1
                 size += item.stat(follow_symlinks=False).st_blocks * 512
                 if item.is_dir(follow_symlinks=False):
-                    folders.append(item.path)
+                    folders.append((item.path, depth + 1))
     return size, files
 
 

@@ -18,14 +18,16 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 from typing import NoReturn
 
-from . import birth, census, privileges, system, vigil
+from . import birth, census, privileges, removal, system, vigil
 from .job import Config, let_go, tell
 
 MIB = 1 << 20
+OUT_OF_MEMORY = "out of memory"
 
 
 def main(text: str) -> NoReturn:
@@ -68,7 +70,8 @@ def _keep(started: birth.Started, refused: dict[str, str], config: Config, woken
     if started.verdict >= 0:
         status = started.status()
     if not why and status in (None, -signal.SIGKILL) and _killed_by_kernel() > killed_before:
-        why = "out of memory"
+        why = _whose_memory(config)
+    removal.remove(config["box"])  # the grader would, if it is still there
     tell(config, exit=status, why=why)
     os._exit(0)
 
@@ -82,10 +85,16 @@ def _too_much(config: Config) -> str:
         return f"started more than {config['tasks']} processes or threads"
     size, files = census.folder(config["box"], config["files"])
     if files > config["files"]:
-        return f"made more than {config['files']} files"
+        return f"made more than {config['files']} files, or folders nested deeper than {census.DEEPEST}"
     if size > config["disk"]:
         return f"wrote more than {config['disk'] // MIB} MiB of files"
     return ""
+
+
+def _whose_memory(config: Config) -> str:
+    """The machine has run out of memory: for a worker that grew beyond its limit between two looks, or for others."""
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return OUT_OF_MEMORY if largest <= config["memory"] else f"used more than {config['memory'] // MIB} MiB of memory"
 
 
 def _end_all() -> None:
@@ -94,6 +103,8 @@ def _end_all() -> None:
         while True:
             census.end_all(os.getpid())
             os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
 
 def _killed_by_kernel() -> int:

@@ -2,8 +2,9 @@
 
 Denied: every new socket (a connected pair may be made), anything done to another process (signals, memory,
 descriptors, limits, priorities), new processes and programs unless `spawning` (threads stay possible), namespaces and
-mounts, memory and queues shared outside of the file system, and the corners of the kernel that attacks start from
-(bpf, io_uring, perf, userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is False elsewhere.
+mounts, memory and queues shared outside of the file system, rights, owners, times and attributes of files unless
+`spawning` (Landlock does not bind them), and the corners of the kernel that attacks start from (bpf, io_uring, perf,
+userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is False elsewhere.
 """
 
 from __future__ import annotations
@@ -84,6 +85,30 @@ TO_ITSELF_ONLY = {  # the first argument is a process: itself (its number or 0),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }
+ABOUT_FILES = {  # what compilers do to their own files, and a part has no use for
+    "chmod": (90, -1),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, -1),
+    "fchown": (93, 55),
+    "lchown": (94, -1),
+    "fchownat": (260, 54),
+    "utime": (132, -1),
+    "utimes": (235, -1),
+    "futimesat": (261, -1),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "inotify_add_watch": (254, 27),
+}
 SPAWNING = {"fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281)}
 CLONE = (56, 220)
 
@@ -124,7 +149,7 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
     yield from ((LOAD, 0, 0, AUDIT), (EQUAL, 1, 0, architecture.audit), (RETURN, 0, 0, KILL))
     yield (LOAD, 0, 0, NUMBER)
     yield from ((AT_LEAST, 0, 1, X32), (RETURN, 0, 0, DENY))
-    for numbers in (*DENIED.values(), *(() if spawning else SPAWNING.values())):
+    for numbers in (*DENIED.values(), *(() if spawning else (SPAWNING | ABOUT_FILES).values())):
         if numbers[architecture.column] >= 0:
             yield from ((EQUAL, 0, 1, numbers[architecture.column]), (RETURN, 0, 0, DENY))
     yield from ((EQUAL, 0, 1, CLONE3), (RETURN, 0, 0, UNKNOWN))  # its flags cannot be seen: C libraries then use clone

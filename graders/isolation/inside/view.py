@@ -19,11 +19,12 @@ class Entry:
 
 
 def entries(shown: Iterable[str], hidden: Iterable[str]) -> list[Entry]:
-    """What to show, so that nothing in `hidden` is: a folder is opened up only where something is hidden below it.
+    """What to show, so that nothing in `hidden` is, there already or not: a folder is opened up only where something is
+    hidden below it.
 
     Sorted, a folder before what it holds; nothing twice.
     """
-    secrets = {os.path.realpath(path) for path in hidden if os.path.exists(path)}
+    secrets = {os.path.realpath(path) for path in hidden}
     found: list[Entry] = []
     for path in sorted(set(map(os.path.realpath, shown))):
         found += _entries(path, secrets)

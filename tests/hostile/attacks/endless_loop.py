@@ -2,7 +2,6 @@
 
 L1: timeout
 says: did not come back
-fast
 """
 
 import signal

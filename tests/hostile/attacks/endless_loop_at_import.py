@@ -2,6 +2,7 @@
 
 L1: timeout
 says: still not imported
+fast
 """
 
 from right import Right

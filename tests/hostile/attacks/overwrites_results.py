@@ -1,4 +1,4 @@
-"""Overwrites a results file, the journal and the gradebook of the grader.
+"""Overwrites the results, the journal, the gradebook and the answers of the grader.
 
 L1: open, pass
 L2: blocked, pass
@@ -11,7 +11,8 @@ from right import Right, tried
 
 
 def escape():
-    Path("@RESULTS@").write_text("pass")
+    for kept in ("@RESULTS@", "@JOURNAL@", "@GRADEBOOK@", "@ANSWERS@"):
+        Path(kept).write_text("pass")
 
 
 tried(escape)

@@ -1,23 +1,33 @@
-"""Sends every reply twice.
+"""Sends two replies to one request.
 
 L1: invalid
+says: more than one answer
 fast
 """
 
-import sys
+import os
+import signal
+import stat
 
 from right import Right
 
-worker = sys.modules["child.worker"]
-send = worker._send
+
+def wire():
+    return next(descriptor for descriptor in range(3, 64) if is_socket(descriptor))
 
 
-def send_twice(wire, frame):
-    send(wire, bytes(frame) * 2)
+def is_socket(descriptor):
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
-worker._send = send_twice
+def send(payload):
+    os.write(wire(), (len(payload).to_bytes(4, "big") + payload) * 2)
 
 
 class BlockManager(Right):
-    pass
+    def admit(self, seq, num_tokens, shared=()):
+        send(b'{"id": 6, "moves": []}')
+        signal.pause()

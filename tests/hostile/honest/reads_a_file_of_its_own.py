@@ -1,7 +1,7 @@
 """Opens a file that lay beside it at home.
 
 L1: fail
-says: block_manager.py could not be imported: FileNotFoundError: [Errno 2] No such file or directory: 'table.json'
+says: 'table.json' in line 152 (one file is handed in, and nothing beside it).
 fast
 """
 

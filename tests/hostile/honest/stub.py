@@ -1,7 +1,7 @@
 """Is the stub, untouched.
 
 L1: fail
-says: block_manager.py is the untouched stub: write `__init__`
+says: block_manager.py is the untouched stub: write `__init__` (line 10) first.
 fast
 """
 

@@ -1,7 +1,7 @@
 """Asks the person for a number.
 
 L1: fail
-says: block_manager.py could not be imported: EOFError: EOF when reading a line
+says: EOF when reading a line in line 150 (does the part ask for input? Nobody is there to answer).
 fast
 """
 

@@ -1,7 +1,7 @@
 """Wrong: a finished request is not forgotten: the scheduler counts its requests to be idle.
 
 Law: life cycle.
-Says: not idle
+Says: Nobody is here|not idle
 """
 
 from reference_engine.slots import Chunk, Plan

@@ -1,7 +1,7 @@
 """Wrong: idle while somebody waits.
 
 Law: life cycle.
-Says: idle although
+Says: waits, and the scheduler is idle
 """
 
 from reference_engine.slots import Chunk, Plan

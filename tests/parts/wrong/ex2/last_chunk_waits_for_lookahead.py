@@ -1,7 +1,7 @@
 """Wrong: a last chunk that does not fit with its lookahead is not computed at all.
 
-Law: several tokens|preemption.
-Says: gets no chunk|empty|not admitted
+Law: token budget.
+Says: empty
 """
 
 from reference_engine.slots import Chunk, Plan

@@ -1,7 +1,7 @@
 """Wrong: new requests go before those that were preempted.
 
-Law: preemption|fairness.
-Says: nobody overtakes
+Law: preemption.
+Says: nobody overtakes|behind it
 """
 
 from reference_engine.slots import Chunk, Plan

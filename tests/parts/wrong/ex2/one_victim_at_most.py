@@ -1,7 +1,7 @@
 """Wrong: a step preempts once and gives up.
 
 Law: preemption.
-Says: raised|gets no chunk|empty|reserved
+Says: nobody made room
 """
 
 from reference_engine.slots import Chunk, Plan

@@ -1,7 +1,7 @@
 """Wrong: priorities count under "fcfs" too.
 
 Law: priorities.
-Says: nobody overtakes|the victim|gets
+Says: nobody overtakes|the victim|gets|although it fits
 """
 
 from reference_engine.slots import Chunk, Plan

@@ -1,7 +1,7 @@
 """Wrong: Plan.preempted is empty.
 
 Law: preemption.
-Says: runs and holds no blocks|in a step|empty|although|holds
+Says: has lost its blocks
 """
 
 from reference_engine.slots import Chunk, Plan

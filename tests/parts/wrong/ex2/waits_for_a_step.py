@@ -1,7 +1,7 @@
 """Wrong: a seat is taken only in the step after the next.
 
-Law: join and leave.
-Says: not admitted although it fits
+Law: life cycle.
+Says: The plan is empty
 """
 
 from reference_engine.slots import Chunk, Plan

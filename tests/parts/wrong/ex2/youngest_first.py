@@ -1,7 +1,7 @@
 """Wrong: among the running the youngest is served first.
 
-Law: token budget.
-Says: gets
+Law: chunked prefill.
+Says: behind it
 """
 
 from reference_engine.slots import Chunk, Plan

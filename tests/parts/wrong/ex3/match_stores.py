@@ -1,7 +1,7 @@
 """Wrong: match stores what it is asked for.
 
 Law: longest prefix.
-Says: raised|pinned|stored|found
+Says: were held already|raised|stored|found
 """
 
 from reference_engine.slots import Inserted, Match

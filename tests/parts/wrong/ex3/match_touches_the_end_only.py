@@ -1,6 +1,6 @@
 """Wrong: a match touches the last node of its path only.
 
-Law: recency|eviction|longest prefix.
+Law: locks.
 Says: longer ago
 """
 

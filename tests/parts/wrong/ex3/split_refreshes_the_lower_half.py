@@ -1,6 +1,6 @@
 """Wrong: after a split the lower half gets the new tick too.
 
-Law: recency.
+Law: eviction|recency.
 Says: touched longer ago
 """
 

@@ -1,0 +1,97 @@
+"""`course engines`: which engines can be raced here, and how to get one."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from course.problem import ExitCode, Problem
+from course.screen import clean, console
+from graders.engines import environments
+from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, device_class
+from graders.engines.environments import Standing, State
+
+DEVICES = click.Choice([CPU, CUDA])
+INK = {State.READY: "green", State.ABSENT: "dim", State.IMPOSSIBLE: "dim"}
+
+
+@click.group("engines", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> ExitCode | None:
+    """The engines beside ours: what is installed and works, how to get the others.
+
+    \b
+    course engines                  which engines there are, and the state of each
+    course engines install vllm     make the environment of one (needs a network), then try it
+    course engines try vllm         start it, let it serve the waiter's guests, check every token
+    """
+    return context.invoke(show) if context.invoked_subcommand is None else None
+
+
+@command.command("list")
+def show() -> ExitCode:
+    """Every engine, its version, whether its trial went well, and what is missing."""
+    device = device_class()
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for title in ("engine", "version", "state", "trial", "what to do"):
+        table.add_column(title, overflow="fold")
+    for kind in KINDS.values():
+        table.add_row(*_row(environments.standing(kind, device)))
+    screen = console()
+    screen.print(table)
+    screen.print(f"\nThis machine counts as {device}. Environments: {environments.root()}", style="dim", soft_wrap=True)
+    return ExitCode.PASS
+
+
+@command.command("install")
+@click.argument("name")
+@click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
+@click.option("--fresh", is_flag=True, help="Remove what is there and start over.")
+def install(name: str, device: str | None, fresh: bool) -> ExitCode:
+    """Make the environment of engine NAME and try it. Needs a network, minutes, and up to some gigabytes."""
+    from graders.engines.installing import NotInstalled
+    from graders.engines.installing import install as make
+
+    kind, screen = _kind(name), console()
+    now = environments.standing(kind, device)
+    if now.ready and not fresh:
+        screen.print(f"{name} {now.version} is installed already (--fresh installs it again).", soft_wrap=True)
+        return ExitCode.PASS
+    try:
+        version = make(kind, now.device, say=lambda line: screen.print(f"{clean(line)} …", soft_wrap=True))
+    except NotInstalled as error:
+        raise Problem(f"{clean(str(error))}.", ExitCode.UNGRADED) from error
+    screen.print(f"{name} {version} is installed. Now a trial:", soft_wrap=True)
+    return _try(kind)
+
+
+@command.command("try")
+@click.argument("name")
+def attempt(name: str) -> ExitCode:
+    """Start engine NAME, let it serve a few guests of the waiter, and check every token against the oracle."""
+    kind = _kind(name)
+    now = environments.standing(kind)
+    if not now.ready:
+        raise Problem(f"{name}: {now.state}. {clean(now.advice)}.", ExitCode.UNGRADED)
+    return _try(kind)
+
+
+def _try(kind: EngineKind) -> ExitCode:
+    from graders.engines.trial import trial
+
+    result = trial(kind)
+    console().print(Text(clean(result.sentence), style="green" if result.fine else "bold red"), soft_wrap=True)
+    return ExitCode.PASS if result.fine else ExitCode.UNGRADED
+
+
+def _kind(name: str) -> EngineKind:
+    if name not in KINDS:
+        raise Problem(f"there is no engine called {name!r}; there are {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
+def _row(standing: Standing) -> tuple[Text, ...]:
+    texts = (standing.kind.name, standing.version, standing.state.value, standing.trial, standing.advice)
+    inks = ("bold", "", INK.get(standing.state, "bold red"), "", "")
+    return tuple(Text(clean(text), style=ink) for text, ink in zip(texts, inks, strict=True))

@@ -1,0 +1,94 @@
+"""`course instructor`: a course for a class, from nothing to grades."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from course.problem import ExitCode, Problem
+from course.screen import console
+from graders.catalogue import Exercise, exercises
+
+LEVELS = ("L1", "L2", "L3", "L4")
+Numbers = tuple[int, ...]
+
+chosen = click.option(
+    "--exercise", "-e", "numbers", type=int, multiple=True, metavar="N", help="Only this one; may be repeated."
+)
+folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+
+
+@click.group("instructor")
+def command() -> None:
+    """Teach with the course: an nbgrader course, a kit for students, a bundle for Gradescope."""
+
+
+@command.command("init")
+@folder
+@chosen
+@click.option("--course-id", default="inference_kitchen", show_default=True, help="The course's name in nbgrader.")
+@click.option("--renew", is_flag=True, help="Write source/ anew, for example after an update of the course.")
+def init(folder: Path, numbers: Numbers, course_id: str, renew: bool) -> ExitCode:
+    """Make a complete nbgrader course in FOLDER. What is there already stays as it is."""
+    from course.nbgrader_glue import course_folder
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", course_id):
+        raise Problem(f"{course_id!r} is no course id: letters, digits, - and _ only.")
+    screen = console()
+    picked = choose(numbers)
+    try:
+        written = course_folder.make(folder, picked, course_id, renew=renew)
+    except OSError as error:
+        raise Problem(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
+    for path in written.new:
+        screen.print(f"  {path}", soft_wrap=True)
+    kept = f", {len(written.kept)} were there already" if written.kept else ""
+    screen.print(f"{len(written.new)} files written{kept}. {folder / 'README.md'} says how to go on.", soft_wrap=True)
+    screen.print(f"Next: cd {folder} && nbgrader generate_assignment {picked[0].slug}", soft_wrap=True)
+    return ExitCode.PASS
+
+
+@command.command("kit")
+@folder
+@chosen
+def kit(folder: Path, numbers: Numbers) -> ExitCode:
+    """Write what a student needs into FOLDER, without the solutions of the chosen exercises."""
+    from course import kit as kits
+
+    written = kits.export(folder, choose(numbers))
+    screen = console()
+    for path in written:
+        screen.print(f"  {path}", soft_wrap=True)
+    screen.print(f"{folder} is ready; its README.md is the student's first page.", soft_wrap=True)
+    return ExitCode.PASS
+
+
+@command.group("bundle")
+def bundle() -> None:
+    """Pack an autograder for another system."""
+
+
+@bundle.command("gradescope")
+@folder
+@click.option("--exercise", "-e", "number", type=int, required=True, metavar="N", help="Which exercise it grades.")
+@click.option("--laws-only", is_flag=True, help="Leave the timed laws out.")
+@click.option("--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is no verdict.")
+def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> ExitCode:
+    """Write an autograder for Gradescope into FOLDER."""
+    from course import bundle as bundles
+
+    archive = bundles.gradescope(folder, choose((number,))[0], require=require, laws_only=laws_only)
+    console().print(f"{archive} is ready to be uploaded.", soft_wrap=True)
+    return ExitCode.PASS
+
+
+def choose(numbers: Sequence[int]) -> list[Exercise]:
+    """The exercises with these numbers, all for none. `Problem` for one that is not there."""
+    ready = {exercise.number: exercise for exercise in exercises() if exercise.laws}
+    unknown = [number for number in numbers if number not in ready]
+    if unknown:
+        raise Problem(f"there is no exercise {unknown[0]}; there are {', '.join(map(str, ready))}.")
+    return [ready[number] for number in dict.fromkeys(numbers)] or list(ready.values())

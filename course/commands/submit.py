@@ -1,0 +1,85 @@
+"""`course submit N`: the part of an exercise as one zip file, and what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import click
+
+from course.ordering import submission
+from course.problem import ExitCode, Problem
+from course.screen import console
+from course.targets import target
+from course.workspace import find_or_none
+from graders.catalogue import Exercise
+from graders.submission import Submission, Unusable, read
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
+
+
+@click.command("submit")
+@click.argument("exercise")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The archive.  [default: exN_NAME.zip]")
+@click.option("--force", is_flag=True, help="Replace the archive if it is there already.")
+def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
+    """Pack your part of EXERCISE (such as 1) for handing it in.
+
+    The archive holds the one file that is judged. Nothing is run or sent; hand the archive in where your course says.
+    """
+    chosen = target(exercise.partition(".")[0]).exercise
+    path, shown, _ = submission(chosen, "mine", find_or_none())
+    part = _read(path, chosen)
+    data = path.read_bytes()
+    archive = output or Path(f"{chosen.slug}.zip")
+    if archive.exists() and not force:
+        raise Problem(f"{archive} is there already; --force replaces it, --output FILE names another.")
+    _write(archive, pack(chosen, data))
+    _tell(archive, chosen, shown, data, part)
+    return ExitCode.PASS
+
+
+def pack(exercise: Exercise, data: bytes) -> bytes:
+    """The archive: the declared file in the folder of its exercise. Equal parts make equal bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo(f"{exercise.slug}/{exercise.file_name}", EPOCH)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        entry.external_attr = 0o100644 << 16
+        archive.writestr(entry, data)
+    return out.getvalue()
+
+
+def _read(path: Path, exercise: Exercise) -> Submission:
+    """The part as the grader will see it; `Problem` when it would be refused at the door."""
+    try:
+        part = read(path, exercise.class_name)
+    except Unusable as unusable:
+        raise Problem(f"{unusable.problem} Nothing was packed.", ExitCode.FAIL) from None
+    if part.lines and len(part.unwritten) == len(part.lines):
+        raise Problem(f"{part.name} is the untouched stub: there is nothing to hand in yet.", ExitCode.FAIL)
+    return part
+
+
+def _write(archive: Path, data: bytes) -> None:
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open("wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise Problem(f"{archive} cannot be written: {error.strerror}.") from None
+
+
+def _tell(archive: Path, exercise: Exercise, shown: str, data: bytes, part: Submission) -> None:
+    screen = console()
+    screen.print(f"{archive}, exercise {exercise.number}, {exercise.name}. In it:", soft_wrap=True)
+    lines = data.count(b"\n") + 1
+    screen.print(
+        f"  {exercise.slug}/{exercise.file_name}   {len(data)} bytes, {lines} lines, from {shown}", soft_wrap=True
+    )
+    screen.print(f"  sha256 {hashlib.sha256(data).hexdigest()}", soft_wrap=True)
+    if part.unwritten:
+        screen.print(f"Not written yet: {', '.join(part.unwritten)}.", soft_wrap=True, style="yellow")
+    screen.print(f"How it will be judged: course grade {archive}", soft_wrap=True)

@@ -1,0 +1,154 @@
+"""A complete nbgrader course, made from nothing: sources, configuration, roster, and a page of instructions."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.nbgrader_glue import notebook
+from course.nbgrader_glue.gradebook import replace_file
+from graders.catalogue import Exercise
+
+CONFIG = "nbgrader_config.py"
+ROSTER = "students.csv"
+PAGE = "README.md"
+EXCHANGE = "exchange"
+
+CONFIGURATION = '''\
+"""nbgrader's configuration of this course. Made by `course instructor init`; yours to change."""
+
+from pathlib import Path
+
+c = get_config()  # noqa: F821
+
+HERE = Path(__file__).resolve().parent
+
+c.CourseDirectory.course_id = "{course_id}"
+c.CourseDirectory.root = str(HERE)
+
+# Where assignments are released to and handed in. Students and you need write access: on a shared machine name a folder
+# there, such as /srv/nbgrader/exchange. Without a shared machine copy what is handed in to
+# submitted/<student>/<assignment>/ and leave `collect` out.
+c.Exchange.root = str(HERE / "{exchange}")
+
+# nbgrader's own list, except that the student's cell becomes the same stub that `course init` hands out.
+c.GenerateAssignment.preprocessors = [
+    "nbgrader.preprocessors.IncludeHeaderFooter",
+    "nbgrader.preprocessors.InstantiateTests",
+    "nbgrader.preprocessors.LockCells",
+    "course.nbgrader_glue.CourseStub",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.CheckCellMetadata",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.SaveCells",
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.ComputeChecksums",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# Submissions are graded in isolated processes of the course. No notebook is executed.
+c.Autograde.sanitize_preprocessors = [
+    "course.nbgrader_glue.CourseRestore",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "course.nbgrader_glue.CourseGrade",
+    "nbgrader.preprocessors.LimitOutput",
+    "course.nbgrader_glue.CourseSave",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# What a student may hand in beside the notebook. If you put a file of that name into source/, say a stub, this keeps
+# nbgrader from putting it in place of the student's.
+c.Autograde.exclude_overwriting = {{
+{overwriting}
+}}
+
+# Keep this number secret: the stories that a part is tried with are drawn from it and from the part's text, so grading
+# the same text again gives the same verdict, and nobody knows the stories of a text not yet handed in.
+c.CourseGrade.salt = {salt}
+c.CourseGrade.retries = 2
+c.CourseGrade.laws_only = False  # True: the timed laws wait for `course grade --nbgrader` on a quiet machine
+c.CourseGrade.require_isolation = "L1"  # "L2" or "L3": without that isolation nothing is graded; `course doctor` says
+
+# What a day late costs: 0.1 takes 10 % of the score for every day begun. Due dates: `nbgrader db assignment add NAME
+# --duedate="2027-01-31 23:59 UTC"`.
+c.AssignLatePenalties.plugin_class = "course.nbgrader_glue.LateByDay"
+c.LateByDay.per_day = 0.0
+c.LateByDay.grace_minutes = 15
+
+# `nbgrader export` writes a quoted table whose texts no spreadsheet takes for formulas.
+c.ExportApp.plugin_class = "course.nbgrader_glue.SafeCsv"
+'''
+
+STUDENTS = """\
+id,first_name,last_name,email
+ada,Ada,Example,ada@example.org
+bob,Bob,Example,bob@example.org
+"""
+
+INSTRUCTIONS = """\
+# {course_id}: an nbgrader course
+
+Made by `course instructor init`. Everything here is yours to change; `source/` can be written anew at any time with
+`course instructor init . --renew`. Commands are typed in this folder.
+
+```
+nbgrader db student import {roster}              the class; edit the file first
+nbgrader generate_assignment {slug}     source/ becomes release/, solutions cleared
+nbgrader release_assignment {slug}      students fetch it, or copy release/ yourself
+nbgrader collect {slug}                 or put files at submitted/<student>/{slug}/
+nbgrader autograde {slug}               graded in isolation, no kernel starts
+nbgrader formgrader                                  answers in plain words are graded by a person
+nbgrader generate_feedback {slug}
+nbgrader release_feedback {slug}
+nbgrader export                                      grades.csv
+```
+
+(`nbgrader formgrader` opens in `jupyter lab` as well.) A submission that could not be judged, through no fault of its
+own, has no score and stands as an error in the log: type `nbgrader autograde` again. To grade again what has a score,
+add `--force`; scores given by a person stay.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Which files were written, and which were there already and left alone."""
+
+    new: tuple[Path, ...]
+    kept: tuple[Path, ...]
+
+
+def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: bool = False) -> Written:
+    """Write the course into `folder`. What is there stays; renew: except for the sources. Raises OSError."""
+    new, kept = [], []
+    for path, text in _texts(folder, chosen, course_id):
+        if path.exists() and not (renew and "source" in path.relative_to(folder).parts):
+            kept.append(path)
+        else:
+            replace_file(path, text)
+            new.append(path)
+    exchange = folder / EXCHANGE
+    if not exchange.exists():
+        exchange.mkdir(parents=True)
+        os.chmod(exchange, 0o777)  # students hand in there; nbgrader makes the folders below it
+    return Written(tuple(new), tuple(kept))
+
+
+def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator[tuple[Path, str]]:
+    overwriting = "\n".join(f'    "{exercise.slug}": ["{exercise.file_name}"],' for exercise in chosen)
+    salt = secrets.randbits(31)
+    words = {"course_id": course_id, "exchange": EXCHANGE, "overwriting": overwriting, "salt": salt}
+    yield folder / CONFIG, CONFIGURATION.format(**words)
+    yield folder / ROSTER, STUDENTS
+    yield folder / PAGE, INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug)
+    for exercise in chosen:
+        home = folder / "source" / exercise.slug
+        yield home / f"{exercise.slug}.ipynb", notebook.text(notebook.source(exercise))

@@ -1,0 +1,41 @@
+"""What the gradebook knows of the cells that were released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from course.nbgrader_glue import parts
+from course.nbgrader_glue.notebook import law_id, question_id
+from course.nbgrader_glue.restoring import Released
+
+MOST_QUESTIONS = 20
+
+
+def released(gradebook: Any, assignment: str, notebook: str) -> list[Released]:
+    """The cells of a notebook as `nbgrader generate_assignment` recorded them, in the notebook's order.
+
+    Raises nbgrader's `MissingEntry` when it recorded none.
+    """
+    found = gradebook.find_notebook(notebook, assignment)
+    points = {cell.name: float(cell.max_score) for cell in [*found.grade_cells, *found.task_cells]}
+    graded = {cell.name for cell in found.grade_cells}
+    solutions = {cell.name for cell in found.solution_cells}
+    tasks = {cell.name for cell in found.task_cells}
+    cells = [
+        Released(
+            cell.name, cell.cell_type, cell.source, cell.checksum or "", cell.name in graded, cell.name in solutions,
+            points.get(cell.name), cell.name in tasks,
+        )
+        for cell in found.source_cells
+    ]  # fmt: skip
+    order = {name: place for place, name in enumerate(_order(notebook))}
+    return sorted(cells, key=lambda cell: order.get(cell.grade_id, len(order)))
+
+
+def _order(notebook: str) -> list[str]:
+    """The names of the cells of an exercise's notebook; the gradebook keeps no order."""
+    exercise = parts.exercise_of(notebook)
+    if exercise is None:
+        return []
+    laws = [law_id(law.number) for law in exercise.laws]
+    return [exercise.slot, *laws, *(question_id(exercise.number, index) for index in range(MOST_QUESTIONS))]

@@ -1,0 +1,46 @@
+"""What nbgrader_config.py of a course says, read as nbgrader reads it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from course.problem import Problem
+
+FILE = "nbgrader_config.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration, and where things are. Paths from `place` are relative to `root`."""
+
+    root: Path
+    config: Any
+    directory: Any
+
+    def place(self, step: str, student: str, assignment: str) -> Path:
+        """The folder of a step ("submitted", "autograded") of a student's assignment."""
+        name = getattr(self.directory, f"{step}_directory")
+        return Path(self.root, self.directory.format_path(name, student, assignment))
+
+
+def settings(course: Path) -> Settings:
+    """Read the configuration of the course in the folder. `Problem` when it is none, or its configuration fails."""
+    path = course / FILE
+    if not path.is_file():
+        raise Problem(f"{course} is no nbgrader course: it has no {FILE}; `course instructor init {course}` makes one.")
+    config = Config()
+    config.CourseDirectory.root = os.fspath(course.resolve())
+    try:
+        loaded = PyFileConfigLoader(FILE, path=os.fspath(course.resolve())).load_config()
+    except Exception as error:  # a configuration is a program; it may raise anything
+        raise Problem(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
+    config.merge(loaded)
+    directory = CourseDirectory(config=config)
+    return Settings(Path(directory.root), config, directory)

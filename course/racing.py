@@ -1,0 +1,111 @@
+"""A race as it is told in the terminal: one table a heat, and what has to be said beside the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from rich.table import Table
+from rich.text import Text
+
+from course.screen import clean
+from graders.engines.standings import Entrant, Result, Standings
+
+TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
+
+
+def render(standings: Standings) -> Iterator[Text | Table]:
+    """What to print, block by block."""
+    yield Text(_heading(standings), style="bold")
+    yield Text(_conditions(standings), style="dim")
+    for heat, batch in standings.heats():
+        title = f"\n{TITLES[heat]}{f', {batch} at a time' if batch else ''}"
+        yield Text(title)
+        yield _table(standings.of(heat, batch), reading=heat == "prefill")
+    yield Text()
+    for entrant in standings.entrants:
+        yield _beside(entrant)
+    yield Text(_legend(standings), style="dim")
+    if standings.starved:
+        yield Text(_starved(standings), style="yellow")
+
+
+def _starved(standings: Standings) -> str:
+    worst = min(standings.starved, key=lambda result: result.cores)
+    return (
+        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the heat {worst.heat!r}. "
+        "The rates and ratios above do not count; compare tokens a core-second, or race again on a quiet machine."
+    )
+
+
+def _legend(standings: Standings) -> str:
+    first = standings.results[0].engine if standings.results else ""
+    ratio = f"ratio: to {first}, the median of the rounds; range: of the ratios. " if first else ""
+    return (
+        f"{ratio}TTFT, TPOT: median / 95th percentile of the requests. "
+        "a core-s: tokens a processor second. "
+        "roof: the least time that this machine's memory and arithmetic allow, over the time taken."
+    )
+
+
+def _heading(standings: Standings) -> str:
+    course = standings.course
+    return f"{course.workload} · {course.model} · {course.requests} requests · {course.rounds} rounds, interleaved"
+
+
+def _conditions(standings: Standings) -> str:
+    course = standings.course
+    threads = "1 thread" if course.threads == 1 else f"{course.threads} threads"
+    cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
+    return (
+        f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
+        f"{course.kv_tokens} tokens of KV, {course.max_seqs} seats, {cache}; "
+        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s measured; "
+        f"load {course.busy:g} a core at the start; {course.date}"
+    )
+
+
+def _table(results: tuple[Result, ...], *, reading: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("engine", no_wrap=True, min_width=max(len(result.engine) for result in results))
+    for title in ("tok/s", "ratio", "range", "a core-s", "TTFT s", "TPOT ms", "roof"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(*_row(result, results[0], reading))
+    return table
+
+
+def _row(result: Result, measure: Result, reading: bool) -> tuple[str, ...]:
+    scale = result.reading / result.rate if reading else 1.0
+    ratios = result.ratios(measure)
+    return (
+        result.engine,
+        f"{result.rate * scale:,.0f}",
+        f"{median(ratios):.2f}x" if ratios else "",
+        f"{min(ratios):.2f}–{max(ratios):.2f}" if ratios else "",
+        f"{result.thrift * scale:,.0f}" if result.thrift else "",
+        " / ".join(_seconds(moment) for moment in result.ttft),
+        _milliseconds(result.tpot) if result.tpot else "",
+        f"{result.roofline:.0%}",
+    )
+
+
+def _seconds(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
+
+
+def _milliseconds(pair: tuple[float, float]) -> str:
+    digits = 0 if pair[1] >= 0.1 else 1
+    return f"{1e3 * pair[0]:,.{digits}f} / {1e3 * pair[1]:,.{digits}f}"
+
+
+def _beside(entrant: Entrant) -> Text:
+    """Version, flags and caveat of an engine, or why it is not in the race."""
+    line = Text.assemble((entrant.engine, "bold"), f" {clean(entrant.version)}")
+    if entrant.failure:
+        return line.append(f": {clean(entrant.sentence)}", style="red")
+    if entrant.note:
+        line.append(f", {entrant.note}", style="yellow")
+    flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())
+    return line.append(f"; started in {entrant.started:.0f} s; {clean(flags)}", style="dim")

@@ -1,0 +1,91 @@
+"""What is to be graded: who, which exercise, which file, and the key that names it for good."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import graders
+import reference_engine
+import solutions
+
+UNKNOWN = 0  # the exercise of a submission in which no exercise's file was found
+CODE = (".py", ".json", ".toml")  # what decides a verdict: laws, specifications, bounds
+
+
+def version(bounds: str = "") -> str:
+    """The package's version and a digest of all that decides a verdict, bounds included: "0.1.0+5f2c01aa".
+
+    bounds: the path of an instructor's own bounds. OSError when it cannot be read.
+    """
+    digest = hashlib.sha256(Path(bounds).read_bytes() if bounds else b"")
+    for home in (Path(package.__path__[0]) for package in (graders, reference_engine, solutions)):
+        for path in sorted(home.rglob("*")):
+            inside = path.relative_to(home)
+            if path.suffix in CODE and inside.parts[0] not in ("batch", "reports") and path.is_file():
+                digest.update(f"{inside}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    try:
+        release = metadata.version("inference-kitchen")
+    except metadata.PackageNotFoundError:
+        release = "0"
+    return f"{release}+{digest.hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How every job of a batch is judged; part of each key.
+
+    laws_only: the timed laws are left out. require: a result reached at a lower level of isolation is advisory.
+    bounds: the path of an instructor's own bounds, empty for the course's. grader: the version of whoever judges.
+    """
+
+    laws_only: bool = False
+    require: str = "L1"
+    bounds: str = ""
+    grader: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.grader:
+            object.__setattr__(self, "grader", version(self.bounds))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One student's part for one exercise.
+
+    source: the path of what was handed in. name: what the part's file is called in messages. problem: why nothing of
+    it can be graded, or empty. tampering: that problem is evidence of tampering. Equal files have equal keys: they are
+    graded once.
+    """
+
+    student: str
+    exercise: int
+    source: str
+    name: str
+    key: str
+    problem: str = ""
+    tampering: bool = False
+
+    @property
+    def order(self) -> tuple[str, int]:
+        return self.student, self.exercise
+
+
+def key_of(exercise: int, name: str, data: bytes, options: Options) -> str:
+    """sha256 of the canonical file, the exercise, the version of the grader and its bounds, and the options."""
+    part = hashlib.sha256(canonical(data)).hexdigest()
+    words = [exercise, name, part, asdict(options) | {"bounds": ""}]  # what they say counts, not where they lie
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def canonical(data: bytes) -> bytes:
+    """The file without what no judge looks at: a byte order mark and the kind of newlines."""
+    return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def seed_of(key: str, salt: int) -> int:
+    """The seed of a job: the same whenever, wherever and by whomever it is graded, unlike that of any other."""
+    return int.from_bytes(hashlib.sha256(f"{salt}/{key}".encode()).digest()[:4], "big")

@@ -1,0 +1,250 @@
+"""The folder in which a batch lives. It holds all that a worker needs, so that any machine which sees it can help.
+
+plan.json      the jobs, and how they are judged
+files/KEY.py   the part of a job, as it was handed in
+leases/        who works on what
+results/KEY.json    the one result of a job: the first that was stored
+attempts/KEY.N      why try N ended ungraded
+quarantine/KEY.json the ungraded result of a job that nobody shall try again
+journal.jsonl  who got what, one line each with a checksum, only ever added to
+logs/          what workers had to say
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from graders.batch import lease, storage
+from graders.batch.intake import Handed
+from graders.batch.jobs import Job, Options, canonical, key_of
+from graders.batch.verdict import Unreadable, pack, unpack, without_a_try
+from graders.reports.row import Row
+from graders.result import ExerciseResult, Outcome
+
+FORMAT = 1
+MOST_UNGRADED = 2  # tries that may end ungraded; after one more the job is quarantined
+FOLDERS = ("files", "leases", "results", "attempts", "quarantine", "logs")
+
+
+class BadJournal(Exception):
+    """The folder holds no plan that can be read; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs of a batch, how they are judged, and the salt from which every job's seed is drawn."""
+
+    jobs: tuple[Job, ...]
+    options: Options
+    salt: int
+    format: int = FORMAT
+
+
+class Journal:
+    """The journal in folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # ------------------------------------------------------------ the plan
+
+    def open(self, handed: Iterable[Handed], options: Options, seed: int | None = None) -> Plan:
+        """Write the plan and the files, beside what earlier runs have left. OSError when it cannot be written."""
+        for name in FOLDERS:
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        jobs = []
+        for each in handed:
+            jobs.append(each.job)
+            if not each.job.problem:
+                self._keep_file(each)
+        with contextlib.suppress(BadJournal):
+            seed = self.plan().salt if seed is None else seed
+        plan = Plan(tuple(jobs), options, secrets.randbits(32) if seed is None else seed)
+        storage.replace(self.root / "plan.json", json.dumps(asdict(plan)).encode())
+        return plan
+
+    def plan(self) -> Plan:
+        """The plan that was written. Raises BadJournal."""
+        try:
+            plan = msgspec.convert(json.loads((self.root / "plan.json").read_bytes()), Plan)
+        except FileNotFoundError:
+            raise BadJournal(f"{self.root} is no journal: it has no plan.json.") from None
+        except (OSError, ValueError, msgspec.ValidationError) as wrong:
+            raise BadJournal(f"{self.root / 'plan.json'} cannot be read: {wrong}.") from None
+        if plan.format != FORMAT:
+            raise BadJournal(f"{self.root} was written by another version of the course; grade into a new folder.")
+        return plan
+
+    def file(self, job: Job, options: Options) -> Path:
+        """Where the part of a job lies. OSError if it is not what was handed in any more."""
+        path = self._file(job)
+        if not job.problem and key_of(job.exercise, job.name, path.read_bytes(), options) != job.key:
+            raise OSError(f"{path} is not what was handed in any more")
+        return path
+
+    # ------------------------------------------------------------ what workers write
+
+    def settled(self, key: str) -> bool:
+        """Whether a job needs no more work."""
+        return self._result(key).exists() or self._quarantine(key).exists()
+
+    def pending(self, plan: Plan) -> list[Job]:
+        """The jobs that still need work, one for each key."""
+        done = {path.stem for folder in ("results", "quarantine") for path in (self.root / folder).glob("*.json")}
+        return list({job.key: job for job in plan.jobs if job.key not in done}.values())
+
+    def acquire(self, key: str) -> lease.Lease | None:
+        """The lease of a job; None while another works on it."""
+        return lease.acquire(self.root / "leases", key)
+
+    def held_by(self, pid: int) -> list[str]:
+        """The unsettled jobs in the hands of a process of this machine."""
+        return [key for key in lease.held_by(self.root / "leases", pid) if not self.settled(key)]
+
+    def store(self, job: Job, result: ExerciseResult) -> None:
+        """Keep the result, if it is the job's first; an ungraded one counts as a try."""
+        reason = ungraded_because(result)
+        if reason:
+            self.failed(job, reason, result)
+        else:
+            storage.keep_first(self._result(job.key), pack(result))
+
+    def failed(self, job: Job, reason: str, result: ExerciseResult | None = None) -> None:
+        """A try ended ungraded. After too many the job is quarantined."""
+        tries = self.attempts(job.key)
+        number = len(tries)
+        while not storage.keep_first(self.root / "attempts" / f"{job.key}.{number}", reason.encode("utf-8", "replace")):
+            number += 1
+        if number >= MOST_UNGRADED:
+            short = self.plan().options.laws_only
+            last = result if result is not None else without_a_try(job, reason, laws_only=short)
+            storage.keep_first(self._quarantine(job.key), pack(last))
+
+    def attempts(self, key: str) -> tuple[str, ...]:
+        """Why earlier tries of a job ended ungraded."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for number in range(1000):
+                path = self.root / "attempts" / f"{key}.{number}"
+                found.append(path.read_text(encoding="utf-8", errors="replace"))
+        return tuple(found)
+
+    def retry(self) -> int:
+        """Let everything out of quarantine; how many jobs that were."""
+        paths = list((self.root / "quarantine").glob("*.json"))
+        for path in paths:
+            for attempt in (self.root / "attempts").glob(f"{path.stem}.*"):
+                attempt.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return len(paths)
+
+    # ------------------------------------------------------------ the committer
+
+    def commit(self, plan: Plan) -> int:
+        """Enter into the journal what was settled since; how many lines that were. One process at a time; a second
+        call enters nothing."""
+        with (self.root / "journal.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = {_identity(entry) for entry in storage.lines(self._lines)}
+            fresh = [entry for entry in map(self._entry, plan.jobs) if entry and _identity(entry) not in known]
+            if fresh:
+                storage.append(self._lines, fresh)
+            return len(fresh)
+
+    def committed(self) -> list[Row]:
+        """The rows entered so far, sorted; of a student's results for one exercise the last. Raises nothing."""
+        latest = {(entry["student"], entry["exercise"]): entry for entry in storage.lines(self._lines)}
+        rows = [self._row(entry) for entry in latest.values()]
+        return sorted((row for row in rows if row is not None), key=lambda row: row.order)
+
+    def rows(self, plan: Plan, because: str = "it was not its turn yet") -> list[Row]:
+        """A row for every job of the plan, settled or not; an unsettled one is ungraded and says why."""
+        return [
+            self._row_of(job, because, plan.options.laws_only) for job in sorted(plan.jobs, key=lambda job: job.order)
+        ]
+
+    # ------------------------------------------------------------ inside
+
+    @property
+    def _lines(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    def _file(self, job: Job) -> Path:
+        return self.root / "files" / job.key / job.name
+
+    def _result(self, key: str) -> Path:
+        return self.root / "results" / f"{key}.json"
+
+    def _quarantine(self, key: str) -> Path:
+        return self.root / "quarantine" / f"{key}.json"
+
+    def _keep_file(self, handed: Handed) -> None:
+        path = self._file(handed.job)
+        path.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if canonical(path.read_bytes()) == canonical(handed.data):
+                return
+        storage.replace(path, handed.data)
+
+    def _read(self, key: str) -> tuple[ExerciseResult, bool] | None:
+        """The result and whether it is a quarantined one. A damaged file is put aside: the job is graded again."""
+        for path, quarantined in ((self._result(key), False), (self._quarantine(key), True)):
+            try:
+                return unpack(path.read_bytes()), quarantined
+            except FileNotFoundError:
+                continue
+            except Unreadable:
+                os.replace(path, path.with_suffix(".damaged"))
+        return None
+
+    def _entry(self, job: Job) -> dict[str, Any] | None:
+        found = self._read(job.key)
+        if found is None:
+            return None
+        result, quarantined = found
+        return {
+            "student": job.student,
+            "exercise": job.exercise,
+            "source": job.source,
+            "key": job.key,
+            "outcome": result.outcome.value,
+            "points": result.points,
+            "max_points": result.max_points,
+            "quarantined": quarantined,
+        }
+
+    def _row(self, entry: dict[str, Any]) -> Row | None:
+        found = self._read(entry["key"])
+        if found is None:
+            return None
+        tries = self.attempts(entry["key"])
+        return Row(entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries)
+
+    def _row_of(self, job: Job, because: str, laws_only: bool) -> Row:
+        found = self._read(job.key)
+        tries = self.attempts(job.key)
+        if found is None:
+            reason = tries[-1] if tries else because
+            words = reason if reason.startswith("Not graded") else f"Not graded: {reason.rstrip('.')}."
+            found = without_a_try(job, words, laws_only=laws_only), False
+        return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries)
+
+
+def ungraded_because(result: ExerciseResult) -> str:
+    """Why some law could not be judged; empty when all were."""
+    reasons = [law.message or "no reason was given" for law in result.laws if law.outcome is Outcome.UNGRADED]
+    return reasons[0] if reasons else ""
+
+
+def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry["student"], entry["exercise"], entry["key"], entry["quarantined"]

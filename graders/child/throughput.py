@@ -1,0 +1,111 @@
+"""Driver of the timed engine inside the worker: the parts that were loaded, a real model, whole traces.
+
+It keeps no clock. What is not loaded is naive; a prefix cache and guesses take part when they are loaded and asked for.
+  new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
+  serve  requests [prompt, max_new]                        their outputs, in order
+  step   requests [prompt, max_new] that have just come    one step of the engine: [[index, tokens] …, idle]
+  drain  the last requests to come                         steps until all are served; as step
+  peak                                                     multiply-adds a second, of a large matrix product; those that
+                                                           a token needs at least
+"""
+
+import gc
+import time
+
+import torch
+
+from reference_engine import naive
+from reference_engine.engine import Engine
+from reference_engine.model import load_model
+from reference_engine.parts import CLASS_NAMES, Parts
+from reference_engine.slots import Request
+
+MODELS: dict = {}
+SIDE = 512
+
+
+class Room:
+    """An engine and the outputs of its guests."""
+
+    def __init__(self, model, engine):
+        self.model = model
+        self.engine = engine
+        self.guests: dict = {}
+
+
+def new(shop, args, keywords):
+    name, cached, guesses = args
+    model = loaded(name)
+    parts = parts_of(shop, cached)
+    speculator = speculator_of(shop.parts["medusa"], model) if guesses else None
+    room = Room(model, Engine(model, parts, speculator=speculator, **keywords))
+    gc.collect()
+    gc.freeze()
+    return room
+
+
+def loaded(name):
+    if name not in MODELS:
+        MODELS[name] = load_model(name)
+    return MODELS[name]
+
+
+def parts_of(shop, cached):
+    filled = naive.parts()
+    own = {slot: getattr(shop.parts[slot], name) for slot, name in CLASS_NAMES.items() if slot in shop.parts}
+    classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **own}
+    if not cached:
+        classes["prefix_cache"] = None
+    return Parts(**classes)
+
+
+def speculator_of(module, model):
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.choice import read_tree
+    from reference_engine.medusa.heads import load_heads
+    from reference_engine.medusa.speculator import MedusaSpeculator
+
+    return MedusaSpeculator(module, load_heads(HEADS, model), read_tree(HEADS))
+
+
+def call(room, method, args):
+    return CALLS[method](room, *args)
+
+
+def serve(room, requests):
+    asked = [Request(id, prompt, max_new) for id, (prompt, max_new) in enumerate(requests)]
+    return room.engine.generate(asked)
+
+
+def step(room, arrived):
+    engine = room.engine
+    for prompt, max_new in arrived:
+        room.guests[engine.add(prompt, max_new)] = len(room.guests)
+    said = [[room.guests[event.id], event.tokens] for event in engine.step()]
+    return [said, engine.idle]
+
+
+def drain(room, arrived):
+    said, idle = step(room, arrived)
+    while not idle:
+        more, idle = step(room, ())
+        said += more
+    whole: dict = {}
+    for guest, tokens in said:
+        whole.setdefault(guest, []).extend(tokens)
+    return [list(whole.items()), idle]
+
+
+def peak(room):
+    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    best = 0.0
+    for _ in range(12):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        best = max(best, SIDE**3 / (time.perf_counter() - began))
+    config = room.model.config
+    embeddings = config.vocab * config.width * (1 if config.tied else 2)
+    return [int(best), config.parameters - embeddings]
+
+
+CALLS: dict = {"serve": serve, "step": step, "drain": drain, "peak": peak}

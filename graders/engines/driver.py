@@ -1,0 +1,244 @@
+"""The grader's side of one engine: start it, let it serve, time it, stop it.
+
+The clock is the grader's; it runs from the first byte of a trace sent to the last byte of the answer received. While
+another engine serves, this one is stopped with SIGSTOP, so that one engine at a time uses the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Self
+
+from graders.engines import environments
+from graders.engines.catalogue import ADAPTERS, EngineKind
+from graders.engines.served import EngineFailed, Failure, Job, Served, read_served
+from graders.throughput.workloads import Trace
+from graders.wire import Caps, Conversation, ProtocolError
+
+CAPS = Caps(size=64 << 20, values=8_000_000)
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES")
+OURS = Path(__file__).resolve().parents[2]
+OURSELVES = {"PYTHONPATH": str(OURS), "OMP_WAIT_POLICY": "passive"}
+FAREWELL = 5.0
+AGREEMENT, WARMING = 0.1, 30.0
+"""Two runs that differ by less are taken as warm; seconds after which no further one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What an engine said of itself. seconds: that its start took."""
+
+    version: str
+    flags: Mapping[str, Any]
+    seconds: float
+
+
+class Driver:
+    """One engine in a process of its own. Use it in a `with`; leaving ends the process and all that it started.
+
+    command: what is run, where it is not the adapter of `kind` in its environment. patience: seconds that one trace may
+    take. Every method that asks the engine raises EngineFailed; then the engine is gone.
+    """
+
+    def __init__(self, kind: EngineKind, job: Job, *, command: Sequence[str] = (), patience: float = 300.0) -> None:
+        self.kind, self.job, self.patience = kind, job, patience
+        self.started: Started | None = None
+        self._command = list(command) or [str(environments.python(kind)), str(ADAPTERS / "host.py"), str(kind.path)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._talk = Conversation(CAPS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def alive(self) -> bool:
+        """It was started and nothing has gone wrong since."""
+        return self._process is not None
+
+    def start(self) -> Started:
+        """Start the process and load the model; what the engine says of itself."""
+        log = self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
+        began = time.monotonic()
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._variables(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise self._lost(Failure.NOT_STARTED, f"{self._command[0]} cannot be run: {error.strerror}") from error
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            os.set_blocking(stream.fileno(), False)
+        answer = self._ask({"do": "start", "job": self.job.as_json()}, self.kind.patience)
+        flags = answer.get("flags")
+        self.started = Started(
+            str(answer.get("version", "")), flags if isinstance(flags, dict) else {}, time.monotonic() - began
+        )
+        return self.started
+
+    def serve(self, trace: Trace, limit: float | None = None) -> Served:
+        """Serve the trace; outputs have exactly the asked lengths. What the tokens are is not judged here."""
+        used = self._used()
+        requests = [[list(each.prompt), each.max_new, each.arrival] for each in trace.requests]
+        began = time.monotonic()
+        answer = self._ask({"do": "serve", "requests": requests}, limit or self.patience)
+        seconds = time.monotonic() - began
+        try:
+            return replace(read_served(answer, trace, seconds), cpu=self._used() - used)
+        except EngineFailed as failed:
+            raise self._lost(failed.failure, failed.sentence) from None
+
+    def warm_up(self, trace: Trace, most: int = 3) -> Iterator[Served]:
+        """Serve the trace until two runs in a row take equally long, `most` times at most; what was served each time.
+
+        The prefixes are flushed before each. A slow engine is warm after `WARMING` seconds.
+        """
+        before, began = 0.0, time.monotonic()
+        for _ in range(most):
+            self.flush()
+            served = self.serve(trace)
+            yield served
+            if abs(served.seconds - before) <= AGREEMENT * before or time.monotonic() - began > WARMING:
+                return
+            before = served.seconds
+
+    def flush(self) -> None:
+        """Let the engine forget the prefixes that it keeps."""
+        self._ask({"do": "flush"}, self.patience)
+
+    def pause(self) -> None:
+        """Stop its process group; it computes nothing until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it run again."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self, farewell: float = FAREWELL) -> None:
+        """End the process and its group, after so many seconds by force. A second call does nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._end(process, farewell)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    # ---------------------------------------------------------------- inside
+
+    def _ask(self, question: dict[str, Any], limit: float) -> dict[str, Any]:
+        process = self._process
+        if process is None:
+            raise EngineFailed(Failure.DIED, f"{self.kind.name} is not running")
+        try:
+            answer = self._exchange(process, self._talk.ask(question), time.monotonic() + limit)
+        except (ProtocolError, RuntimeError) as error:
+            raise self._lost(Failure.GARBLED, f"it sent {error}") from None
+        if answer is None:
+            raise self._lost(Failure.HUNG, f"it had not answered {question['do']!r} after {limit:.0f} s")
+        if "error" in answer:
+            failure = Failure.NOT_STARTED if question["do"] == "start" else Failure.REFUSED
+            raise self._lost(failure, str(answer["error"]).splitlines()[0][:300])
+        return answer
+
+    def _exchange(self, process: subprocess.Popen[bytes], frame: bytes, deadline: float) -> dict[str, Any] | None:
+        """Send the frame and hear the answer; None when the deadline has passed."""
+        assert process.stdin is not None and process.stdout is not None
+        rest = memoryview(frame)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    if key.fileobj is process.stdin:
+                        rest = rest[self._send(process, rest) :]
+                        if not rest:
+                            selector.unregister(process.stdin)
+                    elif (answer := self._hear(process)) is not None:
+                        return answer
+        return None
+
+    def _send(self, process: subprocess.Popen[bytes], rest: memoryview) -> int:
+        assert process.stdin is not None
+        try:
+            return os.write(process.stdin.fileno(), rest[: 1 << 16])
+        except BrokenPipeError:
+            raise self._dead(process) from None
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
+        assert process.stdout is not None
+        data = os.read(process.stdout.fileno(), 1 << 20)
+        if not data:
+            raise self._dead(process)
+        return self._talk.hear(data)
+
+    def _dead(self, process: subprocess.Popen[bytes]) -> EngineFailed:
+        try:
+            status = process.wait(FAREWELL)
+        except subprocess.TimeoutExpired:
+            return self._lost(Failure.DIED, "it closed its output without an answer")
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return self._lost(Failure.DIED, f"it {how}: {self._last_words()}")
+
+    def _lost(self, failure: Failure, sentence: str) -> EngineFailed:
+        """The failure to raise, after the process was ended."""
+        self.stop(farewell=0.0)
+        return EngineFailed(failure, f"{self.kind.name} {failure}: {sentence}")
+
+    def _last_words(self) -> str:
+        if self._log is None:
+            return "no log"
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 4096))
+        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
+        return next((line[:200] for line in reversed(lines) if line), "it left no word")
+
+    def _variables(self) -> dict[str, str]:
+        """A clean environment: what the machine needs, what the engine needs, the threads."""
+        variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        variables["PATH"] = f"{Path(self._command[0]).parent}:{variables.get('PATH', os.defpath)}"
+        variables |= {name: str(self.job.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        return variables | ({} if self.kind.distribution else OURSELVES) | dict(self.kind.variables)
+
+    def _used(self) -> float:
+        """Seconds of processors used so far by the processes of the group; 0 where there is no /proc."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if self._process is not None and int(fields[2]) == self._process.pid:
+                    ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _end(self, process: subprocess.Popen[bytes], farewell: float) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGCONT)
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(OSError):
+            process.stdin.close()  # its host takes this as the wish to stop
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(farewell)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,152 @@
+"""Where the engines' virtual environments are, and in which state each is. Runs nothing, needs no network."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graders.engines.catalogue import EngineKind, Recipe, device_class
+
+STAMP = "kitchen.json"
+VARIABLE = "COURSE_ENGINES"
+
+
+class State(enum.StrEnum):
+    """What can be said of an engine's environment without starting it."""
+
+    READY = "ready"
+    ABSENT = "not installed"
+    IMPOSSIBLE = "cannot be had here"
+    UNFINISHED = "installation broken off"
+    MIXED = "two versions in one environment"
+    CHANGED = "changed since it was installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One engine on this machine. version: of the engine. trial: how its last trial run went, "" if it had none.
+
+    advice: what is missing and what to type, when the state is not READY.
+    """
+
+    kind: EngineKind
+    state: State
+    device: str
+    folder: Path | None
+    version: str = ""
+    trial: str = ""
+    advice: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """It can be started."""
+        return self.state is State.READY
+
+
+def root() -> Path:
+    """The folder that holds one environment an engine: $COURSE_ENGINES, else one in the user's cache."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else Path.home() / ".cache" / "inference-kitchen" / "engines"
+
+
+def folder(kind: EngineKind) -> Path:
+    """The environment of one engine, there or not."""
+    return root() / kind.name
+
+
+def python(kind: EngineKind) -> Path:
+    """The interpreter that runs the engine: our own for the engines that are ours."""
+    return folder(kind) / "bin" / "python" if kind.distribution else Path(sys.executable)
+
+
+def recipe(kind: EngineKind, device: str) -> Recipe:
+    """How to fill the environment; one with `missing` set when nobody knows how."""
+    if not kind.distribution:
+        return Recipe(missing="it is part of the course")
+    return kind.recipes.get(device) or Recipe(missing=f"there is no {device} build of {kind.what} to install")
+
+
+def lacking(plan: Recipe, find: Callable[[str], str | None] = shutil.which) -> str:
+    """What the machine lacks for an installation, in one clause; "" when nothing."""
+    tools = [f"{tool} ({why})" for tool, why in plan.tools.items() if find(tool) is None]
+    return plan.missing or (f"not found: {', '.join(tools)}" if tools else "")
+
+
+def standing(kind: EngineKind, device: str | None = None) -> Standing:
+    """The state of one engine's environment."""
+    device = device or device_class()
+    if not kind.distribution:
+        return Standing(kind, State.READY, device, None, _own_version())
+    place = folder(kind)
+    lack = lacking(recipe(kind, device))
+    if not python(kind).exists():
+        state = State.IMPOSSIBLE if lack else State.ABSENT
+        return Standing(kind, state, device, None, advice=lack or f"course engines install {kind.name}")
+    again = f"course engines install {kind.name} --fresh"
+    stamp = read_stamp(place)
+    if not stamp:
+        return Standing(kind, State.UNFINISHED, device, place, advice=again)
+    found = versions(place)
+    twice = sorted(name for name, all_of_it in found.items() if len(all_of_it) > 1)
+    if twice:
+        listed = ", ".join(f"{name} {' and '.join(found[name])}" for name in twice[:3])
+        return Standing(kind, State.MIXED, device, place, advice=f"{listed}; {again}")
+    version = version_of(kind, found)
+    if version != stamp.get("version"):
+        told = f"{version or 'nothing'} is installed, {stamp.get('version')} was; {again}"
+        return Standing(kind, State.CHANGED, device, place, version, advice=told)
+    tried = str(stamp.get("trial", ""))
+    again = f"course engines try {kind.name}" if tried.startswith("failed") else ""
+    return Standing(kind, State.READY, device, place, version, tried, lack or again)
+
+
+def versions(place: Path) -> dict[str, list[str]]:
+    """Every version of every package whose metadata lies in an environment."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(place.glob("lib/python*/site-packages/*.dist-info")):
+        name, _, version = path.name.removesuffix(".dist-info").rpartition("-")
+        found.setdefault(normal(name), []).append(version)
+    return found
+
+
+def version_of(kind: EngineKind, found: dict[str, list[str]]) -> str:
+    """The engine's own version among `versions`; "" when it is not there."""
+    return next((version for name in kind.distribution for version in found.get(normal(name), [])), "")
+
+
+def normal(name: str) -> str:
+    """A package's name as packages are compared."""
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def read_stamp(place: Path) -> dict[str, Any]:
+    """What the installation wrote at its end; empty when it never came there."""
+    try:
+        stamp = json.loads((place / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def write_stamp(place: Path, **facts: Any) -> None:
+    """Add to what is known about an environment, in one step."""
+    written = place / f"{STAMP}.new"
+    written.write_text(json.dumps(read_stamp(place) | facts, indent=2) + "\n", encoding="utf-8")
+    written.replace(place / STAMP)
+
+
+def _own_version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("inference-kitchen")
+    except metadata.PackageNotFoundError:
+        return "source"

@@ -1,0 +1,284 @@
+"""Engines side by side on one workload in one interleaved run.
+
+Every engine is started once and gets the same checkpoint, KV memory, seats, cores and token ids; prefix caches take
+part where the workload says so, and are flushed between laps. Correctness comes first: an engine's first answers are
+replayed by the oracle before it is timed, and all timed answers afterwards; a wrong one leaves the race. Each round
+draws fresh traces, the same for all, and the order of the engines turns from round to round (A B, B A, …), so that
+what disturbs one disturbs the others. One engine computes at a time; the others are stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from graders.engines import environments, jobs, roofline
+from graders.engines.catalogue import KINDS, EngineKind, device_class
+from graders.engines.driver import Driver
+from graders.engines.heats import Heat, heats
+from graders.engines.roofline import Ceilings
+from graders.engines.served import EngineFailed, Failure, Job, Served
+from graders.engines.standings import Course, Entrant, Lap, Result, Standings, percentiles
+from graders.engines.verifying import check_tokens
+from graders.throughput.workloads import Trace
+from reference_engine.model import Model, load_model
+
+WARM = 100
+"""Seeds of a race that are kept for warming up."""
+Say = Callable[[str], None]
+MakeDriver = Callable[[EngineKind, Job], Driver]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
+    decoding heats. apart: a heat of prompts alone too. threads: 0 takes every core. patience: seconds for one trace.
+    """
+
+    engines: tuple[str, ...]
+    workload: str = "ragged"
+    model: str = "waiter"
+    rounds: int = 5
+    batches: tuple[int, ...] = ()
+    apart: bool = True
+    seed: int = 0
+    scale: float = 1.0
+    threads: int = 0
+    patience: float = 300.0
+
+
+@dataclass
+class Racer:
+    """One engine that has been started, its laps so far, and why it left, if it did."""
+
+    entrant: Entrant
+    driver: Driver
+    tokens_a_step: int = 1
+    laps: dict[Heat, list[Lap]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The engine's."""
+        return self.entrant.engine
+
+    def check(self, model: Model, trace: Trace, served: Served) -> None:
+        """Raises EngineFailed when its tokens are not the model's."""
+        check_tokens(model, trace, served, self.driver.kind.tie)
+
+    def leave(self, failed: EngineFailed, say: Say) -> None:
+        """It is out, and none of its figures count."""
+        self.driver.stop()
+        self.laps.clear()
+        self.entrant = replace(self.entrant, failure=str(failed.failure), sentence=failed.sentence)
+        say(f"{self.name} is out: {failed.sentence}")
+
+
+def race(plan: Plan, *, say: Say = lambda line: None, make: MakeDriver | None = None) -> Standings:
+    """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the model.
+
+    say: told what happens, line by line. make: makes the drivers, where they are not the usual ones.
+    """
+    strange = [name for name in plan.engines if name not in KINDS]
+    if strange or not plan.engines or plan.rounds < 1:
+        raise ValueError(f"no engine called {strange[0]!r}" if strange else "a race needs an engine and a round")
+    device = device_class()
+    model = load_model(plan.model)
+    threads = plan.threads or len(os.sched_getaffinity(0))
+    sample = _largest(plan)
+    limits = roofline.ceilings(model.config, threads=threads, device=device)
+    course = _course(plan, sample, limits, threads, device)
+    track = heats(sample, plan.batches, apart=plan.apart)
+    with ExitStack() as stack:
+        folder = stack.enter_context(jobs.model_folder(model))
+        make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
+        run = _Race(plan, model, course, limits, track, say)
+        entrants = list(run.enter(plan.engines, folder, sample, make, stack))
+        run.warm_up()
+        for number in range(plan.rounds):
+            run.round(number)
+    left = {racer.name: racer.entrant for racer in run.racers}
+    return Standings(course, tuple(left.get(each.engine, each) for each in entrants), run.results())
+
+
+class _Race:
+    """The race under way."""
+
+    def __init__(
+        self, plan: Plan, model: Model, course: Course, limits: Ceilings, track: tuple[Heat, ...], say: Say
+    ) -> None:
+        self.racers: list[Racer] = []
+        self._plan, self._model, self._course, self._limits = plan, model, course, limits
+        self._track, self._say = track, say
+
+    @property
+    def _running(self) -> list[Racer]:
+        return [racer for racer in self.racers if not racer.entrant.failure]
+
+    def enter(
+        self, names: Sequence[str], folder: Path, sample: Trace, make: MakeDriver, stack: ExitStack
+    ) -> Iterator[Entrant]:
+        """Start the engines one after the other; those that do not start are entrants all the same."""
+        for name in dict.fromkeys(names):
+            kind, device = KINDS[name], self._course.device
+            entrant = Entrant(name, kind.what, note=kind.notes.get(device, ""))
+            there = environments.standing(kind, device)
+            if not there.ready:
+                sentence = f"{there.state}: {there.advice}"
+                yield replace(entrant, failure=str(Failure.ABSENT), sentence=sentence)
+                continue
+            job = jobs.job(
+                kind, folder, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
+            )
+            driver = make(kind, job)
+            stack.callback(driver.stop)
+            racer = Racer(entrant, driver, jobs.TREE_DEPTH + 1 if job.speculate else 1)
+            self.racers.append(racer)
+            self._start(racer)
+            yield racer.entrant
+
+    def _start(self, racer: Racer) -> None:
+        self._say(f"starting {racer.name}")
+        try:
+            told = racer.driver.start()
+        except EngineFailed as failed:
+            racer.leave(failed, self._say)
+            return
+        racer.driver.pause()
+        version, flags, seconds = told.version, dict(told.flags), told.seconds
+        racer.entrant = replace(racer.entrant, version=version, flags=flags, started=seconds)
+
+    def warm_up(self) -> None:
+        """Correctness first, then every shape until two runs agree."""
+        for racer in self._running:
+            self._say(f"checking and warming up {racer.name}")
+            try:
+                racer.driver.resume()
+                for number, heat in enumerate(self._track):
+                    trace = self._trace(heat, -1 - number)
+                    runs = racer.driver.warm_up(trace)
+                    racer.check(self._model, trace, next(runs))
+                    for _ in runs:
+                        continue
+                racer.driver.pause()
+            except EngineFailed as failed:
+                racer.leave(failed, self._say)
+
+    def round(self, number: int) -> None:
+        """Every heat once, every engine in turn; then all answers are verified."""
+        for heat in self._track:
+            trace = self._trace(heat, number)
+            served: list[tuple[Racer, int, Served]] = []
+            for place, racer in enumerate(turns(self._running, number)):
+                result = self._lap(racer, trace)
+                if result is not None:
+                    served.append((racer, place, result))
+            for racer, place, result in served:
+                self._count(racer, heat, number, place, trace, result)
+        self._say(f"round {number + 1} of {self._plan.rounds} is over")
+
+    def results(self) -> tuple[Result, ...]:
+        """What counts, heat by heat."""
+        return tuple(
+            Result(racer.name, heat.name, heat.batch, tuple(racer.laps[heat]))
+            for heat in self._track
+            for racer in self._running
+            if racer.laps.get(heat)
+        )
+
+    def _trace(self, heat: Heat, number: int) -> Trace:
+        return _trace(self._plan, heat, number)
+
+    def _lap(self, racer: Racer, trace: Trace) -> Served | None:
+        try:
+            racer.driver.resume()
+            racer.driver.flush()
+            served = racer.driver.serve(trace)
+            racer.driver.pause()
+        except EngineFailed as failed:
+            racer.leave(failed, self._say)
+            return None
+        return served
+
+    def _count(self, racer: Racer, heat: Heat, number: int, place: int, trace: Trace, served: Served) -> None:
+        try:
+            racer.check(self._model, trace, served)
+        except EngineFailed as failed:
+            racer.leave(failed, self._say)
+            return
+        floor = roofline.floor(trace, self._model.config, self._limits, tokens_a_step=racer.tokens_a_step)
+        lap = Lap(
+            number,
+            place,
+            trace.hash,
+            served.seconds,
+            served.cpu,
+            trace.tokens_in,
+            served.tokens,
+            percentiles(served.ttft),
+            percentiles(served.tpot) if served.tpot else None,
+            floor.seconds,
+        )
+        racer.laps.setdefault(heat, []).append(lap)
+
+
+def _trace(plan: Plan, heat: Heat, number: int) -> Trace:
+    """The trace of a round; rounds below 0 warm up."""
+    return heat.trace(plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale)
+
+
+def _largest(plan: Plan) -> Trace:
+    """The one of all traces to come that needs the most room: engines are made for it."""
+    heats = 2 + len(plan.batches)
+    traces = [_trace(plan, Heat("whole"), number) for number in range(-heats, plan.rounds)]
+    return max(traces, key=lambda trace: (trace.longest, trace.kv_tokens))
+
+
+def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
+    """Who goes first in a round: pairs of rounds are mirrored (A B, B A), and every pair starts one further on."""
+    if not racers:
+        return []
+    start = number // 2 % len(racers)
+    order = [*racers[start:], *racers[:start]]
+    return order[::-1] if number % 2 else order
+
+
+def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: str) -> Course:
+    return Course(
+        workload=plan.workload,
+        model=plan.model,
+        seed=plan.seed,
+        scale=plan.scale,
+        rounds=plan.rounds,
+        device=device,
+        machine=machine(device),
+        threads=threads,
+        dtype="float32",
+        kv_tokens=sample.kv_tokens,
+        max_seqs=sample.max_seqs,
+        prefix_cache=sample.cached,
+        arriving=any(request.arrival for request in sample.requests),
+        requests=len(sample.requests),
+        bandwidth=limits.bandwidth,
+        peak=limits.peak,
+        date=datetime.now(UTC).date().isoformat(),
+        busy=round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
+    )
+
+
+def machine(device: str) -> str:
+    """What computes, in words."""
+    if device != "cpu":
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"

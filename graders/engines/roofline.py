@@ -1,0 +1,106 @@
+"""The least time in which a trace can be served: bytes that must move, operations that must be done, on this machine.
+
+A floor is a lower bound for any engine, so everything is counted in the engine's favour: weights are read once a step,
+steps are as few as can be, a shared opening is computed once, and both ceilings are the best of many tries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from graders.throughput.workloads import Trace
+from reference_engine.llama.config import LlamaConfig
+
+TRIES = 12
+SIDE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What the machine can do at most. bandwidth: bytes a second, of a read as large as the weights. peak: operations
+    a second of a matrix product in the race's dtype.
+    """
+
+    bandwidth: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What serving one trace takes at least, and the larger of the two times it gives."""
+
+    moved: float
+    operations: float
+    seconds: float
+
+
+def ceilings(config: LlamaConfig, *, threads: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Ceilings:
+    """Measured now, with so many threads; the best of some tries each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
+        weights = torch.randn(max(1, config.parameters // SIDE), SIDE, device=device, dtype=dtype)
+        column = torch.randn(SIDE, device=device, dtype=dtype)
+        product = _best(lambda: left @ right, device)
+        read = _best(lambda: weights @ column, device)
+    finally:
+        torch.set_num_threads(before)
+    return Ceilings(weights.numel() * weights.element_size() / read, 2 * SIDE**3 / product)
+
+
+def floor(trace: Trace, config: LlamaConfig, limits: Ceilings, *, tokens_a_step: int = 1, width: int = 4) -> Floor:
+    """The floor of `trace`. tokens_a_step: that one request can get of one step (guesses). width: bytes a number."""
+    prompts, context = _computed(trace)
+    asked = [request.max_new for request in trace.requests]
+    tokens, said = prompts + sum(asked) - len(asked), sum(asked)
+    layers = config.parameters - config.width * (1 + config.vocab * (1 if config.tied else 2))
+    attention = 4 * config.layers * config.queries * context
+    operations = 2.0 * layers * tokens + 2.0 * config.width * config.vocab * said + attention
+    steps = -(-max(max(asked), -(-said // trace.max_seqs)) // tokens_a_step)
+    weights = config.parameters - (0 if config.tied else config.width * config.vocab)
+    decoded = sum(
+        sum(range(len(request.prompt), len(request.prompt) + request.max_new - 1)) for request in trace.requests
+    )
+    keys = 2 * config.layers * config.keys * decoded / tokens_a_step
+    moved = float(width) * (weights * steps + keys)
+    return Floor(moved, operations, max(moved / limits.bandwidth, operations / limits.peak))
+
+
+def _computed(trace: Trace) -> tuple[int, int]:
+    """Prompt tokens that someone must compute, and the contexts of all computed tokens summed up."""
+    known: set[int] = set()
+    tokens = context = 0
+    for request in trace.requests:
+        borrowed = _known(request.prompt, trace.block_size, known) if trace.cached else 0
+        end = len(request.prompt) + request.max_new - 1
+        tokens += len(request.prompt) - borrowed
+        context += (end * (end + 1) - borrowed * (borrowed + 1)) // 2
+    return tokens, context
+
+
+def _known(prompt: tuple[int, ...], size: int, known: set[int]) -> int:
+    """Tokens at the head of `prompt` whose blocks somebody had before; now all of its blocks are known."""
+    chain, borrowed, following = 0, 0, True
+    for start in range(0, len(prompt) - size, size):
+        chain = hash((chain, prompt[start : start + size]))
+        following = following and chain in known
+        borrowed += size * following
+        known.add(chain)
+    return borrowed
+
+
+def _best(work: Callable[[], object], device: str) -> float:
+    """Seconds of the fastest of some tries."""
+    times = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return min(times)

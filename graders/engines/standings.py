@@ -1,0 +1,217 @@
+"""What a race found, as frozen records that can be written as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+FORMAT = 1
+ENOUGH = 0.8
+"""Of a processor, which an engine that has work uses alone at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One engine on one trace. cpu: seconds of processors that it used. ttft, tpot: seconds, (median, 95th percentile).
+    floor: seconds that the trace takes at least.
+
+    trace: the hash of the trace; place: in which turn of its round the engine ran.
+    """
+
+    round: int
+    place: int
+    trace: str
+    seconds: float
+    cpu: float
+    tokens_in: int
+    tokens_out: int
+    ttft: tuple[float, float]
+    tpot: tuple[float, float] | None
+    floor: float
+
+    @property
+    def rate(self) -> float:
+        """Output tokens a second."""
+        return self.tokens_out / self.seconds
+
+    @property
+    def reading(self) -> float:
+        """Prompt tokens a second."""
+        return self.tokens_in / self.seconds
+
+    @property
+    def roofline(self) -> float:
+        """The floor over what it took: 1 would be as fast as the machine can."""
+        return self.floor / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One engine in one heat: its laps, all counted and all with the right tokens."""
+
+    engine: str
+    heat: str
+    batch: int
+    laps: tuple[Lap, ...]
+
+    @property
+    def rate(self) -> float:
+        """Output tokens a second, the median lap's."""
+        return median(lap.rate for lap in self.laps)
+
+    @property
+    def reading(self) -> float:
+        """Prompt tokens a second, the median lap's."""
+        return median(lap.reading for lap in self.laps)
+
+    @property
+    def roofline(self) -> float:
+        """Fraction of the roofline, the median lap's."""
+        return median(lap.roofline for lap in self.laps)
+
+    @property
+    def thrift(self) -> float:
+        """Output tokens a processor second, the median lap's; 0 where that cannot be known."""
+        return median(lap.tokens_out / lap.cpu if lap.cpu else 0.0 for lap in self.laps)
+
+    @property
+    def cores(self) -> float:
+        """Processors in use on average, the median lap's: less than the threads means that others had them."""
+        return median(lap.cpu / lap.seconds for lap in self.laps)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Output tokens a second of the slowest and the fastest lap."""
+        return min(lap.rate for lap in self.laps), max(lap.rate for lap in self.laps)
+
+    @property
+    def ttft(self) -> tuple[float, float]:
+        """Seconds, (median, 95th percentile) of the requests; medians over the laps."""
+        return median(lap.ttft[0] for lap in self.laps), median(lap.ttft[1] for lap in self.laps)
+
+    @property
+    def tpot(self) -> tuple[float, float] | None:
+        """Seconds, as `ttft`; None where nobody was given a second token."""
+        pairs = [lap.tpot for lap in self.laps if lap.tpot]
+        return (median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)) if pairs else None
+
+    def ratios(self, other: Result) -> tuple[float, ...]:
+        """This engine's rate over the other's, round by round."""
+        rounds = {lap.round: lap.rate for lap in other.laps}
+        return tuple(lap.rate / rounds[lap.round] for lap in self.laps if lap.round in rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to the end.
+
+    note: what has to be said beside its figures. started: seconds that its start took.
+    """
+
+    engine: str
+    what: str
+    version: str = ""
+    flags: Mapping[str, Any] | None = None
+    note: str = ""
+    started: float = 0.0
+    failure: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What was raced on, and where.
+
+    arriving: requests come one by one. bandwidth, peak: ceilings measured in this run, bytes and operations a second.
+    """
+
+    workload: str
+    model: str
+    seed: int
+    scale: float
+    rounds: int
+    device: str
+    machine: str
+    threads: int
+    dtype: str
+    kv_tokens: int
+    max_seqs: int
+    prefix_cache: bool
+    arriving: bool
+    requests: int
+    bandwidth: float
+    peak: float
+    date: str
+    busy: float
+    """Load of the machine by others when the race began: runnable processes a core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """The whole race. results: by heat, within a heat in the order of the entrants, the first being the measure."""
+
+    course: Course
+    entrants: tuple[Entrant, ...]
+    results: tuple[Result, ...]
+
+    def heats(self) -> tuple[tuple[str, int], ...]:
+        """Every heat with a result, in the order raced."""
+        return tuple(dict.fromkeys((result.heat, result.batch) for result in self.results))
+
+    def of(self, heat: str, batch: int = 0) -> tuple[Result, ...]:
+        """The results of one heat."""
+        return tuple(result for result in self.results if (result.heat, result.batch) == (heat, batch))
+
+    def result(self, engine: str, heat: str, batch: int = 0) -> Result | None:
+        """One engine's result in one heat."""
+        return next((each for each in self.of(heat, batch) if each.engine == engine), None)
+
+    @property
+    def starved(self) -> tuple[Result, ...]:
+        """Results on a CPU in which an engine that had work all the time got less than `ENOUGH` of one processor.
+
+        Others had the machine; then only what a processor second yields can be compared.
+        """
+        if self.course.device != "cpu" or self.course.arriving:
+            return ()
+        return tuple(result for result in self.results if result.thrift and result.cores < ENOUGH)
+
+    @property
+    def complete(self) -> bool:
+        """Every entrant ran to the end."""
+        return not any(entrant.failure for entrant in self.entrants)
+
+    def as_json(self) -> str:
+        """The text of a JSON document; `read` takes it back."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+
+
+def read(text: str) -> Standings:
+    """The race that `as_json` wrote. Raises ValueError for anything else."""
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise ValueError(f"a race of format {data['format']}; {FORMAT} is known")
+        entrants = tuple(Entrant(**entrant) for entrant in data["entrants"])
+        return Standings(Course(**data["course"]), entrants, tuple(map(_result, data["results"])))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no race: {error!r}") from None
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, float]:
+    """Median and 95th percentile by nearest rank. Raises ValueError for no values."""
+    if not values:
+        raise ValueError("there is no percentile of nothing")
+    ordered = sorted(values)
+    return tuple(ordered[-(-len(ordered) * share // 100) - 1] for share in (50, 95))  # type: ignore[return-value]
+
+
+def _result(data: dict[str, Any]) -> Result:
+    laps = tuple(
+        Lap(**{**lap, "ttft": tuple(lap["ttft"]), "tpot": tuple(lap["tpot"]) if lap["tpot"] else None})
+        for lap in data["laps"]
+    )
+    return Result(data["engine"], data["heat"], data["batch"], laps)

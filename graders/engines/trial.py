@@ -1,0 +1,48 @@
+"""Does an installed engine work? Start it, let a few guests be served, check every token, remember how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from graders.engines import environments, jobs
+from graders.engines.catalogue import EngineKind, device_class
+from graders.engines.driver import Driver
+from graders.engines.served import EngineFailed
+from graders.engines.verifying import check_tokens
+from graders.throughput.workloads import workload
+from reference_engine.model import load_model
+from reference_engine.waiter import CHECKPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a trial went, in one sentence."""
+
+    fine: bool
+    sentence: str
+
+
+def trial(kind: EngineKind, seed: int = 0) -> Trial:
+    """Let `kind` serve a small ragged trace of the waiter; the result is written into its environment."""
+    model, trace = load_model("waiter"), workload("ragged", seed, scale=0.125)
+    told = jobs.job(kind, CHECKPOINT, model, trace, threads=1, rivals=1, device=device_class())
+    try:
+        with Driver(kind, told) as driver:
+            started = driver.start()
+            served = driver.serve(trace)
+            check_tokens(model, trace, served, kind.tie)
+    except EngineFailed as failed:
+        _remember(kind, f"failed: {failed.failure}")
+        return Trial(False, f"{failed.sentence}.")
+    _remember(kind, f"worked on {datetime.now(UTC).date().isoformat()}")
+    sentence = (
+        f"{kind.name} {started.version} works: started in {started.seconds:.0f} s, {served.tokens} tokens for "
+        f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
+    )
+    return Trial(True, sentence)
+
+
+def _remember(kind: EngineKind, text: str) -> None:
+    if kind.distribution:
+        environments.write_stamp(environments.folder(kind), trial=text)

@@ -1,0 +1,91 @@
+"""GitHub Actions: annotations on stdout, and the job summary (Markdown) in the file that Actions names.
+
+Actions shows ten annotations of a kind for a step, so the last one says how many more there are. What else is
+printed stands between stop-commands lines with a token nobody can guess: a part cannot speak to the runner.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from graders.reports import markdown, words
+from graders.reports.plain import legal, line
+from graders.reports.row import Row
+from graders.result import LawResult, Outcome
+
+MOST = 10  # annotations of one kind
+LARGEST_SUMMARY = 1 << 20  # bytes
+SUMMARY = "GITHUB_STEP_SUMMARY"
+_KINDS = {Outcome.UNGRADED: "warning"}
+
+
+def render(rows: Sequence[Row], token: str = "") -> str:
+    """What goes to stdout. token: ends the part in which no command is obeyed; drawn when empty."""
+    token = token or secrets.token_hex(16)
+    text = "\n".join(
+        f"{line(row.student)} · {row.exercise} · {words.score(row)} · {words.verdict(row)}" for row in rows
+    )
+    return "\n".join([f"::stop-commands::{token}", text, f"::{token}::", *notes(rows)]) + "\n"
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """At most ten errors and ten warnings, the laws that broke first."""
+    found: dict[str, list[str]] = {"error": [], "warning": []}
+    for row in rows:
+        for law in row.result.laws:
+            kind = "error" if law.outcome.failed else _KINDS.get(law.outcome)
+            if kind:
+                found[kind].append(_annotation(kind, row, law))
+    return [text for kind, texts in found.items() for text in _capped(kind, texts)]
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """The job summary, at most 1 MiB."""
+    text = markdown.render(rows)
+    data = text.encode()
+    if len(data) <= LARGEST_SUMMARY:
+        return text
+    note = "\n\n(cut: the whole is longer than a job summary may be)\n"
+    cut = data[: LARGEST_SUMMARY - len(note.encode())].decode(errors="ignore")
+    return cut.rpartition("\n")[0] + note
+
+
+def append_summary(rows: Sequence[Row]) -> bool:
+    """Add the summary where Actions wants it; False outside of Actions."""
+    place = os.environ.get(SUMMARY)
+    if not place:
+        return False
+    with Path(place).open("a", encoding="utf-8") as file:
+        file.write(summary(rows))
+    return True
+
+
+def _annotation(kind: str, row: Row, law: LawResult) -> str:
+    where = [f"file={_property(_relative(row.source))}"] if row.source else []
+    where += [f"line={words.line_of(law)}"] if row.source.endswith(".py") and words.line_of(law) else []
+    where.append(f"title={_property(f'{row.student}: {words.title(law)}')}")
+    return f"::{kind} {','.join(where)}::{_message(law.message or law.statement)}"
+
+
+def _capped(kind: str, texts: list[str]) -> list[str]:
+    if len(texts) <= MOST:
+        return texts
+    more = len(texts) - MOST + 1
+    return [*texts[: MOST - 1], f"::{kind} title=and {more} more::The job summary lists them all."]
+
+
+def _relative(source: str) -> str:
+    home = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
+    path = os.path.relpath(source, home)
+    return source if path.startswith("..") else path
+
+
+def _message(text: str) -> str:
+    return legal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(line(text)).replace(":", "%3A").replace(",", "%2C")

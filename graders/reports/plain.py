@@ -1,0 +1,50 @@
+"""Text from submissions, made harmless for the place it goes to."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0, and unprintable
+_TRICKY = re.compile(
+    r"[\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]"
+)  # invisible, or turns lines
+_ESCAPE = re.compile(r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])?")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "＝", "＋", "－", "＠")
+
+
+def legal(text: str) -> str:
+    """`text` as any format can hold it: no control characters but newline and tab, no half pairs, no hidden marks."""
+    text = _ESCAPE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _TRICKY.sub("\N{REPLACEMENT CHARACTER}", _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def line(text: str, limit: int = 300) -> str:
+    """`text` on one line of at most `limit` characters."""
+    flat = " ".join(legal(text).split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def cell(text: str) -> str:
+    """`text` as a spreadsheet shows and never computes it: an apostrophe goes before what would begin a formula."""
+    flat = line(text, 2000)
+    return f"'{flat}" if flat.startswith(FORMULA) or text.startswith(FORMULA) else flat
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity as None, which JSON has no word for, and every text legal."""
+    if isinstance(value, str):
+        return legal(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {legal(str(name)): finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
+
+
+def number(value: float) -> str:
+    """7.0 as "7", 7.25 as "7.25"."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if math.isfinite(value) else ""

@@ -1,0 +1,33 @@
+"""One row of a report: one student, one exercise, one result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graders.result import ExerciseResult
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """student: as handed in, any text. source: the path of what was handed in. key: names the job.
+
+    quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did.
+    """
+
+    student: str
+    exercise: int
+    result: ExerciseResult
+    source: str = ""
+    key: str = ""
+    quarantined: bool = False
+    attempts: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """One sentence when nothing could be judged."""
+        return self.result.problem
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Sorting key: by student, then exercise."""
+        return self.student, self.exercise

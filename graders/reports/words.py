@@ -1,0 +1,83 @@
+"""What every report says in words: about a law that broke, and about a whole row."""
+
+from __future__ import annotations
+
+import re
+
+from graders.reports.plain import legal, line, number
+from graders.reports.row import Row
+from graders.result import Figure, LawResult, Outcome, Story
+
+_PLACE = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+)")
+
+
+def title(law: LawResult) -> str:
+    """ "1.4 copy-on-write"."""
+    return f"{law.number} {law.name}"
+
+
+def feedback(law: LawResult) -> str:
+    """Everything a learner needs about one law, many lines of legal text."""
+    parts = [law.statement, f"{law.outcome}: {law.message}" if law.message else str(law.outcome)]
+    if law.story is not None:
+        parts += ["", story(law.story)]
+    if law.output.strip():
+        parts += ["", "It printed:", law.output.rstrip()]
+    return legal("\n".join(parts))
+
+
+def story(told: Story) -> str:
+    """The story as it is told on the terminal."""
+    lines = [f"  {number + 1}. {step}" for number, step in enumerate(told.steps)]
+    lines += [f"  got       {told.got}", f"  expected  {told.expected}"]
+    lines += [f"  look at   {told.where}"] if told.where else []
+    lines += [f"  again     {told.replay}"] if told.replay else []
+    return "\n".join([*lines, *(f"  {each}" for each in told.traceback)])
+
+
+def line_of(law: LawResult) -> int:
+    """The line of the part to look at; 0 when unknown."""
+    found = _PLACE.match(law.story.where) if law.story else None
+    return int(found["line"]) if found else 0
+
+
+def verdict(row: Row) -> str:
+    """One line: what became of it, and why."""
+    result = row.result
+    if result.problem:
+        return line(result.problem)
+    broken = first_broken(row)
+    if broken is None:
+        return "every law holds" if result.passed else line(_reason(row))
+    return line(f"{title(broken)}: {broken.message or broken.outcome}")
+
+
+def first_broken(row: Row) -> LawResult | None:
+    """The first law that the part is to blame for."""
+    return next((law for law in row.result.laws if law.outcome.failed), None)
+
+
+def score(row: Row) -> str:
+    """ "35/40"."""
+    return f"{number(row.result.points)}/{number(row.result.max_points)}"
+
+
+def ungraded(row: Row) -> bool:
+    """Whether some law could not be judged, so that the points say nothing yet."""
+    return any(law.outcome is Outcome.UNGRADED for law in row.result.laws)
+
+
+def state(row: Row) -> str:
+    """The outcome; "ungraded" as soon as anything is, "quarantined" when nobody will try again."""
+    if row.quarantined:
+        return "quarantined"
+    return "ungraded" if ungraded(row) else str(row.result.outcome)
+
+
+def is_speed(figure: Figure) -> bool:
+    """Whether a figure is a ratio of speeds, in which more is better: 1.2 of unit "x"."""
+    return figure.unit == "x"
+
+
+def _reason(row: Row) -> str:
+    return next((law.message for law in row.result.laws if law.outcome is Outcome.UNGRADED and law.message), "")

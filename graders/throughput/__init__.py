@@ -1,0 +1,1 @@
+"""Throughput: workloads, the clock, the decision rule, bounds, and cards that carry a peer's speed to another day."""

@@ -1,0 +1,66 @@
+"""Which machine this is, as far as the ratio of two engines' speeds depends on it. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+"""Of the processor: instructions that engines choose their kernels by."""
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A class of machine. device: "cpu" or "cuda". model: of the processor, or of the GPU. cores: that may be used."""
+
+    device: str
+    model: str
+    cores: int
+    features: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"features": list(self.features)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Hardware:
+        """Raises KeyError, TypeError or ValueError for data that is none."""
+        features = tuple(str(feature) for feature in data["features"])
+        return cls(str(data["device"]), str(data["model"]), int(data["cores"]), features)
+
+    def __str__(self) -> str:
+        extras = ", ".join(feature for feature in self.features if feature != "avx2")
+        return f"{self.model}, {self.cores} cores{f', {extras}' if extras else ''}"
+
+    def difference(self, other: Hardware) -> str:
+        """What makes a figure of `other` worthless here, in words; empty when it is the same class of machine."""
+        for name in ("device", "model", "cores", "features"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"its {name} {'are' if name[-1] == 's' else 'is'} {_shown(theirs)}, here {_shown(mine)}"
+        return ""
+
+
+def here() -> Hardware:
+    """This machine's processor; GPUs are no part of it."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    model = facts.get("model name") or platform.processor() or platform.machine()
+    return Hardware("cpu", model, usable_cores(), tuple(feature for feature in FEATURES if feature in flags))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)

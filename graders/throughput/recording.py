@@ -1,0 +1,158 @@
+"""How a baseline card comes about: an engine and our reference engine serve the same fresh traces in turn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from graders.engines import environments, jobs
+from graders.engines.catalogue import KINDS, EngineKind
+from graders.engines.driver import Driver, Started
+from graders.engines.served import EngineFailed, Job, Served
+from graders.engines.verifying import check_tokens
+from graders.throughput.cards import Card, Sample, fingerprint
+from graders.throughput.decision import submission_first
+from graders.throughput.hardware import here
+from graders.throughput.workloads import Trace, workload
+from reference_engine.model import load_model
+
+REFERENCE = "reference"
+Say = Callable[[str], None]
+
+
+class NotRecorded(Exception):
+    """There is no card: one sentence says why."""
+
+
+class Recorded(Protocol):
+    """A driver, as far as recording uses it; `graders.engines.driver.Driver` is one."""
+
+    def start(self) -> Started: ...
+    def serve(self, trace: Trace) -> Served: ...
+    def flush(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+Make = Callable[[EngineKind, Job], Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to record: the engine, on which workload at which scale, with how many pairs."""
+
+    engine: str
+    workload: str
+    scale: float = 1.0
+    pairs: int = 11
+    model: str = "waiter"
+    seed: int | None = None
+
+
+def record(order: Order, *, say: Say = lambda _: None, make: Make | None = None) -> Card:
+    """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would not say.
+
+    make: makes the drivers, where they are not the usual ones.
+    """
+    kind = KINDS.get(order.engine)
+    if kind is None:
+        raise NotRecorded(f"no engine is called {order.engine!r}; choose one of {', '.join(KINDS)}.")
+    there = environments.standing(kind)
+    if make is None and not there.ready:
+        raise NotRecorded(f"{order.engine} is {there.state}: {there.advice}.")
+    if order.pairs < 1:
+        raise NotRecorded("a card needs one pair at least.")
+    with ExitStack() as stack:
+        try:
+            return _Recording(order, say, make or Driver, stack).card()
+        except EngineFailed as failed:
+            raise NotRecorded(f"{failed.sentence}.") from failed
+
+
+class _Recording:
+    """Two engines on their way through the pairs."""
+
+    def __init__(self, order: Order, say: Say, make: Make, stack: ExitStack) -> None:
+        self._order, self._say = order, say
+        self._first = (order.seed if order.seed is not None else random.randrange(10**6)) * 64
+        self._model = load_model(order.model)
+        folder = stack.enter_context(jobs.model_folder(self._model))
+        samples = [self._trace(number) for number in range(order.pairs + 1)]
+        largest = max(samples, key=lambda trace: (trace.longest, trace.kv_tokens))
+        self._kind = KINDS[order.engine]
+        self._engine = self._made(make, self._kind, folder, largest, stack)
+        self._reference = self._made(make, KINDS[REFERENCE], folder, largest, stack)
+
+    def card(self) -> Card:
+        order, began = self._order, datetime.now(UTC).date().isoformat()
+        started = [self._begin(order.engine, self._engine), self._begin("the reference engine", self._reference)]
+        self._say("warming up, and checking every token")
+        for driver in (self._engine, self._reference):
+            self._turn(driver, self._trace(order.pairs), warm=True)
+        samples = tuple(self._pair(number) for number in range(order.pairs))
+        hardware = here()
+        return Card(
+            engine=order.engine,
+            version=started[0].version,
+            flags=dict(started[0].flags),
+            note=self._kind.notes.get(hardware.device, ""),
+            model=order.model,
+            workload=order.workload,
+            scale=order.scale,
+            samples=samples,
+            hardware=hardware,
+            reference=fingerprint(),
+            verified=True,
+            date=began,
+        )
+
+    def _made(self, make: Make, kind: EngineKind, folder: Path, trace: Trace, stack: ExitStack) -> Recorded:
+        hardware = here()
+        job = jobs.job(
+            kind,
+            folder,
+            self._model,
+            trace,
+            threads=hardware.cores,
+            rivals=2,
+            device=hardware.device,
+        )
+        driver = make(kind, job)
+        stack.callback(driver.stop)
+        return driver
+
+    def _begin(self, name: str, driver: Recorded) -> Started:
+        self._say(f"starting {name}")
+        started = driver.start()
+        driver.pause()
+        return started
+
+    def _pair(self, number: int) -> Sample:
+        self._say(f"pair {number + 1} of {self._order.pairs}")
+        trace, seconds = self._trace(number), dict[str, float]()
+        turns = [("engine", self._engine), ("reference", self._reference)]
+        for name, driver in turns if submission_first(number) else reversed(turns):
+            seconds[name] = self._turn(driver, trace)
+        return Sample(self._first + number, trace.hash, round(seconds["engine"], 6), round(seconds["reference"], 6))
+
+    def _turn(self, driver: Recorded, trace: Trace, *, warm: bool = False) -> float:
+        """Seconds of one turn; its tokens are held against the oracle's when the clock has stopped."""
+        driver.resume()
+        driver.flush()
+        served = driver.serve(trace)
+        if warm:
+            driver.flush()
+            served = driver.serve(trace)
+        driver.pause()
+        check_tokens(self._model, trace, served, self._kind.tie)
+        return served.seconds
+
+    def _trace(self, number: int) -> Trace:
+        order = self._order
+        return workload(order.workload, self._first + number, model=order.model, scale=order.scale)

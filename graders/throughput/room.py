@@ -1,0 +1,139 @@
+"""An engine in a worker of its own that serves traces while the grader holds the clock.
+
+The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
+time has come, and until the last has come the engine makes one step for each question, so that nothing in the worker
+knows what is still to come.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from graders import wire
+from graders.bench import Bench, Workers
+from graders.law import Broken
+from graders.result import Outcome
+from graders.stage import Raised, Stage
+from graders.throughput.workloads import Trace
+
+SLOT = "throughput"
+PATIENCE = {"cpu": 240.0, "wall": 120.0}
+Output = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet."""
+
+    seconds: float
+    outputs: tuple[Output, ...]
+
+
+class Room:
+    """The engine with the parts that `workers` load. guesses: the medusa part is used, with the waiter's heads.
+
+    Both methods raise Broken when the part fails, dies, hangs or tampers.
+    """
+
+    def __init__(self, bench: Bench, workers: Workers, *, guesses: bool = False) -> None:
+        self._bench = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
+        self._guesses = guesses
+
+    def serve(self, trace: Trace) -> Timed:
+        """Serve the trace with a fresh engine, whose making is not timed."""
+        stage = self._stage(trace)
+        began = time.monotonic()
+        arriving = trace.requests[-1].arrival > 0
+        outputs = _serve_arriving(stage, trace, began) if arriving else _serve_at_once(stage, trace)
+        return Timed(time.monotonic() - began, outputs)
+
+    def peak(self, trace: Trace) -> tuple[int, int]:
+        """Multiply-adds that the device does in a second at best, and that the model does for one token at least."""
+        stage = self._stage(trace)
+        value = _value(stage, "peak", [], "peak()")
+        peak, least = stage.parsed(lambda: wire.integers(value, 2))
+        return peak, least
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the engine's process has used so far."""
+        return self._bench.worker.cpu_seconds()
+
+    def _stage(self, trace: Trace) -> Stage:
+        stage = Stage(self._bench, SLOT, "engine")
+        sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "max_seqs": trace.max_seqs}
+        words = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        raised = stage.new(
+            [trace.model, trace.cached, self._guesses],
+            sizes,
+            f"Engine({trace.model}, {self._bench.submission.name}, {words})",
+        )
+        if raised:
+            _stopped(stage, raised)
+        return stage
+
+
+def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
+    requests = [[list(request.prompt), request.max_new] for request in trace.requests]
+    value = _value(stage, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
+    return stage.parsed(lambda: _outputs(value, trace))
+
+
+def _serve_arriving(stage: Stage, trace: Trace, began: float) -> tuple[Output, ...]:
+    coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
+    asked = 0
+    while True:
+        now = time.monotonic() - began
+        arrived = [request for request in coming if request.arrival <= now]
+        del coming[: len(arrived)]
+        asked += len(arrived)
+        wanted = [[list(request.prompt), request.max_new] for request in arrived]
+        idle = _some_steps(stage, "step" if coming else "drain", wanted, outputs[:asked])
+        if not coming:
+            return stage.parsed(lambda: _outputs(outputs, trace))
+        if idle:
+            time.sleep(max(0.0, coming[0].arrival - (time.monotonic() - began)))
+
+
+def _some_steps(stage: Stage, how: str, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
+    """One step, or all that are left; what was said is added to `outputs`, of those who have come. Is it idle now?"""
+    del stage.steps[1:]
+    value = _value(stage, how, [arrived], f"{how}({len(arrived)} new guests)")
+
+    def read() -> bool:
+        if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
+            raise wire.ProtocolError("an answer that is not one")
+        for event in value[0]:
+            if type(event) is not list or len(event) != 2 or type(event[0]) is not int:
+                raise wire.ProtocolError("an answer that is not one")
+            if not 0 <= event[0] < len(outputs):
+                raise wire.ProtocolError("tokens for a guest who has not come")
+            outputs[event[0]] += wire.integers(event[1])
+        return value[1]
+
+    return stage.parsed(read)
+
+
+def _value(stage: Stage, method: str, args: list[Any], written: str) -> Any:
+    reply, _ = stage.call(method, args, written)
+    if isinstance(reply, Raised):
+        _stopped(stage, reply)
+    return reply.value
+
+
+def _stopped(stage: Stage, raised: Raised) -> NoReturn:
+    if raised.type == "PartError":
+        message = f"The engine stopped while it was timed: {raised.text}."
+        stage.broken(message, got=raised.text, expected="all guests served", raised=raised)
+    if not raised.frames and not raised.leaving:
+        raise Broken(f"Not timed: the engine itself failed ({raised}).", outcome=Outcome.UNGRADED)
+    stage.unexpected(raised, "all guests served")
+
+
+def _outputs(value: Any, trace: Trace) -> tuple[Output, ...]:
+    if type(value) is not list or len(value) != len(trace.requests):
+        raise wire.ProtocolError("another number of outputs than guests")
+    return tuple(tuple(wire.integers(text)) for text in value)

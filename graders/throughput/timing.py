@@ -1,0 +1,146 @@
+"""One timed workload of an exercise: who takes part, the contest, and what each bound came to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from graders.ahead import TIMED
+from graders.bench import Bench, Source, Workers
+from graders.result import Figure, Outcome
+from graders.throughput.bounds import REFERENCE, Bound, Measure
+from graders.throughput.contest import Against, Contest, oracle_agrees
+from graders.throughput.decision import Call, Decision, score
+from graders.throughput.peers import Peer, standing
+from graders.throughput.room import Room
+from graders.throughput.workloads import FAMILIES
+
+NEARLY = 0.99
+"""Of the points, for a bound that is missed by however little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one workload, or one bound of it, came to. rank: the lowest is what the learner is told of."""
+
+    outcome: Outcome
+    score: float
+    message: str = ""
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        return (Outcome.FAIL, Outcome.UNGRADED, Outcome.PASS).index(self.outcome), self.score
+
+
+class Rooms:
+    """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them."""
+
+    def __init__(self, bench: Bench, stack: ExitStack) -> None:
+        self._bench, self._stack = bench, stack
+        self._ready = 0 if bench.ahead is None else bench.law.crew
+        self._workers: dict[tuple[str, ...], Workers] = {}
+
+    def room(self, who: str, sources: Sequence[Source], *, guesses: bool) -> Room:
+        """The engine with these parts. who: "mine" or "reference"."""
+        key = (who, *(source.slot for source in sources))
+        if key not in self._workers:
+            first = self._bench.ahead.take() if self._bench.ahead is not None and self._ready else None
+            self._ready -= first is not None
+            self._workers[key] = Workers(sources, level=self._bench.worker.level, limits=TIMED, first=first)
+            self._stack.callback(self._workers[key].end)
+        return Room(self._bench, self._workers[key], guesses=guesses)
+
+
+def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
+    """Run the contest, note the figures. Raises Broken when a part fails on the way.
+
+    Among naive parts nobody else's engine is a measure: the reference has the same company, and peers are left out.
+    """
+    with ExitStack() as stack:
+        names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and bench.others != "naive"]
+        peers = {name: standing(name, measure, bench, stack) for name in names}
+        contest = _contest(bench, measure, rooms, peers)
+        wanted = [(bound, peers.get(bound.engine)) for bound in measure.bounds if _counts(bound, peers)]
+        decisions = contest.decide([_against(bound, peer) for bound, peer in wanted])
+    bench.cases += len(contest.pairs)
+    missing = "; ".join(peer.why for peer in peers.values() if not peer.measured)
+    verdicts = []
+    for (bound, peer), decision in zip(wanted, decisions, strict=True):
+        bench.figures.append(_figure(measure, bound, peer, decision, "" if peer else missing))
+        if decision.final:
+            verdicts.append(_verdict(measure, bound, peer, decision))
+    worst = min(verdicts, key=lambda verdict: verdict.rank)
+    return Verdict(worst.outcome, min(verdict.score for verdict in verdicts), worst.message)
+
+
+def _counts(bound: Bound, peers: Mapping[str, Peer]) -> bool:
+    return bound.engine == REFERENCE or (bound.engine in peers and peers[bound.engine].measured)
+
+
+def _against(bound: Bound, peer: Peer | None) -> Against:
+    return Against(bound.bound) if peer is None else Against(bound.bound, peer.through, peer.factor)
+
+
+def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, Peer]) -> Contest:
+    family = FAMILIES[measure.workload]
+    guesses = family.batch > 0
+    own = Source(bench.exercise.slot, bench.submission.name, bench.submission.source)
+    slots = ["block_manager", "scheduler", *["prefix_cache"] * family.cached, *["medusa"] * guesses]
+    if bench.others == "naive":
+        slots = [slot for slot in slots if slot in (own.slot, "medusa")]
+    beside = "solutions" if bench.others == "naive" else bench.others
+    mine = [*(_source(bench, slot, beside) for slot in slots if slot != own.slot), own]
+    theirs = [_source(bench, slot, "solutions") for slot in slots]
+    return Contest(
+        measure.workload,
+        bench.seed,
+        rooms.room("mine", mine, guesses=guesses),
+        rooms.room("reference", theirs, guesses=guesses),
+        oracle_agrees,
+        peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
+        scale=measure.scale,
+        progress=bench.progress,
+    )
+
+
+def _source(bench: Bench, slot: str, others: str) -> Source:
+    path = dataclasses.replace(bench, others=others).solution(slot)
+    return Source(slot, path.name, path.read_text(encoding="utf-8"))
+
+
+def _figure(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision, missing: str) -> Figure:
+    bracket = decision.bracket
+    how = "measured now" if peer is None else peer.how
+    note = f"{how}, {bracket.pairs} pairs, {bracket.lower:.2f} to {bracket.upper:.2f}"
+    if decision.marginal:
+        note += ", marginal"
+    if missing:
+        note += f"; {missing}"
+    label = "the reference engine" if peer is None else peer.label
+    return Figure(f"{measure.workload}, speed beside {label}", bracket.median, "x", bound.bound, "bound", note)
+
+
+def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision) -> Verdict:
+    bracket, label = decision.bracket, "the reference engine" if peer is None else peer.label
+    share = 1.0 if decision.met else score(bracket.median, bound.floor, bound.bound)
+    measured = f"{bracket.median:.2f} times as fast as {label}"
+    spread = f"{bracket.pairs} pairs, between {bracket.lower:.2f} and {bracket.upper:.2f}"
+    if decision.review:
+        message = (
+            f"On {measure.workload!r} it was {measured}, more than the device can do: held for a person to look at."
+        )
+        return Verdict(Outcome.UNGRADED, 0.0, message)
+    if decision.call is Call.UNDECIDED:
+        message = (
+            f"On {measure.workload!r} the machine was too noisy to decide ({measured}, {spread}): close what else is "
+            "running and try again."
+        )
+        return Verdict(Outcome.UNGRADED, 0.0, message)
+    if decision.met:
+        return Verdict(Outcome.PASS, 1.0)
+    message = (
+        f"On {measure.workload!r} the engine with your part was {measured}; the bound is {bound.bound:g} ({spread})."
+    )
+    return Verdict(Outcome.FAIL, min(share, NEARLY), message)

@@ -1,0 +1,164 @@
+"""The protocol between grader and engines, with an engine that misbehaves on demand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graders.engines.catalogue import ADAPTERS, EngineKind
+from graders.engines.driver import Driver
+from graders.engines.served import EngineFailed, Failure, Job, read_served
+from graders.throughput.workloads import Trace, TraceRequest
+
+FAKE = Path(__file__).parent / "parts" / "engines" / "fake_adapter.py"
+JOB = Job(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4)
+REQUESTS = (TraceRequest((1, 2, 3), 4), TraceRequest((5,), 2, 0.02))
+TRACE = Trace("short", 0, "fake", REQUESTS, num_blocks=65, max_seqs=4)
+
+
+def driver(ills: str = "", *, start: float = 20.0, patience: float = 20.0, pace: float = 0.0) -> Driver:
+    variables = {"FAKE_ILLS": ills, "FAKE_PACE": str(pace)}
+    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", variables=variables, patience=start)
+    return Driver(kind, JOB, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=patience)
+
+
+def failure(ills: str, **limits: float) -> EngineFailed:
+    with driver(ills, **limits) as engine, pytest.raises(EngineFailed) as caught:
+        engine.start()
+        engine.serve(TRACE)
+    assert not engine.alive
+    return caught.value
+
+
+@pytest.fixture
+def healthy() -> Iterator[Driver]:
+    with driver() as engine:
+        engine.start()
+        yield engine
+
+
+def test_a_healthy_engine_says_what_it_is_and_serves(healthy: Driver) -> None:
+    assert healthy.started is not None
+    assert (healthy.started.version, healthy.started.flags) == ("1.0", {"threads": 1})
+    served = healthy.serve(TRACE)
+    assert served.outputs == ((6, 7, 8, 9), (5, 6))
+    assert served.tokens == 6
+    assert served.seconds >= 0.02
+    assert all(0 <= seconds < served.seconds for seconds in served.ttft)
+
+
+def test_it_can_be_asked_again_and_again(healthy: Driver) -> None:
+    first = healthy.serve(TRACE)
+    healthy.flush()
+    healthy.pause()
+    healthy.resume()
+    assert healthy.serve(TRACE).outputs == first.outputs
+    assert [served.outputs for served in healthy.warm_up(TRACE, 2)] == [first.outputs] * 2
+
+
+def test_a_paused_engine_does_nothing() -> None:
+    with driver(patience=0.3) as engine:
+        engine.start()
+        engine.pause()
+        with pytest.raises(EngineFailed) as caught:
+            engine.serve(TRACE)
+    assert caught.value.failure is Failure.HUNG
+
+
+def test_a_death_is_told_with_the_last_words() -> None:
+    died = failure("dies")
+    assert died.failure is Failure.DIED
+    assert died.sentence == "fake died: it ended with status 7: the last word of a dying engine"
+
+
+def test_an_engine_that_hangs_is_given_up() -> None:
+    hung = failure("hangs", patience=0.3)
+    assert hung.failure is Failure.HUNG
+    assert "'serve'" in hung.sentence
+
+
+def test_a_slow_start_is_no_hang_until_patience_ends() -> None:
+    assert failure("slow", start=0.3).failure is Failure.HUNG
+    with driver("slow") as engine:
+        assert engine.start().seconds >= 2
+
+
+def test_an_error_at_the_start_is_one_line() -> None:
+    broken = failure("broken")
+    assert broken.failure is Failure.NOT_STARTED
+    assert broken.sentence == "fake did not start: ValueError: the model is"
+
+
+def test_an_error_while_serving_is_named() -> None:
+    raised = failure("raises")
+    assert raised.failure is Failure.REFUSED
+    assert "MemoryError: no room for 3 guests" in raised.sentence
+
+
+def test_too_few_tokens_are_no_result() -> None:
+    short = failure("short")
+    assert short.failure is Failure.OTHER_COUNT
+    assert "request 0 got 3 tokens, 4 were asked for" in short.sentence
+
+
+def test_times_before_the_question_are_refused() -> None:
+    assert failure("early").failure is Failure.GARBLED
+
+
+def test_an_interpreter_that_is_not_there() -> None:
+    engine = Driver(driver().kind, JOB, command=["/nowhere/bin/python"])
+    with engine, pytest.raises(EngineFailed) as caught:
+        engine.start()
+    assert caught.value.failure is Failure.NOT_STARTED
+    assert "No such file" in caught.value.sentence
+
+
+def test_leaving_ends_the_process() -> None:
+    with driver() as engine:
+        engine.start()
+        assert engine._process is not None
+        pid = engine._process.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_environment_of_an_engine_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONSTARTUP", "/nowhere")
+    monkeypatch.setenv("FAKE_ILLS", "dies")
+    with driver() as engine:
+        engine.start()
+        assert engine.serve(TRACE).tokens == 6
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({}, Failure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4.5], [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, Failure.GARBLED),
+        ({"outputs": [[True] * 4, [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, Failure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4]], "times": [[0.0] * 4]}, Failure.OTHER_COUNT),
+        ({"outputs": [[1, 2, 3, 4], [5, 6, 7]], "times": [[0.0] * 4, [0.1] * 3]}, Failure.OTHER_COUNT),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1]]}, Failure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1, 9.0]]}, Failure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.01, 0.1]]}, Failure.GARBLED),
+    ],
+)
+def test_what_an_engine_sends_is_not_believed(answer: dict[str, object], expected: Failure) -> None:
+    with pytest.raises(EngineFailed) as caught:
+        read_served(answer, TRACE, 1.0)
+    assert caught.value.failure is expected
+
+
+def test_waiting_counts_from_arrival_and_pace_from_the_first_token() -> None:
+    times = [[0.5, 0.6, 0.7, 0.8], [0.52, 0.72]]
+    served = read_served({"outputs": [[1] * 4, [2] * 2], "times": times}, TRACE, 1.0)
+    assert served.ttft == pytest.approx((0.5, 0.5))
+    assert served.tpot == pytest.approx((0.1, 0.2))
+    assert served.rate == pytest.approx(6)
+    lone = replace(TRACE, requests=(TraceRequest((1,), 1),))
+    assert read_served({"outputs": [[1]], "times": [[0.0]]}, lone, 1.0).tpot == ()

@@ -1,0 +1,246 @@
+"""A race of two fake engines, its records and its plot."""
+
+from __future__ import annotations
+
+import json
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from course.drawings import race_plot
+from course.racing import render
+from course.screen import console
+from graders.engines import race as races
+from graders.engines import roofline
+from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
+from graders.engines.driver import Driver
+from graders.engines.heats import Heat, heats
+from graders.engines.race import Plan, Racer, race, turns
+from graders.engines.roofline import Ceilings, floor
+from graders.engines.served import Job, Served
+from graders.engines.standings import Entrant, Lap, Result, Standings, percentiles, read
+from graders.throughput.workloads import Trace, TraceRequest, workload
+from reference_engine.llama.config import SHAPES
+from reference_engine.model import ModelError
+
+FAKE = Path(__file__).parent / "parts" / "engines" / "fake_adapter.py"
+PLAN = Plan(("reference", "naive"), "ragged", rounds=2, scale=0.125, batches=(4,), threads=1)
+
+
+def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind, Job], Driver]:
+    """Drivers of fakes under the names of real engines."""
+
+    def make(kind: EngineKind, job: Job) -> Driver:
+        variables = {"FAKE_ILLS": ills.get(kind.name, ""), "FAKE_PACE": str(pace.get(kind.name, 0.0))}
+        fake = replace(kind, variables=variables)
+        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=20)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fakes speak their own language; what they should have said is judged by its own rule."""
+
+    def check(model: object, trace: Trace, served: Served, tolerance: float) -> None:
+        for request, output in zip(trace.requests, served.outputs, strict=True):
+            if output != tuple((sum(request.prompt) + step) % 128 for step in range(request.max_new)):
+                raise races.EngineFailed(races.Failure.OTHER_TOKENS, "it said something else")
+
+    monkeypatch.setattr(races, "check_tokens", check)
+    monkeypatch.setattr(races.roofline, "ceilings", lambda *_, **__: Ceilings(1e10, 1e11))
+
+
+@pytest.fixture(scope="module")
+def standings() -> Standings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(races, "check_tokens", lambda model, trace, served, tolerance: None)
+        patch.setattr(races.roofline, "ceilings", lambda *_, **__: Ceilings(1e10, 1e11))
+        return race(PLAN, make=makes({}, {"naive": 0.005}))
+
+
+def test_both_run_every_heat_and_every_round(standings: Standings) -> None:
+    assert standings.complete
+    assert standings.heats() == (("whole", 0), ("prefill", 0), ("decode", 4))
+    for result in standings.results:
+        assert sorted(lap.round for lap in result.laps) == [0, 1]
+        assert len({lap.trace for lap in result.laps}) == 2, "every round has a fresh trace"
+
+
+def test_rounds_are_the_same_for_both_and_mirrored(standings: Standings) -> None:
+    first, second = standings.of("whole")
+    assert [lap.trace for lap in first.laps] == [lap.trace for lap in second.laps]
+    assert [lap.place for lap in first.laps] == [0, 1]
+    assert [lap.place for lap in second.laps] == [1, 0]
+
+
+def test_the_slower_one_is_told_to_be_slower(standings: Standings) -> None:
+    fast, slow = standings.of("whole")
+    assert max(slow.ratios(fast)) < 1
+    assert fast.ratios(fast) == (1.0, 1.0)
+    assert slow.rate < fast.rate
+    assert slow.spread[0] <= slow.rate <= slow.spread[1]
+    assert slow.ttft[0] <= slow.ttft[1]
+
+
+@pytest.mark.parametrize(
+    ("ill", "failure"), [("dies", "died"), ("short", "another number of tokens"), ("wrong", "other tokens")]
+)
+def test_a_bad_engine_leaves_with_a_named_outcome_and_no_figure(ill: str, failure: str) -> None:
+    plan = replace(PLAN, rounds=1, batches=(), apart=False)
+    said: list[str] = []
+    found = race(plan, make=makes({"naive": ill}, {}), say=said.append)
+    assert not found.complete
+    assert [result.engine for result in found.results] == ["reference"]
+    assert found.entrants[1].failure == failure
+    assert any(line.startswith("naive is out:") for line in said)
+
+
+def test_an_engine_that_is_not_installed_is_an_entrant_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COURSE_ENGINES", str(tmp_path))
+    plan = Plan(("naive", "transformers"), rounds=1, scale=0.125, apart=False, threads=1)
+    found = race(plan, make=makes({}, {}))
+    assert [result.engine for result in found.results] == ["naive"]
+    assert found.entrants[1].sentence == "not installed: course engines install transformers"
+
+
+def test_nobody_left_is_a_result_too() -> None:
+    plan = Plan(("reference",), rounds=1, scale=0.125, apart=False, threads=1)
+    found = race(plan, make=makes({"reference": "raises"}, {}))
+    assert found.results == ()
+    assert ET.fromstring(race_plot.svg(found)).tag.endswith("svg")
+    assert list(render(found))
+
+
+def test_bad_wishes_are_refused() -> None:
+    with pytest.raises(ValueError, match="no engine called 'gpt'"):
+        race(replace(PLAN, engines=("gpt",)))
+    with pytest.raises(ValueError, match="no workload called"):
+        race(replace(PLAN, workload="breakfast"))
+    with pytest.raises(ModelError):
+        race(replace(PLAN, model="nowhere"))
+
+
+def test_turns_are_mirrored_and_move_on() -> None:
+    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1))) for name in "ABC"]
+    order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
+    assert order == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC"]
+    assert turns([], 3) == []
+
+
+def test_json_comes_back_as_it_was(standings: Standings) -> None:
+    assert read(standings.as_json()) == standings
+    with pytest.raises(ValueError, match="no race"):
+        read("[]")
+    with pytest.raises(ValueError, match="format 99"):
+        read(json.dumps({"format": 99}))
+
+
+def test_the_plot_is_well_formed_and_names_everybody(standings: Standings) -> None:
+    root = ET.fromstring(race_plot.svg(standings))
+    texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
+    assert "ragged · waiter · 8 requests" in texts
+    assert texts.count("reference") >= 3, "a bar, a curve, a waiting time"
+    assert texts.count("naive") >= 3
+    dots = [element for element in root.iter() if element.tag.endswith("circle")]
+    assert len(dots) == 4 + 2 + 4, "rounds, batches, waiting times"
+    numbers = [float(element.attrib["width"]) for element in root.iter() if element.attrib.get("rx") == "3"]
+    assert numbers[0] > numbers[1] > 0
+
+
+def test_the_table_says_what_has_to_be_said(standings: Standings) -> None:
+    screen = console()
+    with screen.capture() as caught:
+        for block in render(standings):
+            screen.print(block)
+    text = caught.get()
+    for word in ("interleaved", "reference", "naive", "1.00x", "TTFT", "roof", "prompts alone", "4 at a time"):
+        assert word in text
+
+
+def test_heats_fit_into_the_memory() -> None:
+    trace = workload("ragged", 0, scale=0.25)
+    track = heats(trace, (1, 4, 16, 64, 4), apart=True)
+    assert [heat.title for heat in track] == ["whole", "prefill", "decode at 1", "decode at 4", "decode at 16"]
+    for heat in track:
+        drawn = heat.trace("ragged", 5, model="waiter", scale=0.25)
+        assert drawn.longest <= drawn.kv_tokens
+        if heat.batch:
+            held = sum(-(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests)
+            assert held <= drawn.kv_tokens
+    assert all(request.max_new == 1 for request in Heat("prefill").trace("ragged", 5, model="waiter", scale=1).requests)
+
+
+def test_percentiles_are_of_nearest_rank() -> None:
+    assert percentiles([3.0, 1.0, 2.0]) == (2.0, 3.0)
+    assert percentiles([float(value) for value in range(100, 0, -1)]) == (50.0, 95.0)
+    with pytest.raises(ValueError, match="nothing"):
+        percentiles([])
+
+
+def test_the_floor_counts_operations_and_bytes() -> None:
+    config = SHAPES["tiny"]
+    one = Trace("one", 0, "random:tiny", (TraceRequest((1,) * 10, 5),), num_blocks=9, max_seqs=1)
+    limits = Ceilings(bandwidth=1e9, peak=1e9)
+    found = floor(one, config, limits)
+    assert found.seconds == max(found.moved / 1e9, found.operations / 1e9)
+    weights = 4 * (config.parameters - config.width * config.vocab)
+    assert found.moved == pytest.approx(5 * weights + 4 * 2 * config.layers * config.keys * (10 + 11 + 12 + 13))
+    twice = replace(one, requests=one.requests * 2, max_seqs=2)
+    assert floor(twice, config, limits).operations == pytest.approx(2 * found.operations)
+    assert floor(twice, config, limits).moved < 2 * found.moved, "weights are read once for both"
+    guessing = floor(one, config, limits, tokens_a_step=5)
+    assert guessing.moved == pytest.approx(found.moved / 5)
+
+
+def test_a_shared_opening_is_computed_once() -> None:
+    config, limits = SHAPES["tiny"], Ceilings(1e9, 1e9)
+    opening = tuple(range(64))
+    requests = tuple(TraceRequest((*opening, guest), 1) for guest in (70, 71))
+    apart = Trace("two", 0, "random:tiny", requests, num_blocks=20, max_seqs=2)
+    assert roofline._computed(apart)[0] == 130
+    assert roofline._computed(replace(apart, cached=True))[0] == 66
+    assert floor(replace(apart, cached=True), config, limits).operations < floor(apart, config, limits).operations
+
+
+def test_a_lap_is_a_rate_and_a_share_of_the_roofline() -> None:
+    lap = Lap(0, 0, "x", 2.0, 1.0, 30, 10, (0.1, 0.2), None, 0.5)
+    assert (lap.rate, lap.reading, lap.roofline) == (5.0, 15.0, 0.25)
+
+
+def busy(standings: Standings, cpu: float, **changed: object) -> Standings:
+    """The same race with every lap using `cpu` processors."""
+    results = tuple(
+        replace(result, laps=tuple(replace(lap, cpu=cpu * lap.seconds) for lap in result.laps))
+        for result in standings.results
+    )
+    return replace(standings, results=results, course=replace(standings.course, **changed))  # type: ignore[arg-type]
+
+
+def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: Standings) -> None:
+    screen = console()
+    with screen.capture() as caught:
+        for block in render(busy(standings, 0.4)):
+            screen.print(block, soft_wrap=True)
+    assert " got 0.4 of a core in the heat " in caught.get()
+
+
+def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standings: Standings) -> None:
+    assert busy(standings, 0.4).starved
+    assert not busy(standings, 1.0).starved
+    assert not busy(standings, 0.0).starved, "unknown is not little"
+    assert not busy(standings, 0.4, arriving=True).starved
+    assert not busy(standings, 0.4, device="cuda").starved
+
+
+def test_tokens_a_processor_second_do_not_depend_on_the_wall_clock() -> None:
+    laps = tuple(
+        Lap(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5) for number, seconds in ((0, 2), (1, 9))
+    )
+    assert Result("reference", "whole", 0, laps).thrift == 5.0

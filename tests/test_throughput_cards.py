@@ -1,0 +1,146 @@
+"""Baseline cards: what they carry, and that an edited, foreign or outdated card never counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graders.throughput import cards
+from graders.throughput.cards import BadCard, Card, Sample, find, fingerprint, load, save, verify
+from graders.throughput.hardware import Hardware, here
+from graders.throughput.workloads import workload
+
+SCALE = 0.05
+HERE = Hardware("cpu", "Some CPU", 2, ("avx2", "avx512f"))
+
+
+def card(**changed: object) -> Card:
+    samples = tuple(Sample(seed, workload("ragged", seed, scale=SCALE).hash, 3.0 + seed, 1.0) for seed in range(3))
+    made = Card(
+        engine="vllm",
+        version="0.32.0",
+        flags={"dtype": "float32", "eager": True},
+        note="its CPU build",
+        model="waiter",
+        workload="ragged",
+        scale=SCALE,
+        samples=samples,
+        hardware=HERE,
+        reference=fingerprint(),
+        verified=True,
+        date="2026-11-23",
+    )
+    return replace(made, **changed)
+
+
+def test_a_card_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    path = save(card(), tmp_path)
+    assert load(path) == verify(path, HERE) == card()
+    assert card().slowness == 4.0 and card().spread == (3.0, 5.0)
+    assert card().label == "vllm 0.32.0 (card of 2026-11-23)"
+
+
+def test_any_edit_is_detected(tmp_path: Path) -> None:
+    path = save(card(), tmp_path)
+    good = path.read_text()
+    for before, after in [("3.0", "9.0"), ("0.32.0", "0.33.0"), ("2026", "2027"), ('"cores": 2', '"cores": 4')]:
+        assert before in good
+        path.write_text(good.replace(before, after, 1))
+        with pytest.raises(BadCard, match="was edited after it was recorded"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (replace(HERE, model="Another CPU"), "its model is Some CPU, here Another CPU"),
+        (replace(HERE, cores=64), "its cores are 2, here 64"),
+        (replace(HERE, features=("avx2",)), "its features are avx2, avx512f, here avx2"),
+        (replace(HERE, device="cuda"), "its device is cpu, here cuda"),
+    ],
+)
+def test_other_hardware_is_refused_and_named(tmp_path: Path, other: Hardware, said: str) -> None:
+    path = save(card(), tmp_path)
+    with pytest.raises(BadCard, match=said):
+        verify(path, other)
+
+
+def test_a_workload_that_is_drawn_otherwise_today_voids_the_card(tmp_path: Path) -> None:
+    old = card(samples=(Sample(1, "0" * 16, 3.0, 1.0),))
+    with pytest.raises(BadCard, match="other requests than 'ragged' draws today"):
+        verify(save(old, tmp_path), HERE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}', '{"format": 1, "checksum": "no"}', "\x00"]
+)
+def test_what_is_no_card_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "vllm-ragged.json"
+    path.write_text(text)
+    with pytest.raises(BadCard, match=r"vllm-ragged\.json"):
+        load(path)
+
+
+def signed(data: dict[str, object]) -> str:
+    return json.dumps({**data, "checksum": cards._checksum(data)})
+
+
+@pytest.mark.parametrize("field", ["samples", "hardware", "date"])
+def test_a_card_that_lacks_something_is_refused_even_with_a_right_checksum(tmp_path: Path, field: str) -> None:
+    path = save(card(), tmp_path)
+    data = json.loads(path.read_text())
+    del data["checksum"], data[field]
+    path.write_text(signed(data))
+    with pytest.raises(BadCard, match="lacks something"):
+        load(path)
+
+
+def test_impossible_seconds_are_refused(tmp_path: Path) -> None:
+    path = save(card(samples=(Sample(1, "0" * 16, 0.0, 1.0),)), tmp_path)
+    with pytest.raises(BadCard, match="0 seconds"):
+        load(path)
+
+
+def test_the_first_folder_with_a_card_that_counts_wins(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    save(card(version="1"), first)
+    save(card(version="2"), second)
+    found, why = find("vllm", "ragged", SCALE, HERE, (first, second))
+    assert found is not None and found.version == "1" and not why
+    (next(first.iterdir())).write_text("{}")
+    found, _ = find("vllm", "ragged", SCALE, HERE, (first, second))
+    assert found is not None and found.version == "2"
+
+
+def test_why_there_is_no_card_is_said(tmp_path: Path) -> None:
+    assert find("vllm", "ragged", SCALE, HERE, (tmp_path,)) == (None, "there is no card")
+    save(card(), tmp_path)
+    found, why = find("vllm", "ragged", SCALE, replace(HERE, cores=8), (tmp_path,))
+    assert found is None and "from other hardware" in why
+    assert find("vllm", "ragged", 1.0, HERE, (tmp_path,))[0] is None
+    assert find("sglang", "ragged", SCALE, HERE, (tmp_path,)) == (None, "there is no card")
+
+
+def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:
+    names = {card().file_name, card(scale=1.0).file_name, card(hardware=replace(HERE, cores=8)).file_name}
+    assert len(names) == 3
+    assert card(version="9").file_name == card().file_name
+
+
+def test_a_card_from_beside_another_reference_engine_says_so() -> None:
+    assert not card().stale()
+    assert "another version" in card(reference="0" * 12).stale()
+
+
+def test_this_machine_is_a_class_that_can_be_stored() -> None:
+    machine = here()
+    assert machine.cores >= 1 and machine.model
+    assert Hardware.from_json(json.loads(json.dumps(machine.to_json()))) == machine
+
+
+def test_shipped_cards_are_whole() -> None:
+    for path in cards.files((cards.SHIPPED,)):
+        assert load(path).verified

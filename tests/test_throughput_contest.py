@@ -1,0 +1,183 @@
+"""A contest: turns, fresh traces, verified tokens, and the ways in which a submission or a machine can spoil it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from graders.law import Broken
+from graders.result import Outcome
+from graders.throughput.contest import Against, Contest, distinct_tokens
+from graders.throughput.decision import Call
+from graders.throughput.room import Timed
+from graders.throughput.workloads import Trace, TraceRequest, workload
+
+Serve = Callable[[Trace], Timed]
+SCALE = 0.05
+
+
+class FakeRoom:
+    """Serves every trace in `seconds` of a clock of its own, with tokens that follow from the prompt."""
+
+    def __init__(self, name: str, seconds: float, log: list[tuple[str, str]]) -> None:
+        self.name, self.seconds, self.log = name, seconds, log
+        self.spent = itertools.repeat(0.0)
+        self.change: Serve | None = None
+
+    def serve(self, trace: Trace) -> Timed:
+        self.log.append((self.name, trace.hash))
+        outputs = tuple((sum(each.prompt) % 97,) * each.max_new for each in trace.requests)
+        return self.change(trace) if self.change else Timed(self.seconds, outputs)
+
+    def peak(self, trace: Trace) -> tuple[int, int]:
+        return 10**12, 10
+
+    def cpu_seconds(self) -> float:
+        return next(self.spent)
+
+
+def contest(mine: float = 1.0, theirs: float = 1.0, right: bool = False) -> tuple[Contest, list[tuple[str, str]]]:
+    log: list[tuple[str, str]] = []
+    rooms = FakeRoom("mine", mine, log), FakeRoom("theirs", theirs, log)
+    made = Contest("ragged", 3, *rooms, lambda trace, said, guest: right, scale=SCALE)  # type: ignore[arg-type]
+    return made, log
+
+
+def change(made: Contest, serve: Serve) -> None:
+    assert isinstance(made.mine, FakeRoom)
+    made.mine.change = serve
+
+
+def test_five_pairs_in_turn_each_on_a_trace_of_its_own() -> None:
+    made, log = contest()
+    (decision,) = made.decide([Against(0.8)])
+    assert decision.met and len(made.pairs) == 5
+    names = [name for name, _ in log[2:]]
+    assert names == ["mine", "theirs", "theirs", "mine"] * 2 + ["mine", "theirs"]
+    traces = [trace for _, trace in log]
+    assert traces[0::2] == traces[1::2] and len(set(traces)) == 6, "the warm-up has one of its own too"
+
+
+@pytest.mark.parametrize(("slower", "pairs"), [(2.0, 5), (4.0, 3)])
+def test_half_the_speed_misses_the_bound_and_a_quarter_misses_it_sooner(slower: float, pairs: int) -> None:
+    made, _ = contest(mine=slower)
+    (decision,) = made.decide([Against(0.8)])
+    assert decision.call is Call.MISSED and decision.bracket.median == 1 / slower
+    assert len(made.pairs) == pairs
+
+
+def test_one_bound_missed_beyond_hope_ends_it_for_all() -> None:
+    made, _ = contest(mine=4.0)
+    missed, other = made.decide([Against(0.8), Against(0.2, factor=1.0)])
+    assert missed.call is Call.MISSED and other.call is Call.MORE and len(made.pairs) == 3
+
+
+def test_what_is_decided_stays_decided_while_another_bound_needs_more_pairs() -> None:
+    made, _ = contest()
+    seconds = iter([1.0, *[1.2] * 4, 1.24, *[1.3] * 50])
+    honest = FakeRoom("", 0, []).serve
+    change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
+    first, second = made.decide([Against(0.8), Against(0.82)])
+    assert first.met and first.bracket.pairs == 5
+    assert second.call is Call.MISSED and second.bracket.pairs > 5
+
+
+def test_a_card_counts_through_the_reference_engine() -> None:
+    made, _ = contest(mine=2.0)
+    behind, ahead = made.decide([Against(0.8), Against(1.5, factor=4.0)])
+    assert behind.call is Call.MISSED
+    assert ahead.met and ahead.bracket.median == 2.0
+
+
+def test_a_live_engine_takes_its_turns() -> None:
+    made, log = contest()
+    made.peers = {"vllm": FakeRoom("vllm", 3.0, log)}
+    beside, live = made.decide([Against(0.8), Against(1.5, "vllm")])
+    assert beside.met and live.met and live.bracket.median == 3.0
+    assert [name for name, _ in log if name != "mine"].count("vllm") == 6
+
+
+def test_more_pairs_are_run_only_while_it_is_too_close_to_call() -> None:
+    made, _ = contest()
+    seconds = itertools.cycle([1.2, 1.3])
+    words: list[str] = []
+    made.progress = words.append
+    honest = FakeRoom("", 0, []).serve
+    change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
+    (decision,) = made.decide([Against(0.8)])
+    assert decision.final and decision.marginal and len(made.pairs) == 23
+    assert "pair 6 of 8, too close to call so far" in words[6]
+
+
+def test_what_is_too_close_to_call_stays_undecided_when_patience_ends() -> None:
+    made, _ = contest()
+    made.patience = 0.0
+    seconds = itertools.cycle([1.2, 1.3])
+    honest = FakeRoom("", 0, []).serve
+    change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
+    close, clear = made.decide([Against(0.8), Against(0.5)])
+    assert close.call is Call.UNDECIDED and clear.met and len(made.pairs) == 5
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_other_tokens_than_the_references_are_put_to_the_oracle(right: bool) -> None:
+    made, _ = contest(right=right)
+    honest = FakeRoom("", 1.0, []).serve
+
+    def other(trace: Trace) -> Timed:
+        timed = honest(trace)
+        first = (*timed.outputs[0][:3], 99, *timed.outputs[0][4:])
+        return replace(timed, outputs=(first, *timed.outputs[1:]))
+
+    change(made, other)
+    if right:
+        assert made.decide([Against(0.8)])[0].met
+    else:
+        with pytest.raises(Broken, match="guest 0 heard something else than the model says: token 3 is 99"):
+            made.decide([Against(0.8)])
+
+
+def test_too_few_tokens_are_no_speed() -> None:
+    made, _ = contest()
+    change(made, lambda trace: Timed(0.001, tuple(() for _ in trace.requests)))
+    with pytest.raises(Broken, match="guest 0 got 0 tokens"):
+        made.decide([Against(0.8)])
+
+
+def test_faster_than_the_device_is_held_for_review() -> None:
+    made, _ = contest(mine=1e-9)
+    (decision,) = made.decide([Against(0.8)])
+    assert decision.review and not decision.met
+
+
+def test_computing_while_another_is_timed_is_tampering() -> None:
+    made, _ = contest()
+    assert isinstance(made.mine, FakeRoom)
+    made.mine.spent = iter(float(second) for second in itertools.count())
+    with pytest.raises(Broken, match="while another engine was timed") as caught:
+        made.decide([Against(0.8)])
+    assert caught.value.outcome is Outcome.INVALID
+
+
+def test_a_fault_of_the_other_engine_is_not_the_submissions() -> None:
+    made, _ = contest()
+
+    def fails(trace: Trace) -> Timed:
+        raise Broken("it died")
+
+    assert isinstance(made.theirs, FakeRoom)
+    made.theirs.change = fails
+    with pytest.raises(Broken, match="the engine beside yours, reference, failed") as caught:
+        made.decide([Against(0.8)])
+    assert caught.value.outcome is Outcome.UNGRADED
+
+
+def test_an_opening_that_is_shared_counts_once() -> None:
+    requests = tuple(TraceRequest((1, 2, 3, *end), 5) for end in [(4,), (5, 6), (4, 7), ()])
+    trace = Trace("made up", 0, "waiter", requests, num_blocks=9, max_seqs=4)
+    assert distinct_tokens(trace) == 3 + 1 + 1 + 2 + 4 * 4
+    whole = workload("nothing_shared", 1, scale=0.1)
+    assert distinct_tokens(whole) == pytest.approx(whole.tokens_in + whole.tokens_out, rel=0.01)
