@@ -64,8 +64,15 @@ def test_the_solution_passes_in_a_real_worker() -> None:
 
 
 def test_every_law_has_a_wrong_part() -> None:
-    named = {name for part in wrong_parts(EXERCISE) for name in part.laws[:1]}
+    named = {name for part in wrong_parts(EXERCISE) for name in part.laws}
     assert named == {law.name for law in catalogue(EXERCISE).laws} - CLOSING
+
+
+@pytest.mark.parametrize("name", ["victim_goes_to_the_tail", "victim_arrives_anew"])
+def test_fairness_alone_catches_what_preemption_catches_first(name: str, quick: None) -> None:
+    path = next(part.path for part in wrong_parts(EXERCISE) if part.path.stem == name)
+    number = next(law.number for law in catalogue(EXERCISE).laws if law.name == "fairness")
+    assert first_broken(path, EXERCISE, only=[number]) is not None
 
 
 def test_a_scheduler_that_never_ends_is_told_apart_in_a_real_worker() -> None:

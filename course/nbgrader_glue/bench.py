@@ -126,7 +126,7 @@ def _bulk(home: Path, exercise: Exercise) -> float:
     rows, checks = [], 0.0
     for path in sorted(home.glob(f"submitted/*/{exercise.slug}/*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        text = next(cell["source"] for cell in cells if grade_id(cell) == exercise.slot)
+        text = "".join(next(cell["source"] for cell in cells if grade_id(cell) == exercise.slot))
         start = time.monotonic()
         result = judge(exercise, text, Terms(salt=1, laws_only=laws_only))
         checks += time.monotonic() - start

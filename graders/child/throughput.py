@@ -61,11 +61,11 @@ def parts_of(shop, cached):
 
 def speculator_of(module, model):
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.choice import read_tree
+    from reference_engine.medusa.choice import tree_for
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
 
-    return MedusaSpeculator(module, load_heads(HEADS, model), read_tree(HEADS))
+    return MedusaSpeculator(module, load_heads(HEADS, model), tree_for("cpu", HEADS))
 
 
 def call(room, method, args):

@@ -18,6 +18,8 @@ from reference_engine.runner import Outcome
 
 WORTH = 30_000_000
 """Rows times parameters from which a step is spread."""
+SMALL = 150_000_000
+"""Rows times parameters up to which a step that is not spread is left to one thread: waking others takes longer."""
 SLACK = 1.3
 """The fullest lane may have this many times its fair share; else the step is not spread."""
 FAITHFUL = 1.05
@@ -39,18 +41,18 @@ class Lanes:
     def forward(self, batch: Batch) -> Outcome:
         """See `Runner.forward`."""
         threads = torch.get_num_threads()
-        shares = self._shares(batch.spans, threads)
-        if len(shares) < 2:
+        rows = sum(len(span.tokens) for span in batch.spans)
+        shares = self._shares(batch.spans, rows, threads)
+        if len(shares) < 2 and (threads < 2 or rows * self._parameters > SMALL):
             return self._lanes[0].forward(batch)
         torch.set_num_threads(1)
         try:
-            return self._spread(batch, shares)
+            return self._spread(batch, shares) if len(shares) > 1 else self._lanes[0].forward(batch)
         finally:
             torch.set_num_threads(threads)
 
-    def _shares(self, spans: Sequence[Span], threads: int) -> list[list[int]]:
+    def _shares(self, spans: Sequence[Span], rows: int, threads: int) -> list[list[int]]:
         """The spans of each lane by their index, in order; one share alone when spreading does not pay."""
-        rows = sum(len(span.tokens) for span in spans)
         if threads < 2 or len(spans) < 2 or rows * self._parameters < WORTH:
             return [list(range(len(spans)))]
         costs = [_cost(span) for span in spans]

@@ -194,8 +194,7 @@ def measure_payoff(
         for engine in engines:
             for seat in range(batch):
                 engine.add([(7 * seat + place) % model.config.vocab for place in range(context)], 16 * (steps + 4))
-            while engine.metrics.emitted < 3 * batch:
-                engine.step()
+            _until_all_decode(engine, batch)
         seconds: list[list[float]] = [[], []]
         for _ in range(steps):
             for engine, times in zip(engines, seconds, strict=True):
@@ -204,6 +203,16 @@ def measure_payoff(
                 times.append(time.perf_counter() - began)
         costs.append(Cost(batch, *map(median, seconds)))
     return Payoff(tree.expected, tuple(costs))
+
+
+def _until_all_decode(engine: Engine, batch: int) -> None:
+    """Step until every prompt is read and a step with one chunk of every guest has been taken."""
+    metrics, read = engine.metrics, False
+    while not read:
+        before = metrics.computed, metrics.chunks
+        engine.step()
+        read = metrics.computed - before[0] == metrics.chunks - before[1] == batch
+    engine.step()
 
 
 def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]) -> dict[int, float]:

@@ -1,7 +1,7 @@
 """Wrong: the last owner copies too.
 
 Law: copy-on-write.
-Says: last owner
+Says: last owner|although its blocks are free|extend takes 0
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: extend writes into shared blocks.
 
 Law: copy-on-write.
-Says: without copying
+Says: without copying|one of them for the copy
 """
 
 from collections import Counter

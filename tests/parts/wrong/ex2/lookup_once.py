@@ -1,7 +1,7 @@
 r"""Wrong: the cached prefix is looked up when a request is added, not when it is admitted.
 
 Law: borrowed prefix.
-Says: `plan` raised AssertionError\.
+Says: `plan` raised
 """
 
 from reference_engine.slots import Chunk, Plan

@@ -1,7 +1,7 @@
 """Wrong: a request that lacks a block waits in its seat.
 
 Law: preemption.
-Says: gets no chunk|empty
+Says: nobody made room|gets no chunk|empty
 """
 
 from reference_engine.slots import Chunk, Plan

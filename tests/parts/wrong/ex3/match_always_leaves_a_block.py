@@ -1,7 +1,7 @@
 """Wrong: match leaves the last block of a text to be computed.
 
 Law: longest prefix.
-Says: are stored
+Says: (is|are) stored
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: a text of which a part is stored matches nothing.
 
 Law: longest prefix.
-Says: are stored
+Says: (is|are) stored
 """
 
 from reference_engine.slots import Inserted, Match

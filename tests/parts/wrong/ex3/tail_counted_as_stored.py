@@ -1,7 +1,7 @@
 """Wrong: insert keeps the block of an unaligned tail.
 
 Law: whole blocks.
-Says: are stored
+Says: (is|are) stored
 """
 
 from reference_engine.slots import Inserted, Match
