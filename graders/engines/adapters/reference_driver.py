@@ -45,7 +45,9 @@ class Reference:
         from reference_engine.medusa.heads import load_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
 
-        return MedusaSpeculator(self._parts.medusa, load_heads(HEADS, self._model), tree_for(self._model.device.type, HEADS))
+        return MedusaSpeculator(
+            self._parts.medusa, load_heads(HEADS, self._model), tree_for(self._model.device.type, HEADS)
+        )
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
