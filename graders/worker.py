@@ -83,7 +83,9 @@ class Worker:
         self.end()
 
     def cpu_seconds(self) -> float:
-        """CPU time of the worker so far."""
+        """CPU time of the worker so far, read when it has come to rest: what it used since its last rest is not counted
+        by the kernel before."""
+        self._process.rest()
         return self._process.cpu_seconds()
 
     def ask(self, do: str, *, cpu: float = CPU_PATIENCE, wall: float = WALL_PATIENCE, **fields: Any) -> dict[str, Any]:
@@ -127,7 +129,7 @@ class Worker:
         self._abandoned = True
 
     def _answer(self, cpu: float, wall: float) -> dict[str, Any]:
-        start, spent = time.monotonic(), self.cpu_seconds()
+        start, spent = time.monotonic(), self._process.cpu_seconds()
         self._refuse_sleep(self._slept, wall)
         self._send()
         while True:
@@ -137,14 +139,14 @@ class Worker:
                     self._rested(self._idle(start, spent, wall))
                     return answer
             waited = time.monotonic() - start
-            if self._abandoned or waited > wall or (waited > cpu and self.cpu_seconds() - spent > cpu):
+            if self._abandoned or waited > wall or (waited > cpu and self._process.cpu_seconds() - spent > cpu):
                 self.end()
                 raise Hung(waited)
             self._refuse_sleep(self._slept + self._idle(start, spent, wall), wall)
 
     def _idle(self, start: float, spent: float, wall: float) -> float:
         """Seconds since `start` in which the worker neither ran nor waited for a processor, where they matter."""
-        idle = time.monotonic() - start - (self.cpu_seconds() - spent)
+        idle = time.monotonic() - start - (self._process.cpu_seconds() - spent)
         if idle < MOMENT or wall > WALL_PATIENCE:
             return 0.0
         return max(0.0, idle - (self._process.delayed_seconds() - self._delayed))
