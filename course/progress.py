@@ -124,15 +124,14 @@ def replace_file(path: Path, text: str) -> None:
     """Put `text` in place of `path` in one step: the old content stays whole if anything goes wrong (`OSError`)."""
     name = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with name.open("w", encoding="utf-8", newline="\n") as file:
+        with name.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+            os.unlink(name)  # it is there only if something went wrong
 
 
 def _set_aside(path: Path) -> Progress:

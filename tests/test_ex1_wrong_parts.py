@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from local_worker import LocalWorker
+from wrong_parts import WrongPart, right_parts, wrong_parts
 
 from graders import exploring, grade
 from graders.catalogue import catalogue
 from graders.ex1_paged_allocation import growth
 from graders.result import LawResult, Outcome
 
-PARTS = Path(__file__).parent / "parts"
-WRONG = sorted((PARTS / "wrong" / "ex1").glob("*.py"))
+WRONG = wrong_parts(1)
 SOLUTION = Path("solutions/ex1_paged_allocation/block_manager.py").resolve()
-RIGHT = [*sorted((PARTS / "right" / "ex1").glob("*.py")), SOLUTION]
+RIGHT = [*right_parts(1), SOLUTION]
 UNIT = [law for law in catalogue(1).laws if law.kind == "unit"]
 LONGEST_STORY = 7  # steps
 
 
-@dataclass(frozen=True)
-class Named:
-    """What a wrong part says of itself: the law that kills it, and a pattern that the sentence matches."""
-
-    law: str
-    says: str
-
-
-def named_by(path: Path) -> Named:
-    text = ast.get_docstring(ast.parse(path.read_text())) or ""
-    law = re.search(r"^Law: (.+)\.$", text, re.MULTILINE)
-    says = re.search(r"^Says: *(.*)$", text, re.MULTILINE)
-    assert law, f"{path.name} names no law"
-    return Named(law.group(1), says.group(1) if says else "")
-
-
-TIMED = [path for path in WRONG if named_by(path).law == "constant time"]
-UNTIMED = [path for path in WRONG if path not in TIMED]
+TIMED = [part for part in WRONG if part.laws == ("constant time",)]
+UNTIMED = [part for part in WRONG if part not in TIMED]
 
 
 @pytest.fixture
@@ -55,36 +37,46 @@ def broken_laws(path: Path, seed: int, *laws: str) -> list[LawResult]:
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("path", UNTIMED, ids=lambda path: path.stem)
-def test_a_wrong_part_dies_by_the_law_it_names(path: Path) -> None:
-    dies(path)
+@pytest.mark.parametrize("part", UNTIMED, ids=str)
+def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart) -> None:
+    dies(part)
 
 
-@pytest.mark.parametrize("path", TIMED, ids=lambda path: path.stem)
-def test_a_slow_part_dies_by_the_clock_of_its_own_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", TIMED, ids=str)
+def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: WrongPart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "PATIENCE", {"cpu": 0.5, "wall": 60.0})
-    dies(path)
+    dies(part)
 
 
-def dies(path: Path) -> None:
-    named = named_by(path)
-    broken = broken_laws(path, 3, named.law)
-    assert [law.name for law in broken] == [named.law]
+def dies(part: WrongPart) -> None:
+    (law,) = part.laws
+    broken = broken_laws(part.path, 3, law)
+    assert [each.name for each in broken] == [law]
     assert broken[0].outcome is Outcome.FAIL
-    assert re.search(named.says, broken[0].message), broken[0].message
+    assert re.search(part.says, broken[0].message), broken[0].message
     assert broken[0].message.endswith((".", "?", ")")) and broken[0].story
     assert len(broken[0].story.steps) <= LONGEST_STORY, broken[0].story.steps
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploring, "explore", lambda *_, **__: None)  # no random traces at all
+    caught = {part.path.stem: broken_laws(part.path, 3, "refusals") for part in WRONG if part.laws == ("refusals",)}
+    assert len(caught) > 10
+    assert [name for name, broken in caught.items() if not broken] == []
+    stories = [broken[0].story for broken in caught.values()]
+    assert max(len(story.steps) for story in stories if story) <= 5
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
-def test_no_law_before_it_is_broken(path: Path) -> None:
+@pytest.mark.parametrize("part", WRONG, ids=str)
+def test_no_law_before_it_is_broken(part: WrongPart) -> None:
     """What a learner reads first is the law that the fault is about."""
     names = [law.name for law in UNIT]
-    before = names[: names.index(named_by(path).law)]
+    before = names[: names.index(part.laws[0])]
     if before:
-        assert not broken_laws(path, 4, *before)
+        assert not broken_laws(part.path, 4, *before)
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ import pytest
 
 import graders
 from graders import Outcome, grade
-from graders.isolation import HIGHEST, LEVELS, CannotStart, Limits, below, leftovers, spawn
+from graders.isolation import HIGHEST, LEVELS, CannotStart, Limits, below, leftovers, process, spawn
 from graders.isolation.inside import census, keeper, seccomp, view
 from graders.isolation.inside.removal import remove
 from graders.isolation.probe import highest, probe
@@ -515,3 +515,31 @@ def test_isolation_adds_less_than_50_ms_to_a_check(tmp_path: Path) -> None:
             spawn(without=without).end()
             spent.append(time.perf_counter() - start)
     assert min(seconds[()]) - min(seconds[bare]) < 0.05
+
+
+def test_cpu_time_is_read_when_the_worker_rests() -> None:
+    """The kernel adds what a thread used when it stops; before that, a long call may look as if it had cost nothing."""
+    with Worker("L1", Limits()) as worker:
+        waited = timed(worker._process.rest)
+        os.kill(worker._process.worker, 0)
+        assert waited < process.REST
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        state = SimpleNamespace(worker=busy.pid)
+        waited = timed(lambda: process.Process.rest(state))  # type: ignore[arg-type]
+        busy.kill()
+    assert waited >= process.REST
+
+
+def test_every_reading_of_the_cpu_time_waits_for_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rested = []
+    monkeypatch.setattr(process.Process, "rest", lambda self: rested.append(self))
+    with Worker("L1", Limits()) as worker:
+        before = len(rested)
+        worker.cpu_seconds()
+    assert len(rested) == before + 1
+
+
+def timed(action: Callable[[], object]) -> float:
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start

@@ -14,7 +14,6 @@ from reference_engine.llama.weights import ModelError, save
 from reference_engine.medusa.heads import load_heads, random_heads, save_heads
 from reference_engine.model import Model, load_model, random_model
 from reference_engine.stretch import STRETCHES, stretch, stretch_heads
-from reference_engine.waiter import CHECKPOINT
 
 torch.set_num_threads(1)
 SMALL = LlamaConfig(vocab=60, width=24, layers=2, heads=4, kv_heads=2, head_width=8, inner=40, tied=True)
@@ -140,11 +139,6 @@ def test_bf16_stays_bf16_and_close(small: Model) -> None:
     assert float((got - expected).norm() / expected.norm()) < 2e-2
 
 
-def shipped(folder: Path) -> bool:
-    return (folder / "model.safetensors").exists()
-
-
-@pytest.mark.skipif(not shipped(CHECKPOINT), reason="the waiter's checkpoint is not there")
 def test_the_waiter_at_50m_says_what_the_waiter_says() -> None:
     waiter = load_model("waiter")
     large = load_model("waiter@50m")

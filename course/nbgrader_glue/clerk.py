@@ -16,11 +16,12 @@ from nbgrader.preprocessors import AssignLatePenalties
 from course.nbgrader_glue import feedback, marking, notebook, parts
 from course.nbgrader_glue.autograding import forget, is_flagged, leave
 from course.nbgrader_glue.feedback import Ungraded
-from course.nbgrader_glue.gradebook import PATIENCE, Refusal, replace_file
+from course.nbgrader_glue.gradebook import PATIENCE, Refusal
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restoring import Released, restore
 from course.nbgrader_glue.settings import Settings
 from course.problem import Problem
+from course.progress import replace_file
 from graders.catalogue import Exercise, catalogue
 from graders.intake import LARGEST_PARCEL, Declared, Unusable, take
 
@@ -71,6 +72,7 @@ class Clerk:
             forget(self._book, exercise.slug, exercise.slug, row.student)
             raise
         target = self._settings.place("autograded", row.student, exercise.slug)
+        target.mkdir(parents=True, exist_ok=True)
         replace_file(target / f"{exercise.slug}.ipynb", notebook.text(sheet))
         self._copy_papers(row.student, exercise.slug)
         self._score(exercise.slug, row.student, sheet, left_out)

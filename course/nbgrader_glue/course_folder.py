@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.nbgrader_glue import notebook
-from course.nbgrader_glue.gradebook import replace_file
+from course.progress import replace_file
 from graders.catalogue import Exercise
 
 CONFIG = "nbgrader_config.py"
@@ -133,6 +133,7 @@ def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: boo
         if path.exists() and not (renew and "source" in path.relative_to(folder).parts):
             kept.append(path)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, text)
             new.append(path)
     exchange = folder / EXCHANGE

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,21 +77,6 @@ def check_name(student: str) -> None:
         raise BadName(f"{student!r} cannot be a student's name: it is empty, or begins or ends oddly.")
     if len(os.fsencode(student)) > LONGEST_NAME or any(mark in student for mark in "/\\\0\n\r*?["):
         raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so.")
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write the file so that it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".course-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _need_nbgrader() -> None:
