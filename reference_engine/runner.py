@@ -49,6 +49,12 @@ def make_runner(model: Model, *, num_blocks: int, block_size: int, seats: int, w
         from reference_engine.gpu.runner import GpuRunner
 
         return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
+    from reference_engine.native.library import library
+
+    if (compiled := library()) is not None:
+        from reference_engine.native.runner import NativeRunner
+
+        return NativeRunner(model, compiled, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
     from reference_engine.llama.cpu_runner import CpuRunner
 
     return CpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)

@@ -142,8 +142,7 @@ def test_paging_holds_several_times_the_guests_of_contiguous_reservation() -> No
 
 def test_no_stale_slot_is_ever_read() -> None:
     engine = Engine(MODEL, PAGED, num_blocks=40, block_size=8)
-    for layer in engine.runner.pool.heads:  # type: ignore[attr-defined]
-        layer.fill_(float("nan"))
+    engine.runner.pool.fill(range(40 * 8), float("nan"))  # type: ignore[attr-defined]
     asked = requests(random.Random(10), 6)
     assert_greedy(asked, engine.generate(asked))
 

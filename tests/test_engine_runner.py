@@ -1,4 +1,5 @@
-"""The forward pass on a CPU against the oracle: any split of a text into steps, blocks anywhere, any threads."""
+"""The forward pass on a CPU, compiled and as TorchScript, against the oracle: any split of a text into steps, blocks
+anywhere, any threads."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.cpu_runner import CpuRunner
 from reference_engine.llama.lane import Packed
 from reference_engine.model import Model, load_model, random_model
+from reference_engine.native.library import library, reason
+from reference_engine.native.runner import NativeRunner
 from reference_engine.parts import Parts
+from reference_engine.runner import make_runner
 from reference_engine.slots import Copy, Request
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
@@ -40,19 +44,30 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=["compiled", "TorchScript"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs with both; engines too."""
+    if request.param == "TorchScript":
+        monkeypatch.setattr("reference_engine.native.library.library", lambda: None)
+    elif library() is None:
+        pytest.skip(reason())
+    return str(request.param)
+
+
 two_threads = pytest.mark.parametrize("threads", [2], indirect=True)
 
 
-def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner:
+def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner | NativeRunner:
     """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a number."""
     per_seat = -(-44 // block_size)
-    runner = CpuRunner(model, num_blocks=seats * per_seat + 1, block_size=block_size, seats=seats, width=per_seat)
+    blocks = seats * per_seat + 1
+    runner = make_runner(model, num_blocks=blocks, block_size=block_size, seats=seats, width=per_seat)
+    assert isinstance(runner, CpuRunner | NativeRunner)
     blocks = list(range(1, seats * per_seat + 1))
     random.Random(1).shuffle(blocks)
     for seat in range(seats):
         runner.tables.put(seat, blocks[seat * per_seat : (seat + 1) * per_seat])
-    for layer in runner.pool.heads:
-        layer.fill_(float("nan"))
+    runner.pool.fill(range(block_size * (seats * per_seat + 1)), float("nan"))
     return runner
 
 
@@ -145,14 +160,14 @@ def test_moved_and_copied_kv_is_read_where_it_went() -> None:
     spare = [int(block) for block in runner.tables.array[1]]
     runner.copy([Copy(table[1], spare[5]), Copy(spare[5], spare[6])])
     runner.tables.put(0, [table[0], spare[6], *table[2:]])
-    first = spare[6] * 4
-    block = runner.pool.heads[1].view(-1, 2 * model.config.kv_heads, 4, model.config.head_width)[spare[6]]
-    before = block.clone()
-    runner.move([first, first + 1], [first + 1, first])
-    assert torch.equal(block, before[:, [1, 0, 2, 3]])
-    runner.move([first, first + 1], [first + 1, first])
-    outcome = runner.forward(Batch((Span(0, 12, TEXT[12:13], 1),)))
-    assert_close(outcome.logits[0], oracle.logits(model, TEXT[:13])[-1])
+    first, next_token = spare[6] * 4, Batch((Span(0, 12, TEXT[12:13], 1),))
+    wanted = oracle.logits(model, TEXT[:13])[-1]
+    assert_close(runner.forward(next_token).logits[0], wanted)
+    away = spare[7] * 4
+    runner.move([first, first + 1], [first + 1, away])  # one after the other would lose a token
+    assert not torch.allclose(runner.forward(next_token).logits[0], wanted, atol=1e-3)
+    runner.move([away], [first + 1])
+    assert_close(runner.forward(next_token).logits[0], wanted)
 
 
 def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> None:
@@ -176,7 +191,7 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
 
 
 @two_threads
-def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     spread = []
     original = lanes.Lanes._spread
     monkeypatch.setattr(lanes, "WORTH", 0)
@@ -188,8 +203,26 @@ def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatc
     engine = Engine(model, Parts(BlockManager, Scheduler), num_blocks=120, block_size=4, token_budget=70)
     for request, output in zip(asked, engine.generate(asked), strict=True):
         assert oracle.replay(model, request.prompt, output) is None
-    assert len(spread) > 5
+    assert len(spread) > 5 or kind == "compiled"
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
+def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str, kind: str) -> None:
+    if kind != "compiled":
+        return
+    model, dice = MODELS[name], random.Random(3)
+    alone = runner_for(model).forward(Batch((Span(0, 0, TEXT, 40),))).logits.clone()
+    for _ in range(4):
+        runner, done = runner_for(model), 0
+        while done < 40:
+            count = min(40 - done, dice.randint(1, 21))
+            others = tuple(Span(seat, 0, TEXT[: dice.randint(1, 30)], 1) for seat in range(1, dice.randint(2, 8)))
+            span = Span(0, done, TEXT[done : done + count], count)
+            logits = runner.forward(Batch((span, *others))).logits
+            assert torch.equal(logits[:count], alone[done : done + count])
+            done += count
 
 
 @two_threads
@@ -197,7 +230,7 @@ def test_a_thread_that_fails_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(lanes, "WORTH", 0)
     runner = runner_for(MODELS["tiny"])
     spans = [Span(seat, 0, [1], 1) for seat in range(3)] + [Span(3, 0, [999], 1)]
-    with pytest.raises((IndexError, RuntimeError), match="index out of range"):
+    with pytest.raises((IndexError, RuntimeError), match="out of range"):
         runner.forward(Batch(tuple(spans)))
     assert torch.get_num_threads() == 2
     assert len(runner.forward(Batch(tuple(spans[:3]))).logits) == 3

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import reference_engine
 from graders.isolation.limits import Limits
+from reference_engine.native import library
 
 ANSWERS = ("graders", "solutions", "exercises", "course", "tests", "reference_engine/oracle.py", "vllm", "sglang")
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
@@ -46,14 +47,15 @@ def contents(limits: Limits) -> Contents:
 
 @cache
 def _contents(packages: bool, gpu: bool) -> Contents:
-    library = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
+    python = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
     sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     paths = tuple(sites) if packages else ()
     shown = {
-        *library,
+        *python,
         *LIBRARIES,
         PROCESSORS,
         *paths,
+        *([str(compiled)] if packages and (compiled := library.location()) else ()),
         f"{ROOT}/reference_engine",
         f"{HOME}/child",
         *(FOR_GPUS if gpu else ()),

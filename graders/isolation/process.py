@@ -29,6 +29,7 @@ from graders.isolation.inside import privileges
 from graders.isolation.inside.removal import remove
 from graders.isolation.levels import HIGHEST, LEVELS
 from graders.isolation.limits import Limits
+from reference_engine.native import library
 
 STARTING = 20.0  # seconds that a machine under load may take to start a process
 ENDING = 10.0
@@ -199,7 +200,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
             stderr=their_output,
             pass_fds=[end.fileno() for end in theirs],
             cwd=box,
-            env=_environment(box),
+            env=_environment(box, limits),
             start_new_session=True,
         )
     except OSError as trouble:
@@ -240,8 +241,9 @@ def _config(levels: list[str], limits: Limits, without: Collection[str], box: Pa
     }
 
 
-def _environment(box: Path) -> dict[str, str]:
-    """An allow-list: nothing of the grader's own environment."""
+def _environment(box: Path, limits: Limits) -> dict[str, str]:
+    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader's machine has of it."""
     caches = ("XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR")
     own = {name: str(box) for name in ("HOME", "TMPDIR", *caches)}
+    own[library.SWITCH] = str(library.location() or "0") if limits.packages else "0"
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive", **own}

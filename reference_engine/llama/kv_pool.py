@@ -33,7 +33,7 @@ class KVPool:
         self.stride = 2 * self.values_at
         self._parts: Integers = np.arange(2 * config.kv_heads, dtype=np.int64) * block_size
         shape = (config.layers, num_blocks * self.stride, config.head_width)
-        self._all = _zeros(shape[0] * shape[1] * shape[2]).view(shape)
+        self._all = zeros(shape[0] * shape[1] * shape[2]).view(shape)
         self.heads = list(self._all.unbind(0))
 
     @property
@@ -78,7 +78,7 @@ class KVPool:
         return self.first_rows(where // self.block_size, where % self.block_size)
 
 
-def _zeros(count: int) -> Tensor:
+def zeros(count: int) -> Tensor:
     """Zeros whose memory is taken when it is first written, in large pages where the system has them."""
     pages = mmap.mmap(-1, max(1, 4 * count))
     if hasattr(mmap, "MADV_HUGEPAGE"):

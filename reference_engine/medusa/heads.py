@@ -22,6 +22,8 @@ from torch import Tensor
 
 from reference_engine.llama.linear import Linear
 from reference_engine.model import Model, ModelError
+from reference_engine.native.heads import NativeHeads
+from reference_engine.native.library import library
 
 WEIGHTS = "heads.safetensors"
 CONFIG = "config.json"
@@ -67,6 +69,13 @@ class Heads:
         return self if count >= self.count else Heads(self.residual[:count], self.project[:count])
 
     @cached_property
+    def _compiled(self) -> NativeHeads | None:
+        compiled = library()
+        if compiled is None or self.project.device.type != "cpu" or self.project.dtype != torch.float32:
+            return None
+        return NativeHeads(compiled, self.residual, self.project)
+
+    @cached_property
     def _blocks(self) -> Linear:
         return Linear(self.residual.flatten(0, 1))
 
@@ -92,6 +101,8 @@ class Heads:
     @torch.inference_mode()
     def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
         """See `Guesser`."""
+        if self._compiled is not None:
+            return self._compiled.guess(hidden, count)
         logits = self.logits(hidden)
         return logits.argmax(-1, keepdim=True) if count == 1 else logits.topk(count).indices
 

@@ -86,12 +86,13 @@ def propose(tree: Tree, root: Tensor, topk: Tensor) -> Tensor:
     """
     ### BEGIN SOLUTION
     _, heads, guesses = topk.shape
-    depth, rank = tree.depth[1:], tree.rank[1:]
-    if (depth > heads).any():
-        raise ValueError(f"the tree is {int(depth.max())} deep, but there are only {heads} heads")
-    if (rank >= guesses).any():
-        raise ValueError(f"the tree uses rank {int(rank.max())}, but each head gives only {guesses} guesses")
-    return torch.cat([root[:, None], topk[:, depth - 1, rank]], dim=1)
+    deepest, highest = _depth(tree), int(tree.rank.max())
+    if deepest > heads:
+        raise ValueError(f"the tree is {deepest} deep, but there are only {heads} heads")
+    if highest >= guesses:
+        raise ValueError(f"the tree uses rank {highest}, but each head gives only {guesses} guesses")
+    place = (tree.depth[1:] - 1) * guesses + tree.rank[1:]
+    return torch.cat([root[:, None], topk.flatten(1).index_select(1, place)], dim=1)
     ### END SOLUTION
 
 
@@ -118,14 +119,13 @@ def verify_greedy(tree: Tree, tokens: Tensor, argmax: Tensor) -> Verdict:
     ([1], [[0, 2, -1]], [99])
     """
     ### BEGIN SOLUTION
-    parent = tree.parent.tolist()
-    walks = [_walk(parent, *row) for row in zip(tokens.tolist(), argmax.tolist(), strict=True)]
-    width = _depth(tree) + 1
-    padded = [walk + [-1] * (width - len(walk)) for walk in walks]
-    nodes = torch.tensor(padded, dtype=torch.int64, device=argmax.device).view(-1, width)
-    count = torch.tensor([len(walk) - 1 for walk in walks], dtype=torch.int64, device=argmax.device)
-    end = nodes.gather(1, count[:, None])
-    return Verdict(count=count, nodes=nodes, next=argmax.gather(1, end).squeeze(1))
+    parent, width = tree.parent.tolist(), _depth(tree) + 1
+    rows = []
+    for said, wanted in zip(tokens.tolist(), argmax.tolist(), strict=True):
+        walk = _walk(parent, said, wanted)
+        rows.append([len(walk) - 1, wanted[walk[-1]], *walk, *[-1] * (width - len(walk))])
+    verdicts = torch.tensor(rows, dtype=torch.int64, device=argmax.device).view(-1, 2 + width)
+    return Verdict(count=verdicts[:, 0], nodes=verdicts[:, 2:], next=verdicts[:, 1])
     ### END SOLUTION
 
 
@@ -205,11 +205,14 @@ def compact(verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]:
     ([42, 81], [41, 42])
     """
     ### BEGIN SOLUTION
-    accepted = verdict.nodes[:, 1:]
-    src = slots.gather(1, accepted.clamp(min=0))
-    dst = slots[:, 1 : 1 + accepted.shape[1]]
-    moves = (accepted > 0) & (src != dst)
-    return src[moves], dst[moves]
+    moves = [
+        (row[node], row[place])
+        for path, row in zip(verdict.nodes.tolist(), slots.tolist(), strict=True)
+        for place, node in enumerate(path)
+        if node > 0 and row[node] != row[place]
+    ]
+    src, dst = torch.tensor(moves, dtype=torch.int64, device=slots.device).view(-1, 2).unbind(1)
+    return src, dst
     ### END SOLUTION
 
 

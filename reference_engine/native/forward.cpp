@@ -1,0 +1,362 @@
+// The forward pass of a Llama for one step of the engine, and what Medusa heads guess, in fp32.
+//
+// Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
+
+#include <cmath>
+#include <memory>
+#include <mutex>
+
+#include "attention.h"
+#include "product.h"
+#include "team.h"
+
+namespace {
+
+constexpr int64_t PASSING = 8 * MOST_ROWS;  // rows that go past a panel together: they stay in the cache
+
+struct Layer {
+    const float *qkv, *out, *gate_up, *down;    // packed; the norms before them are folded in
+    const float *query_norm, *key_norm;         // [D] or null
+};
+
+struct Net {
+    int64_t layers, width, heads, kv_heads, depth, inner, vocab, positions;
+    float eps, scale;
+    const float *embedding, *norm, *head;       // [vocab, width], [width], packed
+    const float *cosines, *sines;               // [positions, D / 2]
+    const Layer* layer;
+    int64_t head_columns() const { return heads + 2 * kv_heads; }
+};
+
+struct Span {
+    int32_t seat, start, rows, wanted, tree;
+};
+
+struct Step {
+    int64_t spans, rows, wanted;                // wanted: rows with logits
+    const Span* span;
+    const int64_t* tokens;                      // [rows]
+    const int32_t* depths;                      // of the tree's nodes
+    const uint8_t* mask;                        // [nodes, nodes]
+    int64_t nodes;
+    const int32_t* tables;                      // [seats, table width]
+    int64_t table_width;
+    float* pool;                                // [layers, blocks, kv heads, 2, D * block size]
+    int64_t blocks, block_size;
+    float *hidden, *logits;                     // [wanted, width], [wanted, vocab]
+};
+
+struct Heads {
+    int64_t count, width, vocab;
+    const float* blocks;                        // packed [count * width, width]
+    const float* const* projections;            // packed [vocab, width] each
+};
+
+// Memory that grows and is never cleared.
+class Room {
+  public:
+    float* get(int64_t floats) {
+        if (floats > size_) {
+            data_.reset(new float[floats + floats / 4]);
+            size_ = floats + floats / 4;
+        }
+        return data_.get();
+    }
+
+  private:
+    std::unique_ptr<float[]> data_;
+    int64_t size_ = 0;
+};
+
+// Where a span's rows lie among the step's.
+struct Place {
+    int64_t first, first_wanted;
+};
+
+// One member's own memory.
+struct Desk {
+    std::vector<float> queries, scores, scales;
+    std::vector<Sight> sights;
+    std::vector<float*> outs;
+};
+
+void multiply_shared(Team& team, const Product& p, int64_t rows) {
+    const int64_t panels = p.weight.count();
+    const int64_t pieces = std::max<int64_t>(1, (rows + PASSING - 1) / PASSING);
+    int64_t step = std::max<int64_t>(1, panels / (pieces > 3 ? 2 : 4 * team.members()));
+    const int64_t beside = rows <= MOST_ROWS ? panels_beside(static_cast<int>(rows)) : 1;
+    step = (step + beside - 1) / beside * beside;
+    const int64_t strips = (panels + step - 1) / step;
+    team.share(pieces * strips, [&](int64_t unit) {
+        const int64_t piece = unit / strips, from = unit % strips * step;
+        const int64_t first = piece * rows / pieces, last = (piece + 1) * rows / pieces;
+        multiply(p, first, last, from, std::min(panels, from + step));
+    });
+}
+
+// 1 / sqrt(mean of squares + eps) of a row
+float over_length(const float* x, int64_t width, float eps) {
+    Vec total{};
+    int64_t i = 0;
+    for (; i + W <= width; i += W) total += load(x + i) * load(x + i);
+    float rest = sum(total);
+    for (; i < width; i++) rest = __builtin_fmaf(x[i], x[i], rest);
+    return 1.0f / std::sqrt(rest / static_cast<float>(width) + eps);
+}
+
+void over_lengths(const float* x, int64_t rows, int64_t width, float eps, std::vector<float>& scales) {
+    scales.resize(rows);
+    for (int64_t row = 0; row < rows; row++) scales[row] = over_length(x + row * width, width, eps);
+}
+
+// One head's vector, normed per head if the model does that, turned to its position.
+void turn(const Net& net, const float* from, const float* norm, int64_t position, float factor, float* to) {
+    const int64_t half = net.depth / 2;
+    const float* cosine = net.cosines + position * half;
+    const float* sine = net.sines + position * half;
+    const float scale = norm ? over_length(from, net.depth, net.eps) : 1.0f;
+    for (int64_t i = 0; i < half; i++) {
+        const float a = from[i] * (norm ? scale * norm[i] : 1.0f);
+        const float b = from[i + half] * (norm ? scale * norm[i + half] : 1.0f);
+        to[i] = (a * cosine[i] - b * sine[i]) * factor;
+        to[i + half] = (b * cosine[i] + a * sine[i]) * factor;
+    }
+}
+
+class Pass {
+  public:
+    Pass(const Net& net, const Step& step, Team& team, Room* rooms) : net_(net), step_(step), team_(team) {
+        const int64_t rows = step.rows;
+        x_ = rooms[0].get(rows * net.width);
+        states_ = rooms[1].get(rows * net.head_columns() * net.depth);
+        mixed_ = rooms[2].get(rows * net.heads * net.depth);
+        inner_ = rooms[3].get(rows * net.inner);
+        last_x_ = rooms[4].get(step.wanted * net.width);
+        int64_t at = 0, wanted = 0;
+        for (int64_t i = 0; i < step.spans; i++) {
+            places_.push_back({at, wanted});
+            at += step.span[i].rows;
+            wanted += step.span[i].wanted;
+        }
+    }
+
+    // What every member does.
+    void run() {
+        thread_local Desk desk;
+        const int64_t width = net_.width;
+        team_.share(step_.spans, [&](int64_t i) {
+            for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
+                std::copy_n(net_.embedding + step_.tokens[row] * width, width, x_ + row * width);
+        });
+        float* x = x_;
+        int64_t rows = step_.rows;
+        for (int64_t index = 0; index < net_.layers; index++) {
+            const Layer& layer = net_.layer[index];
+            const int64_t columns = net_.head_columns() * net_.depth;
+            over_lengths(x, rows, width, net_.eps, desk.scales);
+            multiply_shared(
+                team_, {x, width, {layer.qkv, width, columns}, states_, columns, desk.scales.data(), End::write}, rows
+            );
+            const bool last = index + 1 == net_.layers;
+            const int64_t units = step_.spans * net_.kv_heads;  // the costliest spans are the last
+            team_.share(units, [&](int64_t unit) { read(index, last, units - 1 - unit, desk); });
+            if (last) {
+                x = last_x_;
+                rows = step_.wanted;
+                if (rows == 0) return;
+            }
+            feed(layer, x, rows, desk);
+        }
+        team_.share(rows, [&](int64_t row) {
+            const float scale = over_length(x + row * width, width, net_.eps);
+            for (int64_t i = 0; i < width; i++) step_.hidden[row * width + i] = x[row * width + i] * scale * net_.norm[i];
+        });
+        multiply_shared(
+            team_, {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, End::write}, rows
+        );
+    }
+
+  private:
+    // The output of attention, and the feed-forward part.
+    void feed(const Layer& layer, float* x, int64_t rows, Desk& desk) {
+        const int64_t width = net_.width, read = net_.heads * net_.depth;
+        multiply_shared(team_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, End::add}, rows);
+        over_lengths(x, rows, width, net_.eps, desk.scales);
+        multiply_shared(
+            team_,
+            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, desk.scales.data(), End::gated},
+            rows
+        );
+        multiply_shared(team_, {inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, End::add}, rows);
+    }
+
+    // Stores keys and values of one span's rows for one head of them, and lets the queries that share it read.
+    void read(int64_t layer, bool last, int64_t unit, Desk& desk) {
+        const int64_t index = unit / net_.kv_heads, head = unit % net_.kv_heads;
+        const Span& span = step_.span[index];
+        const int64_t group = net_.heads / net_.kv_heads, depth = net_.depth;
+        const int64_t size = step_.block_size, stride = net_.kv_heads * 2 * depth * size;
+        float* keys = step_.pool + layer * step_.blocks * stride + head * 2 * depth * size;
+        const Pages pages{step_.tables + span.seat * step_.table_width, keys, keys + depth * size, stride, size, depth};
+        for (int64_t i = 0; i < span.rows; i++) keep(layer, head, span, i, places_[index].first + i, pages);
+        const int64_t skipped = last ? span.rows - span.wanted : 0, count = span.rows - skipped;
+        if (count == 0) return;
+        const int64_t target = last ? places_[index].first_wanted : places_[index].first;
+        desk.queries.resize(count * group * depth);
+        desk.sights.resize(count * group);
+        desk.outs.resize(count * group);
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t row = places_[index].first + skipped + i;
+            const float* from = states_ + row * net_.head_columns() * depth;
+            for (int64_t g = 0; g < group; g++) {
+                const int64_t query = head * group + g, at = i * group + g;
+                turn(net_, from + query * depth, net_.layer[layer].query_norm, position(span, skipped + i), net_.scale,
+                     desk.queries.data() + at * depth);
+                desk.sights[at] = sight(span, skipped + i);
+                desk.outs[at] = mixed_ + ((target + i) * net_.heads + query) * depth;
+            }
+        }
+        attend(count * group, pages, desk.queries.data(), desk.sights.data(), desk.outs.data(), desk.scores);
+        if (last && head == 0)
+            std::copy_n(x_ + (places_[index].first + skipped) * net_.width, count * net_.width, last_x_ + target * net_.width);
+    }
+
+    void keep(int64_t layer, int64_t head, const Span& span, int64_t i, int64_t row, const Pages& pages) {
+        const int64_t depth = net_.depth, size = step_.block_size, token = span.start + i;
+        const float* from = states_ + row * net_.head_columns() * depth;
+        float* keys = const_cast<float*>(pages.keys_of(token / size)) + token % size;
+        thread_local std::vector<float> turned;
+        turned.resize(depth);
+        turn(net_, from + (net_.heads + head) * depth, net_.layer[layer].key_norm, position(span, i), 1.0f, turned.data());
+        for (int64_t d = 0; d < depth; d++) keys[d * size] = turned[d];
+        std::copy_n(from + (net_.heads + net_.kv_heads + head) * depth, depth, const_cast<float*>(pages.value_of(token)));
+    }
+
+    // Where a span's i-th row stands in its text; guesses beyond the context are never kept.
+    int64_t position(const Span& span, int64_t i) const {
+        const int64_t root = span.rows - span.tree;
+        const int64_t at = span.start + (i < root ? i : root + step_.depths[i - root]);
+        return std::min(at, net_.positions - 1);
+    }
+
+    Sight sight(const Span& span, int64_t i) const {
+        const int64_t root = span.rows - span.tree;
+        if (i < root) return {span.start + i + 1, 0, nullptr};
+        return {span.start + span.rows, span.start + root, step_.mask + (i - root) * step_.nodes};
+    }
+
+    const Net& net_;
+    const Step& step_;
+    Team& team_;
+    float *x_, *states_, *mixed_, *inner_, *last_x_;
+    std::vector<Place> places_;
+};
+
+// The team of this process with so many members. Whoever holds the lock may use it.
+struct Hall {
+    std::mutex lock;
+    Team* team = nullptr;
+    Room rooms[5];
+    Team& of(int members) {
+        if (!team || !team->usable() || team->members() != members) team = new Team(members);  // idle ones sleep for good
+        return *team;
+    }
+};
+
+Hall& hall() {
+    static Hall* const one = new Hall;  // outlives the threads that the interpreter leaves behind
+    return *one;
+}
+
+// The `count` highest of a row, highest first, the lower index first among equals.
+void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
+    std::vector<float> best(count, -__builtin_inff());
+    std::fill(to, to + count, 0);
+    int64_t held = 0;
+    for (int64_t start = 0; start < vocab; start++) {
+        if (held == count && !(logits[start] > best[count - 1])) continue;
+        int64_t at = held < count ? held++ : count - 1;
+        for (; at > 0 && logits[start] > best[at - 1]; at--) best[at] = best[at - 1], to[at] = to[at - 1];
+        best[at] = logits[start], to[at] = start;
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+int64_t panel_columns() { return COLUMNS; }
+
+// weight [out, in] -> panels; `paired`: its first half are gates, the second what they let through.
+void pack(const float* weight, int64_t out, int64_t in, int64_t paired, float* to) {
+    const int64_t half = out / 2, panels = paired ? (half + W - 1) / W : (out + COLUMNS - 1) / COLUMNS;
+    for (int64_t panel = 0; panel < panels; panel++)
+        for (int64_t column = 0; column < COLUMNS; column++) {
+            const int64_t within = paired ? panel * W + column % W : panel * COLUMNS + column;
+            const bool there = within < (paired ? half : out);
+            const float* row = weight + (paired && column >= W ? half + within : within) * in;
+            for (int64_t k = 0; k < in; k++) to[(panel * in + k) * COLUMNS + column] = there ? row[k] : 0.0f;
+        }
+}
+
+void forward(const Net* net, const Step* step, int64_t threads) {
+    std::lock_guard<std::mutex> guard(hall().lock);
+    Team& team = hall().of(static_cast<int>(threads));
+    Pass pass(*net, *step, team, hall().rooms);
+    team.run([&] { pass.run(); });
+}
+
+// The KV of slots `from` goes to slots `to`, all at once: every source is read before any target is written.
+void move(
+    float* pool, int64_t layers, int64_t blocks, int64_t kv_heads, int64_t depth, int64_t block_size,
+    const int64_t* from, const int64_t* to, int64_t count
+) {
+    std::vector<float> held(count * 2 * depth);
+    for (int64_t head = 0; head < layers * kv_heads; head++) {
+        const int64_t layer = head / kv_heads, within = (layer * blocks * kv_heads + head % kv_heads) * 2 * depth * block_size;
+        const auto place = [&](int64_t slot) {
+            return pool + within + slot / block_size * kv_heads * 2 * depth * block_size + slot % block_size;
+        };
+        const auto value = [&](int64_t slot) { return place(slot) + depth * block_size + slot % block_size * (depth - 1); };
+        float* at = held.data();
+        for (int64_t i = 0; i < count; i++) {
+            for (int64_t d = 0; d < depth; d++) *at++ = place(from[i])[d * block_size];
+            at = std::copy_n(value(from[i]), depth, at);
+        }
+        const float* back = held.data();
+        for (int64_t i = 0; i < count; i++, back += 2 * depth) {
+            for (int64_t d = 0; d < depth; d++) place(to[i])[d * block_size] = back[d];
+            std::copy_n(back + depth, depth, value(to[i]));
+        }
+    }
+}
+
+// hidden [rows, width] -> the `wanted` best guesses of each head, int64 [rows, count, wanted].
+void guess(const Heads* heads, const float* hidden, int64_t rows, int64_t wanted, int64_t* to, int64_t threads) {
+    std::lock_guard<std::mutex> guard(hall().lock);
+    Team& team = hall().of(static_cast<int>(threads));
+    const int64_t width = heads->width, wide = heads->count * width, vocab = heads->vocab;
+    float* states = hall().rooms[0].get(rows * wide);
+    float* logits = hall().rooms[1].get(rows * heads->count * vocab);
+    team.run([&] {
+        multiply_shared(team, {hidden, width, {heads->blocks, width, wide}, states, wide, nullptr, End::write}, rows);
+        team.share(rows * heads->count, [&](int64_t unit) {
+            const int64_t row = unit / heads->count;
+            float* state = states + row * wide + unit % heads->count * width;
+            for (int64_t i = 0; i < width; i += W) {
+                if (i + W <= width) store(state + i, silu(load(state + i)) + load(hidden + row * width + i));
+                else for (int64_t j = i; j < width; j++) state[j] = silu(all(state[j]))[0] + hidden[row * width + j];
+            }
+        });
+        for (int64_t head = 0; head < heads->count; head++)
+            multiply_shared(
+                team,
+                {states + head * width, wide, {heads->projections[head], width, vocab}, logits + head * vocab,
+                 heads->count * vocab, nullptr, End::write},
+                rows
+            );
+        team.share(rows * heads->count, [&](int64_t unit) { top(logits + unit * vocab, vocab, wanted, to + unit * wanted); });
+    });
+}
+
+}  // extern "C"

@@ -1,0 +1,33 @@
+"""Medusa heads in compiled code."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from reference_engine.native import library
+from reference_engine.native.weights import panels
+
+
+class NativeHeads:
+    """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
+
+    def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
+        self._compiled = compiled
+        self._blocks = panels(compiled, residual.flatten(0, 1))
+        self._projections = [panels(compiled, each) for each in project]
+        self._places = (ctypes.c_void_p * len(project))(*(each.data_ptr() for each in self._projections))
+        count, vocab, width = project.shape
+        self._heads = library.Heads(count, width, vocab, self._blocks.data_ptr(), self._places)
+
+    def guess(self, hidden: Tensor, count: int) -> Tensor:
+        """hidden `[R, width]` -> int64 `[R, H, count]`: each head's guesses, likeliest first, then lowest id."""
+        if not 0 < count <= self._heads.vocab:
+            raise ValueError(f"{count} guesses of a vocabulary of {self._heads.vocab}")
+        hidden = hidden.contiguous()
+        guesses = torch.empty(len(hidden), self._heads.count, count, dtype=torch.int64)
+        threads = torch.get_num_threads()
+        self._compiled.guess(self._heads, hidden.data_ptr(), len(hidden), count, guesses.data_ptr(), threads)
+        return guesses

@@ -1,0 +1,171 @@
+"""The compiled library: found, or built with the machine's C++ compiler in a few seconds, once."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from ctypes import POINTER, c_float, c_int64, c_void_p
+from pathlib import Path
+
+SWITCH = "INFERENCE_KITCHEN_NATIVE"
+"""Environment variable. 0: run without compiled code. A path: load that library and nothing else."""
+SOURCES = ("vectors.h", "product.h", "attention.h", "team.h", "forward.cpp")
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
+HERE = Path(__file__).parent
+BUILT = HERE / "built"
+CACHE = Path("~/.cache/inference-kitchen/native")
+PATIENCE = 120
+"""Seconds that the compiler is given."""
+
+
+class Layer(ctypes.Structure):
+    """`Layer` of forward.cpp."""
+
+    _fields_ = [(name, c_void_p) for name in ("qkv", "out", "gate_up", "down", "query_norm", "key_norm")]
+
+
+class Net(ctypes.Structure):
+    """`Net` of forward.cpp."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("layers", "width", "heads", "kv_heads", "depth", "inner", "vocab", "positions")),
+        *((name, c_float) for name in ("eps", "scale")),
+        *((name, c_void_p) for name in ("embedding", "norm", "head", "cosines", "sines")),
+        ("layer", POINTER(Layer)),
+    ]
+
+
+class Step(ctypes.Structure):
+    """`Step` of forward.cpp."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("spans", "rows", "wanted")),
+        *((name, c_void_p) for name in ("span", "tokens", "depths", "mask")),
+        ("nodes", c_int64),
+        ("tables", c_void_p),
+        ("table_width", c_int64),
+        ("pool", c_void_p),
+        *((name, c_int64) for name in ("blocks", "block_size")),
+        *((name, c_void_p) for name in ("hidden", "logits")),
+    ]
+
+
+class Heads(ctypes.Structure):
+    """`Heads` of forward.cpp."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("count", "width", "vocab")),
+        ("blocks", c_void_p),
+        ("projections", POINTER(c_void_p)),
+    ]
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled functions; None where they are switched off or cannot be had."""
+    switch = os.environ.get(SWITCH, "")
+    path = None if switch == "0" else Path(switch) if switch else location()
+    return _load(path) if path else None
+
+
+def location() -> Path | None:
+    """Where the compiled library of this machine lies, compiled now if it never was; None: it cannot be had."""
+    return None if isinstance(found := _location(), str) else found
+
+
+def reason() -> str:
+    """Why it cannot be had, in a sentence; empty where it can."""
+    return found if isinstance(found := _location(), str) else ""
+
+
+@functools.cache
+def _location() -> Path | str:
+    name = f"{_key()}.so"
+    for folder in _folders():
+        if (folder / name).exists():
+            return folder / name
+    compiler = _compiler()
+    return _build(compiler, name) if compiler else "This machine has no C++ compiler (c++, g++ or clang++)."
+
+
+def _compiler() -> str | None:
+    named = [os.environ["CXX"]] if os.environ.get("CXX") else []
+    return next((path for each in (*named, "c++", "g++", "clang++") if (path := shutil.which(each))), None)
+
+
+def _folders() -> Iterator[Path]:
+    """Where libraries are looked for and put: beside the sources, which isolated workers see too; else in the cache."""
+    yield BUILT
+    yield CACHE.expanduser()
+
+
+def _key() -> str:
+    """Names sources and processor: a library for one may not run on the other."""
+    content = hashlib.sha256(repr((FLAGS, platform.machine(), platform.system(), _processor())).encode())
+    for source in SOURCES:
+        content.update((HERE / source).read_bytes())
+    return content.hexdigest()[:20]
+
+
+def _processor() -> str:
+    """What instructions the processor has, in whatever words the system has for it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return platform.processor()
+    return next((line for line in lines if line.lower().startswith(("flags", "features"))), platform.processor())
+
+
+def _build(compiler: str, name: str) -> Path | str:
+    """Compile into the first folder that can be written."""
+    failed = "No folder for compiled code can be written."
+    for folder in _folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as place:
+                made = Path(place) / name
+                failed = _compile(compiler, made)
+                if not failed and _load(made) is None:
+                    failed = f"What {compiler} compiled cannot be loaded."
+                if not failed:
+                    return made.replace(folder / name)
+        except OSError:
+            continue
+    return failed
+
+
+def _compile(compiler: str, target: Path) -> str:
+    """Make the library; what went wrong, empty when nothing did."""
+    said = ""
+    for machine in (("-march=native",), ("-mcpu=native",), ()):
+        command = [compiler, *FLAGS, *machine, "-o", str(target), str(HERE / "forward.cpp")]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{compiler} failed: {error}."
+        if done.returncode == 0:
+            return ""
+        said = said or done.stderr.strip()
+    return f"{compiler} failed: {said[:300]}"
+
+
+def _load(path: Path) -> ctypes.CDLL | None:
+    try:
+        loaded = ctypes.CDLL(str(path))
+        loaded.panel_columns.restype = c_int64
+    except (OSError, AttributeError):
+        return None
+    loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
+    loaded.forward.argtypes = [POINTER(Net), POINTER(Step), c_int64]
+    loaded.guess.argtypes = [POINTER(Heads), c_void_p, c_int64, c_int64, c_void_p, c_int64]
+    loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]
+    for function in (loaded.pack, loaded.forward, loaded.move, loaded.guess):
+        function.restype = None
+    return loaded

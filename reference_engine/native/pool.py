@@ -1,0 +1,60 @@
+"""The KV of all requests, block by block, as the compiled pass reads it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from reference_engine.llama.config import LlamaConfig
+from reference_engine.llama.kv_pool import zeros
+from reference_engine.slots import Copy
+
+
+class NativePool:
+    """fp32 `[layers, num_blocks, kv_heads, 2, D * block_size]`; block 0 is scratch.
+
+    For each head the keys of a block `[D, block_size]`, then its values `[block_size, D]`.
+    """
+
+    def __init__(self, config: LlamaConfig, compiled: ctypes.CDLL, num_blocks: int, block_size: int) -> None:
+        self.num_blocks, self.block_size = num_blocks, block_size
+        self._move, self._sizes = compiled.move, (config.layers, num_blocks, config.kv_heads, config.head_width)
+        shape = (config.layers, num_blocks, config.kv_heads, 2, config.head_width * block_size)
+        self.tensor = zeros(torch.Size(shape).numel()).view(shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of KV."""
+        return self.tensor.nbytes
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy whole blocks, one after another, as later ones may read what earlier ones wrote."""
+        for copy in copies:
+            self.tensor[:, copy.dst] = self.tensor[:, copy.src]
+
+    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy slots to slots, all at once: every source is read before any target is written."""
+        slots = np.array([source, target], np.int64)
+        self._check(slots)
+        start = slots.ctypes.data
+        self._move(self.tensor.data_ptr(), *self._sizes, self.block_size, start, start + 8 * len(source), len(source))
+
+    def fill(self, slots: Sequence[int], value: float) -> None:
+        """Write one number all over some slots."""
+        where = np.array(slots, np.int64)
+        self._check(where)
+        blocks, places = torch.from_numpy(where // self.block_size), torch.from_numpy(where % self.block_size)
+        layers, count, kv_heads, depth = self._sizes
+        keys, values = self.tensor.unbind(3)
+        keys.view(layers, count, kv_heads, depth, self.block_size)[:, blocks, :, :, places] = value
+        values.view(layers, count, kv_heads, self.block_size, depth)[:, blocks, :, places] = value
+
+    def _check(self, slots: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        if slots.size and not 0 <= slots.min() <= slots.max() < self.num_blocks * self.block_size:
+            raise IndexError(
+                f"slot {slots.max()} or {slots.min()} is out of range: the pool has {self.num_blocks} blocks"
+            )

@@ -1,0 +1,86 @@
+"""The engine's runner on a CPU with compiled code, in fp32."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from reference_engine.batch import Batch, Tables
+from reference_engine.model import Model
+from reference_engine.native import library
+from reference_engine.native.pool import NativePool
+from reference_engine.native.weights import Packed
+from reference_engine.runner import Outcome
+from reference_engine.slots import Copy
+
+
+class NativeRunner:
+    """Runs a model whose weights are on the CPU. See `reference_engine.runner.Runner`.
+
+    A request's text is the same to the last bit in any batch: every sum runs in one order, whatever is beside it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        compiled: ctypes.CDLL,
+        *,
+        num_blocks: int,
+        block_size: int,
+        seats: int,
+        width: int,
+    ) -> None:
+        self.tables = Tables(seats, width)
+        self.pool = NativePool(model.config, compiled, num_blocks, block_size)
+        self._compiled, self._packed = compiled, Packed.of(model, compiled)
+        self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
+        self._step = library.Step(
+            tables=self.tables.tensor.data_ptr(),
+            table_width=width,
+            pool=self.pool.tensor.data_ptr(),
+            blocks=num_blocks,
+            block_size=block_size,
+        )
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy whole blocks, in order."""
+        self.pool.copy(copies)
+
+    def move(self, source: Sequence[int], target: Sequence[int]) -> None:
+        """Copy the KV of slots `source` to slots `target`, all at once."""
+        self.pool.move(source, target)
+
+    def forward(self, batch: Batch) -> Outcome:
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        step = self._step
+        spans = np.array(
+            [(span.seat, span.start, len(span.tokens), span.wanted, span.tree) for span in batch.spans], np.int32
+        )
+        tokens = np.array([token for span in batch.spans for token in span.tokens], np.int64)
+        if tokens.min() < 0 or tokens.max() >= self._packed.config.vocab:
+            raise IndexError(f"a token is out of range: the vocabulary has {self._packed.config.vocab}")
+        step.spans, step.rows, step.wanted = len(spans), len(tokens), int(spans[:, 3].sum())
+        step.span, step.tokens = spans.ctypes.data, tokens.ctypes.data
+        kept = self._tree(batch)
+        self._make_room(step.wanted)
+        self._compiled.forward(self._packed.net, step, torch.get_num_threads())
+        del kept
+        return Outcome(self._hidden[: step.wanted], self._logits[: step.wanted])
+
+    def _tree(self, batch: Batch) -> object:
+        """Point to the tree of a batch; what must live as long as the step."""
+        if batch.mask is None or batch.depths is None:
+            self._step.nodes = 0
+            return None
+        depths, mask = np.array(batch.depths, np.int32), batch.mask.contiguous()
+        self._step.depths, self._step.mask, self._step.nodes = depths.ctypes.data, mask.data_ptr(), len(depths)
+        return depths, mask
+
+    def _make_room(self, wanted: int) -> None:
+        if wanted > len(self._hidden):
+            self._hidden = torch.empty(wanted, self._hidden.shape[1])
+            self._logits = torch.empty(wanted, self._logits.shape[1])
+            self._step.hidden, self._step.logits = self._hidden.data_ptr(), self._logits.data_ptr()
