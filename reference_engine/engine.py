@@ -6,6 +6,7 @@ against it (`inspection`), and reports the first broken promise as a `PartError`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ class Engine:
             raise self._failure
         if not self._guests:
             return []
+        began = time.perf_counter()
         with self._blaming("scheduler"):
             self.kv.open_step()
             plan = check_plan(self._scheduler.plan(), self._guests, self.kv, self._limits)
@@ -164,6 +166,8 @@ class Engine:
             self._record(plan, seats, cached, events, free)
         self._aborted.clear()
         self.metrics.steps += 1
+        if self._speculator is not None and all(chunk.samples and chunk.length == 1 for chunk in plan.chunks):
+            self._speculator.spent(time.perf_counter() - began)
         return events
 
     def generate(self, requests: Iterable[Asked], sampling: Sampling | None = None) -> list[list[int]]:

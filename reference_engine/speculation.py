@@ -51,5 +51,8 @@ class Speculator(Protocol):
         draft next time.
         """
 
+    def spent(self, seconds: float) -> None:
+        """The step that was settled last took so long, and did nothing but decode."""
+
     def forget(self, id: int) -> None:
         """The request left; it may be unknown."""

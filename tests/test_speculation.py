@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa.choice import TreeChoice
+from reference_engine.medusa.gauge import Gauge
 from reference_engine.medusa.heads import Guesser, Told, random_heads
 from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -233,6 +235,37 @@ def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
     assert any(drafted for _, drafted in drafting)
     speculator = MedusaSpeculator(medusa, Prophet(due, 3, "perfect"), CHAIN, payoff=payoff)
     assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
+
+
+def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
+    gauge, drafted, costs = Gauge(), list[bool](), {True: 2.0, False: 1.0}
+    assert "not measured" in gauge.verdict(8) and gauge.gain(8) is None
+    for _ in range(400):
+        drafted.append(gauge.worth(8))
+        gauge.note(8, costs[drafted[-1]], [3] * 8, drafted=drafted[-1])
+    assert drafted[:8] == [True] * 4 + [False] * 4
+    assert gauge.gain(8) == 1.5 and "speculation is on (gain 1.50)" in gauge.verdict(8)
+    assert 380 < sum(drafted) < 400
+    costs[True] = 4.0
+    for _ in range(400):
+        drafted.append(gauge.worth(8))
+        gauge.note(8, costs[drafted[-1]], [3] * 8, drafted=drafted[-1])
+    assert "speculation is off" in gauge.verdict(5)  # sizes of batch up to a power of two count together
+    assert sum(drafted[-300:]) < 20
+    assert gauge.worth(9) and "not measured" in gauge.verdict(9)
+
+
+def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = [Request(id, [id, 5], 60) for id in range(4)]
+    due, gauge = texts_of(MODELS[0], requests), Gauge()
+    served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, payoff=gauge)
+    clock = itertools.count()  # every step takes as long as every other, so useless guesses can only lose
+    monkeypatch.setattr("reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    assert served.generate(requests) == due
+    assert "speculation is off" in gauge.verdict(4) or "(gain 1.00)" in gauge.verdict(4)
+    assert 0 < served.metrics.guessed < 4 * 3 * 12
 
 
 # ---------------------------------------------------------------- parts that break their contract

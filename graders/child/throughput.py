@@ -21,6 +21,7 @@ from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.slots import Request
 
 MODELS: dict = {}
+GUESSERS: dict = {}
 SIDE = 512
 
 
@@ -37,7 +38,7 @@ def new(shop, args, keywords):
     name, cached, guesses = args
     model = loaded(name)
     parts = parts_of(shop, cached)
-    speculator = speculator_of(shop.parts["medusa"], model) if guesses else None
+    speculator = speculator_of(shop.parts["medusa"], name) if guesses else None
     room = Room(model, Engine(model, parts, speculator=speculator, **keywords))
     gc.collect()
     gc.freeze()
@@ -59,13 +60,18 @@ def parts_of(shop, cached):
     return Parts(**classes)
 
 
-def speculator_of(module, model):
+def speculator_of(module, name):
+    """Heads, and what speculation costs here, outlive an engine: both belong to the model."""
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.choice import tree_for
+    from reference_engine.medusa.gauge import Gauge
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
 
-    return MedusaSpeculator(module, load_heads(HEADS, model), tree_for("cpu", HEADS))
+    if name not in GUESSERS:
+        GUESSERS[name] = load_heads(HEADS, loaded(name)), Gauge()
+    heads, gauge = GUESSERS[name]
+    return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), payoff=gauge)
 
 
 def call(room, method, args):

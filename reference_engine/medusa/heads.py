@@ -66,7 +66,15 @@ class Heads:
 
     def first(self, count: int) -> Heads:
         """The first `count` heads: all that a tree of that depth asks."""
-        return self if count >= self.count else Heads(self.residual[:count], self.project[:count])
+        if count >= self.count:
+            return self
+        if count not in self._shorter:
+            self._shorter[count] = Heads(self.residual[:count], self.project[:count])
+        return self._shorter[count]
+
+    @cached_property
+    def _shorter(self) -> dict[int, Heads]:
+        return {}
 
     @cached_property
     def _compiled(self) -> NativeHeads | None:

@@ -7,7 +7,7 @@ arithmetic, and a tree of N nodes costs nearly N times as much. `measure` times 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,6 +42,12 @@ class Payoff:
     def worth(self, batch: int) -> bool:
         """Whether speculation wins."""
         return self.gain(batch) > 1.0
+
+    def note(self, batch: int, seconds: float, said: Iterable[int], *, drafted: bool) -> None:
+        """What was measured stands."""
+
+    def pass_over(self, batch: int) -> None:
+        """What was measured stands."""
 
     @property
     def limit(self) -> int:

@@ -6,9 +6,9 @@ answer becomes a `PartError` that names "medusa". Whether it is *right* shows in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from reference_engine.medusa.choice import TreeChoice
 from reference_engine.medusa.heads import Guesser, Heads, Told
-from reference_engine.medusa.payoff import Payoff
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
 from reference_engine.slots import Tree, Verdict
@@ -33,15 +32,24 @@ class Pass:
     next: int
 
 
+class CostModel(Protocol):
+    """Knows whether trees pay: `payoff.Payoff`, measured beforehand, or `gauge.Gauge`, which learns from every step."""
+
+    def worth(self, batch: int) -> bool: ...
+    def verdict(self, batch: int) -> str: ...
+    def note(self, batch: int, seconds: float, said: Iterable[int], *, drafted: bool) -> None: ...
+    def pass_over(self, batch: int) -> None: ...
+
+
 class MedusaSpeculator:
     """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
 
-    payoff: the measured cost model; without one every greedy request that has guesses carries a tree. `keep`: remember
+    payoff: the cost model; without one every greedy request that has guesses carries a tree. `keep`: remember
     the passes of the last step in `passes`.
     """
 
     def __init__(
-        self, part: Any, guesser: Guesser, choice: TreeChoice, *, payoff: Payoff | None = None, keep: bool = False
+        self, part: Any, guesser: Guesser, choice: TreeChoice, *, payoff: CostModel | None = None, keep: bool = False
     ) -> None:
         """Raises PartError when the part cannot build the tree."""
         self._part, self._payoff, self._keep = part, payoff, keep
@@ -52,11 +60,12 @@ class MedusaSpeculator:
         self.lookahead = len(self.depths) - 1
         self.passes: tuple[Pass, ...] = ()
         self._pending: dict[int, Tensor] = {}
-        self._batch = 0
+        self._batch = self._trees = 0
+        self._said: list[int] = []
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
-        self._batch = len(roots)
+        self._batch, self._trees = len(roots), 0
         ids = [id for id in roots if id in self._pending]
         if not ids or not self.speculates(len(roots)):
             return {}
@@ -72,12 +81,23 @@ class MedusaSpeculator:
         said = {one.id: [int(argmax[one.rows.start])] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]
+        self._trees = len(trees)
         if trees:
             self._verify(trees, argmax, runner, said, states)
         elif self._keep:
             self.passes = ()
         self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
+        self._said = [len(tokens) for tokens in said.values()]
         return said
+
+    def spent(self, seconds: float) -> None:
+        """See `Speculator`."""
+        if self._payoff is None or not self._batch:
+            return
+        if self._trees == self._batch or not self._pending:
+            self._payoff.note(self._batch, seconds, self._said, drafted=self._trees > 0)
+        else:
+            self._payoff.pass_over(self._batch)
 
     def forget(self, id: int) -> None:
         """The request left."""
@@ -90,7 +110,9 @@ class MedusaSpeculator:
 
     def verdict(self, batch: int) -> str:
         """One sentence on whether it speculates for so many guests, and why."""
-        return self._payoff.verdict(batch) if self._payoff else "speculation is on; its cost was not measured"
+        if self._payoff is None:
+            return "speculation is on; its cost was not measured"
+        return self._payoff.verdict(batch)
 
     def _verify(
         self,

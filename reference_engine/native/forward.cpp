@@ -73,9 +73,9 @@ struct Place {
     int64_t first, first_wanted;
 };
 
-// One member's own memory.
+// One thread's own memory.
 struct Desk {
-    std::vector<float> queries, scores, scales;
+    std::vector<float> queries, scores;
     std::vector<Sight> sights;
     std::vector<float*> outs;
 };
@@ -140,9 +140,7 @@ class Pass {
         }
     }
 
-    // What every member does.
     void run() {
-        thread_local Desk desk;
         const int64_t width = net_.width;
         team_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
@@ -153,19 +151,18 @@ class Pass {
         for (int64_t index = 0; index < net_.layers; index++) {
             const Layer& layer = net_.layer[index];
             const int64_t columns = net_.head_columns() * net_.depth;
-            over_lengths(x, rows, width, net_.eps, desk.scales);
+            over_lengths(x, rows, width, net_.eps, scales_);
             multiply_shared(
-                team_, {x, width, {layer.qkv, width, columns}, states_, columns, desk.scales.data(), End::write}, rows
+                team_, {x, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), End::write}, rows
             );
             const bool last = index + 1 == net_.layers;
-            const int64_t units = step_.spans * net_.kv_heads;  // the costliest spans are the last
-            team_.share(units, [&](int64_t unit) { read(index, last, units - 1 - unit, desk); });
+            team_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
             if (last) {
                 x = last_x_;
                 rows = step_.wanted;
                 if (rows == 0) return;
             }
-            feed(layer, x, rows, desk);
+            feed(layer, x, rows);
         }
         team_.share(rows, [&](int64_t row) {
             const float scale = over_length(x + row * width, width, net_.eps);
@@ -178,20 +175,21 @@ class Pass {
 
   private:
     // The output of attention, and the feed-forward part.
-    void feed(const Layer& layer, float* x, int64_t rows, Desk& desk) {
+    void feed(const Layer& layer, float* x, int64_t rows) {
         const int64_t width = net_.width, read = net_.heads * net_.depth;
         multiply_shared(team_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, End::add}, rows);
-        over_lengths(x, rows, width, net_.eps, desk.scales);
+        over_lengths(x, rows, width, net_.eps, scales_);
         multiply_shared(
             team_,
-            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, desk.scales.data(), End::gated},
+            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), End::gated},
             rows
         );
         multiply_shared(team_, {inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, End::add}, rows);
     }
 
     // Stores keys and values of one span's rows for one head of them, and lets the queries that share it read.
-    void read(int64_t layer, bool last, int64_t unit, Desk& desk) {
+    void read(int64_t layer, bool last, int64_t unit) {
+        thread_local Desk desk;
         const int64_t index = unit / net_.kv_heads, head = unit % net_.kv_heads;
         const Span& span = step_.span[index];
         const int64_t group = net_.heads / net_.kv_heads, depth = net_.depth;
@@ -250,6 +248,7 @@ class Pass {
     Team& team_;
     float *x_, *states_, *mixed_, *inner_, *last_x_;
     std::vector<Place> places_;
+    std::vector<float> scales_;  // of the rows, for the norm before a product
 };
 
 // The team of this process with so many members. Whoever holds the lock may use it.
@@ -258,7 +257,7 @@ struct Hall {
     Team* team = nullptr;
     Room rooms[5];
     Team& of(int members) {
-        if (!team || !team->usable() || team->members() != members) team = new Team(members);  // idle ones sleep for good
+        if (!team || !team->usable() || team->members() != members) team = new Team(members);  // the old one sleeps on
         return *team;
     }
 };
@@ -303,7 +302,7 @@ void forward(const Net* net, const Step* step, int64_t threads) {
     std::lock_guard<std::mutex> guard(hall().lock);
     Team& team = hall().of(static_cast<int>(threads));
     Pass pass(*net, *step, team, hall().rooms);
-    team.run([&] { pass.run(); });
+    pass.run();
 }
 
 // The KV of slots `from` goes to slots `to`, all at once: every source is read before any target is written.
@@ -338,25 +337,23 @@ void guess(const Heads* heads, const float* hidden, int64_t rows, int64_t wanted
     const int64_t width = heads->width, wide = heads->count * width, vocab = heads->vocab;
     float* states = hall().rooms[0].get(rows * wide);
     float* logits = hall().rooms[1].get(rows * heads->count * vocab);
-    team.run([&] {
-        multiply_shared(team, {hidden, width, {heads->blocks, width, wide}, states, wide, nullptr, End::write}, rows);
-        team.share(rows * heads->count, [&](int64_t unit) {
-            const int64_t row = unit / heads->count;
-            float* state = states + row * wide + unit % heads->count * width;
-            for (int64_t i = 0; i < width; i += W) {
-                if (i + W <= width) store(state + i, silu(load(state + i)) + load(hidden + row * width + i));
-                else for (int64_t j = i; j < width; j++) state[j] = silu(all(state[j]))[0] + hidden[row * width + j];
-            }
-        });
-        for (int64_t head = 0; head < heads->count; head++)
-            multiply_shared(
-                team,
-                {states + head * width, wide, {heads->projections[head], width, vocab}, logits + head * vocab,
-                 heads->count * vocab, nullptr, End::write},
-                rows
-            );
-        team.share(rows * heads->count, [&](int64_t unit) { top(logits + unit * vocab, vocab, wanted, to + unit * wanted); });
+    multiply_shared(team, {hidden, width, {heads->blocks, width, wide}, states, wide, nullptr, End::write}, rows);
+    team.share(rows * heads->count, [&](int64_t unit) {
+        const int64_t row = unit / heads->count;
+        float* state = states + row * wide + unit % heads->count * width;
+        for (int64_t i = 0; i < width; i += W) {
+            if (i + W <= width) store(state + i, silu(load(state + i)) + load(hidden + row * width + i));
+            else for (int64_t j = i; j < width; j++) state[j] = silu(all(state[j]))[0] + hidden[row * width + j];
+        }
     });
+    for (int64_t head = 0; head < heads->count; head++)
+        multiply_shared(
+            team,
+            {states + head * width, wide, {heads->projections[head], width, vocab}, logits + head * vocab,
+             heads->count * vocab, nullptr, End::write},
+            rows
+        );
+    team.share(rows * heads->count, [&](int64_t unit) { top(logits + unit * vocab, vocab, wanted, to + unit * wanted); });
 }
 
 }  // extern "C"

@@ -1,4 +1,5 @@
-// Threads that go through a step together: they share out the units of each phase, and meet before the next.
+// Threads that share out the units of a phase. Whoever is awake takes part; nobody waits for a thread that sleeps or that
+// the system has set aside, only for units that were begun.
 #pragma once
 
 #include <sched.h>
@@ -7,10 +8,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 inline void breathe() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -28,74 +27,66 @@ class Team {
     int members() const { return members_; }
     bool usable() const { return owner_ == getpid(); }  // after a fork the other threads are gone
 
-    // Every member runs `work` once.
-    void run(const std::function<void()>& work) {
-        work_ = &work;
-        arrived_.store(0, std::memory_order_relaxed);
-        taken_.store(0, std::memory_order_relaxed);
-        if (members_ > 1) {
-            std::lock_guard<std::mutex> guard(mutex_);
-            turn_.fetch_add(1, std::memory_order_release);
-        }
-        if (sleeping_.load() > 0) bell_.notify_all();
-        work();
-        meet();
-    }
-
-    // Units 0 to count - 1 are done by whoever is free; all are done when it returns.
+    // Runs unit(0) to unit(count - 1), the last first, each once and by anyone; all are done when it returns. One thread
+    // at a time may call it.
     template <class Unit>
     void share(int64_t count, const Unit& unit) {
-        if (members_ == 1) {
-            for (int64_t i = 0; i < count; i++) unit(i);
+        if (members_ == 1 || count == 1) {
+            for (int64_t i = count - 1; i >= 0; i--) unit(i);
             return;
         }
-        for (int64_t i = next(); i < count; i = next()) unit(i);
-        meet();
-    }
-
-  private:
-    // The next unit of this phase. Phases count on one number, each in a stretch of its own.
-    int64_t next() { return taken_.fetch_add(1, std::memory_order_relaxed); }
-
-    void meet() {
-        if (members_ == 1) return;
-        const uint32_t before = phase_.load(std::memory_order_relaxed);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
-            arrived_.store(0, std::memory_order_relaxed);
-            taken_.store(0, std::memory_order_relaxed);
-            phase_.store(before + 1, std::memory_order_release);
-            return;
-        }
-        for (int spins = 0; phase_.load(std::memory_order_acquire) == before; spins++) {
-            if (spins < 4000) breathe();
+        if (count == 0) return;
+        unit_ = &unit;
+        call_ = [](const void* what, int64_t index) { (*static_cast<const Unit*>(what))(index); };
+        unfinished_.store(count, std::memory_order_relaxed);
+        state_.store(((state_.load(std::memory_order_relaxed) >> 32) + 1) << 32 | static_cast<uint64_t>(count));
+        if (asleep_.load()) wake();
+        work();
+        for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; spins++) {
+            if (spins < PATIENCE) breathe();
             else sched_yield();
         }
     }
 
-    void serve() {
-        uint64_t seen = 0;
-        for (;;) {
-            for (int spins = 0; turn_.load(std::memory_order_acquire) == seen && spins < 4000; spins++) breathe();
-            if (turn_.load(std::memory_order_acquire) == seen) {
-                std::unique_lock<std::mutex> lock(mutex_);
-                sleeping_.fetch_add(1);
-                bell_.wait(lock, [&] { return turn_.load(std::memory_order_acquire) != seen; });
-                sleeping_.fetch_sub(1);
-            }
-            seen++;
-            (*work_)();
-            meet();
+  private:
+    static constexpr int PATIENCE = 12000;  // breaths before a core is given up: a fifth of a millisecond or so
+    static constexpr uint64_t LEFT = 0xffffffff;
+
+    // Takes units until none is left. A unit is taken by lowering the count of a phase that is still the same, so its
+    // phase cannot end, and what describes it cannot change, before it is done.
+    void work() {
+        for (uint64_t state = state_.load(); state & LEFT;) {
+            if (!state_.compare_exchange_weak(state, state - 1)) continue;
+            call_(unit_, static_cast<int64_t>(state & LEFT) - 1);
+            unfinished_.fetch_sub(1, std::memory_order_release);
+            state = state_.load();
         }
+    }
+
+    void serve() {
+        for (;;) {
+            work();
+            for (int spins = 0; !(state_.load() & LEFT) && spins < PATIENCE; spins++) breathe();
+            if (state_.load() & LEFT) continue;
+            std::unique_lock<std::mutex> lock(mutex_);
+            asleep_.store(true);
+            bell_.wait(lock, [this] { return (state_.load() & LEFT) != 0 || !asleep_.load(); });
+        }
+    }
+
+    void wake() {
+        std::lock_guard<std::mutex> guard(mutex_);
+        asleep_.store(false);
+        bell_.notify_all();
     }
 
     const int members_;
     const pid_t owner_;
-    const std::function<void()>* work_ = nullptr;
-    alignas(64) std::atomic<uint64_t> turn_{0};
-    alignas(64) std::atomic<int> arrived_{0};
-    alignas(64) std::atomic<int64_t> taken_{0};
-    alignas(64) std::atomic<uint32_t> phase_{0};
-    std::atomic<int> sleeping_{0};
+    const void* unit_ = nullptr;
+    void (*call_)(const void*, int64_t) = nullptr;
+    alignas(64) std::atomic<uint64_t> state_{0};  // number of the phase, and how many units of it are left to take
+    alignas(64) std::atomic<int64_t> unfinished_{0};
+    alignas(64) std::atomic<bool> asleep_{false};
     std::mutex mutex_;
     std::condition_variable bell_;
 };

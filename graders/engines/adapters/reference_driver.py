@@ -42,12 +42,12 @@ class Reference:
     def _speculating(self) -> Any:
         from reference_engine.medusa import HEADS
         from reference_engine.medusa.choice import tree_for
+        from reference_engine.medusa.gauge import Gauge
         from reference_engine.medusa.heads import load_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
 
-        return MedusaSpeculator(
-            self._parts.medusa, load_heads(HEADS, self._model), tree_for(self._model.device.type, HEADS)
-        )
+        heads, tree = load_heads(HEADS, self._model), tree_for(self._model.device.type, HEADS)
+        return MedusaSpeculator(self._parts.medusa, heads, tree, payoff=Gauge())
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
