@@ -52,7 +52,7 @@ def command(isolation: bool, without: tuple[str, ...]) -> ExitCode:
 
 def _examine(screen: Console) -> ExitCode:
     findings = []
-    for examine in (_python, _packages, _workspace, _scratch, _isolation, _model, _device):
+    for examine in (_python, _packages, _workspace, _scratch, _isolation, _model, _compiled, _device):
         for finding in _examined(examine):
             findings.append(finding)
             sign = ("✓", "green") if finding.fine else ("✗", "bold red")
@@ -106,6 +106,16 @@ def _packages() -> list[Finding]:
         Finding("packages", ", ".join(there), not missing, advice),
         Finding("extras", ", ".join(extras) or "none (none is needed)"),
     ]
+
+
+def _compiled() -> list[Finding]:
+    from reference_engine.native import library
+
+    path = library.location()
+    if path is None:
+        slow = "the engine runs on torch alone, several times slower; results are the same"
+        return [Finding("compiled", f"no. {library.reason()} {slow[0].upper()}{slow[1:]}.")]
+    return [Finding("compiled", f"the engine's forward pass, {path}")]
 
 
 def _version(package: str) -> str:

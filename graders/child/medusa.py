@@ -156,7 +156,12 @@ class Script:
     def guess(self, told, hidden, count):
         for one in told:
             self.said[one.id] = self.said.get(one.id, 0) + len(one.tokens)
-        return torch.tensor([self.guesses[one.id][self.said[one.id]] for one in told])[:, :, :count]
+        return torch.tensor([self._after(one.id) for one in told])[:, :, :count]
+
+    def _after(self, id):
+        """What is guessed now; a guess that stood may have gone beyond the end of the text."""
+        script = self.guesses[id]
+        return script[min(self.said[id], len(script) - 1)]
 
     def forget(self, id):
         self.said.pop(id, None)
@@ -190,17 +195,23 @@ def serve(part, model, guesses, choices, engine, requests, arrivals):
     running = Engine(loaded, _parts(part.parts, speculator and watched), speculator=speculator, **engine)
     outputs: dict = {}
     arrivals, coming = list(arrivals), [tuple(each) for each in requests]
-    decodes, began = 0, time.perf_counter()
+    decodes, talking, said, metrics = 0, 0.0, 0, running.metrics
     while coming or not running.idle:
         for _ in range(min(arrivals.pop(0), len(coming)) if arrivals else len(coming)):
             prompt, max_new, eos = coming.pop(0)
             outputs[running.add(prompt, max_new, eos=eos)] = []
-        for event in running.step():
+        before, began = (metrics.computed - metrics.chunks, watched.seconds), time.perf_counter()
+        events = running.step()
+        if metrics.computed - metrics.chunks == before[0]:  # nobody read a prompt
+            talking += time.perf_counter() - began
+            said += sum(len(event.tokens) for event in events)
+        else:
+            watched.seconds = before[1]
+        for event in events:
             decodes += bool(outputs[event.id])
             outputs[event.id] += event.tokens
-    seconds, metrics = time.perf_counter() - began, running.metrics
     counters = [metrics.steps, decodes, metrics.emitted, metrics.accepted, metrics.preemptions, metrics.cached]
-    return [list(outputs.values()), [*counters, round(watched.seconds * 1e6), round(seconds * 1e6)]]
+    return [list(outputs.values()), [*counters, round(watched.seconds * 1e6), round(talking * 1e6), said]]
 
 
 def _model(name):
@@ -223,12 +234,12 @@ def _speculator(model, module, guesses, choices):
     if guesses is None:
         return None
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.choice import TreeChoice, read_tree
+    from reference_engine.medusa.choice import TreeChoice, tree_for
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
 
     guesser = load_heads(HEADS, model) if guesses == "heads" else Script(guesses)
-    tree = TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices)) if choices else read_tree(HEADS)
+    tree = TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices)) if choices else tree_for("cpu", HEADS)
     return MedusaSpeculator(module, guesser, tree)
 
 

@@ -8,7 +8,8 @@ moves  [method, …], each answered with [outcome, [evictable, protected]]:
        lock    handle
        unlock  handle
        evict   count                               blocks
-       weigh   texts, asked, block_size            [looks of the last insert, looks of the match] (see `Token`)
+       weigh   texts, asked, block_size            [looks of the last insert, looks of the match (see `Token`), what
+                                                   they returned: reused, length, blocks]
        fill    tokens, block_size                  insert them with blocks from 1 on
 A namespace is null or {"name": text}.
 """
@@ -84,12 +85,13 @@ class Cache:
         for text in texts:
             watched = Text(map(Token, text))
             LOOKS[0] = 0
-            self.part.insert(watched, list(range(first, first + len(text) // block_size)))
+            inserted = self.part.insert(watched, list(range(first, first + len(text) // block_size)))
             first += len(text) // block_size
         inserting, watched = LOOKS[0], Text(map(Token, asked))
         LOOKS[0] = 0
-        self.part.match(watched)
-        return [inserting, LOOKS[0]]
+        match = self.part.match(watched)
+        looks = LOOKS[0]
+        return [inserting, looks, inserted.reused, match.length, list(match.blocks)]
 
 
 class Token(int):

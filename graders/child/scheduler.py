@@ -180,10 +180,15 @@ class Engine:
             self.scheduler.add(Request(id, [id % 7] * length, max_new))
 
     def spin(self, steps, token):
+        """The requests of the crowd that were told something, in all steps together."""
+        told = 0
         for _ in range(steps):
             plan = self.scheduler.plan()
-            self.scheduler.commit(plan, {chunk.id: [token] for chunk in plan.chunks if chunk.samples})
+            said = {chunk.id: [token] for chunk in plan.chunks if chunk.samples}
+            self.scheduler.commit(plan, said)
             self.kv.told()
+            told += len(said)
+        return told
 
     def present(self, number):
         """The number-th of the guests who are present, or a stranger."""

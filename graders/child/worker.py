@@ -4,7 +4,7 @@ Nothing here decides anything: no verdict, no clock, no expected value. What the
 by exact type, so that a subclass of int or an object with a cunning __eq__ reaches the grader as its type's name only.
 
 Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
-a tuple of at most 100,000 items), {"copy": [src, dst]}, and {"type": name} for anything else.
+a tuple of at most 100,000 items, 400,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
 In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`).
 Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
 
@@ -34,6 +34,7 @@ from .seal import Seal
 LONGEST = 100_000
 LARGEST = 2**63 - 1
 DEEPEST = 6
+MOST = 400_000  # items of all lists in a value: one that holds itself has no end
 EVERY = 8  # of many calls in a row so many are made between two looks at what a part may not change
 KINDS = (KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
@@ -43,6 +44,9 @@ _dumps = json.dumps
 _loads = json.loads
 _read = os.read
 _write = os.write
+_cut = str.__getitem__  # of the text itself, whatever its class says
+_ancestors = type.__dict__["__mro__"].__get__
+_traceback = BaseException.__dict__["__traceback__"].__get__
 
 
 def serve(wire: int, limits: dict) -> None:
@@ -70,6 +74,7 @@ def _answer(shop: "Shop", request: dict, seal: Seal, looking: bool) -> dict:
     sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
     sys.setprofile(None)
     changed = seal.extend(frozenset(shop.files)) or (looking and seal.broken())
+    changed = changed or ("child.worker.Shop" if type(shop) is not Shop else "")
     return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 
@@ -90,7 +95,9 @@ def _send(wire: int, frame: bytes) -> None:
 
 
 class Shop:
-    """The parts loaded, and the object under test."""
+    """The parts loaded, and the object under test. No instance has methods of its own."""
+
+    __slots__ = ("driver", "files", "memory", "part", "parts", "room", "slots", "stand_ins")
 
     def __init__(self) -> None:
         from reference_engine import slots
@@ -101,6 +108,7 @@ class Shop:
         self.files: dict = {}
         self.driver: types.ModuleType = types
         self.part: object = None
+        self.room = MOST
         self.memory: dict = {}  # a driver's own, as long as the object lives
 
     def answer(self, request: dict) -> dict:
@@ -206,24 +214,27 @@ class Shop:
         if kind is str:
             return {"s": value[:200].encode("utf-8", "replace").decode()}
         if kind is list or kind is tuple:
-            if len(value) > LONGEST or not depth:
+            items = value[: LONGEST + 1]  # at once: a thread may be at work on it
+            self.room = (MOST if depth == DEEPEST else self.room) - len(items)
+            if len(items) > LONGEST or self.room < 0 or not depth:
                 return {"type": f"{kind.__name__} of {len(value)} items"}
-            return [self.plain(item, depth - 1) for item in value]
+            return [self.plain(item, depth - 1) for item in items]
         if kind is self.slots.Copy:
             return {"copy": [self.plain(value.src, 0), self.plain(value.dst, 0)]}
         return {"type": type_name(kind)}
 
     def raised(self, error: BaseException) -> dict:
-        kinds = [kind.__name__ for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING) if isinstance(error, kind)]
+        ancestors = _ancestors(type(error))
+        kinds = [kind.__name__ for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING) if kind in ancestors]
         frames = []
-        step = error.__traceback__
+        step = _traceback(error)
         while step is not None:
             code = step.tb_frame.f_code
             if code.co_filename in self.files:
                 frames.append([step.tb_lineno, code.co_name])
             step = step.tb_next
         try:
-            text = str(error)[:300]
+            text = _cut(str(error), slice(300))
         except BaseException:
             text = ""
         text = text.encode("utf-8", "replace").decode()

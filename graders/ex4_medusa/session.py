@@ -32,12 +32,16 @@ class Scene(Stage):
             return
         result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
         names = self.NAMES.get(self.method, ())
-        arrays = [array_of(item) for item in result] if names and type(result) is list else [array_of(result)]
+        arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
         if len(arrays) != len(names or (1,)) or not all(arrays):
             self.steps[-1] += f" -> {shown(result)}"
             return
         words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
         self.steps[-1] += f" -> {', '.join(words)}"
+
+    def arrays(self, values: Sequence[Any]) -> list[Array | None]:
+        """The tensors among them; Broken if one has been tampered with."""
+        return self.parsed(lambda: [array_of(value) for value in values])
 
 
 class Session:
@@ -58,7 +62,7 @@ class Session:
         if isinstance(reply, Returned):
             message = f"`{method}` must raise ValueError: {why}."
             self.scene.broken(message, got="no exception", expected="raises ValueError")
-        if "ValueError" not in reply.kinds:
+        if not reply.is_one_of(["ValueError"]):
             if reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
                 self.scene.unexpected(reply, "raises ValueError")
             message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
@@ -284,7 +288,7 @@ class Session:
         return arrays
 
     def _arrays(self, result: Any, names: Sequence[str], expected: str) -> list[Array]:
-        arrays = [array_of(item) for item in result] if type(result) is list else []
+        arrays = self.scene.arrays(result) if type(result) is list else []
         found = [array for array in arrays if array is not None]
         if len(found) == len(arrays) == len(names):
             return found
@@ -297,7 +301,7 @@ class Session:
         )
 
     def _one(self, result: Any, shape: tuple[int, ...]) -> Array:
-        array = array_of(result)
+        (array,) = self.scene.arrays([result])
         if array is None:
             message = f"`{self.scene.method}` returned {shown(result)}; a tensor is due."
             self.scene.broken(message, got=shown(result), expected="a tensor")

@@ -1,8 +1,9 @@
 """What speculation gains on the waiter, and from which batch on it loses: `python -m reference_engine.medusa.bench`.
 
-Guests of held-out dialogues ask one question after the other, so many dialogues at a time, with and without
-speculation in turn (A B B A). Prompts are the whole dialogue so far; a prefix cache makes them cheap for both sides.
-Steps that only decode are timed apart from those that also read prompts.
+Guests of held-out dialogues ask one question after the other, so many dialogues at a time: without speculation, with
+it always on, and with it on where the engine's own gauge finds that it pays, in turn (A B C C B A). Prompts are the
+whole dialogue so far; a prefix cache makes them cheap for all sides. Steps that only decode are timed apart from those
+that also read prompts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import CPU_NODES, TreeChoice, read_tree
+from reference_engine.medusa.gauge import Gauge
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
 from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -49,13 +52,18 @@ class Run:
     decoded: int
     passes: int
     verifying: float
+    part: float
     guessing: float
     texts: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Plain against speculating for one batch size. Shares are of the speculating side's decoding time."""
+    """Plain against speculating for one batch size. gain: always on; decided: as the gauge decides, `verdict` says how.
+
+    verifying, part, guessing: what `verify_greedy`, all functions of the part, and the heads take of the decoding time
+    of the side that always speculates.
+    """
 
     batch: int
     answers: int
@@ -64,29 +72,32 @@ class Race:
     speculating: float
     gain: float
     gain_whole: float
+    decided: float
+    verdict: str
     verifying: float
+    part: float
     guessing: float
     wrong: int
 
 
 class Clocked:
-    """Something whose methods are timed: the part, or the heads."""
+    """Something whose methods are timed: the part, or the heads. seconds: by the method's name."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.seconds = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
-        return self._timed(found) if callable(found) else found
+        return self._timed(name, found) if callable(found) else found
 
-    def _timed(self, function: Any) -> Any:
+    def _timed(self, name: str, function: Any) -> Any:
         def call(*arguments: Any, **keywords: Any) -> Any:
             began = time.perf_counter()
             try:
                 return function(*arguments, **keywords)
             finally:
-                self.seconds += time.perf_counter() - began
+                self.seconds[name] += time.perf_counter() - began
 
         return call
 
@@ -109,21 +120,24 @@ class Table:
         return self.text
 
 
-def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, clocks: Sequence[Clocked]) -> Run:
+def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, part: Clocked, heads: Clocked) -> Run:
     """Serve `batch` tables at a time until none is left."""
     present: dict[int, Table] = {}
     texts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     whole = decoding = 0.0
     tokens = decoded = passes = 0
     room = engine.model.config.positions - LONGEST
-    held = [0.0] * len(clocks)
+    held = (0.0, 0.0, 0.0)
+
+    def clocks() -> tuple[float, float, float]:
+        return part.seconds["verify_greedy"], sum(part.seconds.values()), sum(heads.seconds.values())
+
     while True:
         while len(present) < batch and (table := next(tables, None)) is not None:
             present[engine.add(table.text, LONGEST, eos=eos)] = table
         if not present:
-            verifying, guessing = held
-            return Run(whole, tokens, decoding, decoded, passes, verifying, guessing, tuple(texts))
-        before = (engine.metrics.computed, engine.metrics.chunks, [clock.seconds for clock in clocks])
+            return Run(whole, tokens, decoding, decoded, passes, *held, tuple(texts))
+        before = (engine.metrics.computed, engine.metrics.chunks, clocks())
         began = time.perf_counter()
         events = engine.step()
         seconds = time.perf_counter() - began
@@ -131,7 +145,8 @@ def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, clocks:
         whole, tokens = whole + seconds, tokens + said
         if engine.metrics.computed - before[0] == engine.metrics.chunks - before[1]:
             decoding, decoded, passes = decoding + seconds, decoded + said, passes + len(events)
-            held = [time + clock.seconds - then for time, clock, then in zip(held, clocks, before[2], strict=True)]
+            verifying, judging, guessing = (now - then for now, then in zip(clocks(), before[2], strict=True))
+            held = held[0] + verifying, held[1] + judging, held[2] + guessing
         for event in events:
             present[event.id].answer += event.tokens
             if event.finished:
@@ -148,17 +163,17 @@ def race(
     """Plain and speculating in turn on the same dialogues; medians over the rounds."""
     eos = special_id(model.tokenizer, END)
     told = [dialogue(FIRST_DIALOGUE + seed, "heldout", turns=TURNS) for seed in range(dialogues)]
-    sides: dict[bool, list[Run]] = {False: [], True: []}
-    for speculating in [False, True, True, False] * ((rounds + 1) // 2):
-        part, heads = (
-            Clocked(parts.medusa),
-            Clocked(guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser),
-        )
-        speculator = MedusaSpeculator(part, heads, tree) if speculating else None
+    sides: dict[str, list[Run]] = {"plain": [], "always": [], "decided": []}
+    gauge = Gauge()
+    for name in [*sides, *reversed(sides)] * ((rounds + 1) // 2):
+        guessing = guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser
+        part, heads = Clocked(parts.medusa), Clocked(guessing)
+        payoff = gauge if name == "decided" else None
+        speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, payoff=payoff)
         engine = _engine(model, parts, speculator, batch)
         tables = (Table(one, model) for one in told)
-        sides[speculating].append(serve(engine, tables, batch, eos, (part, heads)))
-    plain, clever = sides[False], sides[True]
+        sides[name].append(serve(engine, tables, batch, eos, part, heads))
+    plain, clever = sides["plain"], sides["always"]
     first = clever[0]
     return Race(
         batch=batch,
@@ -168,9 +183,12 @@ def race(
         speculating=median(run.decoded / run.decoding for run in clever),
         gain=_ratio(plain, clever, "decoding"),
         gain_whole=_ratio(plain, clever, "seconds"),
+        decided=_ratio(plain, sides["decided"], "decoding"),
+        verdict=gauge.verdict(batch),
         verifying=median(run.verifying / run.decoding for run in clever),
+        part=median(run.part / run.decoding for run in clever),
         guessing=median(run.guessing / run.decoding for run in clever),
-        wrong=_wrong(model, first, plain[0]),
+        wrong=_wrong(model, first, plain[0]) + _wrong(model, sides["decided"][0], plain[0]),
     )
 
 
@@ -224,17 +242,17 @@ def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, si
     return gains
 
 
-def report(races: Sequence[Race], payoff: Payoff, tree: TreeChoice) -> str:
+def report(races: Sequence[Race], tree: TreeChoice) -> str:
     """The figures as a table for a terminal."""
     lines = [
         f"tree of {tree.nodes} nodes, {tree.depth} deep; expected {tree.expected:.2f} tokens a pass",
-        "batch  tokens/pass  plain tok/s  speculating   gain   with prompts   verifying   heads   wrong",
+        "batch  tokens/pass  plain tok/s  always on   gain  with prompts  as decided  verifying   part   heads   wrong",
     ]
     for each in races:
-        speeds = f"{each.plain:>12.0f} {each.speculating:>12.0f} {each.gain:>6.2f}x {each.gain_whole:>12.2f}x"
-        shares = f"{each.verifying:>10.1%} {each.guessing:>8.1%} {each.wrong:>7}"
-        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {shares}")
-    return "\n".join([*lines, *(payoff.verdict(cost.batch) for cost in payoff.costs)])
+        speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x {each.gain_whole:>12.2f}x"
+        shares = f"{each.verifying:>10.1%} {each.part:>6.1%} {each.guessing:>7.1%} {each.wrong:>7}"
+        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {each.decided:>10.2f}x {shares}")
+    return "\n".join([*lines, *(each.verdict for each in races)])
 
 
 def waiter_parts(part: Path | None = None) -> Parts:
@@ -274,6 +292,7 @@ def _wrong(model: Model, clever: Run, plain: Run) -> int:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Race the waiter with and without speculation.")
+    parser.add_argument("--model", default="waiter", help="or the waiter in a larger model's shape: waiter@50m")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
     parser.add_argument("--dialogues", type=int, default=8, help="dialogues a batch of one has; more for larger ones")
@@ -284,7 +303,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"store the figures as {FILE} beside the heads")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, parts = load_model("waiter"), waiter_parts(options.using)
+    model, parts = load_model(options.model), waiter_parts(options.using)
     heads: Heads = load_heads(HEADS, model)
     tree = read_tree(HEADS)
     if options.sizes:
@@ -295,21 +314,18 @@ def main() -> None:
             )
         return
     tree = tree.pruned(options.nodes)
-    payoff = measure_payoff(model, parts, heads, tree, batches=options.batches)
     races = [
         race(model, parts, heads, tree, batch, max(options.dialogues, batch + batch // 2), options.rounds)
         for batch in options.batches
     ]
-    print(report(races, payoff, tree))
+    print(report(races, tree))
     if options.write:
-        (HEADS / FILE).write_text(json.dumps(_as_json(races, payoff, tree, options.threads), indent=2) + "\n")
+        (HEADS / FILE).write_text(json.dumps(_as_json(races, tree, options.threads), indent=2) + "\n")
 
 
-def _as_json(races: Sequence[Race], payoff: Payoff, tree: TreeChoice, threads: int) -> dict[str, Any]:
+def _as_json(races: Sequence[Race], tree: TreeChoice, threads: int) -> dict[str, Any]:
     return {
         "races": [asdict(each) for each in races],
-        "costs": [asdict(cost) for cost in payoff.costs],
-        "verdicts": [payoff.verdict(cost.batch) for cost in payoff.costs],
         "nodes": tree.nodes,
         "expected": tree.expected,
         "threads": threads,

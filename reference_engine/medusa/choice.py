@@ -16,7 +16,7 @@ from pathlib import Path as File
 
 Path = tuple[int, ...]
 TREE = "tree.json"
-CPU_NODES = 6
+CPU_NODES = 5
 """On a CPU further rows of a product are soon no longer free: the best of few nodes gains more than the whole tree."""
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from reference_engine.medusa.choice import TreeChoice
 from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
+from reference_engine.sampler import argmax
 from reference_engine.slots import Tree, Verdict
 from reference_engine.speculation import Drafted
 
@@ -59,31 +59,33 @@ class MedusaSpeculator:
         self.mask, self.depths = _checked_tree(self.tree, choice)
         self.lookahead = len(self.depths) - 1
         self.passes: tuple[Pass, ...] = ()
-        self._pending: dict[int, Tensor] = {}
+        self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
+        self._topk = torch.empty(0, dtype=torch.int64)
         self._batch = self._trees = 0
         self._said: list[int] = []
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
         self._batch, self._trees = len(roots), 0
-        ids = [id for id in roots if id in self._pending]
+        ids = [id for id in roots if id in self._guessed]
         if not ids or not self.speculates(len(roots)):
             return {}
         root = torch.tensor([roots[id] for id in ids])
-        topk = torch.stack([self._pending[id] for id in ids])
+        rows = [self._guessed[id] for id in ids]
+        topk = self._topk if rows == list(range(len(self._topk))) else self._topk[rows]
         tokens = _call("propose", self._part.propose, self.tree, root, topk)
         _expect("propose", tokens, (len(ids), self.lookahead + 1))
         return dict(zip(ids, tokens.tolist(), strict=True))
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """What each greedy request says: its accepted guesses, then the model's own next token."""
-        argmax = _argmax(outcome.logits)
-        said = {one.id: [int(argmax[one.rows.start])] for one in drafted}
+        best = argmax(outcome.logits)
+        said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]
         self._trees = len(trees)
         if trees:
-            self._verify(trees, argmax, runner, said, states)
+            self._verify(trees, best, runner, said, states)
         elif self._keep:
             self.passes = ()
         self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
@@ -94,14 +96,14 @@ class MedusaSpeculator:
         """See `Speculator`."""
         if self._payoff is None or not self._batch:
             return
-        if self._trees == self._batch or not self._pending:
+        if self._trees == self._batch or not self._guessed:
             self._payoff.note(self._batch, seconds, self._said, drafted=self._trees > 0)
         else:
             self._payoff.pass_over(self._batch)
 
     def forget(self, id: int) -> None:
         """The request left."""
-        self._pending.pop(id, None)
+        self._guessed.pop(id, None)
         self._guesser.forget(id)
 
     def speculates(self, batch: int) -> bool:
@@ -117,16 +119,15 @@ class MedusaSpeculator:
     def _verify(
         self,
         trees: Sequence[Drafted],
-        argmax: np.ndarray[Any, Any],
+        best: Sequence[int],
         runner: Runner,
         said: dict[int, list[int]],
         states: dict[int, int],
     ) -> None:
         """Let the part judge; fill in what was said and which row of the outcome said the last of it."""
-        rows = np.concatenate([np.arange(one.rows.start, one.rows.stop) for one in trees]).reshape(len(trees), -1)
         tokens = torch.tensor([one.tokens for one in trees])
         slots = torch.tensor([one.slots for one in trees])
-        wanted = torch.from_numpy(argmax[rows])
+        wanted = torch.tensor([best[one.rows] for one in trees])
         verdict = _call("verify_greedy", self._part.verify_greedy, self.tree, tokens, wanted)
         walks = self._walks(verdict, len(trees))
         moves = _checked_moves(_call("compact", self._part.compact, verdict, slots), slots)
@@ -163,13 +164,12 @@ class MedusaSpeculator:
     ) -> None:
         """Guesses for the next step, if there is one in which they will be used."""
         if not going or not self.speculates(self._batch):
-            self._pending.clear()
+            self._guessed = {}
             return
         at = torch.tensor([states[one.id] for one in going], device=hidden.device)
         told = [Told(one.id, said[one.id]) for one in going]
-        topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
-        for one, guesses in zip(going, topk, strict=True):
-            self._pending[one.id] = guesses
+        self._topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
+        self._guessed = {one.id: row for row, one in enumerate(going)}
 
 
 def _call(name: str, function: Any, *arguments: Any) -> Any:
@@ -213,10 +213,3 @@ def _checked_moves(moves: object, slots: Tensor) -> tuple[list[int], list[int]]:
     if strange is not None:
         raise PartError("medusa", f"compact() names slot {strange}, which holds no node of this step")
     return src, dst
-
-
-def _argmax(logits: Tensor) -> np.ndarray[Any, Any]:
-    """int64 `[R]`; numpy's argmax is vectorised on a CPU, torch's is not."""
-    if logits.device.type == "cpu" and logits.dtype == torch.float32:
-        return np.asarray(logits.numpy().argmax(-1))
-    return np.asarray(logits.argmax(-1).cpu().numpy())

@@ -91,8 +91,12 @@ def propose(tree: Tree, root: Tensor, topk: Tensor) -> Tensor:
         raise ValueError(f"the tree is {deepest} deep, but there are only {heads} heads")
     if highest >= guesses:
         raise ValueError(f"the tree uses rank {highest}, but each head gives only {guesses} guesses")
-    place = (tree.depth[1:] - 1) * guesses + tree.rank[1:]
-    return torch.cat([root[:, None], topk.flatten(1).index_select(1, place)], dim=1)
+    places = [(depth - 1, rank) for depth, rank in zip(tree.depth.tolist()[1:], tree.rank.tolist()[1:], strict=True)]
+    tokens = [
+        [token, *(guess[head][rank] for head, rank in places)]
+        for token, guess in zip(root.tolist(), topk.tolist(), strict=True)
+    ]
+    return torch.tensor(tokens, dtype=torch.int64, device=root.device).view(-1, len(tree.parent))
     ### END SOLUTION
 
 
