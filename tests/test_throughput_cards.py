@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from graders.throughput import cards
+from graders.throughput.bounds import Measure
 from graders.throughput.cards import BadCard, Card, Sample, find, fingerprint, load, save, verify
 from graders.throughput.hardware import Hardware, here
 from graders.throughput.workloads import workload
 
 SCALE = 0.05
 HERE = Hardware("cpu", "Some CPU", 2, ("avx2", "avx512f"))
+
+MEASURE = Measure(1, "cpu", "ragged", SCALE, ())
 
 
 def card(**changed: object) -> Card:
@@ -108,20 +111,21 @@ def test_the_first_folder_with_a_card_that_counts_wins(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     save(card(version="1"), first)
     save(card(version="2"), second)
-    found, why = find("vllm", "ragged", SCALE, HERE, (first, second))
+    found, why = find("vllm", MEASURE, HERE, (first, second))
     assert found is not None and found.version == "1" and not why
     (next(first.iterdir())).write_text("{}")
-    found, _ = find("vllm", "ragged", SCALE, HERE, (first, second))
+    found, _ = find("vllm", MEASURE, HERE, (first, second))
     assert found is not None and found.version == "2"
 
 
 def test_why_there_is_no_card_is_said(tmp_path: Path) -> None:
-    assert find("vllm", "ragged", SCALE, HERE, (tmp_path,)) == (None, "there is no card")
+    assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, "there is no card")
     save(card(), tmp_path)
-    found, why = find("vllm", "ragged", SCALE, replace(HERE, cores=8), (tmp_path,))
+    found, why = find("vllm", MEASURE, replace(HERE, cores=8), (tmp_path,))
     assert found is None and "from other hardware" in why
-    assert find("vllm", "ragged", 1.0, HERE, (tmp_path,))[0] is None
-    assert find("sglang", "ragged", SCALE, HERE, (tmp_path,)) == (None, "there is no card")
+    assert find("vllm", replace(MEASURE, scale=1.0), HERE, (tmp_path,))[0] is None
+    assert find("vllm", replace(MEASURE, model="waiter@20m"), HERE, (tmp_path,))[0] is None
+    assert find("sglang", MEASURE, HERE, (tmp_path,)) == (None, "there is no card")
 
 
 def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:

@@ -50,7 +50,8 @@ def job(kind: EngineKind, folder: Path, model: Model, trace: Trace, *, threads: 
     )
     if kind.name != "reference":
         return common
-    return replace(common, parts=parts(SOLUTIONS), speculate=speculates(model, trace))
+    known = model.name if model.name.startswith("waiter") else common.model  # so it finds the heads of stretched ones
+    return replace(common, model=known, parts=parts(SOLUTIONS), speculate=speculates(model, trace))
 
 
 def parts(folder: Path) -> Mapping[str, str]:
@@ -64,4 +65,4 @@ def parts(folder: Path) -> Mapping[str, str]:
 
 def speculates(model: Model, trace: Trace) -> bool:
     """Our engine guesses where that is what the workload is about, and the model has heads."""
-    return trace.batch > 0 and model.name == "waiter"
+    return trace.batch > 0 and model.name.partition("@")[0] == "waiter"

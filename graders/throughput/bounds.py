@@ -18,7 +18,7 @@ from graders.throughput.workloads import NAMES
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
 REFERENCE = "reference"
-FIELDS = {"exercise", "device", "workload", "scale", "against"}
+FIELDS = {"exercise", "device", "workload", "scale", "model", "against"}
 
 
 class BadBounds(Exception):
@@ -36,13 +36,17 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One timed workload of an exercise on a class of device, at a scale, against the engines in `bounds`."""
+    """One timed workload of an exercise on a class of device, at a scale, against the engines in `bounds`.
+
+    model: whose engine it is, a name of `reference_engine.model.load_model`.
+    """
 
     exercise: int
     device: str
     workload: str
     scale: float
     bounds: tuple[Bound, ...]
+    model: str = "waiter"
 
     def against(self, engine: str) -> Bound | None:
         """The bound against this engine, or None."""
@@ -94,9 +98,8 @@ def _test(path: Path, number: int, row: Mapping[str, Any]) -> Measure:
         if name not in NAMES:
             raise BadBounds(f"{where}: no workload is called {name!r}; choose one of {', '.join(NAMES)}.")
         bounds = tuple(_bound(where, engine, table) for engine, table in against.items())
-        measure = Measure(
-            int(row["exercise"]), str(row.get("device", "cpu")), name, float(row.get("scale", 1.0)), bounds
-        )
+        model, scale = str(row.get("model", "waiter")), float(row.get("scale", 1.0))
+        measure = Measure(int(row["exercise"]), str(row.get("device", "cpu")), name, scale, bounds, model)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadBounds(f"{where}: a measure needs exercise, workload and against ({error!r}).") from None
     if measure.scale <= 0 or measure.against(REFERENCE) is None:

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from graders.throughput.bounds import Measure
 from graders.throughput.hardware import Hardware
 from graders.throughput.workloads import workload
 
@@ -145,18 +146,19 @@ def files(places: tuple[Path, ...]) -> Iterator[Path]:
         yield from sorted(place.glob("*.json"))
 
 
-def find(engine: str, name: str, scale: float, hardware: Hardware, places: tuple[Path, ...]) -> tuple[Card | None, str]:
-    """The card that counts for this engine, workload and scale; else None and why there is none."""
+def find(engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]) -> tuple[Card | None, str]:
+    """The card that counts for this engine and this measure; else None and why there is none."""
     why = "there is no card"
     for path in files(places):
-        if not path.name.startswith(f"{engine}-{name}"):
+        if not path.name.startswith(f"{engine}-{measure.workload}"):
             continue
         try:
             card = verify(path, hardware)
         except BadCard as bad:
             why = str(bad).rstrip(".")
             continue
-        if (card.engine, card.workload, card.scale, card.model) == (engine, name, scale, "waiter"):
+        wanted = engine, measure.workload, measure.scale, measure.model
+        if (card.engine, card.workload, card.scale, card.model) == wanted:
             return card, ""
     return None, why
 
@@ -170,7 +172,7 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for package in (reference_engine, solutions):
         home = Path(package.__path__[0])
-        for path in sorted(home.rglob("*.py")):
+        for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
             digest.update(str(path.relative_to(home)).encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -53,7 +53,7 @@ def standing(engine: str, measure: Measure, bench: Bench, stack: ExitStack) -> P
     kind = _installed(engine)
     if bench.live and kind is not None:
         return _live(kind, measure, bench, stack)
-    card, why = find(engine, measure.workload, measure.scale, here(), folders(bench.beside))
+    card, why = find(engine, measure, here(), folders(bench.beside))
     if card is None:
         instead = "--live would time it" if kind is not None else "it is not installed"
         return Peer(engine, engine, why=f"the bound against {engine} was not measured ({why}; {instead})")
@@ -97,8 +97,8 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     from reference_engine.model import load_model
 
     bench.progress(f"starting {kind.name}")
-    model, hardware = load_model("waiter"), here()
-    sample = workload(measure.workload, 0, scale=measure.scale)
+    model, hardware = load_model(measure.model), here()
+    sample = workload(measure.workload, 0, model=measure.model, scale=measure.scale)
     folder = stack.enter_context(jobs.model_folder(model))
     job = jobs.job(kind, folder, model, sample, threads=hardware.cores, rivals=2, device=hardware.device)
     driver = Driver(kind, job)

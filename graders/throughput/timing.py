@@ -101,6 +101,7 @@ def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, P
         oracle_agrees,
         peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
         scale=measure.scale,
+        model=measure.model,
         progress=bench.progress,
     )
 
