@@ -37,7 +37,7 @@ from reference_engine.model import Model
 
 STRETCHES: Mapping[str, LlamaConfig] = {
     "20m": LlamaConfig(
-        vocab=4096, width=384, layers=8, heads=8, kv_heads=4, head_width=64, inner=1536, positions=4096, tied=True
+        vocab=1024, width=384, layers=8, heads=8, kv_heads=4, head_width=64, inner=1536, positions=4096, tied=True
     ),
     "50m": LlamaConfig(
         vocab=8192, width=512, layers=12, heads=8, kv_heads=4, head_width=64, inner=2048, positions=4096, tied=True
