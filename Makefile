@@ -17,7 +17,7 @@ help:
 	@echo "make demo      set up, grade the solutions on the embedded model, show a learner's first screen"
 	@echo "make test      set up, then ruff, mypy and the tests"
 	@echo "make test-long the slow tests too: more seeds, more random engines, a whole term of nbgrader"
-	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table"
+	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table (ARGS='--repeat 1000')"
 	@echo "make fuzz      20,000 random engines of toy models, 2,000 with Medusa, against the oracle"
 	@echo "make race      our engine beside the others that are installed here (see course engines)"
 	@echo "make gpu-suite kernels, tokens, throughput and roofline on the GPU; a JSON card (ARGS=--dry: on the CPU)"
@@ -42,7 +42,7 @@ test-long: lint
 	$(BIN)/pytest
 
 hostile: $(INSTALLED)
-	$(BIN)/python tests/hostile/run.py
+	$(BIN)/python tests/hostile/run.py $(ARGS)
 
 fuzz: $(INSTALLED_DEV)
 	$(BIN)/pytest -m slow tests/test_symbolic.py tests/test_speculation.py

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -29,6 +30,9 @@ from graders.catalogue import exercises
 from graders.reports import words, writing
 from graders.reports.row import Row
 from graders.throughput.bounds import BadBounds, read
+
+if TYPE_CHECKING:
+    from course.nbgrader_glue.gradebook import Refused
 
 SHOWN = 40  # rows that are printed; the rest is in the reports
 
@@ -69,15 +73,16 @@ def grade(order: Order) -> ExitCode:
     """Plan, launch, report."""
     with _journal(order) as journal, _interruptible():
         plan = _plan(order, journal)
+        _expect(order)
         if order.retry:
             journal.retry()
         if order.launcher == "slurm":
             return _through_slurm(order, journal, plan)
         done = LAUNCHERS[order.launcher](order, journal, plan)
         _report(order, done)
-        if order.nbgrader is not None:
-            _into_gradebook(order.nbgrader, done.rows)
-        return exit_code(done.rows, check=order.check or _is_one(order, done.rows), trouble=done.trouble)
+        refused = _into_gradebook(order.nbgrader, done.rows) if order.nbgrader is not None else ()
+        check = order.check or _is_one(order, done.rows)
+        return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
 
 
 def claim(order: Order) -> ExitCode:
@@ -96,13 +101,15 @@ def claim(order: Order) -> ExitCode:
     return ExitCode.PASS
 
 
-def exit_code(rows: tuple[Row, ...], *, check: bool, trouble: str = "") -> ExitCode:
-    """The worst news first: ungraded, isolation too low, then, where it was asked for, a failure."""
-    if trouble or any(words.ungraded(row) for row in rows):
+def exit_code(rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused: tuple[Refused, ...] = ()) -> ExitCode:
+    """The worst news first: ungraded or not entered, then, where it was asked for, a failure, isolation too low."""
+    lost = any(not row.advisory and row.exercise for row in refused)  # 0: no part of an exercise, nothing to enter
+    if trouble or lost or any(words.ungraded(row) for row in rows):
         return ExitCode.UNGRADED
     if check and not all(row.result.passed for row in rows):
         return ExitCode.FAIL
-    return ExitCode.ISOLATION if any(row.result.advisory for row in rows) else ExitCode.PASS
+    advisory = any(row.result.advisory for row in rows) or any(row.advisory for row in refused)
+    return ExitCode.ISOLATION if advisory else ExitCode.PASS
 
 
 # ---------------------------------------------------------------- planning
@@ -319,14 +326,24 @@ def _print(done: Batch) -> None:
         console(stderr=True).print(clean(done.trouble), soft_wrap=True)
 
 
-def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> None:
+def _expect(order: Order) -> None:
+    """Better now than after hours of grading: `Problem` when there is no gradebook to enter anything in."""
+    if order.nbgrader is not None:
+        from course.nbgrader_glue.gradebook import expect
+
+        expect(order.nbgrader)
+
+
+def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[Refused, ...]:
+    """Enter the rows and say how many; those that were refused."""
     from course.nbgrader_glue.gradebook import commit
 
     done = commit(folder, rows)
     stderr = console(stderr=True)
-    stderr.print(f"{done.written} rows entered in the gradebook of {folder}.", soft_wrap=True)
+    stderr.print(f"{done.written} rows entered in the gradebook of {folder.resolve()}.", soft_wrap=True)
     for refused in done.refused:
         stderr.print(clean(f"  not entered: {refused.student}, {refused.exercise}: {refused.reason}"), soft_wrap=True)
+    return done.refused
 
 
 def _is_one(order: Order, rows: tuple[Row, ...]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from course.generator import law_table, stub
+from course.nbgrader_glue import notebook
 from course.problem import Problem
 from course.sealing import seal
 from course.workspace import installed_root
@@ -48,7 +49,8 @@ def readme(chosen: Iterable[Exercise]) -> str:
     for exercise in chosen:
         place = f"exercises/{exercise.slug}"
         parts += [f"## Exercise {exercise.number}: {exercise.name}", ""]
-        parts += [f"The lesson is `{place}/README.md`; you write `{place}/{exercise.file_name}`.", ""]
+        parts += [f"The lesson is `{place}/README.md`; you write `{place}/{exercise.file_name}`, or in the notebook"]
+        parts += [f"`{place}/{exercise.slug}.ipynb`.", ""]
         parts += ["```", f"course check {exercise.number}", f"course hint {exercise.number}.1"]
         parts += [f"course submit {exercise.number}", "```", "", law_table(exercise), ""]
     return README.format(version=version, exercises="\n".join(parts))
@@ -76,6 +78,12 @@ course list
 and it says more. `course show N` draws what your part does. `course reset N` puts the stub back and keeps your file as
 a backup. `course submit N` packs your part for handing it in and says what is in the archive.
 
+## Or in a notebook
+
+Beside each file lies a notebook with the same lesson, one cell to write in and a cell for each law, for which you need
+`pip install jupyterlab`. Use the file or the notebook, not both: `course check` looks at the file, the cells of the
+notebook at the notebook. `course submit N` packs the text of the cell if you wrote there and left the file alone.
+
 The solved parts in `solutions/` are sealed: the engine runs with them around your part, there is nothing to read.
 
 {exercises}"""
@@ -100,13 +108,15 @@ def _solutions(root: Path, folder: Path) -> None:
 
 
 def _desk(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Path]:
-    """The chosen stubs and lessons, as `course init` would put them there."""
+    """The chosen stubs and lessons, as `course init` would put them there, and both in one as notebooks."""
     written = [_write(folder / "exercises" / "__init__.py", '"""Yours to write in."""\n')]
     for exercise in chosen:
         name = f"solutions/{exercise.slug}/{exercise.file_name}"
         solution = (root / name).read_text(encoding="utf-8")
         place = folder / "exercises" / exercise.slug
         written.append(_write(place / exercise.file_name, stub(solution, name)))
+        sheet = notebook.release(exercise, (root / name).parent)
+        written.append(_write(place / f"{exercise.slug}.ipynb", notebook.text(sheet)))
         lesson = root / "exercises" / exercise.slug / "README.md"
         if lesson.is_file():
             written.append(_write(place / "README.md", lesson.read_text(encoding="utf-8")))

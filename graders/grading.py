@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from graders.submission import Submission, Unusable, read
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
+LONGEST = 200  # characters of a fault of our own
 
 
 def grade(
@@ -87,7 +89,7 @@ class _Run:
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
         """Try the laws; returns the problem if nothing could be graded."""
         try:
-            submission = read(path, self.exercise.class_name, _declared(self.exercise))
+            submission = read(path, self.exercise.class_name, Declared.of(self.exercise))
             _refuse_stub(submission)
         except Unusable as unusable:
             return self._none(laws, unusable.problem, unusable.outcome)
@@ -134,6 +136,11 @@ class _Run:
             law.check(bench)
         except Broken as broken:
             outcome, message, story = broken.outcome, broken.message, broken.story
+        except Trouble:
+            raise
+        except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
+            workers.end()
+            outcome, message = Outcome.UNGRADED, _own_fault(fault)
         self.figures += bench.figures
         seconds = time.monotonic() - start
         self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output(), bench.score)
@@ -180,9 +187,11 @@ def _part(law: Law, outcome: Outcome, score: float) -> float:
     return int(2 * law.points * score + 1e-6) / 2 if outcome is Outcome.FAIL else 0.0
 
 
-def _declared(exercise: Exercise) -> Declared:
-    """The one file that enters from a folder, an archive or a notebook."""
-    return Declared(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot)
+def _own_fault(fault: Exception) -> str:
+    """One sentence about an exception that no law raises, for whoever mends the grader."""
+    place = traceback.extract_tb(fault.__traceback__)[-1]
+    what = "".join(traceback.format_exception_only(fault)).strip().splitlines()[-1][:LONGEST]
+    return f"Not graded: the grader itself failed ({what}, {Path(place.filename).name}:{place.lineno}). Report it."
 
 
 def _refuse_stub(submission: Submission) -> None:

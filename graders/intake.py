@@ -7,23 +7,26 @@ archive, a file that swells when unpacked) is refused with the reason.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from graders.notebook import LARGEST, part_of
 from graders.result import Outcome
 
-LARGEST = 256 * 1024  # bytes of one source file
+if TYPE_CHECKING:
+    from graders.catalogue import Exercise
+
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above the declared file in an archive
+FUNCTIONS = ("build_tree", "propose", "verify_greedy", "verify_typical", "compact")  # exercise 4 has no class
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),
@@ -45,11 +48,21 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The file of an exercise: its name, the folder a workspace keeps it in, the notebook cell that holds it."""
+    """The file of an exercise: its name, the folder a workspace keeps it in, the notebook cell that holds it.
+
+    defines: names of which a part defines at least one, by which a cell is known whose marks were lost.
+    """
 
     name: str
     folder: str = ""
     cell: str = ""
+    defines: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, exercise: Exercise) -> Declared:
+        """What an exercise declares."""
+        defines = (exercise.class_name,) if exercise.class_name else FUNCTIONS
+        return cls(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot, defines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ def take(path: Path, declared: Declared | None = None) -> Taken:
     data = _regular(path, path.name, LARGEST_PARCEL)
     if path.suffix == ".zip":
         return _from_archive(path, declared)
-    return Taken(declared.name, source_of_cell(data, path.name, declared.cell).encode("utf-8", "replace"))
+    return Taken(declared.name, _from_notebook(data, path.name, declared).encode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- files and folders
@@ -174,25 +187,12 @@ def _refuse_path(entry: zipfile.ZipInfo, archive: str) -> None:
 # ---------------------------------------------------------------- notebooks
 
 
-def source_of_cell(notebook: bytes, name: str, cell: str) -> str:
-    """The source of the one code cell whose nbgrader `grade_id` is `cell`. Unusable if it is deleted or doubled."""
-    found = [source for grade_id, source in _code_cells(notebook, name) if grade_id == cell]
-    if not found:
-        raise Unusable(f"{name} has no cell {cell!r} any more: it was deleted; fetch the notebook again.")
-    if len(found) > 1:
-        raise Unusable(f"{name} has {len(found)} cells {cell!r}; delete the copies.")
-    return found[0]
-
-
-def _code_cells(notebook: bytes, name: str) -> list[tuple[str, str]]:
+def _from_notebook(notebook: bytes, name: str, declared: Declared) -> str:
+    """The text of the learner's cell. Unusable when that is gone, or this is no notebook."""
     try:
-        cells = json.loads(notebook.decode("utf-8-sig"))["cells"]
-        return [_code_cell(cell) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        text = part_of(notebook, declared.cell, declared.defines)
+    except ValueError:
         raise Unusable(f"{name} is not a notebook that can be read; save it again.") from None
-
-
-def _code_cell(cell: Any) -> tuple[str, str]:
-    source = cell["source"]
-    grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
-    return str(grade_id), "".join(source) if type(source) is list else str(source)
+    if text is None:
+        raise Unusable(f"{name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again.")
+    return text

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graders.intake import Declared, Unusable, take
+from graders.notebook import LONGEST
 from graders.result import Outcome
 
 __all__ = ["Submission", "Unusable", "read"]
 
-LONGEST = 2000  # characters of one line; a dotted name of 100,000 parts takes Python minutes to read
 FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
 

@@ -97,10 +97,10 @@ def broken_inputs(exercise: int) -> Iterator[Pupil]:
 
     yield bad("empty folder", "nothing was handed in", lambda home: None)
     yield bad("no notebook", "not a notebook that can be read", lambda home: _text(home / f"{cell}.ipynb", "no json"))
-    yield bad("old notebook", "not a notebook that can be read", lambda home: _text(home / f"{cell}.ipynb", _old()))
-    yield bad("cell gone", "was deleted", lambda home: _notebook(home / f"{cell}.ipynb", [_cell("other", "1")]))
+    yield bad("old notebook", "defines no class", lambda home: _text(home / f"{cell}.ipynb", _old(cell)))
+    yield bad("cell gone", "was deleted", lambda home: _notebook(home / f"{cell}.ipynb", []))
     twice = [_cell(cell, "1"), _cell(cell, "2")]
-    yield bad("cell twice", "delete the copies", lambda home: _notebook(home / f"{cell}.ipynb", twice))
+    yield bad("cell twice", "defines no class", lambda home: _notebook(home / f"{cell}.ipynb", twice))
     yield bad("100 MB", "too large", lambda home: _large(home / f"{cell}.ipynb", 100 << 20))
     yield bad("no archive", "no readable zip archive", lambda home: _text(home / f"{cell}.zip", "PK and no more"))
     yield bad("binary", "not UTF-8", lambda home: _bytes(home / file, b"x = 1\n\xff\xfe\xfa"))
@@ -143,9 +143,11 @@ def _notebook(path: Path, cells: list[dict[str, object]]) -> None:
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
 
 
-def _old() -> str:
+def _old(name: str) -> str:
     """A notebook of format 3, whose cells lie in worksheets."""
-    return json.dumps({"worksheets": [{"cells": []}], "metadata": {}, "nbformat": 3, "nbformat_minor": 0})
+    cell = {"cell_type": "code", "input": "x = 1", "language": "python", "outputs": []}
+    cells = [cell | {"metadata": {"nbgrader": {"grade_id": name}}}]
+    return json.dumps({"worksheets": [{"cells": cells}], "metadata": {}, "nbformat": 3, "nbformat_minor": 0})
 
 
 GENTLE = (

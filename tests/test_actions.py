@@ -13,6 +13,8 @@ import pytest
 import school
 import yaml
 
+from graders.catalogue import exercises
+
 ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
 
@@ -59,19 +61,39 @@ def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
     assert checkout["with"]["persist-credentials"] is False
 
 
-def test_the_workflow_that_packs_takes_the_declared_files_alone(tmp_path: Path) -> None:
+def test_the_workflow_that_packs_takes_the_declared_files_that_were_changed(tmp_path: Path) -> None:
+    """Files of the base are nobody's: a stub that was not touched is no part that was handed in."""
     (script,) = [step["run"] for step in steps("workflows/hand-in.yml") if "run" in step]
-    exercises = tmp_path / "handed-in" / "exercises"
-    for slug in ("ex1_paged_allocation", "ex2_batching_scheduler", "ex3_prefix_cache"):
-        (exercises / slug).mkdir(parents=True)
-    (exercises / "ex1_paged_allocation" / "block_manager.py").write_text("mine")
-    (exercises / "ex1_paged_allocation" / "conftest.py").write_text("never")
-    (exercises / "ex2_batching_scheduler" / "scheduler.py").symlink_to("/etc/passwd")
+    home = tmp_path / "handed-in"
+    git = ["git", "-C", str(home), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    files = {each.slug: each.file_name for each in exercises()}
+    for slug, name in files.items():
+        (home / "exercises" / slug).mkdir(parents=True)
+        (home / "exercises" / slug / name).write_text("stub")
+        (home / "exercises" / slug / f"{slug}.ipynb").write_text("stub")
+    subprocess.run([*git, "init", "-q"], check=True)
+    for message in ("base", "merge"):
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", message], check=True)
+        (home / "exercises" / "ex1_paged_allocation" / "block_manager.py").write_text("mine")
+        (home / "exercises" / "ex1_paged_allocation" / "conftest.py").write_text("never")
+        (home / "exercises" / "ex2_batching_scheduler" / "scheduler.py").unlink(missing_ok=True)
+        (home / "exercises" / "ex2_batching_scheduler" / "scheduler.py").symlink_to("/etc/passwd")
+        (home / "exercises" / "ex3_prefix_cache" / "ex3_prefix_cache.ipynb").write_text("mine")
     environment = {"PATH": os.environ["PATH"], "STUDENT": "$(touch hacked)"}
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
-    packed = [str(path.relative_to(tmp_path / "submissions")) for path in (tmp_path / "submissions").rglob("*.py")]
-    assert packed == ["$(touch hacked)/ex1_paged_allocation/block_manager.py"]
+    found = (tmp_path / "submissions").rglob("*.*")
+    assert sorted(path.relative_to(tmp_path / "submissions").as_posix() for path in found) == [
+        "$(touch hacked)/ex1_paged_allocation/block_manager.py",
+        "$(touch hacked)/ex3_prefix_cache/ex3_prefix_cache.ipynb",
+    ]
     assert not (tmp_path / "hacked").exists()
+
+
+def test_every_exercise_is_among_the_files_that_are_packed() -> None:
+    text = (GITHUB / "workflows" / "hand-in.yml").read_text()
+    for each in exercises():
+        assert f"{each.slug}/{each.file_name} {each.slug}/{each.slug}.ipynb" in text
 
 
 @pytest.fixture

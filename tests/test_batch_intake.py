@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -77,6 +78,49 @@ def test_archives_and_notebooks_are_read_as_data(tmp_path: Path) -> None:
     assert {each.data.decode() for each in handed.values()} == {STUB}
 
 
+def sheet(path: Path, text: str, name: str = "prefix_cache") -> Path:
+    """A notebook with a law's cell and one cell to write in."""
+    law = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "law-3-1", "grade": True}}, "source": "check()"}
+    mine = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": name, "solution": True}}, "source": text}
+    return put(path, json.dumps({"nbformat": 4, "metadata": {}, "cells": [mine, law]}))
+
+
+WRITTEN = "class PrefixCache:\n    def match(self, tokens):\n        return ()\n"
+OTHER = f"{WRITTEN}    size = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "cell", "counts"),
+    [(STUB, STUB, STUB), (WRITTEN, STUB, WRITTEN), (STUB, WRITTEN, WRITTEN), (OTHER, WRITTEN, WRITTEN)],
+)
+@pytest.mark.parametrize("home", ["ada", "ada/ex3_prefix_cache", "ada/exercises/ex3_prefix_cache"])
+def test_what_was_written_counts_and_not_the_stub_beside_it(
+    tmp_path: Path, home: str, file: str, cell: str, counts: str
+) -> None:
+    """As in nbgrader: the notebook's cell if anything is written in it, else the file."""
+    put(tmp_path / "class" / home / "prefix_cache.py", file)
+    sheet(tmp_path / "class" / home / "ex3_prefix_cache.ipynb", cell)
+    put(tmp_path / "class" / "bob" / "prefix_cache.py")
+    found = {each.job.student: each for each in Intake((3,)).all([tmp_path / "class"])}
+    assert found["ada"].data.decode() == counts
+
+
+def test_a_file_that_cannot_be_read_is_named_and_not_hidden_by_a_stub(tmp_path: Path) -> None:
+    (tmp_path / "class" / "ada").mkdir(parents=True)
+    (tmp_path / "class" / "ada" / "prefix_cache.py").symlink_to("/etc/hostname")
+    sheet(tmp_path / "class" / "ada" / "ex3_prefix_cache.ipynb", STUB)
+    assert "is a symbolic link" in jobs(tmp_path / "class", wanted=(3,))["ada", 3].problem
+    sheet(tmp_path / "class" / "ada" / "ex3_prefix_cache.ipynb", WRITTEN)
+    assert not jobs(tmp_path / "class", wanted=(3,))["ada", 3].problem
+
+
+def test_a_notebook_with_another_name_and_a_renamed_cell_is_found(tmp_path: Path) -> None:
+    sheet(tmp_path / "class" / "ada" / "final version (2).ipynb", WRITTEN, "mine")
+    put(tmp_path / "class" / "bob" / "prefix_cache.py")
+    found = {each.job.order: each for each in Intake().all([tmp_path / "class"])}
+    assert found["ada", 3].data.decode() == WRITTEN
+
+
 def test_loose_archives_are_named_for_their_students(tmp_path: Path) -> None:
     paths = []
     for name in ("ada", "bob_ex3_prefix_cache"):
@@ -91,8 +135,9 @@ def test_nothing_that_can_be_wrong_stops_the_others(tmp_path: Path) -> None:
     school.enrol(tmp_path / "class", pupils)
     found = jobs(tmp_path / "class", wanted=(3,))
     assert {name for name, _ in found} == {pupil.name for pupil in pupils}
-    silent = [pupil.name for pupil in pupils if pupil.says not in found[pupil.name, 3].problem]
-    assert set(silent) == {"binary", "nothing in it", 'qu"ote', "=1+1", "new\nline", "Ωмега 你好", "no\udcffutf8"}
+    silent = {pupil.name for pupil in pupils if pupil.says not in found[pupil.name, 3].problem}
+    odd = {'qu"ote', "=1+1", "new\nline", "Ωмега 你好", "no\udcffutf8"}
+    assert silent == {"binary", "nothing in it", "old notebook", "cell twice"} | odd
     assert all(not found[name, 3].problem for name in silent)  # read by the judge, who says what is wrong
 
 

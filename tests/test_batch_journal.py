@@ -278,7 +278,7 @@ def test_a_full_disk_is_a_row_and_the_others_go_on(journal: Journal, monkeypatch
     assert "No space left on device" in tally.reason
     rows = batch.close(journal, plan, batch.FULL).rows
     assert [words.state(row) for row in rows] == ["ungraded", "ungraded", "fail"]
-    assert "is the disk full?" in rows[0].problem
+    assert "the disk may be full" in rows[0].problem
 
 
 def test_a_later_run_grades_what_could_not_be_stored(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,6 +313,14 @@ def test_a_module_beside_the_submissions_is_not_imported(
     with Pool(journal, journal.plan(), 1) as pool:
         pool.run(lambda count: None)
     assert all(words.state(row) == "fail" for row in journal.rows(journal.plan()))
+
+
+def test_a_worker_whose_log_cannot_be_written_still_says_how_it_ended(tmp_path: Path) -> None:
+    """On a full disk its last words fail, and a crash would be taken for the job's fault."""
+    with open("/dev/full", "wb") as full:
+        order = [sys.executable, "-m", "graders.batch", str(tmp_path)]
+        with subprocess.Popen(order, env=environment(), stdin=subprocess.PIPE, stdout=full, stderr=full) as worker:
+            assert worker.wait() == 2
 
 
 # ---------------------------------------------------------------- devices

@@ -13,6 +13,7 @@ from conftest import Type
 from test_reports import RIGHT, UNGRADED, WRONG
 
 from course.classroom import exit_code
+from course.nbgrader_glue import notebook
 from course.targets import stub_of
 from course.workspace import Workspace
 from graders.batch.journal import Journal
@@ -194,6 +195,25 @@ def test_submit_packs_the_declared_file_and_says_what_is_in_it(course: Type, pla
     before = Path("ex3_prefix_cache.zip").read_bytes()
     assert course("submit", "3", "--force").code == 0
     assert Path("ex3_prefix_cache.zip").read_bytes() == before
+
+
+def test_submit_packs_what_was_written_in_the_notebook_if_the_file_was_left_alone(
+    course: Type, place: Workspace
+) -> None:
+    folder = place.exercises / "ex3_prefix_cache"
+    sheet = notebook.release(catalogue(3))
+    cell = next(cell for cell in sheet["cells"] if cell["id"] == "prefix_cache")
+    cell["source"] = (school.TESTS / "parts" / "wrong" / "ex3" / "match_stores.py").read_text()
+    (folder / "ex3_prefix_cache.ipynb").write_text(notebook.text(sheet))
+    typed = course("submit", "3")
+    assert typed.code == 0 and "from the cell in" in typed.out and "ex3_prefix_cache.ipynb" in typed.out
+    with zipfile.ZipFile("ex3_prefix_cache.zip") as archive:
+        assert archive.read("ex3_prefix_cache/prefix_cache.py").decode() == cell["source"]
+    (folder / "prefix_cache.py").write_text("class PrefixCache:\n    def match(self): return 1\n")
+    typed = course("submit", "3", "--force")
+    assert typed.code == 0 and "is another text and not in the archive" in typed.out
+    with zipfile.ZipFile("ex3_prefix_cache.zip") as archive:
+        assert b"return 1" in archive.read("ex3_prefix_cache/prefix_cache.py")
 
 
 def test_what_was_packed_is_what_is_graded(course: Type, place: Workspace) -> None:

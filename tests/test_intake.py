@@ -18,7 +18,7 @@ from graders import Outcome, grade
 from graders.intake import LARGEST, Declared, Unusable, take
 from graders.submission import read
 
-PART = Declared("block_manager.py", "exercises/ex1_paged_allocation", "block_manager")
+PART = Declared("block_manager.py", "exercises/ex1_paged_allocation", "block_manager", ("BlockManager",))
 SOURCE = b"class BlockManager:\n    pass\n"
 
 
@@ -181,13 +181,38 @@ def test_a_deleted_cell_is_named(tmp_path: Path) -> None:
     assert "has no cell 'block_manager' any more" in refusal(path).problem
 
 
-def test_a_doubled_cell_is_refused(tmp_path: Path) -> None:
-    path = notebook(tmp_path / "ex1.ipynb", [cell("block_manager", "a"), cell("block_manager", "b")])
-    assert refusal(path).problem == "ex1.ipynb has 2 cells 'block_manager'; delete the copies."
+def test_of_copies_of_the_cell_the_last_that_was_written_in_counts(tmp_path: Path) -> None:
+    stub = "def admit():\n    raise NotImplementedError"
+    written = "def admit():\n    return 1"
+    copies = [cell("block_manager", text) for text in ("def admit(): ...", written, stub)]
+    assert take(notebook(tmp_path / "ex1.ipynb", copies), PART).data.decode() == written
+
+
+@pytest.mark.parametrize("marks", [{}, {"grade_id": "mine", "solution": True}, {"grade_id": 7}, None])
+def test_a_cell_that_was_renamed_or_lost_its_marks_is_known_by_what_it_defines(tmp_path: Path, marks: Any) -> None:
+    mine = {"cell_type": "code", "metadata": {"nbgrader": marks}, "source": SOURCE.decode()}
+    path = notebook(tmp_path / "ex1.ipynb", [cell("intro", "import os"), mine, {"cell_type": "code", "metadata": {}}])
+    assert take(path, PART).data == SOURCE
+
+
+def test_a_locked_cell_is_never_the_part(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "ex1.ipynb", [cell("law-1-1", SOURCE.decode())])
+    assert "has no cell 'block_manager' any more" in refusal(path).problem
+
+
+def test_a_notebook_of_the_format_before_is_read_too(tmp_path: Path) -> None:
+    mine = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "block_manager"}}, "input": ["a = 1\n", "b = 2"]}
+    (tmp_path / "ex1.ipynb").write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": [mine]}]}))
+    assert take(tmp_path / "ex1.ipynb", PART).data == b"a = 1\nb = 2"
+
+
+def test_a_magic_in_the_first_line_moves_no_line_number(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "ex1.ipynb", [cell("block_manager", "%%time\nx = 1")])
+    assert take(path, PART).data == b"# %%time\nx = 1"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"cells": 3}', '{"cells": [{"cell_type": "code"}]}', "[" * 100_000, '{"cells": [7]}', "\xff"]
+    "text", ["", "[]", '{"cells": 3}', "{}", '{"worksheets": [7]}', "[" * 100_000, '{"worksheets": 7}', "\xff"]
 )
 def test_what_is_no_notebook_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "ex1.ipynb").write_bytes(text.encode("latin-1"))

@@ -77,6 +77,23 @@ def test_the_kit_holds_the_chosen_exercises_and_its_own_readme(made: Path) -> No
     assert not [path for path in made.rglob("*") if path.name in ("tests", ".git", "__pycache__")]
 
 
+def test_the_kit_holds_notebooks_that_give_nothing_away_and_check_the_learners_cell(made: Path) -> None:
+    found = sorted(path.name for path in made.glob("exercises/*/*.ipynb"))
+    assert found == [f"{each.slug}.ipynb" for each in CHOSEN]
+    for each in CHOSEN:
+        path = made / "exercises" / each.slug / f"{each.slug}.ipynb"
+        cells = {cell["id"]: cell["source"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+        solved = solution_file(each).read_text(encoding="utf-8")
+        assert cells[each.slot] == stub(solved, "the solution").partition("\n")[2].rstrip("\n")
+        whole = "\n".join(cells.values())
+        assert [lines for lines in answers(solved) if lines in whole] == []
+    law = cells["law-3-1"].replace('check("3.1")', 'check("3.1", ["class PrefixCache: pass"])')
+    environment = {**os.environ, "PYTHONPATH": str(made)}
+    run = [sys.executable, "-c", law]
+    done = subprocess.run(run, cwd=path.parent, env=environment, capture_output=True, text=True, check=False)
+    assert "Law 3.1" in done.stdout and "LawBroken: law 3.1" in done.stderr
+
+
 def test_a_student_of_the_kit_can_check_reset_and_submit(made: Path) -> None:
     first = typed(made, "check", "3")
     assert first.returncode == 1

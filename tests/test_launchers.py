@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -63,15 +66,51 @@ def test_a_job_array_grades_the_class(submissions: Path, tmp_path: Path) -> None
     done = course(*order, "--launcher", "slurm", "--jobs", "2", PATH=path)
     assert done.returncode == 0, done.stderr
     assert "4 submissions to judge" in done.stdout
-    deadline = time.monotonic() + 60
-    while Journal(journal).pending(Journal(journal).plan()):
-        assert time.monotonic() < deadline, [log.read_text() for log in (journal / "logs").iterdir()]
-        time.sleep(0.1)
+    settled(journal)
     assert len(list((journal / "logs").glob("slurm-*_[01].log"))) == 2
     assert course("--journal", journal, "--launcher", "none").returncode == 0
     assert states(Journal(journal)) == STATES
     again = course(*order, "--launcher", "slurm", PATH=path)
     assert "Everything is judged already." in again.stdout
+
+
+def holder(journal: Path) -> int:
+    """The process that holds some job of the batch now."""
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline
+        for path in (journal / "leases").glob("*.*"):
+            with contextlib.suppress(OSError, ValueError):
+                return int(json.loads(path.read_text())[2])
+        time.sleep(0.005)
+
+
+def settled(journal: Path) -> None:
+    deadline = time.monotonic() + 60
+    while Journal(journal).pending(Journal(journal).plan()):
+        assert time.monotonic() < deadline, [log.read_text() for log in (journal / "logs").iterdir()]
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_what_a_dead_node_had_in_hand_is_graded_by_another_task_or_the_next_run(
+    submissions: Path, tmp_path: Path, tasks: int
+) -> None:
+    """With two tasks the other one takes over; with one the batch waits for the command to be typed again."""
+    journal = tmp_path / "journal"
+    path = f"{SLURM}{os.pathsep}{os.environ['PATH']}"
+    order = (submissions, "--laws-only", "--seed", "1", "--journal", journal, "--launcher", "slurm")
+    assert course(*order, "--jobs", str(tasks), PATH=path).returncode == 0
+    os.kill(holder(journal), signal.SIGKILL)
+    if tasks == 1:
+        left = len(Journal(journal).pending(Journal(journal).plan()))
+        again = course(*order, "--jobs", "1", PATH=path)
+        assert again.returncode == 0 and f"{left} submissions to judge" in again.stdout
+    settled(journal)
+    assert course("--journal", journal, "--launcher", "none").returncode == 0
+    assert states(Journal(journal)) == STATES
+    lines = (journal / "journal.jsonl").read_text().splitlines()
+    assert len(lines) == len(STATES)
 
 
 def test_what_sbatch_refuses_is_one_sentence(submissions: Path, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa.heads import CONFIG, WEIGHTS, Heads, load_heads, random_heads, save_heads
-from reference_engine.model import ModelError, load_model
+from reference_engine.model import ModelError, load_model, random_model
+from reference_engine.native.heads import NativeHeads
+from reference_engine.native.library import library, reason
 
 MODEL = load_model("random:tiny")
 
@@ -68,8 +71,34 @@ def test_heads_of_another_model_are_refused(heads: Heads, tmp_path: Path) -> Non
 def test_a_shallow_tree_asks_its_first_heads_only_and_they_guess_the_same(rows: int) -> None:
     heads = random_heads(load_model("random:tiny"), 4, seed=3)
     hidden = torch.randn(rows, 32, generator=torch.Generator().manual_seed(rows))
-    wide = torch.nn.functional.silu(torch.einsum("hij,rj->rhi", heads.residual, hidden)) + hidden[:, None]
+    wide = F.silu(torch.einsum("hij,rj->rhi", heads.residual, hidden)) + hidden[:, None]
     expected = torch.einsum("hvi,rhi->rhv", heads.project, wide)
     torch.testing.assert_close(heads.logits(hidden), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(heads.first(2).logits(hidden), expected[:, :2], rtol=1e-4, atol=1e-4)
     assert heads.first(4) is heads
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 30])
+@pytest.mark.parametrize("shape", ["tiny", LlamaConfig(50, 24, 1, 2, 2, 12, 40, positions=16)], ids=["tiny", "uneven"])
+def test_compiled_heads_guess_what_the_plain_formula_guesses(shape: str | LlamaConfig, rows: int) -> None:
+    compiled = library()
+    if compiled is None:
+        pytest.skip(reason())
+    model = load_model("random:tiny") if isinstance(shape, str) else random_model(shape)
+    heads = random_heads(model, 3, seed=rows)
+    hidden = torch.randn(rows, model.config.width, generator=torch.Generator().manual_seed(rows))
+    states = F.silu(torch.einsum("hij,rj->rhi", heads.residual, hidden)) + hidden[:, None]
+    logits = torch.einsum("hvi,rhi->rhv", heads.project, states)
+    guesses = NativeHeads(compiled, heads.residual, heads.project).guess(hidden, 7)
+    assert torch.equal(guesses, logits.topk(7).indices)
+    assert torch.equal(heads.guess([], hidden, 2), guesses[:, :, :2])
+
+
+def test_equal_logits_are_guessed_in_order_of_their_ids() -> None:
+    compiled = library()
+    if compiled is None:
+        pytest.skip(reason())
+    heads = NativeHeads(compiled, torch.zeros(1, 16, 16), torch.zeros(1, 40, 16))
+    assert heads.guess(torch.ones(1, 16), 5).tolist() == [[[0, 1, 2, 3, 4]]]
+    with pytest.raises(ValueError, match="41 guesses of a vocabulary of 40"):
+        heads.guess(torch.ones(1, 16), 41)

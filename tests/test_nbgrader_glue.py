@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from typing import Any
 import pytest
 from conftest import Type
 
+import graders.batch.verdict
 from course import nbgrader_glue
 from course.nbgrader_glue import feedback, marking, notebook, parts, student, verdict
 from course.nbgrader_glue.feedback import Ungraded
-from course.nbgrader_glue.gradebook import BadName, check_name, commit
+from course.nbgrader_glue.gradebook import BadName, check_name, commit, expect
 from course.nbgrader_glue.questions import questions
 from course.nbgrader_glue.restoring import Released, restore
 from course.nbgrader_glue.verdict import Terms
 from course.problem import Problem
 from course.targets import solution_file, stub_of
 from graders.catalogue import catalogue, exercises
+from graders.intake import Declared, take
+from graders.notebook import untouched
 from graders.result import ExerciseResult, LawResult, Outcome, Story
 
 Notebook = dict[str, Any]
@@ -51,7 +54,7 @@ def released() -> list[Released]:
 
 def put_in_order(sheet: Notebook) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The known cells after restoring, and the notices."""
-    found = restore(sheet["cells"], released(), lambda code: parts.defines(EXERCISE, code))
+    found = restore(sheet["cells"], released(), (EXERCISE.class_name,))
     names = [marking.grade_id(cell) for cell in found.cells if marking.grade_id(cell)]
     assert names == sorted(names, key=[known.grade_id for known in released()].index), "the order as released"
     return nbgrader_cells({"cells": found.cells}), found.notices
@@ -101,7 +104,7 @@ def test_the_students_cell_is_the_stub_and_gives_nothing_away(exercise: Any) -> 
     text = notebook.text(notebook.release(exercise))
     cell = nbgrader_cells(json.loads(text))[exercise.slot]["source"]
     assert cell == stub_of(exercise).partition("\n")[2].rstrip("\n")
-    assert parts.untouched(cell) and parts.untouched(stub_of(exercise)) and not parts.untouched(SOLVED)
+    assert untouched(cell) and untouched(stub_of(exercise)) and not untouched(SOLVED)
     assert "SOLUTION" not in text
     for answer in [question.answer for question in questions(solution_file(exercise).parent)]:
         assert answer[:40] not in text
@@ -190,7 +193,7 @@ def test_a_deleted_solution_becomes_the_stub_again() -> None:
     sheet = submission()
     sheet["cells"] = [cell for cell in sheet["cells"] if marking.grade_id(cell) != EXERCISE.slot]
     cells, notices = put_in_order(sheet)
-    assert parts.untouched(cells[EXERCISE.slot]["source"])
+    assert untouched(cells[EXERCISE.slot]["source"])
     assert notices == ("the cell prefix_cache was missing; it was put back as it was released.",)
 
 
@@ -229,6 +232,49 @@ def test_an_empty_notebook_gets_every_cell() -> None:
 
 
 # ---------------------------------------------------------------- which text is the part
+
+
+def _renamed(sheet: Notebook) -> None:
+    nbgrader_cells(sheet)[EXERCISE.slot]["metadata"]["nbgrader"]["grade_id"] = "mine"
+
+
+def _unmarked(sheet: Notebook) -> None:
+    del nbgrader_cells(sheet)[EXERCISE.slot]["metadata"]["nbgrader"]
+
+
+def _copied(sheet: Notebook) -> None:
+    mine = nbgrader_cells(sheet)[EXERCISE.slot]
+    stub = nbgrader_cells(notebook.release(EXERCISE))[EXERCISE.slot]["source"]
+    older = {**json.loads(json.dumps(mine)), "source": "class PrefixCache:\n    def match(self): return 1"}
+    sheet["cells"] = [older, *sheet["cells"], {**json.loads(json.dumps(mine)), "source": f"{stub}\n# a note"}]
+
+
+def _written_elsewhere(sheet: Notebook) -> None:
+    nbgrader_cells(sheet)["law-3-1"]["source"] = SOLVED.replace("def match", "def mismatch")
+    mine = {"cell_type": "code", "metadata": {}, "source": SOLVED.splitlines(keepends=True)}
+    sheet["cells"][sheet["cells"].index(nbgrader_cells(sheet)[EXERCISE.slot])] = mine
+
+
+def _of_another_type(sheet: Notebook) -> None:
+    nbgrader_cells(sheet)[EXERCISE.slot]["cell_type"] = "markdown"
+
+
+def _with_magic(sheet: Notebook) -> None:
+    mine = nbgrader_cells(sheet)[EXERCISE.slot]
+    mine["source"] = f"%%time\n{mine['source']}"
+
+
+@pytest.mark.parametrize(
+    "disturb", [lambda sheet: None, _renamed, _unmarked, _copied, _written_elsewhere, _of_another_type, _with_magic]
+)
+def test_a_batch_reads_the_same_part_as_nbgrader(disturb: Callable[[Notebook], None], tmp_path: Path) -> None:
+    sheet = submission()
+    disturb(sheet)
+    (tmp_path / "any.ipynb").write_text(notebook.text(sheet), encoding="utf-8")
+    taken = take(tmp_path / "any.ipynb", Declared.of(EXERCISE)).data.decode()
+    cells, _ = put_in_order(sheet)
+    assert parts.choose(EXERCISE, cells[EXERCISE.slot]["source"], None).text == taken
+    assert taken.removeprefix("# %%time\n").strip() == SOLVED.strip()
 
 
 def test_the_cell_counts_unless_only_the_file_beside_it_was_written() -> None:
@@ -315,18 +361,16 @@ def test_a_verdict_that_does_not_fit_the_notebook_changes_nothing(change: str) -
 @pytest.fixture
 def graded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Results to be given, the last one for ever; afterwards the keyword arguments it was asked with."""
-    import graders.grading
-
     plan: list[Any] = []
 
-    def grade(exercise: int, path: Path, **asked: Any) -> ExerciseResult:
-        plan.append(asked)
+    def decide(exercise: int, path: Path, seed: int | None, **asked: Any) -> ExerciseResult:
+        plan.append(asked | {"seed": seed})
         given = [entry for entry in plan if isinstance(entry, ExerciseResult)]
         if len(given) > 1:
             plan.remove(given[0])
         return given[0]
 
-    monkeypatch.setattr(graders.grading, "grade", grade)
+    monkeypatch.setattr(graders.batch.verdict, "decide", decide)
     return plan
 
 
@@ -397,13 +441,14 @@ def test_init_makes_a_complete_course_and_leaves_what_is_there(course: Type, tmp
     files = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
     slugs = (catalogue(1).slug, catalogue(3).slug)
     assert {f"source/{slug}/{slug}.ipynb" for slug in slugs} < files
+    assert (home / "source" / slugs[0] / "block_manager.py").read_text(encoding="utf-8") == stub_of(catalogue(1))
     assert {"nbgrader_config.py", "students.csv", "README.md"} < files and (home / "exchange").is_dir()
     config = (home / "nbgrader_config.py").read_text(encoding="utf-8")
     compile(config, "nbgrader_config.py", "exec")
     assert f'"{catalogue(1).slug}": ["block_manager.py"]' in config
     (home / "students.csv").write_text("mine", encoding="utf-8")
     (home / f"source/{slugs[0]}/{slugs[0]}.ipynb").write_text("old", encoding="utf-8")
-    assert "4 were there already" in course("instructor", "init", str(home), "-e", "1").out
+    assert "5 were there already" in course("instructor", "init", str(home), "-e", "1").out
     assert course("instructor", "init", str(home), "-e", "1", "--renew").code == 0
     assert (home / "students.csv").read_text(encoding="utf-8") == "mine"
     renewed = (home / f"source/{slugs[0]}/{slugs[0]}.ipynb").read_text(encoding="utf-8")
@@ -463,11 +508,21 @@ def test_bundle_hands_the_exercise_to_the_packer(course: Type, tmp_path: Path, m
 def test_without_nbgrader_the_gradebook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nbgrader", None)
     monkeypatch.delitem(sys.modules, "nbgrader.api", raising=False)
-    with pytest.raises(Problem, match="pip install"):
-        commit(tmp_path, [])
+    for refuse in (lambda: commit(tmp_path, []), lambda: expect(tmp_path)):
+        with pytest.raises(Problem, match="pip install"):
+            refuse()
 
 
-@pytest.mark.parametrize("name", ["", " ada", "../ada", "a/b", "a\0b", "a\nb", ".", "..", "*", "x" * 300])
+def test_a_folder_that_is_no_course_is_refused_before_anything_is_graded(course: Type, tmp_path: Path) -> None:
+    pytest.importorskip("nbgrader")
+    (tmp_path / "class" / "ada").mkdir(parents=True)
+    (tmp_path / "class" / "ada" / EXERCISE.file_name).write_text(SOLVED, encoding="utf-8")
+    said = course("grade", str(tmp_path / "class"), "--nbgrader", str(tmp_path / "no-course"))
+    assert said.code == 2 and "is no nbgrader course" in said.err
+    assert "judged" not in said.err and not list((tmp_path / "class.journal").glob("results/*"))
+
+
+@pytest.mark.parametrize("name", ["", " ada", "../ada", "a/b", "a\0b", "a\nb", ".", "..", "*", "x" * 300, "\udcff"])
 def test_names_that_no_folder_can_have_are_refused(name: str) -> None:
     with pytest.raises(BadName):
         check_name(name)

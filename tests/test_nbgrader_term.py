@@ -6,13 +6,15 @@ import csv
 import json
 import os
 import re
+import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ pytest.importorskip("nbgrader")
 
 from nbgrader.api import Gradebook
 
+from course.classroom import exit_code
 from course.nbgrader_glue import clerk, notebook
 from course.nbgrader_glue.gradebook import Committed, commit
 from course.nbgrader_glue.marking import grade_id
@@ -220,7 +223,6 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Term:
             "c.CourseGrade.laws_only = True\n"  # what is timed is not equal twice
         )
     (home / "students.csv").write_text(ROSTER, encoding="utf-8")
-    (home / "source" / SLUG / EXERCISE.file_name).write_text(stub_of(EXERCISE), encoding="utf-8")
     term.must("db", "assignment", "add", SLUG, "--duedate=2027-01-31 12:00 UTC", key="due")
     term.must("db", "student", "import", "students.csv", key="roster")
     term.must("generate_assignment", SLUG)
@@ -278,6 +280,7 @@ def test_the_released_notebook_shows_no_solution(term: Term) -> None:
     with_us = {grade_id(entry): entry["source"] for entry in notebook.release(EXERCISE)["cells"] if grade_id(entry)}
     theirs = {grade_id(entry): "".join(entry["source"]) for entry in json.loads(text)["cells"] if grade_id(entry)}
     assert theirs == with_us
+    assert (term.home / "release" / SLUG / EXERCISE.file_name).read_text(encoding="utf-8") == stub_of(EXERCISE)
 
 
 @pytest.mark.parametrize("student", ["ada", "fay", "gus", "hal", "jon", "lea"])
@@ -446,10 +449,8 @@ def test_course_grade_enters_a_class_in_the_gradebook(term: Term, course_folder:
         shutil.copytree(term.home / "submitted" / student, course_folder.home / "submitted" / student)
     order = ("submitted", "--exercise", "3", "--laws-only", "--nbgrader", ".")
     said = course_folder.must("grade", *order, module="course.cli")
-    for student in ("fay", "gus"):
-        assert f"nbgrader autograde {SLUG} --student '{student}'" in said
-        assert set(course_folder.of(student).values()) == {None}
-    for student in ("cyd", "hal", "jon"):
+    assert "5 rows entered in the gradebook" in said and "not entered" not in said
+    for student in ("cyd", "fay", "gus", "hal", "jon"):
         assert course_folder.of(student) == term.scores[student], student
     course_folder.must("generate_feedback", SLUG)
     assert "The shortest story that breaks it" in course_folder.feedback("cyd")
@@ -466,6 +467,48 @@ def test_a_batch_refuses_row_by_row(course_folder: Term) -> None:
     assert [refused.student for refused in done.refused] == ["../eve", "bob", "cyd"]
     assert "nbgrader generate_assignment" in done.refused[2].reason and "why" in done.refused[1].reason
     assert course_folder.of("ada") == FULL and set(course_folder.of("bob").values()) == {None}
+    assert exit_code((), check=False, refused=done.refused) == 3
+
+
+def test_what_was_put_there_by_hand_has_no_papers_and_its_feedback_is_released_too(course_folder: Term) -> None:
+    """nbgrader stops at a submission without them; at a time that is none the batch goes on without that row."""
+    released = json.loads((course_folder.home / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8"))
+    paths = {name: course_folder.hand_in(name, released) for name in ("ada", "bob", "cyd", "dan")}
+    for name in ("ada", "dan"):
+        for paper in ("timestamp.txt", "submission_secret.txt"):
+            paths[name].with_name(paper).unlink()
+    paths["bob"].with_name("timestamp.txt").write_text("yesterday, honestly")
+    done = commit(course_folder.home, [Row(name, 3, verdict_of(), str(paths[name])) for name in ("ada", "bob", "cyd")])
+    assert done.written == 2 and done.refused[0].student == "bob"
+    assert "timestamp.txt holds no date and time" in done.refused[0].reason
+    shutil.rmtree(course_folder.home / "submitted" / "bob")
+    course_folder.must("autograde", SLUG, "--student", "dan")
+    course_folder.must("generate_feedback", SLUG)
+    course_folder.must("release_assignment", SLUG)
+    course_folder.must("release_feedback", SLUG)
+    assert len(list((course_folder.home / "exchange/inference_kitchen/feedback").glob("*.html"))) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_one_row_and_the_others_are_entered(course_folder: Term) -> None:
+    part = course_folder.home / EXERCISE.file_name
+    part.write_text(SOLVED, encoding="utf-8")
+    (course_folder.home / "autograded").mkdir()
+    (course_folder.home / "autograded" / "ada").write_text("a file where a folder has to be")
+    done = commit(course_folder.home, [Row(name, 3, verdict_of(), str(part)) for name in ("ada", "bob")])
+    assert done.written == 1 and [refused.student for refused in done.refused] == ["ada"]
+    assert "cannot be read or written" in done.refused[0].reason
+    assert set(course_folder.of("ada").values()) == {None} and course_folder.of("bob") == FULL
+
+
+def test_a_verdict_at_less_isolation_than_the_course_requires_is_not_entered(course_folder: Term) -> None:
+    with (course_folder.home / "nbgrader_config.py").open("a") as config:
+        config.write('c.CourseGrade.require_isolation = "L3"\n')
+    part = course_folder.home / EXERCISE.file_name
+    part.write_text(SOLVED, encoding="utf-8")
+    (low, high) = (replace(verdict_of(), isolation=level) for level in ("L2", "L3"))
+    done = commit(course_folder.home, [Row("ada", 3, low, str(part)), Row("bob", 3, high, str(part))])
+    assert done.written == 1 and [(refused.student, refused.advisory) for refused in done.refused] == [("ada", True)]
+    assert exit_code((), check=False, refused=done.refused) == 4
 
 
 def test_a_verdict_that_is_lost_takes_the_old_score_back_but_not_a_persons(course_folder: Term) -> None:
@@ -488,14 +531,23 @@ def test_tampering_is_zero_and_flagged(course_folder: Term) -> None:
     assert not course_folder.grades("eve")["law-3-1"][2]
 
 
-@pytest.mark.parametrize("trouble", ["locked", "corrupt", "no gradebook", "no course", "bad configuration"])
+@pytest.mark.parametrize("trouble", ["locked", "full", "corrupt", "no gradebook", "no course", "bad configuration"])
 def test_a_gradebook_that_cannot_be_used_is_one_sentence(
-    course_folder: Term, trouble: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    course_folder: Term,
+    trouble: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setattr(clerk, "PATIENCE", 0)
     other = sqlite3.connect(course_folder.home / "gradebook.db", isolation_level=None)
     if trouble == "locked":
         other.execute("BEGIN EXCLUSIVE")
+    elif trouble == "full":
+        size = (course_folder.home / "gradebook.db").stat().st_size
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        request.addfinalizer(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
     elif trouble == "no gradebook":
         (course_folder.home / "gradebook.db").unlink()
     elif trouble == "corrupt":
@@ -508,6 +560,58 @@ def test_a_gradebook_that_cannot_be_used_is_one_sentence(
         commit(course_folder.home, [Row("ada", 3, verdict_of(), "x.py")])
     assert "\n" not in str(caught.value) and str(course_folder.home) in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+# ---------------------------------------------------------------- timed laws
+
+
+WATCHED = """
+import os, time
+import graders.batch.verdict
+from nbgrader.apps.nbgraderapp import main
+
+grade = graders.batch.verdict.grade
+
+def watched(*words, **asked):
+    began = time.monotonic()
+    try:
+        return grade(*words, **asked)
+    finally:
+        with open({log!r}, "a") as log:
+            log.write(f"{{os.getpid()}} {{'timed' if 'only' in asked else 'laws'}} {{began}} {{time.monotonic()}}\\n")
+
+graders.batch.verdict.grade = watched
+main()
+"""
+
+
+def test_a_complete_check_with_its_timed_law_and_two_autogrades_at_once(blank: Term, tmp_path: Path) -> None:
+    """Two courses on one machine: both get the points of the timed law, and nothing ran beside either timing."""
+    log = tmp_path / "log"
+    (tmp_path / "watched.py").write_text(WATCHED.format(log=str(log)), encoding="utf-8")
+    courses = []
+    for name in ("one", "two"):
+        shutil.copytree(blank.home, tmp_path / name)
+        courses.append(Term(tmp_path / name))
+        with (tmp_path / name / "nbgrader_config.py").open("a") as config:
+            config.write("c.CourseGrade.laws_only = False\n")
+        released = json.loads((tmp_path / name / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8"))
+        courses[-1].hand_in("ada", write_solution(released, SOLVED))
+    threads = [Thread(target=course.type, args=("autograde", SLUG), kwargs={"module": "watched"}) for course in courses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for course in courses:
+        assert course.codes["autograde"] == 0, course.said["autograde"]
+        scores = {name: score for name, (score, _, _) in course.grades("ada").items() if name in LAWS}
+        assert scores == {name: law.points for name, law in LAWS.items()}
+    spans = [line.split() for line in log.read_text().splitlines()]
+    timed = [(pid, float(began), float(ended)) for pid, kind, began, ended in spans if kind == "timed"]
+    assert len({pid for pid, _, _ in timed}) == 2
+    for pid, began, ended in timed:
+        beside = [span for span in spans if span[0] != pid and float(span[2]) < ended and float(span[3]) > began]
+        assert not beside, "something else was judged while this was timed"
 
 
 # ---------------------------------------------------------------- what a student and an instructor validate

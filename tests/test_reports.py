@@ -66,6 +66,7 @@ UNGRADED = Row(
 NOTHING = Row(
     "eve", UNKNOWN, without_a_try(Job("eve", UNKNOWN, "e", "e", "k5"), "e is empty.", Outcome.FAIL), "e", "k5"
 )
+STUB = Row("fay", 3, without_a_try(Job("fay", 3, "f", "f", "k6"), "f is the untouched stub.", Outcome.FAIL), "f", "k6")
 ROWS = (RIGHT, WRONG, HUNG, UNGRADED, NOTHING)
 
 
@@ -201,6 +202,13 @@ def test_gradescope_is_told_of_a_crash_without_a_score() -> None:
     assert "not your part's fault" in found.output
 
 
+def test_gradescope_gets_no_score_from_less_isolation_than_is_required() -> None:
+    advisory = replace(RIGHT, result=replace(RIGHT.result, isolation="L1", advisory=True))
+    found = msgspec.json.decode(gradescope.render([advisory]).encode(), type=Gradescope)
+    assert found.score is None and not found.tests
+    assert "Isolation L1, below what is required: no score is given." in found.output
+
+
 def test_gradescope_is_about_one_student() -> None:
     with pytest.raises(gradescope.ManyStudents, match="about one student"):
         gradescope.render(ROWS)
@@ -230,6 +238,23 @@ def test_annotations_name_the_file_the_line_and_the_law(monkeypatch: pytest.Monk
     assert note.startswith("::error file=class/a.py,line=41,title=a%2Cb%3Ac%3A 3.1 longest prefix::")
     assert "%0A" in note
     assert "%250A" in note  # the percent sign of the message itself
+
+
+def test_of_a_part_that_could_not_be_tried_no_law_is_said_to_be_broken() -> None:
+    assert github.notes([STUB, NOTHING]) == [
+        "::error file=f,title=fay%3A exercise 3::f is the untouched stub.",
+        "::error file=e,title=eve%3A handed in::e is empty.",
+    ]
+    rows = list(csv.DictReader(io.StringIO(csv_report.render([STUB, WRONG]))))
+    assert [row["laws_broken"] for row in rows] == ["", "3.1"]
+    assert rows[0]["verdict"] == "f is the untouched stub."
+    assert 'class="law fail"' not in html.render([STUB]) and 'class="law fail"' in html.render([WRONG])
+
+
+def test_what_a_part_printed_is_told_where_it_broke_a_law_only() -> None:
+    said = replace(RIGHT.result, laws=(law(1, Outcome.PASS, output="hello"), law(2, Outcome.FAIL, output="bye")))
+    outputs = [test["output"] for test in gradescope.document([replace(RIGHT, result=said)])["tests"]]
+    assert "hello" not in outputs[0] and outputs[1].endswith("It printed:\nbye")
 
 
 def test_no_more_than_ten_annotations_of_a_kind() -> None:

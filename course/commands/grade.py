@@ -72,7 +72,8 @@ def command(claim: bool, jobs: int | None, **typed: Any) -> ExitCode:
 
     \b
     Exit codes: 0 all judged (for one submission: it passed), 1 it failed,
-    2 bad input, 3 some could not be judged, 4 isolation too low,
+    2 bad input, 3 some could not be judged or entered in the gradebook,
+    4 isolation too low,
     130 interrupted: type the command again to go on.
     """
     from course import classroom

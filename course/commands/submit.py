@@ -15,7 +15,9 @@ from course.screen import console
 from course.targets import target
 from course.workspace import find_or_none
 from graders.catalogue import Exercise
-from graders.submission import Submission, Unusable, read
+from graders.intake import Declared, Unusable, take
+from graders.notebook import untouched
+from graders.submission import Submission, read
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
 
@@ -27,17 +29,24 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
 def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
     """Pack your part of EXERCISE (such as 1) for handing it in.
 
-    The archive holds the one file that is judged. Nothing is run or sent; hand the archive in where your course says.
+    The archive holds the one file that is judged; if you wrote in the notebook and left the file alone, the text of its
+    cell. Nothing is run or sent; hand the archive in where your course says.
     """
     chosen = target(exercise.partition(".")[0]).exercise
     path, shown, _ = submission(chosen, "mine", find_or_none())
+    notebook = path.with_name(f"{chosen.slug}.ipynb")
+    beside = _written_in(notebook, chosen)
+    if beside and _is_untouched(path):
+        path, shown = notebook, f"the cell in {Path(shown).with_name(notebook.name)}"
     part = _read(path, chosen)
-    data = path.read_bytes()
+    data = take(path, Declared.of(chosen)).data
     archive = output or Path(f"{chosen.slug}.zip")
     if archive.exists() and not force:
         raise Problem(f"{archive} is there already; --force replaces it, --output FILE names another.")
     _write(archive, pack(chosen, data))
     _tell(archive, chosen, shown, data, part)
+    if beside and path != notebook and beside.strip() != data.strip():
+        console().print(f"What you wrote in {notebook.name} is another text and not in the archive.", style="yellow")
     return ExitCode.PASS
 
 
@@ -52,10 +61,26 @@ def pack(exercise: Exercise, data: bytes) -> bytes:
     return out.getvalue()
 
 
+def _written_in(notebook: Path, exercise: Exercise) -> bytes:
+    """What was written in the notebook beside the file; nothing when there is none, or its cell is still the stub."""
+    try:
+        data = take(notebook, Declared.of(exercise)).data
+    except Unusable:
+        return b""
+    return b"" if untouched(data.decode("utf-8", "replace")) else data
+
+
+def _is_untouched(path: Path) -> bool:
+    try:
+        return untouched(take(path).data.decode("utf-8-sig", "replace"))
+    except Unusable:
+        return False
+
+
 def _read(path: Path, exercise: Exercise) -> Submission:
     """The part as the grader will see it; `Problem` when it would be refused at the door."""
     try:
-        part = read(path, exercise.class_name)
+        part = read(path, exercise.class_name, Declared.of(exercise))
     except Unusable as unusable:
         raise Problem(f"{unusable.problem} Nothing was packed.", ExitCode.FAIL) from None
     if part.lines and len(part.unwritten) == len(part.lines):

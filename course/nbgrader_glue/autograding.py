@@ -15,13 +15,13 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Enum, Integer
 
-from course.nbgrader_glue import feedback, marking, parts
+from course.nbgrader_glue import feedback, marking, papers, parts
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restoring import restore
 from course.nbgrader_glue.verdict import Terms, judge
 from graders.catalogue import Exercise
-from graders.intake import LARGEST_PARCEL, Unusable, take
+from graders.intake import LARGEST_PARCEL, Declared, Unusable, take
 from graders.isolation import LEVELS
 
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
@@ -41,7 +41,7 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
         exercise = parts.exercise_of(names["notebook"])
         with Gradebook(names["db_url"]) as gradebook:
             known = released(gradebook, names["assignment"], names["notebook"])
-        found = restore(nb.cells, known, lambda code: exercise is not None and parts.defines(exercise, code))
+        found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else ())
         nb.cells = [from_dict(cell) for cell in found.cells]
         _identify(nb)
         beside = _beside(exercise, folder)
@@ -62,6 +62,7 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Set the outputs. When there is no verdict an older score is taken back, lest it be mistaken for one."""
         names = resources["nbgrader"]
+        papers.complete(Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb")
         try:
             self._grade(nb, names)
         except Ungraded:

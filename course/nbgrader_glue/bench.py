@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from course.nbgrader_glue import course_folder, notebook
+from course.nbgrader_glue.gradebook import CONFIG
 from course.nbgrader_glue.marking import grade_id
 from course.workspace import installed_root
 from graders.catalogue import Exercise, catalogue
@@ -73,7 +74,7 @@ def bench(exercise: Exercise, students: int, folder: Path, laws: tuple[Law, ...]
 
 def _class_of(exercise: Exercise, students: int, home: Path, laws: tuple[Law, ...]) -> Path:
     course_folder.make(home, [exercise], "bench")
-    with (home / course_folder.CONFIG).open("a", encoding="utf-8") as config:
+    with (home / CONFIG).open("a", encoding="utf-8") as config:
         config.write(f"\nc.CourseGrade.laws_only = {len(laws) < len(exercise.laws)}\n")
     source = home / "source" / exercise.slug / f"{exercise.slug}.ipynb"
     names = {notebook.law_id(law.number) for law in laws}
@@ -107,7 +108,7 @@ def _handed_in(released: dict[str, Any], solved: dict[str, Any], exercise: Exerc
 
 
 def _stock(home: Path, exercise: Exercise) -> None:
-    with (home / course_folder.CONFIG).open("a", encoding="utf-8") as config:
+    with (home / CONFIG).open("a", encoding="utf-8") as config:
         config.write(STOCK)
     _nbgrader(home, "autograde", exercise.slug)
 
@@ -118,11 +119,12 @@ def _ours(home: Path, exercise: Exercise) -> None:
 
 def _bulk(home: Path, exercise: Exercise) -> float:
     """Judge every notebook in this process, one after the other, and commit them all; the seconds spent judging."""
-    from course.nbgrader_glue.gradebook import commit
+    from course.nbgrader_glue.gradebook import commit, expect
     from course.nbgrader_glue.verdict import Terms, judge
     from graders.reports.row import Row
 
-    laws_only = "laws_only = True\n" in (home / course_folder.CONFIG).read_text(encoding="utf-8")
+    laws_only = "laws_only = True\n" in (home / CONFIG).read_text(encoding="utf-8")
+    expect(home)
     rows, checks = [], 0.0
     for path in sorted(home.glob(f"submitted/*/{exercise.slug}/*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

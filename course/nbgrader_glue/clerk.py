@@ -13,10 +13,10 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
 
-from course.nbgrader_glue import feedback, marking, notebook, parts
+from course.nbgrader_glue import feedback, marking, notebook, papers, parts
 from course.nbgrader_glue.autograding import forget, is_flagged, leave
-from course.nbgrader_glue.feedback import Ungraded
-from course.nbgrader_glue.gradebook import PATIENCE, Refusal
+from course.nbgrader_glue.feedback import Advisory, Ungraded
+from course.nbgrader_glue.gradebook import PATIENCE
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restoring import Released, restore
 from course.nbgrader_glue.settings import Settings
@@ -24,16 +24,13 @@ from course.problem import Problem
 from course.progress import replace_file
 from graders.catalogue import Exercise, catalogue
 from graders.intake import LARGEST_PARCEL, Declared, Unusable, take
+from graders.isolation import LEVELS, below
+from graders.result import ExerciseResult
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
 
-PAPERS = ("timestamp.txt", "submission_secret.txt")
 CELL = "the solution cell"
-MENDED = (
-    "its cells were renamed, copied or deleted, or it has an older format, but the part is there; "
-    "`nbgrader autograde {slug} --student '{student}'` puts them in order and grades it."
-)
 
 
 class Clerk:
@@ -59,7 +56,7 @@ class Clerk:
     def enter(self, row: Row) -> None:
         """Write one row: the autograded notebook, then the scores.
 
-        Raises `Ungraded` when it is no verdict, `Refusal` when the part was not read though it is there.
+        Raises `Ungraded` when it is no verdict.
         """
         if not row.result.exercise:
             raise Ungraded(row.problem or "no part of an exercise was handed in.")
@@ -74,7 +71,8 @@ class Clerk:
         target = self._settings.place("autograded", row.student, exercise.slug)
         target.mkdir(parents=True, exist_ok=True)
         replace_file(target / f"{exercise.slug}.ipynb", notebook.text(sheet))
-        self._copy_papers(row.student, exercise.slug)
+        papers.copy(self._settings.place("submitted", row.student, exercise.slug), target)
+        papers.complete(target, f"{exercise.slug}.ipynb")
         self._score(exercise.slug, row.student, sheet, left_out)
 
     def _known(self, exercise: Exercise) -> list[Released]:
@@ -91,7 +89,7 @@ class Clerk:
     def _submit(self, exercise: Exercise, row: Row) -> None:
         self._book.update_or_create_student(row.student)
         place = self._settings.place("submitted", row.student, exercise.slug)
-        when = self._settings.directory.get_existing_timestamp(str(place))
+        when = papers.time(place)
         stamp = {"timestamp": when} if when else {}
         with self._book.db.no_autoflush:
             self._book.update_or_create_submission(exercise.slug, row.student, **stamp)
@@ -101,24 +99,19 @@ class Clerk:
         the verdict leaves out."""
         if feedback.is_ungraded(row.result):
             raise Ungraded(feedback.reasons(row.result))
-        if row.result.advisory:
-            raise Ungraded(f"it was judged at isolation {row.result.isolation}, below the level that was required.")
+        self._refuse_advisory(row.result)
         sheet, found = _handed_in(exercise, Path(row.source))
-        order = restore(sheet["cells"], known, lambda code: parts.defines(exercise, code))
+        order = restore(sheet["cells"], known, Declared.of(exercise).defines)
         sheet["cells"] = order.cells
-        unread = row.result.problem.startswith(f"{Path(row.source).name} ")
-        if unread and found == CELL and _is_written(order.cells, exercise):
-            raise Refusal(MENDED.format(slug=exercise.slug, student=row.student))
         _number(sheet)
         return sheet, marking.mark(order.cells, row.result, found, order.notices)
 
-    def _copy_papers(self, student: str, slug: str) -> None:
-        """The files that nbgrader needs later: when it was handed in, and where its feedback may go."""
-        for name in PAPERS:
-            paper = self._settings.place("submitted", student, slug) / name
-            if paper.is_file() and not paper.is_symlink():
-                text = paper.read_text(encoding="utf-8", errors="replace")
-                replace_file(self._settings.place("autograded", student, slug) / name, text)
+    def _refuse_advisory(self, result: ExerciseResult) -> None:
+        """Whoever judged may have required less than this course does."""
+        required = str(self._settings.config.CourseGrade.get("require_isolation", "L1"))
+        tried = result.isolation in LEVELS
+        if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
+            raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
 
     def _score(self, slug: str, student: str, sheet: dict[str, Any], left_out: set[str]) -> None:
         submitted = self._book.find_submission_notebook(slug, slug, student)
@@ -157,7 +150,7 @@ def _handed_in(exercise: Exercise, source: Path) -> tuple[dict[str, Any], str]:
     if path == source:
         return sheet, f"{source.name}, which is no notebook that can be read"
     try:
-        text = take(source, Declared(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot)).data
+        text = take(source, Declared.of(exercise)).data
     except Unusable:
         return sheet, f"{source.name}, which cannot be read"
     next(cell for cell in sheet["cells"] if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
@@ -184,10 +177,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(sheet.get("cells"), list):
         raise ValueError("a notebook without cells")
     return {"cells": list(sheet["cells"]), "metadata": {"kernelspec": notebook.KERNEL}}
-
-
-def _is_written(cells: list[Any], exercise: Exercise) -> bool:
-    return any(marking.grade_id(cell) == exercise.slot and not parts.untouched(cell["source"]) for cell in cells)
 
 
 def _number(sheet: dict[str, Any]) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.nbgrader_glue import notebook
+from course.nbgrader_glue.gradebook import CONFIG
 from course.progress import replace_file
+from course.targets import stub_of
 from graders.catalogue import Exercise
 
-CONFIG = "nbgrader_config.py"
 ROSTER = "students.csv"
 PAGE = "README.md"
 EXCHANGE = "exchange"
@@ -65,8 +66,8 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
-# What a student may hand in beside the notebook. If you put a file of that name into source/, say a stub, this keeps
-# nbgrader from putting it in place of the student's.
+# What a student may write instead of the notebook's cell: the stub beside it. This keeps nbgrader from putting the stub
+# of source/ in place of what was written.
 c.Autograde.exclude_overwriting = {{
 {overwriting}
 }}
@@ -153,3 +154,4 @@ def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator
     for exercise in chosen:
         home = folder / "source" / exercise.slug
         yield home / f"{exercise.slug}.ipynb", notebook.text(notebook.source(exercise))
+        yield home / exercise.file_name, stub_of(exercise)

@@ -32,6 +32,10 @@ class Ungraded(Exception):
     """Nothing may be written to the gradebook: the fault is not the submission's. The text says whose it is."""
 
 
+class Advisory(Ungraded):
+    """Judged, but at less isolation than the instructor requires."""
+
+
 def is_ungraded(result: ExerciseResult) -> bool:
     """Whether any law could not be judged. One is enough: a score without it would be wrong."""
     return not result.laws or any(law.outcome is Outcome.UNGRADED for law in result.laws)

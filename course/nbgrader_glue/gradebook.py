@@ -7,14 +7,20 @@ the formgrader and the feedback are made of. Manual scores stay and win. Writing
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import logging
 import os
+import re
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
-from course.nbgrader_glue.feedback import Ungraded
-from course.problem import Problem
+from course.nbgrader_glue.feedback import Advisory, Ungraded
+from course.problem import ExitCode, Problem
 from course.screen import shorten
 
 if TYPE_CHECKING:
@@ -22,15 +28,18 @@ if TYPE_CHECKING:
 
 PATIENCE = 30  # seconds to wait for a gradebook that somebody else is writing
 LONGEST_NAME = 200
+CONFIG = "nbgrader_config.py"
+GRAMMAR = "rfc3987_syntax"  # jsonschema imports it to check addresses, which notebooks have none of; that takes 1.3 s
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that was not written, and why."""
+    """A row that was not written, and why. advisory: it was judged at less isolation than the course requires."""
 
     student: str
     exercise: int
     reason: str
+    advisory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +50,26 @@ class Committed:
     refused: tuple[Refused, ...]
 
 
+def expect(course: Path) -> None:
+    """Call this before a class is graded that shall be entered: it begins to load nbgrader, beside the grading.
+
+    Raises `Problem` when the verdicts could not be entered: no such course, or no nbgrader.
+    """
+    if importlib.util.find_spec("nbgrader") is None:
+        raise Problem(MISSING)
+    if not (course / CONFIG).is_file():
+        raise Problem(NO_COURSE.format(course=course, file=CONFIG))
+    threading.Thread(target=_load, name="nbgrader").start()
+
+
 def commit(course: Path, rows: Iterable[Row]) -> Committed:
     """Write the rows into the gradebook of the nbgrader course in the folder `course`.
 
     A row without a verdict takes an older automatic score back and is refused, as is one that belongs to no released
     assignment. Raises `Problem` when there is no such course, or its gradebook cannot be read or written at all.
     """
-    _need_nbgrader()
+    if not _load():
+        raise Problem(MISSING)
     from course.nbgrader_glue.clerk import Clerk
     from course.nbgrader_glue.settings import settings
 
@@ -58,16 +80,20 @@ def commit(course: Path, rows: Iterable[Row]) -> Committed:
                 check_name(row.student)
                 clerk.enter(row)
                 written += 1
-            except (Ungraded, Refusal) as reason:
-                refused.append(Refused(row.student, row.exercise, str(reason)))
+            except (Ungraded, BadName, OSError) as reason:
+                refused.append(_refused(row, reason))
     return Committed(written, tuple(refused))
 
 
-class Refusal(Exception):
-    """The row is refused and the gradebook left as it is."""
+def _refused(row: Row, reason: Exception) -> Refused:
+    """OSError: this one's files cannot be read or written; that need not be so for the next."""
+    if isinstance(reason, OSError):
+        where = reason.filename or "the course's folder"
+        return Refused(row.student, row.exercise, f"{where} cannot be read or written: {reason.strerror}.")
+    return Refused(row.student, row.exercise, str(reason), isinstance(reason, Advisory))
 
 
-class BadName(Refusal):
+class BadName(Exception):
     """A student's name that cannot be the name of a folder."""
 
 
@@ -75,15 +101,36 @@ def check_name(student: str) -> None:
     """Raises `BadName` for a name under which nbgrader cannot keep a folder."""
     if not student.strip() or student.strip() != student or student.startswith("."):
         raise BadName(f"{student!r} cannot be a student's name: it is empty, or begins or ends oddly.")
-    if len(os.fsencode(student)) > LONGEST_NAME or any(mark in student for mark in "/\\\0\n\r*?["):
+    odd = any(mark in student for mark in "/\\\0\n\r*?[") or student != student.encode(errors="replace").decode()
+    if odd or len(os.fsencode(student)) > LONGEST_NAME:
         raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so.")
 
 
-def _need_nbgrader() -> None:
+MISSING = "nbgrader is not installed; pip install 'inference-kitchen[nbgrader]' brings it."
+NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
+
+
+def _load() -> bool:
+    """Import nbgrader; whether there is one."""
+    with _without(GRAMMAR):
+        try:
+            import nbgrader.api  # noqa: F401
+        except ImportError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Whoever imports the module meanwhile is told that it is not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = cast(ModuleType, None)
     try:
-        import nbgrader.api  # noqa: F401
-    except ImportError:
-        raise Problem("nbgrader is not installed; pip install 'inference-kitchen[nbgrader]' brings it.") from None
+        yield
+    finally:
+        sys.modules.pop(module, None)
 
 
 @contextlib.contextmanager
@@ -92,17 +139,23 @@ def _reported(course: Path) -> Iterator[None]:
     from nbgrader.api import InvalidEntry
     from sqlalchemy.exc import DatabaseError, OperationalError
 
+    log = logging.getLogger("tornado.application")  # where nbgrader prints its traceback before it raises
+    before, log.disabled = log.disabled, True
     try:
         yield
     except (OperationalError, InvalidEntry) as trouble:
-        raise Problem(
-            f"the gradebook of {course} cannot be written ({_cause(trouble)}); the verdicts are kept."
-        ) from None
+        problem = f"the gradebook of {course} cannot be written ({_cause(trouble)}); the verdicts are kept."
+        raise Problem(problem, ExitCode.UNGRADED) from None
     except DatabaseError as trouble:
         raise Problem(f"the gradebook of {course} is no database any more ({_cause(trouble)}); restore it.") from None
     except OSError as trouble:
-        raise Problem(f"{trouble.filename or course} cannot be written: {trouble.strerror}.") from None
+        raise Problem(
+            f"{trouble.filename or course} cannot be written: {trouble.strerror}.", ExitCode.UNGRADED
+        ) from None
+    finally:
+        log.disabled = before
 
 
 def _cause(trouble: Any) -> str:
-    return str(getattr(trouble, "orig", trouble)).splitlines()[0]
+    """What the database said, without who said it: "database is locked"."""
+    return re.sub(r"^\([\w.]+\) ", "", str(getattr(trouble, "orig", trouble)).splitlines()[0])

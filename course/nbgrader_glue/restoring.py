@@ -6,13 +6,11 @@ undone, from what the gradebook knows of the released notebook; so no mark in a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Cell = Any  # a dict, or nbformat's dict that has attributes
-
-TYPES = ("code", "markdown", "raw")
+from graders.notebook import Cell, has, identify, name_of, shape, untouched, washed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,13 @@ class Restored:
     notices: tuple[str, ...]
 
 
-def restore(
-    cells: Iterable[Cell], released: Sequence[Released], is_part: Callable[[str], bool] = lambda _: False
-) -> Restored:
+def restore(cells: Iterable[Cell], released: Sequence[Released], defines: Collection[str] = ()) -> Restored:
     """Put the cells of a submission in order. Changes them in place.
 
-    released: the known cells, in order. is_part: whether a code cell holds what the solution cell should hold; used
-    when that cell is gone.
+    released: the known cells, in order. defines: names of which an exercise's part defines at least one; by them it is
+    known when its cell is gone. None for a notebook that is no exercise's.
     """
-    return _Desk([_washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(is_part)
+    return _Desk([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines)
 
 
 class _Desk:
@@ -67,11 +63,12 @@ class _Desk:
         self.notices: list[str] = []
         self._kept: dict[str, Cell] = {}
 
-    def restore(self, is_part: Callable[[str], bool]) -> Restored:
+    def restore(self, defines: Collection[str]) -> Restored:
         for known in self.released:
-            self._keep(known, [cell for cell in self.cells if _grade_id(cell) == known.grade_id])
-        self._adopt_renamed()
-        self._adopt_part(is_part)
+            if not known.solution:
+                self._keep_locked(known)
+        for cell_type in ("code", "markdown"):
+            self._find_solutions(cell_type, defines)
         marked = {id(cell) for cell in self._kept.values()}
         for cell in self.cells:
             if id(cell) not in marked:
@@ -82,42 +79,32 @@ class _Desk:
         self._insert_missing()
         return Restored(self.cells, tuple(self.notices))
 
-    def _keep(self, known: Released, found: list[Cell]) -> None:
-        """One of the cells of that name: the last in which something was written."""
-        if not found:
-            return
-        written = [cell for cell in found if known.solution and cell["source"].strip() != known.source.strip()]
-        self._kept[known.grade_id] = (written or found)[-1]
+    def _keep_locked(self, known: Released) -> None:
+        found = [cell for cell in self.cells if name_of(cell) == known.grade_id]
+        if found:
+            self._kept[known.grade_id] = found[-1]
         if len(found) > 1:
-            which = "the last one that was written in" if known.solution else "one of them"
-            self.notices.append(f"the cell {known.grade_id} was there {len(found)} times; {which} counts.")
+            self.notices.append(f"the cell {known.grade_id} was there {len(found)} times; one of them counts.")
 
-    def _adopt_renamed(self) -> None:
-        """Cells with unknown names stand for the missing ones of their kind when there are as many of both."""
+    def _find_solutions(self, cell_type: str, defines: Collection[str]) -> None:
+        """The cells of a type that the learner wrote in, found as every way of grading finds them."""
+        wanted = {each.grade_id: each for each in self.released if each.solution and each.cell_type == cell_type}
+        locked = {id(cell) for cell in self._kept.values()}
+        cells = [cell for cell in self.cells if cell["cell_type"] == cell_type or name_of(cell) in wanted]
+        cells = [cell for cell in cells if id(cell) not in locked]
+
+        def is_written(name: str, source: str) -> bool:
+            if cell_type == "code" and defines:
+                return not untouched(source)
+            return source.strip() != wanted[name].source.strip()
+
+        def is_part(source: str) -> bool:
+            return cell_type == "code" and has(source, defines)
+
         names = {known.grade_id for known in self.released}
-        for cell_type in ("code", "markdown"):
-            missing = [known for known in self._missing() if known.solution and known.cell_type == cell_type]
-            strangers = [cell for cell in self.cells if cell["cell_type"] == cell_type and _solution(cell)]
-            strangers = [cell for cell in strangers if _grade_id(cell) not in names]
-            if missing and len(missing) == len(strangers):
-                for known, cell in zip(missing, strangers, strict=True):
-                    self._kept[known.grade_id] = cell
-                    self.notices.append(f"the cell {known.grade_id} had another name; it is the one that was renamed.")
-
-    def _adopt_part(self, is_part: Callable[[str], bool]) -> None:
-        taken = {id(cell) for cell in self._kept.values()}
-        for known in self._missing():
-            if known.solution and known.cell_type == "code":
-                free = [cell for cell in self.cells if cell["cell_type"] == "code" and id(cell) not in taken]
-                found = [cell for cell in free if is_part(cell["source"])]
-                if found:
-                    self._kept[known.grade_id] = found[-1]
-                    self.notices.append(
-                        f"the cell {known.grade_id} was gone; the last cell that defines the part counts."
-                    )
-
-    def _missing(self) -> list[Released]:
-        return [known for known in self.released if known.grade_id not in self._kept]
+        for name, found in identify(cells, list(wanted), names, is_written, is_part).items():
+            self._kept[name] = found.cell
+            self.notices += [found.notice] if found.notice else []
 
     def _insert_missing(self) -> None:
         """Every missing cell behind the one that came before it when it was released."""
@@ -134,45 +121,9 @@ class _Desk:
             before = cell
 
 
-def _washed(cell: Cell) -> Cell:
-    """The cell with the fields that every notebook cell has, and without outputs."""
-    if cell.get("cell_type") not in TYPES:
-        cell["cell_type"] = "raw"
-    if not isinstance(cell.get("metadata"), dict):
-        cell["metadata"] = type(cell)()
-    source = cell.get("source", "")
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    cell["source"] = text.encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written to a file
-    _shape(cell)
-    return cell
-
-
-def _shape(cell: Cell) -> None:
-    """A code cell has outputs, here none, and a count; no other cell has."""
-    if cell["cell_type"] == "code":
-        cell["outputs"], cell["execution_count"] = [], None
-    else:
-        cell.pop("outputs", None)
-        cell.pop("execution_count", None)
-
-
 def _mark(cell: Cell, known: Released) -> None:
     cell["cell_type"] = known.cell_type
     cell["metadata"]["nbgrader"] = type(cell["metadata"])(known.mark)
     if not known.solution:
         cell["source"] = known.source
-    _shape(cell)
-
-
-def _meta(cell: Cell) -> dict[str, Any]:
-    found = cell["metadata"].get("nbgrader")
-    return found if isinstance(found, dict) else {}
-
-
-def _grade_id(cell: Cell) -> str:
-    found = _meta(cell).get("grade_id")
-    return found if isinstance(found, str) else ""
-
-
-def _solution(cell: Cell) -> bool:
-    return _meta(cell).get("solution") is True
+    shape(cell)

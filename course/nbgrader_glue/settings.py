@@ -11,9 +11,8 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from course.nbgrader_glue.gradebook import CONFIG, NO_COURSE
 from course.problem import Problem
-
-FILE = "nbgrader_config.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +31,13 @@ class Settings:
 
 def settings(course: Path) -> Settings:
     """Read the configuration of the course in the folder. `Problem` when it is none, or its configuration fails."""
-    path = course / FILE
+    path = course / CONFIG
     if not path.is_file():
-        raise Problem(f"{course} is no nbgrader course: it has no {FILE}; `course instructor init {course}` makes one.")
+        raise Problem(NO_COURSE.format(course=course, file=CONFIG))
     config = Config()
     config.CourseDirectory.root = os.fspath(course.resolve())
     try:
-        loaded = PyFileConfigLoader(FILE, path=os.fspath(course.resolve())).load_config()
+        loaded = PyFileConfigLoader(CONFIG, path=os.fspath(course.resolve())).load_config()
     except Exception as error:  # a configuration is a program; it may raise anything
         raise Problem(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
     config.merge(loaded)

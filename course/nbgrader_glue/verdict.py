@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.nbgrader_glue.feedback import Ungraded, is_ungraded, reasons
+from course.nbgrader_glue.feedback import Advisory, Ungraded, is_ungraded, reasons
 from graders.catalogue import Exercise
 from graders.result import ExerciseResult
 
@@ -39,7 +39,7 @@ def judge(exercise: Exercise, text: str, terms: Terms) -> ExerciseResult:
     if is_ungraded(result):
         raise Ungraded(f"exercise {exercise.number} could not be judged: {reasons(result)}")
     if result.advisory:
-        raise Ungraded(f"isolation {result.isolation} is below {terms.require}, which the configuration requires.")
+        raise Advisory(f"isolation {result.isolation} is below {terms.require}, which the configuration requires.")
     return result
 
 
@@ -50,7 +50,7 @@ def seed_of(exercise: Exercise, data: bytes, salt: int) -> int:
 
 
 def _once(exercise: Exercise, path: Path, terms: Terms) -> ExerciseResult:
-    from graders.grading import grade
+    from graders.batch.verdict import decide
 
     seed = None if terms.salt is None else seed_of(exercise, path.read_bytes(), terms.salt)
-    return grade(exercise.number, path, seed=seed, laws_only=terms.laws_only, require=terms.require)
+    return decide(exercise.number, path, seed, laws_only=terms.laws_only, require=terms.require)

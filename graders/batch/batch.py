@@ -11,7 +11,7 @@ from graders.batch.journal import Journal, Plan
 from graders.batch.pool import OnProgress, Pool, PoolFailed
 from graders.reports.row import Row
 
-FULL = "its result could not be stored; is the disk full?"
+FULL = "its result could not be stored; the disk may be full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -93,7 +94,8 @@ def _verdict(journal: Journal, plan: Plan, job: Job) -> ExerciseResult:
     try:
         return judge(job, journal.file(job, plan.options), plan.options, plan.salt)
     except Exception as fault:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log lies on a full disk
+            traceback.print_exc()
         words = "".join(traceback.format_exception_only(fault)).strip().splitlines()[-1]
         reason = f"Not graded: the grader itself stumbled, {words}"
         return without_a_try(job, reason, laws_only=plan.options.laws_only)

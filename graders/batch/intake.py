@@ -21,12 +21,14 @@ from pathlib import Path
 from graders.batch.jobs import UNKNOWN, Job, Options, key_of
 from graders.catalogue import Exercise, exercises
 from graders.intake import LARGEST_PARCEL, MOST_ENTRIES, Declared, Unusable, take
+from graders.notebook import untouched
 from graders.result import Outcome
 
 MOST_FILES = 5000  # entries of one student's folder that are looked at
 SUFFIXES = (".py", ".zip", ".ipynb")
 IGNORED = ("__MACOSX", "__pycache__")
 JOURNAL = ".journal"  # the ending of folders in which batches live
+IN_NOTEBOOK, IN_FILE, PROBLEM, STUB = range(4)  # of several parts of one student the one of the lowest rank counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +107,20 @@ class Intake:
             yield from self._problems(student, home, _why_nothing(entries, home))
 
     def _first(self, student: str, exercise: Exercise, places: list[Path]) -> Handed:
-        """The part at the first place that holds one; the first problem if none does."""
-        problems = []
+        """Of the places one where something was written: in a notebook, as nbgrader does it, else in the first. If
+        there is none the first problem, if there is none of those either the first stub."""
+        found: list[tuple[int, Handed]] = []
         for place in places:
             try:
-                declared = None if place.suffix == ".py" else _declared(exercise)
-                return self._handed(student, exercise, place, take(place, declared).data)
+                data = take(place, None if place.suffix == ".py" else Declared.of(exercise)).data
             except Unusable as unusable:
-                problems.append(self._problem(student, exercise.number, place, unusable))
-        return problems[0]
+                found.append((PROBLEM, self._problem(student, exercise.number, place, unusable)))
+                continue
+            rank = IN_NOTEBOOK if place.suffix == ".ipynb" else IN_FILE
+            if untouched(data.decode("utf-8-sig", "replace")):
+                rank = STUB
+            found.append((rank, self._handed(student, exercise, place, data)))
+        return min(found, key=lambda each: each[0])[1]
 
     def _missing(self, student: str, exercise: Exercise, entries: list[Path], home: Path) -> Handed:
         reason = _why_nothing(entries, home)
@@ -182,7 +189,7 @@ def _fits(entry: Path, exercise: Exercise) -> bool:
     if entry.suffix == ".zip":
         return exercise.file_name in _names_in(entry) or _named_for(entry, exercise)
     if entry.suffix == ".ipynb":
-        return exercise.slot in _cells_in(entry) or _named_for(entry, exercise)
+        return _named_for(entry, exercise) or bool(_cells_in(entry) & _cells_of(exercise))
     return entry.suffix == ".py" and (_named_for(entry, exercise) or _defines(entry, exercise))
 
 
@@ -214,6 +221,11 @@ def _cells_in(notebook: Path) -> set[str]:
     return {found.decode() for found in re.findall(rb'"grade_id"\s*:\s*"([A-Za-z0-9_-]{1,80})"', data)}
 
 
+def _cells_of(exercise: Exercise) -> set[str]:
+    """nbgrader's names of the cells by which a notebook is known to be this exercise's, one of them renamed or not."""
+    return {exercise.slot, *(f"law-{law.number.replace('.', '-')}" for law in exercise.laws)}
+
+
 def _defines(entry: Path, exercise: Exercise) -> bool:
     """Whether a Python file defines what the exercise asks for."""
     try:
@@ -243,10 +255,6 @@ def _why_nothing(entries: list[Path], home: Path) -> Unusable:
                 if "missing" not in unusable.problem and "no cell" not in unusable.problem:
                     return unusable
     return Unusable(f"No part of any exercise was found in {home.name}.")
-
-
-def _declared(exercise: Exercise) -> Declared:
-    return Declared(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

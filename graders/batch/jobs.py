@@ -13,7 +13,7 @@ import reference_engine
 import solutions
 
 UNKNOWN = 0  # the exercise of a submission in which no exercise's file was found
-CODE = (".py", ".json", ".toml")  # what decides a verdict: laws, specifications, bounds
+CODE = (".py", ".json", ".toml", ".cpp", ".h")  # what decides a verdict: laws, specifications, bounds, the engine
 
 
 def version(bounds: str = "") -> str:

@@ -22,15 +22,22 @@ class Unreadable(ValueError):
 
 
 def judge(job: Job, path: Path, options: Options, salt: int) -> ExerciseResult:
-    """Grade the file at `path`. The timed laws run with nothing beside them on their device."""
+    """Grade the file at `path`."""
     if job.problem:
         outcome = Outcome.INVALID if job.tampering else Outcome.FAIL
         return without_a_try(job, job.problem, outcome, laws_only=options.laws_only)
     seed = seed_of(job.key, salt)
+    return decide(job.exercise, path, seed, laws_only=options.laws_only, require=options.require, source=job.name)
+
+
+def decide(
+    exercise: int, path: Path, seed: int | None, *, laws_only: bool, require: str, source: str = ""
+) -> ExerciseResult:
+    """Grade one part where others grade too: the timed laws run with nothing beside them on their device."""
     with shared():
-        first = grade(job.exercise, path, seed=seed, laws_only=True, source=job.name, require=options.require)
-    timed = [law for law in catalogue(job.exercise).laws if law.kind == "throughput"]
-    if options.laws_only or not timed:
+        first = grade(exercise, path, seed=seed, laws_only=True, source=source, require=require)
+    timed = [law for law in catalogue(exercise).laws if law.kind == "throughput"]
+    if laws_only or not timed:
         return first
     outcomes = {law.number: law.outcome for law in first.laws}
     ready = [law for law in timed if not first.problem and not unmet(law, outcomes)]
@@ -38,7 +45,7 @@ def judge(job: Job, path: Path, options: Options, salt: int) -> ExerciseResult:
         return _joined(first, [_skipped(law, unmet(law, outcomes)) for law in timed])
     with alone(timed_device()):
         only = [law.number for law in ready]
-        second = grade(job.exercise, path, seed=seed, only=only, source=job.name, require=options.require)
+        second = grade(exercise, path, seed=first.seed, only=only, source=source, require=require)
     others = [_skipped(law, unmet(law, outcomes)) for law in timed if law not in ready]
     return _joined(first, [*second.laws, *others], second)
 

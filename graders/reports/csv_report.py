@@ -36,7 +36,7 @@ def _values(row: Row) -> list[str]:
         "" if words.ungraded(row) else number(result.points),
         number(result.max_points),
         words.verdict(row),
-        " ".join(law.number for law in result.laws if law.outcome.failed),
+        " ".join(law.number for law in words.broken(row)),
         result.isolation,
         "yes" if result.advisory else "no",
         f"{result.seconds:.3f}",

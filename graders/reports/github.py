@@ -66,7 +66,8 @@ def append_summary(rows: Sequence[Row]) -> bool:
 def _annotation(kind: str, row: Row, law: LawResult) -> str:
     where = [f"file={_property(_relative(row.source))}"] if row.source else []
     where += [f"line={words.line_of(law)}"] if row.source.endswith(".py") and words.line_of(law) else []
-    where.append(f"title={_property(f'{row.student}: {words.title(law)}')}")
+    about = words.title(law) if not row.problem else f"exercise {row.exercise}" if row.exercise else "handed in"
+    where.append(f"title={_property(f'{row.student}: {about}')}")
     return f"::{kind} {','.join(where)}::{_message(law.message or law.statement)}"
 
 

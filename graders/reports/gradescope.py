@@ -1,7 +1,7 @@
 """Gradescope's results.json, for one student: a test for each law, scores as points, text and never html.
 
-What a part printed is for people who grade, not for the page; an ungraded law leaves the score out, so that Gradescope
-says that the autograder failed and nobody takes it for a zero.
+Where a part breaks a law its author is shown what it printed; an ungraded law, or less isolation than is required,
+leaves the score out, so that Gradescope says that the autograder failed and nobody takes it for a zero.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
     students = {row.student for row in rows}
     if len(students) > 1:
         raise ManyStudents(f"Gradescope's results are about one student; these are about {len(students)}.")
-    judged = bool(rows) and not any(words.ungraded(row) for row in rows)
+    judged = bool(rows) and not any(words.ungraded(row) or row.result.advisory for row in rows)
     whole: dict[str, Any] = {
         "execution_time": round(sum(row.result.seconds for row in rows), 3),
         "output": "\n".join(_summary(row) for row in rows) or "Nothing was handed in.",
@@ -86,7 +86,8 @@ def _leaderboard(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _summary(row: Row) -> str:
     result = row.result
     said = f"Exercise {row.exercise}, {result.name}: {words.score(row)} points. {words.verdict(row)}"
-    said += f"\nIsolation {result.isolation}" + (", below what is required: advisory." if result.advisory else ".")
+    below = ", below what is required: no score is given" if result.advisory else ""
+    said += f"\nIsolation {result.isolation}{below}."
     figures = [f"\n{figure.name}: {number(figure.value)} {figure.unit}".rstrip() for figure in result.figures]
     return said + "".join(figures)
 

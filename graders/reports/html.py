@@ -106,10 +106,11 @@ def _table(exercise: int, rows: list[Row]) -> Data:
 
 def _row(row: Row, order: list[str]) -> Data:
     laws = {law.number: law for law in row.result.laws}
+    untried = row.problem and row.result.outcome is Outcome.FAIL
     return {
         "student": line(row.student),
         "score": "" if words.ungraded(row) else words.score(row),
-        "cells": [_cell(laws.get(each)) for each in order],
+        "cells": [_cell(None if untried else laws.get(each)) for each in order],
         "verdict": words.verdict(row),
     }
 

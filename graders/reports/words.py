@@ -17,11 +17,11 @@ def title(law: LawResult) -> str:
 
 
 def feedback(law: LawResult) -> str:
-    """Everything a learner needs about one law, many lines of legal text."""
+    """Everything a learner needs about one law, many lines of legal text; what the part printed where it broke one."""
     parts = [law.statement, f"{law.outcome}: {law.message}" if law.message else str(law.outcome)]
     if law.story is not None:
         parts += ["", story(law.story)]
-    if law.output.strip():
+    if law.output.strip() and law.outcome is not Outcome.PASS:
         parts += ["", "It printed:", law.output.rstrip()]
     return legal("\n".join(parts))
 
@@ -46,15 +46,15 @@ def verdict(row: Row) -> str:
     result = row.result
     if result.problem:
         return line(result.problem)
-    broken = first_broken(row)
-    if broken is None:
+    laws = broken(row)
+    if not laws:
         return "every law holds" if result.passed else line(_reason(row))
-    return line(f"{title(broken)}: {broken.message or broken.outcome}")
+    return line(f"{title(laws[0])}: {laws[0].message or laws[0].outcome}")
 
 
-def first_broken(row: Row) -> LawResult | None:
-    """The first law that the part is to blame for."""
-    return next((law for law in row.result.laws if law.outcome.failed), None)
+def broken(row: Row) -> tuple[LawResult, ...]:
+    """The laws that the part is to blame for; none of a part that could not be tried at all."""
+    return () if row.problem else tuple(law for law in row.result.laws if law.outcome.failed)
 
 
 def score(row: Row) -> str:

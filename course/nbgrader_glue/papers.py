@@ -1,0 +1,50 @@
+"""The papers of a submission: when it was handed in, and the secret under which its feedback is released.
+
+nbgrader's exchange makes them. What an instructor puts into submitted/ by hand has none, and `nbgrader
+release_feedback` would stop at it; so what is missing is made when it is graded.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nbgrader.utils import parse_utc
+
+from course.nbgrader_glue.feedback import Ungraded
+from course.progress import replace_file
+
+TIME, SECRET = "timestamp.txt", "submission_secret.txt"
+LONGEST = 200  # characters of a time
+
+
+def time(submitted: Path) -> datetime | None:
+    """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written there is no time."""
+    paper = submitted / TIME
+    if not paper.is_file() or paper.is_symlink():
+        return None
+    with paper.open(encoding="utf-8", errors="replace") as file:
+        written = file.read(LONGEST).strip()
+    try:
+        return parse_utc(written) if written else None
+    except (ValueError, OverflowError):
+        raise Ungraded(f"{paper} holds no date and time; mend or delete it.") from None
+
+
+def copy(submitted: Path, autograded: Path) -> None:
+    """Take them over, as `nbgrader autograde` does. Links are not followed."""
+    for name in (TIME, SECRET):
+        paper = submitted / name
+        if paper.is_file() and not paper.is_symlink():
+            replace_file(autograded / name, paper.read_text(encoding="utf-8", errors="replace"))
+
+
+def complete(autograded: Path, notebook: str) -> None:
+    """Make what is missing: the time of the file, and a secret that nobody has, since nobody can fetch with it."""
+    sheet = autograded / notebook
+    if not (autograded / TIME).exists() and sheet.is_file():
+        when = datetime.fromtimestamp(sheet.stat().st_mtime, UTC)
+        replace_file(autograded / TIME, f"{when:%Y-%m-%d %H:%M:%S.%f} UTC")
+    if not (autograded / SECRET).exists():
+        replace_file(autograded / SECRET, secrets.token_urlsafe(16))
