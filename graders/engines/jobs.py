@@ -51,7 +51,8 @@ def job(kind: EngineKind, folder: Path, model: Model, trace: Trace, *, threads: 
     if kind.name != "reference":
         return common
     known = model.name if model.name.startswith("waiter") else common.model  # so it finds the heads of stretched ones
-    return replace(common, model=known, parts=parts(SOLUTIONS), speculate=speculates(model, trace))
+    guessing, filled = speculates(model, trace), parts(SOLUTIONS)
+    return replace(common, model=known, parts=filled, speculate=guessing, watermark=trace.watermark)
 
 
 def parts(folder: Path) -> Mapping[str, str]:

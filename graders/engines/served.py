@@ -38,7 +38,8 @@ class Job:
 
     model: a checkpoint folder. max_len: the longest context asked for. kv_tokens: the KV memory. prefix_cache: it takes
     part; otherwise it is off. cores: processors that may be used, threads: how many threads compute. memory_share: of a
-    GPU's memory. parts: files by slot, for our own engine; speculate: it guesses with Medusa heads.
+    GPU's memory. For our own engine: parts, files by slot; speculate, it guesses with Medusa heads; watermark, blocks
+    that it leaves free when it admits.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Job:
     memory_share: float = 0.5
     parts: Mapping[str, str] = field(default_factory=dict)
     speculate: bool = False
+    watermark: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The question's `job`."""

@@ -64,7 +64,8 @@ class Room:
 
     def _stage(self, trace: Trace) -> Stage:
         stage = Stage(self._bench, SLOT, "engine")
-        sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "max_seqs": trace.max_seqs}
+        sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
+        sizes["max_seqs"] = trace.max_seqs
         words = ", ".join(f"{name}={value}" for name, value in sizes.items())
         raised = stage.new(
             [trace.model, trace.cached, self._guesses],

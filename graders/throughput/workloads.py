@@ -26,6 +26,7 @@ Span = tuple[int, int]
 BLOCK_SIZE = 16
 OPENING = 420  # tokens of a menu, where tokens are random
 FEWEST_SEATS = 4
+GUESSES = 16  # slots at most that a tree takes beyond a request's own tokens
 SPECIALS = 3  # ids below are marks of the tokenizer
 
 
@@ -76,6 +77,13 @@ class Trace:
     def longest(self) -> int:
         """Tokens of the longest request, prompt and answer."""
         return max(len(request.prompt) + request.max_new for request in self.requests)
+
+    @property
+    def watermark(self) -> int:
+        """Blocks that our engine leaves free when it admits: those who run grow into them, and fewer are preempted. A
+        sixteenth of all, unless the longest request would not fit."""
+        longest = -(-(self.longest + GUESSES) // self.block_size)
+        return max(0, min(self.num_blocks // 16, self.num_blocks - 1 - longest))
 
     @cached_property
     def hash(self) -> str:

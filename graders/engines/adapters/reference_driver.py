@@ -33,6 +33,7 @@ class Reference:
             "threads": job["threads"],
             "block_size": job["block_size"],
             "blocks": job["kv_tokens"] // job["block_size"],
+            "watermark": job.get("watermark", 0),
             "prefix_cache": self._parts.prefix_cache is not None,
             "medusa": self._speculator is not None,
         }
@@ -77,6 +78,7 @@ class Reference:
             num_blocks=self._job["kv_tokens"] // self._job["block_size"] + 1,
             block_size=self._job["block_size"],
             max_seqs=self._job["max_seqs"],
+            watermark=self._job.get("watermark", 0),
             speculator=self._speculator,
         )
 
