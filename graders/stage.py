@@ -7,7 +7,7 @@ deviation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -26,6 +26,7 @@ ADVICE = {  # what an exception says about the part, where its own words do not
 LONGEST = 300  # characters of a text that a report shows
 FRAMES = 8
 FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
+OF_THE_CONTRACT = ("OutOfBlocks", "KeyError", "ValueError")
 LEAVING = {
     "SystemExit": "called sys.exit()",
     "KeyboardInterrupt": "raised KeyboardInterrupt",
@@ -65,6 +66,11 @@ class Raised:
     def leaving(self) -> str:
         """ "called sys.exit()" and the like; empty for an ordinary exception."""
         return next((LEAVING[kind] for kind in self.kinds if kind in LEAVING), "")
+
+    def is_one_of(self, due: Collection[str]) -> bool:
+        """Whether it is what the contract wants here: one of `due`, and not at once what is due elsewhere."""
+        told = {kind for kind in self.kinds if kind in OF_THE_CONTRACT}
+        return bool(told) and told <= set(due)
 
     @property
     def advice(self) -> str:
@@ -234,6 +240,22 @@ class Stage:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
 
+    def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
+        """Make the calls so many times over in the ordinary way, each answered; what the last round returned.
+
+        Broken if one raises. For their cost where nothing tells a part that it is the cost that counts.
+        """
+        self.method = calls[0][0]
+        answer = self._ask("call", calls=[[method, list(args)] for method, args in calls] * times, watch=None)
+        replies = self.parsed(lambda: _replies(answer, times * len(calls)))
+        values = []
+        for (method, _), reply in zip([*calls] * times, replies, strict=True):
+            self.method = method
+            if isinstance(reply, Raised):
+                self.unexpected(reply, "no exception")
+            values.append(reply.value)
+        return values[-len(calls) :]
+
     def _refuse_faster_than_a_call(self, spent: float, count: int) -> None:
         if spent < FASTEST * count:
             message = f"{count} calls of `{self.method}` took {spent * 1e6:.0f} µs of CPU time: they were not made."
@@ -249,6 +271,10 @@ class Stage:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         found = self.parsed(lambda: wire.integers(answer.get("shifts")))
         return [index for index in found if 0 <= index < len(calls)]
+
+    def look(self) -> None:
+        """Have the worker look whether the part has changed what is not its own; Broken if it has."""
+        self._ask("driver", slot=self.slot)
 
     def breach(
         self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
@@ -328,6 +354,14 @@ class Stage:
         broken = self.breach(message, got=got, expected="an answer")
         broken.outcome = outcome
         raise broken from None
+
+
+def _replies(answer: dict[str, Any], count: int) -> list[Reply]:
+    """The outcomes of so many calls that nobody watched."""
+    outcomes = wire.field(answer, "calls", list)
+    if len(outcomes) != count:
+        raise wire.ProtocolError("another number of outcomes than calls")
+    return [reply_of(outcome) for outcome in outcomes]
 
 
 def _one_call(answer: dict[str, Any], watched: bool) -> tuple[Reply, Any]:

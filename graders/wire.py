@@ -99,7 +99,7 @@ class Framer:
         self._size = size
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The payloads completed by `data`, in order."""
         self._buffer += data
         payloads = []
@@ -138,7 +138,7 @@ class Conversation:
         self._waiting = True
         return encode({"id": self._asked, **question})
 
-    def hear(self, data: bytes) -> dict[str, Any] | None:
+    def hear(self, data: bytes | memoryview) -> dict[str, Any] | None:
         """Take what arrived; the answer when it is complete, without its id."""
         payloads = self._framer.feed(data)
         if not payloads:

@@ -18,6 +18,7 @@ from graders.isolation import HIGHEST, Limits, Process, spawn
 from graders.wire import Caps, Conversation, ProtocolError, field
 
 OUTPUT_CAP = 4096
+INBOX = 1 << 18  # bytes of an answer that are taken at once, into the same place each time
 CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
 WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
@@ -58,6 +59,7 @@ class Worker:
     ) -> None:
         self._process: Process = spawn(level, limits, without=without)
         self._talk = Conversation(caps or Caps())
+        self._inbox = bytearray(INBOX)
         self._printed = bytearray()
         self._lost = 0
         self._unsent = memoryview(b"")
@@ -191,15 +193,15 @@ class Worker:
 
     def _hear(self) -> dict[str, Any] | None:
         try:
-            data = self._process.wire.recv(1 << 18)
+            count = self._process.wire.recv_into(self._inbox)
         except BlockingIOError:
             return None
         except ConnectionError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._deafen(self._process.wire.fileno())  # closed: the keeper will say how it died
             return None
-        return self._talk.hear(data)
+        return self._talk.hear(memoryview(self._inbox)[:count])
 
     def _deafen(self, descriptor: int) -> None:
         """Listen no more to what was closed: a poll would come back at once, forever."""
@@ -209,7 +211,7 @@ class Worker:
     def _unasked(self) -> None:
         """Raises ProtocolError if the worker has spoken without being asked."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            self._talk.hear(self._process.wire.recv(1 << 16))
+            self._talk.hear(memoryview(self._inbox)[: self._process.wire.recv_into(self._inbox)])
 
     def _drain(self) -> None:
         """Keep the first OUTPUT_CAP bytes of what was printed, count the rest."""

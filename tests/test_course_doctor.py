@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from conftest import Type
 
 from course.commands import doctor
 from course.workspace import Workspace
+from graders.isolation import spawn
+from graders.isolation.levels import LOCKS
+from graders.isolation.probe import probe
 
 WITHOUT_SECCOMP = ("--without", "namespaces", "--without", "seccomp", "--without", "uid", "--without", "bubblewrap")
 
@@ -55,6 +60,21 @@ def test_the_table_of_escapes_on_a_machine_without_user_namespaces(course: Type)
     assert "L3: user namespaces are off" in shown.out
     assert "solutions" in shown.out
     assert "Chosen here: L3" not in shown.out
+
+
+@pytest.mark.parametrize("without", [(), ("namespaces", "bubblewrap"), LOCKS], ids=["all", "no namespaces", "nothing"])
+def test_the_table_is_the_truth_with_user_namespaces_and_without(course: Type, without: Collection[str]) -> None:
+    """Chosen is what a worker gets; every column is what an escape at that level comes to."""
+    shown = course("doctor", "--isolation", *(word for lock in without for word in ("--without", lock)))
+    process = spawn(without=without)
+    process.end()
+    assert f"Chosen here: {process.level}" in shown.out
+    assert ("L3: user namespaces are off" in shown.out) == bool(without)
+    reports = [report for report in probe(without=without) if report.reached]
+    for row, attempt in enumerate(reports[0].attempts):
+        (line,) = (line for line in shown.out.splitlines() if line.startswith(attempt.name + "  "))
+        words = ["blocked" if report.attempts[row].blocked else "open" for report in reports]
+        assert line.removeprefix(attempt.name).split() == words
 
 
 def test_a_lock_that_lets_something_through_is_named(course: Type) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from graders import stage
 from graders.ex1_paged_allocation.session import Look
-from graders.symbolic import side
+from graders.ex1_paged_allocation.specification import Deviation
+from graders.symbolic import reading, side
 from graders.wire import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
 
 CAPS = Caps(size=4096, depth=6, values=200, text=100)
@@ -192,11 +193,12 @@ OUTCOMES = st.recursive(
 @given(OUTCOMES)
 @settings(max_examples=200, deadline=None, database=None)
 def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> None:
-    """Whatever JSON stands where an outcome belongs: a reply, or a ProtocolError; never another exception."""
-    for parse in (stage.reply_of, stage.value_or_raised, stage.Raised.of, side.reply_of, side.pairs):
+    """Whatever JSON stands where an outcome belongs: a reply, or a refusal; never another exception."""
+    readings = (reading.plan_of, reading.commit_of, reading.abort_of, reading.books_of)
+    for parse in (stage.reply_of, stage.value_or_raised, stage.Raised.of, side.reply_of, *readings):
         try:
             parse(data)
-        except ProtocolError as refused:
+        except (ProtocolError, Deviation) as refused:
             assert str(refused)
     assert isinstance(stage.shown(data), str)
 

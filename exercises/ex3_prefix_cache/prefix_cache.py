@@ -46,6 +46,13 @@ class PrefixCache:
     >>> cache.evict(5)                                       # the deepest block of a path first
     [11, 10]
 
+    What it returns, from `reference_engine.slots`, both frozen dataclasses:
+
+        Match(length, blocks, node)      length: int, tokens that match; blocks: a tuple of ints; node: your handle
+        Inserted(reused, node)           reused: int, tokens that were held already; node: your handle
+
+    A handle may be any object of yours: it comes back to `lock` and `unlock`, and nobody looks into it.
+
     The cache keeps block numbers and tokens only. It never calls the block manager: `KVManager` retains what `insert`
     newly stored and releases what `evict` returned.
 
@@ -79,8 +86,8 @@ class PrefixCache:
         """Pin every block from the root to the end of this handle's match or insertion, until `unlock`.
 
         Locks count: as many unlocks undo as many locks, and a block is pinned while any lock covers it. The handle goes
-        on covering its path whatever others insert, match or evict meanwhile. The handle of a match of length 0 covers
-        nothing and may be locked too.
+        on covering its path whatever others insert, match or evict meanwhile. The engine locks handles of a length
+        above 0 only.
         """
         raise NotImplementedError("your code: PrefixCache.lock")
 

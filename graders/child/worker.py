@@ -4,7 +4,7 @@ Nothing here decides anything: no verdict, no clock, no expected value. What the
 by exact type, so that a subclass of int or an object with a cunning __eq__ reaches the grader as its type's name only.
 
 Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
-a tuple of at most 100,000 items, 400,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
+a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
 In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`).
 Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
 
@@ -34,8 +34,9 @@ from .seal import Seal
 LONGEST = 100_000
 LARGEST = 2**63 - 1
 DEEPEST = 6
-MOST = 400_000  # items of all lists in a value: one that holds itself has no end
-EVERY = 8  # of many calls in a row so many are made between two looks at what a part may not change
+MOST = 150_000  # items of all lists in a value: one that holds itself has no end
+PIECE = 1 << 16  # bytes of a question that are read at once
+EVERY = 32  # of many calls in a row so many are made between two looks at what a part may not change
 KINDS = (KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
 
@@ -57,10 +58,10 @@ def serve(wire: int, limits: dict) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
     shop, seal, calls = Shop(), Seal(), 0
     while True:
-        header = _exactly(wire, 4)
-        if header is None:
+        question = _question(wire)
+        if question is None:
             return
-        request = _loads(_exactly(wire, int.from_bytes(header, "big")) or b"{}")
+        request = _loads(question)
         calls = calls + 1 if request["do"] == "call" else 0
         answer = _answer(shop, request, seal, calls < 2 or calls % EVERY == 0)
         payload = _dumps({"id": request["id"], **answer}, separators=(",", ":")).encode()
@@ -78,13 +79,15 @@ def _answer(shop: "Shop", request: dict, seal: Seal, looking: bool) -> dict:
     return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 
-def _exactly(wire: int, count: int) -> "bytes | None":
-    data = b""
-    while len(data) < count:
-        more = _read(wire, count - len(data))
+def _question(wire: int) -> "bytearray | None":
+    """The next one, mostly in one piece: nothing is asked before the answer. None when the wire has been closed."""
+    data = bytearray()
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        more = _read(wire, PIECE)
         if not more:
             return None
         data += more
+    del data[:4]
     return data
 
 
@@ -214,10 +217,11 @@ class Shop:
         if kind is str:
             return {"s": value[:200].encode("utf-8", "replace").decode()}
         if kind is list or kind is tuple:
-            items = value[: LONGEST + 1]  # at once: a thread may be at work on it
-            self.room = (MOST if depth == DEEPEST else self.room) - len(items)
-            if len(items) > LONGEST or self.room < 0 or not depth:
+            room = MOST if depth == DEEPEST else self.room
+            if len(value) > min(LONGEST, room) or not depth:
                 return {"type": f"{kind.__name__} of {len(value)} items"}
+            items = value[:LONGEST]  # at once: a thread may be at work on it
+            self.room = room - len(items)
             return [self.plain(item, depth - 1) for item in items]
         if kind is self.slots.Copy:
             return {"copy": [self.plain(value.src, 0), self.plain(value.dst, 0)]}

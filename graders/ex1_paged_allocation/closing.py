@@ -103,7 +103,9 @@ def _judge(stage: Stage, model: Any, guest: int, asked: Asked, output: Text) -> 
 
     prompt, max_new, eos = asked
     whole = len(output) == max_new or (output and output[-1] == eos)
-    place = oracle.replay(model, prompt, output) if output else 0
+    place = None if output else 0
+    if 0 < len(output) <= max_new:
+        place = oracle.replay(model, prompt, output)
     if place is None and whole and len(output) <= max_new and eos not in output[:-1]:
         return
     due = oracle.greedy(model, prompt, max_new, eos)

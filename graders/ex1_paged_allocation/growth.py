@@ -4,17 +4,19 @@ Measured as CPU time of the worker process, read from outside of it: the same ca
 of 65,536 or a million, many times over, the cheapest of several rounds. A loop over all blocks costs up to a thousand
 times more there; a heap's log n, colder memory, or arithmetic on one integer of as many bits, far less than the limits
 below. Only the ratio decides, never a time. What costs about as little as such an integer, but has no excuse, moving a
-whole list by pop(0), is found by looking at the list.
+whole list by pop(0), is found by looking at the list. The same calls are then made once more in the way of all other
+laws, one answer each, so that a part gains nothing by knowing when it is timed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graders.bench import Bench
 from graders.law import Broken
 from graders.result import Outcome
-from graders.stage import Raised, Stage
+from graders.stage import Raised, Stage, shown
 
 SMALL = 1 << 10  # blocks
 STATES = (
@@ -28,6 +30,8 @@ PATIENCE = {"cpu": 4.0, "wall": 60.0}  # for filling a pool, which takes some 10
 BLOCK = 512  # tokens a block: hundreds of extends stay within one
 SHORT = 3 * BLOCK - 8  # tokens of sequence 1: three blocks, the last not quite full
 SPARE = 16  # one block in so many stays free in a pool that is almost used up
+ANSWERED = 16  # passes of ordinary calls in one measurement
+LEAST = 5e-6  # seconds: a question and its answer are never cheaper
 WITHIN = 256  # extends of the long sequence that stay within its last block
 Call = tuple[str, list[Any]]
 Costs = dict[str, float]  # loop -> seconds of CPU for one pass
@@ -42,22 +46,42 @@ LOOPS: dict[str, tuple[Call, ...]] = {
 }
 
 
+def _blocks(value: Any, count: int) -> bool:
+    return type(value) is list and [type(block) for block in value] == [int] * count
+
+
+RETURNED: dict[str, Callable[[list[Any]], bool]] = {  # whether the calls of a loop returned this
+    "admit, free": lambda values: _blocks(values[0], 1) and values[1] == values[0],
+    "extend, truncate": lambda values: _blocks(values[1], 1) and values[0] == [values[1], []],
+    "fork, extend, free": lambda values: (
+        values[0] is None and _blocks(values[2], 1) and type(values[1]) is list and values[1][:1] == [values[2]]
+    ),
+    "can_admit, blocks_needed": lambda values: repr(values) == "[True, 0]",
+    "num_free, length, table, ref": lambda values: values[1] == SHORT,
+}
+
+
 def constant_time(bench: Bench) -> None:
     """Raise Broken for calls that cost too many times more on a large pool, almost free or almost used up."""
     Pool(bench, STATES[0][1], full=False).moves_no_list()
     for full, num_blocks, limit in STATES:
-        small: Costs = {}
-        large: Costs = {}
-        for _ in range(ROUNDS):
-            for best, blocks in ((small, SMALL), (large, num_blocks)):
-                for loop, cost in Pool(bench, blocks, full=full).costs().items():
-                    best[loop] = min(cost, best.get(loop, cost))
-            worst = max(small, key=lambda loop: large[loop] / small[loop])
-            if large[worst] <= limit * small[worst]:
-                break
-        else:
-            raise _grows(bench, worst, small[worst], large[worst], num_blocks, full=full)
-        bench.cases += len(small)
+        for answered in (False, True):
+            _compare(bench, num_blocks, limit, full=full, answered=answered)
+
+
+def _compare(bench: Bench, num_blocks: int, limit: float, *, full: bool, answered: bool) -> None:
+    small: Costs = {}
+    large: Costs = {}
+    for _ in range(ROUNDS):
+        for best, blocks in ((small, SMALL), (large, num_blocks)):
+            for loop, cost in Pool(bench, blocks, full=full).costs(answered=answered).items():
+                best[loop] = min(cost, best.get(loop, cost))
+        worst = max(small, key=lambda loop: large[loop] / small[loop])
+        if large[worst] <= limit * small[worst]:
+            break
+    else:
+        raise _grows(bench, worst, small[worst], large[worst], num_blocks, full=full)
+    bench.cases += len(small)
 
 
 class Pool:
@@ -69,12 +93,12 @@ class Pool:
         self._stage = Stage(bench, "block_manager", "bm")
         self._long = (num_blocks - num_blocks // SPARE) * BLOCK - BLOCK + 1 if full else 0
 
-    def costs(self) -> Costs:
-        """What one pass of each loop costs here."""
+    def costs(self, *, answered: bool) -> Costs:
+        """What one pass of each loop costs here; answered: in ordinary calls."""
         self._bench.patience = dict(PATIENCE)
         try:
             self._fill()
-            return self._measured()
+            return self._answered() if answered else self._measured()
         except Broken as broken:
             raise self._too_slow(broken) if broken.outcome is Outcome.TIMEOUT else broken from None
         finally:
@@ -115,6 +139,19 @@ class Pool:
         if self._long:
             within = [("extend", [3, self._long + more]) for more in range(1, WITHIN + 1)]
             costs["extend within a block"] = self._pass((*within, ("truncate", [3, self._long]))) / WITHIN
+        return costs
+
+    def _answered(self) -> Costs:
+        """Ordinary calls, which return what they have to."""
+        costs = {}
+        for loop, calls in LOOPS.items():
+            before = self._bench.worker.cpu_seconds()
+            returned = self._stage.answered(calls, ANSWERED)
+            costs[loop] = max(LEAST, (self._bench.worker.cpu_seconds() - before) / ANSWERED)
+            if not RETURNED[loop](returned):
+                words = ", ".join(map(shown, returned))
+                message = f"`{loop}` returned {words}: not what these calls return on a pool of {self._num_blocks}."
+                self._stage.broken(message, got=words, expected="what they return on any other pool")
         return costs
 
     def _pass(self, calls: tuple[Call, ...]) -> float:

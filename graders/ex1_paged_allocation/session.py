@@ -200,7 +200,7 @@ class Session:
         if isinstance(reply, Returned):
             message = f"`{method}` must raise {due}: {why}."
             self._stage.broken(message, got=f"returned {shown(reply.value)}", expected=f"raises {due}")
-        if set(reply.kinds) & set(refusals):
+        if reply.is_one_of(refusals):
             return
         if reply.type == OUT_OF_BLOCKS and OUT_OF_BLOCKS in refusals:
             message = f"`{method}` raised an OutOfBlocks of its own making: import it from reference_engine.slots."

@@ -8,12 +8,12 @@ much. Only the ratio decides, never a time.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from graders.bench import Bench
 from graders.ex2_batching_scheduler.specification import Setting
 from graders.result import Figure
-from graders.stage import Raised, Stage
+from graders.stage import Raised, Stage, shown
 from graders.symbolic.company import company
 from graders.symbolic.engine import sent, written
 
@@ -59,13 +59,13 @@ class Hall:
         if raised:
             self._stage.unexpected(raised, "a scheduler")
         self._call("crowd", [guests, PROMPT, ANSWER], f"add(…)  # {guests} requests of {PROMPT} tokens")
-        self._call("spin", [1, TOKEN], "step  # all of them prefill")
+        self._spin(1, "step  # all of them prefill")
 
     def cost(self) -> float:
         """Seconds of CPU time of one step."""
         steps = STEPS[self._guests]
         before = self._bench.worker.cpu_seconds()
-        self._call("spin", [steps, TOKEN], f"step  # {steps} times; all of them decode")
+        self._spin(steps, f"step  # {steps} times; all of them decode")
         return (self._bench.worker.cpu_seconds() - before) / steps
 
     def too_slow(self, few: float, many: float) -> NoReturn:
@@ -74,8 +74,16 @@ class Hall:
         message += "is each of them looked up among all of them?"
         self._stage.broken(message, got=f"{times:.0f} times", expected=f"about {MANY // FEW} times", method="plan")
 
-    def _call(self, method: str, args: list[int], words: str) -> None:
+    def _spin(self, steps: int, words: str) -> None:
+        """Steps in which everybody is told a token."""
+        told, due = self._call("spin", [steps, TOKEN], words), steps * self._guests
+        if type(told) is not int or told != due:
+            message = f"In {steps} steps {self._guests} requests, who all have room, got {shown(told)} tokens together."
+            self._stage.broken(message, got=shown(told), expected=f"{due}", method="plan")
+
+    def _call(self, method: str, args: list[int], words: str) -> Any:
         reply, _ = self._stage.call(method, args, words)
         if isinstance(reply, Raised):
             self._stage.method = "plan"
             self._stage.unexpected(reply, "no exception")
+        return reply.value

@@ -135,7 +135,7 @@ class Session:
         due, why = next(iter(refusals.items()))
         if isinstance(reply, Returned):
             self._broken(f"`{self._stage.method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}")
-        if due not in reply.kinds:
+        if not reply.is_one_of([due]):
             self._stage.unexpected(reply, f"raises {due}")
 
     def _returned(self, reply: Reply, expected: str) -> Any:

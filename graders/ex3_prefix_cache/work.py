@@ -1,7 +1,8 @@
 """Law 3.10: match and insert look at each token a few times, however long the text and however full the cache.
 
 Counted, not timed: the tokens are ints that count how often they are compared, hashed or written out, in a list that
-counts how many of them a slice copies. Each text is made of new objects, so nothing can be told by identity.
+counts how many of them a slice copies. Each text is made of new objects, so nothing can be told by identity. What is
+done with copies of the tokens is not counted; so a match of a text sixteen times as long is timed as well.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from graders import wire
 from graders.bench import Bench
 from graders.result import Figure
-from graders.stage import Raised, Returned, Stage
+from graders.stage import Raised, Returned, Stage, shown
+from graders.symbolic.side import items
 
 SIZE = 16
 LOOKS = 12  # at each token, at most
@@ -20,6 +23,9 @@ LONG = 4096  # tokens of a long text; a second look at all that went before cost
 MANY = 400  # short texts side by side
 SHOWN = 32_768  # tokens of the match whose time is shown
 TIMES = 20
+LONGER, DEARER = 16, 64  # a text so many times as long may cost so many times as much; squared it would be 256
+ROUNDS, PASSES = 3, 2
+LEAST = 5e-5  # seconds: the wire alone takes as long for a short text
 
 
 def linear_work(bench: Bench) -> None:
@@ -32,18 +38,61 @@ def linear_work(bench: Bench) -> None:
     _weigh(bench, [long, part], part, f"a text of {LONG} tokens, half of them stored")
     _weigh(bench, crowd, crowd[MANY // 2], f"a text of {2 * SIZE} tokens, beside {MANY - 1} others")
     _weigh(bench, [[*long[:SIZE], *text] for text in crowd], [*long[:SIZE], *crowd[0]], "a text with many siblings")
+    _grow(bench, chance)
     _show(bench, _text(chance, SHOWN))
 
 
 def _weigh(bench: Bench, texts: list[list[int]], asked: list[int], what: str) -> None:
     stage = _stage(bench)
     reply = _call(stage, "weigh", [texts, asked, SIZE], f"insert({what}), then match it")
-    if type(reply) is not list or [type(looks) for looks in reply] != [int, int]:
-        _too_much(stage, "match", what, 0, 0)
-    for method, looks, length in (("insert", reply[0], len(texts[-1])), ("match", reply[1], len(asked))):
+    inserting, matching, *returned = stage.parsed(lambda: items(reply, 5))
+    if repr(returned) != repr(_due(texts, asked)):
+        message = f"`insert` and `match` of {what} returned {shown(returned)}: not what they have to."
+        stage.broken(message, got=shown(returned), expected=shown(_due(texts, asked)))
+    looks_of = stage.parsed(lambda: wire.integers([inserting, matching]))
+    for method, looks, length in zip(("insert", "match"), looks_of, (len(texts[-1]), len(asked)), strict=True):
         if looks > LOOKS * length:
             _too_much(stage, method, what, looks, length)
     bench.cases += 1
+
+
+def _due(texts: list[list[int]], asked: list[int]) -> list[Any]:
+    """What the last insert says was held already, and the match that is due: its length, its blocks."""
+    stored: dict[tuple[int, ...], int] = {}
+    block = reused = 0
+    for text in texts:
+        reused = 0
+        for end in range(SIZE, len(text) + 1, SIZE):
+            block += 1
+            reused += SIZE * (tuple(text[:end]) in stored)
+            stored.setdefault(tuple(text[:end]), block)
+    found = [stored[tuple(asked[:end])] for end in range(SIZE, len(asked) + 1, SIZE)]
+    return [reused, len(asked), found]
+
+
+def _grow(bench: Bench, chance: random.Random) -> None:
+    """Raise Broken if a long match costs out of proportion. CPU time of the worker, the wire's share in it."""
+    short, long = (_cost(bench, _text(chance, length)) for length in (SHOWN // LONGER, SHOWN))
+    if long > DEARER * short:
+        times = f"{long / short:.0f} times"
+        stage = _stage(bench)
+        stage.steps.append(f"match of {SHOWN // LONGER} tokens: {short * 1e6:.0f} µs, of {SHOWN}: {long * 1e6:.0f} µs")
+        message = (
+            f"`match` of a text {LONGER} times as long costs {times} as much: is a block hashed with all before it?"
+        )
+        stage.broken(message, got=times, expected=f"about {LONGER} times", method="match")
+
+
+def _cost(bench: Bench, text: list[int]) -> float:
+    """Seconds of a match of the whole text, the quickest of a few."""
+    stage = _stage(bench)
+    _call(stage, "fill", [text, SIZE], "insert(…)")
+    spent = []
+    for _ in range(ROUNDS):
+        before = bench.worker.cpu_seconds()
+        stage.answered([("match", [text, None, 0])], PASSES)
+        spent.append((bench.worker.cpu_seconds() - before) / PASSES)
+    return max(LEAST, min(spent))
 
 
 def _show(bench: Bench, text: Sequence[int]) -> None:

@@ -28,7 +28,8 @@ def end(box: Path) -> None:
 
 
 def of(box: Path) -> list[int]:
-    """Living processes whose environment or current folder names `box`."""
+    """Living processes whose environment, command line (the keeper's, for all that it started) or current folder names
+    `box`."""
     mark = os.fsencode(box)
     found = []
     for name in os.listdir("/proc"):
@@ -42,8 +43,9 @@ def _belongs(pid: str, mark: bytes) -> bool:
         with open(f"/proc/{pid}/stat", "rb") as file:
             if file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X"):
                 return False
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            if mark in file.read():
-                return True
+        for text in ("cmdline", "environ"):
+            with contextlib.suppress(PermissionError), open(f"/proc/{pid}/{text}", "rb") as file:
+                if mark in file.read():
+                    return True
         return os.readlink(f"/proc/{pid}/cwd".encode()).startswith(mark)
     return False

@@ -13,11 +13,12 @@ from typing import Any
 
 from graders import wire
 from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
-from graders.ex2_batching_scheduler.specification import EXTEND, Asked, Guest, Planned, Setting, Specification, Work
+from graders.ex2_batching_scheduler.specification import Guest, Planned, Setting, Specification, Work
 from graders.stage import Raised, Reply, Returned, shown
+from graders.symbolic import reading
 from graders.symbolic.memory import Access, Memory
 from graders.symbolic.script import Move, Newcomer, Script
-from graders.symbolic.side import Side, items, pairs, reply_of
+from graders.symbolic.side import Side, items, reply_of
 
 SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
 
@@ -144,15 +145,16 @@ class Engine:
             raise wire.ProtocolError("an answer about nobody")
         reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
         if isinstance(reply, Returned):
-            asked, held, idle = items(reply.value, 3)
-            self.spec.aborted(id, _asked(asked), dict(pairs(held)))
+            answer = reading.abort_of(reply.value)
+            self.spec.aborted(id, answer.asked, answer.held)
             self._left.append(id)
-            if idle is not (not self.spec.guests):
+            if answer.idle is not (not self.spec.guests):
                 here = plural(len(self.spec.guests), "request")
                 message = (
-                    f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here; idle is {shown(idle)}."
+                    f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here;"
+                    f" idle is {shown(answer.idle)}."
                 )
-                raise Deviation(message, f"idle is {shown(idle)}", f"{not self.spec.guests}")
+                raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.guests}")
 
     def _fork(self, move: Move) -> None:
         reply, id = self._side.next("plan", "")
@@ -195,7 +197,7 @@ class Engine:
             return
         _, steps = self._side.next("plan", "drain()")
         self._side.steps.pop()
-        for step in items(steps, len(steps or ())):
+        for step in reading.every(steps):
             plan, commit = items(step, 2)
             self._side.steps.append(_line(self._side, "plan()"))
             self._take_plan(reply_of(plan))
@@ -225,7 +227,7 @@ class Engine:
         if isinstance(reply, Returned) and reply.value is None and not self.spec.guests:
             self._side.steps.pop()
             return
-        plan = _plan(self._allowed("plan", reply, {}))
+        plan = reading.plan_of(_value(self._allowed("plan", reply, {})))
         self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0] + f" -> {plan}"
         self._planned = True
         self._count(plan)
@@ -241,18 +243,14 @@ class Engine:
         words = ", ".join(f"{id}: {tokens}" for id, tokens in self._said.items())
         line = self._side.steps[-1].partition(" -> ")[0].replace("commit(…)", f"commit(plan, {{{words}}})")
         self._side.steps[-1] = line
-        reply = self._allowed("commit", reply, {})
-        assert isinstance(reply, Returned)
-        told, finished, asked, held, outputs = items(reply.value, 5)
-        if type(finished) is not list or any(type(id) is not int for id in finished):
-            raise Deviation("`commit` returned something else than a list of ids.", shown(finished), "a list of ids")
-        self._side.steps[-1] += f" -> {finished}"
+        answer = reading.commit_of(_value(self._allowed("commit", reply, {})))
+        self._side.steps[-1] += f" -> {answer.finished}"
         present = {id: tokens for id, tokens in self._said.items() if id in self.spec.plan}
-        if any(id in present and present[id] != tokens for id, tokens in (items(pair, 2) for pair in told)):
+        if any(id in present and present[id] != tokens for id, tokens in answer.told.items()):
             raise wire.ProtocolError("other tokens than were written down")
-        done = self.spec.committed(present, finished, _asked(asked), dict(pairs(held)))
-        self._check_outputs(done, outputs)
-        self._end_step(tuple(finished))
+        done = self.spec.committed(present, answer.finished, answer.asked, answer.held)
+        self._check_outputs(done, answer.outputs)
+        self._end_step(tuple(answer.finished))
 
     def _end_step(self, finished: tuple[int, ...]) -> None:
         waiting = tuple(guest.id for guest in self.spec.waiting)
@@ -263,16 +261,16 @@ class Engine:
     def _close(self, reply: Reply, _: Any) -> None:
         """If nobody is here: the scheduler is idle, every block is free or could be."""
         self._side.steps.pop()
-        idle, free, evictable, protected = items(_value(self._allowed("idle", reply, {})), 4)
+        books = reading.books_of(_value(self._allowed("idle", reply, {})))
         if self.spec.guests:
             return
-        if idle is not True:
+        if books.idle is not True:
             raise Deviation(
-                "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(idle)}", "True"
+                "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(books.idle)}", "True"
             )
         total = self.setting.num_blocks - 1
-        if protected or free + evictable != total:
-            got = f"{free} free, {evictable} evictable, {protected} protected, of {total} blocks"
+        if books.protected or books.free + books.evictable != total:
+            got = f"{books.free} free, {books.evictable} evictable, {books.protected} protected, of {total} blocks"
             raise Deviation("Everybody has left, and not every block was given back.", got, "no block in use")
 
     # ------------------------------------------------------------ in between
@@ -280,7 +278,7 @@ class Engine:
     def _allowed(self, method: str, reply: Reply, refusals: Refusals) -> Reply:
         self.method = method
         if isinstance(reply, Raised):
-            if not set(reply.kinds) & set(refusals):
+            if not reply.is_one_of(refusals):
                 raise Failed(method, reply, next(iter(refusals), "no exception"))
         elif refusals:
             due, why = next(iter(refusals.items()))
@@ -316,7 +314,8 @@ class Engine:
                 said = self._say(guest)
                 text += self._toy.prefixes(said[:-1], text[-1])
                 rejected = self.setting.lookahead + 1 - len(said)
-            accesses.append(Access(work.id, work.start, text, plan.tables[work.id], rejected))
+            table = plan.tables.get(work.id, ())
+            accesses.append(Access(work.id, work.start, text, table, rejected))
         self._memory.step(self.counters.steps, plan.copies, accesses)
 
     def _say(self, guest: Guest) -> list[int]:
@@ -326,10 +325,10 @@ class Engine:
         said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
         return said
 
-    def _check_outputs(self, done: Sequence[Guest], outputs: Any) -> None:
+    def _check_outputs(self, done: Sequence[Guest], outputs: Sequence[tuple[int, Any]]) -> None:
         """`request.output` of everybody who was told something, after the commit."""
         ended = {guest.id: guest for guest in done}
-        for id, output in (items(pair, 2) for pair in items(outputs, len(outputs or ()))):
+        for id, output in outputs:
             guest = ended.get(id) or self.spec.guests.get(id)
             if guest is None:
                 continue
@@ -365,41 +364,3 @@ def _line(side: Side, written: str) -> str:
 def _value(reply: Reply) -> Any:
     assert isinstance(reply, Returned)
     return reply.value
-
-
-def _plan(reply: Reply) -> Planned:
-    chunks, preempted, copies, asked, held, tables, books = items(_value(reply), 7)
-    works = []
-    for chunk in chunks:
-        if [type(item) for item in chunk] != [int, int, int, bool]:
-            message = f"A Chunk of the plan is {shown(chunk)}: id, start and length are ints, samples is a bool."
-            raise Deviation(message, shown(chunk), "Chunk(int, int, int, bool)")
-        works.append(Work(*chunk))
-    if any(type(id) is not int for id in preempted):
-        raise Deviation("Plan.preempted holds something else than ids.", shown(list(preempted)), "ids")
-    idle, free, evictable, _ = items(books, 4)
-    return Planned(
-        tuple(works),
-        tuple(preempted),
-        tuple(pairs(copies)),
-        _asked(asked),
-        dict(pairs(held)),
-        {id: wire.integers(list(table)) for id, table in (items(pair, 2) for pair in tables)},
-        free + evictable,
-        idle is True,
-    )
-
-
-def _asked(data: Any) -> tuple[Asked, ...]:
-    calls = []
-    for call in data:
-        what, id, number, answer = items(call, 4)
-        numbers = tuple(answer) if type(answer) in (list, tuple) else ()
-        if any(type(item) is not int for item in (what, id, number, *numbers)):
-            raise wire.ProtocolError("an answer with something else where integers belong")
-        if what == EXTEND:
-            copies = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-            calls.append(Asked(what, id, number, None if answer is None else 1, copies=copies))
-        else:
-            calls.append(Asked(what, id, number, answer if type(answer) in (int, bool) else None, numbers))
-    return tuple(calls)

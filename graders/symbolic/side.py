@@ -80,17 +80,6 @@ def reply_of(outcome: Any) -> Reply:
     raise wire.ProtocolError("an outcome that is not one")
 
 
-def pairs(data: Any) -> list[tuple[int, int]]:
-    """A list of pairs of integers; ProtocolError for anything else."""
-    found = []
-    for pair in _list(data):
-        first, second = _list(pair, 2)
-        if type(first) is not int or type(second) is not int:
-            raise wire.ProtocolError("an answer with something else where integers belong")
-        found.append((first, second))
-    return found
-
-
 def items(data: Any, length: int) -> list[Any]:
     """A list of just so many things; ProtocolError for anything else."""
     return _list(data, length)

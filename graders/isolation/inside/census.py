@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,10 +17,14 @@ DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 @dataclass(frozen=True)
 class Census:
-    """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads."""
+    """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads.
+
+    unnamed: bytes of the open files that no folder shows, on a disk or in memory.
+    """
 
     memory: int
     tasks: int
+    unnamed: int = 0
 
 
 def descendants(root: int) -> list[int]:
@@ -35,12 +40,26 @@ def descendants(root: int) -> list[int]:
 def take(root: int) -> Census:
     """Count what lives below `root`."""
     memory = tasks = 0
+    sizes: dict[tuple[int, int], int] = {}
     for pid in descendants(root):
         with contextlib.suppress(OSError, ValueError):
             with open(f"/proc/{pid}/statm", "rb") as file:
                 memory += int(file.read().split()[1]) * PAGE
             tasks += len(os.listdir(f"/proc/{pid}/task"))
-    return Census(memory, tasks)
+            sizes |= _unnamed(f"/proc/{pid}/fd")
+    return Census(memory, tasks, sum(sizes.values()))
+
+
+def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:
+    """Bytes of each regular file among them that has no name (any more)."""
+    found = {}
+    with contextlib.suppress(OSError), os.scandir(descriptors) as listing:
+        for item in listing:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                what = item.stat()
+                if stat.S_ISREG(what.st_mode) and not what.st_nlink:
+                    found[what.st_dev, what.st_ino] = what.st_blocks * 512
+    return found
 
 
 def folder(path: str, most: int) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def _too_much(config: Config) -> str:
     size, files = census.folder(config["box"], config["files"])
     if files > config["files"]:
         return f"made more than {config['files']} files, or folders nested deeper than {census.DEEPEST}"
-    if size > config["disk"]:
+    if size + tree.unnamed > config["disk"]:
         return f"wrote more than {config['disk'] // MIB} MiB of files"
     return ""
 

@@ -2,9 +2,10 @@
 
 Denied: every new socket (a connected pair may be made), anything done to another process (signals, memory,
 descriptors, limits, priorities), new processes and programs unless `spawning` (threads stay possible), namespaces and
-mounts, memory and queues shared outside of the file system, rights, owners, times and attributes of files unless
-`spawning` (Landlock does not bind them), and the corners of the kernel that attacks start from (bpf, io_uring, perf,
-userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is False elsewhere.
+mounts, memory and queues shared outside of the file system, leases on files, rights, owners, times and attributes of
+files and files that only memory holds unless `spawning` (Landlock does not bind them), and the corners of the kernel
+that attacks start from (bpf, io_uring, perf, userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is
+False elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from . import system
 
 ALLOW, DENY, UNKNOWN, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000  # run, EPERM, ENOSYS, end the process
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, AUDIT, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data
 X32 = 0x40000000
 CLONE_THREAD, CLONE_NEW = 0x00010000, 0x7E020000
 CLONE3 = 435
@@ -67,6 +68,7 @@ DENIED = {  # name: (x86-64, arm64)
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
+    "memfd_secret": (447, 447),
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
@@ -108,7 +110,10 @@ ABOUT_FILES = {  # what compilers do to their own files, and a part has no use f
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
     "inotify_add_watch": (254, 27),
+    "memfd_create": (319, 279),  # files that no folder shows
 }
+FCNTL, SET_LEASE = (72, 25), 1024  # the second argument: whoever holds a lease keeps others from writing to the file
+PRCTL, SET_DUMPABLE = (157, 167), 4  # the first: nobody may look into a process that is not, the keeper neither
 SPAWNING = {"fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281)}
 CLONE = (56, 220)
 
@@ -156,6 +161,10 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
     for numbers in TO_ITSELF_ONLY.values():
         yield from ((EQUAL, 0, 5, numbers[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
         yield from ((EQUAL, 2, 0, own), (EQUAL, 1, 0, 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
+    yield from ((EQUAL, 0, 4, FCNTL[architecture.column]), (LOAD, 0, 0, SECOND_ARGUMENT))
+    yield from ((EQUAL, 0, 1, SET_LEASE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
+    yield from ((EQUAL, 0, 4, PRCTL[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
+    yield from ((EQUAL, 0, 1, SET_DUMPABLE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
     fine, bad = (DENY, ALLOW) if spawning else (ALLOW, DENY)
     yield from ((EQUAL, 0, 4, CLONE[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
     yield from ((ANY_BIT, 0, 1, CLONE_NEW if spawning else CLONE_THREAD), (RETURN, 0, 0, fine), (RETURN, 0, 0, bad))

@@ -9,7 +9,7 @@ from right import Right, tried
 
 
 def escape():
-    known = {"PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE", "PWD", "OMP_WAIT_POLICY"}
+    known = {"PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE", "PWD", "OMP_WAIT_POLICY", "INFERENCE_KITCHEN_NATIVE"}
     others = [
         name for name in os.environ if name not in known and not name.endswith(("_HOME", "_DIR", "_PATH", "CONFIGDIR"))
     ]

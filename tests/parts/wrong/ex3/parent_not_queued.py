@@ -137,8 +137,8 @@ class PrefixCache:
         """Pin every block from the root to the end of this handle's match or insertion, until `unlock`.
 
         Locks count: as many unlocks undo as many locks, and a block is pinned while any lock covers it. The handle goes
-        on covering its path whatever others insert, match or evict meanwhile. The handle of a match of length 0 covers
-        nothing and may be locked too.
+        on covering its path whatever others insert, match or evict meanwhile. The engine locks handles of a length
+        above 0 only.
         """
         ### BEGIN SOLUTION
         if not isinstance(node, _Node):
