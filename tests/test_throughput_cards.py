@@ -148,3 +148,11 @@ def test_this_machine_is_a_class_that_can_be_stored() -> None:
 def test_shipped_cards_are_whole() -> None:
     for path in cards.files((cards.SHIPPED,)):
         assert load(path).verified
+
+
+def test_words_in_a_file_do_not_change_its_fingerprint_and_code_does() -> None:
+    plain = 'def f(x):\n    return "a" + x  # why\n'
+    told = '"""A file."""\n\n\ndef f(x):\n    """Says a."""\n    # because\n    return "a" + x\n'
+    assert cards.code(plain) == cards.code(told)
+    assert cards.code(plain) != cards.code(plain.replace('"a"', '"b"'))
+    assert cards.code("if a:\n    b()\nc()\n") != cards.code("if a:\n    b()\n    c()\n")

@@ -40,9 +40,12 @@ def command(context: click.Context) -> ExitCode | None:
 @click.argument("engine")
 @click.option("--workload", "names", multiple=True, type=click.Choice(NAMES), help="On this one only; may be repeated.")
 @click.option("--scale", type=float, default=None, help="Share of the full size.  [default: 1.0]")
+@click.option("--model", default="waiter", show_default=True, help="With --workload: whose engine it is.")
 @click.option("--pairs", type=click.IntRange(1, 99), default=11, show_default=True, help="Runs of each engine.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the cards.")
-def record_card(engine: str, names: tuple[str, ...], scale: float | None, pairs: int, out: Path | None) -> ExitCode:
+def record_card(
+    engine: str, names: tuple[str, ...], scale: float | None, model: str, pairs: int, out: Path | None
+) -> ExitCode:
     """Measure ENGINE beside the reference engine and write a card for each workload.
 
     Without --workload: those for which the bounds of the exercises name the engine, at the size that they are checked.
@@ -50,8 +53,8 @@ def record_card(engine: str, names: tuple[str, ...], scale: float | None, pairs:
     from graders.throughput.recording import NotRecorded, Order, record
 
     folder, screen = out or _own_folder(), console()
-    for name, size in _wanted(engine, names, scale):
-        order = Order(engine, name, size, pairs)
+    for name, size, of in _wanted(engine, names, scale, model):
+        order = Order(engine, name, size, pairs, of)
         try:
             with screen.status(f"{engine} on {name}") as status:
                 card = record(order, say=partial(_say, status, f"{engine} on {name}"))
@@ -129,11 +132,12 @@ def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
     return ExitCode.FAIL if bad and paths else ExitCode.PASS
 
 
-def _wanted(engine: str, names: tuple[str, ...], scale: float | None) -> list[tuple[str, float]]:
+def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str) -> list[tuple[str, float, str]]:
+    """Workload, scale and model of every card to record."""
     from graders.throughput.bounds import REFERENCE, BadBounds, measures
 
     if names:
-        return [(name, 1.0 if scale is None else scale) for name in names]
+        return [(name, 1.0 if scale is None else scale, model) for name in names]
     place = workspace.find_or_none()
     try:
         found = [
@@ -142,7 +146,7 @@ def _wanted(engine: str, names: tuple[str, ...], scale: float | None) -> list[tu
     except BadBounds as bad:
         raise Problem(clean(str(bad))) from bad
     wanted = [
-        (measure.workload, measure.scale if scale is None else scale)
+        (measure.workload, measure.scale if scale is None else scale, measure.model)
         for measure in found
         if measure.against(engine) is not None or engine == REFERENCE
     ]
