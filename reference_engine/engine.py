@@ -167,7 +167,7 @@ class Engine:
         self._aborted.clear()
         self.metrics.steps += 1
         if self._speculator is not None and all(chunk.samples and chunk.length == 1 for chunk in plan.chunks):
-            self._speculator.spent(time.perf_counter() - began)
+            self._speculator.spent(time.perf_counter() - began, sum(map(len, kept.values())))
         return events
 
     def generate(self, requests: Iterable[Asked], sampling: Sampling | None = None) -> list[list[int]]:

@@ -51,8 +51,8 @@ class Speculator(Protocol):
         draft next time.
         """
 
-    def spent(self, seconds: float) -> None:
-        """The step that was settled last took so long, and did nothing but decode."""
+    def spent(self, seconds: float, kept: int) -> None:
+        """The step that was settled last took so long and did nothing but decode; of what was said so much was kept."""
 
     def forget(self, id: int) -> None:
         """The request left; it may be unknown."""

@@ -242,16 +242,16 @@ def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
     assert "not measured" in gauge.verdict(8) and gauge.gain(8) is None
     for _ in range(400):
         drafted.append(gauge.worth(8))
-        gauge.note(8, costs[drafted[-1]], [3] * 8, drafted=drafted[-1])
-    assert drafted[:8] == [True] * 4 + [False] * 4
+        gauge.note(8, costs[drafted[-1]], 24, drafted=drafted[-1])
+    assert drafted[:12] == [True] * 6 + [False] * 6
     assert gauge.gain(8) == 1.5 and "speculation is on (gain 1.50)" in gauge.verdict(8)
     assert 380 < sum(drafted) < 400
     costs[True] = 4.0
     for _ in range(400):
         drafted.append(gauge.worth(8))
-        gauge.note(8, costs[drafted[-1]], [3] * 8, drafted=drafted[-1])
+        gauge.note(8, costs[drafted[-1]], 24, drafted=drafted[-1])
     assert "speculation is off" in gauge.verdict(5)  # sizes of batch up to a power of two count together
-    assert sum(drafted[-300:]) < 20
+    assert sum(drafted[-300:]) < 24
     assert gauge.worth(9) and "not measured" in gauge.verdict(9)
 
 
@@ -265,7 +265,7 @@ def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses
     monkeypatch.setattr("reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
     assert served.generate(requests) == due
     assert "speculation is off" in gauge.verdict(4) or "(gain 1.00)" in gauge.verdict(4)
-    assert 0 < served.metrics.guessed < 4 * 3 * 12
+    assert 0 < served.metrics.guessed < 4 * 3 * 20
 
 
 # ---------------------------------------------------------------- parts that break their contract

@@ -16,6 +16,7 @@ and it answers [outputs, counters]: counters are steps, decodes, emitted, accept
 microseconds spent in the part and in all, by this process's own clock: for figures, never for a verdict.
 """
 
+import gc
 import math
 import time
 
@@ -222,6 +223,8 @@ def _model(name):
     if key not in MODELS:
         if type(name) is str:
             MODELS[key] = load_model(name)
+            gc.collect()
+            gc.freeze()  # it is timed: else the collector walks through torch itself again and again
         else:
             import dataclasses
 

@@ -3,18 +3,20 @@
 A handle stays here; the grader names it by the number under which the call that returned it was to keep it.
 
 moves  [method, …], each answered with [outcome, [evictable, protected]]:
-       match   tokens, namespace, handle           [length, blocks]
-       insert  tokens, blocks, namespace, handle   reused
+       match   tokens, namespace, handle, clears           [length, blocks]
+       insert  tokens, blocks, namespace, handle, clears   reused
        lock    handle
        unlock  handle
        evict   count                               blocks
        weigh   texts, asked, block_size            [looks of the last insert, looks of the match (see `Token`), what
                                                    they returned: reused, length, blocks]
        fill    tokens, block_size                  insert them with blocks from 1 on
-A namespace is null or {"name": text}.
+A namespace is null or {"name": text}. clears: the caller empties its own lists as soon as the call is over.
 """
 
 from reference_engine.slots import Inserted, Match
+
+from .due import due
 
 LOOKS = [0]  # at tokens that count; not in their class, which a part has in hand
 
@@ -49,18 +51,22 @@ class Cache:
         self.part = part
         self.handles = {}
 
-    def match(self, tokens, namespace, handle):
+    def match(self, tokens, namespace, handle, clears=False):
         tokens = list(tokens)
-        match = exactly(self.part.match(tokens, *named(namespace)), Match, "match()")
-        tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
+        match = due(self.part.match(tokens, *named(namespace)), Match, "a Match(length, blocks, node)")
+        if clears:
+            tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
         self.handles[handle] = match.node
+        if type(match.blocks) is not list:
+            due(match.blocks, tuple, "a tuple of blocks", "a Match whose blocks are ")
         return [match.length, list(match.blocks)]
 
-    def insert(self, tokens, blocks, namespace, handle):
+    def insert(self, tokens, blocks, namespace, handle, clears=False):
         tokens, blocks = list(tokens), list(blocks)
-        inserted = exactly(self.part.insert(tokens, blocks, *named(namespace)), Inserted, "insert()")
-        tokens.clear()
-        blocks.clear()
+        inserted = due(self.part.insert(tokens, blocks, *named(namespace)), Inserted, "an Inserted(reused, node)")
+        if clears:
+            tokens.clear()
+            blocks.clear()
         self.handles[handle] = inserted.node
         return inserted.reused
 
@@ -139,10 +145,3 @@ class Text(list):
 def named(namespace):
     """Nothing at all for no namespace: a default that must be None."""
     return () if namespace is None else (namespace["name"],)
-
-
-def exactly(value, kind, where):
-    """`value`, whose type must be just that."""
-    if type(value) is not kind:
-        raise TypeError(f"{where}: a {type(value).__name__} where a {kind.__name__} is due")
-    return value

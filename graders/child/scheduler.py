@@ -32,6 +32,8 @@ from reference_engine import naive
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Chunk, Copy, Plan, Request
 
+from .due import due
+
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
 GHOST = 1 << 20
@@ -119,11 +121,11 @@ class Engine:
         if not self.voices:
             return None
         self.last = plan = self.scheduler.plan()
-        exactly(plan, Plan, "plan()")
+        due(plan, Plan, "a Plan(chunks, preempted, copies)")
         for name in ("chunks", "preempted", "copies"):
-            exactly(getattr(plan, name), tuple, "Plan." + name)
-        chunks = [exactly(chunk, Chunk, "Plan.chunks") for chunk in plan.chunks]
-        copies = [exactly(copy, Copy, "Plan.copies") for copy in plan.copies]
+            due(getattr(plan, name), tuple, "a tuple", f"a Plan whose {name} are ")
+        chunks = [due(chunk, Chunk, "a Chunk", "a Plan that has among its chunks ") for chunk in plan.chunks]
+        copies = [due(copy, Copy, "a Copy", "a Plan that has among its copies ") for copy in plan.copies]
         return [
             [[chunk.id, chunk.start, chunk.length, chunk.samples] for chunk in chunks],
             plan.preempted,
@@ -160,7 +162,7 @@ class Engine:
     def rest(self, number=0):
         if self.voices:
             return None
-        idle, plan = self.scheduler.idle, exactly(self.scheduler.plan(), Plan, "plan()")
+        idle, plan = self.scheduler.idle, due(self.scheduler.plan(), Plan, "a Plan(chunks, preempted, copies)")
         return [idle, len(plan.chunks) + len(plan.preempted) + len(plan.copies), self.scheduler.commit(plan, {})]
 
     def drain(self, limit):
@@ -261,10 +263,3 @@ class Recorder:
         self._manager.drop(id, tokens[: self.held.get(id)])
         self._asked.append([DROP, id, len(tokens), list(tokens)])
         del self.held[id]
-
-
-def exactly(value, kind, where):
-    """`value`, whose type must be just that."""
-    if type(value) is not kind:
-        raise TypeError(f"{where}: a {type(value).__name__} where a {kind.__name__} is due")
-    return value

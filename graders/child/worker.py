@@ -29,6 +29,7 @@ import sys
 import types
 
 from . import shifting
+from .due import Undue
 from .seal import Seal
 
 LONGEST = 100_000
@@ -37,7 +38,7 @@ DEEPEST = 6
 MOST = 150_000  # items of all lists in a value: one that holds itself has no end
 PIECE = 1 << 16  # bytes of a question that are read at once
 EVERY = 32  # of many calls in a row so many are made between two looks at what a part may not change
-KINDS = (KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
+KINDS = (Undue, KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
 
 _import = importlib.import_module

@@ -9,6 +9,7 @@ that also read prompts.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import time
@@ -305,6 +306,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model, parts = load_model(options.model), waiter_parts(options.using)
     heads: Heads = load_heads(HEADS, model)
+    gc.collect()
+    gc.freeze()  # else the collector walks through torch itself again and again
     tree = read_tree(HEADS)
     if options.sizes:
         for nodes, gain in best_size(model, parts, heads, tree, options.sizes).items():

@@ -7,17 +7,16 @@ with what gave more tokens a second. Now and then it tries the other again, as g
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import fmean
 
-TRIALS = 4
+TRIALS = 6
 """Steps of each kind before a choice is made."""
 KEPT = 16
 """Steps that are remembered of each kind."""
 AGAIN = 100
 """After so many steps the kind that lost is tried again."""
-TRIAL = 3
+TRIAL = 4
 """Steps of such a trial; the first of them has no guesses yet and does not count."""
 
 
@@ -36,8 +35,9 @@ class _Size:
 
     @property
     def ratio(self) -> float:
-        """How many plain steps a step with trees costs."""
-        return median(self.tree) / median(self.plain)
+        """How many plain steps a step with trees costs: the quickest of each, as what disturbs only lengthens, and the
+        first steps after a change run into cold caches."""
+        return min(self.tree) / min(self.plain)
 
     @property
     def gain(self) -> float:
@@ -59,16 +59,16 @@ class Gauge:
         trying = size.steps % AGAIN < TRIAL
         return (size.gain > 1.0) is not trying
 
-    def note(self, batch: int, seconds: float, said: Iterable[int], *, drafted: bool) -> None:
+    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None:
         """A step took so long in which every guest did nothing but decode, all with trees or all without.
 
-        said: how many tokens each guest got.
+        kept: how many tokens the guests got.
         """
         size = self._sizes[_size(batch)]
         size.steps += 1
         (size.tree if drafted else size.plain).append(seconds)
         if drafted:
-            size.yields.append(fmean(said))
+            size.yields.append(kept / batch)
 
     def pass_over(self, batch: int) -> None:
         """A step that says nothing about either kind, as when the guesses for the first trees were made."""

@@ -7,7 +7,7 @@ arithmetic, and a tree of N nodes costs nearly N times as much. `measure` times 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -43,7 +43,7 @@ class Payoff:
         """Whether speculation wins."""
         return self.gain(batch) > 1.0
 
-    def note(self, batch: int, seconds: float, said: Iterable[int], *, drafted: bool) -> None:
+    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None:
         """What was measured stands."""
 
     def pass_over(self, batch: int) -> None:

@@ -6,7 +6,7 @@ answer becomes a `PartError` that names "medusa". Whether it is *right* shows in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class CostModel(Protocol):
 
     def worth(self, batch: int) -> bool: ...
     def verdict(self, batch: int) -> str: ...
-    def note(self, batch: int, seconds: float, said: Iterable[int], *, drafted: bool) -> None: ...
+    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None: ...
     def pass_over(self, batch: int) -> None: ...
 
 
@@ -62,7 +62,6 @@ class MedusaSpeculator:
         self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
         self._topk = torch.empty(0, dtype=torch.int64)
         self._batch = self._trees = 0
-        self._said: list[int] = []
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
@@ -89,15 +88,14 @@ class MedusaSpeculator:
         elif self._keep:
             self.passes = ()
         self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
-        self._said = [len(tokens) for tokens in said.values()]
         return said
 
-    def spent(self, seconds: float) -> None:
+    def spent(self, seconds: float, kept: int) -> None:
         """See `Speculator`."""
         if self._payoff is None or not self._batch:
             return
         if self._trees == self._batch or not self._guessed:
-            self._payoff.note(self._batch, seconds, self._said, drafted=self._trees > 0)
+            self._payoff.note(self._batch, seconds, kept, drafted=self._trees > 0)
         else:
             self._payoff.pass_over(self._batch)
 

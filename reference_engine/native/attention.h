@@ -5,8 +5,7 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
-
+#include "room.h"
 #include "vectors.h"
 
 struct Pages {
@@ -22,7 +21,7 @@ struct Pages {
     }
 };
 
-constexpr int TILE = 8;  // rows of queries that pass over the pages together
+constexpr int TILE = 12;  // rows of queries that pass over the pages together
 
 // Scores of R queries [R, D] with the tokens of N whole blocks. The memory's latency is what costs: the keys of the
 // blocks after these are called for meanwhile, and the values of these, which lie behind their keys.
@@ -41,7 +40,7 @@ void score_blocks(const Pages& pages, const float* query, int64_t block, int64_t
                 __builtin_prefetch(coming[n] + d * pages.block_size, 0, 2);
                 __builtin_prefetch(keys[n] + (pages.depth + d) * pages.block_size, 0, 2);
                 const Vec key = held(load(keys[n] + d * pages.block_size));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
                 for (int r = 0; r < R; r++) sums[r][n] += query[r * pages.depth + d] * key;
             }
         }
@@ -67,7 +66,7 @@ void score(const Pages& pages, const float* query, int64_t tokens, float* scores
     const int64_t blocks = (tokens + pages.block_size - 1) / pages.block_size;
     int64_t block = 0;
     if (pages.block_size % W == 0) {
-        constexpr int N = TILE / R;
+        constexpr int N = TILE / R > 4 ? 4 : TILE / R;
         for (; block + N <= blocks; block += N) score_blocks<R, N>(pages, query, block, blocks - 1, scores, stride);
         for (; block < blocks; block++) score_blocks<R, 1>(pages, query, block, blocks - 1, scores, stride);
     } else {
@@ -101,7 +100,7 @@ void mix(const Pages& pages, int64_t tokens, const float* weights, int64_t strid
             const int64_t end = std::min(pages.block_size, tokens - start);
             for (int64_t t = 0; t < end; t++) {
                 const Vec left = held(load(value + t * pages.depth)), right = held(load(value + t * pages.depth + W));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
                 for (int r = 0; r < R; r++) {
                     const float weight = weights[r * stride + start + t];
                     low[r] += weight * left;
@@ -131,28 +130,28 @@ struct Sight {
 
 // R queries [R, D] (scaled) -> R rows of `out`.
 template <int R>
-void attend_tile(const Pages& pages, const float* query, const Sight* sights, float* const* out, std::vector<float>& room) {
+void attend_tile(const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room) {
     int64_t tokens = 0;
     for (int r = 0; r < R; r++) tokens = std::max(tokens, sights[r].seen);
     const int64_t blocks = (tokens + pages.block_size - 1) / pages.block_size;
     const int64_t stride = (blocks * pages.block_size + W) / W * W;  // whole vectors, whatever the block size
-    if (static_cast<int64_t>(room.size()) < stride * R) room.resize(stride * R);
+    float* const held = room.get(stride * R);
     float shares[R];
-    score<R>(pages, query, tokens, room.data(), stride);
+    score<R>(pages, query, tokens, held, stride);
     for (int r = 0; r < R; r++) {
-        float* scores = room.data() + r * stride;
+        float* scores = held + r * stride;
         const Sight& sight = sights[r];
         if (sight.mask)
             for (int64_t t = sight.root; t < sight.seen; t++)
                 if (!sight.mask[t - sight.root]) scores[t] = -__builtin_inff();
         shares[r] = weigh(scores, sight.seen, stride);
     }
-    mix<R>(pages, tokens, room.data(), stride, shares, out);
+    mix<R>(pages, tokens, held, stride, shares, out);
 }
 
 template <int R = TILE>
 void attend_rest(
-    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, std::vector<float>& room
+    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room
 ) {
     if constexpr (R > 0) {
         if (rows == R) return attend_tile<R>(pages, query, sights, out, room);
@@ -161,7 +160,7 @@ void attend_rest(
 }
 
 inline void attend(
-    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, std::vector<float>& room
+    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room
 ) {
     for (int64_t row = 0; row < rows; row += TILE) {
         const int64_t count = std::min<int64_t>(TILE, rows - row);

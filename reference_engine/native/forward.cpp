@@ -3,8 +3,8 @@
 // Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
 
 #include <cmath>
-#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "attention.h"
 #include "product.h"
@@ -52,22 +52,6 @@ struct Heads {
     const float* const* projections;            // packed [vocab, width] each
 };
 
-// Memory that grows and is never cleared.
-class Room {
-  public:
-    float* get(int64_t floats) {
-        if (floats > size_) {
-            data_.reset(new float[floats + floats / 4]);
-            size_ = floats + floats / 4;
-        }
-        return data_.get();
-    }
-
-  private:
-    std::unique_ptr<float[]> data_;
-    int64_t size_ = 0;
-};
-
 // Where a span's rows lie among the step's.
 struct Place {
     int64_t first, first_wanted;
@@ -75,7 +59,7 @@ struct Place {
 
 // One thread's own memory.
 struct Desk {
-    std::vector<float> queries, scores;
+    Room queries, scores;
     std::vector<Sight> sights;
     std::vector<float*> outs;
 };
@@ -200,7 +184,7 @@ class Pass {
         const int64_t skipped = last ? span.rows - span.wanted : 0, count = span.rows - skipped;
         if (count == 0) return;
         const int64_t target = last ? places_[index].first_wanted : places_[index].first;
-        desk.queries.resize(count * group * depth);
+        float* queries = desk.queries.get(count * group * depth);
         desk.sights.resize(count * group);
         desk.outs.resize(count * group);
         for (int64_t i = 0; i < count; i++) {
@@ -209,12 +193,12 @@ class Pass {
             for (int64_t g = 0; g < group; g++) {
                 const int64_t query = head * group + g, at = i * group + g;
                 turn(net_, from + query * depth, net_.layer[layer].query_norm, position(span, skipped + i), net_.scale,
-                     desk.queries.data() + at * depth);
+                     queries + at * depth);
                 desk.sights[at] = sight(span, skipped + i);
                 desk.outs[at] = mixed_ + ((target + i) * net_.heads + query) * depth;
             }
         }
-        attend(count * group, pages, desk.queries.data(), desk.sights.data(), desk.outs.data(), desk.scores);
+        attend(count * group, pages, queries, desk.sights.data(), desk.outs.data(), desk.scores);
         if (last && head == 0)
             std::copy_n(x_ + (places_[index].first + skipped) * net_.width, count * net_.width, last_x_ + target * net_.width);
     }

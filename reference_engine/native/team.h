@@ -49,7 +49,7 @@ class Team {
     }
 
   private:
-    static constexpr int PATIENCE = 12000;  // breaths before a core is given up: a fifth of a millisecond or so
+    static constexpr int PATIENCE = 60000;  // breaths before a core is given up: a millisecond or so
     static constexpr uint64_t LEFT = 0xffffffff;
 
     // Takes units until none is left. A unit is taken by lowering the count of a phase that is still the same, so its
