@@ -16,6 +16,7 @@ from course.problem import EXIT_CODES, ExitCode, Problem
 
 COMMANDS = {
     "list": "The exercises, how far you are, what to do next.",
+    "lesson": "Read the lesson of an exercise.",
     "check": "Judge your part against the laws of an exercise.",
     "hint": "A hint for a law; ask again and it says more.",
     "reset": "Put the untouched stub back (your file is kept as a backup).",
@@ -73,6 +74,7 @@ def cli() -> None:
     """Build the four parts that make an LLM inference engine fast, and have them judged.
 
     \b
+    First:     course lesson 1     the idea, the laws, what to expect
     The loop:  course check 1      which law breaks, with the shortest story that breaks it
                course hint 1.4     a hint for that law; ask again for more
                course show 1       a drawing of what your part does

@@ -24,7 +24,7 @@ def patience(steps: Callable[[], int], files: Collection[str]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGVTALRM"):
         yield
         return
-    last = [-1]
+    last = [steps()]
 
     def look(number: int, frame: FrameType | None) -> None:
         before, last[0] = last[0], steps()

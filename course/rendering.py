@@ -34,6 +34,7 @@ WORDS = {
 MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
+MAX_CHATTER = 20  # lines
 
 
 def header(exercise: int, name: str, source: str) -> Text:
@@ -81,6 +82,16 @@ def summary(result: ExerciseResult) -> Text:
     if result.advisory:
         line.append(" · advisory: isolation is below the required level", style="yellow")
     return line
+
+
+def chatter(result: ExerciseResult) -> str:
+    """A sentence about what the part printed in laws that hold; empty when it is next to nothing."""
+    printed = [law.output for law in result.laws if law.outcome is Outcome.PASS and law.output.strip()]
+    count = sum(len(text.rstrip("\n").split("\n")) for text in printed)
+    if count <= MAX_CHATTER:
+        return ""
+    more = " or more" if any("\n… " in text for text in printed) else ""
+    return f"Your part printed {count} lines{more} in laws that hold; printing costs time."
 
 
 def first_broken(result: ExerciseResult) -> LawResult | None:

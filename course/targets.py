@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from course.problem import Problem
 from course.workspace import Workspace, installed_root
 from graders.catalogue import Exercise, catalogue, exercises
 from graders.law import Law
+
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,9 @@ def target(typed: str) -> Target:
     number, dot, law = typed.partition(".")
     last = len(exercises())
     if not number.isdecimal() or (dot and not law.isdecimal()):
-        raise Problem(f"{typed!r} is not an exercise; type 1 for exercise 1, or 1.4 for its law 4.")
+        meant = _meant(typed)
+        advice = f"did you mean {meant}?" if meant else "type 1 for exercise 1, or 1.4 for its law 4."
+        raise Problem(f"{typed!r} is not an exercise; {advice}")
     if not 1 <= int(number) <= last:
         raise Problem(f"there is no exercise {int(number)}; there are 1 to {last}.")
     exercise = ready(catalogue(int(number)))
@@ -34,6 +39,18 @@ def target(typed: str) -> Target:
     if not 1 <= int(law) <= len(exercise.laws):
         raise Problem(f"exercise {exercise.number} has no law {int(law)}; it has 1 to {len(exercise.laws)}.")
     return Target(exercise, exercise.laws[int(law) - 1])
+
+
+def _meant(typed: str) -> str:
+    """The number of the exercise that a word may stand for: "three", "ex3", "prefix_cache"; "" when none is."""
+    word = typed.lower().replace("_", " ").replace("-", " ").strip()
+    if not word or not any(letter.isalpha() for letter in word):
+        return ""
+    for number, exercise in enumerate(exercises(), 1):
+        names = (NUMBERS[number - 1], exercise.name.lower(), exercise.slot.replace("_", " "), exercise.slug)
+        if word in names or re.fullmatch(rf"ex(ercise)? ?{number}( .*|[.]py)?", word):
+            return str(number)
+    return ""
 
 
 def ready(exercise: Exercise) -> Exercise:

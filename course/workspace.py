@@ -25,6 +25,14 @@ class Workspace:
     def memory(self) -> Path:
         return self.root / ".course"
 
+    @property
+    def elsewhere(self) -> bool:
+        """The current folder is neither this one nor below it: the environment named it, or it is the clone."""
+        try:
+            return self.root.resolve() not in (here := Path.cwd().resolve(), *here.parents)
+        except OSError:
+            return True
+
     def shown(self, path: Path) -> str:
         """`path` as a person would type it: relative to the current folder where that is short."""
         try:

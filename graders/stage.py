@@ -7,6 +7,7 @@ deviation.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +17,7 @@ from graders.bench import Bench
 from graders.law import Broken
 from graders.result import Outcome, Story
 from graders.worker import Died, Hung, Tampered
+from reference_engine import slots
 
 T = TypeVar("T")
 ADVICE = {  # what an exception says about the part, where its own words do not
@@ -26,6 +28,7 @@ ADVICE = {  # what an exception says about the part, where its own words do not
 LONGEST = 300  # characters of a text that a report shows
 FRAMES = 8
 FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
+METHOD = {"type": "method"}  # a method that was not called, as plain data
 OF_THE_CONTRACT = ("OutOfBlocks", "KeyError", "ValueError")
 LEAVING = {
     "SystemExit": "called sys.exit()",
@@ -61,6 +64,16 @@ class Raised:
     @property
     def outcome(self) -> Outcome:
         return Outcome.CRASH if self.leaving else Outcome.FAIL
+
+    @property
+    def undue(self) -> bool:
+        """Nothing was raised: the part returned something of another type (see `graders.child.due`)."""
+        return "Undue" in self.kinds and not self.frames
+
+    @property
+    def told(self) -> str:
+        """ "raised KeyError: 5", or "returned a list ([])"."""
+        return self.text.partition(";")[0] if self.undue else f"raised {self}"
 
     @property
     def leaving(self) -> str:
@@ -155,6 +168,7 @@ class Stage:
         self._played: list[Any] | None = None
         self._trouble: Broken | None = None
         self._asleep = False
+        self._nap = (0.0, "", 0)  # the longest while a trace is played slowly: seconds, method, steps until then
 
     def play(
         self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
@@ -208,8 +222,14 @@ class Stage:
 
         A part that took too long the first time only was held up by something else; one that slept was not.
         """
-        if self._trouble is not None and (self._trouble.outcome is not Outcome.TIMEOUT or self._asleep):
-            raise self._trouble
+        if self._trouble is None or (self._trouble.outcome is Outcome.TIMEOUT and not self._asleep):
+            return
+        seconds, self.method, count = self._nap
+        if seconds:
+            del self.steps[count:]
+            message = str(self._trouble).replace("The part sleeps", f"`{self.method}` sleeps")
+            self._ended(message, f"idle for {seconds:.2g} s", Outcome.TIMEOUT)
+        raise self._trouble
 
     def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str) -> Raised | None:
         """Make the object; `written` is the line of the story. None, or what the constructor raised."""
@@ -302,20 +322,38 @@ class Stage:
         name = self.method
         if raised.leaving:
             message = f"`{name}` {raised.leaving}."
+        elif raised.undue:
+            message = f"`{name}` {raised.text}."
         elif "NotImplementedError" in raised.kinds:
             message = f"`{raised.frames[-1][1] if raised.frames else name}` is not written yet."
         elif not raised.frames and "AttributeError" in raised.kinds:
-            message = f"There is no `{name}`: {raised.text}."
+            message, expected = f"There is no `{name}`: {raised.text}.", self._written(name, expected)
         elif not raised.frames and "TypeError" in raised.kinds:
             message = f"`{name}` cannot be called as the contract says: {raised.text}."
+            expected = self._written(name, expected)
         else:
             message = f"`{name}` raised {raised}{raised.advice}."
-        broken = self.breach(message, got=f"raised {raised}", expected=expected, raised=raised)
+        broken = self.breach(message, got=raised.told, expected=expected, raised=raised)
         broken.outcome = raised.outcome
         raise broken
 
+    def no_property(self, name: str, value: Any) -> None:
+        """Raise Broken if `value`, read where the contract has a property, is a method."""
+        if value == METHOD:
+            self.method = name
+            self.steps.append(f"{self.label}.{name} -> {shown(value)}")
+            message = f"`{name}` must be a property: put @property above its def."
+            self.broken(message, got="a method", expected=f"a property {name}")
+
+    def _written(self, method: str, otherwise: str) -> str:
+        """ "a method unlock(self, node)", from the contract; `otherwise` for what it does not name."""
+        found = inspect.getattr_static(getattr(slots, self.bench.exercise.class_name, None), method, None)
+        if isinstance(found, property):
+            return f"a property {method}"
+        return f"a method {method}{_names_of(found)}" if inspect.isfunction(found) else otherwise
+
     def _outcome_shown(self, reply: Reply) -> None:
-        text = f"raised {reply}" if isinstance(reply, Raised) else shown(reply.value)
+        text = reply.told if isinstance(reply, Raised) else shown(reply.value)
         self.steps[-1] += f" -> {text}" if text != "None" else ""
 
     def _traceback(self, raised: Raised) -> tuple[str, ...]:
@@ -328,8 +366,13 @@ class Stage:
         return (*lines, str(raised)) if lines else ()
 
     def _ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        worker = self.bench.worker
+        before = worker.slept if self._asleep else 0.0
         try:
-            return self.bench.worker.ask(do, **self.bench.patience, **fields)
+            answer = worker.ask(do, **self.bench.patience, **fields)
+            if self._asleep:
+                self._nap = max(self._nap, (worker.slept - before, self.method, len(self.steps)))
+            return answer
         except Died as death:
             self._ended(f"The process {death} in `{self.method}`.", f"the process {death}", Outcome.CRASH)
         except Hung as wait:
@@ -354,6 +397,13 @@ class Stage:
         broken = self.breach(message, got=got, expected="an answer")
         broken.outcome = outcome
         raise broken from None
+
+
+def _names_of(function: Callable[..., Any]) -> str:
+    """Its signature without the types: "(self, tokens, namespace=None)"."""
+    signature = inspect.signature(function)
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return str(inspect.Signature(plain))
 
 
 def _replies(answer: dict[str, Any], count: int) -> list[Reply]:

@@ -23,7 +23,8 @@ CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
 WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
 MOMENT = 0.002  # seconds of idleness that nobody counts
-SLEEPING = 40.0  # seconds that a worker may be idle in all while it is asked, however short each time
+SLEEPING = 15.0  # seconds that a worker may be idle in all while it is asked, however short each time
+UNTOLD = 40.0  # the same, where the kernel does not say who waited for a processor: then waiting counts as idleness
 
 
 class Died(Exception):
@@ -71,6 +72,7 @@ class Worker:
         self._abandoned = False
         self._slept = 0.0
         self._delayed = 0.0  # of the process, when it was last looked at
+        self._held_up = _held_up()  # of our own, likewise
         os.set_blocking(self._process.output, False)
         self._process.wire.setblocking(False)
         self._poll = select.poll()
@@ -83,6 +85,11 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+    @property
+    def slept(self) -> float:
+        """Seconds that the worker has been idle in all while it was asked; moments are not counted."""
+        return self._slept
 
     def cpu_seconds(self) -> float:
         """CPU time of the worker so far, read when it has come to rest: what it used since its last rest is not counted
@@ -151,16 +158,19 @@ class Worker:
         idle = time.monotonic() - start - (self._process.cpu_seconds() - spent)
         if idle < MOMENT or wall > WALL_PATIENCE:
             return 0.0
-        return max(0.0, idle - (self._process.delayed_seconds() - self._delayed))
+        delayed = self._process.delayed_seconds() - self._delayed + _held_up() - self._held_up
+        return max(0.0, idle - delayed)
 
     def _rested(self, idle: float) -> None:
         if idle:
             self._slept += idle
-            self._delayed = self._process.delayed_seconds()
+            self._delayed, self._held_up = self._process.delayed_seconds(), _held_up()
 
     def _refuse_sleep(self, slept: float, wall: float) -> None:
         """Hung if the worker has been idle for too long in all; where more patience is asked for, there is no limit."""
         if slept > SLEEPING and wall <= WALL_PATIENCE:
+            if slept <= UNTOLD and not self._process.delayed_seconds():
+                return
             self.end()
             raise Hung(slept, asleep=True)
 
@@ -233,6 +243,13 @@ class Worker:
         finally:
             self.end()
         raise Died(self._process.reason or _how(status))
+
+
+def _held_up() -> float:
+    """How long this thread so far was ready to run and had no processor; 0 where the kernel does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat", "rb") as file:
+        return int(file.read().split()[1]) / 1e9
+    return 0.0
 
 
 def _how(status: int | None) -> str:

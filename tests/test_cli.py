@@ -65,7 +65,9 @@ def shell(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedP
 # ---------------------------------------------------------------- light and quick
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["hint", "1.1"], ["check", "--help"], ["reset", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["hint", "1.1"], ["check", "--help"], ["reset", "1"], ["lesson", "1"]]
+)
 def test_what_a_learner_waits_for_imports_neither_torch_nor_hypothesis(place: Workspace, arguments: list[str]) -> None:
     code = (
         "import sys; from course import cli; cli.run(sys.argv[1:]);"
@@ -129,7 +131,10 @@ def test_list_shows_progress_and_what_to_type_next(course: Type, verdict: dict[s
         (["check", "9"], f"there is no exercise 9; there are 1 to {len(exercises())}."),
         (["check", "0"], f"there is no exercise 0; there are 1 to {len(exercises())}."),
         (["check", "1.99"], f"exercise 1 has no law 99; it has 1 to {len(LAWS)}."),
-        (["check", "one"], "'one' is not an exercise"),
+        (["check", "one"], "'one' is not an exercise; did you mean 1?"),
+        (["check", "ex3"], "'ex3' is not an exercise; did you mean 3?"),
+        (["check", "soup"], "'soup' is not an exercise; type 1"),
+        (["lesson", "9"], f"there is no exercise 9; there are 1 to {len(exercises())}."),
         (["check", "1."], "'1.' is not an exercise"),
         (["hint", "1.0"], "exercise 1 has no law 0"),
         (["check", "1", "--seed", "-1"], "--seed"),
@@ -479,3 +484,25 @@ def test_a_syntax_error_is_one_sentence_with_its_line(course: Type, place: Works
     shown = course("check", "1")
     assert shown.code == 1
     assert "syntax error in line 2" in " ".join(shown.out.split())
+    assert "2 |     def (\n" in shown.out
+    assert "next  mend line 2, then: course check 1" in shown.out
+    assert "1. " not in shown.out  # where to begin, for somebody who has not
+
+
+def test_a_folder_without_exercises_is_told_what_is_judged_instead(
+    course: Type, place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: dict[str, object]
+) -> None:
+    assert "No exercises/ here" not in course("check", "1").out
+    monkeypatch.setenv("COURSE_HOME", str(place.root))
+    (tmp_path / "desk").mkdir()
+    monkeypatch.chdir(tmp_path / "desk")
+    assert course("check", "1").out.split("\n")[1].startswith(f"No exercises/ here: judging {place.root}")
+
+
+def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type, place: Workspace) -> None:
+    assert "The prefix cache" in course("lesson", "3").out
+    (place.exercises / catalogue(3).slug / "README.md").write_text("# My notes\n\nA *tree* of blocks.\n")
+    shown = course("lesson", "3")
+    assert (shown.code, shown.err) == (0, "")
+    assert "My notes" in shown.out
+    assert "A tree of blocks." in shown.out

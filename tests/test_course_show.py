@@ -9,7 +9,7 @@ import pytest
 from conftest import Type
 from rich.text import Text
 
-from course import mixing
+from course import mixing, patience
 from course.drawings import block_table, radix_tree, svg, timeline
 from course.workspace import Workspace
 from graders.catalogue import catalogue
@@ -115,6 +115,18 @@ def test_show_of_a_part_that_raises_shows_its_own_lines_only(course: Type, place
     assert "ZeroDivisionError" in shown.err
     assert "block_manager.py:3 in __init__: 1 / 0" in shown.err
     assert "mixing.py" not in shown.err
+
+
+def test_show_of_a_part_that_never_comes_back_says_so(
+    course: Type, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.1)
+    path = place.exercises / catalogue(3).slug / "prefix_cache.py"
+    path.write_text("class PrefixCache:\n    def __init__(self, block_size):\n        while True:\n            pass\n")
+    shown = course("show", "3")
+    assert shown.code == 1
+    assert "an endless loop" in shown.err
+    assert "in __init__" in shown.err
 
 
 def test_an_svg_that_cannot_be_written_is_named(course: Type, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from wrong_parts import WrongPart, first_broken, right_parts, wrong_parts
 
 import graders.bench
 import graders.exploring
+import graders.worker
 import solutions
 from graders import grade
 from graders.catalogue import catalogue
@@ -36,6 +37,45 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart, quick: None) -> 
     assert broken is not None
     assert broken.story is not None
     assert re.search(part.says, f"{broken.message} {broken.story.got}")
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "says", "expected"),
+    [
+        ("match", "[]", "`match` returned a list ([]); a Match(length, blocks, node) is due.", "a Match"),
+        ("match", "None", "`match` returned nothing; is a return missing? A Match(", "a Match"),
+        ("insert", "4", "`insert` returned an int (4); an Inserted(reused, node) is due.", "an Inserted"),
+        ("insert", "type('Inserted', (), {})()", "an Inserted of another class; import", "an Inserted"),
+        ("match", "Match(0, None, None)", "a Match whose blocks are None; a tuple", "a Match"),
+        ("match", "", "There is no `match`", "a method match(self, tokens, namespace=None)"),
+    ],
+)
+def test_a_wrong_answer_is_told_as_what_it_is(
+    method: str, changed: str, says: str, expected: str, quick: None, tmp_path: Path
+) -> None:
+    last = f"PrefixCache.{method} = lambda *_: {changed}" if changed else f"del PrefixCache.{method}"
+    path = tmp_path / "prefix_cache.py"
+    path.write_text(f"{SOLUTION.read_text(encoding='utf-8')}\n{last}\n", encoding="utf-8")
+    broken = first_broken(path, EXERCISE, only=["3.1"])
+    assert broken is not None
+    assert broken.story is not None
+    assert says in broken.message
+    assert broken.story.expected == expected
+    assert "raised" not in broken.story.got or not changed
+
+
+def test_a_sleeping_part_is_told_by_the_method_that_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graders.worker, "SLEEPING", 0.5)
+    path = tmp_path / "prefix_cache.py"
+    text = SOLUTION.read_text(encoding="utf-8")
+    head = "full = len(tokens) // self._block_size\n"
+    assert text.count(head) == 1
+    path.write_text(text.replace(head, f"__import__('time').sleep(0.1)\n        {head}"), encoding="utf-8")
+    (law,) = grade(EXERCISE, path, seed=7, only=["3.1"]).laws
+    assert law.outcome is Outcome.TIMEOUT
+    assert law.message.startswith("`insert` sleeps: it kept the grader waiting for")
+    assert law.story is not None
+    assert "insert(" in law.story.steps[-1]
 
 
 @pytest.mark.slow

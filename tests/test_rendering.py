@@ -117,6 +117,18 @@ def test_figures_show_what_they_are_compared_with() -> None:
     )
 
 
+def test_what_a_part_prints_in_laws_that_hold_is_counted_and_not_shown() -> None:
+    def judged(lines: int, outcome: Outcome = Outcome.PASS) -> str:
+        laws = (law(outcome, output="looking\n" * lines), law(Outcome.PASS))
+        return rendering.chatter(ExerciseResult(1, "paged allocation", "mine", laws))
+
+    assert judged(20) == ""
+    assert judged(500, Outcome.FAIL) == ""  # shown with the failure
+    assert judged(21) == "Your part printed 21 lines in laws that hold; printing costs time."
+    capped = law(Outcome.PASS, output="looking\n" * 30 + "\n… 900 more bytes")
+    assert " or more in laws" in rendering.chatter(ExerciseResult(1, "paged allocation", "mine", (capped,)))
+
+
 def test_the_law_to_explain_is_the_first_that_the_part_broke() -> None:
     laws = (law(Outcome.PASS), law(Outcome.SKIPPED, number="1.5"), law(Outcome.CRASH, number="1.6"), law())
     broken = rendering.first_broken(ExerciseResult(1, "paged allocation", "mine", laws))

@@ -20,6 +20,7 @@ def test_the_current_folder_and_those_above_it_come_first(kitchen: Path, monkeyp
     monkeypatch.setenv("COURSE_HOME", "/nowhere")
     monkeypatch.chdir(kitchen / "exercises" / "ex1_paged_allocation")
     assert workspace.find().root == kitchen
+    assert not workspace.find().elsewhere
 
 
 def test_a_folder_named_exercises_that_is_not_ours_is_passed_by(
@@ -44,6 +45,7 @@ def test_elsewhere_the_clone_that_the_course_runs_from_is_the_workspace(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COURSE_HOME", raising=False)
     assert workspace.find().root == workspace.installed_root()
+    assert workspace.find().elsewhere
 
 
 def test_an_installed_package_is_no_workspace(kitchen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, rendering, workspace
+from course.mending import offence
 from course.ordering import Order, companions_to_blame, company, judge, pick, submission
 from course.problem import ExitCode, Problem
-from course.screen import console
+from course.screen import clean, console
 from graders.result import ExerciseResult, LawResult, Outcome
 
 LEVELS = ("L1", "L2", "L3", "L4")
@@ -91,6 +92,8 @@ def _judge_silently(order: Order) -> ExerciseResult:
 def _judge_aloud(order: Order) -> ExerciseResult:
     screen = console()
     screen.print()
+    if order.own and order.beside and (place := workspace.Workspace(order.beside)).elsewhere:
+        screen.print(f"No exercises/ here: judging {place.shown(order.submission)}", soft_wrap=True)
     screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
     with Ticker(screen, order) as ticker:
         result = judge(order, ticker.law, ticker.note)
@@ -152,12 +155,14 @@ class Ticker:
 
 def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
     if result.problem:
-        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(order)), "yellow")
+        _tell_problem(screen, order, result.problem)
         return
     screen.print()
     screen.print(rendering.summary(result), soft_wrap=True)
     for line in rendering.figure_lines(result.figures):
         screen.print(line, soft_wrap=True)
+    if chatter := rendering.chatter(result):
+        screen.print(chatter, style="yellow", soft_wrap=True)
     broken = rendering.first_broken(result)
     if broken is not None:
         lines = rendering.failure(broken, _after_failure(order, broken))
@@ -168,6 +173,17 @@ def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
         screen.print(f"\nNext: {_after_pass(order)}", soft_wrap=True)
     else:
         _tell_ungraded(screen, result)
+
+
+def _tell_problem(screen: Console, order: Order, problem: str) -> None:
+    """What nothing could be made of: the line to mend, or how to begin."""
+    found = offence(order.submission, problem)
+    if found is None:
+        rendering.print_block(screen, rendering.problem(problem, _first_steps(order)), "yellow")
+        return
+    lines = [*rendering.problem(problem, ()), Text(), *map(Text, clean(found.shown).split("\n")), Text()]
+    lines.append(Text(f"next  mend line {found.line}, then: {order.again(str(order.exercise.number))}", style="bold"))
+    rendering.print_block(screen, lines, "yellow")
 
 
 def _tell_ungraded(screen: Console, result: ExerciseResult) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from course import mixing, workspace
 from course.drawings import block_table, guess_tree, radix_tree, svg, timeline
+from course.patience import patience
 from course.problem import ExitCode, Problem
 from course.progress import replace_file
 from course.screen import console
@@ -34,15 +35,19 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     choice = mixing.choose(chosen.number, using, workspace.find_or_none())
     part = choice.load()
     title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
-    with mixing.told_apart(choice):
-        lines = [Text(title, style="bold"), Text(), *DRAWINGS[chosen.number](part)]
     screen = console()
+    heading = [Text(title, style="bold"), Text()]
+    if svg_file is None:
+        for line in heading:
+            screen.print(line, soft_wrap=True)
+    with mixing.told_apart(choice), patience(lambda: 0, [str(choice.path)]):
+        lines = DRAWINGS[chosen.number](part)
     if svg_file is None:
         for line in lines:
             screen.print(line, soft_wrap=True)
         return ExitCode.PASS
     try:
-        replace_file(svg_file, svg.render(lines, title))
+        replace_file(svg_file, svg.render([*heading, *lines], title))
     except OSError as error:
         raise Problem(f"{svg_file} cannot be written: {error.strerror}.") from error
     screen.print(f"Written: {svg_file}", soft_wrap=True)

@@ -16,14 +16,17 @@ def due(value, kind, written, before=""):
         raise Undue(f"returned nothing; is a return missing? {written[0].upper()}{written[1:]} is due")
     found = type.__dict__["__name__"].__get__(type(value))
     if found == kind.__name__:
-        raise Undue(f"returned {before}a {found} of another class; import {found} from reference_engine.slots")
+        raise Undue(f"returned {before}{_a(found)} of another class; import {found} from reference_engine.slots")
     raise Undue(f"returned {before}{_shown(value, found)}; {written} is due")
 
 
 def _shown(value, name):
     """ "a list ([1, 2])"; the value is left out where its own code would write it."""
-    article = "an" if name[:1].lower() in "aeiou" else "a"
     plain = type(value) in PLAIN or (type(value) in (list, tuple) and all(type(item) in PLAIN for item in value))
     if value is None:
         return "None"
-    return f"{article} {name} ({repr(value)[:LONGEST]})" if plain else f"{article} {name}"
+    return f"{_a(name)} ({repr(value)[:LONGEST]})" if plain else _a(name)
+
+
+def _a(name):
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -270,6 +270,8 @@ class Session:
         if isinstance(reply, Raised):
             self._stage.steps.append(f"bm.{written} -> raised {reply}")
             self._stage.unexpected(reply, expected)
+        if method == NUM_FREE:
+            self._stage.no_property(method, reply.value)
         self._stage.steps.append(f"bm.{written} -> {shown(reply.value)}")
         message = f"`{method}` is {shown(reply.value)} after `{changed_by}`; {expected} is due."
         self._stage.broken(message, got=shown(reply.value), expected=expected)

@@ -64,16 +64,17 @@ def whole_blocks(bench: Bench) -> None:
     hints=(
         "Look at what `insert` does when its whole text, or the beginning of it, is stored already with other blocks.",
         "The old block stays, the caller keeps the new one: it is not stored, so it is never evicted "
-        "either. A block number can only be in one place.",
+        "either. A block number can only be in one place. Keep copies: the caller goes on using its own lists.",
         "reused = length of the walk; store blocks[reused // block_size : full] only. Check before you change anything:"
-        " len(blocks) >= full, and none of the new ones in the set of stored blocks.",
+        " len(blocks) >= full, and none of the new ones in the set of stored blocks. Copy with tuple(...) or a slice.",
     ),
 )
 def duplicates(bench: Bench) -> None:
     from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.duplicates, cases=80, first=stories.elsewhere)
+    explore(bench, plays.duplicates, cases=60, first=stories.elsewhere)
+    explore(bench, plays.copied, cases=30, first=stories.copied)
 
 
 @LAWS.law(

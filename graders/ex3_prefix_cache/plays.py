@@ -17,12 +17,13 @@ ALIKE = (1 << 61) - 1  # x and x + ALIKE have the same hash in Python
 class Shelf:
     """A script and the moves that plays are made of.
 
+    clears: the caller empties each list that it hands over, as soon as the call is over.
     whole: texts are made of blocks that differ in every token, and end with a block; otherwise of two tokens, of any
     length, so that blocks often differ in one token only.
     """
 
-    def __init__(self, block_size: int, *, whole: bool = False) -> None:
-        self.script = Script(block_size)
+    def __init__(self, block_size: int, *, whole: bool = False, clears: bool = False) -> None:
+        self.script = Script(block_size, clears=clears)
         self.spec = self.script.spec
         self.whole = whole
         self._texts: list[list[int]] = [[]]
@@ -126,6 +127,12 @@ def duplicates(bench: Bench, case: Case) -> None:
         shelf.script.match(text)  # a refused insert may have touched what it held, or not: now it is touched
 
     shelf.play(bench, case, (shelf.insert, shelf.match, shelf.insert, wrong_blocks), emptied=False)
+
+
+def copied(bench: Bench, case: Case) -> None:
+    """Law 3.3: the caller empties its lists when a call is over."""
+    shelf = Shelf(case.setup.pick((1, 2)), whole=True, clears=True)
+    shelf.play(bench, case, (shelf.insert, shelf.match))
 
 
 def evicting(bench: Bench, case: Case) -> None:

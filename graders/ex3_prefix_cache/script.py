@@ -7,7 +7,7 @@ returned it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graders.ex3_prefix_cache.specification import Namespace, Specification
@@ -15,7 +15,10 @@ from graders.ex3_prefix_cache.specification import Namespace, Specification
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One call. handle: the one it returns or is about. number: of blocks, for evict."""
+    """One call. handle: the one it returns or is about. number: of blocks, for evict.
+
+    clears: the caller empties the lists that it handed over, when the call has returned.
+    """
 
     method: str
     tokens: tuple[int, ...] = ()
@@ -23,37 +26,50 @@ class Move:
     namespace: Namespace = None
     handle: int = 0
     number: int = 0
+    clears: bool = False
 
     def to_wire(self) -> list[Any]:
         name = None if self.namespace is None else {"name": self.namespace}
         if self.method == "match":
-            return ["match", self.tokens, name, self.handle]
+            return ["match", self.tokens, name, self.handle, self.clears]
         if self.method == "insert":
-            return ["insert", self.tokens, self.blocks, name, self.handle]
+            return ["insert", self.tokens, self.blocks, name, self.handle, self.clears]
         return [self.method, self.number if self.method == "evict" else self.handle]
 
     def __str__(self) -> str:
         name = "" if self.namespace is None else f", namespace={self.namespace!r}"
+        tokens, blocks = ("t := ", "b := ") if self.clears else ("", "")
         if self.method == "match":
-            return f"match({_short(self.tokens)}{name})"
+            return f"match({tokens}{_short(self.tokens)}{name})"
         if self.method == "insert":
-            return f"insert({_short(self.tokens)}, {_short(self.blocks)}{name})"
+            return f"insert({tokens}{_short(self.tokens)}, {blocks}{_short(self.blocks)}{name})"
         return f"evict({self.number})" if self.method == "evict" else f"{self.method}(node of line {self.handle + 2})"
+
+    @property
+    def afterwards(self) -> str:
+        """What the caller does when the call has returned, for the same line of the story."""
+        if not self.clears:
+            return ""
+        return ", then t.clear()" + (", b.clear()" if self.method == "insert" else "")
 
 
 class Script:
-    """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right cache would."""
+    """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right cache would.
 
-    def __init__(self, block_size: int) -> None:
+    clears: the caller empties each list that it hands over, as soon as the call is over.
+    """
+
+    def __init__(self, block_size: int, *, clears: bool = False) -> None:
         self.spec = Specification(block_size)
         self.moves: list[Move] = []
+        self._clears = clears
         self._blocks = 0
 
     def match(self, tokens: Sequence[int], namespace: Namespace = None) -> int:
         """The handle."""
         handle = len(self.moves)
         self.spec.match(tokens, namespace, handle)
-        return self._note(Move("match", tuple(tokens), namespace=namespace, handle=handle))
+        return self._note(Move("match", tuple(tokens), (), namespace, handle, clears=self._clears))
 
     def insert(
         self, tokens: Sequence[int], blocks: Sequence[int] | None = None, namespace: Namespace = None, extra: int = 0
@@ -64,7 +80,7 @@ class Script:
         handle = len(self.moves)
         if not self.spec.refuse_insert(tokens, blocks, namespace):
             self.spec.insert(tokens, blocks, namespace, handle)
-        return self._note(Move("insert", tuple(tokens), tuple(blocks), namespace, handle))
+        return self._note(Move("insert", tuple(tokens), tuple(blocks), namespace, handle, clears=self._clears))
 
     def lock(self, handle: int) -> None:
         self.spec.lock(handle)
@@ -78,6 +94,12 @@ class Script:
     def evict(self, number: int) -> None:
         self.spec.evict(number)
         self._note(Move("evict", number=number))
+
+    def unchanged(self) -> Script:
+        """The same calls, by a caller who leaves its lists as they are."""
+        script = Script(self.spec.block_size)
+        script.spec, script.moves = self.spec, [replace(move, clears=False) for move in self.moves]
+        return script
 
     def fresh(self, count: int) -> list[int]:
         """Blocks that nobody has brought yet."""

@@ -9,7 +9,11 @@ from graders.bench import Bench
 from graders.ex1_paged_allocation.specification import Refusals, plural
 from graders.ex3_prefix_cache.script import Move, Script
 from graders.ex3_prefix_cache.specification import Path, Specification
+from graders.law import Broken
+from graders.result import Outcome
 from graders.stage import Raised, Reply, Returned, Stage, shown, value_or_raised
+
+KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of it: the caller may change its own."
 
 
 class Session:
@@ -22,6 +26,15 @@ class Session:
         self._refusals = 0
 
     def judge(self) -> None:
+        """If the caller has emptied lists of its own, a deviation that goes away when it does not is told as such."""
+        try:
+            self._play()
+        except Broken as broken:
+            if broken.outcome is Outcome.FAIL and any(move.clears for move in self._script.moves):
+                broken.message += _kept(self._stage.bench, self._script)
+            raise
+
+    def _play(self) -> None:
         size = self.spec.block_size
         moves = [move.to_wire() for move in self._script.moves]
         raised = self._stage.play([size], {}, f"PrefixCache(block_size={size})", moves)
@@ -30,6 +43,7 @@ class Session:
         for move in self._script.moves:
             reply, counts = self._stage.next(move.method, str(move))
             getattr(self, "_" + move.method)(move, reply)
+            self._stage.steps[-1] += move.afterwards
             self._count(counts)
         self._stage.finish()
 
@@ -52,7 +66,9 @@ class Session:
         value = self._returned(reply, "an Inserted")
         reused = self.spec.insert(move.tokens, move.blocks, move.namespace, move.handle)
         if repr(value) != repr(reused):
-            message = f"`insert` says that {shown(value)} tokens were held already; {reused} were."
+            told = plural(value, "token") if type(value) is int else f"{shown(value)} tokens"
+            verb = "was" if value == 1 else "were"
+            message = f"`insert` says that {told} {verb} held already; it should say {reused}."
             self._broken(message, f"reused={shown(value)}", f"reused={reused}")
 
     def _lock(self, move: Move, reply: Reply) -> None:
@@ -89,17 +105,14 @@ class Session:
         if type(length) is not int or length % self.spec.block_size:
             message = f"`match` returned a length of {shown(length)}: only whole blocks match."
         elif length > right:
-            where = f"the {plural(right, 'token')} before" if right else "nothing"
-            message = (
-                f"`match` found {length} tokens, but only {right} of them are stored: after {where} the tokens differ."
+            why = (
+                f"after the {plural(right, 'token')} before the tokens differ" if right else "no block begins like that"
             )
-            message = (
-                message.replace("after nothing the tokens differ", "no block begins like that")
-                if not right
-                else message
-            )
+            verb = "is" if right == 1 else "are"
+            message = f"`match` found {plural(length, 'token')}, but only {right} of them {verb} stored: {why}."
         else:
-            message = f"`match` found {length} tokens, but {right} are stored."
+            verb = "is" if right == 1 else "are"
+            message = f"`match` found {plural(length, 'token')}, but {right} {verb} stored."
         self._broken(message, got, expected)
 
     def _misevicted(self, value: Any, due: list[int], places: dict[int, Path], pinned: list[int]) -> NoReturn:
@@ -152,17 +165,35 @@ class Session:
             self._stage.unexpected(reply, f"evictable == {due[0]}, protected == {due[1]}")
         if repr(reply.value) == repr(due):
             return
+        if type(reply.value) is list and len(reply.value) == len(due):
+            for name, value in zip(("evictable", "protected"), reply.value, strict=True):
+                self._stage.no_property(name, value)
         method = self._stage.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
         self._stage.steps.append(f"[cache.evictable, cache.protected] -> {shown(reply.value)}")
-        stored = plural(sum(due))
-        verb = "is" if sum(due) == 1 else "are"
-        message = f"After `{method}` {stored} {verb} stored, {due[1]} pinned by a lock; the counts say "
-        message += f"evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}."
+        message = f"After `{method}` {plural(sum(due))} should be stored, {due[1]} of them pinned by a lock; your "
+        message += (
+            f"counts say evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}{_sum(reply.value)}."
+        )
         self._broken(message, got, expected)
 
     def _broken(self, message: str, got: str, expected: str) -> NoReturn:
         self._stage.broken(message, got=got, expected=expected)
+
+
+def _kept(bench: Bench, script: Script) -> str:
+    """Advice, if the part plays the script rightly as soon as the caller leaves its own lists as they are."""
+    try:
+        Session(bench, script.unchanged()).judge()
+    except Broken:
+        return ""
+    return KEPT
+
+
+def _sum(value: Any) -> str:
+    """What both counts come to, where they are counts."""
+    fine = type(value) is list and len(value) == 2 and all(type(count) is int for count in value)
+    return f", {sum(value)} in all" if fine else ""
 
 
 def _item(value: Any, index: int) -> str:

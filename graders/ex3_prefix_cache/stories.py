@@ -50,6 +50,22 @@ def elsewhere(bench: Bench) -> None:
         Session(bench, script).judge()
 
 
+def copied(bench: Bench) -> None:
+    """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would read them."""
+    for after in range(4):
+        script = Script(1, clears=True)
+        script.insert([1, 2, 3])
+        if after == 0:
+            script.match([1, 2, 3])
+        elif after == 1:
+            script.insert([1, 2, 4])
+            script.match([1, 2, 3])
+        elif after == 2:
+            script.insert([1, 2, 3, 4])
+        script.evict(EVERYTHING)
+        Session(bench, script).judge()
+
+
 def emptying(bench: Bench) -> None:
     """Law 3.4: a tree of three levels goes one by one, by two, and all at once; what went is not found again."""
     for size, step in product((1, 2), (1, 2, 3, EVERYTHING)):

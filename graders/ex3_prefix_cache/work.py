@@ -44,13 +44,17 @@ def linear_work(bench: Bench) -> None:
 
 def _weigh(bench: Bench, texts: list[list[int]], asked: list[int], what: str) -> None:
     stage = _stage(bench)
-    reply = _call(stage, "weigh", [texts, asked, SIZE], f"insert({what}), then match it")
+    written = f"insert({what}), then match it"
+    reply = _call(stage, "weigh", [texts, asked, SIZE], written)
     inserting, matching, *returned = stage.parsed(lambda: items(reply, 5))
+    lengths = (len(texts[-1]), len(asked))
+    stage.steps[-1] = f"{stage.label}.{written} -> {_looks('insert', inserting, lengths[0])};"
+    stage.steps[-1] += f" {_looks('match', matching, lengths[1])}"
     if repr(returned) != repr(_due(texts, asked)):
-        message = f"`insert` and `match` of {what} returned {shown(returned)}: not what they have to."
-        stage.broken(message, got=shown(returned), expected=shown(_due(texts, asked)))
+        message = f"`insert` and `match` of {what} returned something else than they have to."
+        stage.broken(message, got=_answers(returned), expected=_answers(_due(texts, asked)))
     looks_of = stage.parsed(lambda: wire.integers([inserting, matching]))
-    for method, looks, length in zip(("insert", "match"), looks_of, (len(texts[-1]), len(asked)), strict=True):
+    for method, looks, length in zip(("insert", "match"), looks_of, lengths, strict=True):
         if looks > LOOKS * length:
             _too_much(stage, method, what, looks, length)
     bench.cases += 1
@@ -123,9 +127,22 @@ def _call(stage: Stage, method: str, args: list[Any], written: str) -> Any:
 
 
 def _too_much(stage: Stage, method: str, what: str, looks: int, length: int) -> NoReturn:
-    message = f"`{method}` of {what} looks at its tokens {looks} times, {looks // max(1, length)} times each: "
+    message = f"`{method}` of {what} looks at its tokens {looks} times, {looks / max(1, length):.3g} times each: "
     message += "compare and hash every block once."
-    stage.broken(message, got=f"{looks} looks", expected=f"at most {LOOKS * length}", method=method)
+    got = f"{looks} looks at tokens, {looks / max(1, length):.3g} at each"
+    stage.broken(message, got=got, expected=f"at most {LOOKS * length} looks, {LOOKS} at each", method=method)
+
+
+def _looks(method: str, looks: Any, length: int) -> str:
+    """ "match: 479 looks at 32 tokens, 15 at each; 12 are allowed"."""
+    each = f"{looks / max(1, length):.3g}" if type(looks) is int else shown(looks)
+    return f"{method}: {shown(looks)} looks at {length} tokens, {each} at each, {LOOKS} allowed"
+
+
+def _answers(values: Sequence[Any]) -> str:
+    """What `insert` said and `match` found, by name."""
+    reused, length, blocks = map(shown, values)
+    return f"insert reused={reused}; match length={length}, blocks={blocks}"
 
 
 def _text(chance: random.Random, length: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Wrong: num_free is not a property.
 
 Law: block arithmetic.
-Says: num_free
+Says: `num_free` must be a property: put @property above its def
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the list of tokens that insert was given is kept.
 
-Law: longest prefix|duplicates.
-Says:
+Law: duplicates.
+Says: Did `insert` keep the caller.s list
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: what is before a block does not matter when its tokens are equal.
 
 Law: whole blocks.
-Says: `insert` says that \d+ tokens were held|`match` found \d+ tokens, but only \d+
+Says: `insert` says that \d+ tokens? (was|were) held|`match` found \d+ tokens?, but only \d+
 """
 
 import heapq

@@ -1,7 +1,7 @@
 r"""Wrong: blocks with the same checksum are the same.
 
 Law: whole blocks.
-Says: `match` found \d+ tokens, but only \d+|`insert` says that \d+ tokens were held
+Says: `match` found \d+ tokens?, but only \d+|`insert` says that \d+ tokens? (was|were) held
 """
 
 import heapq

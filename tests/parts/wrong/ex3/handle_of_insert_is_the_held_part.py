@@ -1,7 +1,7 @@
 r"""Wrong: the handle of an insert covers what was held only.
 
 Law: locks.
-Says: After `lock` \d+ blocks are stored, \d+
+Says: After `lock` \d+ blocks? should be stored, \d+
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: a block is known by its first and last token.
 
 Law: whole blocks.
-Says: `match` found \d+ tokens, but only \d+|`insert` says that \d+ tokens were held
+Says: `match` found \d+ tokens?, but only \d+|`insert` says that \d+ tokens? (was|were) held
 """
 
 from reference_engine.slots import Inserted, Match

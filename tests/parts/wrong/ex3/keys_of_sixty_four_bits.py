@@ -1,7 +1,7 @@
 r"""Wrong: tokens are kept modulo 2**16.
 
 Law: no hash alone.
-Says: `insert` says that \d+ tokens were held|`match` found \d+ tokens, but only \d+
+Says: `insert` says that \d+ tokens? (was|were) held|`match` found \d+ tokens?, but only \d+
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: only the end of a locked path is pinned.
 
 Law: locks.
-Says: After `lock` \d+ blocks are stored, \d+
+Says: After `lock` \d+ blocks? should be stored, \d+
 """
 
 from collections import Counter

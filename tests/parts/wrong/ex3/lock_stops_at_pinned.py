@@ -1,7 +1,7 @@
 r"""Wrong: lock stops at the first ancestor that is pinned already.
 
 Law: locks.
-Says: After `unlock` \d+ blocks are stored, \d+
+Says: After `unlock` \d+ blocks? should be stored, \d+
 """
 
 from reference_engine.slots import Inserted, Match

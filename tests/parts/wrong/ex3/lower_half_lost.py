@@ -1,7 +1,7 @@
 """Wrong: a split forgets the lower half of the edge.
 
 Law: longest prefix.
-Says: were held already|are stored|found
+Says: held already|are stored|found
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: after a split the lower half is filed under the first block of the old edge.
 
 Law: longest prefix.
-Says: were held already|are stored|found
+Says: held already|are stored|found
 """
 
 from reference_engine.slots import Inserted, Match

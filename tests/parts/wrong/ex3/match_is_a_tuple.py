@@ -1,7 +1,7 @@
-"""Wrong: match returns a tuple.
+r"""Wrong: match returns a tuple.
 
 Law: longest prefix.
-Says: where a Match is due
+Says: returned a tuple.*; a Match\(length, blocks, node\) is due
 """
 
 from reference_engine.slots import Inserted, Match

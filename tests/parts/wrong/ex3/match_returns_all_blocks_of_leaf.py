@@ -1,7 +1,7 @@
 r"""Wrong: a text that ends on a leaf matches one block less.
 
 Law: longest prefix.
-Says: `match` found \d+ tokens, but \d+ are
+Says: `match` found \d+ tokens?, but \d+ (is|are)
 """
 
 from reference_engine.slots import Inserted, Match

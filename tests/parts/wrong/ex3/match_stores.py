@@ -1,7 +1,7 @@
 """Wrong: match stores what it is asked for.
 
 Law: longest prefix.
-Says: were held already|raised|stored|found
+Says: held already|raised|stored|found
 """
 
 from reference_engine.slots import Inserted, Match

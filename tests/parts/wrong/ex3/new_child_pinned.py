@@ -1,7 +1,7 @@
 r"""Wrong: a new block under a pinned one is pinned too.
 
 Law: locks.
-Says: After `insert` \d+ blocks? (is|are) stored, \d+
+Says: After `insert` \d+ blocks? should be stored, \d+
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: protected counts a path twice that is locked twice.
 
 Law: locks.
-Says: After `lock` \d+ blocks are stored, \d+
+Says: After `lock` \d+ blocks? should be stored, \d+
 """
 
 import heapq

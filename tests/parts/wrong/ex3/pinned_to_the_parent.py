@@ -1,7 +1,7 @@
 r"""Wrong: a handle pins its block and the one above, not the path.
 
 Law: locks.
-Says: After `lock` \d+ blocks are stored, \d+
+Says: After `lock` \d+ blocks? should be stored, \d+
 """
 
 import weakref

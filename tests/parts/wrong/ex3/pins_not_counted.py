@@ -1,7 +1,7 @@
 r"""Wrong: a second lock of a path pins nothing, the first unlock lets go.
 
 Law: locks.
-Says: After `unlock` \d+ blocks are stored, \d+
+Says: After `unlock` \d+ blocks? should be stored, \d+
 """
 
 from collections import OrderedDict

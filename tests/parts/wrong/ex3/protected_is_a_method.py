@@ -1,7 +1,7 @@
 """Wrong: evictable is a method.
 
 Law: longest prefix.
-Says: method|something else|raised
+Says: `evictable` must be a property
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: Inserted.reused counts tokens of the next block that agree.
 
 Law: whole blocks.
-Says: were held already
+Says: held already
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: Inserted.reused counts the tokens newly stored.
 
 Law: longest prefix.
-Says: were held already
+Says: held already
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: Inserted.reused is always 0.
 
 Law: longest prefix.
-Says: were held already
+Says: held already
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 """Wrong: Inserted.reused is 0 unless the whole text was held.
 
 Law: longest prefix.
-Says: were held already
+Says: held already
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: an insert with too few blocks stores those it has before it complains.
 
 Law: duplicates.
-Says: After `insert` \d+ blocks? (is|are) stored, \d+
+Says: After `insert` \d+ blocks? should be stored, \d+
 """
 
 from reference_engine.slots import Inserted, Match

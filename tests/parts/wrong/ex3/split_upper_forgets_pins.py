@@ -1,7 +1,7 @@
 r"""Wrong: the upper half of a split is not pinned.
 
 Law: locks.
-Says: After `lock` \d+ blocks are stored, \d+
+Says: After `lock` \d+ blocks? should be stored, \d+
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wrong: insert keeps the block of an unaligned tail.
 
 Law: whole blocks.
-Says: (is|are) stored
+Says: should be stored
 """
 
 from reference_engine.slots import Inserted, Match

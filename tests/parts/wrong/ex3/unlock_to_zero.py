@@ -1,7 +1,7 @@
 r"""Wrong: unlock lets go of the path however often it is pinned.
 
 Law: locks.
-Says: After `unlock` \d+ blocks are stored, \d+
+Says: After `unlock` \d+ blocks? should be stored, \d+
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,7 +1,7 @@
 r"""Wrong: token 0 ends a text.
 
 Law: whole blocks.
-Says: `match` found \d+ tokens, but \d+ are
+Says: `match` found \d+ tokens?, but \d+ (is|are)
 """
 
 from reference_engine.slots import Inserted, Match

@@ -1,0 +1,66 @@
+"""The line of a file that nothing could be made of, as an editor would show it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+WIDEST = 160  # characters of a line that are shown
+NAMED = re.compile(r"(?:\bin|,) line (\d+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """line: its number. text: the line, tabs made visible. column: how many characters stand before the fault."""
+
+    line: int
+    text: str
+    column: int
+
+    @property
+    def shown(self) -> str:
+        """Two lines: the offending one, a caret below."""
+        margin = f"  {self.line} | "
+        caret = f"\n{' ' * (len(margin) + self.column)}^" if self.column < WIDEST else ""
+        return f"{margin}{self.text[:WIDEST]}{caret}"
+
+
+def offence(path: Path, problem: str) -> Offence | None:
+    """The line that the sentence `problem` names last; None if it names none, or the file is no text with that line."""
+    named = NAMED.findall(problem)
+    if path.suffix != ".py" or not named:
+        return None
+    try:
+        source = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return None
+    number = int(named[-1])
+    lines = source.replace("\f", " ").splitlines()
+    if not 1 <= number <= len(lines):
+        return None
+    text, column = lines[number - 1], _column(source, number)
+    blank = len(text) - len(text.lstrip())
+    before = _visible(text[: max(blank, column)])
+    return Offence(number, _visible(text.rstrip()), len(before))
+
+
+def _column(source: str, number: int) -> int:
+    """Where the parser stumbled in that line, from 0; 0 if it did not, or only over how the line is indented."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except IndentationError:
+        return 0
+    except SyntaxError as wrong:
+        return max(0, (wrong.offset or 1) - 1) if wrong.lineno == number else 0
+    except (ValueError, RecursionError, MemoryError):
+        return 0
+    return 0
+
+
+def _visible(text: str) -> str:
+    return text.replace("\t", "→   ")
