@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from graders.throughput.workloads import BLOCK_SIZE, FAMILIES, NAMES, SPECIALS, Trace, workload
+from graders.throughput.workloads import BLOCK_SIZE, FAMILIES, GUESSES, NAMES, SPECIALS, Trace, workload
 
 SMALL = 0.25
 
@@ -138,3 +139,12 @@ def test_no_torch_is_needed() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
+
+
+def test_our_engine_leaves_room_to_grow_into_and_never_so_much_that_a_request_does_not_fit() -> None:
+    roomy = workload("ragged", 1)
+    assert roomy.watermark == roomy.num_blocks // 16 > 0
+    needed = -(-(roomy.longest + GUESSES) // roomy.block_size)
+    for spare in range(-1, 40):
+        tight = replace(roomy, num_blocks=needed + spare)
+        assert tight.watermark == max(0, min(tight.num_blocks // 16, spare - 1))

@@ -240,7 +240,7 @@ class Shop:
             step = step.tb_next
         try:
             text = _cut(str(error), slice(300))
-        except BaseException:
+        except BaseException:  # its __str__ is the part's code too; the exception itself is reported all the same
             text = ""
         text = text.encode("utf-8", "replace").decode()
         return {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}

@@ -1,17 +1,12 @@
 """Whether speculation pays: what a step costs with and without a tree, as measured, against what a tree yields.
 
 With few guests a step is bound by reading the weights, and more rows are nearly free. With many guests it is bound by
-arithmetic, and a tree of N nodes costs nearly N times as much. `measure` times both on the machine at hand.
+arithmetic, and a tree of N nodes costs nearly N times as much. `bench.measure_payoff` times both on a machine.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
-
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +70,3 @@ class Payoff:
             return low.ratio
         share = (batch - low.batch) / (high.batch - low.batch)
         return low.ratio + share * (high.ratio - low.ratio)
-
-
-def time_of(action: Callable[[], object], repeats: int) -> float:
-    """The median seconds of `repeats` runs, after one that is not counted."""
-    action()
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return median(seconds)
-
-
-def measure(
-    plain: Callable[[int], Callable[[], object]],
-    tree: Callable[[int], Callable[[], object]],
-    expected: float,
-    *,
-    batches: Sequence[int] = BATCHES,
-    repeats: int = 5,
-) -> Payoff:
-    """Time `plain(batch)` and `tree(batch)` in turn for each batch, until speculation has lost twice in a row."""
-    costs: list[Cost] = []
-    for batch in batches:
-        costs.append(Cost(batch, time_of(plain(batch), repeats), time_of(tree(batch), repeats)))
-        if len(costs) > 1 and all(cost.ratio > expected for cost in costs[-2:]):
-            break
-    return Payoff(expected, tuple(costs))

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.native import library
 
@@ -26,8 +27,7 @@ class Packed:
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
         self.config, self._weights, self._compiled, self._kept = config, model.weights, compiled, list[Tensor]()
-        half = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-        angles = torch.outer(torch.arange(config.positions, dtype=torch.float32), config.rope_theta**-half)
+        turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.Layer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
             *(config.layers, config.width, config.heads, config.kv_heads, config.head_width, config.inner),
@@ -35,7 +35,7 @@ class Packed:
             self._keep(self._weight("model.embed_tokens")),
             self._keep(self._weight("model.norm")),
             self._panels(model.head),
-            *(self._keep(part) for part in (angles.cos(), angles.sin())),
+            *(self._keep(part) for part in (turned.real, turned.imag)),
             self._layers,
         )
 
