@@ -34,7 +34,7 @@ class Caps:
 
 def encode(message: dict[str, Any]) -> bytes:
     """One frame. The message is ours: plain JSON values only, no NaN."""
-    payload = json.dumps(message, allow_nan=False, separators=(",", ":"), check_circular=False).encode()
+    payload = _ENCODER.encode(message).encode()
     return len(payload).to_bytes(HEADER, "big") + payload
 
 
@@ -89,6 +89,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False)
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
 
 

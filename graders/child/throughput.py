@@ -3,8 +3,8 @@
 It keeps no clock. What is not loaded is naive; a prefix cache and guesses take part when they are loaded and asked for.
   new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
   serve  requests [prompt, max_new]                        their outputs, in order
-  step   requests [prompt, max_new] that have just come    one step of the engine: [[index, tokens] …, idle]
-  drain  the last requests to come                         steps until all are served; as step
+  steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
+         how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
   peak                                                     multiply-adds a second, of a large matrix product; those that
                                                            a token needs at least
 """
@@ -83,23 +83,17 @@ def serve(room, requests):
     return room.engine.generate(asked)
 
 
-def step(room, arrived):
+def steps(room, arrived, most):
     engine = room.engine
     for prompt, max_new in arrived:
         room.guests[engine.add(prompt, max_new)] = len(room.guests)
-    said = [[room.guests[event.id], event.tokens] for event in engine.step()]
-    return [said, engine.idle]
-
-
-def drain(room, arrived):
-    said, idle = step(room, arrived)
-    while not idle:
-        more, idle = step(room, ())
-        said += more
-    whole: dict = {}
-    for guest, tokens in said:
-        whole.setdefault(guest, []).extend(tokens)
-    return [list(whole.items()), idle]
+    said: dict = {}
+    made = 0
+    while not made or (made != most and not engine.idle):
+        for event in engine.step():
+            said.setdefault(room.guests[event.id], []).extend(event.tokens)
+        made += 1
+    return [list(said.items()), engine.idle]
 
 
 def peak(room):
@@ -114,4 +108,4 @@ def peak(room):
     return [int(best), config.parameters - embeddings]
 
 
-CALLS: dict = {"serve": serve, "step": step, "drain": drain, "peak": peak}
+CALLS: dict = {"serve": serve, "steps": steps, "peak": peak}

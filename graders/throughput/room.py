@@ -1,13 +1,14 @@
 """An engine in a worker of its own that serves traces while the grader holds the clock.
 
 The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
-time has come, and until the last has come the engine makes one step for each question, so that nothing in the worker
-knows what is still to come.
+time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
+before the next guest. Nothing in the worker knows who is still to come, and nobody who has come waits long for a step.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from graders.stage import Raised, Stage
 from graders.throughput.workloads import Trace
 
 SLOT = "throughput"
+ALL = 0
 PATIENCE = {"cpu": 240.0, "wall": 120.0}
 Output = tuple[int, ...]
 
@@ -83,26 +85,47 @@ def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
     return stage.parsed(lambda: _outputs(value, trace))
 
 
+class Pace:
+    """How many steps to ask for at once, so that they are over when the next guest comes."""
+
+    MOST = 16
+
+    def __init__(self) -> None:
+        self._step = float("inf")  # seconds; before the first is measured one is asked for
+
+    def steps(self, seconds: float) -> int:
+        """As many as begin within so many seconds; one at least."""
+        return max(1, min(self.MOST, math.ceil(seconds / self._step)))
+
+    def note(self, steps: int, seconds: float) -> None:
+        """So many took so long, the question included."""
+        self._step = max(seconds / steps, 1e-6)
+
+
 def _serve_arriving(stage: Stage, trace: Trace, began: float) -> tuple[Output, ...]:
     coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
-    asked = 0
+    asked, pace = 0, Pace()
     while True:
         now = time.monotonic() - began
         arrived = [request for request in coming if request.arrival <= now]
         del coming[: len(arrived)]
         asked += len(arrived)
         wanted = [[list(request.prompt), request.max_new] for request in arrived]
-        idle = _some_steps(stage, "step" if coming else "drain", wanted, outputs[:asked])
+        steps = pace.steps(coming[0].arrival - now) if coming else ALL
+        idle = _some_steps(stage, steps, wanted, outputs[:asked])
         if not coming:
             return stage.parsed(lambda: _outputs(outputs, trace))
+        then = time.monotonic() - began
         if idle:
-            time.sleep(max(0.0, coming[0].arrival - (time.monotonic() - began)))
+            time.sleep(max(0.0, coming[0].arrival - then))
+        else:
+            pace.note(steps, then - now)
 
 
-def _some_steps(stage: Stage, how: str, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
-    """One step, or all that are left; what was said is added to `outputs`, of those who have come. Is it idle now?"""
+def _some_steps(stage: Stage, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
+    """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
     del stage.steps[1:]
-    value = _value(stage, how, [arrived], f"{how}({len(arrived)} new guests)")
+    value = _value(stage, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
 
     def read() -> bool:
         if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
