@@ -102,8 +102,8 @@ def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> Cont
 def transformers_python() -> Path | None:
     """The Python that has transformers; None: there is no such environment."""
     named = os.environ.get("COURSE_TRANSFORMERS_PYTHON")
-    path = Path(named) if named else INSTALLED.expanduser()
-    return path if path.exists() else None
+    path = Path(named or os.path.expanduser(INSTALLED))
+    return path if os.path.exists(path) else None  # nor in a home that is closed to us
 
 
 @contextmanager

@@ -166,8 +166,8 @@ class Engine:
             self._record(plan, seats, cached, events, free)
         self._aborted.clear()
         self.metrics.steps += 1
-        if self._speculator is not None and all(chunk.samples and chunk.length == 1 for chunk in plan.chunks):
-            self._speculator.spent(time.perf_counter() - began, sum(map(len, kept.values())))
+        if self._speculator is not None:
+            self._speculator.spent(time.perf_counter() - began, sum(chunk.length for chunk in plan.chunks), kept)
         return events
 
     def generate(self, requests: Iterable[Asked], sampling: Sampling | None = None) -> list[list[int]]:

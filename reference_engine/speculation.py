@@ -51,8 +51,8 @@ class Speculator(Protocol):
         draft next time.
         """
 
-    def spent(self, seconds: float, kept: int) -> None:
-        """The step that was settled last took so long and did nothing but decode; of what was said so much was kept."""
+    def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
+        """The step that was settled last took so long for `rows` known tokens; kept: what each request was given."""
 
     def forget(self, id: int) -> None:
         """The request left; it may be unknown."""

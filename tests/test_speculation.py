@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa.choice import TreeChoice
-from reference_engine.medusa.gauge import Gauge
+from reference_engine.medusa.gauge import Gauge, Spent
 from reference_engine.medusa.heads import Guesser, Told, random_heads
 from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -237,22 +238,46 @@ def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
     assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
 
 
+def step(batch: int, drafted: bool, seconds: float, *, read: int = 0, each: int = 3) -> Spent:
+    """One in which `read` tokens of prompts are read besides, and a tree of 5 nodes yields `each` tokens."""
+    trees = batch * drafted
+    return Spent(seconds, batch + 4 * trees + read, batch, trees, 5, each * trees)
+
+
 def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
     gauge, drafted, costs = Gauge(), list[bool](), {True: 2.0, False: 1.0}
     assert "not measured" in gauge.verdict(8) and gauge.gain(8) is None
     for _ in range(400):
         drafted.append(gauge.worth(8))
-        gauge.note(8, costs[drafted[-1]], 24, drafted=drafted[-1])
+        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
     assert drafted[:12] == [True] * 6 + [False] * 6
-    assert gauge.gain(8) == 1.5 and "speculation is on (gain 1.50)" in gauge.verdict(8)
-    assert 380 < sum(drafted) < 400
+    assert gauge.gain(8) == pytest.approx(1.5) and "speculation is on (gain 1.50)" in gauge.verdict(8)
+    assert 370 < sum(drafted) < 400
     costs[True] = 4.0
     for _ in range(400):
         drafted.append(gauge.worth(8))
-        gauge.note(8, costs[drafted[-1]], 24, drafted=drafted[-1])
+        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
     assert "speculation is off" in gauge.verdict(5)  # sizes of batch up to a power of two count together
     assert sum(drafted[-300:]) < 24
     assert gauge.worth(9) and "not measured" in gauge.verdict(9)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "row", "tree"), [(1.0, 0.0, 0.0), (1.0, 0.1, 0.05), (0.1, 0.1, 0.02), (0.0, 0.1, 0.0)]
+)
+def test_a_gauge_finds_the_cost_of_a_tree_though_every_step_reads_prompts(
+    fixed: float, row: float, tree: float
+) -> None:
+    gauge, chance = Gauge(), random.Random(7)
+    for _ in range(40):
+        drafted = gauge.worth(64)
+        told = step(64, drafted, 1.0, read=chance.randrange(20, 200))
+        seconds = (fixed + row * told.rows + tree * told.trees) * chance.choice((1.0, 1.0, 1.02, 1.3))
+        gauge.note(replace(told, seconds=seconds))
+    due = 3 * (fixed + row * 64) / (fixed + row * 64 * 5 + tree * 64)
+    gain = gauge.gain(64)
+    assert gain == pytest.approx(due, rel=0.2)
+    assert gauge.worth(64) is (due > 1)
 
 
 def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses(

@@ -1,48 +1,73 @@
 """A cost model that measures itself while the engine serves: speculation is on where it pays here and now.
 
 For each size of batch, to the next power of two, the gauge tries a few steps with trees and a few without, and goes on
-with what gave more tokens a second. Now and then it tries the other again, as guests and machine change.
+with what gives more tokens a second. Now and then it tries the other again, as guests and machine change. Steps that
+read prompts as well tell too: what a step takes is fitted to a fixed share, a share a row and a share a tree.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+
+import numpy as np
 
 TRIALS = 6
 """Steps of each kind before a choice is made."""
-KEPT = 16
+KEPT = 24
 """Steps that are remembered of each kind."""
 AGAIN = 100
 """After so many steps the kind that lost is tried again."""
-TRIAL = 4
+TRIAL = 6
 """Steps of such a trial; the first of them has no guesses yet and does not count."""
+THINKING = 8
+"""Every so many steps the choice is thought over: that costs a fiftieth of the shortest ones."""
 
 
-@dataclass(slots=True)
-class _Size:
-    """What steps of one size of batch took, and how many tokens a guest got of a step with trees."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one step took, and for what.
 
-    steps: int = 0
-    plain: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    tree: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
-    yields: deque[float] = field(default_factory=lambda: deque(maxlen=4 * KEPT))
+    rows: tokens that were computed, guesses too. batch: greedy requests that were given tokens; trees: how many of them
+    had a tree, `nodes` large; kept: tokens that those with trees were given.
+    """
 
-    @property
-    def known(self) -> bool:
-        return len(self.tree) >= TRIALS and len(self.plain) >= TRIALS
+    seconds: float
+    rows: int
+    batch: int
+    trees: int
+    nodes: int
+    kept: int
 
-    @property
-    def ratio(self) -> float:
-        """How many plain steps a step with trees costs: the quickest of each, as what disturbs only lengthens, and the
-        first steps after a change run into cold caches."""
-        return min(self.tree) / min(self.plain)
+
+@dataclass(frozen=True, slots=True)
+class Payback:
+    """How many steps without trees a step with trees costs, and how many tokens a guest gets of it."""
+
+    ratio: float
+    tokens: float
 
     @property
     def gain(self) -> float:
         """Tokens a second with trees over tokens a second without."""
-        return fmean(self.yields) / self.ratio
+        return self.tokens / self.ratio
+
+
+@dataclass(slots=True)
+class _Size:
+    """Steps of one size of batch."""
+
+    steps: int = 0
+    plain: deque[Spent] = field(default_factory=lambda: deque(maxlen=KEPT))
+    trees: deque[Spent] = field(default_factory=lambda: deque(maxlen=KEPT))
+    payback: Payback | None = None
+
+    def note(self, spent: Spent) -> None:
+        (self.trees if spent.trees else self.plain).append(spent)
+        due = self.payback is None or self.steps % THINKING == 0
+        if due and len(self.trees) >= TRIALS and len(self.plain) >= TRIALS:
+            self.payback = _payback([*self.plain, *self.trees], max(one.batch for one in self.trees))
 
 
 class Gauge:
@@ -54,21 +79,15 @@ class Gauge:
     def worth(self, batch: int) -> bool:
         """Whether the next step of so many guests carries trees."""
         size = self._sizes[_size(batch)]
-        if not size.known:
-            return len(size.tree) < TRIALS
+        if size.payback is None:
+            return len(size.trees) < TRIALS
         trying = size.steps % AGAIN < TRIAL
-        return (size.gain > 1.0) is not trying
+        return (size.payback.gain > 1.0) is not trying
 
-    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None:
-        """A step took so long in which every guest did nothing but decode, all with trees or all without.
-
-        kept: how many tokens the guests got.
-        """
-        size = self._sizes[_size(batch)]
-        size.steps += 1
-        (size.tree if drafted else size.plain).append(seconds)
-        if drafted:
-            size.yields.append(kept / batch)
+    def note(self, spent: Spent) -> None:
+        """A step that tells what trees cost, or what it costs to do without."""
+        self.pass_over(spent.batch)
+        self._sizes[_size(spent.batch)].note(spent)
 
     def pass_over(self, batch: int) -> None:
         """A step that says nothing about either kind, as when the guesses for the first trees were made."""
@@ -76,19 +95,42 @@ class Gauge:
 
     def gain(self, batch: int) -> float | None:
         """Tokens a second with trees over tokens a second without; None: not measured yet."""
-        size = self._sizes[_size(batch)]
-        return size.gain if size.known else None
+        payback = self._sizes[_size(batch)].payback
+        return payback.gain if payback else None
 
     def verdict(self, batch: int) -> str:
         """One sentence for people."""
-        size, guests = self._sizes[_size(batch)], f"{batch} guest{'s' * (batch != 1)}"
-        if not size.known:
+        payback, guests = self._sizes[_size(batch)].payback, f"{batch} guest{'s' * (batch != 1)}"
+        if payback is None:
             return f"{guests}: what a tree costs is not measured yet"
-        state = "on" if size.gain > 1.0 else "off"
-        what = f"a tree step costs {size.ratio:.2f} plain steps and yields {fmean(size.yields):.2f} tokens each"
-        return f"{guests}: {what}: speculation is {state} (gain {size.gain:.2f})"
+        state = "on" if payback.gain > 1.0 else "off"
+        what = f"a tree step costs {payback.ratio:.2f} plain steps and yields {payback.tokens:.2f} tokens each"
+        return f"{guests}: {what}: speculation is {state} (gain {payback.gain:.2f})"
 
 
 def _size(batch: int) -> int:
     """The next power of two."""
     return 1 << max(0, batch - 1).bit_length()
+
+
+def _payback(steps: Sequence[Spent], batch: int) -> Payback:
+    """For so many guests of whom every one has a tree, or none."""
+    trees = sum(one.trees for one in steps)
+    shares = _shares(
+        np.array([(1, one.rows, one.trees) for one in steps], float), np.array([one.seconds for one in steps])
+    )
+    nodes = max(one.nodes for one in steps)
+    plain, tree = shares @ (1, batch, 0), shares @ (1, batch * nodes, batch)
+    return Payback(float(tree / plain), sum(one.kept for one in steps) / trees)
+
+
+def _shares(counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """What one of each column costs, none of them less than nothing, by least squares of the relative error."""
+    scale = counts.max(0)
+    equations = counts / scale / seconds[:, None]
+    used = [True] * counts.shape[1]
+    while True:
+        found = np.linalg.lstsq(equations * used, np.ones(len(seconds)), rcond=1e-6)[0]
+        if found.min() >= 0:
+            return np.asarray(found / scale)
+        used[int(found.argmin())] = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reference_engine.medusa.gauge import Spent
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -38,7 +40,7 @@ class Payoff:
         """Whether speculation wins."""
         return self.gain(batch) > 1.0
 
-    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None:
+    def note(self, spent: Spent) -> None:
         """What was measured stands."""
 
     def pass_over(self, batch: int) -> None:

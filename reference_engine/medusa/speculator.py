@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.medusa.choice import TreeChoice
+from reference_engine.medusa.gauge import Spent
 from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
@@ -37,7 +38,7 @@ class CostModel(Protocol):
 
     def worth(self, batch: int) -> bool: ...
     def verdict(self, batch: int) -> str: ...
-    def note(self, batch: int, seconds: float, kept: int, *, drafted: bool) -> None: ...
+    def note(self, spent: Spent) -> None: ...
     def pass_over(self, batch: int) -> None: ...
 
 
@@ -61,11 +62,12 @@ class MedusaSpeculator:
         self.passes: tuple[Pass, ...] = ()
         self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
         self._topk = torch.empty(0, dtype=torch.int64)
-        self._batch = self._trees = 0
+        self._batch = 0
+        self._drafted: frozenset[int] = frozenset()  # whose trees are in the step
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
-        self._batch, self._trees = len(roots), 0
+        self._batch, self._drafted = len(roots), frozenset()
         ids = [id for id in roots if id in self._guessed]
         if not ids or not self.speculates(len(roots)):
             return {}
@@ -82,7 +84,7 @@ class MedusaSpeculator:
         said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]
-        self._trees = len(trees)
+        self._drafted = frozenset(one.id for one in trees)
         if trees:
             self._verify(trees, best, runner, said, states)
         elif self._keep:
@@ -90,14 +92,16 @@ class MedusaSpeculator:
         self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
         return said
 
-    def spent(self, seconds: float, kept: int) -> None:
+    def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
         """See `Speculator`."""
         if self._payoff is None or not self._batch:
             return
-        if self._trees == self._batch or not self._guessed:
-            self._payoff.note(self._batch, seconds, kept, drafted=self._trees > 0)
-        else:
+        if bool(self._drafted) is not bool(self._guessed):  # guesses were made for the first trees, or for none
             self._payoff.pass_over(self._batch)
+            return
+        trees, nodes = len(self._drafted), self.lookahead + 1
+        tokens = sum(len(kept[id]) for id in self._drafted)
+        self._payoff.note(Spent(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
 
     def forget(self, id: int) -> None:
         """The request left."""
