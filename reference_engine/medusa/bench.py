@@ -14,7 +14,7 @@ import json
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,16 +27,15 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import CPU_NODES, TreeChoice, read_tree
+from reference_engine.medusa.costs import BATCHES, best_size, engine_for, passes_cost
 from reference_engine.medusa.gauge import Gauge
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
-from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.model import Model, load_model
 from reference_engine.parts import Parts, load_part
 from reference_engine.waiter.corpus import END, Dialogue, dialogue
 from reference_engine.waiter.tokenizer import special_id
 
-BATCHES = (1, 4, 16, 64)
 FIRST_DIALOGUE = 300_000
 TURNS = 6
 LONGEST = 64
@@ -62,8 +61,9 @@ class Run:
 class Race:
     """Plain against speculating for one batch size. gain: always on; decided: as the gauge decides, `verdict` says how.
 
-    verifying, part, guessing: what `verify_greedy`, all functions of the part, and the heads take of the decoding time
-    of the side that always speculates.
+    limit: the gain if nothing cost time but the model's passes and the heads. verifying, part, guessing: what
+    `verify_greedy`, all functions of the part, and the heads take of the decoding time of the side that always
+    speculates.
     """
 
     batch: int
@@ -73,6 +73,7 @@ class Race:
     speculating: float
     gain: float
     gain_whole: float
+    limit: float
     decided: float
     verdict: str
     verifying: float
@@ -171,7 +172,7 @@ def race(
         part, heads = Clocked(parts.medusa), Clocked(guessing)
         payoff = gauge if name == "decided" else None
         speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, payoff=payoff)
-        engine = _engine(model, parts, speculator, batch)
+        engine = engine_for(model, parts, speculator, batch)
         tables = (Table(one, model) for one in told)
         sides[name].append(serve(engine, tables, batch, eos, part, heads))
     plain, clever = sides["plain"], sides["always"]
@@ -184,6 +185,7 @@ def race(
         speculating=median(run.decoded / run.decoding for run in clever),
         gain=_ratio(plain, clever, "decoding"),
         gain_whole=_ratio(plain, clever, "seconds"),
+        limit=first.decoded / first.passes / passes_cost(model, guesser, tree, batch),
         decided=_ratio(plain, sides["decided"], "decoding"),
         verdict=gauge.verdict(batch),
         verifying=median(run.verifying / run.decoding for run in clever),
@@ -193,66 +195,17 @@ def race(
     )
 
 
-def measure_payoff(
-    model: Model,
-    parts: Parts,
-    guesser: Guesser,
-    tree: TreeChoice,
-    *,
-    batches: Sequence[int] = BATCHES,
-    context: int = 128,
-    steps: int = 7,
-) -> Payoff:
-    """The cost model of this machine: plain and tree steps in turn, for each batch, behind `context` tokens."""
-    costs = []
-    for batch in batches:
-        engines = [
-            _engine(model, parts, speculator, batch)
-            for speculator in (None, MedusaSpeculator(parts.medusa, guesser, tree))
-        ]
-        for engine in engines:
-            for seat in range(batch):
-                engine.add([(7 * seat + place) % model.config.vocab for place in range(context)], 16 * (steps + 4))
-            _until_all_decode(engine, batch)
-        seconds: list[list[float]] = [[], []]
-        for _ in range(steps):
-            for engine, times in zip(engines, seconds, strict=True):
-                began = time.perf_counter()
-                engine.step()
-                times.append(time.perf_counter() - began)
-        costs.append(Cost(batch, *map(median, seconds)))
-    return Payoff(tree.expected, tuple(costs))
-
-
-def _until_all_decode(engine: Engine, batch: int) -> None:
-    """Step until every prompt is read and a step with one chunk of every guest has been taken."""
-    metrics, read = engine.metrics, False
-    while not read:
-        before = metrics.computed, metrics.chunks
-        engine.step()
-        read = metrics.computed - before[0] == metrics.chunks - before[1] == batch
-    engine.step()
-
-
-def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]) -> dict[int, float]:
-    """For each number of nodes: tokens a second of one guest, relative to none speculating, by cost and expectation."""
-    gains = {}
-    for nodes in sizes:
-        small = tree.pruned(nodes)
-        gains[nodes] = measure_payoff(model, parts, guesser, small, batches=(1,), steps=25).gain(1)
-    return gains
-
-
 def report(races: Sequence[Race], tree: TreeChoice) -> str:
     """The figures as a table for a terminal."""
     lines = [
         f"tree of {tree.nodes} nodes, {tree.depth} deep; expected {tree.expected:.2f} tokens a pass",
-        "batch  tokens/pass  plain tok/s  always on   gain  with prompts  as decided  verifying   part   heads   wrong",
+        "batch  tokens/pass  plain tok/s  always on   gain  at best  with prompts  as decided  verify   part  heads  wrong",
     ]
     for each in races:
-        speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x {each.gain_whole:>12.2f}x"
-        shares = f"{each.verifying:>10.1%} {each.part:>6.1%} {each.guessing:>7.1%} {each.wrong:>7}"
-        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {each.decided:>10.2f}x {shares}")
+        speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x {each.limit:>7.2f}x"
+        decided = f"{each.gain_whole:>12.2f}x {each.decided:>10.2f}x"
+        shares = f"{each.verifying:>7.1%} {each.part:>6.1%} {each.guessing:>6.1%} {each.wrong:>6}"
+        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {decided} {shares}")
     return "\n".join([*lines, *(each.verdict for each in races)])
 
 
@@ -266,14 +219,6 @@ def waiter_parts(part: Path | None = None) -> Parts:
         "medusa": part or folder / "ex4_medusa" / "medusa.py",
     }
     return Parts(**{slot: load_part(path, slot) for slot, path in files.items()})
-
-
-def _engine(model: Model, parts: Parts, speculator: MedusaSpeculator | None, batch: int) -> Engine:
-    positions = model.config.positions
-    blocks = 1 + (batch + 8) * -(-positions // 16)
-    ahead = 1 + (speculator.lookahead if speculator else 0)
-    budget = max(512, batch * ahead + 256)
-    return Engine(model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator)
 
 
 def _ratio(plain: Sequence[Run], clever: Sequence[Run], field: str) -> float:

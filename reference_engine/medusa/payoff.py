@@ -1,7 +1,7 @@
 """Whether speculation pays: what a step costs with and without a tree, as measured, against what a tree yields.
 
 With few guests a step is bound by reading the weights, and more rows are nearly free. With many guests it is bound by
-arithmetic, and a tree of N nodes costs nearly N times as much. `bench.measure_payoff` times both on a machine.
+arithmetic, and a tree of N nodes costs nearly N times as much. `costs.measure_payoff` times both on a machine.
 """
 
 from __future__ import annotations
