@@ -199,13 +199,13 @@ def report(races: Sequence[Race], tree: TreeChoice) -> str:
     """The figures as a table for a terminal."""
     lines = [
         f"tree of {tree.nodes} nodes, {tree.depth} deep; expected {tree.expected:.2f} tokens a pass",
-        "batch  tokens/pass  plain tok/s  always on   gain  at best  with prompts  decided  verify   part  heads  wrong",
+        "batch tokens/pass  plain tok/s  always on   gain  at best  with prompts  decided  verify   part  heads  wrong",
     ]
     for each in races:
         speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x {each.limit:>7.2f}x"
         decided = f"{each.gain_whole:>12.2f}x {each.decided:>7.2f}x"
         shares = f"{each.verifying:>7.1%} {each.part:>6.1%} {each.guessing:>6.1%} {each.wrong:>6}"
-        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>12.2f} {speeds} {decided} {shares}")
+        lines.append(f"{each.batch:>5} {each.tokens_a_pass:>11.2f} {speeds} {decided} {shares}")
     return "\n".join([*lines, *(each.verdict for each in races)])
 
 
