@@ -21,8 +21,8 @@ AGAIN = 100
 """After so many steps the kind that lost is tried again."""
 TRIAL = 6
 """Steps of such a trial; the first of them has no guesses yet and does not count."""
-THINKING = 8
-"""Every so many steps the choice is thought over: that costs a fiftieth of the shortest ones."""
+THINKING = 24
+"""Every so many steps the choice is thought over: often, that would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Spent:
     trees: int
     nodes: int
     kept: int
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """What its time is shared out to: the step itself, its rows, its trees."""
+        return 1, self.rows, self.trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class _Size:
         (self.trees if spent.trees else self.plain).append(spent)
         due = self.payback is None or self.steps % THINKING == 0
         if due and len(self.trees) >= TRIALS and len(self.plain) >= TRIALS:
-            self.payback = _payback([*self.plain, *self.trees], max(one.batch for one in self.trees))
+            self.payback = _payback(self.plain, self.trees)
 
 
 class Gauge:
@@ -113,24 +118,28 @@ def _size(batch: int) -> int:
     return 1 << max(0, batch - 1).bit_length()
 
 
-def _payback(steps: Sequence[Spent], batch: int) -> Payback:
-    """For so many guests of whom every one has a tree, or none."""
-    trees = sum(one.trees for one in steps)
-    shares = _shares(
-        np.array([(1, one.rows, one.trees) for one in steps], float), np.array([one.seconds for one in steps])
-    )
-    nodes = max(one.nodes for one in steps)
-    plain, tree = shares @ (1, batch, 0), shares @ (1, batch * nodes, batch)
-    return Payback(float(tree / plain), sum(one.kept for one in steps) / trees)
+def _payback(plain: Sequence[Spent], trees: Sequence[Spent]) -> Payback:
+    """Of guests of whom all have a tree, or none."""
+    first = _shares([*plain, *trees])
+    shares = _shares([*_undisturbed(plain, first), *_undisturbed(trees, first)])
+    batch, nodes = max(one.batch for one in trees), trees[0].nodes
+    ratio = shares @ (1, batch * nodes, batch) / (shares @ (1, batch, 0))
+    return Payback(float(ratio), sum(one.kept for one in trees) / sum(one.trees for one in trees))
 
 
-def _shares(counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """What one of each column costs, none of them less than nothing, by least squares of the relative error."""
+def _undisturbed(steps: Sequence[Spent], shares: np.ndarray) -> Sequence[Spent]:
+    """The half that took the least beside what is expected of them: what disturbs a step only lengthens it."""
+    return sorted(steps, key=lambda one: one.seconds / (shares @ one.counts))[: (len(steps) + 1) // 2]
+
+
+def _shares(steps: Sequence[Spent]) -> np.ndarray:
+    """What one of each of `counts` costs, none of them less than nothing, by least squares of the relative error."""
+    counts = np.array([one.counts for one in steps], float)
     scale = counts.max(0)
-    equations = counts / scale / seconds[:, None]
-    used = [True] * counts.shape[1]
+    equations = counts / scale / np.array([one.seconds for one in steps])[:, None]
+    used = [True] * len(scale)
     while True:
-        found = np.linalg.lstsq(equations * used, np.ones(len(seconds)), rcond=1e-6)[0]
+        found = np.linalg.lstsq(equations * used, np.ones(len(steps)), rcond=1e-6)[0]
         if found.min() >= 0:
             return np.asarray(found / scale)
         used[int(found.argmin())] = False
