@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import json
 import os
 import select
@@ -28,6 +30,7 @@ from graders.worker import Died, Worker
 from reference_engine.native import library
 
 ROOT = Path(graders.__path__[0]).parent
+PATIENCE = 120.0  # seconds, for what takes none: a guard against waiting forever
 MAKE = """
 import os, socket
 
@@ -149,7 +152,7 @@ print(process.level, *process.refused)
 from course.cli import run
 print(run(["doctor", "--isolation"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     reached, *_, code = done.stdout.split()
     assert reached in ("L1", "L2")
@@ -208,7 +211,7 @@ def test_the_probe_sees_a_lock_that_is_missing() -> None:
 
 def test_the_table_in_plain_text_says_the_same() -> None:
     command = [sys.executable, "-m", "graders.isolation", "L1", "L3", "--without", "namespaces"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "L3: user namespaces are off" in done.stdout
     assert "Chosen here: L1" in done.stdout
@@ -228,9 +231,13 @@ def test_the_environment_is_an_allow_list(peeking: Worker, monkeypatch: pytest.M
     }
 
 
-def test_a_worker_with_an_engine_gets_the_machines_compiled_library_and_no_other_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("switch", ["", "0", "/opt/own.so"])
+def test_a_worker_with_an_engine_gets_the_compiled_library_that_the_grader_would_load(
+    switch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(library.SWITCH, switch)
     engine = process._environment(tmp_path, Limits(packages=True))[library.SWITCH]
-    assert engine == str(library.location() or "0")
+    assert engine == (switch or str(library.location() or "0"))
     assert process._environment(tmp_path, Limits())[library.SWITCH] == "0"
 
 
@@ -296,8 +303,9 @@ def test_an_interpreter_that_does_not_run_leaves_the_part_ungraded(
 def test_a_keeper_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_completes(tmp_path: Path) -> None:
     def kill_keepers(_: object) -> None:
         for pid in census.descendants(os.getpid()):
-            if b"isolation/inside/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # gone with the keeper that was killed before
+                if b"isolation/inside/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
 
     path = right(tmp_path)
     result = grade(1, path, only=["1.1", "1.2"], on_law=kill_keepers)
@@ -329,11 +337,12 @@ def test_a_machine_out_of_memory_leaves_the_part_ungraded_and_a_second_run_judge
 def test_nothing_is_left_of_a_worker_that_could_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "executable", "/bin/false")
+    gc.collect()  # what other tests have left open would be closed in between
     before = os.listdir("/proc/self/fd")
     with pytest.raises(CannotStart):
         spawn()
     assert list(tmp_path.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
 # ---------------------------------------------------------------- the end of a tree
@@ -355,7 +364,7 @@ signal.pause()
     grader.kill()
     grader.wait()
     for watch in watches:
-        assert select.select([watch], [], [], 20)[0], "the worker, or its keeper, outlives the grader"
+        assert select.select([watch], [], [], PATIENCE)[0], "the worker, or its keeper, outlives the grader"
         os.close(watch)
     grader.stdout.close()
     assert not Path(box).exists()
@@ -379,30 +388,35 @@ def test_what_was_started_in_a_folder_is_found_and_ended(tmp_path: Path) -> None
     sleeper = subprocess.Popen(["sleep", "600"], cwd=tmp_path, start_new_session=True)
     assert leftovers.of(tmp_path) == [sleeper.pid]
     leftovers.end(tmp_path)
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_what_is_started_with_the_folder_on_its_command_line_is_found(tmp_path: Path) -> None:
     """All that the keeper starts inherits its command line, wherever it goes and whatever it forgets."""
-    command = [sys.executable, "-c", "input()", str(tmp_path)]
-    with subprocess.Popen(command, cwd="/", env={}, stdin=subprocess.PIPE) as stray:
+    command = [sys.executable, "-c", "print(flush=True)\ninput()", str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd="/", env={}, **pipes) as stray:  # type: ignore[call-overload]
+        assert stray.stdout.readline() == b"\n"  # just started, a process has no command line for a moment
         assert leftovers.of(tmp_path) == [stray.pid]
         leftovers.end(tmp_path)
     assert stray.returncode == -signal.SIGKILL
 
 
-def test_an_open_file_that_no_folder_shows_is_counted(tmp_path: Path) -> None:
-    script = "import os\nfile = open('hidden', 'wb')\nos.unlink('hidden')\nfile.write(bytes(1 << 20))\nfile.flush()\n"
+@pytest.mark.parametrize(
+    "then", ["", "import mmap\nheld = mmap.mmap(file.fileno(), 1 << 20)\nos.closerange(3, 64)\n"], ids=["open", "mapped"]
+)
+def test_a_file_that_no_folder_shows_is_counted_as_long_as_it_is(then: str, tmp_path: Path) -> None:
+    script = "import os\nfile = open('hidden', 'w+b')\nos.unlink('hidden')\nfile.write(bytes(1 << 20))\nfile.flush()\n"
     before = census.take(os.getpid()).unnamed
     with subprocess.Popen(
-        [sys.executable, "-c", script + "print(flush=True)\ninput()"],
+        [sys.executable, "-c", script + then + "print(flush=True)\ninput()"],
         cwd=tmp_path,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as hiding:
         assert hiding.stdout is not None
         hiding.stdout.readline()
-        assert census.take(os.getpid()).unnamed - before >= 1 << 20
+        assert 1 << 20 <= census.take(os.getpid()).unnamed - before < 3 << 20
         assert os.listdir(tmp_path) == []
         hiding.kill()
 
@@ -577,10 +591,11 @@ def test_isolation_adds_less_than_50_ms_to_a_check() -> None:
 
 def test_cpu_time_is_read_when_the_worker_rests() -> None:
     """The kernel adds what a thread used when it stops; before that, a long call may look as if it had cost nothing."""
+    deadline = time.monotonic() + PATIENCE
     with Worker("L1", Limits()) as worker:
-        waited = min(timed(worker._process.rest) for _ in range(5))
+        while timed(worker._process.rest) >= process.REST:  # it has started, and may be kept waiting before it waits
+            assert time.monotonic() < deadline
         os.kill(worker._process.worker, 0)
-        assert waited < process.REST
     spinning = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
     with subprocess.Popen(spinning, stdout=subprocess.PIPE) as busy:
         assert busy.stdout is not None and busy.stdout.readline() == b"\n"

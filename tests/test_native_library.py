@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,20 +27,38 @@ from solutions.ex2_batching_scheduler.scheduler import Scheduler
 
 Compiler = Callable[[str], None]
 PROMPT = [3, 1, 4]
+ANYBODY = 54_321  # a user id that nobody has
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which nothing was built yet."""
+def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which nothing was built yet; what the test has found is forgotten for those that come after."""
     monkeypatch.delenv(library.SWITCH, raising=False)
     monkeypatch.setattr(library, "BUILT", tmp_path / "built")
     monkeypatch.setattr(library, "CACHE", tmp_path / "cache")
+    forget()
+    yield
     forget()
 
 
 def forget() -> None:
     library._location.cache_clear()
     library.library.cache_clear()
+
+
+@pytest.fixture
+def real_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The machine's own, given all the time it takes; skips where there is none, or none that makes any library."""
+    monkeypatch.setattr(library, "PATIENCE", 1800)
+    if not library._compiler():
+        pytest.skip("this machine has no C++ compiler")
+    found = library._compiler()
+    (tmp_path / "any.cpp").write_text("#include <thread>\nint any() { return std::thread::hardware_concurrency(); }\n")
+    command = [*found, "-std=c++17", "-fPIC", "-shared", "-pthread", "-o", tmp_path / "any.so", tmp_path / "any.cpp"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{found[0]} makes no libraries: {done.stderr[:200]}")
+    return shlex.join(found)
 
 
 @pytest.fixture
@@ -47,7 +69,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiler:
         path = tmp_path / "c++"
         path.write_text(f'#!/bin/sh\necho run >> "{tmp_path}/runs"\n{script}\n')
         path.chmod(0o755)
-        monkeypatch.setattr(library, "_compiler", lambda: str(path))
+        monkeypatch.setattr(library, "_compiler", lambda: (str(path),))
 
     return become
 
@@ -73,12 +95,9 @@ def serve() -> tuple[type, bool]:
 
 
 def test_it_is_built_once_and_found_by_the_next_process(
-    tmp_path: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, real_compiler: str, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = library._compiler()
-    if real is None:
-        pytest.skip("this machine has no C++ compiler")
-    compiler(f'exec {real} "$@"')
+    compiler(f'exec {real_compiler} "$@"')
     assert serve() == (NativeRunner, True)
     assert library.reason() == ""
     built = library.location()
@@ -94,7 +113,7 @@ def test_it_is_built_once_and_found_by_the_next_process(
 def test_without_a_compiler_the_engine_runs_on_torch_and_the_doctor_says_so(
     course: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "_compiler", lambda: None)
+    monkeypatch.setattr(library, "_compiler", tuple)
     assert serve() == (CpuRunner, True)
     monkeypatch.setattr("course.commands.doctor._device", list)
     monkeypatch.setattr("course.commands.doctor._isolation", list)
@@ -121,10 +140,9 @@ def test_a_compiler_that_does_not_serve_is_named(
     assert not list((tmp_path / "built").iterdir())
 
 
+@pytest.mark.usefixtures("real_compiler")
 def test_where_the_package_cannot_be_written_the_cache_takes_it(tmp_path: Path) -> None:
     (tmp_path / "built").write_text("a file, no folder")
-    if library._compiler() is None:
-        pytest.skip("this machine has no C++ compiler")
     location = library.location()
     assert location is not None and location.parent == tmp_path / "cache"
     (tmp_path / "cache").rename(tmp_path / "gone")
@@ -145,6 +163,76 @@ def test_the_switch_turns_it_off_or_names_the_one_to_load(tmp_path: Path, monkey
     assert not (tmp_path / "built").exists()
 
 
+def test_a_switch_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.SWITCH, "0")
+    assert library.reason() == f"{library.SWITCH} switches it off."
+    monkeypatch.setenv(library.SWITCH, str(tmp_path / "nowhere.so"))
+    assert library.reason() == f"{tmp_path}/nowhere.so, which {library.SWITCH} names, cannot be loaded."
+
+
+def test_a_user_without_a_home_runs_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "built").write_text("a file, no folder")
+    monkeypatch.setattr(library, "CACHE", Path("~nobody-has-this-name/cache"))
+    assert serve() == (CpuRunner, True)
+    assert library.reason() == "No folder for compiled code can be written."
+
+
+def test_a_folder_that_may_not_be_looked_into_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(f"[Errno 13] Permission denied: {path}")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(library, "_compiler", tuple)
+    assert library.location() is None
+
+
+def test_one_failure_of_the_compiler_is_enough(tmp_path: Path, compiler: Compiler) -> None:
+    compiler("exit 1")
+    assert library.location() is None
+    assert runs(tmp_path) == 3  # with the processor's own flags in two spellings, and without
+
+
+def test_cxx_may_be_a_wrapper_with_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda word: f"/bin/{word}" if word in ("ccache", "g++") else None)
+    monkeypatch.setenv("CXX", "ccache g++ -pipe")
+    assert library._compiler() == ("ccache", "g++", "-pipe")
+    monkeypatch.setenv("CXX", "absent")
+    assert library._compiler() == ("g++",)
+
+
+@pytest.mark.usefixtures("real_compiler")
+def test_others_may_read_it_and_what_was_built_long_ago_goes(tmp_path: Path) -> None:
+    (tmp_path / "built").mkdir()
+    for name, age in (("old.so", library.FORGOTTEN + 60), ("young.so", library.FORGOTTEN - 3600)):
+        (tmp_path / "built" / name).write_text("")
+        os.utime(tmp_path / "built" / name, (time.time() - age,) * 2)
+    before = os.umask(0o077)
+    try:
+        built = library.location()
+    finally:
+        os.umask(before)
+    assert built is not None and built.stat().st_mode & 0o777 == 0o755
+    assert built.parent.stat().st_mode & 0o777 == 0o755
+    assert {path.name for path in built.parent.iterdir()} == {"young.so", built.name}
+
+
+def test_where_no_thread_can_be_had_one_does_the_work() -> None:
+    """The system refuses threads to a user who has too many tasks; root is never refused."""
+    code = f"""
+import os, resource, torch
+from test_native_library import Request, new_engine
+torch.set_num_threads(1)  # torch itself ends where it gets no threads
+engine = new_engine()
+if os.getuid() == 0:
+    os.setresuid({ANYBODY}, {ANYBODY}, {ANYBODY})
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+torch.set_num_threads(4)
+print(*engine.generate([Request(0, [3, 1, 4], 12)])[0])
+"""
+    done = run_code(code)
+    assert done.stdout.split() == [str(token) for token in say()[1]], done.stderr
+
+
 def test_a_process_that_was_forked_from_one_with_threads_serves_too() -> None:
     code = """
 import os, torch
@@ -156,6 +244,10 @@ if child == 0:
     os._exit(0 if list(another.stream([3, 1, 4], 12)) == first else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    command = [sys.executable, "-c", "import sys; sys.path[:0] = ['.', 'tests']\n" + code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_code(code)
     assert done.stdout.split() == ["0"], done.stderr
+
+
+def run_code(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "import sys; sys.path[:0] = ['.', 'tests']\n" + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

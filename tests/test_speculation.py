@@ -24,7 +24,7 @@ from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.model import Model, random_model
 from reference_engine.parts import PartError, Parts
 from reference_engine.sampler import Sampling
-from reference_engine.slots import Request, Verdict
+from reference_engine.slots import Request, Tree, Verdict
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
 from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
@@ -314,6 +314,15 @@ def no_path(tree: object, tokens: Tensor, argmax: Tensor) -> Verdict:
     return Verdict(judged.count + 1, judged.nodes, judged.next)
 
 
+def unknown_words(tree: Tree, root: Tensor, topk: Tensor) -> Tensor:
+    return torch.full((len(root), len(tree.parent)), 99)
+
+
+def unknown_next(tree: Tree, tokens: Tensor, argmax: Tensor) -> Verdict:
+    judged = medusa.verify_greedy(tree, tokens, argmax)
+    return Verdict(judged.count, judged.nodes, torch.full_like(judged.next, -1))
+
+
 def foreign_slots(verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]:
     return slots[:, 0] + 1000, slots[:, 0]
 
@@ -321,6 +330,9 @@ def foreign_slots(verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("functions", "sentence"),
     [
+        ({"propose": unknown_words}, f"propose() returned tokens [99, 99, 99, 99]: the vocabulary has {VOCAB}"),
+        ({"verify_greedy": unknown_next}, f"verify_greedy() returned tokens [-1]: the vocabulary has {VOCAB}"),
+        ({"verify_greedy": lambda tree, tokens, argmax: None}, "verify_greedy() returned NoneType where"),
         ({"propose": raising}, "propose() raised RuntimeError: burnt"),
         ({"propose": lambda tree, root, topk: root}, "propose() returned [1] where integers [1, 4] are due"),
         ({"verify_greedy": no_verdict}, "verify_greedy() returned"),
@@ -335,6 +347,17 @@ def test_a_part_that_breaks_its_contract_is_named(functions: dict[str, Any], sen
         served.generate([Request(0, [1, 2], 8)])
     assert caught.value.slot == "medusa"
     assert sentence in caught.value.sentence
+
+
+def test_a_part_that_shrinks_the_mask_of_its_tree_shrinks_its_own() -> None:
+    def shrink(tree: Tree, tokens: Tensor, argmax: Tensor) -> Verdict:
+        judged = medusa.verify_greedy(tree, tokens, argmax)
+        tree.mask.resize_(1, 1)
+        return judged
+
+    requests = [Request(0, [1, 2], 12)]
+    due = texts_of(MODELS[0], requests)
+    assert engine(MODELS[0], Prophet(due, 3, "mixed"), CHAIN, broken(verify_greedy=shrink)).generate(requests) == due
 
 
 def test_a_tree_that_is_none_is_refused_at_once() -> None:

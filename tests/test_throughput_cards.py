@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from graders.throughput import cards
+from graders.throughput import cards, hardware
 from graders.throughput.bounds import Measure
-from graders.throughput.cards import BadCard, Card, Sample, find, fingerprint, load, save, verify
-from graders.throughput.hardware import Hardware, here
+from graders.throughput.cards import BadCard, Card, Sample, find, load, save, verify
+from graders.throughput.fingerprint import code, fingerprint, told
+from graders.throughput.hardware import COMPILED, Hardware, here
 from graders.throughput.workloads import workload
 
 SCALE = 0.05
@@ -153,6 +155,30 @@ def test_shipped_cards_are_whole() -> None:
 def test_words_in_a_file_do_not_change_its_fingerprint_and_code_does() -> None:
     plain = 'def f(x):\n    return "a" + x  # why\n'
     told = '"""A file."""\n\n\ndef f(x):\n    """Says a."""\n    # because\n    return "a" + x\n'
-    assert cards.code(plain) == cards.code(told)
-    assert cards.code(plain) != cards.code(plain.replace('"a"', '"b"'))
-    assert cards.code("if a:\n    b()\nc()\n") != cards.code("if a:\n    b()\n    c()\n")
+    assert code(plain) == code(told)
+    assert code(plain) != code(plain.replace('"a"', '"b"'))
+    assert code("if a:\n    b()\nc()\n") != code("if a:\n    b()\n    c()\n")
+    for one, other in (("del x", "delx"), ("f(not a)", "f(nota)"), ("x = a < 'b'", "x = a < 'c'"), ("[None]", "[]")):
+        assert code(one) != code(other)
+
+
+def test_a_fingerprint_does_not_depend_on_the_version_of_python() -> None:
+    """Python 3.12 ends a format with an empty text, 3.13 gives functions a list of type parameters, always."""
+    tree = ast.parse("def f(x):\n    return f'{x:>{x}}'\n")
+    another = ast.parse("def f(x):\n    return f'{x:>{x}}'\n")
+    for node in ast.walk(another):
+        if isinstance(node, ast.JoinedStr):
+            node.values.append(ast.Constant(value=""))
+        if isinstance(node, ast.FunctionDef):
+            node._fields = (*node._fields, "type_params")  # type: ignore[misc]
+            node.type_params = []  # type: ignore[attr-defined, unused-ignore]
+    assert told(another) == told(tree)
+
+
+def test_a_machine_on_which_nothing_is_compiled_is_of_another_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = replace(here(), features=("avx2", COMPILED))
+    monkeypatch.setattr(hardware.library, "library", lambda: None)
+    slow = here()
+    assert COMPILED not in slow.features and "compiled" in replace(slow, features=("avx2",)).difference(fast)
+    monkeypatch.setattr(hardware.library, "library", object)
+    assert COMPILED in here().features

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from test_throughput_cards import SCALE, card
 
 from graders.catalogue import catalogue
 from graders.grading import _part
+from graders.isolation import Trouble
 from graders.law import Broken
 from graders.result import Figure, Outcome
-from graders.throughput import closing, peers, timing
+from graders.stage import Raised
+from graders.throughput import closing, peers, room, timing
 from graders.throughput.bounds import VARIABLE, Bound, Measure
 from graders.throughput.cards import save
 from graders.throughput.decision import LAST, Bracket, decide
@@ -23,6 +25,24 @@ from graders.throughput.peers import Peer
 
 LAW = catalogue(1).laws[-1]
 MEASURE = Measure(1, "cpu", "ragged", SCALE, (Bound("reference", 0.4, 0.8), Bound("vllm", 0.75, 1.5)))
+
+
+@pytest.mark.parametrize(
+    ("type", "text"), [("OSError", "[Errno 12]"), ("MemoryError", ""), ("RuntimeError", "can't allocate memory: 9")]
+)
+def test_a_machine_without_memory_is_not_the_parts_fault_unless_it_asked_for_it(type: str, text: str) -> None:
+    blamed: list[str] = []
+
+    def blame(raised: Raised, *_: object, **__: object) -> NoReturn:
+        blamed.append(raised.type)
+        raise Broken("yours")
+
+    stage: Any = SimpleNamespace(broken=blame, unexpected=blame)
+    with pytest.raises(Trouble, match="got no memory"):
+        room._stopped(stage, Raised((), type, text, ()))
+    with pytest.raises(Broken):
+        room._stopped(stage, Raised((), type, text, ((3, "plan"),)))
+    assert blamed == [type]
 
 
 @dataclass
@@ -45,6 +65,7 @@ class Play:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("COURSE_BASELINES", str(tmp_path))
+    monkeypatch.setattr("graders.throughput.cards.SHIPPED", tmp_path / "none")
     monkeypatch.setattr(peers, "_installed", lambda engine: None)
     monkeypatch.setattr("graders.throughput.bounds.measures", lambda *_, **__: (MEASURE,))
     bench = SimpleNamespace(

@@ -111,11 +111,10 @@ def _packages() -> list[Finding]:
 def _compiled() -> list[Finding]:
     from reference_engine.native import library
 
-    path = library.location()
-    if path is None:
+    if library.library() is None:
         slow = "the engine runs on torch alone, several times slower; results are the same"
         return [Finding("compiled", f"no. {library.reason()} {slow[0].upper()}{slow[1:]}.")]
-    return [Finding("compiled", f"the engine's forward pass, {path}")]
+    return [Finding("compiled", f"the engine's forward pass, {library.chosen()}")]
 
 
 def _version(package: str) -> str:

@@ -16,7 +16,7 @@ from course.nbgrader_glue.feedback import Ungraded
 from course.progress import replace_file
 
 TIME, SECRET = "timestamp.txt", "submission_secret.txt"
-LONGEST = 200  # characters of a time
+LONGEST = 200  # characters of a paper; nbgrader writes less than a hundred
 
 
 def time(submitted: Path) -> datetime | None:
@@ -37,7 +37,8 @@ def copy(submitted: Path, autograded: Path) -> None:
     for name in (TIME, SECRET):
         paper = submitted / name
         if paper.is_file() and not paper.is_symlink():
-            replace_file(autograded / name, paper.read_text(encoding="utf-8", errors="replace"))
+            with paper.open(encoding="utf-8", errors="replace") as file:
+                replace_file(autograded / name, file.read(LONGEST))
 
 
 def complete(autograded: Path, notebook: str) -> None:

@@ -55,7 +55,7 @@ def _contents(packages: bool, gpu: bool) -> Contents:
         *LIBRARIES,
         PROCESSORS,
         *paths,
-        *([str(compiled)] if packages and (compiled := library.location()) else ()),
+        *([str(compiled)] if packages and (compiled := library.chosen()) else ()),
         f"{ROOT}/reference_engine",
         f"{HOME}/child",
         *(FOR_GPUS if gpu else ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,13 +15,14 @@ class Limits:
 
     packages: site-packages (torch) can be imported. gpu: the GPU's devices are let through, and programs may be started
     (Triton needs a compiler). memory: resident bytes; 0 for the usual 1 GiB, 6 GiB with packages. tasks: processes
-    and threads. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process.
+    and threads; 0 for the usual 128, with packages 4 more for each core, since torch and the engine start threads for
+    each. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process.
     """
 
     packages: bool = False
     gpu: bool = False
     memory: int = 0
-    tasks: int = 128
+    tasks: int = 0
     disk: int = 64 * MIB
     files: int = 2000
     cpu: int = 120
@@ -28,6 +30,11 @@ class Limits:
     @property
     def resident(self) -> int:
         return self.memory or (6144 * MIB if self.packages or self.gpu else 1024 * MIB)
+
+    @property
+    def most_tasks(self) -> int:
+        cores = (os.cpu_count() or 1) if self.packages or self.gpu else 0
+        return self.tasks or 128 + 4 * cores
 
     @property
     def rlimits(self) -> Mapping[str, int]:

@@ -32,6 +32,7 @@ from graders.worker import Died, Hung, Tampered, Worker
 SLOT = "block_manager"  # the driver that takes any method
 ESCAPES = Path(__file__).with_name("escapes.py")
 DAEMON = 120.0  # seconds that a leftover process would live
+ARRIVING = 2.0  # seconds within which what got through shows outside: a datagram, on a busy machine
 IPC_CREATE, IPC_REMOVE = 0o1600, 0
 
 
@@ -151,7 +152,10 @@ def _try(worker: Worker, escape: Escape) -> Attempt:
     verdict, reason = (item["s"] for item in answer["calls"][0]["r"])
     if escape.trace is None:
         return Attempt(escape.name, escape.since, verdict == "blocked", reason)
-    return Attempt(escape.name, escape.since, not escape.trace(), reason)
+    until = time.monotonic() + (ARRIVING if verdict == "open" else 0.0)
+    while not (shows := escape.trace()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return Attempt(escape.name, escape.since, not shows, reason)
 
 
 def _leave_a_process(worker: Worker) -> Attempt:

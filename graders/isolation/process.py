@@ -31,7 +31,7 @@ from graders.isolation.levels import HIGHEST, LEVELS
 from graders.isolation.limits import Limits
 from reference_engine.native import library
 
-STARTING = 20.0  # seconds that a machine under load may take to start a process
+STARTING = 60.0  # seconds that a machine under load may take to start a process
 ENDING = 10.0
 REST = 0.02
 MESSAGE = 1 << 16
@@ -234,7 +234,7 @@ def _config(levels: list[str], limits: Limits, without: Collection[str], box: Pa
         **asdict(contents(limits)),
         "rlimits": dict(limits.rlimits),
         "memory": limits.resident,
-        "tasks": limits.tasks,
+        "tasks": limits.most_tasks,
         "disk": limits.disk,
         "files": limits.files,
         "programs": limits.gpu,
@@ -242,8 +242,8 @@ def _config(levels: list[str], limits: Limits, without: Collection[str], box: Pa
 
 
 def _environment(box: Path, limits: Limits) -> dict[str, str]:
-    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader's machine has of it."""
+    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader itself would load."""
     caches = ("XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR")
     own = {name: str(box) for name in ("HOME", "TMPDIR", *caches)}
-    own[library.SWITCH] = str(library.location() or "0") if limits.packages else "0"
+    own[library.SWITCH] = str(library.chosen() or "0") if limits.packages else "0"
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive", **own}

@@ -9,27 +9,22 @@ edited, on other hardware, and when the workload that it was recorded on is no l
 from __future__ import annotations
 
 import hashlib
-import io
-import itertools
 import json
 import os
 import statistics
-import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from graders.throughput.bounds import Measure
+from graders.throughput.fingerprint import fingerprint
 from graders.throughput.hardware import Hardware
 from graders.throughput.workloads import workload
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("baselines")
 VARIABLE = "COURSE_BASELINES"
-SILENT = (tokenize.COMMENT, tokenize.NL)
-MARKS = (";", ">", "<")
 FOLDER = "baselines"  # in the workspace's .course
 
 
@@ -166,34 +161,6 @@ def find(engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, 
         if (card.engine, card.workload, card.scale, card.model) == wanted:
             return card, ""
     return None, why
-
-
-@cache
-def fingerprint() -> str:
-    """Twelve digits that change whenever the reference engine or the solutions do; their words do not count."""
-    import reference_engine
-    import solutions
-
-    digest = hashlib.sha256()
-    for package in (reference_engine, solutions):
-        home = Path(package.__path__[0])
-        for path in sorted(path for path in home.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
-            text = path.read_text(encoding="utf-8")
-            digest.update(f"{path.relative_to(home)}\0{code(text) if path.suffix == '.py' else text}\0".encode())
-    return digest.hexdigest()[:12]
-
-
-def code(source: str) -> str:
-    """What of a Python file is executed: without comments, docstrings and line breaks."""
-    kept = list[str]()
-    tokens = [each for each in tokenize.generate_tokens(io.StringIO(source).readline) if each.type not in SILENT]
-    for token, following in itertools.pairwise(tokens):
-        if token.type == tokenize.STRING and following.type == tokenize.NEWLINE and (not kept or kept[-1] in MARKS):
-            continue  # a docstring; its line break is nothing either
-        if token.type == tokenize.NEWLINE and (not kept or kept[-1] in MARKS):
-            continue
-        kept.append({tokenize.INDENT: ">", tokenize.DEDENT: "<", tokenize.NEWLINE: ";"}.get(token.type, token.string))
-    return "".join(kept)
 
 
 def _plain(card: Card) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from reference_engine.native import library
+
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 """Of the processor: instructions that engines choose their kernels by."""
+COMPILED = "compiled"
+"""The feature of a machine on which our engine runs its compiled code: elsewhere it is several times slower."""
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -54,7 +58,8 @@ def here() -> Hardware:
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = (facts.get("flags") or facts.get("Features") or "").split()
     model = facts.get("model name") or platform.processor() or platform.machine()
-    return Hardware("cpu", model, usable_cores(), tuple(feature for feature in FEATURES if feature in flags))
+    features = [feature for feature in FEATURES if feature in flags]
+    return Hardware("cpu", model, usable_cores(), (*features, *((COMPILED,) if library.library() else ())))
 
 
 def usable_cores() -> int:

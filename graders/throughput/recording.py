@@ -15,8 +15,9 @@ from graders.engines.catalogue import KINDS, EngineKind
 from graders.engines.driver import Driver, Started
 from graders.engines.served import EngineFailed, Job, Served
 from graders.engines.verifying import check_tokens
-from graders.throughput.cards import Card, Sample, fingerprint
+from graders.throughput.cards import Card, Sample
 from graders.throughput.decision import submission_first
+from graders.throughput.fingerprint import fingerprint
 from graders.throughput.hardware import here
 from graders.throughput.workloads import Trace, workload
 from reference_engine.model import load_model

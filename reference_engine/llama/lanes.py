@@ -2,6 +2,7 @@
 
 Splitting a batch by requests needs two meetings a step, splitting every operation by rows needs one each. For the small
 products of a small model that decides: two lanes of one thread serve 1.4 times what one lane of two threads serves.
+All of it counts only where there is no compiler: the compiled pass has threads of its own.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class MedusaSpeculator:
         self.passes: tuple[Pass, ...] = ()
         self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
         self._topk = torch.empty(0, dtype=torch.int64)
-        self._batch = 0
+        self._batch = self._vocab = 0
         self._drafted: frozenset[int] = frozenset()  # whose trees are in the step
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
@@ -76,11 +76,14 @@ class MedusaSpeculator:
         topk = self._topk if rows == list(range(len(self._topk))) else self._topk[rows]
         tokens = _call("propose", self._part.propose, self.tree, root, topk)
         _expect("propose", tokens, (len(ids), self.lookahead + 1))
-        return dict(zip(ids, tokens.tolist(), strict=True))
+        drafts: list[list[int]] = tokens.tolist()
+        for draft in drafts:
+            self._expect_tokens("propose", draft)
+        return dict(zip(ids, drafts, strict=True))
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """What each greedy request says: its accepted guesses, then the model's own next token."""
-        best = argmax(outcome.logits)
+        best, self._vocab = argmax(outcome.logits), outcome.logits.shape[1]
         said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]
@@ -135,7 +138,8 @@ class MedusaSpeculator:
         moves = _checked_moves(_call("compact", self._part.compact, verdict, slots), slots)
         if moves[0]:
             runner.move(*moves)
-        following = verdict.next.tolist()
+        following: list[int] = verdict.next.tolist()
+        self._expect_tokens("verify_greedy", following)
         for one, walk, token in zip(trees, walks, following, strict=True):
             said[one.id] = [*(one.tokens[node] for node in walk[1:]), token]
             states[one.id] = one.rows.start + walk[-1]
@@ -145,12 +149,16 @@ class MedusaSpeculator:
                 for one, walk, token in zip(trees, walks, following, strict=True)
             )
 
+    def _expect_tokens(self, name: str, tokens: Sequence[int]) -> None:
+        """PartError unless every one is in the vocabulary."""
+        if not 0 <= min(tokens) <= max(tokens) < self._vocab:
+            raise PartError("medusa", f"{name}() returned tokens {list(tokens)}: the vocabulary has {self._vocab}")
+
     def _walks(self, verdict: Verdict, rows: int) -> list[list[int]]:
         """The accepted path of every row, node 0 first."""
         deep, nodes = max(self.depths), self.lookahead + 1
-        _expect("verify_greedy", verdict.count, (rows,))
-        _expect("verify_greedy", verdict.nodes, (rows, deep + 1))
-        _expect("verify_greedy", verdict.next, (rows,))
+        for field, shape in (("count", (rows,)), ("nodes", (rows, deep + 1)), ("next", (rows,))):
+            _expect("verify_greedy", getattr(verdict, field, None), shape)
         walks = []
         for count, path in zip(verdict.count.tolist(), verdict.nodes.tolist(), strict=True):
             walk = path[: count + 1]
@@ -200,7 +208,7 @@ def _checked_tree(tree: object, choice: TreeChoice) -> tuple[Tensor, tuple[int, 
     depths = tuple(int(depth) for depth in tree.depth.tolist())  # type: ignore[attr-defined]
     if not all(0 <= depth < count for depth in depths):
         raise PartError("medusa", f"build_tree() returned depths {depths}: a tree of {count} nodes is not that deep")
-    return mask, depths
+    return mask.clone(), depths  # the part may do with its own tensor what it likes
 
 
 def _checked_moves(moves: object, slots: Tensor) -> tuple[list[int], list[int]]:

@@ -3,6 +3,7 @@
 // Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
 
 #include <cmath>
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -235,13 +236,14 @@ class Pass {
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };
 
-// The team of this process with so many members. Whoever holds the lock may use it.
+// The teams of this process, one of each size that was asked for. Whoever holds the lock may use them.
 struct Hall {
     std::mutex lock;
-    Team* team = nullptr;
+    std::map<int, Team*> teams;  // never deleted: their threads sleep on
     Room rooms[5];
     Team& of(int members) {
-        if (!team || !team->usable() || team->members() != members) team = new Team(members);  // the old one sleeps on
+        Team*& team = teams[members];
+        if (!team || !team->usable()) team = new Team(members);
         return *team;
     }
 };

@@ -7,10 +7,11 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, c_float, c_int64, c_void_p
 from pathlib import Path
 
@@ -23,6 +24,8 @@ BUILT = HERE / "built"
 CACHE = Path("~/.cache/inference-kitchen/native")
 PATIENCE = 120
 """Seconds that the compiler is given."""
+FORGOTTEN = 30 * 24 * 3600
+"""Seconds after which a library that another source or processor asked for is removed, when a new one is built."""
 
 
 class Layer(ctypes.Structure):
@@ -70,9 +73,16 @@ class Heads(ctypes.Structure):
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled functions; None where they are switched off or cannot be had."""
-    switch = os.environ.get(SWITCH, "")
-    path = None if switch == "0" else Path(switch) if switch else location()
+    path = chosen()
     return _load(path) if path else None
+
+
+def chosen() -> Path | None:
+    """Which library this process and the workers that it starts are to load: what SWITCH says, else `location`."""
+    switch = os.environ.get(SWITCH, "")
+    if switch:
+        return None if switch == "0" else Path(switch)
+    return location()
 
 
 def location() -> Path | None:
@@ -81,7 +91,12 @@ def location() -> Path | None:
 
 
 def reason() -> str:
-    """Why it cannot be had, in a sentence; empty where it can."""
+    """Why `library` gives None, in a sentence; empty where it does not."""
+    switch = os.environ.get(SWITCH, "")
+    if switch == "0":
+        return f"{SWITCH} switches it off."
+    if switch:
+        return f"{switch}, which {SWITCH} names, cannot be loaded." if library() is None else ""
     return found if isinstance(found := _location(), str) else ""
 
 
@@ -89,21 +104,26 @@ def reason() -> str:
 def _location() -> Path | str:
     name = f"{_key()}.so"
     for folder in _folders():
-        if (folder / name).exists():
+        if os.path.exists(folder / name):  # False where a folder may not be looked into
             return folder / name
     compiler = _compiler()
     return _build(compiler, name) if compiler else "This machine has no C++ compiler (c++, g++ or clang++)."
 
 
-def _compiler() -> str | None:
-    named = [os.environ["CXX"]] if os.environ.get("CXX") else []
-    return next((path for each in (*named, "c++", "g++", "clang++") if (path := shutil.which(each))), None)
+def _compiler() -> tuple[str, ...]:
+    """The words that begin its command; none without a compiler. CXX may name a wrapper with arguments."""
+    commands = [shlex.split(os.environ.get("CXX", "")), ["c++"], ["g++"], ["clang++"]]
+    return next((tuple(command) for command in commands if command and shutil.which(command[0])), ())
 
 
 def _folders() -> Iterator[Path]:
     """Where libraries are looked for and put: beside the sources, which isolated workers see too; else in the cache."""
     yield BUILT
-    yield CACHE.expanduser()
+    try:
+        cache = CACHE.expanduser()
+    except RuntimeError:  # a user without a home
+        return
+    yield cache
 
 
 def _key() -> str:
@@ -123,37 +143,49 @@ def _processor() -> str:
     return next((line for line in lines if line.lower().startswith(("flags", "features"))), platform.processor())
 
 
-def _build(compiler: str, name: str) -> Path | str:
-    """Compile into the first folder that can be written."""
+def _build(compiler: Sequence[str], name: str) -> Path | str:
+    """Compile into the first folder that can be written and whose libraries may be loaded."""
     failed = "No folder for compiled code can be written."
     for folder in _folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as place:
                 made = Path(place) / name
-                failed = _compile(compiler, made)
-                if not failed and _load(made) is None:
-                    failed = f"What {compiler} compiled cannot be loaded."
-                if not failed:
-                    return made.replace(folder / name)
+                wrong = _compile(compiler, made)
+                if wrong:
+                    return wrong
+                if _load(made) is not None:
+                    return _put(made, folder)
+                failed = f"What {compiler[0]} compiled cannot be loaded."
         except OSError:
             continue
     return failed
 
 
-def _compile(compiler: str, target: Path) -> str:
+def _put(made: Path, folder: Path) -> Path:
+    """Into its folder, for workers of any user to read; what nobody has built for long goes."""
+    made.chmod(0o755)
+    folder.chmod(0o755)
+    placed = made.replace(folder / made.name)
+    for other in folder.glob("*.so"):
+        if other.stat().st_mtime < placed.stat().st_mtime - FORGOTTEN:
+            other.unlink(missing_ok=True)
+    return placed
+
+
+def _compile(compiler: Sequence[str], target: Path) -> str:
     """Make the library; what went wrong, empty when nothing did."""
     said = ""
     for machine in (("-march=native",), ("-mcpu=native",), ()):
-        command = [compiler, *FLAGS, *machine, "-o", str(target), str(HERE / "forward.cpp")]
+        command = [*compiler, *FLAGS, *machine, "-o", str(target), str(HERE / "forward.cpp")]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            return f"{compiler} failed: {error}."
+            return f"{compiler[0]} failed: {error}."
         if done.returncode == 0:
             return ""
         said = said or done.stderr.strip()
-    return f"{compiler} failed: {said[:300]}"
+    return f"{compiler[0]} failed: {said[:300]}"
 
 
 def _load(path: Path) -> ctypes.CDLL | None:

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 inline void breathe() {
@@ -22,7 +23,11 @@ inline void breathe() {
 class Team {
   public:
     explicit Team(int members) : members_(members), owner_(getpid()) {
-        for (int i = 1; i < members; i++) std::thread([this] { serve(); }).detach();
+        try {
+            for (int i = 1; i < members; i++) std::thread([this] { serve(); }).detach();
+        } catch (const std::system_error&) {
+            // no more threads to be had: those that are there do the work
+        }
     }
     int members() const { return members_; }
     bool usable() const { return owner_ == getpid(); }  // after a fork the other threads are gone

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROUNDS = 100
+GONE = b" (deleted)"
+IN_MEMORY = (b"/dev/zero", b"/memfd:", b"/SYSV", b"/anon_hugepage", b"/[aio]")
 DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 
@@ -19,7 +21,7 @@ DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 class Census:
     """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads.
 
-    unnamed: bytes of the open files that no folder shows, on a disk or in memory.
+    unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory.
     """
 
     memory: int
@@ -46,7 +48,7 @@ def take(root: int) -> Census:
             with open(f"/proc/{pid}/statm", "rb") as file:
                 memory += int(file.read().split()[1]) * PAGE
             tasks += len(os.listdir(f"/proc/{pid}/task"))
-            sizes |= _unnamed(f"/proc/{pid}/fd")
+            sizes |= {**_mapped(f"/proc/{pid}/maps"), **_unnamed(f"/proc/{pid}/fd")}
     return Census(memory, tasks, sum(sizes.values()))
 
 
@@ -59,6 +61,21 @@ def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:
                 what = item.stat()
                 if stat.S_ISREG(what.st_mode) and not what.st_nlink:
                     found[what.st_dev, what.st_ino] = what.st_blocks * 512
+    return found
+
+
+def _mapped(path: str) -> dict[tuple[int, int], int]:
+    """Bytes that are mapped of each file that has lost its name; memory that only looks like a file is resident."""
+    found: dict[tuple[int, int], int] = {}
+    with open(path, "rb") as file:
+        maps = file.read()
+    for line in maps.splitlines() if GONE in maps else ():
+        if line.endswith(GONE):
+            span, _, _, device, inode, name = line.split(None, 5)
+            start, end = (int(place, 16) for place in span.split(b"-"))
+            if not name.startswith(IN_MEMORY):
+                key = os.makedev(*(int(number, 16) for number in device.split(b":"))), int(inode)
+                found[key] = found.get(key, 0) + end - start
     return found
 
 
