@@ -81,8 +81,8 @@ a backup. `course submit N` packs your part for handing it in and says what is i
 ## Or in a notebook
 
 Beside each file lies a notebook with the same lesson, one cell to write in and a cell for each law, for which you need
-`pip install jupyterlab`. Use the file or the notebook, not both: `course check` looks at the file, the cells of the
-notebook at the notebook. `course submit N` packs the text of the cell if you wrote there and left the file alone.
+`pip install jupyterlab`. Use the file or the notebook, not both: `course check`, `course show` and `course submit` take
+the text of the cell if you wrote there and left the file alone, else the file.
 
 The solved parts in `solutions/` are sealed: the engine runs with them around your part, there is nothing to read.
 

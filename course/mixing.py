@@ -6,6 +6,9 @@ graded. The graders never take this way.
 
 from __future__ import annotations
 
+import atexit
+import shlex
+import tempfile
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from course.ordering import submission
+from course.patience import Endless
 from course.problem import ExitCode, Problem
 from course.screen import clean
 from course.workspace import Workspace
 from graders.catalogue import Exercise, catalogue
+from graders.intake import Declared, Unusable, take
 from reference_engine.parts import PartError, PartMissing, Parts, load_part
 
 SEATS = (1, 2, 3)
@@ -37,6 +42,8 @@ class Choice:
         try:
             return load_part(self.path, self.exercise.slot)
         except PartMissing as missing:
+            if isinstance(missing.__cause__, Endless):
+                raise missing.__cause__ from None
             raise Problem(f"{clean(str(missing))}.", ExitCode.FAIL) from missing
 
 
@@ -44,7 +51,7 @@ def choose(number: int, source: str, place: Workspace | None) -> Choice:
     """The part of exercise `number` called `source`. `Problem` when it cannot be read."""
     exercise = catalogue(number)
     path, _, own = submission(exercise, source, place)
-    return Choice(exercise, "mine" if own else source, path)
+    return Choice(exercise, "mine" if own else source, _as_file(path, exercise))
 
 
 def mix(uses: Iterable[str], place: Workspace | None) -> tuple[Choice, ...]:
@@ -71,7 +78,9 @@ def told_apart(choice: Choice) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         cause = error.__cause__ if isinstance(error, PartError) else error
         if not isinstance(cause, NotImplementedError):
-            raise Problem(blame(error, choice.path), ExitCode.FAIL) from error
+            using = "" if choice.source == "mine" else f" --using {shlex.quote(choice.source)}"
+            story = f"Next: course check {choice.exercise.number}{using}"
+            raise Problem(f"{blame(error, choice.path)}\n{story}", ExitCode.FAIL) from error
         again = f"`course show {choice.exercise.number} --using solutions` shows ours."
         raise Problem(f"this part is not written yet: {clean(str(cause))}. {again}", ExitCode.FAIL) from error
 
@@ -96,7 +105,24 @@ def blame(error: BaseException, path: Path) -> str:
     frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if Path(frame.filename) == path]
     where = [f"  {path.name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-5:]]
     text = str(error) if isinstance(error, PartError) else f"{path.name} raised {type(error).__name__}: {error}"
+    if isinstance(cause, Endless):
+        text = str(cause)
     return "\n".join([clean(text), *(clean(line) for line in where)])
+
+
+def _as_file(path: Path, exercise: Exercise) -> Path:
+    """`path`; of a notebook its cell to write in, as a file that is gone when this process ends."""
+    if path.suffix != ".ipynb":
+        return path
+    try:
+        taken = take(path, Declared.of(exercise))
+    except Unusable as unusable:
+        raise Problem(unusable.problem, ExitCode.FAIL) from None
+    folder = tempfile.TemporaryDirectory(prefix="course-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name, taken.name)
+    file.write_bytes(taken.data)
+    return file
 
 
 def _read(use: str) -> tuple[str, list[int]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from course.desk import in_use
 from course.problem import Problem
 from course.progress import Progress
 from course.targets import Target, learner_file, naive_file, readable, ready, solution_file, target
@@ -59,7 +60,10 @@ def pick(typed: str | None, memory: Progress) -> Target:
 
 
 def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple[Path, str, bool]:
-    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it cannot be read."""
+    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it cannot be read.
+
+    "mine" is the file of the exercise, or the notebook beside it if that alone was written in.
+    """
     if using == "solutions":
         return solution_file(exercise), using, False
     if using == "naive":
@@ -70,7 +74,7 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
         return path, using, own
     if place is None:
         raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
-    path = learner_file(place, exercise)
+    path = in_use(learner_file(place, exercise), exercise)
     shown = place.shown(path)
     readable(path, f"`course reset {exercise.number}` puts the stub there.", shown)
     return path, shown, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -10,29 +11,35 @@ from types import FrameType
 
 PATIENCE = 10.0  # seconds of computing without a step
 
+MODULE = "<module>"  # what Python calls the lines of a file outside of its functions
+
 
 class Endless(Exception):
-    """Raised inside the part that does not come back."""
+    """Raised inside the part that does not come back; the text is the sentence that `course check` has for it."""
 
 
 @contextmanager
-def patience(steps: Callable[[], int], files: Collection[str]) -> Iterator[None]:
+def patience(steps: Callable[[], int], files: Collection[str], *, most: float = math.inf) -> Iterator[None]:
     """Raise Endless in a part written in one of `files` that computes for PATIENCE or more while `steps` stands still.
+
+    most: seconds, where they are fewer than PATIENCE.
 
     Nothing is watched outside of the main thread, or where there is no such timer.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGVTALRM"):
         yield
         return
-    last = [steps()]
+    last, seconds = [steps()], min(most, PATIENCE)
 
     def look(number: int, frame: FrameType | None) -> None:
         before, last[0] = last[0], steps()
-        if before == last[0] and _inside(frame, files):
-            raise Endless(f"no step in {PATIENCE:.0f} s of computing: an endless loop?")
+        if before == last[0] and (method := _called(frame, files)):
+            if method == MODULE:
+                raise Endless(f"The file was still not imported after {seconds:.0f} s: a loop at module level?")
+            raise Endless(f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?")
 
     previous = signal.signal(signal.SIGVTALRM, look)
-    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE, PATIENCE)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)
     try:
         yield
     finally:
@@ -40,9 +47,11 @@ def patience(steps: Callable[[], int], files: Collection[str]) -> Iterator[None]
         signal.signal(signal.SIGVTALRM, previous)
 
 
-def _inside(frame: FrameType | None, files: Collection[str]) -> bool:
+def _called(frame: FrameType | None, files: Collection[str]) -> str:
+    """The function of a part that was called from outside and is still at work; "" when none is."""
+    name = ""
     while frame is not None:
         if frame.f_code.co_filename in files:
-            return True
+            name = frame.f_code.co_name
         frame = frame.f_back
-    return False
+    return name

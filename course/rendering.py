@@ -31,6 +31,7 @@ WORDS = {
     Outcome.INVALID: "invalid",
     Outcome.UNGRADED: "could not be judged",
 }
+UNWRITTEN = "is not written yet."  # how the message of a law ends that met a method of the stub
 MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
@@ -47,8 +48,8 @@ def law_line(law: LawResult) -> Text:
     sign, style = SIGNS[law.outcome]
     line = Text.assemble("  ", (sign, style), f" {law.number:<5}", (f"{clean(law.name):<30}", _name_style(law)))
     line.append(f" {law.points:g}/{law.max_points:g}".rjust(6), style="dim")
-    if WORDS[law.outcome]:
-        line.append(f"  {WORDS[law.outcome]}", style=style)
+    if word := "not written yet" if _unwritten(law) else WORDS[law.outcome]:
+        line.append(f"  {word}", style=style)
     if law.outcome is Outcome.SKIPPED and law.message:
         line.append(f": {shorten(clean(law.message), 60)}", style=style)
     return line
@@ -104,8 +105,8 @@ def failure(law: LawResult, next_step: str) -> list[Text]:
     lines = [Text(f"Law {law.number} · {clean(law.name)}", style="bold red"), *_washed(law.statement)]
     if law.message:
         lines += [Text(), *_washed(law.message, "bold")]
-    if law.story is not None:
-        lines += _story(law.story)
+    if law.story is not None:  # of what is not written there is nothing to tell
+        lines += [Text(), _field("look at", law.story.where, "cyan")] if _unwritten(law) else _story(law.story)
     if law.output.strip():
         lines += _printed(law.output)
     return [*lines, Text(), _field("next", next_step, "bold")]
@@ -164,6 +165,10 @@ def _field(name: str, value: str, style: str = "") -> Text:
 
 def _washed(text: str, style: str = "") -> list[Text]:
     return [Text(shorten(line, 2 * MAX_LINE), style=style) for line in clean(text).split("\n")]
+
+
+def _unwritten(law: LawResult) -> bool:
+    return law.outcome is Outcome.FAIL and law.message.endswith(UNWRITTEN)
 
 
 def _name_style(law: LawResult) -> str:

@@ -15,7 +15,8 @@ Put the simplest option first: shrinking goes there.
 
 Cases come from a seeded generator of our own. (Hypothesis likes to try small variations of what it has tried: of 140
 traces of twelve moves, it drew some thirty that differ in more than their last calls. It also takes a third of a second
-to import.) Once a case has broken the law, hypothesis makes it shorter: it is imported then, and only then.
+to import.) Once a case has broken the law, hypothesis makes it shorter: it is imported then, and only then. In the end
+`graders.shortening` leaves out what is left to leave out.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from graders.bench import Bench
 from graders.isolation import Trouble
 from graders.law import Broken
 from graders.result import Outcome
+from graders.shortening import shorten, size
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -124,21 +126,39 @@ def explore(bench: Bench, play: Play, *, cases: int = 100, moves: int = 12, firs
             break
     if search.trouble is not None:
         raise search.trouble
-    if told is not None and (search.best is None or _steps(told) <= _steps(search.best)):
-        raise told
     if search.best is not None:
-        raise search.verdict()
+        found = search.verdict()
+        raise told if told is not None and size(told) <= size(found) else found
+    if told is not None:
+        raise told
 
 
 def _told(bench: Bench, first: Fixed) -> Broken | None:
-    """What breaks in the fixed stories, if it is long; raised at once when it is short enough."""
+    """What breaks in the fixed stories, made shorter, if it is long still; raised at once when it is short enough."""
     try:
         first(bench)
     except Broken as broken:
-        if broken.outcome is not Outcome.FAIL or _steps(broken) <= SHORT:
-            raise
-        return broken
+        told = _whittled(bench, broken)
+        if told.outcome is not Outcome.FAIL or _steps(told) <= SHORT:
+            raise told from None
+        return told
     return None
+
+
+def _whittled(bench: Bench, broken: Broken) -> Broken:
+    """A shorter story of the same kind that breaks the law in a fresh worker too; else the one that there was."""
+    shorter = shorten(broken, seconds=SHRINKING / 2)
+    return shorter if shorter is broken or not _passes_afresh(bench, shorter) else broken
+
+
+def _passes_afresh(bench: Bench, broken: Broken) -> bool:
+    bench.workers.fresh()
+    try:
+        if broken.trace is not None:
+            broken.trace.judge()
+    except Broken:
+        return False
+    return broken.trace is not None
 
 
 class _Search:
@@ -189,7 +209,7 @@ class _Search:
         try:
             self.play(self.bench, self.case)
         except Broken:
-            return self.best
+            return _whittled(self.bench, self.best)
         self.best.message += (
             " (The same story passes in a fresh process: is something kept between objects, in a class attribute, a"
             " module variable or a default argument, or is something random?)"

@@ -36,6 +36,7 @@ from graders.result import Outcome, Story
 
 if TYPE_CHECKING:
     from graders.bench import Bench
+    from graders.shortening import Trace
 
 Check = Callable[["Bench"], None]
 Kind = Literal["unit", "engine", "throughput"]
@@ -47,7 +48,10 @@ class Broken(Exception):
     outcome: FAIL unless the part died (CRASH), hung (TIMEOUT) or tampered (INVALID).
     method: the method to look at; the grader turns it into "file:line".
     story: the steps that lead there.
+    trace: the calls of the story, where they can be made again without some of them.
     """
+
+    trace: Trace | None = None
 
     def __init__(
         self, message: str, *, story: Story | None = None, method: str = "", outcome: Outcome = Outcome.FAIL

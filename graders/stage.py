@@ -8,11 +8,12 @@ deviation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from graders import wire
+from graders import slips, wire
 from graders.bench import Bench
 from graders.law import Broken
 from graders.result import Outcome, Story
@@ -25,10 +26,11 @@ ADVICE = {  # what an exception says about the part, where its own words do not
     "EOFError": "does the part ask for input? Nobody is there to answer",
     "FileNotFoundError": "one file is handed in, and nothing beside it",
 }
+MISSING = re.compile(r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'")
 LONGEST = 300  # characters of a text that a report shows
 FRAMES = 8
 FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
-METHOD = {"type": "method"}  # a method that was not called, as plain data
+METHODS = ({"type": "method"}, {"type": "function"})  # what was not called, as plain data
 OF_THE_CONTRACT = ("OutOfBlocks", "KeyError", "ValueError")
 LEAVING = {
     "SystemExit": "called sys.exit()",
@@ -325,25 +327,59 @@ class Stage:
         elif raised.undue:
             message = f"`{name}` {raised.text}."
         elif "NotImplementedError" in raised.kinds:
-            message = f"`{raised.frames[-1][1] if raised.frames else name}` is not written yet."
+            self.method = raised.frames[-1][1] if raised.frames else name
+            message = f"`{self.method}` is not written yet."
         elif not raised.frames and "AttributeError" in raised.kinds:
-            message, expected = f"There is no `{name}`: {raised.text}.", self._written(name, expected)
+            message, expected = self._lacking(raised, expected)
         elif not raised.frames and "TypeError" in raised.kinds:
             message = f"`{name}` cannot be called as the contract says: {raised.text}."
             expected = self._written(name, expected)
         else:
             message = f"`{name}` raised {raised}{raised.advice}."
+        message, expected = self._slipped(raised) or (message, expected)
         broken = self.breach(message, got=raised.told, expected=expected, raised=raised)
         broken.outcome = raised.outcome
         raise broken
 
     def no_property(self, name: str, value: Any) -> None:
         """Raise Broken if `value`, read where the contract has a property, is a method."""
-        if value == METHOD:
+        if value in METHODS:
             self.method = name
             self.steps.append(f"{self.label}.{name} -> {shown(value)}")
-            message = f"`{name}` must be a property: put @property above its def."
-            self.broken(message, got="a method", expected=f"a property {name}")
+            message = self._slip([name])[1] or f"`{name}` must be a property: put @property above its def."
+            self.broken(message, got=f"a {value['type']}", expected=f"a property {name}")
+
+    def _lacking(self, raised: Raised, expected: str) -> tuple[str, str]:
+        """Message and what is due, when nothing of the part raised: it lacks something, or what it returned does."""
+        owner, missing = next(iter(MISSING.findall(raised.text)), ("", self.method))
+        if owner not in ("", self.bench.exercise.class_name):
+            returned = (
+                "nothing; is a return missing?" if owner == "NoneType" else f"a {owner}, which has no `{missing}`."
+            )
+            return f"`{self.method}` returned {returned}", expected
+        self.method = missing
+        inside = "" if owner else slips.inside(self.bench.submission.source, missing)
+        if inside:
+            message = f"There is no `{missing}` at the top level of the file: it stands in class {inside}, take it out."
+            return message, f"a function {missing}"
+        return f"There is no `{missing}`: {raised.text}.", self._written(missing, expected)
+
+    def _slip(self, names: Iterable[str]) -> tuple[str, str]:
+        contract = getattr(slots, self.bench.exercise.class_name or "", None)
+        return slips.slip(self.bench.submission.source, contract, names)
+
+    def _slipped(self, raised: Raised) -> tuple[str, str] | None:
+        """Message and what is due, when it was raised because a method has another form than in the contract."""
+        if not {"TypeError", "AttributeError"} & set(raised.kinds):
+            return None
+        lines = self.bench.submission.source.split("\n")
+        last = [lines[line - 1] for line, _ in raised.frames[-1:] if 1 <= line <= len(lines)]
+        callers = [function for _, function in reversed(raised.frames)]
+        name, message = self._slip([self.method, *slips.called(" ".join([raised.text, *last])), *callers])
+        if not name:
+            return None
+        self.method = name
+        return message, self._written(name, "")
 
     def _written(self, method: str, otherwise: str) -> str:
         """ "a method unlock(self, node)", from the contract; `otherwise` for what it does not name."""

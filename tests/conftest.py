@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,22 @@ class Typed:
 
 
 Type = Callable[..., Typed]
+STEERING = ("COURSE_", "TTY_", "FORCE_COLOR", "NO_COLOR", "HYPOTHESIS_")  # how variables begin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_terminal() -> Iterator[None]:
+    """Whoever types `pytest`, and wherever: 80 columns, no colours forced, none of the course's own variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        for name in [name for name in os.environ if name.startswith(STEERING)]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace with the untouched stubs of every exercise there is; the current folder is in it."""
-    monkeypatch.delenv("COURSE_HOME", raising=False)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
     workspace = Workspace(tmp_path / "kitchen")
     for exercise in exercises():
         if exercise.laws:

@@ -22,6 +22,7 @@ from graders.isolation.inside import census
 
 ROOT = Path(__file__).parents[1]
 SEED = 11
+PATIENCE = 120.0  # seconds, for what takes one or two: a guard against waiting forever
 
 
 @dataclass(frozen=True)
@@ -76,24 +77,32 @@ def verdicts(journal: Path) -> list[dict[str, Any]]:
     ]
 
 
-def killed(school_of: School, journal: Path, moment: float, *, worker: bool = False) -> None:
-    """Start the batch and kill it, or one of its workers, after so many seconds."""
+def killed(school_of: School, journal: Path, moment: float) -> None:
+    """Start the batch and kill it after so many seconds."""
     batch = grading(school_of.folder, journal)
     with contextlib.suppress(subprocess.TimeoutExpired):
         batch.wait(moment)
         return  # it was done before
-    victims = [pid for pid in census.descendants(batch.pid) if is_worker(pid)] if worker else []
-    os.kill(victims[0] if victims else batch.pid, signal.SIGKILL)
-    if worker:
-        batch.wait()
-        return
+    batch.kill()
     batch.wait()
     all_gone(journal)
 
 
+def kill_a_worker(batch: subprocess.Popen[bytes], journal: Path) -> None:
+    """One that has a job in hand, as soon as there is one: at no moment that a clock tells."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        assert batch.poll() is None and time.monotonic() < deadline
+        victims = [pid for pid in census.descendants(batch.pid) if is_worker(pid)]
+        if (journal / "leases").is_dir() and (busy := [pid for pid in victims if Journal(journal).held_by(pid)]):
+            os.kill(busy[0], signal.SIGKILL)
+            return
+        time.sleep(0.02)
+
+
 def all_gone(journal: Path) -> None:
     """Workers end by themselves when their pool is gone, however it went."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while left := workers_of(journal):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
@@ -141,7 +150,9 @@ def test_killed_twice_and_resumed(school_of: School, tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_replaced(school_of: School, tmp_path: Path) -> None:
-    killed(school_of, tmp_path / "journal", 0.5 * school_of.seconds, worker=True)
+    with grading(school_of.folder, tmp_path / "journal") as batch:
+        kill_a_worker(batch, tmp_path / "journal")
+        assert batch.wait() == 0
     found = verdicts(tmp_path / "journal")
     assert len(found) == len(school_of.undisturbed)
     assert [verdict["laws"] for verdict in found] == [verdict["laws"] for verdict in school_of.undisturbed]
@@ -161,12 +172,12 @@ def test_an_interrupted_batch_says_how_to_go_on(school_of: School, tmp_path: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not workers_of(tmp_path / "journal"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     batch.send_signal(signal.SIGINT)
-    _, said = batch.communicate(timeout=30)
+    _, said = batch.communicate(timeout=PATIENCE)
     assert batch.returncode == 130
     assert "type the same command again to go on" in said.decode()
     all_gone(tmp_path / "journal")

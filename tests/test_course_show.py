@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from course import mixing, patience
 from course.drawings import block_table, radix_tree, svg, timeline
+from course.targets import solution_file
 from course.workspace import Workspace
 from graders.catalogue import catalogue
 from reference_engine import naive
@@ -66,18 +68,62 @@ def test_a_scheduler_that_never_ends_is_named_not_waited_for() -> None:
         def plan(self) -> object:
             return timeline.Plan((), (), ())
 
-    with pytest.raises(timeline.Endless, match="were still not served"):
+    with pytest.raises(timeline.Unserved, match="`plan` is empty after 0 steps, and 7 guests are not served"):
         timeline.play(timeline.scheduler(Stuck, BlockManager))
 
 
 def test_the_radix_tree_follows_the_cache_through_locks_splits_and_evictions() -> None:
-    cache = radix_tree.Watched(PrefixCache(radix_tree.BLOCK_SIZE))
+    cache = radix_tree.Watched(PrefixCache)
     for call, play in radix_tree.EVENING:
         lines = plain(radix_tree.draw(cache, call, play(cache)))
         stored = sum(line.count("[") and len(line.split("[")[1].split("]")[0].split()) for line in lines[1:-1])
         assert stored == cache.cache.evictable + cache.cache.protected
-        locked = any("locked by" in line for line in lines[1:-1])
-        assert locked == (cache.cache.protected > 0)
+        assert any("]  locked" in line for line in lines[1:-1]) == (cache.cache.protected > 0)
+        assert "✗" not in "".join(lines)
+    assert any("goes 1st" in line for line in lines)
+
+
+class Forgetful(PrefixCache):  # type: ignore[misc, valid-type]
+    """Does not lock."""
+
+    def lock(self, node: object) -> None: ...
+    def unlock(self, node: object) -> None: ...
+
+
+class Backwards(PrefixCache):  # type: ignore[misc, valid-type]
+    """Everything goes, in the wrong order."""
+
+    def evict(self, num_blocks: int) -> list[int]:
+        return list(reversed(super().evict(num_blocks)))
+
+
+class Swapped(PrefixCache):  # type: ignore[misc, valid-type]
+    """Says other blocks than were stored."""
+
+    def match(self, tokens: list[int], namespace: object = None) -> object:
+        found = super().match(tokens, namespace)
+        return replace(found, blocks=found.blocks[::-1])
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (Forgetful, "Block 1 (you are the waiter) should be locked."),
+        (Backwards, "These should go in the order 6 5 4 3 2 1, not 1 2 3 4 5 6."),
+        (Swapped, "Block 1 should stand here (you are the waiter), not block 6."),
+    ],
+)
+def test_the_tree_is_the_parts_own_and_where_it_strays_is_said(part: type, says: str) -> None:
+    cache = radix_tree.Watched(part)
+    drawn = [plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.EVENING[:2]]
+    assert f"  ✗ {says}" in [line for lines in drawn for line in lines]
+
+
+def test_looking_at_the_tree_does_not_change_it() -> None:
+    looked, alone = radix_tree.Watched(PrefixCache), radix_tree.Watched(PrefixCache)
+    for _, play in radix_tree.EVENING:
+        assert looked.seen == looked.seen
+        assert play(looked) == play(alone)
 
 
 def test_a_drawing_becomes_a_sound_svg_of_its_own() -> None:
@@ -125,8 +171,33 @@ def test_show_of_a_part_that_never_comes_back_says_so(
     path.write_text("class PrefixCache:\n    def __init__(self, block_size):\n        while True:\n            pass\n")
     shown = course("show", "3")
     assert shown.code == 1
-    assert "an endless loop" in shown.err
+    assert shown.err.startswith("`__init__` did not come back (waited 0 s): an endless loop?\n")
     assert "in __init__" in shown.err
+    assert "Next: course check 3" in shown.err
+
+
+def test_show_of_a_file_that_is_never_imported_says_so(
+    course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.1)
+    path = tmp_path / "part.py"
+    path.write_text("while True:\n    pass\n")
+    shown = course("show", "3", "--using", str(path))
+    assert shown.code == 1
+    assert shown.err.startswith("The file was still not imported after 0 s: a loop at module level?\n")
+
+
+def test_what_could_be_drawn_is_shown_before_what_is_not_written(course: Type, place: Workspace) -> None:
+    path = place.exercises / catalogue(3).slug / "prefix_cache.py"
+    text = solution_file(catalogue(3)).read_text(encoding="utf-8")
+    head = "    def lock(self, node: object) -> None:\n"
+    assert head in text
+    path.write_text(text.replace(head, f'{head}        raise NotImplementedError("your code: lock")\n'))
+    shown = course("show", "3")
+    assert shown.code == 1
+    assert "insert(menu + Ada's soup)" in shown.out
+    assert "unlock(Bob)" not in shown.out
+    assert "not written yet: your code: lock" in shown.err
 
 
 def test_an_svg_that_cannot_be_written_is_named(course: Type, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def pretend(place: Path, *packages: str, stamp: str | None = "1.0") -> None:
 def test_nothing_installed_says_what_to_type() -> None:
     found = standing(TOY, CPU)
     assert (found.state, found.advice) == (State.ABSENT, "course engines install toy")
+
+
+@pytest.mark.parametrize("home", ["~", "/proc/1/root/home"], ids=["none", "closed"])
+def test_without_a_home_of_ones_own_nothing_is_installed(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environments.VARIABLE)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: home + str(path)[1:])
+    assert standing(TOY, CPU).state is State.ABSENT
 
 
 def test_no_build_for_this_machine_says_why() -> None:

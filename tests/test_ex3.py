@@ -65,12 +65,13 @@ def test_a_wrong_answer_is_told_as_what_it_is(
 
 
 def test_a_sleeping_part_is_told_by_the_method_that_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graders.worker, "SLEEPING", 0.5)
+    for name in ("SLEEPING", "UNTOLD"):  # the second where the kernel tells less
+        monkeypatch.setattr(graders.worker, name, 1.0)
     path = tmp_path / "prefix_cache.py"
     text = SOLUTION.read_text(encoding="utf-8")
     head = "full = len(tokens) // self._block_size\n"
     assert text.count(head) == 1
-    path.write_text(text.replace(head, f"__import__('time').sleep(0.1)\n        {head}"), encoding="utf-8")
+    path.write_text(text.replace(head, f"__import__('time').sleep(0.2)\n        {head}"), encoding="utf-8")
     (law,) = grade(EXERCISE, path, seed=7, only=["3.1"]).laws
     assert law.outcome is Outcome.TIMEOUT
     assert law.message.startswith("`insert` sleeps: it kept the grader waiting for")
@@ -105,3 +106,24 @@ def test_the_solution_passes_in_a_real_worker() -> None:
 def test_every_law_has_a_wrong_part() -> None:
     named = {name for part in wrong_parts(EXERCISE) for name in part.laws[:1]}
     assert named == {law.name for law in catalogue(EXERCISE).laws} - CLOSING
+
+
+@pytest.mark.parametrize(
+    ("unwritten", "laws"),
+    [
+        (("evict", "lock", "unlock"), ["3.1", "3.2", "3.3", "3.8", "3.9"]),
+        (("lock", "unlock"), ["3.4", "3.5", "3.7"]),
+    ],
+)
+def test_no_law_calls_what_a_later_one_is_about(
+    unwritten: tuple[str, ...], laws: list[str], quick: None, tmp_path: Path
+) -> None:
+    text = SOLUTION.read_text(encoding="utf-8")
+    for method in unwritten:
+        text += f"\ndef {method}(*_):\n    raise NotImplementedError\nPrefixCache.{method} = {method}\n"
+    path = tmp_path / "prefix_cache.py"
+    path.write_text(text, encoding="utf-8")
+    result = grade(EXERCISE, path, seed=4, only=laws)
+    assert [law.message for law in result.laws if law.outcome is not Outcome.PASS] == []
+    (locks,) = grade(EXERCISE, path, seed=4, only=["3.6"]).laws
+    assert locks.message == "`lock` is not written yet."

@@ -402,9 +402,10 @@ def test_what_is_started_with_the_folder_on_its_command_line_is_found(tmp_path: 
     assert stray.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    "then", ["", "import mmap\nheld = mmap.mmap(file.fileno(), 1 << 20)\nos.closerange(3, 64)\n"], ids=["open", "mapped"]
-)
+MAPPED = "import mmap\nheld = mmap.mmap(file.fileno(), 1 << 20)\nos.closerange(3, 64)\n"
+
+
+@pytest.mark.parametrize("then", ["", MAPPED], ids=["open", "mapped"])
 def test_a_file_that_no_folder_shows_is_counted_as_long_as_it_is(then: str, tmp_path: Path) -> None:
     script = "import os\nfile = open('hidden', 'w+b')\nos.unlink('hidden')\nfile.write(bytes(1 << 20))\nfile.flush()\n"
     before = census.take(os.getpid()).unnamed

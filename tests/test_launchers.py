@@ -21,6 +21,7 @@ from graders.batch.journal import Journal
 from graders.reports import words
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 300.0  # seconds, for what takes a few: a guard against waiting forever
 SLURM = Path(__file__).parent / "slurm"
 STATES = {"ada": "fail", "bob": "fail", "cyd": "fail", "eve": "fail"}
 
@@ -76,7 +77,7 @@ def test_a_job_array_grades_the_class(submissions: Path, tmp_path: Path) -> None
 
 def holder(journal: Path) -> int:
     """The process that holds some job of the batch now."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         assert time.monotonic() < deadline
         for path in (journal / "leases").glob("*.*"):
@@ -86,7 +87,7 @@ def holder(journal: Path) -> int:
 
 
 def settled(journal: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while Journal(journal).pending(Journal(journal).plan()):
         assert time.monotonic() < deadline, [log.read_text() for log in (journal / "logs").iterdir()]
         time.sleep(0.05)

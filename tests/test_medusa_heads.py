@@ -23,7 +23,7 @@ def heads() -> Heads:
 
 
 def test_a_head_is_a_residual_block_and_a_projection(heads: Heads) -> None:
-    hidden = torch.randn(5, MODEL.config.width)
+    hidden = torch.randn(5, MODEL.config.width, generator=torch.Generator().manual_seed(5))
     logits = heads.logits(hidden)
     for head in range(3):
         state = hidden + F.silu(hidden @ heads.residual[head].T)
@@ -31,7 +31,7 @@ def test_a_head_is_a_residual_block_and_a_projection(heads: Heads) -> None:
 
 
 def test_guesses_are_the_likeliest_tokens_best_first(heads: Heads) -> None:
-    hidden = torch.randn(2, MODEL.config.width)
+    hidden = torch.randn(2, MODEL.config.width, generator=torch.Generator().manual_seed(2))
     logits, guesses = heads.logits(hidden), heads.guess((), hidden, 4)
     assert guesses.shape == (2, 3, 4)
     scores = logits.gather(2, guesses)
@@ -90,7 +90,8 @@ def test_compiled_heads_guess_what_the_plain_formula_guesses(shape: str | LlamaC
     states = F.silu(torch.einsum("hij,rj->rhi", heads.residual, hidden)) + hidden[:, None]
     logits = torch.einsum("hvi,rhi->rhv", heads.project, states)
     guesses = NativeHeads(compiled, heads.residual, heads.project).guess(hidden, 7)
-    assert torch.equal(guesses, logits.topk(7).indices)
+    assert all(len(set(best)) == 7 for row in guesses.tolist() for best in row)
+    torch.testing.assert_close(logits.gather(2, guesses), logits.topk(7).values, rtol=1e-5, atol=1e-6)  # near-ties
     assert torch.equal(heads.guess([], hidden, 2), guesses[:, :, :2])
 
 

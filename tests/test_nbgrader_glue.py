@@ -390,7 +390,7 @@ def test_what_can_never_be_judged_raises_with_the_reason(graded: list[Any]) -> N
 
 def test_isolation_below_what_the_course_requires_is_no_verdict(graded: list[Any]) -> None:
     graded.append(replace(result(), advisory=True, isolation="L1"))
-    with pytest.raises(Ungraded, match="isolation L1 is below L3"):
+    with pytest.raises(Ungraded, match=r"isolation L1 is below L3, which .*; no score. `course doctor"):
         verdict.judge(EXERCISE, SOLVED, Terms(require="L3"))
 
 

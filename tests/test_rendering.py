@@ -57,6 +57,18 @@ def test_text_of_a_submission_is_washed(hostile: str, harmless: str) -> None:
     assert clean(hostile) == harmless
 
 
+def test_a_law_of_what_is_not_written_says_so_and_where_instead_of_a_story() -> None:
+    story = Story(("part.fork(1, 2) -> raised",), "raised NotImplementedError", "None", where="part.py:9 (fork)")
+    unwritten = law(message="`fork` is not written yet.", story=story)
+    assert rendering.law_line(unwritten).plain.endswith("not written yet")
+    shown = plain(rendering.failure(unwritten, "course hint 1.4"))
+    assert "look at   part.py:9 (fork)" in shown
+    assert "shortest story" not in shown
+    broken = law(message="`fork` copies.", story=story)
+    assert rendering.law_line(broken).plain.endswith("broken")
+    assert "shortest story" in plain(rendering.failure(broken, "course hint 1.4"))
+
+
 def test_a_hostile_failure_reaches_the_screen_as_text_only() -> None:
     evil = "\x1b[2J[red]x[/red]\x07"
     story = Story((f"extend() -> {evil}",), evil, evil, evil, "course check 1.4", (evil,))

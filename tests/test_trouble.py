@@ -49,7 +49,7 @@ def test_a_disk_without_room_ends_in_3_and_the_next_run_completes(right: Path, t
     (tmp_path / "disk").mkdir()
     order = ["check", "1.1", "--using", str(right)]
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "disk"), *order]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "Not graded: the worker process did not start" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -74,7 +74,7 @@ def test_a_grader_that_may_write_nothing_ends_in_3(right: Path) -> None:
     script += "from course.cli import run\nsys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "check", "1.1", "--using", str(right), "--json"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (3, "ungraded")
     assert "Traceback" not in done.stderr
 

@@ -8,7 +8,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graders import stage
@@ -17,6 +17,7 @@ from graders.ex1_paged_allocation.specification import Deviation
 from graders.symbolic import reading, side
 from graders.wire import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
 
+STEADY = settings(deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 CAPS = Caps(size=4096, depth=6, values=200, text=100)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text(max_size=20),
@@ -121,7 +122,7 @@ def test_two_questions_at_once_are_our_own_mistake() -> None:
 
 
 @given(PLAIN, st.lists(st.integers(1, 50), max_size=6))
-@settings(max_examples=60, deadline=None, database=None)
+@settings(STEADY, max_examples=60)
 def test_plain_data_arrives_as_it_was_however_it_is_cut(value: Any, cuts: list[int]) -> None:
     talk = Conversation(Caps())
     talk.ask({"do": "it"})
@@ -135,7 +136,7 @@ def test_plain_data_arrives_as_it_was_however_it_is_cut(value: Any, cuts: list[i
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None, database=None)
+@settings(STEADY, max_examples=150)
 def test_any_bytes_are_an_answer_or_refused(data: bytes) -> None:
     for noise in (data, framed(data)):
         talk = Conversation(CAPS)
@@ -149,7 +150,7 @@ def test_any_bytes_are_an_answer_or_refused(data: bytes) -> None:
 
 
 @given(st.text(alphabet='{}[]",:0123456789eE+-.nulltrefasNI \\', max_size=80))
-@settings(max_examples=150, deadline=None, database=None)
+@settings(STEADY, max_examples=150)
 def test_almost_json_is_an_object_or_refused(text: str) -> None:
     try:
         assert type(decode(text.encode(), CAPS)) is dict
@@ -191,7 +192,7 @@ OUTCOMES = st.recursive(
 
 
 @given(OUTCOMES)
-@settings(max_examples=200, deadline=None, database=None)
+@settings(STEADY, max_examples=200)
 def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> None:
     """Whatever JSON stands where an outcome belongs: a reply, or a refusal; never another exception."""
     readings = (reading.plan_of, reading.commit_of, reading.abort_of, reading.books_of)
@@ -204,7 +205,7 @@ def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> Non
 
 
 @given(OUTCOMES, st.lists(st.integers(0, 3), max_size=2), st.lists(st.integers(1, 3), max_size=2))
-@settings(max_examples=200, deadline=None, database=None)
+@settings(STEADY, max_examples=200)
 def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks: list[int]) -> None:
     try:
         Look(data, seqs, blocks)
@@ -213,7 +214,7 @@ def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks
 
 
 @given(st.binary(min_size=1, max_size=64), st.integers(1, 400))
-@settings(max_examples=60, deadline=None, database=None)
+@settings(STEADY, max_examples=60)
 def test_whatever_is_sent_is_refused_in_bounded_memory(piece: bytes, times: int) -> None:
     """A frame as long as the cap allows, of anything: what is held at most is a small multiple of it."""
     payload = b'{"id":1,"x":' + (piece * (CAPS.size * times // 400 // len(piece) + 1))[: CAPS.size - 13] + b"}"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, rendering, workspace
+from course.desk import set_aside
 from course.mending import offence
 from course.ordering import Order, companions_to_blame, company, judge, pick, submission
 from course.problem import ExitCode, Problem
@@ -95,6 +96,10 @@ def _judge_aloud(order: Order) -> ExerciseResult:
     if order.own and order.beside and (place := workspace.Workspace(order.beside)).elsewhere:
         screen.print(f"No exercises/ here: judging {place.shown(order.submission)}", soft_wrap=True)
     screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
+    if order.own and (other := set_aside(order.submission, order.exercise)):
+        screen.print(
+            f"{other.name} beside it holds another text, which is not judged: --using it does.", style="yellow"
+        )
     with Ticker(screen, order) as ticker:
         result = judge(order, ticker.law, ticker.note)
         if not result.problem:

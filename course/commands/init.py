@@ -7,32 +7,36 @@ from pathlib import Path
 import click
 
 from course import progress
+from course.nbgrader_glue import notebook
 from course.problem import ExitCode, Problem
 from course.screen import console
-from course.targets import stub_of
+from course.targets import solution_file, stub_of
 from course.workspace import Workspace, installed_root
 from graders.catalogue import exercises
 
 
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path))
-def command(folder: Path) -> ExitCode:
+@click.option("--notebooks", is_flag=True, help="Also each exercise as a notebook; write there or in the file.")
+def command(folder: Path, notebooks: bool) -> ExitCode:
     """Copy the exercises into FOLDER. Files that are there already are left as they are, so it also adds what an
     update of the course has brought."""
     place = Workspace(folder)
     screen = console()
     try:
-        written = _copy(place)
+        written = _copy(place, notebooks=notebooks)
     except OSError as error:
         raise Problem(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
     for path in written:
         screen.print(f"  {place.shown(path)}", soft_wrap=True)
     screen.print(f"{len(written)} files written." if written else "Nothing to add, everything is there already.")
+    if notebooks:
+        screen.print("`course check` judges a notebook where the file beside it is still the stub.")
     screen.print(f"Next: cd {folder} && course check 1", soft_wrap=True)
     return ExitCode.PASS
 
 
-def _copy(place: Workspace) -> list[Path]:
+def _copy(place: Workspace, *, notebooks: bool) -> list[Path]:
     written = []
     for exercise in exercises():
         if not exercise.laws or not _solved(exercise.slug, exercise.file_name):
@@ -43,6 +47,9 @@ def _copy(place: Workspace) -> list[Path]:
         lesson = installed_root() / "exercises" / exercise.slug / "README.md"
         if lesson.is_file():
             texts["README.md"] = lesson.read_text(encoding="utf-8")
+        if notebooks:
+            sheet = notebook.release(exercise, solution_file(exercise).parent)
+            texts[f"{exercise.slug}.ipynb"] = notebook.text(sheet)
         for name, text in texts.items():
             if not (folder / name).exists():
                 progress.replace_file(folder / name, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from course.progress import replace_file
 from course.screen import console
 from course.targets import target
 
+MOST = 3.0  # seconds of computing, as in `course check`
+
 
 @click.command("show")
 @click.argument("exercise")
@@ -28,23 +30,24 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     \b
     1  the block tables and the pool, call by call
     2  the timeline: who prefills, decodes, waits, is sent away
-    3  the radix tree with references, locks and last use
+    3  the radix tree as the part's answers show it: blocks, locks, what goes next
     4  the guess tree of a real step: what was guessed, what stood
     """
     chosen = target(exercise).exercise
     choice = mixing.choose(chosen.number, using, workspace.find_or_none())
-    part = choice.load()
     title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
     screen = console()
     heading = [Text(title, style="bold"), Text()]
     if svg_file is None:
         for line in heading:
             screen.print(line, soft_wrap=True)
-    with mixing.told_apart(choice), patience(lambda: 0, [str(choice.path)]):
-        lines = DRAWINGS[chosen.number](part)
+    lines, trouble = _draw(choice)
     if svg_file is None:
         for line in lines:
             screen.print(line, soft_wrap=True)
+    if trouble is not None:
+        raise trouble
+    if svg_file is None:
         return ExitCode.PASS
     try:
         replace_file(svg_file, svg.render([*heading, *lines], title))
@@ -54,13 +57,25 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def _block_tables(part: Any) -> list[Text]:
+def _draw(choice: mixing.Choice) -> tuple[list[Text], Problem | None]:
+    """The drawing, as far as it came, and what it stopped at."""
+    lines: list[Text] = []
+    try:
+        with mixing.told_apart(choice), patience(lambda: 0, [str(choice.path)], most=MOST):
+            for line in DRAWINGS[choice.exercise.number](choice.load()):
+                lines.append(line)
+    except Problem as trouble:
+        return lines, trouble
+    return lines, None
+
+
+def _block_tables(part: Any) -> Iterator[Text]:
     sizes = f"{block_table.NUM_BLOCKS} blocks of {block_table.BLOCK_SIZE} tokens, block 0 is scratch"
-    lines = [Text(f"{sizes}, watermark {block_table.WATERMARK}. x2: two readers.", style="dim")]
+    yield Text(f"{sizes}, watermark {block_table.WATERMARK}. x2: two readers.", style="dim")
     manager = part(block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK)
     for frame in block_table.evening(manager):
-        lines += [Text(), *block_table.draw(frame)]
-    return lines
+        yield Text()
+        yield from block_table.draw(frame)
 
 
 def _timelines(part: Any) -> list[Text]:
@@ -73,12 +88,16 @@ def _timelines(part: Any) -> list[Text]:
     return [*lines, Text(), *before, Text(), timeline.legend()]
 
 
-def _radix_tree(part: Any) -> list[Text]:
-    cache = radix_tree.Watched(part(radix_tree.BLOCK_SIZE))
-    lines = [Text(f"Blocks of {radix_tree.BLOCK_SIZE} tokens, a word is a token. [n]: block n.", style="dim")]
+def _radix_tree(part: Any) -> Iterator[Text]:
+    sizes = (
+        f"Blocks of {radix_tree.BLOCK_SIZE} tokens, a word is a token. [n]: block n. goes 1st: the next to be evicted."
+    )
+    yield Text(sizes, style="dim")
+    yield Text("The tree is this part's own, as its answers to match and evict show it.", style="dim")
+    cache = radix_tree.Watched(part)
     for call, play in radix_tree.EVENING:
-        lines += [Text(), *radix_tree.draw(cache, call, play(cache))]
-    return lines
+        yield Text()
+        yield from radix_tree.draw(cache, call, play(cache))
 
 
 def _guess_tree(part: Any) -> list[Text]:
@@ -90,7 +109,7 @@ def _guess_tree(part: Any) -> list[Text]:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
 
 
-DRAWINGS: dict[int, Callable[[Any], list[Text]]] = {
+DRAWINGS: dict[int, Callable[[Any], Iterable[Text]]] = {
     1: _block_tables,
     2: _timelines,
     3: _radix_tree,

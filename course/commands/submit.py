@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from course.desk import set_aside
 from course.ordering import submission
 from course.problem import ExitCode, Problem
 from course.screen import console
@@ -16,7 +17,6 @@ from course.targets import target
 from course.workspace import find_or_none
 from graders.catalogue import Exercise
 from graders.intake import Declared, Unusable, take
-from graders.notebook import untouched
 from graders.submission import Submission, read
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
@@ -34,10 +34,8 @@ def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
     """
     chosen = target(exercise.partition(".")[0]).exercise
     path, shown, _ = submission(chosen, "mine", find_or_none())
-    notebook = path.with_name(f"{chosen.slug}.ipynb")
-    beside = _written_in(notebook, chosen)
-    if beside and _is_untouched(path):
-        path, shown = notebook, f"the cell in {Path(shown).with_name(notebook.name)}"
+    if path.suffix == ".ipynb":
+        shown = f"the cell in {shown}"
     part = _read(path, chosen)
     data = take(path, Declared.of(chosen)).data
     archive = output or Path(f"{chosen.slug}.zip")
@@ -45,8 +43,8 @@ def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
         raise Problem(f"{archive} is there already; --force replaces it, --output FILE names another.")
     _write(archive, pack(chosen, data))
     _tell(archive, chosen, shown, data, part)
-    if beside and path != notebook and beside.strip() != data.strip():
-        console().print(f"What you wrote in {notebook.name} is another text and not in the archive.", style="yellow")
+    if other := set_aside(path, chosen):
+        console().print(f"What you wrote in {other.name} is another text and not in the archive.", style="yellow")
     return ExitCode.PASS
 
 
@@ -59,22 +57,6 @@ def pack(exercise: Exercise, data: bytes) -> bytes:
         entry.external_attr = 0o100644 << 16
         archive.writestr(entry, data)
     return out.getvalue()
-
-
-def _written_in(notebook: Path, exercise: Exercise) -> bytes:
-    """What was written in the notebook beside the file; nothing when there is none, or its cell is still the stub."""
-    try:
-        data = take(notebook, Declared.of(exercise)).data
-    except Unusable:
-        return b""
-    return b"" if untouched(data.decode("utf-8", "replace")) else data
-
-
-def _is_untouched(path: Path) -> bool:
-    try:
-        return untouched(take(path).data.decode("utf-8-sig", "replace"))
-    except Unusable:
-        return False
 
 
 def _read(path: Path, exercise: Exercise) -> Submission:

@@ -1,16 +1,19 @@
-"""Exercise 3 drawn: the prefix tree with its blocks, its locks and the last use of each part.
+"""Exercise 3 drawn: the tree that a prefix cache shows of itself, and where it is not the contract's.
 
-A prefix cache keeps its tree to itself. So it is watched from outside: whoever sees every call and every answer knows
-by the contract which blocks are stored, who touched them last and who pins them, whatever the internals.
+A prefix cache keeps its tree to itself, but its answers give it away: `match` tells the blocks of a text, `evict` the
+order in which blocks go, and what stays when everything may go is locked. Asking changes what is asked (a match is a
+touch), so the evening is played again on a fresh cache for each look. Beside it the specification plays the same
+evening: whatever differs is said in red, below the tree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.text import Text
 
+from graders.ex3_prefix_cache.specification import Specification
 from reference_engine.slots import Block, PrefixCache
 
 BLOCK_SIZE = 4
@@ -26,77 +29,122 @@ MENU, SOUP, FISH, TIME = (
 WORDS = {word: number for number, word in enumerate(dict.fromkeys(MENU + SOUP + FISH + TIME), 1)}
 
 
-@dataclass(slots=True)
-class Leaf:
-    """One stored block: its words, when it was last touched, how many locks pin it, its children."""
+Path = tuple[int, ...]  # the tokens of whole blocks from the beginning of a text
+Answer = tuple[str, Sequence[Block]]
+Step = Callable[[PrefixCache, dict[str, object]], Answer]
+EVERYTHING = 99
 
-    words: tuple[str, ...]
-    block: Block
-    touched: int
-    locks: int = 0
-    children: dict[tuple[str, ...], Leaf] = field(default_factory=dict)
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tree: the block of each path, the paths that are locked, the other blocks in the order in which they go."""
+
+    blocks: dict[Path, Block]
+    locked: frozenset[Path]
+    order: tuple[Block, ...]
+
+    def children(self, path: Path) -> list[Path]:
+        """The paths that are a block longer, in the order in which they were found."""
+        return [each for each in self.blocks if len(each) == len(path) + BLOCK_SIZE and each[: len(path)] == path]
 
 
 class Watched:
-    """A prefix cache, and beside it the picture that the contract allows to draw of it. Speaks in words."""
+    """A prefix cache and the specification beside it; both hear every call. Speaks in words.
 
-    def __init__(self, cache: PrefixCache) -> None:
-        self.cache = cache
-        self.root: dict[tuple[str, ...], Leaf] = {}
-        self._now = 0
+    make: makes a cache of so many tokens a block, as often as somebody has to look.
+    """
+
+    def __init__(self, make: Callable[[int], PrefixCache]) -> None:
+        self.cache = make(BLOCK_SIZE)
+        self._make = make
+        self._specification = Specification(BLOCK_SIZE)
+        self._nodes: dict[str, object] = {}
+        self._handles: dict[str, int] = {}
+        self._steps: list[Step] = []
+        self._texts: list[Path] = []
         self._next = 1
-        self._held: dict[str, tuple[object, list[Leaf]]] = {}
 
     def insert(self, words: Sequence[str]) -> str:
         """Store the words under blocks nobody has used yet."""
-        self._now += 1
-        pieces = _pieces(words)
-        blocks = list(range(self._next, self._next + len(pieces)))
-        answer = self.cache.insert(_tokens(words), blocks)
-        self._next += len(pieces)
-        children = self.root
-        for piece, block in zip(pieces, blocks, strict=True):
-            leaf = children.setdefault(piece, Leaf(piece, block, self._now))
-            leaf.touched = self._now
-            children = leaf.children
-        return f"{answer.reused} of {len(pieces) * BLOCK_SIZE} tokens were there already"
+        tokens = self._read(words)
+        blocks = list(range(self._next, self._next + len(tokens) // BLOCK_SIZE))
+        self._next += len(blocks)
+        self._specification.insert(tokens, blocks, None, len(self._steps))
+        whole = len(blocks) * BLOCK_SIZE
+
+        def insert(cache: PrefixCache, _: dict[str, object]) -> Answer:
+            reused = cache.insert(list(tokens), list(blocks)).reused
+            return f"{reused} of {whole} tokens were there already", ()
+
+        return self._do(insert)
 
     def match(self, words: Sequence[str], holder: str = "") -> str:
         """Look the words up; a `holder` keeps the answer locked until `leave`."""
-        self._now += 1
-        found = self.cache.match(_tokens(words))
-        path = list(self._path(_pieces(words)))[: found.length // BLOCK_SIZE]
-        for leaf in path:
-            leaf.touched = self._now
+        tokens, handle = self._read(words), len(self._steps)
+        self._specification.match(tokens, None, handle)
         if holder:
-            self.cache.lock(found.node)
-            self._held[holder] = (found.node, path)
-            for leaf in path:
-                leaf.locks += 1
-        return f"{found.length} tokens, blocks {list(found.blocks)}" + (f", locked for {holder}" if holder else "")
+            self._specification.lock(handle)
+            self._handles[holder] = handle
+
+        def match(cache: PrefixCache, nodes: dict[str, object]) -> Answer:
+            found = cache.match(list(tokens))
+            if holder:
+                cache.lock(found.node)
+                nodes[holder] = found.node
+            locked = f", locked for {holder}" if holder else ""
+            return f"{found.length} tokens, blocks {list(found.blocks)}{locked}", ()
+
+        return self._do(match)
 
     def leave(self, holder: str) -> str:
         """Unlock what `holder` kept."""
-        node, path = self._held.pop(holder)
-        self.cache.unlock(node)
-        for leaf in path:
-            leaf.locks -= 1
-        return "unlocked"
+        self._specification.unlock(self._handles.pop(holder))
+
+        def unlock(cache: PrefixCache, nodes: dict[str, object]) -> Answer:
+            cache.unlock(nodes.pop(holder))
+            return "unlocked", ()
+
+        return self._do(unlock)
 
     def evict(self, num_blocks: int) -> str:
-        """Make room; blocks that the cache gives back leave the picture."""
-        self._now += 1
-        gone = self.cache.evict(num_blocks)
-        _prune(self.root, set(gone))
-        return f"blocks {list(gone)} are free again"
+        """Make room."""
+        self._specification.evict(num_blocks)
 
-    def _path(self, pieces: Sequence[tuple[str, ...]]) -> Iterator[Leaf]:
-        children = self.root
-        for piece in pieces:
-            if piece not in children:
-                return
-            yield children[piece]
-            children = children[piece].children
+        def evict(cache: PrefixCache, _: dict[str, object]) -> Answer:
+            gone = cache.evict(num_blocks)
+            return f"blocks {list(gone)} are free again", gone
+
+        return self._do(evict)
+
+    @property
+    def seen(self) -> Seen:
+        """The tree of the cache, from its answers to the same evening."""
+        blocks = {path: block for text in self._texts for path, block in _answers(self._anew(), text)}
+        emptied = self._anew()
+        order = tuple(emptied.evict(EVERYTHING))
+        locked = frozenset(path for text in self._texts for path, _ in _answers(emptied, text))
+        return Seen(blocks, locked, order)
+
+    @property
+    def due(self) -> Seen:
+        """The tree that the contract has now."""
+        stored = {branch.path.tokens: branch.block for branch in self._specification.branches()}
+        locked = frozenset(branch.path.tokens for branch in self._specification.branches() if branch.locks)
+        return Seen(stored, locked, tuple(_emptied(self._specification)))
+
+    def _read(self, words: Sequence[str]) -> Path:
+        self._texts.append(tuple(WORDS[word] for word in words))
+        return self._texts[-1]
+
+    def _do(self, step: Step) -> str:
+        self._steps.append(step)
+        return step(self.cache, self._nodes)[0]
+
+    def _anew(self) -> PrefixCache:
+        cache, nodes = self._make(BLOCK_SIZE), dict[str, object]()
+        for step in self._steps:
+            step(cache, nodes)
+        return cache
 
 
 Call = tuple[str, Callable[[Watched], str]]
@@ -113,57 +161,98 @@ EVENING: tuple[Call, ...] = (
 
 
 def draw(cache: Watched, call: str, answer: str) -> list[Text]:
-    """The tree after one call: words, blocks, last use, locks; stretches without a branch are one line."""
-    head = Text.assemble((call, "bold"), "  -> ", answer)
-    tree = list(_branches(cache.root, "  "))
-    return [head, *(tree or [Text("  (empty)", style="dim")]), _counts(cache.cache)]
+    """The tree after one call: words, blocks, when they go; stretches that go or stay together are one line."""
+    seen, due = cache.seen, cache.due
+    lines = [Text.assemble((call, "bold"), "  -> ", answer)]
+    lines += list(_branches(seen, (), "  ")) or [Text("  (empty)", style="dim")]
+    counts = f"  {cache.cache.evictable} blocks could go, {cache.cache.protected} are locked"
+    lines.append(Text(counts, style="dim"))
+    if wrong := difference(seen, due):
+        lines.append(Text(f"  ✗ {wrong}", style="bold red"))
+    return lines
 
 
-def _branches(children: dict[tuple[str, ...], Leaf], indent: str) -> Iterator[Text]:
-    for number, leaf in enumerate(children.values(), 1):
+def difference(seen: Seen, due: Seen) -> str:
+    """The first thing in which a tree is not as it has to be, in a sentence; "" when there is none."""
+    for path, block in due.blocks.items():
+        if path not in seen.blocks:
+            return f"Block {block} ({_words(path)}) should be stored here."
+        if seen.blocks[path] != block:
+            return f"Block {block} should stand here ({_words(path)}), not block {seen.blocks[path]}."
+    for path, block in seen.blocks.items():
+        if path not in due.blocks:
+            return f"Block {block} ({_words(path)}) should not be stored any more."
+        if (path in seen.locked) is not (path in due.locked):
+            return f"Block {block} ({_words(path)}) should {'' if path in due.locked else 'not '}be locked."
+    if seen.order != due.order:
+        return f"These should go in the order {_list(due.order)}, not {_list(seen.order)}."
+    return ""
+
+
+def _branches(seen: Seen, above: Path, indent: str) -> Iterator[Text]:
+    children = seen.children(above)
+    for number, path in enumerate(children, 1):
         last = number == len(children)
-        stretch = list(_stretch(leaf))
+        stretch = list(_stretch(seen, path))
+        locked = path in seen.locked
         line = Text(indent, style="dim").append("└─ " if last else "├─ ", style="dim")
-        words = _abridged([word for each in stretch for word in each.words])
-        blocks = " ".join(str(each.block) for each in stretch)
-        line.append(words, style="bold red" if leaf.locks else "green")
-        line.append(f"  [{blocks}]  last use {leaf.touched}")
-        line.append(f"  locked by {leaf.locks}" if leaf.locks else "", style="bold red")
+        line.append(_words(stretch[-1][len(above) :]), style="bold red" if locked else "green")
+        line.append(f"  [{' '.join(str(seen.blocks[each]) for each in stretch)}]")
+        line.append("  locked" if locked else _going(seen, stretch), style="bold red" if locked else "")
         yield line
-        yield from _branches(stretch[-1].children, indent + ("   " if last else "│  "))
+        yield from _branches(seen, stretch[-1], indent + ("   " if last else "│  "))
 
 
-def _stretch(leaf: Leaf) -> Iterator[Leaf]:
-    """`leaf` and those below it for as long as there is one child that shares its last use and its locks."""
-    yield leaf
-    while len(leaf.children) == 1:
-        (child,) = leaf.children.values()
-        if (child.touched, child.locks) != (leaf.touched, leaf.locks):
+def _stretch(seen: Seen, path: Path) -> Iterator[Path]:
+    """`path` and those below it for as long as there is one child, which is locked too, or goes just before."""
+    yield path
+    while len(children := seen.children(path)) == 1:
+        (child,) = children
+        if (child in seen.locked) is not (path in seen.locked) or _place(seen, path) != _place(seen, child) + 1:
             return
         yield child
-        leaf = child
+        path = child
 
 
-def _abridged(words: list[str]) -> str:
+def _place(seen: Seen, path: Path) -> int:
+    """How many blocks go before this one; those that do not go at all stand one after the other."""
+    block = seen.blocks[path]
+    return seen.order.index(block) if block in seen.order else -len(path) // BLOCK_SIZE
+
+
+def _going(seen: Seen, stretch: Sequence[Path]) -> str:
+    places = [seen.order.index(seen.blocks[path]) + 1 for path in stretch if seen.blocks[path] in seen.order]
+    if not places:
+        return "  never goes"
+    return f"  goes {_nth(places[-1])}" + (f" to {_nth(places[0])}" if len(places) > 1 else "")
+
+
+def _nth(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if 10 < number % 100 < 14 else ends.get(number % 10, 'th')}"
+
+
+def _words(path: Sequence[int]) -> str:
     """Beginning and end of a long stretch, all of a short one."""
+    names = dict(zip(WORDS.values(), WORDS, strict=True))
+    words = [names[token] for token in path]
     return " ".join(words if len(words) <= 9 else [*words[:4], "…", *words[-3:]])
 
 
-def _counts(cache: PrefixCache) -> Text:
-    return Text(f"  {cache.evictable} blocks could go, {cache.protected} are locked", style="dim")
+def _list(blocks: Sequence[Block]) -> str:
+    return " ".join(map(str, blocks)) or "(none)"
 
 
-def _prune(children: dict[tuple[str, ...], Leaf], gone: set[Block]) -> None:
-    for key in [key for key, leaf in children.items() if leaf.block in gone]:
-        del children[key]
-    for leaf in children.values():
-        _prune(leaf.children, gone)
+def _answers(cache: PrefixCache, text: Path) -> list[tuple[Path, Block]]:
+    """The path and block of each block that a match of the text finds."""
+    found = cache.match(list(text))
+    count = min(found.length // BLOCK_SIZE, len(found.blocks))
+    return [(text[: (at + 1) * BLOCK_SIZE], found.blocks[at]) for at in range(count)]
 
 
-def _tokens(words: Sequence[str]) -> list[int]:
-    return [WORDS[word] for word in words]
-
-
-def _pieces(words: Sequence[str]) -> list[tuple[str, ...]]:
-    whole = len(words) - len(words) % BLOCK_SIZE
-    return [tuple(words[start : start + BLOCK_SIZE]) for start in range(0, whole, BLOCK_SIZE)]
+def _emptied(specification: Specification) -> list[Block]:
+    """The blocks in the order in which they would go; the specification stays as it is."""
+    copy = Specification(specification.block_size)
+    copy.stored, copy.handles = dict(specification.stored), dict(specification.handles)
+    copy.locks = dict(specification.locks)
+    return copy.evict(EVERYTHING)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from course.patience import Endless
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 
@@ -40,7 +41,7 @@ class Timeline:
         return len(self.tokens)
 
 
-class Endless(Exception):
+class Unserved(Endless):
     """The scheduler still had work after `LONGEST` steps, or planned nothing while it had some."""
 
 
@@ -75,7 +76,9 @@ def play(scheduler: Scheduler, guests: Sequence[Guest] = EVENING) -> Timeline:
             return Timeline(tuple(guests), tuple("".join(row) for row in rows), tuple(tokens))
         plan = scheduler.plan()
         if step >= LONGEST or not (plan.chunks or scheduler.idle):
-            raise Endless(f"after step {step} {len(guests) - len(left)} guests were still not served.")
+            waiting = f"{len(guests) - len(left)} guests are not served to the end"
+            what = "`plan` is empty" if step < LONGEST else "there is no end"
+            raise Unserved(f"{what} after {step} steps, and {waiting}.")
         for number, row in enumerate(rows):
             row.append(_letter(plan, number, known.get(number), number in left))
         tokens.append(sum(chunk.length for chunk in plan.chunks))

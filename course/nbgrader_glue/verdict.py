@@ -11,6 +11,11 @@ from course.nbgrader_glue.feedback import Advisory, Ungraded, is_ungraded, reaso
 from graders.catalogue import Exercise
 from graders.result import ExerciseResult
 
+TOO_LOW = (
+    "isolation {reached} is below {required}, which c.CourseGrade.require_isolation in nbgrader_config.py requires; "
+    "no score. `course doctor --isolation` says what is missing here; grade on another machine, or require less."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -39,7 +44,7 @@ def judge(exercise: Exercise, text: str, terms: Terms) -> ExerciseResult:
     if is_ungraded(result):
         raise Ungraded(f"exercise {exercise.number} could not be judged: {reasons(result)}")
     if result.advisory:
-        raise Advisory(f"isolation {result.isolation} is below {terms.require}, which the configuration requires.")
+        raise Advisory(TOO_LOW.format(reached=result.isolation, required=terms.require))
     return result
 
 

@@ -54,7 +54,8 @@ class Standing:
 def root() -> Path:
     """The folder that holds one environment an engine: $COURSE_ENGINES, else one in the user's cache."""
     named = os.environ.get(VARIABLE)
-    return Path(named) if named else Path.home() / ".cache" / "inference-kitchen" / "engines"
+    home = os.path.expanduser("~")  # stays as it is for a user without one
+    return Path(named or os.path.join("/nonexistent" if home == "~" else home, ".cache/inference-kitchen/engines"))
 
 
 def folder(kind: EngineKind) -> Path:
@@ -87,7 +88,7 @@ def standing(kind: EngineKind, device: str | None = None) -> Standing:
         return Standing(kind, State.READY, device, None, _own_version())
     place = folder(kind)
     lack = lacking(recipe(kind, device))
-    if not python(kind).exists():
+    if not os.path.exists(python(kind)):  # which is not there either in a home that is closed to us
         state = State.IMPOSSIBLE if lack else State.ABSENT
         return Standing(kind, state, device, None, advice=lack or f"course engines install {kind.name}")
     again = f"course engines install {kind.name} --fresh"

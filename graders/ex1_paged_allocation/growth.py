@@ -21,7 +21,7 @@ from graders.stage import Raised, Stage, shown
 SMALL = 1 << 10  # blocks
 STATES = (
     (False, 1 << 20, 200.0),
-    (True, 1 << 16, 16.0),
+    (True, 1 << 16, 10.0),
 )  # almost used up?, blocks of the large pool, times dearer allowed
 ROUNDS = 3
 SLICE = 0.002  # seconds of CPU that one measurement takes at least

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from graders import wire
 from graders.bench import Bench
 from graders.ex1_paged_allocation.script import Blocks, Script
 from graders.ex1_paged_allocation.specification import OUT_OF_BLOCKS, Deviation, Refusals, Specification
+from graders.law import Broken
 from graders.stage import Raised, Reply, Returned, Stage, shown, value_or_raised
 
 NUM_FREE = "num_free"
@@ -60,11 +61,24 @@ class Session:
         self._stage = Stage(bench, "block_manager", "bm")
         self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
         self._known: dict[int, int] = {}
+        self._played = 0
 
     def judge(self) -> None:
         """Play the trace, compare every outcome and every look with the contract."""
+        try:
+            self._judge()
+        except Broken as broken:
+            broken.trace = self
+            raise
+
+    def shorter(self) -> Iterator[Session]:
+        """See `graders.shortening.Trace`."""
+        return (Session(self._stage.bench, script) for script in self._script.shorter(self._played))
+
+    def _judge(self) -> None:
         self._make()
         for move in self._script.moves:
+            self._played += 1
             self._move = move
             args = [self._actual(arg) if isinstance(arg, Blocks) else arg for arg in move.args]
             getattr(self, move.method)(*args)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from graders import wire
 from graders.bench import Bench
 from graders.ex1_paged_allocation.specification import Deviation
+from graders.law import Broken
 from graders.stage import Stage
-from graders.symbolic.engine import Counters, Engine, Failed
+from graders.symbolic.engine import Counters, Engine, Failed, NoProperty
 from graders.symbolic.script import Script
 
 Heed = Callable[[Engine], bool]
@@ -26,23 +27,55 @@ def judge(
     label: what the story calls the object. heed: whether to raise, given the engine as it was when something broke;
     otherwise the script ends there, and it is another law's affair.
     """
-    stage = Stage(bench, "scheduler", label)
-    engine = Engine(stage, script, conserving=conserving)
-    try:
-        engine.judge()
-    except Deviation as deviation:
-        if not heed(engine):
-            return engine.counters
-        stage.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
-    except Failed as failed:
-        if not heed(engine):
-            return engine.counters
-        stage.method = failed.method
-        stage.unexpected(failed.raised, failed.expected)
-    except wire.ProtocolError as wrong:
-        trouble = wrong
-        stage.parsed(lambda: _again(trouble))
-    return engine.counters
+    telling = Telling(bench, script, label, conserving, heed)
+    telling.judge()
+    return telling.counters
+
+
+class Telling:
+    """A script as it is played on the part, and the counters of that; see `judge`, and `graders.shortening.Trace`."""
+
+    def __init__(self, bench: Bench, script: Script, label: str, conserving: bool, heed: Heed) -> None:
+        self.counters = Counters()
+        self._bench = bench
+        self._script = script
+        self._label = label
+        self._conserving = conserving
+        self._heed = heed
+        self._played = 0
+
+    def judge(self) -> None:
+        """Raise Broken for what the contract does not allow."""
+        stage = Stage(self._bench, "scheduler", self._label)
+        engine = Engine(stage, self._script, conserving=self._conserving)
+        try:
+            self._judge(stage, engine)
+        except Broken as broken:
+            broken.trace = self
+            raise
+        finally:
+            self.counters, self._played = engine.counters, engine.played
+
+    def shorter(self) -> Iterator[Telling]:
+        """The moves that were played without one of them; then with a token less for somebody."""
+        for script in self._script.shorter(self._played):
+            yield Telling(self._bench, script, self._label, self._conserving, self._heed)
+
+    def _judge(self, stage: Stage, engine: Engine) -> None:
+        try:
+            engine.judge()
+        except Deviation as deviation:
+            if self._heed(engine):
+                stage.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
+        except Failed as failed:
+            if self._heed(engine):
+                stage.method = failed.method
+                stage.unexpected(failed.raised, failed.expected)
+        except NoProperty as other:
+            stage.no_property(other.name, other.value)
+        except wire.ProtocolError as wrong:
+            trouble = wrong
+            stage.parsed(lambda: _again(trouble))
 
 
 def _again(trouble: wire.ProtocolError) -> None:

@@ -95,7 +95,7 @@ def eviction(bench: Bench) -> None:
     from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.evicting, cases=80, first=stories.emptying)
+    explore(bench, plays.evicting, cases=80, first=stories.evicting)
 
 
 @LAWS.law(
@@ -212,10 +212,10 @@ def linear_work(bench: Bench) -> None:
     ),
 )
 def everything_at_once(bench: Bench) -> None:
-    from graders.ex3_prefix_cache import plays
+    from graders.ex3_prefix_cache import plays, stories
     from graders.exploring import explore
 
-    explore(bench, plays.everything, cases=100, moves=16)
+    explore(bench, plays.everything, cases=100, moves=16, first=stories.names_and_locks)
 
 
 @LAWS.law(

@@ -6,7 +6,7 @@ returned it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from graders.ex3_prefix_cache.specification import Namespace, Specification
 class Move:
     """One call. handle: the one it returns or is about. number: of blocks, for evict.
 
-    clears: the caller empties the lists that it handed over, when the call has returned.
+    clears: the caller empties the lists that it handed over, when the call has returned. refused: it has to be.
     """
 
     method: str
@@ -27,6 +27,7 @@ class Move:
     handle: int = 0
     number: int = 0
     clears: bool = False
+    refused: bool = False
 
     def to_wire(self) -> list[Any]:
         name = None if self.namespace is None else {"name": self.namespace}
@@ -77,19 +78,21 @@ class Script:
         """The handle. Fresh blocks, and `extra` more, unless `blocks` are given."""
         if blocks is None:
             blocks = self.fresh(len(tokens) // self.spec.block_size + extra)
-        handle = len(self.moves)
-        if not self.spec.refuse_insert(tokens, blocks, namespace):
+        handle, refused = len(self.moves), bool(self.spec.refuse_insert(tokens, blocks, namespace))
+        if not refused:
             self.spec.insert(tokens, blocks, namespace, handle)
-        return self._note(Move("insert", tuple(tokens), tuple(blocks), namespace, handle, clears=self._clears))
+        move = Move("insert", tuple(tokens), tuple(blocks), namespace, handle, clears=self._clears, refused=refused)
+        return self._note(move)
 
     def lock(self, handle: int) -> None:
         self.spec.lock(handle)
         self._note(Move("lock", handle=handle))
 
     def unlock(self, handle: int) -> None:
-        if not self.spec.refuse_unlock(handle):
+        refused = bool(self.spec.refuse_unlock(handle))
+        if not refused:
             self.spec.unlock(handle)
-        self._note(Move("unlock", handle=handle))
+        self._note(Move("unlock", handle=handle, refused=refused))
 
     def evict(self, number: int) -> None:
         self.spec.evict(number)
@@ -101,6 +104,54 @@ class Script:
         script.spec, script.moves = self.spec, [replace(move, clears=False) for move in self.moves]
         return script
 
+    def shorter(self, played: int) -> Iterator[Script]:
+        """The first `played` calls without one of them; then with a block less in all texts that begin alike."""
+        moves = self.moves[:played]
+        drafts = [moves[:left_out] + moves[left_out + 1 :] for left_out in reversed(range(played))]
+        for cut in sorted({end for move in moves for end in range(0, len(move.tokens), self.spec.block_size)}):
+            drafts.append([_without_block(move, cut, self.spec.block_size) for move in moves])
+        for at, move in enumerate(moves):
+            if len(move.tokens) >= self.spec.block_size:
+                last = _without_block(move, len(move.tokens) - self.spec.block_size, self.spec.block_size)
+                drafts.append([*moves[:at], last, *moves[at + 1 :]])
+        scripts = (self._again(draft) for draft in drafts)
+        return (script for script in scripts if script is not None)
+
+    def _again(self, moves: Sequence[Move]) -> Script | None:
+        """These calls, blocks counted anew; None if one would now be refused that was not, or the other way round."""
+        script = Script(self.spec.block_size, clears=self._clears)
+        handles: dict[int, int] = {}
+        blocks: dict[int, int] = {}
+        for move in moves:
+            before = len(script.moves)
+            script._repeat(move, handles, blocks)
+            if len(script.moves) > before and script.moves[-1].refused is not move.refused:
+                return None
+        return script
+
+    def _repeat(self, move: Move, handles: dict[int, int], blocks: dict[int, int]) -> None:
+        """Make the call, which another script has made, here; handles, blocks: what its numbers are called here.
+
+        Calls about a handle that is not there any more are left out, and so is an unlock whose lock was.
+        """
+        if move.method == "match":
+            handles[move.handle] = self.match(move.tokens, move.namespace)
+        elif move.method == "insert":
+            own = [blocks.setdefault(block, len(blocks) + 1) for block in move.blocks]
+            handles[move.handle] = self.insert(move.tokens, own, move.namespace)
+        elif move.method == "evict":
+            self.evict(move.number)
+        elif (handle := handles.get(move.handle, -1)) in self.spec.handles:
+            if move.method == "lock":
+                self.lock(handle)
+            elif move.refused is bool(self.spec.refuse_unlock(handle)) and not (move.refused and self._alike(handle)):
+                self.unlock(handle)
+
+    def _alike(self, handle: int) -> bool:
+        """Whether another handle of the same path is locked: a part may give out one handle for both."""
+        path = self.spec.handles[handle]
+        return any(times and self.spec.handles[other] == path for other, times in self.spec.locks.items())
+
     def fresh(self, count: int) -> list[int]:
         """Blocks that nobody has brought yet."""
         self._blocks += count
@@ -109,6 +160,15 @@ class Script:
     def _note(self, move: Move) -> int:
         self.moves.append(move)
         return len(self.moves) - 1
+
+
+def _without_block(move: Move, start: int, size: int) -> Move:
+    """The call with the tokens from `start` on, a block of them, left out; the same call when there are none."""
+    if len(move.tokens) < start + size:
+        return move
+    tokens = move.tokens[:start] + move.tokens[start + size :]
+    at = start // size
+    return replace(move, tokens=tokens, blocks=move.blocks[:at] + move.blocks[at + 1 :])
 
 
 def _short(numbers: Sequence[int]) -> str:

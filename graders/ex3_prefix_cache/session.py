@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from graders import wire
@@ -24,6 +25,11 @@ class Session:
         self._script = script
         self._stage = Stage(bench, "prefix_cache", "cache")
         self._refusals = 0
+        self._played = 0
+
+    def shorter(self) -> Iterator[Session]:
+        """See `graders.shortening.Trace`."""
+        return (Session(self._stage.bench, script) for script in self._script.shorter(self._played))
 
     def judge(self) -> None:
         """If the caller has emptied lists of its own, a deviation that goes away when it does not is told as such."""
@@ -32,6 +38,7 @@ class Session:
         except Broken as broken:
             if broken.outcome is Outcome.FAIL and any(move.clears for move in self._script.moves):
                 broken.message += _kept(self._stage.bench, self._script)
+            broken.trace = self
             raise
 
     def _play(self) -> None:
@@ -42,6 +49,7 @@ class Session:
             self._stage.unexpected(raised, "a prefix cache")
         for move in self._script.moves:
             reply, counts = self._stage.next(move.method, str(move))
+            self._played += 1
             getattr(self, "_" + move.method)(move, reply)
             self._stage.steps[-1] += move.afterwards
             self._count(counts)

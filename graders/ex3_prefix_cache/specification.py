@@ -92,7 +92,7 @@ class Specification:
         return [Branch(path, self.stored[path].block, self._locks(path), self.stored[path].tick) for path in order]
 
     def _locks(self, path: Path) -> int:
-        return sum(times for handle, times in self.locks.items() if path.begins(self.handles[handle]))
+        return sum(times for handle, times in self.locks.items() if times and path.begins(self.handles[handle]))
 
     # ------------------------------------------------------------ what is refused
 

@@ -11,6 +11,7 @@ from graders.ex3_prefix_cache.specification import Namespace
 
 EVERYTHING = 99
 LENGTH = 5  # blocks of a long text
+SPACES: tuple[Namespace, ...] = (None, "", "a", "None")
 
 
 def _text(count: int, size: int, start: int = 1) -> list[int]:
@@ -35,33 +36,57 @@ def splits(bench: Bench) -> None:
 
 
 def elsewhere(bench: Bench) -> None:
-    """Law 3.3: one of the new blocks, wherever it is among them, is stored already; blocks come back when evicted."""
+    """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is evicted before 3.4."""
     for bad in range(3):
-        script = Script(2)
-        script.insert(_text(2, 2))
-        blocks = [11, 12, 13]
-        blocks[bad] = 2
-        script.insert(_text(3, 2, 30), blocks)
-        script.match(_text(3, 2, 30))
-        script.insert(_text(3, 2, 30), [11, 12, 13])
-        script.evict(EVERYTHING)
-        script.insert(_text(3, 2, 30), [2, 12, 1])
-        script.match(_text(3, 2, 30))
-        Session(bench, script).judge()
+        Session(bench, _elsewhere(bad)).judge()
+
+
+def _elsewhere(bad: int) -> Script:
+    script = Script(2)
+    script.insert(_text(2, 2))
+    blocks = [11, 12, 13]
+    blocks[bad] = 2
+    script.insert(_text(3, 2, 30), blocks)
+    script.match(_text(3, 2, 30))
+    script.insert(_text(3, 2, 30), [11, 12, 13])
+    return script
 
 
 def copied(bench: Bench) -> None:
     """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would read them."""
+    for after in range(3):
+        Session(bench, _copied(after)).judge()
+
+
+def _copied(after: int) -> Script:
+    script = Script(1, clears=True)
+    script.insert([1, 2, 3])
+    if after == 0:
+        script.match([1, 2, 3])
+    elif after == 1:
+        script.insert([1, 2, 4])
+        script.match([1, 2, 3])
+    elif after == 2:
+        script.insert([1, 2, 3, 4])
+    return script
+
+
+def evicting(bench: Bench) -> None:
+    """Law 3.4: all of the following."""
+    emptying(bench)
+    coming_back(bench)
+
+
+def coming_back(bench: Bench) -> None:
+    """Law 3.4: blocks that were evicted are stored elsewhere; what goes is known after the caller's lists are empty."""
+    for bad in range(3):
+        script = _elsewhere(bad)
+        script.evict(EVERYTHING)
+        script.insert(_text(3, 2, 30), [2, 12, 1])
+        script.match(_text(3, 2, 30))
+        Session(bench, script).judge()
     for after in range(4):
-        script = Script(1, clears=True)
-        script.insert([1, 2, 3])
-        if after == 0:
-            script.match([1, 2, 3])
-        elif after == 1:
-            script.insert([1, 2, 4])
-            script.match([1, 2, 3])
-        elif after == 2:
-            script.insert([1, 2, 3, 4])
+        script = _copied(after)
         script.evict(EVERYTHING)
         Session(bench, script).judge()
 
@@ -189,15 +214,25 @@ def two_handles(bench: Bench) -> None:
 
 
 def names(bench: Bench) -> None:
-    """Law 3.7: the same text under several names, one of them locked; a block that another name holds."""
-    spaces: tuple[Namespace, ...] = (None, "", "a", "None")
-    for locked in spaces:
-        script = Script(2)
-        handles = [script.insert(_text(2, 2), namespace=name) for name in spaces]
-        script.lock(handles[spaces.index(locked)])
-        script.insert(_text(1, 2, 30), [1 + 2 * spaces.index(locked)], namespace=spaces[spaces.index(locked) - 1])
-        script.evict(3)
-        script.evict(EVERYTHING)
-        for name in spaces:
-            script.match(_text(2, 2), namespace=name)
-        Session(bench, script).judge()
+    """Law 3.7: the same text under several names; a block that another name holds. Nothing is locked before 3.6."""
+    for owner in range(len(SPACES)):
+        Session(bench, _named(owner, locked=False)).judge()
+
+
+def names_and_locks(bench: Bench) -> None:
+    """Law 3.10: the same text under several names, one of them locked."""
+    for owner in range(len(SPACES)):
+        Session(bench, _named(owner, locked=True)).judge()
+
+
+def _named(owner: int, *, locked: bool) -> Script:
+    script = Script(2)
+    handles = [script.insert(_text(2, 2), namespace=name) for name in SPACES]
+    if locked:
+        script.lock(handles[owner])
+    script.insert(_text(1, 2, 30), [1 + 2 * owner], namespace=SPACES[owner - 1])
+    script.evict(3)
+    script.evict(EVERYTHING)
+    for name in SPACES:
+        script.match(_text(2, 2), namespace=name)
+    return script

@@ -14,7 +14,7 @@ from typing import Any
 from graders import wire
 from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
 from graders.ex2_batching_scheduler.specification import Guest, Planned, Setting, Specification, Work
-from graders.stage import Raised, Reply, Returned, shown
+from graders.stage import METHODS, Raised, Reply, Returned, shown
 from graders.symbolic import reading
 from graders.symbolic.memory import Access, Memory
 from graders.symbolic.script import Move, Newcomer, Script
@@ -31,6 +31,15 @@ class Failed(Exception):
         self.method = method
         self.raised = raised
         self.expected = expected
+
+
+class NoProperty(Exception):
+    """Where the contract has property `name` the part has something else: `value`, as plain data."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        super().__init__(f"`{name}` is {shown(value)}, not a property")
+        self.name = name
+        self.value = value
 
 
 @dataclass(slots=True)
@@ -76,7 +85,7 @@ class Engine:
     """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output; Failed for exceptions.
 
     conserving: False for the naive parts, which waste seats and budget and are right in everything else.
-    method: of the part, called last. counters, moments: of the run so far.
+    method: of the part, called last. counters, moments: of the run so far. played: how many moves of the script.
     """
 
     def __init__(self, side: Side, script: Script, *, conserving: bool = True) -> None:
@@ -85,6 +94,7 @@ class Engine:
         self.counters = Counters()
         self.moments: list[Moment] = []
         self.method = "__init__"
+        self.played = 0
         self._side = side
         self._script = script
         self._toy = script.toy
@@ -103,6 +113,7 @@ class Engine:
         if raised:
             raise Failed("__init__", raised, "a scheduler")
         for move in self._script.moves:
+            self.played += 1
             getattr(self, "_" + move.method)(move)
         self._close(*self._side.next("idle", "idle"))
         self._side.finish()
@@ -130,7 +141,8 @@ class Engine:
         refusals = self.spec.refuse_add(id, newcomer.prompt, newcomer.max_new)
         allowed = self._allowed("add", reply, refusals)
         if isinstance(allowed, Returned):
-            self._side.steps[-1] = self._side.steps[-1].removesuffix(" -> False")
+            self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0]
+            self._look_at_idle(allowed.value)
             if allowed.value is not False:
                 raise Deviation(
                     f"Request {id} waits, and the scheduler is idle.", f"idle is {shown(allowed.value)}", "False"
@@ -146,6 +158,7 @@ class Engine:
         reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
         if isinstance(reply, Returned):
             answer = reading.abort_of(reply.value)
+            self._look_at_idle(answer.idle)
             self.spec.aborted(id, answer.asked, answer.held)
             self._left.append(id)
             if answer.idle is not (not self.spec.guests):
@@ -175,6 +188,7 @@ class Engine:
             self._side.steps.pop()
             return
         idle, work, finished = items(value, 3)
+        self._look_at_idle(idle)
         if idle is not True or work != 0 or finished != []:
             message = "Nobody is here: the scheduler is idle, its plan is empty, and committing that returns []."
             got = f"idle is {shown(idle)}, {'an empty plan' if work == 0 else 'a plan'}, {shown(finished)}"
@@ -262,6 +276,7 @@ class Engine:
         """If nobody is here: the scheduler is idle, every block is free or could be."""
         self._side.steps.pop()
         books = reading.books_of(_value(self._allowed("idle", reply, {})))
+        self._look_at_idle(books.idle)
         if self.spec.guests:
             return
         if books.idle is not True:
@@ -284,6 +299,11 @@ class Engine:
             due, why = next(iter(refusals.items()))
             raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
         return reply
+
+    def _look_at_idle(self, idle: Any) -> None:
+        """`NoProperty` when it was read and is a method."""
+        if idle in METHODS:
+            raise NoProperty("idle", idle)
 
     def _count(self, plan: Planned) -> None:
         counters = self.counters

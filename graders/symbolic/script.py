@@ -7,14 +7,17 @@ than it should ever get.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graders.ex2_batching_scheduler.specification import Setting
 from graders.symbolic.toy import Toy
 
 STRANGER = 99  # an id that nobody has
+USUAL = Setting()
+DETAILS = ("watermark", "chunk", "lookahead", "policy", "cache", "offer")
+FEWER = 4  # blocks that a pool is made smaller by, at most, to make a story shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,43 @@ class Script:
         newcomers = [move.newcomer for move in self.moves if move.newcomer is not None]
         self._note("drain", 20 + 4 * sum(len(guest.prompt) + max(0, guest.max_new) for guest in newcomers))
 
+    def shorter(self, played: int) -> Iterator[Script]:
+        """The first `played` moves without one of them; then in a simpler setting, or with less to say for somebody."""
+        moves = self.moves[:played]
+        for left_out in reversed(range(played)):
+            yield self._of(moves[:left_out] + moves[left_out + 1 :])
+        for setting in self._settings(moves):
+            yield self._of(moves, setting)
+        for at, move in enumerate(moves):
+            for guest in self._simpler(move.newcomer) if move.newcomer else ():
+                yield self._of([*moves[:at], replace(move, newcomer=guest), *moves[at + 1 :]])
+
+    def _of(self, moves: Sequence[Move], setting: Setting | None = None) -> Script:
+        script = Script(setting or self.setting, self.toy, self.guesses)
+        script.moves = list(moves)
+        return script
+
+    def _settings(self, moves: Sequence[Move]) -> Iterator[Setting]:
+        """A few blocks less, or one thing as usual; nothing where somebody who was refused might be let in."""
+        guests = [move.newcomer for move in moves if move.newcomer]
+        smaller = [replace(self.setting, num_blocks=self.setting.num_blocks - less) for less in range(1, FEWER + 1)]
+        plainer = [replace(self.setting, **{name: getattr(USUAL, name)}) for name in DETAILS]
+        for setting in (*smaller, *plainer) if all(_fits(guest, self.setting) for guest in guests) else ():
+            if setting != self.setting and all(_fits(guest, setting) for guest in guests):
+                yield setting
+
+    def _simpler(self, guest: Newcomer) -> Iterator[Newcomer]:
+        """Who wants a little less; nobody for a guest that has to be refused, who would then be let in."""
+        if not _fits(guest, self.setting):
+            return
+        prompts = {guest.prompt[: len(guest.prompt) // 2], guest.prompt[:-1], guest.prompt} - {()}
+        for prompt in sorted(prompts, key=len):
+            for max_new in sorted({max(1, guest.max_new // 2), max(1, guest.max_new - 1), guest.max_new}):
+                for eos in dict.fromkeys((None, guest.eos)):
+                    simpler = self._newcomer(guest.id, prompt, max_new, guest.priority, eos)
+                    if simpler != guest:
+                        yield simpler
+
     def _newcomer(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> Newcomer:
         length = max(0, max_new) + self.setting.lookahead + 1
         will = self.toy.say(prompt, length, None) if prompt else []
@@ -118,3 +158,9 @@ class Script:
 
     def _note(self, method: str, number: int = 0, newcomer: Newcomer | None = None) -> None:
         self.moves.append(Move(method, number, newcomer))
+
+
+def _fits(guest: Newcomer, setting: Setting) -> bool:
+    """Whether somebody is let in, wherever nobody has the same id."""
+    longest = len(guest.prompt) + guest.max_new + setting.lookahead
+    return bool(guest.prompt) and guest.max_new >= 1 and longest <= setting.capacity

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import re
 import secrets
@@ -183,6 +184,25 @@ class Yard:
 
 
 @contextlib.contextmanager
+def _servers() -> Iterator[int]:
+    """A port with a server for streams and one for datagrams; somebody else may have half of the first one drawn."""
+    for tries in itertools.count():
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=64) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            port: int = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                if tries > 20:
+                    raise
+                continue
+            yield port
+            return
+
+
+@contextlib.contextmanager
 def yard() -> Iterator[Yard]:
     """A yard with servers to connect to. Processes that an attack detaches become children of this one: seen."""
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
@@ -190,10 +210,7 @@ def yard() -> Iterator[Yard]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yard-")))
         place = Yard(folder)
-        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
-        place.port = tcp.getsockname()[1]
-        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        udp.bind(("127.0.0.1", place.port))
+        place.port = stack.enter_context(_servers())
         unix = stack.enter_context(socket.socket(socket.AF_UNIX))
         unix.bind(f"\0{place.abstract}")
         unix.listen(64)

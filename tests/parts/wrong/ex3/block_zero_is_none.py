@@ -1,6 +1,6 @@
 r"""Wrong: a block number counts as free again only after the next insert.
 
-Law: duplicates.
+Law: eviction.
 Says: `insert` raised ValueError: stored elsewhere\.
 """
 

@@ -1,7 +1,7 @@
 r"""Wrong: a parent that has lost its last child waits for the next call of evict.
 
-Law: duplicates.
-Says: `evict` took \d+ blocks where \d+ blocks
+Law: eviction.
+Says: `evict` took (\d+ blocks? where|block \d+ before block)
 """
 
 from reference_engine.slots import Inserted, Match

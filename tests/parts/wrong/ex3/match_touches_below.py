@@ -1,6 +1,6 @@
 """Wrong: a match touches the whole edge in which it ends.
 
-Law: recency.
+Law: recency|eviction.
 Says: longer ago
 """
 

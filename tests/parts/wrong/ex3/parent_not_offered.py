@@ -1,7 +1,7 @@
 r"""Wrong: a parent is only offered when it has one block.
 
-Law: duplicates.
-Says: `evict` took \d+ blocks where \d+ blocks
+Law: eviction.
+Says: `evict` took (\d+ blocks? where|block \d+ before block)
 """
 
 import heapq

@@ -1,6 +1,6 @@
 r"""Wrong: an edge is shortened from its beginning.
 
-Law: duplicates.
+Law: eviction.
 Says: `evict` took block \d+ before its child
 """
 
