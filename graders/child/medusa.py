@@ -69,11 +69,13 @@ def _greedy(tree, tokens, argmax):
 
 
 def _typical(tree, tokens, logits, rule, seed, unrelated):
-    """`unrelated` seeds the global generator, which the part must not use."""
+    """seed: None, or a generator's seed and how many numbers it has given before. `unrelated` seeds the global
+    generator, which the part must not use."""
     torch.manual_seed(unrelated)
     keywords = dict(rule)
     if seed is not None:
-        keywords["generator"] = torch.Generator().manual_seed(seed)
+        keywords["generator"] = torch.Generator().manual_seed(seed[0])
+        torch.rand(seed[1], generator=keywords["generator"])
     return {"tree": _tree(tree), "tokens": _tensor(tokens), "logits": _tensor(logits), "keywords": keywords}
 
 

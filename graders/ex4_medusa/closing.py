@@ -98,11 +98,21 @@ class Kitchen:
                 self.scene.broken(message, got=shown(output), expected=shown(text), method="verify_greedy")
 
 
-def any_engine(bench: Bench, *, cases: int) -> None:
-    """Random engines on a tiny random model, heads of every kind; the oracle's text, token by token."""
-    with company(bench) as joined, _one_thread():
+def same_text(bench: Bench, *, cases: int) -> None:
+    """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty engines."""
+    with company(bench) as joined:
         joined.patience = dict(PATIENCE)
-        explore(joined, _one_engine, cases=cases, moves=4)
+        any_engine(joined, cases=cases)
+        waiter(joined)
+
+
+def any_engine(bench: Bench, *, cases: int) -> None:
+    """Random engines on a tiny random model, heads of every kind; the oracle's text, token by token.
+
+    bench: one whose worker holds the other parts too, as everywhere below.
+    """
+    with _one_thread():
+        explore(bench, _one_engine, cases=cases, moves=4)
 
 
 def _one_engine(bench: Bench, case: Case) -> None:
@@ -278,17 +288,15 @@ def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(bench.seed)
     requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()
-    with company(bench) as joined:
-        joined.patience = dict(PATIENCE)
-        kitchen = Kitchen(joined)
-        for room in rooms:
-            bench.progress(str(room))
-            words, asked = f"{room.guests} guests of the {room.model}, {room.batch} at a time", requests[: room.guests]
-            plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
-            served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
-            _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
-            bench.figures += _gains(room, plain, served)
-            share = share or served.part / max(1, served.talking)
+    kitchen = Kitchen(bench)
+    for room in rooms:
+        bench.progress(str(room))
+        words, asked = f"{room.guests} guests of the {room.model}, {room.batch} at a time", requests[: room.guests]
+        plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
+        served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
+        _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
+        bench.figures += _gains(room, plain, served)
+        share = share or served.part / max(1, served.talking)
     bench.figures.append(Figure("the part's share of a pass, batch 1", round(100 * share, 1), "%"))
 
 

@@ -21,8 +21,10 @@ def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: Tree) 
             return f"count is {count}, but {due.count} guesses are on the path (node 0 is no guess)."
         return f"the path is right, but next is {following}; {due.next} comes after node {due.walk[-1]}, where it ends."
     walk = [node for node in nodes if node >= 0]
-    if walk == list(due.walk):
-        return f"nodes is {nodes}: after the {due.count} accepted guesses it is -1."
+    begun = nodes[: due.count + 1] == list(due.walk)
+    if walk == list(due.walk) or (begun and nodes[due.count + 1] not in tree.children(due.walk[-1])):
+        guesses = f"the {due.count} accepted guesses" if due.count else "node 0"
+        return f"nodes is {nodes}: the path ends with {due.walk[-1]}, and after {guesses} every place is -1."
     if len(walk) > len(due.walk) and walk[: len(due.walk)] == list(due.walk):
         return f"the walk goes on to node {walk[len(due.walk)]}, which does not stand."
     if walk == list(due.walk)[: len(walk)]:
@@ -51,7 +53,7 @@ def why_typical(
         p = spec.softmax(logits[tree.parent[node]], rule.temperature)
         chance, needed = p[tokens[node]], spec.bar(p, rule.epsilon, rule.delta)
         sign = ">" if chance > needed else "not >"
-        lines.append(f"node {node}: p = {chance:.4g} {sign} {needed:.4g} at its parent {tree.parent[node]}")
+        lines.append(f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at its parent {tree.parent[node]}")
     return f"({'; '.join(lines[:6])}{'; …' if len(lines) > 6 else ''}.)"
 
 

@@ -176,6 +176,7 @@ def typical_edges(bench: Bench) -> None:
     from graders.exploring import explore
 
     edges.bars(bench)
+    edges.near(bench)
     edges.holes(bench)
     explore(bench, plays.wounded, cases=60, moves=4)
     edges.draws(bench)
@@ -235,7 +236,7 @@ def greedy_text(bench: Bench) -> None:
     from graders.ex4_medusa import plays
     from graders.exploring import explore
 
-    explore(bench, plays.text, cases=30, moves=4)
+    explore(bench, plays.text, cases=50, moves=4)
 
 
 @LAWS.law(
@@ -255,8 +256,7 @@ def greedy_text(bench: Bench) -> None:
 def same_text(bench: Bench) -> None:
     from graders.ex4_medusa import closing
 
-    closing.any_engine(bench, cases=20)
-    closing.waiter(bench)
+    closing.same_text(bench, cases=20)
 
 
 add_throughput(

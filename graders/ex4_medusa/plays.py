@@ -15,6 +15,7 @@ from graders.ex4_medusa.toy import Heads, ToyModel, alone, one_pass
 from graders.exploring import Case, Picks
 
 NEAR = 2e-3  # decisions nearer than this are left to rounding
+FAR = 65_537  # a token or block whose number needs more than 16 bits
 
 
 def choices(case: Case, *, widest: int = 3, deepest: int = 4) -> list[Path]:
@@ -44,8 +45,8 @@ def argmax_for(tree: Tree, tokens: Sequence[int], vocab: int, chance: random.Ran
 
 def distinct_slots(rows: int, nodes: int, chance: random.Random) -> list[list[int]]:
     """Slots as block tables give them: runs of 1, 2 or 4, in no order, none twice; never in block 0."""
-    size = chance.choice((1, 2, 4))
-    blocks = list(range(1, rows * (nodes // size + 2) + 3))
+    size, first = chance.choice((1, 2, 4)), chance.choice((1, 1, 1, FAR))
+    blocks = list(range(first, first + rows * (nodes // size + 2) + 2))
     chance.shuffle(blocks)
     slots = []
     for _ in range(rows):
@@ -73,18 +74,19 @@ def candidates(bench: Bench, case: Case) -> None:
     tree = Tree.of(choices(case, deepest=3))
     heads, guesses = tree.height + setup.pick((0, 1, 2)), max(tree.rank) + setup.pick((1, 2, 3))
     chance = random.Random(setup.number(0, 200))
-    numbers = iter(chance.sample(range(500), heads * guesses + 1))
+    numbers = iter(chance.sample(range(setup.pick((500, 2 * FAR))), heads * guesses + 1))
     topk = [[next(numbers) for _ in range(guesses)] for _ in range(heads)]
     Session(bench).propose(tree, [next(numbers)], [topk])
 
 
 def walk(bench: Bench, case: Case) -> None:
-    """One row, few tokens: equal siblings and the token 0 are everywhere."""
+    """One row, few tokens, some with large ids: equal siblings and the token 0 are everywhere."""
     setup = case.setup
     tree, vocab = Tree.of(choices(case)), setup.pick((2, 3, 5))
-    chance = random.Random(setup.number(0, 200))
+    chance, apart = random.Random(setup.number(0, 200)), setup.pick((1, 1, FAR))
     tokens = tokens_for(tree, vocab, chance)
-    Session(bench).verify_greedy(tree, [tokens], [argmax_for(tree, tokens, vocab, chance)])
+    argmax = argmax_for(tree, tokens, vocab, chance)
+    Session(bench).verify_greedy(tree, [[apart * token for token in tokens]], [[apart * token for token in argmax]])
 
 
 def plausible(bench: Bench, case: Case) -> None:
@@ -104,15 +106,16 @@ def plausible(bench: Bench, case: Case) -> None:
 
 
 def wounded(bench: Bench, case: Case) -> None:
-    """The typical rule with -inf among the logits, NaN off the path, and temperature 0."""
+    """The typical rule with -inf among the logits, large ones, NaN off the path, and temperature 0."""
     setup = case.setup
     tree, vocab = Tree.of(choices(case, deepest=3)), setup.pick((2, 3, 5))
     temperature = setup.pick((1.0, 0.0, 0.5))
     chance = random.Random(setup.number(0, 200))
     rule = Rule(temperature, chance.choice((0.2, 0.5)), chance.choice((0.2, 0.5)))
+    base = setup.pick((0.0, 0.0, 1000.0, -1000.0))
     for _ in range(20):
         tokens = tokens_for(tree, vocab, chance)
-        logits = [_holed(chance, vocab) for _ in range(len(tree))]
+        logits = [_holed(chance, vocab, base) for _ in range(len(tree))]
         for node in range(1, len(tree)):
             if chance.random() < 0.25:
                 logits[node] = [math.nan] * vocab
@@ -122,9 +125,9 @@ def wounded(bench: Bench, case: Case) -> None:
     return None
 
 
-def _holed(chance: random.Random, vocab: int) -> list[float]:
-    row = [chance.randint(-6, 6) / 2 if chance.random() < 0.7 else -math.inf for _ in range(vocab)]
-    row[chance.randrange(vocab)] = 1.5
+def _holed(chance: random.Random, vocab: int, base: float) -> list[float]:
+    row = [base + chance.randint(-6, 6) / 2 if chance.random() < 0.7 else -math.inf for _ in range(vocab)]
+    row[chance.randrange(vocab)] = base + 1.5
     return row
 
 
@@ -155,13 +158,13 @@ def batch(bench: Bench, case: Case) -> None:
 
 
 def _typical_batch(session: Session, tree: Tree, rows: int, chance: random.Random) -> None:
-    rule = Rule(1.0, 0.3, 0.6)
+    rule = Rule(chance.choice((1.0, 1.0, 0.0)), 0.3, 0.6)
     tokens: list[list[int]] = []
     logits: list[list[list[float]]] = []
     for _ in range(20 * rows):
         row = tokens_for(tree, 4, chance)
         cells = [[chance.randint(-6, 6) / 2 for _ in range(4)] for _ in range(len(tree))]
-        if len(tokens) < rows and spec.typical(tree, row, cells, 1.0, 0.3, 0.6).closeness > NEAR:
+        if len(tokens) < rows and spec.typical(tree, row, cells, rule.temperature, 0.3, 0.6).closeness > NEAR:
             tokens.append(row)
             logits.append(cells)
     session.verify_typical(tree, tokens, logits, rule)
@@ -195,7 +198,7 @@ def text(bench: Bench, case: Case) -> None:
     setup = case.setup
     kind = setup.pick(("perfect", "useless", "perfect", "mixed", "late", "all-alike"))
     chance = random.Random(setup.number(0, 200))
-    given, count = choices(case, deepest=3), setup.pick((4, 2, 9))
+    given, count = choices(case, deepest=3), setup.pick((4, 2, 9, 16))
     if kind == "perfect":
         given.append((0,) * Tree.of(given).height)
     tree = Tree.of(given)

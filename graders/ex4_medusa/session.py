@@ -141,7 +141,7 @@ class Session:
             sent("int64", tokens, (len(tokens), len(tree))),
             sent("float32", logits, (len(tokens), len(tree), size)),
             {"temperature": rule.temperature, "epsilon": rule.epsilon, "delta": rule.delta},
-            rule.seed,
+            None if rule.seed is None else [rule.seed, rule.used],
             unrelated,
         ]
         values = brief or f"tokens={_cut(tokens)}, logits={_cut(logits)}"

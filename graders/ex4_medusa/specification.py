@@ -107,16 +107,19 @@ def greedy(tree: Tree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdi
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The numbers of the typical rule; `seed` of the generator, or None for the argmax."""
+    """The numbers of the typical rule; `seed` of the generator, or None for the argmax; used: how many numbers the
+    generator has given before."""
 
     temperature: float = 1.0
     epsilon: float = 0.5
     delta: float = 0.5
     seed: int | None = None
+    used: int = 0
 
     def __str__(self) -> str:
         words = f"temperature={self.temperature}, epsilon={self.epsilon}, delta={self.delta}"
-        return words + (f", generator=<seed {self.seed}>" if self.seed is not None else "")
+        used = f", {self.used} numbers drawn before" if self.used else ""
+        return words + (f", generator=<seed {self.seed}{used}>" if self.seed is not None else "")
 
 
 def softmax(logits: Sequence[float], temperature: float) -> list[float]:
@@ -210,8 +213,8 @@ def _argmax(logits: Sequence[float]) -> int:
 
 
 def _lead(logits: Sequence[float], temperature: float) -> float:
-    """By how much the largest logit leads the next smaller one, at most 1; 0 when one is NaN."""
+    """By how much the largest logit leads the others, at most 1; 0 when two are largest, or one is NaN."""
     if any(map(math.isnan, logits)):
         return 0.0
-    others = [logit for logit in logits if logit < max(logits) and logit > -math.inf]
-    return min(1.0, (max(logits) - max(others)) / temperature) if others else 1.0
+    best, second = sorted(logits, reverse=True)[:2]
+    return min(1.0, (best - second) / temperature)

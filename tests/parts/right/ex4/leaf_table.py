@@ -1,5 +1,7 @@
 """Right: a table of leaves as Medusa's own code has it, cumulative products along its rows; moves in random order."""
 
+import itertools
+
 import torch
 
 from reference_engine.slots import Tree, Verdict
@@ -61,7 +63,7 @@ def _retrieve(tree):
 
 def verify_greedy(tree, tokens, argmax):
     table = _retrieve(tree)  # [L, D + 1]
-    B, W = len(tokens), table.shape[1]
+    _B, W = len(tokens), table.shape[1]
     real = table >= 0
     safe = table.clamp(min=0)
     said, want = tokens[:, safe], argmax[:, safe]  # [B, L, W]
@@ -86,7 +88,7 @@ def verify_greedy(tree, tokens, argmax):
 def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generator=None):
     if not min(temperature, epsilon, delta) >= 0 or temperature != temperature:
         raise ValueError("bad numbers")
-    B, N, V = logits.shape
+    B, _N, _V = logits.shape
     if temperature == 0:
         v = verify_greedy(tree, tokens, logits.argmax(-1))
         end = v.nodes.gather(1, v.count[:, None])[:, 0]
@@ -104,7 +106,7 @@ def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generat
         for path in table.tolist():
             path = [n for n in path if n >= 0]
             n, s, good = 0, 0.0, [0]
-            for a, c in zip(path, path[1:], strict=False):
+            for a, c in itertools.pairwise(path):
                 q = p[a, tokens[b, c]]
                 if not bool(q > bar[a]):
                     break
