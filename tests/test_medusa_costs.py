@@ -59,6 +59,6 @@ def test_passes_alone_cost_the_rows_of_the_tree_and_the_heads(batch: int, monkey
     clock = Clock()
     monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(costs, "make_runner", clock.runner)
-    cost = costs.passes_cost(random_model(CONFIG, seed=1), clock, TREE, batch, context=100, repeats=3)
+    cost = costs.passes_cost(random_model(CONFIG, seed=1), clock, TREE, batch, context=100, repeats=4)
     assert cost == TREE.nodes + GUESSING
-    assert clock.seen == [*[(100, 1, 0)] * batch, *[(100, TREE.nodes, TREE.nodes)] * batch] * 3
+    assert clock.seen == [(100, TREE.nodes, TREE.nodes)] * batch * 4 + [(100, 1, 0)] * batch * 4

@@ -59,11 +59,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Plain against speculating for one batch size. gain: always on; decided: as the gauge decides, `verdict` says how.
+    """Plain against speculating for one batch size.
 
-    limit: the gain if nothing cost time but the model's passes and the heads. verifying, part, guessing: what
-    `verify_greedy`, all functions of the part, and the heads take of the decoding time of the side that always
-    speculates.
+    gain: always on, in steps that only decode, which are few at large batches; gain_whole: always on, in all steps.
+    decided: in all steps, on or off as the gauge decides; `verdict` says how. limit: the gain if nothing cost time but
+    the model's passes and the heads. verifying, part, guessing: what `verify_greedy`, all functions of the part, and
+    the heads take of the decoding time of the side that always speculates.
     """
 
     batch: int
@@ -186,7 +187,7 @@ def race(
         gain=_ratio(plain, clever, "decoding"),
         gain_whole=_ratio(plain, clever, "seconds"),
         limit=first.decoded / first.passes / passes_cost(model, guesser, tree, batch),
-        decided=_ratio(plain, sides["decided"], "decoding"),
+        decided=_ratio(plain, sides["decided"], "seconds"),
         verdict=gauge.verdict(batch),
         verifying=median(run.verifying / run.decoding for run in clever),
         part=median(run.part / run.decoding for run in clever),

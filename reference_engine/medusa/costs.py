@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 import torch
@@ -31,9 +31,12 @@ def engine_for(model: Model, parts: Parts, speculator: MedusaSpeculator | None, 
 
 
 def passes_cost(
-    model: Model, guesser: Guesser, tree: TreeChoice, batch: int, *, context: int = 128, repeats: int = 40
+    model: Model, guesser: Guesser, tree: TreeChoice, batch: int, *, context: int = 128, repeats: int = 60
 ) -> float:
-    """What the pass over a batch's trees and the heads after it cost, in passes of one row a guest; nothing else."""
+    """What the pass over a batch's trees and the heads after it cost, in passes of one row a guest; nothing else.
+
+    Each kind for itself, over and over: heads drive the model's weights out of the caches.
+    """
     size, nodes = 16, tree.nodes
     width = -(-(context + nodes) // size)
     runner = make_runner(model, num_blocks=1 + batch * width, block_size=size, seats=batch, width=width)
@@ -43,16 +46,21 @@ def passes_cost(
     plain = Batch(tuple(Span(seat, context, (seat,), 1) for seat in seats))
     trees = Batch(tuple(Span(seat, context, (seat,) * nodes, nodes, nodes) for seat in seats), depths, mask)
     told = [Told(seat, (seat,)) for seat in seats]
-    seconds: list[list[float]] = [[], []]
+
+    def guessed() -> None:
+        guesser.guess(told, runner.forward(trees).hidden[::nodes], tree.guesses)
+
+    return _settled(guessed, repeats) / _settled(lambda: runner.forward(plain), repeats)
+
+
+def _settled(action: Callable[[], object], repeats: int) -> float:
+    """Median seconds of the second half of so many runs."""
+    seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        runner.forward(plain)
-        between = time.perf_counter()
-        guesser.guess(told, runner.forward(trees).hidden[::nodes], tree.guesses)
-        for times, spent in zip(seconds, (between - began, time.perf_counter() - between), strict=True):
-            times.append(spent)
-    one, all_nodes = map(median, seconds)
-    return all_nodes / one
+        action()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[repeats // 2 :])
 
 
 def measure_payoff(

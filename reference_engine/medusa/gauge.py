@@ -7,21 +7,22 @@ read prompts as well tell too: what a step takes is fitted to a fixed share, a s
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-TRIALS = 6
-"""Steps of each kind before a choice is made."""
-KEPT = 24
+TRIALS = 8
+"""Steps of each kind that are told before a choice is made, and of the worse kind in every later trial."""
+SETTLING = 16
+"""Steps of a single guest after a change of kind that are not told: what they read has to come back into the caches.
+With more guests a step does more with what it reads, and fewer are left out."""
+KEPT = 64
 """Steps that are remembered of each kind."""
-AGAIN = 100
-"""After so many steps the kind that lost is tried again."""
-TRIAL = 6
-"""Steps of such a trial; the first of them has no guesses yet and does not count."""
-THINKING = 24
+AGAIN = 10
+"""The better kind is taken so many times as long as a trial of the worse one lasts."""
+THINKING = 32
 """Every so many steps the choice is thought over: often, that would cost more than it saves."""
 
 
@@ -59,81 +60,101 @@ class Payback:
         return self.tokens / self.ratio
 
 
-@dataclass(slots=True)
 class _Size:
-    """Steps of one size of batch."""
+    """One size of batch: what its steps took, and of which kind the next one is, with trees or without."""
 
-    steps: int = 0
-    plain: deque[Spent] = field(default_factory=lambda: deque(maxlen=KEPT))
-    trees: deque[Spent] = field(default_factory=lambda: deque(maxlen=KEPT))
-    payback: Payback | None = None
+    def __init__(self, guests: int) -> None:
+        self.trees = True
+        self.payback: Payback | None = None
+        self._settling = max(1, SETTLING // guests)
+        self._run = 0  # steps since the kind was changed
+        self._spent = {kind: deque[Spent](maxlen=KEPT) for kind in (True, False)}
 
-    def note(self, spent: Spent) -> None:
-        (self.trees if spent.trees else self.plain).append(spent)
-        due = self.payback is None or self.steps % THINKING == 0
-        if due and len(self.trees) >= TRIALS and len(self.plain) >= TRIALS:
-            self.payback = _payback(self.plain, self.trees)
+    def step(self, spent: Spent | None) -> None:
+        """One was taken. None: it tells nothing, as when the guesses for the first trees were made."""
+        self._run += 1
+        if spent is not None and self._run > self._settling:
+            self._spent[spent.trees > 0].append(spent)
+        trial = self._settling + TRIALS
+        if self.payback is None:
+            if len(self._spent[self.trees]) >= TRIALS:
+                self._think()
+                self._take(not self.trees if self.payback is None else self._better)
+        elif self.trees is self._better:
+            if self._run % THINKING == 0:
+                self._think()
+            self._take(self._better if self._run < AGAIN * trial else not self._better)
+        elif self._run >= trial:
+            self._think()
+            self._take(self._better)
+
+    @property
+    def _better(self) -> bool:
+        return self.payback is not None and self.payback.gain > 1.0
+
+    def _think(self) -> None:
+        plain, trees = self._spent[False], self._spent[True]
+        if min(len(plain), len(trees)) >= TRIALS:
+            self.payback = _payback(plain, trees)
+
+    def _take(self, trees: bool) -> None:
+        if trees is not self.trees:
+            self.trees, self._run = trees, 0
 
 
 class Gauge:
     """Decides for one engine whether trees pay. See `reference_engine.medusa.speculator.CostModel`."""
 
     def __init__(self) -> None:
-        self._sizes: dict[int, _Size] = defaultdict(_Size)
+        self._sizes: dict[int, _Size] = {}
 
     def worth(self, batch: int) -> bool:
         """Whether the next step of so many guests carries trees."""
-        size = self._sizes[_size(batch)]
-        if size.payback is None:
-            return len(size.trees) < TRIALS
-        trying = size.steps % AGAIN < TRIAL
-        return (size.payback.gain > 1.0) is not trying
+        return self._of(batch).trees
 
     def note(self, spent: Spent) -> None:
         """A step that tells what trees cost, or what it costs to do without."""
-        self.pass_over(spent.batch)
-        self._sizes[_size(spent.batch)].note(spent)
+        self._of(spent.batch).step(spent)
 
     def pass_over(self, batch: int) -> None:
         """A step that says nothing about either kind, as when the guesses for the first trees were made."""
-        self._sizes[_size(batch)].steps += 1
+        self._of(batch).step(None)
 
     def gain(self, batch: int) -> float | None:
         """Tokens a second with trees over tokens a second without; None: not measured yet."""
-        payback = self._sizes[_size(batch)].payback
+        payback = self._of(batch).payback
         return payback.gain if payback else None
 
     def verdict(self, batch: int) -> str:
         """One sentence for people."""
-        payback, guests = self._sizes[_size(batch)].payback, f"{batch} guest{'s' * (batch != 1)}"
+        payback, guests = self._of(batch).payback, f"{batch} guest{'s' * (batch != 1)}"
         if payback is None:
             return f"{guests}: what a tree costs is not measured yet"
         state = "on" if payback.gain > 1.0 else "off"
         what = f"a tree step costs {payback.ratio:.2f} plain steps and yields {payback.tokens:.2f} tokens each"
         return f"{guests}: {what}: speculation is {state} (gain {payback.gain:.2f})"
 
-
-def _size(batch: int) -> int:
-    """The next power of two."""
-    return 1 << max(0, batch - 1).bit_length()
+    def _of(self, batch: int) -> _Size:
+        """The next power of two counts."""
+        size = 1 << max(0, batch - 1).bit_length()
+        if size not in self._sizes:
+            self._sizes[size] = _Size(size)
+        return self._sizes[size]
 
 
 def _payback(plain: Sequence[Spent], trees: Sequence[Spent]) -> Payback:
     """Of guests of whom all have a tree, or none."""
-    first = _shares([*plain, *trees])
-    shares = _shares([*_undisturbed(plain, first), *_undisturbed(trees, first)])
+    shares = _shares([*plain, *trees])
     batch, nodes = max(one.batch for one in trees), trees[0].nodes
     ratio = shares @ (1, batch * nodes, batch) / (shares @ (1, batch, 0))
     return Payback(float(ratio), sum(one.kept for one in trees) / sum(one.trees for one in trees))
 
 
-def _undisturbed(steps: Sequence[Spent], shares: np.ndarray) -> Sequence[Spent]:
-    """The half that took the least beside what is expected of them: what disturbs a step only lengthens it."""
-    return sorted(steps, key=lambda one: one.seconds / (shares @ one.counts))[: (len(steps) + 1) // 2]
-
-
 def _shares(steps: Sequence[Spent]) -> np.ndarray:
-    """What one of each of `counts` costs, none of them less than nothing, by least squares of the relative error."""
+    """What one of each of `counts` costs, none of them less than nothing.
+
+    By least squares of the relative error, in which steps that something disturbed weigh least.
+    """
     counts = np.array([one.counts for one in steps], float)
     scale = counts.max(0)
     equations = counts / scale / np.array([one.seconds for one in steps])[:, None]
