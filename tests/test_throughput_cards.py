@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,14 @@ def test_this_machine_is_a_class_that_can_be_stored() -> None:
 def test_shipped_cards_are_whole() -> None:
     for path in cards.files((cards.SHIPPED,)):
         assert load(path).verified
+
+
+def test_what_the_bounds_say_of_the_cards_is_what_the_cards_say() -> None:
+    words = " ".join((cards.SHIPPED.parent / "bounds.toml").read_text().split())
+    shipped = [load(path) for path in cards.files((cards.SHIPPED,)) if path.name.startswith("vllm-")]
+    assert len(shipped) == 4
+    for each in shipped:
+        assert re.search(rf'{each.slowness:.1f} (times its speed )?on "{each.workload}"', words), each.file_name
 
 
 def test_words_in_a_file_do_not_change_its_fingerprint_and_code_does() -> None:

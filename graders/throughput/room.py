@@ -2,7 +2,7 @@
 
 The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
 time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
-before the next guest. Nothing in the worker knows who is still to come, and nobody who has come waits long for a step.
+before the next guest. Nothing in the worker knows who is still to come, and who has come waits for a step or two.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
 class Pace:
     """How many steps to ask for at once, so that they are over when the next guest comes."""
 
-    MOST = 16
+    LEAST, MOST = 2, 16
 
     def __init__(self) -> None:
-        self._step = float("inf")  # seconds; before the first is measured one is asked for
+        self._step = float("inf")  # seconds; none is measured yet
 
     def steps(self, seconds: float) -> int:
-        """As many as begin within so many seconds; one at least."""
-        return max(1, min(self.MOST, math.ceil(seconds / self._step)))
+        """As many as begin within so many seconds, and hardly ever a single one: a question costs a tenth of a step."""
+        return max(self.LEAST, min(self.MOST, math.ceil(seconds / self._step)))
 
     def note(self, steps: int, seconds: float) -> None:
         """So many took so long, the question included."""
