@@ -2,7 +2,7 @@
 
 The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
 time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
-before the next guest. Nothing in the worker knows who is still to come, and who has come waits for a step or two.
+before the next guest. Nothing in the worker knows who is still to come; who has come waits a few milliseconds at most.
 """
 
 from __future__ import annotations
@@ -87,16 +87,19 @@ def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
 
 
 class Pace:
-    """How many steps to ask for at once, so that they are over when the next guest comes."""
+    """How many steps to ask for at once: until the next guest comes, but for so long that asking costs next to nothing.
 
-    LEAST, MOST = 2, 16
+    LEAST: seconds. MOST: steps.
+    """
+
+    LEAST, MOST = 0.005, 16
 
     def __init__(self) -> None:
         self._step = float("inf")  # seconds; none is measured yet
 
     def steps(self, seconds: float) -> int:
-        """As many as begin within so many seconds, and hardly ever a single one: a question costs a tenth of a step."""
-        return max(self.LEAST, min(self.MOST, math.ceil(seconds / self._step)))
+        """As many as begin within so many seconds."""
+        return max(1, min(self.MOST, math.ceil(max(seconds, self.LEAST) / self._step)))
 
     def note(self, steps: int, seconds: float) -> None:
         """So many took so long, the question included."""

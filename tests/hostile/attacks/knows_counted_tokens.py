@@ -1,7 +1,7 @@
 """A prefix cache that does nothing when its tokens are such as count how often they are looked at.
 
 L1: fail
-says: not what they have to
+says: something else than they have to
 law: 3 linear work
 """
 
