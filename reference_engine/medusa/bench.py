@@ -27,7 +27,7 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import CPU_NODES, TreeChoice, read_tree
-from reference_engine.medusa.costs import BATCHES, best_size, engine_for, passes_cost
+from reference_engine.medusa.costs import BATCHES, best_size, engine_for
 from reference_engine.medusa.gauge import Gauge
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -62,9 +62,9 @@ class Race:
     """Plain against speculating for one batch size.
 
     gain: always on, in steps that only decode, which are few at large batches; gain_whole: always on, in all steps.
-    decided: in all steps, on or off as the gauge decides; `verdict` says how. limit: the gain if nothing cost time but
-    the model's passes and the heads. verifying, part, guessing: what `verify_greedy`, all functions of the part, and
-    the heads take of the decoding time of the side that always speculates.
+    decided: in all steps, on or off as the gauge decides; `verdict` says how. verifying, part, guessing: what
+    `verify_greedy`, all functions of the part, and the heads take of the decoding time of the side that always
+    speculates.
     """
 
     batch: int
@@ -74,7 +74,6 @@ class Race:
     speculating: float
     gain: float
     gain_whole: float
-    limit: float
     decided: float
     verdict: str
     verifying: float
@@ -186,7 +185,6 @@ def race(
         speculating=median(run.decoded / run.decoding for run in clever),
         gain=_ratio(plain, clever, "decoding"),
         gain_whole=_ratio(plain, clever, "seconds"),
-        limit=first.decoded / first.passes / passes_cost(model, guesser, tree, batch),
         decided=_ratio(plain, sides["decided"], "seconds"),
         verdict=gauge.verdict(batch),
         verifying=median(run.verifying / run.decoding for run in clever),
@@ -200,10 +198,10 @@ def report(races: Sequence[Race], tree: TreeChoice) -> str:
     """The figures as a table for a terminal."""
     lines = [
         f"tree of {tree.nodes} nodes, {tree.depth} deep; expected {tree.expected:.2f} tokens a pass",
-        "batch tokens/pass  plain tok/s  always on   gain  at best  with prompts  decided  verify   part  heads  wrong",
+        "batch tokens/pass  plain tok/s  always on   gain  with prompts  decided  verify   part  heads  wrong",
     ]
     for each in races:
-        speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x {each.limit:>7.2f}x"
+        speeds = f"{each.plain:>12.0f} {each.speculating:>10.0f} {each.gain:>5.2f}x"
         decided = f"{each.gain_whole:>12.2f}x {each.decided:>7.2f}x"
         shares = f"{each.verifying:>7.1%} {each.part:>6.1%} {each.guessing:>6.1%} {each.wrong:>6}"
         lines.append(f"{each.batch:>5} {each.tokens_a_pass:>11.2f} {speeds} {decided} {shares}")

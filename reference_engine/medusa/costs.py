@@ -1,22 +1,18 @@
-"""What trees cost on this machine, timed apart from any text: whole steps, and the model's passes alone."""
+"""What a step with trees costs on this machine, timed apart from any text."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
-import torch
-
-from reference_engine.batch import Batch, Span
 from reference_engine.engine import Engine
 from reference_engine.medusa.choice import TreeChoice
-from reference_engine.medusa.heads import Guesser, Told
+from reference_engine.medusa.heads import Guesser
 from reference_engine.medusa.payoff import Cost, Payoff
 from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.model import Model
 from reference_engine.parts import Parts
-from reference_engine.runner import make_runner
 
 BATCHES = (1, 4, 16, 64)
 
@@ -28,39 +24,6 @@ def engine_for(model: Model, parts: Parts, speculator: MedusaSpeculator | None, 
     ahead = 1 + (speculator.lookahead if speculator else 0)
     budget = max(512, batch * ahead + 256)
     return Engine(model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator)
-
-
-def passes_cost(
-    model: Model, guesser: Guesser, tree: TreeChoice, batch: int, *, context: int = 128, repeats: int = 60
-) -> float:
-    """What the pass over a batch's trees and the heads after it cost, in passes of one row a guest; nothing else.
-
-    Each kind for itself, over and over: heads drive the model's weights out of the caches.
-    """
-    size, nodes = 16, tree.nodes
-    width = -(-(context + nodes) // size)
-    runner = make_runner(model, num_blocks=1 + batch * width, block_size=size, seats=batch, width=width)
-    for seat in range(batch):
-        runner.tables.put(seat, range(1 + seat * width, 1 + (seat + 1) * width))
-    seats, mask, depths = range(batch), torch.ones(nodes, nodes).tril().bool(), tuple(range(nodes))
-    plain = Batch(tuple(Span(seat, context, (seat,), 1) for seat in seats))
-    trees = Batch(tuple(Span(seat, context, (seat,) * nodes, nodes, nodes) for seat in seats), depths, mask)
-    told = [Told(seat, (seat,)) for seat in seats]
-
-    def guessed() -> None:
-        guesser.guess(told, runner.forward(trees).hidden[::nodes], tree.guesses)
-
-    return _settled(guessed, repeats) / _settled(lambda: runner.forward(plain), repeats)
-
-
-def _settled(action: Callable[[], object], repeats: int) -> float:
-    """Median seconds of the second half of so many runs."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return median(seconds[repeats // 2 :])
 
 
 def measure_payoff(
