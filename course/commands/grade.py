@@ -77,8 +77,9 @@ def command(claim: bool, jobs: int | None, **typed: Any) -> ExitCode:
     130 interrupted: type the command again to go on.
     """
     from course import classroom
+    from graders.throughput.hardware import usable_cores
 
-    order = classroom.Order(jobs=jobs or _cores(), **typed)
+    order = classroom.Order(jobs=jobs or usable_cores(), **typed)
     _refuse_nonsense(order, claim)
     return classroom.claim(order) if claim else classroom.grade(order)
 
@@ -95,7 +96,3 @@ def _refuse_nonsense(order: Order, claim: bool) -> None:
     spoken = [kind for kind, file in order.formats if file is None]
     if len(spoken) > 1:
         raise Problem(f"{' and '.join(spoken)} cannot share stdout; give one a file, such as {spoken[-1]}=report.txt.")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
