@@ -86,7 +86,7 @@ class Decoder:
             guest = self._guests[id]
             if not guest.rule.greedy:
                 draws.append(Draw(where.start, guest.rule, uniform(guest.seed, guest.said)))
-        return choose(outcome.logits, draws)
+        return choose(outcome.logits, draws) if draws else outcome.likeliest()
 
     def _judge(self, speculator: Speculator, outcome: Outcome, rows: Mapping[int, slice]) -> dict[int, list[int]]:
         """The speculator settles the greedy requests, drafted or not; the others have one row each."""

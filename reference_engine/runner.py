@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reference_engine.batch import Batch, Tables
 from reference_engine.model import Model
+from reference_engine.sampler import argmax
 from reference_engine.slots import Copy
 
 
@@ -23,6 +24,10 @@ class Outcome:
 
     hidden: Tensor
     logits: Tensor
+
+    def likeliest(self) -> list[int]:
+        """Each row's likeliest token, the lowest among equals."""
+        return argmax(self.logits)
 
 
 class Runner(Protocol):

@@ -112,6 +112,19 @@ def test_steps_of_many_rows_are_cut_and_get_the_oracles_logits(name: str, texts:
         assert_close(logits, oracle.logits(model, TEXT))
 
 
+@pytest.mark.parametrize("vocab", [6, 32, 70])
+def test_the_likeliest_token_is_the_first_of_equals(vocab: int) -> None:
+    """The second half of the vocabulary are twins of the first."""
+    model = random_model(LlamaConfig(vocab, 32, 1, 2, 2, 16, 40, positions=128))
+    half = model.weights["lm_head.weight"][: vocab // 2]
+    twins = replace(model, weights={**model.weights, "lm_head.weight": torch.cat((half, half))})
+    outcome = runner_for(twins).forward(Batch((Span(0, 0, [token % vocab for token in TEXT], 40),)))
+    assert torch.equal(outcome.logits[:, : vocab // 2], outcome.logits[:, vocab // 2 :])
+    assert outcome.likeliest() == outcome.logits.argmax(-1).tolist()
+    assert len(set(outcome.likeliest())) > 1
+    assert max(outcome.likeliest()) < vocab // 2
+
+
 def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_its_own() -> None:
     model = MODELS["tiny"]
     assert Packed.of(model) is Packed.of(model)

@@ -18,7 +18,6 @@ from reference_engine.decoding import Decoder
 from reference_engine.engine import Engine, Event
 from reference_engine.gpu.readback import Said
 from reference_engine.gpu.runner import DeviceOutcome
-from reference_engine.runner import Outcome
 from reference_engine.seating import Guest
 from reference_engine.slots import Plan
 
@@ -73,11 +72,6 @@ class LateDecoder(Decoder):
         """Whether nobody needs this step's tokens to plan the next."""
         guests = (self._guests[chunk.id] for chunk, span in self._work if span.wanted)
         return self._speculator is None and all(guest.rule.greedy and guest.eos is None for guest in guests)
-
-    def _choose(self, outcome: Outcome, rows: Mapping[int, slice]) -> list[int]:
-        if isinstance(outcome, DeviceOutcome) and all(self._guests[id].rule.greedy for id in rows):
-            return outcome.said.read()
-        return super()._choose(outcome, rows)
 
 
 class OverlappedEngine(Engine):

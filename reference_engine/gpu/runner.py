@@ -37,6 +37,9 @@ class DeviceOutcome(Outcome):
 
     said: Said
 
+    def likeliest(self) -> list[int]:
+        return self.said.read()
+
 
 class GpuRunner:
     """Runs a model whose weights are on a CUDA device. See `reference_engine.runner.Runner`.

@@ -80,7 +80,9 @@ class KVPool:
 
 def zeros(count: int) -> Tensor:
     """Zeros whose memory is taken when it is first written, in large pages where the system has them."""
-    pages = mmap.mmap(-1, max(1, 4 * count))
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.frombuffer(mmap.mmap(-1, max(1, 4 * count)), dtype=torch.float32, count=count)
+    pages = mmap.mmap(-1, max(1, 4 * count), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones stay small
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             pages.madvise(mmap.MADV_HUGEPAGE)

@@ -18,7 +18,6 @@ from reference_engine.medusa.gauge import Spent
 from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
-from reference_engine.sampler import argmax
 from reference_engine.slots import Tree, Verdict
 from reference_engine.speculation import Drafted
 
@@ -83,7 +82,7 @@ class MedusaSpeculator:
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """What each greedy request says: its accepted guesses, then the model's own next token."""
-        best, self._vocab = argmax(outcome.logits), outcome.logits.shape[1]
+        best, self._vocab = outcome.likeliest(), outcome.logits.shape[1]
         said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]

@@ -45,6 +45,7 @@ struct Step {
     float* pool;                                // [layers, blocks, kv heads, 2, D * block size]
     int64_t blocks, block_size;
     float *hidden, *logits;                     // [wanted, width], [wanted, vocab]
+    int64_t* likeliest;                         // [wanted]
 };
 
 struct Heads {
@@ -108,6 +109,26 @@ void turn(const Net& net, const float* from, const float* norm, int64_t position
     }
 }
 
+// Where the highest of a row lies; the first of equals.
+int64_t likeliest(const float* logits, int64_t vocab) {
+    Vec best = all(-__builtin_inff());
+    IntVec places{}, here{};
+    for (int i = 0; i < W; i++) here[i] = i;
+    int64_t i = 0;
+    for (; i + W <= vocab; i += W, here += W) {
+        const Vec value = load(logits + i);
+        places = value > best ? here : places;
+        best = most(value, best);
+    }
+    float top = -__builtin_inff();
+    int64_t place = 0;
+    for (int lane = 0; lane < W && i > 0; lane++)
+        if (best[lane] > top || (best[lane] == top && places[lane] < place)) top = best[lane], place = places[lane];
+    for (; i < vocab; i++)
+        if (logits[i] > top) top = logits[i], place = i;
+    return place;
+}
+
 class Pass {
   public:
     Pass(const Net& net, const Step& step, Team& team, Room* rooms) : net_(net), step_(step), team_(team) {
@@ -156,6 +177,7 @@ class Pass {
         multiply_shared(
             team_, {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, End::write}, rows
         );
+        team_.share(rows, [&](int64_t row) { step_.likeliest[row] = likeliest(step_.logits + row * net_.vocab, net_.vocab); });
     }
 
   private:

@@ -56,7 +56,7 @@ class Step(ctypes.Structure):
         ("table_width", c_int64),
         ("pool", c_void_p),
         *((name, c_int64) for name in ("blocks", "block_size")),
-        *((name, c_void_p) for name in ("hidden", "logits")),
+        *((name, c_void_p) for name in ("hidden", "logits", "likeliest")),
     ]
 
 

@@ -9,6 +9,7 @@
 #include "vectors.h"
 
 constexpr int COLUMNS = 2 * W;  // of a panel
+constexpr int64_t AHEAD = 64;   // numbers of k: what few rows will need comes too late if it is called for when it is used
 
 struct Weight {
     const float* panels;  // [ceil(out / COLUMNS), in, COLUMNS], zeros beyond `out`
@@ -70,6 +71,10 @@ void tile(const Product& p, int64_t row, int64_t panel) {
 #pragma GCC unroll 8
         for (int j = 0; j < P; j++) {
             const float* at = b + (j * in + k) * COLUMNS;
+            if constexpr (P == 1) {
+                __builtin_prefetch(at + AHEAD * COLUMNS, 0, 2);
+                __builtin_prefetch(at + AHEAD * COLUMNS + W, 0, 2);
+            }
             const Vec left = held(load(at)), right = held(load(at + W));
 #pragma GCC unroll 16
             for (int r = 0; r < R; r++) {

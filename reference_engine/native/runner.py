@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +17,16 @@ from reference_engine.native.pool import NativePool
 from reference_engine.native.weights import Packed
 from reference_engine.runner import Outcome
 from reference_engine.slots import Copy
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOutcome(Outcome):
+    """An `Outcome` of the compiled pass, which finds the likeliest tokens (int64, of more rows perhaps) on the way."""
+
+    found: array[int]
+
+    def likeliest(self) -> list[int]:
+        return self.found[: len(self.logits)].tolist()
 
 
 class NativeRunner:
@@ -37,6 +49,7 @@ class NativeRunner:
         self.pool = NativePool(model.config, compiled, num_blocks, block_size)
         self._compiled, self._packed = compiled, Packed.of(model, compiled)
         self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
+        self._likeliest, self._outcomes = array("q"), dict[int, NativeOutcome]()
         self._step = library.Step(
             tables=self.tables.tensor.data_ptr(),
             table_width=width,
@@ -55,20 +68,20 @@ class NativeRunner:
 
     def forward(self, batch: Batch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
-        step = self._step
-        spans = np.array(
-            [(span.seat, span.start, len(span.tokens), span.wanted, span.tree) for span in batch.spans], np.int32
-        )
-        tokens = np.array([token for span in batch.spans for token in span.tokens], np.int64)
-        if tokens.min() < 0 or tokens.max() >= self._packed.config.vocab:
+        step, spans, tokens, wanted = self._step, list[int](), list[int](), 0
+        for span in batch.spans:
+            spans += (span.seat, span.start, len(span.tokens), span.wanted, span.tree)
+            tokens += span.tokens
+            wanted += span.wanted
+        if min(tokens) < 0 or max(tokens) >= self._packed.config.vocab:
             raise IndexError(f"a token is out of range: the vocabulary has {self._packed.config.vocab}")
-        step.spans, step.rows, step.wanted = len(spans), len(tokens), int(spans[:, 3].sum())
-        step.span, step.tokens = spans.ctypes.data, tokens.ctypes.data
-        kept = self._tree(batch)
-        self._make_room(step.wanted)
+        kept = array("i", spans), array("q", tokens), self._tree(batch)
+        step.spans, step.rows, step.wanted = len(batch.spans), len(tokens), wanted
+        step.span, step.tokens = kept[0].buffer_info()[0], kept[1].buffer_info()[0]
+        outcome = self._outcome(wanted)
         self._compiled.forward(self._packed.net, step, torch.get_num_threads())
         del kept
-        return Outcome(self._hidden[: step.wanted], self._logits[: step.wanted])
+        return outcome
 
     def _tree(self, batch: Batch) -> object:
         """Point to the tree of a batch; what must live as long as the step."""
@@ -79,8 +92,15 @@ class NativeRunner:
         self._step.depths, self._step.mask, self._step.nodes = depths.ctypes.data, mask.data_ptr(), len(depths)
         return depths, mask
 
-    def _make_room(self, wanted: int) -> None:
+    def _outcome(self, wanted: int) -> NativeOutcome:
+        """Where the compiled pass writes what so many rows want; made once for each number of them."""
         if wanted > len(self._hidden):
-            self._hidden = torch.empty(wanted, self._hidden.shape[1])
-            self._logits = torch.empty(wanted, self._logits.shape[1])
+            width, vocab = self._hidden.shape[1], self._logits.shape[1]
+            self._hidden, self._logits = torch.empty(wanted, width), torch.empty(wanted, vocab)
+            self._likeliest = array("q", bytes(8 * wanted))
             self._step.hidden, self._step.logits = self._hidden.data_ptr(), self._logits.data_ptr()
+            self._step.likeliest = self._likeliest.buffer_info()[0]
+            self._outcomes.clear()
+        if wanted not in self._outcomes:
+            self._outcomes[wanted] = NativeOutcome(self._hidden[:wanted], self._logits[:wanted], self._likeliest)
+        return self._outcomes[wanted]
