@@ -57,15 +57,10 @@ class Decoder:
         """Copy blocks, run the model; what every sampling request says, one token at least."""
         self._runner.copy(plan.copies)
         outcome = self._runner.forward(self._batch())
-        rows, at = dict[int, slice](), 0
-        for chunk, span in self._work:
-            if span.wanted:
-                rows[chunk.id] = slice(at, at + span.wanted)
-                at += span.wanted
         if self._speculator is not None:
-            return self._judge(self._speculator, outcome, rows)
-        tokens = self._choose(outcome, rows) if rows else []
-        return {id: [tokens[where.start]] for id, where in rows.items()}
+            return self._judge(self._speculator, outcome)
+        ids = [chunk.id for chunk, span in self._work if span.wanted]
+        return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}
 
     def _drafts(self, plan: Plan) -> Mapping[int, Sequence[int]]:
         if self._speculator is None:
@@ -79,34 +74,34 @@ class Decoder:
             return Batch(spans)
         return Batch(spans, self._speculator.depths, self._speculator.mask)
 
-    def _choose(self, outcome: Outcome, rows: Mapping[int, slice]) -> list[int]:
-        """One token for each row of the outcome, by the rule of its request."""
+    def _choose(self, outcome: Outcome, ids: Sequence[int]) -> list[int]:
+        """One token for each of the requests, whose rows of the outcome are in this order."""
         draws = []
-        for id, where in rows.items():
+        for row, id in enumerate(ids):
             guest = self._guests[id]
             if not guest.rule.greedy:
-                draws.append(Draw(where.start, guest.rule, uniform(guest.seed, guest.said)))
+                draws.append(Draw(row, guest.rule, uniform(guest.seed, guest.said)))
         return choose(outcome.logits, draws) if draws else outcome.likeliest()
 
-    def _judge(self, speculator: Speculator, outcome: Outcome, rows: Mapping[int, slice]) -> dict[int, list[int]]:
+    def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
         """The speculator settles the greedy requests, drafted or not; the others have one row each."""
-        said, drafted = dict[int, list[int]](), list[Drafted]()
+        said, drafted, at = dict[int, list[int]](), list[Drafted](), 0
         for chunk, span in self._work:
             if not span.wanted:
                 continue
-            guest, where = self._guests[chunk.id], rows[chunk.id]
+            guest, rows = self._guests[chunk.id], slice(at, at + span.wanted)
+            at += span.wanted
             if guest.rule.greedy:
-                drafted.append(self._drafted(guest, span, where))
+                drafted.append(self._drafted(guest, span, rows))
             else:
-                own = Outcome(outcome.hidden[where], outcome.logits[where])
-                said[chunk.id] = self._choose(own, {chunk.id: slice(0, 1)})
+                said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])
         return said | (speculator.settle(drafted, outcome, self._runner) if drafted else {})
 
-    def _drafted(self, guest: Guest, span: Span, where: slice) -> Drafted:
+    def _drafted(self, guest: Guest, span: Span, rows: slice) -> Drafted:
         size, end = self._block_size, span.start + len(span.tokens)
         places = range(end - span.wanted, end)
         slots = [guest.table[place // size] * size + place % size for place in places]
-        return Drafted(guest.id, where, span.tokens[-span.wanted :], slots, guest.room)
+        return Drafted(guest.id, rows, span.tokens[-span.wanted :], slots, guest.room)
 
 
 def _effort(work: tuple[Chunk, Span]) -> tuple[int, bool, int]:

@@ -231,17 +231,19 @@ class Engine:
         metrics, kept = self.metrics, dict[int, list[int]]()
         for chunk in plan.chunks:
             guest, end = self._guests[chunk.id], chunk.start + chunk.length
-            metrics.recomputed += max(0, min(guest.reached, end) - chunk.start)
+            if guest.reached > chunk.start:
+                metrics.recomputed += min(guest.reached, end) - chunk.start
             guest.computed = end
             if chunk.samples:
-                kept[chunk.id] = guest.kept(said[chunk.id])
-                guest.tokens += kept[chunk.id]
-                guest.computed += len(kept[chunk.id]) - 1
-                metrics.emitted += len(kept[chunk.id])
-                metrics.accepted += len(kept[chunk.id]) - 1
+                kept[chunk.id] = tokens = guest.kept(said[chunk.id])
+                guest.tokens += tokens
+                guest.computed += len(tokens) - 1
+                metrics.emitted += len(tokens)
+                metrics.accepted += len(tokens) - 1
             metrics.computed += chunk.length
             metrics.filled += guest.computed
-            guest.reached = max(guest.reached, guest.computed)
+            if guest.computed > guest.reached:
+                guest.reached = guest.computed
         metrics.chunks += len(plan.chunks)
         metrics.guessed += self._decoder.guessed
         return kept, said

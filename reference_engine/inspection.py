@@ -60,25 +60,28 @@ def check_output(guest: Guest, *, whole: bool) -> None:
 
 
 def _check_chunk(chunk: object, guests: Mapping[int, Guest], kv: Ledger, limits: Limits) -> None:
-    if not isinstance(chunk, Chunk) or not all(type(value) is int for value in (chunk.id, chunk.start, chunk.length)):
+    if not isinstance(chunk, Chunk) or not type(chunk.id) is type(chunk.start) is type(chunk.length) is int:
         raise PartError("scheduler", f"the plan holds {_short(chunk)}, not a Chunk of whole numbers")
     if chunk.id not in guests:
         raise PartError("scheduler", f"the plan names request {chunk.id}, which is unknown or has finished")
-    guest, whose = guests[chunk.id], f"the chunk of request {chunk.id}"
     if chunk.id not in kv:
-        raise PartError("scheduler", f"{whose} is planned, but the request was not admitted")
-    computed = kv.admitted.get(chunk.id, guest.computed)
+        raise _wrong(chunk, "is planned, but the request was not admitted")
+    guest = guests[chunk.id]
+    computed, end, length = kv.admitted.get(chunk.id, guest.computed), chunk.start + chunk.length, len(guest.tokens)
     if chunk.start != computed:
-        raise PartError("scheduler", f"{whose} starts at {chunk.start}, but {computed} tokens have KV")
-    end = chunk.start + chunk.length
-    if chunk.length < 1 or end > len(guest.tokens):
-        raise PartError("scheduler", f"{whose} covers [{chunk.start}, {end}) of {len(guest.tokens)} tokens")
-    if chunk.samples is not (end == len(guest.tokens)):
+        raise _wrong(chunk, f"starts at {chunk.start}, but {computed} tokens have KV")
+    if chunk.length < 1 or end > length:
+        raise _wrong(chunk, f"covers [{chunk.start}, {end}) of {length} tokens")
+    if chunk.samples is not (end == length):
         said = "samples" if chunk.samples else "does not sample"
-        raise PartError("scheduler", f"{whose} ends at {end} of {len(guest.tokens)} tokens, yet it {said}")
+        raise _wrong(chunk, f"ends at {end} of {length} tokens, yet it {said}")
     reserved, needed = kv.reserved(chunk.id), end + limits.lookahead * chunk.samples
     if reserved < needed:
-        raise PartError("scheduler", f"{whose} needs slots for {needed} tokens, {reserved} were reserved")
+        raise _wrong(chunk, f"needs slots for {needed} tokens, {reserved} were reserved")
+
+
+def _wrong(chunk: Chunk, what: str) -> PartError:
+    return PartError("scheduler", f"the chunk of request {chunk.id} {what}")
 
 
 def _check_preempted(plan: Plan, planned: set[int], kv: Ledger) -> None:

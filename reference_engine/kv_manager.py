@@ -64,8 +64,10 @@ class KVManager:
     def table(self, id: int) -> Sequence[Block]:
         """The block table of a request that holds blocks; to be read at once, not kept."""
         self._length(id)
-        with _IN_BLOCKS:
+        try:  # without a context manager, as in `extend`
             return self._blocks.table(id)
+        except Exception as error:
+            raise _IN_BLOCKS.blamed(error) from error
 
     def lookup(self, tokens: Sequence[int]) -> int:
         """Length of the cached prefix usable now; always < len(tokens), so that a full hit computes one token."""
@@ -103,7 +105,7 @@ class KVManager:
         except OutOfBlocks:
             copies = self._evict_and_extend(id, num_tokens)
         except Exception as error:
-            raise PartError(_IN_BLOCKS.slot, f"raised {type(error).__name__}: {error}") from error
+            raise _IN_BLOCKS.blamed(error) from error
         if copies is not None:
             self._lengths[id] = num_tokens
         return copies
@@ -265,7 +267,11 @@ class _Blaming:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, PartError):
-            raise PartError(self.slot, f"raised {type(error).__name__}: {error}") from error
+            raise self.blamed(error) from error
+
+    def blamed(self, error: Exception) -> PartError:
+        """What the part raised, as its mistake."""
+        return PartError(self.slot, f"raised {type(error).__name__}: {error}")
 
 
 _IN_BLOCKS = _Blaming("block_manager")

@@ -48,7 +48,7 @@ class Guest:
     @property
     def room(self) -> int:
         """Tokens that it may still say."""
-        return self.max_new - self.said
+        return self.max_new - len(self.tokens) + self.prompt
 
     def kept(self, said: Sequence[int]) -> list[int]:
         """What of `said` belongs to the output: up to EOS, which is kept, and to max_new."""
@@ -60,7 +60,8 @@ class Guest:
     @property
     def ended(self) -> bool:
         """Whether its output is complete."""
-        return self.room == 0 or (self.said > 0 and self.tokens[-1] == self.eos)
+        said = len(self.tokens) - self.prompt
+        return said == self.max_new or (said > 0 and self.tokens[-1] == self.eos)
 
 
 class Seating:
