@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reference_engine.large_pages import zeros
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.slots import Copy
 
@@ -76,16 +76,3 @@ class KVPool:
     def _first(self, slots: Sequence[int]) -> Integers:
         where = np.array(slots, dtype=np.int64)
         return self.first_rows(where // self.block_size, where % self.block_size)
-
-
-def zeros(count: int) -> Tensor:
-    """Zeros whose memory is taken when it is first written, in large pages where the system has them."""
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.frombuffer(mmap.mmap(-1, max(1, 4 * count)), dtype=torch.float32, count=count)
-    pages = mmap.mmap(-1, max(1, 4 * count), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones stay small
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:  # a kernel without them: small pages do as well, only slower
-            return torch.frombuffer(pages, dtype=torch.float32, count=count)
-    return torch.frombuffer(pages, dtype=torch.float32, count=count)

@@ -7,6 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from reference_engine.large_pages import Shelf
 from reference_engine.native import library
 from reference_engine.native.weights import panels
 
@@ -15,9 +16,9 @@ class NativeHeads:
     """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
 
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
-        self._compiled = compiled
-        self._blocks = panels(compiled, residual.flatten(0, 1))
-        self._projections = [panels(compiled, each) for each in project]
+        self._compiled, shelf = compiled, Shelf()
+        self._blocks = panels(compiled, shelf, residual.flatten(0, 1))
+        self._projections = [panels(compiled, shelf, each) for each in project]
         self._places = (ctypes.c_void_p * len(project))(*(each.data_ptr() for each in self._projections))
         count, vocab, width = project.shape
         self._heads = library.Heads(count, width, vocab, self._blocks.data_ptr(), self._places)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from reference_engine.large_pages import zeros
 from reference_engine.llama.config import LlamaConfig
-from reference_engine.llama.kv_pool import zeros
 from reference_engine.slots import Copy
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from reference_engine.large_pages import Shelf
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.native import library
@@ -27,6 +28,7 @@ class Packed:
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
         self.config, self._weights, self._compiled, self._kept = config, model.weights, compiled, list[Tensor]()
+        self._shelf = Shelf()
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.Layer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
@@ -59,7 +61,7 @@ class Packed:
         return self._weights[f"{name}.weight"].float()
 
     def _panels(self, weight: Tensor, *, paired: bool = False) -> int:
-        self._kept.append(panels(self._compiled, weight, paired=paired))
+        self._kept.append(panels(self._compiled, self._shelf, weight, paired=paired))
         return self._kept[-1].data_ptr()
 
     def _keep(self, tensor: Tensor) -> int:
@@ -67,9 +69,9 @@ class Packed:
         return self._kept[-1].data_ptr()
 
 
-def panels(compiled: ctypes.CDLL, weight: Tensor, *, paired: bool = False) -> Tensor:
-    """`weight` `[out, in]`, packed for products; `paired`: its halves are gates and what they let through."""
+def panels(compiled: ctypes.CDLL, shelf: Shelf, weight: Tensor, *, paired: bool = False) -> Tensor:
+    """`weight` `[out, in]`, packed onto the shelf; `paired`: its halves are gates and what they let through."""
     rows, columns, wide = weight.shape[0], weight.shape[1], compiled.panel_columns()
-    weight, packed = weight.float().contiguous(), torch.empty(-(-rows // wide) * wide * columns)
+    weight, packed = weight.float().contiguous(), shelf.take(-(-rows // wide) * wide * columns)
     compiled.pack(weight.data_ptr(), rows, columns, int(paired), packed.data_ptr())
     return packed

@@ -1,0 +1,52 @@
+"""Memory for what every step reads, the weights and the KV: in large pages, where the system has them.
+
+A step that reads thousands of small pages leaves a processor no memory of where any other page lies, the interpreter's
+included, and it has to find them again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+import torch
+from torch import Tensor
+
+PAGE = 2 << 20
+"""Bytes of a large page; memory begins at a multiple of it."""
+PIECE = 16 << 20
+"""Numbers that a shelf asks for at a time. Memory is taken when it is first written."""
+LINE = 16
+"""Numbers in what a cache moves at once."""
+
+
+def zeros(count: int) -> Tensor:
+    """fp32 `[count]`, zeros whose memory is taken when it is first written."""
+    space = _space(4 * count + PAGE)
+    begin = -ctypes.addressof(ctypes.c_char.from_buffer(space)) % PAGE
+    return torch.frombuffer(space, dtype=torch.float32, count=max(1, count), offset=begin)[:count]
+
+
+def _space(size: int) -> mmap.mmap:
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return mmap.mmap(-1, size)
+    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared gets no large pages
+    try:
+        space.madvise(mmap.MADV_HUGEPAGE)
+    except OSError:  # a kernel without them: small pages do as well, only slower
+        return space
+    return space
+
+
+class Shelf:
+    """Tensors side by side, so that small ones lie in large pages too."""
+
+    def __init__(self) -> None:
+        self._free = torch.empty(0)
+
+    def take(self, count: int) -> Tensor:
+        """fp32 `[count]`, zeros, from the beginning of a cache line on."""
+        if count > len(self._free):
+            self._free = zeros(max(count, PIECE))
+        taken, self._free = self._free[:count], self._free[-(-count // LINE) * LINE :]
+        return taken
