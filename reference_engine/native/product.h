@@ -34,24 +34,20 @@ struct Product {
     End end;
 };
 
+// What becomes of the sums of one row with one panel.
 inline void finish(const Product& p, int64_t row, int64_t panel, Vec low, Vec high) {
+    const bool gated = p.end == End::gated;
+    const int64_t wide = gated ? W : COLUMNS, begin = panel * wide;
+    const int64_t columns = std::min(wide, (gated ? p.weight.out / 2 : p.weight.out) - begin);
+    float* to = p.c + row * p.c_stride + begin;
     if (p.scale) {
         low *= p.scale[row];
         high *= p.scale[row];
     }
-    if (p.end == End::gated) {
-        float* to = p.c + row * p.c_stride + panel * W;
-        const Vec value = silu(low) * high;
-        const int64_t columns = std::min<int64_t>(W, p.weight.out / 2 - panel * W);
-        if (columns == W) return store(to, value);
-        for (int64_t i = 0; i < columns; i++) to[i] = value[i];
-        return;
-    }
-    float* to = p.c + row * p.c_stride + panel * COLUMNS;
-    const int64_t columns = std::min<int64_t>(COLUMNS, p.weight.out - panel * COLUMNS);
-    if (columns == COLUMNS) {
+    if (gated) low = silu(low) * high;
+    if (columns == wide) {
         store(to, p.end == End::add ? load(to) + low : low);
-        store(to + W, p.end == End::add ? load(to + W) + high : high);
+        if (!gated) store(to + W, p.end == End::add ? load(to + W) + high : high);
         return;
     }
     for (int64_t i = 0; i < columns; i++) {
@@ -63,7 +59,11 @@ inline void finish(const Product& p, int64_t row, int64_t panel, Vec low, Vec hi
 // R rows of P panels.
 template <int R, int P>
 void tile(const Product& p, int64_t row, int64_t panel) {
-    Vec low[R][P] = {}, high[R][P] = {};
+    Vec low[R][P], high[R][P];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+        for (int j = 0; j < P; j++) low[r][j] = high[r][j] = Vec{};
     const int64_t in = p.weight.in;
     const float* a = p.a + row * p.a_stride;
     const float* b = p.weight.panels + panel * in * COLUMNS;
@@ -84,8 +84,13 @@ void tile(const Product& p, int64_t row, int64_t panel) {
             }
         }
     }
+    Vec sums[R][P][2];  // in memory from here on
+#pragma GCC unroll 16
     for (int r = 0; r < R; r++)
-        for (int j = 0; j < P; j++) finish(p, row + r, panel + j, low[r][j], high[r][j]);
+#pragma GCC unroll 8
+        for (int j = 0; j < P; j++) sums[r][j][0] = low[r][j], sums[r][j][1] = high[r][j];
+    for (int j = 0; j < P; j++)
+        for (int r = 0; r < R; r++) finish(p, row + r, panel + j, sums[r][j][0], sums[r][j][1]);
 }
 
 // How many panels a tile of R rows takes: enough sums at once to keep the multipliers busy, and no more.
