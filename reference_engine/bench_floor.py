@@ -41,8 +41,10 @@ def floor(config: LlamaConfig, requests: Sequence[Request], machine: Machine, sh
     saved = shared * (len(requests) - 1)
     prompts = sum(len(request.prompt) for request in requests) - saved
     outputs = sum(request.max_new for request in requests)
-    body = _read(config) - config.vocab * config.width
-    operations = 2 * (body * (prompts + outputs) + config.vocab * config.width * outputs)
+    head, keys = config.vocab * config.width, 2 * config.width * config.keys
+    layer = (_read(config) - head) / config.layers
+    unsaid = prompts - len(requests)  # tokens after which nothing is said: of the last layer keys and values will do
+    operations = 2 * ((layer * (config.layers - 1) + keys) * unsaid + (layer * config.layers + head) * outputs)
     steps = max(request.max_new for request in requests)
     read = sum(request.max_new * (len(request.prompt) + request.max_new / 2) for request in requests)
     numbers = _read(config) * steps + read * 2 * config.keys * config.layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,12 @@ SMALL = ["--model", "random:tiny", "--rounds", "1", "--threads", "1"]
 def test_the_floor_by_operations() -> None:
     requests = [Request(0, [1, 2, 3], 5), Request(1, [1, 2, 3, 4], 2)]
     machine = Machine(peak=1.0, bandwidth=1e12)
-    assert floor(CONFIG, requests, machine) == 2 * (NUMBERS * 14 + 40 * 7)
-    assert floor(CONFIG, requests, machine, shared=3) == 2 * (NUMBERS * 11 + 40 * 7)
+    keys = 2 * 4 * 2  # all that the last layer owes to the 5 tokens after which nothing is said
+    assert floor(CONFIG, requests, machine) == 2 * ((NUMBERS + 40) * 7 + keys * 5)
+    assert floor(CONFIG, requests, machine, shared=3) == 2 * ((NUMBERS + 40) * 7 + keys * 2)
+    deeper, layer = replace(CONFIG, layers=3), NUMBERS - 4
+    numbers = 3 * layer + 4  # the last norm is counted with the layers
+    assert floor(deeper, requests, machine) == pytest.approx(2 * ((numbers + 40) * 7 + (2 * numbers / 3 + keys) * 5))
 
 
 def test_the_floor_by_bytes() -> None:

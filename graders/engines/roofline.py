@@ -1,7 +1,8 @@
 """The least time in which a trace can be served: bytes that must move, operations that must be done, on this machine.
 
 A floor is a lower bound for any engine, so everything is counted in the engine's favour: weights are read once a step,
-steps are as few as can be, a shared opening is computed once, and both ceilings are the best of many tries.
+steps are as few as can be, a shared opening is computed once, of the last layer tokens after which nothing is said need
+only keys and values, and both ceilings are the best of many tries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from reference_engine.llama.config import LlamaConfig
 
 TRIES = 12
 SIDE = 1024
+SIDES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
+"""Of the products that are timed: which size a machine does best differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,13 @@ def ceilings(config: LlamaConfig, *, threads: int, device: str = "cpu", dtype: t
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
         weights = torch.randn(max(1, config.parameters // SIDE), SIDE, device=device, dtype=dtype)
         column = torch.randn(SIDE, device=device, dtype=dtype)
-        product = _best(lambda: left @ right, device)
+        peak = max(_peak(side, device, dtype) for side in SIDES[torch.device(device).type])
         read = _best(lambda: weights @ column, device)
     finally:
         torch.set_num_threads(before)
-    return Ceilings(weights.numel() * weights.element_size() / read, 2 * SIDE**3 / product)
+    return Ceilings(weights.numel() * weights.element_size() / read, peak)
 
 
 def floor(trace: Trace, config: LlamaConfig, limits: Ceilings, *, tokens_a_step: int = 1, width: int = 4) -> Floor:
@@ -58,9 +60,7 @@ def floor(trace: Trace, config: LlamaConfig, limits: Ceilings, *, tokens_a_step:
     prompts, context = _computed(trace)
     asked = [request.max_new for request in trace.requests]
     tokens, said = prompts + sum(asked) - len(asked), sum(asked)
-    layers = config.parameters - config.width * (1 + config.vocab * (1 if config.tied else 2))
-    attention = 4 * config.layers * config.queries * context
-    operations = 2.0 * layers * tokens + 2.0 * config.width * config.vocab * said + attention
+    operations = _operations(config, tokens, context, said, _context_of_said(trace))
     steps = -(-max(max(asked), -(-said // trace.max_seqs)) // tokens_a_step)
     weights = config.parameters - (0 if config.tied else config.width * config.vocab)
     decoded = sum(
@@ -69,6 +69,22 @@ def floor(trace: Trace, config: LlamaConfig, limits: Ceilings, *, tokens_a_step:
     keys = 2 * config.layers * config.keys * decoded / tokens_a_step
     moved = float(width) * (weights * steps + keys)
     return Floor(moved, operations, max(moved / limits.bandwidth, operations / limits.peak))
+
+
+def _operations(config: LlamaConfig, tokens: int, context: int, said: int, context_of_said: int) -> float:
+    """Of `tokens` that see `context` tokens in all, after `said` of which a token is said. These alone go through the
+    whole last layer and the head."""
+    weights = config.parameters - config.width * (1 + config.vocab * (1 if config.tied else 2))
+    layer, keys = weights / config.layers, 2 * config.width * config.keys
+    products = (
+        layer * (config.layers - 1) * tokens + keys * tokens + (layer - keys + config.width * config.vocab) * said
+    )
+    return 2 * products + 4 * config.queries * ((config.layers - 1) * context + context_of_said)
+
+
+def _context_of_said(trace: Trace) -> int:
+    """The contexts of the tokens after which one is said, summed up."""
+    return sum(sum(range(len(one.prompt), len(one.prompt) + one.max_new)) for one in trace.requests)
 
 
 def _computed(trace: Trace) -> tuple[int, int]:
@@ -92,6 +108,12 @@ def _known(prompt: tuple[int, ...], size: int, known: set[int]) -> int:
         borrowed += size * following
         known.add(chain)
     return borrowed
+
+
+def _peak(side: int, device: str, dtype: torch.dtype) -> float:
+    """Operations a second of a square product."""
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _best(lambda: left @ right, device)
 
 
 def _best(work: Callable[[], object], device: str) -> float:
