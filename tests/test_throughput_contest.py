@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from graders.child.throughput import peak
 from graders.law import Broken
 from graders.result import Outcome
 from graders.throughput.contest import Against, Contest, distinct_tokens
 from graders.throughput.decision import Call
 from graders.throughput.room import Timed
 from graders.throughput.workloads import Trace, TraceRequest, workload
+from reference_engine.model import load_model
 
 Serve = Callable[[Trace], Timed]
 SCALE = 0.05
@@ -32,8 +35,8 @@ class FakeRoom:
         outputs = tuple((sum(each.prompt) % 97,) * each.max_new for each in trace.requests)
         return self.change(trace) if self.change else Timed(self.seconds, outputs)
 
-    def peak(self, trace: Trace) -> tuple[int, int]:
-        return 10**12, 10
+    def peak(self, trace: Trace) -> tuple[int, int, int]:
+        return 10**12, 10, 5
 
     def cpu_seconds(self) -> float:
         return next(self.spent)
@@ -173,6 +176,28 @@ def test_a_fault_of_the_other_engine_is_not_the_submissions() -> None:
     with pytest.raises(Broken, match="the engine beside yours, reference, failed") as caught:
         made.decide([Against(0.8)])
     assert caught.value.outcome is Outcome.UNGRADED
+
+
+def test_the_ceiling_is_what_the_device_does_at_best_with_a_quarter_to_spare() -> None:
+    made, _ = contest(theirs=2.0)
+    made.decide([Against(0.8)])
+    trace = workload("ragged", 3 * 64 + 63, scale=SCALE)
+    least = (10 * distinct_tokens(trace) + 5 * trace.tokens_out) / 10**12
+    assert made.ceiling == pytest.approx(1.25 * 2.0 / least)
+
+
+def test_the_work_of_a_token_is_counted_from_the_weights() -> None:
+    model = load_model("random:tiny")
+    sizes = {name: weight.numel() for name, weight in model.weights.items() if weight.dim() == 2}
+    del sizes["model.embed_tokens.weight"]
+    last = f".{model.config.layers - 1}."
+    owed = {
+        name for name in sizes if "lm_head" not in name and (last not in name or "k_proj" in name or "v_proj" in name)
+    }
+    speed, least, more = peak(SimpleNamespace(model=model))
+    assert speed > 0
+    assert least == pytest.approx(sum(sizes[name] for name in owed), rel=0.01), "norms are left aside"
+    assert least + more == pytest.approx(sum(sizes.values()), rel=0.01)
 
 
 def test_an_opening_that_is_shared_counts_once() -> None:

@@ -6,7 +6,8 @@ It keeps no clock. What is not loaded is naive; a prefix cache and guesses take 
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
          how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
   peak                                                     multiply-adds a second, of a large matrix product; those that
-                                                           a token needs at least
+                                                           a token needs at least; how many more it needs if the model
+                                                           is to say what comes after it
 """
 
 import gc
@@ -104,8 +105,9 @@ def peak(room):
         torch.mm(left, right)
         best = max(best, SIDE**3 / (time.perf_counter() - began))
     config = room.model.config
-    embeddings = config.vocab * config.width * (1 if config.tied else 2)
-    return [int(best), config.parameters - embeddings]
+    head, keys = config.vocab * config.width, 2 * config.width * config.keys
+    layer = (config.parameters - head * (1 if config.tied else 2)) // config.layers
+    return [int(best), layer * (config.layers - 1) + keys, layer - keys + head]
 
 
 CALLS: dict = {"serve": serve, "steps": steps, "peak": peak}

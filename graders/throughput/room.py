@@ -54,12 +54,13 @@ class Room:
         stage.look()
         return Timed(seconds, outputs)
 
-    def peak(self, trace: Trace) -> tuple[int, int]:
-        """Multiply-adds that the device does in a second at best, and that the model does for one token at least."""
+    def peak(self, trace: Trace) -> tuple[int, int, int]:
+        """Multiply-adds that the device does in a second at best; those that the model does for one token at least, and
+        how many more where it says what comes next."""
         stage = self._stage(trace)
         value = _value(stage, "peak", [], "peak()")
-        peak, least = stage.parsed(lambda: wire.integers(value, 2))
-        return peak, least
+        peak, least, more = stage.parsed(lambda: wire.integers(value, 3))
+        return peak, least, more
 
     def cpu_seconds(self) -> float:
         """CPU time that the engine's process has used so far."""
