@@ -15,12 +15,17 @@ from torch import Tensor
 PAGE = 2 << 20
 """Bytes of a large page; memory begins at a multiple of it."""
 PIECE = 16 << 20
-"""Numbers that a shelf asks for at a time. Memory is taken when it is first written."""
+"""Numbers that a shelf asks for at a time; it takes memory for those that are written."""
 LINE = 16
 """Numbers in what a cache moves at once."""
 
 
 def zeros(count: int) -> Tensor:
+    """fp32 `[count]`, zeros. The memory is taken now: whoever writes there first need not wait for it."""
+    return _promised(count).zero_()
+
+
+def _promised(count: int) -> Tensor:
     """fp32 `[count]`, zeros whose memory is taken when it is first written."""
     space = _space(4 * count + PAGE)
     begin = -ctypes.addressof(ctypes.c_char.from_buffer(space)) % PAGE
@@ -47,6 +52,6 @@ class Shelf:
     def take(self, count: int) -> Tensor:
         """fp32 `[count]`, zeros, from the beginning of a cache line on."""
         if count > len(self._free):
-            self._free = zeros(max(count, PIECE))
+            self._free = _promised(max(count, PIECE))
         taken, self._free = self._free[:count], self._free[-(-count // LINE) * LINE :]
         return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,19 @@ def test_memory_is_zero_and_begins_with_a_page(count: int) -> None:
     assert int(tensor.count_nonzero()) == 0
     tensor.fill_(1)
     assert tensor.sum() == count
+
+
+def test_the_memory_is_taken_at_once_and_a_shelfs_as_it_is_written() -> None:
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("the system does not say how much memory a process has")
+    before = int(statm.read_text().split()[1]) * mmap.PAGESIZE
+    tensor = zeros(16 << 20)
+    taken = int(statm.read_text().split()[1]) * mmap.PAGESIZE - before
+    shelved = Shelf().take(1)
+    both = int(statm.read_text().split()[1]) * mmap.PAGESIZE - before
+    assert taken >= tensor.nbytes * 0.9
+    assert both < taken + tensor.nbytes / 2, shelved
 
 
 def test_a_shelf_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> None:
