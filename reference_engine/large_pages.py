@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -33,13 +34,12 @@ def _promised(count: int) -> Tensor:
 
 
 def _space(size: int) -> mmap.mmap:
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
+    if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared gets no large pages
-    try:
-        space.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # a kernel without them: small pages do as well, only slower
-        return space
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them: small pages do as well, only slower
+            space.madvise(mmap.MADV_HUGEPAGE)
     return space
 
 

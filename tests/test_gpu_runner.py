@@ -91,6 +91,7 @@ STORY = [
     Batch((Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE),  # trees
     Batch((Span(0, 3, [6], 1), Span(1, 8, [3, 1, 2], 1))),  # a decode and a chunk
     Batch((Span(0, 4, [7], 0), Span(1, 11, [3], 1))),  # single rows, one of which does not sample
+    Batch((Span(0, 5, [8], 0), Span(1, 12, [4], 0))),  # nor does anybody here
 ]
 
 

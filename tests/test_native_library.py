@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import shutil
@@ -161,6 +162,22 @@ def test_the_switch_turns_it_off_or_names_the_one_to_load(tmp_path: Path, monkey
     monkeypatch.setenv(library.SWITCH, str(broken))
     assert serve() == (CpuRunner, True)
     assert not (tmp_path / "built").exists()
+
+
+def test_a_library_made_from_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = library.location()
+    assert path is not None
+    monkeypatch.setenv(library.SWITCH, str(path))
+    forget()
+    assert library.library() is not None
+
+    class Step(ctypes.Structure):
+        _fields_ = [*library.Step._fields_, ("more", ctypes.c_int64)]
+
+    monkeypatch.setattr(library, "Step", Step)
+    forget()
+    assert library.library() is None
+    assert "cannot be loaded" in library.reason()
 
 
 def test_a_switch_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,9 @@ class GpuRunner:
         wants = [span.wanted for span in batch.spans]
         count = sum(wants)
         if shape.kind is Kind.DECODE and count < len(wants):
-            rows = torch.tensor([row for row, wanted in enumerate(wants) if wanted], device=self.device)
-            said = self._readback.send(len(wants)).at([row for row, wanted in enumerate(wants) if wanted])
+            wanting = [row for row, wanted in enumerate(wants) if wanted]
+            rows = torch.tensor(wanting, dtype=torch.int64, device=self.device)
+            said = self._readback.send(len(wants)).at(wanting)
             return DeviceOutcome(results.hidden[rows], results.logits[rows], said)
         return DeviceOutcome(results.hidden[:count], results.logits[:count], self._readback.send(count))
 

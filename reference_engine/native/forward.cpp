@@ -294,6 +294,8 @@ extern "C" {
 
 int64_t panel_columns() { return COLUMNS; }
 
+int64_t step_bytes() { return sizeof(Step); }
+
 // weight [out, in] -> panels; `paired`: its first half are gates, the second what they let through.
 void pack(const float* weight, int64_t out, int64_t in, int64_t paired, float* to) {
     const int64_t half = out / 2, panels = paired ? (half + W - 1) / W : (out + COLUMNS - 1) / COLUMNS;

@@ -191,8 +191,10 @@ def _compile(compiler: Sequence[str], target: Path) -> str:
 def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
-        loaded.panel_columns.restype = c_int64
+        loaded.panel_columns.restype = loaded.step_bytes.restype = c_int64
     except (OSError, AttributeError):
+        return None
+    if loaded.step_bytes() != ctypes.sizeof(Step):  # made from other sources
         return None
     loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
     loaded.forward.argtypes = [POINTER(Net), POINTER(Step), c_int64]
