@@ -43,9 +43,7 @@ def floor(config: LlamaConfig, requests: Sequence[Request], machine: Machine, sh
     outputs = sum(request.max_new for request in requests)
     head, keys = config.vocab * config.width, 2 * config.width * config.keys
     layer = (_read(config) - head) / config.layers
-    unsaid = max(
-        0, prompts - len(requests)
-    )  # of the last layer, keys and values will do for them
+    unsaid = max(0, prompts - len(requests))  # of the last layer, keys and values will do for them
     operations = 2 * ((layer * (config.layers - 1) + keys) * unsaid + (layer * config.layers + head) * outputs)
     steps = max(request.max_new for request in requests)
     read = sum(request.max_new * (len(request.prompt) + request.max_new / 2) for request in requests)
