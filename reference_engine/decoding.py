@@ -57,7 +57,7 @@ class Decoder:
         """Copy blocks, run the model; what every sampling request says, one token at least."""
         self._runner.copy(plan.copies)
         outcome = self._runner.forward(self._batch())
-        if self._speculator is not None:
+        if self._speculator is not None and not self._speculator.resting:
             return self._judge(self._speculator, outcome)
         ids = [chunk.id for chunk, span in self._work if span.wanted]
         return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}

@@ -32,9 +32,12 @@ class Drafted:
 
 
 class Speculator(Protocol):
-    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`."""
+    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`. `resting`:
+    it said of the step drafted last that guessing does not pay; every request says one token, and none is settled.
+    """
 
     lookahead: int
+    resting: bool
     depths: tuple[int, ...]
     mask: Tensor
 

@@ -87,6 +87,16 @@ def test_a_missing_and_a_misshapen_tensor_are_named(folder: Path) -> None:
         load_model(folder)
 
 
+@pytest.mark.parametrize("strange", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_named(folder: Path, strange: float) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["model.layers.1.mlp.up_proj.weight"][3, 5] = strange
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"model\.layers\.1\.mlp\.up_proj\.weight in .* holds NaN or infinity"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

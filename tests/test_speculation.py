@@ -253,7 +253,9 @@ def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
     trial = 16 // 8 + 8
     assert drafted[: 2 * trial] == [True] * trial + [False] * trial
     assert gauge.gain(8) == pytest.approx(1.5) and "speculation is on (gain 1.50)" in gauge.verdict(8)
-    assert sum(drafted[2 * trial :]) == 380 - 3 * trial  # one step in eleven or so is a trial of the other kind
+    trials = [step for step in range(2 * trial, 400) if not drafted[step]]
+    first, second = (2 * trial + trial * waiting for waiting in (10, 10 + 1 + 20))  # rests for longer
+    assert trials == [*range(first, first + trial), *range(second, second + trial)]
     costs[True] = 4.0
     for _ in range(400):
         drafted.append(gauge.worth(8))
@@ -261,6 +263,23 @@ def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
     assert "speculation is off" in gauge.verdict(5)  # sizes of batch up to a power of two count together
     assert sum(drafted[-300:]) < 24
     assert gauge.worth(9) and "not measured" in gauge.verdict(9)
+
+
+def test_a_gauge_looks_ever_more_seldom_and_often_again_after_a_change_of_mind() -> None:
+    gauge, drafted, costs = Gauge(), list[bool](), {True: 4.0, False: 1.0}
+    for _ in range(5000):
+        drafted.append(gauge.worth(8))
+        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
+    waits = [len(list(same)) // 10 for kind, same in itertools.groupby(drafted) if not kind]
+    assert waits[:6] == [10, 20, 40, 80, 80, 80]
+    costs[True] = 2.0
+    while not gauge.worth(8) or (gauge.gain(8) or 0) < 1:
+        gauge.note(step(8, gauge.worth(8), costs[gauge.worth(8)]))
+    kinds = []
+    while not kinds or kinds[-1]:
+        gauge.note(step(8, gauge.worth(8), costs[gauge.worth(8)]))
+        kinds.append(gauge.worth(8))
+    assert len(kinds) <= 10 * 10
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,7 +36,8 @@ def read_config(folder: Path) -> LlamaConfig:
 def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Every tensor that `config` asks for, by its Hugging Face name.
 
-    Raises ModelError for a missing, truncated or corrupt file, a missing tensor and a tensor of another shape.
+    Raises ModelError for a missing, truncated or corrupt file, a missing tensor, a tensor of another shape and one that
+    holds no finite numbers throughout.
     """
     found: dict[str, Tensor] = {}
     for path in _files(folder):
@@ -99,6 +101,8 @@ def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], f
             raise ModelError(
                 f"{name} in {folder} has shape {list(found[name].shape)}; config.json asks for {list(shape)}"
             )
+        if not math.isfinite(found[name].sum(dtype=torch.float32)):  # one NaN or infinity makes the sum one
+            raise ModelError(f"{name} in {folder} holds NaN or infinity: the checkpoint is broken")
 
 
 def _random(name: str, shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:

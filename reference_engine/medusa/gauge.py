@@ -21,7 +21,10 @@ With more guests a step does more with what it reads, and fewer are left out."""
 KEPT = 64
 """Steps that are remembered of each kind."""
 AGAIN = 10
-"""The better kind is taken so many times as long as a trial of the worse one lasts."""
+"""The better kind is taken so many times as long as a trial of the worse one lasts, and twice as long after every trial
+that confirms it."""
+SELDOM = 80
+"""At most so many times as long: a machine changes."""
 THINKING = 32
 """Every so many steps the choice is thought over: often, that would cost more than it saves."""
 
@@ -68,6 +71,7 @@ class _Size:
         self.payback: Payback | None = None
         self._settling = max(1, SETTLING // guests)
         self._run = 0  # steps since the kind was changed
+        self._again = AGAIN
         self._spent = {kind: deque[Spent](maxlen=KEPT) for kind in (True, False)}
 
     def step(self, spent: Spent | None) -> None:
@@ -83,8 +87,9 @@ class _Size:
         elif self.trees is self._better:
             if self._run % THINKING == 0:
                 self._think()
-            self._take(self._better if self._run < AGAIN * trial else not self._better)
+            self._take(self._better if self._run < self._again * trial else not self._better)
         elif self._run >= trial:
+            self._again = min(2 * self._again, SELDOM)
             self._think()
             self._take(self._better)
 
@@ -93,9 +98,11 @@ class _Size:
         return self.payback is not None and self.payback.gain > 1.0
 
     def _think(self) -> None:
-        plain, trees = self._spent[False], self._spent[True]
+        plain, trees, before = self._spent[False], self._spent[True], self._better
         if min(len(plain), len(trees)) >= TRIALS:
             self.payback = _payback(plain, trees)
+        if self._better is not before:
+            self._again = AGAIN
 
     def _take(self, trees: bool) -> None:
         if trees is not self.trees:

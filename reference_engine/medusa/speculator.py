@@ -57,7 +57,7 @@ class MedusaSpeculator:
         self.choice = choice
         self.tree: Tree = _call("build_tree", part.build_tree, choice.choices)
         self.mask, self.depths = _checked_tree(self.tree, choice)
-        self.lookahead = len(self.depths) - 1
+        self.lookahead, self.resting = len(self.depths) - 1, False
         self.passes: tuple[Pass, ...] = ()
         self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
         self._topk = torch.empty(0, dtype=torch.int64)
@@ -67,8 +67,12 @@ class MedusaSpeculator:
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
         self._batch, self._drafted = len(roots), frozenset()
+        self.resting = not self.speculates(self._batch)
+        if self.resting:
+            self._guessed, self.passes = {}, ()
+            return {}
         ids = [id for id in roots if id in self._guessed]
-        if not ids or not self.speculates(len(roots)):
+        if not ids:
             return {}
         root = torch.tensor([roots[id] for id in ids])
         rows = [self._guessed[id] for id in ids]
@@ -172,7 +176,7 @@ class MedusaSpeculator:
         self, going: Sequence[Drafted], said: Mapping[int, list[int]], states: Mapping[int, int], hidden: Tensor
     ) -> None:
         """Guesses for the next step, if there is one in which they will be used."""
-        if not going or not self.speculates(self._batch):
+        if not going:
             self._guessed = {}
             return
         at = torch.tensor([states[one.id] for one in going], device=hidden.device)
