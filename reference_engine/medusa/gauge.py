@@ -21,10 +21,12 @@ With more guests a step does more with what it reads, and fewer are left out."""
 KEPT = 64
 """Steps that are remembered of each kind."""
 AGAIN = 10
-"""The better kind is taken so many times as long as a trial of the worse one lasts, and twice as long after every trial
-that confirms it."""
+"""The better kind is taken so many times as long as a trial of the worse one lasts."""
+SURE = 32
+"""From so many steps of the worse kind on, every trial that confirms the choice doubles the time to the next one: fewer
+may all lie in the same disturbance."""
 SELDOM = 80
-"""At most so many times as long: a machine changes."""
+"""The better kind is taken at most so many times as long as a trial: a machine changes."""
 THINKING = 32
 """Every so many steps the choice is thought over: often, that would cost more than it saves."""
 
@@ -89,7 +91,8 @@ class _Size:
                 self._think()
             self._take(self._better if self._run < self._again * trial else not self._better)
         elif self._run >= trial:
-            self._again = min(2 * self._again, SELDOM)
+            if len(self._spent[self.trees]) >= SURE:
+                self._again = min(2 * self._again, SELDOM)
             self._think()
             self._take(self._better)
 

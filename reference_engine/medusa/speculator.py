@@ -102,7 +102,7 @@ class MedusaSpeculator:
         """See `Speculator`."""
         if self._payoff is None or not self._batch:
             return
-        if bool(self._drafted) is not bool(self._guessed):  # guesses were made for the first trees, or for none
+        if self._guessed and not self._drafted:  # guesses were made for the first trees
             self._payoff.pass_over(self._batch)
             return
         trees, nodes = len(self._drafted), self.lookahead + 1
