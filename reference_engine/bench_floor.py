@@ -17,7 +17,8 @@ from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.linear import Linear
 from reference_engine.slots import Request
 
-ROWS, WIDTH = 1024, 1024
+SIDES = (256, 512, 1024, 2048)
+"""Of the square products that are timed: which size a machine does best differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,8 @@ class Machine:
 
 def measure_machine(config: LlamaConfig, repeats: int = 15) -> Machine:
     """The best of several runs: what disturbs only lengthens."""
-    x, product = torch.randn(ROWS, WIDTH), Linear(torch.randn(WIDTH, WIDTH))
     weights = torch.ones(_read(config))
-    peak = 2 * ROWS * WIDTH * WIDTH / _best(lambda: product(x), repeats)
-    return Machine(peak, 4 * len(weights) / _best(weights.sum, 10 * repeats))
+    return Machine(max(_peak(side, repeats) for side in SIDES), 4 * len(weights) / _best(weights.sum, 10 * repeats))
 
 
 def floor(config: LlamaConfig, requests: Sequence[Request], machine: Machine, shared: int = 0) -> float:
@@ -46,7 +45,7 @@ def floor(config: LlamaConfig, requests: Sequence[Request], machine: Machine, sh
     unsaid = max(0, prompts - len(requests))  # of the last layer, keys and values will do for them
     operations = 2 * ((layer * (config.layers - 1) + keys) * unsaid + (layer * config.layers + head) * outputs)
     steps = max(request.max_new for request in requests)
-    read = sum(request.max_new * (len(request.prompt) + request.max_new / 2) for request in requests)
+    read = sum(sum(range(len(one.prompt), len(one.prompt) + one.max_new - 1)) for one in requests)
     numbers = _read(config) * steps + read * 2 * config.keys * config.layers
     return max(operations / machine.peak, 4 * numbers / machine.bandwidth)
 
@@ -54,6 +53,13 @@ def floor(config: LlamaConfig, requests: Sequence[Request], machine: Machine, sh
 def _read(config: LlamaConfig) -> int:
     """Numbers that a step reads of the weights: all but the embedding, of which it reads a row a token."""
     return config.parameters - (0 if config.tied else config.vocab * config.width)
+
+
+def _peak(side: int, repeats: int) -> float:
+    """Operations a second of a square product, by torch or by the engine."""
+    x, weight = torch.randn(side, side), torch.randn(side, side)
+    product = Linear(weight)
+    return 2 * side**3 / min(_best(action, repeats) for action in (lambda: x @ weight, lambda: product(x)))
 
 
 def _best(action: Callable[[], object], repeats: int) -> float:

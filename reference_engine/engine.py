@@ -140,6 +140,7 @@ class Engine:
             self._scheduler.abort(id)
         self._leave(id)
         self._aborted.append(id)
+        self._silent = 0  # what was computed for it counts for nobody else
         self.metrics.aborted += 1
 
     def step(self) -> list[Event]:

@@ -33,7 +33,7 @@ class Drafted:
 
 class Speculator(Protocol):
     """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`. `resting`:
-    it said of the step drafted last that guessing does not pay; every request says one token, and none is settled.
+    in the step drafted last nobody guesses or is to; every request says one token, and none is settled.
     """
 
     lookahead: int

@@ -32,8 +32,11 @@ def test_the_floor_by_operations() -> None:
 
 def test_the_floor_by_bytes() -> None:
     requests = [Request(0, [1, 2, 3, 4], 2)]
-    context = 2 * (4 + 2 / 2) * 2 * 2
+    context = 4 * 2 * 2  # the first token is said where the prompt is read, the second reads it again
     assert floor(CONFIG, requests, Machine(peak=1e12, bandwidth=1.0)) == 4 * ((NUMBERS + 40) * 2 + context)
+    requests = [Request(0, [1, 2, 3, 4], 4)]
+    context = (4 + 5 + 6) * 2 * 2
+    assert floor(CONFIG, requests, Machine(peak=1e12, bandwidth=1.0)) == 4 * ((NUMBERS + 40) * 4 + context)
 
 
 def test_a_run_prints_rates_ratios_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:

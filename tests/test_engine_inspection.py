@@ -129,6 +129,16 @@ class Restless:
         return next(request for request in self.requests if request.id == id)
 
 
+def test_silence_during_a_long_prompt_is_not_held_against_the_next_guest() -> None:
+    engine = Engine(MODEL, Parts(BlockManager, Scheduler), num_blocks=60, block_size=4, max_seqs=1, token_budget=4)
+    long = engine.add([1] * 90, 5)
+    engine.add([2] * 9, 5)
+    for _ in range(20):
+        assert engine.step() == []
+    engine.abort(long)
+    assert [len(event.tokens) for _ in range(3) for event in engine.step()] == [1]
+
+
 def test_a_scheduler_that_serves_nobody_is_stopped() -> None:
     engine = Engine(MODEL, Parts(BlockManager, Restless), num_blocks=20, block_size=4)  # type: ignore[type-abstract]
     for _ in range(2):

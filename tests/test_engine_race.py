@@ -20,7 +20,7 @@ from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
 from graders.engines.heats import Heat, heats
 from graders.engines.race import Plan, Racer, race, turns
-from graders.engines.roofline import Ceilings, floor
+from graders.engines.roofline import Ceilings, ceilings, floor
 from graders.engines.served import Job, Served
 from graders.engines.standings import Entrant, Lap, Result, Standings, percentiles, read
 from graders.throughput.workloads import Trace, TraceRequest, workload
@@ -221,9 +221,32 @@ def test_a_shared_opening_is_computed_once() -> None:
     opening = tuple(range(64))
     requests = tuple(TraceRequest((*opening, guest), 1) for guest in (70, 71))
     apart = Trace("two", 0, "random:tiny", requests, num_blocks=20, max_seqs=2)
-    assert roofline._computed(apart)[0] == 130
-    assert roofline._computed(replace(apart, cached=True))[0] == 66
-    assert floor(replace(apart, cached=True), config, limits).operations < floor(apart, config, limits).operations
+    together = replace(apart, cached=True)
+    assert roofline._borrowed(apart) == [0, 0] and roofline._borrowed(together) == [0, 64]
+    assert floor(together, config, limits).operations < floor(apart, config, limits).operations
+
+
+def test_an_opening_is_shared_token_by_token_and_read_by_nobody_twice() -> None:
+    """As by a radix cache with pages of one token; the last token of a prompt is computed whatever is cached."""
+    config, limits = SHAPES["tiny"], Ceilings(1e9, 1e9)
+    prompts = (1, 2, 3, 4, 5), (1, 2, 3, 9), (1, 2, 3, 4, 5), (1, 2, 3, 9, 8, 7), (2, 3)
+    requests = tuple(TraceRequest(prompt, 3) for prompt in prompts)
+    trace = Trace("five", 0, "random:tiny", requests, num_blocks=20, max_seqs=5, cached=True)
+    borrowed = [0, 3, 4, 4, 0]
+    assert roofline._borrowed(trace) == borrowed
+    assert roofline._computed(trace, borrowed)[0] == sum(map(len, prompts)) - sum(borrowed)
+    read = 4 * 2 * config.layers * config.keys
+    own = sum(2 * (len(prompt) - head) + 1 for prompt, head in zip(prompts, borrowed, strict=True))
+    weights = 4 * (config.parameters - config.width * config.vocab)
+    assert floor(trace, config, limits).moved == pytest.approx(3 * weights + read * own)
+
+
+def test_memory_is_said_to_be_as_fast_as_the_fastest_read_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([*[1.0] * len(roofline.SIDES["cpu"]), 0.5, 0.25])
+    monkeypatch.setattr(roofline, "_best", lambda *_: next(seconds))
+    config = SHAPES["tiny"]
+    numbers = config.parameters // roofline.SIDE * roofline.SIDE
+    assert ceilings(config, threads=1) == Ceilings(4 * numbers / 0.25, 2.0 * 2048**3)
 
 
 def test_a_lap_is_a_rate_and_a_share_of_the_roofline() -> None:

@@ -47,6 +47,14 @@ def test_stored_heads_come_back_rounded(heads: Heads, tmp_path: Path) -> None:
     assert torch.equal(loaded.project, heads.project.bfloat16().float())
 
 
+@pytest.mark.parametrize("field", ["residual", "project"])
+def test_heads_that_are_no_numbers_are_named(heads: Heads, tmp_path: Path, field: str) -> None:
+    getattr(heads, field)[1, 2, 3] = torch.nan
+    save_heads(heads, tmp_path)
+    with pytest.raises(ModelError, match=r"^a Medusa head in .* holds NaN or infinity in float32"):
+        load_heads(tmp_path, MODEL)
+
+
 def test_missing_and_corrupt_heads_are_named(heads: Heads, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing"):
         load_heads(tmp_path, MODEL)

@@ -87,6 +87,16 @@ def test_a_missing_and_a_misshapen_tensor_are_named(folder: Path) -> None:
         load_model(folder)
 
 
+def test_large_weights_are_numbers_in_one_dtype_and_none_in_another(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"].fill_(3e38)
+    save_file(weights, path, {"format": "pt"})
+    assert load_model(folder).weights["model.norm.weight"].isfinite().all()
+    with pytest.raises(ModelError, match=r"model\.norm\.weight in .* in float16: .* or exceeds that dtype"):
+        load_model(folder, dtype=torch.float16)
+
+
 @pytest.mark.parametrize("strange", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_no_numbers_are_named(folder: Path, strange: float) -> None:
     path = folder / "model.safetensors"

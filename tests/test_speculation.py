@@ -193,7 +193,7 @@ def test_guesses_beyond_the_context_are_harmless() -> None:
     assert engine(MODELS[3], Prophet(due, 3, "mixed"), BUSHY).generate([request]) == due
 
 
-def test_preempted_guests_resume_with_their_guesses() -> None:
+def test_preempted_guests_resume_and_say_the_same() -> None:
     requests = [Request(id, [id, id + 1, id + 2], 14) for id in range(4)]
     due = texts_of(MODELS[0], requests)
     served = engine(MODELS[0], Prophet(due, 3, "mixed"), BUSHY, num_blocks=14, block_size=4, cache=None)
@@ -214,6 +214,22 @@ def test_sampled_guests_are_served_without_drafts_beside_greedy_ones() -> None:
         return said
 
     assert outputs(True) == outputs(False)
+
+
+def test_while_no_greedy_guest_speaks_nothing_is_shown_and_nothing_forgotten() -> None:
+    greedy, sampled = Request(0, [1, 2], 8), Sampling(temperature=0.8, seed=4)
+    served = engine(MODELS[0], Prophet([*texts_of(MODELS[0], [greedy]), []], 3, "perfect"), CHAIN)
+    speculator = served._speculator
+    assert isinstance(speculator, MedusaSpeculator)
+    served.add(greedy.prompt, greedy.max_new)
+    served.add([3, 4], 20, sampled)
+    while len(served._guests) == 2:
+        served.step()
+    assert speculator.passes, "the last pass of the greedy guest"
+    served.step()
+    assert speculator.passes == () and speculator.resting
+    speculator._guessed = {7: 0}
+    assert speculator.draft({}) == {} and speculator._guessed == {7: 0}
 
 
 def plain(model: Model) -> Engine:

@@ -131,6 +131,28 @@ def test_why_there_is_no_card_is_said(tmp_path: Path) -> None:
     assert find("sglang", MEASURE, HERE, (tmp_path,)) == (None, "there is no card")
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"verified": False}, "without a look at the tokens"),
+        ({"model": "/no/such/folder"}, "on something that is not there today"),
+        ({"workload": "of_old"}, "on something that is not there today"),
+    ],
+)
+def test_a_card_without_tokens_model_or_workload_does_not_count(
+    tmp_path: Path, changed: dict[str, object], why: str
+) -> None:
+    made = card(**changed)
+    path = save(made, tmp_path)
+    with pytest.raises(BadCard, match=why):
+        verify(path, HERE)
+    measure = replace(MEASURE, model=made.model, workload=made.workload)
+    found, told = find("vllm", measure, HERE, (tmp_path,))
+    assert found is None and why in told
+    if made.verified:
+        assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, "there is no card"), "it is of something else"
+
+
 def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:
     names = {card().file_name, card(scale=1.0).file_name, card(hardware=replace(HERE, cores=8)).file_name}
     assert len(names) == 3

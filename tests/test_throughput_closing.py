@@ -81,6 +81,19 @@ def timed(bench: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
     return play
 
 
+def test_a_bound_that_nobody_could_decide_takes_no_points_of_another(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference's bound is missed half way up; beside vLLM the bracket lies around the bound and is too wide."""
+    made = card(hardware=here())
+    samples = tuple(replace(one, engine_seconds=2.5 * one.reference_seconds) for one in made.samples)
+    save(replace(made, samples=samples), tmp_path)
+    with pytest.raises(Broken) as caught:
+        timed(bench, monkeypatch, Play(0.6, width=1.3))
+    assert caught.value.outcome is Outcome.FAIL and "the bound is 0.8" in caught.value.message
+    assert len(bench.figures) == 2 and bench.score == pytest.approx(0.5)
+
+
 def test_a_fast_part_meets_its_bounds_and_the_line_says_what_was_not_measured(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

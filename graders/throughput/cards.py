@@ -124,13 +124,23 @@ def load(path: Path) -> Card:
 def verify(path: Path, hardware: Hardware) -> Card:
     """The card in a file, if it counts on this machine and today. Raises BadCard."""
     card = load(path)
+    _count(card, path, hardware)
+    return card
+
+
+def _count(card: Card, path: Path, hardware: Hardware) -> None:
+    """BadCard unless it counts on this machine and today."""
     difference = hardware.difference(card.hardware)
     if difference:
         raise BadCard(f"{path} is from other hardware: {difference}. Record one here.")
-    for sample in card.samples:
-        if workload(card.workload, sample.seed, model=card.model, scale=card.scale).hash != sample.trace:
-            raise BadCard(f"{path} was recorded on other requests than {card.workload!r} draws today. Record it again.")
-    return card
+    if not card.verified:
+        raise BadCard(f"{path} was recorded without a look at the tokens. Record it again.")
+    try:
+        traces = [workload(card.workload, one.seed, model=card.model, scale=card.scale).hash for one in card.samples]
+    except (ValueError, KeyError, OSError) as error:
+        raise BadCard(f"{path} was recorded on something that is not there today: {error}.") from None
+    if traces != [sample.trace for sample in card.samples]:
+        raise BadCard(f"{path} was recorded on other requests than {card.workload!r} draws today. Record it again.")
 
 
 def folders(beside: Path | None = None) -> tuple[Path, ...]:
@@ -148,18 +158,19 @@ def files(places: tuple[Path, ...]) -> Iterator[Path]:
 
 def find(engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]) -> tuple[Card | None, str]:
     """The card that counts for this engine and this measure; else None and why there is none."""
-    why = "there is no card"
+    why, wanted = "there is no card", (engine, measure.workload, measure.scale, measure.model)
     for path in files(places):
         if not path.name.startswith(f"{engine}-{measure.workload}"):
             continue
         try:
-            card = verify(path, hardware)
+            card = load(path)
+            if (card.engine, card.workload, card.scale, card.model) != wanted:
+                continue
+            _count(card, path, hardware)
         except BadCard as bad:
             why = str(bad).rstrip(".")
             continue
-        wanted = engine, measure.workload, measure.scale, measure.model
-        if (card.engine, card.workload, card.scale, card.model) == wanted:
-            return card, ""
+        return card, ""
     return None, why
 
 

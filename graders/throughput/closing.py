@@ -39,7 +39,7 @@ def fast_enough(bench: Bench) -> None:
     from contextlib import ExitStack
 
     from graders.throughput.bounds import BadBounds, measures
-    from graders.throughput.timing import Rooms, timed
+    from graders.throughput.timing import Rooms, timed, together
 
     try:
         found = measures(bench.exercise.number, beside=bench.beside)
@@ -49,8 +49,7 @@ def fast_enough(bench: Bench) -> None:
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
         rooms = Rooms(bench, stack)
-        verdicts = [timed(bench, measure, rooms) for measure in found]
-    bench.score = min(verdict.score for verdict in verdicts)
-    worst = min(verdicts, key=lambda verdict: verdict.rank)
+        worst = together([timed(bench, measure, rooms) for measure in found])
+    bench.score = worst.score
     if worst.outcome is not Outcome.PASS:
         raise Broken(worst.message, outcome=worst.outcome)

@@ -71,8 +71,14 @@ def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
         bench.figures.append(_figure(measure, bound, peer, decision, "" if peer else missing))
         if decision.final:
             verdicts.append(_verdict(measure, bound, peer, decision))
+    return together(verdicts)
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst one, with the fewest points of those that were decided: what was not costs nobody points."""
     worst = min(verdicts, key=lambda verdict: verdict.rank)
-    return Verdict(worst.outcome, min(verdict.score for verdict in verdicts), worst.message)
+    decided = [verdict.score for verdict in verdicts if verdict.outcome is not Outcome.UNGRADED]
+    return Verdict(worst.outcome, min(decided, default=0.0), worst.message)
 
 
 def _counts(bound: Bound, peers: Mapping[str, Peer]) -> bool:

@@ -101,8 +101,14 @@ def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], f
             raise ModelError(
                 f"{name} in {folder} has shape {list(found[name].shape)}; config.json asks for {list(shape)}"
             )
-        if not math.isfinite(found[name].sum(dtype=torch.float32)):  # one NaN or infinity makes the sum one
-            raise ModelError(f"{name} in {folder} holds NaN or infinity: the checkpoint is broken")
+        check_finite(found[name], f"{name} in {folder}")
+
+
+def check_finite(weights: Tensor, name: str) -> None:
+    """ModelError when a weight is NaN or infinite. Their sum tells nearly always, sooner than a look at each."""
+    if not math.isfinite(weights.sum(dtype=torch.float32)) and not weights.isfinite().all():
+        dtype = str(weights.dtype).removeprefix("torch.")
+        raise ModelError(f"{name} holds NaN or infinity in {dtype}: the checkpoint is broken, or exceeds that dtype")
 
 
 def _random(name: str, shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:

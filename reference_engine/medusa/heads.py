@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from reference_engine.llama.linear import Linear
+from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library
@@ -167,7 +168,10 @@ def load_heads(folder: Path, model: Model) -> Heads:
     if residual.shape != (count, width, width) or project.shape != (count, vocab, width):
         sizes = f"{list(residual.shape)} and {list(project.shape)}"
         raise ModelError(f"the Medusa heads in {folder} are {sizes}: not of a model {width} wide with {vocab} tokens")
-    return Heads(residual.to(model.dtype), project.to(model.dtype))
+    heads = Heads(residual.to(model.dtype), project.to(model.dtype))
+    for weights in (heads.residual, heads.project):
+        check_finite(weights, f"a Medusa head in {folder}")
+    return heads
 
 
 def random_heads(model: Model, count: int, seed: int) -> Heads:

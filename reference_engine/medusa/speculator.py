@@ -66,10 +66,11 @@ class MedusaSpeculator:
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
-        self._batch, self._drafted = len(roots), frozenset()
-        self.resting = not self.speculates(self._batch)
+        self._batch, self._drafted, self.passes = len(roots), frozenset(), ()
+        self.resting = not roots or not self.speculates(self._batch)
         if self.resting:
-            self._guessed, self.passes = {}, ()
+            if roots:
+                self._guessed = {}
             return {}
         ids = [id for id in roots if id in self._guessed]
         if not ids:
@@ -93,8 +94,6 @@ class MedusaSpeculator:
         self._drafted = frozenset(one.id for one in trees)
         if trees:
             self._verify(trees, best, runner, said, states)
-        elif self._keep:
-            self.passes = ()
         self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
         return said
 
