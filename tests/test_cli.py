@@ -60,7 +60,7 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 def shell(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as from a shell without a terminal."""
     environment = {**os.environ, "PYTHONPATH": str(installed_root()), "COLUMNS": "80", **variables}
-    command = [sys.executable, "-m", "course.cli", *arguments]
+    command = [sys.executable, "-m", "course", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 

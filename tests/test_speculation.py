@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +19,7 @@ from torch import Tensor
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
+from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import TreeChoice
 from reference_engine.medusa.gauge import Gauge, Spent
 from reference_engine.medusa.heads import Guesser, Told, random_heads
@@ -406,3 +410,19 @@ def test_a_part_that_shrinks_the_mask_of_its_tree_shrinks_its_own() -> None:
 def test_a_tree_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(PartError, match="build_tree"):
         engine(MODELS[0], Prophet([[0]], 3, "useless"), CHAIN, broken(build_tree=lambda choices: None))
+
+
+def test_what_the_readme_says_of_speed_is_what_was_measured() -> None:
+    root = Path(__file__).resolve().parents[1]
+    races = {race["batch"]: race for race in json.loads((HEADS / "speed.json").read_text())["races"]}
+    words = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    decoding = re.search(
+        r"only decodes, it has ([\d.]+) times the plain speed at batch 1 and ([\d.]+) at batch 64", words
+    )
+    whole = re.search(r"prompts included it has ([\d.]+) to ([\d.]+)\.", words)
+    passes = re.search(r"at ([\d.]+) to ([\d.]+) tokens a pass", words)
+    assert decoding and whole and passes
+    assert decoding.groups() == (f"{races[1]['gain']:.1f}", f"{races[64]['gain']:.1f}")
+    for found, field in ((whole, "gain_whole"), (passes, "tokens_a_pass")):
+        every = [race[field] for race in races.values()]
+        assert found.groups() == (f"{min(every):.1f}", f"{max(every):.1f}")
