@@ -26,8 +26,29 @@ def render(standings: Standings) -> Iterator[Text | Table]:
     for entrant in standings.entrants:
         yield _beside(entrant)
     yield Text(_legend(standings), style="dim")
+    for doubt in doubts(standings):
+        yield Text(doubt, style="yellow")
+
+
+def count(number: int, noun: str) -> str:
+    """So many of them, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def doubts(standings: Standings) -> Iterator[str]:
+    """What keeps the figures from being taken at their word, a sentence each."""
+    if standings.interrupted:
+        yield f"Interrupted after {count(standings.course.rounds, 'round')}: what came later does not count."
+    engines = {result.engine for result in standings.results}
+    first = standings.entrants[0].engine if standings.entrants else ""
+    if len(engines) == 1 < len(standings.entrants):
+        yield f"Only {standings.measure} is left: there is nothing to compare it with."
+    elif engines and standings.measure != first:
+        yield f"Ratios are to {standings.measure}, as {first} is out."
+    if standings.course.loaded:
+        yield "The machine was busy: ratios may be off; close what else is running and race again."
     if standings.starved:
-        yield Text(_starved(standings), style="yellow")
+        yield _starved(standings)
 
 
 def _starved(standings: Standings) -> str:
@@ -39,10 +60,10 @@ def _starved(standings: Standings) -> str:
 
 
 def _legend(standings: Standings) -> str:
-    first = standings.results[0].engine if standings.results else ""
+    first = standings.measure
     ratio = f"ratio: to {first}, the median of the rounds; range: of the ratios. " if first else ""
     return (
-        f"{ratio}TTFT, TPOT: median / 95th percentile of the requests. "
+        f"{ratio}TTFT, TPOT: median/95th percentile of the requests. "
         "a core-s: tokens a processor second. "
         "roof: the least time that this machine's memory and arithmetic allow, over the time taken."
     )
@@ -50,16 +71,17 @@ def _legend(standings: Standings) -> str:
 
 def _heading(standings: Standings) -> str:
     course = standings.course
-    return f"{course.workload} · {course.model} · {course.requests} requests · {course.rounds} rounds, interleaved"
+    requests, rounds = count(course.requests, "request"), count(course.rounds, "round")
+    return f"{course.workload} · {course.model} · {requests} · {rounds}, interleaved"
 
 
 def _conditions(standings: Standings) -> str:
     course = standings.course
-    threads = "1 thread" if course.threads == 1 else f"{course.threads} threads"
+    threads = count(course.threads, "thread")
     cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
     return (
         f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
-        f"{course.kv_tokens} tokens of KV, {course.max_seqs} seats, {cache}; "
+        f"{course.kv_tokens} tokens of KV, {count(course.max_seqs, 'seat')}, {cache}; "
         f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s measured; "
         f"load {course.busy:g} a core at the start; {course.date}"
     )
@@ -84,7 +106,7 @@ def _row(result: Result, measure: Result, reading: bool) -> tuple[str, ...]:
         f"{median(ratios):.2f}x" if ratios else "",
         f"{min(ratios):.2f}–{max(ratios):.2f}" if ratios else "",
         f"{result.thrift * scale:,.0f}" if result.thrift else "",
-        " / ".join(_seconds(moment) for moment in result.ttft),
+        "/".join(_seconds(moment) for moment in result.ttft),
         _milliseconds(result.tpot) if result.tpot else "",
         f"{result.roofline:.0%}",
     )
@@ -97,14 +119,17 @@ def _seconds(value: float) -> str:
 
 def _milliseconds(pair: tuple[float, float]) -> str:
     digits = 0 if pair[1] >= 0.1 else 1
-    return f"{1e3 * pair[0]:,.{digits}f} / {1e3 * pair[1]:,.{digits}f}"
+    return f"{1e3 * pair[0]:,.{digits}f}/{1e3 * pair[1]:,.{digits}f}"
 
 
 def _beside(entrant: Entrant) -> Text:
     """Version, flags and caveat of an engine, or why it is not in the race."""
-    line = Text.assemble((entrant.engine, "bold"), f" {clean(entrant.version)}")
+    line = Text(entrant.engine, style="bold")
+    line = Text.assemble(line, f" {clean(entrant.version)}" if entrant.version else "")
     if entrant.failure:
-        return line.append(f": {clean(entrant.sentence)}", style="red")
+        told = clean(entrant.sentence)
+        rest = told.removeprefix(entrant.engine)  # which opens the line already
+        return line.append(f": {told}" if rest == told else rest, style="red")
     if entrant.note:
         line.append(f", {entrant.note}", style="yellow")
     flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graders.engines.catalogue import ADAPTERS, EngineKind
-from graders.engines.driver import Driver
+from graders.engines.driver import Driver, last_line
 from graders.engines.served import EngineFailed, Failure, Job, read_served
 from graders.throughput.workloads import Trace, TraceRequest
 
@@ -73,7 +73,59 @@ def test_a_paused_engine_does_nothing() -> None:
 def test_a_death_is_told_with_the_last_words() -> None:
     died = failure("dies")
     assert died.failure is Failure.DIED
-    assert died.sentence == "fake died: it ended with status 7: the last word of a dying engine"
+    assert (
+        died.sentence == "fake died: it ended with status 7; the last thing it printed: the last word of a dying engine"
+    )
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("loading\nLoading weights: 100%|███| 38/38\n", "loading"),
+        ("out of memory\n\r 10%\r 20%", "out of memory"),
+        ("a line\r\n", "a line"),
+        ("fetching [========>   ]\n", ""),
+        ("3/4 [00:01<00:02]\n5 of 7 | all fine\n", "5 of 7 | all fine"),
+    ],
+)
+def test_a_progress_bar_is_nobodys_last_word(printed: str, expected: str) -> None:
+    assert last_line(printed) == expected
+
+
+def broken(tmp_path: Path, script: str, mode: int = 0o755) -> str:
+    """What is said of an engine with an environment of its own, whose interpreter is this shell script."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(mode)
+    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), patience=20)
+    with Driver(kind, JOB, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
+        engine.start()
+    return caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("script", "mode", "expected"),
+    [
+        ("exit", 0o644, "python cannot be run: Permission denied; "),
+        ("echo here is some junk that nobody asked for", 0o755, "; "),
+        ("echo No module named encodings >&2; exit 1", 0o755, "status 1; the last thing it printed: No module"),
+    ],
+)
+def test_a_broken_environment_comes_with_what_mends_it(tmp_path: Path, script: str, mode: int, expected: str) -> None:
+    said = broken(tmp_path, script, mode)
+    assert expected in said
+    assert said.endswith("; `course engines install fake --fresh` makes it anew")
+
+
+def test_an_environment_without_a_package_is_told_without_a_name_of_python(tmp_path: Path) -> None:
+    host = f"exec {sys.executable} {ADAPTERS / 'host.py'} {tmp_path / 'adapter.py'}"
+    (tmp_path / "adapter.py").write_text("import no_such_package")
+    mends = "`course engines install fake --fresh` makes it anew"
+    assert broken(tmp_path, host) == f"fake did not start: No module named 'no_such_package'; {mends}"
+
+
+def test_a_death_of_another_cause_does_not_ask_for_a_new_environment(tmp_path: Path) -> None:
+    assert broken(tmp_path, "kill -9 $$").endswith("it was killed by SIGKILL; it printed nothing that says why")
 
 
 def test_an_engine_that_hangs_is_given_up() -> None:

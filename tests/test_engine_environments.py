@@ -131,6 +131,97 @@ def test_a_failed_step_is_told_with_pips_last_error(place: Path) -> None:
     assert standing(TOY, CPU).state is State.ABSENT
 
 
+def test_a_network_that_is_not_there_is_not_called_a_missing_package(place: Path) -> None:
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        broken = "WARNING: Retrying after connection broken by 'NewConnectionError(Failed to establish a new connection"
+        log.write_text(f"{broken}\nERROR: No matching distribution found for toy==1.0\n")
+        return int("pip" in command)
+
+    with pytest.raises(NotInstalled, match="the package index cannot be reached; is there a network"):
+        install(TOY, CPU, say=lambda line: None, run=run)
+
+
+def pip(place: Path, command: Sequence[str]) -> None:
+    """What a run of `command` leaves in an environment."""
+    if "venv" in command:
+        assert not Path(command[-1]).is_symlink(), "venv refuses one"
+        (place / "bin").mkdir(parents=True)
+        (place / "bin" / "python").touch()
+    else:
+        (place / "lib" / "python3.11" / "site-packages" / "toy-1.0.dist-info").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize("ill", [NotInstalled, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_old_environment_comes_back_when_the_new_one_does_not(
+    place: Path, ill: type[BaseException], linked: bool, tmp_path: Path
+) -> None:
+    if linked:
+        place.parent.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    pretend(place, "toy-1.0")
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        assert not standing(TOY, CPU).ready, "the old one is not touched while a new one is made"
+        pip(place, command)
+        if "pip" not in command:
+            return 0
+        if ill is NotInstalled:
+            return 1
+        raise ill(28, "No space left on device")
+
+    with pytest.raises(NotInstalled if ill is OSError else ill) as caught:
+        install(TOY, CPU, say=lambda line: None, run=run)
+    assert standing(TOY, CPU).ready
+    assert place.is_symlink() == linked
+    assert ill is not OSError or "No space left on device" in str(caught.value)
+
+
+def test_a_new_environment_replaces_the_old_one_through_a_link_too(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    place.parent.mkdir()
+    place.symlink_to(tmp_path / "elsewhere")
+    pretend(place, "toy-0.9", stamp="0.9")
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        pip(place, command)
+        return 0
+
+    assert install(TOY, CPU, say=lambda line: None, run=run) == "1.0"
+    assert standing(TOY, CPU).version == "1.0"
+    assert place.is_symlink() and [path.name for path in tmp_path.iterdir()].count("elsewhere.before") == 0
+
+
+@pytest.mark.parametrize(("finished", "version"), [(False, "1.0"), (True, "2.0")])
+def test_an_installation_that_was_killed_loses_no_finished_environment(
+    place: Path, finished: bool, version: str
+) -> None:
+    pretend(place, "toy-1.0")
+    place.rename(place.with_name("toy.before"))
+    pretend(place, "toy-2.0", stamp="2.0" if finished else None)
+    with pytest.raises(NotInstalled):
+        install(TOY, CPU, say=lambda line: None, run=lambda command, variables, log: 1)
+    assert (standing(TOY, CPU).ready, standing(TOY, CPU).version) == (True, version)
+
+
+@pytest.mark.parametrize("what", ["root", "place"])
+def test_a_file_where_a_folder_belongs_is_named(place: Path, what: str) -> None:
+    obstacle = place.parent if what == "root" else place
+    obstacle.parent.mkdir(exist_ok=True)
+    obstacle.write_text("not a folder")
+    with pytest.raises(NotInstalled) as caught:
+        install(TOY, CPU, say=lambda line: None, run=lambda command, variables, log: 0)
+    assert f"{obstacle} is a file, not a folder" in str(caught.value)
+    assert obstacle.read_text() == "not a folder"
+
+
+def test_a_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environments.VARIABLE, "/proc/nowhere")
+    with pytest.raises(NotInstalled, match="nothing can be installed in /proc/nowhere/toy: "):
+        install(TOY, CPU, say=lambda line: None)
+
+
 def test_what_cannot_be_installed_is_refused_before_anything_is_touched(place: Path) -> None:
     with pytest.raises(NotInstalled, match="there is no cuda build"):
         install(TOY, CUDA, say=lambda line: None)

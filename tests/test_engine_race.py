@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from graders.engines import race as races
 from graders.engines import roofline
 from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
-from graders.engines.heats import Heat, heats
+from graders.engines.environments import Standing, State
+from graders.engines.heats import Heat, dropped, heats
 from graders.engines.race import Plan, Racer, race, turns
 from graders.engines.roofline import Ceilings, ceilings, floor
 from graders.engines.served import Job, Served
@@ -108,7 +110,73 @@ def test_an_engine_that_is_not_installed_is_an_entrant_all_the_same(
     plan = Plan(("naive", "transformers"), rounds=1, scale=0.125, apart=False, threads=1)
     found = race(plan, make=makes({}, {}))
     assert [result.engine for result in found.results] == ["naive"]
-    assert found.entrants[1].sentence == "not installed: course engines install transformers"
+    assert found.entrants[1].sentence == "not installed; course engines install transformers"
+
+
+def test_what_is_amiss_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_ENGINES", str(tmp_path))
+    monkeypatch.setattr(races.os, "getloadavg", lambda: (9.0 * (races.os.cpu_count() or 1), 0.0, 0.0))
+    told: list[str] = []
+    plan = replace(PLAN, engines=("transformers", "naive"), rounds=1, scale=0.06, batches=(2, 64), threads=999)
+    race(plan, make=makes({}, {}), say=told.append)
+    start = told.index("starting naive")
+    assert [line.partition(" ")[0] for line in told[:start]] == ["999", "the", "transformers", "no"]
+    assert "the machine is busy (load 9 a core)" in told[1]
+    assert told[2] == "transformers is out: not installed; course engines install transformers"
+    assert told[3].startswith("no decoding at 64: this workload has 4 seats")
+    assert "only naive is left: there is nothing to compare it with" in told[start:]
+
+
+def test_a_quiet_machine_and_fitting_wishes_are_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(races.os, "getloadavg", lambda: (0.1, 0.0, 0.0))
+    warned: list[str] = []
+    race(replace(PLAN, rounds=1, batches=(), apart=False), make=makes({}, {}), warn=warned.append)
+    assert warned == []
+
+
+def test_the_next_engine_is_the_measure_when_the_first_is_out() -> None:
+    warned: list[str] = []
+    plan = replace(PLAN, engines=("reference", "naive", "vllm"), rounds=1, batches=(), apart=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(races.environments, "standing", lambda kind, device: Standing(kind, State.READY, device, None))
+        found = race(plan, make=makes({"reference": "wrong"}, {}), warn=warned.append)
+    assert found.measure == "naive"
+    assert "ratios are to naive now, as reference is out" in warned
+
+
+def interrupting(race_of: str, lap: int) -> Callable[[EngineKind, Job], Driver]:
+    """Drivers of fakes, of which one is interrupted on the keyboard when it serves for the time after `lap`."""
+    make = makes({}, {})
+
+    def interrupted(kind: EngineKind, job: Job) -> Driver:
+        driver, calls = make(kind, job), count()
+        serve = driver.serve
+
+        def once(trace: Trace, limit: float | None = None) -> Served:
+            if kind.name == race_of and next(calls) == lap:
+                raise KeyboardInterrupt
+            return serve(trace, limit)
+
+        driver.serve = once  # type: ignore[method-assign]
+        return driver
+
+    return interrupted
+
+
+def test_an_interrupted_race_keeps_the_complete_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Driver, "warm_up", lambda self, trace, most=3: iter([self.serve(trace)]))
+    plan = replace(PLAN, rounds=5, batches=(), apart=False)
+    found = race(plan, make=interrupting("reference", 3))
+    assert found.interrupted and found.course.rounds == 2
+    assert [[lap.round for lap in result.laps] for result in found.results] == [[0, 1], [0, 1]]
+    with pytest.raises(KeyboardInterrupt):
+        race(plan, make=interrupting("naive", 1))
+
+
+def test_nobody_left_ends_the_race() -> None:
+    told: list[str] = []
+    race(replace(PLAN, engines=("naive",), batches=()), make=makes({"naive": "dies"}, {}), say=told.append)
+    assert not any(line.startswith("round ") for line in told)
 
 
 def test_nobody_left_is_a_result_too() -> None:
@@ -122,6 +190,8 @@ def test_nobody_left_is_a_result_too() -> None:
 def test_bad_wishes_are_refused() -> None:
     with pytest.raises(ValueError, match="no engine called 'gpt'"):
         race(replace(PLAN, engines=("gpt",)))
+    with pytest.raises(ValueError, match="more than 100,000 requests of ragged; 1,562 is the most"):
+        race(replace(PLAN, scale=1e4))
     with pytest.raises(ValueError, match="no workload called"):
         race(replace(PLAN, workload="breakfast"))
     with pytest.raises(ModelError):
@@ -176,6 +246,11 @@ def test_heats_fit_into_the_memory() -> None:
             held = sum(-(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests)
             assert held <= drawn.kv_tokens
     assert all(request.max_new == 1 for request in Heat("prefill").trace("ragged", 5, model="waiter", scale=1).requests)
+
+
+def test_batches_that_do_not_fit_are_named() -> None:
+    trace = workload("ragged", 0, scale=0.25)
+    assert dropped((1, 4, 64, 999), heats(trace, (1, 4, 64, 999), apart=True)) == (64, 999)
 
 
 def test_percentiles_are_of_nearest_rank() -> None:

@@ -13,11 +13,14 @@ import graders.bench
 import graders.exploring
 from graders.bench import Bench, Source, Workers
 from graders.catalogue import catalogue
+from graders.ex2_batching_scheduler.specification import Setting
+from graders.ex3_prefix_cache.script import Script as CacheScript
 from graders.isolation import Trouble
 from graders.law import Broken
 from graders.result import Outcome, Story
 from graders.shortening import Trace, shorten, size
 from graders.submission import read
+from graders.symbolic.script import Script as ServingScript
 
 NEEDED = {2, 5}
 
@@ -140,3 +143,41 @@ def test_no_call_of_a_story_can_be_left_out(
     for trace in broken.trace.shorter():
         other = broken_by(trace)
         assert other is None or size(other)[0] >= size(broken)[0]
+
+
+def test_no_shorter_story_asks_for_a_plan_before_the_last_one_was_committed() -> None:
+    script = ServingScript(Setting())
+    script.add(0, [1, 2, 3], 2)
+    script.step()
+    script.plan()
+    script.abort(0)
+    script.commit()
+    script.step()
+    script.drain()
+    found = list(script.shorter(len(script.moves)))
+    found += [again for each in found for again in each.shorter(len(each.moves))]
+    assert len(found) > 20
+    for each in found:
+        planned = False
+        for method in [move.method for move in each.moves]:
+            assert not (planned and method in ("plan", "drain"))
+            planned = (planned or method == "plan") and method != "commit"
+    methods = [[move.method for move in each.moves] for each in found]
+    assert ["add", "plan", "abort", "commit", "plan", "commit", "drain"] in methods, "a whole step may go"
+
+
+def test_no_shorter_story_locks_what_is_of_no_length() -> None:
+    script = CacheScript(1)
+    script.insert([1, 2])
+    node = script.match([1])
+    script.unlock(node)
+    script.lock(node)
+    script.unlock(node)
+    script.evict(9)
+    found = list(script.shorter(len(script.moves)))
+    found += [again for each in found for again in each.shorter(len(each.moves))]
+    assert any(move.tokens == () for each in found for move in each.moves if move.method == "match")
+    for each in found:
+        for move in each.moves:
+            if move.method in ("lock", "unlock"):
+                assert each.moves[move.handle].tokens, "the engine locks handles of a length above 0 only"

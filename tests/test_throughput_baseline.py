@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from conftest import Type
-from test_throughput_cards import card
+from test_throughput_cards import card, signed
 
 from graders.engines.driver import Started
 from graders.engines.served import EngineFailed, Failure, Served
@@ -93,15 +97,84 @@ def test_an_engine_that_fails_leaves_no_card_but_a_reason(log: list[str]) -> Non
 
 
 def test_an_engine_that_nobody_knows_or_that_is_not_installed_is_named(course: Type) -> None:
-    typed = course("baseline", "record", "abacus", "--workload", "ragged")
-    assert (typed.code, typed.out) == (3, "") and "no engine is called 'abacus'" in typed.err
+    for more in ((), ("--workload", "ragged"), ("--scale", "inf"), ("--workload", "ragged", "--model", "nope")):
+        typed = course("baseline", "record", "abacus", *more)
+        assert (typed.code, typed.out) == (2, "")
+        assert "no engine called 'abacus'; there are reference, naive, vllm" in typed.err
     typed = course("baseline", "record", "tensorrt-llm", "--workload", "ragged")
     assert typed.code == 3 and typed.err.count("\n") == 1
 
 
 def test_without_a_workload_the_bounds_say_which(course: Type) -> None:
-    typed = course("baseline", "record", "abacus")
-    assert typed.code == 2 and "no bound is set against abacus" in typed.err
+    typed = course("baseline", "record", "sglang")
+    assert typed.code == 2 and "no bound is set against sglang" in typed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "nope"), "no model is called 'nope': use waiter"),
+        (("--model", "waiter@nope"), "the waiter has no shape called 'nope'"),
+        (("--scale", "inf"), "a scale of inf is no share"),
+        (("--scale", "nan"), "a scale of nan is no share"),
+        (("--scale", "0"), "a scale of 0 is no share"),
+        (("--scale", "1e9"), "more than 100,000 requests"),
+        (("--pairs", "2"), "3<=x<=99"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_before_anything_is_measured(
+    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(recording, "record", never)
+    cards = tmp_path / "cards"
+    typed = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(cards), *options)
+    assert (typed.code, typed.out) == (2, "") and said in typed.err
+    assert "stumbled" not in typed.err and not cards.exists()
+
+
+def never(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("it was measured")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_measured(
+    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(recording, "record", never)
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/deeper"):
+        typed = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path / out))
+        assert (typed.code, typed.out) == (2, "") and str(tmp_path / out) in typed.err
+    monkeypatch.setenv("COURSE_BASELINES", str(tmp_path / "file"))
+    typed = course("baseline", "record", "vllm", "--workload", "ragged")
+    assert typed.code == 2 and "file cannot be written to: File exists. Name another folder with --out." in typed.err
+
+
+def test_a_model_that_cannot_be_loaded_is_the_users_mistake(
+    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes = {"vocab_size": 100, "max_position_embeddings": 2048}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    ready = SimpleNamespace(ready=True)
+    monkeypatch.setattr(recording.environments, "standing", lambda kind: ready)
+    typed = course("baseline", "record", "vllm", "--workload", "ragged", "--model", str(tmp_path))
+    assert typed.code == 2 and "config.json" in typed.err and "stumbled" not in typed.err
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_busy_machine_is_mentioned_before_and_with_the_card(
+    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, busy: bool
+) -> None:
+    cores = os.cpu_count() or 1
+    monkeypatch.setattr(os, "getloadavg", lambda: ((0.75 if busy else 0.25) * cores, 0.0, 0.0))
+    monkeypatch.setattr(recording, "record", lambda order, say: card(hardware=here(), samples=card().samples[:1]))
+    out = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path)).out
+    assert ("This machine is busy, load 0.75 a core at the start: stop" in out) is busy
+    assert ("1 pair, 2026-11-23)" + "; load 0.75 a core at the start" * busy + "\n") in out
+
+
+def test_too_few_pairs_make_no_card(log: list[str]) -> None:
+    with pytest.raises(NotRecorded, match="a card needs 3 pairs at least"):
+        record(replace(ORDER, pairs=2), make=make(log))
 
 
 def test_record_says_what_it_measured_and_where_the_card_lies(
@@ -137,6 +210,24 @@ def test_verify_names_each_card_that_does_not_count_and_why(
     assert course("baseline").code == 0, "a look at all cards is no failure"
 
 
-def test_a_file_that_is_not_there_is_one_sentence(course: Type) -> None:
+def test_a_file_that_is_not_there_is_one_sentence(course: Type, tmp_path: Path) -> None:
     typed = course("baseline", "show", "gone.json")
     assert typed.code == 2 and "gone.json cannot be read" in typed.err and "Traceback" not in typed.err
+    good = save(card(hardware=here()), tmp_path)
+    for bad, said in (("gone.json", "'gone.json' does not exist"), (str(tmp_path), "is a directory")):
+        typed = course("baseline", "verify", str(good), bad)
+        assert typed.code == 2 and said in typed.err
+
+
+def test_the_list_holds_the_good_cards_beside_broken_ones(
+    course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(card(hardware=here()), tmp_path)
+    (tmp_path / "a-deep.json").write_text("[" * 100_000)
+    (tmp_path / "b-signed.json").write_text(signed({"format": 1, "samples": 7}))
+    (tmp_path / "c-folder.json").mkdir()
+    monkeypatch.setattr("graders.throughput.cards.SHIPPED", tmp_path)
+    typed = course("baseline")
+    assert typed.code == 0 and typed.out.count("✗") == 3 and typed.out.count("✓") == 1
+    monkeypatch.setenv("COURSE_BASELINES", str(tmp_path / "nowhere"))
+    assert f"$COURSE_BASELINES names {tmp_path / 'nowhere'}, which is no folder." in course("baseline").out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,14 +56,49 @@ def test_a_file_in_the_workspace_is_found(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[[measure", "is not TOML"),
+        ("a = " + "[" * 50_000, "is not TOML: .* nested too deeply"),
+        ("a = " + "9" * 5_000, "is not TOML: .* too long"),
         ("answer = 42", "a list of"),
-        (OWN + "speed = 3", "nobody knows speed"),
-        (OWN.replace("ragged", "smooth"), "no workload is called 'smooth'"),
-        (OWN.replace("0.1", "0.3"), "a floor and a higher bound"),
-        (OWN.replace(".reference", ".vllm"), "a bound against 'reference'"),
-        (OWN.replace("exercise = 1", ""), "a measure needs exercise"),
-        (OWN + "scale = 0", "a scale above 0"),
-        (OWN.replace("floor = 0.1, ", ""), "a measure needs"),
+        ("measure = 42", "a list of"),
+        ("", r"holds no \[\[measure\]\]"),
+        ("measure = []", r"holds no \[\[measure\]\]"),
+        ("measure = [7]", "measure 1: it is 7; it must be a table"),
+        (OWN + "speed = 3", "nobody knows speed; use exercise, workload, against, device, scale, model"),
+        (OWN.replace("ragged", "smooth"), 'workload is "smooth"; it must be one of ragged, arrivals'),
+        (OWN.replace('"ragged"', "7"), "workload is 7; it must be one of ragged"),
+        (OWN.replace("exercise = 1", ""), "measure 1: it lacks exercise"),
+        *(
+            (OWN.replace("exercise = 1", f"exercise = {bad}"), f"exercise is {bad}; it must be one of 1, 2, 3, 4")
+            for bad in ("9", "1.9", "true", '"1"', "{}")
+        ),
+        *((OWN + f"device = {bad}", f"device is {bad}; it must be one of cpu, cuda") for bad in ('"tpu"', "1")),
+        *(
+            (OWN + f"scale = {bad}", f"scale is {bad}; it must be a finite number above 0")
+            for bad in ("0", "-1", "inf", "nan", '"1"', "true")
+        ),
+        (OWN + "scale = " + "9" * 400, "scale is 9{59}…; it must be a finite"),
+        (OWN + "scale = 1e9", "makes more than 100,000 requests"),
+        *(
+            (OWN + f'model = "{bad}"', f"called '{shown}'")
+            for bad, shown in (("nope", "nope"), ("waiter@nope", "nope"), ("random:nope", "nope"))
+        ),
+        (OWN + "model = 5", "model is 5; it must be a text"),
+        (OWN.replace("ragged", "predictable_talk_1") + 'model = "random:5m"', "nobody guesses for random:5m"),
+        (OWN.replace(".reference", ".vllm"), "against lacks reference"),
+        (OWN + "against.nope = { floor = 0.1, bound = 0.2 }", "in against nobody knows nope; use reference, .*vllm"),
+        (OWN.replace("against.reference", "against"), "against lacks reference"),
+        (OWN.replace("floor = 0.1, ", ""), r"against\.reference lacks floor"),
+        (OWN.replace("bound = 0.2 }", "bound = 0.2, roof = 1 }"), r"in against\.reference nobody knows roof"),
+        (OWN.replace("{ floor = 0.1, bound = 0.2 }", "0.2"), r"against\.reference is 0\.2; it must be a table"),
+        (OWN.replace("0.1", "0.3"), r"against\.reference\.floor is 0\.3; it must be below its bound, 0\.2"),
+        *(
+            (OWN.replace("0.1", bad), f"floor is {bad}; it must be a finite number, 0 or above")
+            for bad in ("-1", "nan", '"0.1"', "false")
+        ),
+        *(
+            (OWN.replace("0.2", bad), f"bound is {bad}; it must be a finite number above 0")
+            for bad in ("inf", "nan", '"0.2"', "true", "0")
+        ),
     ],
 )
 def test_a_bad_file_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -69,7 +106,26 @@ def test_a_bad_file_is_refused_in_a_sentence(tmp_path: Path, text: str, said: st
     path.write_text(text)
     with pytest.raises(BadBounds, match=said) as caught:
         read(path)
-    assert "bounds.toml" in str(caught.value)
+    told = str(caught.value)
+    assert told.startswith(str(path)) and told.endswith(".") and len(told) < len(str(path)) + 200
+    assert "Error" not in told
+
+
+def test_a_folder_in_the_place_of_the_workspaces_file_is_no_file_to_pass_over(tmp_path: Path) -> None:
+    (tmp_path / "bounds.toml").mkdir()
+    with pytest.raises(BadBounds, match=r"bounds\.toml cannot be read: Is a directory"):
+        measures(1, beside=tmp_path)
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "bounds.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadBounds, match="is not TOML: it is no UTF-8 text"):
+        measures(1, beside=tmp_path)
+
+
+def test_no_torch_is_needed_to_read_bounds() -> None:
+    code = "import sys; from graders.throughput.bounds import measures; measures(4); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from graders.throughput import cards, hardware
+from graders.throughput import cards, hardware, peers
 from graders.throughput.bounds import Measure
 from graders.throughput.cards import BadCard, Card, Sample, find, load, save, verify
 from graders.throughput.fingerprint import code, fingerprint, told
@@ -94,19 +97,72 @@ def signed(data: dict[str, object]) -> str:
     return json.dumps({**data, "checksum": cards._checksum(data)})
 
 
-@pytest.mark.parametrize("field", ["samples", "hardware", "date"])
+@pytest.mark.parametrize("field", ["samples", "hardware", "date", "verified"])
 def test_a_card_that_lacks_something_is_refused_even_with_a_right_checksum(tmp_path: Path, field: str) -> None:
     path = save(card(), tmp_path)
     data = json.loads(path.read_text())
     del data["checksum"], data[field]
     path.write_text(signed(data))
-    with pytest.raises(BadCard, match="lacks something"):
+    with pytest.raises(BadCard, match=f"is no baseline card: it lacks {field}"):
         load(path)
 
 
-def test_impossible_seconds_are_refused(tmp_path: Path) -> None:
-    path = save(card(samples=(Sample(1, "0" * 16, 0.0, 1.0),)), tmp_path)
-    with pytest.raises(BadCard, match="0 seconds"):
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("engine",), 7, "engine is 7; it must be a text"),
+        (("date",), None, "date is null; it must be a text"),
+        (("model",), ["waiter"], "model is .* must be a text"),
+        (("scale",), "1", 'scale is "1"; it must be a finite number above 0'),
+        (("scale",), True, "scale is true; it must be"),
+        (("scale",), float("inf"), "scale is inf; it must be"),
+        (("scale",), 10**400, "scale is 10+…; it must be"),
+        (("flags",), [], r"flags is \[\]; it must be a table"),
+        (("verified",), "yes", 'verified is "yes"; it must be true or false'),
+        (("colour",), "red", "nobody knows colour; use engine, version"),
+        (("samples",), [], r"samples is \[\]; it must be a list with something in it"),
+        (("samples",), {}, "samples is {}; it must be a list"),
+        (("samples", 1), 3, r"samples\[1\] is 3; it must be a table"),
+        (("samples", 1, "seed"), 1.5, r"samples\[1\].seed is 1.5; it must be a whole number"),
+        (("samples", 0, "engine_seconds"), 0.0, r"samples\[0\].engine_seconds is 0.0; it must be a finite number"),
+        (("samples", 2, "reference_seconds"), float("nan"), r"samples\[2\].reference_seconds is nan; it must be"),
+        (("samples", 2, "colour"), 1, r"in samples\[2\] nobody knows colour"),
+        (("hardware",), "a PC", 'hardware is "a PC"; it must be a table'),
+        (("hardware", "cores"), "two", 'hardware.cores is "two"; it must be a whole number'),
+        (("hardware", "features"), "avx2", 'hardware.features is "avx2"; it must be a list'),
+        (("hardware", "features"), [2], "hardware.features is 2; it must be a text"),
+    ],
+)
+def test_a_value_of_another_type_is_named_even_with_a_right_checksum(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, said: str
+) -> None:
+    path = save(card(), tmp_path)
+    data = json.loads(path.read_text())
+    del data["checksum"]
+    inner = data
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(signed(data))
+    with pytest.raises(BadCard, match=said):
+        load(path)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_file_nested_too_deeply_is_refused_in_a_sentence(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"format": 1, "checksum": "", "flags": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(BadCard, match=r"deep\.json (is no baseline card|was edited)"):
+        load(path)
+
+
+def test_what_was_never_signed_is_not_said_to_be_edited(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"format": 1}')
+    with pytest.raises(BadCard, match=r"mine\.json has no checksum"):
+        load(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(BadCard, match=r"mine\.json is no UTF-8 text"):
         load(path)
 
 
@@ -117,18 +173,65 @@ def test_the_first_folder_with_a_card_that_counts_wins(tmp_path: Path) -> None:
     found, why = find("vllm", MEASURE, HERE, (first, second))
     assert found is not None and found.version == "1" and not why
     (next(first.iterdir())).write_text("{}")
-    found, _ = find("vllm", MEASURE, HERE, (first, second))
+    found, why = find("vllm", MEASURE, HERE, (first, second))
     assert found is not None and found.version == "2"
+    assert why == (f"…/a/{card().file_name} does not count: it is no baseline card of format 1",)
+
+
+def test_an_edited_card_in_front_of_the_one_that_counts_is_named_under_whatever_name(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    path = save(card(), first)
+    path.write_text(path.read_text().replace("0.32.0", "0.33.0"))
+    save(card(), second)
+    for name in (path.name, "best.json"):
+        path = path.rename(first / name)
+        found, (why,) = find("vllm", MEASURE, HERE, (first, second))
+        assert found == card() and why.startswith(f"…/a/{name} does not count: it was edited")
+    others = (replace(MEASURE, scale=1.0), replace(MEASURE, workload="arrivals"))
+    assert all(find("vllm", each, HERE, (first, second)) == (None, ("there is no card",)) for each in others)
+
+
+def test_cards_of_other_machines_in_the_folder_of_the_one_that_counts_are_no_news(tmp_path: Path) -> None:
+    first, second, foreign = tmp_path / "a", tmp_path / "b", replace(HERE, cores=64)
+    for machine in (HERE, foreign):
+        save(card(hardware=machine), second)
+    assert find("vllm", MEASURE, HERE, (second,)) == (card(), ())
+    save(card(hardware=foreign), first)
+    found, (why,) = find("vllm", MEASURE, HERE, (first, second))
+    assert found == card() and "…/a/" in why and "is from other hardware" in why
+
+
+def test_the_figure_says_which_card_does_not_count_beside_the_one_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = save(card(hardware=here()), tmp_path / "own")
+    own.write_text(own.read_text().replace("0.32.0", "0.33.0"))
+    save(card(hardware=here()), tmp_path / "shipped")
+    monkeypatch.setattr(cards, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(peers, "_installed", lambda engine: None)
+    bench: Any = SimpleNamespace(beside=None, live=False)
+
+    def how(named: Path) -> str:
+        monkeypatch.setenv(cards.VARIABLE, str(named))
+        with ExitStack() as stack:
+            peer = peers.standing("vllm", MEASURE, bench, stack)
+        assert peer.measured
+        return peer.how
+
+    assert f"…/own/{own.name} does not count: it was edited after it was recorded" in how(tmp_path / "own")
+    assert how(own) == f"through its card ($COURSE_BASELINES names {own}, which is no folder)"
+    assert how(tmp_path / "shipped") == "through its card"
 
 
 def test_why_there_is_no_card_is_said(tmp_path: Path) -> None:
-    assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, "there is no card")
+    assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, ("there is no card",))
     save(card(), tmp_path)
-    found, why = find("vllm", MEASURE, replace(HERE, cores=8), (tmp_path,))
+    save(card(hardware=replace(HERE, cores=16)), tmp_path)
+    found, (why,) = find("vllm", MEASURE, replace(HERE, cores=8), (tmp_path,))
     assert found is None and "from other hardware" in why
     assert find("vllm", replace(MEASURE, scale=1.0), HERE, (tmp_path,))[0] is None
     assert find("vllm", replace(MEASURE, model="waiter@20m"), HERE, (tmp_path,))[0] is None
-    assert find("sglang", MEASURE, HERE, (tmp_path,)) == (None, "there is no card")
+    assert find("sglang", MEASURE, HERE, (tmp_path,)) == (None, ("there is no card",))
 
 
 @pytest.mark.parametrize(
@@ -147,10 +250,10 @@ def test_a_card_without_tokens_model_or_workload_does_not_count(
     with pytest.raises(BadCard, match=why):
         verify(path, HERE)
     measure = replace(MEASURE, model=made.model, workload=made.workload)
-    found, told = find("vllm", measure, HERE, (tmp_path,))
+    found, (told,) = find("vllm", measure, HERE, (tmp_path,))
     assert found is None and why in told
     if made.verified:
-        assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, "there is no card"), "it is of something else"
+        assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, ("there is no card",)), "it is of something else"
 
 
 def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from graders.throughput.workloads import BLOCK_SIZE, FAMILIES, GUESSES, NAMES, SPECIALS, Trace, workload
+from graders.throughput.workloads import BLOCK_SIZE, FAMILIES, GUESSES, NAMES, SPECIALS, STRETCHED, Trace, workload
 
 SMALL = 0.25
 
@@ -115,15 +116,55 @@ def test_a_checkpoint_folder_gives_its_vocabulary(tmp_path: Path) -> None:
     ("name", "keywords", "said"),
     [
         ("raged", {}, "no workload called 'raged'"),
-        ("ragged", {"scale": 0.0}, "must be above 0"),
-        ("ragged", {"scale": float("nan")}, "must be above 0"),
-        ("ragged", {"model": "random:huge"}, "no shape called 'huge'"),
-        ("ragged", {"model": "nowhere"}, "no model that a workload can be made for"),
+        ("ragged", {"scale": 0.0}, "a scale of 0 is no share .* a finite number above 0"),
+        ("ragged", {"scale": -1.0}, "a scale of -1 is no share"),
+        ("ragged", {"scale": float("nan")}, "a scale of nan is no share"),
+        ("ragged", {"scale": float("inf")}, "a scale of inf is no share"),
+        ("ragged", {"scale": 1e9}, r"a scale of 1e\+09 makes more than 100,000 requests: 1,562 is the most"),
+        ("ragged", {"model": "random:huge"}, "no shape is called 'huge': choose one of tiny"),
+        ("ragged", {"model": "random:tiny@once"}, "'random:tiny@once' has no seed after the @"),
+        ("ragged", {"model": "waiter@huge"}, "the waiter has no shape called 'huge': choose one of 5m, 20m"),
+        ("ragged", {"model": "nowhere"}, "no model is called 'nowhere': use waiter, waiter@SHAPE"),
+        ("ragged", {"model": "no\0where"}, "no model is called"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_sentence(name: str, keywords: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         workload(name, 0, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "lacks a whole number vocab_size above 3"),
+        ('{"vocab_size": "many"}', "lacks a whole number vocab_size above 3"),
+        ('{"vocab_size": 10}', "lacks a whole number max_position_embeddings"),
+    ],
+)
+def test_a_folder_without_the_sizes_of_a_model_is_refused_in_a_sentence(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"config\.json {said}"):
+        workload("ragged", 0, model=str(tmp_path))
+
+
+def test_the_waiter_stretches_to_the_shapes_that_are_offered_and_to_no_others() -> None:
+    from reference_engine.llama.config import SHAPES
+    from reference_engine.llama.weights import ModelError, read_config
+    from reference_engine.stretch import STRETCHES, stretched_config
+    from reference_engine.waiter import CHECKPOINT
+
+    small, fitting = read_config(CHECKPOINT), set[str]()
+    for name, shape in {**SHAPES, **STRETCHES}.items():
+        with suppress(ModelError):
+            stretched_config(small, shape)
+            fitting.add(name)
+    assert set(STRETCHED) == fitting
 
 
 def test_a_context_that_is_too_short_is_refused(tmp_path: Path) -> None:

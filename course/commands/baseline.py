@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 from rich.status import Status
@@ -14,9 +15,23 @@ from rich.text import Text
 from course import workspace
 from course.problem import ExitCode, Problem
 from course.screen import clean, console
-from graders.throughput.cards import FOLDER, SHIPPED, VARIABLE, BadCard, Card, files, folders, load, save, verify
-from graders.throughput.hardware import here
-from graders.throughput.workloads import NAMES
+from graders.engines.standings import BUSY
+from graders.throughput.cards import (
+    FEWEST,
+    FOLDER,
+    SHIPPED,
+    VARIABLE,
+    BadCard,
+    Card,
+    files,
+    folders,
+    load,
+    misnamed,
+    save,
+    verify,
+)
+from graders.throughput.hardware import here, load_per_core
+from graders.throughput.workloads import NAMES, drawable
 
 UNEVEN = 1.5
 """The slowest pair over the fastest from which on a card is worth a warning."""
@@ -41,7 +56,7 @@ def command(context: click.Context) -> ExitCode | None:
 @click.option("--workload", "names", multiple=True, type=click.Choice(NAMES), help="On this one only; may be repeated.")
 @click.option("--scale", type=float, default=None, help="Share of the full size.  [default: 1.0]")
 @click.option("--model", default="waiter", show_default=True, help="With --workload: whose engine it is.")
-@click.option("--pairs", type=click.IntRange(1, 99), default=11, show_default=True, help="Runs of each engine.")
+@click.option("--pairs", type=click.IntRange(FEWEST, 99), default=11, show_default=True, help="Runs of each engine.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the cards.")
 def record_card(
     engine: str, names: tuple[str, ...], scale: float | None, model: str, pairs: int, out: Path | None
@@ -50,28 +65,38 @@ def record_card(
 
     Without --workload: those for which the bounds of the exercises name the engine, at the size that they are checked.
     """
-    from graders.throughput.recording import NotRecorded, Order, record
-
-    folder, screen = out or _own_folder(), console()
-    for name, size, of in _wanted(engine, names, scale, model):
-        order = Order(engine, name, size, pairs, of)
+    wanted, folder, screen = _wanted(engine, names, scale, model), out or _own_folder(), console()
+    _writable(folder)
+    busy = _busy()
+    if busy:
+        screen.print(f"This machine is busy, {busy}: stop what else is running first.", style="yellow", soft_wrap=True)
+    for name, size, of in wanted:
+        card = _recorded(engine, name, size, of, pairs)
         try:
-            with screen.status(f"{engine} on {name}") as status:
-                card = record(order, say=partial(_say, status, f"{engine} on {name}"))
             path = save(card, folder)
-        except NotRecorded as trouble:
-            raise Problem(clean(str(trouble)), ExitCode.UNGRADED) from trouble
-        except ValueError as wrong:
-            raise Problem(f"{clean(str(wrong))}.") from wrong
         except OSError as trouble:
             raise Problem(f"{folder} cannot be written to: {trouble.strerror}.") from trouble
-        screen.print(_sentence(card), soft_wrap=True)
+        screen.print(_sentence(card) + (f"; {busy}" if busy else ""), soft_wrap=True)
         screen.print(f"  {path}", style="dim", soft_wrap=True)
         if card.spread[1] > UNEVEN * card.spread[0]:
             screen.print(
                 "  The pairs differ much: the machine was busy. Record it again when it is not.", style="yellow"
             )
     return ExitCode.PASS
+
+
+def _recorded(engine: str, name: str, scale: float, model: str, pairs: int) -> Card:
+    """Measure one workload. Raises Problem."""
+    from graders.throughput.recording import NotRecorded, Order, record
+    from reference_engine.model import ModelError
+
+    try:
+        with console().status(f"{engine} on {name}") as status:
+            return record(Order(engine, name, scale, pairs, model), say=partial(_say, status, f"{engine} on {name}"))
+    except NotRecorded as trouble:
+        raise Problem(clean(str(trouble)), ExitCode.UNGRADED) from trouble
+    except (ValueError, ModelError) as wrong:
+        raise Problem(f"{clean(str(wrong))}.") from wrong
 
 
 @command.command("show")
@@ -111,7 +136,7 @@ def show_card(path: Path) -> ExitCode:
 
 
 @command.command("verify")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
     """Whether the cards in PATHS count here and today; without PATHS, all that `course check` would find."""
     place = workspace.find_or_none()
@@ -127,17 +152,33 @@ def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
             continue
         stale = f"; {card.stale()}" if card.stale() else ""
         screen.print(Text.assemble(("✓ ", "green"), _sentence(card), (stale, "yellow")), soft_wrap=True)
+    if not paths and misnamed():
+        screen.print(Text.assemble(("✗ ", "red"), f"{clean(misnamed())}."), soft_wrap=True)
     if not every:
         screen.print("There are no cards; `course baseline record vllm` writes some.", soft_wrap=True)
     return ExitCode.FAIL if bad and paths else ExitCode.PASS
 
 
 def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str) -> list[tuple[str, float, str]]:
-    """Workload, scale and model of every card to record."""
+    """Workload, scale and model of every card to record. Raises Problem for what cannot be."""
+    from graders.engines.catalogue import KINDS, unknown
+
+    if engine not in KINDS:
+        raise Problem(f"{clean(unknown(engine))}.")
+    named = [(name, 1.0 if scale is None else scale, model) for name in names]
+    wanted = named or _bounded(engine, scale)
+    try:
+        for name, size, of in wanted:
+            drawable(name, model=of, scale=size)
+    except ValueError as wrong:
+        raise Problem(f"{clean(str(wrong))}.") from wrong
+    return wanted
+
+
+def _bounded(engine: str, scale: float | None) -> list[tuple[str, float, str]]:
+    """What the bounds of the exercises name the engine for."""
     from graders.throughput.bounds import REFERENCE, BadBounds, measures
 
-    if names:
-        return [(name, 1.0 if scale is None else scale, model) for name in names]
     place = workspace.find_or_none()
     try:
         found = [
@@ -155,6 +196,28 @@ def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str
     return wanted
 
 
+def _writable(folder: Path) -> None:
+    """Makes the folder. Raises Problem when no file can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return
+    except OSError as trouble:
+        raise Problem(
+            f"{folder} cannot be written to: {trouble.strerror}. Name another folder with --out."
+        ) from trouble
+
+
+def _busy() -> str:
+    """A phrase when others use the machine; else empty."""
+    busy = load_per_core()
+    return f"load {busy:g} a core at the start" if busy > BUSY else ""
+
+
+def _pairs(card: Card) -> str:
+    return f"{len(card.samples)} {'pair' if len(card.samples) == 1 else 'pairs'}"
+
+
 def _say(status: Status, what: str, words: str) -> None:
     status.update(clean(f"{what}: {words}"))
 
@@ -170,5 +233,5 @@ def _sentence(card: Card) -> str:
     low, high = card.spread
     return clean(
         f"{card.engine} {card.version} on {card.workload}: {card.slowness:.2f} times as long as the reference engine "
-        f"({low:.2f} to {high:.2f}, {len(card.samples)} pairs, {card.date})"
+        f"({low:.2f} to {high:.2f}, {_pairs(card)}, {card.date})"
     )

@@ -6,10 +6,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from course.interruption import interruptible
 from course.problem import ExitCode, Problem
 from course.screen import clean, console
 from graders.engines import environments
-from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, device_class
+from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, device_class, unknown
 from graders.engines.environments import Standing, State
 
 DEVICES = click.Choice([CPU, CUDA])
@@ -47,21 +48,26 @@ def show() -> ExitCode:
 @command.command("install")
 @click.argument("name")
 @click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
-@click.option("--fresh", is_flag=True, help="Remove what is there and start over.")
+@click.option("--fresh", is_flag=True, help="Replace what is there, once the new one works.")
 def install(name: str, device: str | None, fresh: bool) -> ExitCode:
     """Make the environment of engine NAME and try it. Needs a network, minutes, and up to some gigabytes."""
     from graders.engines.installing import NotInstalled
     from graders.engines.installing import install as make
 
     kind, screen = _kind(name), console()
+    if not kind.distribution:
+        raise Problem(f"{name} is part of the course; there is nothing to install.")
     now = environments.standing(kind, device)
     if now.ready and not fresh:
-        screen.print(f"{name} {now.version} is installed already (--fresh installs it again).", soft_wrap=True)
+        screen.print(_there_already(now), soft_wrap=True)
         return ExitCode.PASS
     try:
-        version = make(kind, now.device, say=lambda line: screen.print(f"{clean(line)} …", soft_wrap=True))
+        with interruptible():
+            version = make(kind, now.device, say=lambda line: screen.print(f"{clean(line)} …", soft_wrap=True))
     except NotInstalled as error:
-        raise Problem(f"{clean(str(error))}.", ExitCode.UNGRADED) from error
+        left = environments.standing(kind, device)
+        kept = f" {name} {left.version} is still there as it was." if left.ready else ""
+        raise Problem(f"{clean(str(error))}.{kept}", ExitCode.UNGRADED) from error
     screen.print(f"{name} {version} is installed. Now a trial:", soft_wrap=True)
     return _try(kind)
 
@@ -85,9 +91,18 @@ def _try(kind: EngineKind) -> ExitCode:
     return ExitCode.PASS if result.fine else ExitCode.UNGRADED
 
 
+def _there_already(now: Standing) -> str:
+    """What is installed; Problem when it is the build for another device."""
+    name = f"{now.kind.name} {now.version}"
+    built = environments.read_stamp(environments.folder(now.kind)).get("device", now.device)
+    if built != now.device:
+        raise Problem(f"{name} is installed for {built}, not for {now.device}; --fresh replaces it.")
+    return f"{name} is installed already (--fresh installs it again)."
+
+
 def _kind(name: str) -> EngineKind:
     if name not in KINDS:
-        raise Problem(f"there is no engine called {name!r}; there are {', '.join(KINDS)}.")
+        raise Problem(f"{unknown(name)}.")
     return KINDS[name]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
+from course.finite import FiniteRange
+from course.interruption import interruptible
 from course.problem import ExitCode, Problem
-from course.progress import replace_file
+from course.race_files import RaceFiles
 from course.screen import clean, console
+from graders.engines.catalogue import KINDS, unknown
 from graders.engines.standings import Standings
 from graders.throughput.workloads import NAMES
 
@@ -20,10 +24,10 @@ from graders.throughput.workloads import NAMES
 @click.option("--pairs", "rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Rounds that count.")
 @click.option("--sweep", default="1,4,16,64", show_default=True, help="Batches at which decoding is timed; '' none.")
 @click.option("--whole-only", is_flag=True, help="Only the workload itself: no prompts alone, no sweep.")
-@click.option("--scale", type=click.FloatRange(0, min_open=True), default=1.0, help="Share of the requests.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="For every engine; 0: every core.")
+@click.option("--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests.")
+@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--patience", type=click.FloatRange(1), default=300.0, help="Seconds that one trace may take.")
+@click.option("--patience", type=FiniteRange(1, 1e6), default=300.0, help="Seconds that one trace may take.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything measured to this file.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write the plot there (needs matplotlib).")
@@ -49,16 +53,19 @@ def command(
     course engines            which engines there are here, and how to get one
 
     All get the same checkpoint, tokens, lengths, KV memory, seats and cores; every token is checked before it counts.
-    Exits 3 when an engine asked for did not run to the end.
+    Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are complete.
     """
+    files = RaceFiles(json_file, svg_file, png_file)
+    names, batches = _engines(engines), () if whole_only else _batches(sweep)
+    files.check()
     from graders.engines.race import Plan
 
     plan = Plan(
-        engines=tuple(name.strip() for name in engines.split(",") if name.strip()),
+        engines=names,
         workload=workload,
         model=model,
         rounds=rounds,
-        batches=() if whole_only else _batches(sweep),
+        batches=batches,
         apart=not whole_only,
         seed=seed,
         scale=scale,
@@ -67,20 +74,31 @@ def command(
     )
     standings = _run(plan)
     _print(standings)
-    _write(standings, json_file, svg_file, png_file)
+    files.write(standings)
+    if standings.interrupted:
+        return ExitCode.INTERRUPTED
     return ExitCode.PASS if standings.complete else ExitCode.UNGRADED
 
 
 def _run(plan: object) -> Standings:
-    from graders.engines.race import Plan, race
-    from reference_engine.model import ModelError
-
-    assert isinstance(plan, Plan)
     progress = console(stderr=True)
+
+    def tell(line: str, style: str = "dim") -> None:
+        progress.print(clean(line), style=style, soft_wrap=True)
+
     try:
-        return race(plan, say=lambda line: progress.print(clean(line), style="dim", soft_wrap=True))
-    except (ValueError, ModelError) as error:
-        raise Problem(f"{clean(str(error))}.") from error
+        with interruptible():
+            from graders.engines.race import Plan, race
+            from reference_engine.model import ModelError
+
+            assert isinstance(plan, Plan)
+            try:
+                return race(plan, say=tell, warn=lambda line: tell(line, "yellow"))
+            except (ValueError, ModelError) as error:
+                raise Problem(f"{clean(str(error))}.") from error
+    except KeyboardInterrupt:
+        told = "\nInterrupted before the first round was complete: there are no figures, and nothing was written."
+        raise Problem(told, ExitCode.INTERRUPTED) from None
 
 
 def _print(standings: Standings) -> None:
@@ -91,26 +109,15 @@ def _print(standings: Standings) -> None:
         screen.print(block, soft_wrap=isinstance(block, str))
 
 
-def _write(standings: Standings, json_file: Path | None, svg_file: Path | None, png_file: Path | None) -> None:
-    from course.drawings import race_plot
-
-    texts = [(json_file, standings.as_json)]
-    if svg_file is not None:
-        texts.append((svg_file, lambda: race_plot.svg(standings)))
-    for path, text in texts:
-        if path is None:
-            continue
-        try:
-            replace_file(path, text())
-        except OSError as error:
-            raise Problem(f"{path} cannot be written: {error.strerror}.") from error
-    if png_file is not None:
-        try:
-            race_plot.png(standings, png_file)
-        except ImportError as error:
-            raise Problem("--png needs matplotlib: pip install 'inference-kitchen[plots]', or use --svg.") from error
-        except OSError as error:
-            raise Problem(f"{png_file} cannot be written: {error.strerror}.") from error
+def _engines(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise Problem(f"--engines names none; there are {', '.join(KINDS)}.")
+    for name in names:
+        if name not in KINDS:
+            several = len([word for word in re.split(r"[;:+/|\s]+", name) if word]) > 1
+            raise Problem(f"{unknown(name)}{'; separate them with commas' if several else ''}.")
+    return names
 
 
 def _batches(text: str) -> tuple[int, ...]:

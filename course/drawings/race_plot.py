@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
+from course.racing import count
 from graders.engines.standings import Result, Standings
 
 PAPER, INK, FAINT, GRID = "#fdfcf8", "#22252a", "#6f7680", "#e4e1d8"
@@ -108,17 +109,17 @@ def png(standings: Standings, path: Path) -> None:
 def headline(standings: Standings) -> str:
     """What was raced, in a line."""
     course = standings.course
-    return f"{course.workload} · {course.model} · {course.requests} requests"
+    return f"{course.workload} · {course.model} · {count(course.requests, 'request')}"
 
 
 def conditions(standings: Standings) -> str:
     """Under which conditions, in a line."""
     course = standings.course
-    threads = "1 thread" if course.threads == 1 else f"{course.threads} threads"
+    threads = count(course.threads, "thread")
     cache = "prefix caches on" if course.prefix_cache else "prefix caches off"
     return (
         f"{course.machine} · {threads} · {course.dtype} · {course.kv_tokens:,} tokens of KV · "
-        f"{course.max_seqs} seats · {cache} · {course.rounds} rounds · {course.date}"
+        f"{count(course.max_seqs, 'seat')} · {cache} · {count(course.rounds, 'round')} · {course.date}"
     )
 
 

@@ -146,6 +146,11 @@ KINDS: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
 """Every engine by the name that `course race --engines` knows."""
 
 
+def unknown(name: str) -> str:
+    """What to say of a name that is no engine's, in a clause."""
+    return f"there is no engine called {name!r}; there are {', '.join(KINDS)}"
+
+
 def device_class() -> str:
     """The string "cuda" where an NVIDIA driver is loaded, "cpu" elsewhere; nothing is imported to find out."""
     return CUDA if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else CPU

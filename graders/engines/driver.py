@@ -7,6 +7,7 @@ another engine serves, this one is stopped with SIGSTOP, so that one engine at a
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -29,6 +30,11 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "
 OURS = Path(__file__).resolve().parents[2]
 OURSELVES = {"PYTHONPATH": str(OURS), "OMP_WAIT_POLICY": "passive"}
 FAREWELL = 5.0
+LAST = 1 << 16
+"""Bytes at the end of what an engine printed that are searched for its last words."""
+BAR = re.compile(r"\d%\||[\u2588-\u258f]{2}|[#=]{8}|\d+/\d+ \[\d\d:\d\d")
+MISSING = re.compile(r"(ModuleNotFound|Import)Error: ")
+BROKEN = re.compile(r"No module named|ImportError|cannot open shared object|undefined symbol|init_fs_encoding")
 AGREEMENT, WARMING = 0.1, 30.0
 """Two runs that differ by less are taken as warm; seconds after which no further one is made."""
 
@@ -82,7 +88,8 @@ class Driver:
                 start_new_session=True,
             )
         except OSError as error:
-            raise self._lost(Failure.NOT_STARTED, f"{self._command[0]} cannot be run: {error.strerror}") from error
+            told = f"{self._command[0]} cannot be run: {error.strerror}"
+            raise self._lost(Failure.NOT_STARTED, f"{told}{self._remedy()}") from error
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
@@ -149,13 +156,24 @@ class Driver:
         try:
             answer = self._exchange(process, self._talk.ask(question), time.monotonic() + limit)
         except (ProtocolError, RuntimeError) as error:
-            raise self._lost(Failure.GARBLED, f"it sent {error}") from None
+            remedy = self._remedy() if question["do"] == "start" else ""
+            raise self._lost(Failure.GARBLED, f"it sent {error}{remedy}") from None
         if answer is None:
             raise self._lost(Failure.HUNG, f"it had not answered {question['do']!r} after {limit:.0f} s")
         if "error" in answer:
             failure = Failure.NOT_STARTED if question["do"] == "start" else Failure.REFUSED
-            raise self._lost(failure, str(answer["error"]).splitlines()[0][:300])
+            raise self._lost(failure, self._told(str(answer["error"])))
         return answer
+
+    def _told(self, error: str) -> str:
+        """An engine's error in a line; what a package lacks is a fault of its environment."""
+        line = next((line.strip()[:300] for line in error.splitlines() if line.strip()), "it did not say why")
+        missing = MISSING.match(line)
+        return f"{line[missing.end() :]}{self._remedy()}" if missing else line
+
+    def _remedy(self) -> str:
+        """What helps when its environment is broken; our own has none of its own."""
+        return f"; `course engines install {self.kind.name} --fresh` makes it anew" if self.kind.distribution else ""
 
     def _exchange(self, process: subprocess.Popen[bytes], frame: bytes, deadline: float) -> dict[str, Any] | None:
         """Send the frame and hear the answer; None when the deadline has passed."""
@@ -194,7 +212,9 @@ class Driver:
         except subprocess.TimeoutExpired:
             return self._lost(Failure.DIED, "it closed its output without an answer")
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        return self._lost(Failure.DIED, f"it {how}: {self._last_words()}")
+        words = self._last_words()
+        remedy = self._remedy() if self.started is None and BROKEN.search(words) else ""
+        return self._lost(Failure.DIED, f"it {how}; {words}{remedy}")
 
     def _lost(self, failure: Failure, sentence: str) -> EngineFailed:
         """The failure to raise, after the process was ended."""
@@ -203,10 +223,10 @@ class Driver:
 
     def _last_words(self) -> str:
         if self._log is None:
-            return "no log"
-        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 4096))
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
-        return next((line[:200] for line in reversed(lines) if line), "it left no word")
+            return "it printed nothing"
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LAST))
+        line = last_line(self._log.read().decode(errors="replace"))
+        return f"the last thing it printed: {line[:200]}" if line else "it printed nothing that says why"
 
     def _variables(self) -> dict[str, str]:
         """A clean environment: what the machine needs, what the engine needs, the threads."""
@@ -236,9 +256,17 @@ class Driver:
         assert process.stdin is not None and process.stdout is not None
         with suppress(OSError):
             process.stdin.close()  # its host takes this as the wish to stop
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(farewell)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(farewell)
+        finally:  # a second Ctrl-C ends the farewell, not the killing
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+
+
+def last_line(text: str) -> str:
+    """The last line of what was printed that is no progress bar; "" when there is none."""
+    lines = [line.strip() for line in text.split("\n")]
+    return next((line for line in reversed(lines) if line and "\r" not in line and not BAR.search(line)), "")

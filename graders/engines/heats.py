@@ -42,6 +42,11 @@ def heats(trace: Trace, batches: tuple[int, ...], *, apart: bool) -> tuple[Heat,
     return (Heat("whole"), *((Heat("prefill"),) if apart else ()), *decoding)
 
 
+def dropped(batches: tuple[int, ...], track: tuple[Heat, ...]) -> tuple[int, ...]:
+    """The batches asked for that `heats` left out."""
+    return tuple(sorted(set(batches) - {heat.batch for heat in track}))
+
+
 def _decoding(whole: Trace, batch: int) -> tuple[TraceRequest, ...]:
     """So many short prompts at once, cut from the whole trace's, with answers of one length."""
     prompts = [request.prompt[:OPENING] for request in whole.requests]

@@ -20,18 +20,20 @@ from pathlib import Path
 import torch
 
 from graders.engines import environments, jobs, roofline
-from graders.engines.catalogue import KINDS, EngineKind, device_class
+from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
-from graders.engines.heats import Heat, heats
+from graders.engines.heats import Heat, dropped, heats
 from graders.engines.roofline import Ceilings
 from graders.engines.served import EngineFailed, Failure, Job, Served
-from graders.engines.standings import Course, Entrant, Lap, Result, Standings, percentiles
+from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
 from graders.engines.verifying import check_tokens
-from graders.throughput.workloads import Trace
+from graders.throughput.workloads import FAMILIES, Trace
 from reference_engine.model import Model, load_model
 
 WARM = 100
 """Seeds of a race that are kept for warming up."""
+MOST_REQUESTS = 100_000
+"""Of one trace: more are a slip of the pen, and would take all memory before the first is served."""
 Say = Callable[[str], None]
 MakeDriver = Callable[[EngineKind, Job], Driver]
 
@@ -80,42 +82,89 @@ class Racer:
         say(f"{self.name} is out: {failed.sentence}")
 
 
-def race(plan: Plan, *, say: Say = lambda line: None, make: MakeDriver | None = None) -> Standings:
+def race(
+    plan: Plan, *, say: Say = lambda line: None, warn: Say | None = None, make: MakeDriver | None = None
+) -> Standings:
     """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the model.
 
-    say: told what happens, line by line. make: makes the drivers, where they are not the usual ones.
+    An interruption (KeyboardInterrupt) ends it with the rounds that are complete; before the first is, it is raised.
+    say: told what happens, line by line. warn: told what makes the figures doubtful; None: `say`. make: makes the
+    drivers, where they are not the usual ones.
     """
-    strange = [name for name in plan.engines if name not in KINDS]
-    if strange or not plan.engines or plan.rounds < 1:
-        raise ValueError(f"no engine called {strange[0]!r}" if strange else "a race needs an engine and a round")
-    device = device_class()
+    warn = warn or say
+    _refuse(plan)
+    device, busy = device_class(), load()
+    _announce(plan, device, busy, warn)
     model = load_model(plan.model)
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
-    limits = roofline.ceilings(model.config, threads=threads, device=device)
-    course = _course(plan, sample, limits, threads, device)
     track = heats(sample, plan.batches, apart=plan.apart)
+    _tell_dropped(dropped(plan.batches, track), sample, warn)
+    limits = roofline.ceilings(model.config, threads=threads, device=device)
+    course = _course(plan, sample, limits, threads, device, busy)
     with ExitStack() as stack:
         folder = stack.enter_context(jobs.model_folder(model))
         make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
-        run = _Race(plan, model, course, limits, track, say)
+        run = _Race(plan, model, course, limits, track, say, warn)
         entrants = list(run.enter(plan.engines, folder, sample, make, stack))
-        run.warm_up()
-        for number in range(plan.rounds):
-            run.round(number)
+        run.rounds()
     left = {racer.name: racer.entrant for racer in run.racers}
-    return Standings(course, tuple(left.get(each.engine, each) for each in entrants), run.results())
+    course = replace(course, rounds=run.done) if run.interrupted else course
+    return Standings(
+        course, tuple(left.get(each.engine, each) for each in entrants), run.results(), interrupted=run.interrupted
+    )
+
+
+def _refuse(plan: Plan) -> None:
+    """Raises ValueError for what can be told to be wrong without a model."""
+    for name in plan.engines:
+        if name not in KINDS:
+            raise ValueError(unknown(name))
+    if not plan.engines or plan.rounds < 1:
+        raise ValueError("a race needs an engine and a round")
+    family = FAMILIES.get(plan.workload)
+    if family is not None and family.guests * plan.scale > MOST_REQUESTS:
+        most = MOST_REQUESTS / family.guests
+        told = f"a scale of {plan.scale:g} asks for more than {MOST_REQUESTS:,} requests of {plan.workload}"
+        raise ValueError(f"{told}; {most:,.0f} is the most")
+
+
+def _announce(plan: Plan, device: str, busy: float, warn: Say) -> None:
+    """What is known to be amiss before anything is started."""
+    cores = len(os.sched_getaffinity(0))
+    if plan.threads > cores:
+        warn(f"{plan.threads} threads share {cores} usable core{'s' * (cores > 1)}: every engine will be slower for it")
+    if busy > BUSY:
+        doubt = "ratios may be off; close what else is running and race again"
+        warn(f"the machine is busy (load {busy:g} a core): {doubt}")
+    for name in dict.fromkeys(plan.engines):
+        there = environments.standing(KINDS[name], device)
+        if not there.ready:
+            warn(f"{name} is out: {_why_not(there)}")
+
+
+def _tell_dropped(batches: Sequence[int], sample: Trace, warn: Say) -> None:
+    if batches:
+        listed = ", ".join(map(str, batches))
+        room = f"{sample.max_seqs} seats and {sample.kv_tokens:,} tokens of KV"
+        warn(f"no decoding at {listed}: this workload has {room}, too little for it")
+
+
+def _why_not(there: environments.Standing) -> str:
+    return f"{there.state}; {there.advice}"
 
 
 class _Race:
     """The race under way."""
 
     def __init__(
-        self, plan: Plan, model: Model, course: Course, limits: Ceilings, track: tuple[Heat, ...], say: Say
+        self, plan: Plan, model: Model, course: Course, limits: Ceilings, track: tuple[Heat, ...], say: Say, warn: Say
     ) -> None:
         self.racers: list[Racer] = []
+        self.done, self.interrupted = 0, False
         self._plan, self._model, self._course, self._limits = plan, model, course, limits
-        self._track, self._say = track, say
+        self._track, self._say, self._warn = track, say, warn
+        self._field, self._measure = len(set(plan.engines)), plan.engines[0]
 
     @property
     def _running(self) -> list[Racer]:
@@ -130,8 +179,7 @@ class _Race:
             entrant = Entrant(name, kind.what, note=kind.notes.get(device, ""))
             there = environments.standing(kind, device)
             if not there.ready:
-                sentence = f"{there.state}: {there.advice}"
-                yield replace(entrant, failure=str(Failure.ABSENT), sentence=sentence)
+                yield replace(entrant, failure=str(Failure.ABSENT), sentence=_why_not(there))
                 continue
             job = jobs.job(
                 kind, folder, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
@@ -148,13 +196,36 @@ class _Race:
         try:
             told = racer.driver.start()
         except EngineFailed as failed:
-            racer.leave(failed, self._say)
+            racer.leave(failed, self._warn)
             return
         racer.driver.pause()
         version, flags, seconds = told.version, dict(told.flags), told.seconds
         racer.entrant = replace(racer.entrant, version=version, flags=flags, started=seconds)
 
-    def warm_up(self) -> None:
+    def rounds(self) -> None:
+        """Warm up, then every round; KeyboardInterrupt leaves the complete rounds, and is raised when none is."""
+        try:
+            self._look()
+            self._warm_up()
+            self._look()
+            while self.done < self._plan.rounds and self._running:
+                self._round(self.done)
+                self._look()
+        except KeyboardInterrupt:
+            if not self.done:
+                raise
+            self.interrupted = True
+
+    def _look(self) -> None:
+        """Warn when ratios are to another engine than so far, or when one engine is left of several."""
+        names = [racer.name for racer in self._running]
+        if len(names) == 1 < self._field:
+            self._warn(f"only {names[0]} is left: there is nothing to compare it with")
+        elif names and names[0] != self._measure:
+            self._warn(f"ratios are to {names[0]} now, as {self._measure} is out")
+        self._measure, self._field = (names or [self._measure])[0], len(names)
+
+    def _warm_up(self) -> None:
         """Correctness first, then every shape until two runs agree."""
         for racer in self._running:
             self._say(f"checking and warming up {racer.name}")
@@ -168,9 +239,9 @@ class _Race:
                         continue
                 racer.driver.pause()
             except EngineFailed as failed:
-                racer.leave(failed, self._say)
+                racer.leave(failed, self._warn)
 
-    def round(self, number: int) -> None:
+    def _round(self, number: int) -> None:
         """Every heat once, every engine in turn; then all answers are verified."""
         for heat in self._track:
             trace = self._trace(heat, number)
@@ -181,12 +252,13 @@ class _Race:
                     served.append((racer, place, result))
             for racer, place, result in served:
                 self._count(racer, heat, number, place, trace, result)
-        self._say(f"round {number + 1} of {self._plan.rounds} is over")
+        self.done = number + 1
+        self._say(f"round {self.done} of {self._plan.rounds} is over")
 
     def results(self) -> tuple[Result, ...]:
-        """What counts, heat by heat."""
+        """What counts, heat by heat: the laps of complete rounds."""
         return tuple(
-            Result(racer.name, heat.name, heat.batch, tuple(racer.laps[heat]))
+            Result(racer.name, heat.name, heat.batch, tuple(lap for lap in racer.laps[heat] if lap.round < self.done))
             for heat in self._track
             for racer in self._running
             if racer.laps.get(heat)
@@ -202,7 +274,7 @@ class _Race:
             served = racer.driver.serve(trace)
             racer.driver.pause()
         except EngineFailed as failed:
-            racer.leave(failed, self._say)
+            racer.leave(failed, self._warn)
             return None
         return served
 
@@ -210,7 +282,7 @@ class _Race:
         try:
             racer.check(self._model, trace, served)
         except EngineFailed as failed:
-            racer.leave(failed, self._say)
+            racer.leave(failed, self._warn)
             return
         floor = roofline.floor(trace, self._model.config, self._limits, tokens_a_step=racer.tokens_a_step)
         lap = Lap(
@@ -249,7 +321,7 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
     return order[::-1] if number % 2 else order
 
 
-def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: str) -> Course:
+def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: str, busy: float) -> Course:
     return Course(
         workload=plan.workload,
         model=plan.model,
@@ -268,8 +340,16 @@ def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: s
         bandwidth=limits.bandwidth,
         peak=limits.peak,
         date=datetime.now(UTC).date().isoformat(),
-        busy=round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
+        busy=busy,
     )
+
+
+def load() -> float:
+    """Runnable processes a core, over the last minute; 0 where the machine does not say."""
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    except OSError:
+        return 0.0
 
 
 def machine(device: str) -> str:

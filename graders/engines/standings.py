@@ -11,6 +11,8 @@ from typing import Any
 FORMAT = 1
 ENOUGH = 0.8
 """Of a processor, which an engine that has work uses alone at least."""
+BUSY = 0.5
+"""Runnable processes a core when a race begins, above which its ratios are doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +150,23 @@ class Course:
     busy: float
     """Load of the machine by others when the race began: runnable processes a core."""
 
+    @property
+    def loaded(self) -> bool:
+        """Others had so much of the machine when the race began that ratios may be off."""
+        return self.busy > BUSY
+
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """The whole race. results: by heat, within a heat in the order of the entrants, the first being the measure."""
+    """The whole race. results: by heat, within a heat in the order of the entrants, the first being the measure.
+
+    interrupted: fewer rounds were run than asked for; `course.rounds` counts those that all engines finished.
+    """
 
     course: Course
     entrants: tuple[Entrant, ...]
     results: tuple[Result, ...]
+    interrupted: bool = False
 
     def heats(self) -> tuple[tuple[str, int], ...]:
         """Every heat with a result, in the order raced."""
@@ -180,6 +191,11 @@ class Standings:
         return tuple(result for result in self.results if result.thrift and result.cores < ENOUGH)
 
     @property
+    def measure(self) -> str:
+        """The engine that ratios are to: the first that has figures; "" when none has."""
+        return self.results[0].engine if self.results else ""
+
+    @property
     def complete(self) -> bool:
         """Every entrant ran to the end."""
         return not any(entrant.failure for entrant in self.entrants)
@@ -196,7 +212,8 @@ def read(text: str) -> Standings:
         if data["format"] != FORMAT:
             raise ValueError(f"a race of format {data['format']}; {FORMAT} is known")
         entrants = tuple(Entrant(**entrant) for entrant in data["entrants"])
-        return Standings(Course(**data["course"]), entrants, tuple(map(_result, data["results"])))
+        results, interrupted = tuple(map(_result, data["results"])), data.get("interrupted", False)
+        return Standings(Course(**data["course"]), entrants, results, interrupted)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no race: {error!r}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,4 +46,5 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
 
 def _remember(kind: EngineKind, text: str) -> None:
     if kind.distribution:
-        environments.write_stamp(environments.folder(kind), trial=text)
+        with suppress(OSError):  # an environment that is somebody else's: the trial was one all the same
+            environments.write_stamp(environments.folder(kind), trial=text)

@@ -167,6 +167,7 @@ def retain_and_release(bench: Bench) -> None:
     from graders.exploring import explore
 
     explore(bench, plays.references, cases=160, moves=14)
+    plays.twice(bench)
 
 
 @LAWS.law(

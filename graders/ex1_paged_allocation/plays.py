@@ -241,6 +241,18 @@ def watermark(bench: Bench, case: Case) -> None:
     _play(bench, case, writer, (admit, extend, writer.free, admit_sharing, writer.fork))
 
 
+def twice(bench: Bench) -> None:
+    """Law 1.8: lists in which a block stands more than once: every time counts."""
+    script = Script(8, 4)
+    script.admit(1, 8)
+    script.retain([1, 1])
+    script.release([1, 1])
+    script.retain([1, 2, 1], "iterator")
+    script.free(1)
+    script.release([2, 1, 1])
+    Session(bench, script).judge()
+
+
 def references(bench: Bench, case: Case) -> None:
     """Law 1.8: retain and release among everything else."""
     setup = case.setup

@@ -132,7 +132,8 @@ class Script:
     def _repeat(self, move: Move, handles: dict[int, int], blocks: dict[int, int]) -> None:
         """Make the call, which another script has made, here; handles, blocks: what its numbers are called here.
 
-        Calls about a handle that is not there any more are left out, and so is an unlock whose lock was.
+        Calls about a handle that is not there any more are left out, and so is an unlock whose lock was. What is of no
+        length is never locked, and nobody tries to unlock it.
         """
         if move.method == "match":
             handles[move.handle] = self.match(move.tokens, move.namespace)
@@ -141,7 +142,7 @@ class Script:
             handles[move.handle] = self.insert(move.tokens, own, move.namespace)
         elif move.method == "evict":
             self.evict(move.number)
-        elif (handle := handles.get(move.handle, -1)) in self.spec.handles:
+        elif (handle := handles.get(move.handle, -1)) in self.spec.handles and self.spec.handles[handle].tokens:
             if move.method == "lock":
                 self.lock(handle)
             elif move.refused is bool(self.spec.refuse_unlock(handle)) and not (move.refused and self._alike(handle)):

@@ -117,8 +117,11 @@ class Script:
     def shorter(self, played: int) -> Iterator[Script]:
         """The first `played` moves without one of them; then in a simpler setting, or with less to say for somebody."""
         moves = self.moves[:played]
+        unfinished = _unfinished(moves)
         for left_out in reversed(range(played)):
-            yield self._of(moves[:left_out] + moves[left_out + 1 :])
+            fewer = moves[:left_out] + moves[left_out + 1 :]
+            if _unfinished(fewer) <= unfinished:
+                yield self._of(fewer)
         for setting in self._settings(moves):
             yield self._of(moves, setting)
         for at, move in enumerate(moves):
@@ -158,6 +161,15 @@ class Script:
 
     def _note(self, method: str, number: int = 0, newcomer: Newcomer | None = None) -> None:
         self.moves.append(Move(method, number, newcomer))
+
+
+def _unfinished(moves: Sequence[Move]) -> int:
+    """How often a plan is asked for before the last one was committed, which no engine does."""
+    planned, count = False, 0
+    for move in moves:
+        count += planned and move.method in ("plan", "drain", "rest")
+        planned = move.method == "plan" or (planned and move.method not in ("commit", "drain", "rest"))
+    return count
 
 
 def _fits(guest: Newcomer, setting: Setting) -> bool:

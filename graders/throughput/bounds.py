@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from graders.throughput.workloads import NAMES
+from graders import exercises
+from graders.engines.catalogue import CPU, CUDA, KINDS
+from graders.throughput import fields
+from graders.throughput.workloads import FAMILIES, NAMES, drawable
 
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
 REFERENCE = "reference"
-FIELDS = {"exercise", "device", "workload", "scale", "model", "against"}
+NEEDED = ("exercise", "workload", "against")
+OPTIONAL = ("device", "scale", "model")
 
 
 class BadBounds(Exception):
@@ -68,12 +70,21 @@ def read(path: Path) -> tuple[Measure, ...]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadBounds(f"{path} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadBounds(f"{path} is not TOML: {error}.") from None
-    rows = data.get("measure")
-    if set(data) - {"measure"} or not isinstance(rows, list):
+    except (ValueError, RecursionError) as error:
+        raise BadBounds(f"{path} is not TOML: {_trouble(error)}.") from None
+    if set(data) - {"measure"} or not isinstance(data.get("measure", []), list):
         raise BadBounds(f"{path}: a bounds file is a list of [[measure]] tables and nothing else.")
-    return tuple(_test(path, number, row) for number, row in enumerate(rows, 1))
+    if not data.get("measure"):
+        raise BadBounds(f"{path} holds no [[measure]]: write one for each exercise whose bounds you set.")
+    return tuple(_measured(f"{path}, measure {number}", row) for number, row in enumerate(data["measure"], 1))
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    return (
+        str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a value in it is too long or nested too deeply"
+    )
 
 
 def _instructors(beside: Path | None) -> list[Path]:
@@ -81,34 +92,47 @@ def _instructors(beside: Path | None) -> list[Path]:
     if named:
         return [Path(named)]
     near = beside / SHIPPED.name if beside is not None else None
-    return [near] if near is not None and near.is_file() else []
+    return [near] if near is not None and os.path.lexists(near) else []
 
 
 def _of(found: tuple[Measure, ...], exercise: int, device: str) -> tuple[Measure, ...]:
     return tuple(measure for measure in found if (measure.exercise, measure.device) == (exercise, device))
 
 
-def _test(path: Path, number: int, row: Mapping[str, Any]) -> Measure:
-    where = f"{path}, measure {number}"
-    unknown = set(row) - FIELDS
-    if unknown:
-        raise BadBounds(f"{where}: nobody knows {', '.join(sorted(unknown))}; use {', '.join(sorted(FIELDS))}.")
+def _measured(where: str, row: object) -> Measure:
+    """One entry of a file. where: how sentences call it. Raises BadBounds."""
     try:
-        name, against = row["workload"], row["against"]
-        if name not in NAMES:
-            raise BadBounds(f"{where}: no workload is called {name!r}; choose one of {', '.join(NAMES)}.")
-        bounds = tuple(_bound(where, engine, table) for engine, table in against.items())
-        model, scale = str(row.get("model", "waiter")), float(row.get("scale", 1.0))
-        measure = Measure(int(row["exercise"]), str(row.get("device", "cpu")), name, scale, bounds, model)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBounds(f"{where}: a measure needs exercise, workload and against ({error!r}).") from None
-    if measure.scale <= 0 or measure.against(REFERENCE) is None:
-        raise BadBounds(f"{where}: it needs a scale above 0 and a bound against {REFERENCE!r}.")
+        data = fields.table("", row, NEEDED, OPTIONAL)
+        measure = Measure(
+            exercise=fields.whole("exercise", data["exercise"], [each.number for each in exercises()]),
+            device=fields.choice("device", data.get("device", CPU), (CPU, CUDA)),
+            workload=fields.choice("workload", data["workload"], NAMES),
+            scale=fields.number("scale", data.get("scale", 1.0)),
+            bounds=_bounds(data["against"]),
+            model=fields.text("model", data.get("model", "waiter")),
+        )
+    except fields.BadField as bad:
+        raise BadBounds(f"{where}: {bad}.") from None
+    try:
+        drawable(measure.workload, model=measure.model, scale=measure.scale)
+    except ValueError as error:
+        raise BadBounds(f"{where}: {error}.") from None
+    if FAMILIES[measure.workload].batch and measure.model.startswith("random:"):
+        raise BadBounds(f"{where}: nobody guesses for {measure.model}; {measure.workload} needs the waiter.")
     return measure
 
 
-def _bound(where: str, engine: str, table: Mapping[str, Any]) -> Bound:
-    bound = Bound(engine, float(table["floor"]), float(table["bound"]))
-    if set(table) != {"floor", "bound"} or not 0 <= bound.floor < bound.bound:
-        raise BadBounds(f"{where}: against {engine} a floor and a higher bound are needed, and nothing else.")
-    return bound
+def _bounds(value: object) -> tuple[Bound, ...]:
+    """Against each engine that is named. Raises BadField."""
+    against = fields.table("against", value, (REFERENCE,), [name for name in KINDS if name != REFERENCE])
+    return tuple(_bound(engine, pair) for engine, pair in against.items())
+
+
+def _bound(engine: str, value: object) -> Bound:
+    name = f"against.{engine}"
+    pair = fields.table(name, value, ("floor", "bound"))
+    floor = fields.number(f"{name}.floor", pair["floor"], zero=True)
+    bound = fields.number(f"{name}.bound", pair["bound"])
+    if not floor < bound:
+        raise fields.BadField(f"{name}.floor is {floor:g}; it must be below its bound, {bound:g}")
+    return Bound(engine, floor, bound)

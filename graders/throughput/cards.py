@@ -8,6 +8,7 @@ edited, on other hardware, and when the workload that it was recorded on is no l
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.throughput import fields
 from graders.throughput.bounds import Measure
 from graders.throughput.fingerprint import fingerprint
 from graders.throughput.hardware import Hardware
@@ -26,10 +28,38 @@ FORMAT = 1
 SHIPPED = Path(__file__).with_name("baselines")
 VARIABLE = "COURSE_BASELINES"
 FOLDER = "baselines"  # in the workspace's .course
+FEWEST = 3  # pairs that a recording makes
+AGAIN = "Record it again."
+TEXTS = ("engine", "version", "note", "model", "workload", "reference", "date")
 
 
 class BadCard(Exception):
-    """A card that does not count: one sentence that names the file and says why."""
+    """A card that does not count: a sentence that names the file and says why, and maybe one that says what to do.
+
+    why: as a phrase, "was edited after it was recorded".
+    """
+
+    def __init__(self, path: Path, why: str, advice: str = "") -> None:
+        super().__init__(f"{path} {why}.{f' {advice}' if advice else ''}")
+        self.path, self.why = path, why
+
+    @property
+    def brief(self) -> str:
+        """Without advice, and without the folders above the card's."""
+        return f"{self._name} {self.why}"
+
+    @property
+    def aside(self) -> str:
+        """What to say of it beside a card that counts."""
+        return f"{self._name} does not count: it {self.why}"
+
+    @property
+    def _name(self) -> str:
+        return f"…/{self.path.parent.name}/{self.path.name}"
+
+
+class Foreign(BadCard):
+    """A card that counts on machines of another class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +112,7 @@ class Card:
     def file_name(self) -> str:
         """The same for cards that replace each other."""
         machine = hashlib.sha256(json.dumps(self.hardware.to_json()).encode()).hexdigest()[:8]
-        scale = "" if self.scale == 1 else f"@{self.scale:g}"
-        return f"{self.engine}-{self.workload}{scale}-{self.model.replace('/', '_')}-{machine}.json"
+        return f"{_stem(self.engine, self.workload, self.scale, self.model)}-{machine}.json"
 
     @property
     def label(self) -> str:
@@ -105,20 +134,7 @@ def save(card: Card, folder: Path) -> Path:
 
 def load(path: Path) -> Card:
     """The card in a file, whatever its hardware. Raises BadCard for one that is broken or was edited."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadCard(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise BadCard(f"{path} is not JSON: {error}.") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise BadCard(f"{path} is no baseline card of format {FORMAT}.")
-    if data.pop("checksum", None) != _checksum(data):
-        raise BadCard(f"{path} was edited after it was recorded: its checksum is another one. Record it again.")
-    try:
-        return _card(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadCard(f"{path} lacks something that a card has: {error!r}.") from None
+    return _signed(path, _data(path))
 
 
 def verify(path: Path, hardware: Hardware) -> Card:
@@ -128,19 +144,51 @@ def verify(path: Path, hardware: Hardware) -> Card:
     return card
 
 
+def _data(path: Path) -> dict[str, Any]:
+    """What the file says, whether it is right or not. Raises BadCard."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadCard(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadCard(path, "is no UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise BadCard(path, f"is not JSON: {error}") from None
+    except (ValueError, RecursionError):
+        raise BadCard(path, "is no baseline card: a value in it is too long or nested too deeply") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise BadCard(path, f"is no baseline card of format {FORMAT}")
+    return data
+
+
+def _signed(path: Path, data: Mapping[str, Any]) -> Card:
+    """The card that the file says, if nobody has edited it. Raises BadCard."""
+    told = {name: value for name, value in data.items() if name != "checksum"}
+    if "checksum" not in data:
+        raise BadCard(path, "has no checksum", AGAIN)
+    try:
+        if data["checksum"] != _checksum(told):
+            raise BadCard(path, "was edited after it was recorded: its checksum is another one", AGAIN)
+        return _card(told)
+    except fields.BadField as bad:
+        raise BadCard(path, f"is no baseline card: {bad}") from None
+    except RecursionError:
+        raise BadCard(path, "is no baseline card: a value in it is nested too deeply") from None
+
+
 def _count(card: Card, path: Path, hardware: Hardware) -> None:
     """BadCard unless it counts on this machine and today."""
     difference = hardware.difference(card.hardware)
     if difference:
-        raise BadCard(f"{path} is from other hardware: {difference}. Record one here.")
+        raise Foreign(path, f"is from other hardware: {difference}", "Record one here.")
     if not card.verified:
-        raise BadCard(f"{path} was recorded without a look at the tokens. Record it again.")
+        raise BadCard(path, "was recorded without a look at the tokens", AGAIN)
     try:
         traces = [workload(card.workload, one.seed, model=card.model, scale=card.scale).hash for one in card.samples]
     except (ValueError, KeyError, OSError) as error:
-        raise BadCard(f"{path} was recorded on something that is not there today: {error}.") from None
+        raise BadCard(path, f"was recorded on something that is not there today: {error}") from None
     if traces != [sample.trace for sample in card.samples]:
-        raise BadCard(f"{path} was recorded on other requests than {card.workload!r} draws today. Record it again.")
+        raise BadCard(path, f"was recorded on other requests than {card.workload!r} draws today", AGAIN)
 
 
 def folders(beside: Path | None = None) -> tuple[Path, ...]:
@@ -156,22 +204,56 @@ def files(places: tuple[Path, ...]) -> Iterator[Path]:
         yield from sorted(place.glob("*.json"))
 
 
-def find(engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]) -> tuple[Card | None, str]:
-    """The card that counts for this engine and this measure; else None and why there is none."""
-    why, wanted = "there is no card", (engine, measure.workload, measure.scale, measure.model)
+def misnamed() -> str:
+    """A phrase when $COURSE_BASELINES names something that is no folder; else empty."""
+    named = os.environ.get(VARIABLE)
+    return f"${VARIABLE} names {named}, which is no folder" if named and not Path(named).is_dir() else ""
+
+
+def find(
+    engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]
+) -> tuple[Card | None, tuple[str, ...]]:
+    """The card that counts for this engine and this measure, and a phrase for each that was looked at before and does
+    not count; without a card, why there is none. Cards of other machines beside the one that counts are no news.
+    """
+    refused = list[BadCard]()
     for path in files(places):
-        if not path.name.startswith(f"{engine}-{measure.workload}"):
-            continue
         try:
-            card = load(path)
-            if (card.engine, card.workload, card.scale, card.model) != wanted:
+            card = _wanted(path, engine, measure)
+            if card is None:
                 continue
             _count(card, path, hardware)
         except BadCard as bad:
-            why = str(bad).rstrip(".")
+            refused.append(bad)
             continue
-        return card, ""
-    return None, why
+        news = [bad for bad in refused if not (isinstance(bad, Foreign) and bad.path.parent == path.parent)]
+        return card, tuple(bad.aside for bad in news)
+    reasons = [bad for bad in refused if not isinstance(bad, Foreign)] or refused[:1]
+    return None, tuple(bad.brief for bad in reasons) or ("there is no card",)
+
+
+def _wanted(path: Path, engine: str, measure: Measure) -> Card | None:
+    """The card in a file, if it is of this engine and this measure. Raises BadCard for one that seems to be.
+
+    A file that says nothing, or what its name does not, seems to be what its name says.
+    """
+    wanted = (engine, measure.workload, measure.scale, measure.model)
+    named = path.name.startswith(f"{_stem(*wanted)}-")
+    try:
+        data = _data(path)
+    except BadCard:
+        if named:
+            raise
+        return None
+    if not named and tuple(data.get(name) for name in ("engine", "workload", "scale", "model")) != wanted:
+        return None
+    card = _signed(path, data)
+    return card if (card.engine, card.workload, card.scale, card.model) == wanted else None
+
+
+def _stem(engine: str, workload: str, scale: float, model: str) -> str:
+    """How the names of cards begin that may replace each other on one machine or another."""
+    return f"{engine}-{workload}{'' if scale == 1 else f'@{scale:g}'}-{model.replace('/', '_')}"
 
 
 def _plain(card: Card) -> dict[str, Any]:
@@ -181,15 +263,30 @@ def _plain(card: Card) -> dict[str, Any]:
 
 
 def _card(data: Mapping[str, Any]) -> Card:
-    fields = {name: value for name, value in data.items() if name != "format"}
-    fields["samples"] = tuple(Sample(**sample) for sample in data["samples"])
-    fields["hardware"] = Hardware.from_json(data["hardware"])
-    card = Card(**fields)
-    if not card.samples or not all(
-        sample.engine_seconds > 0 and sample.reference_seconds > 0 for sample in card.samples
-    ):
-        raise ValueError("no samples above 0 seconds")
-    return card
+    """Raises BadField for the first field that is not what it must be."""
+    names = [field.name for field in dataclasses.fields(Card)]
+    fields.table("", data, (*names, "format"))
+    said = {name: fields.text(name, data[name]) for name in TEXTS}
+    fields.table("flags", data["flags"], (), data["flags"])
+    samples = tuple(_sample(f"samples[{at}]", one) for at, one in enumerate(fields.rows("samples", data["samples"])))
+    return Card(
+        **said,
+        flags=data["flags"],
+        scale=fields.number("scale", data["scale"]),
+        samples=samples,
+        hardware=Hardware.from_json(data["hardware"]),
+        verified=fields.truth("verified", data["verified"]),
+    )
+
+
+def _sample(name: str, value: object) -> Sample:
+    data = fields.table(name, value, [field.name for field in dataclasses.fields(Sample)])
+    return Sample(
+        seed=fields.whole(f"{name}.seed", data["seed"]),
+        trace=fields.text(f"{name}.trace", data["trace"]),
+        engine_seconds=fields.number(f"{name}.engine_seconds", data["engine_seconds"]),
+        reference_seconds=fields.number(f"{name}.reference_seconds", data["reference_seconds"]),
+    )
 
 
 def _checksum(data: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.throughput import fields
 from reference_engine.native import library
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
@@ -32,9 +33,16 @@ class Hardware:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Hardware:
-        """Raises KeyError, TypeError or ValueError for data that is none."""
-        features = tuple(str(feature) for feature in data["features"])
-        return cls(str(data["device"]), str(data["model"]), int(data["cores"]), features)
+        """Raises BadField for data that is none."""
+        fields.table("hardware", data, ("device", "model", "cores", "features"))
+        if not isinstance(data["features"], list):
+            raise fields.wrong("hardware.features", data["features"], "a list of texts")
+        return cls(
+            device=fields.text("hardware.device", data["device"]),
+            model=fields.text("hardware.model", data["model"]),
+            cores=fields.whole("hardware.cores", data["cores"]),
+            features=tuple(fields.text("hardware.features", feature) for feature in data["features"]),
+        )
 
     def __str__(self) -> str:
         extras = ", ".join(feature for feature in self.features if feature != "avx2")
@@ -65,6 +73,14 @@ def here() -> Hardware:
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_per_core() -> float:
+    """How many programs wanted a core, per core, over the last minute; 0 where nobody counts."""
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    except (AttributeError, OSError):
+        return 0.0
 
 
 def _shown(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from graders.law import Broken
 from graders.throughput.bounds import REFERENCE, Measure
-from graders.throughput.cards import find, folders
+from graders.throughput.cards import find, folders, misnamed
 from graders.throughput.contest import Contender
 from graders.throughput.hardware import here
 from graders.throughput.room import Timed
@@ -53,12 +53,15 @@ def standing(engine: str, measure: Measure, bench: Bench, stack: ExitStack) -> P
     kind = _installed(engine)
     if bench.live and kind is not None:
         return _live(kind, measure, bench, stack)
-    card, why = find(engine, measure, here(), folders(bench.beside))
+    card, refused = find(engine, measure, here(), folders(bench.beside))
+    news = [misnamed()] if misnamed() else []
     if card is None:
         instead = "--live would time it" if kind is not None else "it is not installed"
-        return Peer(engine, engine, why=f"the bound against {engine} was not measured ({why}; {instead})")
-    stale = card.stale()
-    how = f"through its card{f', {stale}' if stale else ''}"
+        why = "; ".join((*refused, *news, instead))
+        return Peer(engine, engine, why=f"the bound against {engine} was not measured ({why})")
+    stale = [f", {card.stale()}"] if card.stale() else []
+    asides = "; ".join((*refused, *news))
+    how = "".join(("through its card", *stale, *([f" ({asides})"] if asides else [])))
     return Peer(engine, card.label, how=how, factor=card.slowness)
 
 
@@ -94,10 +97,13 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     from graders.engines import jobs
     from graders.engines.driver import Driver
     from graders.engines.served import EngineFailed
-    from reference_engine.model import load_model
+    from reference_engine.model import ModelError, load_model
 
     bench.progress(f"starting {kind.name}")
-    model, hardware = load_model(measure.model), here()
+    try:
+        model, hardware = load_model(measure.model), here()
+    except ModelError as error:
+        return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}")
     sample = workload(measure.workload, 0, model=measure.model, scale=measure.scale)
     folder = stack.enter_context(jobs.model_folder(model))
     job = jobs.job(kind, folder, model, sample, threads=hardware.cores, rivals=2, device=hardware.device)

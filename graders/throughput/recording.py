@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from graders.engines import environments, jobs
-from graders.engines.catalogue import KINDS, EngineKind
+from graders.engines.catalogue import KINDS, EngineKind, unknown
 from graders.engines.driver import Driver, Started
 from graders.engines.served import EngineFailed, Job, Served
 from graders.engines.verifying import check_tokens
-from graders.throughput.cards import Card, Sample
+from graders.throughput.cards import FEWEST, Card, Sample
 from graders.throughput.decision import submission_first
 from graders.throughput.fingerprint import fingerprint
 from graders.throughput.hardware import here
@@ -59,16 +59,17 @@ class Order:
 def record(order: Order, *, say: Say = lambda _: None, make: Make | None = None) -> Card:
     """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would not say.
 
+    Raises ValueError for a workload that cannot be drawn, ModelError for a model that cannot be loaded.
     make: makes the drivers, where they are not the usual ones.
     """
     kind = KINDS.get(order.engine)
     if kind is None:
-        raise NotRecorded(f"no engine is called {order.engine!r}; choose one of {', '.join(KINDS)}.")
+        raise NotRecorded(f"{unknown(order.engine)}.")
     there = environments.standing(kind)
     if make is None and not there.ready:
         raise NotRecorded(f"{order.engine} is {there.state}: {there.advice}.")
-    if order.pairs < 1:
-        raise NotRecorded("a card needs one pair at least.")
+    if order.pairs < FEWEST:
+        raise NotRecorded(f"a card needs {FEWEST} pairs at least.")
     with ExitStack() as stack:
         try:
             return _Recording(order, say, make or Driver, stack).card()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,9 @@ OPENING = 420  # tokens of a menu, where tokens are random
 FEWEST_SEATS = 4
 GUESSES = 16  # slots at most that a tree takes beyond a request's own tokens
 SPECIALS = 3  # ids below are marks of the tokenizer
+MOST = 100_000  # requests of a trace
+STRETCHED = ("5m", "20m", "50m", "0.1b", "1b", "8b", "llama-0.1b", "llama-1b", "llama-8b")
+"""Shapes that the waiter can be stretched to. `reference_engine.stretch` knows them too, and imports torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +167,12 @@ def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0)
 
     model: a name of `reference_engine.model.load_model`. scale: a share of the full number of requests, of the KV
     memory and of the seats.
-    Raises ValueError for an unknown workload or model, a scale not above 0, or a model whose context is too short.
+    Raises ValueError, as `drawable` does.
     """
-    if name not in FAMILIES:
-        raise ValueError(f"no workload called {name!r}: choose one of {', '.join(NAMES)}")
-    if not scale > 0:
-        raise ValueError(f"a scale of {scale:g} leaves no request: it must be above 0")
+    drawable(name, model=model, scale=scale)
     family, dice = FAMILIES[name], random.Random(f"workload/{name}/{model}/{seed}")
     guests = max(family.batch, 1, round(family.guests * scale))
-    draw = _dialogues if _speaks_waiter(model) else _random_tokens(model, family)
+    draw = _dialogues if _speaks_waiter(model) else _random_tokens(model)
     prompts = draw(family, guests, dice)
     answers = _answers(family, guests, dice)
     arrivals = _arrivals(guests, family.gap, dice)
@@ -181,6 +182,28 @@ def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0)
     seats = family.batch or min(guests, max(FEWEST_SEATS, round(family.seats * min(scale, 1.0))))
     sizes = {"num_blocks": 1 + -(-tokens // BLOCK_SIZE), "max_seqs": seats}
     return Trace(name, seed, model, requests, **sizes, shared=family.shared, cached=family.cached, batch=family.batch)
+
+
+def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
+    """Raises ValueError, in one sentence, for what no trace can be drawn of.
+
+    That is an unknown workload or model, a model whose context is too short, and a scale that is not a finite number
+    above 0 or makes more than `MOST` requests. The weights of a model are not looked at.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"no workload called {name!r}: choose one of {', '.join(NAMES)}")
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"a scale of {scale:g} is no share of the requests: it must be a finite number above 0")
+    family = FAMILIES[name]
+    if family.guests * scale > MOST:
+        raise ValueError(
+            f"a scale of {scale:g} makes more than {MOST:,} requests: {MOST // family.guests:,} is the most"
+        )
+    if not _speaks_waiter(model):
+        _, positions = _vocabulary(model)
+        needed = family.prompts[1] + (family.long or family.answers)[1]
+        if positions < needed:
+            raise ValueError(f"{model} has a context of {positions} tokens; {name} needs {needed}")
 
 
 def _answers(family: Family, guests: int, dice: random.Random) -> list[int]:
@@ -205,7 +228,11 @@ Draw = Callable[[Family, int, random.Random], list[tuple[int, ...]]]
 
 
 def _speaks_waiter(model: str) -> bool:
-    return model == "waiter" or model.startswith("waiter@")
+    """Raises ValueError for a shape that the waiter cannot be stretched to."""
+    base, at, shape = model.partition("@")
+    if base == "waiter" and at and shape not in STRETCHED:
+        raise ValueError(f"the waiter has no shape called {shape!r}: choose one of {', '.join(STRETCHED)}")
+    return base == "waiter"
 
 
 def _dialogues(family: Family, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
@@ -252,11 +279,8 @@ def _pieces(lengths: Span, guests: int, dice: random.Random) -> list[tuple[int, 
     return pieces
 
 
-def _random_tokens(model: str, family: Family) -> Draw:
-    vocab, positions = _vocabulary(model)
-    needed = family.prompts[1] + (family.long or family.answers)[1]
-    if positions < needed:
-        raise ValueError(f"{model} has a context of {positions} tokens; this workload needs {needed}")
+def _random_tokens(model: str) -> Draw:
+    vocab, _ = _vocabulary(model)
 
     def draw(family: Family, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
         menus = {"one menu": 1, "few menus": 2}.get(family.talk, 0)
@@ -279,16 +303,40 @@ def _vocabulary(model: str) -> Span:
     """Words and context of a model that is not the waiter, read without its weights. Raises ValueError."""
     from reference_engine.llama.config import SHAPES
 
-    shape = model.removeprefix("random:").partition("@")[0]
     if model.startswith("random:"):
+        shape, at, seed = model.removeprefix("random:").partition("@")
         if shape not in SHAPES:
-            raise ValueError(f"no shape called {shape!r}: choose one of {', '.join(SHAPES)}")
+            raise ValueError(f"no shape is called {shape!r}: choose one of {', '.join(SHAPES)}")
+        if at and not seed.removeprefix("-").isdecimal():
+            raise ValueError(f"{model!r} has no seed after the @: write a number, as in random:tiny@7")
         return SHAPES[shape].vocab, SHAPES[shape].positions
+    if not _is_folder(model):
+        raise ValueError(f"no model is called {model!r}: use waiter, waiter@SHAPE, random:SHAPE or a checkpoint folder")
+    return _sizes(Path(model) / "config.json")
+
+
+def _is_folder(model: str) -> bool:
     try:
-        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-        return int(config["vocab_size"]), int(config["max_position_embeddings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{model} is no model that a workload can be made for: {error!r}") from None
+        return Path(model).is_dir()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _sizes(path: Path) -> Span:
+    """Words and context as the file says. Raises ValueError."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is not JSON") from None
+    sizes = list[int]()
+    for name in ("vocab_size", "max_position_embeddings"):
+        size = config.get(name) if isinstance(config, dict) else None
+        if not isinstance(size, int) or size <= SPECIALS:
+            raise ValueError(f"{path} lacks a whole number {name} above {SPECIALS}")
+        sizes.append(size)
+    return sizes[0], sizes[1]
 
 
 @cache
