@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,13 +93,13 @@ def test_a_progress_bar_is_nobodys_last_word(printed: str, expected: str) -> Non
     assert last_line(printed) == expected
 
 
-def broken(tmp_path: Path, script: str, mode: int = 0o755) -> str:
+def broken(tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driver] = Driver) -> str:
     """What is said of an engine with an environment of its own, whose interpreter is this shell script."""
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(mode)
     kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), patience=20)
-    with Driver(kind, JOB, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
+    with started_by(kind, JOB, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
         engine.start()
     return caught.value.sentence
 
@@ -115,6 +116,29 @@ def test_a_broken_environment_comes_with_what_mends_it(tmp_path: Path, script: s
     said = broken(tmp_path, script, mode)
     assert expected in said
     assert said.endswith("; `course engines install fake --fresh` makes it anew")
+
+
+class Late(Driver):
+    """Asks only after the process has ended, which a busy machine may bring about."""
+
+    def _ask(self, question: dict[str, Any], limit: float) -> dict[str, Any]:
+        assert self._process is not None
+        self._process.wait(20)
+        return super()._ask(question, limit)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo here is some junk that nobody asked for", "fake broke the protocol: it sent "),
+        ("echo No module named encodings >&2; exit 1", "fake died: it ended with status 1; "),
+        ("exit 3", "fake died: it ended with status 3; it printed nothing that says why"),
+    ],
+)
+def test_an_engine_that_ends_before_it_is_asked_is_told_by_what_it_printed(
+    tmp_path: Path, script: str, expected: str
+) -> None:
+    assert broken(tmp_path, script, started_by=Late).startswith(expected)
 
 
 def test_an_environment_without_a_package_is_told_without_a_name_of_python(tmp_path: Path) -> None:

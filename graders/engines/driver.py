@@ -197,6 +197,8 @@ class Driver:
         try:
             return os.write(process.stdin.fileno(), rest[: 1 << 16])
         except BrokenPipeError:
+            with suppress(BlockingIOError):
+                self._hear(process)  # what it printed in place of listening says more than its death
             raise self._dead(process) from None
 
     def _hear(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
