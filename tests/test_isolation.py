@@ -62,6 +62,13 @@ class BlockManager:
 
     def path(self):
         return sys.path
+
+    def readable(self, path):
+        try:
+            with open(path, "rb") as file:
+                return bool(file.read())
+        except OSError:
+            return False
 """
 
 
@@ -247,6 +254,26 @@ def test_home_and_temporary_folder_are_the_box_which_goes_with_the_worker(peekin
     assert peeking.box.exists()
     peeking.end()
     assert not peeking.box.exists()
+
+
+@pytest.mark.parametrize(
+    "without", [(), ("uid", "bubblewrap"), ("namespaces", "uid", "bubblewrap")], ids=["all", "own uid", "landlock"]
+)
+def test_further_files_can_be_read_and_their_neighbours_cannot(tmp_path: Path, without: tuple[str, ...]) -> None:
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    for name in ("config.json", "secret.txt", "blob"):
+        (folder / name).write_text("text")
+    (folder / "model.safetensors").symlink_to("blob")
+    shown = tuple(str(folder / name) for name in ("config.json", "model.safetensors"))
+    with Worker(limits=Limits(readable=shown), without=without) as worker:
+        if worker.level == "L1":
+            pytest.skip("this machine hides no files")
+        worker.ask("load", slot="block_manager", file="peek.py", source=PEEK)
+        worker.ask("new", slot="block_manager", args=[2, 1], keywords={})
+        names = ("config.json", "model.safetensors", "secret.txt")
+        assert [seen(worker, "readable", str(folder / name)) for name in names] == [True, True, False]
+        assert not seen(worker, "readable", str(ROOT / "graders" / "law.py"))
 
 
 def test_nothing_can_be_imported_but_the_standard_library(peeking: Worker) -> None:

@@ -123,6 +123,47 @@ def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
         measures(1, beside=tmp_path)
 
 
+def checkpoint(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"vocab_size": 512, "max_position_embeddings": 4096}')
+    return folder
+
+
+def test_a_model_is_a_folder_named_from_the_file_on_wherever_the_course_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoint(tmp_path / "course" / "our-model")
+    (tmp_path / "course" / "waiter").mkdir()
+    path = tmp_path / "course" / "bounds.toml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, meant in (
+        ("our-model", str(folder)),
+        ("~/course/our-model", str(folder)),
+        (str(folder), str(folder)),
+        ("waiter", "waiter"),
+        ("waiter@20m", "waiter@20m"),
+        ("random:tiny@7", "random:tiny@7"),
+    ):
+        path.write_text(OWN.replace("ragged", "nothing_shared") + f'model = "{name}"')
+        assert read(path)[0].model == meant
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "nul\\u0000", "x" * 300])
+def test_a_model_that_no_folder_can_be_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bounds.toml"
+    path.write_text(OWN + f'model = "{name}"')
+    with pytest.raises(BadBounds, match="no model is called"):
+        read(path)
+
+
+def test_nobody_guesses_for_a_model_of_ones_own(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "our-model")
+    path = tmp_path / "bounds.toml"
+    path.write_text(OWN.replace("ragged", "predictable_talk_1") + 'model = "our-model"')
+    with pytest.raises(BadBounds, match=f"nobody guesses for {folder}; predictable_talk_1 needs the waiter"):
+        read(path)
+
+
 def test_no_torch_is_needed_to_read_bounds() -> None:
     code = "import sys; from graders.throughput.bounds import measures; measures(4); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

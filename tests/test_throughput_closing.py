@@ -45,6 +45,19 @@ def test_a_machine_without_memory_is_not_the_parts_fault_unless_it_asked_for_it(
     assert blamed == [type]
 
 
+def test_a_model_that_cannot_be_loaded_is_nobodys_fault_unless_a_part_says_so() -> None:
+    def blame(*_: object, **__: object) -> NoReturn:
+        raise Broken("yours")
+
+    stage: Any = SimpleNamespace(broken=blame, unexpected=blame)
+    with pytest.raises(Broken, match=r"^Not timed: the model cannot be used: a\.safetensors is missing\.$") as caught:
+        room._stopped(stage, Raised((), "ModelError", "a.safetensors is missing", ()))
+    assert caught.value.outcome is Outcome.UNGRADED
+    with pytest.raises(Broken, match="yours") as caught:
+        room._stopped(stage, Raised((), "ModelError", "a.safetensors is missing", ((3, "plan"),)))
+    assert caught.value.outcome is Outcome.FAIL
+
+
 @dataclass
 class Play:
     """A contest that measures what it is told, and what it was asked to decide."""

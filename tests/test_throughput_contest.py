@@ -165,15 +165,22 @@ def test_computing_while_another_is_timed_is_tampering() -> None:
     assert caught.value.outcome is Outcome.INVALID
 
 
-def test_a_fault_of_the_other_engine_is_not_the_submissions() -> None:
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (Broken("it died"), "the engine beside yours, reference, failed. it died"),
+        (Broken("Not timed: no model", outcome=Outcome.UNGRADED), "^Not timed: no model$"),
+    ],
+)
+def test_a_fault_of_the_other_engine_is_not_the_submissions(broken: Broken, said: str) -> None:
     made, _ = contest()
 
     def fails(trace: Trace) -> Timed:
-        raise Broken("it died")
+        raise broken
 
     assert isinstance(made.theirs, FakeRoom)
     made.theirs.change = fails
-    with pytest.raises(Broken, match="the engine beside yours, reference, failed") as caught:
+    with pytest.raises(Broken, match=said) as caught:
         made.decide([Against(0.8)])
     assert caught.value.outcome is Outcome.UNGRADED
 

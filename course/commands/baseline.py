@@ -162,10 +162,11 @@ def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
 def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str) -> list[tuple[str, float, str]]:
     """Workload, scale and model of every card to record. Raises Problem for what cannot be."""
     from graders.engines.catalogue import KINDS, unknown
+    from graders.throughput.bounds import located
 
     if engine not in KINDS:
         raise Problem(f"{clean(unknown(engine))}.")
-    named = [(name, 1.0 if scale is None else scale, model) for name in names]
+    named = [(name, 1.0 if scale is None else scale, located(model, Path.cwd())) for name in names]
     wanted = named or _bounded(engine, scale)
     try:
         for name, size, of in wanted:

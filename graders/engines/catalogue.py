@@ -120,8 +120,10 @@ _KINDS = (
                 variables={"CMAKE_ARGS": "-DGGML_CUDA=on"},
             ),
         },
-        notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.03 are let pass"),
-        tie=0.03,  # 0.010 was the most in 200 answers; without flash attention 1e-4, but at less than half the speed
+        notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.1 are let pass"),
+        # In 480 answers to random prompts 0.046 was the most, to the waiter's guests 0.024; without flash attention it
+        # is 1e-4, at less than half the speed.
+        tie=0.1,
     ),
     EngineKind(
         "ollama",

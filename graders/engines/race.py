@@ -72,7 +72,7 @@ class Racer:
 
     def check(self, model: Model, trace: Trace, served: Served) -> None:
         """Raises EngineFailed when its tokens are not the model's."""
-        check_tokens(model, trace, served, self.driver.kind.tie)
+        check_tokens(model, trace, served, self.driver.kind)
 
     def leave(self, failed: EngineFailed, say: Say) -> None:
         """It is out, and none of its figures count."""

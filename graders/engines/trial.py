@@ -32,7 +32,7 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
         with Driver(kind, told) as driver:
             started = driver.start()
             served = driver.serve(trace)
-            check_tokens(model, trace, served, kind.tie)
+            check_tokens(model, trace, served, kind)
     except EngineFailed as failed:
         _remember(kind, f"failed: {failed.failure}")
         return Trial(False, f"{failed.sentence}.")

@@ -172,7 +172,7 @@ def ages_under_locks(bench: Bench) -> None:
 
 
 def locked_splits(bench: Bench) -> None:
-    """Law 3.6: a locked text is left by others after each of its blocks; its handles are long, short, locked twice."""
+    """Law 3.6: a locked text is left by others after each of its blocks; handles are long, short, locked twice."""
     for kept, held, times in product(range(LENGTH), (LENGTH, 2), (1, 2)):
         script = Script(1)
         long = _text(LENGTH, 1)
@@ -184,13 +184,15 @@ def locked_splits(bench: Bench) -> None:
         script.match([*long[: max(1, kept - 1)], 9])
         script.evict(EVERYTHING)
         longer = script.insert([*long, *_text(1, 1, 30)])
-        script.lock(longer)
+        for _ in range(times):
+            script.lock(longer)
         script.evict(1)
         for _ in range(times):
             script.unlock(handle)
         script.unlock(handle)  # once too often, while a longer one is locked
-        script.evict(EVERYTHING)
-        script.unlock(longer)
+        for _ in range(times):
+            script.evict(EVERYTHING)
+            script.unlock(longer)
         script.evict(EVERYTHING)
         Session(bench, script).judge()
 

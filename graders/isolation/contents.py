@@ -42,11 +42,11 @@ class Contents:
 
 
 def contents(limits: Limits) -> Contents:
-    return _contents(limits.packages, limits.gpu)
+    return _contents(limits.packages, limits.gpu, limits.readable)
 
 
 @cache
-def _contents(packages: bool, gpu: bool) -> Contents:
+def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> Contents:
     python = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
     sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     paths = tuple(sites) if packages else ()
@@ -59,6 +59,7 @@ def _contents(packages: bool, gpu: bool) -> Contents:
         f"{ROOT}/reference_engine",
         f"{HOME}/child",
         *(FOR_GPUS if gpu else ()),
+        *readable,
     }
     places = {str(ROOT), *sites, *(path for path in sys.path if path)}
     hidden = _there(f"{place}/{name}" for place in sorted(places) for name in ANSWERS)

@@ -16,7 +16,8 @@ class Limits:
     packages: site-packages (torch) can be imported. gpu: the GPU's devices are let through, and programs may be started
     (Triton needs a compiler). memory: resident bytes; 0 for the usual 1 GiB, 6 GiB with packages. tasks: processes
     and threads; 0 for the usual 128, with packages 4 more for each core, since torch and the engine start threads for
-    each. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process.
+    each. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process. readable:
+    further files that it may read.
     """
 
     packages: bool = False
@@ -26,6 +27,7 @@ class Limits:
     disk: int = 64 * MIB
     files: int = 2000
     cpu: int = 120
+    readable: tuple[str, ...] = ()
 
     @property
     def resident(self) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from graders import exercises
 from graders.engines.catalogue import CPU, CUDA, KINDS
 from graders.throughput import fields
-from graders.throughput.workloads import FAMILIES, NAMES, drawable
+from graders.throughput.workloads import FAMILIES, NAMES, drawable, speaks_waiter
 
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
@@ -76,7 +77,8 @@ def read(path: Path) -> tuple[Measure, ...]:
         raise BadBounds(f"{path}: a bounds file is a list of [[measure]] tables and nothing else.")
     if not data.get("measure"):
         raise BadBounds(f"{path} holds no [[measure]]: write one for each exercise whose bounds you set.")
-    return tuple(_measured(f"{path}, measure {number}", row) for number, row in enumerate(data["measure"], 1))
+    rows = enumerate(data["measure"], 1)
+    return tuple(_measured(f"{path}, measure {number}", row, path.parent) for number, row in rows)
 
 
 def _trouble(error: Exception) -> str:
@@ -99,8 +101,8 @@ def _of(found: tuple[Measure, ...], exercise: int, device: str) -> tuple[Measure
     return tuple(measure for measure in found if (measure.exercise, measure.device) == (exercise, device))
 
 
-def _measured(where: str, row: object) -> Measure:
-    """One entry of a file. where: how sentences call it. Raises BadBounds."""
+def _measured(where: str, row: object, home: Path) -> Measure:
+    """One entry of a file in the folder `home`. where: how sentences call it. Raises BadBounds."""
     try:
         data = fields.table("", row, NEEDED, OPTIONAL)
         measure = Measure(
@@ -109,7 +111,7 @@ def _measured(where: str, row: object) -> Measure:
             workload=fields.choice("workload", data["workload"], NAMES),
             scale=fields.number("scale", data.get("scale", 1.0)),
             bounds=_bounds(data["against"]),
-            model=fields.text("model", data.get("model", "waiter")),
+            model=located(fields.text("model", data.get("model", "waiter")), home),
         )
     except fields.BadField as bad:
         raise BadBounds(f"{where}: {bad}.") from None
@@ -117,9 +119,19 @@ def _measured(where: str, row: object) -> Measure:
         drawable(measure.workload, model=measure.model, scale=measure.scale)
     except ValueError as error:
         raise BadBounds(f"{where}: {error}.") from None
-    if FAMILIES[measure.workload].batch and measure.model.startswith("random:"):
+    if FAMILIES[measure.workload].batch and not speaks_waiter(measure.model):
         raise BadBounds(f"{where}: nobody guesses for {measure.model}; {measure.workload} needs the waiter.")
     return measure
+
+
+def located(model: str, home: Path) -> str:
+    """A model by its name, or the whole path of a checkpoint folder that is named from the folder `home` on."""
+    if model.partition("@")[0] == "waiter" or model.startswith("random:"):
+        return model
+    with suppress(OSError, ValueError, RuntimeError):  # a name that no folder can have, a home that nobody has
+        folder = home / Path(model).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else model
+    return model
 
 
 def _bounds(value: object) -> tuple[Bound, ...]:

@@ -141,6 +141,8 @@ class Contest:
         try:
             return contender.serve(trace)
         except Broken as broken:
+            if broken.outcome is Outcome.UNGRADED:
+                raise
             message = f"Not decided: the engine beside yours, {name}, failed. {broken.message}"
             raise Broken(message, outcome=Outcome.UNGRADED) from None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graders.bench import Bench
     from graders.engines.catalogue import EngineKind
     from graders.engines.driver import Driver
+    from reference_engine.model import Model
 
 
 @dataclass
@@ -66,19 +67,24 @@ def standing(engine: str, measure: Measure, bench: Bench, stack: ExitStack) -> P
 
 
 class Live:
-    """An installed engine that takes part itself; it stands still while others serve. Broken when it fails."""
+    """An installed engine that takes part itself; it stands still while others serve.
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    Broken when it fails, or says something else than `model` would.
+    """
+
+    def __init__(self, driver: Driver, model: Model) -> None:
+        self._driver, self._model = driver, model
 
     def serve(self, trace: Trace) -> Timed:
         from graders.engines.served import EngineFailed
+        from graders.engines.verifying import check_tokens
 
         try:
             self._driver.resume()
             self._driver.flush()
             served = self._driver.serve(trace)
             self._driver.pause()
+            check_tokens(self._model, trace, served, self._driver.kind)
         except EngineFailed as failed:
             raise Broken(failed.sentence) from None
         return Timed(served.seconds, served.outputs)
@@ -115,4 +121,4 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     except EngineFailed as failed:
         return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {failed.sentence}")
     label = f"{kind.name} {version}".strip()
-    return Peer(kind.name, label, how="measured now, live", through=kind.name, contender=Live(driver))
+    return Peer(kind.name, label, how="measured now, live", through=kind.name, contender=Live(driver, model))

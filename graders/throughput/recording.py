@@ -152,7 +152,7 @@ class _Recording:
             driver.flush()
             served = driver.serve(trace)
         driver.pause()
-        check_tokens(self._model, trace, served, self._kind.tie)
+        check_tokens(self._model, trace, served, self._kind)
         return served.seconds
 
     def _trace(self, number: int) -> Trace:

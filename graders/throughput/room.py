@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 from graders import wire
 from graders.bench import Bench, Workers
 from graders.isolation import Trouble
+from graders.law import Broken
+from graders.result import Outcome
 from graders.stage import Raised, Stage
 from graders.throughput.workloads import Trace
 
@@ -156,6 +158,8 @@ def _value(stage: Stage, method: str, args: list[Any], written: str) -> Any:
 def _stopped(stage: Stage, raised: Raised) -> NoReturn:
     if not raised.frames and (raised.type in ("MemoryError", "OSError") or "can't allocate memory" in raised.text):
         raise Trouble(f"the engine that was timed got no memory: {raised}")
+    if not raised.frames and raised.type == "ModelError":
+        raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
         stage.broken(message, got=raised.text, expected="all guests served", raised=raised)

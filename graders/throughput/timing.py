@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from graders.ahead import TIMED
 from graders.bench import Bench, Source, Workers
+from graders.law import Broken
 from graders.result import Figure, Outcome
 from graders.throughput.bounds import REFERENCE, Bound, Measure
 from graders.throughput.contest import Against, Contest, oracle_agrees
 from graders.throughput.decision import Call, Decision, score
 from graders.throughput.peers import Peer, standing
 from graders.throughput.room import Room
-from graders.throughput.workloads import FAMILIES
+from graders.throughput.workloads import FAMILIES, model_files
 
 NEARLY = 0.99
 """Of the points, for a bound that is missed by however little."""
@@ -40,17 +43,32 @@ class Rooms:
     def __init__(self, bench: Bench, stack: ExitStack) -> None:
         self._bench, self._stack = bench, stack
         self._ready = 0 if bench.ahead is None else bench.law.crew
-        self._workers: dict[tuple[str, ...], Workers] = {}
+        self._workers: dict[tuple[object, ...], Workers] = {}
 
-    def room(self, who: str, sources: Sequence[Source], *, guesses: bool) -> Room:
-        """The engine with these parts. who: "mine" or "reference"."""
-        key = (who, *(source.slot for source in sources))
+    def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> Room:
+        """The engine with these parts. who: "mine" or "reference". A model's folder is shown to who serves it only.
+
+        Raises Broken, ungraded, where the worker's user may not read the model.
+        """
+        level, files = self._bench.worker.level, model_files(model)
+        closed = _closed(files) if level == "L4" and os.geteuid() == 0 else ""
+        if closed:
+            message = f"Not timed: the engine runs as a user who may not read {closed}; `chmod o+r` lets it."
+            raise Broken(message, outcome=Outcome.UNGRADED)
+        key = (who, files, *(source.slot for source in sources))
         if key not in self._workers:
-            first = self._bench.ahead.take() if self._bench.ahead is not None and self._ready else None
+            ahead = None if files or not self._ready else self._bench.ahead
+            first = None if ahead is None else ahead.take()
             self._ready -= first is not None
-            self._workers[key] = Workers(sources, level=self._bench.worker.level, limits=TIMED, first=first)
+            limits = dataclasses.replace(TIMED, readable=files)
+            self._workers[key] = Workers(sources, level=level, limits=limits, first=first)
             self._stack.callback(self._workers[key].end)
         return Room(self._bench, self._workers[key], guesses=guesses)
+
+
+def _closed(files: Sequence[str]) -> str:
+    """The first that only its owner may read, or ""."""
+    return next((path for path in files if not os.stat(path).st_mode & stat.S_IROTH), "")
 
 
 def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
@@ -102,8 +120,8 @@ def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, P
     return Contest(
         measure.workload,
         bench.seed,
-        rooms.room("mine", mine, guesses=guesses),
-        rooms.room("reference", theirs, guesses=guesses),
+        rooms.room("mine", mine, measure.model, guesses=guesses),
+        rooms.room("reference", theirs, measure.model, guesses=guesses),
         oracle_agrees,
         peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
         scale=measure.scale,

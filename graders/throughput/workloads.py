@@ -172,7 +172,7 @@ def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0)
     drawable(name, model=model, scale=scale)
     family, dice = FAMILIES[name], random.Random(f"workload/{name}/{model}/{seed}")
     guests = max(family.batch, 1, round(family.guests * scale))
-    draw = _dialogues if _speaks_waiter(model) else _random_tokens(model)
+    draw = _dialogues if speaks_waiter(model) else _random_tokens(model)
     prompts = draw(family, guests, dice)
     answers = _answers(family, guests, dice)
     arrivals = _arrivals(guests, family.gap, dice)
@@ -199,7 +199,7 @@ def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
         raise ValueError(
             f"a scale of {scale:g} makes more than {MOST:,} requests: {MOST // family.guests:,} is the most"
         )
-    if not _speaks_waiter(model):
+    if not speaks_waiter(model):
         _, positions = _vocabulary(model)
         needed = family.prompts[1] + (family.long or family.answers)[1]
         if positions < needed:
@@ -227,7 +227,7 @@ def _arrivals(guests: int, gap: float, dice: random.Random) -> list[float]:
 Draw = Callable[[Family, int, random.Random], list[tuple[int, ...]]]
 
 
-def _speaks_waiter(model: str) -> bool:
+def speaks_waiter(model: str) -> bool:
     """Raises ValueError for a shape that the waiter cannot be stretched to."""
     base, at, shape = model.partition("@")
     if base == "waiter" and at and shape not in STRETCHED:
@@ -320,6 +320,13 @@ def _is_folder(model: str) -> bool:
         return Path(model).is_dir()
     except (OSError, ValueError):  # a name that no file can have
         return False
+
+
+def model_files(model: str) -> tuple[str, ...]:
+    """What an engine reads of a checkpoint folder; nothing of models that the package brings along or draws."""
+    if not _is_folder(model):
+        return ()
+    return tuple(sorted(str(path) for path in Path(model).iterdir() if path.suffix in (".json", ".safetensors")))
 
 
 def _sizes(path: Path) -> Span:
