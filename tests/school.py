@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostile.suite import whole
+from wrong_parts import wrong_parts
 
+from course.mutant_files import Mutant
 from course.targets import solution_file, stub_of
 from graders.catalogue import catalogue
 
@@ -54,14 +56,9 @@ def stub(exercise: int, name: str, remark: str) -> Pupil:
     return Pupil(name, exercise, "fail", lambda home: _text(home / FILE[exercise], text), "untouched stub")
 
 
-def wrong(exercise: int, name: str, part: Path, remark: str) -> Pupil:
-    text = f"{part.read_text()}\n# {remark}\n"
-    return Pupil(name, exercise, "fail", lambda home: _text(home / FILE[exercise], text))
-
-
-def wrong_parts(exercise: int) -> list[Path]:
-    """Every wrong part there is."""
-    return sorted((TESTS / "parts" / "wrong" / f"ex{exercise}").glob("*.py"))
+def wrong(name: str, part: Mutant, remark: str) -> Pupil:
+    text = f"{part.text}\n# {remark}\n"
+    return Pupil(name, part.exercise, "fail", lambda home: _text(home / FILE[part.exercise], text))
 
 
 def syntax_error(exercise: int, name: str, remark: str) -> Pupil:
@@ -169,14 +166,14 @@ CRASH = {
 def classes(size: int) -> list[Pupil]:
     """A class of `size`, as classes are: mostly stubs and near misses, some right, some hostile, some broken files."""
     wrong_ones = [
-        part for part in wrong_parts(3) if part.stem.startswith(("match_", "evict_", "insert_", "lock", "un"))
+        part for part in wrong_parts(3) if part.name.startswith(("match_", "evict_", "insert_", "lock", "un"))
     ]
     makers: list[Callable[[int], Pupil]] = [
         lambda n: stub(3, f"stub {n}", f"{n}"),
         lambda n: stub(1, f"stub {n}", f"{n}"),
         lambda n: syntax_error(3, f"typo {n}", f"{n}"),
-        lambda n: wrong(3, f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
-        lambda n: wrong(3, f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
+        lambda n: wrong(f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
+        lambda n: wrong(f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
         lambda n: hostile(f"hostile {n}", GENTLE[n % len(GENTLE)], CRASH.get(GENTLE[n % len(GENTLE)], "bad"), f"{n}"),
         lambda n: notebook(3, f"notebook {n}", f"{stub_of(catalogue(3))}\n# {n}", "fail", "untouched stub"),
         lambda n: archive(3, f"archive {n}", f"nothing = {n}", "fail", "defines no class"),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import school
+from wrong_parts import wrong_parts
 
 from course.targets import stub_of
 from graders.batch import batch, claiming, lease, storage
@@ -171,7 +171,7 @@ def test_a_result_comes_back_as_it_was(journal: Journal) -> None:
 def test_a_timed_law_is_skipped_in_its_place_when_its_needs_are_not_met(journal: Journal) -> None:
     plan = journal.plan()
     part = journal.root / "prefix_cache.py"
-    part.write_text((school.wrong_parts(3)[0]).read_text())
+    part.write_text(wrong_parts(3)[0].text)
     result = judge(replace(plan.jobs[0], key="wrong"), part, Options(), 1)
     assert [law.number for law in result.laws] == [law.number for law in catalogue(3).laws]
     timed = {law.number for law in catalogue(3).laws if law.kind == "throughput"}

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import school
+from wrong_parts import wrong_parts
 
 from graders.batch.journal import Journal
 from graders.isolation.inside import census
@@ -38,8 +39,8 @@ def pupils() -> list[school.Pupil]:
     """Some of every kind; none takes long."""
     found = [school.stub(3, f"stub {number}", f"stub {number}") for number in range(6)]
     found += [school.syntax_error(3, f"typo {number}", f"typo {number}") for number in range(3)]
-    chosen = [part for part in school.wrong_parts(3) if part.stem.startswith(("match_", "evict_", "insert_"))]
-    found += [school.wrong(3, part.stem, part, "wrong") for part in chosen[:4]]
+    chosen = [part for part in wrong_parts(3) if part.name.startswith(("match_", "evict_", "insert_"))]
+    found += [school.wrong(part.name, part, "wrong") for part in chosen[:4]]
     found += [school.hostile("exits", "os_exit_at_import", "crash", "hostile")]
     found += [pupil for pupil in school.broken_inputs(3) if pupil.name in ("cell gone", "no archive", "=1+1")]
     return found

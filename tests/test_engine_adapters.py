@@ -25,7 +25,7 @@ from graders.throughput.workloads import Trace, TraceRequest
 from reference_engine.model import load_model
 from reference_engine.waiter import CHECKPOINT
 
-STAND_INS = Path(__file__).parent / "parts" / "engines"
+STAND_INS = Path(__file__).parent / "fakes" / "engines"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from graders.engines.driver import Driver, last_line
 from graders.engines.served import EngineFailed, Failure, Job, read_served
 from graders.throughput.workloads import Trace, TraceRequest
 
-FAKE = Path(__file__).parent / "parts" / "engines" / "fake_adapter.py"
+FAKE = Path(__file__).parent / "fakes" / "engines" / "fake_adapter.py"
 JOB = Job(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4)
 REQUESTS = (TraceRequest((1, 2, 3), 4), TraceRequest((5,), 2, 0.02))
 TRACE = Trace("short", 0, "fake", REQUESTS, num_blocks=65, max_seqs=4)

@@ -29,7 +29,7 @@ from graders.throughput.workloads import Trace, TraceRequest, workload
 from reference_engine.llama.config import SHAPES
 from reference_engine.model import ModelError
 
-FAKE = Path(__file__).parent / "parts" / "engines" / "fake_adapter.py"
+FAKE = Path(__file__).parent / "fakes" / "engines" / "fake_adapter.py"
 PACE = 0.03  # seconds that the slow engine takes for a request: eight of them are more than a machine under load stalls
 PLAN = Plan(("reference", "naive"), "ragged", rounds=2, scale=0.125, batches=(4,), threads=1)
 

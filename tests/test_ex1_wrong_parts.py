@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from local_worker import LocalWorker
-from wrong_parts import WrongPart, right_parts, wrong_parts
+from wrong_parts import right_parts, wrong_parts
 
+from course.mutant_files import Mutant
 from graders import exploring, grade
 from graders.catalogue import catalogue
 from graders.ex1_paged_allocation import growth
@@ -39,19 +40,21 @@ def broken_laws(path: Path, seed: int, *laws: str) -> list[LawResult]:
 
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("part", UNTIMED, ids=str)
-def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart) -> None:
-    dies(part)
+def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> None:
+    dies(part, tmp_path)
 
 
 @pytest.mark.parametrize("part", TIMED, ids=str)
-def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: WrongPart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_part_dies_by_the_clock_of_its_own_process(
+    part: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(growth, "PATIENCE", {"cpu": 1.5, "wall": 120.0})
-    dies(part)
+    dies(part, tmp_path)
 
 
-def dies(part: WrongPart) -> None:
+def dies(part: Mutant, folder: Path) -> None:
     (law,) = part.laws
-    broken = broken_laws(part.path, 3, law)
+    broken = broken_laws(part.write(folder), 3, law)
     assert [each.name for each in broken] == [law]
     assert broken[0].outcome is Outcome.FAIL
     assert re.search(part.says, broken[0].message), broken[0].message
@@ -60,9 +63,12 @@ def dies(part: WrongPart) -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exploring, "explore", lambda *_, **__: None)  # no random traces at all
-    caught = {part.path.stem: broken_laws(part.path, 3, "refusals") for part in WRONG if part.laws == ("refusals",)}
+    chosen = [part for part in WRONG if part.laws == ("refusals",)]
+    caught = {part.name: broken_laws(part.write(tmp_path), 3, "refusals") for part in chosen}
     assert len(caught) > 10
     assert [name for name, broken in caught.items() if not broken] == []
     stories = [broken[0].story for broken in caught.values()]
@@ -72,12 +78,12 @@ def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(monk
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("part", WRONG, ids=str)
-def test_no_law_before_it_is_broken(part: WrongPart) -> None:
+def test_no_law_before_it_is_broken(part: Mutant, tmp_path: Path) -> None:
     """What a learner reads first is the law that the fault is about."""
     names = [law.name for law in UNIT]
     before = names[: names.index(part.laws[0])]
     if before:
-        assert not broken_laws(part.path, 4, *before)
+        assert not broken_laws(part.write(tmp_path), 4, *before)
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from local_worker import LocalWorker
-from wrong_parts import WrongPart, first_broken, right_parts, wrong_parts
+from wrong_parts import first_broken, numbers, right_parts, wrong_part, wrong_parts
 
 import graders.bench
 import graders.exploring
 import solutions
+from course.mutant_files import Mutant
 from graders import grade
 from graders.catalogue import catalogue
 from graders.result import Outcome
@@ -20,7 +21,7 @@ EXERCISE = 2
 SOLUTION = Path(solutions.__path__[0]) / catalogue(EXERCISE).slug / catalogue(EXERCISE).file_name
 
 FIGURES = {"steps for 24 guests on 8 seats", "longest wait for a first token", "plan and commit for 256 decodes"}
-HASTY = [part for part in wrong_parts(EXERCISE) if part.path.stem != "endless_plan"]
+HASTY = [part for part in wrong_parts(EXERCISE) if part.name != "endless_plan"]
 CLOSING = {"same tokens", "fast enough"}  # they try all of the others together, in the whole engine
 
 
@@ -32,8 +33,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("part", HASTY, ids=str)
-def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart, quick: None) -> None:
-    broken = first_broken(part.path, EXERCISE, only=part.numbers())
+def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, quick: None, tmp_path: Path) -> None:
+    broken = first_broken(part.write(tmp_path), EXERCISE, only=numbers(part))
     assert broken is not None
     assert broken.story is not None
     assert re.search(part.says, f"{broken.message} {broken.story.got}")
@@ -42,8 +43,8 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart, quick: None) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("part", HASTY, ids=str)
-def test_no_earlier_law_kills_a_wrong_part(part: WrongPart, seed: int, quick: None) -> None:
-    broken = first_broken(part.path, EXERCISE, seed=seed)
+def test_no_earlier_law_kills_a_wrong_part(part: Mutant, seed: int, quick: None, tmp_path: Path) -> None:
+    broken = first_broken(part.write(tmp_path), EXERCISE, seed=seed)
     assert broken is not None
     assert broken.name in part.laws
 
@@ -69,16 +70,16 @@ def test_every_law_has_a_wrong_part() -> None:
 
 
 @pytest.mark.parametrize("name", ["victim_goes_to_the_tail", "victim_arrives_anew"])
-def test_fairness_alone_catches_what_preemption_catches_first(name: str, quick: None) -> None:
-    path = next(part.path for part in wrong_parts(EXERCISE) if part.path.stem == name)
+def test_fairness_alone_catches_what_preemption_catches_first(name: str, quick: None, tmp_path: Path) -> None:
+    path = wrong_part(EXERCISE, name).write(tmp_path)
     number = next(law.number for law in catalogue(EXERCISE).laws if law.name == "fairness")
     assert first_broken(path, EXERCISE, only=[number]) is not None
 
 
-def test_a_scheduler_that_never_ends_is_told_apart_in_a_real_worker() -> None:
+def test_a_scheduler_that_never_ends_is_told_apart_in_a_real_worker(tmp_path: Path) -> None:
     """One named outcome, with the step in which it hangs; not a grader that hangs too."""
-    part = next(part for part in wrong_parts(EXERCISE) if part.path.stem == "endless_plan")
-    broken = first_broken(part.path, EXERCISE, only=part.numbers())
+    part = wrong_part(EXERCISE, "endless_plan")
+    broken = first_broken(part.write(tmp_path), EXERCISE, only=numbers(part))
     assert broken is not None
     assert broken.story is not None
     assert (broken.outcome, "did not come back" in broken.message) == (Outcome.TIMEOUT, True)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from local_worker import LocalWorker
-from wrong_parts import WrongPart, first_broken, right_parts, wrong_parts
+from wrong_parts import first_broken, numbers, right_parts, wrong_parts
 
 import graders.bench
 import graders.exploring
 import graders.worker
 import solutions
+from course.mutant_files import Mutant
 from graders import grade
 from graders.catalogue import catalogue
 from graders.result import Outcome
@@ -32,8 +33,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("part", wrong_parts(EXERCISE), ids=str)
-def test_a_wrong_part_dies_by_the_law_it_names(part: WrongPart, quick: None) -> None:
-    broken = first_broken(part.path, EXERCISE, only=part.numbers())
+def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, quick: None, tmp_path: Path) -> None:
+    broken = first_broken(part.write(tmp_path), EXERCISE, only=numbers(part))
     assert broken is not None
     assert broken.story is not None
     assert re.search(part.says, f"{broken.message} {broken.story.got}")
@@ -82,8 +83,8 @@ def test_a_sleeping_part_is_told_by_the_method_that_sleeps(tmp_path: Path, monke
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("part", wrong_parts(EXERCISE), ids=str)
-def test_no_earlier_law_kills_a_wrong_part(part: WrongPart, seed: int, quick: None) -> None:
-    broken = first_broken(part.path, EXERCISE, seed=seed)
+def test_no_earlier_law_kills_a_wrong_part(part: Mutant, seed: int, quick: None, tmp_path: Path) -> None:
+    broken = first_broken(part.write(tmp_path), EXERCISE, seed=seed)
     assert broken is not None
     assert broken.name in part.laws
 

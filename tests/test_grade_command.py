@@ -11,6 +11,7 @@ import pytest
 import school
 from conftest import Type
 from test_reports import RIGHT, UNGRADED, WRONG
+from wrong_parts import wrong_part, wrong_parts
 
 from course.classroom import exit_code
 from course.nbgrader_glue import notebook
@@ -182,7 +183,7 @@ def test_the_exit_code_is_the_worst_news(rows: list[Row], check: bool, code: int
 
 def test_submit_packs_the_declared_file_and_says_what_is_in_it(course: Type, place: Workspace) -> None:
     part = place.exercises / "ex3_prefix_cache" / "prefix_cache.py"
-    school.wrong(3, "me", school.wrong_parts(3)[0], "mine").write(part.parent)
+    school.wrong("me", wrong_parts(3)[0], "mine").write(part.parent)
     (part.parent / "secret.txt").write_text("not for anyone")
     typed = course("submit", "3")
     assert typed.code == 0
@@ -203,7 +204,7 @@ def test_submit_packs_what_was_written_in_the_notebook_if_the_file_was_left_alon
     folder = place.exercises / "ex3_prefix_cache"
     sheet = notebook.release(catalogue(3))
     cell = next(cell for cell in sheet["cells"] if cell["id"] == "prefix_cache")
-    cell["source"] = (school.TESTS / "parts" / "wrong" / "ex3" / "match_stores.py").read_text()
+    cell["source"] = wrong_part(3, "match_stores").text
     (folder / "ex3_prefix_cache.ipynb").write_text(notebook.text(sheet))
     typed = course("submit", "3")
     assert typed.code == 0 and "from the cell in" in typed.out and "ex3_prefix_cache.ipynb" in typed.out

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import school
 from test_reports import Gradescope
+from wrong_parts import wrong_parts
 
 from course import bundle, kit
 from course.generator import BEGIN, END, stub
@@ -179,8 +179,7 @@ def test_a_submission_is_judged_as_gradescope_runs_it(
     autograder: Path, course_command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    part = school.wrong_parts(3)[0]
-    (autograder / "submission" / "prefix_cache.py").write_text(part.read_text())
+    (autograder / "submission" / "prefix_cache.py").write_text(wrong_parts(3)[0].text)
     result = judged(autograder, course_command)
     assert result.score is not None
     assert 0 <= result.score < catalogue(3).points

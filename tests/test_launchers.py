@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import school
+from wrong_parts import wrong_part
 
 from graders.batch import batch, slurm
 from graders.batch.intake import Intake
@@ -31,7 +32,7 @@ def submissions(tmp_path: Path) -> Path:
     pupils = [
         school.stub(3, "ada", "a"),
         school.syntax_error(3, "bob", "b"),
-        school.wrong(3, "cyd", school.TESTS / "parts" / "wrong" / "ex3" / "match_stores.py", "c"),
+        school.wrong("cyd", wrong_part(3, "match_stores"), "c"),
     ]
     school.enrol(tmp_path / "a class", [*pupils, school.archive(3, "eve", "nothing", "fail")])
     return tmp_path / "a class"

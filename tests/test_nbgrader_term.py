@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("nbgrader")
 
 from nbgrader.api import Gradebook
+from wrong_parts import wrong_part
 
 from course.classroom import exit_code
 from course.nbgrader_glue import clerk, notebook
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.slow
 EXERCISE = catalogue(3)
 SLUG = EXERCISE.slug
 SOLVED = solution_file(EXERCISE).read_text(encoding="utf-8")
-WRONG = (Path(__file__).parent / "parts/wrong/ex3/empty_name_is_none.py").read_text(encoding="utf-8")
+WRONG = wrong_part(3, "empty_name_is_none").text
 TIMED = {notebook.law_id(law.number) for law in EXERCISE.laws if law.kind == "throughput"}
 LAWS = {notebook.law_id(law.number): law for law in EXERCISE.laws}
 NAMESPACES = next(name for name, law in LAWS.items() if law.name == "namespaces")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from local_worker import LocalWorker
-from wrong_parts import PARTS
+from wrong_parts import wrong_part
 
 import graders.bench
 import graders.exploring
@@ -104,10 +104,9 @@ def test_without_time_the_story_stays_as_it_is() -> None:
     assert shorten(broken, seconds=-1.0) is broken
 
 
-def story_of(exercise: int, name: str, law: str, seed: int) -> Broken:
+def story_of(path: Path, exercise: int, law: str, seed: int) -> Broken:
     """What breaks in the check of one law."""
     entry = catalogue(exercise)
-    path = Path(PARTS, "wrong", f"ex{exercise}", f"{name}.py")
     submission = read(path, entry.class_name)
     workers = Workers([Source(entry.slot, submission.name, submission.source)])
     chosen = next(each for each in entry.laws if each.name == law)
@@ -134,11 +133,11 @@ def story_of(exercise: int, name: str, law: str, seed: int) -> Broken:
     ],
 )
 def test_no_call_of_a_story_can_be_left_out(
-    exercise: int, name: str, law: str, monkeypatch: pytest.MonkeyPatch
+    exercise: int, name: str, law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
     monkeypatch.setattr(graders.exploring, "SHRINKING", 4.0)  # the worker's share is in it here
-    broken = story_of(exercise, name, law, seed=1)
+    broken = story_of(wrong_part(exercise, name).write(tmp_path), exercise, law, seed=1)
     assert broken.trace is not None
     for trace in broken.trace.shorter():
         other = broken_by(trace)

@@ -1,51 +1,35 @@
-"""The wrong parts of an exercise as test data: each says in its docstring what is wrong, by which law it dies, and how.
+"""The wrong parts of an exercise, from tests/mutants (`course.mutant_files` has their form), and the right ones.
 
-    Wrong: a free block is handed out twice.
-
-    Law: giving back.
-    Says: handed out .* twice
-
-"Law" may name several, divided by |, where chance decides which is first; "Says" is searched for in the message.
+A wrong part is written to a file by the test that judges it.
 """
 
 from __future__ import annotations
 
-import ast
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from course.mutant_files import Mutant, base_files, mutants
 from graders import grade
 from graders.catalogue import catalogue
 from graders.result import LawResult
 
-PARTS = Path(__file__).parent / "parts"
+CLONE = Path(__file__).parent.parent
 
 
-@dataclass(frozen=True, slots=True)
-class WrongPart:
-    """One file, and what its docstring says."""
-
-    path: Path
-    exercise: int
-    laws: tuple[str, ...]
-    says: str
-
-    def __str__(self) -> str:
-        return self.path.stem
-
-    def numbers(self) -> list[str]:
-        """The laws it names."""
-        numbers = {law.name: law.number for law in catalogue(self.exercise).laws}
-        return [numbers[name] for name in self.laws]
+def wrong_parts(exercise: int) -> list[Mutant]:
+    return mutants(catalogue(exercise), CLONE)
 
 
-def wrong_parts(exercise: int) -> list[WrongPart]:
-    return [_read(path, exercise) for path in sorted((PARTS / "wrong" / f"ex{exercise}").glob("*.py"))]
+def wrong_part(exercise: int, name: str) -> Mutant:
+    return {part.name: part for part in wrong_parts(exercise)}[name]
 
 
 def right_parts(exercise: int) -> list[Path]:
-    return sorted((PARTS / "right" / f"ex{exercise}").glob("*.py"))
+    return base_files(catalogue(exercise), CLONE)
+
+
+def numbers(part: Mutant) -> list[str]:
+    """The laws that a wrong part names."""
+    return [law.number for name in part.laws for law in catalogue(part.exercise).laws if law.name == name]
 
 
 def first_broken(path: Path, exercise: int, *, only: list[str] | None = None, seed: int = 1) -> LawResult | None:
@@ -66,10 +50,3 @@ def first_broken(path: Path, exercise: int, *, only: list[str] | None = None, se
     except Enough:
         return broken[0]
     return None
-
-
-def _read(path: Path, exercise: int) -> WrongPart:
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    law, says = re.search(r"^Law: (.+?)\.?$", text, re.MULTILINE), re.search(r"^Says: ?(.*)$", text, re.MULTILINE)
-    assert text.startswith("Wrong: ") and law and says, path
-    return WrongPart(path, exercise, tuple(law.group(1).split("|")), says.group(1))

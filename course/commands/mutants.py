@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from rich.text import Text
 
+from course.mutant_files import BASES, FOLDER, Mutant, base_files, mutants
 from course.problem import ExitCode, Problem
 from course.screen import clean, console, shorten
 from course.targets import target
@@ -19,17 +22,11 @@ from graders.result import ExerciseResult, LawResult
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """A part kept as test data.
-
-    laws: names of the laws of which one should kill it, as the line "Law: a|b." of its docstring says; empty for any.
-    says: what the message or the story should contain, a regular expression, from its line "Says: …".
-    """
+class Part:
+    """A part as a file. mutant: what is wrong with it; None for a right one."""
 
     path: Path
-    wrong: bool
-    laws: tuple[str, ...]
-    says: str
+    mutant: Mutant | None
 
 
 @click.command("mutants")
@@ -37,21 +34,57 @@ class Mutant:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For every check.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the learner would read, too.")
 @click.option("--only", metavar="NAME", default="", help="Only parts whose name contains this.")
-def command(exercise: str, seed: int, verbose: bool, only: str) -> ExitCode:
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the wrong parts as whole files into this folder; judge nothing.",
+)
+def command(exercise: str, seed: int, verbose: bool, only: str, folder: Path | None) -> ExitCode:
     """Show which law kills which wrong part of EXERCISE, and that the right parts live.
 
-    Exits 1 when a wrong part survives or dies by a law other than the one it names, or when a right part dies.
+    The wrong parts are edits of right ones, in tests/mutants. Exits 1 when one survives or dies by a law other than
+    the one it names, or when a right part dies.
     """
     chosen = target(exercise).exercise
-    parts = [part for part in _parts(chosen) if only in part.path.stem]
-    if not parts:
-        raise Problem(f"no such part of exercise {chosen.number} is under tests/parts (clones alone have them).")
+    wrong = [mutant for mutant in mutants(chosen, installed_root()) if only in mutant.name]
+    right = [path for path in base_files(chosen, installed_root()) if only in path.stem]
+    if not wrong and not right:
+        where = f"{FOLDER.as_posix()} or {BASES.as_posix()}"
+        raise Problem(f"no such part of exercise {chosen.number} is under {where} (clones alone have them).")
+    if folder is not None:
+        return _write(wrong, folder)
+    with _files(wrong, right) as parts:
+        return _judge_all(parts, chosen, seed, verbose)
+
+
+def _write(wrong: list[Mutant], folder: Path) -> ExitCode:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for mutant in wrong:
+            mutant.write(folder)
+    except OSError as error:
+        raise Problem(f"{folder} cannot be written: {error.strerror}.") from error
+    console().print(f"parts written: {len(wrong)}")
+    return ExitCode.PASS
+
+
+@contextmanager
+def _files(wrong: list[Mutant], right: list[Path]) -> Iterator[list[Part]]:
+    """All parts as files, the wrong ones in a folder that is gone afterwards."""
+    with TemporaryDirectory(prefix="mutants-") as folder:
+        yield [Part(mutant.write(Path(folder)), mutant) for mutant in wrong] + [Part(path, None) for path in right]
+
+
+def _judge_all(parts: list[Part], exercise: Exercise, seed: int, verbose: bool) -> ExitCode:
+    from graders import grade
+
     screen = console()
     surprises = 0
     for part in parts:
-        result = _judge(chosen, part, seed)
+        result = grade(exercise.number, part.path, seed=seed, laws_only=True)
         broken = [law for law in result.laws if law.outcome.failed]
-        fine = _as_expected(part, broken, result.passed)
+        fine = _as_expected(part.mutant, broken, result.passed)
         surprises += not fine
         screen.print(_line(part, broken, result, fine), soft_wrap=True)
         if verbose and broken:
@@ -60,31 +93,12 @@ def command(exercise: str, seed: int, verbose: bool, only: str) -> ExitCode:
     return ExitCode.FAIL if surprises else ExitCode.PASS
 
 
-def _parts(exercise: Exercise) -> list[Mutant]:
-    folder = installed_root() / "tests" / "parts"
-    found = []
-    for kind in ("wrong", "right"):
-        for path in sorted((folder / kind / f"ex{exercise.number}").glob("*.py")):
-            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            laws = re.search(r"^Law: (.+?)\.?$", text, re.MULTILINE)
-            says = re.search(r"^Says: *(.*)$", text, re.MULTILINE)
-            names = tuple(laws.group(1).split("|")) if laws else ()
-            found.append(Mutant(path, kind == "wrong", names, says.group(1) if says else ""))
-    return found
-
-
-def _judge(exercise: Exercise, part: Mutant, seed: int) -> ExerciseResult:
-    from graders import grade
-
-    return grade(exercise.number, part.path, seed=seed, laws_only=True)
-
-
-def _as_expected(part: Mutant, broken: list[LawResult], passed: bool) -> bool:
-    if not part.wrong:
+def _as_expected(mutant: Mutant | None, broken: list[LawResult], passed: bool) -> bool:
+    if mutant is None:
         return passed
-    if not broken or (part.laws and broken[0].name not in part.laws):
+    if not broken or broken[0].name not in mutant.laws:
         return False
-    return re.search(part.says, _words(broken[0])) is not None
+    return re.search(mutant.says, _words(broken[0])) is not None
 
 
 def _words(law: LawResult) -> str:
@@ -93,14 +107,19 @@ def _words(law: LawResult) -> str:
     return "\n".join([law.message, *([*story.steps, story.got, story.expected] if story else [])])
 
 
-def _line(part: Mutant, broken: list[LawResult], result: ExerciseResult, fine: bool) -> Text:
+def _line(part: Part, broken: list[LawResult], result: ExerciseResult, fine: bool) -> Text:
     line = Text.assemble("  ", ("✓", "green") if fine else ("✗", "bold red"), f" {clean(part.path.stem):<30} ")
     if broken:
         line.append(f"{broken[0].number:<5}{clean(broken[0].name):<26}")
         line.append(", ".join(law.number for law in broken[1:]), style="dim")
     else:
         line.append("lives" if result.passed else clean(result.problem) or "undecided", style="" if fine else "red")
-    if not fine and part.wrong:
-        wanted = " or ".join(part.laws) or "any law"
-        line.append(f"   expected: {wanted}{f', saying {part.says}' if part.says else ''}", style="yellow")
+    if not fine and part.mutant is not None:
+        line.append(f"   expected: {_expected(part.mutant)}", style="yellow")
     return line
+
+
+def _expected(mutant: Mutant) -> str:
+    """By which law it should have died, how, and where that is written."""
+    says = f", saying {mutant.says}" if mutant.says else ""
+    return f"{' or '.join(mutant.laws)}{says} ({mutant.where})"
