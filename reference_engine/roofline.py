@@ -69,10 +69,9 @@ class RaisedCeiling:
     possible: bool = True
 
     def __str__(self) -> str:
-        unit, scale = ("Gflop/s", 1e9) if self.ceiling == "peak" else ("GB/s", 1e9)
-        told = (
-            f"{self.who} did {self.shown / scale:.0f} {unit} where {self.measured / scale:.0f} were measured, again too"
-        )
+        unit = "Gflop/s" if self.ceiling == "peak" else "GB/s"
+        shown, measured = f"{self.shown / 1e9:.4g}", f"{self.measured / 1e9:.4g}"
+        told = f"{self.who} did {shown} {unit} where {measured} were measured, again too"
         return f"{told}: the roof is raised to it" if self.possible else f"{told}, more than this processor can do"
 
 
