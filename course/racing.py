@@ -10,6 +10,7 @@ from rich.text import Text
 
 from course.screen import clean
 from graders.engines.standings import Entrant, Result, Standings
+from reference_engine.roofline import RaisedCeiling
 
 TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
 
@@ -45,10 +46,18 @@ def doubts(standings: Standings) -> Iterator[str]:
         yield f"Only {standings.measure} is left: there is nothing to compare it with."
     elif engines and standings.measure != first:
         yield f"Ratios are to {standings.measure}, as {first} is out."
+    for raised in standings.course.raised:
+        yield _raised(raised)
     if standings.course.loaded:
         yield "The machine was busy: ratios may be off; close what else is running and race again."
     if standings.starved:
         yield _starved(standings)
+
+
+def _raised(raised: RaisedCeiling) -> str:
+    if not raised.possible:
+        return f"{raised}: its figures are to be looked at by a person before they are believed."
+    return f"{raised}."
 
 
 def _starved(standings: Standings) -> str:
@@ -82,9 +91,14 @@ def _conditions(standings: Standings) -> str:
     return (
         f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
         f"{course.kv_tokens} tokens of KV, {count(course.max_seqs, 'seat')}, {cache}; "
-        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s measured; "
+        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s {_known(standings)}; "
         f"load {course.busy:g} a core at the start; {course.date}"
     )
+
+
+def _known(standings: Standings) -> str:
+    """How the ceilings are known."""
+    return "measured or shown" if standings.course.raised else "measured"
 
 
 def _table(results: tuple[Result, ...], *, reading: bool) -> Table:

@@ -6,7 +6,7 @@ Contenders take turns, several rounds of all of them in alternating order, so th
 others; shown are the median of the rounds with their spread, and how many times as fast the engine was in the same
 rounds. Requests are the same for all: greedy, EOS ignored, tokens in and out fixed. transformers runs in the
 environment whose Python COURSE_TRANSFORMERS_PYTHON names, or in the one that the course installed. Outputs are verified
-by the oracle after the clock has stopped; what the floor is, `bench_floor` says.
+by the oracle after the clock has stopped; what the floor is, `roofline` says.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
 from reference_engine import oracle
-from reference_engine.bench_floor import Machine, floor, measure_machine
+from reference_engine.ceilings import measure as measure_ceilings
 from reference_engine.engine import Engine
 from reference_engine.llama.weights import save
 from reference_engine.model import Model, ModelError, load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import CLASS_NAMES, PartMissing, Parts, load_part
+from reference_engine.processor import processor
+from reference_engine.roofline import Roof, serving_work
 from reference_engine.slots import Request
 
 BLOCK_SIZE, BLOCKS = 16, 1300
@@ -163,7 +166,7 @@ def verified(model: Model, workload: Workload, contender: Contender) -> str:
     return f"{right} of {len(outputs)} outputs right"
 
 
-def report(model: Model, workload: Workload, contenders: Sequence[Contender], rounds: int, machine: Machine) -> None:
+def report(model: Model, workload: Workload, contenders: Sequence[Contender], rounds: int, roof: Roof) -> None:
     """Measure one workload and print its table; the first contender is the engine that the others are compared with."""
     prompts = sum(len(request.prompt) for request in workload.requests)
     print(f"\n{workload.name}: {prompts} prompt tokens, {workload.tokens} output tokens")
@@ -175,8 +178,15 @@ def report(model: Model, workload: Workload, contenders: Sequence[Contender], ro
         line = f"  {contender.name:<26} {statistics.median(rate):>7.0f} tok/s  ({min(rate):.0f} to {max(rate):.0f})"
         beside = "" if contender is contenders[0] else f"engine {times:.2f}x"
         print(f"{line:<62} {beside:<14} {verified(model, workload, contender)}", flush=True)
-    limit = workload.tokens / floor(model.config, workload.requests, machine, workload.shared)
-    print(f"  {'floor of this machine':<26} {limit:>7.0f} tok/s  the engine's best reached {max(own) / limit:.0%}")
+    asked = [(request.prompt, request.max_new) for request in workload.requests]
+    work = serving_work(model.config, asked, seats=len(asked), shared=workload.cache)
+    for name, rate in rates.items():
+        roof.watch(work, workload.tokens / max(rate), name)
+    limit = workload.tokens / roof.ceilings.seconds(work)
+    share = min(1.0, max(own) / limit)
+    print(f"  {'floor of this machine':<26} {limit:>7.0f} tok/s  the engine's best reached {share:.0%}")
+    for raised in roof.raised:
+        print(f"  {raised}")
 
 
 def parts_in(folder: Path) -> Parts:
@@ -189,8 +199,11 @@ def parts_in(folder: Path) -> Parts:
 
 def race(model: Model, parts: Parts, peer: Contender | None, options: argparse.Namespace) -> None:
     """Every workload that was asked for, with the contenders that say something about it."""
-    machine = measure_machine(model.config)
+    threads = torch.get_num_threads()
+    machine = measure_ceilings(model.config, threads=threads)
     print(f"peak {machine.peak / 1e9:.0f} GFLOP/s, weights are read at {machine.bandwidth / 1e9:.0f} GB/s")
+    again = partial(measure_ceilings, model.config, threads=threads, patience=2)
+    roof = Roof(machine, again, limit=processor().theoretical_peak)
     plain = engine_contender("engine", model, replace(parts, prefix_cache=None), options.budget)
     naive = engine_contender("engine with naive parts", model, naive_parts(), options.budget)
     cached = engine_contender("engine, prefix cache on", model, parts, options.budget)
@@ -198,7 +211,7 @@ def race(model: Model, parts: Parts, peer: Contender | None, options: argparse.N
     for workload in workloads(model.config.vocab, model.config.positions, options.seed):
         if options.only in workload.name:
             others = [without] if workload.cache else [naive, *([peer] if peer else [])]
-            report(model, workload, [cached if workload.cache else plain, *others], options.rounds, machine)
+            report(model, workload, [cached if workload.cache else plain, *others], options.rounds, roof)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -91,11 +91,12 @@ def _works(room: Room) -> dict[str, Callable[[], Section]]:
         throughput,
         token_checks,
     )
-    from reference_engine.gpu.suite.ceilings import Ceilings, measure
+    from reference_engine.gpu.suite.ceilings import measure
+    from reference_engine.roofline import Roof
 
-    measured: list[tuple[Ceilings, Section]] = []
+    measured: list[tuple[Roof, Section]] = []
 
-    def ceilings() -> tuple[Ceilings, Section]:
+    def ceilings() -> tuple[Roof, Section]:
         if not measured:
             measured.append(measure(room))
         return measured[0]

@@ -13,21 +13,20 @@ from pathlib import Path
 import pytest
 
 from course.drawings import race_plot
-from course.racing import render
+from course.racing import doubts, render
 from course.screen import console
 from graders.engines import race as races
-from graders.engines import roofline
 from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
 from graders.engines.environments import Standing, State
 from graders.engines.heats import Heat, dropped, heats
 from graders.engines.race import Plan, Racer, race, turns
-from graders.engines.roofline import Ceilings, ceilings, floor
 from graders.engines.served import Job, Served
 from graders.engines.standings import Entrant, Lap, Result, Standings, percentiles, read
-from graders.throughput.workloads import Trace, TraceRequest, workload
-from reference_engine.llama.config import SHAPES
+from graders.throughput.workloads import Trace, workload
 from reference_engine.model import ModelError
+from reference_engine.processor import Processor
+from reference_engine.roofline import Ceilings
 
 FAKE = Path(__file__).parent / "fakes" / "engines" / "fake_adapter.py"
 PACE = 0.03  # seconds that the slow engine takes for a request: eight of them are more than a machine under load stalls
@@ -55,14 +54,14 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise races.EngineFailed(races.Failure.OTHER_TOKENS, "it said something else")
 
     monkeypatch.setattr(races, "check_tokens", check)
-    monkeypatch.setattr(races.roofline, "ceilings", lambda *_, **__: Ceilings(1e10, 1e11))
+    monkeypatch.setattr(races, "measure", lambda *_, **__: Ceilings(1e13, 1e13))
 
 
 @pytest.fixture(scope="module")
 def standings() -> Standings:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(races, "check_tokens", lambda model, trace, served, kind: None)
-        patch.setattr(races.roofline, "ceilings", lambda *_, **__: Ceilings(1e10, 1e11))
+        patch.setattr(races, "measure", lambda *_, **__: Ceilings(1e13, 1e13))
         return race(PLAN, make=makes({}, {"naive": PACE}))
 
 
@@ -260,68 +259,41 @@ def test_percentiles_are_of_nearest_rank() -> None:
         percentiles([])
 
 
-def test_the_floor_counts_operations_and_bytes() -> None:
-    config = SHAPES["tiny"]
-    one = Trace("one", 0, "random:tiny", (TraceRequest((1,) * 10, 5),), num_blocks=9, max_seqs=1)
-    limits = Ceilings(bandwidth=1e9, peak=1e9)
-    found = floor(one, config, limits)
-    assert found.seconds == max(found.moved / 1e9, found.operations / 1e9)
-    weights = 4 * (config.parameters - config.width * config.vocab)
-    assert found.moved == pytest.approx(5 * weights + 4 * 2 * config.layers * config.keys * (10 + 11 + 12 + 13))
-    twice = replace(one, requests=one.requests * 2, max_seqs=2)
-    assert floor(twice, config, limits).operations == pytest.approx(2 * found.operations)
-    assert floor(twice, config, limits).moved < 2 * found.moved, "weights are read once for both"
-    guessing = floor(one, config, limits, tokens_a_step=5)
-    assert guessing.moved == pytest.approx(found.moved / 5)
+def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was busy when its ceilings were measured, and was when they were measured again."""
+    asked = list[int]()
+
+    def measured(*_: object, patience: int = 1, **__: object) -> Ceilings:
+        asked.append(patience)
+        return Ceilings(1e6, 1e6)
+
+    monkeypatch.setattr(races, "measure", measured)
+    monkeypatch.setattr(races, "processor", lambda: Processor(1, 1, 0, 10**9))  # fakes compute nothing
+    found = race(replace(PLAN, batches=(), apart=False), make=makes({}, {"naive": PACE}))
+    assert asked[0] == 1 and set(asked[1:]) == {2}, "measured again, more patiently"
+    shares = [lap.roofline for result in found.results for lap in result.laps]
+    assert max(shares) == pytest.approx(1.0) and max(shares) <= 1
+    raised = {each.ceiling: each for each in found.course.raised}
+    assert {"peak", "bandwidth"} >= set(raised) and raised
+    assert all(each.possible and each.measured == 1e6 for each in raised.values())
+    assert all(getattr(found.course, name) == each.shown for name, each in raised.items())
+    assert read(found.as_json()) == found and json.loads(found.as_json())["course"]["raised"]
+    assert "were measured, again too: the roof is raised to it." in " ".join(doubts(found))
 
 
-def test_the_floor_counts_what_no_engine_can_leave_out() -> None:
-    """Counted row by row: a token after which nothing is said gives keys and values in the last layer, no more."""
-    config = SHAPES["tiny"]
-    matrices = config.width * (2 * config.queries + 2 * config.keys + 3 * config.inner) + 2 * config.width  # and norms
-    counted = 0
-    for place in range(10 + 5 - 1):
-        speaks = place >= 9
-        for layer in range(config.layers):
-            whole = speaks or layer < config.layers - 1
-            counted += 2 * matrices if whole else 2 * config.width * 2 * config.keys
-            counted += 4 * config.queries * (place + 1) if whole else 0
-        counted += 2 * config.width * config.vocab if speaks else 0
-    one = Trace("one", 0, "random:tiny", (TraceRequest((1,) * 10, 5),), num_blocks=9, max_seqs=1)
-    assert floor(one, config, Ceilings(1e9, 1e9)).operations == counted
+def test_more_than_the_processor_can_do_is_for_a_person_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(races, "measure", lambda *_, **__: Ceilings(1e6, 1e15))
+    monkeypatch.setattr(races, "processor", lambda: Processor(1, 1, 0, 1))
+    found = race(replace(PLAN, batches=(), apart=False), make=makes({}, {}))
+    assert not found.course.raised[0].possible
+    assert "more than this processor can do" in " ".join(doubts(found))
+    assert max(lap.roofline for result in found.results for lap in result.laps) <= 1
 
 
-def test_a_shared_opening_is_computed_once() -> None:
-    config, limits = SHAPES["tiny"], Ceilings(1e9, 1e9)
-    opening = tuple(range(64))
-    requests = tuple(TraceRequest((*opening, guest), 1) for guest in (70, 71))
-    apart = Trace("two", 0, "random:tiny", requests, num_blocks=20, max_seqs=2)
-    together = replace(apart, cached=True)
-    assert roofline._borrowed(apart) == [0, 0] and roofline._borrowed(together) == [0, 64]
-    assert floor(together, config, limits).operations < floor(apart, config, limits).operations
-
-
-def test_an_opening_is_shared_token_by_token_and_read_by_nobody_twice() -> None:
-    """As by a radix cache with pages of one token; the last token of a prompt is computed whatever is cached."""
-    config, limits = SHAPES["tiny"], Ceilings(1e9, 1e9)
-    prompts = (1, 2, 3, 4, 5), (1, 2, 3, 9), (1, 2, 3, 4, 5), (1, 2, 3, 9, 8, 7), (2, 3)
-    requests = tuple(TraceRequest(prompt, 3) for prompt in prompts)
-    trace = Trace("five", 0, "random:tiny", requests, num_blocks=20, max_seqs=5, cached=True)
-    borrowed = [0, 3, 4, 4, 0]
-    assert roofline._borrowed(trace) == borrowed
-    assert roofline._computed(trace, borrowed)[0] == sum(map(len, prompts)) - sum(borrowed)
-    read = 4 * 2 * config.layers * config.keys
-    own = sum(2 * (len(prompt) - head) + 1 for prompt, head in zip(prompts, borrowed, strict=True))
-    weights = 4 * (config.parameters - config.width * config.vocab)
-    assert floor(trace, config, limits).moved == pytest.approx(3 * weights + read * own)
-
-
-def test_memory_is_said_to_be_as_fast_as_the_fastest_read_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([*[1.0] * len(roofline.SIDES["cpu"]), 0.5, 0.25])
-    monkeypatch.setattr(roofline, "_best", lambda *_: next(seconds))
-    config = SHAPES["tiny"]
-    numbers = config.parameters // roofline.SIDE * roofline.SIDE
-    assert ceilings(config, threads=1) == Ceilings(4 * numbers / 0.25, 2.0 * 2048**3)
+def test_a_race_that_was_stored_without_raised_ceilings_is_read(standings: Standings) -> None:
+    data = json.loads(standings.as_json())
+    del data["course"]["raised"]
+    assert read(json.dumps(data)) == standings
 
 
 def test_a_lap_is_a_rate_and_a_share_of_the_roofline() -> None:

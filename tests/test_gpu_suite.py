@@ -18,10 +18,10 @@ import torch
 from reference_engine import gpu_suite
 from reference_engine.gpu.suite import kernel_checks, peers
 from reference_engine.gpu.suite.card import Outcome, Section
-from reference_engine.gpu.suite.ceilings import Ceilings
 from reference_engine.gpu.suite.room import Room, parts_in
 from reference_engine.gpu.suite.step_speed import roofline
 from reference_engine.llama.config import SHAPES
+from reference_engine.roofline import Ceilings
 
 torch.set_num_threads(1)
 QUICK = ("ceilings", "tokens", "kernel speed", "steps", "throughput", "tuning", "vllm", "sglang")

@@ -22,6 +22,7 @@ from graders.throughput.cards import save
 from graders.throughput.decision import LAST, Bracket, decide
 from graders.throughput.hardware import here
 from graders.throughput.peers import Peer
+from reference_engine.roofline import RaisedCeiling
 
 LAW = catalogue(1).laws[-1]
 MEASURE = Measure(1, "cpu", "ragged", SCALE, (Bound("reference", 0.4, 0.8), Bound("vllm", 0.75, 1.5)))
@@ -67,6 +68,7 @@ class Play:
     pairs: list[int] = field(default_factory=lambda: [0] * 5)
     asked: list[Any] = field(default_factory=list)
     ceiling: float = 50.0
+    raised: tuple[RaisedCeiling, ...] = ()
 
     def decide(self, bounds: list[Any]) -> list[Any]:
         self.asked = bounds
@@ -178,6 +180,17 @@ def test_more_than_the_device_can_do_waits_for_a_person(bench: Any, monkeypatch:
     with pytest.raises(Broken, match="held for a person") as caught:
         timed(bench, monkeypatch, Play(80.0))
     assert caught.value.outcome is Outcome.UNGRADED and bench.score == 0.0
+
+
+def test_a_peak_that_was_measured_low_is_named_and_costs_nobody_a_point(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = RaisedCeiling("peak", 216e9, 425e9, "the engine with your part")
+    timed(bench, monkeypatch, Play(1.0, raised=(low,)))
+    assert bench.score == 1.0
+    figure = bench.figures[0]
+    assert (figure.value, figure.unit, figure.reference) == (425.0, "Gflop/s", 216.0)
+    assert "did 425 Gflop/s where 216 were measured" in figure.note and "raised" in figure.note
 
 
 def test_a_bad_bounds_file_is_not_the_parts_fault(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,25 +5,25 @@ It keeps no clock. What is not loaded is naive; a prefix cache and guesses take 
   serve  requests [prompt, max_new]                        their outputs, in order
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
          how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
-  peak                                                     multiply-adds a second, of a large matrix product; those that
-                                                           a token needs at least; how many more it needs if the model
-                                                           is to say what comes after it
+  peak   patience                                          operations a second, as `reference_engine.ceilings` measures;
+                                                           multiply-adds that a token needs at least; how many more it
+                                                           needs if the model is to say what comes after it
 """
 
 import gc
-import time
 
 import torch
 
 from reference_engine import naive
+from reference_engine.ceilings import measure_peak
 from reference_engine.engine import Engine
 from reference_engine.model import load_model
 from reference_engine.parts import CLASS_NAMES, Parts
+from reference_engine.roofline import token_work
 from reference_engine.slots import Request
 
 MODELS: dict = {}
 GUESSERS: dict = {}
-SIDES = (512, 1024, 2048)  # which size a machine does best differs
 
 
 class Room:
@@ -97,21 +97,11 @@ def steps(room, arrived, most):
     return [list(said.items()), engine.idle]
 
 
-def _speed(side):
-    left, right, best = torch.randn(side, side), torch.randn(side, side), 0.0
-    for _ in range(max(2, 12 * SIDES[0] // side)):
-        began = time.perf_counter()
-        torch.mm(left, right)
-        best = max(best, side**3 / (time.perf_counter() - began))
-    return best
-
-
-def peak(room):
-    best = max(_speed(side) for side in SIDES)
+def peak(room, patience):
     config = room.model.config
-    head, keys = config.vocab * config.width, 2 * config.width * config.keys
-    layer = (config.parameters - head * (1 if config.tied else 2)) // config.layers
-    return [int(best), layer * (config.layers - 1) + keys, layer - keys + head]
+    work = token_work(config)
+    best = measure_peak(config, threads=torch.get_num_threads(), patience=patience)
+    return [int(best), work.least, work.more]
 
 
 CALLS: dict = {"serve": serve, "steps": steps, "peak": peak}

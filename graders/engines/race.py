@@ -9,6 +9,7 @@ what disturbs one disturbs the others. One engine computes at a time; the others
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -19,16 +20,19 @@ from pathlib import Path
 
 import torch
 
-from graders.engines import environments, jobs, roofline
+from graders.engines import environments, jobs
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.heats import Heat, dropped, heats
-from graders.engines.roofline import Ceilings
+from graders.engines.roofline import trace_work
 from graders.engines.served import EngineFailed, Failure, Job, Served
 from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import FAMILIES, Trace
+from reference_engine.ceilings import measure
 from reference_engine.model import Model, load_model
+from reference_engine.processor import processor
+from reference_engine.roofline import Roof, Work
 
 WARM = 100
 """Seeds of a race that are kept for warming up."""
@@ -100,15 +104,17 @@ def race(
     sample = _largest(plan)
     track = heats(sample, plan.batches, apart=plan.apart)
     _tell_dropped(dropped(plan.batches, track), sample, warn)
-    limits = roofline.ceilings(model.config, threads=threads, device=device)
-    course = _course(plan, sample, limits, threads, device, busy)
+    roof = _roof(model, threads, device)
+    course = _course(plan, sample, threads, device, busy)
     with ExitStack() as stack:
         folder = stack.enter_context(jobs.model_folder(model))
         make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
-        run = _Race(plan, model, course, limits, track, say, warn)
+        run = _Race(plan, model, course, roof, track, say, warn)
         entrants = list(run.enter(plan.engines, folder, sample, make, stack))
         run.rounds()
     left = {racer.name: racer.entrant for racer in run.racers}
+    ceilings = roof.ceilings
+    course = replace(course, bandwidth=ceilings.bandwidth, peak=ceilings.peak, raised=roof.raised)
     course = replace(course, rounds=run.done) if run.interrupted else course
     return Standings(
         course, tuple(left.get(each.engine, each) for each in entrants), run.results(), interrupted=run.interrupted
@@ -158,11 +164,12 @@ class _Race:
     """The race under way."""
 
     def __init__(
-        self, plan: Plan, model: Model, course: Course, limits: Ceilings, track: tuple[Heat, ...], say: Say, warn: Say
+        self, plan: Plan, model: Model, course: Course, roof: Roof, track: tuple[Heat, ...], say: Say, warn: Say
     ) -> None:
         self.racers: list[Racer] = []
+        self._works = dict[tuple[Heat, int, int], Work]()  # by heat, round and tokens a step
         self.done, self.interrupted = 0, False
-        self._plan, self._model, self._course, self._limits = plan, model, course, limits
+        self._plan, self._model, self._course, self._roof = plan, model, course, roof
         self._track, self._say, self._warn = track, say, warn
         self._field, self._measure = len(set(plan.engines)), plan.engines[0]
 
@@ -256,13 +263,19 @@ class _Race:
         self._say(f"round {self.done} of {self._plan.rounds} is over")
 
     def results(self) -> tuple[Result, ...]:
-        """What counts, heat by heat: the laps of complete rounds."""
+        """What counts, heat by heat: the laps of complete rounds, all under the roof as it is at the end."""
         return tuple(
-            Result(racer.name, heat.name, heat.batch, tuple(lap for lap in racer.laps[heat] if lap.round < self.done))
+            Result(racer.name, heat.name, heat.batch, tuple(self._final(racer, heat)))
             for heat in self._track
             for racer in self._running
             if racer.laps.get(heat)
         )
+
+    def _final(self, racer: Racer, heat: Heat) -> Iterator[Lap]:
+        for lap in racer.laps[heat]:
+            if lap.round < self.done:
+                work = self._works[heat, lap.round, racer.tokens_a_step]
+                yield replace(lap, floor=self._roof.ceilings.seconds(work))
 
     def _trace(self, heat: Heat, number: int) -> Trace:
         return _trace(self._plan, heat, number)
@@ -284,7 +297,9 @@ class _Race:
         except EngineFailed as failed:
             racer.leave(failed, self._warn)
             return
-        floor = roofline.floor(trace, self._model.config, self._limits, tokens_a_step=racer.tokens_a_step)
+        work = trace_work(trace, self._model.config, tokens_a_step=racer.tokens_a_step)
+        self._works[heat, number, racer.tokens_a_step] = work
+        self._roof.watch(work, served.seconds, racer.name)
         lap = Lap(
             number,
             place,
@@ -295,7 +310,7 @@ class _Race:
             served.tokens,
             percentiles(served.ttft),
             percentiles(served.tpot) if served.tpot else None,
-            floor.seconds,
+            self._roof.ceilings.seconds(work),
         )
         racer.laps.setdefault(heat, []).append(lap)
 
@@ -321,7 +336,17 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
     return order[::-1] if number % 2 else order
 
 
-def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: str, busy: float) -> Course:
+def _roof(model: Model, threads: int, device: str) -> Roof:
+    """Measured now; and again, with more patience, when an engine comes above it."""
+    limit = processor().theoretical_peak if device == "cpu" else math.inf
+    return Roof(
+        measure(model.config, threads=threads, device=device),
+        lambda: measure(model.config, threads=threads, device=device, patience=2),
+        limit=limit,
+    )
+
+
+def _course(plan: Plan, sample: Trace, threads: int, device: str, busy: float) -> Course:
     return Course(
         workload=plan.workload,
         model=plan.model,
@@ -337,8 +362,8 @@ def _course(plan: Plan, sample: Trace, limits: Ceilings, threads: int, device: s
         prefix_cache=sample.cached,
         arriving=any(request.arrival for request in sample.requests),
         requests=len(sample.requests),
-        bandwidth=limits.bandwidth,
-        peak=limits.peak,
+        bandwidth=0.0,
+        peak=0.0,
         date=datetime.now(UTC).date().isoformat(),
         busy=busy,
     )

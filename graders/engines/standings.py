@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from reference_engine.roofline import RaisedCeiling
+
 FORMAT = 1
 ENOUGH = 0.8
 """Of a processor, which an engine that has work uses alone at least."""
@@ -47,7 +49,7 @@ class Lap:
     @property
     def roofline(self) -> float:
         """The floor over what it took: 1 would be as fast as the machine can."""
-        return self.floor / self.seconds
+        return min(1.0, self.floor / self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class Entrant:
 class Course:
     """What was raced on, and where.
 
-    arriving: requests come one by one. bandwidth, peak: ceilings measured in this run, bytes and operations a second.
+    arriving: requests come one by one. bandwidth, peak: ceilings in this run, bytes and operations a second, as they
+    were measured, or higher: raised says which of them are what an engine did.
     """
 
     workload: str
@@ -149,6 +152,7 @@ class Course:
     date: str
     busy: float
     """Load of the machine by others when the race began: runnable processes a core."""
+    raised: tuple[RaisedCeiling, ...] = ()
 
     @property
     def loaded(self) -> bool:
@@ -213,7 +217,8 @@ def read(text: str) -> Standings:
             raise ValueError(f"a race of format {data['format']}; {FORMAT} is known")
         entrants = tuple(Entrant(**entrant) for entrant in data["entrants"])
         results, interrupted = tuple(map(_result, data["results"])), data.get("interrupted", False)
-        return Standings(Course(**data["course"]), entrants, results, interrupted)
+        raised = tuple(RaisedCeiling(**each) for each in data["course"].get("raised", ()))
+        return Standings(Course(**{**data["course"], "raised": raised}), entrants, results, interrupted)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no race: {error!r}") from None
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from graders.law import Broken
 from graders.result import Outcome
 from graders.throughput.decision import EARLY, LOOKS, Bracket, Call, Decision, decide, next_look, submission_first
 from graders.throughput.room import Output, Room, Timed
 from graders.throughput.workloads import Trace, workload
+from reference_engine.processor import processor
+from reference_engine.roofline import Ceilings, RaisedCeiling, Roof, TokenWork, Work, borrowed
 
 MINE, REFERENCE = "", "reference"
 IDLE = 0.25
 """The share of the reference's time that the submission's process may use while it should be waiting."""
-SHORT = 1.25
-"""The peak that a matrix product reaches here and now may fall short of what the device can do by so much."""
+AGAIN = 3
+"""How many times as patiently the peak is measured when somebody came above it."""
 Judge = Callable[[Trace, Output, int], bool]
+Answer = TypeVar("Answer")
 
 
 class Contender(Protocol):
@@ -40,11 +41,15 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One trace, served by everybody. mine, theirs: seconds of the submission and of the others by their names."""
+    """One trace, served by everybody. mine, theirs: seconds of the submission and of the others by their names.
+
+    work: what nobody who serves the trace can leave out.
+    """
 
     trace: str
     mine: float
     theirs: Mapping[str, float]
+    work: Work
 
     def ratio(self, engine: str) -> float:
         """The submission's speed over the engine's."""
@@ -57,7 +62,7 @@ class Contest:
 
     patience: seconds after which what is too close to call stays undecided.
     peers: further engines that take part, by name. progress: told in a few words, before every pair, what is going on.
-    ceiling: how many times faster than the reference engine the device allows; known after the warm-up.
+    roof: what the machine can do; known after the warm-up.
     """
 
     name: str
@@ -71,7 +76,7 @@ class Contest:
     progress: Callable[[str], None] = lambda _: None
     patience: float = 120.0
     pairs: list[Pair] = field(default_factory=list)
-    ceiling: float = math.inf
+    roof: Roof | None = None
 
     def decide(self, bounds: Sequence[Against]) -> list[Decision]:
         """Warm up, then run pairs until every bound is decided, or one is missed beyond hope. What is decided stays.
@@ -95,10 +100,26 @@ class Contest:
                 return [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
         return decisions
 
+    @property
+    def raised(self) -> tuple[RaisedCeiling, ...]:
+        """What was shown to be possible beyond what was measured."""
+        return self.roof.raised if self.roof else ()
+
     def _decision(self, wanted: Against) -> Decision:
         ratios = [pair.ratio(wanted.engine) * wanted.factor for pair in self.pairs]
-        slowness = statistics.median(pair.theirs[wanted.engine] / pair.theirs[REFERENCE] for pair in self.pairs)
-        return decide(Bracket.of(ratios), wanted.bound, ceiling=self.ceiling * slowness * wanted.factor)
+        return decide(Bracket.of(ratios), wanted.bound, ceiling=self._ceiling(wanted))
+
+    def _ceiling(self, wanted: Against) -> float:
+        """The ratio beyond which the submission would have been faster than the processor can be.
+
+        In each pair the engine's time for the trace says which ratio that is; their bracket has the same end as the
+        ratios', so a submission that was possible in every pair is below it, whatever slowed the engine down.
+        """
+        assert self.roof is not None
+        limits = [
+            self.roof.limit * pair.theirs[wanted.engine] * wanted.factor / pair.work.operations for pair in self.pairs
+        ]
+        return Bracket.of(limits).lower
 
     def _trace(self, number: int) -> Trace:
         return workload(self.name, self.seed * 64 + number, model=self.model, scale=self.scale)
@@ -108,9 +129,13 @@ class Contest:
         trace = self._trace(63)
         theirs, *_ = [self._other(name, trace) for name in (REFERENCE, *self.peers)]
         self._verify(trace, self.mine.serve(trace), theirs)
-        peak, least, more = self.theirs.peak(trace)
-        work = least * distinct_tokens(trace) + more * trace.tokens_out
-        self.ceiling = SHORT * theirs.seconds / max(work / peak, 1e-9)
+        peak, self._each = self._peak(trace)
+        limit = processor().theoretical_peak
+        self.roof = Roof(Ceilings(peak), lambda: Ceilings(self._peak(trace, AGAIN)[0]), limit=limit)
+
+    def _peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
+        """Measured by the reference's process, which the submission cannot reach."""
+        return self._blameless(REFERENCE, lambda: self.theirs.peak(trace, patience))
 
     def _pair(self, number: int) -> Pair:
         trace = self._trace(number)
@@ -123,7 +148,15 @@ class Contest:
                 others[name] = self._alone(name, trace)
         assert mine is not None
         self._verify(trace, mine, others[REFERENCE])
-        return Pair(trace.hash, mine.seconds, {name: timed.seconds for name, timed in others.items()})
+        work = Work(2 * (self._each.least * distinct_tokens(trace) + self._each.more * trace.tokens_out))
+        self._watch(work, mine, others)
+        return Pair(trace.hash, mine.seconds, {name: timed.seconds for name, timed in others.items()}, work)
+
+    def _watch(self, work: Work, mine: Timed, others: Mapping[str, Timed]) -> None:
+        """Whoever came above the peak has it measured again, and raised if need be; what others did counts as well."""
+        assert self.roof is not None
+        for name, timed in {**others, "the engine with your part": mine}.items():
+            self.roof.watch(work, max(timed.seconds, 1e-9), name)
 
     def _alone(self, name: str, trace: Trace) -> Timed:
         """Another's turn; Broken if the submission's process does not sit still meanwhile."""
@@ -136,10 +169,14 @@ class Contest:
         return timed
 
     def _other(self, name: str, trace: Trace) -> Timed:
-        """Another's turn; whatever goes wrong in it is no fault of the submission."""
+        """Another's turn."""
         contender: Contender = self.theirs if name == REFERENCE else self.peers[name]
+        return self._blameless(name, lambda: contender.serve(trace))
+
+    def _blameless(self, name: str, call: Callable[[], Answer]) -> Answer:
+        """What another does; whatever goes wrong in it is no fault of the submission."""
         try:
-            return contender.serve(trace)
+            return call()
         except Broken as broken:
             if broken.outcome is Outcome.UNGRADED:
                 raise
@@ -169,14 +206,5 @@ def oracle_agrees(trace: Trace, said: Output, guest: int) -> bool:
 
 def distinct_tokens(trace: Trace) -> int:
     """Tokens that any engine must compute: an opening that prompts share counts once, the last token not at all."""
-    known, before = 0, tuple[int, ...]()
-    for prompt in sorted(request.prompt for request in trace.requests):
-        known += len(prompt) - _common(prompt, before)
-        before = prompt
-    return known + trace.tokens_out - len(trace.requests)
-
-
-def _common(first: Output, second: Output) -> int:
-    """How many tokens both begin with."""
-    pairs = zip(first, second, strict=False)
-    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(first), len(second)))
+    known = sum(borrowed([(request.prompt, request.max_new) for request in trace.requests]))
+    return trace.tokens_in - known + trace.tokens_out - len(trace.requests)

@@ -13,7 +13,8 @@ most 1 in 20, whatever the noise looks like. The rule:
     else                                 the median decides, within `MARGIN` of the bound in favour of the submission:
                                          marginal
 
-A ratio above what the device can do is held for a person to review.
+A ratio that the processor cannot do, however well its multipliers are used, is held for a person to review. Merely to
+be above what was measured is no reason: then the measurement was too low (`reference_engine.roofline`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Decision:
 
 
 def decide(bracket: Bracket, bound: float, *, ceiling: float | None = None) -> Decision:
-    """The call on what was measured so far. ceiling: the ratio that the device allows at most; None: unknown."""
+    """The call on what was measured so far. ceiling: the ratio that no such processor exceeds; None: unknown."""
     review = ceiling is not None and bracket.lower > ceiling
     if bracket.pairs == EARLY:
         return Decision(Call.MISSED if bracket.upper < HOPELESS * bound else Call.MORE, bracket, bound, review=review)

@@ -21,6 +21,7 @@ from graders.law import Broken
 from graders.result import Outcome
 from graders.stage import Raised, Stage
 from graders.throughput.workloads import Trace
+from reference_engine.roofline import TokenWork
 
 SLOT = "throughput"
 ALL = 0
@@ -56,13 +57,14 @@ class Room:
         stage.look()
         return Timed(seconds, outputs)
 
-    def peak(self, trace: Trace) -> tuple[int, int, int]:
-        """Multiply-adds that the device does in a second at best; those that the model does for one token at least, and
-        how many more where it says what comes next."""
+    def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
+        """Operations a second that this machine is measured to do at best, and the model's work for one token.
+
+        patience: how many times as many samples as usual."""
         stage = self._stage(trace)
-        value = _value(stage, "peak", [], "peak()")
+        value = _value(stage, "peak", [patience], "peak()")
         peak, least, more = stage.parsed(lambda: wire.integers(value, 3))
-        return peak, least, more
+        return float(peak), TokenWork(least, more)
 
     def cpu_seconds(self) -> float:
         """CPU time that the engine's process has used so far."""

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "limits.h"
 #include "product.h"
 #include "team.h"
 
@@ -275,6 +276,9 @@ Hall& hall() {
     return *one;
 }
 
+// What is computed for the time that it takes.
+thread_local volatile float unread;
+
 // The `count` highest of a row, highest first, the lower index first among equals.
 void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
     std::vector<float> best(count, -__builtin_inff());
@@ -364,6 +368,23 @@ void guess(const Heads* heads, const float* hidden, int64_t rows, int64_t wanted
             rows
         );
     team.share(rows * heads->count, [&](int64_t unit) { top(logits + unit * vocab, vocab, wanted, to + unit * wanted); });
+}
+
+// As many operations as `threads` cores do at most, `rounds` of them each; how many it were.
+int64_t compute_limit(int64_t rounds, int64_t threads) {
+    std::lock_guard<std::mutex> guard(hall().lock);
+    hall().of(static_cast<int>(threads)).share(threads, [&](int64_t) { unread = multiply_adds(rounds); });
+    return 2 * W * CHAINS * rounds * threads;
+}
+
+// Each of `threads` cores reads its share of `count` numbers, `times` times; how many were read.
+int64_t read_limit(const float* from, int64_t count, int64_t times, int64_t threads) {
+    std::lock_guard<std::mutex> guard(hall().lock);
+    const int64_t part = count / threads / (8 * W) * (8 * W);
+    hall().of(static_cast<int>(threads)).share(threads, [&](int64_t unit) {
+        for (int64_t i = 0; i < times; i++) unread = read_numbers(from + unit * part, part);
+    });
+    return part * threads * times;
 }
 
 }  // extern "C"

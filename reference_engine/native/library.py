@@ -17,7 +17,7 @@ from pathlib import Path
 
 SWITCH = "INFERENCE_KITCHEN_NATIVE"
 """Environment variable. 0: run without compiled code. A path: load that library and nothing else."""
-SOURCES = ("vectors.h", "room.h", "product.h", "attention.h", "team.h", "forward.cpp")
+SOURCES = ("vectors.h", "room.h", "product.h", "attention.h", "limits.h", "team.h", "forward.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
 HERE = Path(__file__).parent
 BUILT = HERE / "built"
@@ -192,6 +192,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
         loaded.panel_columns.restype = loaded.step_bytes.restype = c_int64
+        loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
     except (OSError, AttributeError):
         return None
     if loaded.step_bytes() != ctypes.sizeof(Step):  # made from other sources
@@ -200,6 +201,8 @@ def _load(path: Path) -> ctypes.CDLL | None:
     loaded.forward.argtypes = [POINTER(Net), POINTER(Step), c_int64]
     loaded.guess.argtypes = [POINTER(Heads), c_void_p, c_int64, c_int64, c_void_p, c_int64]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]
+    loaded.compute_limit.argtypes = [c_int64, c_int64]
+    loaded.read_limit.argtypes = [c_void_p, c_int64, c_int64, c_int64]
     for function in (loaded.pack, loaded.forward, loaded.move, loaded.guess):
         function.restype = None
     return loaded

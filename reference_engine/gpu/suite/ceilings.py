@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import device_seconds
 from reference_engine.gpu.suite.room import Room
+from reference_engine.roofline import Ceilings, Roof
 
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
-    """bandwidth: bytes a second, read and written, of a copy. peak: operations a second of a bf16 product."""
+def measure(room: Room) -> tuple[Roof, Section]:
+    """Both ceilings: bytes a second, read and written, of a copy, and operations a second of a bf16 product.
 
-    bandwidth: float
-    peak: float
+    Both are measured again when a kernel or a step comes above them.
+    """
+    ceilings = _measured(room, room.repeats)
+    row: Row = {"copy_tb_s": ceilings.bandwidth / 1e12, "bf16_tflop_s": ceilings.peak / 1e12}
+    roof = Roof(ceilings, lambda: _measured(room, 3 * room.repeats))
+    return roof, Section("ceilings", Outcome.PASS, rows=(row,))
 
-    def floor(self, moved: float, operations: float = 0.0) -> float:
-        """Seconds that work takes at least."""
-        return max(moved / self.bandwidth, operations / self.peak)
 
-
-def measure(room: Room) -> tuple[Ceilings, Section]:
-    """Both ceilings."""
+def _measured(room: Room, repeats: int) -> Ceilings:
+    """The least disturbed of so many samples each."""
     numbers, side = (1 << 12, 64) if room.dry else (1 << 31, 8192)
     source = torch.empty(numbers, dtype=torch.uint8, device=room.device).random_(0, 255)
     target = torch.empty_like(source)
-    copied = device_seconds(lambda _: target.copy_(source), room.device, repeats=room.repeats, calls=4)
     left, right = (torch.randn(side, side, device=room.device, dtype=torch.bfloat16) for _ in range(2))
     product = torch.empty_like(left)
-    multiplied = device_seconds(
-        lambda _: torch.mm(left, right, out=product), room.device, repeats=room.repeats, calls=4
-    )
-    ceilings = Ceilings(2 * numbers / copied, 2 * side**3 / multiplied)
-    row: Row = {"copy_tb_s": ceilings.bandwidth / 1e12, "bf16_tflop_s": ceilings.peak / 1e12}
-    return ceilings, Section("ceilings", Outcome.PASS, rows=(row,))
+    actions = (lambda _: target.copy_(source), lambda _: torch.mm(left, right, out=product))
+    copied, multiplied = (device_seconds(action, room.device, repeats=repeats, calls=4, of=min) for action in actions)
+    return Ceilings(2 * side**3 / multiplied, 2 * numbers / copied)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
 
 import torch
 
+Among = Callable[[Iterable[float]], float]
+"""Which of several times counts: the median of them, or the least, where what could be at best is asked."""
 
-def device_seconds(action: Callable[[int], object], device: torch.device, *, repeats: int, calls: int = 20) -> float:
-    """Seconds of one call of `action(i)`, launches apart; the median of `repeats`.
+
+def device_seconds(
+    action: Callable[[int], object], device: torch.device, *, repeats: int, calls: int = 20, of: Among = median
+) -> float:
+    """Seconds of one call of `action(i)`, launches apart; the median of `repeats`, or what `of` makes of them.
 
     On a GPU `calls` calls are captured in one graph and replayed. `i` counts them, so that an action may rotate its
     inputs and read nothing that a call before left in the cache.
     """
     if device.type != "cuda":
-        return wall_seconds(lambda: action(0), device, repeats=repeats)
+        return wall_seconds(lambda: action(0), device, repeats=repeats, of=of)
     for index in range(calls):
         action(index)
     torch.cuda.synchronize(device)
@@ -25,10 +30,10 @@ def device_seconds(action: Callable[[int], object], device: torch.device, *, rep
         for index in range(calls):
             action(index)
     graph.replay()
-    return median(_replay(graph) for _ in range(repeats)) / calls
+    return of(_replay(graph) for _ in range(repeats)) / calls
 
 
-def wall_seconds(action: Callable[[], object], device: torch.device, *, repeats: int) -> float:
+def wall_seconds(action: Callable[[], object], device: torch.device, *, repeats: int, of: Among = median) -> float:
     """Seconds of `action` and everything it started, by the host's clock; the median, after one run not counted."""
     action()
     seconds = []
@@ -38,7 +43,7 @@ def wall_seconds(action: Callable[[], object], device: torch.device, *, repeats:
         action()
         settle(device)
         seconds.append(time.perf_counter() - began)
-    return median(seconds)
+    return of(seconds)
 
 
 def settle(device: torch.device) -> None:

@@ -1,6 +1,6 @@
 """A decode step of a whole model against its roofline, over batch sizes.
 
-step ≥ max(weight bytes / bandwidth, 2·P·B / peak) + B·context·KV bytes / bandwidth
+step ≥ max((weight bytes + B·context·KV bytes) / bandwidth, 2·P·B / peak): reads and products may overlap
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from reference_engine.batch import Batch, Span
 from reference_engine.gpu import budget
 from reference_engine.gpu.runner import DeviceOutcome, GpuRunner
 from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.ceilings import Ceilings
 from reference_engine.gpu.suite.clock import wall_seconds
 from reference_engine.gpu.suite.room import Room
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import Model, random_model
+from reference_engine.roofline import Ceilings, Roof, Work, weights_read
 
 BLOCK = 16
 STEPS = 20
 """Steps in one timing, each sent before the one before is read."""
 
 
-def measure(room: Room, ceilings: Ceilings) -> Section:
+def measure(room: Room, roof: Roof) -> Section:
     """One row a model and batch size. host: the step with filling and sending; it is what an engine can reach."""
     rows: list[Row] = []
     for name, config in room.shapes.items():
@@ -35,18 +35,25 @@ def measure(room: Room, ceilings: Ceilings) -> Section:
             taken = _step(room, model, batch)
             if taken is None:
                 continue
-            floor = roofline(config, batch, _context(room), ceilings)
+            work = step_work(config, batch, _context(room))
+            roof.watch(work, taken, f"{name}, batch {batch}")
+            floor = min(taken, roof.ceilings.seconds(work))
             row: Row = {"model": name, "batch": batch, "ms": taken * 1e3}
             rows.append(row | {"floor_ms": floor * 1e3, "of_roofline": floor / taken})
         del model
+    room.notes.extend(map(str, roof.raised))
     return Section("steps", Outcome.PASS, f"decode steps at context {_context(room)}, bf16", tuple(rows))
 
 
+def step_work(config: LlamaConfig, batch: int, context: int) -> Work:
+    """What a decode step of a bf16 model takes at least."""
+    read = weights_read(config)
+    return Work(2.0 * read * batch, 2.0 * read + batch * context * budget.block_bytes(config, 1, torch.bfloat16))
+
+
 def roofline(config: LlamaConfig, batch: int, context: int, ceilings: Ceilings) -> float:
-    """Seconds that a decode step of a bf16 model takes at least."""
-    read = config.parameters - (0 if config.tied else config.vocab * config.width)
-    weights = ceilings.floor(2.0 * read, 2.0 * read * batch)
-    return weights + batch * context * budget.block_bytes(config, 1, torch.bfloat16) / ceilings.bandwidth
+    """Seconds of it at least."""
+    return ceilings.seconds(step_work(config, batch, context))
 
 
 def _context(room: Room) -> int:
