@@ -11,7 +11,7 @@ import pytest
 from graders.engines.catalogue import KINDS
 from graders.engines.served import EngineFailed, Failure, Served
 from graders.engines.verifying import check_tokens
-from graders.law import Broken
+from graders.failure import Broken
 from graders.throughput.peers import Live
 from graders.throughput.workloads import Trace, TraceRequest
 from reference_engine import oracle

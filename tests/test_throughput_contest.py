@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from graders.child.throughput import peak
-from graders.law import Broken
+from graders.failure import Broken
 from graders.result import Outcome
 from graders.throughput.contest import Against, Contest, distinct_tokens
 from graders.throughput.decision import Call

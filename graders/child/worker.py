@@ -131,7 +131,13 @@ class Shop:
         module.__file__ = name
         sys.modules[slot] = module
         try:
-            exec(compile(request["source"], name, "exec", dont_inherit=True), module.__dict__)
+            code = compile(request["source"], name, "exec", dont_inherit=True)
+        except SyntaxError as error:  # no frame of the part is on the stack: the place is told all the same
+            return {"x": {**self.raised(error), "frames": [[error.lineno, "<module>"]] if error.lineno else []}}
+        except BaseException as error:
+            return {"x": self.raised(error)}
+        try:
+            exec(code, module.__dict__)
         except BaseException as error:
             return {"x": self.raised(error)}
         self.parts[slot] = module

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from graders.bench import Bench
 from graders.ex2_batching_scheduler.specification import Setting
+from graders.replies import Raised, shown
 from graders.result import Figure
-from graders.stage import Raised, Stage, shown
+from graders.stage import Stage
 from graders.symbolic.company import company
 from graders.symbolic.engine import sent, written
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from graders.law import Broken
+from graders.failure import Broken
 from graders.result import Outcome
 from graders.throughput.decision import EARLY, LOOKS, Bracket, Call, Decision, decide, next_look, submission_first
 from graders.throughput.room import Output, Room, Timed

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graders.law import Broken
+from graders.failure import Broken
 from graders.throughput.bounds import REFERENCE, Measure
 from graders.throughput.cards import find, folders, misnamed
 from graders.throughput.contest import Contender
