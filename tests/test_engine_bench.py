@@ -10,7 +10,7 @@ import pytest
 from reference_engine import bench
 from reference_engine.bench_floor import Machine, floor
 from reference_engine.llama.config import LlamaConfig
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.slots import Request
 

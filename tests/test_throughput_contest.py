@@ -16,7 +16,7 @@ from graders.throughput.contest import Against, Contest, distinct_tokens
 from graders.throughput.decision import Call
 from graders.throughput.room import Timed
 from graders.throughput.workloads import Trace, TraceRequest, workload
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 
 Serve = Callable[[Trace], Timed]
 SCALE = 0.05

@@ -28,7 +28,8 @@ from graders.engines.served import EngineFailed, Failure, Job, Served
 from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import FAMILIES, Trace
-from reference_engine.model import Model, load_model
+from reference_engine.model import Model
+from reference_engine.model_loader import load_model
 
 WARM = 100
 """Seeds of a race that are kept for warming up."""

@@ -37,7 +37,7 @@ class Served:
 
 def real_engine(bench: Bench) -> None:
     """Serve a room of guests; raises Broken for a wrong token, or if too few of them are in at once."""
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     model = load_model("waiter")
     requests = _requests(model, random.Random(bench.seed))

@@ -47,10 +47,17 @@ class Session:
         raised = self._stage.play([size], {}, f"PrefixCache(block_size={size})", moves)
         if raised:
             self._stage.unexpected(raised, "a prefix cache")
+        judges = {
+            "match": self._match,
+            "insert": self._insert,
+            "lock": self._lock,
+            "unlock": self._unlock,
+            "evict": self._evict,
+        }
         for move in self._script.moves:
             reply, counts = self._stage.next(move.method, str(move))
             self._played += 1
-            getattr(self, "_" + move.method)(move, reply)
+            judges[move.method](move, reply)
             self._stage.steps[-1].answer += move.afterwards
             self._count(counts)
         self._stage.finish()

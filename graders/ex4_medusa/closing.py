@@ -293,7 +293,7 @@ def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
 
     The clock is the worker's own, and decides nothing.
     """
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(bench.seed)
     requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()

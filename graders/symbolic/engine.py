@@ -112,9 +112,20 @@ class Engine:
         raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]])
         if raised:
             raise Failed("__init__", raised, "a scheduler")
+        plays = {
+            "add": self._add,
+            "again": self._again,
+            "abort": self._abort,
+            "fork": self._fork,
+            "join": self._join,
+            "rest": self._rest,
+            "plan": self._plan,
+            "commit": self._commit,
+            "drain": self._drain,
+        }
         for move in self._script.moves:
             self.played += 1
-            getattr(self, "_" + move.method)(move)
+            plays[move.method](move)
         self._close(*self._side.next("idle", "idle"))
         self._side.finish()
 

@@ -162,7 +162,7 @@ class Contest:
 def oracle_agrees(trace: Trace, said: Output, guest: int) -> bool:
     """Whether greedy decoding could have said this; imports torch, so it is asked only where engines differ."""
     from reference_engine import oracle
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     return oracle.replay(load_model(trace.model), trace.requests[guest].prompt, said) is None
 

@@ -103,7 +103,8 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     from graders.engines import jobs
     from graders.engines.driver import Driver
     from graders.engines.served import EngineFailed
-    from reference_engine.model import ModelError, load_model
+    from reference_engine.model import ModelError
+    from reference_engine.model_loader import load_model
 
     bench.progress(f"starting {kind.name}")
     try:
