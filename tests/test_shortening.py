@@ -13,13 +13,13 @@ import graders.exploring
 import graders.workers
 from graders.bench import Bench
 from graders.catalogue import catalogue
-from graders.ex2_batching_scheduler.specification import Setting
 from graders.ex3_prefix_cache.script import Script as CacheScript
 from graders.failure import Broken, Trace
 from graders.isolation import Trouble
 from graders.result import Outcome, Story
 from graders.shortening import shorten, size
 from graders.submission import read
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import Script as ServingScript
 from graders.workers import Source, Workers
 

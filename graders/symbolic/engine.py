@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graders import wire
-from graders.ex2_batching_scheduler.specification import Guest, Planned, Setting, Specification, Work
 from graders.failure import Deviation, Refusals, Step, plural
 from graders.replies import METHODS, Raised, Reply, Returned, shown
 from graders.symbolic import reading
 from graders.symbolic.memory import Access, Memory
+from graders.symbolic.scheduler_rules import Guest, Planned, Setting, Specification, Work
 from graders.symbolic.script import Move, Newcomer, Script
 from graders.symbolic.side import Side, items, reply_of
 
