@@ -27,19 +27,23 @@ LEAVING = {
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception in the part. kinds: the exception classes that callers may catch it by; frames: the part's own."""
+    """An exception in the part. kinds: the exception classes that callers may catch it by; frames: the part's own.
+
+    got: of something that was returned and is not due, in words.
+    """
 
     kinds: tuple[str, ...]
     type: str
     text: str
     frames: tuple[tuple[int, str], ...]
+    got: str = ""
 
     @classmethod
     def of(cls, data: Any) -> Raised:
         """From the wire; ProtocolError if it is anything else."""
         if type(data) is not dict:
             raise wire.ProtocolError("an exception that is not one")
-        wire.only(data, ("kinds", "type", "text", "frames"))
+        wire.only(data, ("kinds", "type", "text", "frames", "got"))
         kinds, frames = wire.field(data, "kinds", list), wire.field(data, "frames", list)
         if not all(type(kind) is str for kind in kinds):
             raise wire.ProtocolError("an exception that is not one")
@@ -47,7 +51,8 @@ class Raised:
             if type(frame) is not list or [type(item) for item in frame] != [int, str]:
                 raise wire.ProtocolError("an exception that is not one")
         kind, text = wire.field(data, "type", str)[:LONGEST], wire.field(data, "text", str)[:LONGEST]
-        return cls(tuple(kinds), kind, text, tuple((line, name[:LONGEST]) for line, name in frames[-FRAMES:]))
+        got = wire.field(data, "got", str)[:LONGEST] if "got" in data else ""
+        return cls(tuple(kinds), kind, text, tuple((line, name[:LONGEST]) for line, name in frames[-FRAMES:]), got)
 
     @property
     def outcome(self) -> Outcome:
@@ -61,7 +66,7 @@ class Raised:
     @property
     def told(self) -> str:
         """ "raised KeyError: 5", or "returned a list ([])"."""
-        return self.text.partition(";")[0] if self.undue else f"raised {self}"
+        return self.got if self.undue and self.got else f"raised {self}"
 
     @property
     def leaving(self) -> str:

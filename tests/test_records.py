@@ -69,6 +69,19 @@ def test_what_raises_not_implemented_is_not_written_yet_whatever_it_says(tmp_pat
     assert rendering.law_line(law).plain.endswith("not written yet")
 
 
+def test_what_was_returned_is_told_whole_whatever_is_in_it(tmp_path: Path) -> None:
+    entry = catalogue(2)
+    path = tmp_path / entry.file_name
+    text = Path(solutions.__path__[0], entry.slug, entry.file_name).read_text(encoding="utf-8")
+    signature = "    def plan(self) -> Plan:\n"
+    assert signature in text
+    path.write_text(text.replace(signature, f"{signature}        return 'one; two'\n", 1), encoding="utf-8")
+    (law,) = grade(2, path, seed=1, only=["2.1"]).laws
+    assert law.story is not None
+    assert law.story.got == "returned a str ('one; two')"
+    assert law.message == "`plan` returned a str ('one; two'); a Plan(chunks, preempted, copies) is due."
+
+
 # ---------------------------------------------------------------- where a problem lies
 
 
