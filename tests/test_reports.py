@@ -166,7 +166,6 @@ class GradescopeTest(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     number: str
     output: str
-    reason: Literal["", "unwritten"]
     output_format: Literal["text", "html", "simple_format", "md", "ansi"]
     tags: list[str]
     visibility: Visibility
@@ -181,7 +180,6 @@ class Leader(msgspec.Struct, forbid_unknown_fields=True):
 class Gradescope(msgspec.Struct, forbid_unknown_fields=True):
     tests: list[GradescopeTest]
     output: str
-    reason: Literal["", "unwritten"]
     output_format: Literal["text"]
     visibility: Visibility
     stdout_visibility: Visibility
