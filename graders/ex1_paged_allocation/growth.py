@@ -182,7 +182,7 @@ def _written(method: str, args: list[Any]) -> str:
 
 
 def _grows(bench: Bench, loop: str, small: float, large: float, num_blocks: int, *, full: bool) -> Broken:
-    method = loop.split()[0].strip(",")
+    method = LOOPS[loop][0][0]
     times, larger = f"{large / small:.0f} times", num_blocks // SMALL
     state = "almost used up" if full else "almost all free"
     stage = Stage(bench, "block_manager", "bm")
