@@ -13,7 +13,8 @@ from course.problem import ExitCode, Problem
 from course.screen import clean
 from graders.result import Figure
 from reference_engine import naive
-from reference_engine.model import Model, ModelError, load_model
+from reference_engine.model import Model, ModelError
+from reference_engine.model_loader import load_model
 from reference_engine.slots import Request
 from reference_engine.waiter.corpus import Dialogue, guests
 from reference_engine.waiter.menu import restaurants

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from course.generator import law_table, stub
+from course.lessons import law_table
 from course.nbgrader_glue import notebook
 from course.problem import Problem
 from course.sealing import seal
+from course.stubs import stub
 from course.workspace import installed_root
 from graders.catalogue import Exercise, exercises
 

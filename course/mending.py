@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 WIDEST = 160  # characters of a line that are shown
-NAMED = re.compile(r"(?:\bin|,) line (\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +26,16 @@ class Offence:
         return f"{margin}{self.text[:WIDEST]}{caret}"
 
 
-def offence(path: Path, problem: str) -> Offence | None:
-    """The line that the sentence `problem` names last; None if it names none, or the file is no text with that line."""
-    named = NAMED.findall(problem)
-    if path.suffix != ".py" or not named:
+def offence(path: Path, number: int) -> Offence | None:
+    """That line of a file, from 1; None if there is no such line, or the file is no Python."""
+    if path.suffix != ".py" or number < 1:
         return None
     try:
         source = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return None
-    number = int(named[-1])
     lines = source.replace("\f", " ").splitlines()
-    if not 1 <= number <= len(lines):
+    if number > len(lines):
         return None
     text, column = lines[number - 1], _column(source, number)
     blank = len(text) - len(text.lstrip())

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course.screen import clean, shorten
-from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+from graders.result import ExerciseResult, Figure, LawResult, Outcome, Reason, Story
 
 SIGNS = {
     Outcome.PASS: ("✓", "green"),
@@ -31,7 +31,6 @@ WORDS = {
     Outcome.INVALID: "invalid",
     Outcome.UNGRADED: "could not be judged",
 }
-UNWRITTEN = "is not written yet."  # how the message of a law ends that met a method of the stub
 MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
@@ -168,7 +167,7 @@ def _washed(text: str, style: str = "") -> list[Text]:
 
 
 def _unwritten(law: LawResult) -> bool:
-    return law.outcome is Outcome.FAIL and law.message.endswith(UNWRITTEN)
+    return law.outcome is Outcome.FAIL and law.reason is Reason.UNWRITTEN
 
 
 def _name_style(law: LawResult) -> str:

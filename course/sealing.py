@@ -12,7 +12,7 @@ import marshal
 import sys
 import zlib
 
-from course.generator import BEGIN, END, stub
+from course.stubs import BEGIN, END, stub
 
 WIDTH = 100
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.problem import Problem
+from course.stubs import stub
 from course.workspace import Workspace, installed_root
 from graders.catalogue import Exercise, catalogue, exercises
 from graders.law import Law
@@ -78,8 +79,6 @@ def naive_file(exercise: Exercise) -> Path:
 
 def stub_of(exercise: Exercise) -> str:
     """The text of the untouched stub, made afresh from the solution."""
-    from course.generator import stub
-
     source = solution_file(exercise)
     return stub(source.read_text(encoding="utf-8"), f"solutions/{exercise.slug}/{exercise.file_name}")
 

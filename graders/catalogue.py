@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
 from functools import cache
 
 from graders.law import Law
+from graders.parts import PARTS, Part
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise:
-    """One exercise: which file the learner writes, which slot of the engine it fills, and its laws.
+class Exercise(Part):
+    """One exercise: what the learner writes, and its laws."""
 
-    slug: folder name under exercises/ and solutions/. class_name: the class the file must define; empty when the part
-    is a module of functions (exercise 4).
-    """
-
-    number: int
-    name: str
-    slug: str
-    slot: str
-    file_name: str
-    class_name: str
     laws: tuple[Law, ...] = ()
 
     @property
@@ -34,18 +26,10 @@ class Exercise:
         return {law.number: law for law in self.laws}[number]
 
 
-_EXERCISES = (
-    Exercise(1, "paged allocation", "ex1_paged_allocation", "block_manager", "block_manager.py", "BlockManager"),
-    Exercise(2, "continuous batching", "ex2_batching_scheduler", "scheduler", "scheduler.py", "Scheduler"),
-    Exercise(3, "prefix cache", "ex3_prefix_cache", "prefix_cache", "prefix_cache.py", "PrefixCache"),
-    Exercise(4, "Medusa verification", "ex4_medusa", "medusa", "medusa.py", ""),
-)
-
-
 @cache
 def catalogue(exercise: int) -> Exercise:
     """The exercise with its laws, in order. KeyError for a number that no exercise has."""
-    entry = {entry.number: entry for entry in _EXERCISES}[exercise]
+    entry = {entry.number: entry for entry in PARTS}[exercise]
     name = f"graders.{entry.slug}.laws"
     try:
         laws = tuple(importlib.import_module(name).LAWS)
@@ -53,9 +37,9 @@ def catalogue(exercise: int) -> Exercise:
         if missing.name not in (name, f"graders.{entry.slug}"):
             raise
         laws = ()
-    return Exercise(entry.number, entry.name, entry.slug, entry.slot, entry.file_name, entry.class_name, laws)
+    return Exercise(**dataclasses.asdict(entry), laws=laws)
 
 
 def exercises() -> tuple[Exercise, ...]:
     """Every exercise, in order."""
-    return tuple(catalogue(entry.number) for entry in _EXERCISES)
+    return tuple(catalogue(entry.number) for entry in PARTS)

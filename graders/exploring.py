@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from graders.bench import Bench
+from graders.failure import Broken
 from graders.isolation import Trouble
-from graders.law import Broken
 from graders.result import Outcome
 from graders.shortening import shorten, size
 

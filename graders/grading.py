@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from graders.ahead import LIMITS, TIMED, Ahead
-from graders.bench import NONE, Bench, Source, Workers
+from graders.bench import Bench
 from graders.catalogue import Exercise, catalogue
+from graders.failure import Broken
 from graders.intake import Declared
 from graders.isolation import HIGHEST, Limits, Trouble, below
-from graders.law import Broken, Law, choose, unmet
-from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+from graders.law import Law, choose, unmet
+from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
 from graders.submission import Submission, Unusable, read
+from graders.workers import NONE, Source, Workers
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
@@ -66,6 +68,7 @@ def grade(
         seconds=time.monotonic() - start,
         grader=_version(),
         problem=problem,
+        location=run.location,
     )
 
 
@@ -77,6 +80,7 @@ class _Run:
         self.others = others
         self.seed = seed
         self.level = NONE
+        self.location = Location()
         self._isolation = isolation
         self.results: list[LawResult] = []
         self.figures: list[Figure] = []
@@ -92,6 +96,7 @@ class _Run:
             submission = read(path, self.exercise.class_name, Declared.of(self.exercise))
             _refuse_stub(submission)
         except Unusable as unusable:
+            self.location = unusable.location
             return self._none(laws, unusable.problem, unusable.outcome)
         source = Source(self.exercise.slot, submission.name, submission.source)
         limits = Limits(packages=self.exercise.slot == "medusa")  # the one part that is written with torch
@@ -102,6 +107,7 @@ class _Run:
                 self._start_ahead(laws, tried)
                 self._one(law, submission, workers)
         except Broken as broken:
+            self.location = broken.location
             return self._none(laws, broken.message, broken.outcome, workers.take_output())
         except Trouble as trouble:
             return self._none(laws, f"Not graded: {trouble}. Try again.", Outcome.UNGRADED)
@@ -129,13 +135,13 @@ class _Run:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
         ahead = self._aheads.get(law.number)
-        bench = Bench(self.exercise, law, submission, workers, self.seed, self.others, ahead)
+        bench = Bench(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
         bench.progress, bench.beside, bench.live = self.progress, self.beside, self.live
-        outcome, message, story = Outcome.PASS, "", None
+        outcome, message, story, reason = Outcome.PASS, "", None, Reason.LAW
         try:
             law.check(bench)
         except Broken as broken:
-            outcome, message, story = broken.outcome, broken.message, broken.story
+            outcome, message, story, reason = broken.outcome, broken.message, broken.story, broken.reason
         except Trouble:
             raise
         except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
@@ -143,7 +149,7 @@ class _Run:
             outcome, message = Outcome.UNGRADED, _own_fault(fault)
         self.figures += bench.figures
         seconds = time.monotonic() - start
-        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output(), bench.score)
+        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output(), bench.score, reason)
 
     def _none(self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "") -> str:
         """Nothing could be tried: the first open law carries the reason, the others are skipped."""
@@ -164,6 +170,7 @@ class _Run:
         cases: int = 0,
         output: str = "",
         score: float = 0.0,
+        reason: Reason = Reason.LAW,
     ) -> None:
         result = LawResult(
             number=law.number,
@@ -177,6 +184,7 @@ class _Run:
             seconds=seconds,
             cases=cases,
             output=output,
+            reason=reason,
         )
         self.results.append(result)
         self._on_law(result)

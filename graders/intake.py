@@ -13,13 +13,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from graders.notebook import LARGEST, part_of
-from graders.result import Outcome
-
-if TYPE_CHECKING:
-    from graders.catalogue import Exercise
+from graders.parts import Part
+from graders.result import Location, Outcome
 
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
@@ -38,12 +35,24 @@ KINDS = (
 
 
 class Unusable(Exception):
-    """Nothing could be graded; the text is one sentence for the person who typed the command."""
+    """Nothing could be graded; the text is one sentence for the person who typed the command.
 
-    def __init__(self, problem: str, outcome: Outcome = Outcome.FAIL) -> None:
+    missing: the declared file is not there, whatever else is. location: where in the file the problem lies.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        outcome: Outcome = Outcome.FAIL,
+        *,
+        missing: bool = False,
+        location: Location | None = None,
+    ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.outcome = outcome
+        self.missing = missing
+        self.location = location or Location()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +68,10 @@ class Declared:
     defines: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, exercise: Exercise) -> Declared:
+    def of(cls, part: Part) -> Declared:
         """What an exercise declares."""
-        defines = (exercise.class_name,) if exercise.class_name else FUNCTIONS
-        return cls(exercise.file_name, f"exercises/{exercise.slug}", exercise.slot, defines)
+        defines = (part.class_name,) if part.class_name else FUNCTIONS
+        return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ def _mode(path: Path) -> int:
     try:
         return os.lstat(path).st_mode
     except FileNotFoundError:
-        raise Unusable(f"{path.name} is missing: there is no file {path}.") from None
+        raise Unusable(f"{path.name} is missing: there is no file {path}.", missing=True) from None
     except (OSError, ValueError) as trouble:
         raise Unusable(f"{path.name} cannot be read: {_reason(trouble)}.") from None
 
@@ -130,7 +139,7 @@ def _from_folder(folder: Path, declared: Declared) -> Taken:
             if (folder / place).is_symlink():
                 raise Unusable(f"{place} is a symbolic link; hand in the file itself.", Outcome.INVALID)
             return Taken(declared.name, _regular(folder / place, str(place), LARGEST))
-    raise Unusable(f"{declared.name} is missing: there is none in {folder}.")
+    raise Unusable(f"{declared.name} is missing: there is none in {folder}.", missing=True)
 
 
 def _reason(trouble: OSError | ValueError) -> str:
@@ -162,7 +171,7 @@ def _declared_entry(entries: list[zipfile.ZipInfo], archive: str, name: str) -> 
         _refuse_path(entry, archive)
     found = [entry for entry in entries if entry.filename.split("/")[-1] == name]
     if not found:
-        raise Unusable(f"{name} is missing: there is none in {archive}.")
+        raise Unusable(f"{name} is missing: there is none in {archive}.", missing=True)
     if len(found) > 1:
         raise Unusable(f"{archive} holds {len(found)} files named {name}; hand in one.")
     if found[0].flag_bits & 1:
@@ -194,5 +203,6 @@ def _from_notebook(notebook: bytes, name: str, declared: Declared) -> str:
     except ValueError:
         raise Unusable(f"{name} is not a notebook that can be read; save it again.") from None
     if text is None:
-        raise Unusable(f"{name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again.")
+        problem = f"{name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again."
+        raise Unusable(problem, missing=True)
     return text

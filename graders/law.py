@@ -4,8 +4,8 @@ A law is a function that takes a `Bench` and returns nothing; it raises `Broken`
 `graders/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its top: `course list`
 imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
 
-    from graders.law import Broken, LawBook
     from graders.bench import Bench
+    from graders.law import LawBook
 
     LAWS = LawBook(exercise=1)
 
@@ -32,35 +32,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from graders.result import Outcome, Story
+from graders.result import Outcome
 
 if TYPE_CHECKING:
     from graders.bench import Bench
-    from graders.shortening import Trace
 
 Check = Callable[["Bench"], None]
 Kind = Literal["unit", "engine", "throughput"]
-
-
-class Broken(Exception):
-    """Raised by a check: the part broke the law. `message` is one sentence in plain words, naming the fault.
-
-    outcome: FAIL unless the part died (CRASH), hung (TIMEOUT) or tampered (INVALID).
-    method: the method to look at; the grader turns it into "file:line".
-    story: the steps that lead there.
-    trace: the calls of the story, where they can be made again without some of them.
-    """
-
-    trace: Trace | None = None
-
-    def __init__(
-        self, message: str, *, story: Story | None = None, method: str = "", outcome: Outcome = Outcome.FAIL
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.story = story
-        self.method = method
-        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)

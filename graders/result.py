@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,21 +29,56 @@ class Outcome(enum.StrEnum):
         return self in (Outcome.FAIL, Outcome.TIMEOUT, Outcome.CRASH, Outcome.INVALID)
 
 
+class Reason(enum.StrEnum):
+    """What a law's outcome is about, where a reader has to treat it in a way of its own; the message is for people."""
+
+    LAW = ""  # the law itself
+    UNWRITTEN = "unwritten"  # a method or function that is still the stub's
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a part. line: from 1, 0 when unknown. function: the method or function to look at, may be empty."""
+
+    file: str = ""
+    line: int = 0
+    function: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """The location that was stored as "file:line (function)" or as the name of a function alone."""
+        found = re.fullmatch(r"([^:]+):(\d+)(?: \((.*)\))?", text, re.DOTALL)
+        return cls(found[1], int(found[2]), found[3] or "") if found else cls(function=text)
+
+    def __bool__(self) -> bool:
+        return bool(self.line or self.function)
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.function
+        return f"{self.file}:{self.line}" + (f" ({self.function})" if self.function else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """The shortest story that breaks a law.
 
     steps: one line an operation, with its values and what it returned, ready to print. got, expected: of the last
-    step, in words or values. where: "file:line" or the name of the method to look at, may be empty. replay: the
-    command that shows the same story again. traceback: the learner's own frames only, may be empty.
+    step, in words or values. location: where to look, may be empty. replay: the command that shows the same story
+    again. traceback: the learner's own frames only, may be empty.
     """
 
     steps: tuple[str, ...]
     got: str
     expected: str
-    where: str = ""
+    location: Location = Location()
     replay: str = ""
     traceback: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The location in words: "file:line (function)", or the function alone."""
+        return str(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +96,7 @@ class LawResult:
     seconds: float = 0.0
     cases: int = 0  # how many traces were tried
     output: str = ""
+    reason: Reason = Reason.LAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +127,7 @@ class ExerciseResult:
     grader: str = ""  # version
     problem: str = ""  # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
     format: int = field(default=FORMAT)
+    location: Location = Location()  # of the problem, where it lies in a line of the part
 
     @property
     def points(self) -> float:
@@ -113,7 +152,18 @@ class ExerciseResult:
         return self.outcome is Outcome.PASS
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: the fields, and the derived `outcome`, `points`, `max_points`, `passed`."""
+        """Plain data: the fields, and the derived `outcome`, `points`, `max_points`, `passed`; a story's `where`."""
         data = dataclasses.asdict(self)
+        for law, plain in zip(self.laws, data["laws"], strict=True):
+            if law.story is not None:
+                plain["story"]["where"] = law.story.where
         data |= {"outcome": self.outcome, "points": self.points, "max_points": self.max_points, "passed": self.passed}
         return data
+
+
+def completed(law: Mapping[str, Any]) -> dict[str, Any]:
+    """A law's stored JSON in today's form: a story from before there were locations gets the one that it names."""
+    story = law.get("story")
+    if not isinstance(story, Mapping) or "location" in story or not isinstance(story.get("where"), str):
+        return dict(law)
+    return {**law, "story": {**story, "location": dataclasses.asdict(Location.parse(story["where"]))}}

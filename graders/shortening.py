@@ -9,28 +9,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from typing import Protocol
 
+from graders.failure import Broken, Trace
 from graders.isolation import Trouble
-from graders.law import Broken
 from graders.result import Outcome
 
 NUMBER = re.compile(r"\d{1,9}")
 WAITING = 5.0  # seconds of the clock
-
-
-class Trace(Protocol):
-    """Calls written down, which can be judged again."""
-
-    def judge(self) -> None:
-        """Raise Broken, with a `trace` of what was played until then, if the part breaks the law."""
-
-    def shorter(self) -> Iterator[Trace]:
-        """The same calls without one of them (and those that make no sense without it), then with simpler values.
-
-        What is refused, and what is not, stays so: a shorter story must not be about another law.
-        """
 
 
 def shorten(broken: Broken, *, seconds: float) -> Broken:

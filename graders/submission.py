@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graders.intake import Declared, Unusable, take
 from graders.notebook import LONGEST
-from graders.result import Outcome
+from graders.result import Location, Outcome
 
 __all__ = ["Submission", "Unusable", "read"]
 
@@ -26,10 +26,10 @@ class Submission:
     lines: dict[str, int] = field(default_factory=dict)
     unwritten: tuple[str, ...] = ()
 
-    def where(self, method: str) -> str:
-        """ "block_manager.py:57 (extend)", or the name alone when the file has no such def."""
-        line = self.lines.get(method)
-        return f"{self.name}:{line} ({method})" if line else method
+    def location(self, function: str) -> Location:
+        """Of a method or function; of its name alone when the file has no such def."""
+        line = self.lines.get(function, 0)
+        return Location(self.name if line else "", line, function)
 
 
 def read(path: Path, class_name: str, declared: Declared | None = None) -> Submission:
@@ -60,7 +60,8 @@ def _decode(name: str, data: bytes) -> str:
         if not text:
             line = data[: wrong.start].count(b"\n") + 1
             byte = data[wrong.start]
-            raise Unusable(f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8.") from None
+            problem = f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
+            raise Unusable(problem, location=Location(name, line)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -89,7 +90,8 @@ def _parse(name: str, source: str) -> ast.Module:
             tree = ast.parse(source, name)
     except SyntaxError as wrong:
         line = f" in line {wrong.lineno}" if wrong.lineno else ""
-        raise Unusable(f"{name} has a syntax error{line}: {wrong.msg}.") from None
+        problem = f"{name} has a syntax error{line}: {wrong.msg}."
+        raise Unusable(problem, location=Location(name, wrong.lineno or 0)) from None
     except ValueError as wrong:
         raise Unusable(f"{name} is not Python source: {wrong}.") from None
     except (RecursionError, MemoryError):
@@ -101,7 +103,7 @@ def _refuse_answers(name: str, tree: ast.Module) -> None:
     for line, module in _imports(tree):
         if module.partition(".")[0] in FORBIDDEN:
             problem = f"{name} imports {module} in line {line}; a part has to be the learner's own."
-            raise Unusable(problem, Outcome.INVALID)
+            raise Unusable(problem, Outcome.INVALID, location=Location(name, line))
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -35,7 +35,8 @@ from reference_engine import oracle
 from reference_engine.ceilings import measure as measure_ceilings
 from reference_engine.engine import Engine
 from reference_engine.llama.weights import save
-from reference_engine.model import Model, ModelError, load_model
+from reference_engine.model import Model, ModelError
+from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import CLASS_NAMES, PartMissing, Parts, load_part
 from reference_engine.processor import processor

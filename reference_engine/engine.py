@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from reference_engine.backends import make_runner
 from reference_engine.decoding import Decoder
 from reference_engine.inspection import Limits, check_output, check_plan
 from reference_engine.ledger import Ledger
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import PartError, Parts
-from reference_engine.runner import make_runner
 from reference_engine.sampler import GREEDY, Sampling, request_seed
 from reference_engine.seating import Guest, Seating
 from reference_engine.slots import Plan, Policy, Request
@@ -59,6 +59,8 @@ class Engine:
     PartError the engine is spent: every further step raises it again.
     """
 
+    decoder_type: type[Decoder] = Decoder
+
     def __init__(
         self,
         model: Model,
@@ -95,7 +97,7 @@ class Engine:
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes = {"block_size": block_size, "num_blocks": num_blocks, "watermark": watermark}
         self.kv = Ledger(self._blocks, cache, guests=self._guests, seating=seating, **sizes)
-        self._decoder = Decoder(self.runner, self._guests, seating, self.kv.table, speculator, block_size)
+        self._decoder = self.decoder_type(self.runner, self._guests, seating, self.kv.table, speculator, block_size)
         with self._blaming("scheduler"):
             self._scheduler = self.parts.scheduler(
                 self.kv, max_seqs=max_seqs, token_budget=token_budget, chunk=chunk, lookahead=lookahead, policy=policy

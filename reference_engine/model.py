@@ -1,42 +1,45 @@
-"""A model by its name: sizes, weights, tokenizer.
-
-`load_model` knows "waiter" (the model that the package ships), "random:<shape>" or "random:<shape>@<seed>" (weights
-from a seed; shapes in `llama.config.SHAPES`), the path of a checkpoint folder in Hugging Face layout, and
-"<waiter or folder>@<shape>": that model stretched to a larger shape (see `stretch`).
-"""
+"""A model: sizes, weights, tokenizer. See `model_loader` for those that have names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from reference_engine.llama.config import SHAPES, LlamaConfig
-from reference_engine.llama.weights import ModelError, random_weights, read_config, read_weights
-from reference_engine.waiter import CHECKPOINT
+from reference_engine.llama.weights import ModelError, random_weights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["Model", "ModelError", "load_model"]
+__all__ = ["Model", "ModelError", "random_model"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Model:
     """Weights by their Hugging Face names, all on one device and of one dtype. Nobody changes them.
 
-    folder: where the checkpoint, its tokenizer and its further heads lie; None for random weights.
+    folder: where the checkpoint, its tokenizer and its further heads lie; None for random weights. made: see `kept`.
     """
 
     name: str
     config: LlamaConfig
     weights: Mapping[str, Tensor]
     folder: Path | None = None
+    made: dict[type, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def kept(self, kind: type[T], make: Callable[[], T]) -> T:
+        """What a runner makes of the weights, of class `kind`: made once, for all engines of this very model."""
+        if kind not in self.made:
+            self.made[kind] = make()
+        return cast(T, self.made[kind])
 
     @property
     def device(self) -> torch.device:
@@ -69,29 +72,6 @@ class Model:
             raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-def load_model(
-    name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
-) -> Model:
-    """The model called `name`, on `device`; "auto" is the GPU where there is one that the engine can use.
-
-    Raises ModelError, whose message is one sentence.
-    """
-    where, text = _device(device), str(name)
-    if text.startswith("random:"):
-        shape, _, written = text.removeprefix("random:").partition("@")
-        return random_model(shape, _seed(text, written) if written else seed, device=where, dtype=dtype)
-    folder = CHECKPOINT if text == "waiter" else Path(name)
-    if text != "waiter" and not folder.exists():
-        base, at, shape = text.rpartition("@")
-        if at:
-            from reference_engine.stretch import stretch
-
-            return stretch(load_model(base, device=where, dtype=dtype), shape, seed)
-        raise ModelError(f"no model called {text!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
-    config = read_config(folder)
-    return Model(text, config, read_weights(folder, config, device=where, dtype=dtype), folder)
-
-
 def random_model(
     shape: str | LlamaConfig,
     seed: int = 0,
@@ -106,25 +86,3 @@ def random_model(
     label = shape if isinstance(shape, str) else "custom"
     weights = random_weights(config, seed, device=torch.device(device), dtype=dtype)
     return Model(f"random:{label}@{seed}", config, weights)
-
-
-def _device(device: torch.device | str) -> torch.device:
-    """Raises ModelError for a device that is not there or that the engine has no runner for."""
-    from reference_engine.gpu.device import choose_device, refused
-
-    if device == "auto":
-        return choose_device().device
-    try:
-        where = torch.device(device)
-    except RuntimeError:
-        raise ModelError(f"there is no device called {device!r}: use auto, cpu, cuda or cuda:<number>") from None
-    refusal = refused(where)
-    if refusal:
-        raise ModelError(refusal)
-    return where
-
-
-def _seed(name: str, written: str) -> int:
-    if not written.isdecimal():
-        raise ModelError(f"{name!r} has no seed after the @: write a number, as in random:tiny@7")
-    return int(written)

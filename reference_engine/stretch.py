@@ -32,7 +32,6 @@ from torch import Tensor
 
 from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.llama.weights import ModelError
-from reference_engine.medusa.heads import Heads
 from reference_engine.model import Model
 
 STRETCHES: Mapping[str, LlamaConfig] = {
@@ -92,19 +91,6 @@ def stretched_config(small: LlamaConfig, large: LlamaConfig) -> LlamaConfig:
     )
 
 
-def stretch_heads(heads: Heads, config: LlamaConfig, seed: int = 0) -> Heads:
-    """The Medusa heads of a model for its stretched shape `config`: the same guesses, at that shape's cost."""
-    count, width = heads.residual.shape[:2]
-    vocab = heads.project.shape[1]
-    like = heads.residual
-    residual = _random("medusa.residual", (count, config.width, config.width), seed, like.device, like.dtype)
-    residual[:, :width, :width] = heads.residual
-    project = torch.zeros(count, config.vocab, config.width, device=like.device, dtype=like.dtype)
-    project[:, :vocab, :width] = heads.project
-    project[:, vocab:, :width] = _mean(heads.project)
-    return Heads(residual, project)
-
-
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where the small model's dimensions go."""
@@ -146,7 +132,7 @@ def _weight(name: str, shape: tuple[int, ...], model: Model, layout: _Layout, se
     if kind.endswith("norm") or kind in _ENDS:
         big = torch.zeros(shape, device=like.device, dtype=like.dtype)
     else:
-        big = _random(name, shape, seed, like.device, like.dtype)
+        big = random_weight(name, shape, seed, like.device, like.dtype)
     if kind.endswith("norm"):
         return _norm(big, source, layout)
     if source is not None:
@@ -180,15 +166,15 @@ def _place(big: Tensor, source: Tensor, kind: str, layout: _Layout) -> None:
     else:
         big[: source.shape[0], : source.shape[1]] = source
     if kind in ("embed_tokens", "lm_head"):
-        big[small.vocab :, : small.width] = _mean(source)
+        big[small.vocab :, : small.width] = mean_row(source)
 
 
-def _mean(rows: Tensor) -> Tensor:
+def mean_row(rows: Tensor) -> Tensor:
     """`[..., V, d]` -> `[..., 1, d]`: a row whose logit is the mean of the others', hence never the largest."""
     return rows.float().mean(-2, keepdim=True).to(rows.dtype)
 
 
-def _random(name: str, shape: tuple[int, ...], seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def random_weight(name: str, shape: tuple[int, ...], seed: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Normal numbers that depend on seed, name and device type alone, scaled to keep the size of activations."""
     generator = torch.Generator(device=device)
     generator.manual_seed(zlib.crc32(f"{seed} {name}".encode()))

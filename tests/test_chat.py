@@ -15,7 +15,8 @@ from course.chat import LONGEST_ANSWER, Talk, Unanswerable
 from course.workspace import Workspace
 from graders.catalogue import catalogue
 from reference_engine.engine import Engine
-from reference_engine.model import Model, load_model
+from reference_engine.model import Model
+from reference_engine.model_loader import load_model
 from reference_engine.waiter.corpus import END, GUESTS, TABLES, WAITERS, Party
 from reference_engine.waiter.menu import restaurants
 

@@ -23,7 +23,7 @@ from course.workspace import Workspace, installed_root
 from graders.catalogue import catalogue, exercises
 from graders.isolation import LEVELS
 from graders.isolation.inside import census
-from graders.result import ExerciseResult, LawResult, Outcome, Story
+from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
 
 EXERCISE = catalogue(1)
 LAWS = EXERCISE.laws
@@ -168,7 +168,9 @@ def test_passing_every_law_ends_in_0_and_is_remembered(
 
 
 def test_a_failure_ends_in_1_with_story_and_next_step(course: Type, verdict: dict[str, object]) -> None:
-    story = Story(("admit(1, 6) -> [1, 2]",), "three", "two", "block_manager.py:57", "course check 1.2 --seed 7")
+    story = Story(
+        ("admit(1, 6) -> [1, 2]",), "three", "two", Location("block_manager.py", 57), "course check 1.2 --seed 7"
+    )
     broken = law_result(2, Outcome.FAIL, message="took a block too many", story=story)
     verdict["laws"] = (law_result(1, Outcome.PASS), broken, law_result(3, Outcome.SKIPPED, message="needs 1.2"))
     shown = course("check", "1")

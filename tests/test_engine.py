@@ -10,7 +10,7 @@ import torch
 
 from reference_engine import oracle
 from reference_engine.engine import Engine
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive
 from reference_engine.parts import Parts
 from reference_engine.sampler import Sampling

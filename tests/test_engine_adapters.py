@@ -22,7 +22,7 @@ from graders.engines.catalogue import ADAPTERS, KINDS
 from graders.engines.driver import Driver
 from graders.engines.served import EngineFailed, Failure
 from graders.throughput.workloads import Trace, TraceRequest
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.waiter import CHECKPOINT
 
 STAND_INS = Path(__file__).parent / "fakes" / "engines"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reference_engine import bench
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.roofline import Ceilings
 from reference_engine.slots import Request

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reference_engine.engine import Engine
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.parts import PartError, PartMissing, Parts, load_part
 from reference_engine.slots import Block, Chunk, Copy, Plan, Request
 from solutions.ex1_paged_allocation.block_manager import BlockManager

@@ -11,17 +11,18 @@ import pytest
 import torch
 
 from reference_engine import oracle
+from reference_engine.backends import make_runner
 from reference_engine.batch import Batch, Span
 from reference_engine.engine import Engine
 from reference_engine.llama import lanes
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.cpu_runner import CpuRunner
 from reference_engine.llama.lane import Packed
-from reference_engine.model import Model, load_model, random_model
+from reference_engine.model import Model, random_model
+from reference_engine.model_loader import load_model
 from reference_engine.native.library import library, reason
 from reference_engine.native.runner import NativeRunner
 from reference_engine.parts import Parts
-from reference_engine.runner import make_runner
 from reference_engine.slots import Copy, Request
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler

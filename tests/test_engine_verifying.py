@@ -11,11 +11,11 @@ import pytest
 from graders.engines.catalogue import KINDS
 from graders.engines.served import EngineFailed, Failure, Served
 from graders.engines.verifying import check_tokens
-from graders.law import Broken
+from graders.failure import Broken
 from graders.throughput.peers import Live
 from graders.throughput.workloads import Trace, TraceRequest
 from reference_engine import oracle
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 
 MODEL = load_model("random:tiny")
 TRACE = Trace("short", 0, "random:tiny", (TraceRequest((5, 6, 7), 4), TraceRequest((9,), 3)), num_blocks=65, max_seqs=4)

@@ -28,7 +28,7 @@ UNTIMED = [part for part in WRONG if part not in TIMED]
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graders.bench.Worker", LocalWorker)
+    monkeypatch.setattr("graders.workers.Worker", LocalWorker)
     monkeypatch.setattr(exploring, "SHRINKING", 60.0)  # until it is done, on any machine: stories do not differ
     monkeypatch.setattr(exploring, "WAITING", 300.0)
 

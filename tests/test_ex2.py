@@ -9,8 +9,8 @@ import pytest
 from local_worker import LocalWorker
 from wrong_parts import first_broken, numbers, right_parts, wrong_part, wrong_parts
 
-import graders.bench
 import graders.exploring
+import graders.workers
 import solutions
 from course.mutant_files import Mutant
 from graders import grade
@@ -28,7 +28,7 @@ CLOSING = {"same tokens", "fast enough"}  # they try all of the others together,
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process for each part: the answers of the worker are the same. Stories are hardly shortened."""
-    monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
+    monkeypatch.setattr(graders.workers, "Worker", LocalWorker)
     monkeypatch.setattr(graders.exploring, "SHRINKING", 0.0)
 
 

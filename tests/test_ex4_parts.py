@@ -23,7 +23,7 @@ UNIT = [law.number for law in catalogue(4).laws if law.kind == "unit"]
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("graders.bench.Worker", LocalWorker)
+    monkeypatch.setattr("graders.workers.Worker", LocalWorker)
     monkeypatch.setattr(exploring, "SHRINKING", 0.3)
     before = torch.get_num_threads()
     yield

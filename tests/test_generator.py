@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from course import generator
-from course.generator import BadMarkers, stub
+from course import generator, lessons, stubs
+from course.stubs import BadMarkers, stub
 from course.workspace import installed_root
 from graders.catalogue import Exercise, catalogue, exercises
 
@@ -109,15 +109,15 @@ def test_markers_that_do_not_pair_up_are_named_by_line(text: str, line: int) -> 
 
 
 def test_the_table_of_laws_goes_between_its_markers_and_nowhere_else() -> None:
-    text = f"before\n{generator.LAWS_BEGIN}\nold\n{generator.LAWS_END}\nafter\n"
-    filled = generator.fill_laws(text, "new \\1")
-    assert filled == f"before\n{generator.LAWS_BEGIN}\nnew \\1\n{generator.LAWS_END}\nafter\n"
-    assert generator.fill_laws("no markers", "new") == "no markers"
+    text = f"before\n{lessons.LAWS_BEGIN}\nold\n{lessons.LAWS_END}\nafter\n"
+    filled = lessons.fill_laws(text, "new \\1")
+    assert filled == f"before\n{lessons.LAWS_BEGIN}\nnew \\1\n{lessons.LAWS_END}\nafter\n"
+    assert lessons.fill_laws("no markers", "new") == "no markers"
 
 
 def test_the_table_of_laws_says_what_the_catalogue_says() -> None:
     exercise = catalogue(1)
-    table = generator.law_table(exercise)
+    table = lessons.law_table(exercise)
     assert [row.split(" | ")[1] for row in table.splitlines()[2:]] == [law.name for law in exercise.laws]
 
 
@@ -126,7 +126,7 @@ def test_no_line_of_a_solution_is_left_in_its_stub(exercise: Exercise) -> None:
     solution = (installed_root() / "solutions" / exercise.slug / exercise.file_name).read_text(encoding="utf-8")
     left = stub(solution, "part.py")
     assert "SOLUTION" not in left
-    secret = solution.split(generator.BEGIN)[1].split(generator.END)[0].strip()
+    secret = solution.split(stubs.BEGIN)[1].split(stubs.END)[0].strip()
     assert secret
     assert secret not in left
 

@@ -16,7 +16,8 @@ from reference_engine.gpu import budget
 from reference_engine.gpu.device import choose_device, refused
 from reference_engine.gpu.runner import GpuRunner
 from reference_engine.llama.config import SHAPES
-from reference_engine.model import ModelError, load_model, random_model
+from reference_engine.model import ModelError, random_model
+from reference_engine.model_loader import load_model
 
 EIGHT_B = SHAPES["llama-8b"]
 GIB = 2**30

@@ -17,14 +17,14 @@ from hostile import suite
 from local_worker import LocalWorker
 
 import graders.ahead
-import graders.bench
 import graders.exploring
 import graders.grading
+import graders.workers
 import solutions
 from graders import ExerciseResult, Outcome, grade
 from graders.catalogue import exercises
 from graders.ex4_medusa.arrays import array_of
-from graders.stage import Raised
+from graders.replies import Raised
 from graders.wire import ProtocolError
 
 JUNK: list[Any] = [None, True, -1, 3, 2**62, 1.5, "", "x" * 300, [], [[]], [0], {}, {"r": 1}, {"x": {}}, {"s": "nan"}]
@@ -66,7 +66,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, list[str], int], E
         entry = exercises()[number - 1]
         return grade(number, Path(solutions.__path__[0], entry.slug, entry.file_name), seed=seed, only=laws)
 
-    for module in (graders.bench, graders.ahead):
+    for module in (graders.workers, graders.ahead):
         monkeypatch.setattr(module, "Worker", Distorted)
     monkeypatch.setattr(graders.exploring, "SHRINKING", 0.0)
     return grade_distorted

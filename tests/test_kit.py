@@ -18,9 +18,9 @@ from test_reports import Gradescope
 from wrong_parts import wrong_parts
 
 from course import bundle, kit
-from course.generator import BEGIN, END, stub
 from course.problem import Problem
 from course.sealing import seal
+from course.stubs import BEGIN, END, stub
 from course.targets import solution_file
 from graders.catalogue import catalogue, exercises
 

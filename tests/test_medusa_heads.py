@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa.heads import CONFIG, WEIGHTS, Heads, load_heads, random_heads, save_heads
-from reference_engine.model import ModelError, load_model, random_model
+from reference_engine.model import ModelError, random_model
+from reference_engine.model_loader import load_model
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library, reason
 

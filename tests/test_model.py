@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from reference_engine import oracle
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import save
-from reference_engine.model import ModelError, load_model, random_model
+from reference_engine.model import ModelError, random_model
+from reference_engine.model_loader import load_model
 
 PROMPT = [5, 9, 2, 100, 7]
 

@@ -18,7 +18,7 @@ from conftest import Type
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.cpu_runner import CpuRunner
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.native import library
 from reference_engine.native.runner import NativeRunner
 from reference_engine.parts import Parts

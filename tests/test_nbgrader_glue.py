@@ -29,7 +29,7 @@ from course.targets import solution_file, stub_of
 from graders.catalogue import catalogue, exercises
 from graders.intake import Declared, take
 from graders.notebook import untouched
-from graders.result import ExerciseResult, LawResult, Outcome, Story
+from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
 
 Notebook = dict[str, Any]
 EXERCISE = catalogue(3)
@@ -318,7 +318,9 @@ def test_no_points_is_an_error_that_names_the_law(outcome: Outcome) -> None:
 
 
 def test_feedback_tells_the_story_and_carries_no_escape_sequence() -> None:
-    story = Story(("insert([1], [2])", "match([1]) -> \x1b[31mred"), "2", "1", where="prefix_cache.py:7 (match)")
+    story = Story(
+        ("insert([1], [2])", "match([1]) -> \x1b[31mred"), "2", "1", location=Location("prefix_cache.py", 7, "match")
+    )
     text = feedback.told(law(1, Outcome.FAIL, message="wrong \x1b]0;title\x07", story=story, output="\x1b[2J"))
     assert "insert([1], [2])" in text and "prefix_cache.py:7 (match)" in text and "course hint 3.1" in text
     assert "\x1b" not in text

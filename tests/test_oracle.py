@@ -9,7 +9,8 @@ import torch
 
 from reference_engine import oracle
 from reference_engine.llama.config import LlamaConfig
-from reference_engine.model import Model, load_model, random_model
+from reference_engine.model import Model, random_model
+from reference_engine.model_loader import load_model
 from reference_engine.waiter.network import Shape, Waiter
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from course import rendering
 from course.screen import clean
-from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
 
 
 def law(outcome: Outcome = Outcome.FAIL, **fields: object) -> LawResult:
@@ -58,8 +58,10 @@ def test_text_of_a_submission_is_washed(hostile: str, harmless: str) -> None:
 
 
 def test_a_law_of_what_is_not_written_says_so_and_where_instead_of_a_story() -> None:
-    story = Story(("part.fork(1, 2) -> raised",), "raised NotImplementedError", "None", where="part.py:9 (fork)")
-    unwritten = law(message="`fork` is not written yet.", story=story)
+    story = Story(
+        ("part.fork(1, 2) -> raised",), "raised NotImplementedError", "None", location=Location("part.py", 9, "fork")
+    )
+    unwritten = law(message="`fork` is not written yet.", story=story, reason=Reason.UNWRITTEN)
     assert rendering.law_line(unwritten).plain.endswith("not written yet")
     shown = plain(rendering.failure(unwritten, "course hint 1.4"))
     assert "look at   part.py:9 (fork)" in shown
@@ -71,7 +73,7 @@ def test_a_law_of_what_is_not_written_says_so_and_where_instead_of_a_story() -> 
 
 def test_a_hostile_failure_reaches_the_screen_as_text_only() -> None:
     evil = "\x1b[2J[red]x[/red]\x07"
-    story = Story((f"extend() -> {evil}",), evil, evil, evil, "course check 1.4", (evil,))
+    story = Story((f"extend() -> {evil}",), evil, evil, Location(function=evil), "course check 1.4", (evil,))
     shown = printed(rendering.failure(law(message=evil, story=story, output=evil), "hint"), terminal=False)
     assert "\x1b" not in shown
     assert "\x07" not in shown

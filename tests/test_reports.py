@@ -21,7 +21,7 @@ from graders.catalogue import catalogue
 from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
 from graders.reports.plain import cell
 from graders.reports.row import Row
-from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
+from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Story
 
 EVIL = "</td><script>alert(1)</script>\x1b]0;title\x07\x00\ud800 ::error::x %0A | `code` @everyone\n::stop-commands::x"
 FORMULA = '=HYPERLINK("http://example.invalid";"x")'
@@ -35,7 +35,9 @@ def law(number: int, outcome: Outcome, message: str = "", story: Story | None = 
     )
 
 
-STORY = Story(("insert([1, 2], [7])", "match([1, 2])"), "0", "2", "prefix_cache.py:41 (match)", "course check 3.1")
+STORY = Story(
+    ("insert([1, 2], [7])", "match([1, 2])"), "0", "2", Location("prefix_cache.py", 41, "match"), "course check 3.1"
+)
 FIGURES = (
     Figure("shared_menu, speed beside the reference engine", 0.97, "x", 0.8, "bound"),
     Figure("match of 32768 tokens", float("nan"), "µs"),
@@ -93,6 +95,7 @@ class LawInJson(msgspec.Struct, forbid_unknown_fields=True):
     seconds: float
     cases: int
     output: str
+    reason: Literal["", "unwritten"]
 
 
 def test_json_holds_everything_and_no_nan() -> None:

@@ -9,18 +9,19 @@ import pytest
 from local_worker import LocalWorker
 from wrong_parts import wrong_part
 
-import graders.bench
 import graders.exploring
-from graders.bench import Bench, Source, Workers
+import graders.workers
+from graders.bench import Bench
 from graders.catalogue import catalogue
-from graders.ex2_batching_scheduler.specification import Setting
 from graders.ex3_prefix_cache.script import Script as CacheScript
+from graders.failure import Broken, Trace
 from graders.isolation import Trouble
-from graders.law import Broken
 from graders.result import Outcome, Story
-from graders.shortening import Trace, shorten, size
+from graders.shortening import shorten, size
 from graders.submission import read
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import Script as ServingScript
+from graders.workers import Source, Workers
 
 NEEDED = {2, 5}
 
@@ -111,7 +112,7 @@ def story_of(path: Path, exercise: int, law: str, seed: int) -> Broken:
     workers = Workers([Source(entry.slot, submission.name, submission.source)])
     chosen = next(each for each in entry.laws if each.name == law)
     with pytest.raises(Broken) as caught:
-        chosen.check(Bench(entry, chosen, submission, workers, seed))
+        chosen.check(Bench(entry, chosen.number, submission, workers, seed))
     return caught.value
 
 
@@ -135,7 +136,7 @@ def story_of(path: Path, exercise: int, law: str, seed: int) -> Broken:
 def test_no_call_of_a_story_can_be_left_out(
     exercise: int, name: str, law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
+    monkeypatch.setattr(graders.workers, "Worker", LocalWorker)
     monkeypatch.setattr(graders.exploring, "SHRINKING", 4.0)  # the worker's share is in it here
     broken = story_of(wrong_part(exercise, name).write(tmp_path), exercise, law, seed=1)
     assert broken.trace is not None

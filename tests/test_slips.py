@@ -8,8 +8,8 @@ import pytest
 from local_worker import LocalWorker
 from wrong_parts import first_broken
 
-import graders.bench
 import graders.exploring
+import graders.workers
 import solutions
 from graders import grade
 from graders.catalogue import catalogue
@@ -116,7 +116,7 @@ def test_the_methods_that_a_line_and_an_exception_call_are_found() -> None:
 def test_the_first_law_that_meets_a_slip_says_so(
     exercise: int, old: str, new: str, says: str, due: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
+    monkeypatch.setattr(graders.workers, "Worker", LocalWorker)
     monkeypatch.setattr(graders.exploring, "SHRINKING", 0.0)
     entry = catalogue(exercise)
     text = Path(solutions.__path__[0], entry.slug, entry.file_name).read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ def test_the_first_law_that_meets_a_slip_says_so(
 def test_a_function_that_is_missing_or_returns_something_else_is_told_apart(
     old: str, new: str, says: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graders.bench, "Worker", LocalWorker)
+    monkeypatch.setattr(graders.workers, "Worker", LocalWorker)
     entry = catalogue(4)
     text = Path(solutions.__path__[0], entry.slug, entry.file_name).read_text(encoding="utf-8")
     assert text.count(old) == 1

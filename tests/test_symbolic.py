@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from graders.ex1_paged_allocation.specification import Deviation
 from graders.exploring import Case
+from graders.failure import Deviation
 from graders.symbolic import Counters, Engine, Here, Script, Setting, Toy
 from graders.symbolic.closing import random_script
 from graders.symbolic.memory import Access, Memory

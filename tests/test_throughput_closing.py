@@ -11,11 +11,11 @@ import pytest
 from test_throughput_cards import SCALE, card
 
 from graders.catalogue import catalogue
+from graders.failure import Broken
 from graders.grading import _part
 from graders.isolation import Trouble
-from graders.law import Broken
+from graders.replies import Raised
 from graders.result import Figure, Outcome
-from graders.stage import Raised
 from graders.throughput import closing, peers, room, timing
 from graders.throughput.bounds import VARIABLE, Bound, Measure
 from graders.throughput.cards import save

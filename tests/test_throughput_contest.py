@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from graders.child.throughput import peak
-from graders.law import Broken
+from graders.failure import Broken
 from graders.result import Outcome
 from graders.throughput import contest as contests
 from graders.throughput.contest import Against, Contest, distinct_tokens
 from graders.throughput.decision import Call
 from graders.throughput.room import Timed
 from graders.throughput.workloads import Trace, TraceRequest, workload
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.processor import Processor
 from reference_engine.roofline import TokenWork
 

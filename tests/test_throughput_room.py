@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from graders.child import throughput as child
-from graders.stage import Returned
+from graders.replies import Returned
 from graders.throughput import room
 from graders.wire import ProtocolError
 

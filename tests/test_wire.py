@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from graders import stage
 from graders.ex1_paged_allocation.session import Look
-from graders.ex1_paged_allocation.specification import Deviation
+from graders.failure import Deviation
 from graders.symbolic import reading, side
 from graders.wire import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
 

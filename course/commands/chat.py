@@ -76,7 +76,8 @@ def _sit_down(party: Party, choices: tuple[mixing.Choice, ...]) -> Talk:
     """The talk, with the model loaded: this is what takes a second or two."""
     from course.chat import Talk
     from reference_engine.engine import Engine
-    from reference_engine.model import ModelError, load_model
+    from reference_engine.model import ModelError
+    from reference_engine.model_loader import load_model
 
     try:
         model = load_model("waiter")

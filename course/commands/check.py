@@ -160,7 +160,7 @@ class Ticker:
 
 def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
     if result.problem:
-        _tell_problem(screen, order, result.problem)
+        _tell_problem(screen, order, result)
         return
     screen.print()
     screen.print(rendering.summary(result), soft_wrap=True)
@@ -180,13 +180,13 @@ def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
         _tell_ungraded(screen, result)
 
 
-def _tell_problem(screen: Console, order: Order, problem: str) -> None:
+def _tell_problem(screen: Console, order: Order, result: ExerciseResult) -> None:
     """What nothing could be made of: the line to mend, or how to begin."""
-    found = offence(order.submission, problem)
+    found = offence(order.submission, result.location.line)
     if found is None:
-        rendering.print_block(screen, rendering.problem(problem, _first_steps(order)), "yellow")
+        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(order)), "yellow")
         return
-    lines = [*rendering.problem(problem, ()), Text(), *map(Text, clean(found.shown).split("\n")), Text()]
+    lines = [*rendering.problem(result.problem, ()), Text(), *map(Text, clean(found.shown).split("\n")), Text()]
     lines.append(Text(f"next  mend line {found.line}, then: {order.again(str(order.exercise.number))}", style="bold"))
     rendering.print_block(screen, lines, "yellow")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from course import generator
+from course import generator, stubs
 from course.problem import ExitCode, Problem
 from course.screen import console
 from course.workspace import installed_root
@@ -20,7 +20,7 @@ def command(only_check: bool) -> ExitCode:
     screen = console()
     try:
         paths = generator.stale(root) if only_check else generator.write(root)
-    except (generator.BadMarkers, SyntaxError) as error:
+    except (stubs.BadMarkers, SyntaxError) as error:
         raise Problem(f"nothing was generated: {error}") from error
     for path in paths:
         screen.print(f"{'out of date' if only_check else 'written'}  {path}", soft_wrap=True)

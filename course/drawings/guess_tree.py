@@ -76,7 +76,7 @@ def play(part: Any) -> Evening:
     from reference_engine.medusa.choice import read_tree
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
     from reference_engine.waiter.corpus import END, dialogue
     from reference_engine.waiter.tokenizer import special_id
 

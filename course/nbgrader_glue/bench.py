@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from course.nbgrader_glue import course_folder, notebook
-from course.nbgrader_glue.gradebook import CONFIG
 from course.nbgrader_glue.marking import grade_id
+from course.nbgrader_glue.settings import CONFIG
 from course.workspace import installed_root
 from graders.catalogue import Exercise, catalogue
 from graders.law import Law

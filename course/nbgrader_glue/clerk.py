@@ -16,10 +16,9 @@ from nbgrader.preprocessors import AssignLatePenalties
 from course.nbgrader_glue import feedback, marking, notebook, papers, parts
 from course.nbgrader_glue.autograding import forget, is_flagged, leave
 from course.nbgrader_glue.feedback import Advisory, Ungraded
-from course.nbgrader_glue.gradebook import PATIENCE
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restoring import Released, restore
-from course.nbgrader_glue.settings import Settings
+from course.nbgrader_glue.settings import PATIENCE, Settings
 from course.problem import Problem
 from course.progress import replace_file
 from graders.catalogue import Exercise, catalogue

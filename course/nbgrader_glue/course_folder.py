@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.nbgrader_glue import notebook
-from course.nbgrader_glue.gradebook import CONFIG
+from course.nbgrader_glue.settings import CONFIG
 from course.progress import replace_file
 from course.targets import stub_of
 from graders.catalogue import Exercise

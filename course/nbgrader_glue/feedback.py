@@ -93,5 +93,5 @@ def _stream(text: str) -> Output:
 def _error(law: LawResult) -> Output:
     name = NAMES.get(law.outcome, "NoPoints")
     said = shorten(clean(law.message or rendering.WORDS[law.outcome]).replace("\n", " "), LONGEST)
-    line = f"{name}: law {law.number}, {law.name}: {said}"
-    return {"output_type": "error", "ename": name, "evalue": line.partition(": ")[2], "traceback": [line]}
+    line = f"law {law.number}, {law.name}: {said}"
+    return {"output_type": "error", "ename": name, "evalue": line, "traceback": [f"{name}: {line}"]}

@@ -20,15 +20,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from course.nbgrader_glue.feedback import Advisory, Ungraded
+from course.nbgrader_glue.settings import configuration, settings
 from course.problem import ExitCode, Problem
 from course.screen import shorten
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
 
-PATIENCE = 30  # seconds to wait for a gradebook that somebody else is writing
 LONGEST_NAME = 200
-CONFIG = "nbgrader_config.py"
 GRAMMAR = "rfc3987_syntax"  # jsonschema imports it to check addresses, which notebooks have none of; that takes 1.3 s
 
 
@@ -57,8 +56,7 @@ def expect(course: Path) -> None:
     """
     if importlib.util.find_spec("nbgrader") is None:
         raise Problem(MISSING)
-    if not (course / CONFIG).is_file():
-        raise Problem(NO_COURSE.format(course=course, file=CONFIG))
+    configuration(course)
     threading.Thread(target=_load, name="nbgrader").start()
 
 
@@ -71,7 +69,6 @@ def commit(course: Path, rows: Iterable[Row]) -> Committed:
     if not _load():
         raise Problem(MISSING)
     from course.nbgrader_glue.clerk import Clerk
-    from course.nbgrader_glue.settings import settings
 
     written, refused = 0, []
     with _reported(course), Clerk(settings(course)) as clerk:
@@ -107,7 +104,6 @@ def check_name(student: str) -> None:
 
 
 MISSING = "nbgrader is not installed; pip install 'inference-kitchen[nbgrader]' brings it."
-NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
 
 
 def _load() -> bool:

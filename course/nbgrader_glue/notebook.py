@@ -12,9 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from course.generator import LESSON, fill_laws, law_table, stub
+from course.lessons import LESSON, fill_laws, law_table
 from course.nbgrader_glue.questions import questions
 from course.problem import Problem
+from course.stubs import stub
 from course.targets import solution_file
 from graders.catalogue import Exercise
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbgrader.coursedir import CourseDirectory
-from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
-
-from course.nbgrader_glue.gradebook import CONFIG, NO_COURSE
 from course.problem import Problem
+
+CONFIG = "nbgrader_config.py"
+NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
+PATIENCE = 30  # seconds to wait for a gradebook that somebody else is writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,21 @@ class Settings:
         return Path(self.root, self.directory.format_path(name, student, assignment))
 
 
-def settings(course: Path) -> Settings:
-    """Read the configuration of the course in the folder. `Problem` when it is none, or its configuration fails."""
+def configuration(course: Path) -> Path:
+    """The file by which a folder is a course. `Problem` when it is none."""
     path = course / CONFIG
     if not path.is_file():
         raise Problem(NO_COURSE.format(course=course, file=CONFIG))
+    return path
+
+
+def settings(course: Path) -> Settings:
+    """Read the configuration of the course in the folder. `Problem` when it is none, or its configuration fails."""
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+    from traitlets.config.loader import PyFileConfigLoader
+
+    path = configuration(course)
     config = Config()
     config.CourseDirectory.root = os.fspath(course.resolve())
     try:

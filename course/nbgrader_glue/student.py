@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from course.nbgrader_glue import feedback, parts
 from graders.catalogue import Exercise, catalogue
-from graders.result import LawResult, Outcome, Story
+from graders.result import LawResult, Outcome, completed
 
 
 class LawBroken(Exception):
@@ -51,13 +53,7 @@ def check(number: str, inputs: Sequence[str] | None = None) -> None:
 
 def law_of(data: dict[str, Any]) -> LawResult:
     """A law's result from its JSON."""
-    story: dict[str, Any] | None = data["story"]
-    if story is not None:
-        whole: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in story.items()
-        }
-        return LawResult(**{**data, "outcome": Outcome(data["outcome"]), "story": Story(**whole)})
-    return LawResult(**{**data, "outcome": Outcome(data["outcome"])})
+    return msgspec.convert(completed(data), LawResult)
 
 
 def _judge(exercise: Exercise, number: str, text: str) -> LawResult:

@@ -124,7 +124,7 @@ class Intake:
 
     def _missing(self, student: str, exercise: Exercise, entries: list[Path], home: Path) -> Handed:
         reason = _why_nothing(entries, home)
-        if entries and reason.problem.startswith("No part"):
+        if entries and reason.missing:
             reason = Unusable(f"{exercise.file_name} is missing: there is none in {home.name}.")
         return self._problem(student, exercise.number, home, reason)
 
@@ -252,9 +252,9 @@ def _why_nothing(entries: list[Path], home: Path) -> Unusable:
             try:
                 take(entry, Declared("part", cell="part"))
             except Unusable as unusable:
-                if "missing" not in unusable.problem and "no cell" not in unusable.problem:
+                if not unusable.missing:
                     return unusable
-    return Unusable(f"No part of any exercise was found in {home.name}.")
+    return Unusable(f"No part of any exercise was found in {home.name}.", missing=True)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

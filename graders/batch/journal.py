@@ -168,7 +168,10 @@ class Journal:
         return sorted((row for row in rows if row is not None), key=lambda row: row.order)
 
     def rows(self, plan: Plan, because: str = "it was not its turn yet") -> list[Row]:
-        """A row for every job of the plan, settled or not; an unsettled one is ungraded and says why."""
+        """A row for every job of the plan, settled or not; an unsettled one is ungraded and says why.
+
+        because: a clause, for jobs that nobody has tried.
+        """
         return [
             self._row_of(job, because, plan.options.laws_only) for job in sorted(plan.jobs, key=lambda job: job.order)
         ]
@@ -234,16 +237,15 @@ class Journal:
         found = self._read(job.key)
         tries = self.attempts(job.key)
         if found is None:
-            reason = tries[-1] if tries else because
-            words = reason if reason.startswith("Not graded") else f"Not graded: {reason.rstrip('.')}."
+            words = tries[-1] if tries else f"Not graded: {because.rstrip('.')}."
             found = without_a_try(job, words, laws_only=laws_only), False
         return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries)
 
 
 def ungraded_because(result: ExerciseResult) -> str:
     """Why some law could not be judged; empty when all were."""
-    reasons = [law.message or "no reason was given" for law in result.laws if law.outcome is Outcome.UNGRADED]
-    return reasons[0] if reasons else ""
+    reasons = [law.message for law in result.laws if law.outcome is Outcome.UNGRADED]
+    return (reasons[0] or "Not graded: no reason was given.") if reasons else ""
 
 
 def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:

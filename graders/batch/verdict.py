@@ -14,7 +14,7 @@ from graders.batch.jobs import UNKNOWN, Job, Options, seed_of
 from graders.catalogue import catalogue
 from graders.grading import grade
 from graders.law import Law, choose, unmet
-from graders.result import ExerciseResult, LawResult, Outcome
+from graders.result import ExerciseResult, LawResult, Outcome, completed
 
 
 class Unreadable(ValueError):
@@ -75,8 +75,9 @@ def unpack(data: bytes) -> ExerciseResult:
     """The result again. Raises Unreadable for anything else."""
     try:
         plain: dict[str, Any] = json.loads(data)
+        plain["laws"] = [completed(law) for law in plain["laws"]]
         return msgspec.convert(plain, ExerciseResult)
-    except (ValueError, msgspec.ValidationError, RecursionError) as wrong:
+    except (ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError, RecursionError) as wrong:
         raise Unreadable(str(wrong)) from None
 
 

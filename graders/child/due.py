@@ -5,7 +5,14 @@ LONGEST = 80  # characters of a value in a sentence
 
 
 class Undue(TypeError):
-    """Something else was returned than what is due; the text says both, and reads on after the method's name."""
+    """Something else was returned than what is due; the text says both, and reads on after the method's name.
+
+    got: the first half of it, what was returned.
+    """
+
+    def __init__(self, got, due):
+        super().__init__(f"{got}; {due}")
+        self.got = got
 
 
 def due(value, kind, written, before=""):
@@ -13,11 +20,11 @@ def due(value, kind, written, before=""):
     if type(value) is kind:
         return value
     if value is None and not before:
-        raise Undue(f"returned nothing; is a return missing? {written[0].upper()}{written[1:]} is due")
+        raise Undue("returned nothing", f"is a return missing? {written[0].upper()}{written[1:]} is due")
     found = type.__dict__["__name__"].__get__(type(value))
     if found == kind.__name__:
-        raise Undue(f"returned {before}{_a(found)} of another class; import {found} from reference_engine.slots")
-    raise Undue(f"returned {before}{_shown(value, found)}; {written} is due")
+        raise Undue(f"returned {before}{_a(found)} of another class", f"import {found} from reference_engine.slots")
+    raise Undue(f"returned {before}{_shown(value, found)}", f"{written} is due")
 
 
 def _shown(value, name):

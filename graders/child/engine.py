@@ -9,7 +9,7 @@ import torch
 
 from reference_engine import naive
 from reference_engine.engine import Engine
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.slots import Request
 

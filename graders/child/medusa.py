@@ -219,7 +219,8 @@ def serve(part, model, guesses, choices, engine, requests, arrivals):
 
 def _model(name):
     from reference_engine.llama.config import SHAPES
-    from reference_engine.model import load_model, random_model
+    from reference_engine.model import random_model
+    from reference_engine.model_loader import load_model
 
     key = repr(name)
     if key not in MODELS:

@@ -7,6 +7,7 @@ Values, as the grader sees them: null, true, false, a 64-bit integer, a finite f
 a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
 In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`).
 Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
+Of what was returned and is not due (`due`) "x" also has "got": that half of the text.
 
 Requests ({"do": …}):
   driver slot                            import what the slot's driver needs (torch, for exercise 4); {}
@@ -131,7 +132,13 @@ class Shop:
         module.__file__ = name
         sys.modules[slot] = module
         try:
-            exec(compile(request["source"], name, "exec", dont_inherit=True), module.__dict__)
+            code = compile(request["source"], name, "exec", dont_inherit=True)
+        except SyntaxError as error:  # no frame of the part is on the stack: the place is told all the same
+            return {"x": {**self.raised(error), "frames": [[error.lineno, "<module>"]] if error.lineno else []}}
+        except BaseException as error:
+            return {"x": self.raised(error)}
+        try:
+            exec(code, module.__dict__)
         except BaseException as error:
             return {"x": self.raised(error)}
         self.parts[slot] = module
@@ -243,7 +250,8 @@ class Shop:
         except BaseException:  # its __str__ is the part's code too; the exception itself is reported all the same
             text = ""
         text = text.encode("utf-8", "replace").decode()
-        return {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}
+        told = {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}
+        return {**told, "got": error.got[:300].encode("utf-8", "replace").decode()} if type(error) is Undue else told
 
 
 def type_name(kind: type) -> str:

@@ -30,7 +30,8 @@ from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standi
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
-from reference_engine.model import Model, load_model
+from reference_engine.model import Model
+from reference_engine.model_loader import load_model
 from reference_engine.processor import processor
 from reference_engine.roofline import Roof, Work
 

@@ -12,7 +12,7 @@ from graders.engines.driver import Driver
 from graders.engines.served import EngineFailed
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import workload
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.waiter import CHECKPOINT
 
 

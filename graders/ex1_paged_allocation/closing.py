@@ -10,9 +10,12 @@ from typing import Any
 
 from graders import wire
 from graders.ahead import LIMITS, PATIENCE
-from graders.bench import Bench, Source, Workers
+from graders.bench import Bench
+from graders.failure import Step
+from graders.replies import Raised, shown
 from graders.result import Figure
-from graders.stage import Raised, Stage, shown
+from graders.stage import Stage
+from graders.workers import Source, Workers
 
 BLOCK_SIZE = 16
 NUM_BLOCKS = 1 + 2 * 1024 // BLOCK_SIZE  # two of the longest talks
@@ -34,7 +37,7 @@ class Served:
 
 def real_engine(bench: Bench) -> None:
     """Serve a room of guests; raises Broken for a wrong token, or if too few of them are in at once."""
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     model = load_model("waiter")
     requests = _requests(model, random.Random(bench.seed))
@@ -86,7 +89,7 @@ def _serve(bench: Bench, workers: Workers, requests: Sequence[Asked]) -> tuple[S
             )
         stage.unexpected(reply, "all guests served")
     served = stage.parsed(lambda: _served(reply.value, len(requests)))
-    stage.steps[-1] = stage.steps[-1].partition(" -> ")[0] + f" -> {served.steps} steps"
+    stage.steps[-1].answer = f"{served.steps} steps"
     return stage, served
 
 
@@ -109,7 +112,7 @@ def _judge(stage: Stage, model: Any, guest: int, asked: Asked, output: Text) -> 
     if place is None and whole and len(output) <= max_new and eos not in output[:-1]:
         return
     due = oracle.greedy(model, prompt, max_new, eos)
-    stage.steps.append(f"guest {guest}, {len(prompt)} tokens of prompt -> {shown(output)}")
+    stage.steps.append(Step(f"guest {guest}, {len(prompt)} tokens of prompt", shown(output)))
     wrong = f"token {place} is wrong" if place is not None else f"{len(output)} tokens came, {len(due)} are due"
     message = f"With this block manager guest {guest} hears something else than alone: {wrong}."
     stage.broken(message, got=shown(output), expected=shown(due), method="extend")

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from graders.bench import Bench
-from graders.law import Broken
+from graders.failure import Broken, Step
+from graders.replies import Raised, shown
 from graders.result import Outcome
-from graders.stage import Raised, Stage, shown
+from graders.stage import Stage
 
 SMALL = 1 << 10  # blocks
 STATES = (
@@ -111,7 +112,7 @@ class Pool:
             for index in self._stage.shifts(calls, self._num_blocks // 2):
                 method = calls[index][0]
                 self._stage.method = method
-                self._stage.steps.append(f"bm.{_written(*calls[index])}")
+                self._stage.steps.append(Step(f"bm.{_written(*calls[index])}"))
                 message = (
                     f"`{method}` moves every element of a list as long as the pool: pop(0), insert(0, …) or the like?"
                 )
@@ -181,12 +182,12 @@ def _written(method: str, args: list[Any]) -> str:
 
 
 def _grows(bench: Bench, loop: str, small: float, large: float, num_blocks: int, *, full: bool) -> Broken:
-    method = loop.split()[0].strip(",")
+    method = LOOPS[loop][0][0]
     times, larger = f"{large / small:.0f} times", num_blocks // SMALL
     state = "almost used up" if full else "almost all free"
     stage = Stage(bench, "block_manager", "bm")
     for blocks, cost in ((SMALL, small), (num_blocks, large)):
-        stage.steps.append(f"bm = BlockManager({blocks}, {BLOCK}), {state}")
-        stage.steps.append(f"{loop}: {cost * 1e6:.1f} µs of CPU time")
+        stage.steps.append(Step(f"bm = BlockManager({blocks}, {BLOCK}), {state}"))
+        stage.steps.append(Step(f"{loop}: {cost * 1e6:.1f} µs of CPU time"))
     message = f"`{loop}` costs {times} as much on a pool {larger} times larger: something looks through the pool."
     return stage.breach(message, got=times, expected="about the same on both", method=method)

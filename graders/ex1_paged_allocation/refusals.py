@@ -10,7 +10,7 @@ from graders.ex1_paged_allocation.plays import SIZES, STRANGER, Move, Writer
 from graders.ex1_paged_allocation.script import Script
 from graders.ex1_paged_allocation.session import Session, refuse_constructor
 from graders.exploring import Case, Picks
-from graders.law import Broken
+from graders.failure import Broken
 
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
 # Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are retained once, 5 to 7

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 from graders import wire
 from graders.bench import Bench
 from graders.ex1_paged_allocation.script import Blocks, Script
-from graders.ex1_paged_allocation.specification import OUT_OF_BLOCKS, Deviation, Refusals, Specification
-from graders.law import Broken
-from graders.stage import Raised, Reply, Returned, Stage, shown, value_or_raised
+from graders.ex1_paged_allocation.specification import OUT_OF_BLOCKS, Specification
+from graders.failure import Broken, Deviation, Refusals, Step
+from graders.replies import Raised, Reply, Returned, shown, value_or_raised
+from graders.stage import Stage
 
 NUM_FREE = "num_free"
 
@@ -259,8 +260,7 @@ class Session:
         if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
             message = f"`extend` returned {shown(value)}; it returns two lists, (new blocks, copies)."
             self._stage.broken(message, got=shown(value), expected="([new blocks], [copies])")
-        pair = f"({shown(value[0])}, {shown(value[1])})"
-        self._stage.steps[-1] = self._stage.steps[-1].replace(f"-> {shown(value)}", f"-> {pair}")
+        self._stage.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
         copies = []
         for copy in value[1]:
             ends = copy.get("copy") if type(copy) is dict else None
@@ -282,11 +282,11 @@ class Session:
     def _unreadable(self, method: str, written: str, reply: Reply, expected: str) -> NoReturn:
         changed_by, self._stage.method = self._stage.method, method
         if isinstance(reply, Raised):
-            self._stage.steps.append(f"bm.{written} -> raised {reply}")
+            self._stage.steps.append(Step(f"bm.{written}", f"raised {reply}"))
             self._stage.unexpected(reply, expected)
         if method == NUM_FREE:
             self._stage.no_property(method, reply.value)
-        self._stage.steps.append(f"bm.{written} -> {shown(reply.value)}")
+        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
         message = f"`{method}` is {shown(reply.value)} after `{changed_by}`; {expected} is due."
         self._stage.broken(message, got=shown(reply.value), expected=expected)
 
@@ -310,7 +310,7 @@ class Session:
         if repr(reply.value) == repr(due):
             return
         changed_by = self._stage.method
-        self._stage.steps.append(f"bm.{written} -> {shown(reply.value)}")
+        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
         if refusals:
             message = f"`{changed_by}` refused, but not without a trace: {written} is {reply.value}, was {due}."
         else:

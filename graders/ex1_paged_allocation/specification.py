@@ -10,23 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from graders.failure import Deviation, Refusals, plural
+
 OUT_OF_BLOCKS = "OutOfBlocks"
-Refusals = dict[str, str]  # the exceptions that the contract allows here -> why
-
-
-class Deviation(Exception):
-    """The part did something that the contract does not allow. `message`: one sentence, naming the fault."""
-
-    def __init__(self, message: str, got: str, expected: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.got = got
-        self.expected = expected
-
-
-def plural(count: int, noun: str = "block") -> str:
-    """ "1 block", "2 blocks"."""
-    return f"{count} {noun}" + ("s" if count != 1 else "")
 
 
 class Specification:

@@ -1,1 +1,1 @@
-"""The laws of exercise 2 and the specification that they compare a scheduler with."""
+"""The laws of exercise 2; the rules that they hold a scheduler to are `graders.symbolic.scheduler_rules`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graders.bench import Bench
-from graders.ex2_batching_scheduler.session import judge
-from graders.ex2_batching_scheduler.specification import Setting
 from graders.exploring import Case, Picks
+from graders.symbolic.judge import judge
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import STRANGER, Script
 from graders.symbolic.toy import Toy
 
@@ -73,14 +73,14 @@ def life_cycle(bench: Bench, case: Case) -> None:
     belt = Belt(Setting(num_blocks=48, max_seqs=16, token_budget=256))
 
     def refused(move: Picks) -> None:
-        kind = move.pick(("empty", "no answer", "too long", "known", "just fits"))
+        kind = move.pick(("empty", "no_answer", "too_long", "known", "just_fits"))
         if kind == "empty":
             belt.script.add(STRANGER, [], 2)
-        elif kind == "no answer":
+        elif kind == "no_answer":
             belt.script.add(STRANGER, [1, 2], 0)
-        elif kind == "too long":
+        elif kind == "too_long":
             belt.script.add(STRANGER, [1] * 5, belt.setting.capacity - 4)
-        elif kind == "just fits":
+        elif kind == "just_fits":
             belt.script.drain()
             belt.newcomer(text(belt.setting.capacity - 1, 1), 1)
             belt.script.drain()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from graders.bench import Bench
-from graders.ex2_batching_scheduler.specification import Setting
 from graders.stage import Stage
 from graders.symbolic.engine import sent, written
+from graders.symbolic.scheduler_rules import Setting
 
 IMPOSSIBLE = (
     (Setting(token_budget=0), "a budget of 0 computes nothing"),

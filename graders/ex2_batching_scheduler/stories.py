@@ -7,10 +7,10 @@ from itertools import product
 
 from graders.bench import Bench
 from graders.ex2_batching_scheduler.plays import VOCABULARY, Belt, text
-from graders.ex2_batching_scheduler.session import Heed, always, judge
-from graders.ex2_batching_scheduler.specification import Setting
-from graders.law import Broken
+from graders.failure import Broken
 from graders.symbolic.engine import Engine
+from graders.symbolic.judge import Heed, always, judge
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import Script
 from graders.symbolic.toy import Toy
 

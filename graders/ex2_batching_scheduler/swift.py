@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from graders.bench import Bench
-from graders.ex2_batching_scheduler.specification import Setting
+from graders.replies import Raised, shown
 from graders.result import Figure
-from graders.stage import Raised, Stage, shown
+from graders.stage import Stage
 from graders.symbolic.company import company
 from graders.symbolic.engine import sent, written
+from graders.symbolic.scheduler_rules import Setting
 
 FEW, SHOWN, MANY = 64, 256, 512
 LIMIT = 32.0  # times dearer with 8 times as many

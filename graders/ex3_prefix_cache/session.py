@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 
 from graders import wire
 from graders.bench import Bench
-from graders.ex1_paged_allocation.specification import Refusals, plural
 from graders.ex3_prefix_cache.script import Move, Script
 from graders.ex3_prefix_cache.specification import Path, Specification
-from graders.law import Broken
+from graders.failure import Broken, Refusals, Step, plural
+from graders.replies import Raised, Reply, Returned, shown, value_or_raised
 from graders.result import Outcome
-from graders.stage import Raised, Reply, Returned, Stage, shown, value_or_raised
+from graders.stage import Stage
 
 KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of it: the caller may change its own."
 
@@ -47,11 +47,18 @@ class Session:
         raised = self._stage.play([size], {}, f"PrefixCache(block_size={size})", moves)
         if raised:
             self._stage.unexpected(raised, "a prefix cache")
+        judges = {
+            "match": self._match,
+            "insert": self._insert,
+            "lock": self._lock,
+            "unlock": self._unlock,
+            "evict": self._evict,
+        }
         for move in self._script.moves:
             reply, counts = self._stage.next(move.method, str(move))
             self._played += 1
-            getattr(self, "_" + move.method)(move, reply)
-            self._stage.steps[-1] += move.afterwards
+            judges[move.method](move, reply)
+            self._stage.steps[-1].answer += move.afterwards
             self._count(counts)
         self._stage.finish()
 
@@ -62,7 +69,7 @@ class Session:
         path = self.spec.match(move.tokens, move.namespace, move.handle)
         due = [len(path.tokens), self.spec.blocks(path)]
         if type(value) is list and len(value) == 2:
-            self._stage.steps[-1] = f"cache.{move} -> length {shown(value[0])}, blocks {shown(value[1])}"
+            self._stage.steps[-1].answer = f"length {shown(value[0])}, blocks {shown(value[1])}"
         if repr(value) != repr(due):
             self._stage.parsed(lambda: self._mismatch(move, value, path))
 
@@ -178,7 +185,7 @@ class Session:
                 self._stage.no_property(name, value)
         method = self._stage.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
-        self._stage.steps.append(f"[cache.evictable, cache.protected] -> {shown(reply.value)}")
+        self._stage.steps.append(Step("[cache.evictable, cache.protected]", shown(reply.value)))
         message = f"After `{method}` {plural(sum(due))} should be stored, {due[1]} of them pinned by a lock; your "
         message += (
             f"counts say evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}{_sum(reply.value)}."

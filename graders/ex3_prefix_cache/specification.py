@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graders.ex1_paged_allocation.specification import Refusals, plural
+from graders.failure import Refusals, plural
 
 Tokens = tuple[int, ...]
 Namespace = str | None

@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 
 from graders import wire
 from graders.bench import Bench
+from graders.failure import Step
+from graders.replies import Raised, Returned, shown
 from graders.result import Figure
-from graders.stage import Raised, Returned, Stage, shown
+from graders.stage import Stage
 from graders.symbolic.side import items
 
 SIZE = 16
@@ -48,8 +50,8 @@ def _weigh(bench: Bench, texts: list[list[int]], asked: list[int], what: str) ->
     reply = _call(stage, "weigh", [texts, asked, SIZE], written)
     inserting, matching, *returned = stage.parsed(lambda: items(reply, 5))
     lengths = (len(texts[-1]), len(asked))
-    stage.steps[-1] = f"{stage.label}.{written} -> {_looks('insert', inserting, lengths[0])};"
-    stage.steps[-1] += f" {_looks('match', matching, lengths[1])}"
+    told = (_looks("insert", inserting, lengths[0]), _looks("match", matching, lengths[1]))
+    stage.steps[-1].answer = "; ".join(told)
     if repr(returned) != repr(_due(texts, asked)):
         message = f"`insert` and `match` of {what} returned something else than they have to."
         stage.broken(message, got=_answers(returned), expected=_answers(_due(texts, asked)))
@@ -80,7 +82,8 @@ def _grow(bench: Bench, chance: random.Random) -> None:
     if long > DEARER * short:
         times = f"{long / short:.0f} times"
         stage = _stage(bench)
-        stage.steps.append(f"match of {SHOWN // LONGER} tokens: {short * 1e6:.0f} µs, of {SHOWN}: {long * 1e6:.0f} µs")
+        costs = f"match of {SHOWN // LONGER} tokens: {short * 1e6:.0f} µs, of {SHOWN}: {long * 1e6:.0f} µs"
+        stage.steps.append(Step(costs))
         message = (
             f"`match` of a text {LONGER} times as long costs {times} as much: is a block hashed with all before it?"
         )

@@ -12,8 +12,9 @@ from graders.bench import Bench
 from graders.ex4_medusa.session import Scene
 from graders.ex4_medusa.specification import Tree
 from graders.exploring import Case, explore
+from graders.failure import Step
+from graders.replies import Raised, shown
 from graders.result import Figure
-from graders.stage import Raised, shown
 from graders.symbolic.company import company
 
 SIZES = {"vocab": 48, "positions": 256}
@@ -68,7 +69,7 @@ class Kitchen:
                 self.scene.broken(message, got=reply.text, expected="the engine serves everybody", raised=reply)
             self.scene.unexpected(reply, "the engine serves everybody")
         outputs, counters = self.scene.parsed(lambda: _served(reply.value, len(setting["requests"])))
-        self.scene.steps[-1] = f"{self.scene.steps[-1].partition(' -> ')[0]} -> {shown(outputs)}"
+        self.scene.steps[-1].answer = shown(outputs)
         return Served(outputs, *counters)
 
     def judge(
@@ -136,7 +137,7 @@ def _one_engine(bench: Bench, case: Case) -> None:
     }
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
     kitchen = Kitchen(bench)
-    kitchen.scene.steps.append(f"tree = medusa.build_tree({list(tree.paths[1:])})")
+    kitchen.scene.steps.append(Step(f"tree = medusa.build_tree({list(tree.paths[1:])})"))
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})")
     longest = [count for _, count, _ in requests]
@@ -292,7 +293,7 @@ def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
 
     The clock is the worker's own, and decides nothing.
     """
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(bench.seed)
     requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()

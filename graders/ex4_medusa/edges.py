@@ -11,6 +11,7 @@ from graders.bench import Bench
 from graders.ex4_medusa.arrays import sent, sent_tree
 from graders.ex4_medusa.session import Session
 from graders.ex4_medusa.specification import Path, Rule, Tree, entropy, softmax
+from graders.failure import Step
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
@@ -62,7 +63,7 @@ def refused_guesses(bench: Bench) -> None:
             topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
             session = Session(bench)
-            session.scene.steps.append(f"tree = medusa.build_tree({choices})")
+            session.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
             session.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
 
 
@@ -165,7 +166,7 @@ def _drawn(session: Session, rule: Rule, unrelated: int) -> list[int]:
     count, _, following = session.typical_raw(tree, tokens, logits, rule, unrelated, brief)
     drawn = following.items
     told = f"next {drawn[:8]} …, count {dict(sorted(Counter(count.items).items()))}"
-    session.scene.steps[-1] = f"{session.scene.steps[-1].partition(' -> ')[0]} -> {told}"
+    session.scene.steps[-1].answer = told
     if set(count.items) != {1}:
         message = "Node 1 stands in every row and node 2 in none; a generator decides on `next` alone."
         session.scene.broken(message, got=told, expected=f"count {{1: {DRAWS}}}")

@@ -10,7 +10,9 @@ from graders.ex4_medusa import faults
 from graders.ex4_medusa import specification as spec
 from graders.ex4_medusa.arrays import Array, array_of, sent, sent_tree
 from graders.ex4_medusa.specification import Logits, Path, Rows, RowVerdict, Rule, Tree
-from graders.stage import Raised, Reply, Returned, Stage, shown
+from graders.failure import Step
+from graders.replies import Raised, Reply, Returned, shown
+from graders.stage import Stage
 
 INTEGERS = ("int64", "int32", "int16", "uint8", "int8")
 WIDEST = 400  # characters of one value in a story
@@ -28,16 +30,16 @@ class Scene(Stage):
 
     def _outcome_shown(self, reply: Reply) -> None:
         if isinstance(reply, Raised):
-            self.steps[-1] += f" -> raised {reply}"
+            self.steps[-1].answered(f"raised {reply}")
             return
         result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
         names = self.NAMES.get(self.method, ())
         arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
         if len(arrays) != len(names or (1,)) or not all(arrays):
-            self.steps[-1] += f" -> {shown(result)}"
+            self.steps[-1].answered(shown(result))
             return
         words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
-        self.steps[-1] += f" -> {', '.join(words)}"
+        self.steps[-1].answered(", ".join(words))
 
     def arrays(self, values: Sequence[Any]) -> list[Array | None]:
         """The tensors among them; Broken if one has been tampered with."""
@@ -261,7 +263,7 @@ class Session:
 
     def _given(self, tree: Tree) -> None:
         """Say in the story which tree it is, once."""
-        line = f"tree = medusa.build_tree({list(tree.paths[1:])})"
+        line = Step(f"tree = medusa.build_tree({list(tree.paths[1:])})")
         if line not in self.scene.steps:
             self.scene.steps.append(line)
 

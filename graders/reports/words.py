@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from graders.reports.plain import legal, line, number
 from graders.reports.row import Row
 from graders.result import Figure, LawResult, Outcome, Story
-
-_PLACE = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+)")
 
 
 def title(law: LawResult) -> str:
@@ -37,8 +33,7 @@ def story(told: Story) -> str:
 
 def line_of(law: LawResult) -> int:
     """The line of the part to look at; 0 when unknown."""
-    found = _PLACE.match(law.story.where) if law.story else None
-    return int(found["line"]) if found else 0
+    return law.story.location.line if law.story else 0
 
 
 def verdict(row: Row) -> str:

@@ -9,9 +9,9 @@ engine = Engine(Here({"scheduler": module, ...}), script)
 engine.judge()                              # raises Deviation or Failed; then engine.counters, engine.moments
 """
 
-from graders.ex1_paged_allocation.specification import Deviation
-from graders.ex2_batching_scheduler.specification import Setting
+from graders.failure import Deviation
 from graders.symbolic.engine import Counters, Engine, Failed, Moment
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import Script
 from graders.symbolic.side import Here
 from graders.symbolic.toy import Toy

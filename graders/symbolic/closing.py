@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 
 from graders.bench import Bench
-from graders.ex2_batching_scheduler.session import judge
-from graders.ex2_batching_scheduler.specification import Setting
 from graders.exploring import Case, explore
 from graders.result import Figure
 from graders.symbolic.company import company
 from graders.symbolic.engine import Counters, Engine
+from graders.symbolic.judge import judge
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.script import Move, Script
 from graders.symbolic.side import Here
 from graders.symbolic.toy import Toy

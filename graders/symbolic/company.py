@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graders.bench import Bench, Source, Workers
+from graders.bench import Bench
+from graders.workers import Source, Workers
 
 SLOTS = ("block_manager", "scheduler", "prefix_cache")
 

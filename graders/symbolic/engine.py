@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graders import wire
-from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
-from graders.ex2_batching_scheduler.specification import Guest, Planned, Setting, Specification, Work
-from graders.stage import METHODS, Raised, Reply, Returned, shown
+from graders.failure import Deviation, Refusals, Step, plural
+from graders.replies import METHODS, Raised, Reply, Returned, shown
 from graders.symbolic import reading
 from graders.symbolic.memory import Access, Memory
+from graders.symbolic.scheduler_rules import Guest, Planned, Setting, Specification, Work
 from graders.symbolic.script import Move, Newcomer, Script
 from graders.symbolic.side import Side, items, reply_of
 
@@ -112,9 +112,20 @@ class Engine:
         raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]])
         if raised:
             raise Failed("__init__", raised, "a scheduler")
+        plays = {
+            "add": self._add,
+            "again": self._again,
+            "abort": self._abort,
+            "fork": self._fork,
+            "join": self._join,
+            "rest": self._rest,
+            "plan": self._plan,
+            "commit": self._commit,
+            "drain": self._drain,
+        }
         for move in self._script.moves:
             self.played += 1
-            getattr(self, "_" + move.method)(move)
+            plays[move.method](move)
         self._close(*self._side.next("idle", "idle"))
         self._side.finish()
 
@@ -130,7 +141,7 @@ class Engine:
         present = sorted(self.spec.guests)
         if present:
             newcomer = replace(move.newcomer, id=present[move.number % len(present)])
-            self._side.steps[-1] = self._side.steps[-1].replace("add(…)", f"add({newcomer})")
+            self._retold(f"add({newcomer})")
             self._come(newcomer, reply, id)
         else:
             self._side.steps.pop()
@@ -141,7 +152,7 @@ class Engine:
         refusals = self.spec.refuse_add(id, newcomer.prompt, newcomer.max_new)
         allowed = self._allowed("add", reply, refusals)
         if isinstance(allowed, Returned):
-            self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0]
+            self._side.steps[-1].answer = ""
             self._look_at_idle(allowed.value)
             if allowed.value is not False:
                 raise Deviation(
@@ -152,7 +163,9 @@ class Engine:
 
     def _abort(self, move: Move) -> None:
         reply, id = self._side.next("abort", "abort(…)")
-        self._side.steps[-1] = self._side.steps[-1].replace("…", str(id)).partition(" -> [")[0]
+        self._retold(f"abort({id})")
+        if isinstance(reply, Returned):
+            self._side.steps[-1].answer = ""
         if type(id) is not int:
             raise wire.ProtocolError("an answer about nobody")
         reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
@@ -174,7 +187,7 @@ class Engine:
         self._allowed("plan", reply, {})
         self._side.steps.pop()
         if id is not None:
-            self._side.steps.append(f"# somebody else shares the blocks of request {id} from now on")
+            self._side.steps.append(Step(f"# somebody else shares the blocks of request {id} from now on"))
 
     def _join(self, move: Move) -> None:
         self._allowed("plan", self._side.next("plan", "")[0], {})
@@ -183,7 +196,7 @@ class Engine:
     def _rest(self, move: Move) -> None:
         """Nobody is here: the scheduler is idle, and its plan is empty."""
         value = _value(self._allowed("plan", self._side.next("plan", "plan()  # nobody is here")[0], {}))
-        self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0]
+        self._side.steps[-1].answer = ""
         if value is None:
             self._side.steps.pop()
             return
@@ -213,9 +226,9 @@ class Engine:
         self._side.steps.pop()
         for step in reading.every(steps):
             plan, commit = items(step, 2)
-            self._side.steps.append(_line(self._side, "plan()"))
+            self._side.steps.append(self._step("plan()"))
             self._take_plan(reply_of(plan))
-            self._side.steps.append(_line(self._side, "commit(…)"))
+            self._side.steps.append(self._step("commit(…)"))
             self._take_commit(reply_of(commit))
         self._check_end(move.number)
 
@@ -242,7 +255,7 @@ class Engine:
             self._side.steps.pop()
             return
         plan = reading.plan_of(_value(self._allowed("plan", reply, {})))
-        self._side.steps[-1] = self._side.steps[-1].partition(" -> ")[0] + f" -> {plan}"
+        self._side.steps[-1].answer = f"{plan}"
         self._planned = True
         self._count(plan)
         if plan.idle:
@@ -255,10 +268,10 @@ class Engine:
             self._side.steps.pop()
             return
         words = ", ".join(f"{id}: {tokens}" for id, tokens in self._said.items())
-        line = self._side.steps[-1].partition(" -> ")[0].replace("commit(…)", f"commit(plan, {{{words}}})")
-        self._side.steps[-1] = line
+        self._retold(f"commit(plan, {{{words}}})")
+        self._side.steps[-1].answer = ""
         answer = reading.commit_of(_value(self._allowed("commit", reply, {})))
-        self._side.steps[-1] += f" -> {answer.finished}"
+        self._side.steps[-1].answer = f"{answer.finished}"
         present = {id: tokens for id, tokens in self._said.items() if id in self.spec.plan}
         if any(id in present and present[id] != tokens for id, tokens in answer.told.items()):
             raise wire.ProtocolError("other tokens than were written down")
@@ -299,6 +312,14 @@ class Engine:
             due, why = next(iter(refusals.items()))
             raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
         return reply
+
+    def _step(self, written: str) -> Step:
+        """A line of the story, as the side writes a call."""
+        return Step(f"{self._side.label}.{written}" if self._side.label else written)
+
+    def _retold(self, written: str) -> None:
+        """The last call of the story, now that it is known what it was."""
+        self._side.steps[-1].call = self._step(written).call
 
     def _look_at_idle(self, idle: Any) -> None:
         """`NoProperty` when it was read and is a method."""
@@ -374,11 +395,6 @@ def written(setting: Setting) -> str:
         if getattr(setting, name) != getattr(usual, name):
             words.append(f"{name}={getattr(setting, name)!r}")
     return f"Scheduler(kv of {memory}, {', '.join(words)})"
-
-
-def _line(side: Side, written: str) -> str:
-    label = getattr(side, "label", "")
-    return f"{label}.{written}" if label else written
 
 
 def _value(reply: Reply) -> Any:

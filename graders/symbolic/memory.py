@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graders.ex1_paged_allocation.specification import Deviation
+from graders.failure import Deviation
 from graders.symbolic.toy import Prefix, Toy
 
 NOTHING: Prefix = -1  # never written

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders import wire
-from graders.ex1_paged_allocation.specification import Deviation
-from graders.ex2_batching_scheduler.specification import DROP, EXTEND, Asked, Planned, Work
-from graders.stage import shown
+from graders.failure import Deviation
+from graders.replies import shown
+from graders.symbolic.scheduler_rules import DROP, EXTEND, Asked, Planned, Work
 from graders.symbolic.side import items
 
 CALLS = ("lookup", "admit", "extend", "truncate", "drop")  # by number

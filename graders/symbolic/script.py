@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graders.ex2_batching_scheduler.specification import Setting
+from graders.symbolic.scheduler_rules import Setting
 from graders.symbolic.toy import Toy
 
 STRANGER = 99  # an id that nobody has

@@ -7,15 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from graders import stand_ins, wire
-from graders.stage import Raised, Reply, Returned
+from graders.failure import Step
+from graders.replies import Raised, Reply, Returned
 
 DRIVER = "graders.child.scheduler"
 
 
 class Side(Protocol):
-    """Plays a whole trace on a fresh engine and tells move by move what came of it. See `graders.stage.Stage`."""
+    """Plays a whole trace on a fresh engine and tells move by move what came of it. See `graders.stage.Stage`.
 
-    steps: list[str]
+    label: what the story calls the engine, empty for nothing.
+    """
+
+    label: str
+    steps: list[Step]
 
     @property
     def slow(self) -> bool: ...
@@ -38,17 +43,18 @@ class Here:
     """
 
     slow = False
+    label = ""
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
         self.parts = {**stand_ins.modules(), **parts}
-        self.steps: list[str] = []
+        self.steps: list[Step] = []
         self._waiting: list[Any] = []
         self._engine: Any = None
 
     def play(
         self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
     ) -> Raised | None:
-        self.steps.append(written)
+        self.steps.append(Step(written))
         self._waiting = list(moves)
         try:
             self._engine = importlib.import_module(DRIVER).Engine(self.parts, _attempt, **args[0])
@@ -58,7 +64,7 @@ class Here:
 
     def next(self, method: str, written: str) -> tuple[Reply, Any]:
         """The driver makes the move now."""
-        self.steps.append(written)
+        self.steps.append(Step(written))
         name, *args = self._waiting.pop(0)
         self._engine.about = None
         reply = reply_of(_attempt(getattr(self._engine, name), *args))

@@ -41,7 +41,7 @@ class Bound:
 class Measure:
     """One timed workload of an exercise on a class of device, at a scale, against the engines in `bounds`.
 
-    model: whose engine it is, a name of `reference_engine.model.load_model`.
+    model: whose engine it is, a name of `reference_engine.model_loader.load_model`.
     """
 
     exercise: int

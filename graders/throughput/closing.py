@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graders.law import Broken, LawBook
+from graders.failure import Broken
+from graders.law import LawBook
 from graders.result import Outcome
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from graders.law import Broken
+from graders.failure import Broken
 from graders.result import Outcome
 from graders.throughput.decision import EARLY, LOOKS, Bracket, Call, Decision, decide, next_look, submission_first
 from graders.throughput.room import Output, Room, Timed
@@ -199,7 +199,7 @@ class Contest:
 def oracle_agrees(trace: Trace, said: Output, guest: int) -> bool:
     """Whether greedy decoding could have said this; imports torch, so it is asked only where engines differ."""
     from reference_engine import oracle
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
 
     return oracle.replay(load_model(trace.model), trace.requests[guest].prompt, said) is None
 

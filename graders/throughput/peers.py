@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graders.law import Broken
+from graders.failure import Broken
 from graders.throughput.bounds import REFERENCE, Measure
 from graders.throughput.cards import find, folders, misnamed
 from graders.throughput.contest import Contender
@@ -103,7 +103,8 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     from graders.engines import jobs
     from graders.engines.driver import Driver
     from graders.engines.served import EngineFailed
-    from reference_engine.model import ModelError, load_model
+    from reference_engine.model import ModelError
+    from reference_engine.model_loader import load_model
 
     bench.progress(f"starting {kind.name}")
     try:

@@ -20,7 +20,7 @@ from graders.throughput.decision import submission_first
 from graders.throughput.fingerprint import fingerprint
 from graders.throughput.hardware import here
 from graders.throughput.workloads import Trace, workload
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 
 REFERENCE = "reference"
 Say = Callable[[str], None]

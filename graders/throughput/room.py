@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from graders import wire
-from graders.bench import Bench, Workers
+from graders.bench import Bench
+from graders.failure import Broken
 from graders.isolation import Trouble
-from graders.law import Broken
+from graders.replies import Raised
 from graders.result import Outcome
-from graders.stage import Raised, Stage
+from graders.stage import Stage
 from graders.throughput.workloads import Trace
+from graders.workers import Workers
 from reference_engine.roofline import TokenWork
 
 SLOT = "throughput"

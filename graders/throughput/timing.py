@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from graders.ahead import TIMED
-from graders.bench import Bench, Source, Workers
-from graders.law import Broken
+from graders.bench import Bench
+from graders.failure import Broken
 from graders.result import Figure, Outcome
 from graders.throughput.bounds import REFERENCE, Bound, Measure
 from graders.throughput.contest import Against, Contest, oracle_agrees
@@ -19,6 +19,7 @@ from graders.throughput.decision import Call, Decision, score
 from graders.throughput.peers import Peer, standing
 from graders.throughput.room import Room
 from graders.throughput.workloads import FAMILIES, model_files
+from graders.workers import Source, Workers
 from reference_engine.roofline import RaisedCeiling
 
 NEARLY = 0.99
@@ -43,7 +44,7 @@ class Rooms:
 
     def __init__(self, bench: Bench, stack: ExitStack) -> None:
         self._bench, self._stack = bench, stack
-        self._ready = 0 if bench.ahead is None else bench.law.crew
+        self._ready = 0 if bench.ahead is None else bench.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
     def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> Room:

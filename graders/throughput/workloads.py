@@ -165,7 +165,7 @@ NAMES = tuple(FAMILIES)
 def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0) -> Trace:
     """The trace that the seed draws; the same on every machine.
 
-    model: a name of `reference_engine.model.load_model`. scale: a share of the full number of requests, of the KV
+    model: a name of `model_loader.load_model`. scale: a share of the full number of requests, of the KV
     memory and of the seats.
     Raises ValueError, as `drawable` does.
     """

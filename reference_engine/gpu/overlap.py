@@ -80,15 +80,14 @@ class OverlappedEngine(Engine):
     It trusts its scheduler to treat tokens as numbers. `trace` is not kept. Everything else is as in `Engine`.
     """
 
+    decoder_type = LateDecoder
+    _decoder: LateDecoder
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `Engine`. Raises ValueError for keep_trace."""
         if options.get("keep_trace"):
             raise ValueError("a trace shows the tokens of each step, which an overlapped engine has not read yet")
         super().__init__(*arguments, **options)
-        plain = self._decoder
-        self._decoder: LateDecoder = LateDecoder(
-            plain._runner, plain._guests, plain._seating, plain._table, plain._speculator, plain._block_size
-        )
         self._held: list[Event] = []
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,10 +27,7 @@ class Packed:
     @staticmethod
     def of(model: Model) -> Packed:
         """The packed weights of this very model, which keeps them."""
-        kept: dict[str, Any] = vars(model)
-        if "packed" not in kept:
-            kept["packed"] = Packed(model)
-        return cast("Packed", kept["packed"])
+        return model.kept(Packed, lambda: Packed(model))
 
     def __init__(self, model: Model) -> None:
         config = model.config

@@ -31,7 +31,8 @@ from reference_engine.medusa.costs import BATCHES, best_size, engine_for
 from reference_engine.medusa.gauge import Gauge
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
-from reference_engine.model import Model, load_model
+from reference_engine.model import Model
+from reference_engine.model_loader import load_model
 from reference_engine.parts import Parts, load_part
 from reference_engine.waiter.corpus import END, Dialogue, dialogue
 from reference_engine.waiter.tokenizer import special_id

@@ -20,11 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.linear import Linear
 from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library
+from reference_engine.stretch import Stretched, mean_row, random_weight
 
 WEIGHTS = "heads.safetensors"
 CONFIG = "config.json"
@@ -150,8 +152,6 @@ def load_heads(folder: Path, model: Model) -> Heads:
 
     Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, heads of another model.
     """
-    from reference_engine.stretch import Stretched, stretch_heads
-
     if isinstance(model, Stretched):
         return stretch_heads(load_heads(folder, model.original), model.config)
     path = folder / WEIGHTS
@@ -172,6 +172,19 @@ def load_heads(folder: Path, model: Model) -> Heads:
     for weights in (heads.residual, heads.project):
         check_finite(weights, f"a Medusa head in {folder}")
     return heads
+
+
+def stretch_heads(heads: Heads, config: LlamaConfig, seed: int = 0) -> Heads:
+    """The Medusa heads of a model for its stretched shape `config`: the same guesses, at that shape's cost."""
+    count, width = heads.residual.shape[:2]
+    vocab = heads.project.shape[1]
+    like = heads.residual
+    residual = random_weight("medusa.residual", (count, config.width, config.width), seed, like.device, like.dtype)
+    residual[:, :width, :width] = heads.residual
+    project = torch.zeros(count, config.vocab, config.width, device=like.device, dtype=like.dtype)
+    project[:, :vocab, :width] = heads.project
+    project[:, vocab:, :width] = mean_row(heads.project)
+    return Heads(residual, project)
 
 
 def random_heads(model: Model, count: int, seed: int) -> Heads:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,10 +19,7 @@ class Packed:
     @staticmethod
     def of(model: Model, compiled: ctypes.CDLL) -> Packed:
         """The packed weights of this very model, which keeps them."""
-        kept: dict[str, Any] = vars(model)
-        if "panels" not in kept:
-            kept["panels"] = Packed(model, compiled)
-        return cast("Packed", kept["panels"])
+        return model.kept(Packed, lambda: Packed(model, compiled))
 
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config

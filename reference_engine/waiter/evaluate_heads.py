@@ -19,7 +19,7 @@ from torch import Tensor
 from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import TreeChoice, choose_tree, path_chances, write_tree
 from reference_engine.medusa.heads import Heads, load_heads
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.greedy_text import NONE, Positions, answers
 from reference_engine.waiter.heads_card import write_card

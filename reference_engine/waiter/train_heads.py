@@ -108,7 +108,7 @@ def collect(network: Waiter, tokenizer: Tokenizer, recipe: Recipe, checkpoint: P
 def _run_on(tokenizer: Tokenizer, recipe: Recipe, checkpoint: Path) -> list[tuple[list[int], list[int]]]:
     """(prompt, greedy text) that does not stop at the end of an answer, decoded by the engine."""
     from reference_engine.engine import Engine
-    from reference_engine.model import load_model
+    from reference_engine.model_loader import load_model
     from reference_engine.slots import Request
 
     first = recipe.first_seed + recipe.dialogues

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from reference_engine.engine import Engine
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
 

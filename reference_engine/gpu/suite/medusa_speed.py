@@ -14,7 +14,8 @@ from reference_engine.medusa import HEADS
 from reference_engine.medusa.choice import read_tree
 from reference_engine.medusa.heads import load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
-from reference_engine.model import Model, ModelError, load_model
+from reference_engine.model import Model, ModelError
+from reference_engine.model_loader import load_model
 from reference_engine.slots import Request
 from reference_engine.waiter.corpus import dialogue
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 from graders import wire
 from graders.bench import Bench
-from graders.ex1_paged_allocation.specification import Deviation
-from graders.law import Broken
+from graders.failure import Broken, Deviation
 from graders.stage import Stage
 from graders.symbolic.engine import Counters, Engine, Failed, NoProperty
 from graders.symbolic.script import Script

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from graders.ex1_paged_allocation.specification import Deviation, Refusals, plural
+from graders.failure import Deviation, Refusals, plural
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 
