@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graders import stage
+from graders import replies
 from graders.ex1_paged_allocation.session import Look
 from graders.failure import Deviation
 from graders.symbolic import reading, side
@@ -196,12 +196,12 @@ OUTCOMES = st.recursive(
 def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> None:
     """Whatever JSON stands where an outcome belongs: a reply, or a refusal; never another exception."""
     readings = (reading.plan_of, reading.commit_of, reading.abort_of, reading.books_of)
-    for parse in (stage.reply_of, stage.value_or_raised, stage.Raised.of, side.reply_of, *readings):
+    for parse in (replies.reply_of, replies.value_or_raised, replies.Raised.of, side.reply_of, *readings):
         try:
             parse(data)
         except (ProtocolError, Deviation) as refused:
             assert str(refused)
-    assert isinstance(stage.shown(data), str)
+    assert isinstance(replies.shown(data), str)
 
 
 @given(OUTCOMES, st.lists(st.integers(0, 3), max_size=2), st.lists(st.integers(1, 3), max_size=2))
