@@ -20,9 +20,11 @@ from safetensors.torch import load_file
 from graders.engines import jobs
 from graders.engines.catalogue import ADAPTERS, KINDS
 from graders.engines.driver import Driver
+from graders.engines.loaded import Checkpoint, of_model
 from graders.engines.served import EngineFailed, Failure
 from graders.throughput.workloads import Trace, TraceRequest
 from reference_engine.model import load_model
+from reference_engine.peers import loaded_weights
 from reference_engine.waiter import CHECKPOINT
 
 STAND_INS = Path(__file__).parent / "parts" / "engines"
@@ -32,6 +34,7 @@ STAND_INS = Path(__file__).parent / "parts" / "engines"
 def gguf_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The adapter's module, with a writer that remembers."""
     monkeypatch.syspath_prepend(str(STAND_INS))
+    monkeypatch.syspath_prepend(str(Path(loaded_weights.__file__).parent))
     monkeypatch.delitem(sys.modules, "gguf", raising=False)
     spec = importlib.util.spec_from_file_location("gguf_file", ADAPTERS / "gguf_file.py")
     assert spec is not None and spec.loader is not None
@@ -78,8 +81,8 @@ def test_queries_and_keys_are_permuted_and_nothing_else(written: Any) -> None:
 
 def test_a_model_that_is_no_llama_is_refused(gguf_file: Any, tmp_path: Path) -> None:
     config = json.loads((CHECKPOINT / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "qwen3"}))
-    with pytest.raises(ValueError, match="'qwen3' is not written as GGUF"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "gemma"}))
+    with pytest.raises(ValueError, match="'gemma' is not written as GGUF"):
         gguf_file.write(tmp_path, tmp_path / "model.gguf")
 
 
@@ -92,7 +95,8 @@ def ollama() -> Driver:
     path = f"{STAND_INS}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     kind = replace(kind, variables={"OLLAMA_HOST": host, "PYTHONPATH": str(STAND_INS), "PATH": path})
     trace = Trace("short", 0, "waiter", (), num_blocks=65, max_seqs=2)
-    job = jobs.job(kind, CHECKPOINT, load_model("waiter"), trace, threads=1, rivals=1, device="cpu")
+    given = Checkpoint(CHECKPOINT, of_model("waiter"))
+    job = jobs.job(kind, given, load_model("waiter"), trace, threads=1, rivals=1, device="cpu")
     return Driver(kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], patience=30)
 
 

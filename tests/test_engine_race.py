@@ -21,6 +21,7 @@ from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
 from graders.engines.environments import Standing, State
 from graders.engines.heats import Heat, dropped, heats
+from graders.engines.loaded import Loaded
 from graders.engines.race import Plan, Racer, race, turns
 from graders.engines.roofline import Ceilings, ceilings, floor
 from graders.engines.served import Job, Served
@@ -199,7 +200,7 @@ def test_bad_wishes_are_refused() -> None:
 
 
 def test_turns_are_mirrored_and_move_on() -> None:
-    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1))) for name in "ABC"]
+    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1, Loaded("", 1)))) for name in "ABC"]
     order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
     assert order == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC"]
     assert turns([], 3) == []
