@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # beside the host
+import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # beside this file
 
 TOLD = "COURSE_LOADED"
 """The environment variable that names the file to write."""
