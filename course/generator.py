@@ -1,4 +1,5 @@
-"""Exercises from solutions: stub, lesson with its table of laws, notebook, and the check that all are up to date.
+"""Exercises from solutions: stub, lesson with its table of laws, notebook; the README's tables from stored races; and
+the check that all are up to date.
 
 A solution marks what a learner writes with `### BEGIN SOLUTION` and `### END SOLUTION`. Inside a function the region
 becomes one `raise NotImplementedError`; outside of one it is private machinery and disappears. Everything else,
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from course import race_table
 
 if TYPE_CHECKING:
     from graders.catalogue import Exercise
@@ -94,6 +97,9 @@ def generate(root: Path) -> list[Generated]:
     for exercise in exercises():
         if (root / "solutions" / exercise.slug / exercise.file_name).is_file():
             files += _files_of(root, exercise)
+    readme = root / LESSON
+    if readme.is_file():
+        files.append(Generated(Path(LESSON), race_table.fill(readme.read_text(encoding="utf-8"), root)))
     return files
 
 

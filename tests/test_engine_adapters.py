@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import socket
 import subprocess
@@ -23,7 +24,9 @@ from graders.engines.driver import Driver
 from graders.engines.loaded import Checkpoint, of_model
 from graders.engines.served import EngineFailed, Failure
 from graders.throughput.workloads import Trace, TraceRequest
-from reference_engine.model import load_model
+from reference_engine.llama.config import SHAPES
+from reference_engine.llama.weights import save
+from reference_engine.model import load_model, random_model
 from reference_engine.peers import loaded_weights
 from reference_engine.waiter import CHECKPOINT
 
@@ -83,6 +86,75 @@ def test_a_model_that_is_no_llama_is_refused(gguf_file: Any, tmp_path: Path) -> 
     config = json.loads((CHECKPOINT / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "gemma"}))
     with pytest.raises(ValueError, match="'gemma' is not written as GGUF"):
+        gguf_file.write(tmp_path, tmp_path / "model.gguf")
+
+
+def remembered(gguf_file: Any, folder: Path) -> Any:
+    """What is written of a checkpoint: as JSON, which the stand-in saves."""
+    gguf_file.write(folder, folder / "model.gguf")
+    return json.loads((folder / "model.gguf").read_text())
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_a_checkpoint_of_our_own_is_written_and_lacks_nothing(gguf_file: Any, tmp_path: Path, qk_norm: bool) -> None:
+    """A config that names no tokens with a meaning, and no tokenizer."""
+    config = replace(SHAPES["tiny"], qk_norm=qk_norm)
+    model = random_model(config)
+    save(tmp_path, config, model.weights)
+    told = remembered(gguf_file, tmp_path)
+    assert told["architecture"] == ("qwen3" if qk_norm else "llama") and told["add_tokenizer_model"] == "no_vocab"
+    assert sum(math.prod(shape) for shape in told["tensors"].values()) == config.parameters
+    assert ("blk.0.attn_q_norm.weight" in told["tensors"]) is qk_norm
+
+
+NEEDED = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "model_type"}
+
+
+def test_whatever_key_a_config_lacks_gguf_holds_what_transformers_reads(gguf_file: Any, tmp_path: Path) -> None:
+    for path in CHECKPOINT.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    told = json.loads((CHECKPOINT / "config.json").read_text())
+    whole = remembered(gguf_file, tmp_path)
+    (tmp_path / "config.json").unlink()
+    absent = {"max_position_embeddings": {"add_context_length": 2048}, "rms_norm_eps": {"add_layer_norm_rms_eps": 1e-6}}
+    absent |= {"num_key_value_heads": {"add_head_count_kv": 8}}
+    ids = {"bos_token_id": "add_bos_token_id", "eos_token_id": "add_eos_token_id"}
+    for key in told:
+        (tmp_path / "config.json").write_text(json.dumps({name: told[name] for name in told if name != key}))
+        if key in NEEDED or key == "tie_word_embeddings":
+            with pytest.raises(ValueError, match=f"{key}|None is not written|lm_head"):
+                gguf_file.write(tmp_path, tmp_path / "model.gguf")
+            continue
+        expected = {**whole, **absent.get(key, {})}
+        expected.pop(ids.get(key, ""), None)
+        assert remembered(gguf_file, tmp_path) == expected, key
+
+
+def test_several_ends_and_a_head_that_is_tied_all_the_same(gguf_file: Any, tmp_path: Path) -> None:
+    config = replace(SHAPES["tiny"], tied=True)
+    model = random_model(config)
+    save(tmp_path, config, {**model.weights, "lm_head.weight": model.head + 1}, {"eos_token_id": [2, 3]})
+    (tmp_path / "tokenizer.json").write_text((CHECKPOINT / "tokenizer.json").read_text())
+    told = remembered(gguf_file, tmp_path)
+    assert "output.weight" not in told["tensors"], "llama.cpp would take it for another matrix"
+    assert told["add_eos_token_id"] == 2 and "add_bos_token_id" not in told
+    with pytest.raises(ValueError, match="names no pad_token_id"):
+        gguf_file.write(tmp_path, tmp_path / "model.gguf", endless=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "said"),
+    [
+        ("model.layers.0.self_attn.q_proj.bias", torch.float32, "nobody knows what llama.cpp calls the tensor"),
+        ("model.norm.weight", torch.int8, "is of I8: quantised weights are not written as GGUF"),
+    ],
+)
+def test_a_tensor_that_llama_cpp_does_not_take_is_named(
+    gguf_file: Any, tmp_path: Path, name: str, dtype: torch.dtype, said: str
+) -> None:
+    model = random_model("tiny")
+    save(tmp_path, model.config, {**model.weights, name: torch.zeros(32, dtype=dtype)})
+    with pytest.raises(ValueError, match=said):
         gguf_file.write(tmp_path, tmp_path / "model.gguf")
 
 

@@ -26,12 +26,15 @@ DEPTH = 8
 def told(error: BaseException) -> str:
     """One line: the exception's type and what it says, and those of what it was raised from."""
     said: list[str] = []
-    while error is not None and len(said) < DEPTH:
+    for _ in range(DEPTH):
         line = f"{type(error).__name__}: {_message(error)}"
         if not any(line.partition(": ")[2] in before for before in said):
             said.append(line)
         inner = getattr(error, "exceptions", None)
-        error = inner[0] if inner else error.__cause__  # type: ignore[assignment]
+        cause = inner[0] if inner else error.__cause__
+        if cause is None:
+            break
+        error = cause
     return shortened("; because of ".join(said))
 
 
