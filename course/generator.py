@@ -1,4 +1,4 @@
-"""Exercises from solutions: stub, lesson, notebook, and the check that all are up to date."""
+"""Exercises from solutions: stub, lesson, notebook; the README's tables from stored races; and the check of all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from course import race_table
 from course.lessons import LESSON, fill_laws, law_table, lesson
 from course.nbgrader_glue import notebook
 from course.stubs import stub
@@ -29,6 +30,9 @@ def generate(root: Path) -> list[Generated]:
     for exercise in exercises():
         if (root / "solutions" / exercise.slug / exercise.file_name).is_file():
             files += _files_of(root, exercise)
+    readme = root / LESSON
+    if readme.is_file():
+        files.append(Generated(Path(LESSON), race_table.fill(readme.read_text(encoding="utf-8"), root)))
     return files
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,18 +18,19 @@ NO_MATPLOTLIB = "--png needs matplotlib: pip install 'inference-kitchen[plots]',
 
 @dataclass(frozen=True, slots=True)
 class RaceFiles:
-    """Where to write what; None: not at all."""
+    """Where to write what; None: not at all. stored: the race that the README tells of."""
 
     json: Path | None = None
     svg: Path | None = None
     png: Path | None = None
+    stored: Path | None = None
 
     def check(self) -> None:
         """Raises Problem with everything that stands in the way of writing them."""
-        asked = [path for path in (self.json, self.svg, self.png) if path is not None]
+        asked = [path for path in (self.json, self.svg, self.png, self.stored) if path is not None]
         faults = [fault for path in asked if (fault := obstacle(path))]
         if len({os.path.abspath(path) for path in asked}) < len(asked):
-            faults.append("two of --json, --svg and --png name one file; give each its own")
+            faults.append("two of --json, --svg, --png and --store name one file; give each its own")
         if self.png is not None and find_spec("matplotlib") is None:
             faults.append(NO_MATPLOTLIB)
         if faults:
@@ -44,10 +45,15 @@ class RaceFiles:
     def _write(self, standings: Standings) -> Iterator[str]:
         from course.drawings import race_plot
 
-        for path, draw in ((self.json, lambda _: standings.as_json()), (self.svg, race_plot.svg)):
+        told: tuple[tuple[Path | None, Callable[[], str]], ...] = (
+            (self.json, standings.as_json),
+            (self.stored, standings.as_json),
+            (self.svg, lambda: race_plot.svg(standings)),
+        )
+        for path, text in told:
             if path is not None:
                 try:
-                    replace_file(path, draw(standings))
+                    replace_file(path, text())
                 except OSError as error:
                     yield f"{path} cannot be written: {error.strerror or error}"
         if self.png is not None:

@@ -146,5 +146,7 @@ def _beside(entrant: Entrant) -> Text:
         return line.append(f": {told}" if rest == told else rest, style="red")
     if entrant.note:
         line.append(f", {entrant.note}", style="yellow")
+    if entrant.parameters:
+        line.append(f"; {entrant.parameters:,} parameters in {clean(entrant.dtype)}", style="dim")
     flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())
     return line.append(f"; started in {entrant.started:.0f} s; {clean(flags)}", style="dim")

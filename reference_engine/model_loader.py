@@ -14,6 +14,7 @@ import torch
 from reference_engine.gpu.device import choose_device, refused
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import read_config, read_weights
+from reference_engine.memory import refuse_what_does_not_fit
 from reference_engine.model import Model, ModelError, random_model
 from reference_engine.stretch import stretch
 from reference_engine.waiter import CHECKPOINT
@@ -37,6 +38,7 @@ def load_model(
             return stretch(load_model(base, device=where, dtype=dtype), shape, seed)
         raise ModelError(f"no model called {text!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
     config = read_config(folder)
+    refuse_what_does_not_fit(text, config, dtype, where)
     return Model(text, config, read_weights(folder, config, device=where, dtype=dtype), folder)
 
 

@@ -26,12 +26,14 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.llama.weights import ModelError
+from reference_engine.memory import refuse_what_does_not_fit
 from reference_engine.model import Model
 
 STRETCHES: Mapping[str, LlamaConfig] = {
@@ -50,9 +52,17 @@ STRETCHES: Mapping[str, LlamaConfig] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Stretched(Model):
-    """A model in a larger shape than its own. original: what it was made of, and says the same as."""
+    """A model in a larger shape than its own. original: what it was made of, and says the same as.
+
+    It has no folder: the original's holds other weights. Whoever wants one writes it (`model.write`).
+    """
 
     original: Model
+
+    @property
+    def source(self) -> Path | None:
+        """The original's."""
+        return self.original.source
 
 
 def stretch(model: Model, shape: str | LlamaConfig, seed: int = 0) -> Stretched:
@@ -62,10 +72,11 @@ def stretch(model: Model, shape: str | LlamaConfig, seed: int = 0) -> Stretched:
     unknown name and a shape that the model does not fit in.
     """
     config = stretched_config(model.config, _shape(shape))
+    label = shape if isinstance(shape, str) else "custom"
+    refuse_what_does_not_fit(f"{model.name}@{label}", config, model.dtype, model.device)
     layout = _Layout(model.config, config)
     weights = {name: _weight(name, size, model, layout, seed) for name, size in config.shapes().items()}
-    label = shape if isinstance(shape, str) else "custom"
-    return Stretched(name=f"{model.name}@{label}", config=config, weights=weights, folder=model.folder, original=model)
+    return Stretched(name=f"{model.name}@{label}", config=config, weights=weights, original=model)
 
 
 def stretched_config(small: LlamaConfig, large: LlamaConfig) -> LlamaConfig:

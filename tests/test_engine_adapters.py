@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import socket
 import subprocess
@@ -20,9 +21,14 @@ from safetensors.torch import load_file
 from graders.engines import jobs
 from graders.engines.catalogue import ADAPTERS, KINDS
 from graders.engines.driver import Driver
+from graders.engines.loaded import Checkpoint, of_model
 from graders.engines.served import EngineFailed, Failure
 from graders.throughput.workloads import Trace, TraceRequest
+from reference_engine.llama.config import SHAPES
+from reference_engine.llama.weights import save
+from reference_engine.model import random_model
 from reference_engine.model_loader import load_model
+from reference_engine.peers import loaded_weights
 from reference_engine.waiter import CHECKPOINT
 
 STAND_INS = Path(__file__).parent / "fakes" / "engines"
@@ -32,6 +38,7 @@ STAND_INS = Path(__file__).parent / "fakes" / "engines"
 def gguf_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The adapter's module, with a writer that remembers."""
     monkeypatch.syspath_prepend(str(STAND_INS))
+    monkeypatch.syspath_prepend(str(Path(loaded_weights.__file__).parent))
     monkeypatch.delitem(sys.modules, "gguf", raising=False)
     spec = importlib.util.spec_from_file_location("gguf_file", ADAPTERS / "gguf_file.py")
     assert spec is not None and spec.loader is not None
@@ -78,8 +85,77 @@ def test_queries_and_keys_are_permuted_and_nothing_else(written: Any) -> None:
 
 def test_a_model_that_is_no_llama_is_refused(gguf_file: Any, tmp_path: Path) -> None:
     config = json.loads((CHECKPOINT / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "qwen3"}))
-    with pytest.raises(ValueError, match="'qwen3' is not written as GGUF"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "gemma"}))
+    with pytest.raises(ValueError, match="'gemma' is not written as GGUF"):
+        gguf_file.write(tmp_path, tmp_path / "model.gguf")
+
+
+def remembered(gguf_file: Any, folder: Path) -> Any:
+    """What is written of a checkpoint: as JSON, which the stand-in saves."""
+    gguf_file.write(folder, folder / "model.gguf")
+    return json.loads((folder / "model.gguf").read_text())
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_a_checkpoint_of_our_own_is_written_and_lacks_nothing(gguf_file: Any, tmp_path: Path, qk_norm: bool) -> None:
+    """A config that names no tokens with a meaning, and no tokenizer."""
+    config = replace(SHAPES["tiny"], qk_norm=qk_norm)
+    model = random_model(config)
+    save(tmp_path, config, model.weights)
+    told = remembered(gguf_file, tmp_path)
+    assert told["architecture"] == ("qwen3" if qk_norm else "llama") and told["add_tokenizer_model"] == "no_vocab"
+    assert sum(math.prod(shape) for shape in told["tensors"].values()) == config.parameters
+    assert ("blk.0.attn_q_norm.weight" in told["tensors"]) is qk_norm
+
+
+NEEDED = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "model_type"}
+
+
+def test_whatever_key_a_config_lacks_gguf_holds_what_transformers_reads(gguf_file: Any, tmp_path: Path) -> None:
+    for path in CHECKPOINT.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    told = json.loads((CHECKPOINT / "config.json").read_text())
+    whole = remembered(gguf_file, tmp_path)
+    (tmp_path / "config.json").unlink()
+    absent = {"max_position_embeddings": {"add_context_length": 2048}, "rms_norm_eps": {"add_layer_norm_rms_eps": 1e-6}}
+    absent |= {"num_key_value_heads": {"add_head_count_kv": 8}}
+    ids = {"bos_token_id": "add_bos_token_id", "eos_token_id": "add_eos_token_id"}
+    for key in told:
+        (tmp_path / "config.json").write_text(json.dumps({name: told[name] for name in told if name != key}))
+        if key in NEEDED or key == "tie_word_embeddings":
+            with pytest.raises(ValueError, match=f"{key}|None is not written|lm_head"):
+                gguf_file.write(tmp_path, tmp_path / "model.gguf")
+            continue
+        expected = {**whole, **absent.get(key, {})}
+        expected.pop(ids.get(key, ""), None)
+        assert remembered(gguf_file, tmp_path) == expected, key
+
+
+def test_several_ends_and_a_head_that_is_tied_all_the_same(gguf_file: Any, tmp_path: Path) -> None:
+    config = replace(SHAPES["tiny"], tied=True)
+    model = random_model(config)
+    save(tmp_path, config, {**model.weights, "lm_head.weight": model.head + 1}, {"eos_token_id": [2, 3]})
+    (tmp_path / "tokenizer.json").write_text((CHECKPOINT / "tokenizer.json").read_text())
+    told = remembered(gguf_file, tmp_path)
+    assert "output.weight" not in told["tensors"], "llama.cpp would take it for another matrix"
+    assert told["add_eos_token_id"] == 2 and "add_bos_token_id" not in told
+    with pytest.raises(ValueError, match="names no pad_token_id"):
+        gguf_file.write(tmp_path, tmp_path / "model.gguf", endless=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "said"),
+    [
+        ("model.layers.0.self_attn.q_proj.bias", torch.float32, "nobody knows what llama.cpp calls the tensor"),
+        ("model.norm.weight", torch.int8, "is of I8: quantised weights are not written as GGUF"),
+    ],
+)
+def test_a_tensor_that_llama_cpp_does_not_take_is_named(
+    gguf_file: Any, tmp_path: Path, name: str, dtype: torch.dtype, said: str
+) -> None:
+    model = random_model("tiny")
+    save(tmp_path, model.config, {**model.weights, name: torch.zeros(32, dtype=dtype)})
+    with pytest.raises(ValueError, match=said):
         gguf_file.write(tmp_path, tmp_path / "model.gguf")
 
 
@@ -92,7 +168,8 @@ def ollama() -> Driver:
     path = f"{STAND_INS}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     kind = replace(kind, variables={"OLLAMA_HOST": host, "PYTHONPATH": str(STAND_INS), "PATH": path})
     trace = Trace("short", 0, "waiter", (), num_blocks=65, max_seqs=2)
-    job = jobs.job(kind, CHECKPOINT, load_model("waiter"), trace, threads=1, rivals=1, device="cpu")
+    given = Checkpoint(CHECKPOINT, of_model("waiter"))
+    job = jobs.job(kind, given, load_model("waiter"), trace, threads=1, rivals=1, device="cpu")
     return Driver(kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], patience=30)
 
 

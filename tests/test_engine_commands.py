@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from course import race_files
+from course import race_files, race_table
 from course.cli import run
 from course.commands import race as race_command
 from course.racing import render
@@ -150,6 +150,25 @@ def test_race_prints_writes_and_ends_with_its_code(
     said = capsys.readouterr().out
     assert "50" in said
     assert ("vllm died: it was killed" in said) == (found is OUT)
+
+
+@pytest.mark.parametrize("found", [FINE, OUT])
+def test_a_race_is_stored_for_the_readme_when_every_engine_ran_to_the_end(
+    found: Standings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(race_command, "_run", lambda plan: found)
+    monkeypatch.setattr("course.workspace.installed_root", lambda: tmp_path)
+    assert run(["race", "--store"]) == 2
+    assert "--store works in a clone of the project only" in capsys.readouterr().err
+    (tmp_path / "pyproject.toml").touch()
+    assert run(["race", "--store", "--model", "a/folder"]) == 2
+    path = tmp_path / race_table.path("ragged-waiter@20m")
+    assert run(["race", "--model", "waiter@20m", "--store"]) == (0 if found is FINE else 3)
+    said = capsys.readouterr().err
+    if found is FINE:
+        assert read(path.read_text()) == found
+    else:
+        assert not path.exists() and f"{path} is left as it was: not every engine ran to the end." in said
 
 
 @pytest.mark.parametrize("sweep", ["one", "0", "-4,8"])

@@ -6,26 +6,52 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from graders.engines.catalogue import ADAPTERS, EngineKind
 from graders.engines.driver import Driver, last_line
+from graders.engines.loaded import Loaded, given
 from graders.engines.served import EngineFailed, Failure, Job, read_served
 from graders.throughput.workloads import Trace, TraceRequest
+from reference_engine.llama.config import SHAPES
+from reference_engine.llama.weights import save
+from reference_engine.model_loader import load_model
+from reference_engine.peers.loaded_weights import digest
 
 FAKE = Path(__file__).parent / "fakes" / "engines" / "fake_adapter.py"
-JOB = Job(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4)
+KEPT = TemporaryDirectory()
+PARAMETERS = SHAPES["tiny"].parameters
+NOBODY = Job(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4, loaded=Loaded("0" * 64, 1))
 REQUESTS = (TraceRequest((1, 2, 3), 4), TraceRequest((5,), 2, 0.02))
 TRACE = Trace("short", 0, "fake", REQUESTS, num_blocks=65, max_seqs=4)
 
 
+@cache
+def job() -> Job:
+    """A job with the checkpoint of a tiny model, there for as long as the tests run."""
+    folder = Path(KEPT.name) / "tiny"
+    model = load_model("random:tiny")
+    save(folder, model.config, model.weights)
+    return replace(NOBODY, model=str(folder), loaded=given(folder, model.config))
+
+
+@cache
+def another() -> str:
+    """The folder of a model of the same shape with other weights."""
+    model = load_model("random:tiny@1")
+    save(Path(KEPT.name) / "another", model.config, model.weights)
+    return str(Path(KEPT.name) / "another")
+
+
 def driver(ills: str = "", *, start: float = 20.0, patience: float = 20.0, pace: float = 0.0) -> Driver:
-    variables = {"FAKE_ILLS": ills, "FAKE_PACE": str(pace)}
+    variables = {"FAKE_ILLS": ills, "FAKE_PACE": str(pace), "FAKE_FOLDER": another()}
     kind = EngineKind("fake", "a fake engine", "fake_adapter.py", variables=variables, patience=start)
-    return Driver(kind, JOB, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=patience)
+    return Driver(kind, job(), command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=patience)
 
 
 def failure(ills: str, **limits: float) -> EngineFailed:
@@ -99,7 +125,7 @@ def broken(tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driv
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(mode)
     kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), patience=20)
-    with started_by(kind, JOB, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
+    with started_by(kind, NOBODY, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
         engine.start()
     return caught.value.sentence
 
@@ -167,7 +193,44 @@ def test_a_slow_start_is_no_hang_until_patience_ends() -> None:
 def test_an_error_at_the_start_is_one_line() -> None:
     broken = failure("broken")
     assert broken.failure is Failure.NOT_STARTED
-    assert broken.sentence == "fake did not start: ValueError: the model is"
+    assert broken.sentence == "fake did not start: ValueError: the model is not to my taste"
+
+
+def test_an_error_of_another_process_is_told_too() -> None:
+    said = "RuntimeError: the core did not come up, see above; one of its processes printed ValueError: no memory for"
+    assert failure("child").sentence == f"fake did not start: {said} the cache"
+
+
+def test_what_an_engine_has_loaded_is_what_it_was_given(healthy: Driver) -> None:
+    assert healthy.started is not None and healthy.started.loaded == job().loaded
+    assert "loaded" not in job().as_json(), "what must be proved is not told"
+
+
+@pytest.mark.parametrize(
+    ("ill", "told"),
+    [
+        (
+            "smaller",
+            f"it holds {PARAMETERS - 1:,} parameters in float32, it was given {PARAMETERS:,} parameters in float32",
+        ),
+        (
+            "narrow",
+            f"it holds {PARAMETERS:,} parameters in bfloat16, it was given {PARAMETERS:,} parameters in float32",
+        ),
+        ("elsewhere", "it loaded weights {other}, it was given {own}"),
+    ],
+)
+def test_an_engine_that_serves_another_model_is_named(ill: str, told: str) -> None:
+    other, own = digest(another())[:12], job().loaded.weights[:12]
+    failed = failure(ill)
+    assert failed.failure is Failure.OTHER_MODEL
+    assert failed.sentence == f"fake serves another model: {told.format(other=other, own=own)}"
+
+
+def test_an_engine_that_does_not_say_what_it_serves_breaks_the_protocol() -> None:
+    failed = failure("silent")
+    assert failed.failure is Failure.GARBLED
+    assert failed.sentence == "fake broke the protocol: it does not say which weights it has loaded"
 
 
 def test_an_error_while_serving_is_named() -> None:
@@ -187,7 +250,7 @@ def test_times_before_the_question_are_refused() -> None:
 
 
 def test_an_interpreter_that_is_not_there() -> None:
-    engine = Driver(driver().kind, JOB, command=["/nowhere/bin/python"])
+    engine = Driver(driver().kind, NOBODY, command=["/nowhere/bin/python"])
     with engine, pytest.raises(EngineFailed) as caught:
         engine.start()
     assert caught.value.failure is Failure.NOT_STARTED

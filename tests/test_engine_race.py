@@ -20,6 +20,7 @@ from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
 from graders.engines.environments import Standing, State
 from graders.engines.heats import Heat, dropped, heats
+from graders.engines.loaded import Loaded, of_model
 from graders.engines.race import Plan, Racer, race, turns
 from graders.engines.served import Job, Served
 from graders.engines.standings import Entrant, Lap, Result, Standings, percentiles, read
@@ -90,7 +91,14 @@ def test_the_slower_one_is_told_to_be_slower(standings: Standings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ill", "failure"), [("dies", "died"), ("short", "another number of tokens"), ("wrong", "other tokens")]
+    ("ill", "failure"),
+    [
+        ("dies", "died"),
+        ("short", "another number of tokens"),
+        ("wrong", "other tokens"),
+        ("smaller", "serves another model"),
+        ("narrow", "serves another model"),
+    ],
 )
 def test_a_bad_engine_leaves_with_a_named_outcome_and_no_figure(ill: str, failure: str) -> None:
     plan = replace(PLAN, rounds=1, batches=(), apart=False)
@@ -100,6 +108,25 @@ def test_a_bad_engine_leaves_with_a_named_outcome_and_no_figure(ill: str, failur
     assert [result.engine for result in found.results] == ["reference"]
     assert found.entrants[1].failure == failure
     assert any(line.startswith("naive is out:") for line in said)
+    assert not found.entrants[1].parameters or failure != "serves another model"
+
+
+def test_every_engine_says_what_it_has_loaded(standings: Standings) -> None:
+    told = of_model("waiter")
+    for entrant in json.loads(standings.as_json())["entrants"]:
+        assert (entrant["weights"], entrant["parameters"], entrant["dtype"]) == (told.weights, 3_164_416, "float32")
+    screen = console()
+    with screen.capture() as caught:
+        for block in render(standings):
+            screen.print(block, soft_wrap=True)
+    assert caught.get().count("; 3,164,416 parameters in float32; started in") == 2
+
+
+def test_engines_that_do_not_fit_into_memory_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = 4 * of_model("waiter").parameters
+    monkeypatch.setattr("reference_engine.memory.available", lambda device: 2 * weights - 1)
+    with pytest.raises(ModelError, match="2 engines hold waiter at the same time"):
+        race(PLAN, make=makes({}, {}))
 
 
 def test_an_engine_that_is_not_installed_is_an_entrant_all_the_same(
@@ -198,7 +225,7 @@ def test_bad_wishes_are_refused() -> None:
 
 
 def test_turns_are_mirrored_and_move_on() -> None:
-    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1))) for name in "ABC"]
+    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1, Loaded("", 1)))) for name in "ABC"]
     order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
     assert order == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC"]
     assert turns([], 3) == []

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from course import generator, lessons, stubs
+from course import generator, lessons, race_table, stubs
 from course.stubs import BadMarkers, stub
 from course.workspace import installed_root
 from graders.catalogue import Exercise, catalogue, exercises
+from graders.engines.standings import Course, Entrant, Lap, Result, Standings
 
 SOLUTION = '''"""A part."""
 
@@ -176,3 +179,66 @@ def public_face(text: str) -> dict[str, tuple[str, str | None]]:
             face[owner + node.name] = (signature, ast.get_docstring(node))
             pending += [(f"{node.name}.", inner) for inner in node.body if isinstance(node, ast.ClassDef)]
     return face
+
+
+def test_the_tables_of_races_are_those_of_the_stored_runs(tmp_path: Path, stored: Standings) -> None:
+    folder = tmp_path / race_table.FOLDER
+    folder.mkdir(parents=True)
+    (folder / "ragged-waiter.json").write_text(stored.as_json())
+    block = "<!-- race {0}: by hand -->\n| old | table |\n<!-- end of race -->"
+    (tmp_path / "README.md").write_text(f"before\n{block.format('ragged-waiter')}\n{block.format('other')}\nafter\n")
+    (changed,) = generator.write(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert changed == Path("README.md") and generator.stale(tmp_path) == [] and "old" not in text
+    assert race_table.markdown(stored) in text and "Not raced yet." in text and text.endswith("after\n")
+    assert "| our engine with the solutions | 40 | 1.00 | 0.10 s | 20.0 ms |" in text
+    assert "| vLLM 0.32.0, its CPU build | 20 | 0.50 (0.40–0.60) | 0.10 s | 20.0 ms |" in text
+    assert "3,164,416 parameters in float32: 8 requests" in text and "*The machine was busy" not in text
+    (folder / "ragged-waiter.json").write_text(replace_course(stored, busy=3.0).as_json())
+    assert generator.write(tmp_path) and "*The machine was busy" in (tmp_path / "README.md").read_text()
+    (folder / "ragged-waiter.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"ragged-waiter\.json holds no race"):
+        generator.generate(tmp_path)
+
+
+@pytest.fixture
+def stored() -> Standings:
+    """A race of two engines in two rounds: 40 tokens a second, and 16 and 24."""
+
+    def laps(*seconds: float) -> tuple[Lap, ...]:
+        return tuple(
+            Lap(round, 0, "x", took, took, 9, 40, (0.1, 0.2), (0.02, 0.03), 0.1) for round, took in enumerate(seconds)
+        )
+
+    course = Course(
+        workload="ragged",
+        model="waiter",
+        seed=0,
+        scale=0.1,
+        rounds=2,
+        device="cpu",
+        machine="Some CPU, 2 cores",
+        threads=2,
+        dtype="float32",
+        kv_tokens=512,
+        max_seqs=8,
+        prefix_cache=False,
+        arriving=False,
+        requests=8,
+        bandwidth=1e10,
+        peak=1e11,
+        date="2026-11-28",
+        busy=0.1,
+    )
+    proof = {"weights": "a" * 64, "parameters": 3_164_416, "dtype": "float32"}
+    entrants = (
+        Entrant("reference", "our engine with the solutions", "the solutions", **proof),
+        Entrant("vllm", "vLLM", "0.32.0", note="its CPU build", **proof),
+    )
+    results = (Result("reference", "whole", 0, laps(1.0, 1.0)), Result("vllm", "whole", 0, laps(2.5, 1 / 0.6)))
+    return Standings(course, entrants, results)
+
+
+def replace_course(standings: Standings, **changed: Any) -> Standings:
+    """The same race under other circumstances."""
+    return replace(standings, course=replace(standings.course, **changed))

@@ -18,7 +18,7 @@ import torch
 from reference_engine import gpu_suite
 from reference_engine.gpu.suite import kernel_checks, peers
 from reference_engine.gpu.suite.card import Outcome, Section
-from reference_engine.gpu.suite.room import Room, parts_in
+from reference_engine.gpu.suite.room import NANO, Room, parts_in
 from reference_engine.gpu.suite.step_speed import roofline
 from reference_engine.llama.config import SHAPES
 from reference_engine.roofline import Ceilings
@@ -108,23 +108,47 @@ def test_an_unknown_section_is_named(capsys: pytest.CaptureFixture[str]) -> None
     assert "no section called 'speed'" in capsys.readouterr().err
 
 
+COUNT = """
+import math, pathlib, loaded_weights
+def count(folder):
+    shapes = [header["shape"] for _, _, header in loaded_weights.tensors(pathlib.Path(folder)).values()]
+    return {"parameters": sum(map(math.prod, shapes)), "dtype": "bfloat16"}
+"""
 FAKES = {
     "vllm": {
-        "vllm/__init__.py": """
+        "vllm/__init__.py": COUNT
+        + """
 class SamplingParams:
     def __init__(self, *, max_tokens, **rest): self.max_tokens = max_tokens
 class Said:
     def __init__(self, count): self.outputs = [self]; self.token_ids = [1] * count
 class LLM:
-    def __init__(self, model, **rest): assert rest["skip_tokenizer_init"]
+    def __init__(self, model, **rest):
+        assert rest["skip_tokenizer_init"] and rest["worker_extension_cls"] == "loaded_weights.Reporter"
+        self.model = model
+    def collective_rpc(self, method): return [count(self.model)]
     def generate(self, prompts, params, use_tqdm): return [Said(each.max_tokens) for each in params]
 """,
         "vllm/inputs.py": "def TokensPrompt(prompt_token_ids): return prompt_token_ids\n",
     },
     "sglang": {
-        "sglang/__init__.py": """
+        "sglang/__init__.py": "",
+        "sglang/srt/managers/scheduler.py": """
+from sglang.srt.model_executor.model_runner import ModelRunner
+def run_scheduler_process(path): ModelRunner().load_model(path)
+""",
+        "sglang/srt/model_executor/model_runner.py": """
+import torch
+from safetensors.torch import load_file
+class ModelRunner:
+    def load_model(self, path):
+        self.model = torch.nn.Module()
+        for name, weight in load_file(path + "/model.safetensors").items():
+            self.model.register_parameter(name.replace(".", "_"), torch.nn.Parameter(weight))
+""",
+        "sglang/srt/entrypoints/engine.py": """
 class Engine:
-    def __init__(self, model_path, **rest): pass
+    def __init__(self, model_path, **rest): self.run_scheduler_process_func(model_path)
     def generate(self, input_ids, sampling_params):
         return [{"output_ids": [1] * (each["max_new_tokens"] - 1)} for each in sampling_params]
 """,
@@ -135,7 +159,7 @@ class Engine:
 def install(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package of that name which the suite and its child processes can import."""
     for path, source in FAKES[name].items():
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
@@ -147,12 +171,33 @@ def test_an_installed_peer_is_raced_on_the_same_loads(tmp_path: Path, monkeypatc
     assert section.outcome is Outcome.PASS
     assert [row["complete"] for row in section.rows] == [True, True]
     assert all(row["tokens_s"] > 0 for row in section.rows)
+    assert {(row["parameters"], row["dtype"]) for row in section.rows} == {(NANO.parameters, "bfloat16")}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("math.prod, shapes)) - 1", f"another model: {NANO.parameters - 1} parameters in bfloat16"),
+        ("float32", f"another model: {NANO.parameters} parameters in float32"),
+    ],
+)
+def test_a_peer_that_serves_another_model_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, said: str
+) -> None:
+    install("vllm", tmp_path, monkeypatch)
+    source = tmp_path / "vllm" / "__init__.py"
+    old = "bfloat16" if told == "float32" else "math.prod, shapes))"
+    source.write_text(source.read_text().replace(old, told))
+    section = peers.measure(room(), "vllm")
+    assert section.outcome is Outcome.FAIL and "served another model" in section.message
+    assert said in section.rows[0]["why"] and section.rows[0]["tokens_s"] is None
 
 
 def test_a_peer_that_says_too_little_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("sglang", tmp_path, monkeypatch)
     section = peers.measure(room(), "sglang")
     assert section.outcome is Outcome.FAIL and "wrong length" in section.message
+    assert section.rows[0]["parameters"] == NANO.parameters, "its scheduler told what it has loaded"
 
 
 def test_a_peer_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

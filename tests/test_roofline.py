@@ -15,7 +15,7 @@ from graders.throughput.workloads import Trace, TraceRequest
 from reference_engine import ceilings
 from reference_engine.ceilings import least, measure, slices
 from reference_engine.llama.config import SHAPES, LlamaConfig
-from reference_engine.model import load_model
+from reference_engine.model_loader import load_model
 from reference_engine.native import library
 from reference_engine.processor import FASTEST_CLOCK, Processor, operations_a_cycle, processor
 from reference_engine.roofline import (

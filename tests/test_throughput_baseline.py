@@ -14,6 +14,7 @@ from conftest import Type
 from test_throughput_cards import card, signed
 
 from graders.engines.driver import Started
+from graders.engines.loaded import Loaded, of_model
 from graders.engines.served import EngineFailed, Failure, Served
 from graders.throughput import recording
 from graders.throughput.cards import load, save, verify
@@ -27,12 +28,12 @@ ORDER = Order("vllm", "ragged", 0.05, 3, seed=1)
 class Stand:
     """A driver that serves in so many seconds; `log` holds what it was told."""
 
-    def __init__(self, name: str, seconds: float, log: list[str]) -> None:
-        self.name, self.seconds, self.log = name, seconds, log
+    def __init__(self, name: str, seconds: float, log: list[str], loaded: Loaded) -> None:
+        self.name, self.seconds, self.log, self.loaded = name, seconds, log, loaded
         self.failure: EngineFailed | None = None
 
     def start(self) -> Started:
-        return Started("1.2.3", {"dtype": "float32"}, 0.1)
+        return Started("1.2.3", {"dtype": "float32"}, 0.1, self.loaded)
 
     def serve(self, trace: Trace) -> Served:
         self.log.append(self.name)
@@ -62,7 +63,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def make(log: list[str], failure: EngineFailed | None = None) -> Any:
     def made(kind: Any, job: Any) -> Stand:
-        stand = Stand(kind.name, {"reference": 1.0}.get(kind.name, 2.5), log)
+        stand = Stand(kind.name, {"reference": 1.0}.get(kind.name, 2.5), log, job.loaded)
         stand.failure = failure if kind.name != "reference" else None
         return stand
 
@@ -71,6 +72,7 @@ def make(log: list[str], failure: EngineFailed | None = None) -> Any:
 
 def test_a_card_holds_pairs_of_turns_on_the_same_fresh_traces(log: list[str], tmp_path: Path) -> None:
     made = record(ORDER, make=make(log))
+    assert Loaded(made.weights, made.parameters, made.dtype) == of_model("waiter")
     assert made.slowness == 2.5 and made.version == "1.2.3" and made.verified
     assert len({each.trace for each in made.samples}) == 3
     served = [line for line in log if line in ("vllm", "reference")][4:]
@@ -191,7 +193,16 @@ def test_record_says_what_it_measured_and_where_the_card_lies(
 def test_show_tells_everything(course: Type, tmp_path: Path) -> None:
     path = save(card(), tmp_path)
     shown = course("baseline", "show", str(path)).out
-    for said in ("vllm 0.32.0", "its CPU build", "dtype=float32", "4.00 times", "Some CPU, 2 cores", "2026-11-23"):
+    told = f"{of_model('waiter').parameters:,} parameters in float32"
+    for said in (
+        "vllm 0.32.0",
+        told,
+        "its CPU build",
+        "dtype=float32",
+        "4.00 times",
+        "Some CPU, 2 cores",
+        "2026-11-23",
+    ):
         assert said in shown
     assert card().samples[0].trace in shown
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from graders.engines.loaded import of_model
 from graders.throughput import cards, hardware, peers
 from graders.throughput.bounds import Measure
 from graders.throughput.cards import BadCard, Card, Sample, find, load, save, verify
@@ -41,6 +42,7 @@ def card(**changed: object) -> Card:
         reference=fingerprint(),
         verified=True,
         date="2026-11-23",
+        **of_model("waiter").as_json(),
     )
     return replace(made, **changed)
 
@@ -75,6 +77,36 @@ def test_other_hardware_is_refused_and_named(tmp_path: Path, other: Hardware, sa
     path = save(card(), tmp_path)
     with pytest.raises(BadCard, match=said):
         verify(path, other)
+
+
+@pytest.mark.parametrize("lacking", ["weights", "parameters", "dtype"])
+def test_a_card_that_does_not_say_which_weights_were_served_does_not_count(tmp_path: Path, lacking: str) -> None:
+    path = save(card(), tmp_path)
+    data = json.loads(path.read_text())
+    del data["checksum"], data[lacking]
+    path.write_text(signed(data))
+    assert load(path).slowness == 4.0, "it can be looked at"
+    with pytest.raises(BadCard, match="does not say which weights the engine served"):
+        verify(path, HERE)
+    found, (why,) = find("vllm", MEASURE, HERE, (tmp_path,))
+    assert found is None and "does not say which weights" in why
+
+
+@pytest.mark.parametrize(
+    "changed", [{"weights": "0" * 64}, {"parameters": 20_000_000}, {"dtype": "bfloat16"}], ids=lambda each: min(each)
+)
+def test_a_card_made_with_other_weights_does_not_count(tmp_path: Path, changed: dict[str, object]) -> None:
+    with pytest.raises(BadCard, match="was recorded with other weights than waiter has today"):
+        verify(save(card(**changed), tmp_path), HERE)
+
+
+def test_a_card_of_a_made_model_that_was_recorded_with_anothers_weights_does_not_count(tmp_path: Path) -> None:
+    trace = workload("ragged", 1, model="random:5m", scale=SCALE).hash
+    made = card(model="random:5m", samples=(Sample(1, trace, 3.0, 1.0),))
+    with pytest.raises(BadCard, match="was recorded with other weights than random:5m has today"):
+        verify(save(made, tmp_path), HERE)
+    good = replace(made, **of_model("random:5m").as_json())
+    assert verify(save(good, tmp_path), HERE) == good
 
 
 def test_a_workload_that_is_drawn_otherwise_today_voids_the_card(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ def show_card(path: Path) -> ExitCode:
         "flags": ", ".join(f"{name}={value}" for name, value in card.flags.items()),
         "workload": f"{card.workload}, scale {card.scale:g}, model {card.model}",
         "took": f"{card.slowness:.2f} times as long as the reference engine ({low_high[0]:.2f} to {low_high[1]:.2f})",
+        "loaded": f"{card.parameters:,} parameters in {card.dtype}, weights {card.weights[:12]}"
+        if card.weights
+        else "",
         "samples": str(len(card.samples)),
         "tokens": "every one what the model says" if card.verified else "not verified",
         "hardware": str(card.hardware),
@@ -213,6 +216,12 @@ def _busy() -> str:
     """A phrase when others use the machine; else empty."""
     busy = load_per_core()
     return f"load {busy:g} a core at the start" if busy > BUSY else ""
+
+
+def _loaded(card: Card) -> str:
+    """What both engines had loaded."""
+    known = card.weights and f"{card.parameters:,} parameters in {card.dtype}, weights {card.weights[:12]}"
+    return known or "it does not say which weights"
 
 
 def _pairs(card: Card) -> str:

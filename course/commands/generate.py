@@ -1,10 +1,10 @@
-"""`course generate`: exercises from solutions, or with --check the question whether they are up to date."""
+"""`course generate`: exercises from solutions, tables from stored races; with --check: are they up to date?"""
 
 from __future__ import annotations
 
 import click
 
-from course import generator, stubs
+from course import generator
 from course.problem import ExitCode, Problem
 from course.screen import console
 from course.workspace import installed_root
@@ -13,14 +13,14 @@ from course.workspace import installed_root
 @click.command("generate")
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 when a file is out of date.")
 def command(only_check: bool) -> ExitCode:
-    """Write the exercises (stub, lesson) from the solutions."""
+    """Write the exercises (stub, lesson) from the solutions, and the README's tables from stored races."""
     root = installed_root()
     if not (root / "pyproject.toml").is_file():
         raise Problem("`course generate` works in a clone of the project only; this is an installed package.")
     screen = console()
     try:
         paths = generator.stale(root) if only_check else generator.write(root)
-    except (stubs.BadMarkers, SyntaxError) as error:
+    except (ValueError, SyntaxError) as error:  # markers that do not pair up; a stored race that is none
         raise Problem(f"nothing was generated: {error}") from error
     for path in paths:
         screen.print(f"{'out of date' if only_check else 'written'}  {path}", soft_wrap=True)

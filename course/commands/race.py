@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -31,6 +32,7 @@ from graders.throughput.workloads import NAMES
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything measured to this file.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write the plot there (needs matplotlib).")
+@click.option("--store", is_flag=True, help="In a clone: keep it as the race that the README tells of.")
 def command(
     engines: str,
     workload: str,
@@ -45,6 +47,7 @@ def command(
     json_file: Path | None,
     svg_file: Path | None,
     png_file: Path | None,
+    store: bool,
 ) -> ExitCode:
     """Engines side by side on one workload in one interleaved run.
 
@@ -53,9 +56,11 @@ def command(
     course engines            which engines there are here, and how to get one
 
     All get the same checkpoint, tokens, lengths, KV memory, seats and cores; every token is checked before it counts.
+    --store writes graders/throughput/races/WORKLOAD-MODEL.json; `course generate` makes the README's table of it.
     Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are complete.
     """
-    files = RaceFiles(json_file, svg_file, png_file)
+    kept = _stored(workload, model) if store else None
+    files = RaceFiles(json_file, svg_file, png_file, kept)
     names, batches = _engines(engines), () if whole_only else _batches(sweep)
     files.check()
     from graders.engines.race import Plan
@@ -74,10 +79,27 @@ def command(
     )
     standings = _run(plan)
     _print(standings)
+    if kept is not None and not (standings.complete and not standings.interrupted):
+        console(stderr=True).print(f"{kept} is left as it was: not every engine ran to the end.", soft_wrap=True)
+        files = replace(files, stored=None)
     files.write(standings)
     if standings.interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.PASS if standings.complete else ExitCode.UNGRADED
+
+
+def _stored(workload: str, model: str) -> Path:
+    """Where the race is kept. Raises Problem where there is no README to tell of it."""
+    from course import race_table
+    from course.workspace import installed_root
+
+    root, called = installed_root(), race_table.name(workload, model)
+    if not (root / "pyproject.toml").is_file():
+        raise Problem("--store works in a clone of the project only; this is an installed package. Use --json.")
+    if Path(called).name != called:
+        raise Problem("--store keeps races of models with a name, not of folders. Use --json.")
+    (root / race_table.FOLDER).mkdir(parents=True, exist_ok=True)
+    return root / race_table.path(called)
 
 
 def _run(plan: object) -> Standings:

@@ -21,9 +21,11 @@ from typing import IO, Any, Self
 
 from graders.engines import environments
 from graders.engines.catalogue import ADAPTERS, EngineKind
+from graders.engines.loaded import Loaded, read_loaded
 from graders.engines.served import EngineFailed, Failure, Job, Served, read_served
 from graders.throughput.workloads import Trace
 from graders.wire import Caps, Conversation, ProtocolError
+from reference_engine.peers import reasons
 
 CAPS = Caps(size=64 << 20, values=8_000_000)
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES")
@@ -41,11 +43,12 @@ AGREEMENT, WARMING = 0.1, 30.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What an engine said of itself. seconds: that its start took."""
+    """What an engine said of itself. seconds: that its start took. loaded: what it proved to have loaded."""
 
     version: str
     flags: Mapping[str, Any]
     seconds: float
+    loaded: Loaded
 
 
 class Driver:
@@ -75,7 +78,10 @@ class Driver:
         return self._process is not None
 
     def start(self) -> Started:
-        """Start the process and load the model; what the engine says of itself."""
+        """Start the process and load the model; what the engine says of itself.
+
+        An engine that has loaded something else than the job's checkpoint fails, and one that does not say what.
+        """
         log = self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
         began = time.monotonic()
         try:
@@ -96,9 +102,22 @@ class Driver:
         answer = self._ask({"do": "start", "job": self.job.as_json()}, self.kind.patience)
         flags = answer.get("flags")
         self.started = Started(
-            str(answer.get("version", "")), flags if isinstance(flags, dict) else {}, time.monotonic() - began
+            str(answer.get("version", "")),
+            flags if isinstance(flags, dict) else {},
+            time.monotonic() - began,
+            self._proven(answer),
         )
         return self.started
+
+    def _proven(self, answer: Mapping[str, Any]) -> Loaded:
+        """What it has loaded, which is what it was given."""
+        loaded = read_loaded(answer.get("loaded"))
+        if loaded is None:
+            raise self._lost(Failure.GARBLED, "it does not say which weights it has loaded")
+        difference = loaded.difference(self.job.loaded)
+        if difference:
+            raise self._lost(Failure.OTHER_MODEL, difference)
+        return loaded
 
     def serve(self, trace: Trace, limit: float | None = None) -> Served:
         """Serve the trace; outputs have exactly the asked lengths. What the tokens are is not judged here."""
@@ -166,10 +185,16 @@ class Driver:
         return answer
 
     def _told(self, error: str) -> str:
-        """An engine's error in a line; what a package lacks is a fault of its environment."""
-        line = next((line.strip()[:300] for line in error.splitlines() if line.strip()), "it did not say why")
+        """An engine's error in a line; what a package lacks is a fault of its environment.
+
+        Where another of its processes printed an exception before, that one is told too: it says why.
+        """
+        line = next((line.strip() for line in error.splitlines() if line.strip()), "it did not say why")
+        others = [each for each in reasons.of_log(self._printed()) if each.partition(": ")[2] not in line]
         missing = MISSING.match(line)
-        return f"{line[missing.end() :]}{self._remedy()}" if missing else line
+        if missing:
+            return f"{line[missing.end() :]}{self._remedy()}"
+        return f"{line}; one of its processes printed {others[-1]}" if others else line
 
     def _remedy(self) -> str:
         """What helps when its environment is broken; our own has none of its own."""
@@ -224,11 +249,17 @@ class Driver:
         return EngineFailed(failure, f"{self.kind.name} {failure}: {sentence}")
 
     def _last_words(self) -> str:
+        """The exception that it printed last, else the last line that it printed."""
+        printed = self._printed()
+        line = reasons.last(printed) or last_line(printed)[:200]
+        return f"the last thing it printed: {line}" if line else "it printed nothing that says why"
+
+    def _printed(self) -> str:
+        """The end of what the engine printed."""
         if self._log is None:
-            return "it printed nothing"
+            return ""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LAST))
-        line = last_line(self._log.read().decode(errors="replace"))
-        return f"the last thing it printed: {line[:200]}" if line else "it printed nothing that says why"
+        return self._log.read().decode(errors="replace")
 
     def _variables(self) -> dict[str, str]:
         """A clean environment: what the machine needs, what the engine needs, the threads."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graders.engines.catalogue import EngineKind
+from graders.engines.loaded import Checkpoint
 from graders.engines.served import Job
 from graders.throughput.workloads import Trace
 from reference_engine.model import Model
@@ -20,27 +19,17 @@ TREE_DEPTH = 4
 SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 
 
-@contextmanager
-def model_folder(model: Model) -> Iterator[Path]:
-    """The checkpoint that every engine loads; a model without a folder is written to a temporary one."""
-    if model.folder is not None:
-        yield model.folder
-        return
-    from reference_engine.llama.weights import save
-
-    with TemporaryDirectory(prefix="course-race-") as folder:
-        save(Path(folder), model.config, model.weights)
-        yield Path(folder)
-
-
-def job(kind: EngineKind, folder: Path, model: Model, trace: Trace, *, threads: int, rivals: int, device: str) -> Job:
+def job(
+    kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, rivals: int, device: str
+) -> Job:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
     common = Job(
-        model=str(folder),
+        model=str(given.folder),
         max_len=min(model.config.positions, trace.kv_tokens),
         kv_tokens=trace.kv_tokens,
         max_seqs=trace.max_seqs,
+        loaded=given.loaded,
         block_size=trace.block_size,
         device=device,
         threads=threads,
@@ -50,9 +39,8 @@ def job(kind: EngineKind, folder: Path, model: Model, trace: Trace, *, threads: 
     )
     if kind.name != "reference":
         return common
-    known = model.name if model.name.startswith("waiter") else common.model  # so it finds the heads of stretched ones
     guessing, filled = speculates(model, trace), parts(SOLUTIONS)
-    return replace(common, model=known, parts=filled, speculate=guessing, watermark=trace.watermark)
+    return replace(common, parts=filled, speculate=guessing, watermark=trace.watermark)
 
 
 def parts(folder: Path) -> Mapping[str, str]:

@@ -24,12 +24,14 @@ from graders.engines import environments, jobs
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.heats import Heat, dropped, heats
+from graders.engines.loaded import Checkpoint, checkpoint
 from graders.engines.roofline import trace_work
 from graders.engines.served import EngineFailed, Failure, Job, Served
 from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
+from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.processor import processor
@@ -101,6 +103,7 @@ def race(
     device, busy = device_class(), load()
     _announce(plan, device, busy, warn)
     model = load_model(plan.model)
+    refuse_copies_that_do_not_fit(plan.model, 4 * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
     track = heats(sample, plan.batches, apart=plan.apart)
@@ -108,10 +111,10 @@ def race(
     roof = _roof(model, threads, device)
     course = _course(plan, sample, threads, device, busy)
     with ExitStack() as stack:
-        folder = stack.enter_context(jobs.model_folder(model))
+        given = stack.enter_context(checkpoint(model))
         make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
         run = _Race(plan, model, course, roof, track, say, warn)
-        entrants = list(run.enter(plan.engines, folder, sample, make, stack))
+        entrants = list(run.enter(plan.engines, given, sample, make, stack))
         run.rounds()
     left = {racer.name: racer.entrant for racer in run.racers}
     ceilings = roof.ceilings
@@ -179,7 +182,7 @@ class _Race:
         return [racer for racer in self.racers if not racer.entrant.failure]
 
     def enter(
-        self, names: Sequence[str], folder: Path, sample: Trace, make: MakeDriver, stack: ExitStack
+        self, names: Sequence[str], given: Checkpoint, sample: Trace, make: MakeDriver, stack: ExitStack
     ) -> Iterator[Entrant]:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
@@ -190,7 +193,7 @@ class _Race:
                 yield replace(entrant, failure=str(Failure.ABSENT), sentence=_why_not(there))
                 continue
             job = jobs.job(
-                kind, folder, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
+                kind, given, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
             )
             driver = make(kind, job)
             stack.callback(driver.stop)
@@ -207,8 +210,13 @@ class _Race:
             racer.leave(failed, self._warn)
             return
         racer.driver.pause()
-        version, flags, seconds = told.version, dict(told.flags), told.seconds
-        racer.entrant = replace(racer.entrant, version=version, flags=flags, started=seconds)
+        racer.entrant = replace(
+            racer.entrant,
+            version=told.version,
+            flags=dict(told.flags),
+            started=told.seconds,
+            **told.loaded.as_json(),
+        )
 
     def rounds(self) -> None:
         """Warm up, then every round; KeyboardInterrupt leaves the complete rounds, and is raised when none is."""

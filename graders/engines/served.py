@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from graders.engines.loaded import Loaded
 from graders.throughput.workloads import Trace
 
 
@@ -21,6 +22,7 @@ class Failure(enum.StrEnum):
     GARBLED = "broke the protocol"
     OTHER_COUNT = "another number of tokens"
     OTHER_TOKENS = "other tokens"
+    OTHER_MODEL = "serves another model"
 
 
 class EngineFailed(Exception):
@@ -36,18 +38,18 @@ class EngineFailed(Exception):
 class Job:
     """What every engine is started with, the same for all.
 
-    model: a checkpoint folder. max_len: the longest context asked for. kv_tokens: the KV memory. prefix_cache: it takes
-    part; otherwise it is off. cores: processors that may be used, threads: how many threads compute. memory_share: of a
-    GPU's memory. For our own engine: parts, files by slot; speculate, it guesses with Medusa heads; watermark, blocks
-    that it leaves free when it admits.
+    model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the longest context asked for.
+    kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it is off. cores: processors that may be used,
+    threads: how many threads compute. memory_share: of a GPU's memory. For our own engine: parts, files by slot;
+    speculate, it guesses with Medusa heads; watermark, blocks that it leaves free when it admits.
     """
 
     model: str
     max_len: int
     kv_tokens: int
     max_seqs: int
+    loaded: Loaded
     block_size: int = 16
-    dtype: str = "float32"
     device: str = "cpu"
     threads: int = 1
     cores: tuple[int, ...] = (0,)
@@ -57,9 +59,16 @@ class Job:
     speculate: bool = False
     watermark: int = 0
 
+    @property
+    def dtype(self) -> str:
+        """What the engine is to compute in."""
+        return self.loaded.dtype
+
     def as_json(self) -> dict[str, Any]:
-        """The question's `job`."""
-        return asdict(self)
+        """The question's `job`. What the engine must prove is not told: nobody can say it after us."""
+        told = asdict(self)
+        del told["loaded"]
+        return told | {"dtype": self.dtype}
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,8 @@ class Result:
 class Entrant:
     """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to the end.
 
-    note: what has to be said beside its figures. started: seconds that its start took.
+    note: what has to be said beside its figures. started: seconds that its start took. weights, parameters, dtype: what
+    it proved to have loaded (`loaded.Loaded`); the same for all that have figures.
     """
 
     engine: str
@@ -123,6 +124,9 @@ class Entrant:
     started: float = 0.0
     failure: str = ""
     sentence: str = ""
+    weights: str = ""
+    parameters: int = 0
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from graders.engines import environments, jobs
 from graders.engines.catalogue import EngineKind, device_class
 from graders.engines.driver import Driver
-from graders.engines.served import EngineFailed
+from graders.engines.loaded import Checkpoint, checkpoint
+from graders.engines.served import EngineFailed, Job
 from graders.engines.verifying import check_tokens
-from graders.throughput.workloads import workload
+from graders.throughput.workloads import Trace, workload
+from reference_engine.model import Model
 from reference_engine.model_loader import load_model
-from reference_engine.waiter import CHECKPOINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ class Trial:
 def trial(kind: EngineKind, seed: int = 0) -> Trial:
     """Let `kind` serve a small ragged trace of the waiter; the result is written into its environment."""
     model, trace = load_model("waiter"), workload("ragged", seed, scale=0.125)
-    told = jobs.job(kind, CHECKPOINT, model, trace, threads=1, rivals=1, device=device_class())
     try:
-        with Driver(kind, told) as driver:
+        with checkpoint(model) as given, Driver(kind, _job(kind, given, model, trace)) as driver:
             started = driver.start()
             served = driver.serve(trace)
             check_tokens(model, trace, served, kind)
@@ -42,6 +42,10 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
         f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
     )
     return Trial(True, sentence)
+
+
+def _job(kind: EngineKind, given: Checkpoint, model: Model, trace: Trace) -> Job:
+    return jobs.job(kind, given, model, trace, threads=1, rivals=1, device=device_class())
 
 
 def _remember(kind: EngineKind, text: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.engines.loaded import Loaded, NoModel, of_model
 from graders.throughput import fields
 from graders.throughput.bounds import Measure
 from graders.throughput.fingerprint import fingerprint
@@ -31,6 +32,8 @@ FOLDER = "baselines"  # in the workspace's .course
 FEWEST = 3  # pairs that a recording makes
 AGAIN = "Record it again."
 TEXTS = ("engine", "version", "note", "model", "workload", "reference", "date")
+PROOF = ("weights", "parameters", "dtype")
+"""What older cards lack, which therefore do not count."""
 
 
 class BadCard(Exception):
@@ -81,7 +84,8 @@ class Card:
     """One engine on one workload on one class of machine.
 
     version, flags, note: the engine's. reference: the fingerprint of our engine's source. verified: whether every
-    token was what the model says (an engine in a narrower dtype may say others).
+    token was what the model says (an engine in a narrower dtype may say others). weights, parameters, dtype: what both
+    engines proved to have loaded (`graders.engines.loaded.Loaded`); empty in a card that does not say.
     """
 
     engine: str
@@ -96,6 +100,9 @@ class Card:
     reference: str
     verified: bool
     date: str
+    weights: str = ""
+    parameters: int = 0
+    dtype: str = ""
 
     @property
     def slowness(self) -> float:
@@ -183,10 +190,15 @@ def _count(card: Card, path: Path, hardware: Hardware) -> None:
         raise Foreign(path, f"is from other hardware: {difference}", "Record one here.")
     if not card.verified:
         raise BadCard(path, "was recorded without a look at the tokens", AGAIN)
+    if not (card.weights and card.parameters and card.dtype):
+        raise BadCard(path, "does not say which weights the engine served", AGAIN)
     try:
+        given = of_model(card.model)
         traces = [workload(card.workload, one.seed, model=card.model, scale=card.scale).hash for one in card.samples]
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, NoModel) as error:
         raise BadCard(path, f"was recorded on something that is not there today: {error}") from None
+    if Loaded(card.weights, card.parameters, card.dtype) != given:
+        raise BadCard(path, f"was recorded with other weights than {card.model} has today", AGAIN)
     if traces != [sample.trace for sample in card.samples]:
         raise BadCard(path, f"was recorded on other requests than {card.workload!r} draws today", AGAIN)
 
@@ -264,8 +276,8 @@ def _plain(card: Card) -> dict[str, Any]:
 
 def _card(data: Mapping[str, Any]) -> Card:
     """Raises BadField for the first field that is not what it must be."""
-    names = [field.name for field in dataclasses.fields(Card)]
-    fields.table("", data, (*names, "format"))
+    names = [field.name for field in dataclasses.fields(Card) if field.name not in PROOF]
+    fields.table("", data, (*names, "format"), PROOF)
     said = {name: fields.text(name, data[name]) for name in TEXTS}
     fields.table("flags", data["flags"], (), data["flags"])
     samples = tuple(_sample(f"samples[{at}]", one) for at, one in enumerate(fields.rows("samples", data["samples"])))
@@ -276,6 +288,9 @@ def _card(data: Mapping[str, Any]) -> Card:
         samples=samples,
         hardware=Hardware.from_json(data["hardware"]),
         verified=fields.truth("verified", data["verified"]),
+        weights=fields.text("weights", data.get("weights", "")),
+        parameters=fields.whole("parameters", data.get("parameters", 0)),
+        dtype=fields.text("dtype", data.get("dtype", "")),
     )
 
 

@@ -102,6 +102,7 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     """Start it; a peer that says why if it will not start."""
     from graders.engines import jobs
     from graders.engines.driver import Driver
+    from graders.engines.loaded import checkpoint
     from graders.engines.served import EngineFailed
     from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
@@ -112,8 +113,8 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     except ModelError as error:
         return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}")
     sample = workload(measure.workload, 0, model=measure.model, scale=measure.scale)
-    folder = stack.enter_context(jobs.model_folder(model))
-    job = jobs.job(kind, folder, model, sample, threads=hardware.cores, rivals=2, device=hardware.device)
+    given = stack.enter_context(checkpoint(model))
+    job = jobs.job(kind, given, model, sample, threads=hardware.cores, rivals=2, device=hardware.device)
     driver = Driver(kind, job)
     stack.callback(driver.stop)
     try:

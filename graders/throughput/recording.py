@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from graders.engines import environments, jobs
 from graders.engines.catalogue import KINDS, EngineKind, unknown
 from graders.engines.driver import Driver, Started
+from graders.engines.loaded import Checkpoint, checkpoint
 from graders.engines.served import EngineFailed, Job, Served
 from graders.engines.verifying import check_tokens
 from graders.throughput.cards import FEWEST, Card, Sample
@@ -84,12 +84,12 @@ class _Recording:
         self._order, self._say = order, say
         self._first = (order.seed if order.seed is not None else random.randrange(10**6)) * 64
         self._model = load_model(order.model)
-        folder = stack.enter_context(jobs.model_folder(self._model))
+        given = stack.enter_context(checkpoint(self._model))
         samples = [self._trace(number) for number in range(order.pairs + 1)]
         largest = max(samples, key=lambda trace: (trace.longest, trace.kv_tokens))
         self._kind = KINDS[order.engine]
-        self._engine = self._made(make, self._kind, folder, largest, stack)
-        self._reference = self._made(make, KINDS[REFERENCE], folder, largest, stack)
+        self._engine = self._made(make, self._kind, given, largest, stack)
+        self._reference = self._made(make, KINDS[REFERENCE], given, largest, stack)
 
     def card(self) -> Card:
         order, began = self._order, datetime.now(UTC).date().isoformat()
@@ -112,13 +112,14 @@ class _Recording:
             reference=fingerprint(),
             verified=True,
             date=began,
+            **started[0].loaded.as_json(),
         )
 
-    def _made(self, make: Make, kind: EngineKind, folder: Path, trace: Trace, stack: ExitStack) -> Recorded:
+    def _made(self, make: Make, kind: EngineKind, given: Checkpoint, trace: Trace, stack: ExitStack) -> Recorded:
         hardware = here()
         job = jobs.job(
             kind,
-            folder,
+            given,
             self._model,
             trace,
             threads=hardware.cores,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reference_engine.llama.config import LlamaConfig, from_json, to_json
+from reference_engine.peers import loaded_weights
 
-INDEX = "model.safetensors.index.json"
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class ModelError(Exception):
@@ -28,7 +29,7 @@ def read_config(folder: Path) -> LlamaConfig:
     if not folder.is_dir():
         raise ModelError(f"no model folder at {folder}")
     try:
-        return from_json(_read_json(folder / "config.json"))
+        return from_json(read_json(folder / "config.json"))
     except (ValueError, TypeError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be used: {error}") from error
 
@@ -40,11 +41,11 @@ def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dty
     holds no finite numbers throughout.
     """
     found: dict[str, Tensor] = {}
-    for path in _files(folder):
+    for path in files(folder):
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
                 for name in file.keys():  # noqa: SIM118  (not a mapping)
-                    found[name] = file.get_tensor(name).to(dtype)
+                    found[name] = _number(file.get_tensor(name), name, path).to(dtype)
         except FileNotFoundError as error:
             raise ModelError(f"{path} is missing") from error
         except (SafetensorError, OSError, ValueError) as error:
@@ -65,32 +66,45 @@ def random_weights(config: LlamaConfig, seed: int, *, device: torch.device, dtyp
     }
 
 
-def save(folder: Path, config: LlamaConfig, weights: Mapping[str, Tensor]) -> None:
-    """Write config.json and model.safetensors in Hugging Face layout."""
+def save(
+    folder: Path, config: LlamaConfig, weights: Mapping[str, Tensor], ids: Mapping[str, Any] | None = None
+) -> None:
+    """Write config.json and model.safetensors in Hugging Face layout; the tensors keep their dtype.
+
+    ids: of the tokens that have a meaning, by their names in a config.json.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n", encoding="utf-8")
+    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(to_json(config, dtype, ids), indent=2) + "\n", encoding="utf-8")
     save_file(
         {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file of a checkpoint holds. Raises ModelError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    if not (folder / INDEX).exists():
-        return iter((folder / "model.safetensors",))
-    index = _read_json(folder / INDEX)
+def files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, there or not. Raises ModelError for an index that is none."""
     try:
-        return iter(sorted({folder / name for name in index["weight_map"].values()}))
-    except (KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{folder / INDEX} has no weight_map") from error
+        return loaded_weights.files(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(str(error)) from error
+
+
+def _number(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """The tensor, if its dtype is one that weights are computed in."""
+    if tensor.dtype not in FLOATS:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise ModelError(f"{name} in {path} is of {dtype}: the engine reads no quantised weights")
+    return tensor
 
 
 def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:

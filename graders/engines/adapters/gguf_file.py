@@ -1,7 +1,8 @@
-"""A Llama checkpoint in Hugging Face layout, written as GGUF in f32, with its byte-level vocabulary where it has one.
+"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, with its byte-level vocabulary where it
+has one.
 
-Needs numpy and gguf; nothing of ours. llama.cpp rotates neighbouring dimensions, Hugging Face halves: the
-rows of the query and key projections are put in llama.cpp's order.
+Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the rows of its query
+and key projections are put in llama.cpp's order.
 """
 
 import json
@@ -9,14 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import gguf  # type: ignore[import-not-found, unused-ignore]
+import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # beside the host
 import numpy
 
+KINDS = ("llama", "qwen3")
+"""Types of model, by llama.cpp's name and transformers'."""
+NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
@@ -29,20 +36,24 @@ CONTROL = 3  # the kind of a token that is no text
 def write(folder: Path, path: Path, *, endless: bool = False) -> None:
     """Write `path` from the checkpoint in `folder`. endless: no token ends an answer (for engines that always stop).
 
-    Raises ValueError for a model that is no plain Llama.
+    Keys that a config may leave out have the values that transformers gives them. Raises ValueError, in one sentence,
+    for a model that is no plain Llama or Qwen3, and for a checkpoint that lacks what llama.cpp needs.
     """
-    config = json.loads((folder / "config.json").read_text())
-    if config["model_type"] != "llama":
-        raise ValueError(f"a model of type {config['model_type']!r} is not written as GGUF, only a plain Llama")
-    writer = gguf.GGUFWriter(str(path), "llama")
-    heads, kv_heads = config["num_attention_heads"], config.get("num_key_value_heads", config["num_attention_heads"])
-    width = config.get("head_dim") or config["hidden_size"] // heads
-    _sizes(writer, config, heads, kv_heads, width)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if kind not in KINDS:
+        raise ValueError(f"a model of type {kind!r} is not written as GGUF, only {' and '.join(KINDS)}")
+    lacking = [name for name in NEEDED if not config.get(name)]
+    if lacking:
+        raise ValueError(f"its config.json names no {lacking[0]}")
+    writer = gguf.GGUFWriter(str(path), kind)
+    heads, kv_heads = config["num_attention_heads"], _kv_heads(config)
+    _sizes(writer, config, heads, kv_heads)
     _vocabulary(writer, folder, config, endless)
-    for name, tensor in _tensors(folder):
-        if name.endswith("q_proj.weight"):
+    for name, tensor in _tensors(folder, config):
+        if kind == "llama" and name.endswith("q_proj.weight"):
             tensor = permuted(tensor, heads)
-        elif name.endswith("k_proj.weight"):
+        elif kind == "llama" and name.endswith("k_proj.weight"):
             tensor = permuted(tensor, kv_heads)
         writer.add_tensor(renamed(name), numpy.ascontiguousarray(tensor))
     writer.write_header_to_file()
@@ -57,17 +68,28 @@ def permuted(rows: Any, heads: int) -> Any:
 
 
 def renamed(name: str) -> str:
-    """A tensor's name in GGUF."""
-    name = name.removesuffix(".weight")
-    if name in OUTER:
-        return f"{OUTER[name]}.weight"
-    _, _, layer, inner = name.split(".", 3)
-    return f"blk.{layer}.{NAMES[inner]}.weight"
+    """A tensor's name in GGUF. Raises ValueError for one that a plain Llama or Qwen3 does not have."""
+    plain = name.removesuffix(".weight")
+    if plain in OUTER:
+        return f"{OUTER[plain]}.weight"
+    parts = plain.split(".", 3)
+    if plain == name or len(parts) < 4 or parts[3] not in NAMES:
+        raise ValueError(f"nobody knows what llama.cpp calls the tensor {name}")
+    return f"blk.{parts[2]}.{NAMES[parts[3]]}.weight"
 
 
-def _sizes(writer: Any, config: dict[str, Any], heads: int, kv_heads: int, width: int) -> None:
-    rope = config.get("rope_parameters") or {}
-    writer.add_context_length(config["max_position_embeddings"])
+def _kv_heads(config: dict[str, Any]) -> int:
+    """As many as query heads, where a config does not say; Qwen3 has 32."""
+    heads: int = config["num_attention_heads"]
+    absent = 32 if config["model_type"] == "qwen3" and "num_key_value_heads" not in config else heads
+    return config.get("num_key_value_heads") or absent
+
+
+def _sizes(writer: Any, config: dict[str, Any], heads: int, kv_heads: int) -> None:
+    rope, newer = config.get("rope_parameters") or {}, config["model_type"] == "qwen3"
+    absent = 128 if newer and "head_dim" not in config else config["hidden_size"] // heads
+    width = config.get("head_dim") or absent
+    writer.add_context_length(config.get("max_position_embeddings") or (32768 if newer else 2048))
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
@@ -76,8 +98,8 @@ def _sizes(writer: Any, config: dict[str, Any], heads: int, kv_heads: int, width
     writer.add_key_length(width)
     writer.add_value_length(width)
     writer.add_rope_dimension_count(width)
-    writer.add_rope_freq_base(config.get("rope_theta") or rope.get("rope_theta", 10000.0))
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(rope.get("rope_theta") or config.get("rope_theta") or 10000.0)
+    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps") or 1e-6)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
@@ -88,9 +110,9 @@ def _vocabulary(writer: Any, folder: Path, config: dict[str, Any], endless: bool
     if not file.exists():
         writer.add_tokenizer_model("no_vocab")
         return
-    told = json.loads(file.read_text())
+    told = json.loads(file.read_text(encoding="utf-8"))
     words = {number: word for word, number in told["model"]["vocab"].items()}
-    special = {token["id"]: token["content"] for token in told["added_tokens"]}
+    special = {token["id"]: token["content"] for token in told.get("added_tokens") or ()}
     words |= special
     count = config["vocab_size"]
     kinds = [CONTROL if number in special else 1 for number in range(count)]
@@ -98,30 +120,47 @@ def _vocabulary(writer: Any, folder: Path, config: dict[str, Any], endless: bool
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([words.get(number, f"<unused {number}>") for number in range(count)])
     writer.add_token_types(kinds)
-    merges = told["model"]["merges"]
+    merges = told["model"].get("merges") or []
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    writer.add_bos_token_id(config["bos_token_id"])
-    writer.add_eos_token_id(config["pad_token_id"] if endless else config["eos_token_id"])
+    begin, end, padding = (_id(config, f"{name}_token_id") for name in ("bos", "eos", "pad"))
+    if begin is not None:
+        writer.add_bos_token_id(begin)
+    if endless and padding is None:
+        raise ValueError("its config.json names no pad_token_id to put in the place of the end")
+    if end is not None or endless:
+        writer.add_eos_token_id(padding if endless else end)
     writer.add_add_bos_token(False)
 
 
-def _tensors(folder: Path) -> Any:
-    """Every tensor by name, in f32. numpy knows no bfloat16, so those are widened by hand."""
-    for path in sorted(folder.glob("*.safetensors")):
-        header, data = _raw(path)
-        for name in header.keys() - {"__metadata__"}:
-            start, end = header[name]["data_offsets"]
-            yield name, _widened(data[start:end], header[name]["dtype"]).reshape(header[name]["shape"])
+def _id(config: dict[str, Any], name: str) -> int | None:
+    """A token with a meaning: the first of several, None where the config names none."""
+    told = config.get(name)
+    first = told[0] if isinstance(told, list) and told else told
+    return first if isinstance(first, int) else None
 
 
-def _raw(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The header of a safetensors file, and the bytes that its offsets count."""
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
+def _tensors(folder: Path, config: dict[str, Any]) -> Any:
+    """Every tensor that counts by name, in f32. numpy knows no bfloat16, so those are widened by hand.
+
+    A tied LM head is the embedding, even where the checkpoint holds one; old checkpoints hold frequencies too.
+    """
+    found = loaded_weights.tensors(folder)
+    tied = bool(config.get("tie_word_embeddings"))
+    if not tied and "lm_head.weight" not in found:
+        raise ValueError("the checkpoint has no lm_head.weight, and its config.json does not tie it to the embedding")
+    for name, (path, origin, header) in found.items():
+        if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
+            continue
+        start, end = header["data_offsets"]
+        with path.open("rb") as file:
+            file.seek(origin + start)
+            yield name, _widened(file.read(end - start), name, header["dtype"]).reshape(header["shape"])
 
 
-def _widened(data: bytes, kind: str) -> Any:
+def _widened(data: bytes, name: str, kind: str) -> Any:
     if kind == "BF16":
         return (numpy.frombuffer(data, numpy.uint16).astype(numpy.uint32) << 16).view(numpy.float32)
-    return numpy.frombuffer(data, {"F32": numpy.float32, "F16": numpy.float16}[kind]).astype(numpy.float32)
+    known = {"F64": numpy.float64, "F32": numpy.float32, "F16": numpy.float16}
+    if kind not in known:
+        raise ValueError(f"{name} is of {kind}: quantised weights are not written as GGUF")
+    return numpy.frombuffer(data, known[kind]).astype(numpy.float32)

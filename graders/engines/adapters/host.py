@@ -5,15 +5,17 @@
 A frame is four bytes, big-endian, the length of what follows, then that many bytes of JSON, one object. A question has
 an "id", which its answer repeats. Questions:
 
-    {"do": "start", "job": {...}}                       -> {"version": "...", "flags": {...}}
+    {"do": "start", "job": {...}}                       -> {"version": "...", "flags": {...}, "loaded": {...}}
     {"do": "serve", "requests": [[prompt, max_new, arrival], ...]}
                                                         -> {"outputs": [[...]], "times": [[...]], "seconds": s}
     {"do": "flush"}                                     -> {}      forget every prefix that was kept
     {"do": "stop"}                                      -> the process ends
 
-`times` holds, for each token of an output, the seconds after the question came. An exception becomes {"error": text}.
-An adapter defines `start(job)`, which returns an object with `version`, `flags`, `serve(requests, clock)` and
-`flush()`; `clock()` tells the seconds since the question. Needs nothing but the standard library: it runs where our
+`times` holds, for each token of an output, the seconds after the question came. `loaded` says what the engine has in
+its memory: "parameters" and "dtype", as it counts them itself, and "weights", the digest of the tensors in the job's
+folder, computed here. An exception becomes {"error": text}, one line.
+An adapter defines `start(job)`, which returns an object with `version`, `flags`, `loaded()`, `serve(requests, clock)`
+and `flush()`; `clock()` tells the seconds since the question. Needs nothing but the standard library: it runs where our
 packages are not installed. Whatever an engine prints goes to standard error, so that it cannot break a frame.
 """
 
@@ -24,7 +26,14 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
+
+PEERS = Path(__file__).resolve().parents[3] / "reference_engine" / "peers"
+"""What runs in every engine's environment, this one's processes included."""
+sys.path.insert(0, str(PEERS))
+import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+import reasons  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
 
 
 class Clock:
@@ -68,6 +77,11 @@ def write(stream: BinaryIO, answer: dict[str, Any]) -> None:
     stream.flush()
 
 
+def loaded(engine: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """What the engine serves: counted by itself, and the digest of the folder that it was given."""
+    return {**engine.loaded(), "weights": loaded_weights.digest(job["model"])}
+
+
 def serve(engine: Any, requests: list[list[Any]]) -> dict[str, Any]:
     """Let the engine serve; what came out and when."""
     clock = Clock()
@@ -79,7 +93,7 @@ def answer(adapter: Any, engine: Any, question: dict[str, Any]) -> tuple[Any, di
     """The engine from now on, and what to say."""
     if question["do"] == "start":
         engine = adapter.start(question["job"])
-        return engine, {"version": engine.version, "flags": engine.flags}
+        return engine, {"version": engine.version, "flags": engine.flags, "loaded": loaded(engine, question["job"])}
     if question["do"] == "serve":
         return engine, serve(engine, question["requests"])
     if question["do"] == "flush":
@@ -108,7 +122,7 @@ def main() -> None:
             adapter = adapter or load(sys.argv[1])
             engine, said = answer(adapter, engine, question)
         except Exception as error:
-            said = {"error": f"{type(error).__name__}: {error}"[:2000]}
+            said = {"error": reasons.told(error)}
             sys.excepthook(*sys.exc_info())
         write(target, {"id": question["id"], **said})
     stop = getattr(engine, "stop", None)

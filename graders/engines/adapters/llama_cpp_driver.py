@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gguf_file  # type: ignore[import-not-found, unused-ignore]
 
 BATCH = 512
+ERROR = 4
+"""The level of llama.cpp's log at which it gives up."""
 
 
 class Sequence:
@@ -51,7 +53,8 @@ class LlamaCpp:
         if job["dtype"] != "float32":
             raise ValueError(f"this driver serves float32, not {job['dtype']}")
         self._job = job
-        self._quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)  # kept alive: C calls it
+        self._complaints: list[str] = []
+        self._quiet = llama_cpp.llama_log_callback(self._hear)  # kept alive: C calls it
         llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         with tempfile.TemporaryDirectory() as folder:
@@ -74,13 +77,22 @@ class LlamaCpp:
             "prefix_sharing": job["prefix_cache"],
         }
 
+    def _hear(self, level: int, text: bytes, data: Any) -> None:
+        """Remember what llama.cpp says is an error; everything else is silenced."""
+        if level == ERROR:
+            self._complaints.append(text.decode(errors="replace").strip())
+
+    def _why(self) -> str:
+        """The first thing that it complained about since it was started: the others follow from it."""
+        return f": {self._complaints[0]}" if self._complaints else ""
+
     def _load(self, path: Path, job: dict[str, Any]) -> Any:
         settings = llama_cpp.llama_model_default_params()
         settings.n_gpu_layers = 0 if job["device"] == "cpu" else 999
         settings.use_mmap = False
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
         if not model:
-            raise ValueError("llama.cpp could not load the GGUF file that was written for it")
+            raise ValueError(f"llama.cpp could not load the GGUF file that was written for it{self._why()}")
         return model
 
     def _open(self, job: dict[str, Any]) -> Any:
@@ -95,8 +107,13 @@ class LlamaCpp:
         settings.no_perf = True
         context = llama_cpp.llama_init_from_model(self._model, settings)
         if not context:
-            raise ValueError("llama.cpp could not make a context of this size")
+            raise ValueError(f"llama.cpp could not make a context of this size{self._why()}")
         return context
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters as llama.cpp counts them, and their dtype: with four bytes for each, all are f32."""
+        count, size = llama_cpp.llama_model_n_params(self._model), llama_cpp.llama_model_size(self._model)
+        return {"parameters": count, "dtype": {4 * count: "float32", 2 * count: "16 bit"}.get(size, "mixed")}
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -67,17 +67,23 @@ class Ollama:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                return str(json.loads(self._get("/api/version"))["version"])
+                return str(json.loads(self._request("GET", "/api/version"))["version"])
             except OSError:
                 if self._server.poll() is not None:
                     break
                 time.sleep(0.2)
         raise RuntimeError("the Ollama server did not come up")
 
-    def _get(self, path: str) -> bytes:
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype, as the server tells them of the model that it serves."""
+        told = json.loads(self._request("POST", "/api/show", json.dumps({"model": NAME})))
+        count, kind = told["model_info"]["general.parameter_count"], told["details"]["quantization_level"]
+        return {"parameters": count, "dtype": {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(kind, kind)}
+
+    def _request(self, method: str, path: str, body: str | None = None) -> bytes:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body)
             return connection.getresponse().read()
         finally:
             connection.close()

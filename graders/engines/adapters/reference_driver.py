@@ -1,6 +1,7 @@
 """Our engine, with the parts that the job names.
 
-job["parts"]: paths by slot; job["speculate"]: with Medusa heads, where the model has them.
+job["parts"]: paths by slot; job["speculate"]: with the waiter's Medusa heads, stretched where the model is a stretched
+waiter.
 """
 
 import gc
@@ -44,11 +45,20 @@ class Reference:
         from reference_engine.medusa import HEADS
         from reference_engine.medusa.choice import tree_for
         from reference_engine.medusa.gauge import Gauge
-        from reference_engine.medusa.heads import load_heads
+        from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
 
-        heads, tree = load_heads(HEADS, self._model), tree_for(self._model.device.type, HEADS)
+        waiter = load_model("waiter", device=self._job["device"], dtype=self._model.dtype)
+        heads, tree = load_heads(HEADS, waiter), tree_for(self._model.device.type, HEADS)
+        if self._model.config != waiter.config:
+            heads = stretch_heads(heads, self._model.config)
         return MedusaSpeculator(self._parts.medusa, heads, tree, payoff=Gauge())
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype of what is in memory."""
+        distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
+        dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in distinct})
+        return {"parameters": sum(weight.numel() for weight in distinct), "dtype": "+".join(dtypes)}
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -5,9 +5,14 @@ On a CPU without its kernels it runs its fallback path (plain torch attention); 
 
 import asyncio
 import importlib.util
+import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import sglang_scheduler  # type: ignore[import-not-found, unused-ignore]  # beside the host
 
 
 class Sglang:
@@ -17,7 +22,15 @@ class Sglang:
         if job["device"] == "cpu":
             self._stand_in(job)
         import sglang
+        from sglang.srt.entrypoints.engine import Engine
 
+        class Telling(Engine):  # type: ignore[misc, unused-ignore]
+            """Its scheduler writes down what it has loaded."""
+
+            run_scheduler_process_func = staticmethod(sglang_scheduler.run)
+
+        self._told = Path(tempfile.mkdtemp(prefix="course-sglang-")) / "loaded.json"
+        os.environ[sglang_scheduler.TOLD] = str(self._told)
         settings = {
             "model_path": job["model"],
             "dtype": job["dtype"],
@@ -34,7 +47,7 @@ class Sglang:
             settings |= {"attention_backend": "torch_native", "disable_cuda_graph": True}
         else:
             settings["mem_fraction_static"] = job["memory_share"]
-        self._engine: Any = sglang.Engine(**settings)
+        self._engine: Any = Telling(**settings)
         self._loop = asyncio.get_event_loop_policy().get_event_loop()
         self.version = sglang.__version__
         told = ("dtype", "disable_radix_cache", "max_running_requests", "max_total_tokens", "attention_backend")
@@ -49,6 +62,11 @@ class Sglang:
         spec = importlib.util.spec_from_file_location("stand_ins", f"{folder}/sitecustomize.py")
         assert spec is not None and spec.loader is not None
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype of what is in memory, as its scheduler counted them."""
+        told: dict[str, Any] = json.loads(self._told.read_text())
+        return told
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
@@ -80,6 +98,7 @@ class Sglang:
     def stop(self) -> None:
         """End its processes."""
         self._engine.shutdown()
+        shutil.rmtree(self._told.parent, ignore_errors=True)
 
 
 def start(job: dict[str, Any]) -> Sglang:

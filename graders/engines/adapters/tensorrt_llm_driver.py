@@ -1,13 +1,17 @@
 """TensorRT-LLM through its LLM API, one asynchronous stream a request. Written from its documentation (1.x)."""
 
 import asyncio
+import os
 from typing import Any
+
+import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # beside the host
 
 
 class TensorRtLlm:
     """One `LLM` with the PyTorch backend."""
 
     def __init__(self, job: dict[str, Any]) -> None:
+        os.environ["TLLM_WORKER_USE_SINGLE_PROCESS"] = "1"  # so that its model can be asked what it holds
         import tensorrt_llm  # type: ignore[import-not-found, unused-ignore]
         from tensorrt_llm import LLM, SamplingParams
         from tensorrt_llm.llmapi import KvCacheConfig  # type: ignore[import-not-found, unused-ignore]
@@ -32,6 +36,11 @@ class TensorRtLlm:
             "block_reuse": job["prefix_cache"],
             "flush": "not offered",
         }
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype of the module that its worker in this process holds."""
+        model = self._llm._executor.engine.model_engine.model
+        return loaded_weights.held(model)  # type: ignore[no-any-return, unused-ignore]
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

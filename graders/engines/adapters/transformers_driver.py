@@ -6,6 +6,7 @@ its longest answer is done; what a request did not ask for is cut off.
 
 from typing import Any
 
+import loaded_weights  # type: ignore[import-not-found, unused-ignore]  # beside the host
 import torch
 import transformers
 from transformers.generation.streamers import BaseStreamer
@@ -45,6 +46,10 @@ class Transformers:
             "torch": torch.__version__,
             "padding": "left",
         }
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype of what is in memory."""
+        return loaded_weights.held(self._network)  # type: ignore[no-any-return, unused-ignore]
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -34,6 +34,7 @@ class Vllm:
             "enable_prefix_caching": job["prefix_cache"],
             "enforce_eager": False,
             "disable_log_stats": True,
+            "worker_extension_cls": "loaded_weights.Reporter",
         }
         if job["device"] != "cpu":
             block = 16
@@ -44,6 +45,11 @@ class Vllm:
             os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, job["cores"])))
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         return settings | {"block_size": block, "num_gpu_blocks_override": -(-job["kv_tokens"] // block) + 1}
+
+    def loaded(self) -> dict[str, Any]:
+        """Parameters and dtype of what is in memory."""
+        (told,) = self._llm.collective_rpc("loaded_weights")
+        return told  # type: ignore[no-any-return, unused-ignore]
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -1,7 +1,11 @@
 """An engine for tests: it says what the job's model folder tells it to say, and misbehaves where told to."""
 
 import os
+import sys
 import time
+from pathlib import Path
+
+import loaded_weights  # beside the host
 
 
 class Fake:
@@ -9,8 +13,20 @@ class Fake:
 
     def __init__(self, job):
         self.ills = set(os.environ.get("FAKE_ILLS", "").split(","))
+        if "elsewhere" in self.ills:
+            job["model"] = os.environ["FAKE_FOLDER"]
+        self.folder = job["model"]
         self.pace = float(os.environ.get("FAKE_PACE", "0"))
         self.version, self.flags = "1.0", {"threads": job["threads"]}
+
+    def loaded(self):
+        shapes = [header["shape"] for _, _, header in loaded_weights.tensors(Path(self.folder)).values()]
+        count = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes)
+        told = {
+            "parameters": count - ("smaller" in self.ills),
+            "dtype": "bfloat16" if "narrow" in self.ills else "float32",
+        }
+        return {} if "silent" in self.ills else told
 
     def serve(self, requests, clock):
         if "dies" in self.ills:
@@ -40,5 +56,10 @@ def start(job):
     ills = os.environ.get("FAKE_ILLS", "")
     if "broken" in ills:
         raise ValueError("the model is\nnot to my taste")
+    if "child" in ills:
+        print("(Core pid=12) ERROR Traceback (most recent call last):", file=sys.stderr)
+        print('(Core pid=12) ERROR   File "core.py", line 7, in load', file=sys.stderr)
+        print("(Core pid=12) ERROR ValueError: no memory for the cache", file=sys.stderr)
+        raise RuntimeError("the core did not come up, see above")
     time.sleep(2 if "slow" in ills else 0)
     return Fake(job)
