@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from graders.engines import environments, jobs
 from graders.engines.catalogue import EngineKind, device_class
 from graders.engines.driver import Driver
+from graders.engines.environments import FAILED, WORKED
 from graders.engines.served import EngineFailed
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import workload
@@ -18,10 +19,11 @@ from reference_engine.waiter import CHECKPOINT
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a trial went, in one sentence."""
+    """How a trial went, in one sentence. why: the same in a clause, where it did not work."""
 
     fine: bool
     sentence: str
+    why: str = ""
 
 
 def trial(kind: EngineKind, seed: int = 0) -> Trial:
@@ -34,9 +36,9 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
             served = driver.serve(trace)
             check_tokens(model, trace, served, kind)
     except EngineFailed as failed:
-        _remember(kind, f"failed: {failed.failure}")
-        return Trial(False, f"{failed.sentence}.")
-    _remember(kind, f"worked on {datetime.now(UTC).date().isoformat()}")
+        _remember(kind, f"{FAILED}: {failed.sentence}")
+        return Trial(False, f"{failed.sentence}.", failed.sentence)
+    _remember(kind, f"{WORKED} on {datetime.now(UTC).date().isoformat()}")
     sentence = (
         f"{kind.name} {started.version} works: started in {started.seconds:.0f} s, {served.tokens} tokens for "
         f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
