@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from graders.engines import environments, jobs
 from graders.engines.catalogue import EngineKind, device_class
 from graders.engines.driver import Driver
-from graders.engines.environments import FAILED, WORKED
 from graders.engines.served import EngineFailed
 from graders.engines.verifying import check_tokens
 from graders.throughput.workloads import workload
@@ -36,9 +35,9 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
             served = driver.serve(trace)
             check_tokens(model, trace, served, kind)
     except EngineFailed as failed:
-        _remember(kind, f"{FAILED}: {failed.sentence}")
+        _remember(kind, f"{environments.FAILED}: {failed.sentence}")
         return Trial(False, f"{failed.sentence}.", failed.sentence)
-    _remember(kind, f"{WORKED} on {datetime.now(UTC).date().isoformat()}")
+    _remember(kind, f"{environments.WORKED} on {datetime.now(UTC).date().isoformat()}")
     sentence = (
         f"{kind.name} {started.version} works: started in {started.seconds:.0f} s, {served.tokens} tokens for "
         f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
