@@ -223,13 +223,16 @@ def test_a_new_environment_replaces_the_old_one_through_a_link_too(place: Path, 
     assert place.is_symlink() and [path.name for path in tmp_path.iterdir()].count("elsewhere.before") == 0
 
 
-@pytest.mark.parametrize(("finished", "version"), [(False, "1.0"), (True, "2.0")])
+@pytest.mark.parametrize(
+    ("stamp", "trial", "version"),
+    [(None, "", "1.0"), ("2.0", "", "1.0"), ("2.0", "failed: x", "1.0"), ("2.0", "worked", "2.0")],
+)
 def test_an_installation_that_was_killed_loses_no_finished_environment(
-    place: Path, finished: bool, version: str
+    place: Path, stamp: str | None, trial: str, version: str
 ) -> None:
     pretend(place, "toy-1.0")
     place.rename(place.with_name("toy.before"))
-    pretend(place, "toy-2.0", stamp="2.0" if finished else None)
+    pretend(place, "toy-2.0", stamp=stamp, trial=trial)
     with pytest.raises(NotInstalled):
         install(TOY, CPU, lambda command, variables, log: 1)
     assert (standing(TOY, CPU).ready, standing(TOY, CPU).version) == (True, version)

@@ -144,9 +144,9 @@ def _replacing(place: Path) -> Iterator[None]:
 
 
 def _recover(target: Path, before: Path) -> None:
-    """Settle what an installation left that was killed: the old environment counts unless the new one was finished."""
+    """Settle what an installation left that was killed: the old environment counts unless the new one had its trial."""
     if before.is_dir():
-        if environments.read_stamp(target):
+        if str(environments.read_stamp(target).get("trial", "")).startswith(environments.WORKED):
             shutil.rmtree(before)
         else:
             _put_back(target, before)
