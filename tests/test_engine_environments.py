@@ -310,6 +310,21 @@ def test_cudas_libraries_come_with_a_cuda_build_of_torch_only(place: Path, torch
     assert standing(TOY, CPU).ready
 
 
+def test_a_cpu_build_is_asked_for_first_and_done_without(place: Path) -> None:
+    locked("torch==2.13.0+cpu", part=lock.Part.CPU)
+    locked("toy==1.0", "torch==2.13.0")
+    asked: list[str] = []
+    fill = taking(place, "torch-2.13.0")
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        asked.append(Path(command[-1]).name)
+        return 1 if asked[-1].endswith(".cpu.txt") else fill(command, variables, log)
+
+    assert install(TOY, CPU, run) == "1.0"
+    assert asked[1:] == [lock.path(TOY, CPU, part).name for part in (lock.Part.CPU, lock.Part.MAIN)]
+    assert standing(TOY, CPU).ready
+
+
 def test_without_a_lock_nothing_is_installed_unless_asked_for(place: Path) -> None:
     with pytest.raises(NotInstalled, match=f"there is no lock of toy for cpu on {lock.here()}; --unlocked takes"):
         installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place))

