@@ -17,8 +17,9 @@ from course.cli import run
 from course.commands import race as race_command
 from course.racing import render
 from course.screen import console
-from graders.engines import environments, trial
+from graders.engines import environments, lock, locking, trial
 from graders.engines.catalogue import KINDS
+from graders.engines.lock import python_here
 from graders.engines.race import Plan
 from graders.engines.standings import Course, Entrant, Lap, Result, Standings, read
 
@@ -47,6 +48,7 @@ FINE = Standings(COURSE, (Entrant("reference", "ours", "1"),), (Result("referenc
 OUT = Standings(
     COURSE, (*FINE.entrants, Entrant("vllm", "vLLM", failure="died", sentence="vllm died: it was killed")), FINE.results
 )
+LOCKED = lock.read(KINDS["transformers"], "cpu", "linux_x86_64").versions(python_here())
 
 
 @pytest.fixture(autouse=True)
@@ -100,12 +102,80 @@ def test_a_fresh_installation_that_fails_leaves_the_old_one_and_says_so(
     assert environments.standing(KINDS["transformers"], "cpu").ready
 
 
-def pretend(place: Path) -> None:
-    """An environment of transformers as an installation for a CPU would leave it."""
+def pretend(place: Path, trial: str = "worked on 2026-11-28", **others: str) -> None:
+    """An environment of transformers as an installation for a CPU would leave it. others: versions not as locked."""
     (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").touch()
-    (place / "lib" / "python3.11" / "site-packages" / "transformers-5.23.0.dist-info").mkdir(parents=True)
-    environments.write_stamp(place, version="5.23.0", device="cpu")
+    for name, version in (LOCKED | others).items():
+        (place / "lib" / f"python{python_here()}" / "site-packages" / f"{name}-{version}.dist-info").mkdir(parents=True)
+    environments.write_stamp(place, version="5.23.0", device="cpu", trial=trial)
+
+
+def test_an_environment_that_is_not_as_locked_is_named_and_enters_no_race(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(tmp_path / "engines" / "transformers", numpy="1.0")
+    assert environments.drift(KINDS["transformers"]) == f"numpy is 1.0, and {LOCKED['numpy']} in its lock"
+    assert run(["engines", "try", "transformers"]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"not as its lock says. numpy is 1.0, and {LOCKED['numpy']} in its lock; course engines install" in said
+
+
+def test_an_environment_whose_trial_failed_says_why_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(tmp_path / "engines" / "transformers", trial="failed: no operator nms")
+    assert not environments.standing(KINDS["transformers"]).ready
+    monkeypatch.setattr("graders.engines.trial.trial", lambda kind: trial.Trial(True, "it works."))
+    assert run(["engines", "try", "transformers"]) == 0
+    assert "it works." in capsys.readouterr().out
+
+
+def test_a_platform_without_a_lock_is_told_of_unlocked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "here", lambda: "darwin_arm64")
+    assert run(["engines", "install", "transformers", "--device", "cpu"]) == 3
+    assert capsys.readouterr().err == (
+        "transformers cannot be installed here: there is no lock of transformers for cpu on darwin_arm64; "
+        "--unlocked takes the newest packages, and what they do is anybody's guess.\n"
+    )
+
+
+def test_what_was_installed_without_a_lock_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "here", lambda: "darwin_arm64")
+    monkeypatch.setenv("COLUMNS", "200")
+    pretend(tmp_path / "engines" / "transformers", numpy="1.0")
+    assert run(["engines"]) == 0
+    assert "ready, without a lock" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_lock_is_checked_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = lock.read(KINDS["transformers"], "cpu", "linux_x86_64")
+    monkeypatch.setattr(lock, "FOLDER", tmp_path)
+    found = [old]
+    monkeypatch.setattr(locking, "make", lambda order, say, keep: found[0])
+    typed = ["engines", "lock", "transformers", "--device", "cpu", "--platform", "linux_x86_64"]
+    assert run([*typed, "--check"]) == 3, "there is none yet"
+    assert "transformers-cpu-linux_x86_64.txt cannot be read" in capsys.readouterr().err
+    assert run(typed) == 0
+    assert run([*typed, "--check"]) == 0
+    assert "it holds." in capsys.readouterr().out
+    main = tuple(pin for pin in old.parts[lock.Part.MAIN] if pin.name != "tqdm")
+    found[0] = lock.Lock({**old.parts, lock.Part.MAIN: main}, old.pythons)
+    assert run([*typed, "--check"]) == 3
+    said = capsys.readouterr().out
+    assert f"tqdm: {LOCKED['tqdm']}, now none" in said and "renew it with `course engines lock transformers`" in said
+
+
+@pytest.mark.parametrize("name", ["reference", "tensorrt-llm"])
+def test_what_has_no_lock_is_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["engines", "lock", name, "--device", "cpu"]) == 3
+    assert f"{name} has no lock for cpu: " in capsys.readouterr().err
 
 
 def test_a_trial_of_an_environment_that_cannot_be_written_is_one_all_the_same() -> None:

@@ -8,28 +8,58 @@ from pathlib import Path
 
 import pytest
 
-from graders.engines import environments
+from graders.engines import environments, installing, lock
 from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, Recipe
 from graders.engines.environments import State, standing
-from graders.engines.installing import NotInstalled, install
+from graders.engines.installing import NotInstalled, Run
 
-TOY = EngineKind("toy", "a toy", "toy.py", ("toy",), {CPU: Recipe(("toy==1.0",), bare=("bare",), remove=("junk",))})
+TOY = EngineKind(
+    "toy", "a toy", "toy.py", ("toy",), {CPU: Recipe(("toy==1.0",), bare=("bare",), without={"junk": "it breaks it"})}
+)
+HASH = "0" * 64
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(environments.VARIABLE, str(tmp_path / "engines"))
+    monkeypatch.setattr(lock, "FOLDER", tmp_path / "locks")
     return tmp_path / "engines" / "toy"
 
 
-def pretend(place: Path, *packages: str, stamp: str | None = "1.0") -> None:
+def install(kind: EngineKind, device: str, run: Run, *, say: list[str] | None = None, fails: str = "") -> str:
+    """Install without a lock, as where there is none; the trial ends as `fails` says."""
+
+    def prove(kind: EngineKind) -> str:
+        environments.write_stamp(environments.folder(kind), trial=f"failed: {fails}" if fails else "worked")
+        return fails
+
+    told = [] if say is None else say
+    unlocked = not lock.path(kind, device).is_file()
+    return installing.install(kind, device, say=told.append, prove=prove, run=run, unlocked=unlocked)
+
+
+def locked(*lines: str, part: lock.Part = lock.Part.MAIN, pythons: str = lock.python_here()) -> Path:
+    """Write the toy's lock."""
+    file = lock.path(TOY, CPU, part)
+    file.parent.mkdir(exist_ok=True)
+    pins = [f"{line} --hash=sha256:{HASH}" for line in lines]
+    file.write_text("\n".join([f"# python: {pythons}", *pins]) + "\n")
+    return file
+
+
+def site(place: Path) -> Path:
+    """Where the packages of an environment lie."""
+    return place / "lib" / f"python{lock.python_here()}" / "site-packages"
+
+
+def pretend(place: Path, *packages: str, stamp: str | None = "1.0", trial: str = "worked") -> None:
     """An environment as an installation would leave it."""
     (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").touch()
     for package in packages:
-        (place / "lib" / "python3.11" / "site-packages" / f"{package}.dist-info").mkdir(parents=True)
+        (site(place) / f"{package}.dist-info").mkdir(parents=True)
     if stamp is not None:
-        environments.write_stamp(place, version=stamp)
+        environments.write_stamp(place, version=stamp, device=CPU, trial=trial)
 
 
 def test_nothing_installed_says_what_to_type() -> None:
@@ -108,11 +138,11 @@ def test_an_installation_makes_installs_removes_and_stamps(place: Path) -> None:
         if "venv" in command:
             (place / "bin").mkdir(exist_ok=True)
             (place / "bin" / "python").touch()
-            (place / "lib" / "python3.11" / "site-packages" / "toy-1.0.dist-info").mkdir(parents=True)
+            (site(place) / "toy-1.0.dist-info").mkdir(parents=True)
         return 0
 
     said: list[str] = []
-    assert install(TOY, CPU, say=said.append, run=run) == "1.0"
+    assert install(TOY, CPU, run, say=said) == "1.0"
     assert [command[-1] for command in ran] == [str(place), "toy==1.0", "bare", "junk"]
     assert "--no-deps" in ran[2]
     assert "uninstall" in ran[3]
@@ -126,7 +156,7 @@ def test_a_failed_step_is_told_with_pips_last_error(place: Path) -> None:
         return int("pip" in command)
 
     with pytest.raises(NotInstalled) as caught:
-        install(TOY, CPU, say=lambda line: None, run=run)
+        install(TOY, CPU, run)
     assert "installing toy==1.0 failed: ERROR: No matching distribution found for toy==1.0" in str(caught.value)
     assert standing(TOY, CPU).state is State.ABSENT
 
@@ -138,7 +168,7 @@ def test_a_network_that_is_not_there_is_not_called_a_missing_package(place: Path
         return int("pip" in command)
 
     with pytest.raises(NotInstalled, match="the package index cannot be reached; is there a network"):
-        install(TOY, CPU, say=lambda line: None, run=run)
+        install(TOY, CPU, run)
 
 
 def pip(place: Path, command: Sequence[str]) -> None:
@@ -148,7 +178,7 @@ def pip(place: Path, command: Sequence[str]) -> None:
         (place / "bin").mkdir(parents=True)
         (place / "bin" / "python").touch()
     else:
-        (place / "lib" / "python3.11" / "site-packages" / "toy-1.0.dist-info").mkdir(parents=True, exist_ok=True)
+        (site(place) / "toy-1.0.dist-info").mkdir(parents=True, exist_ok=True)
 
 
 @pytest.mark.parametrize("ill", [NotInstalled, KeyboardInterrupt, OSError])
@@ -172,7 +202,7 @@ def test_the_old_environment_comes_back_when_the_new_one_does_not(
         raise ill(28, "No space left on device")
 
     with pytest.raises(NotInstalled if ill is OSError else ill) as caught:
-        install(TOY, CPU, say=lambda line: None, run=run)
+        install(TOY, CPU, run)
     assert standing(TOY, CPU).ready
     assert place.is_symlink() == linked
     assert ill is not OSError or "No space left on device" in str(caught.value)
@@ -188,20 +218,23 @@ def test_a_new_environment_replaces_the_old_one_through_a_link_too(place: Path, 
         pip(place, command)
         return 0
 
-    assert install(TOY, CPU, say=lambda line: None, run=run) == "1.0"
+    assert install(TOY, CPU, run) == "1.0"
     assert standing(TOY, CPU).version == "1.0"
     assert place.is_symlink() and [path.name for path in tmp_path.iterdir()].count("elsewhere.before") == 0
 
 
-@pytest.mark.parametrize(("finished", "version"), [(False, "1.0"), (True, "2.0")])
+@pytest.mark.parametrize(
+    ("stamp", "trial", "version"),
+    [(None, "", "1.0"), ("2.0", "", "1.0"), ("2.0", "failed: x", "1.0"), ("2.0", "worked", "2.0")],
+)
 def test_an_installation_that_was_killed_loses_no_finished_environment(
-    place: Path, finished: bool, version: str
+    place: Path, stamp: str | None, trial: str, version: str
 ) -> None:
     pretend(place, "toy-1.0")
     place.rename(place.with_name("toy.before"))
-    pretend(place, "toy-2.0", stamp="2.0" if finished else None)
+    pretend(place, "toy-2.0", stamp=stamp, trial=trial)
     with pytest.raises(NotInstalled):
-        install(TOY, CPU, say=lambda line: None, run=lambda command, variables, log: 1)
+        install(TOY, CPU, lambda command, variables, log: 1)
     assert (standing(TOY, CPU).ready, standing(TOY, CPU).version) == (True, version)
 
 
@@ -211,7 +244,7 @@ def test_a_file_where_a_folder_belongs_is_named(place: Path, what: str) -> None:
     obstacle.parent.mkdir(exist_ok=True)
     obstacle.write_text("not a folder")
     with pytest.raises(NotInstalled) as caught:
-        install(TOY, CPU, say=lambda line: None, run=lambda command, variables, log: 0)
+        install(TOY, CPU, lambda command, variables, log: 0)
     assert f"{obstacle} is a file, not a folder" in str(caught.value)
     assert obstacle.read_text() == "not a folder"
 
@@ -219,12 +252,193 @@ def test_a_file_where_a_folder_belongs_is_named(place: Path, what: str) -> None:
 def test_a_folder_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(environments.VARIABLE, "/proc/nowhere")
     with pytest.raises(NotInstalled, match="nothing can be installed in /proc/nowhere/toy: "):
-        install(TOY, CPU, say=lambda line: None)
+        install(TOY, CPU, lambda command, variables, log: 0)
 
 
 def test_what_cannot_be_installed_is_refused_before_anything_is_touched(place: Path) -> None:
     with pytest.raises(NotInstalled, match="there is no cuda build"):
-        install(TOY, CUDA, say=lambda line: None)
+        install(TOY, CUDA, lambda command, variables, log: 0)
     with pytest.raises(NotInstalled, match="part of the course"):
-        install(KINDS["reference"], CPU, say=lambda line: None)
+        install(KINDS["reference"], CPU, lambda command, variables, log: 0)
     assert not place.exists()
+
+
+# ---------------------------------------------------------------- locks
+
+
+def taking(place: Path, *packages: str, ran: list[list[str]] | None = None) -> Run:
+    """A pip that leaves these packages behind."""
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        if ran is not None:
+            ran.append(list(command))
+        pip(place, command)
+        for package in packages if "pip" in command else ():
+            (site(place) / f"{package}.dist-info").mkdir(exist_ok=True)
+        return 0
+
+    return run
+
+
+def test_an_installation_takes_its_lock_and_nothing_else(place: Path) -> None:
+    file = locked("toy==1.0", "numpy==2.4.6")
+    ran: list[list[str]] = []
+    assert install(TOY, CPU, taking(place, "numpy-2.4.6", ran=ran)) == "1.0"
+    assert len(ran) == 2, "nothing is added to the lock, nothing is taken away"
+    assert {"--no-deps", "--require-hashes", "--only-binary"} <= set(ran[1])
+    assert ran[1][-2:] == ["--requirement", str(file)]
+    assert standing(TOY, CPU).ready and standing(TOY, CPU).locked
+    assert environments.drift(TOY) is None
+
+
+def test_what_has_no_wheel_is_built_with_locked_tools(place: Path) -> None:
+    locked("cmake==4.0")
+    locked("toy==1.0", part=lock.Part.SOURCE)
+    ran: list[list[str]] = []
+    assert install(TOY, CPU, taking(place, "cmake-4.0", ran=ran)) == "1.0"
+    assert "--no-build-isolation" not in ran[1]
+    assert "--no-build-isolation" in ran[2] and ran[2][ran[2].index("--no-binary") + 1] == "toy"
+
+
+@pytest.mark.parametrize(("torch", "steps"), [("torch-2.13.0+cpu", 2), ("torch-2.13.0", 3)])
+def test_cudas_libraries_come_with_a_cuda_build_of_torch_only(place: Path, torch: str, steps: int) -> None:
+    locked("toy==1.0", "torch==2.13.0")
+    locked("nvidia-cublas==13.1", part=lock.Part.CUDA)
+    ran: list[list[str]] = []
+    assert install(TOY, CPU, taking(place, torch, ran=ran)) == "1.0"
+    assert len(ran) == steps
+    assert standing(TOY, CPU).ready
+
+
+def test_a_cpu_build_is_asked_for_first_and_done_without(place: Path) -> None:
+    locked("torch==2.13.0+cpu", part=lock.Part.CPU)
+    locked("toy==1.0", "torch==2.13.0")
+    asked: list[str] = []
+    fill = taking(place, "torch-2.13.0")
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        asked.append(Path(command[-1]).name)
+        return 1 if asked[-1].endswith(".cpu.txt") else fill(command, variables, log)
+
+    assert install(TOY, CPU, run) == "1.0"
+    assert asked[1:] == [lock.path(TOY, CPU, part).name for part in (lock.Part.CPU, lock.Part.MAIN)]
+    assert standing(TOY, CPU).ready
+
+
+def test_without_a_lock_nothing_is_installed_unless_asked_for(place: Path) -> None:
+    with pytest.raises(NotInstalled, match=f"there is no lock of toy for cpu on {lock.here()}; --unlocked takes"):
+        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place))
+    locked("toy==1.0", pythons="2.7")
+    with pytest.raises(NotInstalled, match=r"the lock of toy is for Python 2\.7, not for "):
+        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place))
+    locked("toy==1.0")
+    with pytest.raises(NotInstalled, match="there is a lock; --unlocked is for platforms without one"):
+        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place), unlocked=True)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("packages", "told"),
+    [
+        (("toy-1.0", "numpy-2.5.0"), "numpy is 2.5.0, and 2.4.6 in its lock"),
+        (("toy-1.1", "numpy-2.4.6"), "toy is 1.1, and 1.0 in its lock"),
+        (
+            ("toy-1.0", "numpy-2.4.6", "torchvision-0.29.2"),
+            "torchvision 0.29.2 is there, and its lock knows no torchvision",
+        ),
+        (("toy-1.0",), "numpy 2.4.6 of its lock is not there"),
+    ],
+)
+def test_an_environment_that_differs_from_its_lock_does_not_count(
+    place: Path, packages: tuple[str, ...], told: str
+) -> None:
+    locked("toy==1.0", "NumPy==2.4.6")
+    pretend(place, *packages, "pip-24.0")
+    found = standing(TOY, CPU)
+    assert (found.state, found.ready) == (State.DRIFTED, False)
+    assert found.advice == f"{told}; course engines install toy --fresh"
+    assert environments.drift(TOY) == told
+
+
+def test_who_built_a_version_does_not_matter_but_a_local_pin_does(place: Path) -> None:
+    locked("toy==1.0")
+    pretend(place, "toy-1.0+cpu", stamp="1.0+cpu")
+    assert standing(TOY, CPU).ready
+    locked("toy==1.0+cu130")
+    assert environments.drift(TOY) == "toy is 1.0+cpu, and 1.0+cu130 in its lock"
+
+
+def test_an_environment_of_another_python_is_not_its_locks(place: Path) -> None:
+    locked("toy==1.0", pythons="2.7")
+    pretend(place, "toy-1.0")
+    assert standing(TOY, CPU).advice.startswith(f"it has Python {lock.python_here()}, and its lock is for 2.7; ")
+
+
+def test_pip_that_left_something_else_than_the_lock_has_failed(place: Path) -> None:
+    locked("toy==1.0", "numpy==2.4.6")
+    with pytest.raises(NotInstalled, match=r"pip ended well, but numpy 2\.4\.6 of its lock is not there"):
+        install(TOY, CPU, taking(place))
+    assert standing(TOY, CPU).state is State.UNFINISHED
+
+
+def test_a_lock_that_cannot_be_read_is_one_clause(place: Path) -> None:
+    file = locked("toy==1.0", "numpy>=2")
+    with pytest.raises(NotInstalled, match=f"{file.name}, line 3: a lock pins each package as name==version"):
+        install(TOY, CPU, taking(place))
+    pretend(place, "toy-1.0")
+    assert standing(TOY, CPU).advice.startswith(f"{file.name}, line 3: ")
+
+
+# ---------------------------------------------------------------- trials
+
+
+def test_what_failed_its_trial_is_there_and_does_not_count(place: Path) -> None:
+    with pytest.raises(NotInstalled, match=r"toy 1\.0 is installed, does not work and does not count: no operator nms"):
+        install(TOY, CPU, taking(place), fails="no operator nms")
+    found = standing(TOY, CPU)
+    assert (found.state, found.ready, found.state.startable) == (State.BROKEN, False, True)
+    assert (found.trial, found.advice) == ("failed: no operator nms", "course engines try toy")
+
+
+def test_what_failed_its_trial_does_not_replace_what_works(place: Path) -> None:
+    pretend(place, "toy-0.9", stamp="0.9")
+    with pytest.raises(NotInstalled, match=r"toy 1\.0 was installed and does not work: no operator nms"):
+        install(TOY, CPU, taking(place), fails="no operator nms")
+    assert (standing(TOY, CPU).ready, standing(TOY, CPU).version) == (True, "0.9")
+
+
+def test_an_interrupted_trial_leaves_an_environment_that_does_not_count(place: Path) -> None:
+    pretend(place, "toy-1.0", trial="")
+    assert (standing(TOY, CPU).state, standing(TOY, CPU).advice) == (State.UNTRIED, "course engines try toy")
+
+
+# ---------------------------------------------------------------- what pip says
+
+MISMATCH = """ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated …
+    numpy==2.4.6 from a file:
+        Expected sha256 1
+             Got        2
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (MISMATCH, "numpy==2.4.6 on the package index is not the file that was locked; the lock is renewed with"),
+        ("ERROR: No matching distribution found for numpy==2.4.6", "numpy==2.4.6; the lock is renewed with"),
+        ("ERROR: Could not install packages: [Errno 28] No space left on device", "failed: the disk is full; "),
+        ("WARNING: NameResolutionError\nERROR: No matching distribution found", "failed: the package index cannot be"),
+    ],
+)
+def test_a_step_that_fails_says_why_and_how_to_renew_the_lock(place: Path, printed: str, told: str) -> None:
+    locked("toy==1.0")
+
+    def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
+        log.write_text(f"Collecting toy\n{printed}\n")
+        return int("pip" in command)
+
+    with pytest.raises(NotInstalled) as caught:
+        install(TOY, CPU, run)
+    assert told in str(caught.value)
+    assert "lock is renewed" not in told or "`course engines lock toy`" in str(caught.value)
+    assert standing(TOY, CPU).state is State.ABSENT

@@ -24,8 +24,9 @@ def command(context: click.Context) -> ExitCode | None:
 
     \b
     course engines                  which engines there are, and the state of each
-    course engines install vllm     make the environment of one (needs a network), then try it
+    course engines install vllm     make the environment of one from its lock (needs a network), then try it
     course engines try vllm         start it, let it serve the waiter's guests, check every token
+    course engines lock vllm        resolve its packages anew and write the lock (needs uv; for developers)
     """
     return context.invoke(show) if context.invoked_subcommand is None else None
 
@@ -49,7 +50,8 @@ def show() -> ExitCode:
 @click.argument("name")
 @click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
 @click.option("--fresh", is_flag=True, help="Replace what is there, once the new one works.")
-def install(name: str, device: str | None, fresh: bool) -> ExitCode:
+@click.option("--unlocked", is_flag=True, help="Without a lock, where there is none for this platform.")
+def install(name: str, device: str | None, fresh: bool, unlocked: bool) -> ExitCode:
     """Make the environment of engine NAME and try it. Needs a network, minutes, and up to some gigabytes."""
     from graders.engines.installing import NotInstalled
     from graders.engines.installing import install as make
@@ -61,15 +63,36 @@ def install(name: str, device: str | None, fresh: bool) -> ExitCode:
     if now.ready and not fresh:
         screen.print(_there_already(now), soft_wrap=True)
         return ExitCode.PASS
+    trials = _Trials()
     try:
         with interruptible():
-            version = make(kind, now.device, say=lambda line: screen.print(f"{clean(line)} …", soft_wrap=True))
+            version = make(
+                kind,
+                now.device,
+                say=lambda line: screen.print(f"{clean(line)} …", soft_wrap=True),
+                prove=trials.prove,
+                unlocked=unlocked,
+            )
     except NotInstalled as error:
         left = environments.standing(kind, device)
         kept = f" {name} {left.version} is still there as it was." if left.ready else ""
         raise Problem(f"{clean(str(error))}.{kept}", ExitCode.UNGRADED) from error
-    screen.print(f"{name} {version} is installed. Now a trial:", soft_wrap=True)
-    return _try(kind)
+    screen.print(Text(clean(trials.sentence or f"{name} {version} is installed."), style="green"), soft_wrap=True)
+    return ExitCode.PASS
+
+
+class _Trials:
+    """The trial that an installation asks for. sentence: how it went."""
+
+    sentence = ""
+
+    def prove(self, kind: EngineKind) -> str:
+        """Why the engine does not work, in a clause; "" when it does."""
+        from graders.engines.trial import trial
+
+        result = trial(kind)
+        self.sentence = result.sentence
+        return result.why
 
 
 @command.command("try")
@@ -78,9 +101,39 @@ def attempt(name: str) -> ExitCode:
     """Start engine NAME, let it serve a few guests of the waiter, and check every token against the oracle."""
     kind = _kind(name)
     now = environments.standing(kind)
-    if not now.ready:
+    if not now.state.startable:
         raise Problem(f"{name}: {now.state}. {clean(now.advice)}.", ExitCode.UNGRADED)
     return _try(kind)
+
+
+@command.command("lock")
+@click.argument("name")
+@click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
+@click.option("--platform", "machine", help="Of which machines; of this one when not given.")
+@click.option("--check", is_flag=True, help="Write nothing; say whether the index still has what is locked.")
+def lock_(name: str, device: str | None, machine: str | None, check: bool) -> ExitCode:
+    """Resolve the packages of engine NAME anew and write every version and hash into its lock."""
+    from graders.engines import lock, locking
+
+    kind, screen = _kind(name), console()
+    order = locking.Order(kind, device or device_class(), machine or lock.here())
+    there = lock.path(kind, order.device, machine=order.machine).is_file()
+    try:
+        old = lock.read(kind, order.device, order.machine) if check or there else None
+        made = locking.make(order, say=lambda line: screen.print(f"{line} …"), keep=old if check else None)
+    except (locking.NotLocked, lock.LockBroken) as error:
+        raise Problem(f"{clean(str(error))}.", ExitCode.UNGRADED) from error
+    changes = locking.differences(old, made) if old else []
+    for change in changes:
+        screen.print(clean(change), soft_wrap=True)
+    if check:
+        told = f"the index has other files: renew it with `course engines lock {name}`" if changes else "it holds"
+        screen.print(f"The lock of {name}, {len(made.pins)} packages: {told}.", soft_wrap=True)
+        return ExitCode.UNGRADED if changes else ExitCode.PASS
+    written = ", ".join(file.name for file in locking.write(order, made))
+    then = f"Try it: course engines install {name} --fresh"
+    screen.print(f"{written}: {len(made.pins)} packages, {len(changes)} changed. {then}", soft_wrap=True)
+    return ExitCode.PASS
 
 
 def _try(kind: EngineKind) -> ExitCode:
@@ -107,6 +160,8 @@ def _kind(name: str) -> EngineKind:
 
 
 def _row(standing: Standing) -> tuple[Text, ...]:
-    texts = (standing.kind.name, standing.version, standing.state.value, standing.trial, standing.advice)
+    loose = ", without a lock" if standing.ready and standing.kind.distribution and not standing.locked else ""
+    state = f"{standing.state}{loose}"
+    texts = (standing.kind.name, standing.version, state, standing.trial, standing.advice)
     inks = ("bold", "", INK.get(standing.state, "bold red"), "", "")
     return tuple(Text(clean(text), style=ink) for text, ink in zip(texts, inks, strict=True))

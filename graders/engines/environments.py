@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.engines import lock
 from graders.engines.catalogue import EngineKind, Recipe, device_class
+from graders.engines.lock import normal
 
 STAMP = "kitchen.json"
 VARIABLE = "COURSE_ENGINES"
+WORKED, FAILED = "worked", "failed"
+"""How what the stamp says of the last trial begins."""
 
 
 class State(enum.StrEnum):
@@ -28,11 +31,20 @@ class State(enum.StrEnum):
     UNFINISHED = "installation broken off"
     MIXED = "two versions in one environment"
     CHANGED = "changed since it was installed"
+    DRIFTED = "not as its lock says"
+    UNTRIED = "installed, never tried"
+    BROKEN = "installed, its trial failed"
+
+    @property
+    def startable(self) -> bool:
+        """A trial may be made: nothing else is known against it."""
+        return self in (State.READY, State.UNTRIED, State.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One engine on this machine. version: of the engine. trial: how its last trial run went, "" if it had none.
+    locked: its packages are those of a lock.
 
     advice: what is missing and what to type, when the state is not READY.
     """
@@ -44,10 +56,11 @@ class Standing:
     version: str = ""
     trial: str = ""
     advice: str = ""
+    locked: bool = False
 
     @property
     def ready(self) -> bool:
-        """It can be started."""
+        """It can be started, and what it does counts."""
         return self.state is State.READY
 
 
@@ -101,12 +114,35 @@ def standing(kind: EngineKind, device: str | None = None) -> Standing:
         listed = ", ".join(f"{name} {' and '.join(found[name])}" for name in twice[:3])
         return Standing(kind, State.MIXED, device, place, advice=f"{listed}; {again}")
     version = version_of(kind, found)
+    if told := drift(kind, device):
+        return Standing(kind, State.DRIFTED, device, place, version, advice=f"{told}; {again}")
     if version != stamp.get("version"):
         told = f"{version or 'nothing'} is installed, {stamp.get('version')} was; {again}"
         return Standing(kind, State.CHANGED, device, place, version, advice=told)
     tried = str(stamp.get("trial", ""))
-    again = f"course engines try {kind.name}" if tried.startswith("failed") else ""
-    return Standing(kind, State.READY, device, place, version, tried, lack or again)
+    state = State.READY if tried.startswith(WORKED) else State.BROKEN if tried else State.UNTRIED
+    again = "" if state is State.READY else f"course engines try {kind.name}"
+    return Standing(kind, state, device, place, version, tried, lack or again, has_lock(kind, device))
+
+
+def drift(kind: EngineKind, device: str = "") -> str | None:
+    """How an engine's environment differs from its lock, in a clause. device: what it is for, where no stamp says so.
+
+    None: it does not, or there is no environment, or no lock for this platform.
+    """
+    place = folder(kind)
+    device = str(read_stamp(place).get("device") or device or device_class())
+    if not kind.distribution or not os.path.exists(python(kind)) or not has_lock(kind, device):
+        return None
+    try:
+        return lock.drift(lock.read(kind, device), versions(place), _minor(place)) or None
+    except lock.LockBroken as error:
+        return str(error)
+
+
+def has_lock(kind: EngineKind, device: str) -> bool:
+    """The repository has a lock of this engine for this platform."""
+    return lock.path(kind, device).is_file()
 
 
 def versions(place: Path) -> dict[str, list[str]]:
@@ -123,11 +159,6 @@ def version_of(kind: EngineKind, found: dict[str, list[str]]) -> str:
     return next((version for name in kind.distribution for version in found.get(normal(name), [])), "")
 
 
-def normal(name: str) -> str:
-    """A package's name as packages are compared."""
-    return re.sub(r"[-_.]+", "_", name).lower()
-
-
 def read_stamp(place: Path) -> dict[str, Any]:
     """What the installation wrote at its end; empty when it never came there."""
     try:
@@ -142,6 +173,12 @@ def write_stamp(place: Path, **facts: Any) -> None:
     written = place / f"{STAMP}.new"
     written.write_text(json.dumps(read_stamp(place) | facts, indent=2) + "\n", encoding="utf-8")
     written.replace(place / STAMP)
+
+
+def _minor(place: Path) -> str:
+    """The minor version of an environment's Python; "" when it has none or several."""
+    found = [path.name.removeprefix("python") for path in place.glob("lib/python*")]
+    return found[0] if len(found) == 1 else ""
 
 
 def _own_version() -> str:

@@ -1,4 +1,4 @@
-"""Making an engine's environment: a virtual environment, then pip by the recipe, then a stamp. Needs a network.
+"""Making an engine's environment: a virtual environment, then pip by the lock, a stamp, a trial. Needs a network.
 
 One that was there is moved aside first and comes back, should the new one fail or be interrupted.
 """
@@ -11,16 +11,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graders.engines import environments
+from graders.engines import environments, lock
 from graders.engines.catalogue import EngineKind, Recipe
+from graders.engines.lock import Part
 
 LOG, ASIDE = "{}-install.log", "{}.before"
 """Beside an environment of that name: what its installation said; the environment that it replaces, meanwhile."""
 NO_NETWORK = ("Failed to establish a new connection", "NameResolutionError", "name resolution", "ProxyError")
 """What pip says on the way to "No matching distribution found" when nobody answers."""
+FULL = ("No space left on device", "Disk quota exceeded")
+OTHER_FILE = "DO NOT MATCH THE HASHES"
+GONE = "No matching distribution found"
 
 
 class NotInstalled(Exception):
@@ -31,33 +36,87 @@ Run = Callable[[Sequence[str], dict[str, str], Path], int]
 """Runs a command with further variables, its output appended to a log; the exit status."""
 
 
-def install(kind: EngineKind, device: str, *, say: Callable[[str], None], run: Run | None = None) -> str:
-    """Make the environment of `kind` for `device` from nothing; the engine's version. Raises NotInstalled.
+Prove = Callable[[EngineKind], str]
+"""Tries what was installed and remembers how that went; why it does not work, in a clause, "" when it does."""
 
-    An environment that is there is replaced, if all goes well. `say` is told what happens, step by step.
+
+def install(
+    kind: EngineKind,
+    device: str,
+    *,
+    say: Callable[[str], None],
+    prove: Prove,
+    unlocked: bool = False,
+    run: Run | None = None,
+) -> str:
+    """Make the environment of `kind` for `device` from nothing and try it; the engine's version. Raises NotInstalled.
+
+    An environment that is there is replaced, if all goes well. One that fails its trial stays, and counts as broken,
+    where there is no better one to come back. unlocked: by the recipe, where there is no lock for this platform. `say`
+    is told what happens, step by step.
     """
     plan = environments.recipe(kind, device)
-    lack = environments.lacking(plan)
+    lack = environments.lacking(plan) or _unfit(kind, device, unlocked)
     if lack:
         raise NotInstalled(f"{kind.name} cannot be installed here: {lack}")
     place = environments.folder(kind)
+    fallback = environments.standing(kind, device).ready
+    failure = ""
     with _replacing(place):
-        _fill(kind, plan, run or logged, say)
+        _fill(_Work(kind, plan, device, unlocked), run or logged, say)
         version = environments.version_of(kind, environments.versions(place))
         if not version:
             raise NotInstalled(f"pip ended well, but {' or '.join(kind.distribution)} is not in {place}")
+        if differs := environments.drift(kind, device):
+            raise NotInstalled(f"pip ended well, but {differs}")
         today = datetime.now(UTC).date().isoformat()
         environments.write_stamp(place, engine=kind.name, device=device, version=version, installed=today)
+        say(f"{kind.name} {version} is in its place; a trial")
+        failure = prove(kind)
+        if failure and fallback:
+            raise NotInstalled(f"{kind.name} {version} was installed and does not work: {failure}")
+    if failure:
+        raise NotInstalled(f"{kind.name} {version} is installed, does not work and does not count: {failure}")
     return version
 
 
-def _fill(kind: EngineKind, plan: Recipe, run: Run, say: Callable[[str], None]) -> None:
-    log = environments.root() / LOG.format(kind.name)
+def _unfit(kind: EngineKind, device: str, unlocked: bool) -> str:
+    """Why it cannot be installed from a lock, or without one if that is what is asked for."""
+    try:
+        lack = lock.lacking(kind, device)
+    except lock.LockBroken as error:
+        return str(error)
+    if lack and not unlocked:
+        return f"{lack}; --unlocked takes the newest packages, and what they do is anybody's guess"
+    if unlocked and not lack:
+        return "there is a lock; --unlocked is for platforms without one"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be installed."""
+
+    kind: EngineKind
+    plan: Recipe
+    device: str
+    unlocked: bool
+
+
+def _fill(work: _Work, run: Run, say: Callable[[str], None]) -> None:
+    name = work.kind.name
+    log = environments.root() / LOG.format(name)
     log.unlink(missing_ok=True)
-    for what, command in steps(kind, plan):
+    variables = dict(work.plan.variables)
+    if not work.unlocked:
+        # Nobody's configuration may add to what a lock says; a build finds the tools that the lock has installed.
+        tools = os.path.join(os.path.realpath(environments.folder(work.kind)), "bin")
+        variables |= {"PIP_CONSTRAINT": os.devnull, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    made = steps(work.kind, work.plan) if work.unlocked else locked_steps(work.kind, work.device)
+    for what, command, needed in made:
         say(what)
-        if run(command, dict(plan.variables), log):
-            raise NotInstalled(f"{what} failed: {_last_words(log)}. The log is {log}")
+        if run(command, variables, log) and needed:
+            raise NotInstalled(f"{what} failed: {_last_words(log, name)}. The log is {log}")
 
 
 @contextmanager
@@ -86,9 +145,9 @@ def _replacing(place: Path) -> Iterator[None]:
 
 
 def _recover(target: Path, before: Path) -> None:
-    """Settle what an installation left that was killed: the old environment counts unless the new one was finished."""
+    """Settle what an installation left that was killed: the old environment counts unless the new one had its trial."""
     if before.is_dir():
-        if environments.read_stamp(target):
+        if str(environments.read_stamp(target).get("trial", "")).startswith(environments.WORKED):
             shutil.rmtree(before)
         else:
             _put_back(target, before)
@@ -107,18 +166,51 @@ def _reason(error: OSError, target: Path) -> str:
     return error.strerror or str(error)
 
 
-def steps(kind: EngineKind, plan: Recipe) -> list[tuple[str, list[str]]]:
-    """What is run, in order, each with what a person is told."""
-    pip = [str(environments.python(kind)), "-m", "pip", "--disable-pip-version-check"]
-    place = os.path.realpath(environments.folder(kind))  # venv refuses a symbolic link
-    found = [("making the environment", [sys.executable, "-m", "venv", place])]
+Step = tuple[str, list[str], bool]
+"""What a person is told, the command, and whether the installation fails with it."""
+
+
+def steps(kind: EngineKind, plan: Recipe) -> Iterator[Step]:
+    """What is run without a lock, in order."""
+    pip = _pip(kind)
+    yield _environment(kind)
     if plan.packages:
-        found.append((f"installing {_listed(plan.packages)}", [*pip, "install", *plan.packages]))
+        yield f"installing {_listed(plan.packages)}", [*pip, "install", *plan.packages], True
     if plan.bare:
-        found.append((f"installing {', '.join(plan.bare)} alone", [*pip, "install", "--no-deps", *plan.bare]))
-    if plan.remove:
-        found.append((f"removing {', '.join(plan.remove)}", [*pip, "uninstall", "--yes", *plan.remove]))
-    return found
+        yield f"installing {', '.join(plan.bare)} alone", [*pip, "install", "--no-deps", *plan.bare], True
+    if plan.without:
+        yield f"removing {', '.join(plan.without)}", [*pip, "uninstall", "--yes", *plan.without], True
+
+
+def locked_steps(kind: EngineKind, device: str) -> Iterator[Step]:
+    """What is run with a lock, each when it is asked for: the last one depends on which torch has come."""
+    parts = lock.read(kind, device).parts
+    strict = [*_pip(kind), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    yield _environment(kind)
+    for part, pins in parts.items():
+        if part is Part.CUDA and not _cuda_torch(kind):
+            continue
+        built = [word for pin in pins for word in ("--no-binary", pin.name)] if part is Part.SOURCE else []
+        how = ["--no-build-isolation", *built] if built else []
+        file = lock.path(kind, device, part)
+        what = f"installing {len(pins)} package{'s' * (len(pins) > 1)} of {file.name}"
+        what = f"looking for the CPU build of {_listed([pin.name for pin in pins])}" if part is Part.CPU else what
+        yield what, [*strict, *how, "--requirement", str(file)], part is not Part.CPU
+
+
+def _environment(kind: EngineKind) -> Step:
+    place = os.path.realpath(environments.folder(kind))  # venv refuses a symbolic link
+    return "making the environment", [sys.executable, "-m", "venv", place], True
+
+
+def _pip(kind: EngineKind) -> list[str]:
+    return [str(environments.python(kind)), "-m", "pip", "--disable-pip-version-check"]
+
+
+def _cuda_torch(kind: EngineKind) -> bool:
+    """Whether the torch that was installed loads CUDA's libraries: any that does not call itself a CPU build."""
+    found = environments.versions(environments.folder(kind)).get("torch", [])
+    return not any(version.endswith("+cpu") for version in found)
 
 
 def logged(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
@@ -137,12 +229,24 @@ def _listed(packages: Sequence[str], most: int = 5) -> str:
     return ", ".join(packages[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _last_words(log: Path) -> str:
+def _last_words(log: Path, name: str) -> str:
+    """Why a step failed, and what can be done; what pip said where neither is known."""
     try:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return "it left no log"
-    if any(sign in line for line in lines for sign in NO_NETWORK):
-        return "the package index cannot be reached; is there a network"
+
+    def said(*signs: str) -> str:
+        return next((line for line in lines if any(sign in line for sign in signs)), "")
+
+    renew = f"the lock is renewed with `course engines lock {name}`"
     errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
-    return (errors or [line for line in lines if line] or ["it said nothing"])[-1][:200]
+    last = (errors or [line for line in lines if line] or ["it said nothing"])[-1][:200]
+    if said(*FULL):
+        return f"the disk is full; {environments.root()} needs some gigabytes more"
+    if said(*NO_NETWORK):
+        return "the package index cannot be reached; is there a network"
+    if said(OTHER_FILE):
+        other = next((line for line in lines[lines.index(said(OTHER_FILE)) :] if "==" in line), "a package")
+        return f"{other.split(' ')[0]} on the package index is not the file that was locked; {renew}"
+    return f"{last}; {renew}" if said(GONE) else last

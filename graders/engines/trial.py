@@ -19,10 +19,11 @@ from reference_engine.model_loader import load_model
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a trial went, in one sentence."""
+    """How a trial went, in one sentence. why: the same in a clause, where it did not work."""
 
     fine: bool
     sentence: str
+    why: str = ""
 
 
 def trial(kind: EngineKind, seed: int = 0) -> Trial:
@@ -34,9 +35,9 @@ def trial(kind: EngineKind, seed: int = 0) -> Trial:
             served = driver.serve(trace)
             check_tokens(model, trace, served, kind)
     except EngineFailed as failed:
-        _remember(kind, f"failed: {failed.failure}")
-        return Trial(False, f"{failed.sentence}.")
-    _remember(kind, f"worked on {datetime.now(UTC).date().isoformat()}")
+        _remember(kind, f"{environments.FAILED}: {failed.sentence}")
+        return Trial(False, f"{failed.sentence}.", failed.sentence)
+    _remember(kind, f"{environments.WORKED} on {datetime.now(UTC).date().isoformat()}")
     sentence = (
         f"{kind.name} {started.version} works: started in {started.seconds:.0f} s, {served.tokens} tokens for "
         f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
