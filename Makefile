@@ -10,7 +10,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test test-long hostile fuzz race gpu-suite lint generate bench help
+.PHONY: demo test test-long hostile fuzz race gpu-suite lint generate bench sensitivity help
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make lint      ruff and mypy alone"
 	@echo "make generate  write exercises/ from solutions/"
 	@echo "make bench     the engine's figures on this machine"
+	@echo "make sensitivity what the timed laws make of parts that are 2, 5 and 20 times as slow (ARGS='--exercises 4')"
 
 demo: $(INSTALLED)
 	@set -e; for folder in solutions/ex[0-9]*_*/; do \
@@ -63,6 +64,9 @@ generate: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m reference_engine.bench
+
+sensitivity: $(INSTALLED)
+	$(BIN)/python -m graders.throughput.sensitivity $(ARGS)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found; name one: make demo PYTHON=/path/to/python3.11"; exit 2; }

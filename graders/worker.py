@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from graders.isolation import HIGHEST, Limits, Process, spawn
@@ -42,6 +43,29 @@ class Hung(Exception):
 
 class Tampered(Exception):
     """The worker said something that the protocol does not know, or the part changed what is not its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Of a worker at rest, in seconds: the clock, its CPU time, how long it had been ready to run and had no processor,
+    and the grader's thread likewise (0 where the kernel does not say). rests: how often it has gone to sleep so far."""
+
+    clock: float
+    cpu: float
+    delayed: float
+    held_up: float
+    rests: int
+
+    def since(self, before: Reading) -> float:
+        """How long the worker computed or slept over one question. What a busy machine kept it waiting is not counted;
+        other threads of its own, for which it may have waited, are.
+
+        A worker rests once for a question. One that rests more often may have slept while the grader was held up.
+        """
+        clock = self.clock - before.clock - (self.delayed - before.delayed)
+        if self.rests - before.rests <= 1:
+            clock -= self.held_up - before.held_up
+        return max(clock, self.cpu - before.cpu)
 
 
 class Worker:
@@ -96,6 +120,12 @@ class Worker:
         by the kernel before."""
         self._process.rest()
         return self._process.cpu_seconds()
+
+    def reading(self) -> Reading:
+        """Of the grader's clock first, then of what the kernel knows of the worker once it has come to rest."""
+        clock = time.monotonic()
+        cpu = self.cpu_seconds()
+        return Reading(clock, cpu, self._process.delayed_seconds(), _held_up(), _rests(self.pid))
 
     def ask(self, do: str, *, cpu: float = CPU_PATIENCE, wall: float = WALL_PATIENCE, **fields: Any) -> dict[str, Any]:
         """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
@@ -250,6 +280,13 @@ def _held_up() -> float:
     with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat", "rb") as file:
         return int(file.read().split()[1]) / 1e9
     return 0.0
+
+
+def _rests(pid: int) -> int:
+    """How often a process has given up its processor of its own accord; 0 where the kernel does not say."""
+    with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{pid}/status", "rb") as file:
+        return int(next(line for line in file if line.startswith(b"voluntary_ctxt")).split()[1])
+    return 0
 
 
 def _how(status: int | None) -> str:

@@ -83,6 +83,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("graders.throughput.cards.SHIPPED", tmp_path / "none")
     monkeypatch.setattr(peers, "_installed", lambda engine: None)
     monkeypatch.setattr("graders.throughput.bounds.measures", lambda *_, **__: (MEASURE,))
+    monkeypatch.setattr("graders.throughput.bounds.part_bounds", lambda *_, **__: ())
     bench = SimpleNamespace(
         exercise=catalogue(1), beside=None, live=False, others="solutions", ahead=None, figures=[], cases=0, score=0.0
     )

@@ -259,14 +259,21 @@ def same_text(bench: Bench) -> None:
     closing.same_text(bench, cases=20)
 
 
+def _tree_of_calls(bench: Bench) -> list[object]:
+    from graders.ex4_medusa import plays
+
+    return [plays.tree_of_calls(bench.seed)]
+
+
 add_throughput(
     LAWS,
+    given=_tree_of_calls,
     needs=("same text, fewer passes",),
     hints=(
-        "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
-        "An engine is slow through verification that accepts less than the longest right path, or that leaves torch "
-        "for every node: a step of the small model is over in a millisecond.",
-        "Gather each level's candidates with index_select and compare whole tensors; a Python loop may go over the "
-        "depths of the tree, not over the guests or the nodes.",
+        "Look at the figures: which function takes how many times the reference's time, and at which batch.",
+        "An engine is slow through verification that accepts less than the longest right path; a function is slow that "
+        "reads single elements of tensors: each read costs a microsecond, and a batch has thousands.",
+        "Compare whole tensors, in a loop over the depths of the tree at most; or call tolist() once for each "
+        "tensor and walk plain lists. Nothing in a loop over rows or nodes may touch a tensor.",
     ),
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from graders.bench import Bench
 from graders.ex4_medusa import specification as spec
+from graders.ex4_medusa.arrays import sent_tree
 from graders.ex4_medusa.serving import Serving
 from graders.ex4_medusa.session import Session
 from graders.ex4_medusa.specification import Path, Rule, Tree
@@ -15,6 +17,7 @@ from graders.ex4_medusa.toy import Heads, ToyModel, alone, one_pass
 from graders.exploring import Case, Picks
 
 NEAR = 2e-3  # decisions nearer than this are left to rounding
+LEVELS, RANKS = (8, 8, 6, 3), 10  # of a tree whose calls are timed: nodes of each depth, guesses of each head
 FAR = 65_537  # a token or block whose number needs more than 16 bits
 
 
@@ -54,6 +57,15 @@ def distinct_slots(rows: int, nodes: int, chance: random.Random) -> list[list[in
         own = [blocks.pop() for _ in range((start + nodes - 1) // size + 1)]
         slots.append([own[(start + i) // size] * size + (start + i) % size for i in range(nodes)])
     return slots
+
+
+def tree_of_calls(seed: int) -> list[Any]:
+    """A tree of the size that Medusa uses at small batches, as the wire carries it; for calls that are timed."""
+    chance, level, paths = random.Random(seed), list[Path]([()]), list[Path]()
+    for count in LEVELS:
+        level = chance.sample([(*path, rank) for path in level for rank in range(RANKS)], count)
+        paths += level
+    return sent_tree(Tree.of(paths))
 
 
 def structure(bench: Bench, case: Case) -> None:

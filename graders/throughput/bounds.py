@@ -15,7 +15,7 @@ from pathlib import Path
 from graders import exercises
 from graders.engines.catalogue import CPU, CUDA, KINDS
 from graders.throughput import fields
-from graders.throughput.workloads import FAMILIES, NAMES, drawable, speaks_waiter
+from graders.throughput.workloads import FAMILIES, NAMES, PART_CALLS, PART_SIZES, drawable, speaks_waiter
 
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
@@ -56,6 +56,33 @@ class Measure:
         return next((bound for bound in self.bounds if bound.engine == engine), None)
 
 
+@dataclass(frozen=True, slots=True)
+class PartBound:
+    """On the calls of the part alone, beside the reference's: no points at `floor`, all of them at `bound`.
+
+    unit: which calls, a name in `workloads.PART_CALLS`. size: rows of a batch, or requests. The two are
+    ratios of speeds.
+    """
+
+    exercise: int
+    unit: str
+    size: int
+    floor: float
+    bound: float
+
+
+def part_bounds(exercise: int, *, beside: Path | None = None) -> tuple[PartBound, ...]:
+    """How fast the calls of the exercise's part must be. beside: a folder that may hold a `bounds.toml`.
+
+    A file of an instructor that names the exercise in [[part]] replaces them. Raises BadBounds.
+    """
+    for path in (*_instructors(beside), SHIPPED):
+        found = tuple(bound for bound in read_parts(path) if bound.exercise == exercise)
+        if found:
+            return found
+    return ()
+
+
 def measures(exercise: int, device: str = "cpu", *, beside: Path | None = None) -> tuple[Measure, ...]:
     """What exercise `exercise` is timed on. beside: a folder that may hold a `bounds.toml`. Raises BadBounds."""
     for path in _instructors(beside):
@@ -66,19 +93,31 @@ def measures(exercise: int, device: str = "cpu", *, beside: Path | None = None) 
 
 
 def read(path: Path) -> tuple[Measure, ...]:
-    """Everything in one file. Raises BadBounds."""
+    """Every [[measure]] of one file, all of which can be used. Raises BadBounds."""
+    read_parts(path)
+    rows = enumerate(_tables(path, "measure"), 1)
+    return tuple(_measured(f"{path}, measure {number}", row, path.parent) for number, row in rows)
+
+
+def read_parts(path: Path) -> tuple[PartBound, ...]:
+    """Every [[part]] of one file. Raises BadBounds."""
+    rows = enumerate(_tables(path, "part"), 1)
+    return tuple(_part(f"{path}, part {number}", row) for number, row in rows)
+
+
+def _tables(path: Path, name: str) -> list[object]:
+    """The tables of that name in a file that can be used as a whole. Raises BadBounds."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadBounds(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise BadBounds(f"{path} is not TOML: {_trouble(error)}.") from None
-    if set(data) - {"measure"} or not isinstance(data.get("measure", []), list):
-        raise BadBounds(f"{path}: a bounds file is a list of [[measure]] tables and nothing else.")
-    if not data.get("measure"):
+    if set(data) - {"measure", "part"} or not all(isinstance(tables, list) for tables in data.values()):
+        raise BadBounds(f"{path}: a bounds file is a list of [[measure]] and [[part]] tables and nothing else.")
+    if not any(data.values()):
         raise BadBounds(f"{path} holds no [[measure]]: write one for each exercise whose bounds you set.")
-    rows = enumerate(data["measure"], 1)
-    return tuple(_measured(f"{path}, measure {number}", row, path.parent) for number, row in rows)
+    return list(data.get(name, []))
 
 
 def _trouble(error: Exception) -> str:
@@ -124,6 +163,18 @@ def _measured(where: str, row: object, home: Path) -> Measure:
     return measure
 
 
+def _part(where: str, row: object) -> PartBound:
+    try:
+        data = fields.table("", row, ("exercise", "calls", "size", "floor", "bound"))
+        exercise = fields.whole("exercise", data["exercise"], sorted(PART_CALLS))
+        unit = fields.choice("calls", data["calls"], tuple(PART_CALLS[exercise]))
+        size = fields.whole("size", data["size"], PART_SIZES)
+        pair = _bound("", {"floor": data["floor"], "bound": data["bound"]})
+    except fields.BadField as bad:
+        raise BadBounds(f"{where}: {bad}.") from None
+    return PartBound(exercise, unit, size, pair.floor, pair.bound)
+
+
 def located(model: str, home: Path) -> str:
     """A model by its name, or the whole path of a checkpoint folder that is named from the folder `home` on."""
     if model.partition("@")[0] == "waiter" or model.startswith("random:"):
@@ -141,7 +192,7 @@ def _bounds(value: object) -> tuple[Bound, ...]:
 
 
 def _bound(engine: str, value: object) -> Bound:
-    name = f"against.{engine}"
+    name = f"against.{engine}" if engine else "part"
     pair = fields.table(name, value, ("floor", "bound"))
     floor = fields.number(f"{name}.floor", pair["floor"], zero=True)
     bound = fields.number(f"{name}.bound", pair["bound"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from graders.failure import Broken
 from graders.law import LawBook
@@ -16,12 +16,18 @@ POINTS = 20
 NAME = "fast enough"
 STATEMENT = (
     "The engine with your part serves fresh requests at least as fast as the bounds ask: beside the reference engine, "
-    "now, and beside vLLM, through a baseline card or live."
+    "now, and beside vLLM, through a baseline card or live; so do your part's calls alone, beside the reference's."
 )
 
 
-def add_throughput(laws: LawBook, *, needs: Sequence[str], hints: tuple[str, str, str]) -> None:
-    """Declare the timed law as the last of an exercise."""
+def add_throughput(
+    laws: LawBook,
+    *,
+    needs: Sequence[str],
+    hints: tuple[str, str, str],
+    given: Callable[[Bench], list[Any]] = lambda _: [],
+) -> None:
+    """Declare the timed law as the last of an exercise. given: what the driver of the part's calls is told."""
     declare = laws.law(
         NAME,
         statement=STATEMENT,
@@ -32,25 +38,32 @@ def add_throughput(laws: LawBook, *, needs: Sequence[str], hints: tuple[str, str
         ahead="throughput",
         crew=2,
     )
-    declare(fast_enough)
+    declare(lambda bench: fast_enough(bench, given))
 
 
-def fast_enough(bench: Bench) -> None:
-    """Time every workload of the exercise. Raises Broken when a bound is missed, undecided or too good to be true."""
+def fast_enough(bench: Bench, given: Callable[[Bench], list[Any]] = lambda _: []) -> None:
+    """Time every workload of the exercise, and the part's calls alone.
+
+    Raises Broken when a bound is missed, undecided or too good to be true.
+    """
     from contextlib import ExitStack
 
-    from graders.throughput.bounds import BadBounds, measures
-    from graders.throughput.timing import Rooms, timed, together
+    from graders.throughput.bounds import BadBounds, measures, part_bounds
+    from graders.throughput.timing import Rooms, timed, timed_calls, together
 
     try:
         found = measures(bench.exercise.number, beside=bench.beside)
+        calls = part_bounds(bench.exercise.number, beside=bench.beside)
     except BadBounds as bad:
         raise Broken(f"Not timed: {bad}", outcome=Outcome.UNGRADED) from None
     if not found:
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
         rooms = Rooms(bench, stack)
-        worst = together([timed(bench, measure, rooms) for measure in found])
+        verdicts = [timed(bench, measure, rooms) for measure in found]
+        if calls:
+            verdicts.append(timed_calls(bench, found[0], calls, rooms, given(bench)))
+    worst = together(verdicts)
     bench.score = worst.score
     if worst.outcome is not Outcome.PASS:
         raise Broken(worst.message, outcome=worst.outcome)

@@ -21,6 +21,7 @@ from graders.isolation import Trouble
 from graders.replies import Raised
 from graders.result import Outcome
 from graders.stage import Stage
+from graders.throughput.part_time import Ran
 from graders.throughput.workloads import Trace
 from graders.workers import Workers
 from reference_engine.roofline import TokenWork
@@ -72,6 +73,10 @@ class Room:
         """CPU time that the engine's process has used so far."""
         return self._bench.worker.cpu_seconds()
 
+    def calls(self, slot: str, given: Sequence[Any] = ()) -> PartCalls:
+        """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
+        return PartCalls(self._bench, slot, given)
+
     def _stage(self, trace: Trace) -> Stage:
         stage = Stage(self._bench, SLOT, "engine")
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
@@ -85,6 +90,38 @@ class Room:
         if raised:
             _stopped(stage, raised)
         return stage
+
+
+class PartCalls:
+    """One part in its worker, called through `graders.child.<slot>_calls`; see `part_time.Side`.
+
+    `run` raises Broken when the part fails, dies, hangs or tampers.
+    """
+
+    def __init__(self, bench: Bench, slot: str, given: Sequence[Any]) -> None:
+        self._bench = bench
+        self._stage = Stage(bench, f"{slot}_calls", slot)
+        raised = self._stage.new(given, {}, "the part")
+        if raised:
+            _stopped(self._stage, raised)
+
+    def run(self, function: str, size: int, seed: int, times: int, *, idle: bool = False) -> Ran:
+        """So many calls on inputs drawn from the seed; with `idle` a stand-in makes them."""
+        del self._stage.steps[1:]
+        words = f"{function}(…)  # {times} calls, size {size}, seed {seed}"
+        worker = self._bench.worker
+        before = worker.reading()
+        reply, _ = self._stage.call("run", [function, size, seed, times, idle], words)
+        seconds = worker.reading().since(before)
+        self._stage.method = function
+        if isinstance(reply, Raised):
+            self._stage.unexpected(reply, "an answer")
+        (number,) = self._stage.parsed(lambda: wire.integers([reply.value], 1))
+        return Ran(seconds, number)
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the part's process has used so far."""
+        return self._bench.worker.cpu_seconds()
 
 
 def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:

@@ -8,14 +8,16 @@ import stat
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from graders.ahead import TIMED
 from graders.bench import Bench
 from graders.failure import Broken
 from graders.result import Figure, Outcome
-from graders.throughput.bounds import REFERENCE, Bound, Measure
+from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
 from graders.throughput.contest import Against, Contest, oracle_agrees
 from graders.throughput.decision import Call, Decision, score
+from graders.throughput.part_time import CallTime, PartContest, UnitTime
 from graders.throughput.peers import Peer, standing
 from graders.throughput.room import Room
 from graders.throughput.workloads import FAMILIES, model_files
@@ -24,6 +26,10 @@ from reference_engine.roofline import RaisedCeiling
 
 NEARLY = 0.99
 """Of the points, for a bound that is missed by however little."""
+
+
+SIZES = {1: "{} sequences", 2: "{} requests", 3: "{} requests", 4: "batch {}"}
+"""What the size of timed calls counts, by exercise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,21 @@ def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
     return together(verdicts)
 
 
+def timed_calls(
+    bench: Bench, measure: Measure, bounds: Sequence[PartBound], rooms: Rooms, given: Sequence[Any] = ()
+) -> Verdict:
+    """Time the part's calls in the workers that serve `measure`. Raises Broken when the part fails on the way.
+
+    given: what the driver of the calls is told beforehand.
+    """
+    mine, theirs = (room.calls(bench.exercise.slot, given) for room in _sides(bench, measure, rooms))
+    contest = PartContest(bench.seed, mine, theirs, bounds, progress=bench.progress)
+    found = contest.decide()
+    bench.cases += contest.pairs
+    bench.figures += map(_calls_figure, found)
+    return together([_calls_verdict(unit) for unit in found if unit.decision.final])
+
+
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """The worst one, with the fewest points of those that were decided: what was not costs nobody points."""
     worst = min(verdicts, key=lambda verdict: verdict.rank)
@@ -111,6 +132,22 @@ def _against(bound: Bound, peer: Peer | None) -> Against:
 
 
 def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, Peer]) -> Contest:
+    mine, theirs = _sides(bench, measure, rooms)
+    return Contest(
+        measure.workload,
+        bench.seed,
+        mine,
+        theirs,
+        oracle_agrees,
+        peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
+        scale=measure.scale,
+        model=measure.model,
+        progress=bench.progress,
+    )
+
+
+def _sides(bench: Bench, measure: Measure, rooms: Rooms) -> tuple[Room, Room]:
+    """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
     guesses = family.batch > 0
     own = Source(bench.exercise.slot, bench.submission.name, bench.submission.source)
@@ -120,16 +157,9 @@ def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, P
     beside = "solutions" if bench.others == "naive" else bench.others
     mine = [*(_source(bench, slot, beside) for slot in slots if slot != own.slot), own]
     theirs = [_source(bench, slot, "solutions") for slot in slots]
-    return Contest(
-        measure.workload,
-        bench.seed,
+    return (
         rooms.room("mine", mine, measure.model, guesses=guesses),
         rooms.room("reference", theirs, measure.model, guesses=guesses),
-        oracle_agrees,
-        peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
-        scale=measure.scale,
-        model=measure.model,
-        progress=bench.progress,
     )
 
 
@@ -154,6 +184,51 @@ def _raised(measure: Measure, raised: RaisedCeiling) -> Figure:
     """That the measured peak was too low: nobody's fault, and nobody is held for it."""
     shown, measured = round(raised.shown / 1e9, 1), round(raised.measured / 1e9, 1)
     return Figure(f"{measure.workload}, peak of this machine", shown, "Gflop/s", measured, "measured", str(raised))
+
+
+def _calls_figure(unit: UnitTime) -> Figure:
+    bracket = unit.decision.bracket
+    each = ", ".join(f"{call.function} {_span(call.mine)} (reference {_span(call.theirs)})" for call in unit.calls)
+    note = f"{each}; {bracket.pairs} pairs, {bracket.lower:.2f} to {bracket.upper:.2f}"
+    name = f"{_group(unit)} at {_size(unit)}, speed beside the reference"
+    return Figure(name, bracket.median, "x", unit.bound.bound, "bound", note)
+
+
+def _calls_verdict(unit: UnitTime) -> Verdict:
+    decision, slowest = unit.decision, unit.slowest
+    share = 1.0 if decision.met else score(decision.bracket.median, unit.bound.floor, unit.bound.bound)
+    if decision.call is Call.UNDECIDED:
+        what = f"{_group(unit)} at {_size(unit)}"
+        message = f"The machine was too noisy to time {what}: close what else is running and try again."
+        return Verdict(Outcome.UNGRADED, 0.0, message)
+    if decision.met:
+        return Verdict(Outcome.PASS, 1.0)
+    times = f"{slowest.slowness:.0f}" if slowest.slowness >= 9.5 else f"{slowest.slowness:.1f}"
+    spans = f"{_span(slowest.mine)} a call beside {_span(slowest.theirs)}"
+    together = f" together, {_group(unit)}:" if len(unit.calls) > 1 else ""
+    message = (
+        f"{_named(slowest)} takes {times}x the reference at {_size(unit)} ({spans});{together} "
+        f"{decision.bracket.median:.2f} of the reference's speed, the bound is {unit.bound.bound:g}."
+    )
+    return Verdict(Outcome.FAIL, min(share, NEARLY), message)
+
+
+def _named(call: CallTime) -> str:
+    """A function by its name; calls that cannot be told apart by all of theirs, as one thing."""
+    return f"`{call.function}`" if call.function.isidentifier() else f"The sum of {call.function}"
+
+
+def _group(unit: UnitTime) -> str:
+    """ "verify_typical", or "propose + compact"."""
+    return " + ".join(call.function for call in unit.calls)
+
+
+def _size(unit: UnitTime) -> str:
+    return SIZES[unit.bound.exercise].format(unit.bound.size)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} µs" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 
 def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision) -> Verdict:

@@ -160,6 +160,15 @@ FAMILIES = {
     ),
 }
 NAMES = tuple(FAMILIES)
+PART_CALLS: dict[int, dict[str, tuple[str, ...]]] = {
+    1: {"sequences": ("admit, extend, table and free",)},
+    2: {"steps": ("plan and commit",)},
+    3: {"chats": ("match, insert and evict",)},
+    4: {"pass": ("propose", "verify_greedy", "compact"), "typical": ("verify_typical",)},
+}
+"""By exercise: calls of the part that are timed alone, in groups whose times add up because they are made together."""
+PART_SIZES = (1, 4, 16, 64, 256)
+"""Rows of a batch, or requests, whose calls are timed."""
 
 
 def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0) -> Trace:

@@ -1,0 +1,95 @@
+"""Driver of a prefix cache alone under the grader's clock: requests whose prompts open like others', and eviction.
+
+  run   what, size, seed, times, idle     so often: `size` requests, each matched, locked, inserted with its answer and
+                                          unlocked; every eighth time some blocks are evicted; a number for the answers
+
+Prompts are drawn from the seed: one of four openings, then words of their own. Everything returned is fixed by the
+contract, the order of eviction too. idle: a stand-in answers, for the cost of the driver alone.
+"""
+
+import random
+from array import array
+
+from reference_engine.slots import Inserted, Match
+
+BLOCK_SIZE = 16
+OPENINGS = 4
+OPENING = 26 * BLOCK_SIZE
+OWN = (16, 96)
+EVICTED = 12
+PRIME = 1_000_003
+SUMS = 1 << 61
+
+
+def new(shop, args, keywords):
+    return shop.parts["prefix_cache"]
+
+
+def watch(shop, part, wanted):
+    return None
+
+
+def call(part, method, args):
+    return {"run": run}[method](part, *args)
+
+
+def run(module, what, size, seed, times, idle):
+    made = Known if idle else module.PrefixCache
+    dice, number = random.Random(seed), 0
+    for _ in range(times):
+        number = (number * PRIME + _serve(made, _prompts(dice, size))) % SUMS
+    return number
+
+
+def _prompts(dice, size):
+    words = array("H", dice.randbytes(2 * (OPENINGS * OPENING + size * OWN[1]))).tolist()
+    openings = [words[start * OPENING :][:OPENING] for start in range(OPENINGS)]
+    own = words[OPENINGS * OPENING :]
+    lengths = [dice.randint(*OWN) for _ in range(size)]
+    return [openings[dice.randrange(OPENINGS)] + own[at * OWN[1] :][:length] for at, length in enumerate(lengths)]
+
+
+def _serve(made, prompts):
+    cache, number, fresh = made(BLOCK_SIZE), 0, 1
+    for turn, tokens in enumerate(prompts, 1):
+        match = cache.match(tokens)
+        if match.length:
+            cache.lock(match.node)
+        blocks = list(match.blocks)
+        lacking = len(tokens) // BLOCK_SIZE - len(blocks)
+        blocks += range(fresh, fresh + lacking)
+        fresh += lacking
+        stored = cache.insert(tokens, blocks)
+        if match.length:
+            cache.unlock(match.node)
+        number += (match.length * 3 + stored.reused * 5) * turn
+        if turn % 8 == 0:
+            for place, block in enumerate(cache.evict(EVICTED), 1):
+                number += block * place
+        number = (number + cache.evictable * 7 + cache.protected * 11) % SUMS
+    return number
+
+
+class Known:
+    """Answers at once, and nobody asks whether rightly."""
+
+    evictable = protected = 0
+
+    def __init__(self, block_size):
+        self.nothing = Match(0, (), None)
+        self.kept = Inserted(0, None)
+
+    def match(self, tokens):
+        return self.nothing
+
+    def insert(self, tokens, blocks):
+        return self.kept
+
+    def lock(self, node):
+        pass
+
+    def unlock(self, node):
+        pass
+
+    def evict(self, num_blocks):
+        return ()
