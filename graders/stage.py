@@ -7,9 +7,10 @@ deviation.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -25,6 +26,7 @@ ADVICE = {  # what an exception says about the part, where its own words do not
     "BdbQuit": "a breakpoint is left in the part, and nobody is there to go on from it",
     "EOFError": "does the part ask for input? Nobody is there to answer",
     "FileNotFoundError": "one file is handed in, and nothing beside it",
+    "RecursionError": "does a function call itself for each block? There may be thousands; a loop has no such limit",
 }
 MISSING = re.compile(r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'")
 LONGEST = 300  # characters of a text that a report shows
@@ -259,7 +261,9 @@ class Stage:
         before = self.bench.worker.cpu_seconds()
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
         if answer:
-            self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
         self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
 
     def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
@@ -293,6 +297,33 @@ class Stage:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         found = self.parsed(lambda: wire.integers(answer.get("shifts")))
         return [index for index in found if 0 <= index < len(calls)]
+
+    def tally(self, calls: Sequence[tuple[str, Sequence[Any]]], most: int) -> list[int]:
+        """Make each call once; the bytecode instructions of the part that each executed, `most` at most.
+
+        Broken if one raises. Deterministic, but blind to loops in C: those are found by their time.
+        """
+        self.method = calls[0][0]
+        answer = self._ask("tally", calls=[[method, list(args)] for method, args in calls], most=most)
+        if "x" in answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
+        return self.parsed(lambda: wire.integers(answer.get("tally"), len(calls)))
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Meanwhile the worker collects no garbage but between objects: what a part allocates costs what it costs."""
+        self._ask("still", on=True)
+        try:
+            yield
+        finally:
+            if self.bench.worker.alive:
+                self._ask("still", on=False)
+
+    def _blame(self, raised: Raised, methods: Collection[str]) -> None:
+        """Of several calls made in one go the one that raised, by its own frames."""
+        self.method = next((name for _, name in raised.frames if name in methods), self.method)
 
     def look(self) -> None:
         """Have the worker look whether the part has changed what is not its own; Broken if it has."""
