@@ -80,9 +80,7 @@ class Voice:
 class Engine:
     """A scheduler, the manager it asks, and the guests who are present."""
 
-    def __init__(
-        self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False
-    ):
+    def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False):
         self.blocks = parts["block_manager"].BlockManager(num_blocks, block_size, watermark=watermark)
         self.pages = parts["prefix_cache"].PrefixCache(block_size) if cache else None
         self.manager = KVManager(

@@ -1,7 +1,7 @@
 """Wrong: extend makes a new table each time.
 
 Law: constant time.
-Says: times as much
+Says: times as much|moves every element
 """
 
 from collections import Counter

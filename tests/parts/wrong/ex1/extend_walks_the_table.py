@@ -1,7 +1,7 @@
 """Wrong: extend looks at every block of the table for a shared one.
 
 Law: constant time.
-Says: times as much|took more than
+Says: times as much|moves every element
 """
 
 from collections import Counter

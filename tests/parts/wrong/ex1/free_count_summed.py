@@ -1,7 +1,7 @@
 """Wrong: num_free counts the blocks with ref 0.
 
 Law: constant time.
-Says: times as much
+Says: times as much|moves every element
 """
 
 from collections import Counter

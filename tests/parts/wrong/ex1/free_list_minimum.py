@@ -1,7 +1,7 @@
 """Wrong: the smallest free block is looked for each time.
 
 Law: constant time.
-Says:
+Says: times as much|moves every element
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: blocks are taken from the front of a list: O(n).
 
 Law: constant time.
-Says: moves every element
+Says: times as much|moves every element
 """
 
 from collections import Counter

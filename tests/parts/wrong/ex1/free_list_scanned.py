@@ -1,7 +1,7 @@
 """Wrong: the first block with ref 0 is looked for from the start.
 
 Law: constant time.
-Says:
+Says: times as much|moves every element
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: every freed block is looked up in the free list first.
 
 Law: constant time.
-Says: times as much
+Says: times as much|moves every element
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Wrong: the free list is sorted after each free.
 
 Law: constant time.
-Says: times as much
+Says: times as much|moves every element
 """
 
 from collections import Counter

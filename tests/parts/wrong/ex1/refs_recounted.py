@@ -1,7 +1,7 @@
 """Wrong: ref looks through every table.
 
 Law: constant time.
-Says: times as much
+Says: times as much|moves every element
 """
 
 from collections import Counter
