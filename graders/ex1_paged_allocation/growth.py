@@ -273,6 +273,8 @@ class Pool:
         """Those that must cost the same on any pool."""
         head, block = self._table[:1], self._plan.block
         loops = {**self._plan.loops(), "retain, release": (("retain", [head]), ("release", [head]))}
+        # Two at a time: whoever looks for a free block from where the last one was has to go on to the next hole.
+        loops["admit, admit, free, free"] = (("admit", [2, 1]), ("admit", [4, 1]), ("free", [2]), ("free", [4]))
         loops["can_admit, admit, free"] = (
             ("can_admit", [block + 1, head]),
             ("admit", [2, block + 1, head]),

@@ -251,5 +251,3 @@ class _Step:
     def plan(self) -> Plan:
         copies = tuple(copy for copies in self._copies.values() for copy in copies)
         return Plan(tuple(self._chunks.values()), tuple(self.preempted), copies)
-
-
