@@ -57,7 +57,7 @@ class Cache:
     def __init__(self, part):
         self.part = part
         self.handles = {}
-        self.books = None
+        self.books = Shelf(1, 1, 1)
 
     def shelf(self, block_size, depth, groups):
         self.books = Shelf(block_size, depth, groups)

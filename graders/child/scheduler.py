@@ -221,8 +221,12 @@ class Ample:
     def __init__(self, block_size):
         self.block_size = block_size
         self.capacity = 1 << 40
+        self.held = {}
 
     def told(self):
+        return []
+
+    def holds(self):
         return []
 
     def lookup(self, tokens):
