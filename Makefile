@@ -10,7 +10,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test test-long hostile fuzz race gpu-suite lint generate bench sensitivity help
+.PHONY: demo test test-long hostile fuzz error-rates race gpu-suite lint generate bench sensitivity help
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test-long the slow tests too: more seeds, more random engines, a whole term of nbgrader"
 	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table (ARGS='--repeat 1000')"
 	@echo "make fuzz      20,000 random engines of toy models, 2,000 with Medusa, against the oracle"
+	@echo "make error-rates  how often the laws about cost fail right parts and pass slow ones (ARGS='--rounds 30 1.10')"
 	@echo "make race      our engine beside the others that are installed here (see course engines)"
 	@echo "make gpu-suite kernels, tokens, throughput and roofline on the GPU; a JSON card (ARGS=--dry: on the CPU)"
 	@echo "make lint      ruff and mypy alone"
@@ -47,6 +48,9 @@ hostile: $(INSTALLED)
 
 fuzz: $(INSTALLED_DEV)
 	$(BIN)/pytest -m slow tests/test_symbolic.py tests/test_speculation.py
+
+error-rates: $(INSTALLED_DEV)
+	$(BIN)/python tests/error_rates.py $(ARGS)
 
 race: $(INSTALLED)
 	$(COURSE) race $(ARGS)

@@ -13,7 +13,8 @@ A file tests/mutants/exN/LAW.mutants holds those that one law kills:
                 copies.append(Copy(new[0], old))
     >>>>
 
-The base in parentheses is a file of tests/bases/exN, or the `solution`; its module docstring does not count. Edits are
+The base in parentheses is a file of tests/bases/exN, or the `solution`; its module docstring does not count. A base
+`slow/name` is right but for what it costs; a mutant without edits is such a base as it stands. Edits are
 whole lines, in any order: what is between <<<< and ==== occurs once in the base, as it stands before any edit, and what
 is between ==== and >>>> comes in its place. `says`, which may be missing, is a regular expression that is searched for
 in what the learner reads. A mutant with a `law` of its own may be killed by others than its file's, "a|b" by either.
@@ -36,9 +37,10 @@ from graders.catalogue import Exercise
 
 FOLDER = Path("tests", "mutants")
 BASES = Path("tests", "bases")
+SLOW = "slow/"  # how the names of bases begin that are right but for what they cost
 SOLUTION = "solution"  # the name of the base that is in no folder of bases
 
-_HEADING = re.compile(r"## (?P<name>[a-z]\w*) \(from (?P<base>\w+)\)")
+_HEADING = re.compile(r"## (?P<name>[a-z]\w*) \(from (?P<base>(slow/)?\w+)\)")
 _FIELD = re.compile(r"(?P<key>[a-z]+): (?P<value>.*\S)")
 
 
@@ -90,6 +92,11 @@ def mutants(exercise: Exercise, clone: Path) -> list[Mutant]:
 def base_files(exercise: Exercise, clone: Path) -> list[Path]:
     """The right parts beside the solution, by name."""
     return sorted((clone / BASES / f"ex{exercise.number}").glob("*.py"))
+
+
+def slow_files(exercise: Exercise, clone: Path) -> list[Path]:
+    """Bases that are right but for what they cost, by name: a mutant may be one of them as it stands."""
+    return sorted((clone / BASES / f"ex{exercise.number}" / SLOW).glob("*.py"))
 
 
 def code_of(text: str) -> str:
@@ -154,6 +161,7 @@ class _Bases:
 
     def __init__(self, exercise: Exercise, clone: Path) -> None:
         self._paths = {path.stem: path for path in base_files(exercise, clone)}
+        self._paths |= {SLOW + path.stem: path for path in slow_files(exercise, clone)}
         self._paths[SOLUTION] = clone / "solutions" / exercise.slug / exercise.file_name
         self._codes: dict[str, str] = {}
 
@@ -228,7 +236,7 @@ def _mutant(entry: _Entry, exercise: Exercise, bases: _Bases, file: _File) -> Mu
     except re.error as error:
         raise file.fault(entry.line, f"what {entry.name} `says` is no regular expression: {error}") from None
     code = _edited(base, entry, file)
-    if code == base:
+    if code == base and not entry.base.startswith(SLOW):
         raise file.fault(entry.line, f"{entry.name} is {entry.base} unchanged")
     return Mutant(entry.name, exercise.number, wrong, laws, says, code, file.where(entry.line))
 

@@ -7,7 +7,8 @@ deviation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from graders import wire
@@ -128,7 +129,9 @@ class Stage:
         before = self.bench.worker.cpu_seconds()
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
         if answer:
-            self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
         self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
 
     def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
@@ -162,6 +165,33 @@ class Stage:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         found = self.parsed(lambda: wire.integers(answer.get("shifts")))
         return [index for index in found if 0 <= index < len(calls)]
+
+    def tally(self, calls: Sequence[tuple[str, Sequence[Any]]], most: int) -> list[int]:
+        """Make each call once; the bytecode instructions of the part that each executed, `most` at most.
+
+        Broken if one raises. Deterministic, but blind to loops in C: those are found by their time.
+        """
+        self.method = calls[0][0]
+        answer = self._ask("tally", calls=[[method, list(args)] for method, args in calls], most=most)
+        if "x" in answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
+        return self.parsed(lambda: wire.integers(answer.get("tally"), len(calls)))
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Meanwhile the worker collects no garbage but between objects: what a part allocates costs what it costs."""
+        self._ask("still", on=True)
+        try:
+            yield
+        finally:
+            if self.bench.worker.alive:
+                self._ask("still", on=False)
+
+    def _blame(self, raised: Raised, methods: Collection[str]) -> None:
+        """Of several calls made in one go the one that raised, by its own frames."""
+        self.method = next((name for _, name in raised.frames if name in methods), self.method)
 
     def look(self) -> None:
         """Have the worker look whether the part has changed what is not its own; Broken if it has."""

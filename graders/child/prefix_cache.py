@@ -11,6 +11,13 @@ moves  [method, …], each answered with [outcome, [evictable, protected]]:
        weigh   texts, asked, block_size            [looks of the last insert, looks of the match (see `Token`), what
                                                    they returned: reused, length, blocks]
        fill    tokens, block_size                  insert them with blocks from 1 on
+       shelf   block_size, depth, groups           from now on text i has `depth` blocks: the first is that of its
+                                                   group, i modulo groups, the others are its own (see `Shelf`)
+       store   number, depth                       reused: inserts text `number`, or its first blocks
+       find    number, depth                       [length, blocks] of its first blocks and a tail that is new
+       pin     number, depth                       [evictable, protected] while that match is locked
+       clutch  first, count                        inserts so many texts
+       ladder  number                              inserts the first block of it, the first two, and so on
 A namespace is null or {"name": text}. clears: the caller empties its own lists as soon as the call is over.
 """
 
@@ -40,8 +47,8 @@ def watch(shop, part, wanted):
 
 
 def bind(part, method):
-    """A callable for calls over and over."""
-    return getattr(part.part, method)
+    """A callable for calls over and over: the part's own method, or one of a `Shelf`."""
+    return getattr(part, method) if method in Shelf.METHODS else getattr(part.part, method)
 
 
 class Cache:
@@ -50,6 +57,32 @@ class Cache:
     def __init__(self, part):
         self.part = part
         self.handles = {}
+        self.books = Shelf(1, 1, 1)
+
+    def shelf(self, block_size, depth, groups):
+        self.books = Shelf(block_size, depth, groups)
+
+    def store(self, number, depth):
+        return self.part.insert(self.books.text(number, depth), self.books.blocks(number, depth)).reused
+
+    def find(self, number, depth):
+        match = self.part.match(self.books.asked(number, depth))
+        return [match.length, list(match.blocks)]
+
+    def pin(self, number, depth):
+        node = self.part.match(self.books.asked(number, depth)).node
+        self.part.lock(node)
+        counts = self.counts()
+        self.part.unlock(node)
+        return counts
+
+    def clutch(self, first, count):
+        for number in range(first, first + count):
+            self.store(number, self.books.depth)
+
+    def ladder(self, number):
+        for depth in range(1, self.books.depth + 1):
+            self.store(number, depth)
 
     def match(self, tokens, namespace, handle, clears=False):
         tokens = list(tokens)
@@ -98,6 +131,35 @@ class Cache:
         match = self.part.match(watched)
         looks = LOOKS[0]
         return [inserting, looks, inserted.reused, match.length, list(match.blocks)]
+
+
+class Shelf:
+    """Texts by number, each of other tokens, and the blocks that hold them; never the same list twice."""
+
+    METHODS = ("store", "find", "pin")
+
+    def __init__(self, block_size, depth, groups):
+        self.size, self.depth, self.groups = block_size, depth, groups
+        self.asks = 0
+
+    def text(self, number, depth):
+        own = range((number + 1) << 20, ((number + 1) << 20) + (depth - 1) * self.size)
+        return [*range(self.first(number), self.first(number) + self.size), *own]
+
+    def first(self, number):
+        return (1 << 50) + (number % self.groups << 20)
+
+    def blocks(self, number, depth):
+        """The group's block, then the text's own."""
+        start = self.groups + number * (self.depth - 1) + 1
+        return [number % self.groups + 1, *range(start, start + depth - 1)]
+
+    def asked(self, number, depth):
+        self.asks += 1
+        return [
+            *self.text(number, depth),
+            *range((1 << 55) + self.asks * self.size, (1 << 55) + (self.asks + 1) * self.size),
+        ]
 
 
 class Token(int):

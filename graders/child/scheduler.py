@@ -5,7 +5,7 @@ The driver decides nothing. It says to the scheduler what the grader wrote down 
 
 new    one dict: num_blocks, block_size, watermark; cache: whether there is one; offer: whether a prompt is offered
        as soon as it is computed; guesses: how many tokens beyond the first the i-th sampling chunk is told, over and
-       over; keywords: of the Scheduler.
+       over; ample: there is room for everybody, in memory that costs nothing to ask; keywords: of the Scheduler.
 moves  [method, number, …], each answered with [outcome, the id it was about or None]:
        add     0, id, prompt, max_new, priority, eos, will      will: what the model says after the prompt; idle
        again   k, (as add)       the same, under the id of the k-th of those present; None when nobody is
@@ -22,7 +22,7 @@ moves  [method, number, …], each answered with [outcome, the id it was about o
        drain   limit             None, and instead of the id [[outcome of plan, outcome of commit]…] until nobody is
                                  present, or one raises
        books   0                 [idle, free blocks, evictable blocks, protected blocks]
-       crowd   count, length, max_new      so many requests at once
+       crowd   count, lengths, max_new     so many requests at once, their prompts as long as `lengths` in turn
        spin    steps, token                so many steps, everybody saying the same, nothing recorded
 asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND (whose answer is a list
        of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of tokens offered.
@@ -80,13 +80,13 @@ class Voice:
 class Engine:
     """A scheduler, the manager it asks, and the guests who are present."""
 
-    def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords):
+    def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False):
         self.blocks = parts["block_manager"].BlockManager(num_blocks, block_size, watermark=watermark)
         self.pages = parts["prefix_cache"].PrefixCache(block_size) if cache else None
         self.manager = KVManager(
             self.blocks, self.pages, block_size=block_size, num_blocks=num_blocks, watermark=watermark
         )
-        self.kv = Recorder(self.manager)
+        self.kv = Ample(block_size) if ample else Recorder(self.manager)
         self.attempt = attempt
         self.offers = offer
         self.guesses = guesses
@@ -177,9 +177,9 @@ class Engine:
         pages = [self.pages.evictable, self.pages.protected] if self.pages is not None else [0, 0]
         return [self.scheduler.idle, self.blocks.num_free, *pages]
 
-    def crowd(self, count, length, max_new):
+    def crowd(self, count, lengths, max_new):
         for id in range(count):
-            self.scheduler.add(Request(id, [id % 7] * length, max_new))
+            self.scheduler.add(Request(id, [id % 7] * lengths[id % len(lengths)], max_new))
 
     def spin(self, steps, token):
         """The requests of the crowd that were told something, in all steps together."""
@@ -213,6 +213,36 @@ class Engine:
         prompt = self.requests[chunk.id].prompt
         if chunk.start < len(prompt) <= chunk.start + chunk.length and chunk.id in self.manager:
             self.manager.offer(chunk.id, prompt)
+
+
+class Ample:
+    """A KV manager that has room for everything and does nothing: what is left is what the scheduler costs."""
+
+    def __init__(self, block_size):
+        self.block_size = block_size
+        self.capacity = 1 << 40
+        self.held = {}
+
+    def told(self):
+        return []
+
+    def holds(self):
+        return []
+
+    def lookup(self, tokens):
+        return 0
+
+    def admit(self, id, tokens, num_tokens):
+        return 0
+
+    def extend(self, id, num_tokens):
+        return []
+
+    def truncate(self, id, num_tokens):
+        pass
+
+    def drop(self, id, tokens):
+        pass
 
 
 class Recorder:

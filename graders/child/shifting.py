@@ -6,6 +6,7 @@ it away is that everything has changed place.
 
 import gc
 from array import array
+from operator import is_not, ne
 
 SAMPLES = 64
 DEEPEST = 4
@@ -32,7 +33,9 @@ def _sample(items, length):
 
 
 def _moved(items, places, seen):
-    changed = sum(place >= len(items) or items[place] is not was for place, was in zip(places, seen, strict=True))
+    """Objects of a list are known by identity; an array makes a new int of the same value each time it is read."""
+    differ = ne if isinstance(items, array) else is_not
+    changed = sum(place >= len(items) or differ(items[place], was) for place, was in zip(places, seen, strict=True))
     return changed > SAMPLES // 2
 
 

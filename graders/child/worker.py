@@ -19,6 +19,8 @@ Requests ({"do": …}):
                                          trace(shop, part, move) for each; {"moves": [what it gave]} or {"x": …}
   shifts calls, least                    each call once; {"shifts": [those that moved a list that long]} or {"x": …}
   again  calls, times                    the calls over and over, for their cost alone; {} or {"x": …}
+  tally  calls, most                     each call once; {"tally": [bytecode instructions, `most` at most]} or {"x": …}
+  still  on                              whether the garbage collector keeps still from now on; {}
 """
 
 import gc
@@ -29,7 +31,7 @@ import resource
 import sys
 import types
 
-from . import shifting
+from . import counting, shifting
 from .due import Undue
 from .seal import Seal
 
@@ -154,7 +156,7 @@ class Shop:
         self.driver = self.driver_of(request["slot"])
         self.part = None
         self.memory = {}
-        gc.collect(0)
+        gc.collect(0 if gc.isenabled() else 2)
         try:
             self.part = self.driver.new(self, request["args"], request["keywords"])
         except BaseException as error:
@@ -184,7 +186,7 @@ class Shop:
             return {"x": self.raised(error)}
 
     def do_again(self, request: dict) -> dict:
-        bound = self.bound(request["calls"])
+        bound, collected = self.bound(request["calls"]), gc.isenabled()
         gc.disable()
         try:
             for _ in range(request["times"]):
@@ -193,7 +195,18 @@ class Shop:
         except BaseException as error:
             return {"x": self.raised(error)}
         finally:
-            gc.enable()
+            if collected:
+                gc.enable()
+        return {}
+
+    def do_tally(self, request: dict) -> dict:
+        try:
+            return {"tally": counting.tally(self.bound(request["calls"]), request["most"])}
+        except BaseException as error:
+            return {"x": self.raised(error)}
+
+    def do_still(self, request: dict) -> dict:
+        (gc.disable if request["on"] else gc.enable)()
         return {}
 
     def attempt(self, function, *args) -> dict:

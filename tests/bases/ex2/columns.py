@@ -59,9 +59,10 @@ class Scheduler:
 
     def plan(self):
         spans, copies, preempted = {}, {}, []
+        self.left = self.token_budget
         rows = self._rows(RUNS)
         decodes = [row for row in rows if self._size(row) - self.computed[row] == 1]
-        for row in [*decodes, *(row for row in rows if row not in decodes)]:
+        for row in [*decodes, *(row for row in rows if self._size(row) - self.computed[row] > 1)]:
             if self.states[row] == RUNS:
                 self._serve(row, spans, copies, preempted)
         if not preempted:
@@ -72,11 +73,11 @@ class Scheduler:
         moved = tuple(copy for found in copies.values() for copy in found)
         return Plan(tuple(chunks), tuple(self.requests[row].id for row in preempted), moved)
 
-    def _spent(self, spans):
-        return sum(b - a + self.lookahead * (b == self._size(row)) for row, (a, b) in spans.items())
+    def _cost(self, row, span):
+        return span[1] - span[0] + self.lookahead * (span[1] == self._size(row))
 
-    def _end(self, row, start, spans):
-        left = self.token_budget - self._spent(spans)
+    def _end(self, row, start):
+        left = self.left
         size = self._size(row)
         end = min(size, start + self.limit)
         if end == size and size - start + self.lookahead > left:
@@ -85,7 +86,7 @@ class Scheduler:
 
     def _serve(self, row, spans, copies, preempted):
         start = self.computed[row]
-        end = self._end(row, start, spans)
+        end = self._end(row, start)
         if end <= start:
             return
         ahead = self.lookahead if end == self._size(row) else 0
@@ -95,24 +96,25 @@ class Scheduler:
             self._give_back(victim)
             self.states[victim] = WAITS
             preempted.append(victim)
-            spans.pop(victim, None)
+            self.left += self._cost(victim, spans.pop(victim, (0, 0)))
             copies.pop(victim, None)
             if victim == row:
                 return
             found = self.kv.extend(self.requests[row].id, end + ahead)
         spans[row], copies[row] = (start, end), list(found)
+        self.left -= self._cost(row, spans[row])
 
     def _admit(self, spans):
-        for row in self._rows(WAITS):
-            if sum(state == RUNS for state in self.states) == self.max_seqs:
-                return
+        free = self.max_seqs - sum(state == RUNS for state in self.states)
+        for row in self._rows(WAITS)[:free]:
             text = self._text(row)
             start = self.kv.lookup(text)
-            end = self._end(row, start, spans)
+            end = self._end(row, start)
             ahead = self.lookahead if end == len(text) else 0
             if end <= start or self.kv.admit(self.requests[row].id, text, end + ahead) is None:
                 return
             self.states[row], self.computed[row], spans[row] = RUNS, start, (start, end)
+            self.left -= self._cost(row, spans[row])
 
     def commit(self, plan, tokens):
         finished = []

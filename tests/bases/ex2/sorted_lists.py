@@ -56,7 +56,7 @@ class Scheduler:
         decodes = [id for id in self.running if self.gap(id) == 1]
         prefills = [id for id in self.running if self.gap(id) > 1]
         for id in decodes + prefills:
-            if id in self.running:
+            if id in self.computed:
                 self.serve(id)
         if not self.preempted:
             self.admit()

@@ -1,17 +1,16 @@
-"""Right: a trie with a node for every block; eviction looks through all leaves."""
+"""Right: a trie with a node for every block; a heap of leaves whose stale entries are met and thrown away."""
+
+import heapq
 
 from reference_engine.slots import Inserted, Match
 
 
 class Node:
     def __init__(self, parent, key, block):
-        self.parent = parent
-        self.key = key
-        self.block = block
+        self.parent, self.key, self.block = parent, key, block
         self.children = {}
-        self.tick = 0
-        self.locks = 0
-        self.handles = 0
+        self.tick = self.locks = self.handles = 0
+        self.stored = block is not None
 
 
 class PrefixCache:
@@ -19,26 +18,45 @@ class PrefixCache:
         self.block_size = block_size
         self.roots = {}
         self.where = {}
-        self.clock = 0
+        self.clock = self.pinned = 0
+        self.heap = []
+        self.serial = 0
 
     @property
     def evictable(self):
-        return len(self.where) - self.protected
+        return len(self.where) - self.pinned
 
     @property
     def protected(self):
-        return sum(1 for node in self.where.values() if node.locks > 0)
+        return self.pinned
 
     def match(self, tokens, namespace=None):
-        path = self.walk(self.keys(tokens), namespace)
-        self.touch(path)
-        end = path[-1] if path else self.roots[namespace]
-        return Match(len(path) * self.block_size, tuple(node.block for node in path), end)
+        end, held = self.walk(self.keys(tokens), namespace)
+        path = self.touch(end)
+        return Match(held * self.block_size, tuple(node.block for node in path), end)
+
+    def insert(self, tokens, blocks, namespace=None):
+        keys = self.keys(tokens)
+        if len(blocks) < len(keys):
+            raise ValueError("too few blocks")
+        node, held = self.walk(keys, namespace)
+        new = blocks[held : len(keys)]
+        if len(set(new)) < len(new) or any(block in self.where for block in new):
+            raise ValueError("stored elsewhere")
+        for key, block in zip(keys[held:], new, strict=True):
+            node.children[key] = self.where[block] = child = Node(node, key, block)
+            self.settle(node)
+            node = child
+        self.touch(node)
+        return Inserted(held * self.block_size, node)
 
     def lock(self, node):
         node.handles += 1
         for step in self.up(node):
             step.locks += 1
+            if step.locks == 1:
+                self.pinned += 1
+                self.settle(step)
 
     def unlock(self, node):
         if node.handles == 0:
@@ -46,33 +64,20 @@ class PrefixCache:
         node.handles -= 1
         for step in self.up(node):
             step.locks -= 1
-
-    def insert(self, tokens, blocks, namespace=None):
-        keys = self.keys(tokens)
-        if len(blocks) < len(keys):
-            raise ValueError("too few blocks")
-        path = self.walk(keys, namespace)
-        held = len(path)
-        if any(block in self.where for block in blocks[held : len(keys)]):
-            raise ValueError("stored elsewhere")
-        node = path[-1] if path else self.roots[namespace]
-        for key, block in list(zip(keys, blocks, strict=False))[held:]:
-            node.children[key] = Node(node, key, block)
-            node = node.children[key]
-            self.where[block] = node
-            path.append(node)
-        self.touch(path)
-        return Inserted(held * self.block_size, node)
+            if not step.locks:
+                self.pinned -= 1
+                self.settle(step)
 
     def evict(self, num_blocks):
         evicted = []
         while len(evicted) < num_blocks:
-            leaves = [node for node in self.where.values() if not node.children and not node.locks]
-            if not leaves:
+            oldest = self.oldest()
+            if oldest is None:
                 break
-            oldest = min(leaves, key=lambda node: node.tick)
-            del oldest.parent.children[oldest.key]
-            del self.where[oldest.block]
+            del oldest.parent.children[oldest.key], self.where[oldest.block]
+            oldest.stored = False
+            self.settle(oldest)
+            self.settle(oldest.parent)
             evicted.append(oldest.block)
         return evicted
 
@@ -81,23 +86,44 @@ class PrefixCache:
         return [tuple(tokens[at * size : (at + 1) * size]) for at in range(len(tokens) // size)]
 
     def walk(self, keys, namespace):
-        if namespace not in self.roots:
-            self.roots[namespace] = Node(None, None, None)
-        node = self.roots[namespace]
-        path = []
-        for key in keys:
-            if key not in node.children:
-                break
-            node = node.children[key]
-            path.append(node)
-        return path
+        node = self.roots.get(namespace)
+        if node is None:
+            node = self.roots[namespace] = Node(None, None, None)
+        for held, key in enumerate(keys):
+            child = node.children.get(key)
+            if child is None:
+                return node, held
+            node = child
+        return node, len(keys)
 
-    def touch(self, path):
+    def touch(self, end):
         self.clock += 1
+        path = list(self.up(end))
         for node in path:
             node.tick = self.clock
+        if path:
+            self.refresh(end)
+        return path[::-1]
 
     def up(self, node):
         while node.parent is not None:
             yield node
             node = node.parent
+
+    def free(self, node):
+        """Whether it may go."""
+        return node.stored and not node.children and not node.locks
+
+    def settle(self, node):
+        if self.free(node):
+            self.serial += 1
+            heapq.heappush(self.heap, (node.tick, self.serial, node))
+
+    refresh = settle
+
+    def oldest(self):
+        while self.heap:
+            tick, _, node = heapq.heappop(self.heap)
+            if tick == node.tick and self.free(node):
+                return node
+        return None

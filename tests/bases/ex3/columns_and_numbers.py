@@ -15,6 +15,7 @@ class PrefixCache:
         self.rows = {}  # (row above or name, tokens) -> row
         self.by_age = OrderedDict()
         self.held = {}
+        self.pinned = 0
 
     def walk(self, tokens, namespace):
         at, rows = ("name", namespace), []
@@ -69,6 +70,7 @@ class PrefixCache:
     def lock(self, node):
         self.locks[node] = self.locks.get(node, 0) + 1
         for row in self.up(node):
+            self.pinned += not self.pins[row]
             self.pins[row] += 1
 
     def unlock(self, node):
@@ -77,14 +79,15 @@ class PrefixCache:
         self.locks[node] -= 1
         for row in self.up(node):
             self.pins[row] -= 1
+            self.pinned -= not self.pins[row]
 
     @property
     def protected(self):
-        return sum(self.pins[row] > 0 for row in self.by_age)
+        return self.pinned
 
     @property
     def evictable(self):
-        return sum(self.pins[row] == 0 for row in self.by_age)
+        return len(self.by_age) - self.pinned
 
     def evict(self, num_blocks):
         evicted = []

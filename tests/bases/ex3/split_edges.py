@@ -1,5 +1,7 @@
 """Right: a path-compressed tree that splits where a match or an insertion ends, so that an edge has one tick."""
 
+import heapq
+
 from reference_engine.slots import Inserted, Match
 
 
@@ -12,6 +14,7 @@ class Node:
         self.tick = 0
         self.locks = 0
         self.handles = 0
+        self.queued = False
 
 
 class PrefixCache:
@@ -21,6 +24,8 @@ class PrefixCache:
         self.stored = set()
         self.pinned = 0
         self.clock = 0
+        self.serial = 0
+        self.queue = []
 
     @property
     def evictable(self):
@@ -54,6 +59,7 @@ class PrefixCache:
             node.locks -= 1
             if node.locks == 0:
                 self.pinned -= len(node.blocks)
+                self.offer(node)
             node = node.parent
 
     def insert(self, tokens, blocks, namespace=None):
@@ -75,18 +81,27 @@ class PrefixCache:
         self.touch(path)
         return Inserted(held * self.block_size, node)
 
+    def offer(self, node):
+        """Make it a candidate if it is one; `evict` will see whether it still is."""
+        if node.parent is not None and node.blocks and not node.children and not node.locks and not node.queued:
+            self.serial += 1
+            node.queued = True
+            heapq.heappush(self.queue, (node.tick, self.serial, node))
+
     def evict(self, num_blocks):
         evicted = []
-        while len(evicted) < num_blocks:
-            leaves = [leaf for leaf in self.nodes() if not leaf.children and leaf.locks == 0]
-            if not leaves:
-                break
-            leaf = min(leaves, key=lambda node: node.tick)
-            first = leaf.keys[0]
-            leaf.keys.pop()
-            evicted.append(leaf.blocks.pop())
-            if not leaf.blocks:
-                del leaf.parent.children[first]
+        while len(evicted) < num_blocks and self.queue:
+            tick, _, leaf = heapq.heappop(self.queue)
+            leaf.queued = False
+            if tick != leaf.tick:
+                self.offer(leaf)
+            elif leaf.blocks and not leaf.children and not leaf.locks:
+                first = leaf.keys[0]
+                leaf.keys.pop()
+                evicted.append(leaf.blocks.pop())
+                if not leaf.blocks:
+                    del leaf.parent.children[first]
+                self.offer(leaf if leaf.blocks else leaf.parent)
         self.stored.difference_update(evicted)
         return evicted
 
@@ -127,11 +142,5 @@ class PrefixCache:
     def touch(self, path):
         for node in path:
             node.tick = self.clock
-
-    def nodes(self):
-        stack = list(self.roots.values())
-        while stack:
-            node = stack.pop()
-            stack.extend(node.children.values())
-            if node.parent is not None:
-                yield node
+        if path:
+            self.offer(path[-1])

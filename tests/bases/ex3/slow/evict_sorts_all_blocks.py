@@ -1,6 +1,7 @@
-"""Right: blocks found by chained hashes, compared by tokens in the end; handles are the ids of blocks.
+"""Wrong: evict sorts all stored blocks by age and depth.
 
-Counts and the order of eviction are kept, not computed: a dictionary in order of touch, deepest first.
+Law: linear work.
+Says: looks through the cache|more than in proportion
 """
 
 from reference_engine.slots import Inserted, Match

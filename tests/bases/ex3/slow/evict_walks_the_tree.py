@@ -1,6 +1,7 @@
-"""Right: a path-compressed tree that splits on insert only; each block has its own tick, a handle is a path.
+"""Wrong: evict walks through the whole tree for each block.
 
-Locks are counted by path, so a split has nothing to hand down.
+Law: linear work.
+Says: looks through the cache|more than in proportion
 """
 
 from collections import Counter

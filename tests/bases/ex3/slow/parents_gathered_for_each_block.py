@@ -1,7 +1,7 @@
-"""Right: a handle is a frozen value, the text it covers; nobody knows who is pinned until somebody asks.
+"""Wrong: evict gathers the parents of all pages for each block that it takes.
 
-Each stored block has a number for its prefix, given by the number above and the tokens. Locks are counted by text; what
-is pinned is worked out from them every time. Leaves are looked for by age, one after the other.
+Law: linear work.
+Says: looks through the cache|more than in proportion
 """
 
 from collections import Counter
