@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import graders
-from graders.law import Broken
+from graders.failure import Broken
 from graders.result import Outcome
 from graders.throughput import timing
 from graders.throughput.bounds import VARIABLE, BadBounds, part_bounds, read, read_parts
