@@ -47,16 +47,16 @@ hostile: $(INSTALLED)
 	$(BIN)/python tests/hostile/run.py $(ARGS)
 
 fuzz: $(INSTALLED_DEV)
-	$(BIN)/pytest -m slow tests/test_symbolic.py tests/test_speculation.py
+	$(BIN)/pytest -m slow tests/unit/graders/simulation/test_simulation.py tests/unit/reference_engine/test_speculation.py
 
 error-rates: $(INSTALLED_DEV)
-	$(BIN)/python tests/error_rates.py $(ARGS)
+	$(BIN)/python tests/support/error_rates.py $(ARGS)
 
 race: $(INSTALLED)
 	$(COURSE) race $(ARGS)
 
 gpu-suite: $(INSTALLED)
-	$(BIN)/python -m reference_engine.gpu_suite $(ARGS)
+	$(BIN)/python -m reference_engine.gpu.suite $(ARGS)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
@@ -67,7 +67,7 @@ generate: $(INSTALLED)
 	$(COURSE) generate
 
 bench: $(INSTALLED)
-	$(BIN)/python -m reference_engine.bench
+	$(BIN)/python -m reference_engine.benchmarks.engine
 
 sensitivity: $(INSTALLED)
 	$(BIN)/python -m graders.throughput.sensitivity $(ARGS)

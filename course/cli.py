@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import click
 
-from course.problem import EXIT_CODES, ExitCode, Problem
+from course.errors import EXIT_CODES, ExitCode, Problem
 
 COMMANDS = {
     "list": "The exercises, how far you are, what to do next.",
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _say(sentence: str, code: ExitCode) -> int:
-    from course.screen import clean
+    from course.terminal import clean
 
     click.echo(clean(sentence), err=True)
     return code

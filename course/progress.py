@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graders.catalogue import catalogue
+from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, Outcome
 
 FORMAT = 1

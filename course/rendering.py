@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from course.screen import clean, shorten
+from course.terminal import clean, shorten
 from graders.result import ExerciseResult, Figure, LawResult, Outcome, Reason, Story
 
 SIGNS = {

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.problem import Problem
-from course.stubs import stub
+from course.errors import Problem
+from course.exercise_text.stubs import stub
 from course.workspace import Workspace, installed_root
-from graders.catalogue import Exercise, catalogue, exercises
-from graders.law import Law
+from graders.registry.catalogue import Exercise, catalogue, exercises
+from graders.registry.law import Law
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

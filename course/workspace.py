@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.problem import Problem
+from course.errors import Problem
 
 HOME_VARIABLE = "COURSE_HOME"
 

@@ -7,8 +7,8 @@ Importing this costs a few milliseconds: what is heavy (hypothesis, torch) is im
 
 from typing import TYPE_CHECKING
 
-from graders.catalogue import Exercise, catalogue, exercises
-from graders.law import Law
+from graders.registry.catalogue import Exercise, catalogue, exercises
+from graders.registry.law import Law
 from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
 
 if TYPE_CHECKING:

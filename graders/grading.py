@@ -8,16 +8,16 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from graders.ahead import LIMITS, TIMED, Ahead
-from graders.bench import Bench
-from graders.catalogue import Exercise, catalogue
-from graders.failure import Broken
-from graders.intake import Declared
-from graders.isolation import HIGHEST, Limits, Trouble, below
-from graders.law import Law, choose, unmet
+from graders.sandbox.worker_prestart import LIMITS, TIMED, Ahead
+from graders.checking.check_context import Bench
+from graders.registry.catalogue import Exercise, catalogue
+from graders.checking.failure import Broken
+from graders.submissions.submission_reader import Declared
+from graders.sandbox.isolation import HIGHEST, Limits, Trouble, below
+from graders.registry.law import Law, choose, unmet
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
-from graders.submission import Submission, Unusable, read
-from graders.workers import NONE, Source, Workers
+from graders.submissions.source import Submission, Unusable, read
+from graders.checking.workers import NONE, Source, Workers
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]

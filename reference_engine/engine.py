@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reference_engine.backends import make_runner
-from reference_engine.decoding import Decoder
-from reference_engine.inspection import Limits, check_output, check_plan
-from reference_engine.ledger import Ledger
+from reference_engine.step_executor import Decoder
+from reference_engine.plan_checks import Limits, check_output, check_plan
+from reference_engine.recording_kv import Ledger
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import PartError, Parts
 from reference_engine.sampler import GREEDY, Sampling, request_seed
-from reference_engine.seating import Guest, Seating
+from reference_engine.request_state import Guest, Seating
 from reference_engine.slots import Plan, Policy, Request
 from reference_engine.speculation import Speculator
-from reference_engine.trace import Metrics, Seat, StepRecord
+from reference_engine.metrics import Metrics, Seat, StepRecord
 
 
 @dataclass(frozen=True, slots=True)

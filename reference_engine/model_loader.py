@@ -16,7 +16,7 @@ from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import read_config, read_weights
 from reference_engine.memory import refuse_what_does_not_fit
 from reference_engine.model import Model, ModelError, random_model
-from reference_engine.stretch import stretch
+from reference_engine.embed_in_larger import stretch
 from reference_engine.waiter import CHECKPOINT
 
 

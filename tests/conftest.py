@@ -13,7 +13,7 @@ import pytest
 from course import cli
 from course.targets import stub_of
 from course.workspace import Workspace
-from graders.catalogue import exercises
+from graders.registry.catalogue import exercises
 
 
 @dataclass(frozen=True)

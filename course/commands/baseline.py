@@ -13,25 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from course import workspace
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
-from graders.engines.standings import BUSY
-from graders.throughput.cards import (
-    FEWEST,
-    FOLDER,
-    SHIPPED,
-    VARIABLE,
-    BadCard,
-    Card,
-    files,
-    folders,
-    load,
-    misnamed,
-    save,
-    verify,
-)
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
+from graders.engines.results import BUSY
+from graders.throughput.baselines import FEWEST, FOLDER, SHIPPED, VARIABLE, BadCard, Card, files, folders, load, misnamed, save, verify
 from graders.throughput.hardware import here, load_per_core
-from graders.throughput.workloads import NAMES, drawable
+from graders.workloads import NAMES, drawable
 
 UNEVEN = 1.5
 """The slowest pair over the fastest from which on a card is worth a warning."""

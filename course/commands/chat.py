@@ -10,14 +10,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from course import mixing, workspace
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
+from course.playground import part_mix
+from course import workspace
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
 from reference_engine.waiter.corpus import GUESTS, QUESTIONS, TABLES, WAITERS, Party
 from reference_engine.waiter.menu import HOUSES, Restaurant, restaurants
 
 if TYPE_CHECKING:
-    from course.chat import Talk
+    from course.playground.chat import Talk
 
 BLOCK_SIZE = 16
 QUIT = ("/quit", "/exit", "/q")
@@ -46,7 +47,7 @@ def command(
 
     Without -m it asks you, or reads one question a line from a pipe. /menu shows the menu, /quit ends.
     """
-    choices = mixing.mix(uses, workspace.find_or_none())
+    choices = part_mix.mix(uses, workspace.find_or_none())
     house = next(each for each in restaurants() if each.name == restaurant)
     party = Party(house, waiter, table, (guest_name(guest),))
     screen = console()
@@ -58,7 +59,7 @@ def command(
         if question.strip() == "/menu":
             screen.print(_menu(house), soft_wrap=True)
         else:
-            with mixing.blamed(choices):
+            with part_mix.blamed(choices):
                 _answer(screen, talk, question, echo=not talking)
     return ExitCode.PASS
 
@@ -72,9 +73,9 @@ def guest_name(typed: str) -> str:
     return known[typed.lower()]
 
 
-def _sit_down(party: Party, choices: tuple[mixing.Choice, ...]) -> Talk:
+def _sit_down(party: Party, choices: tuple[part_mix.Choice, ...]) -> Talk:
     """The talk, with the model loaded: this is what takes a second or two."""
-    from course.chat import Talk
+    from course.playground.chat import Talk
     from reference_engine.engine import Engine
     from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
@@ -82,8 +83,8 @@ def _sit_down(party: Party, choices: tuple[mixing.Choice, ...]) -> Talk:
     try:
         model = load_model("waiter")
         blocks = 1 + 2 * -(-model.config.positions // BLOCK_SIZE)
-        with mixing.blamed(choices):
-            engine = Engine(model, mixing.parts(choices), num_blocks=blocks, block_size=BLOCK_SIZE)
+        with part_mix.blamed(choices):
+            engine = Engine(model, part_mix.parts(choices), num_blocks=blocks, block_size=BLOCK_SIZE)
         assert model.tokenizer
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
@@ -106,7 +107,7 @@ def _questions(screen: Console, guest: str, talking: bool) -> Iterator[str]:
 def _answer(screen: Console, talk: Talk, question: str, *, echo: bool) -> None:
     if echo:
         screen.print(Text.assemble((f"{talk.guest}: ", "bold cyan"), clean(question)), soft_wrap=True)
-    from course.chat import Unanswerable
+    from course.playground.chat import Unanswerable
 
     screen.print(Text(f"{talk.party.waiter}:", style="bold green"), end="")
     try:

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, rendering, workspace
-from course.desk import set_aside
-from course.mending import offence
-from course.ordering import Order, companions_to_blame, company, judge, pick, submission
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
+from course.active_file import set_aside
+from course.syntax_pointer import offence
+from course.check_request import Order, companions_to_blame, company, judge, pick, submission
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
 from graders.result import ExerciseResult, LawResult, Outcome
 
 LEVELS = ("L1", "L2", "L3", "L4")

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, workspace
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
-from graders.isolation.levels import LOCKS
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
+from graders.sandbox.isolation.levels import LOCKS
 
 NEEDED = ("click", "rich", "hypothesis", "numpy", "torch", "tokenizers", "safetensors")
 OPTIONAL = ("transformers", "nbgrader", "matplotlib", "triton", "vllm", "sglang")
@@ -66,8 +66,8 @@ def _examine(screen: Console) -> ExitCode:
 
 def _try_isolation(screen: Console, without: Collection[str]) -> ExitCode:
     """The table of what a submission could reach at each level; 3 when a level does not hold what it promises."""
-    from graders.isolation.__main__ import table
-    from graders.isolation.probe import probe
+    from graders.sandbox.isolation.__main__ import table
+    from graders.sandbox.isolation.probe import probe
 
     reports = probe(without=without)
     for line in table(reports):
@@ -144,7 +144,7 @@ def _scratch() -> list[Finding]:
 
 
 def _isolation() -> list[Finding]:
-    from graders.isolation import spawn
+    from graders.sandbox.isolation import spawn
 
     worker = spawn()
     level = worker.level

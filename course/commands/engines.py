@@ -6,9 +6,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from course.interruption import interruptible
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
+from course.sigterm import interruptible
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
 from graders.engines import environments
 from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, device_class, unknown
 from graders.engines.environments import Standing, State
@@ -88,7 +88,7 @@ class _Trials:
 
     def prove(self, kind: EngineKind) -> str:
         """Why the engine does not work, in a clause; "" when it does."""
-        from graders.engines.trial import trial
+        from graders.engines.smoke_test import trial
 
         result = trial(kind)
         self.sentence = result.sentence
@@ -113,31 +113,31 @@ def attempt(name: str) -> ExitCode:
 @click.option("--check", is_flag=True, help="Write nothing; say whether the index still has what is locked.")
 def lock_(name: str, device: str | None, machine: str | None, check: bool) -> ExitCode:
     """Resolve the packages of engine NAME anew and write every version and hash into its lock."""
-    from graders.engines import lock, locking
+    from graders.engines import lock_file, make_lock
 
     kind, screen = _kind(name), console()
-    order = locking.Order(kind, device or device_class(), machine or lock.here())
-    there = lock.path(kind, order.device, machine=order.machine).is_file()
+    order = make_lock.Order(kind, device or device_class(), machine or lock_file.here())
+    there = lock_file.path(kind, order.device, machine=order.machine).is_file()
     try:
-        old = lock.read(kind, order.device, order.machine) if check or there else None
-        made = locking.make(order, say=lambda line: screen.print(f"{line} …"), keep=old if check else None)
-    except (locking.NotLocked, lock.LockBroken) as error:
+        old = lock_file.read(kind, order.device, order.machine) if check or there else None
+        made = make_lock.make(order, say=lambda line: screen.print(f"{line} …"), keep=old if check else None)
+    except (make_lock.NotLocked, lock_file.LockBroken) as error:
         raise Problem(f"{clean(str(error))}.", ExitCode.UNGRADED) from error
-    changes = locking.differences(old, made) if old else []
+    changes = make_lock.differences(old, made) if old else []
     for change in changes:
         screen.print(clean(change), soft_wrap=True)
     if check:
         told = f"the index has other files: renew it with `course engines lock {name}`" if changes else "it holds"
         screen.print(f"The lock of {name}, {len(made.pins)} packages: {told}.", soft_wrap=True)
         return ExitCode.UNGRADED if changes else ExitCode.PASS
-    written = ", ".join(file.name for file in locking.write(order, made))
+    written = ", ".join(file.name for file in make_lock.write(order, made))
     then = f"Try it: course engines install {name} --fresh"
     screen.print(f"{written}: {len(made.pins)} packages, {len(changes)} changed. {then}", soft_wrap=True)
     return ExitCode.PASS
 
 
 def _try(kind: EngineKind) -> ExitCode:
-    from graders.engines.trial import trial
+    from graders.engines.smoke_test import trial
 
     result = trial(kind)
     console().print(Text(clean(result.sentence), style="green" if result.fine else "bold red"), soft_wrap=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from course import generator
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.authoring import generate
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.workspace import installed_root
 
 
@@ -19,7 +19,7 @@ def command(only_check: bool) -> ExitCode:
         raise Problem("`course generate` works in a clone of the project only; this is an installed package.")
     screen = console()
     try:
-        paths = generator.stale(root) if only_check else generator.write(root)
+        paths = generate.stale(root) if only_check else generate.write(root)
     except (ValueError, SyntaxError) as error:  # markers that do not pair up; a stored race that is none
         raise Problem(f"nothing was generated: {error}") from error
     for path in paths:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from course.problem import ExitCode, Problem
+from course.errors import ExitCode, Problem
 
 if TYPE_CHECKING:
-    from course.classroom import Order
+    from course.batch_grading import Order
 
 LEVELS = ("L1", "L2", "L3", "L4")
 FORMATS = ("json", "junit", "gradescope", "github", "markdown")
@@ -76,12 +76,12 @@ def command(claim: bool, jobs: int | None, **typed: Any) -> ExitCode:
     4 isolation too low,
     130 interrupted: type the command again to go on.
     """
-    from course import classroom
+    from course import batch_grading
     from graders.throughput.hardware import usable_cores
 
-    order = classroom.Order(jobs=jobs or usable_cores(), **typed)
+    order = batch_grading.Order(jobs=jobs or usable_cores(), **typed)
     _refuse_nonsense(order, claim)
-    return classroom.claim(order) if claim else classroom.grade(order)
+    return batch_grading.claim(order) if claim else batch_grading.grade(order)
 
 
 def _refuse_nonsense(order: Order, claim: bool) -> None:

@@ -6,10 +6,10 @@ import click
 from rich.text import Text
 
 from course import progress, rendering, workspace
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.targets import Target, target
-from graders.law import Law
+from graders.registry.law import Law
 from graders.result import Outcome
 
 LEVELS = 3

@@ -8,11 +8,11 @@ import click
 
 from course import progress
 from course.nbgrader_glue import notebook
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.targets import solution_file, stub_of
 from course.workspace import Workspace, installed_root
-from graders.catalogue import exercises
+from graders.registry.catalogue import exercises
 
 
 @click.command("init")

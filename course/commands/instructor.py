@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from course.problem import ExitCode, Problem
-from course.screen import console
-from graders.catalogue import Exercise, exercises
+from course.errors import ExitCode, Problem
+from course.terminal import console
+from graders.registry.catalogue import Exercise, exercises
 
 LEVELS = ("L1", "L2", "L3", "L4")
 Numbers = tuple[int, ...]
@@ -56,7 +56,7 @@ def init(folder: Path, numbers: Numbers, course_id: str, renew: bool) -> ExitCod
 @chosen
 def kit(folder: Path, numbers: Numbers) -> ExitCode:
     """Write what a student needs into FOLDER, without the solutions of the chosen exercises."""
-    from course import kit as kits
+    from course.authoring import kit as kits
 
     written = kits.export(folder, choose(numbers))
     screen = console()
@@ -78,7 +78,7 @@ def bundle() -> None:
 @click.option("--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is no verdict.")
 def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> ExitCode:
     """Write an autograder for Gradescope into FOLDER."""
-    from course import bundle as bundles
+    from course.authoring import bundle as bundles
 
     archive = bundles.gradescope(folder, choose((number,))[0], require=require, laws_only=laws_only)
     console().print(f"{archive} is ready to be uploaded.", soft_wrap=True)

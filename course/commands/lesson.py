@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from course import workspace
-from course.problem import ExitCode, Problem
-from course.screen import clean, console
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console
 from course.targets import target
-from graders.catalogue import Exercise
+from graders.registry.catalogue import Exercise
 
 LESSON = "README.md"
 WIDEST = 100  # columns of text that an eye follows

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from course import progress, workspace
-from course.problem import ExitCode
-from course.screen import console
+from course.errors import ExitCode
+from course.terminal import console
 from course.targets import learner_file
-from graders.catalogue import Exercise, exercises
+from graders.registry.catalogue import Exercise, exercises
 from graders.result import Outcome
 
 

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import click
 from rich.text import Text
 
-from course.mutant_files import BASES, FOLDER, Mutant, base_files, mutants
-from course.problem import ExitCode, Problem
-from course.screen import clean, console, shorten
+from course.authoring.mutant_files import BASES, FOLDER, Mutant, base_files, mutants
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console, shorten
 from course.targets import target
 from course.workspace import installed_root
-from graders.catalogue import Exercise
+from graders.registry.catalogue import Exercise
 from graders.result import ExerciseResult, LawResult
 
 

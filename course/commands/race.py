@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from course.finite import FiniteRange
-from course.interruption import interruptible
-from course.problem import ExitCode, Problem
-from course.race_files import RaceFiles
-from course.screen import clean, console
+from course.click_types import FiniteRange
+from course.sigterm import interruptible
+from course.errors import ExitCode, Problem
+from course.race.files import RaceFiles
+from course.terminal import clean, console
 from graders.engines.catalogue import KINDS, unknown
-from graders.engines.standings import Standings
-from graders.throughput.workloads import NAMES
+from graders.engines.results import Standings
+from graders.workloads import NAMES
 
 
 @click.command("race")
@@ -90,16 +90,16 @@ def command(
 
 def _stored(workload: str, model: str) -> Path:
     """Where the race is kept. Raises Problem where there is no README to tell of it."""
-    from course import race_table
+    from course.race import readme_table
     from course.workspace import installed_root
 
-    root, called = installed_root(), race_table.name(workload, model)
+    root, called = installed_root(), readme_table.name(workload, model)
     if not (root / "pyproject.toml").is_file():
         raise Problem("--store works in a clone of the project only; this is an installed package. Use --json.")
     if Path(called).name != called:
         raise Problem("--store keeps races of models with a name, not of folders. Use --json.")
-    (root / race_table.FOLDER).mkdir(parents=True, exist_ok=True)
-    return root / race_table.path(called)
+    (root / readme_table.FOLDER).mkdir(parents=True, exist_ok=True)
+    return root / readme_table.path(called)
 
 
 def _run(plan: object) -> Standings:
@@ -124,7 +124,7 @@ def _run(plan: object) -> Standings:
 
 
 def _print(standings: Standings) -> None:
-    from course.racing import render
+    from course.race.table import render
 
     screen = console()
     for block in render(standings):

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from course import progress, workspace
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.targets import learner_file, stub_of, target
 
 

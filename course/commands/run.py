@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from course import mixing, workspace
-from course.problem import ExitCode
-from course.screen import clean, console
+from course.playground import part_mix
+from course import workspace
+from course.errors import ExitCode
+from course.terminal import clean, console
 
 BLOCK_SIZE = 16
 
@@ -23,17 +24,17 @@ def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCo
     Slots that are not named get the solution. Every token is held against the model without any of the parts; when one
     is wrong, or a part breaks its contract, the parts are swapped out one by one to find the one to blame.
     """
-    choices = mixing.mix(uses, workspace.find_or_none())
+    choices = part_mix.mix(uses, workspace.find_or_none())
     screen = console()
     screen.print()
     for choice in choices:
         screen.print(_seat(choice), soft_wrap=True)
     screen.print(f"\n{count} guests come at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
-    from course import board, evening
+    from course.playground import serve, run
 
-    return evening.serve(screen, choices, board.Sizes(blocks, BLOCK_SIZE), count, seed)
+    return run.serve(screen, choices, serve.Sizes(blocks, BLOCK_SIZE), count, seed)
 
 
-def _seat(choice: mixing.Choice) -> Text:
+def _seat(choice: part_mix.Choice) -> Text:
     style = "bold" if choice.source == "mine" else ""
     return Text.assemble(f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style))

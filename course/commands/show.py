@@ -9,12 +9,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from course import mixing, workspace
+from course.playground import part_mix
+from course import workspace
 from course.drawings import block_table, guess_tree, radix_tree, svg, timeline
-from course.patience import patience
-from course.problem import ExitCode, Problem
+from course.watchdog import patience
+from course.errors import ExitCode, Problem
 from course.progress import replace_file
-from course.screen import console
+from course.terminal import console
 from course.targets import target
 
 MOST = 3.0  # seconds of computing, as in `course check`
@@ -34,7 +35,7 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     4  the guess tree of a real step: what was guessed, what stood
     """
     chosen = target(exercise).exercise
-    choice = mixing.choose(chosen.number, using, workspace.find_or_none())
+    choice = part_mix.choose(chosen.number, using, workspace.find_or_none())
     title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
     screen = console()
     heading = [Text(title, style="bold"), Text()]
@@ -57,11 +58,11 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def _draw(choice: mixing.Choice) -> tuple[list[Text], Problem | None]:
+def _draw(choice: part_mix.Choice) -> tuple[list[Text], Problem | None]:
     """The drawing, as far as it came, and what it stopped at."""
     lines: list[Text] = []
     try:
-        with mixing.told_apart(choice), patience(lambda: 0, [str(choice.path)], most=MOST):
+        with part_mix.told_apart(choice), patience(lambda: 0, [str(choice.path)], most=MOST):
             for line in DRAWINGS[choice.exercise.number](choice.load()):
                 lines.append(line)
     except Problem as trouble:
@@ -81,7 +82,7 @@ def _block_tables(part: Any) -> Iterator[Text]:
 def _timelines(part: Any) -> list[Text]:
     from reference_engine import naive
 
-    blocks = mixing.choose(1, "solutions", None).load()
+    blocks = part_mix.choose(1, "solutions", None).load()
     lines = timeline.draw(timeline.play(timeline.scheduler(part, blocks)), "this scheduler")
     naive_run = timeline.play(timeline.scheduler(naive.Scheduler, blocks))
     before = timeline.draw(naive_run, "static batching, for comparison")

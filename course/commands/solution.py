@@ -7,8 +7,8 @@ import sys
 import click
 
 from course import progress, workspace
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.targets import solution_file, target
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
-from course.desk import set_aside
-from course.ordering import submission
-from course.problem import ExitCode, Problem
-from course.screen import console
+from course.active_file import set_aside
+from course.check_request import submission
+from course.errors import ExitCode, Problem
+from course.terminal import console
 from course.targets import target
 from course.workspace import find_or_none
-from graders.catalogue import Exercise
-from graders.intake import Declared, Unusable, take
-from graders.submission import Submission, read
+from graders.registry.catalogue import Exercise
+from graders.submissions.submission_reader import Declared, Unusable, take
+from graders.submissions.source import Submission, read
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
 

@@ -73,7 +73,7 @@ def play(part: Any) -> Evening:
     """Let the waiter answer one guest, with this verification and the shipped heads. `ModelError` without a model."""
     from reference_engine.engine import Engine
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.choice import read_tree
+    from reference_engine.medusa.tree_search import read_tree
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model_loader import load_model

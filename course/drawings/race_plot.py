@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
-from course.racing import count
-from graders.engines.standings import Result, Standings
+from course.race.table import count
+from graders.engines.results import Result, Standings
 
 PAPER, INK, FAINT, GRID = "#fdfcf8", "#22252a", "#6f7680", "#e4e1d8"
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from graders.ex3_prefix_cache.specification import Specification
+from graders.exercises.ex3_prefix_cache.specification import Specification
 from reference_engine.slots import Block, PrefixCache
 
 BLOCK_SIZE = 4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from course.patience import Endless
+from course.watchdog import Endless
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 

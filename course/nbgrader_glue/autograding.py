@@ -15,14 +15,14 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Enum, Integer
 
-from course.nbgrader_glue import feedback, marking, papers, parts
+from course.nbgrader_glue import feedback, write_outputs, submission_metadata, solution_cell
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.released import released
-from course.nbgrader_glue.restoring import restore
-from course.nbgrader_glue.verdict import Terms, judge
-from graders.catalogue import Exercise
-from graders.intake import LARGEST_PARCEL, Declared, Unusable, take
-from graders.isolation import LEVELS
+from course.nbgrader_glue.restore_cells import restore
+from course.nbgrader_glue.grade_cell import Terms, judge
+from graders.registry.catalogue import Exercise
+from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, Unusable, take
+from graders.sandbox.isolation import LEVELS
 
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
 
@@ -38,7 +38,7 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
         names = resources["nbgrader"]
         folder = Path(resources.get("metadata", {}).get("path") or os.devnull)
         _refuse_large(folder / f"{names['notebook']}.ipynb")
-        exercise = parts.exercise_of(names["notebook"])
+        exercise = solution_cell.exercise_of(names["notebook"])
         with Gradebook(names["db_url"]) as gradebook:
             known = released(gradebook, names["assignment"], names["notebook"])
         found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else ())
@@ -62,7 +62,7 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Set the outputs. When there is no verdict an older score is taken back, lest it be mistaken for one."""
         names = resources["nbgrader"]
-        papers.complete(Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb")
+        submission_metadata.complete(Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb")
         try:
             self._grade(nb, names)
         except Ungraded:
@@ -72,17 +72,17 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
         return nb, resources
 
     def _grade(self, nb: Any, names: dict[str, str]) -> None:
-        exercise = parts.exercise_of(names["notebook"])
+        exercise = solution_cell.exercise_of(names["notebook"])
         if exercise is None:
             raise Ungraded(
                 f"{names['notebook']} is no exercise of the course; grade it with nbgrader's own autograder."
             )
         aside = nb.metadata.pop(KEY, {})
-        cell = next((cell["source"] for cell in nb.cells if marking.grade_id(cell) == exercise.slot), None)
-        part = parts.choose(exercise, cell, aside.get("beside"))
+        cell = next((cell["source"] for cell in nb.cells if write_outputs.grade_id(cell) == exercise.slot), None)
+        part = solution_cell.choose(exercise, cell, aside.get("beside"))
         terms = Terms(self.salt, self.retries, self.require_isolation, self.laws_only)
         result = judge(exercise, part.text, terms)
-        marking.mark(nb.cells, result, part.found, aside.get("notices", ()))
+        write_outputs.mark(nb.cells, result, part.found, aside.get("notices", ()))
         nb.cells = [from_dict(cell) for cell in nb.cells]
         self.log.info("%s: %g of %g points", names["student"], result.points, result.max_points)
 
@@ -92,7 +92,7 @@ class CourseSave(SaveAutoGrades):  # type: ignore[misc]
 
     def _add_score(self, cell: Any, resources: Any) -> None:
         names = resources["nbgrader"]
-        where = (marking.grade_id(cell), names["notebook"], names["assignment"], names["student"])
+        where = (write_outputs.grade_id(cell), names["notebook"], names["assignment"], names["student"])
         if _ends_in(cell, feedback.NOT_TIMED):
             leave(self.gradebook.find_grade(*where))
         else:
@@ -130,7 +130,7 @@ def _identify(nb: Any) -> None:
     """Give every cell an id of its own where the format has ids (4.5), none where it has not."""
     seen: set[str] = set()
     for number, cell in enumerate(nb.cells):
-        wanted = cell.pop("id", None) or marking.grade_id(cell)
+        wanted = cell.pop("id", None) or write_outputs.grade_id(cell)
         if nb.get("nbformat_minor", 0) >= 5:
             wanted = wanted if isinstance(wanted, str) and wanted not in seen else f"cell-{number}"
             cell["id"] = wanted or f"cell-{number}"

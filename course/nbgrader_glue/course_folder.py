@@ -12,7 +12,7 @@ from course.nbgrader_glue import notebook
 from course.nbgrader_glue.settings import CONFIG
 from course.progress import replace_file
 from course.targets import stub_of
-from graders.catalogue import Exercise
+from graders.registry.catalogue import Exercise
 
 ROSTER = "students.csv"
 PAGE = "README.md"

@@ -11,7 +11,7 @@ from nbgrader.api import MissingEntry
 from nbgrader.plugins import ExportPlugin
 
 from course.nbgrader_glue.notebook import law_id
-from graders.catalogue import exercises
+from graders.registry.catalogue import exercises
 
 COLUMNS = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",

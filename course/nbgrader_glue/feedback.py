@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from course import rendering
-from course.screen import clean, shorten
+from course.terminal import clean, shorten
 from graders.result import ExerciseResult, LawResult, Outcome
 
 Output = dict[str, Any]

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.settings import configuration, settings
-from course.problem import ExitCode, Problem
-from course.screen import shorten
+from course.errors import ExitCode, Problem
+from course.terminal import shorten
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
@@ -68,7 +68,7 @@ def commit(course: Path, rows: Iterable[Row]) -> Committed:
     """
     if not _load():
         raise Problem(MISSING)
-    from course.nbgrader_glue.clerk import Clerk
+    from course.nbgrader_glue.gradebook_writer import Clerk
 
     written, refused = 0, []
     with _reported(course), Clerk(settings(course)) as clerk:

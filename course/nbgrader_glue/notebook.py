@@ -12,12 +12,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from course.lessons import LESSON, fill_laws, law_table
+from course.exercise_text.lessons import LESSON, fill_laws, law_table
 from course.nbgrader_glue.questions import questions
-from course.problem import Problem
-from course.stubs import stub
+from course.errors import Problem
+from course.exercise_text.stubs import stub
 from course.targets import solution_file
-from graders.catalogue import Exercise
+from graders.registry.catalogue import Exercise
 
 Cell = dict[str, Any]
 
@@ -118,7 +118,7 @@ def _lesson(exercise: Exercise, home: Path) -> list[str]:
 
 def _law_code(number: str, name: str, statement: str) -> str:
     says = textwrap.fill(statement, WIDTH, initial_indent="# ", subsequent_indent="# ")
-    return f'# Law {number}: {name}\n{says}\nfrom course.nbgrader_glue.student import check\n\ncheck("{number}")'
+    return f'# Law {number}: {name}\n{says}\nfrom course.nbgrader_glue.student_api import check\n\ncheck("{number}")'
 
 
 def _markdown(name: str, source: str) -> Cell:

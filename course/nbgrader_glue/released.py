@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from course.nbgrader_glue import parts
+from course.nbgrader_glue import solution_cell
 from course.nbgrader_glue.notebook import law_id, question_id
-from course.nbgrader_glue.restoring import Released
+from course.nbgrader_glue.restore_cells import Released
 
 MOST_QUESTIONS = 20
 
@@ -34,7 +34,7 @@ def released(gradebook: Any, assignment: str, notebook: str) -> list[Released]:
 
 def _order(notebook: str) -> list[str]:
     """The names of the cells of an exercise's notebook; the gradebook keeps no order."""
-    exercise = parts.exercise_of(notebook)
+    exercise = solution_cell.exercise_of(notebook)
     if exercise is None:
         return []
     laws = [law_id(law.number) for law in exercise.laws]

@@ -6,8 +6,8 @@ from typing import Any
 
 from nbgrader.preprocessors import ClearSolutions
 
-from course.nbgrader_glue import parts
-from course.nbgrader_glue.marking import grade_id
+from course.nbgrader_glue import solution_cell
+from course.nbgrader_glue.write_outputs import grade_id
 from course.nbgrader_glue.notebook import stub_cell
 
 
@@ -19,7 +19,7 @@ class CourseStub(ClearSolutions):  # type: ignore[misc]
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:
         """Change the cell in place."""
-        exercise = parts.exercise_of(resources["nbgrader"]["notebook"])
+        exercise = solution_cell.exercise_of(resources["nbgrader"]["notebook"])
         if exercise is not None and grade_id(cell) == exercise.slot:
             cell.source = stub_cell(cell.source)
             return cell, resources

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course.problem import Problem
+from course.errors import Problem
 
 CONFIG = "nbgrader_config.py"
 NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."

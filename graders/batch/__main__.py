@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from graders.batch.claiming import end_with, work
+from graders.batch.worker_loop import end_with, work
 from graders.batch.journal import BadJournal, Journal
 
 

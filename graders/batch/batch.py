@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from graders.batch.intake import Handed
+from graders.batch.discovery import Handed
 from graders.batch.jobs import Options
 from graders.batch.journal import Journal, Plan
 from graders.batch.pool import OnProgress, Pool, PoolFailed

@@ -25,9 +25,9 @@ from typing import Any
 import msgspec
 
 from graders.batch import lease, storage
-from graders.batch.intake import Handed
+from graders.batch.discovery import Handed
 from graders.batch.jobs import Job, Options, canonical, key_of
-from graders.batch.verdict import Unreadable, pack, unpack, without_a_try
+from graders.batch.grade_job import Unreadable, pack, unpack, without_a_try
 from graders.reports.row import Row
 from graders.result import ExerciseResult, Outcome
 

@@ -22,9 +22,9 @@ from typing import IO, Any, Self
 from graders.engines import environments
 from graders.engines.catalogue import ADAPTERS, EngineKind
 from graders.engines.loaded import Loaded, read_loaded
-from graders.engines.served import EngineFailed, Failure, Job, Served, read_served
-from graders.throughput.workloads import Trace
-from graders.wire import Caps, Conversation, ProtocolError
+from graders.engines.engine_protocol import EngineFailed, Failure, Job, Served, read_served
+from graders.workloads import Trace
+from graders.sandbox.protocol import Caps, Conversation, ProtocolError
 from reference_engine.peers import reasons
 
 CAPS = Caps(size=64 << 20, values=8_000_000)

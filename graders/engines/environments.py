@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graders.engines import lock
+from graders.engines import lock_file
 from graders.engines.catalogue import EngineKind, Recipe, device_class
-from graders.engines.lock import normal
+from graders.engines.lock_file import normal
 
 STAMP = "kitchen.json"
 VARIABLE = "COURSE_ENGINES"
@@ -135,14 +135,14 @@ def drift(kind: EngineKind, device: str = "") -> str | None:
     if not kind.distribution or not os.path.exists(python(kind)) or not has_lock(kind, device):
         return None
     try:
-        return lock.drift(lock.read(kind, device), versions(place), _minor(place)) or None
-    except lock.LockBroken as error:
+        return lock_file.drift(lock_file.read(kind, device), versions(place), _minor(place)) or None
+    except lock_file.LockBroken as error:
         return str(error)
 
 
 def has_lock(kind: EngineKind, device: str) -> bool:
     """The repository has a lock of this engine for this platform."""
-    return lock.path(kind, device).is_file()
+    return lock_file.path(kind, device).is_file()
 
 
 def versions(place: Path) -> dict[str, list[str]]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graders.engines import environments, lock
+from graders.engines import environments, lock_file
 from graders.engines.catalogue import EngineKind, Recipe
-from graders.engines.lock import Part
+from graders.engines.lock_file import Part
 
 LOG, ASIDE = "{}-install.log", "{}.before"
 """Beside an environment of that name: what its installation said; the environment that it replaces, meanwhile."""
@@ -83,8 +83,8 @@ def install(
 def _unfit(kind: EngineKind, device: str, unlocked: bool) -> str:
     """Why it cannot be installed from a lock, or without one if that is what is asked for."""
     try:
-        lack = lock.lacking(kind, device)
-    except lock.LockBroken as error:
+        lack = lock_file.lacking(kind, device)
+    except lock_file.LockBroken as error:
         return str(error)
     if lack and not unlocked:
         return f"{lack}; --unlocked takes the newest packages, and what they do is anybody's guess"
@@ -184,7 +184,7 @@ def steps(kind: EngineKind, plan: Recipe) -> Iterator[Step]:
 
 def locked_steps(kind: EngineKind, device: str) -> Iterator[Step]:
     """What is run with a lock, each when it is asked for: the last one depends on which torch has come."""
-    parts = lock.read(kind, device).parts
+    parts = lock_file.read(kind, device).parts
     strict = [*_pip(kind), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     yield _environment(kind)
     for part, pins in parts.items():
@@ -192,7 +192,7 @@ def locked_steps(kind: EngineKind, device: str) -> Iterator[Step]:
             continue
         built = [word for pin in pins for word in ("--no-binary", pin.name)] if part is Part.SOURCE else []
         how = ["--no-build-isolation", *built] if built else []
-        file = lock.path(kind, device, part)
+        file = lock_file.path(kind, device, part)
         what = f"installing {len(pins)} package{'s' * (len(pins) > 1)} of {file.name}"
         what = f"looking for the CPU build of {_listed([pin.name for pin in pins])}" if part is Part.CPU else what
         yield what, [*strict, *how, "--requirement", str(file)], part is not Part.CPU

@@ -20,16 +20,16 @@ from pathlib import Path
 
 import torch
 
-from graders.engines import environments, jobs
+from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
-from graders.engines.heats import Heat, dropped, heats
+from graders.engines.scenarios import Heat, dropped, heats
 from graders.engines.loaded import Checkpoint, checkpoint
 from graders.engines.roofline import trace_work
-from graders.engines.served import EngineFailed, Failure, Job, Served
-from graders.engines.standings import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
-from graders.engines.verifying import check_tokens
-from graders.throughput.workloads import FAMILIES, Trace
+from graders.engines.engine_protocol import EngineFailed, Failure, Job, Served
+from graders.engines.results import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
+from graders.engines.token_check import check_tokens
+from graders.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
 from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
@@ -192,12 +192,12 @@ class _Race:
             if not there.ready:
                 yield replace(entrant, failure=str(Failure.ABSENT), sentence=_why_not(there))
                 continue
-            job = jobs.job(
+            job = launch_config.job(
                 kind, given, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
             )
             driver = make(kind, job)
             stack.callback(driver.stop)
-            racer = Racer(entrant, driver, jobs.TREE_DEPTH + 1 if job.speculate else 1)
+            racer = Racer(entrant, driver, launch_config.TREE_DEPTH + 1 if job.speculate else 1)
             self.racers.append(racer)
             self._start(racer)
             yield racer.entrant

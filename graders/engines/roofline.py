@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graders.throughput.workloads import Trace
+from graders.workloads import Trace
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.roofline import Work, serving_work
 

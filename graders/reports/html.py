@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from graders.catalogue import exercises
+from graders.registry.catalogue import exercises
 from graders.reports import words
 from graders.reports.plain import line, number
 from graders.reports.row import Row

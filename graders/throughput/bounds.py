@@ -14,8 +14,8 @@ from pathlib import Path
 
 from graders import exercises
 from graders.engines.catalogue import CPU, CUDA, KINDS
-from graders.throughput import fields
-from graders.throughput.workloads import FAMILIES, NAMES, PART_CALLS, PART_SIZES, drawable, speaks_waiter
+from graders.throughput import card_fields
+from graders.workloads import FAMILIES, NAMES, PART_CALLS, PART_SIZES, drawable, speaks_waiter
 
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
@@ -143,16 +143,16 @@ def _of(found: tuple[Measure, ...], exercise: int, device: str) -> tuple[Measure
 def _measured(where: str, row: object, home: Path) -> Measure:
     """One entry of a file in the folder `home`. where: how sentences call it. Raises BadBounds."""
     try:
-        data = fields.table("", row, NEEDED, OPTIONAL)
+        data = card_fields.table("", row, NEEDED, OPTIONAL)
         measure = Measure(
-            exercise=fields.whole("exercise", data["exercise"], [each.number for each in exercises()]),
-            device=fields.choice("device", data.get("device", CPU), (CPU, CUDA)),
-            workload=fields.choice("workload", data["workload"], NAMES),
-            scale=fields.number("scale", data.get("scale", 1.0)),
+            exercise=card_fields.whole("exercise", data["exercise"], [each.number for each in exercises()]),
+            device=card_fields.choice("device", data.get("device", CPU), (CPU, CUDA)),
+            workload=card_fields.choice("workload", data["workload"], NAMES),
+            scale=card_fields.number("scale", data.get("scale", 1.0)),
             bounds=_bounds(data["against"]),
-            model=located(fields.text("model", data.get("model", "waiter")), home),
+            model=located(card_fields.text("model", data.get("model", "waiter")), home),
         )
-    except fields.BadField as bad:
+    except card_fields.BadField as bad:
         raise BadBounds(f"{where}: {bad}.") from None
     try:
         drawable(measure.workload, model=measure.model, scale=measure.scale)
@@ -165,12 +165,12 @@ def _measured(where: str, row: object, home: Path) -> Measure:
 
 def _part(where: str, row: object) -> PartBound:
     try:
-        data = fields.table("", row, ("exercise", "calls", "size", "floor", "bound"))
-        exercise = fields.whole("exercise", data["exercise"], sorted(PART_CALLS))
-        unit = fields.choice("calls", data["calls"], tuple(PART_CALLS[exercise]))
-        size = fields.whole("size", data["size"], PART_SIZES)
+        data = card_fields.table("", row, ("exercise", "calls", "size", "floor", "bound"))
+        exercise = card_fields.whole("exercise", data["exercise"], sorted(PART_CALLS))
+        unit = card_fields.choice("calls", data["calls"], tuple(PART_CALLS[exercise]))
+        size = card_fields.whole("size", data["size"], PART_SIZES)
         pair = _bound("", {"floor": data["floor"], "bound": data["bound"]})
-    except fields.BadField as bad:
+    except card_fields.BadField as bad:
         raise BadBounds(f"{where}: {bad}.") from None
     return PartBound(exercise, unit, size, pair.floor, pair.bound)
 
@@ -187,15 +187,15 @@ def located(model: str, home: Path) -> str:
 
 def _bounds(value: object) -> tuple[Bound, ...]:
     """Against each engine that is named. Raises BadField."""
-    against = fields.table("against", value, (REFERENCE,), [name for name in KINDS if name != REFERENCE])
+    against = card_fields.table("against", value, (REFERENCE,), [name for name in KINDS if name != REFERENCE])
     return tuple(_bound(engine, pair) for engine, pair in against.items())
 
 
 def _bound(engine: str, value: object) -> Bound:
     name = f"against.{engine}" if engine else "part"
-    pair = fields.table(name, value, ("floor", "bound"))
-    floor = fields.number(f"{name}.floor", pair["floor"], zero=True)
-    bound = fields.number(f"{name}.bound", pair["bound"])
+    pair = card_fields.table(name, value, ("floor", "bound"))
+    floor = card_fields.number(f"{name}.floor", pair["floor"], zero=True)
+    bound = card_fields.number(f"{name}.bound", pair["bound"])
     if not floor < bound:
-        raise fields.BadField(f"{name}.floor is {floor:g}; it must be below its bound, {bound:g}")
+        raise card_fields.BadField(f"{name}.floor is {floor:g}; it must be below its bound, {bound:g}")
     return Bound(engine, floor, bound)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from graders.throughput import fields
+from graders.throughput import card_fields
 from reference_engine.native import library
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
@@ -34,14 +34,14 @@ class Hardware:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Hardware:
         """Raises BadField for data that is none."""
-        fields.table("hardware", data, ("device", "model", "cores", "features"))
+        card_fields.table("hardware", data, ("device", "model", "cores", "features"))
         if not isinstance(data["features"], list):
-            raise fields.wrong("hardware.features", data["features"], "a list of texts")
+            raise card_fields.wrong("hardware.features", data["features"], "a list of texts")
         return cls(
-            device=fields.text("hardware.device", data["device"]),
-            model=fields.text("hardware.model", data["model"]),
-            cores=fields.whole("hardware.cores", data["cores"]),
-            features=tuple(fields.text("hardware.features", feature) for feature in data["features"]),
+            device=card_fields.text("hardware.device", data["device"]),
+            model=card_fields.text("hardware.model", data["model"]),
+            cores=card_fields.whole("hardware.cores", data["cores"]),
+            features=tuple(card_fields.text("hardware.features", feature) for feature in data["features"]),
         )
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ In an engine a part may be a hundredth of a pass, and then an engine's speed say
 the same calls on the same fresh inputs, in turns, many calls for one question, and the grader times the question. A
 question in which a stand-in takes the part's place tells what wire and driver cost; it is asked of the reference's
 worker alone, and its time is taken off both. Seconds are those in which a worker computes or sleeps, see
-`graders.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made while the
+`graders.sandbox.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made while the
 clock runs: the same number, or the answer was another.
 
 The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the part's. Each side's
@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from graders.failure import Broken
+from graders.checking.failure import Broken
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
 from graders.throughput.decision import EARLY, Bracket, Call, Decision, decide, next_look, submission_first
-from graders.throughput.workloads import PART_CALLS
+from graders.workloads import PART_CALLS
 
 TRIES = 2
 QUESTION = 0.002

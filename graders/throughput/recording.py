@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from graders.engines import environments, jobs
+from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, unknown
 from graders.engines.driver import Driver, Started
 from graders.engines.loaded import Checkpoint, checkpoint
-from graders.engines.served import EngineFailed, Job, Served
-from graders.engines.verifying import check_tokens
-from graders.throughput.cards import FEWEST, Card, Sample
+from graders.engines.engine_protocol import EngineFailed, Job, Served
+from graders.engines.token_check import check_tokens
+from graders.throughput.baselines import FEWEST, Card, Sample
 from graders.throughput.decision import submission_first
-from graders.throughput.fingerprint import fingerprint
+from graders.throughput.engine_digest import fingerprint
 from graders.throughput.hardware import here
-from graders.throughput.workloads import Trace, workload
+from graders.workloads import Trace, workload
 from reference_engine.model_loader import load_model
 
 REFERENCE = "reference"
@@ -117,7 +117,7 @@ class _Recording:
 
     def _made(self, make: Make, kind: EngineKind, given: Checkpoint, trace: Trace, stack: ExitStack) -> Recorded:
         hardware = here()
-        job = jobs.job(
+        job = launch_config.job(
             kind,
             given,
             self._model,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import solutions
 from graders import exercises, grade
-from graders.catalogue import Exercise, catalogue
+from graders.registry.catalogue import Exercise, catalogue
 from graders.result import ExerciseResult
 
 FACTORS = (1.0, 2.0, 5.0, 20.0)

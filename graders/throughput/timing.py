@@ -10,18 +10,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from graders.ahead import TIMED
-from graders.bench import Bench
-from graders.failure import Broken
+from graders.sandbox.worker_prestart import TIMED
+from graders.checking.check_context import Bench
+from graders.checking.failure import Broken
 from graders.result import Figure, Outcome
 from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
-from graders.throughput.contest import Against, Contest, oracle_agrees
+from graders.throughput.paired_runs import Against, Contest, oracle_agrees
 from graders.throughput.decision import Call, Decision, score
 from graders.throughput.part_time import CallTime, PartContest, UnitTime
-from graders.throughput.peers import Peer, standing
-from graders.throughput.room import Room
-from graders.throughput.workloads import FAMILIES, model_files
-from graders.workers import Source, Workers
+from graders.throughput.opponents import Peer, standing
+from graders.throughput.timed_engine import Room
+from graders.workloads import FAMILIES, model_files
+from graders.checking.workers import Source, Workers
 from reference_engine.roofline import RaisedCeiling
 
 NEARLY = 0.99

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reference_engine.decoding import Decoder
+from reference_engine.step_executor import Decoder
 from reference_engine.engine import Engine, Event
 from reference_engine.gpu.readback import Said
 from reference_engine.gpu.runner import DeviceOutcome
-from reference_engine.seating import Guest
+from reference_engine.request_state import Guest
 from reference_engine.slots import Plan
 
 

@@ -12,7 +12,7 @@ from reference_engine import kernels
 from reference_engine.batch import Batch, Tables
 from reference_engine.gpu import budget
 from reference_engine.gpu.device import DTYPES, refused
-from reference_engine.gpu.filling import fill
+from reference_engine.gpu.fill_inputs import fill
 from reference_engine.gpu.graphs import CudaRecorder, Graphs, Recorder
 from reference_engine.gpu.network import Network, Results
 from reference_engine.gpu.pool import DevicePool

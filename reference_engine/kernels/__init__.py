@@ -15,7 +15,7 @@ import torch
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.activation import silu_mul, silu_mul_torch
-from reference_engine.kernels.cells import patch, patch_torch
+from reference_engine.kernels.scatter_update import patch, patch_torch
 from reference_engine.kernels.decode import decode_attention, decode_attention_torch
 from reference_engine.kernels.embedding import embed, embed_torch
 from reference_engine.kernels.norm import add_rms_norm, add_rms_norm_torch

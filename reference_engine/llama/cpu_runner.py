@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from reference_engine.batch import Batch, Tables
 from reference_engine.llama.kv_pool import KVPool
-from reference_engine.llama.lane import Packed
-from reference_engine.llama.lanes import Lanes
+from reference_engine.llama.thread_shard import Packed
+from reference_engine.llama.thread_shards import Lanes
 from reference_engine.model import Model
 from reference_engine.runner import Outcome
 from reference_engine.slots import Copy

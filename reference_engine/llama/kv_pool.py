@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_engine.large_pages import zeros
+from reference_engine.huge_pages import zeros
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.slots import Copy
 

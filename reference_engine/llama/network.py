@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reference_engine.llama.layer import Layer
 from reference_engine.llama.linear import Weight, product, tile, tiled_product
-from reference_engine.llama.scripted import scripted
+from reference_engine.llama.torchscript import scripted
 
 
 class Sizes(NamedTuple):

@@ -26,7 +26,7 @@ from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library
-from reference_engine.stretch import Stretched, mean_row, random_weight
+from reference_engine.embed_in_larger import Stretched, mean_row, random_weight
 
 WEIGHTS = "heads.safetensors"
 CONFIG = "config.json"

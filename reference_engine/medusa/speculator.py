@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from reference_engine.medusa.choice import TreeChoice
-from reference_engine.medusa.gauge import Spent
+from reference_engine.medusa.tree_search import TreeChoice
+from reference_engine.medusa.cost_model import Spent
 from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner

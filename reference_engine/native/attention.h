@@ -5,8 +5,8 @@
 #pragma once
 
 #include <algorithm>
-#include "room.h"
-#include "vectors.h"
+#include "scratch.h"
+#include "simd.h"
 
 struct Pages {
     const int32_t* table;    // blocks of the request

@@ -9,8 +9,8 @@
 
 #include "attention.h"
 #include "limits.h"
-#include "product.h"
-#include "team.h"
+#include "gemm.h"
+#include "thread_pool.h"
 
 namespace {
 

@@ -7,7 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.large_pages import Shelf
+from reference_engine.huge_pages import Shelf
 from reference_engine.native import library
 from reference_engine.native.weights import panels
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 SWITCH = "INFERENCE_KITCHEN_NATIVE"
 """Environment variable. 0: run without compiled code. A path: load that library and nothing else."""
-SOURCES = ("vectors.h", "room.h", "product.h", "attention.h", "limits.h", "team.h", "forward.cpp")
+SOURCES = ("simd.h", "scratch.h", "gemm.h", "attention.h", "limits.h", "thread_pool.h", "forward.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
 HERE = Path(__file__).parent
 BUILT = HERE / "built"

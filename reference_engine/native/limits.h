@@ -1,7 +1,7 @@
 // What one core can do at most: multiply-adds that wait for nothing, and reads that compute next to nothing.
 #pragma once
 
-#include "vectors.h"
+#include "simd.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 constexpr int CHAINS = 12;  // two multipliers with a latency of four or five; sums and factors fit into 16 registers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reference_engine.large_pages import zeros
+from reference_engine.huge_pages import zeros
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.slots import Copy
 

@@ -7,7 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.large_pages import Shelf
+from reference_engine.huge_pages import Shelf
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.native import library

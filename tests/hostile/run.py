@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from graders.isolation import HIGHEST  # noqa: E402
+from graders.sandbox.isolation import HIGHEST  # noqa: E402
 from hostile import suite  # noqa: E402
 
 WARM = 100  # runs after which everything has been imported and every cache is as full as it gets

@@ -23,13 +23,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import graders.worker
+import graders.sandbox.worker
 import reference_engine
 import solutions
-from graders.catalogue import Exercise, exercises
+from graders.registry.catalogue import Exercise, exercises
 from graders.grading import grade
-from graders.isolation import Limits, Process, leftovers, spawn
-from graders.isolation.inside import census
+from graders.sandbox.isolation import Limits, Process, cleanup, spawn
+from graders.sandbox.isolation.inside import process_tree
 from graders.result import ExerciseResult
 
 HERE = Path(__file__).parent
@@ -172,7 +172,7 @@ class Yard:
         """What is not as it was before."""
         found = [f"{file} changed" for name, file in KEPT.items() if not self._intact(name, file)]
         found += [f"left {path.name}" for path in self.tmp.iterdir() if "hypothesis" not in path.name]
-        living = set(census.descendants(os.getpid())) - self.company
+        living = set(process_tree.descendants(os.getpid())) - self.company
         found += [f"process {pid} lives" for pid in sorted(living) if not _is_zombie(pid)]
         found += [f"left {self.shared}"] * self.shared.exists()
         self.shared.unlink(missing_ok=True)
@@ -216,11 +216,11 @@ def yard() -> Iterator[Yard]:
         unix.listen(64)
         place.set_up()
         folder.chmod(0o755)
-        others = set(census.descendants(os.getpid()))
+        others = set(process_tree.descendants(os.getpid()))
         neighbour = spawn("L1", without=["seccomp", "uid"])
         stack.callback(neighbour.end)
         place.worker = neighbour.worker
-        place.company = frozenset(others | set(census.descendants(os.getpid())))
+        place.company = frozenset(others | set(process_tree.descendants(os.getpid())))
         tempfile.tempdir = str(place.tmp)
         try:
             yield place
@@ -250,12 +250,12 @@ def lacking(*locks: str) -> Iterator[None]:
     def spawn_lacking(level: str, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
         return spawn(level, limits, without={*without, *locks})
 
-    before = graders.worker.spawn
-    graders.worker.spawn = spawn_lacking
+    before = graders.sandbox.worker.spawn
+    graders.sandbox.worker.spawn = spawn_lacking
     try:
         yield
     finally:
-        graders.worker.spawn = before
+        graders.sandbox.worker.spawn = before
 
 
 def bare() -> contextlib.AbstractContextManager[None]:

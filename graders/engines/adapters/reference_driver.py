@@ -43,8 +43,8 @@ class Reference:
 
     def _speculating(self) -> Any:
         from reference_engine.medusa import HEADS
-        from reference_engine.medusa.choice import tree_for
-        from reference_engine.medusa.gauge import Gauge
+        from reference_engine.medusa.tree_search import tree_for
+        from reference_engine.medusa.cost_model import Gauge
         from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
 

@@ -6,7 +6,7 @@ import torch
 
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import device_seconds
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.roofline import Ceilings, Roof
 
 

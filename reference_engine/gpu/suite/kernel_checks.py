@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.kernels import KERNELS, TWINS, Paging
 
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 1e-2}

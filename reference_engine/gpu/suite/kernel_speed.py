@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import device_seconds
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.kernels import Ops, Paging, ops
 from reference_engine.kernels.runtime import Config
 from reference_engine.llama.config import LlamaConfig

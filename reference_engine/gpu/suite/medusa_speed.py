@@ -9,9 +9,9 @@ import torch
 from reference_engine.engine import Engine
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import settle
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.choice import read_tree
+from reference_engine.medusa.tree_search import read_tree
 from reference_engine.medusa.heads import load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.model import Model, ModelError

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.gpu.suite.throughput import DRY, LOADS, REPEATS, Load
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import save

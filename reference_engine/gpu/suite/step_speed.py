@@ -14,7 +14,7 @@ from reference_engine.gpu import budget
 from reference_engine.gpu.runner import DeviceOutcome, GpuRunner
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import wall_seconds
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import Model, random_model
 from reference_engine.roofline import Ceilings, Roof, Work, weights_read

@@ -12,7 +12,7 @@ from reference_engine.gpu.overlap import OverlappedEngine
 from reference_engine.gpu.runner import GpuRunner
 from reference_engine.gpu.suite.card import Outcome, Row, Section
 from reference_engine.gpu.suite.clock import settle
-from reference_engine.gpu.suite.room import Room
+from reference_engine.gpu.suite.engines import Room
 from reference_engine.model import Model, random_model
 from reference_engine.slots import Request
 

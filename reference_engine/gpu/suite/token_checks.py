@@ -17,8 +17,8 @@ from reference_engine.engine import Engine
 from reference_engine.gpu.overlap import OverlappedEngine
 from reference_engine.gpu.runner import GpuRunner
 from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.room import Room
-from reference_engine.medusa.choice import TreeChoice
+from reference_engine.gpu.suite.engines import Room
+from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.medusa.heads import Told, random_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.model import Model, random_model

@@ -1,7 +1,7 @@
 """Makes the tokens that count how often they are looked at forget it.
 
 L1: invalid
-says: the part changed child.prefix_cache.Token
+says: the part changed guest.prefix_cache.Token
 law: 3 linear work
 """
 

@@ -12,9 +12,9 @@ from right import tried
 
 
 def escape():
-    import child.plain  # where it once lay
+    import guest.plain  # where it once lay
 
-    print(child.plain)
+    print(guest.plain)
 
 
 def hunt():
@@ -34,7 +34,7 @@ def hunt():
         raise LookupError("nothing found")
 
 
-OWN = (__name__, "reference_engine.slots", "child.prefix_cache")  # the others hold names of methods alone
+OWN = (__name__, "reference_engine.slots", "guest.prefix_cache")  # the others hold names of methods alone
 
 for attempt in (escape, hunt):
     tried(attempt)

@@ -23,7 +23,7 @@ class Finder:
 sys.meta_path.insert(0, Finder)
 sys.path_hooks.insert(0, lambda path: Finder)
 sys.path.insert(0, ".")
-with open("child.py", "w") as file:
+with open("guest.py", "w") as file:
     file.write("raise SystemExit\n")
 
 

@@ -10,7 +10,7 @@ import sys
 from right import PrefixCache as Right
 from right import tried
 
-OWN = (__name__, "reference_engine.slots", "child.prefix_cache")
+OWN = (__name__, "reference_engine.slots", "guest.prefix_cache")
 
 
 def hunt():

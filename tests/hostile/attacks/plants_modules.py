@@ -8,7 +8,7 @@ import os
 from right import Right
 
 for folder in {os.getcwd(), os.environ["HOME"], os.environ["TMPDIR"]}:
-    for name in ("conftest.py", "sitecustomize.py", "plant.pth", "json.py", "torch.py", "child.py"):
+    for name in ("conftest.py", "sitecustomize.py", "plant.pth", "json.py", "torch.py", "guest.py"):
         with open(os.path.join(folder, name), "w") as file:
             file.write("import os; os._exit(3)")
 

@@ -11,5 +11,5 @@ from right import Right
 
 class BlockManager(Right):
     def admit(self, seq, num_tokens, shared=()):
-        sys.modules["child.worker"].isinstance = lambda *_: True
+        sys.modules["guest.worker"].isinstance = lambda *_: True
         return super().admit(seq, num_tokens, shared)

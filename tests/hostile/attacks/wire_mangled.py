@@ -7,7 +7,7 @@ import sys
 
 from right import Right
 
-worker = sys.modules["child.worker"]
+worker = sys.modules["guest.worker"]
 answer = worker.Shop.answer
 
 

@@ -1,0 +1,1 @@
+"""What is generated from solutions: stubs, lessons, notebooks, kits, bundles."""

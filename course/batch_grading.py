@@ -1,0 +1,350 @@
+"""A batch as `course grade` runs it: intake, launcher, progress, reports, exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from course.errors import ExitCode, Problem
+from course.terminal import clean, console, shorten
+from graders.batch import batch, ray_cluster, slurm
+from graders.batch.batch import Batch
+from graders.batch.worker_loop import work
+from graders.batch.discovery import JOURNAL, Intake, is_of_one
+from graders.batch.jobs import Options
+from graders.batch.journal import BadJournal, Journal, Plan
+from graders.registry.catalogue import exercises
+from graders.reports import words, writing
+from graders.reports.row import Row
+from graders.throughput.bounds import BadBounds, read
+
+if TYPE_CHECKING:
+    from course.nbgrader_glue.gradebook import Refused
+
+SHOWN = 40  # rows that are printed; the rest is in the reports
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was typed after `course grade`."""
+
+    submissions: tuple[Path, ...]
+    exercises: tuple[int, ...] = ()
+    jobs: int = 1
+    journal: Path | None = None
+    launcher: str = "local"
+    extra: tuple[str, ...] = ()
+    formats: tuple[tuple[str, Path | None], ...] = ()
+    csv: Path | None = None
+    html: Path | None = None
+    nbgrader: Path | None = None
+    require: str = "L1"
+    laws_only: bool = False
+    bounds: Path | None = None
+    seed: int | None = None
+    retry: bool = False
+    one: bool = False
+    check: bool = False
+
+    def options(self) -> Options:
+        """How everybody is judged. `Problem` when the bounds cannot be read."""
+        try:
+            if self.bounds is not None:
+                read(self.bounds)
+            return Options(self.laws_only, self.require, os.fspath(self.bounds.resolve()) if self.bounds else "")
+        except BadBounds as bad:
+            raise Problem(str(bad)) from None
+
+
+def grade(order: Order) -> ExitCode:
+    """Plan, launch, report."""
+    with _journal(order) as journal, _interruptible():
+        plan = _plan(order, journal)
+        _expect(order)
+        if order.retry:
+            journal.retry()
+        if order.launcher == "slurm":
+            return _through_slurm(order, journal, plan)
+        done = LAUNCHERS[order.launcher](order, journal, plan)
+        _report(order, done)
+        refused = _into_gradebook(order.nbgrader, done.rows) if order.nbgrader is not None else ()
+        check = order.check or _is_one(order, done.rows)
+        return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
+
+
+def claim(order: Order) -> ExitCode:
+    """One worker for a batch that somebody has planned, or for the submissions that are named."""
+    assert order.journal is not None
+    journal = Journal(order.journal)
+    with _interruptible():
+        if order.submissions:
+            _plan(order, journal)
+        try:
+            tally = work(journal)
+        except BadJournal as bad:
+            raise Problem(str(bad)) from None
+    if tally.unsaved:
+        raise Problem(f"{tally.unsaved} results were not stored: {tally.reason}.", ExitCode.UNGRADED)
+    return ExitCode.PASS
+
+
+def exit_code(rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused: tuple[Refused, ...] = ()) -> ExitCode:
+    """The worst news first: ungraded or not entered, then, where it was asked for, a failure, isolation too low."""
+    lost = any(not row.advisory and row.exercise for row in refused)  # 0: no part of an exercise, nothing to enter
+    if trouble or lost or any(words.ungraded(row) for row in rows):
+        return ExitCode.UNGRADED
+    if check and not all(row.result.passed for row in rows):
+        return ExitCode.FAIL
+    advisory = any(row.result.advisory for row in rows) or any(row.advisory for row in refused)
+    return ExitCode.ISOLATION if advisory else ExitCode.PASS
+
+
+# ---------------------------------------------------------------- planning
+
+
+@contextlib.contextmanager
+def _journal(order: Order) -> Iterator[Journal]:
+    """The folder of the batch: as named, beside a folder of submissions, or for a lone file one that is thrown away."""
+    if order.journal is not None:
+        yield Journal(order.journal)
+    elif order.submissions[0].is_dir() and not (order.one or is_of_one(order.submissions[0])):
+        path = order.submissions[0].resolve()
+        place = path.with_name(f"{path.name}{JOURNAL}")
+        console(stderr=True).print(f"The journal of this batch: {place}", soft_wrap=True)
+        yield Journal(place)
+    else:
+        with tempfile.TemporaryDirectory(prefix="course-grade-") as folder:
+            yield Journal(Path(folder))
+
+
+def _plan(order: Order, journal: Journal) -> Plan:
+    known = [exercise.number for exercise in exercises() if exercise.laws]
+    for number in order.exercises:
+        if number not in known:
+            raise Problem(f"there is no exercise {number}; there are {known[0]} to {known[-1]}.")
+    if not order.submissions:
+        try:
+            return journal.plan()
+        except BadJournal as bad:
+            raise Problem(str(bad)) from None
+    options = order.options()
+    handed = Intake(order.exercises, options, one=order.one).all(order.submissions)
+    if not handed:
+        raise Problem(f"{order.submissions[0]} is empty: there is nobody to grade.")
+    try:
+        return batch.plan(journal, handed, options, order.seed)
+    except OSError as error:
+        where = error.filename or journal.root
+        raise Problem(f"the journal cannot be written: {where}: {os.strerror(error.errno or 0)}.") from None
+
+
+# ---------------------------------------------------------------- launching
+
+
+def _locally(order: Order, journal: Journal, plan: Plan) -> Batch:
+    with _Bar(len(plan.jobs)) as bar:
+        return batch.run_locally(journal, plan, order.jobs, bar.settled)
+
+
+def _through_ray(order: Order, journal: Journal, plan: Plan) -> Batch:
+    with _Bar(len(plan.jobs)) as bar:
+
+        def look() -> None:
+            pending = {job.key for job in journal.pending(plan)}
+            bar.settled(sum(job.key not in pending for job in plan.jobs))
+
+        trouble = ""
+        try:
+            codes = ray_cluster.run(journal, order.jobs, order.extra[0] if order.extra else None, look)
+        except ray_cluster.NoRay as without:
+            trouble = str(without)
+        else:
+            look()
+            if any(codes):
+                trouble = f"Some workers on the cluster ended early; what they said is in {journal.root / 'logs'}."
+    return batch.close(journal, plan, trouble, trouble)
+
+
+def _nobody(order: Order, journal: Journal, plan: Plan) -> Batch:
+    """What is judged so far; others are at work, or will be."""
+    return batch.close(journal, plan)
+
+
+LAUNCHERS: dict[str, Callable[[Order, Journal, Plan], Batch]] = {
+    "local": _locally,
+    "ray": _through_ray,
+    "none": _nobody,
+}
+
+
+def _through_slurm(order: Order, journal: Journal, plan: Plan) -> ExitCode:
+    """Hand the array in and leave: a cluster may take days."""
+    pending = journal.pending(plan)
+    stdout = console()
+    if pending:
+        try:
+            number = slurm.submit(journal, min(order.jobs, len(pending)), order.extra)
+        except slurm.NotSubmitted as trouble:
+            raise Problem(str(trouble), ExitCode.UNGRADED) from None
+        stdout.print(f"Slurm job {number}: {len(pending)} submissions to judge.", soft_wrap=True)
+    else:
+        stdout.print("Everything is judged already.", soft_wrap=True)
+    again = f"course grade --journal {shlex.quote(os.fspath(journal.root))} --launcher none"
+    stdout.print(f"For the reports, now or when it is done: {again}", soft_wrap=True)
+    return ExitCode.PASS
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM, as schedulers and CI runners send it, is an interruption like Ctrl-C: things are put away."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Problem(
+            "\nInterrupted. What is judged is kept; type the same command again to go on.", ExitCode.INTERRUPTED
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Bar:
+    """Progress with the time left, on a terminal; elsewhere a line for every tenth."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._screen = console(stderr=True)
+        self._told = -1
+        self._progress = _progress(self._screen) if self._screen.is_terminal else None
+        self._task = self._progress.add_task("grading", total=total) if self._progress else None
+
+    def __enter__(self) -> _Bar:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def settled(self, count: int) -> None:
+        """Told how many jobs are done."""
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=count)
+            return
+        tenth = 10 * count // max(1, self._total)
+        if tenth > self._told and self._total > 1:
+            self._told = tenth
+            self._screen.print(f"{count} of {self._total} judged", soft_wrap=True)
+
+
+def _progress(screen: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=screen, transient=True)
+
+
+# ---------------------------------------------------------------- reporting
+
+
+def _report(order: Order, done: Batch) -> None:
+    """Every report that was asked for; the table for people when none goes to stdout."""
+    for kind, file in order.formats:
+        text = _rendered(kind, done.rows)
+        if file is None:
+            click.echo(text, nl=False)
+        else:
+            _write(file, text)
+        if kind == "github":
+            _summarize(done.rows)
+    if order.csv is not None:
+        _write(order.csv, writing.render("csv", done.rows))
+    if order.html is not None:
+        _write(order.html, writing.render("html", done.rows))
+    if all(file is not None for _, file in order.formats):
+        _print(done)
+    elif done.trouble:
+        click.echo(clean(done.trouble), err=True)
+
+
+def _rendered(kind: str, rows: tuple[Row, ...]) -> str:
+    try:
+        return writing.render(kind, rows)
+    except ValueError as wrong:
+        raise Problem(str(wrong)) from None
+
+
+def _summarize(rows: tuple[Row, ...]) -> None:
+    try:
+        writing.append_summary(rows)
+    except OSError as error:
+        raise Problem(f"the job summary cannot be written: {error.strerror}.") from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8", errors="replace", newline="")
+    except OSError as error:
+        raise Problem(f"{file} cannot be written: {error.strerror}. The results are kept in the journal.") from None
+
+
+def _print(done: Batch) -> None:
+    screen = console()
+    states = Counter(words.state(row) for row in done.rows)
+    for row in done.rows[:SHOWN]:
+        name = shorten(clean(row.student).replace("\n", " "), 32)
+        line = f"{name:32} {row.exercise}  {words.state(row):11} {words.score(row):>9}  {words.verdict(row)}"
+        screen.print(line, soft_wrap=True)
+    if len(done.rows) > SHOWN:
+        screen.print(f"… {len(done.rows) - SHOWN} more; --csv FILE and --html FILE show all", soft_wrap=True)
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    screen.print(f"\n{len(done.rows)} rows: {counted}.", soft_wrap=True)
+    if done.trouble:
+        console(stderr=True).print(clean(done.trouble), soft_wrap=True)
+
+
+def _expect(order: Order) -> None:
+    """Better now than after hours of grading: `Problem` when there is no gradebook to enter anything in."""
+    if order.nbgrader is not None:
+        from course.nbgrader_glue.gradebook import expect
+
+        expect(order.nbgrader)
+
+
+def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[Refused, ...]:
+    """Enter the rows and say how many; those that were refused."""
+    from course.nbgrader_glue.gradebook import commit
+
+    done = commit(folder, rows)
+    stderr = console(stderr=True)
+    stderr.print(f"{done.written} rows entered in the gradebook of {folder.resolve()}.", soft_wrap=True)
+    for refused in done.refused:
+        stderr.print(clean(f"  not entered: {refused.student}, {refused.exercise}: {refused.reason}"), soft_wrap=True)
+    return done.refused
+
+
+def _is_one(order: Order, rows: tuple[Row, ...]) -> bool:
+    return len(order.submissions) == 1 and len({row.student for row in rows}) == 1

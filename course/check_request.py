@@ -1,0 +1,126 @@
+"""What `course check` was asked for: which laws, of whose part, in whose company."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from course.active_file import in_use
+from course.errors import Problem
+from course.progress import Progress
+from course.targets import Target, learner_file, naive_file, readable, ready, solution_file, target
+from course.workspace import Workspace
+from graders.registry.catalogue import Exercise, exercises
+from graders.result import ExerciseResult, LawResult
+
+OnLaw = Callable[[LawResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A check to be made. `source` is how the first line names the part; the marks of an `own` part are remembered."""
+
+    target: Target
+    submission: Path
+    source: str
+    own: bool
+    others: str = "solutions"
+    home: Path | None = None  # the learner's exercises, for others == "mine"
+    laws_only: bool = False
+    seed: int | None = None
+    require: str = "L1"
+    beside: Path | None = None  # the workspace, which may hold an instructor's bounds and cards
+    live: bool = False
+
+    @property
+    def exercise(self) -> Exercise:
+        return self.target.exercise
+
+    def again(self, number: str) -> str:
+        """The command that checks law `number` of the same part."""
+        return f"course check {number}{self.company}"
+
+    @property
+    def company(self) -> str:
+        """The options that name the part and its company, as typed after `course check 1.4`."""
+        using = "" if self.own else f" --using {shlex.quote(self.source)}"
+        return using + ("" if self.others == "solutions" else f" --with {self.others}")
+
+
+def pick(typed: str | None, memory: Progress) -> Target:
+    """The target that was typed; without one, the first exercise that is not solved yet."""
+    if typed:
+        return target(typed)
+    ready_ones = [exercise for exercise in exercises() if exercise.laws]
+    unsolved = [exercise for exercise in ready_ones if not memory.passed(exercise.number)]
+    return Target(ready((unsolved or ready_ones or list(exercises()))[0]), None)
+
+
+def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple[Path, str, bool]:
+    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it cannot be read.
+
+    "mine" is the file of the exercise, or the notebook beside it if that alone was written in.
+    """
+    if using == "solutions":
+        return solution_file(exercise), using, False
+    if using == "naive":
+        return naive_file(exercise), using, False
+    if using != "mine":
+        path = readable(Path(using), "--using takes solutions, naive or the path of a file.")
+        own = place is not None and path.resolve() == learner_file(place, exercise).resolve()
+        return path, using, own
+    if place is None:
+        raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
+    path = in_use(learner_file(place, exercise), exercise)
+    shown = place.shown(path)
+    readable(path, f"`course reset {exercise.number}` puts the stub there.", shown)
+    return path, shown, True
+
+
+def judge(order: Order, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
+    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long."""
+    from graders import grade
+
+    result = grade(
+        order.exercise.number,
+        order.submission,
+        seed=order.seed,
+        only=[order.target.law.number] if order.target.law else None,
+        laws_only=order.laws_only,
+        others=os.fspath(order.home) if order.others == "mine" and order.home else order.others,
+        on_law=on_law,
+        source=order.source,
+        require=order.require,
+        progress=progress,
+        beside=order.beside,
+        live=order.live,
+    )
+    return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
+
+
+def companions_to_blame(order: Order, law: LawResult, seed: int) -> bool:
+    """Whether a law that broke in the company of the learner's other parts holds among the solutions."""
+    if order.others == "solutions" or order.exercise.law(law.number).kind == "unit":
+        return False
+    alone = replace(order, target=Target(order.exercise, order.exercise.law(law.number)), others="solutions", seed=seed)
+    return judge(alone, None).passed
+
+
+def company(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
+    """The folder of the learner's exercises when they are the company. `Problem` when a part of it cannot be read."""
+    if others != "mine":
+        return None
+    for each in exercises():
+        if each.number != exercise.number:
+            submission(each, "mine", place)
+    return place.exercises if place else None
+
+
+def _replayable(law: LawResult, order: Order) -> LawResult:
+    """The law with the command that shows its story again, for the very part that was judged."""
+    if law.story is None or not law.story.replay:
+        return law
+    return replace(law, story=replace(law.story, replay=law.story.replay + order.company))

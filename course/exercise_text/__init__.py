@@ -1,0 +1,1 @@
+"""What a learner reads: stubs and lessons, made from solutions."""

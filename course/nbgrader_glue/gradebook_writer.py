@@ -1,0 +1,190 @@
+"""The clerk of a gradebook: enters one verdict after the other."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbgrader import utils
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.preprocessors import AssignLatePenalties
+
+from course.nbgrader_glue import feedback, write_outputs, notebook, submission_metadata, solution_cell
+from course.nbgrader_glue.autograding import forget, is_flagged, leave
+from course.nbgrader_glue.feedback import Advisory, Ungraded
+from course.nbgrader_glue.released import released
+from course.nbgrader_glue.restore_cells import Released, restore
+from course.nbgrader_glue.settings import PATIENCE, Settings
+from course.errors import Problem
+from course.progress import replace_file
+from graders.registry.catalogue import Exercise, catalogue
+from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, Unusable, take
+from graders.sandbox.isolation import LEVELS, below
+from graders.result import ExerciseResult
+
+if TYPE_CHECKING:
+    from graders.reports.row import Row
+
+CELL = "the solution cell"
+
+
+class Clerk:
+    """Holds the gradebook open. Not for threads: a gradebook has one writer. `Problem` when there is no gradebook."""
+
+    def __init__(self, settings: Settings) -> None:
+        file = Path(settings.directory.db_url.removeprefix("sqlite:///"))
+        if settings.directory.db_url.startswith("sqlite:") and not file.is_file():
+            raise Problem(f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one.")
+        self._settings = settings
+        self._url = _patient(settings.directory.db_url)
+        self._book = Gradebook(self._url, settings.directory.course_id)
+        self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
+        self._released: dict[str, list[Released]] = {}
+        self._cells: list[Any] = []  # holds the rows of the released cells in memory
+
+    def __enter__(self) -> Clerk:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._book.close()
+
+    def enter(self, row: Row) -> None:
+        """Write one row: the autograded notebook, then the scores.
+
+        Raises `Ungraded` when it is no verdict.
+        """
+        if not row.result.exercise:
+            raise Ungraded(row.problem or "no part of an exercise was handed in.")
+        exercise = catalogue(row.result.exercise)
+        known = self._known(exercise)
+        self._submit(exercise, row)
+        try:
+            sheet, left_out = self._sheet(exercise, row, known)
+        except Ungraded:
+            forget(self._book, exercise.slug, exercise.slug, row.student)
+            raise
+        target = self._settings.place("autograded", row.student, exercise.slug)
+        target.mkdir(parents=True, exist_ok=True)
+        replace_file(target / f"{exercise.slug}.ipynb", notebook.text(sheet))
+        submission_metadata.copy(self._settings.place("submitted", row.student, exercise.slug), target)
+        submission_metadata.complete(target, f"{exercise.slug}.ipynb")
+        self._score(exercise.slug, row.student, sheet, left_out)
+
+    def _known(self, exercise: Exercise) -> list[Released]:
+        if exercise.slug not in self._released:
+            try:
+                self._released[exercise.slug] = released(self._book, exercise.slug, exercise.slug)
+                found = self._book.find_notebook(exercise.slug, exercise.slug)
+                self._cells += [*found.grade_cells, *found.solution_cells]
+            except MissingEntry:
+                advice = f"`nbgrader generate_assignment {exercise.slug}` records it."
+                raise Ungraded(f"the gradebook does not know the assignment {exercise.slug}; {advice}") from None
+        return self._released[exercise.slug]
+
+    def _submit(self, exercise: Exercise, row: Row) -> None:
+        self._book.update_or_create_student(row.student)
+        place = self._settings.place("submitted", row.student, exercise.slug)
+        when = submission_metadata.time(place)
+        stamp = {"timestamp": when} if when else {}
+        with self._book.db.no_autoflush:
+            self._book.update_or_create_submission(exercise.slug, row.student, **stamp)
+
+    def _sheet(self, exercise: Exercise, row: Row, known: list[Released]) -> tuple[dict[str, Any], set[str]]:
+        """The notebook with the verdict in it, the one handed in or one made for the file that was; and the laws that
+        the verdict leaves out."""
+        if feedback.is_ungraded(row.result):
+            raise Ungraded(feedback.reasons(row.result))
+        self._refuse_advisory(row.result)
+        sheet, found = _handed_in(exercise, Path(row.source))
+        order = restore(sheet["cells"], known, Declared.of(exercise).defines)
+        sheet["cells"] = order.cells
+        _number(sheet)
+        return sheet, write_outputs.mark(order.cells, row.result, found, order.notices)
+
+    def _refuse_advisory(self, result: ExerciseResult) -> None:
+        """Whoever judged may have required less than this course does."""
+        required = str(self._settings.config.CourseGrade.get("require_isolation", "L1"))
+        tried = result.isolation in LEVELS
+        if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
+            raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
+
+    def _score(self, slug: str, student: str, sheet: dict[str, Any], left_out: set[str]) -> None:
+        submitted = self._book.find_submission_notebook(slug, slug, student)
+        cells = {write_outputs.grade_id(cell): nbformat.from_dict(cell) for cell in sheet["cells"]}
+        for grade in submitted.grades:
+            if grade.name in left_out:
+                leave(grade)
+                continue
+            score, _ = utils.determine_grade(cells[grade.name])
+            grade.auto_score = score
+            flagged = is_flagged(cells[grade.name])
+            grade.needs_manual_grade = score is None or grade.manual_score is not None or flagged
+        for comment in submitted.comments:
+            cell = cells[comment.name]
+            idle = cell.metadata.nbgrader["checksum"] == utils.compute_checksum(cell)
+            comment.auto_comment = "No response." if idle else None
+        submitted.late_submission_penalty = None
+        self._book.db.commit()
+        if submitted.assignment.total_seconds_late > 0:
+            self._penalize(slug, student)
+
+    def _penalize(self, slug: str, student: str) -> None:
+        names = {"student": student, "assignment": slug, "notebook": slug, "db_url": self._url}
+        sheet = nbformat.from_dict({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+        AssignLatePenalties(config=self._settings.config).preprocess(sheet, {"nbgrader": names})
+        self._book.db.expire_all()
+
+
+def _handed_in(exercise: Exercise, source: Path) -> tuple[dict[str, Any], str]:
+    """The notebook that was handed in, alone or beside the file, or the released one; and what was graded, in words."""
+    path = source if source.suffix == ".ipynb" else source.with_name(f"{exercise.slug}.ipynb")
+    try:
+        return _read(path), CELL if path == source else f"the file {exercise.file_name} beside the notebook"
+    except (ValueError, OSError, nbformat.ValidationError, RecursionError):
+        sheet = json.loads(_empty(exercise.slug))
+    if path == source:
+        return sheet, f"{source.name}, which is no notebook that can be read"
+    try:
+        text = take(source, Declared.of(exercise)).data
+    except Unusable:
+        return sheet, f"{source.name}, which cannot be read"
+    next(cell for cell in sheet["cells"] if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
+    return sheet, f"the file {exercise.file_name}"
+
+
+@cache
+def _empty(slug: str) -> str:
+    """The student's notebook as text; making it takes longer than anything else here."""
+    exercise = solution_cell.exercise_of(slug)
+    return notebook.text(notebook.release(exercise)) if exercise else "{}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The cells of a notebook of any version. Raises Unusable, ValueError or nbformat's error for what is none."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_PARCEL:
+        raise ValueError("no file, a link, or too large")
+    text = path.read_text(encoding="utf-8-sig")
+    sheet = json.loads(text)
+    if not isinstance(sheet, dict):
+        raise ValueError("no notebook")
+    if sheet.get("nbformat") != 4:
+        sheet = nbformat.reads(text, as_version=4)
+    if not isinstance(sheet.get("cells"), list):
+        raise ValueError("a notebook without cells")
+    return {"cells": list(sheet["cells"]), "metadata": {"kernelspec": notebook.KERNEL}}
+
+
+def _number(sheet: dict[str, Any]) -> None:
+    """Ids of their own for all cells; the format is then 4.5."""
+    sheet["nbformat"], sheet["nbformat_minor"] = 4, 5
+    for number, cell in enumerate(sheet["cells"]):
+        cell["id"] = f"cell-{number}"
+
+
+def _patient(url: str) -> str:
+    """The address of the gradebook, with the patience to wait for another writer."""
+    return f"{url}?timeout={PATIENCE}" if url.startswith("sqlite:") and "?" not in url else url

@@ -1,0 +1,1 @@
+"""Looking, not grading: the engine with a learner's parts."""

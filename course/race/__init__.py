@@ -1,0 +1,1 @@
+"""The race between engines, as tables and files."""

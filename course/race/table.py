@@ -1,0 +1,152 @@
+"""A race as it is told in the terminal: one table a heat, and what has to be said beside the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+
+from rich.table import Table
+from rich.text import Text
+
+from course.terminal import clean
+from graders.engines.results import Entrant, Result, Standings
+from reference_engine.roofline import RaisedCeiling
+
+TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
+
+
+def render(standings: Standings) -> Iterator[Text | Table]:
+    """What to print, block by block."""
+    yield Text(_heading(standings), style="bold")
+    yield Text(_conditions(standings), style="dim")
+    for heat, batch in standings.heats():
+        title = f"\n{TITLES[heat]}{f', {batch} at a time' if batch else ''}"
+        yield Text(title)
+        yield _table(standings.of(heat, batch), reading=heat == "prefill")
+    yield Text()
+    for entrant in standings.entrants:
+        yield _beside(entrant)
+    yield Text(_legend(standings), style="dim")
+    for doubt in doubts(standings):
+        yield Text(doubt, style="yellow")
+
+
+def count(number: int, noun: str) -> str:
+    """So many of them, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def doubts(standings: Standings) -> Iterator[str]:
+    """What keeps the figures from being taken at their word, a sentence each."""
+    if standings.interrupted:
+        yield f"Interrupted after {count(standings.course.rounds, 'round')}: what came later does not count."
+    engines = {result.engine for result in standings.results}
+    first = standings.entrants[0].engine if standings.entrants else ""
+    if len(engines) == 1 < len(standings.entrants):
+        yield f"Only {standings.measure} is left: there is nothing to compare it with."
+    elif engines and standings.measure != first:
+        yield f"Ratios are to {standings.measure}, as {first} is out."
+    for raised in standings.course.raised:
+        yield _raised(raised)
+    if standings.course.loaded:
+        yield "The machine was busy: ratios may be off; close what else is running and race again."
+    if standings.starved:
+        yield _starved(standings)
+
+
+def _raised(raised: RaisedCeiling) -> str:
+    if not raised.possible:
+        return f"{raised}: its figures are to be looked at by a person before they are believed."
+    return f"{raised}."
+
+
+def _starved(standings: Standings) -> str:
+    worst = min(standings.starved, key=lambda result: result.cores)
+    return (
+        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the heat {worst.heat!r}. "
+        "The rates and ratios above do not count; compare tokens a core-second, or race again on a quiet machine."
+    )
+
+
+def _legend(standings: Standings) -> str:
+    first = standings.measure
+    ratio = f"ratio: to {first}, the median of the rounds; range: of the ratios. " if first else ""
+    return (
+        f"{ratio}TTFT, TPOT: median/95th percentile of the requests. "
+        "a core-s: tokens a processor second. "
+        "roof: the least time that this machine's memory and arithmetic allow, over the time taken."
+    )
+
+
+def _heading(standings: Standings) -> str:
+    course = standings.course
+    requests, rounds = count(course.requests, "request"), count(course.rounds, "round")
+    return f"{course.workload} · {course.model} · {requests} · {rounds}, interleaved"
+
+
+def _conditions(standings: Standings) -> str:
+    course = standings.course
+    threads = count(course.threads, "thread")
+    cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
+    return (
+        f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
+        f"{course.kv_tokens} tokens of KV, {count(course.max_seqs, 'seat')}, {cache}; "
+        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s {_known(standings)}; "
+        f"load {course.busy:g} a core at the start; {course.date}"
+    )
+
+
+def _known(standings: Standings) -> str:
+    """How the ceilings are known."""
+    return "measured or shown" if standings.course.raised else "measured"
+
+
+def _table(results: tuple[Result, ...], *, reading: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("engine", no_wrap=True, min_width=max(len(result.engine) for result in results))
+    for title in ("tok/s", "ratio", "range", "a core-s", "TTFT s", "TPOT ms", "roof"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(*_row(result, results[0], reading))
+    return table
+
+
+def _row(result: Result, measure: Result, reading: bool) -> tuple[str, ...]:
+    scale = result.reading / result.rate if reading else 1.0
+    ratios = result.ratios(measure)
+    return (
+        result.engine,
+        f"{result.rate * scale:,.0f}",
+        f"{median(ratios):.2f}x" if ratios else "",
+        f"{min(ratios):.2f}–{max(ratios):.2f}" if ratios else "",
+        f"{result.thrift * scale:,.0f}" if result.thrift else "",
+        "/".join(_seconds(moment) for moment in result.ttft),
+        _milliseconds(result.tpot) if result.tpot else "",
+        f"{result.roofline:.0%}",
+    )
+
+
+def _seconds(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
+
+
+def _milliseconds(pair: tuple[float, float]) -> str:
+    digits = 0 if pair[1] >= 0.1 else 1
+    return f"{1e3 * pair[0]:,.{digits}f}/{1e3 * pair[1]:,.{digits}f}"
+
+
+def _beside(entrant: Entrant) -> Text:
+    """Version, flags and caveat of an engine, or why it is not in the race."""
+    line = Text(entrant.engine, style="bold")
+    line = Text.assemble(line, f" {clean(entrant.version)}" if entrant.version else "")
+    if entrant.failure:
+        told = clean(entrant.sentence)
+        rest = told.removeprefix(entrant.engine)  # which opens the line already
+        return line.append(f": {told}" if rest == told else rest, style="red")
+    if entrant.note:
+        line.append(f", {entrant.note}", style="yellow")
+    if entrant.parameters:
+        line.append(f"; {entrant.parameters:,} parameters in {clean(entrant.dtype)}", style="dim")
+    flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())
+    return line.append(f"; started in {entrant.started:.0f} s; {clean(flags)}", style="dim")

@@ -1,0 +1,272 @@
+"""Where a trace is played: one fresh object in the worker, one line of story for every call.
+
+`Stage` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back what the
+part returned or raised. An exercise's session judges that with its specification and calls `broken` at the first
+deviation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from graders.sandbox import protocol
+from graders.checking.check_context import Bench
+from graders.checking.diagnosis import Diagnostician
+from graders.checking.failure import Broken, Step
+from graders.checking.replies import Raised, Reply, exception_of, one_call, outcome_of, outcomes_of, replies_of, shown
+from graders.result import Outcome, Story
+from graders.checking.transport import Lost, Transport, overslept
+
+T = TypeVar("T")
+FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
+
+
+class Stage:
+    """One object of the part, on which calls are made in order.
+
+    slot: which part. label: how the story calls the object ("bm"). Every method below raises Broken when the part dies,
+    hangs or tampers; the story so far is attached.
+    """
+
+    def __init__(self, bench: Bench, slot: str, label: str) -> None:
+        self.bench = bench
+        self.slot = slot
+        self.label = label
+        self.steps: list[Step] = []
+        self.method = "__init__"
+        self._transport = Transport(bench)
+        self._diagnostician = Diagnostician(bench.submission, bench.exercise.class_name)
+        self._played: list[Any] | None = None
+        self._trouble: Broken | None = None
+        self._lost: Lost | None = None
+        self._nap = (0.0, "", 0)  # the longest while a trace is played slowly: seconds, method, steps until then
+
+    def play(
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
+    ) -> Raised | None:
+        """Make the object and play a whole trace on it in one go, for speed; the moves are the driver's affair.
+
+        Returns what `new` returns; then `next` tells of each move in turn, and `finish` ends the trace. When the part
+        dies or hangs on the way, the trace is played again from the start, one move at a time, to see where.
+        """
+        self._waiting = list(moves)
+        self.steps.append(Step(f"{self.label} = {written}"))
+        fresh = {"slot": self.slot, "args": list(args), "keywords": dict(keywords)}
+        try:
+            answer = self._ask("trace", fresh=fresh, moves=self._waiting)
+        except Broken as trouble:
+            self._trouble = trouble
+            self.steps.clear()
+            return self.new(args, keywords, written)
+        if "x" in answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._outcome_shown(raised)
+            return raised
+        self._played = self.parsed(lambda: outcomes_of(answer, len(moves)))
+        return None
+
+    def next(self, method: str, written: str) -> tuple[Reply, Any]:
+        """What the next move of the trace came to, and the driver's snapshot after it."""
+        self.method = method
+        self.steps.append(Step(f"{self.label}.{written}"))
+        move = self._waiting.pop(0)
+        if self._played is None:
+            answer = self._ask("trace", fresh=None, moves=[move])
+            outcome = self.parsed(lambda: outcomes_of(answer, 1))[0]
+        else:
+            outcome = self._played.pop(0)
+        reply, seen = self.parsed(lambda: outcome_of(outcome))
+        self._outcome_shown(reply)
+        return reply, seen
+
+    @property
+    def slow(self) -> bool:
+        """The trace is played one move at a time, because something went wrong when it was played in one go."""
+        return self._played is None
+
+    def instead(self, count: int, moves: Sequence[Any]) -> None:
+        """Make these moves in the place of the next `count`; only while `slow`."""
+        self._waiting[:count] = moves
+
+    def finish(self) -> None:
+        """The trace is over. Broken if it went wrong at first and nothing was found when it was played slowly.
+
+        A part that took too long the first time only was held up by something else; one that slept was not.
+        """
+        if self._trouble is None or (self._trouble.outcome is Outcome.TIMEOUT and not self._transport.watching):
+            return
+        seconds, self.method, count = self._nap
+        if seconds and self._lost is not None:
+            del self.steps[count:]
+            self._ended(overslept(self.method, self._lost, seconds))
+        raise self._trouble
+
+    def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str) -> Raised | None:
+        """Make the object; `written` is the line of the story. None, or what the constructor raised."""
+        self.method = "__init__"
+        self.steps.append(Step(f"{self.label} = {written}"))
+        answer = self._ask("new", slot=self.slot, args=list(args), keywords=dict(keywords))
+        if not answer:
+            return None
+        raised = self.parsed(lambda: exception_of(answer))
+        self._outcome_shown(raised)
+        return raised
+
+    def call(self, method: str, args: Sequence[Any], written: str, watch: Any = None) -> tuple[Reply, Any]:
+        """Call a method; what it returned or raised, and the driver's snapshot after it (None without `watch`)."""
+        self.method = method
+        self.steps.append(Step(f"{self.label}.{written}"))
+        answer = self._ask("call", calls=[[method, list(args)]], watch=watch)
+        reply, seen = self.parsed(lambda: one_call(answer, watch is not None))
+        self._outcome_shown(reply)
+        return reply, seen
+
+    def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
+        """Make the calls so many times over, for their cost alone; Broken if one raises, or if none was made."""
+        self.method = calls[0][0]
+        before = self.bench.worker.cpu_seconds()
+        answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
+        if answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
+        self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
+
+    def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
+        """Make the calls so many times over in the ordinary way, each answered; what the last round returned.
+
+        Broken if one raises. For their cost where nothing tells a part that it is the cost that counts.
+        """
+        self.method = calls[0][0]
+        answer = self._ask("call", calls=[[method, list(args)] for method, args in calls] * times, watch=None)
+        replies = self.parsed(lambda: replies_of(answer, times * len(calls)))
+        values = []
+        for (method, _), reply in zip([*calls] * times, replies, strict=True):
+            self.method = method
+            if isinstance(reply, Raised):
+                self.unexpected(reply, "no exception")
+            values.append(reply.value)
+        return values[-len(calls) :]
+
+    def _refuse_faster_than_a_call(self, spent: float, count: int) -> None:
+        if spent < FASTEST * count:
+            message = f"{count} calls of `{self.method}` took {spent * 1e6:.0f} µs of CPU time: they were not made."
+            broken = self.breach(message, got=f"{spent / count * 1e9:.1f} ns a call", expected="calls that are made")
+            broken.outcome = Outcome.INVALID
+            raise broken
+
+    def shifts(self, calls: Sequence[tuple[str, Sequence[Any]]], least: int) -> list[int]:
+        """Make each call once; the indices of those that moved a whole list of at least so many items."""
+        self.method = calls[0][0]
+        answer = self._ask("shifts", calls=[[method, list(args)] for method, args in calls], least=least)
+        if "x" in answer:
+            self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
+        found = self.parsed(lambda: protocol.integers(answer.get("shifts")))
+        return [index for index in found if 0 <= index < len(calls)]
+
+    def tally(self, calls: Sequence[tuple[str, Sequence[Any]]], most: int) -> list[int]:
+        """Make each call once; the bytecode instructions of the part that each executed, `most` at most.
+
+        Broken if one raises. Deterministic, but blind to loops in C: those are found by their time.
+        """
+        self.method = calls[0][0]
+        answer = self._ask("tally", calls=[[method, list(args)] for method, args in calls], most=most)
+        if "x" in answer:
+            raised = self.parsed(lambda: exception_of(answer))
+            self._blame(raised, [method for method, _ in calls])
+            self.unexpected(raised, "no exception")
+        return self.parsed(lambda: protocol.integers(answer.get("tally"), len(calls)))
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Meanwhile the worker collects no garbage but between objects: what a part allocates costs what it costs."""
+        self._ask("still", on=True)
+        try:
+            yield
+        finally:
+            if self.bench.worker.alive:
+                self._ask("still", on=False)
+
+    def _blame(self, raised: Raised, methods: Collection[str]) -> None:
+        """Of several calls made in one go the one that raised, by its own frames."""
+        self.method = next((name for _, name in raised.frames if name in methods), self.method)
+
+    def look(self) -> None:
+        """Have the worker look whether the part has changed what is not its own; Broken if it has."""
+        self._ask("driver", slot=self.slot)
+
+    def breach(
+        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+    ) -> Broken:
+        """The Broken to raise, with the story so far."""
+        method = method or self.method
+        story = Story(
+            steps=tuple(map(str, self.steps)),
+            got=got,
+            expected=expected,
+            location=self.bench.submission.location(method),
+            replay=self.bench.replay,
+            traceback=self._traceback(raised) if raised else (),
+        )
+        return Broken(message, story=story, method=method)
+
+    def broken(
+        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+    ) -> NoReturn:
+        """Raise Broken with the story so far."""
+        raise self.breach(message, got=got, expected=expected, method=method, raised=raised)
+
+    def unexpected(self, raised: Raised, expected: str) -> NoReturn:
+        """Raise Broken for an exception that the contract does not allow here."""
+        found = self._diagnostician.of(self.method, raised, expected)
+        self.method = found.method
+        broken = self.breach(found.message, got=raised.told, expected=found.expected, raised=raised)
+        broken.outcome, broken.reason = raised.outcome, found.reason
+        raise broken
+
+    def no_property(self, name: str, value: Any) -> None:
+        """Raise Broken if `value`, read where the contract has a property, is a method."""
+        found = self._diagnostician.of_property(name, value)
+        if found is not None:
+            self.method = name
+            self.steps.append(Step(f"{self.label}.{name}", shown(value)))
+            self.broken(found.message, got=f"a {value['type']}", expected=found.expected)
+
+    def _outcome_shown(self, reply: Reply) -> None:
+        text = reply.told if isinstance(reply, Raised) else shown(reply.value)
+        if text != "None":
+            self.steps[-1].answered(text)
+
+    def _traceback(self, raised: Raised) -> tuple[str, ...]:
+        source = self.bench.submission.source.split("\n")
+        lines = []
+        for line, function in raised.frames:
+            lines.append(f"{self.bench.submission.name}:{line} in {function}")
+            if 1 <= line <= len(source):
+                lines.append(f"    {source[line - 1].strip()[:160]}")
+        return (*lines, str(raised)) if lines else ()
+
+    def _ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        try:
+            answer = self._transport.ask(self.method, do, fields)
+        except Lost as lost:
+            self._lost = lost
+            self._transport.watching |= lost.asleep > 0
+            self._ended(lost)
+        self._nap = max(self._nap, (self._transport.napped, self.method, len(self.steps)))
+        return answer
+
+    def parsed(self, parse: Callable[[], T]) -> T:
+        """`parse()`, a ProtocolError in it being the worker's: INVALID."""
+        try:
+            return self._transport.parsed(self.method, parse)
+        except Lost as lost:
+            self._ended(lost)
+
+    def _ended(self, lost: Lost) -> NoReturn:
+        self.steps[-1].answered(lost.got)
+        broken = self.breach(lost.message, got=lost.got, expected="an answer")
+        broken.outcome = lost.outcome
+        raise broken from None

@@ -1,0 +1,64 @@
+"""What a check has in hand: the submission, a worker that has loaded it, a seed, and a place for figures."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from graders.sandbox.worker_prestart import Ahead
+from graders.registry.parts import PARTS, Part
+from graders.result import Figure
+from graders.submissions.source import Submission
+from graders.sandbox.worker import Worker
+from graders.checking.workers import Workers
+
+
+@dataclass
+class Bench:
+    """Handed to a law's check.
+
+    law_number: "1.4". seed: of this law, derived from the run's seed, the same whether the law runs alone or with
+    others. ahead: workers that have imported the driver named by the law, started when the run began; `crew` of them.
+    figures: append what was measured; shown beside the verdict. cases: count what was tried. score: the share of the
+    points that a law which is not met is worth. progress: tell in a few words what takes so long. beside: the folder
+    that may hold an instructor's bounds and cards. live: engines that are installed are timed, not looked up on cards.
+    others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
+    """
+
+    exercise: Part
+    law_number: str
+    submission: Submission
+    workers: Workers
+    run_seed: int
+    others: str = "solutions"
+    ahead: Ahead | None = None
+    crew: int = 1
+    figures: list[Figure] = field(default_factory=list)
+    cases: int = 0
+    score: float = 0.0
+    progress: Callable[[str], None] = lambda _: None
+    beside: Path | None = None
+    live: bool = False
+    patience: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
+
+    @property
+    def seed(self) -> int:
+        return random.Random(f"{self.run_seed}/{self.law_number}").getrandbits(48)
+
+    @property
+    def worker(self) -> Worker:
+        return self.workers.get()
+
+    @property
+    def replay(self) -> str:
+        return f"course check {self.law_number} --seed {self.run_seed}"
+
+    def solution(self, slot: str) -> Path:
+        """The part for another slot: the course's own, or the one in the folder that `others` names."""
+        import solutions
+
+        slug = {part.slot: (part.slug, part.file_name) for part in PARTS}[slot]
+        home = solutions.__path__[0] if self.others in ("solutions", "naive") else self.others
+        return Path(home).joinpath(*slug)

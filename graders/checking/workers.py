@@ -1,0 +1,139 @@
+"""The worker in use for one submission, with every source of it loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from graders.sandbox import fakes
+from graders.checking.failure import Broken
+from graders.sandbox.isolation import HIGHEST, Limits, Trouble, below
+from graders.checking.replies import Raised, exception_of
+from graders.result import Location, Outcome
+from graders.sandbox.protocol import ProtocolError
+from graders.sandbox.worker import OUTPUT_CAP, Died, Hung, Tampered, Worker
+
+PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
+NONE = "none"  # the isolation of what was never run
+IMPORTING = 120.0  # seconds that the driver of a slot may take to import, torch included, on a machine under load
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file that a worker loads: which slot it fills, the name its tracebacks show, its text."""
+
+    slot: str
+    name: str
+    text: str
+
+
+class Workers:
+    """The worker in use for one submission: started when first asked for, replaced when it died.
+
+    sources: what every worker loads, in order: companions first, the submission last. first: a worker started before,
+    to be the first one used.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        level: str = HIGHEST,
+        limits: Limits | None = None,
+        first: Worker | None = None,
+    ) -> None:
+        self.sources = tuple(sources)
+        self._first = first
+        self._level = level
+        self._limits = limits
+        self._worker: Worker | None = None
+        self._output = ""
+        self._lost = 0
+        self._lowest = NONE
+
+    @property
+    def level(self) -> str:
+        """The lowest isolation that any worker so far has reached; "none" before the first."""
+        return self._lowest
+
+    @property
+    def limits(self) -> Limits | None:
+        """What a worker may use; None: the usual."""
+        return self._limits
+
+    def get(self) -> Worker:
+        """A live worker with every source loaded. Raises Broken when the submission cannot be loaded."""
+        if self._worker is None or not self._worker.alive:
+            self._worker = self._start()
+        return self._worker
+
+    def fresh(self) -> Worker:
+        """A new worker, the old one ended."""
+        self.end()
+        return self.get()
+
+    def end(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._keep(self._worker.take_output())
+            self._worker = None
+
+    def take_output(self) -> str:
+        """What the part printed since the last call, capped, however many workers it was printed in."""
+        if self._worker is not None:
+            self._keep(self._worker.take_output())
+        text, self._output = self._output, ""
+        more, self._lost = self._lost, 0
+        return f"{text}\n… {more} more characters, printed again and again" if more else text
+
+    def _keep(self, printed: str) -> None:
+        room = PRINTED - len(self._output)
+        self._output += printed[:room]
+        self._lost += max(0, len(printed) - room)
+
+    def _start(self) -> Worker:
+        if self._worker is not None:
+            self._keep(self._worker.take_output())
+        worker, self._first = self._first or Worker(self._level, self._limits), None
+        if self._lowest == NONE or below(worker.level, self._lowest):
+            self._lowest = worker.level
+        self._surround(worker)
+        for source in self.sources:
+            self._load(worker, source)
+        return worker
+
+    def _surround(self, worker: Worker) -> None:
+        """Send the stand-ins; nothing of a submission is in the worker yet."""
+        loaded = [source.slot for source in self.sources]
+        try:
+            for slot, text in fakes.texts(loaded[-1], loaded).items():
+                worker.ask("stand_in", slot=slot, source=text)
+        except (Died, Hung, Tampered) as failure:
+            raise Trouble(f"the worker {failure} before it had met the part") from None
+
+    def _load(self, worker: Worker, source: Source) -> None:
+        try:
+            worker.ask("driver", slot=source.slot, cpu=IMPORTING, wall=IMPORTING)
+            answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text)
+        except Died as death:
+            raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None
+        except Hung as wait:
+            message = f"{source.name} was still not imported after {wait.seconds:.0f} s: a loop at module level?"
+            raise Broken(message, outcome=Outcome.TIMEOUT) from None
+        except Tampered as wrong:
+            raise Broken(f"While {source.name} was imported, {wrong}.", outcome=Outcome.INVALID) from None
+        if answer:
+            worker.end()
+            raised = _raised_at_import(source.name, answer)
+            raise Broken(
+                raised.at_import(source.name), outcome=raised.outcome, location=Location(source.name, raised.line)
+            )
+
+
+def _raised_at_import(name: str, answer: dict[str, Any]) -> Raised:
+    try:
+        return exception_of(answer)
+    except ProtocolError as wrong:
+        message = f"While {name} was imported, the worker sent {wrong}."
+        raise Broken(message, outcome=Outcome.INVALID) from None

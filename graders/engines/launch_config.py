@@ -1,0 +1,57 @@
+"""From a trace to what every engine is started with: model folder, sizes, threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from graders.engines.catalogue import EngineKind
+from graders.engines.loaded import Checkpoint
+from graders.engines.engine_protocol import Job
+from graders.workloads import Trace
+from reference_engine.model import Model
+from reference_engine.parts import SLOTS
+
+TREE_DEPTH = 4
+"""Guesses that one step can confirm at most: the waiter has so many heads."""
+SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
+
+
+def job(
+    kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, rivals: int, device: str
+) -> Job:
+    """What `kind` is told so that it has what every other engine has for this trace, and no more."""
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    common = Job(
+        model=str(given.folder),
+        max_len=min(model.config.positions, trace.kv_tokens),
+        kv_tokens=trace.kv_tokens,
+        max_seqs=trace.max_seqs,
+        loaded=given.loaded,
+        block_size=trace.block_size,
+        device=device,
+        threads=threads,
+        cores=cores[:threads],
+        prefix_cache=trace.cached,
+        memory_share=0.85 / max(rivals, 1),
+    )
+    if kind.name != "reference":
+        return common
+    guessing, filled = speculates(model, trace), parts(SOLUTIONS)
+    return replace(common, parts=filled, speculate=guessing, watermark=trace.watermark)
+
+
+def parts(folder: Path) -> Mapping[str, str]:
+    """The files of the four parts in a folder laid out like `solutions`. Raises ValueError when one is lacking."""
+    found = {slot: sorted(folder.glob(f"ex*/{slot}.py")) for slot in SLOTS}
+    lacking = [slot for slot, paths in found.items() if not paths]
+    if lacking:
+        raise ValueError(f"{folder} has no {', '.join(lacking)}")
+    return {slot: str(paths[0]) for slot, paths in found.items()}
+
+
+def speculates(model: Model, trace: Trace) -> bool:
+    """Our engine guesses where that is what the workload is about, and the model has heads."""
+    return trace.batch > 0 and model.name.partition("@")[0] == "waiter"

@@ -1,1 +1,0 @@
-"""The laws of exercise 2; the rules that they hold a scheduler to are `graders.symbolic.scheduler_rules`."""

@@ -1,0 +1,1 @@
+"""The laws, specifications and cases of each exercise."""

@@ -1,0 +1,344 @@
+"""Law 1.10: what a call costs must not grow with the pool.
+
+The same calls on three pools, the second some 8 times larger than the first and the third some 130 times, almost all
+free, almost used up by one long sequence, and cut up among thousands of short ones, with a few free blocks far apart.
+On the first two the bytecode instructions of every call are counted: a loop over the pool in Python shows in them
+exactly. A loop in C (`min`, `sum`, `in` on a list, a copy) shows in the CPU time of the worker process, read from
+outside of it, the cheapest of several rounds, with the garbage collector still: only ratios decide, never a time. What
+costs about as little as arithmetic on one long integer, but has no excuse, moving a whole list by pop(0), is found by
+looking at the list. The calls are then made once more in the way of all other laws, one answer each, so that a part
+gains nothing by knowing when it is measured. All sizes are drawn from the seed.
+
+What may cost in proportion to something may not cost its square: the constructor (the pool), a fork or a free (the
+table).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from graders.checking.check_context import Bench
+from graders.checking.complexity import MOST_PASSES, SLICE, Cost, Growth, cheapest, medians
+from graders.checking.failure import Broken, Step
+from graders.checking.replies import Raised, shown
+from graders.result import Outcome
+from graders.checking.call_recorder import Stage
+
+FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cut up among many sequences"
+COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
+TIMED = {"middle": 5.0, "large": 10.0}  # times dearer allowed; one integer of as many bits as blocks costs some
+SQUARE = 3.0  # times more than in proportion allowed
+BEYOND = 4.0  # so many times more than allowed is believed at once
+ROUNDS = 4
+REPEATS = 3  # countings of a call, and measurements of answered ones
+PASSES = 64  # of a loop, at first
+LONG = 20  # slices: what takes so long is not measured twice
+BUILT = "BlockManager()"
+ANSWERED = 16  # passes of ordinary calls in one measurement
+LEAST = 5e-6  # seconds: a question and its answer are never cheaper
+BUILDING = 5e-4  # seconds: a constructor is never taken to be cheaper
+COUNTED_AT_MOST = 1 << 17  # instructions of one call
+WITHIN = 16  # extends of the long sequence that stay within its last block
+CROWD = 10  # ids of the many short sequences begin here
+PATIENCE = {"cpu": 20.0, "wall": 120.0}  # for one question: a pool is filled in tenths of a second
+Call = tuple[str, list[Any]]
+Loops = dict[str, tuple[Call, ...]]  # name -> calls that leave the pool as it was
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is drawn from the seed. sizes: blocks of the three pools. block: tokens. spare: blocks that stay free when a
+    pool is almost used up. holes: where in the crowd, from 0 to 1."""
+
+    small: int
+    middle: int
+    large: int
+    block: int
+    spare: int
+    holes: tuple[float, ...]
+
+    @classmethod
+    def draw(cls, seed: int) -> Plan:
+        chance = random.Random(seed)
+        small = chance.randrange(440, 600)
+        holes = sorted(chance.random() for _ in range(chance.randrange(8, 14)))
+        block = chance.randrange(200, 700)
+        factors = chance.uniform(7, 9), chance.uniform(110, 130)
+        middle, large = (int(small * factor) for factor in factors)
+        return cls(small, middle, large, block, chance.randrange(12, 24), tuple(holes))
+
+    @property
+    def short(self) -> int:
+        """Tokens of sequence 1: three blocks, the last not quite full."""
+        return 3 * self.block - 8
+
+    def loops(self) -> Loops:
+        """On sequence 1."""
+        short, block = self.short, self.block
+        return {
+            "admit, free": (("admit", [2, 1]), ("free", [2])),
+            "extend, truncate": (("extend", [1, 3 * block + 1]), ("truncate", [1, short])),
+            "fork, extend, free": (("fork", [1, 2]), ("extend", [2, short + 1]), ("free", [2])),
+            "can_admit, blocks_needed": (("can_admit", [1]), ("blocks_needed", [1, short + 1])),
+            "num_free, length, table, ref": (("num_free", []), ("length", [1]), ("table", [1]), ("ref", [1])),
+        }
+
+
+def _blocks(value: Any, count: int) -> bool:
+    return type(value) is list and [type(block) for block in value] == [int] * count
+
+
+RETURNED: dict[str, Callable[[list[Any], Plan], bool]] = {  # whether the calls of a loop returned this
+    "admit, free": lambda values, _: _blocks(values[0], 1) and values[1] == values[0],
+    "extend, truncate": lambda values, _: _blocks(values[1], 1) and values[0] == [values[1], []],
+    "fork, extend, free": lambda values, _: (
+        values[0] is None and _blocks(values[2], 1) and type(values[1]) is list and values[1][:1] == [values[2]]
+    ),
+    "can_admit, blocks_needed": lambda values, _: repr(values) == "[True, 0]",
+    "num_free, length, table, ref": lambda values, plan: values[1] == plan.short,
+}
+
+
+def constant_time(bench: Bench) -> None:
+    """Raise Broken for calls that cost too many times more on a larger pool, in whatever state it is."""
+    plan = Plan.draw(bench.seed)
+    bench.patience = dict(PATIENCE)
+    try:
+        with Stage(bench, "block_manager", "bm").still():
+            Pool(bench, plan, plan.middle, FREE).moves_no_list()
+            for state in (FREE, USED, SCATTERED):
+                _Comparison(bench, plan, state).judge()
+    finally:
+        bench.patience = {}
+
+
+class _Comparison:
+    """The three pools in one state."""
+
+    def __init__(self, bench: Bench, plan: Plan, state: str) -> None:
+        self._bench = bench
+        self._plan = plan
+        self._state = state
+        self._small: dict[tuple[str, str], list[Cost]] = {}  # (how it is measured, loop): on the smallest pool
+
+    def judge(self) -> None:
+        small = self._filled(self._plan.small)
+        for how in Pool.WAYS:
+            for loop in small.loops(how):
+                self._small[how, loop] = [cost for _, cost in small.costs(how, loop)]
+        middle = self._filled(self._plan.middle)
+        for how in ("building", "counted", "timed", "counted in proportion", "timed in proportion"):
+            self._compare(middle, how)
+        large = self._filled(self._plan.large)
+        for how in ("building", "timed", "answered"):
+            self._compare(large, how)
+
+    def _compare(self, pool: Pool, how: str) -> None:
+        """Raise Broken if something costs too much there. Times are taken again before they are believed."""
+        for loop in pool.loops(how):
+            for number in range(ROUNDS):
+                found = self._dearest(pool, how, loop)
+                if not found.exceeds(self._allowance(how, pool)):
+                    break
+                if "counted" in how or number == ROUNDS - 1 or found.exceeds(BEYOND * self._allowance(how, pool)):
+                    self._grows(found)
+                small = self._filled(self._plan.small)
+                pairs = zip(self._small[how, loop], small.costs(how, loop), strict=True)
+                self._small[how, loop] = [cheapest((before, cost)) for before, (_, cost) in pairs]
+                pool.fill()
+            self._bench.cases += 1
+
+    def _dearest(self, pool: Pool, how: str, loop: str) -> Growth:
+        growths = [
+            Growth(what, small, cost, linear="proportion" in how or how == "building")
+            for small, (what, cost) in zip(self._small[how, loop], pool.costs(how, loop), strict=True)
+        ]
+        return max(growths, key=lambda growth: growth.times)
+
+    def _allowance(self, how: str, pool: Pool) -> float:
+        if how == "counted":
+            return COUNTED
+        if "proportion" in how or how == "building":
+            return SQUARE
+        return TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
+
+    def _filled(self, num_blocks: int) -> Pool:
+        pool = Pool(self._bench, self._plan, num_blocks, self._state)
+        pool.fill()
+        return pool
+
+    def _grows(self, growth: Growth) -> NoReturn:
+        stage = Stage(self._bench, "block_manager", "bm")
+        for cost in (growth.small, growth.large):
+            stage.steps.append(Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}"))
+            stage.steps.append(Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}"))
+        message = f"`{growth.what}` costs {growth.dearer} as much on a pool {growth.larger} larger"
+        message += f" ({growth.small} with {growth.small.size} blocks, {growth.large} with {growth.large.size}): "
+        message += "more than in proportion." if growth.linear else "something looks through the pool."
+        method = "__init__" if growth.what == BUILT else growth.what.split()[0].strip(",")
+        stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=method)
+
+
+class Pool:
+    """A block manager of so many blocks in a state, with a short sequence 1.
+
+    WAYS: how a loop of calls can be measured; "in proportion": what may grow with the table it is about.
+    """
+
+    WAYS = ("building", "counted", "timed", "counted in proportion", "timed in proportion", "answered")
+
+    def __init__(self, bench: Bench, plan: Plan, num_blocks: int, state: str) -> None:
+        self._bench = bench
+        self._plan = plan
+        self.num_blocks = num_blocks
+        self._state = state
+        self._stage = Stage(bench, "block_manager", "bm")
+        self._table: list[int] = []
+        self._building = 0.0
+        blocks = num_blocks - 1 - 3 - plan.spare
+        self._long = (blocks - 1) * plan.block + 1  # tokens of a sequence that takes almost all, one in its last block
+
+    def fill(self) -> None:
+        try:
+            self._fill()
+        except Broken as broken:
+            raise self._too_slow(broken) if broken.outcome is Outcome.TIMEOUT else broken from None
+
+    def loops(self, how: str) -> list[str]:
+        """Names of the loops that are measured in this way."""
+        if how == "building":
+            return [BUILT]
+        chosen = self._linear() if "proportion" in how else self._plan.loops() if how == "answered" else self._loops()
+        return list(chosen)
+
+    def costs(self, how: str, loop: str) -> list[tuple[str, Cost]]:
+        """What was measured, and what it cost: of counted loops every call, of timed ones the loop."""
+        if how == "building":
+            return [(BUILT, self._cost(max(BUILDING, self._building)))]
+        if how == "answered":
+            return [(loop, self._answered(loop, self._plan.loops()[loop]))]
+        linear = "proportion" in how
+        calls = (self._linear() if linear else self._loops())[loop]
+        if how.startswith("timed"):
+            return [(loop, self._pass(calls, 1 if linear else PASSES))]
+        repeats = 1 if linear else REPEATS
+        counts = medians(self._stage.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls))
+        named = zip(calls, counts, strict=True)
+        return [
+            (f"{method}{loop[loop.find(' of ') :] if ' of ' in loop else ''}", Cost(self.num_blocks, count))
+            for (method, _), count in named
+        ]
+
+    def moves_no_list(self) -> None:
+        """Raise Broken if one of the calls moves all elements of a list as long as the pool."""
+        self.fill()
+        for loop, calls in self._loops().items():
+            for index in self._stage.shifts(calls, self.num_blocks // 2):
+                method = calls[index][0]
+                self._stage.method = method
+                self._stage.steps.append(Step(f"bm.{_written(*calls[index])}"))
+                message = (
+                    f"`{method}` moves every element of a list as long as the pool: pop(0), insert(0, …) or the like?"
+                )
+                self._stage.broken(message, got="a whole list moved", expected=f"`{loop}` touches a few blocks")
+
+    def _fill(self) -> None:
+        worker = self._bench.worker
+        before = worker.cpu_seconds()
+        written = f"BlockManager({self.num_blocks}, {self._plan.block})"
+        raised = self._stage.new((self.num_blocks, self._plan.block), {}, written)
+        self._building = worker.cpu_seconds() - before
+        if raised:
+            self._stage.unexpected(raised, "a block manager")
+        self._call("admit", [1, self._plan.short])
+        if self._state == USED:
+            self._call("admit", [3, self._long])
+        elif self._state == SCATTERED:
+            count = self.num_blocks - 1 - 3
+            self._call("crowd", [CROWD, count], "admit")
+            self._call("leave", [sorted({CROWD + int(count * hole) for hole in self._plan.holes})], "free")
+        table = self._call("table", [1])
+        self._table = table if type(table) is list else []
+
+    def _call(self, method: str, args: list[Any], blamed: str = "") -> Any:
+        reply, _ = self._stage.call(method, args, _written(method, args), watch=None)
+        self._stage.method = blamed or method
+        if isinstance(reply, Raised):
+            self._stage.unexpected(reply, "no exception")
+        return reply.value
+
+    def _loops(self) -> Loops:
+        """Those that must cost the same on any pool."""
+        head, block = self._table[:1], self._plan.block
+        loops = {**self._plan.loops(), "retain, release": (("retain", [head]), ("release", [head]))}
+        # Two at a time: whoever looks for a free block from where the last one was has to go on to the next hole.
+        loops["admit, admit, free, free"] = (("admit", [2, 1]), ("admit", [4, 1]), ("free", [2]), ("free", [4]))
+        loops["can_admit, admit, free"] = (
+            ("can_admit", [block + 1, head]),
+            ("admit", [2, block + 1, head]),
+            ("free", [2]),
+        )
+        if self._state == USED:
+            within: list[Call] = [("extend", [3, self._long + more]) for more in range(1, WITHIN + 1)]
+            loops["extend within a block"] = (*within, ("truncate", [3, self._long]))
+            loops["extend, blocks_needed, truncate of a long table"] = (
+                ("extend", [3, self._long + block]),
+                ("blocks_needed", [3, self._long + block]),
+                ("truncate", [3, self._long]),
+            )
+        return loops
+
+    def _linear(self) -> Loops:
+        if self._state == USED:
+            half = self._long // 2
+            return {
+                "fork, free of a long table": (("fork", [3, 4]), ("free", [4])),
+                "truncate, extend of a long table": (("truncate", [3, half]), ("extend", [3, self._long])),
+            }
+        return (
+            {"admit, free of a long table": (("admit", [4, self._long]), ("free", [4]))} if self._state == FREE else {}
+        )
+
+    def _answered(self, loop: str, calls: tuple[Call, ...]) -> Cost:
+        """Ordinary calls, which return what they have to."""
+        spent = []
+        for _ in range(REPEATS):
+            before = self._bench.worker.cpu_seconds()
+            returned = self._stage.answered(calls, ANSWERED)
+            spent.append(max(LEAST, (self._bench.worker.cpu_seconds() - before) / ANSWERED))
+        if not RETURNED[loop](returned, self._plan):
+            words = ", ".join(map(shown, returned))
+            message = f"`{loop}` returned {words}: not what these calls return on a pool of {self.num_blocks}."
+            self._stage.broken(message, got=words, expected="what they return on any other pool")
+        return self._cost(min(spent))
+
+    def _pass(self, calls: tuple[Call, ...], times: int) -> Cost:
+        while (spent := self._spent(calls, times)) < SLICE and times < MOST_PASSES:
+            times = min(MOST_PASSES, times * 8)
+        if spent < LONG * SLICE:
+            spent = min(spent, self._spent(calls, times))
+        return self._cost(spent / times)
+
+    def _spent(self, calls: tuple[Call, ...], times: int) -> float:
+        before = self._bench.worker.cpu_seconds()
+        self._stage.again(calls, times)
+        return self._bench.worker.cpu_seconds() - before
+
+    def _cost(self, seconds: float) -> Cost:
+        return Cost(self.num_blocks, seconds * 1e6, "µs")
+
+    def _too_slow(self, broken: Broken) -> Broken:
+        """A pool that takes seconds to fill: every block handed out costs a look at the others."""
+        method, right = self._stage.method, "O(1) for each block that it hands out or takes back"
+        right = "O(num_blocks) in all" if method == "__init__" else right
+        spent = f"more than {PATIENCE['cpu']:.0f} s of CPU time on a pool of {self.num_blocks:,} blocks"
+        broken.message = f"`{method}` took {spent}: right is {right}."
+        broken.outcome = Outcome.FAIL
+        return broken
+
+
+def _written(method: str, args: list[Any]) -> str:
+    return f"{method}({', '.join(map(str, args))})"

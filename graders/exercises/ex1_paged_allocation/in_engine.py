@@ -1,0 +1,149 @@
+"""Law 1.11: the block manager in the real engine, serving a real model to more guests than its memory has notebooks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from graders.sandbox import protocol
+from graders.sandbox.worker_prestart import LIMITS, PATIENCE
+from graders.checking.check_context import Bench
+from graders.checking.failure import Step
+from graders.checking.replies import Raised, shown
+from graders.result import Figure
+from graders.checking.call_recorder import Stage
+from graders.checking.workers import Source, Workers
+
+BLOCK_SIZE = 16
+NUM_BLOCKS = 1 + 2 * 1024 // BLOCK_SIZE  # two of the longest talks
+GUESTS = 32
+PROMPTS, ANSWERS = (24, 160), (16, 40)  # tokens
+SEVERAL = 3.0  # times as many guests as contiguous reservation
+Text = list[int]
+Asked = tuple[Text, int, int | None]  # prompt, max_new, eos
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the engine reported: the guests' answers, the most guests who held blocks at once, the steps it took."""
+
+    outputs: list[Text]
+    held: int
+    steps: int
+
+
+def real_engine(bench: Bench) -> None:
+    """Serve a room of guests; raises Broken for a wrong token, or if too few of them are in at once."""
+    from reference_engine.model_loader import load_model
+
+    model = load_model("waiter")
+    requests = _requests(model, random.Random(bench.seed))
+    with _engine_room(bench) as workers:
+        stage, served = _serve(bench, workers, requests)
+    bench.cases += len(requests)
+    for guest, (asked, output) in enumerate(zip(requests, served.outputs, strict=True)):
+        _judge(stage, model, guest, asked, output)
+    notebooks = _contiguous(requests)
+    figure = Figure("guests held at once", served.held, "guests", notebooks, "contiguous reservation")
+    bench.figures.append(figure)
+    if served.held < SEVERAL * notebooks:
+        message = f"No more than {served.held} guests were in at once; contiguous reservation holds {notebooks}."
+        expected = f"at least {SEVERAL:.0f} times as many"
+        stage.broken(message, got=f"{served.held} guests", expected=expected, method="admit")
+
+
+@contextmanager
+def _engine_room(bench: Bench) -> Iterator[Workers]:
+    """Workers with torch, the submission, and the scheduler that `bench.others` says."""
+    sources = [Source(bench.exercise.slot, bench.submission.name, bench.submission.source)]
+    if bench.others != "naive":
+        path = bench.solution("scheduler")
+        sources.insert(0, Source("scheduler", path.name, path.read_text(encoding="utf-8")))
+    first = bench.ahead.take() if bench.ahead is not None else None
+    workers = Workers(sources, level=bench.worker.level, limits=LIMITS, first=first)
+    try:
+        yield workers
+    finally:
+        workers.end()
+
+
+def _serve(bench: Bench, workers: Workers, requests: Sequence[Asked]) -> tuple[Stage, Served]:
+    import dataclasses
+
+    joined = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
+    stage = Stage(joined, "engine", "engine")
+    sizes = {"num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "max_seqs": GUESTS}
+    words = ", ".join(f"{name}={value}" for name, value in sizes.items())
+    raised = stage.new(["waiter", sizes], {}, f"Engine(waiter, block_manager={bench.submission.name}, {words})")
+    reply: Any = raised
+    if not raised:
+        stage.method = "admit"
+        reply, _ = stage.call("serve", [requests], f"generate({len(requests)} guests)")
+    if isinstance(reply, Raised):
+        if reply.type == "PartError":
+            stage.broken(
+                f"The engine stopped: {reply.text}.", got=reply.text, expected="all guests served", raised=reply
+            )
+        stage.unexpected(reply, "all guests served")
+    served = stage.parsed(lambda: _served(reply.value, len(requests)))
+    stage.steps[-1].answer = f"{served.steps} steps"
+    return stage, served
+
+
+def _served(value: Any, guests: int) -> Served:
+    if type(value) is not list or len(value) != 2 or type(value[0]) is not list or len(value[0]) != guests:
+        raise protocol.ProtocolError("an answer that is not one")
+    held, steps, *_ = protocol.integers(value[1], 5)
+    return Served([protocol.integers(text) for text in value[0]], held, steps)
+
+
+def _judge(stage: Stage, model: Any, guest: int, asked: Asked, output: Text) -> None:
+    """The oracle must be able to say the same tokens, and no more or fewer of them."""
+    from reference_engine import oracle
+
+    prompt, max_new, eos = asked
+    whole = len(output) == max_new or (output and output[-1] == eos)
+    place = None if output else 0
+    if 0 < len(output) <= max_new:
+        place = oracle.replay(model, prompt, output)
+    if place is None and whole and len(output) <= max_new and eos not in output[:-1]:
+        return
+    due = oracle.greedy(model, prompt, max_new, eos)
+    stage.steps.append(Step(f"guest {guest}, {len(prompt)} tokens of prompt", shown(output)))
+    wrong = f"token {place} is wrong" if place is not None else f"{len(output)} tokens came, {len(due)} are due"
+    message = f"With this block manager guest {guest} hears something else than alone: {wrong}."
+    stage.broken(message, got=shown(output), expected=shown(due), method="extend")
+
+
+def _requests(model: Any, chance: random.Random) -> list[Asked]:
+    """Pieces of what guests and waiters say, of many lengths."""
+    from reference_engine.waiter.corpus import END, dialogue
+    from reference_engine.waiter.tokenizer import special_id
+
+    end = special_id(model.tokenizer, END)
+    said = model.tokenizer.encode(
+        "\n".join(dialogue(chance.randrange(10**6), "heldout", turns=6).prompt(5) for _ in "12")
+    ).ids
+    requests: list[Asked] = []
+    for _ in range(GUESTS):
+        length = chance.randint(*PROMPTS)
+        start = chance.randrange(len(said) - length)
+        requests.append((said[start : start + length], chance.randint(*ANSWERS), end))
+    return requests
+
+
+def _contiguous(requests: Sequence[Asked]) -> int:
+    """How many of these guests are in at once when each is given room for the longest talk."""
+    from reference_engine.naive import parts
+
+    notebooks = parts().block_manager(NUM_BLOCKS, BLOCK_SIZE)
+    held = 0
+    for guest, (prompt, _, _) in enumerate(requests):
+        if not notebooks.can_admit(len(prompt)):
+            break
+        notebooks.admit(guest, len(prompt))
+        held += 1
+    return held

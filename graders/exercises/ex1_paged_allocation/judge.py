@@ -1,0 +1,341 @@
+"""One block manager under test: a script is played on it, every outcome and look is compared with the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from graders.sandbox import protocol
+from graders.checking.check_context import Bench
+from graders.exercises.ex1_paged_allocation.operations import Blocks, Script
+from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, Specification
+from graders.checking.failure import Broken, Deviation, Refusals, Step
+from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
+from graders.checking.call_recorder import Stage
+
+NUM_FREE = "num_free"
+
+
+class Look:
+    """The driver's snapshot after a call: num_free, [length, table] of each watched sequence, ref of each block."""
+
+    def __init__(self, data: Any, seqs: list[int], blocks: list[int]) -> None:
+        if type(data) is not list or [type(item) for item in data[1:]] != [list, list]:
+            raise protocol.ProtocolError("a snapshot that is not one")
+        if len(data[1]) != len(seqs) or len(data[2]) != len(blocks):
+            raise protocol.ProtocolError("a snapshot of something else")
+        if not all(type(pair) is list and len(pair) == 2 for pair in data[1]):
+            raise protocol.ProtocolError("a snapshot that is not one")
+        self.data = data
+        self.seqs = seqs
+        self.blocks = blocks
+
+    def shows(self, spec: Specification) -> bool:
+        """Whether it is exactly as it has to be (True is not 1: hence the comparison of texts)."""
+        sequences = [[spec.lengths[seq], spec.tables[seq]] for seq in self.seqs]
+        return repr(self.data) == repr([spec.num_free, sequences, [spec.ref(block) for block in self.blocks]])
+
+    @property
+    def num_free(self) -> Reply:
+        return value_or_raised(self.data[0])
+
+    def length(self, seq: int) -> Reply:
+        return value_or_raised(self.data[1][self.seqs.index(seq)][0])
+
+    def table(self, seq: int) -> Reply:
+        return value_or_raised(self.data[1][self.seqs.index(seq)][1])
+
+    def ref(self, block: int) -> Reply:
+        return value_or_raised(self.data[2][self.blocks.index(block)])
+
+
+class Session:
+    """A script played on the part. Each move is told, and judged by a specification that follows the part's own ids.
+
+    `judge` raises Broken at the first deviation.
+    """
+
+    def __init__(self, bench: Bench, script: Script) -> None:
+        drafted = script.spec
+        self.spec = Specification(drafted.num_blocks, drafted.block_size, drafted.watermark)
+        self._script = script
+        self._stage = Stage(bench, "block_manager", "bm")
+        self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
+        self._known: dict[int, int] = {}
+        self._played = 0
+
+    def judge(self) -> None:
+        """Play the trace, compare every outcome and every look with the contract."""
+        try:
+            self._judge()
+        except Broken as broken:
+            broken.trace = self
+            raise
+
+    def shorter(self) -> Iterator[Session]:
+        """See `graders.checking.shrinking.Trace`."""
+        return (Session(self._stage.bench, script) for script in self._script.shorter(self._played))
+
+    def _judge(self) -> None:
+        self._make()
+        for move in self._script.moves:
+            self._played += 1
+            self._move = move
+            args = [self._actual(arg) if isinstance(arg, Blocks) else arg for arg in move.args]
+            getattr(self, move.method)(*args)
+            if move.grown is not None:
+                self._known |= zip(move.names, self.spec.tables[move.grown], strict=True)
+        self._stage.finish()
+
+    def _make(self) -> None:
+        spec = self.spec
+        keywords = {"watermark": spec.watermark} if spec.watermark else {}
+        words = "".join(f", {name}={value}" for name, value in keywords.items())
+        written = f"BlockManager({spec.num_blocks}, {spec.block_size}{words})"
+        moves = [move.to_wire(self._blocks) for move in self._script.moves]
+        raised = self._stage.play((spec.num_blocks, spec.block_size), keywords, written, moves)
+        if raised:
+            self._stage.unexpected(raised, "a block manager")
+
+    def _actual(self, blocks: Blocks) -> list[int]:
+        free = self.spec.free_blocks
+        return [self._known[name] if name > 0 else free[-name - 1] for name in blocks.names]
+
+    # ------------------------------------------------------------ the calls
+
+    def admit(self, seq: int, num_tokens: int, shared: Sequence[int] = ()) -> None:
+        refusals = self.spec.refuse_admit(seq, num_tokens, shared)
+        reply = self._call(f"admit(seq={seq}, num_tokens={num_tokens}{self._shared(shared)})", refusals)
+        if not refusals:
+            new = self._blocks_of(self._returned(reply, "a list of the new blocks"))
+            self._follow(lambda: self.spec.admitted(seq, num_tokens, shared, new, self._table(seq)))
+        self._look(refusals)
+
+    def extend(self, seq: int, num_tokens: int) -> None:
+        refusals = self.spec.refuse_extend(seq, num_tokens)
+        reply = self._call(f"extend(seq={seq}, num_tokens={num_tokens})", refusals)
+        if not refusals:
+            new, copies = self._pair(self._returned(reply, "(new blocks, copies)"))
+            self._follow(lambda: self.spec.extended(seq, num_tokens, new, copies, self._table(seq)))
+        self._look(refusals)
+
+    def truncate(self, seq: int, num_tokens: int) -> None:
+        refusals = self.spec.refuse_truncate(seq, num_tokens)
+        reply = self._call(f"truncate(seq={seq}, num_tokens={num_tokens})", refusals)
+        if not refusals:
+            freed = self._blocks_of(self._returned(reply, "a list of the freed blocks"))
+            self._follow(lambda: self.spec.dropped("truncate", seq, num_tokens, freed))
+        self._look(refusals)
+
+    def free(self, seq: int) -> None:
+        refusals = self.spec.refuse_unknown(seq)
+        reply = self._call(f"free(seq={seq})", refusals)
+        if not refusals:
+            freed = self._blocks_of(self._returned(reply, "a list of the freed blocks"))
+            self._follow(lambda: self.spec.dropped("free", seq, None, freed))
+        self._look(refusals)
+
+    def fork(self, parent: int, child: int) -> None:
+        refusals = self.spec.refuse_fork(parent, child)
+        reply = self._call(f"fork(parent={parent}, child={child})", refusals)
+        if not refusals:
+            self._returned(reply, "None")
+            self.spec.forked(parent, child)
+        self._look(refusals)
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        refusals = self.spec.refuse_retain(blocks)
+        reply = self._call(f"retain({self._written(blocks)})", refusals)
+        if not refusals:
+            self._returned(reply, "None")
+            self.spec.retained.update(blocks)
+        self._look(refusals)
+
+    def release(self, blocks: Sequence[int]) -> None:
+        refusals = self.spec.refuse_release(blocks)
+        reply = self._call(f"release({self._written(blocks)})", refusals)
+        if not refusals:
+            freed = self._blocks_of(self._returned(reply, "a list of the freed blocks"))
+            self._follow(lambda: self.spec.released(blocks, freed))
+        self._look(refusals)
+
+    # ------------------------------------------------------------ the questions
+
+    def can_admit(self, num_tokens: int, shared: Sequence[int] = ()) -> None:
+        """Asks; the answer must say what `admit` of a new sequence would do."""
+        refusals = self.spec.refuse_admit(-1, num_tokens, shared)
+        reply = self._call(f"can_admit(num_tokens={num_tokens}{self._shared(shared)})", {})
+        if isinstance(reply, Raised) and "ValueError" in reply.kinds and "ValueError" in refusals:
+            return self._look(refusals)
+        answer = self._returned(reply, "True or False")
+        if answer is not (not refusals):
+            why = next(iter(refusals.values()), "") or self._room(num_tokens, shared)
+            verb = "fails" if refusals else "succeeds"
+            message = f"`can_admit` says {shown(answer)}, but this admission {verb}: {why}."
+            self._stage.broken(message, got=shown(answer), expected=str(not refusals))
+        return self._look({})
+
+    def _room(self, num_tokens: int, shared: Sequence[int]) -> str:
+        count = self.spec.blocks_for(num_tokens) - len(shared)
+        return f"it takes {count} of {self.spec.num_free} free blocks, the watermark is {self.spec.watermark}"
+
+    def blocks_needed(self, seq: int, num_tokens: int) -> None:
+        """Asks; num_tokens >= length unless the sequence is unknown."""
+        refusals = self.spec.refuse_unknown(seq)
+        reply = self._call(f"blocks_needed(seq={seq}, num_tokens={num_tokens})", refusals)
+        if not refusals:
+            answer, due = self._returned(reply, "a number"), self.spec.needed(seq, num_tokens)
+            if type(answer) is not int or answer != due:
+                copy = ", the copy included" if self.spec.copies(seq, num_tokens) else ""
+                message = f"`blocks_needed` says {shown(answer)}; extend takes {due}{copy}."
+                self._stage.broken(message, got=shown(answer), expected=f"{due}")
+        self._look(refusals)
+
+    def length(self, seq: int) -> None:
+        """Asked of a sequence that does not exist."""
+        self._call(f"length(seq={seq})", self.spec.refuse_unknown(seq))
+
+    def table(self, seq: int) -> None:
+        """Asked of a sequence that does not exist."""
+        self._call(f"table(seq={seq})", self.spec.refuse_unknown(seq))
+
+    # ------------------------------------------------------------ judging
+
+    def _call(self, written: str, refusals: Refusals) -> Reply:
+        """The next move's outcome; if the contract wants it refused, see that it was."""
+        method, seqs = self._move.method, list(self._move.seqs)
+        reply, seen = self._stage.next(method, written)
+        self._seen = self._stage.parsed(lambda: Look(seen, seqs, self._blocks))
+        if refusals:
+            self._must_refuse(method, reply, refusals)
+        return reply
+
+    def _must_refuse(self, method: str, reply: Reply, refusals: Refusals) -> None:
+        due, why = " or ".join(refusals), next(iter(refusals.values()))
+        if isinstance(reply, Returned):
+            message = f"`{method}` must raise {due}: {why}."
+            self._stage.broken(message, got=f"returned {shown(reply.value)}", expected=f"raises {due}")
+        if reply.is_one_of(refusals):
+            return
+        if reply.type == OUT_OF_BLOCKS and OUT_OF_BLOCKS in refusals:
+            message = f"`{method}` raised an OutOfBlocks of its own making: import it from reference_engine.slots."
+        elif reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
+            self._stage.unexpected(reply, f"raises {due}")
+        else:
+            message = f"`{method}` raised {reply.type} where {due} is due: {why}."
+        self._stage.broken(message, got=f"raised {reply}", expected=f"raises {due}", raised=reply)
+
+    def _shared(self, shared: Sequence[int]) -> str:
+        return f", shared={self._written(shared)}" if shared else ""
+
+    def _written(self, blocks: Sequence[int]) -> str:
+        """The list of blocks of this move as it was handed over."""
+        form = next(arg.form for arg in self._move.args if isinstance(arg, Blocks))
+        return {"list": f"{list(blocks)}", "tuple": f"{tuple(blocks)}", "iterator": f"iter({list(blocks)})"}[form]
+
+    def _returned(self, reply: Reply, expected: str) -> Any:
+        if isinstance(reply, Raised):
+            if OUT_OF_BLOCKS in reply.kinds:
+                free, mark = self.spec.num_free, self.spec.watermark
+                binds = " and the watermark does not bind it" if mark and self._stage.method == "extend" else ""
+                message = f"`{self._stage.method}` raised OutOfBlocks although its blocks are free ({free} are){binds}."
+                self._stage.broken(message, got=f"raised {reply}", expected=expected, raised=reply)
+            self._stage.unexpected(reply, expected)
+        return reply.value
+
+    def _follow(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Deviation as deviation:
+            self._stage.broken(deviation.message, got=deviation.got, expected=deviation.expected)
+
+    def _blocks_of(self, value: Any) -> list[int]:
+        if not _ints(value):
+            message = f"`{self._stage.method}` returned {shown(value)}; a list of blocks (plain ints) is due."
+            self._stage.broken(message, got=shown(value), expected="a list of blocks")
+        blocks: list[int] = value
+        return blocks
+
+    def _pair(self, value: Any) -> tuple[list[int], list[tuple[int, int]]]:
+        if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
+            message = f"`extend` returned {shown(value)}; it returns two lists, (new blocks, copies)."
+            self._stage.broken(message, got=shown(value), expected="([new blocks], [copies])")
+        self._stage.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
+        copies = []
+        for copy in value[1]:
+            ends = copy.get("copy") if type(copy) is dict else None
+            if type(ends) is not list or [type(end) for end in ends] != [int, int]:
+                message = f"`extend` returned {shown(copy)} among the copies; a slots.Copy(src, dst) of ints is due."
+                self._stage.broken(message, got=shown(copy), expected="Copy(src, dst)")
+            copies.append((ends[0], ends[1]))
+        return self._blocks_of(value[0]), copies
+
+    # ------------------------------------------------------------ looking
+
+    def _table(self, seq: int) -> list[int]:
+        reply = self._stage.parsed(lambda: self._seen.table(seq))
+        if isinstance(reply, Raised) or not _ints(reply.value):
+            self._unreadable("table", f"table(seq={seq})", reply, "a sequence of blocks (plain ints)")
+        blocks: list[int] = reply.value
+        return blocks
+
+    def _unreadable(self, method: str, written: str, reply: Reply, expected: str) -> NoReturn:
+        changed_by, self._stage.method = self._stage.method, method
+        if isinstance(reply, Raised):
+            self._stage.steps.append(Step(f"bm.{written}", f"raised {reply}"))
+            self._stage.unexpected(reply, expected)
+        if method == NUM_FREE:
+            self._stage.no_property(method, reply.value)
+        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
+        message = f"`{method}` is {shown(reply.value)} after `{changed_by}`; {expected} is due."
+        self._stage.broken(message, got=shown(reply.value), expected=expected)
+
+    def _look(self, refusals: Refusals) -> None:
+        """Compare num_free, every table and length, and every ref with the specification."""
+        if not self._seen.shows(self.spec):
+            self._stage.parsed(lambda: self._find(self._seen, refusals))
+
+    def _find(self, seen: Look, refusals: Refusals) -> None:
+        """Raise Broken for the first thing that is not as it has to be."""
+        self._same(NUM_FREE, NUM_FREE, seen.num_free, self.spec.num_free, refusals)
+        for seq in seen.seqs:
+            self._same("table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals)
+            self._same("length", f"length(seq={seq})", seen.length(seq), self.spec.lengths[seq], refusals)
+        for block in seen.blocks:
+            self._same("ref", f"ref(block={block})", seen.ref(block), self.spec.ref(block), refusals)
+
+    def _same(self, method: str, written: str, reply: Reply, due: Any, refusals: Refusals) -> None:
+        if isinstance(reply, Raised) or type(reply.value) is not type(due):
+            self._unreadable(method, written, reply, "a list of blocks" if type(due) is list else "a number")
+        if repr(reply.value) == repr(due):
+            return
+        changed_by = self._stage.method
+        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
+        if refusals:
+            message = f"`{changed_by}` refused, but not without a trace: {written} is {reply.value}, was {due}."
+        else:
+            message = f"{written} is {reply.value} after `{changed_by}`; {due} due{self._because(method)}."
+        self._stage.broken(message, got=f"{written} == {reply.value}", expected=f"{due}")
+
+    def _because(self, method: str) -> str:
+        if method == NUM_FREE:
+            return f": {len(self.spec.referenced)} of {self.spec.num_blocks - 1} blocks are referenced"
+        return ": tables that list it, and retains" if method == "ref" else ""
+
+
+def _ints(value: Any) -> bool:
+    return type(value) is list and all(type(item) is int for item in value)
+
+
+def refuse_constructor(bench: Bench, num_blocks: int, block_size: int) -> None:
+    """The constructor must raise ValueError for these arguments."""
+    stage = Stage(bench, "block_manager", "bm")
+    raised = stage.new((num_blocks, block_size), {}, f"BlockManager({num_blocks}, {block_size})")
+    if raised and "ValueError" in raised.kinds:
+        return
+    why = "num_blocks is below 2: block 0 is scratch" if num_blocks < 2 else "block_size is below 1"
+    if raised and (raised.leaving or not raised.frames):
+        stage.unexpected(raised, "raises ValueError")
+    got = f"raised {raised}" if raised else "a block manager"
+    message = f"`BlockManager({num_blocks}, {block_size})` must raise ValueError: {why}."
+    stage.broken(message, got=got, expected="raises ValueError", raised=raised)

@@ -1,0 +1,273 @@
+"""How random traces are drawn for each law of exercise 1: each play stays close to the law it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from graders.checking.check_context import Bench
+from graders.exercises.ex1_paged_allocation.operations import Form, Script
+from graders.exercises.ex1_paged_allocation.judge import Session
+from graders.checking.random_cases import Case, Picks
+
+SIZES = (4, 2, 1, 3, 16)
+STRANGER = 99  # a sequence that no trace admits
+
+
+class Writer:
+    """Writes a script: the moves that plays are made of, each at most two calls, chosen to make sense as things are."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.spec = script.spec
+
+    @property
+    def living(self) -> list[int]:
+        return sorted(self.spec.tables)
+
+    def newcomer(self) -> int:
+        """The lowest id not in use: one that was refused or freed before comes back."""
+        return next(seq for seq in range(1, STRANGER) if seq not in self.spec.tables)
+
+    def tokens(self, move: Picks, blocks: int) -> int:
+        """A number of tokens for 1 to `blocks` blocks, mostly at the edges of a block."""
+        size = self.spec.block_size
+        full = move.number(1, max(1, blocks)) * size
+        return max(1, full - move.pick((0, size - 1, 0, 1, size // 2)))
+
+    def admit(self, move: Picks, *, beyond: int = 0, ask: bool = False) -> None:
+        """A newcomer that fits; with `beyond` it may want so many blocks more than are free."""
+        room = self.spec.num_free - self.spec.watermark + beyond
+        if room > 0:
+            self._admit(self.tokens(move, min(room, 6 + beyond)), ask=ask)
+
+    def admit_sharing(self, move: Picks, *, beyond: int = 0, ask: bool = False) -> None:
+        """A newcomer that borrows the first full blocks of somebody."""
+        owners = [seq for seq in self.living if self.spec.full_blocks(seq)]
+        if not owners:
+            return self.admit(move, beyond=beyond, ask=ask)
+        blocks = self.spec.full_blocks(move.pick(owners))
+        shared = blocks[: move.number(1, len(blocks))]
+        room = self.spec.num_free - self.spec.watermark + beyond
+        if room < 1:
+            return None
+        own = self.tokens(move, min(room, 3 + beyond))
+        return self._admit(len(shared) * self.spec.block_size + own, shared, move.pick(("tuple", "list")), ask=ask)
+
+    def _admit(self, tokens: int, shared: Sequence[int] = (), form: Form = "tuple", *, ask: bool) -> None:
+        if ask:
+            self.script.can_admit(tokens, shared, form)
+        self.script.admit(self.newcomer(), tokens, shared, form)
+
+    def extend(self, move: Picks, *, beyond: int = 0, copies: bool = True) -> None:
+        """Somebody grows: within the block, to its edge, over it, by several blocks, or not at all.
+
+        beyond: blocks that may be lacking. copies: whether the one who grows may have to copy.
+        """
+        target = self._target(move, beyond)
+        if target is None:
+            return self.admit(move)
+        if copies or not self.spec.copies(*target):
+            self.script.extend(*target)
+        return None
+
+    def _target(self, move: Picks, beyond: int) -> tuple[int, int] | None:
+        if not self.living:
+            return None
+        seq = move.pick(self.living)
+        size, length = self.spec.block_size, self.spec.lengths[seq]
+        edge = -length % size
+        steps = (1, edge, edge + 1, edge + size, edge + size + 1, 0, size * (3 + beyond))
+        target = length + move.pick(steps)
+        if self.spec.needed(seq, target) > self.spec.num_free + beyond:
+            target = length + edge
+        return (seq, target) if self.spec.needed(seq, target) <= self.spec.num_free + beyond else (seq, length)
+
+    def needed(self, move: Picks) -> None:
+        """Ask what somebody's growth would take."""
+        target = self._target(move, 2)
+        if target is None:
+            return self.admit(move)
+        return self.script.blocks_needed(*target)
+
+    def overgrow(self, move: Picks) -> None:
+        """Somebody wants one or two blocks more than are free, or exactly what is."""
+        if not self.living:
+            return self.admit(move)
+        seq = move.pick(self.living)
+        size, table = self.spec.block_size, self.spec.tables[seq]
+        full = (len(table) + self.spec.num_free + move.pick((1, 2, 0))) * size
+        return self.script.extend(seq, max(self.spec.lengths[seq], full - move.pick((0, size - 1))))
+
+    def overadmit(self, move: Picks) -> None:
+        """A newcomer wants one or two blocks more than are free, or exactly what is."""
+        size = self.spec.block_size
+        full = (self.spec.num_free + move.pick((1, 2, 0))) * size
+        self.script.admit(self.newcomer(), max(1, full - move.pick((0, size - 1))))
+
+    def truncate(self, move: Picks) -> None:
+        if not self.living:
+            return self.admit(move)
+        seq = move.pick(self.living)
+        size, length = self.spec.block_size, self.spec.lengths[seq]
+        down = move.pick((1, length % size or size, size, length, 0, size + 1, length % size + 1, 2 * size))
+        return self.script.truncate(seq, max(0, length - down))
+
+    def fork(self, move: Picks) -> None:
+        if not self.living:
+            return self.admit(move)
+        return self.script.fork(move.pick(self.living), self.newcomer())
+
+    def free(self, move: Picks) -> None:
+        if not self.living:
+            return self.admit(move)
+        return self.script.free(move.pick(self.living))
+
+    def retain(self, move: Picks) -> None:
+        blocks = self.spec.referenced
+        if not blocks:
+            return self.admit(move)
+        first = move.number(0, len(blocks) - 1)
+        some = blocks[first : first + move.number(1, 3)]
+        return self.script.retain(some, move.pick(("list", "iterator")))
+
+    def release(self, move: Picks) -> None:
+        blocks = sorted(block for block, count in self.spec.retained.items() if count > 0)
+        if not blocks:
+            return self.retain(move)
+        first = move.number(0, len(blocks) - 1)
+        some = blocks[first : first + move.number(1, 3)]
+        return self.script.release(some, move.pick(("list", "iterator")))
+
+
+Move = Callable[[Picks], None]
+
+
+def _play(bench: Bench, case: Case, writer: Writer, moves: Sequence[Move]) -> None:
+    for move in case.moves:
+        move.pick(moves)(move)
+    Session(bench, writer.script).judge()
+
+
+def arithmetic(bench: Bench, case: Case) -> None:
+    """Law 1.1: admit, extend and blocks_needed while there is room."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((8, 16, 2, 32)), setup.pick(SIZES), refs=False))
+    _play(bench, case, writer, (writer.admit, writer.extend, writer.needed))
+
+
+def giving_back(bench: Bench, case: Case) -> None:
+    """Law 1.2: a small pool, used up and given back over and over; freeing twice."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((4, 3, 2, 6, 9)), setup.pick(SIZES), refs=False))
+    gone: list[int] = []
+
+    def free(move: Picks) -> None:
+        before = set(writer.living)
+        writer.free(move)
+        gone.extend(before - set(writer.living))
+
+    def free_again(move: Picks) -> None:
+        absent = [seq for seq in gone if seq not in writer.spec.tables]
+        if absent:
+            writer.script.free(move.pick(absent))
+        else:
+            free(move)
+
+    _play(bench, case, writer, (writer.admit, free, writer.admit, free, writer.extend, free_again))
+
+
+def all_or_nothing(bench: Bench, case: Case) -> None:
+    """Law 1.3: more is asked for than there is."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((4, 3, 2, 6)), setup.pick(SIZES), refs=False))
+    _play(bench, case, writer, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free))
+
+
+def sharing(bench: Bench, case: Case) -> None:
+    """Law 1.4: forks and admissions that borrow, and the owners leaving in any order."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    _play(bench, case, writer, (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.free))
+
+
+def copy_on_write(bench: Bench, case: Case) -> None:
+    """Law 1.5: forks that grow apart, with and without room for the copy."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)))
+
+    def extend(move: Picks) -> None:
+        writer.extend(move, beyond=1)
+
+    moves = (
+        extend,
+        writer.fork,
+        writer.admit,
+        extend,
+        writer.needed,
+        writer.free,
+        writer.admit_sharing,
+        writer.overgrow,
+    )
+    _play(bench, case, writer, moves)
+
+
+def truncate(bench: Bench, case: Case) -> None:
+    """Law 1.6: shrink to any length, shared or not, and grow again."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+
+    def extend(move: Picks) -> None:
+        writer.extend(move, copies=False)
+
+    _play(bench, case, writer, (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free))
+
+
+def watermark(bench: Bench, case: Case) -> None:
+    """Law 1.7: ask, then admit, at the edge of the watermark; extend may use what it keeps free."""
+    setup = case.setup
+    num_blocks = setup.pick((4, 3, 6, 8, 12))
+    kept = setup.pick((1, 0, 2, 3))
+    writer = Writer(Script(num_blocks, setup.pick(SIZES), watermark=min(kept, num_blocks - 2)))
+
+    def admit(move: Picks) -> None:
+        writer.admit(move, beyond=move.pick((0, 1, 2)), ask=True)
+
+    def admit_sharing(move: Picks) -> None:
+        writer.admit_sharing(move, beyond=move.pick((0, 1)), ask=True)
+
+    def extend(move: Picks) -> None:
+        writer.extend(move, beyond=1, copies=False)
+
+    _play(bench, case, writer, (admit, extend, writer.free, admit_sharing, writer.fork))
+
+
+def twice(bench: Bench) -> None:
+    """Law 1.8: lists in which a block stands more than once: every time counts."""
+    script = Script(8, 4)
+    script.admit(1, 8)
+    script.retain([1, 1])
+    script.release([1, 1])
+    script.retain([1, 2, 1], "iterator")
+    script.free(1)
+    script.release([2, 1, 1])
+    Session(bench, script).judge()
+
+
+def references(bench: Bench, case: Case) -> None:
+    """Law 1.8: retain and release among everything else."""
+    setup = case.setup
+    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+
+    def extend(move: Picks) -> None:
+        writer.extend(move, beyond=1)
+
+    calls = (
+        writer.retain,
+        writer.admit,
+        writer.free,
+        writer.release,
+        writer.admit_sharing,
+        writer.truncate,
+        writer.fork,
+    )
+    _play(bench, case, writer, (*calls, extend, writer.release, writer.retain))

@@ -1,0 +1,93 @@
+"""What is wrong with an answer, in words for the person who wrote the part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graders.exercises.ex4_medusa import specification as spec
+from graders.exercises.ex4_medusa.specification import Rows, RowVerdict, Rule, Tree
+
+
+def verdict_words(count: Any, nodes: Any, following: Any) -> str:
+    return f"count {count}, nodes {nodes}, next {following}"
+
+
+def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: Tree) -> str:
+    """One sentence: in what the verdict is wrong."""
+    count, nodes, following = got
+    if nodes == due.padded(tree.height):
+        if count != due.count:
+            return f"count is {count}, but {due.count} guesses are on the path (node 0 is no guess)."
+        return f"the path is right, but next is {following}; {due.next} comes after node {due.walk[-1]}, where it ends."
+    walk = [node for node in nodes if node >= 0]
+    begun = nodes[: due.count + 1] == list(due.walk)
+    if walk == list(due.walk) or (begun and nodes[due.count + 1] not in tree.children(due.walk[-1])):
+        guesses = f"the {due.count} accepted guesses" if due.count else "node 0"
+        return f"nodes is {nodes}: the path ends with {due.walk[-1]}, and after {guesses} every place is -1."
+    if len(walk) > len(due.walk) and walk[: len(due.walk)] == list(due.walk):
+        return f"the walk goes on to node {walk[len(due.walk)]}, which does not stand."
+    if walk == list(due.walk)[: len(walk)]:
+        return f"the walk stops at node {walk[-1] if walk else '?'} although node {due.walk[len(walk)]} stands."
+    return f"the walk is {walk}; it has to be {list(due.walk)}."
+
+
+def why_greedy(tree: Tree, due: RowVerdict, tokens: Sequence[int], argmax: Sequence[int]) -> str:
+    steps = [f"after node {node} the model says {argmax[node]}" for node in due.walk]
+    steps = [
+        f"{step}, which node {child} proposes" if child is not None else f"{step}, which no child proposes"
+        for step, child in zip(steps, [*due.walk[1:], None], strict=True)
+    ]
+    if not tree.children(due.walk[-1]):
+        steps[-1] = f"node {due.walk[-1]} has no child, next is {argmax[due.walk[-1]]}"
+    return f"({'; '.join(steps)}.)"
+
+
+def why_typical(
+    tree: Tree, tokens: Sequence[int], logits: Sequence[Sequence[float]], rule: Rule, due: RowVerdict
+) -> str:
+    if rule.temperature == 0:
+        return "(Temperature 0 is greedy.)"
+    lines = []
+    for node in range(1, len(tree)):
+        p = spec.softmax(logits[tree.parent[node]], rule.temperature)
+        chance, needed = p[tokens[node]], spec.bar(p, rule.epsilon, rule.delta)
+        sign = ">" if chance > needed else "not >"
+        lines.append(f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at its parent {tree.parent[node]}")
+    return f"({'; '.join(lines[:6])}{'; …' if len(lines) > 6 else ''}.)"
+
+
+def why_not(src: int, dst: int, verdicts: Sequence[RowVerdict], slots: Rows) -> str:
+    """What is wrong with a move that is not due."""
+    rows = {slot: (row, node) for row, line in enumerate(slots) for node, slot in enumerate(line)}
+    if src not in rows or dst not in rows:
+        return f"no node was written to slot {src if src not in rows else dst}"
+    (row, node), (other, place) = rows[src], rows[dst]
+    if row != other:
+        return f"slot {src} belongs to row {row} and slot {dst} to row {other}"
+    walk = verdicts[row].walk
+    if node not in walk:
+        return f"slot {src} holds node {node}, which was rejected"
+    if place > len(walk) - 1:
+        return f"only slots {list(slots[row][1 : len(walk)])} are filled, {len(walk) - 1} guesses were accepted"
+    return f"node {node} is accepted guess {walk.index(node)} and belongs in slot {slots[row][walk.index(node)]}"
+
+
+def moves(moves: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{src} to {dst}" for src, dst in moves) or "no move"
+
+
+def mask_fault(tree: Tree, node: int, other: int) -> str:
+    path, rival = tree.paths[node], tree.paths[other]
+    if other == node:
+        return f"Node {node} does not see itself: mask[{node}][{node}] is False."
+    if path[: len(rival)] == rival:
+        kin = "node 0" if not other else f"its ancestor {other} {rival}"
+        return f"Node {node} {path} does not see {kin}: mask[{node}][{other}] is False."
+    if rival[: len(path)] == path:
+        where = f"mask[{node}][{other}] is True. Rows look, columns are seen."
+        return f"Node {node} {path} sees its descendant {other} {rival}: {where}"
+    if path[:-1] == rival[:-1]:
+        where = f"mask[{node}][{other}] is True. They are two futures of one position."
+        return f"Node {node} {path} sees its sibling {other} {rival}: {where}"
+    return f"Node {node} {path} sees node {other} {rival}, which is not on its path: mask[{node}][{other}] is True."

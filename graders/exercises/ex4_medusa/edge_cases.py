@@ -1,0 +1,187 @@
+"""The cases of exercise 4 that are named rather than drawn: what is refused, and the edges of the typical rule."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graders.checking.check_context import Bench
+from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
+from graders.exercises.ex4_medusa.judge import Session
+from graders.exercises.ex4_medusa.specification import Path, Rule, Tree, entropy, softmax
+from graders.checking.failure import Step
+
+NEVER = -math.inf
+Cells = dict[int, tuple[float, float, float]]  # p at a node
+SURE = 42.0  # chi-square with 3 degrees of freedom: above it once in 2e8 fair draws
+DRAWS = 1500
+ENDS = ([1.0, NEVER, 0.5, -0.5, 0.0], [0.0, 1.0, NEVER, 0.5, 0.0])  # logits where the path ends, by turns
+BESIDE = 1e-4
+
+TREES: tuple[list[Path], ...] = (
+    [(0,)],
+    [(1,), (0,)],
+    [(0, 1)],
+    [(0,), (0,), (0, 0), (0, 0)],
+    [(10,), (9,), (2,)],
+    [(0, 11), (0, 2), (3,)],
+    [(2, 0), (0, 0, 1), (1,)],
+)
+
+REFUSED_CHOICES: tuple[tuple[list[Path], str], ...] = (
+    ([], "there is no choice at all"),
+    ([()], "a choice is empty"),
+    ([(0,), ()], "the second choice is empty"),
+    ([(-1,)], "a rank is negative"),
+    ([(0,), (0, -1)], "a rank is negative"),
+    ([(-1, 0)], "a rank is negative"),
+)
+
+REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
+    ([(0, 0)], 1, 2, "the tree is 2 deep, but there is only 1 head"),
+    ([(0,), (1, 0, 0)], 2, 3, "the tree is 3 deep, but there are only 2 heads"),
+    ([(2,)], 1, 2, "rank 2 is the third guess, but each head gives only 2"),
+    ([(1, 0), (0, 1, 0)], 3, 1, "rank 1 is the second guess, but each head gives only 1"),
+    ([(3,), (0, 0)], 2, 3, "rank 3 is the fourth guess, but each head gives only 3"),
+)
+
+
+def refused_choices(bench: Bench) -> None:
+    for choices, why in REFUSED_CHOICES:
+        bench.cases += 1
+        session = Session(bench)
+        session.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
+
+
+def refused_guesses(bench: Bench) -> None:
+    for choices, heads, guesses, why in REFUSED_GUESSES:
+        for rows in (1, 2):
+            bench.cases += 1
+            tree = Tree.of(choices)
+            topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
+            args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
+            session = Session(bench)
+            session.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
+            session.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+
+
+def named_trees(bench: Bench) -> None:
+    for choices in TREES:
+        bench.cases += 1
+        session = Session(bench)
+        session.judge_tree(choices, session.build_tree(choices), ("parent", "rank"))
+
+
+def winners(bench: Bench) -> None:
+    """Long before likely; the sum of ln p at this temperature, not the last, not of p; the lower of equal ends."""
+    cases: tuple[tuple[list[Path], list[int], Cells, float], ...] = (
+        ([(0,), (1,)], [0, 1, 2], {0: (0.5, 0.2, 0.3)}, 1.0),
+        ([(0,), (1, 0)], [0, 1, 2, 1], {0: (0.1, 0.8, 0.1), 2: (0.2, 0.4, 0.4)}, 1.0),
+        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.1, 0.7, 0.2), 1: (0.3, 0.3, 0.4), 2: (0.1, 0.2, 0.7)}, 1.0),
+        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.1, 0.3, 0.6), 1: (0.05, 0.9, 0.05), 2: (0.3, 0.2, 0.5)}, 1.0),
+        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.06, 0.04, 0.9), 1: (0.02, 0.95, 0.03), 2: (0.5, 0.4, 0.1)}, 1.0),
+        ([(0,), (1,)], [0, 1, 1], {0: (0.3, 0.5, 0.2)}, 1.0),
+        ([(0,), (1,)], [1, 0, 0], {0: (0.3, 0.5, 0.2)}, 1.0),
+        ([(0, 0), (1, 0)], [0, 1, 2, 1, 1], {0: (0.2, 0.4, 0.4), 1: (0.01, 0.42, 0.57), 2: (0.31, 0.38, 0.31)}, 0.5),
+    )
+    for choices, tokens, cells, temperature in cases:
+        bench.cases += 1
+        tree = Tree.of(choices)
+        Session(bench).verify_typical(tree, [tokens], [_logits(tree, cells)], Rule(temperature, 0.02, 0.02))
+
+
+def bars(bench: Bench) -> None:
+    """A probability exactly at the bar does not stand; temperature 0 is greedy, a small one is not."""
+    flat = [0.0, 0.0]
+    cases: tuple[tuple[list[Path], list[int], list[list[float]], Rule], ...] = (
+        ([(0,)], [0, 1], [[NEVER, 0.0], flat], Rule(1.0, 1.0, 1.0)),
+        ([(0,)], [0, 1], [[0.0, NEVER], flat], Rule(1.0, 0.0, 1.0)),
+        ([(0,)], [0, 1], [[0.0, NEVER], flat], Rule(1.0, 0.5, 0.0)),
+        ([(0, 0), (1,)], [0, 1, 2, 0], [[0.0, 1.0, 2.0], *[[0.0, 1.0, 0.0]] * 3], Rule(0.0, 0.1, 0.1)),
+        ([(0,)], [0, 0], [[0.0, 4.0], [1.0, 0.0]], Rule(0.0, 0.0, 0.0, seed=1)),
+        ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], Rule(0.0, 1.0, 1.0, seed=2)),
+        ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], Rule(0.001, 0.3, 0.3)),
+    )
+    for choices, tokens, logits, rule in cases:
+        bench.cases += 1
+        Session(bench).verify_typical(Tree.of(choices), [tokens], [logits], rule)
+
+
+def holes(bench: Bench) -> None:
+    """NaN and -inf where the winner does not pass."""
+    tree, low = Tree.of([(0,), (1,), (0, 0)]), Rule(1.0, 0.1, 0.1)
+    root, end = [0.0, 1.0, 2.0], [0.5, 0.0, 1.5]
+    nan = [math.nan] * 3
+    for logits in ([root, nan, end, nan], [[NEVER, 1.0, 2.0], nan, end, nan], [root, [NEVER] * 2 + [0.0], end, end]):
+        bench.cases += 1
+        Session(bench).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
+
+
+def _logits(tree: Tree, cells: Cells) -> list[list[float]]:
+    """ln p at the nodes named, and a plain row elsewhere; rounded, so that stories stay short."""
+    return [[round(math.log(x), 2) for x in cells.get(node, (0.2, 0.3, 0.5))] for node in range(len(tree))]
+
+
+def near(bench: Bench) -> None:
+    """p a ten thousandth beside the bar: float32 sees on which side, half precision does not."""
+    tree, logits = Tree.of([(0,)]), [1.3, 0.45, -0.7, 0.1]
+    p = softmax(logits, 0.7)
+    peak = math.exp(-entropy(p))
+    for token in (0, 1):
+        for aside in (-BESIDE, BESIDE):
+            bench.cases += 2
+            needed = p[token] * (1 + aside)
+            for rule in (Rule(0.7, needed, 2.0), Rule(0.7, 1.0, needed / peak)):
+                Session(bench).verify_typical(tree, [[0, token]], [[logits] * 2], rule)
+
+
+def draws(bench: Bench) -> None:
+    """With a generator, `next` is drawn from p where the path of the row ends, and from this generator alone."""
+    session, rule = Session(bench), Rule(0.5, 0.3, 0.3, seed=bench.seed % 1000)
+    drawn = _drawn(session, rule, 1)
+    for row, end in enumerate(ENDS):
+        _fair(session, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
+    bench.cases += 3
+    again = _drawn(session, rule, 2)
+    if again != drawn:
+        message = "The same generator gave other draws: `next` is drawn with the generator given and no other."
+        session.scene.broken(message, got=f"next {again[:8]} …", expected=f"next {drawn[:8]} …")
+    later = _drawn(session, replace(rule, used=DRAWS), 1)
+    if later == drawn:
+        message = (
+            "A generator that has given numbers before gave the same draws again: it goes on from where it is; it is"
+            " not seeded anew, and its seed is no source of draws."
+        )
+        session.scene.broken(message, got=f"next {later[:8]} …", expected="other draws")
+
+
+def _drawn(session: Session, rule: Rule, unrelated: int) -> list[int]:
+    """`next` of many rows: node 1 is accepted, its child is not, and the rows end in ENDS by turns."""
+    tree = Tree.of([(0, 0)])
+    tokens = [[0, 1, 4]] * DRAWS
+    logits = [[[NEVER, 3.0, NEVER, 0.0, NEVER], end, [0.0, 0.0, 0.0, 0.0, 3.0]] for end in ENDS] * (DRAWS // len(ENDS))
+    brief = f"tokens=[[0, 1, 4]] * {DRAWS}, logits={logits[: len(ENDS)]} * {DRAWS // len(ENDS)}"
+    count, _, following = session.typical_raw(tree, tokens, logits, rule, unrelated, brief)
+    drawn = following.items
+    told = f"next {drawn[:8]} …, count {dict(sorted(Counter(count.items).items()))}"
+    session.scene.steps[-1].answer = told
+    if set(count.items) != {1}:
+        message = "Node 1 stands in every row and node 2 in none; a generator decides on `next` alone."
+        session.scene.broken(message, got=told, expected=f"count {{1: {DRAWS}}}")
+    return drawn
+
+
+def _fair(session: Session, drawn: Sequence[int], p: Sequence[float], rows: str) -> None:
+    seen = Counter(drawn)
+    strangers = [token for token in seen if not 0 <= token < len(p) or p[token] == 0]
+    words = {token: round(len(drawn) * chance) for token, chance in enumerate(p) if chance}
+    got, expected = f"{dict(sorted(seen.items()))} in {rows}", f"about {words}"
+    if strangers:
+        message = f"`next` is {strangers[0]}, whose probability where the path ends is 0."
+        session.scene.broken(message, got=got, expected=expected)
+    distance = sum((seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x)
+    if distance > SURE:
+        message = "With a generator, `next` is a draw from softmax(logits / temperature) at the end of the path."
+        session.scene.broken(message, got=got, expected=expected)

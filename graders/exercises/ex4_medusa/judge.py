@@ -1,0 +1,352 @@
+"""One medusa module under test: every call is made, told, and compared with the specification, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from graders.checking.check_context import Bench
+from graders.exercises.ex4_medusa import diagnostics
+from graders.exercises.ex4_medusa import specification as spec
+from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, sent, sent_tree
+from graders.exercises.ex4_medusa.specification import Logits, Path, Rows, RowVerdict, Rule, Tree
+from graders.checking.failure import Step
+from graders.checking.replies import Raised, Reply, Returned, shown
+from graders.checking.call_recorder import Stage
+
+INTEGERS = ("int64", "int32", "int16", "uint8", "int8")
+WIDEST = 400  # characters of one value in a story
+
+
+class Scene(Stage):
+    """The stage of exercise 4: what the functions returned is told by name."""
+
+    NAMES = {  # noqa: RUF012
+        "build_tree": ("parent", "depth", "rank", "mask"),
+        "verify_greedy": ("count", "nodes", "next"),
+        "verify_typical": ("count", "nodes", "next"),
+        "compact": ("src", "dst"),
+    }
+
+    def _outcome_shown(self, reply: Reply) -> None:
+        if isinstance(reply, Raised):
+            self.steps[-1].answered(f"raised {reply}")
+            return
+        result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
+        names = self.NAMES.get(self.method, ())
+        arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
+        if len(arrays) != len(names or (1,)) or not all(arrays):
+            self.steps[-1].answered(shown(result))
+            return
+        words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
+        self.steps[-1].answered(", ".join(words))
+
+    def arrays(self, values: Sequence[Any]) -> list[Array | None]:
+        """The tensors among them; Broken if one has been tampered with."""
+        return self.parsed(lambda: [array_of(value) for value in values])
+
+
+class Session:
+    """The five functions, each called on the part and judged; the first deviation raises Broken."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.scene = Scene(bench, "medusa", "medusa")
+        raised = self.scene.new((), {}, "import")
+        self.scene.steps.clear()
+        if raised:
+            self.scene.unexpected(raised, "a module")
+
+    # ------------------------------------------------------------ the calls
+
+    def refused(self, method: str, args: Sequence[Any], written: str, why: str) -> None:
+        """A call that has to raise ValueError."""
+        reply, _ = self.scene.call(method, args, written)
+        if isinstance(reply, Returned):
+            message = f"`{method}` must raise ValueError: {why}."
+            self.scene.broken(message, got="no exception", expected="raises ValueError")
+        if not reply.is_one_of(["ValueError"]):
+            if reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
+                self.scene.unexpected(reply, "raises ValueError")
+            message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
+            self.scene.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
+
+    def build_tree(self, choices: Sequence[Path]) -> list[Array]:
+        """Call it; parent, depth, rank and mask of the right shapes, not judged further."""
+        count = len(Tree.of(choices))
+        written = f"build_tree({list(choices)})"
+        result = self._call("build_tree", [[list(choice) for choice in choices]], written)
+        arrays = self._arrays(result, ("parent", "depth", "rank", "mask"), "a Tree of tensors")
+        got = arrays[0].shape
+        if got != (count,):
+            nodes = "[N] of one dimension" if len(got) != 1 else f"{got[0]} nodes"
+            message = f"The tree of {list(choices)} has {count} nodes with node 0 and every prefix; parent has {nodes}."
+            self.scene.broken(message, got=f"parent {arrays[0]}", expected=f"{count} nodes")
+        for name, array in zip(("parent", "depth", "rank", "mask"), arrays, strict=True):
+            self._typed(name, array, (count, count) if name == "mask" else (count,), "bool" if name == "mask" else "")
+        return arrays
+
+    def propose(self, tree: Tree, roots: Sequence[int], topk: Sequence[Rows]) -> None:
+        """Judged row by row. topk[b][h][k]; B may be 0, then H and K are those the tree needs."""
+        array = self.propose_raw(tree, roots, topk)
+        for row, (root, guesses) in enumerate(zip(roots, topk, strict=True)):
+            due = spec.propose(tree, root, guesses)
+            self._same_tokens(tree, array.nested[row], due, row, topk)
+
+    def verify_greedy(self, tree: Tree, tokens: Rows, argmax: Rows) -> None:
+        due = [spec.greedy(tree, *row) for row in zip(tokens, argmax, strict=True)]
+        arrays = self.greedy_raw(tree, tokens, argmax)
+        self._judge_walk(tree, arrays, due, lambda row: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row]))
+
+    def verify_typical(self, tree: Tree, tokens: Rows, logits: Logits, rule: Rule) -> None:
+        """Judged with `next` the argmax (rule.seed None, or temperature 0)."""
+        due = [
+            spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdict
+            for row in zip(tokens, logits, strict=True)
+        ]
+        result = self.typical_raw(tree, tokens, logits, rule, 0)
+        self._judge_walk(
+            tree, result, due, lambda row: diagnostics.why_typical(tree, tokens[row], logits[row], rule, due[row])
+        )
+
+    def compact(self, tree: Tree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
+        """The moves, judged: exactly those due, in any order."""
+        moves = self.compact_raw(*_compaction_of(tree, verdicts, slots))
+        self._judge_moves(moves, verdicts, slots)
+        return moves
+
+    # ------------------------------------------------------------ the calls, judged for form alone
+
+    def propose_raw(self, tree: Tree, roots: Sequence[int], topk: Sequence[Rows]) -> Array:
+        """int [B, N]."""
+        self._given(tree)
+        written = f"propose(tree, root={list(roots)}, topk={_cut(topk)})"
+        shape = (len(roots), *_shape_of_topk(tree, topk))
+        args = [sent_tree(tree), sent("int64", roots, (len(roots),)), sent("int64", topk, shape)]
+        return self._one(self._call("propose", args, written), (len(roots), len(tree)))
+
+    def greedy_raw(self, tree: Tree, tokens: Rows, argmax: Rows) -> list[Array]:
+        """count, nodes, next."""
+        self._given(tree)
+        shape = (len(tokens), len(tree))
+        args = [sent_tree(tree), sent("int64", tokens, shape), sent("int64", argmax, shape)]
+        result = self._call("verify_greedy", args, f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})")
+        return self._verdict(tree, result, len(tokens))
+
+    def typical_raw(
+        self, tree: Tree, tokens: Rows, logits: Logits, rule: Rule, unrelated: int, brief: str = ""
+    ) -> list[Array]:
+        """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story."""
+        self._given(tree)
+        size = len(logits[0][0]) if logits else 2
+        args = [
+            sent_tree(tree),
+            sent("int64", tokens, (len(tokens), len(tree))),
+            sent("float32", logits, (len(tokens), len(tree), size)),
+            {"temperature": rule.temperature, "epsilon": rule.epsilon, "delta": rule.delta},
+            None if rule.seed is None else [rule.seed, rule.used],
+            unrelated,
+        ]
+        values = brief or f"tokens={_cut(tokens)}, logits={_cut(logits)}"
+        result = self._call("verify_typical", args, f"verify_typical(tree, {values}, {rule})")
+        return self._verdict(tree, result, len(tokens))
+
+    def compact_raw(self, verdict: list[Any], slots: Rows, written: str) -> list[tuple[int, int]]:
+        """The moves. verdict: as the wire carries it."""
+        rows, width = verdict[1][1]
+        shape = (rows, len(slots[0]) if slots else width)
+        result = self._call("compact", [verdict, sent("int64", slots, shape)], written)
+        src, dst = self._arrays(result, ("src", "dst"), "two tensors (src, dst)")
+        for name, array in (("src", src), ("dst", dst)):
+            if array.dtype not in INTEGERS or len(array.shape) != 1:
+                message = f"`compact` returned {name} as {array.dtype} {list(array.shape)}; flat integers are due."
+                self.scene.broken(message, got=str(array), expected="int64 [moves]")
+        if src.shape != dst.shape:
+            message = f"`compact` returned {src.shape[0]} sources for {dst.shape[0]} destinations."
+            self.scene.broken(message, got=f"src {src}, dst {dst}", expected="as many of each")
+        return list(zip(src.items, dst.items, strict=True))
+
+    # ------------------------------------------------------------ judging
+
+    def judge_tree(self, choices: Sequence[Path], arrays: Sequence[Array], names: Sequence[str]) -> None:
+        """Compare the named fields with brute force."""
+        tree = Tree.of(choices)
+        fields = dict(zip(("parent", "depth", "rank", "mask"), arrays, strict=True))
+        for name in names:
+            if fields[name].nested != getattr(tree, name):
+                self._wrong_field(tree, name, fields[name].nested)
+
+    def _judge_walk(
+        self, tree: Tree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int], str]
+    ) -> None:
+        count, nodes, following = arrays
+        for row, verdict in enumerate(due):
+            got = (count.items[row], nodes.nested[row], following.items[row])
+            expected = (verdict.count, verdict.padded(tree.height), verdict.next)
+            if got != expected:
+                message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row)}"
+                self.scene.broken(message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected))
+
+    def _judge_moves(self, moves: list[tuple[int, int]], verdicts: Sequence[RowVerdict], slots: Rows) -> None:
+        wanted = {
+            move: (row, verdict)
+            for row, verdict in enumerate(verdicts)
+            for move in spec.compaction(verdict.walk, slots[row])
+        }
+        got, expected = diagnostics.moves(moves), diagnostics.moves(sorted(wanted))
+        for src, dst in moves:
+            if src == dst:
+                self.scene.broken(
+                    f"`compact` moves slot {src} onto itself; such moves are dropped.", got=got, expected=expected
+                )
+            if (src, dst) not in wanted:
+                self.scene.broken(
+                    f"`compact` moves slot {src} to {dst}: {diagnostics.why_not(src, dst, verdicts, slots)}.",
+                    got=got,
+                    expected=expected,
+                )
+        for src, dst in wanted:
+            if (src, dst) not in moves:
+                row, _ = wanted[src, dst]
+                place, node = slots[row].index(dst), slots[row].index(src)
+                message = (
+                    f"`compact` forgets a move: accepted guess {place} of row {row} is node {node}, so its KV goes"
+                    f" from slot {src} to slot {dst}."
+                )
+                self.scene.broken(message, got=got, expected=expected)
+        if len(moves) != len(set(moves)):
+            self.scene.broken("`compact` lists a move twice.", got=got, expected=expected)
+
+    def _wrong_field(self, tree: Tree, name: str, got: Any) -> NoReturn:
+        due = getattr(tree, name)
+        node = next(node for node in range(len(tree)) if got[node] != due[node])
+        path = tree.paths[node]
+        where = f"node {node}, the path {path}," if node else "node 0, the model's own token,"
+        if name == "mask":
+            other = next(other for other in range(len(tree)) if got[node][other] != due[node][other])
+            self.scene.broken(
+                diagnostics.mask_fault(tree, node, other),
+                got=f"mask[{node}] = {_bits(got[node])}",
+                expected=_bits(due[node]),
+            )
+        because = {
+            "parent": f"its parent is node {due[node]}" if node else "it has no parent: -1",
+            "depth": f"it is {len(path)} steps below node 0; a depth is no node index",
+            "rank": f"its rank is the last of its path: {due[node]}" if node else "its rank is 0",
+        }[name]
+        message = f"{name}[{node}] is {got[node]}: {where} has {name} {due[node]} ({because})."
+        self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {due}")
+
+    def _same_tokens(self, tree: Tree, got: list[int], due: list[int], row: int, topk: Sequence[Rows]) -> None:
+        if got == due:
+            return
+        node = next(node for node in range(len(tree)) if got[node] != due[node])
+        path = tree.paths[node]
+        if not node:
+            message = f"Node 0 of row {row} proposes {got[0]}; it is the model's own token, root[{row}] = {due[0]}."
+            self.scene.broken(message, got=str(got), expected=str(due))
+        depth, rank = len(path), path[-1]
+        found = [
+            f"topk[{b}][{h}][{k}]"
+            for b, heads in enumerate(topk)
+            for h, guesses in enumerate(heads)
+            for k, token in enumerate(guesses)
+            if token == got[node]
+        ]
+        hint = f" You took {found[0]}." if len(found) == 1 else ""
+        message = (
+            f"Node {node} of row {row} proposes {got[node]}: its path is {path}, depth {depth}, so it is guess {rank}"
+            f" of head {depth}, topk[{row}][{depth - 1}][{rank}] = {due[node]}.{hint}"
+        )
+        self.scene.broken(message, got=str(got), expected=str(due))
+
+    # ------------------------------------------------------------ the wire
+
+    def _given(self, tree: Tree) -> None:
+        """Say in the story which tree it is, once."""
+        line = Step(f"tree = medusa.build_tree({list(tree.paths[1:])})")
+        if line not in self.scene.steps:
+            self.scene.steps.append(line)
+
+    def _call(self, method: str, args: Sequence[Any], written: str) -> Any:
+        """The result as plain data; the arguments must be as they were."""
+        reply, _ = self.scene.call(method, args, written)
+        if isinstance(reply, Raised):
+            self.scene.unexpected(reply, "a result")
+        value = reply.value
+        if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
+            self.scene.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
+        if value[1]:
+            name = shown(value[1][0]).strip("'")
+            message = f"`{method}` changed its argument `{name}`; no function changes what it is given."
+            self.scene.broken(message, got=f"`{name}` changed", expected="everything as it was")
+        return value[0]
+
+    def _verdict(self, tree: Tree, result: Any, rows: int) -> list[Array]:
+        """count, nodes, next of a verdict, shapes and dtypes checked."""
+        arrays = self._arrays(result, ("count", "nodes", "next"), "a Verdict of tensors")
+        self._typed("count", arrays[0], (rows,))
+        self._typed("nodes", arrays[1], (rows, tree.height + 1))
+        self._typed("next", arrays[2], (rows,))
+        return arrays
+
+    def _arrays(self, result: Any, names: Sequence[str], expected: str) -> list[Array]:
+        arrays = self.scene.arrays(result) if type(result) is list else []
+        found = [array for array in arrays if array is not None]
+        if len(found) == len(arrays) == len(names):
+            return found
+        got = shown(result)
+        if len(arrays) == len(names):
+            wrong = arrays.index(None)
+            got = f"{names[wrong]} {shown(result[wrong])}"
+        return self.scene.broken(
+            f"`{self.scene.method}` returned {got}; {expected} is due.", got=got, expected=expected
+        )
+
+    def _one(self, result: Any, shape: tuple[int, ...]) -> Array:
+        (array,) = self.scene.arrays([result])
+        if array is None:
+            message = f"`{self.scene.method}` returned {shown(result)}; a tensor is due."
+            self.scene.broken(message, got=shown(result), expected="a tensor")
+        self._typed("the result", array, shape)
+        return array
+
+    def _typed(self, name: str, array: Array, shape: tuple[int, ...], dtype: str = "") -> None:
+        fits = array.dtype == dtype if dtype else array.dtype in INTEGERS
+        if fits and array.shape == shape:
+            return
+        got = f"{array.dtype} {list(array.shape)}"
+        expected = f"{dtype or 'int64'} {list(shape)}"
+        message = f"`{self.scene.method}`: {name} is {got}; {expected} is due."
+        self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
+
+
+def _compaction_of(tree: Tree, verdicts: Sequence[RowVerdict], slots: Rows) -> tuple[list[Any], Rows, str]:
+    rows, height = len(verdicts), tree.height
+    count, following = [verdict.count for verdict in verdicts], [verdict.next for verdict in verdicts]
+    nodes = [verdict.padded(height) for verdict in verdicts]
+    verdict = [
+        sent("int64", count, (rows,)),
+        sent("int64", nodes, (rows, height + 1)),
+        sent("int64", following, (rows,)),
+    ]
+    written = f"compact(Verdict(count={count}, nodes={nodes}, next={following}), slots={_cut(slots)})"
+    return verdict, slots, written
+
+
+def _shape_of_topk(tree: Tree, topk: Sequence[Rows]) -> tuple[int, int]:
+    if topk:
+        return len(topk[0]), len(topk[0][0]) if topk[0] else 0
+    return tree.height, max(tree.rank) + 1
+
+
+def _cut(value: Any) -> str:
+    text = str([list(row) for row in value])
+    return text if len(text) <= WIDEST else text[:WIDEST] + " …"
+
+
+def _bits(row: Sequence[bool]) -> str:
+    return "[" + " ".join("1" if bit else "." for bit in row) + "]"
+
+
+def _row(row: int, rows: int) -> str:
+    return f"Row {row}: " if rows > 1 else ""

@@ -1,0 +1,160 @@
+"""Guests served by the toy engine with the part's five functions: the text, the KV and the number of passes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from graders.exercises.ex4_medusa.wire_tensors import sent
+from graders.exercises.ex4_medusa.judge import Session
+from graders.exercises.ex4_medusa.specification import Path, Tree
+from graders.exercises.ex4_medusa.toy_model import Entry, Heads, ToyModel, one_pass
+
+
+@dataclass
+class Guest:
+    """text: everything said so far; the KV of its last token is not there yet. table: the slot of every position."""
+
+    number: int
+    prompt: int
+    due: list[int]
+    text: list[int]
+    table: list[int]
+    passes: int = 0
+
+    @property
+    def computed(self) -> int:
+        return len(self.text) - 1
+
+    @property
+    def said(self) -> list[int]:
+        return self.text[self.prompt :]
+
+    @property
+    def served(self) -> bool:
+        return len(self.said) >= len(self.due)
+
+
+class Serving:
+    """Serves guests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
+
+    def __init__(self, session: Session, choices: Sequence[Path], heads: Heads, chance: random.Random) -> None:
+        self.session = session
+        self.heads = heads
+        self.model: ToyModel = heads.model
+        self.tree = Tree.of(choices)
+        self.chance = chance
+        self.pool: dict[int, Entry] = {}
+        self._free = chance.sample(range(16, 800), 600)
+        _, self._depth, _, self._mask = (array.nested for array in session.build_tree(choices))
+
+    def guest(self, number: int, prompt: list[int], count: int) -> Guest:
+        """A guest who waits for `count` tokens; the prefill has given the first of them."""
+        due = self.model.greedy(prompt, count)
+        guest = Guest(number, len(prompt), due, [*prompt, due[0]], [])
+        self.seat(guest)
+        return guest
+
+    def seat(self, guest: Guest) -> None:
+        """Compute the KV of what is known into fresh slots: on arrival, and after a preemption."""
+        self._free += guest.table
+        self.chance.shuffle(self._free)
+        size = guest.prompt + len(guest.due) + len(self.tree)
+        guest.table, self._free = self._free[:size], self._free[size:]
+        for slot, entry in zip(guest.table, self.model.text(guest.text[:-1]), strict=False):
+            self.pool[slot] = entry
+
+    def step(self, guests: Sequence[Guest]) -> None:
+        """One forward pass for all of them."""
+        slots = [guest.table[guest.computed : guest.computed + len(self.tree)] for guest in guests]
+        tokens = self._propose(guests)
+        argmax = [
+            self._forward(guest, *row) for guest, row in zip(guests, zip(tokens, slots, strict=True), strict=True)
+        ]
+        count, nodes, following = self._verify(tokens, argmax)
+        self._move(count, nodes, following, slots)
+        for row, guest in enumerate(guests):
+            accepted = nodes[row][1 : 1 + count[row]]
+            if not 0 <= count[row] <= self.tree.height or not all(0 < node < len(self.tree) for node in accepted):
+                self._broken("verify_greedy", f"Row {row}: count {count[row]} and nodes {nodes[row]} name no path.")
+            guest.text += [tokens[row][node] for node in accepted] + [following[row]]
+            guest.passes += 1
+            self._check_text(guest)
+            self._check_kv(guest)
+
+    def check_passes(self, guest: Guest, passes: int) -> None:
+        if guest.passes != passes:
+            heads, tokens = f"{self.heads.kind.capitalize()} heads", len(guest.due) - 1
+            self._broken(
+                "verify_greedy",
+                f"{heads} and a tree {self.tree.height} deep: {tokens} tokens took {guest.passes} passes.",
+                f"{guest.passes} passes",
+                f"{passes} passes",
+            )
+
+    # ------------------------------------------------------------ the part's functions
+
+    def _propose(self, guests: Sequence[Guest]) -> list[list[int]]:
+        roots = [guest.text[-1] for guest in guests]
+        topk = [self.heads.topk(guest.text[:-1], guest.text[-1], self.chance) for guest in guests]
+        tokens: list[list[int]] = self.session.propose_raw(self.tree, roots, topk).nested
+        return tokens
+
+    def _forward(self, guest: Guest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
+        past = [self.pool[slot] for slot in guest.table[: guest.computed]]
+        entries = one_pass(self.model, tokens, self._depth, self._mask, past)
+        self.pool.update(zip(slots, entries, strict=True))
+        return [self.model.says(entry) for entry in entries]
+
+    def _verify(self, tokens: list[list[int]], argmax: list[list[int]]) -> tuple[list[int], list[list[int]], list[int]]:
+        count, nodes, following = self.session.greedy_raw(self.tree, tokens, argmax)
+        return count.items, nodes.nested, following.items
+
+    def _move(
+        self, count: Sequence[int], nodes: Sequence[Sequence[int]], following: Sequence[int], slots: list[list[int]]
+    ) -> None:
+        rows = len(slots)
+        verdict = [
+            sent("int64", count, (rows,)),
+            sent("int64", nodes, (rows, self.tree.height + 1)),
+            sent("int64", following, (rows,)),
+        ]
+        moves = self.session.compact_raw(verdict, slots, f"compact(verdict, slots={slots})")
+        strangers = [slot for move in moves for slot in move if slot not in self.pool]
+        if strangers:
+            self._broken("compact", f"`compact` names slot {strangers[0]}, where nothing was written.")
+        values = [self.pool[src] for src, _ in moves]
+        self.pool.update((dst, value) for (_, dst), value in zip(moves, values, strict=True))
+
+    # ------------------------------------------------------------ judging
+
+    def _check_text(self, guest: Guest) -> None:
+        due = guest.due[: len(guest.said)]
+        if guest.said[: len(guest.due)] != due:
+            self._broken(
+                "verify_greedy",
+                f"Guest {guest.number} hears {guest.said[: len(due)]}; greedy decoding says {due}.",
+                str(guest.said[: len(due)]),
+                str(due),
+            )
+
+    def _check_kv(self, guest: Guest) -> None:
+        for position, entry in enumerate(self.model.text(guest.text[: guest.computed])):
+            held = self.pool.get(guest.table[position])
+            if held != entry:
+                what = f"that of token {held[1]} at position {held[0]}" if held else "nothing"
+                slot = f"slot {guest.table[position]} (position {position})"
+                self._broken(
+                    "compact",
+                    f"The text is right, but its KV is not: {slot} holds {what} instead of that of token {entry[1]}."
+                    " The next pass would read it.",
+                    what,
+                    f"token {entry[1]} at position {position}",
+                )
+
+    def _broken(self, method: str, message: str, got: Any = "", expected: Any = "") -> NoReturn:
+        self.session.scene.broken(
+            message, got=str(got) or message, expected=str(expected) or "greedy text", method=method
+        )

@@ -1,7 +1,0 @@
-"""Where a worker process comes from: one door, `spawn`, whatever the level of isolation (see `levels`)."""
-
-from graders.isolation.levels import HIGHEST, LEVELS, below
-from graders.isolation.limits import Limits
-from graders.isolation.process import CannotStart, Lost, Process, Trouble, spawn
-
-__all__ = ["HIGHEST", "LEVELS", "CannotStart", "Limits", "Lost", "Process", "Trouble", "below", "spawn"]

@@ -1,0 +1,1 @@
+"""The exercises and their laws: what there is to grade."""

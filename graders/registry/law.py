@@ -1,0 +1,126 @@
+"""How a law of the course is declared, and the graph that laws form.
+
+A law is a function that takes a `Bench` and returns nothing; it raises `Broken` when the part breaks it. The module
+`graders/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its top: `course list`
+imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
+
+    from graders.checking.check_context import Bench
+    from graders.registry.law import LawBook
+
+    LAWS = LawBook(exercise=1)
+
+    @LAWS.law(
+        "copy-on-write",
+        statement="A block with ref > 1 is never written: the writer gets a fresh block and one Copy.",
+        points=10,
+        needs=("sharing",),
+        hints=("where to look", "the idea", "almost the code"),
+    )
+    def copy_on_write(bench: Bench) -> None:
+        explore(bench, CowGame, cases=120)
+
+Numbers are given in order of declaration ("1.1", "1.2", …); `needs` names laws declared above. A law whose needs did
+not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput" (timed;
+left out by `laws_only`).
+
+What a check has in hand is in `graders.checking.check_context.Bench`; how random traces are drawn and shrunk in `graders.checking.random_cases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from graders.result import Outcome
+
+if TYPE_CHECKING:
+    from graders.checking.check_context import Bench
+
+Check = Callable[["Bench"], None]
+Kind = Literal["unit", "engine", "throughput"]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """One law: what it says, what it is worth, which laws must hold before it is tried, and how it is tried.
+
+    number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
+    code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a driver
+    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start (`Bench.ahead`), those
+    of a timed law from the middle of the run.
+    """
+
+    number: str
+    name: str
+    statement: str
+    points: float
+    needs: tuple[str, ...]
+    hints: tuple[str, str, str]
+    check: Check
+    kind: Kind = "unit"
+    ahead: str = ""
+    crew: int = 1
+
+    @property
+    def exercise(self) -> int:
+        return int(self.number.partition(".")[0])
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorting key: 1.10 comes after 1.9."""
+        exercise, _, law = self.number.partition(".")
+        return int(exercise), int(law)
+
+
+class LawBook:
+    """The laws of one exercise, in order of declaration."""
+
+    def __init__(self, exercise: int) -> None:
+        self.exercise = exercise
+        self._laws: list[Law] = []
+
+    def __iter__(self) -> Iterator[Law]:
+        return iter(self._laws)
+
+    def law(
+        self,
+        name: str,
+        *,
+        statement: str,
+        points: float,
+        hints: tuple[str, str, str],
+        needs: tuple[str, ...] = (),
+        kind: Kind = "unit",
+        ahead: str = "",
+        crew: int = 1,
+    ) -> Callable[[Check], Check]:
+        """Declare the decorated function as the next law. `needs`: names of laws declared above (else ValueError)."""
+        numbers = {law.name: law.number for law in self._laws}
+        unknown = [need for need in needs if need not in numbers]
+        if name in numbers or unknown:
+            raise ValueError(f"law {name!r}: declared twice or needs laws not declared above: {unknown}")
+        number = f"{self.exercise}.{len(self._laws) + 1}"
+
+        def declare(check: Check) -> Check:
+            needed = tuple(numbers[need] for need in needs)
+            self._laws.append(Law(number, name, statement, points, needed, hints, check, kind, ahead, crew))
+            return check
+
+        return declare
+
+
+def choose(laws: Iterable[Law], only: Iterable[str] | None = None, *, laws_only: bool = False) -> tuple[Law, ...]:
+    """The laws to try, in order: all, or those numbered in `only`; `laws_only` leaves the timed ones out.
+
+    Raises KeyError with the first number that no law has.
+    """
+    every = {law.number: law for law in laws}
+    wanted = tuple(every) if only is None else tuple(dict.fromkeys(only))
+    chosen = sorted((every[number] for number in wanted), key=lambda law: law.order)
+    return tuple(law for law in chosen if not (laws_only and law.kind == "throughput"))
+
+
+def unmet(law: Law, outcomes: dict[str, Outcome]) -> tuple[str, ...]:
+    """Which of the law's needs were tried and did not pass (a need that was not asked for stands in nobody's way)."""
+    return tuple(need for need in law.needs if outcomes.get(need, Outcome.PASS) is not Outcome.PASS)

@@ -1,0 +1,1 @@
+"""Everything that hostile code can touch: worker processes, their protocol, isolation."""

@@ -1,0 +1,258 @@
+"""Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as plain lists.
+
+A tensor crosses as [dtype name, shape, flat items]; items that JSON has no number for are texts: "nan", "inf", "-inf".
+A tree crosses as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What a function returned comes back in
+the same form, by exact type; the last item of every answer lists the arguments that the call changed.
+
+One more method is no function of the part: `serve` runs the real engine with it. Its only argument is a dict:
+  model      "waiter" or [name of a shape, seed, sizes that differ]
+  guesses    "heads" (the waiter's own), or for each request a list: item n are the guesses [H][K] of the heads when n
+             tokens have been said; None: no speculation, the part is not used
+  choices    paths of the tree, or None: the one stored beside the heads
+  engine     keywords of the Engine
+  requests   [prompt, max_new, eos] each
+  arrivals   how many requests are there before step 0, 1, ...; the rest come after the last
+and it answers [outputs, counters]: counters are steps, decodes, emitted, accepted, preemptions, cached, and the
+microseconds spent in the part and in all, by this process's own clock: for figures, never for a verdict.
+"""
+
+import gc
+import math
+import time
+
+import torch
+
+torch.set_num_threads(1)
+_clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num  # before a part can change them
+
+
+class Bare:
+    """The object that calls are made on: the loaded module, and all parts that the worker holds."""
+
+    def __init__(self, module, parts):
+        self.module = module
+        self.parts = parts
+
+
+def new(shop, args, keywords):
+    return Bare(shop.parts["medusa"], shop.parts)
+
+
+def watch(shop, part, wanted):
+    return None
+
+
+def call(part, method, args):
+    """Call `method` of the module; [result, names of changed arguments]."""
+    if method == "serve":
+        return serve(part, **args[0])
+    found = getattr(part.module, method)
+    unpack, pack = FORMS[method]
+    given = unpack(*args)
+    keywords = given.pop("keywords", {})
+    before = {name: _copy(value) for name, value in given.items()}
+    result = pack(found(*given.values(), **keywords))
+    changed = [name for name, was in before.items() if not _same(given[name], was)]
+    return [result, changed]
+
+
+def _choices(choices):
+    return {"choices": [tuple(choice) for choice in choices]}
+
+
+def _propose(tree, root, topk):
+    return {"tree": _tree(tree), "root": _tensor(root), "topk": _tensor(topk)}
+
+
+def _greedy(tree, tokens, argmax):
+    return {"tree": _tree(tree), "tokens": _tensor(tokens), "argmax": _tensor(argmax)}
+
+
+def _typical(tree, tokens, logits, rule, seed, unrelated):
+    """seed: None, or a generator's seed and how many numbers it has given before. `unrelated` seeds the global
+    generator, which the part must not use."""
+    torch.manual_seed(unrelated)
+    keywords = dict(rule)
+    if seed is not None:
+        keywords["generator"] = torch.Generator().manual_seed(seed[0])
+        torch.rand(seed[1], generator=keywords["generator"])
+    return {"tree": _tree(tree), "tokens": _tensor(tokens), "logits": _tensor(logits), "keywords": keywords}
+
+
+def _compact(verdict, slots):
+    from reference_engine.slots import Verdict
+
+    return {"verdict": Verdict(*map(_tensor, verdict)), "slots": _tensor(slots)}
+
+
+def _tensor(data):
+    dtype, shape, items = data
+    items = [float(item) for item in items] if dtype.startswith("float") else items
+    return torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _tree(data):
+    from reference_engine.slots import Tree
+
+    return Tree(*map(_tensor, data))
+
+
+def _plain_tensor(value):
+    """The tensor as data; anything else as it is (the wire names its type)."""
+    if type(value) is not torch.Tensor:
+        return value
+    items = value.detach().reshape(-1).tolist()
+    if value.dtype.is_floating_point:
+        items = [item if math.isfinite(item) else str(item) for item in items]
+    return [str(value.dtype).removeprefix("torch."), list(value.shape), items]
+
+
+def _plain_tree(tree):
+    return [_plain_tensor(item) for item in (tree.parent, tree.depth, tree.rank, tree.mask)]
+
+
+def _plain_verdict(verdict):
+    return [_plain_tensor(item) for item in (verdict.count, verdict.nodes, verdict.next)]
+
+
+def _plain_pair(pair):
+    return [_plain_tensor(item) for item in pair] if type(pair) in (tuple, list) else pair
+
+
+def _copy(value):
+    if type(value) is torch.Tensor:
+        return _clone(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _copy(getattr(value, name)) for name in value.__dataclass_fields__}
+    return list(value) if type(value) is list else value
+
+
+def _same(value, was):
+    if type(was) is torch.Tensor:
+        return value.shape == was.shape and _equal(_filled(value, nan=7e7), _filled(was, nan=7e7))
+    if type(was) is dict:
+        return all(_same(getattr(value, name), old) for name, old in was.items())
+    return value == was
+
+
+FORMS: dict = {
+    "build_tree": (_choices, _plain_tree),
+    "propose": (_propose, _plain_tensor),
+    "verify_greedy": (_greedy, _plain_verdict),
+    "verify_typical": (_typical, _plain_verdict),
+    "compact": (_compact, _plain_pair),
+}
+
+
+# ---------------------------------------------------------------- the real engine
+
+MODELS: dict = {}
+
+
+class Script:
+    """Guesses written down beforehand, by request and number of tokens said."""
+
+    def __init__(self, guesses):
+        self.guesses = guesses
+        self.said = {}
+
+    def guess(self, told, hidden, count):
+        for one in told:
+            self.said[one.id] = self.said.get(one.id, 0) + len(one.tokens)
+        return torch.tensor([self._after(one.id) for one in told])[:, :, :count]
+
+    def _after(self, id):
+        """What is guessed now; a guess that stood may have gone beyond the end of the text."""
+        script = self.guesses[id]
+        return script[min(self.said[id], len(script) - 1)]
+
+    def forget(self, id):
+        self.said.pop(id, None)
+
+
+class Watched:
+    """The part, its time kept."""
+
+    def __init__(self, module):
+        self.module = module
+        self.seconds = 0.0
+
+    def __getattr__(self, name):
+        function = getattr(self.module, name)
+
+        def timed(*args, **keywords):
+            began = time.perf_counter()
+            try:
+                return function(*args, **keywords)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return timed
+
+
+def serve(part, model, guesses, choices, engine, requests, arrivals):
+    from reference_engine.engine import Engine
+
+    loaded, watched = _model(model), Watched(part.module)
+    speculator = _speculator(loaded, watched, guesses, choices)
+    running = Engine(loaded, _parts(part.parts, speculator and watched), speculator=speculator, **engine)
+    outputs: dict = {}
+    arrivals, coming = list(arrivals), [tuple(each) for each in requests]
+    decodes, talking, said, metrics = 0, 0.0, 0, running.metrics
+    while coming or not running.idle:
+        for _ in range(min(arrivals.pop(0), len(coming)) if arrivals else len(coming)):
+            prompt, max_new, eos = coming.pop(0)
+            outputs[running.add(prompt, max_new, eos=eos)] = []
+        before, began = (metrics.computed - metrics.chunks, watched.seconds), time.perf_counter()
+        events = running.step()
+        if metrics.computed - metrics.chunks == before[0]:  # nobody read a prompt
+            talking += time.perf_counter() - began
+            said += sum(len(event.tokens) for event in events)
+        else:
+            watched.seconds = before[1]
+        for event in events:
+            decodes += bool(outputs[event.id])
+            outputs[event.id] += event.tokens
+    counters = [metrics.steps, decodes, metrics.emitted, metrics.accepted, metrics.preemptions, metrics.cached]
+    return [list(outputs.values()), [*counters, round(watched.seconds * 1e6), round(talking * 1e6), said]]
+
+
+def _model(name):
+    from reference_engine.llama.config import SHAPES
+    from reference_engine.model import random_model
+    from reference_engine.model_loader import load_model
+
+    key = repr(name)
+    if key not in MODELS:
+        if type(name) is str:
+            MODELS[key] = load_model(name)
+            gc.collect()
+            gc.freeze()  # it is timed: else the collector walks through torch itself again and again
+        else:
+            import dataclasses
+
+            shape, seed, sizes = name
+            MODELS[key] = random_model(dataclasses.replace(SHAPES[shape], **sizes), seed)
+    return MODELS[key]
+
+
+def _speculator(model, module, guesses, choices):
+    if guesses is None:
+        return None
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.tree_search import TreeChoice, tree_for
+    from reference_engine.medusa.heads import load_heads
+    from reference_engine.medusa.speculator import MedusaSpeculator
+
+    guesser = load_heads(HEADS, model) if guesses == "heads" else Script(guesses)
+    tree = TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices)) if choices else tree_for("cpu", HEADS)
+    return MedusaSpeculator(module, guesser, tree)
+
+
+def _parts(loaded, medusa):
+    from reference_engine import naive
+    from reference_engine.parts import CLASS_NAMES, Parts
+
+    own = {slot: getattr(loaded[slot], name) for slot, name in CLASS_NAMES.items() if slot in loaded}
+    plain = {"block_manager": naive.BlockManager, "scheduler": naive.Scheduler, "prefix_cache": None}
+    return Parts(**(plain | own), medusa=medusa)

@@ -1,0 +1,107 @@
+"""Driver of the timed engine inside the worker: the parts that were loaded, a real model, whole traces.
+
+It keeps no clock. What is not loaded is naive; a prefix cache and guesses take part when they are loaded and asked for.
+  new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
+  serve  requests [prompt, max_new]                        their outputs, in order
+  steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
+         how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
+  peak   patience                                          operations a second, as `reference_engine.ceilings` measures;
+                                                           multiply-adds that a token needs at least; how many more it
+                                                           needs if the model is to say what comes after it
+"""
+
+import gc
+
+import torch
+
+from reference_engine import naive
+from reference_engine.ceilings import measure_peak
+from reference_engine.engine import Engine
+from reference_engine.model_loader import load_model
+from reference_engine.parts import CLASS_NAMES, Parts
+from reference_engine.roofline import token_work
+from reference_engine.slots import Request
+
+MODELS: dict = {}
+GUESSERS: dict = {}
+
+
+class Room:
+    """An engine and the outputs of its guests."""
+
+    def __init__(self, model, engine):
+        self.model = model
+        self.engine = engine
+        self.guests: dict = {}
+
+
+def new(shop, args, keywords):
+    name, cached, guesses = args
+    model = loaded(name)
+    parts = parts_of(shop, cached)
+    speculator = speculator_of(shop.parts["medusa"], name) if guesses else None
+    room = Room(model, Engine(model, parts, speculator=speculator, **keywords))
+    gc.collect()
+    gc.freeze()
+    return room
+
+
+def loaded(name):
+    if name not in MODELS:
+        MODELS[name] = load_model(name)
+    return MODELS[name]
+
+
+def parts_of(shop, cached):
+    filled = naive.parts()
+    own = {slot: getattr(shop.parts[slot], name) for slot, name in CLASS_NAMES.items() if slot in shop.parts}
+    classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **own}
+    if not cached:
+        classes["prefix_cache"] = None
+    return Parts(**classes)
+
+
+def speculator_of(module, name):
+    """Heads, and what speculation costs here, outlive an engine: both belong to the model."""
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.tree_search import tree_for
+    from reference_engine.medusa.cost_model import Gauge
+    from reference_engine.medusa.heads import load_heads
+    from reference_engine.medusa.speculator import MedusaSpeculator
+
+    if name not in GUESSERS:
+        GUESSERS[name] = load_heads(HEADS, loaded(name)), Gauge()
+    heads, gauge = GUESSERS[name]
+    return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), payoff=gauge)
+
+
+def call(room, method, args):
+    return CALLS[method](room, *args)
+
+
+def serve(room, requests):
+    asked = [Request(id, prompt, max_new) for id, (prompt, max_new) in enumerate(requests)]
+    return room.engine.generate(asked)
+
+
+def steps(room, arrived, most):
+    engine = room.engine
+    for prompt, max_new in arrived:
+        room.guests[engine.add(prompt, max_new)] = len(room.guests)
+    said: dict = {}
+    made = 0
+    while not made or (made != most and not engine.idle):
+        for event in engine.step():
+            said.setdefault(room.guests[event.id], []).extend(event.tokens)
+        made += 1
+    return [list(said.items()), engine.idle]
+
+
+def peak(room, patience):
+    config = room.model.config
+    work = token_work(config)
+    best = measure_peak(config, threads=torch.get_num_threads(), patience=patience)
+    return [int(best), work.least, work.more]
+
+
+CALLS: dict = {"serve": serve, "steps": steps, "peak": peak}

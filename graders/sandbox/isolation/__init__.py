@@ -1,0 +1,7 @@
+"""Where a worker process comes from: one door, `spawn`, whatever the level of isolation (see `levels`)."""
+
+from graders.sandbox.isolation.levels import HIGHEST, LEVELS, below
+from graders.sandbox.isolation.limits import Limits
+from graders.sandbox.isolation.process import CannotStart, Lost, Process, Trouble, spawn
+
+__all__ = ["HIGHEST", "LEVELS", "CannotStart", "Limits", "Lost", "Process", "Trouble", "below", "spawn"]

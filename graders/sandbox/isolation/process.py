@@ -1,0 +1,249 @@
+"""A worker process: started at a level of isolation, watched by a keeper, ended with everything it started.
+
+Between the grader and the worker stands the keeper (`inside/supervisor.py`), which never runs the submission's code. Three
+channels lead there: the wire (a socket, questions and answers), the output (a pipe, what the part prints) and the
+control (a socket to the keeper: the level, the worker's pid, how it died).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from graders.sandbox.isolation import bubblewrap, cleanup
+from graders.sandbox.isolation.visible_files import HOME, ROOT, contents
+from graders.sandbox.isolation.inside import privileges
+from graders.sandbox.isolation.inside.rmtree import remove
+from graders.sandbox.isolation.levels import HIGHEST, LEVELS
+from graders.sandbox.isolation.limits import Limits
+from reference_engine.native import library
+
+STARTING = 60.0  # seconds that a machine under load may take to start a process
+ENDING = 10.0
+REST = 0.02
+MESSAGE = 1 << 16
+CREDENTIALS = struct.Struct("3i")
+OUT_OF_MEMORY = "out of memory"
+_MAIN = Path(__file__).parent / "inside" / "main.py"
+
+
+class Trouble(Exception):
+    """Our fault or the machine's, never the submission's: nothing is graded. The text is one clause."""
+
+
+class CannotStart(Trouble):
+    """The worker could not be started. refused: level -> why it could not be had."""
+
+    def __init__(self, text: str, refused: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.refused = dict(refused or {})
+
+
+class Lost(Trouble):
+    """The worker is gone by no doing of its own: the machine ran out of memory, or its keeper was killed."""
+
+
+class Process:
+    """A worker that runs. Use `spawn`.
+
+    box: its folder. wire: the grader's end of the socket. output: file descriptor, read end. control: readable once the
+    worker has died. worker: pid of the process that runs the part. level: "L3". locks: what protects the grader, in
+    words. refused: level -> why it could not be had. reason: why the worker was ended, if the keeper ended it.
+    """
+
+    def __init__(
+        self, keeper: subprocess.Popen[bytes], wire: socket.socket, output: int, control: socket.socket, box: Path
+    ) -> None:
+        self.wire = wire
+        self.output = output
+        self.control = control
+        self.reason = ""
+        self.worker = 0
+        self.level = ""
+        self.locks: tuple[str, ...] = ()
+        self.refused: dict[str, str] = {}
+        self._keeper = keeper
+        self.box = box
+        self._spent = 0.0
+        self._ended = False
+
+    def wait_until_ready(self) -> None:
+        """Until the worker is locked up and listens. CannotStart with the reason if it never will."""
+        deadline = time.monotonic() + STARTING
+        while not (self.worker and self.level):
+            message, pid = self._message(deadline - time.monotonic())
+            if "ready" in message:
+                self.worker = pid
+            elif "level" in message:
+                self.level, self.locks, self.refused = message["level"], tuple(message["locks"]), message["refused"]
+            else:
+                self.end()
+                refused = message.get("refused", {})
+                reasons = "; ".join(f"{level}: {why}" for level, why in refused.items())
+                raise CannotStart(f"the worker process did not start ({reasons or 'no sign of life'})", refused)
+
+    def exit_status(self) -> int | None:
+        """How the worker died, once `control` has become readable: its exit code, negative for a signal, None unknown.
+
+        Lost when it was not the worker's doing.
+        """
+        message, _ = self._message(ENDING)
+        if "exit" not in message:
+            raise Lost("the process that watches over the worker was killed")
+        if message["why"] == OUT_OF_MEMORY:
+            raise Lost("the machine ran out of memory")
+        self.reason = message["why"]
+        status: int | None = message["exit"]
+        return status
+
+    def cpu_seconds(self) -> float:
+        """CPU time used by the worker so far, read from outside of it."""
+        with contextlib.suppress(OSError):
+            self._spent = time.clock_gettime((~self.worker << 3) | 2)
+        return self._spent
+
+    def rest(self) -> None:
+        """Wait until the worker waits for us, a moment at most: one that goes on computing is not waited for."""
+        until = time.monotonic() + REST
+        with contextlib.suppress(OSError, IndexError), open(f"/proc/{self.worker}/stat", "rb", buffering=0) as file:
+            while time.monotonic() < until and file.read().rpartition(b") ")[2][:1] == b"R":
+                file.seek(0)
+
+    def delayed_seconds(self) -> float:
+        """How long the worker so far was ready to run and had no processor; 0 where the kernel does not say."""
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{self.worker}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+        return 0.0
+
+    def end(self) -> None:
+        """Kill the worker and everything it started; returns when the tree is dead and its folder is gone."""
+        if self._ended:
+            return
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+        if not self._kept():
+            cleanup.end(self.box)
+        self.wire.close()
+        self.control.close()
+        os.close(self.output)
+        remove(self.box)
+
+    def _kept(self) -> bool:
+        """Whether the keeper says that the tree is dead; it is gone afterwards, whatever the worker did to it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._keeper.pid, signal.SIGCONT)
+        try:
+            return self._keeper.wait(ENDING) == 0
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+            return False
+
+    def _message(self, timeout: float) -> tuple[dict[str, Any], int]:
+        """The next message and the pid that sent it; an empty one if nothing more is said."""
+        if not select.select([self.control], [], [], max(0.0, timeout))[0]:
+            return {}, 0
+        try:
+            data, extra, _, _ = self.control.recvmsg(MESSAGE, socket.CMSG_SPACE(CREDENTIALS.size))
+        except ConnectionError:
+            return {}, 0
+        message: dict[str, Any] = json.loads(data) if data else {}
+        return message, CREDENTIALS.unpack(extra[0][2])[0] if extra else 0
+
+
+def spawn(level: str = HIGHEST, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
+    """Start a worker at this level of isolation, or at the highest that the machine allows.
+
+    without: locks to do without, as a machine that lacks them would: "namespaces", "landlock", "seccomp", "uid",
+    "bubblewrap". CannotStart if the machine does not let us; ValueError for a name that is no level.
+    """
+    if level not in (HIGHEST, *LEVELS):
+        raise ValueError(f"no isolation level {level!r}")
+    limits = limits or Limits()
+    levels = [*reversed(LEVELS)] if level == HIGHEST else [level]
+    wrap = "" if {"bubblewrap", "namespaces"} & set(without) or os.geteuid() == 0 else bubblewrap.program()
+    if wrap and "L4" in levels:
+        return _start(["L2", "L1"], limits, without, wrap)
+    return _start(levels, limits, without)
+
+
+def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: str = "") -> Process:
+    """One worker at the first of `levels` that can be had, inside bubblewrap if `wrap` names its program."""
+    wire, their_wire = socket.socketpair()
+    control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    output, their_output = os.pipe()
+    ours, theirs = (wire, control), (their_wire, their_control)
+    box: Path | None = None
+    try:
+        box = Path(tempfile.mkdtemp(prefix="kitchen-")).resolve()
+        config = _config(levels, limits, without, box) | {"wire": theirs[0].fileno(), "control": theirs[1].fileno()}
+        command = bubblewrap.command(wrap, box, limits) if wrap else [sys.executable]
+        keeper = subprocess.Popen(
+            [*command, "-I", "-S", "-X", "utf8", str(_MAIN), json.dumps(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=their_output,
+            stderr=their_output,
+            pass_fds=[end.fileno() for end in theirs],
+            cwd=box,
+            env=_environment(box, limits),
+            start_new_session=True,
+        )
+    except OSError as trouble:
+        for end in ours:
+            end.close()
+        os.close(output)
+        if box is not None:
+            remove(box)
+        raise CannotStart(f"the worker process did not start: {trouble.strerror}") from trouble
+    finally:
+        for end in theirs:
+            end.close()
+        os.close(their_output)
+    process = Process(keeper, wire, output, control, box)
+    process.wait_until_ready()
+    if wrap:
+        process.level, process.locks = "L4", ("bubblewrap", *process.locks)
+    if process.level == "L1":
+        privileges.hide()
+    return process
+
+
+def _config(levels: list[str], limits: Limits, without: Collection[str], box: Path) -> dict[str, Any]:
+    """What the keeper is told; see `inside/supervisor.py`."""
+    return {
+        "levels": levels,
+        "without": sorted(without),
+        "box": str(box),
+        "home": str(HOME),
+        "root": str(ROOT),
+        **asdict(contents(limits)),
+        "rlimits": dict(limits.rlimits),
+        "memory": limits.resident,
+        "tasks": limits.most_tasks,
+        "disk": limits.disk,
+        "files": limits.files,
+        "programs": limits.gpu,
+    }
+
+
+def _environment(box: Path, limits: Limits) -> dict[str, str]:
+    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader itself would load."""
+    caches = ("XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR")
+    own = {name: str(box) for name in ("HOME", "TMPDIR", *caches)}
+    own[library.SWITCH] = str(library.chosen() or "0") if limits.packages else "0"
+    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive", **own}

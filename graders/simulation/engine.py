@@ -1,0 +1,402 @@
+"""An engine without a model: the parts serve guests of a toy language model, and every step is judged.
+
+The parts live on the other side (`side`), perhaps behind a wire. There a script is played; here are the memory that
+knows what it holds, the toy model, the rules of a plan, and the guests' true texts. So a stale or foreign read, a
+broken rule and a wrong output are each found in the step in which they happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from graders.sandbox import protocol
+from graders.checking.failure import Deviation, Refusals, Step, plural
+from graders.checking.replies import METHODS, Raised, Reply, Returned, shown
+from graders.simulation import driver_replies
+from graders.simulation.kv_provenance import Access, Memory
+from graders.simulation.scheduler_rules import Guest, Planned, Setting, Specification, Work
+from graders.simulation.script import Move, Newcomer, Script
+from graders.simulation.backend import Side, items, reply_of
+
+SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
+
+
+class Failed(Exception):
+    """A call raised what the contract does not allow. raised: what; expected: what was due instead."""
+
+    def __init__(self, method: str, raised: Raised, expected: str) -> None:
+        super().__init__(f"`{method}` raised {raised}")
+        self.method = method
+        self.raised = raised
+        self.expected = expected
+
+
+class NoProperty(Exception):
+    """Where the contract has property `name` the part has something else: `value`, as plain data."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        super().__init__(f"`{name}` is {shown(value)}, not a property")
+        self.name = name
+        self.value = value
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run took; none of it depends on the clock.
+
+    steps; computed: tokens given KV; again: of those, how many had been computed before for the same request; cached:
+    tokens that came from the prefix cache instead; preempted; longest: the most steps that a request had to wait for
+    its first token; blocks: the most that were in use; held: tokens reserved in them then.
+    """
+
+    steps: int = 0
+    computed: int = 0
+    again: int = 0
+    cached: int = 0
+    preempted: int = 0
+    longest: int = 0
+    blocks: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One step, for drawings. Ids: preempted and finished in it, aborted since the step before, waiting after it."""
+
+    chunks: tuple[Work, ...]
+    preempted: tuple[int, ...]
+    finished: tuple[int, ...] = ()
+    aborted: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of a guest beyond the contract: since which step it is there, how far it was ever computed."""
+
+    newcomer: Newcomer
+    since: int
+    furthest: int = 0
+
+
+class Engine:
+    """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output; Failed for exceptions.
+
+    conserving: False for the naive parts, which waste seats and budget and are right in everything else.
+    method: of the part, called last. counters, moments: of the run so far. played: how many moves of the script.
+    """
+
+    def __init__(self, side: Side, script: Script, *, conserving: bool = True) -> None:
+        self.setting = script.setting
+        self.spec = Specification(self.setting, conserving=conserving)
+        self.counters = Counters()
+        self.moments: list[Moment] = []
+        self.method = "__init__"
+        self.played = 0
+        self._side = side
+        self._script = script
+        self._toy = script.toy
+        self._memory = Memory(self._toy, self.setting.num_blocks, self.setting.block_size)
+        self._records: dict[int, Record] = {}
+        self._said: dict[int, list[int]] = {}
+        self._planned = False
+        self._sampled = 0
+        self._left: list[int] = []
+
+    def judge(self) -> None:
+        """Play the script to its end."""
+        moves = [move.to_wire() for move in self._script.moves]
+        settings = [sent(self.setting, self._script.guesses)]
+        raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]])
+        if raised:
+            raise Failed("__init__", raised, "a scheduler")
+        plays = {
+            "add": self._add,
+            "again": self._again,
+            "abort": self._abort,
+            "fork": self._fork,
+            "join": self._join,
+            "rest": self._rest,
+            "plan": self._plan,
+            "commit": self._commit,
+            "drain": self._drain,
+        }
+        for move in self._script.moves:
+            self.played += 1
+            plays[move.method](move)
+        self._close(*self._side.next("idle", "idle"))
+        self._side.finish()
+
+    # ------------------------------------------------------------ guests come and go
+
+    def _add(self, move: Move) -> None:
+        assert move.newcomer is not None
+        self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})"))
+
+    def _again(self, move: Move) -> None:
+        assert move.newcomer is not None
+        reply, id = self._side.next("add", "add(…)")
+        present = sorted(self.spec.guests)
+        if present:
+            newcomer = replace(move.newcomer, id=present[move.number % len(present)])
+            self._retold(f"add({newcomer})")
+            self._come(newcomer, reply, id)
+        else:
+            self._side.steps.pop()
+
+    def _come(self, newcomer: Newcomer, reply: Reply, id: Any) -> None:
+        if id != newcomer.id:
+            raise protocol.ProtocolError("an answer about somebody else")
+        refusals = self.spec.refuse_add(id, newcomer.prompt, newcomer.max_new)
+        allowed = self._allowed("add", reply, refusals)
+        if isinstance(allowed, Returned):
+            self._side.steps[-1].answer = ""
+            self._look_at_idle(allowed.value)
+            if allowed.value is not False:
+                raise Deviation(
+                    f"Request {id} waits, and the scheduler is idle.", f"idle is {shown(allowed.value)}", "False"
+                )
+            self.spec.added(id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos)
+            self._records[id] = Record(newcomer, self.counters.steps)
+
+    def _abort(self, move: Move) -> None:
+        reply, id = self._side.next("abort", "abort(…)")
+        self._retold(f"abort({id})")
+        if isinstance(reply, Returned):
+            self._side.steps[-1].answer = ""
+        if type(id) is not int:
+            raise protocol.ProtocolError("an answer about nobody")
+        reply = self._allowed("abort", reply, self.spec.refuse_abort(id))
+        if isinstance(reply, Returned):
+            answer = driver_replies.abort_of(reply.value)
+            self._look_at_idle(answer.idle)
+            self.spec.aborted(id, answer.asked, answer.held)
+            self._left.append(id)
+            if answer.idle is not (not self.spec.guests):
+                here = plural(len(self.spec.guests), "request")
+                message = (
+                    f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here;"
+                    f" idle is {shown(answer.idle)}."
+                )
+                raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.guests}")
+
+    def _fork(self, move: Move) -> None:
+        reply, id = self._side.next("plan", "")
+        self._allowed("plan", reply, {})
+        self._side.steps.pop()
+        if id is not None:
+            self._side.steps.append(Step(f"# somebody else shares the blocks of request {id} from now on"))
+
+    def _join(self, move: Move) -> None:
+        self._allowed("plan", self._side.next("plan", "")[0], {})
+        self._side.steps.pop()
+
+    def _rest(self, move: Move) -> None:
+        """Nobody is here: the scheduler is idle, and its plan is empty."""
+        value = _value(self._allowed("plan", self._side.next("plan", "plan()  # nobody is here")[0], {}))
+        self._side.steps[-1].answer = ""
+        if value is None:
+            self._side.steps.pop()
+            return
+        idle, work, finished = items(value, 3)
+        self._look_at_idle(idle)
+        if idle is not True or work != 0 or finished != []:
+            message = "Nobody is here: the scheduler is idle, its plan is empty, and committing that returns []."
+            got = f"idle is {shown(idle)}, {'an empty plan' if work == 0 else 'a plan'}, {shown(finished)}"
+            raise Deviation(message, got, "idle is True, an empty plan, []")
+
+    # ------------------------------------------------------------ a step
+
+    def _plan(self, move: Move) -> None:
+        reply, _ = self._side.next("plan", "plan()")
+        self._take_plan(reply)
+
+    def _commit(self, move: Move) -> None:
+        reply, _ = self._side.next("commit", "commit(…)")
+        self._take_commit(reply)
+
+    def _drain(self, move: Move) -> None:
+        """Step until nobody is left. Deviation when that takes too many steps."""
+        if self._side.slow:
+            self._drain_slowly(move)
+            return
+        _, steps = self._side.next("plan", "drain()")
+        self._side.steps.pop()
+        for step in driver_replies.every(steps):
+            plan, commit = items(step, 2)
+            self._side.steps.append(self._step("plan()"))
+            self._take_plan(reply_of(plan))
+            self._side.steps.append(self._step("commit(…)"))
+            self._take_commit(reply_of(commit))
+        self._check_end(move.number)
+
+    def _drain_slowly(self, move: Move) -> None:
+        """Step by step: one of them does not come back."""
+        self._side.instead(1, [])
+        for _ in range(move.number):
+            if not self.spec.guests:
+                break
+            self._side.instead(0, [["plan", 0], ["commit", 0]])
+            self._plan(move)
+            self._commit(move)
+        self._check_end(move.number)
+
+    def _check_end(self, limit: int) -> None:
+        if self.spec.guests:
+            guests = self.spec.guests.values()
+            here = ", ".join(f"{guest.id} has {len(guest.output)} of {guest.max_new}" for guest in guests)
+            message = f"After {limit} more steps there are still guests: {here}."
+            raise Deviation(message, "no end", "everybody is served")
+
+    def _take_plan(self, reply: Reply) -> None:
+        if isinstance(reply, Returned) and reply.value is None and not self.spec.guests:
+            self._side.steps.pop()
+            return
+        plan = driver_replies.plan_of(_value(self._allowed("plan", reply, {})))
+        self._side.steps[-1].answer = f"{plan}"
+        self._planned = True
+        self._count(plan)
+        if plan.idle:
+            raise Deviation("The scheduler is idle although there are guests.", "idle is True", "False")
+        self.spec.planned(plan)
+        self._run(plan)
+
+    def _take_commit(self, reply: Reply) -> None:
+        if isinstance(reply, Returned) and reply.value is None and not self._planned:
+            self._side.steps.pop()
+            return
+        words = ", ".join(f"{id}: {tokens}" for id, tokens in self._said.items())
+        self._retold(f"commit(plan, {{{words}}})")
+        self._side.steps[-1].answer = ""
+        answer = driver_replies.commit_of(_value(self._allowed("commit", reply, {})))
+        self._side.steps[-1].answer = f"{answer.finished}"
+        present = {id: tokens for id, tokens in self._said.items() if id in self.spec.plan}
+        if any(id in present and present[id] != tokens for id, tokens in answer.told.items()):
+            raise protocol.ProtocolError("other tokens than were written down")
+        done = self.spec.committed(present, answer.finished, answer.asked, answer.held)
+        self._check_outputs(done, answer.outputs)
+        self._end_step(tuple(answer.finished))
+
+    def _end_step(self, finished: tuple[int, ...]) -> None:
+        waiting = tuple(guest.id for guest in self.spec.waiting)
+        self.moments[-1] = replace(self.moments[-1], finished=finished, aborted=tuple(self._left), waiting=waiting)
+        self.counters.steps += 1
+        self._planned, self._left, self._said = False, [], {}
+
+    def _close(self, reply: Reply, _: Any) -> None:
+        """If nobody is here: the scheduler is idle, every block is free or could be."""
+        self._side.steps.pop()
+        books = driver_replies.books_of(_value(self._allowed("idle", reply, {})))
+        self._look_at_idle(books.idle)
+        if self.spec.guests:
+            return
+        if books.idle is not True:
+            raise Deviation(
+                "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(books.idle)}", "True"
+            )
+        total = self.setting.num_blocks - 1
+        if books.protected or books.free + books.evictable != total:
+            got = f"{books.free} free, {books.evictable} evictable, {books.protected} protected, of {total} blocks"
+            raise Deviation("Everybody has left, and not every block was given back.", got, "no block in use")
+
+    # ------------------------------------------------------------ in between
+
+    def _allowed(self, method: str, reply: Reply, refusals: Refusals) -> Reply:
+        self.method = method
+        if isinstance(reply, Raised):
+            if not reply.is_one_of(refusals):
+                raise Failed(method, reply, next(iter(refusals), "no exception"))
+        elif refusals:
+            due, why = next(iter(refusals.items()))
+            raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
+        return reply
+
+    def _step(self, written: str) -> Step:
+        """A line of the story, as the side writes a call."""
+        return Step(f"{self._side.label}.{written}" if self._side.label else written)
+
+    def _retold(self, written: str) -> None:
+        """The last call of the story, now that it is known what it was."""
+        self._side.steps[-1].call = self._step(written).call
+
+    def _look_at_idle(self, idle: Any) -> None:
+        """`NoProperty` when it was read and is a method."""
+        if idle in METHODS:
+            raise NoProperty("idle", idle)
+
+    def _count(self, plan: Planned) -> None:
+        counters = self.counters
+        for work in plan.chunks:
+            guest, record = self.spec.guests.get(work.id), self._records.get(work.id)
+            if guest is None or record is None:
+                continue
+            counters.cached += 0 if guest.running else work.start
+            counters.computed += work.length
+            counters.again += max(0, min(record.furthest, work.end) - work.start)
+            record.furthest = max(record.furthest, work.end)
+            if work.samples and not guest.output:
+                counters.longest = max(counters.longest, counters.steps + 1 - record.since)
+        counters.preempted += len(plan.preempted)
+        used = self.setting.num_blocks - 1 - plan.available
+        if used > counters.blocks:
+            counters.blocks, counters.held = used, sum(plan.held.values())
+        self.moments.append(Moment(plan.chunks, plan.preempted))
+
+    def _run(self, plan: Planned) -> None:
+        """What the model does: it writes and reads KV, and says the next tokens."""
+        accesses = []
+        for work in plan.chunks:
+            guest = self.spec.guests[work.id]
+            text = self._toy.prefixes(guest.tokens[: work.end])
+            rejected = 0
+            if work.samples:
+                said = self._say(guest)
+                text += self._toy.prefixes(said[:-1], text[-1])
+                rejected = self.setting.lookahead + 1 - len(said)
+            table = plan.tables.get(work.id, ())
+            accesses.append(Access(work.id, work.start, text, table, rejected))
+        self._memory.step(self.counters.steps, plan.copies, accesses)
+
+    def _say(self, guest: Guest) -> list[int]:
+        guesses = self._script.guesses[self._sampled % len(self._script.guesses)]
+        self._sampled += 1
+        start = len(guest.output)
+        said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
+        return said
+
+    def _check_outputs(self, done: Sequence[Guest], outputs: Sequence[tuple[int, Any]]) -> None:
+        """`request.output` of everybody who was told something, after the commit."""
+        ended = {guest.id: guest for guest in done}
+        for id, output in outputs:
+            guest = ended.get(id) or self.spec.guests.get(id)
+            if guest is None:
+                continue
+            due = self._records[id].newcomer.due if id in ended else guest.output
+            if repr(output) != repr(due):
+                message = f"The output of request {id} is not what the model said, up to its end: `commit` appends it."
+                raise Deviation(message, f"output == {shown(output)}", f"{due}")
+
+
+def sent(setting: Setting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    """A setting as the driver takes it."""
+    data = asdict(setting)
+    return data | {"guesses": list(guesses), "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS}}
+
+
+def written(setting: Setting) -> str:
+    """A setting as a line of a story."""
+    usual = Setting()
+    names = ("num_blocks", "block_size", "watermark", "cache")
+    memory = ", ".join(f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name))
+    words = [f"max_seqs={setting.max_seqs}", f"token_budget={setting.token_budget}"]
+    for name in ("chunk", "lookahead", "policy"):
+        if getattr(setting, name) != getattr(usual, name):
+            words.append(f"{name}={getattr(setting, name)!r}")
+    return f"Scheduler(kv of {memory}, {', '.join(words)})"
+
+
+def _value(reply: Reply) -> Any:
+    assert isinstance(reply, Returned)
+    return reply.value

@@ -1,0 +1,81 @@
+"""One scheduler under test: a script is played on it in the worker, every deviation is told as a story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from graders.sandbox import protocol
+from graders.checking.check_context import Bench
+from graders.checking.failure import Broken, Deviation
+from graders.checking.call_recorder import Stage
+from graders.simulation.engine import Counters, Engine, Failed, NoProperty
+from graders.simulation.script import Script
+
+Heed = Callable[[Engine], bool]
+
+
+def always(engine: Engine) -> bool:
+    return True
+
+
+def judge(
+    bench: Bench, script: Script, *, label: str = "scheduler", conserving: bool = True, heed: Heed = always
+) -> Counters:
+    """Play the script on the part and whatever surrounds it; raises Broken for what the contract does not allow.
+
+    label: what the story calls the object. heed: whether to raise, given the engine as it was when something broke;
+    otherwise the script ends there, and it is another law's affair.
+    """
+    telling = Telling(bench, script, label, conserving, heed)
+    telling.judge()
+    return telling.counters
+
+
+class Telling:
+    """A script as it is played on the part, and the counters of that; see `judge`, and `graders.checking.shrinking.Trace`."""
+
+    def __init__(self, bench: Bench, script: Script, label: str, conserving: bool, heed: Heed) -> None:
+        self.counters = Counters()
+        self._bench = bench
+        self._script = script
+        self._label = label
+        self._conserving = conserving
+        self._heed = heed
+        self._played = 0
+
+    def judge(self) -> None:
+        """Raise Broken for what the contract does not allow."""
+        stage = Stage(self._bench, "scheduler", self._label)
+        engine = Engine(stage, self._script, conserving=self._conserving)
+        try:
+            self._judge(stage, engine)
+        except Broken as broken:
+            broken.trace = self
+            raise
+        finally:
+            self.counters, self._played = engine.counters, engine.played
+
+    def shorter(self) -> Iterator[Telling]:
+        """The moves that were played without one of them; then with a token less for somebody."""
+        for script in self._script.shorter(self._played):
+            yield Telling(self._bench, script, self._label, self._conserving, self._heed)
+
+    def _judge(self, stage: Stage, engine: Engine) -> None:
+        try:
+            engine.judge()
+        except Deviation as deviation:
+            if self._heed(engine):
+                stage.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
+        except Failed as failed:
+            if self._heed(engine):
+                stage.method = failed.method
+                stage.unexpected(failed.raised, failed.expected)
+        except NoProperty as other:
+            stage.no_property(other.name, other.value)
+        except protocol.ProtocolError as wrong:
+            trouble = wrong
+            stage.parsed(lambda: _again(trouble))
+
+
+def _again(trouble: protocol.ProtocolError) -> None:
+    raise trouble

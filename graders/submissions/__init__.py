@@ -1,0 +1,1 @@
+"""What was handed in: archives, notebooks, source files."""

@@ -1,0 +1,139 @@
+"""A submitted file as data: read, decoded and parsed by the grader, never executed by it."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from graders.submissions.submission_reader import Declared, Unusable, take
+from graders.submissions.notebook import LONGEST
+from graders.result import Location, Outcome
+
+__all__ = ["Submission", "Unusable", "read"]
+
+FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One file. `lines`: method or function name -> line of its def. `unwritten`: those that are still the stub's."""
+
+    name: str
+    source: str
+    lines: dict[str, int] = field(default_factory=dict)
+    unwritten: tuple[str, ...] = ()
+
+    def location(self, function: str) -> Location:
+        """Of a method or function; of its name alone when the file has no such def."""
+        line = self.lines.get(function, 0)
+        return Location(self.name if line else "", line, function)
+
+
+def read(path: Path, class_name: str, declared: Declared | None = None) -> Submission:
+    """The file at `path`, which must define class `class_name` (or, when that is empty, functions). Raises Unusable.
+
+    declared: the file to look for when `path` is a folder, an archive or a notebook.
+    """
+    taken = take(path, declared)
+    source = _decode(taken.name, taken.data)
+    _refuse_long_lines(taken.name, source)
+    tree = _parse(taken.name, source)
+    _refuse_answers(taken.name, tree)
+    body = tree.body if not class_name else _class(taken.name, tree, class_name).body
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    unwritten = tuple(node.name for node in functions if _is_stub(node))
+    lines = {node.name: node.lineno for node in functions}
+    return Submission(taken.name, source, lines, unwritten)
+
+
+def _decode(name: str, data: bytes) -> str:
+    """UTF-8, with or without BOM, any newlines, or the encoding that the file itself declares."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Unusable(f"{name} is UTF-16 text; save it as UTF-8.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        text = _declared(data) or ""
+        if not text:
+            line = data[: wrong.start].count(b"\n") + 1
+            byte = data[wrong.start]
+            problem = f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
+            raise Unusable(problem, location=Location(name, line)) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _declared(data: bytes) -> str | None:
+    import io
+    import tokenize
+
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return data.decode(encoding)
+    except (SyntaxError, LookupError, ValueError):  # unknown, no encoding of text at all ("zlib"), or not in it
+        return None
+
+
+def _refuse_long_lines(name: str, source: str) -> None:
+    for number, line in enumerate(source.replace("\\\n", "").split("\n"), 1):
+        if len(line) > LONGEST:
+            raise Unusable(f"Line {number} of {name} has {len(line)} characters; no part needs more than {LONGEST}.")
+
+
+def _parse(name: str, source: str) -> ast.Module:
+    """The tree, not compiled: a source can be made to crash the compiler, which is then the worker's crash."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source, name)
+    except SyntaxError as wrong:
+        line = f" in line {wrong.lineno}" if wrong.lineno else ""
+        problem = f"{name} has a syntax error{line}: {wrong.msg}."
+        raise Unusable(problem, location=Location(name, wrong.lineno or 0)) from None
+    except ValueError as wrong:
+        raise Unusable(f"{name} is not Python source: {wrong}.") from None
+    except (RecursionError, MemoryError):
+        raise Unusable(f"{name} is nested too deeply to be read.") from None
+    return tree
+
+
+def _refuse_answers(name: str, tree: ast.Module) -> None:
+    for line, module in _imports(tree):
+        if module.partition(".")[0] in FORBIDDEN:
+            problem = f"{name} imports {module} in line {line}; a part has to be the learner's own."
+            raise Unusable(problem, Outcome.INVALID, location=Location(name, line))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module
+
+
+def _class(name: str, tree: ast.Module, class_name: str) -> ast.ClassDef:
+    """The class; when the name is bound in another way (an import, an assignment) an empty one that says nothing."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if class_name in classes:
+        return classes[class_name]
+    if not any(class_name in _names(node) for node in tree.body):
+        others = f" (it defines {', '.join(classes)})" if classes else ""
+        raise Unusable(f"{name} defines no class {class_name}{others}.")
+    return ast.ClassDef(name=class_name, bases=[], keywords=[], body=[], decorator_list=[])
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    aliases = {item.asname or item.name for item in ast.walk(statement) if isinstance(item, ast.alias)}
+    return aliases | {item.id for item in ast.walk(statement) if isinstance(item, ast.Name)}
+
+
+def _is_stub(function: ast.FunctionDef) -> bool:
+    """Nothing but a docstring and `raise NotImplementedError`."""
+    body = [node for node in function.body if not isinstance(node, ast.Expr)]
+    if len(body) != 1 or not isinstance(body[0], ast.Raise) or body[0].exc is None:
+        return False
+    raised = body[0].exc.func if isinstance(body[0].exc, ast.Call) else body[0].exc
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"

@@ -1,0 +1,69 @@
+"""The law that closes every exercise: the engine with the part is fast enough. Nothing heavy at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graders.checking.failure import Broken
+from graders.registry.law import LawBook
+from graders.result import Outcome
+
+if TYPE_CHECKING:
+    from graders.checking.check_context import Bench
+
+POINTS = 20
+NAME = "fast enough"
+STATEMENT = (
+    "The engine with your part serves fresh requests at least as fast as the bounds ask: beside the reference engine, "
+    "now, and beside vLLM, through a baseline card or live; so do your part's calls alone, beside the reference's."
+)
+
+
+def add_throughput(
+    laws: LawBook,
+    *,
+    needs: Sequence[str],
+    hints: tuple[str, str, str],
+    given: Callable[[Bench], list[Any]] = lambda _: [],
+) -> None:
+    """Declare the timed law as the last of an exercise. given: what the driver of the part's calls is told."""
+    declare = laws.law(
+        NAME,
+        statement=STATEMENT,
+        points=POINTS,
+        needs=tuple(needs),
+        hints=hints,
+        kind="throughput",
+        ahead="throughput",
+        crew=2,
+    )
+    declare(lambda bench: fast_enough(bench, given))
+
+
+def fast_enough(bench: Bench, given: Callable[[Bench], list[Any]] = lambda _: []) -> None:
+    """Time every workload of the exercise, and the part's calls alone.
+
+    Raises Broken when a bound is missed, undecided or too good to be true.
+    """
+    from contextlib import ExitStack
+
+    from graders.throughput.bounds import BadBounds, measures, part_bounds
+    from graders.throughput.timing import Rooms, timed, timed_calls, together
+
+    try:
+        found = measures(bench.exercise.number, beside=bench.beside)
+        calls = part_bounds(bench.exercise.number, beside=bench.beside)
+    except BadBounds as bad:
+        raise Broken(f"Not timed: {bad}", outcome=Outcome.UNGRADED) from None
+    if not found:
+        raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
+    with ExitStack() as stack:
+        rooms = Rooms(bench, stack)
+        verdicts = [timed(bench, measure, rooms) for measure in found]
+        if calls:
+            verdicts.append(timed_calls(bench, found[0], calls, rooms, given(bench)))
+    worst = together(verdicts)
+    bench.score = worst.score
+    if worst.outcome is not Outcome.PASS:
+        raise Broken(worst.message, outcome=worst.outcome)

@@ -1,0 +1,216 @@
+"""An engine in a worker of its own that serves traces while the grader holds the clock.
+
+The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
+time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
+before the next guest. Nothing in the worker knows who is still to come; who has come waits a few milliseconds at most.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from graders.sandbox import protocol
+from graders.checking.check_context import Bench
+from graders.checking.failure import Broken
+from graders.sandbox.isolation import Trouble
+from graders.checking.replies import Raised
+from graders.result import Outcome
+from graders.checking.call_recorder import Stage
+from graders.throughput.part_time import Ran
+from graders.workloads import Trace
+from graders.checking.workers import Workers
+from reference_engine.roofline import TokenWork
+
+SLOT = "throughput"
+ALL = 0
+PATIENCE = {"cpu": 240.0, "wall": 120.0}
+Output = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet."""
+
+    seconds: float
+    outputs: tuple[Output, ...]
+
+
+class Room:
+    """The engine with the parts that `workers` load. guesses: the medusa part is used, with the waiter's heads.
+
+    Both methods raise Broken when the part fails, dies, hangs or tampers.
+    """
+
+    def __init__(self, bench: Bench, workers: Workers, *, guesses: bool = False) -> None:
+        self._bench = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
+        self._guesses = guesses
+
+    def serve(self, trace: Trace) -> Timed:
+        """Serve the trace with a fresh engine, whose making is not timed."""
+        stage = self._stage(trace)
+        began = time.monotonic()
+        arriving = trace.requests[-1].arrival > 0
+        outputs = _serve_arriving(stage, trace, began) if arriving else _serve_at_once(stage, trace)
+        seconds = time.monotonic() - began
+        stage.look()
+        return Timed(seconds, outputs)
+
+    def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
+        """Operations a second that this machine is measured to do at best, and the model's work for one token.
+
+        patience: how many times as many samples as usual."""
+        stage = self._stage(trace)
+        value = _value(stage, "peak", [patience], "peak()")
+        peak, least, more = stage.parsed(lambda: protocol.integers(value, 3))
+        return float(peak), TokenWork(least, more)
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the engine's process has used so far."""
+        return self._bench.worker.cpu_seconds()
+
+    def calls(self, slot: str, given: Sequence[Any] = ()) -> PartCalls:
+        """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
+        return PartCalls(self._bench, slot, given)
+
+    def _stage(self, trace: Trace) -> Stage:
+        stage = Stage(self._bench, SLOT, "engine")
+        sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
+        sizes["max_seqs"] = trace.max_seqs
+        words = ", ".join(f"{name}={value}" for name, value in sizes.items())
+        raised = stage.new(
+            [trace.model, trace.cached, self._guesses],
+            sizes,
+            f"Engine({trace.model}, {self._bench.submission.name}, {words})",
+        )
+        if raised:
+            _stopped(stage, raised)
+        return stage
+
+
+class PartCalls:
+    """One part in its worker, called through `graders.sandbox.guest.<slot>_calls`; see `part_time.Side`.
+
+    `run` raises Broken when the part fails, dies, hangs or tampers.
+    """
+
+    def __init__(self, bench: Bench, slot: str, given: Sequence[Any]) -> None:
+        self._bench = bench
+        self._stage = Stage(bench, f"{slot}_calls", slot)
+        raised = self._stage.new(given, {}, "the part")
+        if raised:
+            _stopped(self._stage, raised)
+
+    def run(self, function: str, size: int, seed: int, times: int, *, idle: bool = False) -> Ran:
+        """So many calls on inputs drawn from the seed; with `idle` a stand-in makes them."""
+        del self._stage.steps[1:]
+        words = f"{function}(…)  # {times} calls, size {size}, seed {seed}"
+        worker = self._bench.worker
+        before = worker.reading()
+        reply, _ = self._stage.call("run", [function, size, seed, times, idle], words)
+        seconds = worker.reading().since(before)
+        self._stage.method = function
+        if isinstance(reply, Raised):
+            self._stage.unexpected(reply, "an answer")
+        (number,) = self._stage.parsed(lambda: protocol.integers([reply.value], 1))
+        return Ran(seconds, number)
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the part's process has used so far."""
+        return self._bench.worker.cpu_seconds()
+
+
+def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
+    requests = [[list(request.prompt), request.max_new] for request in trace.requests]
+    value = _value(stage, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
+    return stage.parsed(lambda: _outputs(value, trace))
+
+
+class Pace:
+    """How many steps to ask for at once: until the next guest comes, but for so long that asking costs next to nothing.
+
+    LEAST: seconds. MOST: steps.
+    """
+
+    LEAST, MOST = 0.005, 16
+
+    def __init__(self) -> None:
+        self._step = float("inf")  # seconds; none is measured yet
+
+    def steps(self, seconds: float) -> int:
+        """As many as begin within so many seconds."""
+        return max(1, min(self.MOST, math.ceil(max(seconds, self.LEAST) / self._step)))
+
+    def note(self, steps: int, seconds: float) -> None:
+        """So many took so long, the question included."""
+        self._step = max(seconds / steps, 1e-6)
+
+
+def _serve_arriving(stage: Stage, trace: Trace, began: float) -> tuple[Output, ...]:
+    coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
+    asked, pace = 0, Pace()
+    while True:
+        now = time.monotonic() - began
+        arrived = [request for request in coming if request.arrival <= now]
+        del coming[: len(arrived)]
+        asked += len(arrived)
+        wanted = [[list(request.prompt), request.max_new] for request in arrived]
+        steps = pace.steps(coming[0].arrival - now) if coming else ALL
+        idle = _some_steps(stage, steps, wanted, outputs[:asked])
+        if not coming:
+            return stage.parsed(lambda: _outputs(outputs, trace))
+        then = time.monotonic() - began
+        if idle:
+            time.sleep(max(0.0, coming[0].arrival - then))
+        else:
+            pace.note(steps, then - now)
+
+
+def _some_steps(stage: Stage, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
+    """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
+    del stage.steps[1:]
+    value = _value(stage, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
+
+    def read() -> bool:
+        if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
+            raise protocol.ProtocolError("an answer that is not one")
+        for event in value[0]:
+            if type(event) is not list or len(event) != 2 or type(event[0]) is not int:
+                raise protocol.ProtocolError("an answer that is not one")
+            if not 0 <= event[0] < len(outputs):
+                raise protocol.ProtocolError("tokens for a guest who has not come")
+            outputs[event[0]] += protocol.integers(event[1])
+        return value[1]
+
+    return stage.parsed(read)
+
+
+def _value(stage: Stage, method: str, args: list[Any], written: str) -> Any:
+    reply, _ = stage.call(method, args, written)
+    if isinstance(reply, Raised):
+        _stopped(stage, reply)
+    return reply.value
+
+
+def _stopped(stage: Stage, raised: Raised) -> NoReturn:
+    if not raised.frames and (raised.type in ("MemoryError", "OSError") or "can't allocate memory" in raised.text):
+        raise Trouble(f"the engine that was timed got no memory: {raised}")
+    if not raised.frames and raised.type == "ModelError":
+        raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
+    if raised.type == "PartError":
+        message = f"The engine stopped while it was timed: {raised.text}."
+        stage.broken(message, got=raised.text, expected="all guests served", raised=raised)
+    if not raised.frames and not raised.leaving:  # the reference has served the same trace in the same engine
+        message = f"The engine stopped while it was timed, as it does not with the course's own part: {raised}."
+        stage.broken(message, got=f"raised {raised}", expected="all guests served", raised=raised)
+    stage.unexpected(raised, "all guests served")
+
+
+def _outputs(value: Any, trace: Trace) -> tuple[Output, ...]:
+    if type(value) is not list or len(value) != len(trace.requests):
+        raise protocol.ProtocolError("another number of outputs than guests")
+    return tuple(tuple(protocol.integers(text)) for text in value)

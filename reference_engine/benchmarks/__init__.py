@@ -1,0 +1,1 @@
+"""The engine's own benchmarks, run with `python -m`."""

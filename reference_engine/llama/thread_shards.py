@@ -1,0 +1,124 @@
+"""A step spread over threads: each runs the whole model for some of the requests.
+
+Splitting a batch by requests needs two meetings a step, splitting every operation by rows needs one each. For the small
+products of a small model that decides: two lanes of one thread serve 1.4 times what one lane of two threads serves.
+All of it counts only where there is no compiler: the compiled pass has threads of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from reference_engine.batch import Batch, Span, Tables
+from reference_engine.llama.kv_pool import KVPool
+from reference_engine.llama.thread_shard import Lane, Packed
+from reference_engine.runner import Outcome
+
+WORTH = 30_000_000
+"""Rows times parameters from which a step is spread."""
+SMALL = 150_000_000
+"""Rows times parameters up to which a step that is not spread is left to one thread: waking others takes longer."""
+SLACK = 1.3
+"""The fullest lane may have this many times its fair share; else the step is not spread."""
+FAITHFUL = 1.05
+"""Up to this many times a fair share, requests stay in the lane that served them last: it knows what they read."""
+SINGLE_TOKENS, SPAN_TOKENS = 110, 600
+"""Tokens of context that cost a row as much as its products: read one row at a time, and many rows together."""
+
+
+class Lanes:
+    """Runs steps on as many threads as torch may use at the time of the step."""
+
+    def __init__(self, packed: Packed, pool: KVPool, tables: Tables) -> None:
+        self._parts = packed, pool, tables
+        self._parameters = packed.config.parameters
+        self._lanes = [Lane(*self._parts)]
+        self._others: ThreadPoolExecutor | None = None
+        self._lane_of: dict[int, int] = {}
+
+    def forward(self, batch: Batch) -> Outcome:
+        """See `Runner.forward`."""
+        threads = torch.get_num_threads()
+        rows = sum(len(span.tokens) for span in batch.spans)
+        shares = self._shares(batch.spans, rows, threads)
+        if len(shares) < 2 and (threads < 2 or rows * self._parameters > SMALL):
+            return self._lanes[0].forward(batch)
+        torch.set_num_threads(1)
+        try:
+            return self._spread(batch, shares) if len(shares) > 1 else self._lanes[0].forward(batch)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _shares(self, spans: Sequence[Span], rows: int, threads: int) -> list[list[int]]:
+        """The spans of each lane by their index, in order; one share alone when spreading does not pay."""
+        if threads < 2 or len(spans) < 2 or rows * self._parameters < WORTH:
+            return [list(range(len(spans)))]
+        costs = [_cost(span) for span in spans]
+        most = sum(costs) / threads
+        lanes, fullest = _assign(spans, costs, threads, self._lane_of)
+        if fullest > FAITHFUL * most:
+            lanes, fullest = _assign(spans, costs, threads, {})
+        if fullest > SLACK * most:
+            return [list(range(len(spans)))]
+        self._lane_of = {span.seat: lane for span, lane in zip(spans, lanes, strict=True)}
+        shares = [[index for index, lane in enumerate(lanes) if lane == number] for number in range(threads)]
+        return [share for share in shares if share]
+
+    def _spread(self, batch: Batch, shares: Sequence[Sequence[int]]) -> Outcome:
+        self._prepare(len(shares))
+        assert self._others is not None
+        batches = [Batch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask) for share in shares]
+        pending = [
+            self._others.submit(lane.forward, part) for lane, part in zip(self._lanes[1:], batches[1:], strict=True)
+        ]
+        outcomes = [self._lanes[0].forward(batches[0]), *(future.result() for future in pending)]
+        return _merged(batch.spans, shares, outcomes)
+
+    def _prepare(self, count: int) -> None:
+        while len(self._lanes) < count:
+            self._lanes.append(Lane(*self._parts))
+            self._others = ThreadPoolExecutor(len(self._lanes) - 1, "lane", torch.set_num_threads, (1,))
+
+
+def _cost(span: Span) -> float:
+    """What a span costs, in rows without context."""
+    rows = len(span.tokens)
+    return rows * (1 + (span.start + rows / 2) / (SINGLE_TOKENS if rows == 1 else SPAN_TOKENS))
+
+
+def _assign(
+    spans: Sequence[Span], costs: Sequence[float], threads: int, faithful: Mapping[int, int]
+) -> tuple[list[int], float]:
+    """A lane for each span, the costliest first to the emptiest lane; the load of the fullest.
+
+    faithful: lanes of seats that stay where they are.
+    """
+    lanes, loads = [faithful.get(span.seat, -1) for span in spans], [0.0] * threads
+    lanes = [lane if lane < threads else -1 for lane in lanes]
+    for lane, cost in zip(lanes, costs, strict=True):
+        if lane >= 0:
+            loads[lane] += cost
+    for index in sorted((i for i, lane in enumerate(lanes) if lane < 0), key=costs.__getitem__, reverse=True):
+        lanes[index] = loads.index(min(loads))
+        loads[lanes[index]] += costs[index]
+    return lanes, max(loads)
+
+
+@torch.inference_mode()
+def _merged(spans: Sequence[Span], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of all shares in the order of the spans."""
+    starts, at = list[int](), 0
+    for span in spans:
+        starts.append(at)
+        at += span.wanted
+    rows = [[starts[index] + row for index in share for row in range(spans[index].wanted)] for share in shares]
+    hidden = outcomes[0].hidden.new_empty(at, outcomes[0].hidden.shape[1])
+    logits = outcomes[0].logits.new_empty(at, outcomes[0].logits.shape[1])
+    for where, outcome in zip(rows, outcomes, strict=True):
+        index = torch.tensor(where, dtype=torch.int64)
+        hidden.index_copy_(0, index, outcome.hidden)
+        logits.index_copy_(0, index, outcome.logits)
+    return Outcome(hidden, logits)

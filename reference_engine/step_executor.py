@@ -1,0 +1,110 @@
+"""From a checked plan to the tokens that are said: spans for the runner, one forward pass, then the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from reference_engine.batch import Batch, Span
+from reference_engine.runner import Outcome, Runner
+from reference_engine.sampler import Draw, choose, uniform
+from reference_engine.request_state import Guest, Seating
+from reference_engine.slots import Block, Chunk, Plan
+from reference_engine.speculation import Drafted, Speculator
+
+
+class Decoder:
+    """Runs plans on a runner. `guests` are the engine's; `table(id)` asks the block manager.
+
+    guessed: tokens drafted for the plan that was prepared last.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        guests: Mapping[int, Guest],
+        seating: Seating,
+        table: Callable[[int], Sequence[Block]],
+        speculator: Speculator | None,
+        block_size: int,
+    ) -> None:
+        self._runner = runner
+        self._guests = guests
+        self._seating = seating
+        self._table = table
+        self._speculator = speculator
+        self._lookahead = speculator.lookahead if speculator else 0
+        self._block_size = block_size
+        self._work: list[tuple[Chunk, Span]] = []
+        self.guessed = 0
+
+    def prepare(self, plan: Plan) -> None:
+        """Find out where every chunk's KV lies. Raises PartError when a block table cannot be right."""
+        drafts = self._drafts(plan)
+        self._work = []
+        for chunk in plan.chunks:
+            guest, end, draft = self._guests[chunk.id], chunk.start + chunk.length, drafts.get(chunk.id, ())
+            reserved = end + self._lookahead * chunk.samples
+            seat = self._seating.place(guest, self._table(chunk.id), reserved, chunk.start)
+            tokens = guest.tokens[chunk.start : end]
+            if draft:
+                tokens += draft[1:]
+            wanted = max(1, len(draft)) if chunk.samples else 0
+            self._work.append((chunk, Span(seat, chunk.start, tokens, wanted, len(draft))))
+        self._work.sort(key=_effort)
+        self.guessed = sum(span.tree - 1 for _, span in self._work if span.tree)
+
+    def run(self, plan: Plan) -> dict[int, list[int]]:
+        """Copy blocks, run the model; what every sampling request says, one token at least."""
+        self._runner.copy(plan.copies)
+        outcome = self._runner.forward(self._batch())
+        if self._speculator is not None and not self._speculator.resting:
+            return self._judge(self._speculator, outcome)
+        ids = [chunk.id for chunk, span in self._work if span.wanted]
+        return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}
+
+    def _drafts(self, plan: Plan) -> Mapping[int, Sequence[int]]:
+        if self._speculator is None:
+            return {}
+        sampling = [self._guests[chunk.id] for chunk in plan.chunks if chunk.samples]
+        return self._speculator.draft({guest.id: guest.tokens[-1] for guest in sampling if guest.rule.greedy})
+
+    def _batch(self) -> Batch:
+        spans = tuple(span for _, span in self._work)
+        if self._speculator is None or not any(span.tree for span in spans):
+            return Batch(spans)
+        return Batch(spans, self._speculator.depths, self._speculator.mask)
+
+    def _choose(self, outcome: Outcome, ids: Sequence[int]) -> list[int]:
+        """One token for each of the requests, whose rows of the outcome are in this order."""
+        draws = []
+        for row, id in enumerate(ids):
+            guest = self._guests[id]
+            if not guest.rule.greedy:
+                draws.append(Draw(row, guest.rule, uniform(guest.seed, guest.said)))
+        return choose(outcome.logits, draws) if draws else outcome.likeliest()
+
+    def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
+        """The speculator settles the greedy requests, drafted or not; the others have one row each."""
+        said, drafted, at = dict[int, list[int]](), list[Drafted](), 0
+        for chunk, span in self._work:
+            if not span.wanted:
+                continue
+            guest, rows = self._guests[chunk.id], slice(at, at + span.wanted)
+            at += span.wanted
+            if guest.rule.greedy:
+                drafted.append(self._drafted(guest, span, rows))
+            else:
+                said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])
+        return said | (speculator.settle(drafted, outcome, self._runner) if drafted else {})
+
+    def _drafted(self, guest: Guest, span: Span, rows: slice) -> Drafted:
+        size, end = self._block_size, span.start + len(span.tokens)
+        places = range(end - span.wanted, end)
+        slots = [guest.table[place // size] * size + place % size for place in places]
+        return Drafted(guest.id, rows, span.tokens[-span.wanted :], slots, guest.room)
+
+
+def _effort(work: tuple[Chunk, Span]) -> tuple[int, bool, int]:
+    """Fewest rows first, decodes before prefills, the shortest context first: the runner finds alike beside alike."""
+    span = work[1]
+    return len(span.tokens), not span.wanted, span.start

@@ -1,0 +1,52 @@
+"""The wrong parts of an exercise, from tests/mutants (`course.authoring.mutant_files` has their form), and the right ones.
+
+A wrong part is written to a file by the test that judges it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from course.authoring.mutant_files import Mutant, base_files, mutants
+from graders import grade
+from graders.registry.catalogue import catalogue
+from graders.result import LawResult
+
+CLONE = Path(__file__).parents[1].parent
+
+
+def wrong_parts(exercise: int) -> list[Mutant]:
+    return mutants(catalogue(exercise), CLONE)
+
+
+def wrong_part(exercise: int, name: str) -> Mutant:
+    return {part.name: part for part in wrong_parts(exercise)}[name]
+
+
+def right_parts(exercise: int) -> list[Path]:
+    return base_files(catalogue(exercise), CLONE)
+
+
+def numbers(part: Mutant) -> list[str]:
+    """The laws that a wrong part names."""
+    return [law.number for name in part.laws for law in catalogue(part.exercise).laws if law.name == name]
+
+
+def first_broken(path: Path, exercise: int, *, only: list[str] | None = None, seed: int = 1) -> LawResult | None:
+    """The first law that the part breaks, in order; None when it keeps them all."""
+
+    class Enough(Exception):
+        pass
+
+    broken: list[LawResult] = []
+
+    def on_law(result: LawResult) -> None:
+        if result.outcome.failed:
+            broken.append(result)
+            raise Enough
+
+    try:
+        grade(exercise, path, seed=seed, only=only, on_law=on_law)
+    except Enough:
+        return broken[0]
+    return None

@@ -1,0 +1,151 @@
+"""The composite action and the two workflows: their scripts really run, and nothing of a submission gets into them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sample_class
+import yaml
+
+from graders.registry.catalogue import exercises
+
+ROOT = Path(__file__).parents[2]
+GITHUB = ROOT / ".github"
+
+
+def read(name: str) -> dict[Any, Any]:
+    document: dict[Any, Any] = yaml.safe_load((GITHUB / name).read_text())
+    return document
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    document = read(name)
+    if "runs" in document:
+        return list(document["runs"]["steps"])
+    return [step for job in document["jobs"].values() for step in job["steps"]]
+
+
+NAMES = ("actions/grade/action.yml", "workflows/hand-in.yml", "workflows/judge.yml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_of_a_pull_request_becomes_code(name: str) -> None:
+    scripts = [step["run"] for step in steps(name) if "run" in step]
+    assert all("${{" not in script for script in scripts)
+    for script in scripts:
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_no_job_has_a_secret_or_may_write() -> None:
+    for name in NAMES[1:]:
+        document = read(name)
+        assert document["permissions"] == {}
+        assert "secrets." not in (GITHUB / name).read_text()
+        for job in document["jobs"].values():
+            assert set(job["permissions"].values()) == {"read"}
+
+
+def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
+    document = read("workflows/judge.yml")
+    assert list(document[True]) == ["workflow_run"]  # taken from the default branch
+    (job,) = document["jobs"].values()
+    assert "self-hosted" in job["runs-on"]
+    (checkout,) = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
+    assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+    assert checkout["with"]["persist-credentials"] is False
+
+
+def test_the_workflow_that_packs_takes_the_declared_files_that_were_changed(tmp_path: Path) -> None:
+    """Files of the base are nobody's: a stub that was not touched is no part that was handed in."""
+    (script,) = [step["run"] for step in steps("workflows/hand-in.yml") if "run" in step]
+    home = tmp_path / "handed-in"
+    git = ["git", "-C", str(home), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    files = {each.slug: each.file_name for each in exercises()}
+    for slug, name in files.items():
+        (home / "exercises" / slug).mkdir(parents=True)
+        (home / "exercises" / slug / name).write_text("stub")
+        (home / "exercises" / slug / f"{slug}.ipynb").write_text("stub")
+    subprocess.run([*git, "init", "-q"], check=True)
+    for message in ("base", "merge"):
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", message], check=True)
+        (home / "exercises" / "ex1_paged_allocation" / "block_manager.py").write_text("mine")
+        (home / "exercises" / "ex1_paged_allocation" / "conftest.py").write_text("never")
+        (home / "exercises" / "ex2_batching_scheduler" / "scheduler.py").unlink(missing_ok=True)
+        (home / "exercises" / "ex2_batching_scheduler" / "scheduler.py").symlink_to("/etc/passwd")
+        (home / "exercises" / "ex3_prefix_cache" / "ex3_prefix_cache.ipynb").write_text("mine")
+    environment = {"PATH": os.environ["PATH"], "STUDENT": "$(touch hacked)"}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
+    found = (tmp_path / "submissions").rglob("*.*")
+    assert sorted(path.relative_to(tmp_path / "submissions").as_posix() for path in found) == [
+        "$(touch hacked)/ex1_paged_allocation/block_manager.py",
+        "$(touch hacked)/ex3_prefix_cache/ex3_prefix_cache.ipynb",
+    ]
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_every_exercise_is_among_the_files_that_are_packed() -> None:
+    text = (GITHUB / "workflows" / "hand-in.yml").read_text()
+    for each in exercises():
+        assert f"{each.slug}/{each.file_name} {each.slug}/{each.slug}.ipynb" in text
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> dict[str, str]:
+    """The variables of a runner, as far as the scripts use them."""
+    names = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
+    files = {name: str(tmp_path / name.lower()) for name in names}
+    for file in files.values():
+        Path(file).touch()
+    return {
+        **os.environ,
+        **files,
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_RUN_ATTEMPT": "1",
+        "GITHUB_WORKSPACE": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def run(number: int, runner: dict[str, str], tmp_path: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """A step of the action, its inputs filled in."""
+    step = steps("actions/grade/action.yml")[number]
+    return subprocess.run(
+        ["bash", "-c", step["run"]],
+        cwd=tmp_path,
+        env={**runner, **inputs},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_action_grades_and_reports(runner: dict[str, str], tmp_path: Path) -> None:
+    installed = run(0, runner, tmp_path, PYTHON=sys.executable, HERE=str(GITHUB / "actions" / "grade"))
+    assert installed.returncode == 0, installed.stderr
+    assert Path(runner["GITHUB_ENV"]).read_text() == f"KITCHEN_PYTHON={sys.executable}\n"
+    sample_class.enrol(tmp_path / "submissions", [sample_class.stub(3, "ada", "a"), sample_class.syntax_error(3, "bob", "b")])
+    done = run(
+        1,
+        runner,
+        tmp_path,
+        KITCHEN_PYTHON=sys.executable,
+        SUBMISSIONS="submissions",
+        EXERCISE="3",
+        REQUIRE="L1",
+        LAWS_ONLY="true",
+        REPORTS="reports",
+        JOURNAL="",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "::error file=submissions/ada/prefix_cache.py" in done.stdout
+    assert Path(runner["GITHUB_OUTPUT"]).read_text() == "code=1\n"
+    assert "0 of 2 passed" in Path(runner["GITHUB_STEP_SUMMARY"]).read_text()
+    assert len(ElementTree.parse(tmp_path / "reports" / "report.xml").getroot()) == 2
+    assert (tmp_path / "reports" / "report.json").stat().st_size

@@ -1,0 +1,96 @@
+"""A class entered in nbgrader's gradebook, killed at any moment and typed again: as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbgrader")
+
+from course.nbgrader_glue import course_folder, notebook
+from course.targets import solution_file, stub_of
+from course.workspace import installed_root
+from graders.registry.catalogue import catalogue
+
+pytestmark = pytest.mark.slow
+
+EXERCISE = catalogue(3)
+SLUG = EXERCISE.slug
+STUDENTS = 30
+KILLS = 20
+TIMES = re.compile(r"\d+(\.\d+)? (µs|ms|s)\b")
+
+
+def grading(home: Path) -> subprocess.Popen[bytes]:
+    """`course grade`, as an instructor types it."""
+    order = [sys.executable, "-m", "course.cli", "grade", "submitted", "--exercise", "3", "--laws-only"]
+    order += ["--seed", "1", "--jobs", "2", "--nbgrader", "."]
+    environment = {**os.environ, "PYTHONPATH": str(installed_root())}
+    return subprocess.Popen(
+        order, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def class_in(home: Path) -> Path:
+    """A course with its assignment generated and handed in by everybody: solved, stub or without sense, in turn."""
+    course_folder.make(home, [EXERCISE], "kill")
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    private = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    environment = {**os.environ, **private, "PATH": path, "PYTHONPATH": str(installed_root())}
+    order = [sys.executable, "-m", "nbgrader", "generate_assignment", SLUG]
+    subprocess.run(order, cwd=home, env=environment, capture_output=True, check=True)
+    texts = [solution_file(EXERCISE).read_text(encoding="utf-8"), stub_of(EXERCISE), "class PrefixCache: x = 1\n"]
+    for number in range(STUDENTS):
+        sheet = notebook.release(EXERCISE)
+        cell = next(cell for cell in sheet["cells"] if cell["id"] == EXERCISE.slot)
+        cell["source"] = texts[number % 3] + (f"# {number}" if number % 3 else "")
+        folder = home / "submitted" / f"student {number}" / SLUG
+        folder.mkdir(parents=True)
+        (folder / f"{SLUG}.ipynb").write_text(notebook.text(sheet), encoding="utf-8")
+    return home
+
+
+def contents(home: Path) -> tuple[list[tuple[object, ...]], dict[str, str]]:
+    """Every score in the gradebook, and every autograded notebook without how long things took."""
+    book = sqlite3.connect(home / "gradebook.db")
+    assert book.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    query = (
+        "SELECT submitted_assignment.student_id, base_cell.name, grade.auto_score, grade.manual_score,"
+        " grade.extra_credit, grade.needs_manual_grade, submitted_assignment.timestamp"
+        " FROM grade JOIN base_cell ON grade.cell_id = base_cell.id"
+        " JOIN submitted_notebook ON grade.notebook_id = submitted_notebook.id"
+        " JOIN submitted_assignment ON submitted_notebook.assignment_id = submitted_assignment.id"
+        " ORDER BY 1, 2"
+    )
+    texts = {path.parts[-3]: path.read_text(encoding="utf-8") for path in home.glob("autograded/*/*/*.ipynb")}
+    return book.execute(query).fetchall(), {name: TIMES.sub("some time", text) for name, text in texts.items()}
+
+
+def test_killed_twenty_times_the_gradebook_is_that_of_an_undisturbed_run(tmp_path: Path) -> None:
+    undisturbed, killed = (class_in(tmp_path / name) for name in ("undisturbed", "killed"))
+    assert grading(undisturbed).wait() == 0
+    start = time.monotonic()
+    assert grading(undisturbed).wait() == 0, "a second time nothing is judged, everything is entered again"
+    entering = time.monotonic() - start
+    expected = contents(undisturbed)
+    assert len(expected[1]) == STUDENTS and len(expected[0]) == STUDENTS * (len(EXERCISE.laws) + 2)
+    chance, hit = random.Random(KILLS), 0
+    while hit < KILLS:
+        batch = grading(killed)
+        try:
+            batch.wait(chance.uniform(0.3, 1.2) * entering)
+        except subprocess.TimeoutExpired:
+            os.killpg(batch.pid, signal.SIGKILL)
+            batch.wait()
+            hit += 1
+    assert grading(killed).wait() == 0
+    assert contents(killed) == expected

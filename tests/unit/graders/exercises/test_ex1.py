@@ -1,0 +1,89 @@
+"""Exercise 1: every wrong part dies by the law it names, with a sentence that names the fault; right parts live."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from local_worker import LocalWorker
+from wrong_parts import right_parts, wrong_parts
+
+from course.authoring.mutant_files import Mutant
+from graders.checking import random_cases
+from graders import grade
+from graders.registry.catalogue import catalogue
+from graders.result import LawResult, Outcome
+
+WRONG = wrong_parts(1)
+SOLUTION = Path("solutions/ex1_paged_allocation/block_manager.py").resolve()
+RIGHT = [*right_parts(1), SOLUTION]
+UNIT = [law for law in catalogue(1).laws if law.kind == "unit"]
+LONGEST_STORY = 7  # steps
+
+
+TIMED = [part for part in WRONG if part.laws == ("constant time",)]
+UNTIMED = [part for part in WRONG if part not in TIMED]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graders.checking.workers.Worker", LocalWorker)
+    monkeypatch.setattr(random_cases, "SHRINKING", 60.0)  # until it is done, on any machine: stories do not differ
+    monkeypatch.setattr(random_cases, "WAITING", 300.0)
+
+
+def broken_laws(path: Path, seed: int, *laws: str) -> list[LawResult]:
+    only = [law.number for law in UNIT if not laws or law.name in laws]
+    return [law for law in grade(1, path, seed=seed, only=only).laws if law.outcome.failed]
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("part", UNTIMED, ids=str)
+def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> None:
+    dies(part, tmp_path)
+
+
+@pytest.mark.parametrize("part", TIMED, ids=str)
+def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: Mutant, tmp_path: Path) -> None:
+    dies(part, tmp_path)
+
+
+def dies(part: Mutant, folder: Path) -> None:
+    (law,) = part.laws
+    broken = broken_laws(part.write(folder), 3, law)
+    assert [each.name for each in broken] == [law]
+    assert broken[0].outcome is Outcome.FAIL
+    assert re.search(part.says, broken[0].message), broken[0].message
+    assert broken[0].message.endswith((".", "?", ")")) and broken[0].story
+    assert len(broken[0].story.steps) <= LONGEST_STORY, broken[0].story.steps
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random_cases, "explore", lambda *_, **__: None)  # no random traces at all
+    chosen = [part for part in WRONG if part.laws == ("refusals",)]
+    caught = {part.name: broken_laws(part.write(tmp_path), 3, "refusals") for part in chosen}
+    assert len(caught) > 10
+    assert [name for name, broken in caught.items() if not broken] == []
+    stories = [broken[0].story for broken in caught.values()]
+    assert max(len(story.steps) for story in stories if story) <= 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("part", WRONG, ids=str)
+def test_no_law_before_it_is_broken(part: Mutant, tmp_path: Path) -> None:
+    """What a learner reads first is the law that the fault is about."""
+    names = [law.name for law in UNIT]
+    before = names[: names.index(part.laws[0])]
+    if before:
+        assert not broken_laws(part.write(tmp_path), 4, *before)
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_a_right_part_passes_every_unit_law(path: Path) -> None:
+    assert not [law.message for law in broken_laws(path, 5)]

@@ -1,0 +1,370 @@
+"""Every report: what a machine insists on, what a person needs, and what a submission cannot smuggle in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+
+from graders.batch.jobs import UNKNOWN, Job
+from graders.batch.grade_job import without_a_try
+from graders.registry.catalogue import catalogue
+from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
+from graders.reports.plain import cell
+from graders.reports.row import Row
+from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Story
+
+EVIL = "</td><script>alert(1)</script>\x1b]0;title\x07\x00\ud800 ::error::x %0A | `code` @everyone\n::stop-commands::x"
+FORMULA = '=HYPERLINK("http://example.invalid";"x")'
+
+
+def law(number: int, outcome: Outcome, message: str = "", story: Story | None = None, output: str = "") -> LawResult:
+    found = catalogue(3).laws[number - 1]
+    points = found.points if outcome is Outcome.PASS else 0.0
+    return LawResult(
+        found.number, found.name, found.statement, outcome, points, found.points, message, story, 0.5, 3, output
+    )
+
+
+STORY = Story(
+    ("insert([1, 2], [7])", "match([1, 2])"), "0", "2", Location("prefix_cache.py", 41, "match"), "course check 3.1"
+)
+FIGURES = (
+    Figure("shared_menu, speed beside the reference engine", 0.97, "x", 0.8, "bound"),
+    Figure("match of 32768 tokens", float("nan"), "µs"),
+)
+
+
+def result(*laws: LawResult, problem: str = "") -> ExerciseResult:
+    figures = FIGURES if all(each.outcome is Outcome.PASS for each in laws) else ()
+    return ExerciseResult(3, "prefix cache", "prefix_cache.py", laws, figures, "L4", problem=problem, seconds=1.25)
+
+
+RIGHT = Row("ada", 3, result(law(1, Outcome.PASS), law(2, Outcome.PASS)), "class/ada/prefix_cache.py", "k1")
+WRONG = Row(
+    EVIL,
+    3,
+    result(law(1, Outcome.FAIL, EVIL, STORY, EVIL), law(2, Outcome.SKIPPED, "needs 3.1 first")),
+    f"class/{EVIL}/prefix_cache.py",
+    "k2",
+)
+HUNG = Row(FORMULA, 3, result(law(1, Outcome.PASS), law(2, Outcome.TIMEOUT, "no answer in 20 s")), "class/x.py", "k3")
+UNGRADED = Row(
+    "dan",
+    3,
+    result(law(1, Outcome.PASS), law(2, Outcome.UNGRADED, "Not graded: the machine ran out of memory")),
+    "d",
+    "k4",
+)
+NOTHING = Row(
+    "eve", UNKNOWN, without_a_try(Job("eve", UNKNOWN, "e", "e", "k5"), "e is empty.", Outcome.FAIL), "e", "k5"
+)
+STUB = Row("fay", 3, without_a_try(Job("fay", 3, "f", "f", "k6"), "f is the untouched stub.", Outcome.FAIL), "f", "k6")
+ROWS = (RIGHT, WRONG, HUNG, UNGRADED, NOTHING)
+
+
+@pytest.mark.parametrize("kind", sorted(set(writing.KINDS) - {"gradescope"}))
+def test_every_report_is_text_that_can_be_written(kind: str, tmp_path: Path) -> None:
+    text = writing.render(kind, ROWS)
+    (tmp_path / "report").write_text(text, encoding="utf-8")
+    assert not re.search(r"[\x00-\x08\x1b\x7f\ud800-\udfff]", text)
+    assert writing.render(kind, ())
+
+
+# ---------------------------------------------------------------- json
+
+
+class LawInJson(msgspec.Struct, forbid_unknown_fields=True):
+    number: str
+    name: str
+    statement: str
+    outcome: Literal["pass", "fail", "skipped", "timeout", "crash", "invalid", "ungraded"]
+    points: float
+    max_points: float
+    message: str
+    story: dict[str, Any] | None
+    seconds: float
+    cases: int
+    output: str
+    reason: Literal["", "unwritten"]
+
+
+def test_json_holds_everything_and_no_nan() -> None:
+    document = json.loads(json_report.render(ROWS), parse_constant=pytest.fail)
+    assert document["summary"] == {
+        "rows": 5,
+        "students": 5,
+        "passed": 1,
+        "states": {"fail": 2, "pass": 1, "timeout": 1, "ungraded": 1},
+    }
+    rows = document["rows"]
+    msgspec.convert([each for row in rows for each in row["result"]["laws"]], list[LawInJson])
+    assert rows[0]["result"]["figures"][1]["value"] is None
+    assert rows[3]["state"] == "ungraded"
+
+
+# ---------------------------------------------------------------- junit
+
+SUITE = {"name", "tests", "failures", "errors", "skipped", "time"}
+CASE = {"name", "classname", "time"}
+INSIDE = {"failure", "error", "skipped", "system-out"}
+
+
+def test_junit_keeps_the_schema_of_the_family_junit_10() -> None:
+    root = ElementTree.fromstring(junit.render(ROWS))
+    assert root.tag == "testsuites"
+    for suite in root:
+        assert suite.tag == "testsuite"
+        assert set(suite.attrib) == SUITE
+        properties, *cases = suite
+        assert {(each.tag, tuple(sorted(each.attrib))) for each in properties} == {("property", ("name", "value"))}
+        assert int(suite.attrib["tests"]) == len(cases)
+        for what in ("failure", "error", "skipped"):
+            count = sum(case.find(what) is not None for case in cases)
+            assert int(suite.attrib[what if what == "skipped" else f"{what}s"]) == count
+        for case in cases:
+            assert (case.tag, set(case.attrib)) == ("testcase", CASE)
+            assert {each.tag for each in case} <= INSIDE
+            assert all(set(each.attrib) <= {"message", "type"} for each in case)
+
+
+def test_junit_calls_each_outcome_by_its_name() -> None:
+    suites = list(ElementTree.fromstring(junit.render(ROWS)))
+    kinds = [[next((each.tag for each in case), "passed") for case in suite.findall("testcase")] for suite in suites]
+    assert kinds == [
+        ["passed", "passed"],
+        ["failure", "skipped"],
+        ["passed", "failure"],
+        ["passed", "error"],
+        ["failure"],
+    ]
+    properties = {each.get("name"): each.get("value") for each in suites[0].iter("property")}
+    assert properties["score"] == f"{RIGHT.result.points:g}"
+    assert properties["isolation"] == "L4"
+
+
+# ---------------------------------------------------------------- gradescope
+
+Visibility = Literal["hidden", "after_due_date", "after_published", "visible"]
+
+
+class GradescopeTest(msgspec.Struct, forbid_unknown_fields=True):
+    """Gradescope's own words: https://gradescope-autograders.readthedocs.io/en/latest/specs/."""
+
+    score: float
+    max_score: float
+    status: Literal["passed", "failed"]
+    name: str
+    number: str
+    output: str
+    output_format: Literal["text", "html", "simple_format", "md", "ansi"]
+    tags: list[str]
+    visibility: Visibility
+
+
+class Leader(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    value: float | str
+    order: Literal["asc", "desc"] = "desc"
+
+
+class Gradescope(msgspec.Struct, forbid_unknown_fields=True):
+    tests: list[GradescopeTest]
+    output: str
+    output_format: Literal["text"]
+    visibility: Visibility
+    stdout_visibility: Visibility
+    score: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    execution_time: float | None = None
+    leaderboard: list[Leader] = []
+    extra_data: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_gradescope_takes_every_result(row: Row) -> None:
+    found = msgspec.json.decode(gradescope.render([row]).encode(), type=Gradescope)
+    if row is UNGRADED:
+        assert found.score is None  # Gradescope then says that the autograder failed; never a zero
+        assert not found.tests
+    else:
+        assert found.score == row.result.points == sum(test.score for test in found.tests)
+
+
+def test_gradescope_is_told_of_a_crash_without_a_score() -> None:
+    found = msgspec.convert(gradescope.crashed("the disk is full."), Gradescope)
+    assert found.score is None
+    assert "not your part's fault" in found.output
+
+
+def test_gradescope_gets_no_score_from_less_isolation_than_is_required() -> None:
+    advisory = replace(RIGHT, result=replace(RIGHT.result, isolation="L1", advisory=True))
+    found = msgspec.json.decode(gradescope.render([advisory]).encode(), type=Gradescope)
+    assert found.score is None and not found.tests
+    assert "Isolation L1, below what is required: no score is given." in found.output
+
+
+def test_gradescope_is_about_one_student() -> None:
+    with pytest.raises(gradescope.ManyStudents, match="about one student"):
+        gradescope.render(ROWS)
+
+
+def test_only_ratios_of_speeds_are_on_the_leaderboard() -> None:
+    (leader,) = gradescope.document([RIGHT])["leaderboard"]
+    assert leader == {"name": FIGURES[0].name, "value": 0.97, "order": "desc"}
+
+
+# ---------------------------------------------------------------- github
+
+
+def test_a_part_cannot_speak_to_the_runner() -> None:
+    lines = github.render(ROWS, token="TOKEN").splitlines()
+    assert lines[0] == "::stop-commands::TOKEN"
+    after = lines[lines.index("::TOKEN::") + 1 :]
+    assert len(after) == 4
+    assert all(re.fullmatch(r"::(error|warning) [^:\n]*::[^\n]*", line) for line in after)
+    assert all(line.count("::stop-commands") == 0 or line.startswith("::error") for line in after)
+
+
+def test_annotations_name_the_file_the_line_and_the_law(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    row = replace(WRONG, student="a,b:c", source=str(tmp_path / "class/a.py"))
+    (note, *_) = github.notes([row])
+    assert note.startswith("::error file=class/a.py,line=41,title=a%2Cb%3Ac%3A 3.1 longest prefix::")
+    assert "%0A" in note
+    assert "%250A" in note  # the percent sign of the message itself
+
+
+def test_of_a_part_that_could_not_be_tried_no_law_is_said_to_be_broken() -> None:
+    assert github.notes([STUB, NOTHING]) == [
+        "::error file=f,title=fay%3A exercise 3::f is the untouched stub.",
+        "::error file=e,title=eve%3A handed in::e is empty.",
+    ]
+    rows = list(csv.DictReader(io.StringIO(csv_report.render([STUB, WRONG]))))
+    assert [row["laws_broken"] for row in rows] == ["", "3.1"]
+    assert rows[0]["verdict"] == "f is the untouched stub."
+    assert 'class="law fail"' not in html.render([STUB]) and 'class="law fail"' in html.render([WRONG])
+
+
+def test_what_a_part_printed_is_told_where_it_broke_a_law_only() -> None:
+    said = replace(RIGHT.result, laws=(law(1, Outcome.PASS, output="hello"), law(2, Outcome.FAIL, output="bye")))
+    outputs = [test["output"] for test in gradescope.document([replace(RIGHT, result=said)])["tests"]]
+    assert "hello" not in outputs[0] and outputs[1].endswith("It printed:\nbye")
+
+
+def test_no_more_than_ten_annotations_of_a_kind() -> None:
+    notes = github.notes([HUNG] * 25 + [UNGRADED] * 11)
+    errors = [note for note in notes if note.startswith("::error")]
+    assert len(errors) == 10
+    assert "and 16 more" in errors[-1]
+    assert len([note for note in notes if note.startswith("::warning")]) == 10
+
+
+def test_the_job_summary_is_cut_at_a_mebibyte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(github.SUMMARY, str(tmp_path / "summary"))
+    rows = [replace(WRONG, student=f"{number} " + "ß" * 250) for number in range(3000)]
+    assert github.append_summary(rows)
+    data = (tmp_path / "summary").read_bytes()
+    assert github.LARGEST_SUMMARY - 2000 < len(data) <= github.LARGEST_SUMMARY
+    assert "longer than a job summary may be" in data.decode()
+    monkeypatch.delenv(github.SUMMARY)
+    assert not github.append_summary(ROWS)
+
+
+# ---------------------------------------------------------------- markdown
+
+
+def test_markdown_escapes_names_and_messages() -> None:
+    text = markdown.render(ROWS)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.count("|") == 7 for line in table)
+    assert "<script>" not in re.sub(r"`{3,}text.*?`{3,}", "", text, flags=re.DOTALL)
+    assert "@everyone" not in "".join(table)
+
+
+def test_a_fence_cannot_be_closed_from_inside() -> None:
+    assert markdown.fenced("```\n# out").startswith("````text\n")
+
+
+# ---------------------------------------------------------------- csv
+
+
+def test_csv_is_quoted_and_computes_nothing() -> None:
+    text = csv_report.render(ROWS)
+    head, *rows = list(csv.reader(io.StringIO(text)))
+    assert tuple(head) == csv_report.COLUMNS
+    assert rows[2][0] == f"'{FORMULA}"
+    assert len(rows) == 5
+    assert all(value == cell(value.removeprefix("'")) for row in rows for value in row)
+    assert text.count('"') % 2 == 0
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "＝"])
+def test_nothing_that_begins_a_formula_stays_first(start: str) -> None:
+    assert cell(f"{start}1+1").startswith("'")
+
+
+def test_points_that_are_not_known_are_empty_and_no_zero() -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_report.render(ROWS))))
+    assert rows[3]["points"] == ""
+    assert rows[1]["points"] == "0"
+
+
+# ---------------------------------------------------------------- html
+
+
+class Page(HTMLParser):
+    """The tags of a page, and whether they close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_overview_is_one_closed_page_that_fetches_and_runs_nothing() -> None:
+    page = Page(html.render(ROWS))
+    assert page.open == []
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert page.links == []
+
+
+def test_the_overview_shows_who_holds_what_and_what_fails_most() -> None:
+    text = html.render(ROWS)
+    assert 'class="law timeout"' in text
+    assert "&lt;script&gt;" in text
+    assert [entry["title"] for entry in html.hardest([WRONG, WRONG, HUNG])] == [
+        "3.1 longest prefix",
+        "3.2 whole blocks",
+    ]
+
+
+def test_the_distribution_counts_every_right_part_once() -> None:
+    rows = [replace(RIGHT, result=replace(RIGHT.result, figures=(Figure("speed", value, "x"),))) for value in (1, 1, 2)]
+    (chart,) = html.charts(rows)
+    assert (chart["count"], chart["median"], chart["low"], chart["high"]) == (3, "1", "1", "2")
+    assert [bar["tip"].split()[0] for bar in chart["bars"]] == ["2", "1"]
+
+
+def test_a_report_of_rows_that_do_not_fit_says_so() -> None:
+    with pytest.raises(ValueError, match="one student"):
+        writing.render("gradescope", ROWS)

@@ -1,0 +1,76 @@
+"""The benchmark prints what it measured, and no share is above the roof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reference_engine.benchmarks import engine as bench
+from reference_engine.model_loader import load_model
+from reference_engine.naive import parts as naive_parts
+from reference_engine.roofline import Ceilings
+from reference_engine.slots import Request
+
+SMALL = ["--model", "random:tiny", "--rounds", "1", "--threads", "1"]
+
+
+def test_a_run_prints_rates_ratios_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([*SMALL, "--only", "single", "--no-transformers"]) == 0
+    printed = capsys.readouterr().out
+    assert "single stream: 64 prompt tokens, 256 output tokens" in printed
+    assert "engine with naive parts" in printed
+    assert printed.count("1 of 1 outputs right") == 2
+    assert "floor of this machine" in printed
+    assert "peak memory" in printed
+
+
+def test_a_floor_that_was_measured_too_high_is_lowered_and_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "measure_ceilings", lambda *_, **__: Ceilings(1e6, 1e6))
+    assert bench.main([*SMALL, "--only", "single", "--no-transformers"]) == 0
+    printed = capsys.readouterr().out
+    assert 0 < int(printed.split("the engine's best reached ")[1].partition("%")[0]) <= 100
+    assert "were measured, again too: the roof is raised to it" in printed
+
+
+@pytest.mark.parametrize("wrong", [["--model", "cook"], ["--parts", "/nowhere"]])
+def test_what_cannot_be_had_is_a_sentence(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([*SMALL, *wrong]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_contender_who_says_too_little_ends_the_race() -> None:
+    short = bench.Contender("short", lambda workload: ([[] for _ in workload.requests], 1.0))
+    workload = bench.Workload("one", (Request(0, [1], 3),))
+    with pytest.raises(SystemExit, match="short did not say as many tokens"):
+        bench.measure(workload, [short], 1)
+
+
+def test_verification_counts_wrong_outputs() -> None:
+    model = load_model("random:tiny")
+    workload = bench.Workload("two", (Request(0, [1], 3), Request(1, [2], 3)))
+    engine = bench.engine_contender("engine", model, naive_parts(), 64)
+    outputs, _ = engine.serve(workload)
+    lying = bench.Contender("liar", lambda workload: ([outputs[0], [128] * 3], 1.0))
+    assert bench.verified(model, workload, engine) == "2 of 2 outputs right"
+    assert bench.verified(model, workload, lying) == "1 of 2 outputs right"
+
+
+def test_transformers_is_looked_for_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COURSE_TRANSFORMERS_PYTHON", str(tmp_path / "python"))
+    assert bench.transformers_python() is None
+    (tmp_path / "python").touch()
+    assert bench.transformers_python() == tmp_path / "python"
+
+
+def test_a_child_that_ends_without_an_answer_is_a_sentence(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    with (
+        pytest.raises(SystemExit, match="ended without an answer"),
+        bench.transformers_contender(python, load_model("random:tiny")),
+    ):
+        pass
