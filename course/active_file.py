@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from graders.registry.catalogue import Exercise
-from graders.submissions.submission_reader import Declared, Unusable, take
 from graders.submissions.notebook import untouched
+from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
 
 def notebook_beside(file: Path, exercise: Exercise) -> Path:
@@ -18,7 +18,7 @@ def written_in(notebook: Path, exercise: Exercise) -> bytes:
     """The text of the cell to write in; nothing when there is no such notebook, or the cell is still the stub."""
     try:
         data = take(notebook, Declared.of(exercise)).data
-    except Unusable:
+    except UnusableSubmission:
         return b""
     return b"" if untouched(data.decode("utf-8", "replace")) else data
 
@@ -27,7 +27,7 @@ def is_untouched(file: Path) -> bool:
     """Whether nothing was written in the file yet; a file that cannot be read was."""
     try:
         return untouched(take(file).data.decode("utf-8-sig", "replace"))
-    except Unusable:
+    except UnusableSubmission:
         return False
 
 
@@ -46,5 +46,5 @@ def set_aside(file: Path, exercise: Exercise) -> Path | None:
     other = written_in(notebook, exercise)
     try:
         return notebook if other and other.strip() != take(file).data.strip() else None
-    except Unusable:
+    except UnusableSubmission:
         return None

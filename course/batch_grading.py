@@ -21,24 +21,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from course.errors import ExitCode, Problem
 from course.terminal import clean, console, shorten
 from graders.batch import batch, ray_cluster, slurm
-from graders.batch.batch import Batch
-from graders.batch.worker_loop import work
-from graders.batch.discovery import JOURNAL, Intake, is_of_one
+from graders.batch.batch import BatchResult
+from graders.batch.discovery import JOURNAL, Discovery, is_of_one
 from graders.batch.jobs import Options
-from graders.batch.journal import BadJournal, Journal, Plan
+from graders.batch.journal import BadJournal, BatchPlan, Journal
+from graders.batch.worker_loop import work
 from graders.registry.catalogue import exercises
 from graders.reports import words, writing
 from graders.reports.row import Row
 from graders.throughput.bounds import BadBounds, read
 
 if TYPE_CHECKING:
-    from course.nbgrader_glue.gradebook import Refused
+    from course.nbgrader_glue.gradebook import RefusedRow
 
 SHOWN = 40  # rows that are printed; the rest is in the reports
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BatchRequest:
     """What was typed after `course grade`."""
 
     submissions: tuple[Path, ...]
@@ -69,7 +69,7 @@ class Order:
             raise Problem(str(bad)) from None
 
 
-def grade(order: Order) -> ExitCode:
+def grade(order: BatchRequest) -> ExitCode:
     """Plan, launch, report."""
     with _journal(order) as journal, _interruptible():
         plan = _plan(order, journal)
@@ -85,7 +85,7 @@ def grade(order: Order) -> ExitCode:
         return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
 
 
-def claim(order: Order) -> ExitCode:
+def claim(order: BatchRequest) -> ExitCode:
     """One worker for a batch that somebody has planned, or for the submissions that are named."""
     assert order.journal is not None
     journal = Journal(order.journal)
@@ -101,7 +101,9 @@ def claim(order: Order) -> ExitCode:
     return ExitCode.PASS
 
 
-def exit_code(rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused: tuple[Refused, ...] = ()) -> ExitCode:
+def exit_code(
+    rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused: tuple[RefusedRow, ...] = ()
+) -> ExitCode:
     """The worst news first: ungraded or not entered, then, where it was asked for, a failure, isolation too low."""
     lost = any(not row.advisory and row.exercise for row in refused)  # 0: no part of an exercise, nothing to enter
     if trouble or lost or any(words.ungraded(row) for row in rows):
@@ -116,7 +118,7 @@ def exit_code(rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused:
 
 
 @contextlib.contextmanager
-def _journal(order: Order) -> Iterator[Journal]:
+def _journal(order: BatchRequest) -> Iterator[Journal]:
     """The folder of the batch: as named, beside a folder of submissions, or for a lone file one that is thrown away."""
     if order.journal is not None:
         yield Journal(order.journal)
@@ -130,7 +132,7 @@ def _journal(order: Order) -> Iterator[Journal]:
             yield Journal(Path(folder))
 
 
-def _plan(order: Order, journal: Journal) -> Plan:
+def _plan(order: BatchRequest, journal: Journal) -> BatchPlan:
     known = [exercise.number for exercise in exercises() if exercise.laws]
     for number in order.exercises:
         if number not in known:
@@ -141,7 +143,7 @@ def _plan(order: Order, journal: Journal) -> Plan:
         except BadJournal as bad:
             raise Problem(str(bad)) from None
     options = order.options()
-    handed = Intake(order.exercises, options, one=order.one).all(order.submissions)
+    handed = Discovery(order.exercises, options, one=order.one).all(order.submissions)
     if not handed:
         raise Problem(f"{order.submissions[0]} is empty: there is nobody to grade.")
     try:
@@ -154,12 +156,12 @@ def _plan(order: Order, journal: Journal) -> Plan:
 # ---------------------------------------------------------------- launching
 
 
-def _locally(order: Order, journal: Journal, plan: Plan) -> Batch:
+def _locally(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     with _Bar(len(plan.jobs)) as bar:
         return batch.run_locally(journal, plan, order.jobs, bar.settled)
 
 
-def _through_ray(order: Order, journal: Journal, plan: Plan) -> Batch:
+def _through_ray(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     with _Bar(len(plan.jobs)) as bar:
 
         def look() -> None:
@@ -178,19 +180,19 @@ def _through_ray(order: Order, journal: Journal, plan: Plan) -> Batch:
     return batch.close(journal, plan, trouble, trouble)
 
 
-def _nobody(order: Order, journal: Journal, plan: Plan) -> Batch:
+def _nobody(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     """What is judged so far; others are at work, or will be."""
     return batch.close(journal, plan)
 
 
-LAUNCHERS: dict[str, Callable[[Order, Journal, Plan], Batch]] = {
+LAUNCHERS: dict[str, Callable[[BatchRequest, Journal, BatchPlan], BatchResult]] = {
     "local": _locally,
     "ray": _through_ray,
     "none": _nobody,
 }
 
 
-def _through_slurm(order: Order, journal: Journal, plan: Plan) -> ExitCode:
+def _through_slurm(order: BatchRequest, journal: Journal, plan: BatchPlan) -> ExitCode:
     """Hand the array in and leave: a cluster may take days."""
     pending = journal.pending(plan)
     stdout = console()
@@ -270,7 +272,7 @@ def _progress(screen: Console) -> Progress:
 # ---------------------------------------------------------------- reporting
 
 
-def _report(order: Order, done: Batch) -> None:
+def _report(order: BatchRequest, done: BatchResult) -> None:
     """Every report that was asked for; the table for people when none goes to stdout."""
     for kind, file in order.formats:
         text = _rendered(kind, done.rows)
@@ -311,7 +313,7 @@ def _write(file: Path, text: str) -> None:
         raise Problem(f"{file} cannot be written: {error.strerror}. The results are kept in the journal.") from None
 
 
-def _print(done: Batch) -> None:
+def _print(done: BatchResult) -> None:
     screen = console()
     states = Counter(words.state(row) for row in done.rows)
     for row in done.rows[:SHOWN]:
@@ -326,7 +328,7 @@ def _print(done: Batch) -> None:
         console(stderr=True).print(clean(done.trouble), soft_wrap=True)
 
 
-def _expect(order: Order) -> None:
+def _expect(order: BatchRequest) -> None:
     """Better now than after hours of grading: `Problem` when there is no gradebook to enter anything in."""
     if order.nbgrader is not None:
         from course.nbgrader_glue.gradebook import expect
@@ -334,7 +336,7 @@ def _expect(order: Order) -> None:
         expect(order.nbgrader)
 
 
-def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[Refused, ...]:
+def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[RefusedRow, ...]:
     """Enter the rows and say how many; those that were refused."""
     from course.nbgrader_glue.gradebook import commit
 
@@ -346,5 +348,5 @@ def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[Refused, ...]:
     return done.refused
 
 
-def _is_one(order: Order, rows: tuple[Row, ...]) -> bool:
+def _is_one(order: BatchRequest, rows: tuple[Row, ...]) -> bool:
     return len(order.submissions) == 1 and len({row.student for row in rows}) == 1

@@ -20,7 +20,7 @@ OnLaw = Callable[[LawResult], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CheckRequest:
     """A check to be made. `source` is how the first line names the part; the marks of an `own` part are remembered."""
 
     target: Target
@@ -80,7 +80,7 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
     return path, shown, True
 
 
-def judge(order: Order, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
+def judge(order: CheckRequest, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
     """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long."""
     from graders import grade
 
@@ -101,7 +101,7 @@ def judge(order: Order, on_law: OnLaw | None, progress: Callable[[str], None] | 
     return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
 
 
-def companions_to_blame(order: Order, law: LawResult, seed: int) -> bool:
+def companions_to_blame(order: CheckRequest, law: LawResult, seed: int) -> bool:
     """Whether a law that broke in the company of the learner's other parts holds among the solutions."""
     if order.others == "solutions" or order.exercise.law(law.number).kind == "unit":
         return False
@@ -119,7 +119,7 @@ def company(others: str, exercise: Exercise, place: Workspace | None) -> Path | 
     return place.exercises if place else None
 
 
-def _replayable(law: LawResult, order: Order) -> LawResult:
+def _replayable(law: LawResult, order: CheckRequest) -> LawResult:
     """The law with the command that shows its story again, for the very part that was judged."""
     if law.story is None or not law.story.replay:
         return law

@@ -14,7 +14,7 @@ PATIENCE = 10.0  # seconds of computing without a step
 MODULE = "<module>"  # what Python calls the lines of a file outside of its functions
 
 
-class Endless(Exception):
+class NoAnswerInTime(Exception):
     """Raised inside the part that does not come back; the text is the sentence that `course check` has for it."""
 
 
@@ -35,8 +35,8 @@ def patience(steps: Callable[[], int], files: Collection[str], *, most: float = 
         before, last[0] = last[0], steps()
         if before == last[0] and (method := _called(frame, files)):
             if method == MODULE:
-                raise Endless(f"The file was still not imported after {seconds:.0f} s: a loop at module level?")
-            raise Endless(f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?")
+                raise NoAnswerInTime(f"The file was still not imported after {seconds:.0f} s: a loop at module level?")
+            raise NoAnswerInTime(f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?")
 
     previous = signal.signal(signal.SIGVTALRM, look)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)

@@ -8,16 +8,16 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from graders.sandbox.worker_prestart import LIMITS, TIMED, Ahead
-from graders.checking.check_context import Bench
-from graders.registry.catalogue import Exercise, catalogue
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.submissions.submission_reader import Declared
-from graders.sandbox.isolation import HIGHEST, Limits, Trouble, below
+from graders.checking.workers import NONE, Source, Workers
+from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law, choose, unmet
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
-from graders.submissions.source import Submission, Unusable, read
-from graders.checking.workers import NONE, Source, Workers
+from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
+from graders.sandbox.worker_prestart import LIMITS, TIMED, Prestarted
+from graders.submissions.source import Submission, UnusableSubmission, read
+from graders.submissions.submission_reader import Declared
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
@@ -88,14 +88,14 @@ class _Run:
         self.beside: Path | None = None
         self.live = False
         self._on_law = on_law
-        self._aheads: dict[str, Ahead] = {}
+        self._aheads: dict[str, Prestarted] = {}
 
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
         """Try the laws; returns the problem if nothing could be graded."""
         try:
             submission = read(path, self.exercise.class_name, Declared.of(self.exercise))
             _refuse_stub(submission)
-        except Unusable as unusable:
+        except UnusableSubmission as unusable:
             self.location = unusable.location
             return self._none(laws, unusable.problem, unusable.outcome)
         source = Source(self.exercise.slot, submission.name, submission.source)
@@ -109,7 +109,7 @@ class _Run:
         except Broken as broken:
             self.location = broken.location
             return self._none(laws, broken.message, broken.outcome, workers.take_output())
-        except Trouble as trouble:
+        except MachineFault as trouble:
             return self._none(laws, f"Not graded: {trouble}. Try again.", Outcome.UNGRADED)
         finally:
             workers.end()
@@ -125,7 +125,7 @@ class _Run:
             due = law.kind != "throughput" or (fine and 2 * tried >= len(laws) - 1)
             if law.ahead and due and law.number not in self._aheads:
                 limits = TIMED if law.kind == "throughput" else LIMITS
-                self._aheads[law.number] = Ahead(law.ahead, self._isolation, law.crew, limits)
+                self._aheads[law.number] = Prestarted(law.ahead, self._isolation, law.crew, limits)
 
     def _one(self, law: Law, submission: Submission, workers: Workers) -> None:
         start = time.monotonic()
@@ -135,14 +135,14 @@ class _Run:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
         ahead = self._aheads.get(law.number)
-        bench = Bench(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
+        bench = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
         bench.progress, bench.beside, bench.live = self.progress, self.beside, self.live
         outcome, message, story, reason = Outcome.PASS, "", None, Reason.LAW
         try:
             law.check(bench)
         except Broken as broken:
             outcome, message, story, reason = broken.outcome, broken.message, broken.story, broken.reason
-        except Trouble:
+        except MachineFault:
             raise
         except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
             workers.end()
@@ -207,7 +207,7 @@ def _refuse_stub(submission: Submission) -> None:
     if submission.lines and len(submission.unwritten) == len(submission.lines):
         first = submission.unwritten[0]
         line = submission.lines[first]
-        raise Unusable(f"{submission.name} is the untouched stub: write `{first}` (line {line}) first.")
+        raise UnusableSubmission(f"{submission.name} is the untouched stub: write `{first}` (line {line}) first.")
 
 
 def _version() -> str:

@@ -97,7 +97,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class TraceFamily:
     """What the traces of one workload have in common. Spans are of tokens, both ends included.
 
     about: one sentence for people. guests: requests at full scale. gap: mean seconds between arrivals, 0: all at once.
@@ -119,31 +119,31 @@ class Family:
     batch: int = 0
 
 
-_PREDICTABLE = Family("", 0, (420, 640), (128, 128), 0, 0, "menus")
+_PREDICTABLE = TraceFamily("", 0, (420, 640), (128, 128), 0, 0, "menus")
 
 
-def _predictable(batch: int, rounds: int) -> Family:
+def _predictable(batch: int, rounds: int) -> TraceFamily:
     about = f"Long answers in set phrases, {batch} at a time: what guessing ahead is worth."
     return replace(_PREDICTABLE, about=about, guests=batch * rounds, kv_tokens=1024 * batch, seats=batch, batch=batch)
 
 
 FAMILIES = {
-    "ragged": Family(
+    "ragged": TraceFamily(
         "Mixed lengths in a KV memory that holds a few of them.", 64, (32, 256), (32, 128), 4096, 64, "pieces"
     ),
-    "arrivals": Family(
+    "arrivals": TraceFamily(
         "Guests come one by one (Poisson), faster than they leave; some of them stay long.",
         *(64, (16, 64), (4, 16), 8192, 16, "pieces"),
         gap=0.002,
         long=(80, 96),
     ),
-    "shared_menu": Family(
+    "shared_menu": TraceFamily(
         "Everybody's prompt opens with the same menu.",
         *(64, (424, 520), (8, 16), 16384, 32, "one menu"),
         shared=True,
         cached=True,
     ),
-    "nothing_shared": Family(
+    "nothing_shared": TraceFamily(
         "Long prompts without a common opening: a prefix cache must not cost.",
         *(64, (424, 520), (8, 16), 16384, 32, "pieces"),
         cached=True,
@@ -151,7 +151,7 @@ FAMILIES = {
     "predictable_talk_1": _predictable(1, 4),
     "predictable_talk_4": _predictable(4, 2),
     "predictable_talk_16": _predictable(16, 1),
-    "everything": Family(
+    "everything": TraceFamily(
         "Mixed lengths, arrivals, shared menus, set phrases, and little KV memory.",
         *(64, (424, 700), (16, 96), 8192, 32, "few menus"),
         gap=0.003,
@@ -215,7 +215,7 @@ def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
             raise ValueError(f"{model} has a context of {positions} tokens; {name} needs {needed}")
 
 
-def _answers(family: Family, guests: int, dice: random.Random) -> list[int]:
+def _answers(family: TraceFamily, guests: int, dice: random.Random) -> list[int]:
     """How many tokens each asks for; one in every four who follow each other asks for a long answer, if any does."""
     answers = [dice.randint(*family.answers) for _ in range(guests)]
     for first in range(0, guests - 3, 4) if family.long else ():
@@ -233,7 +233,7 @@ def _arrivals(guests: int, gap: float, dice: random.Random) -> list[float]:
 
 # ---------------------------------------------------------------- prompts
 
-Draw = Callable[[Family, int, random.Random], list[tuple[int, ...]]]
+Draw = Callable[[TraceFamily, int, random.Random], list[tuple[int, ...]]]
 
 
 def speaks_waiter(model: str) -> bool:
@@ -244,7 +244,7 @@ def speaks_waiter(model: str) -> bool:
     return base == "waiter"
 
 
-def _dialogues(family: Family, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
+def _dialogues(family: TraceFamily, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
     if family.talk == "pieces":
         return _pieces(family.prompts, guests, dice)
     from reference_engine.waiter.menu import restaurants
@@ -291,7 +291,7 @@ def _pieces(lengths: Span, guests: int, dice: random.Random) -> list[tuple[int, 
 def _random_tokens(model: str) -> Draw:
     vocab, _ = _vocabulary(model)
 
-    def draw(family: Family, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
+    def draw(family: TraceFamily, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
         menus = {"one menu": 1, "few menus": 2}.get(family.talk, 0)
         openings = [_tokens(dice, vocab, OPENING) for _ in range(menus)]
         prompts = []

@@ -32,7 +32,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StepBatch:
     """The spans of a step and the tree that they share: decodes first, then by their number of rows.
 
     depths: of the tree's nodes, depths[0] = 0. mask: bool [N, N], mask[i, j]: node i sees node j. Both None without a

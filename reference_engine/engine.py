@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reference_engine.backends import make_runner
-from reference_engine.step_executor import Decoder
-from reference_engine.plan_checks import Limits, check_output, check_plan
-from reference_engine.recording_kv import Ledger
+from reference_engine.metrics import Metrics, RequestInStep, StepRecord
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import PartError, Parts
+from reference_engine.plan_checks import SchedulerLimits, check_output, check_plan
+from reference_engine.recording_kv import RecordingKV
+from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.sampler import GREEDY, Sampling, request_seed
-from reference_engine.request_state import Guest, Seating
 from reference_engine.slots import Plan, Policy, Request
 from reference_engine.speculation import Speculator
-from reference_engine.metrics import Metrics, Seat, StepRecord
+from reference_engine.step_executor import Decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Event:
     finished: bool
 
 
-class Asked(Protocol):
+class RequestLike(Protocol):
     """What `Engine.generate` reads of a request; `slots.Request` has it."""
 
     @property
@@ -82,21 +82,21 @@ class Engine:
         self._seed, self._keep_trace, self._speculator = seed, keep_trace, speculator
         lookahead = speculator.lookahead if speculator else 0
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
-        self._limits = Limits(max_seqs, token_budget, lookahead, num_blocks, block_size)
-        self._guests: dict[int, Guest] = {}
+        self._limits = SchedulerLimits(max_seqs, token_budget, lookahead, num_blocks, block_size)
+        self._guests: dict[int, RequestState] = {}
         self._mail: dict[int, list[int]] = {}
         self._aborted: list[int] = []
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
         self.runner = make_runner(model, num_blocks=num_blocks, block_size=block_size, seats=max_seqs, width=width)
-        seating = Seating(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
+        seating = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
         with self._blaming("block_manager"):
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes = {"block_size": block_size, "num_blocks": num_blocks, "watermark": watermark}
-        self.kv = Ledger(self._blocks, cache, guests=self._guests, seating=seating, **sizes)
+        self.kv = RecordingKV(self._blocks, cache, guests=self._guests, seating=seating, **sizes)
         self._decoder = self.decoder_type(self.runner, self._guests, seating, self.kv.table, speculator, block_size)
         with self._blaming("scheduler"):
             self._scheduler = self.parts.scheduler(
@@ -128,7 +128,7 @@ class Engine:
         id = self._next_id
         seed = rule.seed if rule.seed is not None else request_seed(self._seed, id)
         request = Request(id, list(tokens), max_new, priority, eos)
-        self._guests[id] = Guest(request, tokens, len(tokens), max_new, eos, rule, seed)
+        self._guests[id] = RequestState(request, tokens, len(tokens), max_new, eos, rule, seed)
         with self._blaming("scheduler"):
             self._scheduler.add(request)
         self._next_id += 1
@@ -173,7 +173,7 @@ class Engine:
             self._speculator.spent(time.perf_counter() - began, sum(chunk.length for chunk in plan.chunks), kept)
         return events
 
-    def generate(self, requests: Iterable[Asked], sampling: Sampling | None = None) -> list[list[int]]:
+    def generate(self, requests: Iterable[RequestLike], sampling: Sampling | None = None) -> list[list[int]]:
         """Serve all of them to the end; their outputs, in order."""
         outputs: dict[int, list[int]] = {}
         for asked in requests:
@@ -331,14 +331,14 @@ class Engine:
         self.metrics.reserved += (total - free) * self._limits.block_size
         return free
 
-    def _seats(self, plan: Plan) -> tuple[Seat, ...]:
+    def _seats(self, plan: Plan) -> tuple[RequestInStep, ...]:
         guests = [self._guests[chunk.id] for chunk in plan.chunks]
-        return tuple(Seat(guest.id, guest.computed, len(guest.tokens), guest.table) for guest in guests)
+        return tuple(RequestInStep(guest.id, guest.computed, len(guest.tokens), guest.table) for guest in guests)
 
     def _record(
         self,
         plan: Plan,
-        seats: tuple[Seat, ...],
+        seats: tuple[RequestInStep, ...],
         cached: tuple[tuple[int, int], ...],
         events: Sequence[Event],
         free: int,

@@ -43,7 +43,7 @@ def _space(size: int) -> mmap.mmap:
     return space
 
 
-class Shelf:
+class TensorArena:
     """Tensors side by side, so that small ones lie in large pages too."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from reference_engine.slots import Block, Copy, Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class RequestInStep:
     """One request in one step, after the step's KV was written.
 
     computed: tokens with KV. length: tokens known, the ones emitted in this step included. table: its blocks.
@@ -32,7 +32,7 @@ class StepRecord:
 
     number: int
     plan: Plan
-    seats: tuple[Seat, ...]
+    seats: tuple[RequestInStep, ...]
     copies: tuple[Copy, ...]
     preempted: tuple[int, ...]
     finished: tuple[int, ...]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
+from reference_engine.embed_in_larger import stretch
 from reference_engine.gpu.device import choose_device, refused
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import read_config, read_weights
 from reference_engine.memory import refuse_what_does_not_fit
 from reference_engine.model import Model, ModelError, random_model
-from reference_engine.embed_in_larger import stretch
 from reference_engine.waiter import CHECKPOINT
 
 

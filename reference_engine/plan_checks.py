@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reference_engine.recording_kv import Ledger
 from reference_engine.parts import PartError
-from reference_engine.request_state import Guest
+from reference_engine.recording_kv import RecordingKV
+from reference_engine.request_state import RequestState
 from reference_engine.slots import SCRATCH, Chunk, Copy, Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SchedulerLimits:
     """What the scheduler was told."""
 
     max_seqs: int
@@ -22,7 +22,7 @@ class Limits:
     block_size: int
 
 
-def check_plan(plan: object, guests: Mapping[int, Guest], kv: Ledger, limits: Limits) -> Plan:
+def check_plan(plan: object, guests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> Plan:
     """The plan, if every promise about it holds that can be seen from here. Raises PartError for the scheduler."""
     if not isinstance(plan, Plan):
         raise PartError("scheduler", f"plan() returned {_short(plan)}, not a Plan")
@@ -47,7 +47,7 @@ def check_plan(plan: object, guests: Mapping[int, Guest], kv: Ledger, limits: Li
     return plan
 
 
-def check_output(guest: Guest, *, whole: bool) -> None:
+def check_output(guest: RequestState, *, whole: bool) -> None:
     """The scheduler's output of a request is the engine's: its length and last tokens, or all of it if `whole`."""
     output, said = guest.request.output, guest.said
     first = 0 if whole else max(0, said - 8)
@@ -59,7 +59,7 @@ def check_output(guest: Guest, *, whole: bool) -> None:
         )
 
 
-def _check_chunk(chunk: object, guests: Mapping[int, Guest], kv: Ledger, limits: Limits) -> None:
+def _check_chunk(chunk: object, guests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> None:
     if not isinstance(chunk, Chunk) or not type(chunk.id) is type(chunk.start) is type(chunk.length) is int:
         raise PartError("scheduler", f"the plan holds {_short(chunk)}, not a Chunk of whole numbers")
     if chunk.id not in guests:
@@ -84,7 +84,7 @@ def _wrong(chunk: Chunk, what: str) -> PartError:
     return PartError("scheduler", f"the chunk of request {chunk.id} {what}")
 
 
-def _check_preempted(plan: Plan, planned: set[int], kv: Ledger) -> None:
+def _check_preempted(plan: Plan, planned: set[int], kv: RecordingKV) -> None:
     for id in plan.preempted:
         if id in planned:
             raise PartError("scheduler", f"request {id} is preempted and has a chunk in the same plan")
@@ -100,7 +100,7 @@ def _check_preempted(plan: Plan, planned: set[int], kv: Ledger) -> None:
         raise PartError("scheduler", f"request {idle[0]} was admitted, but has no chunk")
 
 
-def _check_copies(plan: Plan, kv: Ledger, num_blocks: int) -> None:
+def _check_copies(plan: Plan, kv: RecordingKV, num_blocks: int) -> None:
     for copy in plan.copies:
         if not isinstance(copy, Copy):
             raise PartError("scheduler", f"the plan's copies hold {_short(copy)}, not a Copy")

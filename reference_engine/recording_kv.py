@@ -7,17 +7,17 @@ from typing import Any
 
 from reference_engine.kv_manager import KVManager
 from reference_engine.parts import PartError
-from reference_engine.request_state import Guest, Seating
+from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.slots import Copy
 
 
-class Ledger(KVManager):
+class RecordingKV(KVManager):
     """A `KVManager` that notes admissions, copies and departures since `open_step`, and refuses untrue tokens.
 
     admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped.
     """
 
-    def __init__(self, *parts: Any, guests: Mapping[int, Guest], seating: Seating, **sizes: Any) -> None:
+    def __init__(self, *parts: Any, guests: Mapping[int, RequestState], seating: RunningRequests, **sizes: Any) -> None:
         super().__init__(*parts, **sizes)
         self._guests = guests
         self._seating = seating
@@ -75,7 +75,7 @@ class Ledger(KVManager):
         self.left.append(id)
         self._seating.leave(guest)
 
-    def _guest(self, id: int) -> Guest:
+    def _guest(self, id: int) -> RequestState:
         if id not in self._guests:
             raise PartError("scheduler", f"it asks for blocks of request {id!r}, which is unknown or has finished")
         return self._guests[id]

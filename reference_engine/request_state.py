@@ -15,7 +15,7 @@ from reference_engine.slots import SCRATCH, Block, Request
 
 
 @dataclass(slots=True)
-class Guest:
+class RequestState:
     """A request as the engine knows it.
 
     request: the scheduler's own copy. tokens: prompt + output. computed: tokens with KV. reached: the most it ever had.
@@ -64,7 +64,7 @@ class Guest:
         return said == self.max_new or (said > 0 and self.tokens[-1] == self.eos)
 
 
-class Seating:
+class RunningRequests:
     """Seats, block tables, and how many tables list each block. `tables` are the runner's."""
 
     def __init__(self, tables: Tables, *, seats: int, num_blocks: int, block_size: int) -> None:
@@ -74,7 +74,7 @@ class Seating:
         self._free = list(range(seats))[::-1]
         self._listed = [0] * num_blocks
 
-    def place(self, guest: Guest, table: Sequence[Block], reserved: int, first: int) -> int:
+    def place(self, guest: RequestState, table: Sequence[Block], reserved: int, first: int) -> int:
         """Take note of the table of a guest who holds `reserved` tokens and will write from `first` on. The seat.
 
         Raises PartError when the table is no table, too short, or when others read what will be written.
@@ -100,13 +100,13 @@ class Seating:
         assert guest.seat is not None
         return guest.seat
 
-    def shrink(self, guest: Guest, table: Sequence[Block]) -> None:
+    def shrink(self, guest: RequestState, table: Sequence[Block]) -> None:
         """Take note that a guest gave up the end of its table."""
         if guest.seat is not None and len(table) < len(guest.table):
             self._check(guest, tuple(table))
             self._put(guest, tuple(table))
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, guest: RequestState) -> None:
         """The guest gives seat and blocks back, and has no KV any more."""
         for block in guest.table:
             self._listed[block] -= 1
@@ -115,7 +115,7 @@ class Seating:
             self._free.append(guest.seat)
         guest.table, guest.seat, guest.computed, guest.offered = (), None, 0, False
 
-    def _put(self, guest: Guest, table: tuple[Block, ...]) -> None:
+    def _put(self, guest: RequestState, table: tuple[Block, ...]) -> None:
         for block in guest.table:
             self._listed[block] -= 1
         for block in table:
@@ -125,7 +125,7 @@ class Seating:
         guest.table = table
         self._tables.put(guest.seat, table)
 
-    def _check(self, guest: Guest, table: tuple[Block, ...]) -> None:
+    def _check(self, guest: RequestState, table: tuple[Block, ...]) -> None:
         whose = f"the table of request {guest.id} lists"
         for block in table:
             if type(block) is not int or not SCRATCH < block < self._num_blocks:

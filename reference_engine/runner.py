@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from reference_engine.batch import Batch, Tables
+from reference_engine.batch import StepBatch, Tables
 from reference_engine.sampler import argmax
 from reference_engine.slots import Copy
 
@@ -43,5 +43,5 @@ class Runner(Protocol):
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy the KV of slots `source` to slots `target`, all at once."""
 
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: StepBatch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from reference_engine.batch import Batch, Span
+from reference_engine.batch import Span, StepBatch
+from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.runner import Outcome, Runner
 from reference_engine.sampler import Draw, choose, uniform
-from reference_engine.request_state import Guest, Seating
 from reference_engine.slots import Block, Chunk, Plan
 from reference_engine.speculation import Drafted, Speculator
 
@@ -21,8 +21,8 @@ class Decoder:
     def __init__(
         self,
         runner: Runner,
-        guests: Mapping[int, Guest],
-        seating: Seating,
+        guests: Mapping[int, RequestState],
+        seating: RunningRequests,
         table: Callable[[int], Sequence[Block]],
         speculator: Speculator | None,
         block_size: int,
@@ -68,11 +68,11 @@ class Decoder:
         sampling = [self._guests[chunk.id] for chunk in plan.chunks if chunk.samples]
         return self._speculator.draft({guest.id: guest.tokens[-1] for guest in sampling if guest.rule.greedy})
 
-    def _batch(self) -> Batch:
+    def _batch(self) -> StepBatch:
         spans = tuple(span for _, span in self._work)
         if self._speculator is None or not any(span.tree for span in spans):
-            return Batch(spans)
-        return Batch(spans, self._speculator.depths, self._speculator.mask)
+            return StepBatch(spans)
+        return StepBatch(spans, self._speculator.depths, self._speculator.mask)
 
     def _choose(self, outcome: Outcome, ids: Sequence[int]) -> list[int]:
         """One token for each of the requests, whose rows of the outcome are in this order."""
@@ -97,7 +97,7 @@ class Decoder:
                 said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])
         return said | (speculator.settle(drafted, outcome, self._runner) if drafted else {})
 
-    def _drafted(self, guest: Guest, span: Span, rows: slice) -> Drafted:
+    def _drafted(self, guest: RequestState, span: Span, rows: slice) -> Drafted:
         size, end = self._block_size, span.start + len(span.tokens)
         places = range(end - span.wanted, end)
         slots = [guest.table[place // size] * size + place % size for place in places]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.race import readme_table
 from course.exercise_text.lessons import LESSON, fill_laws, law_table, lesson
-from course.nbgrader_glue import notebook
 from course.exercise_text.stubs import stub
+from course.nbgrader_glue import notebook
+from course.race import readme_table
 from graders.registry.catalogue import Exercise, exercises
 
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from course.exercise_text.lessons import law_table
-from course.nbgrader_glue import notebook
-from course.errors import Problem
 from course.authoring.obfuscate import seal
+from course.errors import Problem
+from course.exercise_text.lessons import law_table
 from course.exercise_text.stubs import stub
+from course.nbgrader_glue import notebook
 from course.workspace import installed_root
 from graders.registry.catalogue import Exercise, exercises
 

@@ -16,7 +16,20 @@ from course import workspace
 from course.errors import ExitCode, Problem
 from course.terminal import clean, console
 from graders.engines.results import BUSY
-from graders.throughput.baselines import FEWEST, FOLDER, SHIPPED, VARIABLE, BadCard, Card, files, folders, load, misnamed, save, verify
+from graders.throughput.baselines import (
+    FEWEST,
+    FOLDER,
+    SHIPPED,
+    VARIABLE,
+    BadCard,
+    BaselineCard,
+    files,
+    folders,
+    load,
+    misnamed,
+    save,
+    verify,
+)
 from graders.throughput.hardware import here, load_per_core
 from graders.workloads import NAMES, drawable
 
@@ -72,14 +85,16 @@ def record_card(
     return ExitCode.PASS
 
 
-def _recorded(engine: str, name: str, scale: float, model: str, pairs: int) -> Card:
+def _recorded(engine: str, name: str, scale: float, model: str, pairs: int) -> BaselineCard:
     """Measure one workload. Raises Problem."""
-    from graders.throughput.recording import NotRecorded, Order, record
+    from graders.throughput.recording import NotRecorded, RecordingRequest, record
     from reference_engine.model import ModelError
 
     try:
         with console().status(f"{engine} on {name}") as status:
-            return record(Order(engine, name, scale, pairs, model), say=partial(_say, status, f"{engine} on {name}"))
+            return record(
+                RecordingRequest(engine, name, scale, pairs, model), say=partial(_say, status, f"{engine} on {name}")
+            )
     except NotRecorded as trouble:
         raise Problem(clean(str(trouble)), ExitCode.UNGRADED) from trouble
     except (ValueError, ModelError) as wrong:
@@ -205,13 +220,13 @@ def _busy() -> str:
     return f"load {busy:g} a core at the start" if busy > BUSY else ""
 
 
-def _loaded(card: Card) -> str:
+def _loaded(card: BaselineCard) -> str:
     """What both engines had loaded."""
     known = card.weights and f"{card.parameters:,} parameters in {card.dtype}, weights {card.weights[:12]}"
     return known or "it does not say which weights"
 
 
-def _pairs(card: Card) -> str:
+def _pairs(card: BaselineCard) -> str:
     return f"{len(card.samples)} {'pair' if len(card.samples) == 1 else 'pairs'}"
 
 
@@ -226,7 +241,7 @@ def _own_folder() -> Path:
     return place.memory / FOLDER if place else SHIPPED
 
 
-def _sentence(card: Card) -> str:
+def _sentence(card: BaselineCard) -> str:
     low, high = card.spread
     return clean(
         f"{card.engine} {card.version} on {card.workload}: {card.slowness:.2f} times as long as the reference engine "

@@ -10,15 +10,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from course.playground import part_mix
 from course import workspace
 from course.errors import ExitCode, Problem
+from course.playground import part_mix
 from course.terminal import clean, console
 from reference_engine.waiter.corpus import GUESTS, QUESTIONS, TABLES, WAITERS, Party
 from reference_engine.waiter.menu import HOUSES, Restaurant, restaurants
 
 if TYPE_CHECKING:
-    from course.playground.chat import Talk
+    from course.playground.chat import Conversation
 
 BLOCK_SIZE = 16
 QUIT = ("/quit", "/exit", "/q")
@@ -73,9 +73,9 @@ def guest_name(typed: str) -> str:
     return known[typed.lower()]
 
 
-def _sit_down(party: Party, choices: tuple[part_mix.Choice, ...]) -> Talk:
+def _sit_down(party: Party, choices: tuple[part_mix.PartChoice, ...]) -> Conversation:
     """The talk, with the model loaded: this is what takes a second or two."""
-    from course.playground.chat import Talk
+    from course.playground.chat import Conversation
     from reference_engine.engine import Engine
     from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
@@ -88,7 +88,7 @@ def _sit_down(party: Party, choices: tuple[part_mix.Choice, ...]) -> Talk:
         assert model.tokenizer
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
-    return Talk(engine, party, party.guests[0])
+    return Conversation(engine, party, party.guests[0])
 
 
 def _questions(screen: Console, guest: str, talking: bool) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _questions(screen: Console, guest: str, talking: bool) -> Iterator[str]:
             yield line
 
 
-def _answer(screen: Console, talk: Talk, question: str, *, echo: bool) -> None:
+def _answer(screen: Console, talk: Conversation, question: str, *, echo: bool) -> None:
     if echo:
         screen.print(Text.assemble((f"{talk.guest}: ", "bold cyan"), clean(question)), soft_wrap=True)
     from course.playground.chat import Unanswerable

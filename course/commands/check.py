@@ -12,9 +12,9 @@ from rich.text import Text
 
 from course import progress, rendering, workspace
 from course.active_file import set_aside
-from course.syntax_pointer import offence
-from course.check_request import Order, companions_to_blame, company, judge, pick, submission
+from course.check_request import CheckRequest, companions_to_blame, company, judge, pick, submission
 from course.errors import ExitCode, Problem
+from course.syntax_pointer import offence
 from course.terminal import clean, console
 from graders.result import ExerciseResult, LawResult, Outcome
 
@@ -66,7 +66,7 @@ def command(
         if as_json:
             _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
         raise
-    order = Order(
+    order = CheckRequest(
         target, path, source, own, others, home, laws_only, seed, require, place.root if place else None, live
     )
     result = _judge_silently(order) if as_json else _judge_aloud(order)
@@ -84,13 +84,13 @@ def exit_code(result: ExerciseResult) -> ExitCode:
     return ExitCode.PASS if result.passed else ExitCode.FAIL
 
 
-def _judge_silently(order: Order) -> ExerciseResult:
+def _judge_silently(order: CheckRequest) -> ExerciseResult:
     result = judge(order, None)
     _print_json(result)
     return result
 
 
-def _judge_aloud(order: Order) -> ExerciseResult:
+def _judge_aloud(order: CheckRequest) -> ExerciseResult:
     screen = console()
     screen.print()
     if order.own and order.beside and (place := workspace.Workspace(order.beside)).elsewhere:
@@ -100,7 +100,7 @@ def _judge_aloud(order: Order) -> ExerciseResult:
         screen.print(
             f"{other.name} beside it holds another text, which is not judged: --using it does.", style="yellow"
         )
-    with Ticker(screen, order) as ticker:
+    with ProgressPrinter(screen, order) as ticker:
         result = judge(order, ticker.law, ticker.note)
         if not result.problem:
             ticker.flush()
@@ -108,14 +108,14 @@ def _judge_aloud(order: Order) -> ExerciseResult:
     return result
 
 
-class Ticker:
+class ProgressPrinter:
     """Prints every law's line as soon as it is known; on a terminal a last line says what is being tried.
 
     Lines of laws that were not tried wait: they are dropped when it turns out that nothing could be tried at all,
     because then one sentence says more than a list.
     """
 
-    def __init__(self, screen: Console, order: Order) -> None:
+    def __init__(self, screen: Console, order: CheckRequest) -> None:
         self._screen = screen
         laws = [order.target.law] if order.target.law else list(order.exercise.laws)
         self._ahead = [f"{law.number} {law.name} …" for law in laws]
@@ -123,7 +123,7 @@ class Ticker:
         self._begun = False
         self._status = screen.status(self._waiting()) if screen.is_terminal else None
 
-    def __enter__(self) -> Ticker:
+    def __enter__(self) -> ProgressPrinter:
         if self._status:
             self._status.start()
         return self
@@ -158,7 +158,7 @@ class Ticker:
         return Text(self._ahead[0] if self._ahead else "…", style="dim")
 
 
-def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
+def _tell(screen: Console, order: CheckRequest, result: ExerciseResult) -> None:
     if result.problem:
         _tell_problem(screen, order, result)
         return
@@ -180,7 +180,7 @@ def _tell(screen: Console, order: Order, result: ExerciseResult) -> None:
         _tell_ungraded(screen, result)
 
 
-def _tell_problem(screen: Console, order: Order, result: ExerciseResult) -> None:
+def _tell_problem(screen: Console, order: CheckRequest, result: ExerciseResult) -> None:
     """What nothing could be made of: the line to mend, or how to begin."""
     found = offence(order.submission, result.location.line)
     if found is None:
@@ -197,7 +197,7 @@ def _tell_ungraded(screen: Console, result: ExerciseResult) -> None:
     rendering.print_block(screen, rendering.problem(sentence, ()), "yellow")
 
 
-def _first_steps(order: Order) -> list[str]:
+def _first_steps(order: CheckRequest) -> list[str]:
     if not order.own:
         return []
     number = order.exercise.number
@@ -211,13 +211,13 @@ def _first_steps(order: Order) -> list[str]:
     ]
 
 
-def _after_failure(order: Order, law: LawResult) -> str:
+def _after_failure(order: CheckRequest, law: LawResult) -> str:
     if not order.own:
         return order.again(law.number)
     return f"course hint {law.number}   then   {order.again(law.number)}"
 
 
-def _after_pass(order: Order) -> str:
+def _after_pass(order: CheckRequest) -> str:
     exercise = order.exercise
     if order.target.law:
         return order.again(str(exercise.number))

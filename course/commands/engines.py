@@ -6,12 +6,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from course.sigterm import interruptible
 from course.errors import ExitCode, Problem
+from course.sigterm import interruptible
 from course.terminal import clean, console
 from graders.engines import environments
 from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, device_class, unknown
-from graders.engines.environments import Standing, State
+from graders.engines.environments import EnvironmentStatus, State
 
 DEVICES = click.Choice([CPU, CUDA])
 INK = {State.READY: "green", State.ABSENT: "dim", State.IMPOSSIBLE: "dim"}
@@ -144,7 +144,7 @@ def _try(kind: EngineKind) -> ExitCode:
     return ExitCode.PASS if result.fine else ExitCode.UNGRADED
 
 
-def _there_already(now: Standing) -> str:
+def _there_already(now: EnvironmentStatus) -> str:
     """What is installed; Problem when it is the build for another device."""
     name = f"{now.kind.name} {now.version}"
     built = environments.read_stamp(environments.folder(now.kind)).get("device", now.device)
@@ -159,7 +159,7 @@ def _kind(name: str) -> EngineKind:
     return KINDS[name]
 
 
-def _row(standing: Standing) -> tuple[Text, ...]:
+def _row(standing: EnvironmentStatus) -> tuple[Text, ...]:
     loose = ", without a lock" if standing.ready and standing.kind.distribution and not standing.locked else ""
     state = f"{standing.state}{loose}"
     texts = (standing.kind.name, standing.version, state, standing.trial, standing.advice)

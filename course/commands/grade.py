@@ -11,7 +11,7 @@ import click
 from course.errors import ExitCode, Problem
 
 if TYPE_CHECKING:
-    from course.batch_grading import Order
+    from course.batch_grading import BatchRequest
 
 LEVELS = ("L1", "L2", "L3", "L4")
 FORMATS = ("json", "junit", "gradescope", "github", "markdown")
@@ -79,12 +79,12 @@ def command(claim: bool, jobs: int | None, **typed: Any) -> ExitCode:
     from course import batch_grading
     from graders.throughput.hardware import usable_cores
 
-    order = batch_grading.Order(jobs=jobs or usable_cores(), **typed)
+    order = batch_grading.BatchRequest(jobs=jobs or usable_cores(), **typed)
     _refuse_nonsense(order, claim)
     return batch_grading.claim(order) if claim else batch_grading.grade(order)
 
 
-def _refuse_nonsense(order: Order, claim: bool) -> None:
+def _refuse_nonsense(order: BatchRequest, claim: bool) -> None:
     """Problems that can be seen before anything is read."""
     if not order.submissions and not order.journal:
         raise Problem("nothing to grade was named; type a folder of submissions, or --journal DIR to go on with one.")

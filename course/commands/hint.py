@@ -7,8 +7,8 @@ from rich.text import Text
 
 from course import progress, rendering, workspace
 from course.errors import ExitCode, Problem
-from course.terminal import console
 from course.targets import Target, target
+from course.terminal import console
 from graders.registry.law import Law
 from graders.result import Outcome
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from course import progress
-from course.nbgrader_glue import notebook
 from course.errors import ExitCode, Problem
-from course.terminal import console
+from course.nbgrader_glue import notebook
 from course.targets import solution_file, stub_of
+from course.terminal import console
 from course.workspace import Workspace, installed_root
 from graders.registry.catalogue import exercises
 

@@ -11,8 +11,8 @@ import click
 
 from course import workspace
 from course.errors import ExitCode, Problem
-from course.terminal import clean, console
 from course.targets import target
+from course.terminal import clean, console
 from graders.registry.catalogue import Exercise
 
 LESSON = "README.md"

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from course import progress, workspace
 from course.errors import ExitCode
-from course.terminal import console
 from course.targets import learner_file
+from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
 from graders.result import Outcome
 

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from course.authoring.mutant_files import BASES, FOLDER, Mutant, base_files, mutants
 from course.errors import ExitCode, Problem
-from course.terminal import clean, console, shorten
 from course.targets import target
+from course.terminal import clean, console, shorten
 from course.workspace import installed_root
 from graders.registry.catalogue import Exercise
 from graders.result import ExerciseResult, LawResult

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 
 from course.click_types import FiniteRange
-from course.sigterm import interruptible
 from course.errors import ExitCode, Problem
 from course.race.files import RaceFiles
+from course.sigterm import interruptible
 from course.terminal import clean, console
 from graders.engines.catalogue import KINDS, unknown
-from graders.engines.results import Standings
+from graders.engines.results import RaceResults
 from graders.workloads import NAMES
 
 
@@ -63,9 +63,9 @@ def command(
     files = RaceFiles(json_file, svg_file, png_file, kept)
     names, batches = _engines(engines), () if whole_only else _batches(sweep)
     files.check()
-    from graders.engines.race import Plan
+    from graders.engines.race import RacePlan
 
-    plan = Plan(
+    plan = RacePlan(
         engines=names,
         workload=workload,
         model=model,
@@ -102,7 +102,7 @@ def _stored(workload: str, model: str) -> Path:
     return root / readme_table.path(called)
 
 
-def _run(plan: object) -> Standings:
+def _run(plan: object) -> RaceResults:
     progress = console(stderr=True)
 
     def tell(line: str, style: str = "dim") -> None:
@@ -110,10 +110,10 @@ def _run(plan: object) -> Standings:
 
     try:
         with interruptible():
-            from graders.engines.race import Plan, race
+            from graders.engines.race import RacePlan, race
             from reference_engine.model import ModelError
 
-            assert isinstance(plan, Plan)
+            assert isinstance(plan, RacePlan)
             try:
                 return race(plan, say=tell, warn=lambda line: tell(line, "yellow"))
             except (ValueError, ModelError) as error:
@@ -123,7 +123,7 @@ def _run(plan: object) -> Standings:
         raise Problem(told, ExitCode.INTERRUPTED) from None
 
 
-def _print(standings: Standings) -> None:
+def _print(standings: RaceResults) -> None:
     from course.race.table import render
 
     screen = console()

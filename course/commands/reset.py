@@ -10,8 +10,8 @@ import click
 
 from course import progress, workspace
 from course.errors import ExitCode, Problem
-from course.terminal import console
 from course.targets import learner_file, stub_of, target
+from course.terminal import console
 
 
 @click.command("reset")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from course.playground import part_mix
 from course import workspace
 from course.errors import ExitCode
+from course.playground import part_mix
 from course.terminal import clean, console
 
 BLOCK_SIZE = 16
@@ -30,11 +30,11 @@ def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCo
     for choice in choices:
         screen.print(_seat(choice), soft_wrap=True)
     screen.print(f"\n{count} guests come at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
-    from course.playground import serve, run
+    from course.playground import run, serve
 
-    return run.serve(screen, choices, serve.Sizes(blocks, BLOCK_SIZE), count, seed)
+    return run.serve(screen, choices, serve.EngineSizes(blocks, BLOCK_SIZE), count, seed)
 
 
-def _seat(choice: part_mix.Choice) -> Text:
+def _seat(choice: part_mix.PartChoice) -> Text:
     style = "bold" if choice.source == "mine" else ""
     return Text.assemble(f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style))

@@ -9,14 +9,14 @@ from typing import Any
 import click
 from rich.text import Text
 
-from course.playground import part_mix
 from course import workspace
 from course.drawings import block_table, guess_tree, radix_tree, svg, timeline
-from course.watchdog import patience
 from course.errors import ExitCode, Problem
+from course.playground import part_mix
 from course.progress import replace_file
-from course.terminal import console
 from course.targets import target
+from course.terminal import console
+from course.watchdog import patience
 
 MOST = 3.0  # seconds of computing, as in `course check`
 
@@ -58,7 +58,7 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def _draw(choice: part_mix.Choice) -> tuple[list[Text], Problem | None]:
+def _draw(choice: part_mix.PartChoice) -> tuple[list[Text], Problem | None]:
     """The drawing, as far as it came, and what it stopped at."""
     lines: list[Text] = []
     try:
@@ -95,7 +95,7 @@ def _radix_tree(part: Any) -> Iterator[Text]:
     )
     yield Text(sizes, style="dim")
     yield Text("The tree is this part's own, as its answers to match and evict show it.", style="dim")
-    cache = radix_tree.Watched(part)
+    cache = radix_tree.CheckedCache(part)
     for call, play in radix_tree.EVENING:
         yield Text()
         yield from radix_tree.draw(cache, call, play(cache))

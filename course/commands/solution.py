@@ -8,8 +8,8 @@ import click
 
 from course import progress, workspace
 from course.errors import ExitCode, Problem
-from course.terminal import console
 from course.targets import solution_file, target
+from course.terminal import console
 
 
 @click.command("solution")

@@ -12,12 +12,12 @@ import click
 from course.active_file import set_aside
 from course.check_request import submission
 from course.errors import ExitCode, Problem
-from course.terminal import console
 from course.targets import target
+from course.terminal import console
 from course.workspace import find_or_none
 from graders.registry.catalogue import Exercise
-from graders.submissions.submission_reader import Declared, Unusable, take
 from graders.submissions.source import Submission, read
+from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal parts make equal archives
 
@@ -63,7 +63,7 @@ def _read(path: Path, exercise: Exercise) -> Submission:
     """The part as the grader will see it; `Problem` when it would be refused at the door."""
     try:
         part = read(path, exercise.class_name, Declared.of(exercise))
-    except Unusable as unusable:
+    except UnusableSubmission as unusable:
         raise Problem(f"{unusable.problem} Nothing was packed.", ExitCode.FAIL) from None
     if part.lines and len(part.unwritten) == len(part.lines):
         raise Problem(f"{part.name} is the untouched stub: there is nothing to hand in yet.", ExitCode.FAIL)

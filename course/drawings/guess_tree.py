@@ -48,7 +48,7 @@ class GuessTree:
 
 
 @dataclass(frozen=True, slots=True)
-class Evening:
+class DecodedAnswer:
     """One answer, decoded with guesses. expected: tokens a pass that the tree promised where it was chosen."""
 
     question: str
@@ -69,13 +69,13 @@ class Evening:
         return max(mixed, key=lambda each: (each.gained, -each.number))
 
 
-def play(part: Any) -> Evening:
+def play(part: Any) -> DecodedAnswer:
     """Let the waiter answer one guest, with this verification and the shipped heads. `ModelError` without a model."""
     from reference_engine.engine import Engine
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.tree_search import read_tree
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
+    from reference_engine.medusa.tree_search import read_tree
     from reference_engine.model_loader import load_model
     from reference_engine.waiter.corpus import END, dialogue
     from reference_engine.waiter.tokenizer import special_id
@@ -94,10 +94,10 @@ def play(part: Any) -> Evening:
         said += event.tokens
         passes += [_drawn(model, speculator, each, len(passes) + 1, before) for each in speculator.passes]
     answer = _words(model, said)
-    return Evening(told.turns[TURN].asked, answer, tuple(passes), len(said), speculator.choice.expected)
+    return DecodedAnswer(told.turns[TURN].asked, answer, tuple(passes), len(said), speculator.choice.expected)
 
 
-def draw(evening: Evening) -> list[Text]:
+def draw(evening: DecodedAnswer) -> list[Text]:
     """The telling pass of an evening, then all its passes in numbers."""
     tree = evening.telling
     question = evening.question.splitlines()[0]
@@ -144,7 +144,7 @@ def _heads(tree: GuessTree) -> Iterator[Text]:
         yield Text.assemble(f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words)
 
 
-def _costs(evening: Evening, tree: GuessTree) -> list[Text]:
+def _costs(evening: DecodedAnswer, tree: GuessTree) -> list[Text]:
     rows, rejected = len(tree.nodes), len(tree.nodes) - tree.gained
     passes = ", ".join(str(each.gained) for each in evening.passes)
     return [

@@ -14,7 +14,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from course.race.table import count
-from graders.engines.results import Result, Standings
+from graders.engines.results import RaceResults, Result
 
 PAPER, INK, FAINT, GRID = "#fdfcf8", "#22252a", "#6f7680", "#e4e1d8"
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
@@ -50,7 +50,7 @@ class Scale:
         return self.start + (value - low) / ((high - low) or 1.0) * (self.end - self.start)
 
 
-def svg(standings: Standings) -> str:
+def svg(standings: RaceResults) -> str:
     """The text of an SVG document, without fonts or scripts from elsewhere."""
     whole = standings.of("whole")
     lower = TOP + 26 + len(whole) * (BAR + GAP) + 64
@@ -72,7 +72,7 @@ def svg(standings: Standings) -> str:
     return "\n".join([head, f"<title>{escape(title)}</title>", paper, *marks, "</svg>", ""])
 
 
-def png(standings: Standings, path: Path) -> None:
+def png(standings: RaceResults, path: Path) -> None:
     """The same as a PNG. Raises ImportError without matplotlib, OSError where it cannot be written."""
     from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
 
@@ -106,13 +106,13 @@ def png(standings: Standings, path: Path) -> None:
     figure.savefig(path, dpi=150, format="png")
 
 
-def headline(standings: Standings) -> str:
+def headline(standings: RaceResults) -> str:
     """What was raced, in a line."""
     course = standings.course
     return f"{course.workload} · {course.model} · {count(course.requests, 'request')}"
 
 
-def conditions(standings: Standings) -> str:
+def conditions(standings: RaceResults) -> str:
     """Under which conditions, in a line."""
     course = standings.course
     threads = count(course.threads, "thread")
@@ -123,7 +123,7 @@ def conditions(standings: Standings) -> str:
     )
 
 
-def _footnote(standings: Standings) -> str:
+def _footnote(standings: RaceResults) -> str:
     notes = [f"{entrant.engine}: {entrant.note}" for entrant in standings.entrants if entrant.note]
     out = [f"{entrant.engine}: {entrant.failure}" for entrant in standings.entrants if entrant.failure]
     return " · ".join(["Dots: single rounds. Every token was checked against the model.", *notes, *out])
@@ -151,7 +151,7 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
         yield _text(right + 58, top + BAR / 2 + 5, ratio, size=13, fill=FAINT)
 
 
-def _curves(standings: Standings) -> dict[str, list[tuple[int, float]]]:
+def _curves(standings: RaceResults) -> dict[str, list[tuple[int, float]]]:
     """(batch, tokens a second) of every engine that decoded apart."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for heat, batch in standings.heats():
@@ -161,7 +161,7 @@ def _curves(standings: Standings) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def _sweep(standings: Standings, left: float, top: float) -> Iterator[str]:
+def _sweep(standings: RaceResults, left: float, top: float) -> Iterator[str]:
     """Decoding alone: tokens a second over the batch, both logarithmic."""
     curves = _curves(standings)
     if not curves:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from graders.exercises.ex3_prefix_cache.specification import Specification
+from graders.exercises.ex3_prefix_cache.specification import PrefixCacheSpec
 from reference_engine.slots import Block, PrefixCache
 
 BLOCK_SIZE = 4
@@ -36,7 +36,7 @@ EVERYTHING = 99
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TreeView:
     """A tree: the block of each path, the paths that are locked, the other blocks in the order in which they go."""
 
     blocks: dict[Path, Block]
@@ -48,7 +48,7 @@ class Seen:
         return [each for each in self.blocks if len(each) == len(path) + BLOCK_SIZE and each[: len(path)] == path]
 
 
-class Watched:
+class CheckedCache:
     """A prefix cache and the specification beside it; both hear every call. Speaks in words.
 
     make: makes a cache of so many tokens a block, as often as somebody has to look.
@@ -57,7 +57,7 @@ class Watched:
     def __init__(self, make: Callable[[int], PrefixCache]) -> None:
         self.cache = make(BLOCK_SIZE)
         self._make = make
-        self._specification = Specification(BLOCK_SIZE)
+        self._specification = PrefixCacheSpec(BLOCK_SIZE)
         self._nodes: dict[str, object] = {}
         self._handles: dict[str, int] = {}
         self._steps: list[Step] = []
@@ -117,20 +117,20 @@ class Watched:
         return self._do(evict)
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> TreeView:
         """The tree of the cache, from its answers to the same evening."""
         blocks = {path: block for text in self._texts for path, block in _answers(self._anew(), text)}
         emptied = self._anew()
         order = tuple(emptied.evict(EVERYTHING))
         locked = frozenset(path for text in self._texts for path, _ in _answers(emptied, text))
-        return Seen(blocks, locked, order)
+        return TreeView(blocks, locked, order)
 
     @property
-    def due(self) -> Seen:
+    def due(self) -> TreeView:
         """The tree that the contract has now."""
         stored = {branch.path.tokens: branch.block for branch in self._specification.branches()}
         locked = frozenset(branch.path.tokens for branch in self._specification.branches() if branch.locks)
-        return Seen(stored, locked, tuple(_emptied(self._specification)))
+        return TreeView(stored, locked, tuple(_emptied(self._specification)))
 
     def _read(self, words: Sequence[str]) -> Path:
         self._texts.append(tuple(WORDS[word] for word in words))
@@ -147,7 +147,7 @@ class Watched:
         return cache
 
 
-Call = tuple[str, Callable[[Watched], str]]
+Call = tuple[str, Callable[[CheckedCache], str]]
 EVENING: tuple[Call, ...] = (
     ("insert(menu + Ada's soup)", lambda cache: cache.insert(MENU + SOUP)),
     ("match(menu + Bob's fish), lock", lambda cache: cache.match(MENU + FISH, "Bob")),
@@ -160,7 +160,7 @@ EVENING: tuple[Call, ...] = (
 )
 
 
-def draw(cache: Watched, call: str, answer: str) -> list[Text]:
+def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:
     """The tree after one call: words, blocks, when they go; stretches that go or stay together are one line."""
     seen, due = cache.seen, cache.due
     lines = [Text.assemble((call, "bold"), "  -> ", answer)]
@@ -172,7 +172,7 @@ def draw(cache: Watched, call: str, answer: str) -> list[Text]:
     return lines
 
 
-def difference(seen: Seen, due: Seen) -> str:
+def difference(seen: TreeView, due: TreeView) -> str:
     """The first thing in which a tree is not as it has to be, in a sentence; "" when there is none."""
     for path, block in due.blocks.items():
         if path not in seen.blocks:
@@ -189,7 +189,7 @@ def difference(seen: Seen, due: Seen) -> str:
     return ""
 
 
-def _branches(seen: Seen, above: Path, indent: str) -> Iterator[Text]:
+def _branches(seen: TreeView, above: Path, indent: str) -> Iterator[Text]:
     children = seen.children(above)
     for number, path in enumerate(children, 1):
         last = number == len(children)
@@ -203,7 +203,7 @@ def _branches(seen: Seen, above: Path, indent: str) -> Iterator[Text]:
         yield from _branches(seen, stretch[-1], indent + ("   " if last else "│  "))
 
 
-def _stretch(seen: Seen, path: Path) -> Iterator[Path]:
+def _stretch(seen: TreeView, path: Path) -> Iterator[Path]:
     """`path` and those below it for as long as there is one child, which is locked too, or goes just before."""
     yield path
     while len(children := seen.children(path)) == 1:
@@ -214,13 +214,13 @@ def _stretch(seen: Seen, path: Path) -> Iterator[Path]:
         path = child
 
 
-def _place(seen: Seen, path: Path) -> int:
+def _place(seen: TreeView, path: Path) -> int:
     """How many blocks go before this one; those that do not go at all stand one after the other."""
     block = seen.blocks[path]
     return seen.order.index(block) if block in seen.order else -len(path) // BLOCK_SIZE
 
 
-def _going(seen: Seen, stretch: Sequence[Path]) -> str:
+def _going(seen: TreeView, stretch: Sequence[Path]) -> str:
     places = [seen.order.index(seen.blocks[path]) + 1 for path in stretch if seen.blocks[path] in seen.order]
     if not places:
         return "  never goes"
@@ -250,9 +250,9 @@ def _answers(cache: PrefixCache, text: Path) -> list[tuple[Path, Block]]:
     return [(text[: (at + 1) * BLOCK_SIZE], found.blocks[at]) for at in range(count)]
 
 
-def _emptied(specification: Specification) -> list[Block]:
+def _emptied(specification: PrefixCacheSpec) -> list[Block]:
     """The blocks in the order in which they would go; the specification stays as it is."""
-    copy = Specification(specification.block_size)
+    copy = PrefixCacheSpec(specification.block_size)
     copy.stored, copy.handles = dict(specification.stored), dict(specification.handles)
     copy.locks = dict(specification.locks)
     return copy.evict(EVERYTHING)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from course.watchdog import Endless
+from course.watchdog import NoAnswerInTime
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 
@@ -19,7 +19,7 @@ LEGEND = (("P", "prefill"), ("D", "decode"), (".", "waits"), ("x", "sent away"))
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class DrawnRequest:
     """A request that arrives before step `arrives` with `prompt` tokens and wants `max_new`."""
 
     name: str
@@ -32,7 +32,7 @@ class Guest:
 class Timeline:
     """A run: one letter a guest and step, and the tokens that each step computed."""
 
-    guests: tuple[Guest, ...]
+    guests: tuple[DrawnRequest, ...]
     rows: tuple[str, ...]
     tokens: tuple[int, ...]
 
@@ -41,18 +41,18 @@ class Timeline:
         return len(self.tokens)
 
 
-class Unserved(Endless):
+class NeverIdle(NoAnswerInTime):
     """The scheduler still had work after `LONGEST` steps, or planned nothing while it had some."""
 
 
 EVENING = (
-    Guest("Ada", 0, 20, 9),
-    Guest("Bob", 0, 6, 28),
-    Guest("Cem", 0, 5, 4),
-    Guest("Dov", 1, 7, 10),
-    Guest("Eve", 3, 14, 6),
-    Guest("Fay", 5, 4, 12),
-    Guest("Gus", 7, 8, 5),
+    DrawnRequest("Ada", 0, 20, 9),
+    DrawnRequest("Bob", 0, 6, 28),
+    DrawnRequest("Cem", 0, 5, 4),
+    DrawnRequest("Dov", 1, 7, 10),
+    DrawnRequest("Eve", 3, 14, 6),
+    DrawnRequest("Fay", 5, 4, 12),
+    DrawnRequest("Gus", 7, 8, 5),
 )
 
 
@@ -62,7 +62,7 @@ def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int]
     return part(kv, max_seqs=SEATS, token_budget=BUDGET)
 
 
-def play(scheduler: Scheduler, guests: Sequence[Guest] = EVENING) -> Timeline:
+def play(scheduler: Scheduler, guests: Sequence[DrawnRequest] = EVENING) -> Timeline:
     """Run `guests` to the end. The model is a counter: which token comes out changes nothing in the picture."""
     rows: list[list[str]] = [[] for _ in guests]
     tokens: list[int] = []
@@ -78,7 +78,7 @@ def play(scheduler: Scheduler, guests: Sequence[Guest] = EVENING) -> Timeline:
         if step >= LONGEST or not (plan.chunks or scheduler.idle):
             waiting = f"{len(guests) - len(left)} guests are not served to the end"
             what = "`plan` is empty" if step < LONGEST else "there is no end"
-            raise Unserved(f"{what} after {step} steps, and {waiting}.")
+            raise NeverIdle(f"{what} after {step} steps, and {waiting}.")
         for number, row in enumerate(rows):
             row.append(_letter(plan, number, known.get(number), number in left))
         tokens.append(sum(chunk.length for chunk in plan.chunks))
@@ -105,7 +105,7 @@ def legend() -> Text:
     return line
 
 
-def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, guest: Guest) -> None:
+def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, guest: DrawnRequest) -> None:
     if number not in known:
         known[number] = Request(number, list(range(number * 1000, number * 1000 + guest.prompt)), guest.max_new)
         scheduler.add(known[number])

@@ -15,14 +15,14 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Enum, Integer
 
-from course.nbgrader_glue import feedback, write_outputs, submission_metadata, solution_cell
+from course.nbgrader_glue import feedback, solution_cell, submission_metadata, write_outputs
 from course.nbgrader_glue.feedback import Ungraded
+from course.nbgrader_glue.grade_cell import GradingTerms, judge
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restore_cells import restore
-from course.nbgrader_glue.grade_cell import Terms, judge
 from graders.registry.catalogue import Exercise
-from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, Unusable, take
 from graders.sandbox.isolation import LEVELS
+from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, take
 
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
 
@@ -80,7 +80,7 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
         aside = nb.metadata.pop(KEY, {})
         cell = next((cell["source"] for cell in nb.cells if write_outputs.grade_id(cell) == exercise.slot), None)
         part = solution_cell.choose(exercise, cell, aside.get("beside"))
-        terms = Terms(self.salt, self.retries, self.require_isolation, self.laws_only)
+        terms = GradingTerms(self.salt, self.retries, self.require_isolation, self.laws_only)
         result = judge(exercise, part.text, terms)
         write_outputs.mark(nb.cells, result, part.found, aside.get("notices", ()))
         nb.cells = [from_dict(cell) for cell in nb.cells]
@@ -149,5 +149,5 @@ def _beside(exercise: Exercise | None, folder: Path) -> str | None:
         return None
     try:
         return take(folder / exercise.file_name).data.decode("utf-8-sig", "replace")
-    except Unusable:
+    except UnusableSubmission:
         return None

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from course.nbgrader_glue import course_folder, notebook
-from course.nbgrader_glue.write_outputs import grade_id
 from course.nbgrader_glue.settings import CONFIG
+from course.nbgrader_glue.write_outputs import grade_id
 from course.workspace import installed_root
 from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law
@@ -119,8 +119,8 @@ def _ours(home: Path, exercise: Exercise) -> None:
 
 def _bulk(home: Path, exercise: Exercise) -> float:
     """Judge every notebook in this process, one after the other, and commit them all; the seconds spent judging."""
+    from course.nbgrader_glue.grade_cell import GradingTerms, judge
     from course.nbgrader_glue.gradebook import commit, expect
-    from course.nbgrader_glue.grade_cell import Terms, judge
     from graders.reports.row import Row
 
     laws_only = "laws_only = True\n" in (home / CONFIG).read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def _bulk(home: Path, exercise: Exercise) -> float:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "".join(next(cell["source"] for cell in cells if grade_id(cell) == exercise.slot))
         start = time.monotonic()
-        result = judge(exercise, text, Terms(salt=1, laws_only=laws_only))
+        result = judge(exercise, text, GradingTerms(salt=1, laws_only=laws_only))
         checks += time.monotonic() - start
         rows.append(Row(path.parts[-3], exercise.number, result, str(path)))
     done = commit(home, rows)

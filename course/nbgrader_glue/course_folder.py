@@ -120,14 +120,14 @@ add `--force`; scores given by a person stay.
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFiles:
     """Which files were written, and which were there already and left alone."""
 
     new: tuple[Path, ...]
     kept: tuple[Path, ...]
 
 
-def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: bool = False) -> Written:
+def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: bool = False) -> WrittenFiles:
     """Write the course into `folder`. What is there stays; renew: except for the sources. Raises OSError."""
     new, kept = [], []
     for path, text in _texts(folder, chosen, course_id):
@@ -141,7 +141,7 @@ def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: boo
     if not exchange.exists():
         exchange.mkdir(parents=True)
         os.chmod(exchange, 0o777)  # students hand in there; nbgrader makes the folders below it
-    return Written(tuple(new), tuple(kept))
+    return WrittenFiles(tuple(new), tuple(kept))
 
 
 def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator[tuple[Path, str]]:

@@ -18,7 +18,7 @@ TOO_LOW = (
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class GradingTerms:
     """On which terms a course grades.
 
     salt: the course's secret from which the seed of every part is drawn, so that the same text is always tried with the
@@ -32,7 +32,7 @@ class Terms:
     laws_only: bool = False
 
 
-def judge(exercise: Exercise, text: str, terms: Terms) -> ExerciseResult:
+def judge(exercise: Exercise, text: str, terms: GradingTerms) -> ExerciseResult:
     """Every law decided. Raises `Ungraded` when that cannot be had after the retries; nothing is a zero then."""
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         path = Path(folder, exercise.file_name)
@@ -54,7 +54,7 @@ def seed_of(exercise: Exercise, data: bytes, salt: int) -> int:
     return int.from_bytes(hashlib.sha256(words).digest()[:4], "big")
 
 
-def _once(exercise: Exercise, path: Path, terms: Terms) -> ExerciseResult:
+def _once(exercise: Exercise, path: Path, terms: GradingTerms) -> ExerciseResult:
     from graders.batch.grade_job import decide
 
     seed = None if terms.salt is None else seed_of(exercise, path.read_bytes(), terms.salt)

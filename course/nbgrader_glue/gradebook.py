@@ -19,9 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from course.errors import ExitCode, Problem
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.settings import configuration, settings
-from course.errors import ExitCode, Problem
 from course.terminal import shorten
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ GRAMMAR = "rfc3987_syntax"  # jsonschema imports it to check addresses, which no
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     """A row that was not written, and why. advisory: it was judged at less isolation than the course requires."""
 
     student: str
@@ -42,11 +42,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommitReport:
     """What became of the rows."""
 
     written: int
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedRow, ...]
 
 
 def expect(course: Path) -> None:
@@ -60,7 +60,7 @@ def expect(course: Path) -> None:
     threading.Thread(target=_load, name="nbgrader").start()
 
 
-def commit(course: Path, rows: Iterable[Row]) -> Committed:
+def commit(course: Path, rows: Iterable[Row]) -> CommitReport:
     """Write the rows into the gradebook of the nbgrader course in the folder `course`.
 
     A row without a verdict takes an older automatic score back and is refused, as is one that belongs to no released
@@ -68,10 +68,10 @@ def commit(course: Path, rows: Iterable[Row]) -> Committed:
     """
     if not _load():
         raise Problem(MISSING)
-    from course.nbgrader_glue.gradebook_writer import Clerk
+    from course.nbgrader_glue.gradebook_writer import GradebookWriter
 
     written, refused = 0, []
-    with _reported(course), Clerk(settings(course)) as clerk:
+    with _reported(course), GradebookWriter(settings(course)) as clerk:
         for row in rows:
             try:
                 check_name(row.student)
@@ -79,15 +79,15 @@ def commit(course: Path, rows: Iterable[Row]) -> Committed:
                 written += 1
             except (Ungraded, BadName, OSError) as reason:
                 refused.append(_refused(row, reason))
-    return Committed(written, tuple(refused))
+    return CommitReport(written, tuple(refused))
 
 
-def _refused(row: Row, reason: Exception) -> Refused:
+def _refused(row: Row, reason: Exception) -> RefusedRow:
     """OSError: this one's files cannot be read or written; that need not be so for the next."""
     if isinstance(reason, OSError):
         where = reason.filename or "the course's folder"
-        return Refused(row.student, row.exercise, f"{where} cannot be read or written: {reason.strerror}.")
-    return Refused(row.student, row.exercise, str(reason), isinstance(reason, Advisory))
+        return RefusedRow(row.student, row.exercise, f"{where} cannot be read or written: {reason.strerror}.")
+    return RefusedRow(row.student, row.exercise, str(reason), isinstance(reason, Advisory))
 
 
 class BadName(Exception):

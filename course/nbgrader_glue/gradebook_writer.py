@@ -13,18 +13,18 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
 
-from course.nbgrader_glue import feedback, write_outputs, notebook, submission_metadata, solution_cell
+from course.errors import Problem
+from course.nbgrader_glue import feedback, notebook, solution_cell, submission_metadata, write_outputs
 from course.nbgrader_glue.autograding import forget, is_flagged, leave
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.released import released
-from course.nbgrader_glue.restore_cells import Released, restore
+from course.nbgrader_glue.restore_cells import ReleasedCell, restore
 from course.nbgrader_glue.settings import PATIENCE, Settings
-from course.errors import Problem
 from course.progress import replace_file
 from graders.registry.catalogue import Exercise, catalogue
-from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, Unusable, take
-from graders.sandbox.isolation import LEVELS, below
 from graders.result import ExerciseResult
+from graders.sandbox.isolation import LEVELS, below
+from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, take
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CELL = "the solution cell"
 
 
-class Clerk:
+class GradebookWriter:
     """Holds the gradebook open. Not for threads: a gradebook has one writer. `Problem` when there is no gradebook."""
 
     def __init__(self, settings: Settings) -> None:
@@ -43,10 +43,10 @@ class Clerk:
         self._url = _patient(settings.directory.db_url)
         self._book = Gradebook(self._url, settings.directory.course_id)
         self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
-        self._released: dict[str, list[Released]] = {}
+        self._released: dict[str, list[ReleasedCell]] = {}
         self._cells: list[Any] = []  # holds the rows of the released cells in memory
 
-    def __enter__(self) -> Clerk:
+    def __enter__(self) -> GradebookWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -74,7 +74,7 @@ class Clerk:
         submission_metadata.complete(target, f"{exercise.slug}.ipynb")
         self._score(exercise.slug, row.student, sheet, left_out)
 
-    def _known(self, exercise: Exercise) -> list[Released]:
+    def _known(self, exercise: Exercise) -> list[ReleasedCell]:
         if exercise.slug not in self._released:
             try:
                 self._released[exercise.slug] = released(self._book, exercise.slug, exercise.slug)
@@ -93,7 +93,7 @@ class Clerk:
         with self._book.db.no_autoflush:
             self._book.update_or_create_submission(exercise.slug, row.student, **stamp)
 
-    def _sheet(self, exercise: Exercise, row: Row, known: list[Released]) -> tuple[dict[str, Any], set[str]]:
+    def _sheet(self, exercise: Exercise, row: Row, known: list[ReleasedCell]) -> tuple[dict[str, Any], set[str]]:
         """The notebook with the verdict in it, the one handed in or one made for the file that was; and the laws that
         the verdict leaves out."""
         if feedback.is_ungraded(row.result):
@@ -150,7 +150,7 @@ def _handed_in(exercise: Exercise, source: Path) -> tuple[dict[str, Any], str]:
         return sheet, f"{source.name}, which is no notebook that can be read"
     try:
         text = take(source, Declared.of(exercise)).data
-    except Unusable:
+    except UnusableSubmission:
         return sheet, f"{source.name}, which cannot be read"
     next(cell for cell in sheet["cells"] if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
     return sheet, f"the file {exercise.file_name}"

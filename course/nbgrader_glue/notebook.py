@@ -12,10 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from course.exercise_text.lessons import LESSON, fill_laws, law_table
-from course.nbgrader_glue.questions import questions
 from course.errors import Problem
+from course.exercise_text.lessons import LESSON, fill_laws, law_table
 from course.exercise_text.stubs import stub
+from course.nbgrader_glue.questions import questions
 from course.targets import solution_file
 from graders.registry.catalogue import Exercise
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from course.nbgrader_glue import solution_cell
 from course.nbgrader_glue.notebook import law_id, question_id
-from course.nbgrader_glue.restore_cells import Released
+from course.nbgrader_glue.restore_cells import ReleasedCell
 
 MOST_QUESTIONS = 20
 
 
-def released(gradebook: Any, assignment: str, notebook: str) -> list[Released]:
+def released(gradebook: Any, assignment: str, notebook: str) -> list[ReleasedCell]:
     """The cells of a notebook as `nbgrader generate_assignment` recorded them, in the notebook's order.
 
     Raises nbgrader's `MissingEntry` when it recorded none.
@@ -22,7 +22,7 @@ def released(gradebook: Any, assignment: str, notebook: str) -> list[Released]:
     solutions = {cell.name for cell in found.solution_cells}
     tasks = {cell.name for cell in found.task_cells}
     cells = [
-        Released(
+        ReleasedCell(
             cell.name, cell.cell_type, cell.source, cell.checksum or "", cell.name in graded, cell.name in solutions,
             points.get(cell.name), cell.name in tasks,
         )

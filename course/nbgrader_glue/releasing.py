@@ -7,8 +7,8 @@ from typing import Any
 from nbgrader.preprocessors import ClearSolutions
 
 from course.nbgrader_glue import solution_cell
-from course.nbgrader_glue.write_outputs import grade_id
 from course.nbgrader_glue.notebook import stub_cell
+from course.nbgrader_glue.write_outputs import grade_id
 
 
 class CourseStub(ClearSolutions):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from graders.submissions.notebook import Cell, has, identify, name_of, shape, un
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
+class ReleasedCell:
     """A cell as it was released. `solution`: the learner writes in it; the others are locked."""
 
     grade_id: str
@@ -38,14 +38,14 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredCells:
     """The cells in order, and what was out of order, a sentence each."""
 
     cells: list[Cell]
     notices: tuple[str, ...]
 
 
-def restore(cells: Iterable[Cell], released: Sequence[Released], defines: Collection[str] = ()) -> Restored:
+def restore(cells: Iterable[Cell], released: Sequence[ReleasedCell], defines: Collection[str] = ()) -> RestoredCells:
     """Put the cells of a submission in order. Changes them in place.
 
     released: the known cells, in order. defines: names of which an exercise's part defines at least one; by them it is
@@ -57,13 +57,13 @@ def restore(cells: Iterable[Cell], released: Sequence[Released], defines: Collec
 class _Desk:
     """A submission on its way to order."""
 
-    def __init__(self, cells: list[Cell], released: Sequence[Released]) -> None:
+    def __init__(self, cells: list[Cell], released: Sequence[ReleasedCell]) -> None:
         self.cells = cells
         self.released = released
         self.notices: list[str] = []
         self._kept: dict[str, Cell] = {}
 
-    def restore(self, defines: Collection[str]) -> Restored:
+    def restore(self, defines: Collection[str]) -> RestoredCells:
         for known in self.released:
             if not known.solution:
                 self._keep_locked(known)
@@ -77,9 +77,9 @@ class _Desk:
             if known.grade_id in self._kept:
                 _mark(self._kept[known.grade_id], known)
         self._insert_missing()
-        return Restored(self.cells, tuple(self.notices))
+        return RestoredCells(self.cells, tuple(self.notices))
 
-    def _keep_locked(self, known: Released) -> None:
+    def _keep_locked(self, known: ReleasedCell) -> None:
         found = [cell for cell in self.cells if name_of(cell) == known.grade_id]
         if found:
             self._kept[known.grade_id] = found[-1]
@@ -121,7 +121,7 @@ class _Desk:
             before = cell
 
 
-def _mark(cell: Cell, known: Released) -> None:
+def _mark(cell: Cell, known: ReleasedCell) -> None:
     cell["cell_type"] = known.cell_type
     cell["metadata"]["nbgrader"] = type(cell["metadata"])(known.mark)
     if not known.solution:

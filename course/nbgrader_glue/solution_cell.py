@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from graders.registry.catalogue import Exercise, exercises
-from graders.submissions.submission_reader import Declared
 from graders.submissions.notebook import has, untouched, without_magics
+from graders.submissions.submission_reader import Declared
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Speed:
 
 
 @dataclass
-class Talk:
+class Conversation:
     """One guest's evening at one table. The engine keeps its prefix cache from question to question."""
 
     engine: Engine

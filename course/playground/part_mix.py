@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from course.check_request import submission
-from course.watchdog import Endless
 from course.errors import ExitCode, Problem
 from course.terminal import clean
+from course.watchdog import NoAnswerInTime
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
-from graders.submissions.submission_reader import Declared, Unusable, take
+from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 from reference_engine.parts import PartError, PartMissing, Parts, load_part
 
 SEATS = (1, 2, 3)
@@ -30,7 +30,7 @@ SEATS = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PartChoice:
     """The part of one slot: `source` is how it was named, "mine", "solutions", "naive" or a file."""
 
     exercise: Exercise
@@ -42,19 +42,19 @@ class Choice:
         try:
             return load_part(self.path, self.exercise.slot)
         except PartMissing as missing:
-            if isinstance(missing.__cause__, Endless):
+            if isinstance(missing.__cause__, NoAnswerInTime):
                 raise missing.__cause__ from None
             raise Problem(f"{clean(str(missing))}.", ExitCode.FAIL) from missing
 
 
-def choose(number: int, source: str, place: Workspace | None) -> Choice:
+def choose(number: int, source: str, place: Workspace | None) -> PartChoice:
     """The part of exercise `number` called `source`. `Problem` when it cannot be read."""
     exercise = catalogue(number)
     path, _, own = submission(exercise, source, place)
-    return Choice(exercise, "mine" if own else source, _as_file(path, exercise))
+    return PartChoice(exercise, "mine" if own else source, _as_file(path, exercise))
 
 
-def mix(uses: Iterable[str], place: Workspace | None) -> tuple[Choice, ...]:
+def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
     """One choice for each seat: as told by `uses`, the last word on a seat counting; else the solution."""
     sources = dict.fromkeys(SEATS, "solutions")
     for use in uses:
@@ -63,13 +63,13 @@ def mix(uses: Iterable[str], place: Workspace | None) -> tuple[Choice, ...]:
     return tuple(choose(number, source, place) for number, source in sources.items())
 
 
-def parts(choices: Sequence[Choice]) -> Parts:
+def parts(choices: Sequence[PartChoice]) -> Parts:
     """What an engine is made of."""
     return Parts(**{choice.exercise.slot: choice.load() for choice in choices})
 
 
 @contextmanager
-def told_apart(choice: Choice) -> Iterator[None]:
+def told_apart(choice: PartChoice) -> Iterator[None]:
     """Whatever the part raises inside becomes a `Problem` with the learner's own frames, and no others."""
     try:
         yield
@@ -86,7 +86,7 @@ def told_apart(choice: Choice) -> Iterator[None]:
 
 
 @contextmanager
-def blamed(choices: Sequence[Choice]) -> Iterator[None]:
+def blamed(choices: Sequence[PartChoice]) -> Iterator[None]:
     """A `PartError` inside becomes a `Problem` that names the part, whose it is, and the lines of its file."""
     try:
         yield
@@ -105,7 +105,7 @@ def blame(error: BaseException, path: Path) -> str:
     frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if Path(frame.filename) == path]
     where = [f"  {path.name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-5:]]
     text = str(error) if isinstance(error, PartError) else f"{path.name} raised {type(error).__name__}: {error}"
-    if isinstance(cause, Endless):
+    if isinstance(cause, NoAnswerInTime):
         text = str(cause)
     return "\n".join([clean(text), *(clean(line) for line in where)])
 
@@ -116,7 +116,7 @@ def _as_file(path: Path, exercise: Exercise) -> Path:
         return path
     try:
         taken = take(path, Declared.of(exercise))
-    except Unusable as unusable:
+    except UnusableSubmission as unusable:
         raise Problem(unusable.problem, ExitCode.FAIL) from None
     folder = tempfile.TemporaryDirectory(prefix="course-")
     atexit.register(folder.cleanup)

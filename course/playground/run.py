@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from course.playground import serve as board, part_mix
 from course import rendering
-from course.playground.serve import Sizes
 from course.errors import ExitCode, Problem
+from course.playground import part_mix
+from course.playground import serve as board
+from course.playground.serve import EngineSizes
 from course.terminal import clean
 from graders.result import Figure
 from reference_engine import naive
@@ -23,7 +24,9 @@ from reference_engine.waiter.menu import restaurants
 SHOWN = 4
 
 
-def serve(screen: Console, choices: Sequence[part_mix.Choice], sizes: Sizes, count: int, seed: int) -> ExitCode:
+def serve(
+    screen: Console, choices: Sequence[part_mix.PartChoice], sizes: EngineSizes, count: int, seed: int
+) -> ExitCode:
     """Serve `count` guests drawn from `seed`, print what happened, and 0 or 1 for how it went."""
     evening = list(guests(restaurants()[0], count, seed))
     try:
@@ -45,7 +48,7 @@ def serve(screen: Console, choices: Sequence[part_mix.Choice], sizes: Sizes, cou
     return ExitCode.PASS
 
 
-def _check_room(asked: Sequence[Request], sizes: Sizes) -> None:
+def _check_room(asked: Sequence[Request], sizes: EngineSizes) -> None:
     """`Problem` when the longest request could not be served even alone."""
     longest = max(len(request.prompt) + request.max_new for request in asked)
     needed = 1 + -(-longest // sizes.block_size)
@@ -53,7 +56,7 @@ def _check_room(asked: Sequence[Request], sizes: Sizes) -> None:
         raise Problem(f"{sizes.num_blocks} blocks cannot hold a single guest of {longest} tokens; --blocks {needed}.")
 
 
-def _accusation(wrong: str, guilty: part_mix.Choice | None) -> list[Text]:
+def _accusation(wrong: str, guilty: part_mix.PartChoice | None) -> list[Text]:
     lines = rendering.problem(wrong, ())
     if guilty is None:
         return [*lines, Text(), Text("No single part is to blame: with any one of them swapped out it still fails.")]
@@ -63,7 +66,7 @@ def _accusation(wrong: str, guilty: part_mix.Choice | None) -> list[Text]:
     return [*lines, Text(), Text(clean(blame)), Text(), Text(clean(f"next      course check {number}{again}"))]
 
 
-def _print_answers(screen: Console, model: Model, evening: Sequence[Dialogue], served: board.Served) -> None:
+def _print_answers(screen: Console, model: Model, evening: Sequence[Dialogue], served: board.ServedEvening) -> None:
     for dialogue, output in list(zip(evening, served.outputs, strict=True))[:SHOWN]:
         turn = dialogue.turns[0]
         screen.print(Text.assemble("  ", (f"{turn.guest}: ", "cyan"), turn.question), soft_wrap=True)
@@ -74,7 +77,7 @@ def _print_answers(screen: Console, model: Model, evening: Sequence[Dialogue], s
     screen.print()
 
 
-def _figures(served: board.Served, before: board.Served) -> list[Figure]:
+def _figures(served: board.ServedEvening, before: board.ServedEvening) -> list[Figure]:
     """What the mix did, beside the naive parts on the same evening in the same memory."""
     now, then = served.metrics, before.metrics
     pairs = (

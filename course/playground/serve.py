@@ -10,17 +10,17 @@ from course.playground import part_mix
 from course.watchdog import patience
 from reference_engine import oracle
 from reference_engine.engine import Engine
+from reference_engine.metrics import Metrics
 from reference_engine.model import Model
 from reference_engine.parts import PartError, Parts
 from reference_engine.slots import Request
-from reference_engine.metrics import Metrics
 from reference_engine.waiter.corpus import END, Dialogue
 
 LONGEST_ANSWER = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class EngineSizes:
     """How large an engine is: KV blocks and their tokens, seats, tokens a step."""
 
     num_blocks: int
@@ -30,7 +30,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedEvening:
     """An evening: what every guest was told, the engine's counters, seconds from first request to last token."""
 
     outputs: tuple[tuple[int, ...], ...]
@@ -39,11 +39,11 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class PartFailure:
     """What went wrong, in a sentence, and the part to blame: with the solution in its place it goes well."""
 
     sentence: str
-    culprit: part_mix.Choice | None
+    culprit: part_mix.PartChoice | None
 
 
 def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
@@ -53,7 +53,9 @@ def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
     return [Request(number, prompt, LONGEST_ANSWER, eos=end) for number, prompt in enumerate(prompts)]
 
 
-def serve(model: Model, parts: Parts, asked: Sequence[Request], sizes: Sizes, files: Collection[str] = ()) -> Served:
+def serve(
+    model: Model, parts: Parts, asked: Sequence[Request], sizes: EngineSizes, files: Collection[str] = ()
+) -> ServedEvening:
     """Serve everybody, all there at once. Raises PartError when a part breaks its contract on the way.
 
     files: those of parts that may never come back.
@@ -69,10 +71,10 @@ def serve(model: Model, parts: Parts, asked: Sequence[Request], sizes: Sizes, fi
     start = time.perf_counter()
     with patience(lambda: engine.metrics.steps, files):
         outputs = engine.generate([replace(request, output=[]) for request in asked])
-    return Served(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
+    return ServedEvening(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
 
 
-def first_wrong(model: Model, asked: Sequence[Request], served: Served) -> tuple[int, int] | None:
+def first_wrong(model: Model, asked: Sequence[Request], served: ServedEvening) -> tuple[int, int] | None:
     """(guest, index of the token) of the first token that the oracle would not have said; None when all are right."""
     for number, (request, output) in enumerate(zip(asked, served.outputs, strict=True)):
         wrong = oracle.replay(model, request.prompt, output)
@@ -82,8 +84,8 @@ def first_wrong(model: Model, asked: Sequence[Request], served: Served) -> tuple
 
 
 def trial(
-    model: Model, choices: Sequence[part_mix.Choice], asked: Sequence[Request], sizes: Sizes
-) -> tuple[Served | None, str]:
+    model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
+) -> tuple[ServedEvening | None, str]:
     """Serve with a mix; what was served, and what went wrong, "" for nothing."""
     try:
         files = [str(choice.path) for choice in choices if choice.source != "solutions"]
@@ -98,8 +100,8 @@ def trial(
 
 
 def culprit(
-    model: Model, choices: Sequence[part_mix.Choice], asked: Sequence[Request], sizes: Sizes
-) -> part_mix.Choice | None:
+    model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
+) -> part_mix.PartChoice | None:
     """The one choice whose replacement by the solution mends the mix; None when no single one does."""
     for place, choice in enumerate(choices):
         if choice.source == "solutions":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course.errors import Problem
 from course.progress import replace_file
-from graders.engines.results import Standings
+from graders.engines.results import RaceResults
 
 NO_MATPLOTLIB = "--png needs matplotlib: pip install 'inference-kitchen[plots]', or use --svg"
 
@@ -36,13 +36,13 @@ class RaceFiles:
         if faults:
             raise Problem(_sentences(faults))
 
-    def write(self, standings: Standings) -> None:
+    def write(self, standings: RaceResults) -> None:
         """Write all that can be written. Raises Problem that names the others."""
         faults = list(self._write(standings))
         if faults:
             raise Problem(_sentences(faults))
 
-    def _write(self, standings: Standings) -> Iterator[str]:
+    def _write(self, standings: RaceResults) -> Iterator[str]:
         from course.drawings import race_plot
 
         told: tuple[tuple[Path | None, Callable[[], str]], ...] = (

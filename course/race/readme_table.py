@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from course.race.table import count, doubts
-from graders.engines.results import Entrant, Result, Standings, read
+from graders.engines.results import RaceEntry, RaceResults, Result, read
 
 FOLDER = Path("graders", "throughput", "races")
 """Below the project's root: one file a race, named by what was raced."""
@@ -49,7 +49,7 @@ def _block(root: Path, called: str) -> str:
         raise ValueError(f"{stored} holds no race: {error}") from None
 
 
-def markdown(standings: Standings) -> str:
+def markdown(standings: RaceResults) -> str:
     """What was raced and where, a line an engine, and what keeps the figures from being taken at their word."""
     entrants = {entrant.engine: entrant for entrant in standings.entrants}
     results = standings.of("whole")
@@ -59,7 +59,7 @@ def markdown(standings: Standings) -> str:
     return "\n".join([_told(standings), "", *head, *rows, *(["", *doubtful] if doubtful else [])])
 
 
-def _told(standings: Standings) -> str:
+def _told(standings: RaceResults) -> str:
     course = standings.course
     loaded = sorted(
         {f"{each.parameters:,} parameters in {each.dtype}" for each in standings.entrants if each.parameters}
@@ -73,7 +73,7 @@ def _told(standings: Standings) -> str:
     )
 
 
-def _row(result: Result, measure: Result, entrant: Entrant) -> str:
+def _row(result: Result, measure: Result, entrant: RaceEntry) -> str:
     ratios = result.ratios(measure)
     range_ = f"{median(ratios):.2f}" + (f" ({min(ratios):.2f}–{max(ratios):.2f})" if result is not measure else "")
     told = ", ".join(_words(entrant))
@@ -81,7 +81,7 @@ def _row(result: Result, measure: Result, entrant: Entrant) -> str:
     return f"| {told} | {result.rate:,.0f} | {range_} | {result.ttft[0]:.2f} s | {pace} |"
 
 
-def _words(entrant: Entrant) -> Iterator[str]:
+def _words(entrant: RaceEntry) -> Iterator[str]:
     """The engine, its version, and what has to be said beside its figures."""
     yield f"{entrant.what}{f' {entrant.version}' if entrant.version and entrant.version[0].isdigit() else ''}"
     if entrant.note:

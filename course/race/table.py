@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from course.terminal import clean
-from graders.engines.results import Entrant, Result, Standings
+from graders.engines.results import RaceEntry, RaceResults, Result
 from reference_engine.roofline import RaisedCeiling
 
 TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
 
 
-def render(standings: Standings) -> Iterator[Text | Table]:
+def render(standings: RaceResults) -> Iterator[Text | Table]:
     """What to print, block by block."""
     yield Text(_heading(standings), style="bold")
     yield Text(_conditions(standings), style="dim")
@@ -36,7 +36,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def doubts(standings: Standings) -> Iterator[str]:
+def doubts(standings: RaceResults) -> Iterator[str]:
     """What keeps the figures from being taken at their word, a sentence each."""
     if standings.interrupted:
         yield f"Interrupted after {count(standings.course.rounds, 'round')}: what came later does not count."
@@ -60,7 +60,7 @@ def _raised(raised: RaisedCeiling) -> str:
     return f"{raised}."
 
 
-def _starved(standings: Standings) -> str:
+def _starved(standings: RaceResults) -> str:
     worst = min(standings.starved, key=lambda result: result.cores)
     return (
         f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the heat {worst.heat!r}. "
@@ -68,7 +68,7 @@ def _starved(standings: Standings) -> str:
     )
 
 
-def _legend(standings: Standings) -> str:
+def _legend(standings: RaceResults) -> str:
     first = standings.measure
     ratio = f"ratio: to {first}, the median of the rounds; range: of the ratios. " if first else ""
     return (
@@ -78,13 +78,13 @@ def _legend(standings: Standings) -> str:
     )
 
 
-def _heading(standings: Standings) -> str:
+def _heading(standings: RaceResults) -> str:
     course = standings.course
     requests, rounds = count(course.requests, "request"), count(course.rounds, "round")
     return f"{course.workload} · {course.model} · {requests} · {rounds}, interleaved"
 
 
-def _conditions(standings: Standings) -> str:
+def _conditions(standings: RaceResults) -> str:
     course = standings.course
     threads = count(course.threads, "thread")
     cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
@@ -96,7 +96,7 @@ def _conditions(standings: Standings) -> str:
     )
 
 
-def _known(standings: Standings) -> str:
+def _known(standings: RaceResults) -> str:
     """How the ceilings are known."""
     return "measured or shown" if standings.course.raised else "measured"
 
@@ -136,7 +136,7 @@ def _milliseconds(pair: tuple[float, float]) -> str:
     return f"{1e3 * pair[0]:,.{digits}f}/{1e3 * pair[1]:,.{digits}f}"
 
 
-def _beside(entrant: Entrant) -> Text:
+def _beside(entrant: RaceEntry) -> Text:
     """Version, flags and caveat of an engine, or why it is not in the race."""
     line = Text(entrant.engine, style="bold")
     line = Text.assemble(line, f" {clean(entrant.version)}" if entrant.version else "")

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from graders.batch.worker_loop import end_with, work
 from graders.batch.journal import BadJournal, Journal
+from graders.batch.worker_loop import end_with, work
 
 
 def main(arguments: list[str]) -> int:

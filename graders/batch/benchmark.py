@@ -33,7 +33,7 @@ ALLOWED = 0.2  # seconds beside the checks a submission may cost
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class BatchFigures:
     """What a run cost. graded: parts that differ, each graded once. beside: seconds of a worker for each of them that
     no check used, start-up included. unexpected: verdicts that are not what they must be."""
 
@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     order = _parser().parse_args(arguments)
     school = _school()
     if school is None:
-        print("The class is built by tests/support/sample_class.py; run this in a clone of the project.", file=sys.stderr)
+        print(
+            "The class is built by tests/support/sample_class.py; run this in a clone of the project.", file=sys.stderr
+        )
         return 2
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Path(folder)
@@ -82,16 +84,16 @@ def run(home: Path, journal: str, jobs: int, after: float | None = None) -> int:
         return batch.wait()
 
 
-def measure(rows: list[Row], jobs: int, seconds: float, kills: int, wrong: Iterable[str]) -> Figures:
+def measure(rows: list[Row], jobs: int, seconds: float, kills: int, wrong: Iterable[str]) -> BatchFigures:
     """The figures of a run that took so many seconds."""
     checks = {row.key: row.result.seconds for row in rows}
     used = sum(checks.values())
     beside = max(0.0, seconds * jobs - used) / max(1, len(checks))
     a_minute = 60 * len(rows) / seconds
-    return Figures(len(rows), len(checks), jobs, seconds, a_minute, used, beside, kills, tuple(wrong))
+    return BatchFigures(len(rows), len(checks), jobs, seconds, a_minute, used, beside, kills, tuple(wrong))
 
 
-def tell(figures: Figures) -> str:
+def tell(figures: BatchFigures) -> str:
     """For a person."""
     lines = [
         f"{figures.submissions} submissions, {figures.graded} different parts, {figures.workers} workers",

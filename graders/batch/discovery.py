@@ -18,11 +18,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from graders.batch.jobs import UNKNOWN, Job, Options, key_of
+from graders.batch.jobs import UNKNOWN, GradeJob, Options, key_of
 from graders.registry.catalogue import Exercise, exercises
-from graders.submissions.submission_reader import LARGEST_PARCEL, MOST_ENTRIES, Declared, Unusable, take
-from graders.submissions.notebook import untouched
 from graders.result import Outcome
+from graders.submissions.notebook import untouched
+from graders.submissions.submission_reader import LARGEST_PARCEL, MOST_ENTRIES, Declared, UnusableSubmission, take
 
 MOST_FILES = 5000  # entries of one student's folder that are looked at
 SUFFIXES = (".py", ".zip", ".ipynb")
@@ -32,14 +32,14 @@ IN_NOTEBOOK, IN_FILE, PROBLEM, STUB = range(4)  # of several parts of one studen
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class DiscoveredJob:
     """A job, and the bytes of its part; empty for a job with a problem."""
 
-    job: Job
+    job: GradeJob
     data: bytes = b""
 
 
-class Intake:
+class Discovery:
     """Makes jobs of one kind. wanted: numbers of exercises, or none for all that are found.
 
     With wanted exercises every student gets a row for each of them, handed in or not. one: every path is one student's,
@@ -52,9 +52,9 @@ class Intake:
         self.every = tuple(exercise for exercise in exercises() if not wanted or exercise.number in wanted)
         self.insists = bool(wanted)
 
-    def all(self, paths: Iterable[Path]) -> list[Handed]:
+    def all(self, paths: Iterable[Path]) -> list[DiscoveredJob]:
         """Every job in all of `paths`, sorted; of two parts of one student for one exercise neither is preferred."""
-        found: dict[tuple[str, int], Handed] = {}
+        found: dict[tuple[str, int], DiscoveredJob] = {}
         for path in paths:
             for handed in self._of(path):
                 before = found.setdefault(handed.job.order, handed)
@@ -64,7 +64,7 @@ class Intake:
 
     # ------------------------------------------------------------ whose is it
 
-    def _of(self, path: Path) -> Iterator[Handed]:
+    def _of(self, path: Path) -> Iterator[DiscoveredJob]:
         if not _is_folder(path):
             yield from self._student(self._name_of(path), [path], path)
         elif self.one or is_of_one(path):
@@ -88,11 +88,11 @@ class Intake:
 
     # ------------------------------------------------------------ which parts are there
 
-    def _student(self, student: str, entries: list[Path], home: Path) -> Iterator[Handed]:
+    def _student(self, student: str, entries: list[Path], home: Path) -> Iterator[DiscoveredJob]:
         """The jobs of one student, whose things are `entries`."""
         if len(entries) > MOST_FILES:
             problem = f"{home.name} holds more than {MOST_FILES} files; hand in the part alone."
-            yield from self._problems(student, home, Unusable(problem))
+            yield from self._problems(student, home, UnusableSubmission(problem))
             return
         count = 0
         for exercise in self.every:
@@ -106,14 +106,14 @@ class Intake:
         if not count:
             yield from self._problems(student, home, _why_nothing(entries, home))
 
-    def _first(self, student: str, exercise: Exercise, places: list[Path]) -> Handed:
+    def _first(self, student: str, exercise: Exercise, places: list[Path]) -> DiscoveredJob:
         """Of the places one where something was written: in a notebook, as nbgrader does it, else in the first. If
         there is none the first problem, if there is none of those either the first stub."""
-        found: list[tuple[int, Handed]] = []
+        found: list[tuple[int, DiscoveredJob]] = []
         for place in places:
             try:
                 data = take(place, None if place.suffix == ".py" else Declared.of(exercise)).data
-            except Unusable as unusable:
+            except UnusableSubmission as unusable:
                 found.append((PROBLEM, self._problem(student, exercise.number, place, unusable)))
                 continue
             rank = IN_NOTEBOOK if place.suffix == ".ipynb" else IN_FILE
@@ -122,32 +122,32 @@ class Intake:
             found.append((rank, self._handed(student, exercise, place, data)))
         return min(found, key=lambda each: each[0])[1]
 
-    def _missing(self, student: str, exercise: Exercise, entries: list[Path], home: Path) -> Handed:
+    def _missing(self, student: str, exercise: Exercise, entries: list[Path], home: Path) -> DiscoveredJob:
         reason = _why_nothing(entries, home)
         if entries and reason.missing:
-            reason = Unusable(f"{exercise.file_name} is missing: there is none in {home.name}.")
+            reason = UnusableSubmission(f"{exercise.file_name} is missing: there is none in {home.name}.")
         return self._problem(student, exercise.number, home, reason)
 
-    def _handed(self, student: str, exercise: Exercise, source: Path, data: bytes) -> Handed:
+    def _handed(self, student: str, exercise: Exercise, source: Path, data: bytes) -> DiscoveredJob:
         name = exercise.file_name
         key = key_of(exercise.number, name, data, self.options)
-        return Handed(Job(student, exercise.number, str(source), name, key), data)
+        return DiscoveredJob(GradeJob(student, exercise.number, str(source), name, key), data)
 
-    def _problems(self, student: str, source: Path, unusable: Unusable) -> Iterator[Handed]:
+    def _problems(self, student: str, source: Path, unusable: UnusableSubmission) -> Iterator[DiscoveredJob]:
         numbers = [each.number for each in self.every] if self.insists else [UNKNOWN]
         for number in numbers:
             yield self._problem(student, number, source, unusable)
 
-    def _problem(self, student: str, exercise: int, source: Path, unusable: Unusable) -> Handed:
+    def _problem(self, student: str, exercise: int, source: Path, unusable: UnusableSubmission) -> DiscoveredJob:
         words = json.dumps([student, exercise, str(source), unusable.problem, asdict(self.options)])
         key = hashlib.sha256(words.encode()).hexdigest()
         tampering = unusable.outcome is Outcome.INVALID
-        return Handed(Job(student, exercise, str(source), source.name, key, unusable.problem, tampering))
+        return DiscoveredJob(GradeJob(student, exercise, str(source), source.name, key, unusable.problem, tampering))
 
-    def _twice(self, one: Handed, other: Handed) -> Handed:
+    def _twice(self, one: DiscoveredJob, other: DiscoveredJob) -> DiscoveredJob:
         places = f"{one.job.source} and {other.job.source}"
         problem = f"{one.job.student} handed in two different parts, {places}; keep one."
-        return self._problem(one.job.student, one.job.exercise, Path(one.job.source), Unusable(problem))
+        return self._problem(one.job.student, one.job.exercise, Path(one.job.source), UnusableSubmission(problem))
 
 
 # ---------------------------------------------------------------- where parts are kept
@@ -237,24 +237,26 @@ def _defines(entry: Path, exercise: Exercise) -> bool:
     return re.search(rb"^" + wanted.encode(), data, re.MULTILINE) is not None
 
 
-def _why_nothing(entries: list[Path], home: Path) -> Unusable:
+def _why_nothing(entries: list[Path], home: Path) -> UnusableSubmission:
     """Why there is nothing to grade, in one sentence."""
     try:
         os.lstat(home)
     except (OSError, ValueError) as trouble:
-        return Unusable(f"{home.name} cannot be read: {getattr(trouble, 'strerror', trouble)}.")
+        return UnusableSubmission(f"{home.name} cannot be read: {getattr(trouble, 'strerror', trouble)}.")
     if home.is_symlink():
-        return Unusable(f"{home.name} is a symbolic link; hand in the file or folder itself.", Outcome.INVALID)
+        return UnusableSubmission(
+            f"{home.name} is a symbolic link; hand in the file or folder itself.", Outcome.INVALID
+        )
     if _is_folder(home) and not entries:
-        return Unusable(f"{home.name} is an empty folder: nothing was handed in.")
+        return UnusableSubmission(f"{home.name} is an empty folder: nothing was handed in.")
     for entry in entries:
         if entry.suffix in SUFFIXES:
             try:
                 take(entry, Declared("part", cell="part"))
-            except Unusable as unusable:
+            except UnusableSubmission as unusable:
                 if not unusable.missing:
                     return unusable
-    return Unusable(f"No part of any exercise was found in {home.name}.", missing=True)
+    return UnusableSubmission(f"No part of any exercise was found in {home.name}.", missing=True)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from graders.batch.device_lock import alone, shared, timed_device
-from graders.batch.jobs import UNKNOWN, Job, Options, seed_of
-from graders.registry.catalogue import catalogue
+from graders.batch.jobs import UNKNOWN, GradeJob, Options, seed_of
 from graders.grading import grade
+from graders.registry.catalogue import catalogue
 from graders.registry.law import Law, choose, unmet
 from graders.result import ExerciseResult, LawResult, Outcome, completed
 
@@ -21,7 +21,7 @@ class Unreadable(ValueError):
     """What should be a stored result is none."""
 
 
-def judge(job: Job, path: Path, options: Options, salt: int) -> ExerciseResult:
+def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseResult:
     """Grade the file at `path`."""
     if job.problem:
         outcome = Outcome.INVALID if job.tampering else Outcome.FAIL
@@ -51,7 +51,7 @@ def decide(
 
 
 def without_a_try(
-    job: Job, reason: str, outcome: Outcome = Outcome.UNGRADED, *, laws_only: bool = False
+    job: GradeJob, reason: str, outcome: Outcome = Outcome.UNGRADED, *, laws_only: bool = False
 ) -> ExerciseResult:
     """The result when there was nothing to try: the first law carries the reason, the others are skipped."""
     if job.exercise == UNKNOWN:

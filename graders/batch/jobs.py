@@ -53,7 +53,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class GradeJob:
     """One student's part for one exercise.
 
     source: the path of what was handed in. name: what the part's file is called in messages. problem: why nothing of

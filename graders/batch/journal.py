@@ -25,9 +25,9 @@ from typing import Any
 import msgspec
 
 from graders.batch import lease, storage
-from graders.batch.discovery import Handed
-from graders.batch.jobs import Job, Options, canonical, key_of
+from graders.batch.discovery import DiscoveredJob
 from graders.batch.grade_job import Unreadable, pack, unpack, without_a_try
+from graders.batch.jobs import GradeJob, Options, canonical, key_of
 from graders.reports.row import Row
 from graders.result import ExerciseResult, Outcome
 
@@ -41,10 +41,10 @@ class BadJournal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """The jobs of a batch, how they are judged, and the salt from which every job's seed is drawn."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[GradeJob, ...]
     options: Options
     salt: int
     format: int = FORMAT
@@ -58,7 +58,7 @@ class Journal:
 
     # ------------------------------------------------------------ the plan
 
-    def open(self, handed: Iterable[Handed], options: Options, seed: int | None = None) -> Plan:
+    def open(self, handed: Iterable[DiscoveredJob], options: Options, seed: int | None = None) -> BatchPlan:
         """Write the plan and the files, beside what earlier runs have left. OSError when it cannot be written."""
         for name in FOLDERS:
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -69,14 +69,14 @@ class Journal:
                 self._keep_file(each)
         with contextlib.suppress(BadJournal):
             seed = self.plan().salt if seed is None else seed
-        plan = Plan(tuple(jobs), options, secrets.randbits(32) if seed is None else seed)
+        plan = BatchPlan(tuple(jobs), options, secrets.randbits(32) if seed is None else seed)
         storage.replace(self.root / "plan.json", json.dumps(asdict(plan)).encode())
         return plan
 
-    def plan(self) -> Plan:
+    def plan(self) -> BatchPlan:
         """The plan that was written. Raises BadJournal."""
         try:
-            plan = msgspec.convert(json.loads((self.root / "plan.json").read_bytes()), Plan)
+            plan = msgspec.convert(json.loads((self.root / "plan.json").read_bytes()), BatchPlan)
         except FileNotFoundError:
             raise BadJournal(f"{self.root} is no journal: it has no plan.json.") from None
         except (OSError, ValueError, msgspec.ValidationError) as wrong:
@@ -85,7 +85,7 @@ class Journal:
             raise BadJournal(f"{self.root} was written by another version of the course; grade into a new folder.")
         return plan
 
-    def file(self, job: Job, options: Options) -> Path:
+    def file(self, job: GradeJob, options: Options) -> Path:
         """Where the part of a job lies. OSError if it is not what was handed in any more."""
         path = self._file(job)
         if not job.problem and key_of(job.exercise, job.name, path.read_bytes(), options) != job.key:
@@ -98,7 +98,7 @@ class Journal:
         """Whether a job needs no more work."""
         return self._result(key).exists() or self._quarantine(key).exists()
 
-    def pending(self, plan: Plan) -> list[Job]:
+    def pending(self, plan: BatchPlan) -> list[GradeJob]:
         """The jobs that still need work, one for each key."""
         done = {path.stem for folder in ("results", "quarantine") for path in (self.root / folder).glob("*.json")}
         return list({job.key: job for job in plan.jobs if job.key not in done}.values())
@@ -111,7 +111,7 @@ class Journal:
         """The unsettled jobs in the hands of a process of this machine."""
         return [key for key in lease.held_by(self.root / "leases", pid) if not self.settled(key)]
 
-    def store(self, job: Job, result: ExerciseResult) -> None:
+    def store(self, job: GradeJob, result: ExerciseResult) -> None:
         """Keep the result, if it is the job's first; an ungraded one counts as a try."""
         reason = ungraded_because(result)
         if reason:
@@ -119,7 +119,7 @@ class Journal:
         else:
             storage.keep_first(self._result(job.key), pack(result))
 
-    def failed(self, job: Job, reason: str, result: ExerciseResult | None = None) -> None:
+    def failed(self, job: GradeJob, reason: str, result: ExerciseResult | None = None) -> None:
         """A try ended ungraded. After too many the job is quarantined."""
         tries = self.attempts(job.key)
         number = len(tries)
@@ -150,7 +150,7 @@ class Journal:
 
     # ------------------------------------------------------------ the committer
 
-    def commit(self, plan: Plan) -> int:
+    def commit(self, plan: BatchPlan) -> int:
         """Enter into the journal what was settled since; how many lines that were. One process at a time; a second
         call enters nothing."""
         with (self.root / "journal.lock").open("wb") as lock:
@@ -167,7 +167,7 @@ class Journal:
         rows = [self._row(entry) for entry in latest.values()]
         return sorted((row for row in rows if row is not None), key=lambda row: row.order)
 
-    def rows(self, plan: Plan, because: str = "it was not its turn yet") -> list[Row]:
+    def rows(self, plan: BatchPlan, because: str = "it was not its turn yet") -> list[Row]:
         """A row for every job of the plan, settled or not; an unsettled one is ungraded and says why.
 
         because: a clause, for jobs that nobody has tried.
@@ -182,7 +182,7 @@ class Journal:
     def _lines(self) -> Path:
         return self.root / "journal.jsonl"
 
-    def _file(self, job: Job) -> Path:
+    def _file(self, job: GradeJob) -> Path:
         return self.root / "files" / job.key / job.name
 
     def _result(self, key: str) -> Path:
@@ -191,7 +191,7 @@ class Journal:
     def _quarantine(self, key: str) -> Path:
         return self.root / "quarantine" / f"{key}.json"
 
-    def _keep_file(self, handed: Handed) -> None:
+    def _keep_file(self, handed: DiscoveredJob) -> None:
         path = self._file(handed.job)
         path.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -210,7 +210,7 @@ class Journal:
                 os.replace(path, path.with_suffix(".damaged"))
         return None
 
-    def _entry(self, job: Job) -> dict[str, Any] | None:
+    def _entry(self, job: GradeJob) -> dict[str, Any] | None:
         found = self._read(job.key)
         if found is None:
             return None
@@ -233,7 +233,7 @@ class Journal:
         tries = self.attempts(entry["key"])
         return Row(entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries)
 
-    def _row_of(self, job: Job, because: str, laws_only: bool) -> Row:
+    def _row_of(self, job: GradeJob, because: str, laws_only: bool) -> Row:
         found = self._read(job.key)
         tries = self.attempts(job.key)
         if found is None:

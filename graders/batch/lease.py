@@ -23,7 +23,7 @@ MOST_STARTS = 50  # generations after which a job is held to kill whoever grades
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """Who holds a lease: a process is named by its host, that host's boot, its pid and the moment it began."""
 
     host: str
@@ -32,7 +32,7 @@ class Holder:
     born: str
 
     @classmethod
-    def here(cls) -> Holder:
+    def here(cls) -> LeaseHolder:
         return cls(socket.gethostname(), _boot(), os.getpid(), _born(os.getpid()))
 
     @property
@@ -78,7 +78,7 @@ def acquire(folder: Path, key: str) -> Lease | None:
     except FileExistsError:
         return None
     with os.fdopen(descriptor, "w") as file:
-        file.write(_signature(Holder.here()))
+        file.write(_signature(LeaseHolder.here()))
     return Lease(path, newest + 1)
 
 
@@ -136,14 +136,14 @@ def _path(folder: Path, key: str, number: int) -> Path:
     return folder / f"{key}.{number}"
 
 
-def _signature(holder: Holder) -> str:
+def _signature(holder: LeaseHolder) -> str:
     return json.dumps([holder.host, holder.boot, holder.pid, holder.born])
 
 
-def _holder(text: str) -> Holder | None:
+def _holder(text: str) -> LeaseHolder | None:
     try:
         host, boot, pid, born = json.loads(text)
-        return Holder(str(host), str(boot), int(pid), str(born))
+        return LeaseHolder(str(host), str(boot), int(pid), str(born))
     except (ValueError, TypeError):
         return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import graders
-from graders.batch.journal import Journal, Plan
+from graders.batch.journal import BatchPlan, Journal
 
 BEAT = 0.1  # seconds between two looks
 MOST_DEATHS = 20  # of workers with no job in hand; beyond that the machine is to blame
@@ -34,10 +34,10 @@ class _Member:
     process: subprocess.Popen[bytes]
 
 
-class Pool:
+class WorkerPool:
     """`size` workers for one journal. As a context: all are ended when it is left, whatever happens."""
 
-    def __init__(self, journal: Journal, plan: Plan, size: int) -> None:
+    def __init__(self, journal: Journal, plan: BatchPlan, size: int) -> None:
         self._journal = journal
         self._jobs = {job.key: job for job in plan.jobs}
         self._plan = plan
@@ -47,7 +47,7 @@ class Pool:
         self._deaths = 0
         self.stuck = False  # some result could not be stored
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:

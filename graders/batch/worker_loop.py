@@ -10,10 +10,10 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from graders.batch.jobs import Job, version
-from graders.batch.journal import BadJournal, Journal, Plan
-from graders.batch.lease import MOST_STARTS
 from graders.batch.grade_job import judge, without_a_try
+from graders.batch.jobs import GradeJob, version
+from graders.batch.journal import BadJournal, BatchPlan, Journal
+from graders.batch.lease import MOST_STARTS
 from graders.result import ExerciseResult
 from graders.throughput.bounds import VARIABLE as BOUNDS
 
@@ -22,7 +22,7 @@ LONGEST_PAUSE = 5.0
 
 
 @dataclass
-class Tally:
+class WorkerTally:
     """What one worker did. unsaved: results that could not be stored, with the reason of the last."""
 
     graded: int = 0
@@ -30,14 +30,14 @@ class Tally:
     reason: str = ""
 
 
-def work(journal: Journal, *, alone: bool = False) -> Tally:
+def work(journal: Journal, *, alone: bool = False) -> WorkerTally:
     """Grade until every job is settled. Raises BadJournal. alone: do not wait for jobs in the hands of others.
 
     A job whose result could not be stored (the disk is full) is left to a later run; the others are graded.
     """
     plan = journal.plan()
     _same_grader(journal, plan)
-    tally = Tally()
+    tally = WorkerTally()
     given_up: set[str] = set()
     pause = PAUSE
     while waiting := [job for job in journal.pending(plan) if job.key not in given_up]:
@@ -51,7 +51,7 @@ def work(journal: Journal, *, alone: bool = False) -> Tally:
     return tally
 
 
-def _same_grader(journal: Journal, plan: Plan) -> None:
+def _same_grader(journal: Journal, plan: BatchPlan) -> None:
     """BadJournal unless this process judges as the one that planned; uses the plan's bounds from here on."""
     try:
         here = version(plan.options.bounds)
@@ -63,7 +63,7 @@ def _same_grader(journal: Journal, plan: Plan) -> None:
         os.environ[BOUNDS] = plan.options.bounds
 
 
-def _try(journal: Journal, plan: Plan, job: Job, tally: Tally, given_up: set[str]) -> bool:
+def _try(journal: Journal, plan: BatchPlan, job: GradeJob, tally: WorkerTally, given_up: set[str]) -> bool:
     """Whether the job was ours to grade."""
     if journal.settled(job.key):
         return False
@@ -89,7 +89,7 @@ def _try(journal: Journal, plan: Plan, job: Job, tally: Tally, given_up: set[str
     return True
 
 
-def _verdict(journal: Journal, plan: Plan, job: Job) -> ExerciseResult:
+def _verdict(journal: Journal, plan: BatchPlan, job: GradeJob) -> ExerciseResult:
     """The result. A fault of the grader itself is an ungraded result, never the student's zero."""
     try:
         return judge(job, journal.file(job, plan.options), plan.options, plan.salt)
@@ -101,7 +101,7 @@ def _verdict(journal: Journal, plan: Plan, job: Job) -> ExerciseResult:
         return without_a_try(job, reason, laws_only=plan.options.laws_only)
 
 
-def _unsaved(tally: Tally, given_up: set[str], job: Job, error: OSError) -> None:
+def _unsaved(tally: WorkerTally, given_up: set[str], job: GradeJob, error: OSError) -> None:
     given_up.add(job.key)
     tally.unsaved += 1
     tally.reason = f"{error.filename or 'the journal'} cannot be written: {os.strerror(error.errno or 0)}"

@@ -1,6 +1,6 @@
 """Where a trace is played: one fresh object in the worker, one line of story for every call.
 
-`Stage` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back what the
+`CallRecorder` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back what the
 part returned or raised. An exercise's session judges that with its specification and calls `broken` at the first
 deviation.
 """
@@ -11,26 +11,26 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.diagnosis import Diagnostician
 from graders.checking.failure import Broken, Step
 from graders.checking.replies import Raised, Reply, exception_of, one_call, outcome_of, outcomes_of, replies_of, shown
-from graders.result import Outcome, Story
 from graders.checking.transport import Lost, Transport, overslept
+from graders.result import Outcome, Story
+from graders.sandbox import protocol
 
 T = TypeVar("T")
 FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
 
 
-class Stage:
+class CallRecorder:
     """One object of the part, on which calls are made in order.
 
     slot: which part. label: how the story calls the object ("bm"). Every method below raises Broken when the part dies,
     hangs or tampers; the story so far is attached.
     """
 
-    def __init__(self, bench: Bench, slot: str, label: str) -> None:
+    def __init__(self, bench: CheckContext, slot: str, label: str) -> None:
         self.bench = bench
         self.slot = slot
         self.label = label

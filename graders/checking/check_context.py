@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graders.sandbox.worker_prestart import Ahead
+from graders.checking.workers import Workers
 from graders.registry.parts import PARTS, Part
 from graders.result import Figure
-from graders.submissions.source import Submission
 from graders.sandbox.worker import Worker
-from graders.checking.workers import Workers
+from graders.sandbox.worker_prestart import Prestarted
+from graders.submissions.source import Submission
 
 
 @dataclass
-class Bench:
+class CheckContext:
     """Handed to a law's check.
 
     law_number: "1.4". seed: of this law, derived from the run's seed, the same whether the law runs alone or with
@@ -33,7 +33,7 @@ class Bench:
     workers: Workers
     run_seed: int
     others: str = "solutions"
-    ahead: Ahead | None = None
+    ahead: Prestarted | None = None
     crew: int = 1
     figures: list[Figure] = field(default_factory=list)
     cases: int = 0

@@ -21,13 +21,13 @@ class Deviation(Exception):
         self.expected = expected
 
 
-class Trace(Protocol):
+class Replayable(Protocol):
     """Calls written down, which can be judged again."""
 
     def judge(self) -> None:
         """Raise Broken, with a `trace` of what was played until then, if the part breaks the law."""
 
-    def shorter(self) -> Iterator[Trace]:
+    def shorter(self) -> Iterator[Replayable]:
         """The same calls without one of them (and those that make no sense without it), then with simpler values.
 
         What is refused, and what is not, stays so: a shorter story must not be about another law.
@@ -45,7 +45,7 @@ class Broken(Exception):
     trace: the calls of the story, where they can be made again without some of them.
     """
 
-    trace: Trace | None = None
+    trace: Replayable | None = None
 
     def __init__(
         self,

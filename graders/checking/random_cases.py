@@ -30,11 +30,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.sandbox.isolation import Trouble
-from graders.result import Outcome
 from graders.checking.shrinking import shorten, size
+from graders.result import Outcome
+from graders.sandbox.isolation import MachineFault
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -103,11 +103,11 @@ class Case:
         return (Picks(code) for code in self.codes[1:])
 
 
-Play = Callable[[Bench, Case], None]
-Fixed = Callable[[Bench], None]
+Play = Callable[[CheckContext, Case], None]
+Fixed = Callable[[CheckContext], None]
 
 
-def explore(bench: Bench, play: Play, *, cases: int = 100, moves: int = 12, first: Fixed | None = None) -> None:
+def explore(bench: CheckContext, play: Play, *, cases: int = 100, moves: int = 12, first: Fixed | None = None) -> None:
     """Play `cases` random traces of at most `moves` moves; raises the Broken with the shortest story found.
 
     first: stories that are the same in every run, tried before. When one of them breaks the law and is not short, a
@@ -133,7 +133,7 @@ def explore(bench: Bench, play: Play, *, cases: int = 100, moves: int = 12, firs
         raise told
 
 
-def _told(bench: Bench, first: Fixed) -> Broken | None:
+def _told(bench: CheckContext, first: Fixed) -> Broken | None:
     """What breaks in the fixed stories, made shorter, if it is long still; raised at once when it is short enough."""
     try:
         first(bench)
@@ -145,13 +145,13 @@ def _told(bench: Bench, first: Fixed) -> Broken | None:
     return None
 
 
-def _whittled(bench: Bench, broken: Broken) -> Broken:
+def _whittled(bench: CheckContext, broken: Broken) -> Broken:
     """A shorter story of the same kind that breaks the law in a fresh worker too; else the one that there was."""
     shorter = shorten(broken, seconds=SHRINKING / 2)
     return shorter if shorter is broken or not _passes_afresh(bench, shorter) else broken
 
 
-def _passes_afresh(bench: Bench, broken: Broken) -> bool:
+def _passes_afresh(bench: CheckContext, broken: Broken) -> bool:
     bench.workers.fresh()
     try:
         if broken.trace is not None:
@@ -164,12 +164,12 @@ def _passes_afresh(bench: Bench, broken: Broken) -> bool:
 class _Search:
     """Plays cases and keeps the shortest story."""
 
-    def __init__(self, bench: Bench, play: Play) -> None:
+    def __init__(self, bench: CheckContext, play: Play) -> None:
         self.bench = bench
         self.play = play
         self.best: Broken | None = None
         self.case: Case | None = None
-        self.trouble: Trouble | None = None
+        self.trouble: MachineFault | None = None
         self.found = (0.0, 0.0)
 
     def try_case(self, case: Case) -> None:
@@ -180,7 +180,7 @@ class _Search:
         except Broken as broken:
             self._keep(broken, case)
             raise
-        except Trouble as trouble:
+        except MachineFault as trouble:
             self.trouble = trouble
 
     @property

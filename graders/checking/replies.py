@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox import protocol
 from graders.result import Outcome
+from graders.sandbox import protocol
 
 ADVICE = {  # what an exception says about the part, where its own words do not
     "BdbQuit": "a breakpoint is left in the part, and nobody is there to go on from it",

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import time
 
-from graders.checking.failure import Broken, Trace
-from graders.sandbox.isolation import Trouble
+from graders.checking.failure import Broken, Replayable
 from graders.result import Outcome
+from graders.sandbox.isolation import MachineFault
 
 NUMBER = re.compile(r"\d{1,9}")
 WAITING = 5.0  # seconds of the clock
@@ -46,11 +46,11 @@ def size(broken: Broken) -> tuple[int, int, int]:
     return len(steps), sum(map(len, steps)), sum(int(number) for step in steps for number in NUMBER.findall(step))
 
 
-def _broken_by(trace: Trace) -> Broken | None:
+def _broken_by(trace: Replayable) -> Broken | None:
     try:
         trace.judge()
     except Broken as broken:
         return broken
-    except Trouble:  # the verdict stands; only a shorter story is not to be had
+    except MachineFault:  # the verdict stands; only a shorter story is not to be had
         return None
     return None

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.result import Outcome
-from graders.sandbox.worker import Died, Hung, Tampered
+from graders.sandbox import protocol
+from graders.sandbox.worker import Tampered, WorkerDied, WorkerHung
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Lost(Exception):
 class Transport:
     """Asks the worker of a bench. napped: seconds that it was idle over the last question, if `watching` for that."""
 
-    bench: Bench
+    bench: CheckContext
     watching: bool = False
     napped: float = 0.0
 
@@ -39,10 +39,10 @@ class Transport:
         before = worker.slept if self.watching else 0.0
         try:
             answer = worker.ask(do, **self.bench.patience, **fields)
-        except Died as death:
+        except WorkerDied as death:
             told = f"the process {death}"
             raise Lost(f"The process {death} in `{method}`.", told, Outcome.CRASH) from None
-        except Hung as wait:
+        except WorkerHung as wait:
             if wait.asleep:
                 raise Lost(_slept("The part", wait.seconds), "no answer", Outcome.TIMEOUT, wait.seconds) from None
             message = f"`{method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"

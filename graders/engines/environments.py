@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graders.engines import lock_file
-from graders.engines.catalogue import EngineKind, Recipe, device_class
+from graders.engines.catalogue import EngineKind, InstallRecipe, device_class
 from graders.engines.lock_file import normal
 
 STAMP = "kitchen.json"
@@ -42,7 +42,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EnvironmentStatus:
     """One engine on this machine. version: of the engine. trial: how its last trial run went, "" if it had none.
     locked: its packages are those of a lock.
 
@@ -81,48 +81,48 @@ def python(kind: EngineKind) -> Path:
     return folder(kind) / "bin" / "python" if kind.distribution else Path(sys.executable)
 
 
-def recipe(kind: EngineKind, device: str) -> Recipe:
+def recipe(kind: EngineKind, device: str) -> InstallRecipe:
     """How to fill the environment; one with `missing` set when nobody knows how."""
     if not kind.distribution:
-        return Recipe(missing="it is part of the course")
-    return kind.recipes.get(device) or Recipe(missing=f"there is no {device} build of {kind.what} to install")
+        return InstallRecipe(missing="it is part of the course")
+    return kind.recipes.get(device) or InstallRecipe(missing=f"there is no {device} build of {kind.what} to install")
 
 
-def lacking(plan: Recipe, find: Callable[[str], str | None] = shutil.which) -> str:
+def lacking(plan: InstallRecipe, find: Callable[[str], str | None] = shutil.which) -> str:
     """What the machine lacks for an installation, in one clause; "" when nothing."""
     tools = [f"{tool} ({why})" for tool, why in plan.tools.items() if find(tool) is None]
     return plan.missing or (f"not found: {', '.join(tools)}" if tools else "")
 
 
-def standing(kind: EngineKind, device: str | None = None) -> Standing:
+def standing(kind: EngineKind, device: str | None = None) -> EnvironmentStatus:
     """The state of one engine's environment."""
     device = device or device_class()
     if not kind.distribution:
-        return Standing(kind, State.READY, device, None, _own_version())
+        return EnvironmentStatus(kind, State.READY, device, None, _own_version())
     place = folder(kind)
     lack = lacking(recipe(kind, device))
     if not os.path.exists(python(kind)):  # which is not there either in a home that is closed to us
         state = State.IMPOSSIBLE if lack else State.ABSENT
-        return Standing(kind, state, device, None, advice=lack or f"course engines install {kind.name}")
+        return EnvironmentStatus(kind, state, device, None, advice=lack or f"course engines install {kind.name}")
     again = f"course engines install {kind.name} --fresh"
     stamp = read_stamp(place)
     if not stamp:
-        return Standing(kind, State.UNFINISHED, device, place, advice=again)
+        return EnvironmentStatus(kind, State.UNFINISHED, device, place, advice=again)
     found = versions(place)
     twice = sorted(name for name, all_of_it in found.items() if len(all_of_it) > 1)
     if twice:
         listed = ", ".join(f"{name} {' and '.join(found[name])}" for name in twice[:3])
-        return Standing(kind, State.MIXED, device, place, advice=f"{listed}; {again}")
+        return EnvironmentStatus(kind, State.MIXED, device, place, advice=f"{listed}; {again}")
     version = version_of(kind, found)
     if told := drift(kind, device):
-        return Standing(kind, State.DRIFTED, device, place, version, advice=f"{told}; {again}")
+        return EnvironmentStatus(kind, State.DRIFTED, device, place, version, advice=f"{told}; {again}")
     if version != stamp.get("version"):
         told = f"{version or 'nothing'} is installed, {stamp.get('version')} was; {again}"
-        return Standing(kind, State.CHANGED, device, place, version, advice=told)
+        return EnvironmentStatus(kind, State.CHANGED, device, place, version, advice=told)
     tried = str(stamp.get("trial", ""))
     state = State.READY if tried.startswith(WORKED) else State.BROKEN if tried else State.UNTRIED
     again = "" if state is State.READY else f"course engines try {kind.name}"
-    return Standing(kind, state, device, place, version, tried, lack or again, has_lock(kind, device))
+    return EnvironmentStatus(kind, state, device, place, version, tried, lack or again, has_lock(kind, device))
 
 
 def drift(kind: EngineKind, device: str = "") -> str | None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from graders.engines import environments, lock_file
-from graders.engines.catalogue import EngineKind, Recipe
+from graders.engines.catalogue import EngineKind, InstallRecipe
 from graders.engines.lock_file import Part
 
 LOG, ASIDE = "{}-install.log", "{}.before"
@@ -98,7 +98,7 @@ class _Work:
     """What is to be installed."""
 
     kind: EngineKind
-    plan: Recipe
+    plan: InstallRecipe
     device: str
     unlocked: bool
 
@@ -170,7 +170,7 @@ Step = tuple[str, list[str], bool]
 """What a person is told, the command, and whether the installation fails with it."""
 
 
-def steps(kind: EngineKind, plan: Recipe) -> Iterator[Step]:
+def steps(kind: EngineKind, plan: InstallRecipe) -> Iterator[Step]:
     """What is run without a lock, in order."""
     pip = _pip(kind)
     yield _environment(kind)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from graders.engines.catalogue import EngineKind
+from graders.engines.engine_protocol import LaunchConfig
 from graders.engines.loaded import Checkpoint
-from graders.engines.engine_protocol import Job
 from graders.workloads import Trace
 from reference_engine.model import Model
 from reference_engine.parts import SLOTS
@@ -21,10 +21,10 @@ SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 
 def job(
     kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, rivals: int, device: str
-) -> Job:
+) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    common = Job(
+    common = LaunchConfig(
         model=str(given.folder),
         max_len=min(model.config.positions, trace.kv_tokens),
         kv_tokens=trace.kv_tokens,

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from graders.engines import environments, lock_file
-from graders.engines.catalogue import CPU, EngineKind, Recipe
+from graders.engines.catalogue import CPU, EngineKind, InstallRecipe
 from graders.engines.lock_file import Lock, Part, Pin, normal
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -41,7 +41,7 @@ class Order:
     machine: str
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> InstallRecipe:
         """What the environment is made of; raises NotLocked where nobody knows."""
         plan = environments.recipe(self.kind, self.device)
         if plan.missing:
@@ -134,7 +134,7 @@ def _resolved(order: Order, python: str, keep: Lock | None, resolve: Resolve) ->
     return pins
 
 
-def _read_pylock(told: str, plan: Recipe, python: str) -> Iterator[Pin]:
+def _read_pylock(told: str, plan: InstallRecipe, python: str) -> Iterator[Pin]:
     """What uv found, less what must not be there."""
     out = {normal(name) for name in plan.without}
     try:
@@ -149,7 +149,7 @@ def _read_pylock(told: str, plan: Recipe, python: str) -> Iterator[Pin]:
         raise NotLocked(f"uv's answer is not understood: {error!r}") from error
 
 
-def _merged(plan: Recipe, found: Mapping[str, Sequence[Pin]]) -> Lock:
+def _merged(plan: InstallRecipe, found: Mapping[str, Sequence[Pin]]) -> Lock:
     """One pin for each package and version, for all the Pythons that have it."""
     pythons: dict[tuple[str, str], list[str]] = defaultdict(list)
     hashes: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -172,7 +172,7 @@ def _cpu_build(each: str, pythons: tuple[str, ...]) -> Pin:
     return Pin(name, version, tuple(sorted(hashes)), pythons)
 
 
-def _part(name: str, plan: Recipe) -> Part:
+def _part(name: str, plan: InstallRecipe) -> Part:
     """Where a package belongs: CUDA's libraries are apart where a CPU build of torch does without them."""
     if name in plan.sources:
         return Part.SOURCE

@@ -23,11 +23,11 @@ import torch
 from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
-from graders.engines.scenarios import Heat, dropped, heats
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
 from graders.engines.loaded import Checkpoint, checkpoint
+from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
-from graders.engines.engine_protocol import EngineFailed, Failure, Job, Served
-from graders.engines.results import BUSY, Course, Entrant, Lap, Result, Standings, percentiles
+from graders.engines.scenarios import Scenario, dropped, heats
 from graders.engines.token_check import check_tokens
 from graders.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
@@ -42,11 +42,11 @@ WARM = 100
 MOST_REQUESTS = 100_000
 """Of one trace: more are a slip of the pen, and would take all memory before the first is served."""
 Say = Callable[[str], None]
-MakeDriver = Callable[[EngineKind, Job], Driver]
+MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
     decoding heats. apart: a heat of prompts alone too. threads: 0 takes every core. patience: seconds for one trace.
     """
@@ -67,17 +67,17 @@ class Plan:
 class Racer:
     """One engine that has been started, its laps so far, and why it left, if it did."""
 
-    entrant: Entrant
+    entrant: RaceEntry
     driver: Driver
     tokens_a_step: int = 1
-    laps: dict[Heat, list[Lap]] = field(default_factory=dict)
+    laps: dict[Scenario, list[RaceSample]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The engine's."""
         return self.entrant.engine
 
-    def check(self, model: Model, trace: Trace, served: Served) -> None:
+    def check(self, model: Model, trace: Trace, served: ServedTrace) -> None:
         """Raises EngineFailed when its tokens are not the model's."""
         check_tokens(model, trace, served, self.driver.kind)
 
@@ -90,8 +90,8 @@ class Racer:
 
 
 def race(
-    plan: Plan, *, say: Say = lambda line: None, warn: Say | None = None, make: MakeDriver | None = None
-) -> Standings:
+    plan: RacePlan, *, say: Say = lambda line: None, warn: Say | None = None, make: MakeDriver | None = None
+) -> RaceResults:
     """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the model.
 
     An interruption (KeyboardInterrupt) ends it with the rounds that are complete; before the first is, it is raised.
@@ -120,12 +120,12 @@ def race(
     ceilings = roof.ceilings
     course = replace(course, bandwidth=ceilings.bandwidth, peak=ceilings.peak, raised=roof.raised)
     course = replace(course, rounds=run.done) if run.interrupted else course
-    return Standings(
+    return RaceResults(
         course, tuple(left.get(each.engine, each) for each in entrants), run.results(), interrupted=run.interrupted
     )
 
 
-def _refuse(plan: Plan) -> None:
+def _refuse(plan: RacePlan) -> None:
     """Raises ValueError for what can be told to be wrong without a model."""
     for name in plan.engines:
         if name not in KINDS:
@@ -139,7 +139,7 @@ def _refuse(plan: Plan) -> None:
         raise ValueError(f"{told}; {most:,.0f} is the most")
 
 
-def _announce(plan: Plan, device: str, busy: float, warn: Say) -> None:
+def _announce(plan: RacePlan, device: str, busy: float, warn: Say) -> None:
     """What is known to be amiss before anything is started."""
     cores = len(os.sched_getaffinity(0))
     if plan.threads > cores:
@@ -160,7 +160,7 @@ def _tell_dropped(batches: Sequence[int], sample: Trace, warn: Say) -> None:
         warn(f"no decoding at {listed}: this workload has {room}, too little for it")
 
 
-def _why_not(there: environments.Standing) -> str:
+def _why_not(there: environments.EnvironmentStatus) -> str:
     return f"{there.state}; {there.advice}"
 
 
@@ -168,10 +168,17 @@ class _Race:
     """The race under way."""
 
     def __init__(
-        self, plan: Plan, model: Model, course: Course, roof: Roof, track: tuple[Heat, ...], say: Say, warn: Say
+        self,
+        plan: RacePlan,
+        model: Model,
+        course: RaceSetup,
+        roof: Roof,
+        track: tuple[Scenario, ...],
+        say: Say,
+        warn: Say,
     ) -> None:
         self.racers: list[Racer] = []
-        self._works = dict[tuple[Heat, int, int], Work]()  # by heat, round and tokens a step
+        self._works = dict[tuple[Scenario, int, int], Work]()  # by heat, round and tokens a step
         self.done, self.interrupted = 0, False
         self._plan, self._model, self._course, self._roof = plan, model, course, roof
         self._track, self._say, self._warn = track, say, warn
@@ -183,14 +190,14 @@ class _Race:
 
     def enter(
         self, names: Sequence[str], given: Checkpoint, sample: Trace, make: MakeDriver, stack: ExitStack
-    ) -> Iterator[Entrant]:
+    ) -> Iterator[RaceEntry]:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
             kind, device = KINDS[name], self._course.device
-            entrant = Entrant(name, kind.what, note=kind.notes.get(device, ""))
+            entrant = RaceEntry(name, kind.what, note=kind.notes.get(device, ""))
             there = environments.standing(kind, device)
             if not there.ready:
-                yield replace(entrant, failure=str(Failure.ABSENT), sentence=_why_not(there))
+                yield replace(entrant, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
                 continue
             job = launch_config.job(
                 kind, given, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
@@ -261,7 +268,7 @@ class _Race:
         """Every heat once, every engine in turn; then all answers are verified."""
         for heat in self._track:
             trace = self._trace(heat, number)
-            served: list[tuple[Racer, int, Served]] = []
+            served: list[tuple[Racer, int, ServedTrace]] = []
             for place, racer in enumerate(turns(self._running, number)):
                 result = self._lap(racer, trace)
                 if result is not None:
@@ -280,16 +287,16 @@ class _Race:
             if racer.laps.get(heat)
         )
 
-    def _final(self, racer: Racer, heat: Heat) -> Iterator[Lap]:
+    def _final(self, racer: Racer, heat: Scenario) -> Iterator[RaceSample]:
         for lap in racer.laps[heat]:
             if lap.round < self.done:
                 work = self._works[heat, lap.round, racer.tokens_a_step]
                 yield replace(lap, floor=self._roof.ceilings.seconds(work))
 
-    def _trace(self, heat: Heat, number: int) -> Trace:
+    def _trace(self, heat: Scenario, number: int) -> Trace:
         return _trace(self._plan, heat, number)
 
-    def _lap(self, racer: Racer, trace: Trace) -> Served | None:
+    def _lap(self, racer: Racer, trace: Trace) -> ServedTrace | None:
         try:
             racer.driver.resume()
             racer.driver.flush()
@@ -300,7 +307,7 @@ class _Race:
             return None
         return served
 
-    def _count(self, racer: Racer, heat: Heat, number: int, place: int, trace: Trace, served: Served) -> None:
+    def _count(self, racer: Racer, heat: Scenario, number: int, place: int, trace: Trace, served: ServedTrace) -> None:
         try:
             racer.check(self._model, trace, served)
         except EngineFailed as failed:
@@ -309,7 +316,7 @@ class _Race:
         work = trace_work(trace, self._model.config, tokens_a_step=racer.tokens_a_step)
         self._works[heat, number, racer.tokens_a_step] = work
         self._roof.watch(work, served.seconds, racer.name)
-        lap = Lap(
+        lap = RaceSample(
             number,
             place,
             trace.hash,
@@ -324,15 +331,15 @@ class _Race:
         racer.laps.setdefault(heat, []).append(lap)
 
 
-def _trace(plan: Plan, heat: Heat, number: int) -> Trace:
+def _trace(plan: RacePlan, heat: Scenario, number: int) -> Trace:
     """The trace of a round; rounds below 0 warm up."""
     return heat.trace(plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale)
 
 
-def _largest(plan: Plan) -> Trace:
+def _largest(plan: RacePlan) -> Trace:
     """The one of all traces to come that needs the most room: engines are made for it."""
     heats = 2 + len(plan.batches)
-    traces = [_trace(plan, Heat("whole"), number) for number in range(-heats, plan.rounds)]
+    traces = [_trace(plan, Scenario("whole"), number) for number in range(-heats, plan.rounds)]
     return max(traces, key=lambda trace: (trace.longest, trace.kv_tokens))
 
 
@@ -355,8 +362,8 @@ def _roof(model: Model, threads: int, device: str) -> Roof:
     )
 
 
-def _course(plan: Plan, sample: Trace, threads: int, device: str, busy: float) -> Course:
-    return Course(
+def _course(plan: RacePlan, sample: Trace, threads: int, device: str, busy: float) -> RaceSetup:
+    return RaceSetup(
         workload=plan.workload,
         model=plan.model,
         seed=plan.seed,

@@ -18,7 +18,7 @@ BUSY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Lap:
+class RaceSample:
     """One engine on one trace. cpu: seconds of processors that it used. ttft, tpot: seconds, (median, 95th percentile).
     floor: seconds that the trace takes at least.
 
@@ -59,7 +59,7 @@ class Result:
     engine: str
     heat: str
     batch: int
-    laps: tuple[Lap, ...]
+    laps: tuple[RaceSample, ...]
 
     @property
     def rate(self) -> float:
@@ -109,7 +109,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class RaceEntry:
     """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to the end.
 
     note: what has to be said beside its figures. started: seconds that its start took. weights, parameters, dtype: what
@@ -130,7 +130,7 @@ class Entrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class RaceSetup:
     """What was raced on, and where.
 
     arriving: requests come one by one. bandwidth, peak: ceilings in this run, bytes and operations a second, as they
@@ -165,14 +165,14 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Standings:
+class RaceResults:
     """The whole race. results: by heat, within a heat in the order of the entrants, the first being the measure.
 
     interrupted: fewer rounds were run than asked for; `course.rounds` counts those that all engines finished.
     """
 
-    course: Course
-    entrants: tuple[Entrant, ...]
+    course: RaceSetup
+    entrants: tuple[RaceEntry, ...]
     results: tuple[Result, ...]
     interrupted: bool = False
 
@@ -213,16 +213,16 @@ class Standings:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
 
 
-def read(text: str) -> Standings:
+def read(text: str) -> RaceResults:
     """The race that `as_json` wrote. Raises ValueError for anything else."""
     try:
         data = json.loads(text)
         if data["format"] != FORMAT:
             raise ValueError(f"a race of format {data['format']}; {FORMAT} is known")
-        entrants = tuple(Entrant(**entrant) for entrant in data["entrants"])
+        entrants = tuple(RaceEntry(**entrant) for entrant in data["entrants"])
         results, interrupted = tuple(map(_result, data["results"])), data.get("interrupted", False)
         raised = tuple(RaisedCeiling(**each) for each in data["course"].get("raised", ()))
-        return Standings(Course(**{**data["course"], "raised": raised}), entrants, results, interrupted)
+        return RaceResults(RaceSetup(**{**data["course"], "raised": raised}), entrants, results, interrupted)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no race: {error!r}") from None
 
@@ -237,7 +237,7 @@ def percentiles(values: Sequence[float]) -> tuple[float, float]:
 
 def _result(data: dict[str, Any]) -> Result:
     laps = tuple(
-        Lap(**{**lap, "ttft": tuple(lap["ttft"]), "tpot": tuple(lap["tpot"]) if lap["tpot"] else None})
+        RaceSample(**{**lap, "ttft": tuple(lap["ttft"]), "tpot": tuple(lap["tpot"]) if lap["tpot"] else None})
         for lap in data["laps"]
     )
     return Result(data["engine"], data["heat"], data["batch"], laps)

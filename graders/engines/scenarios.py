@@ -13,7 +13,7 @@ PAGE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Scenario:
     """One kind of trace that all engines serve. name: "whole", "prefill" or "decode"; batch: of a decoding heat."""
 
     name: str
@@ -35,14 +35,14 @@ class Heat:
         return replace(whole, name=f"{name}, {self.title}", requests=_decoding(whole, self.batch))
 
 
-def heats(trace: Trace, batches: tuple[int, ...], *, apart: bool) -> tuple[Heat, ...]:
+def heats(trace: Trace, batches: tuple[int, ...], *, apart: bool) -> tuple[Scenario, ...]:
     """What is raced on a workload with traces like `trace`; batches that do not fit into its memory are left out."""
     fitting = sorted({batch for batch in batches if batch <= trace.max_seqs and _answer(trace, batch) >= SHORTEST})
-    decoding = tuple(Heat("decode", batch) for batch in fitting)
-    return (Heat("whole"), *((Heat("prefill"),) if apart else ()), *decoding)
+    decoding = tuple(Scenario("decode", batch) for batch in fitting)
+    return (Scenario("whole"), *((Scenario("prefill"),) if apart else ()), *decoding)
 
 
-def dropped(batches: tuple[int, ...], track: tuple[Heat, ...]) -> tuple[int, ...]:
+def dropped(batches: tuple[int, ...], track: tuple[Scenario, ...]) -> tuple[int, ...]:
     """The batches asked for that `heats` left out."""
     return tuple(sorted(set(batches) - {heat.batch for heat in track}))
 

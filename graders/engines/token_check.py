@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import torch
 
 from graders.engines.catalogue import EngineKind
-from graders.engines.engine_protocol import EngineFailed, Failure, Served
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
 from graders.workloads import Trace
 from reference_engine import oracle
 from reference_engine.model import Model
 
 
-def check_tokens(model: Model, trace: Trace, served: Served, kind: EngineKind) -> None:
+def check_tokens(model: Model, trace: Trace, served: ServedTrace, kind: EngineKind) -> None:
     """Raises EngineFailed at the first token that greedy decoding could not have emitted.
 
     kind: the engine that served; its `tie` says how far below the likeliest a logit may lie.
@@ -26,7 +26,7 @@ def check_tokens(model: Model, trace: Trace, served: Served, kind: EngineKind) -
             if wrong is not None:
                 told = f"token {wrong} of request {number} is {_compared(model, request.prompt, output[: wrong + 1])}"
                 raise EngineFailed(
-                    Failure.OTHER_TOKENS, f"{kind.name} said something else than the model would: {told}"
+                    EngineFailure.OTHER_TOKENS, f"{kind.name} said something else than the model would: {told}"
                 )
 
 

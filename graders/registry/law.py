@@ -1,6 +1,6 @@
 """How a law of the course is declared, and the graph that laws form.
 
-A law is a function that takes a `Bench` and returns nothing; it raises `Broken` when the part breaks it. The module
+A law is a function that takes a `CheckContext` and returns nothing; it raises `Broken` when the part breaks it. The module
 `graders/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its top: `course list`
 imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
 
@@ -23,7 +23,7 @@ Numbers are given in order of declaration ("1.1", "1.2", …); `needs` names law
 not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput" (timed;
 left out by `laws_only`).
 
-What a check has in hand is in `graders.checking.check_context.Bench`; how random traces are drawn and shrunk in `graders.checking.random_cases`.
+What a check has in hand is in `graders.checking.check_context.CheckContext`; how random traces are drawn and shrunk in `graders.checking.random_cases`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING, Literal
 from graders.result import Outcome
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
-Check = Callable[["Bench"], None]
+Check = Callable[["CheckContext"], None]
 Kind = Literal["unit", "engine", "throughput"]
 
 
@@ -47,7 +47,7 @@ class Law:
 
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
     code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a driver
-    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start (`Bench.ahead`), those
+    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start (`CheckContext.ahead`), those
     of a timed law from the middle of the run.
     """
 

@@ -1,7 +1,7 @@
 """A worker as a check sees it: ask, get plain data back, or learn how the part died.
 
 The grader keeps the clock. A question that is not answered in time ends the worker; so does everything that breaks
-the protocol. After any of `Died`, `Hung`, `Tampered` the worker is dead and a new one must be started.
+the protocol. After any of `WorkerDied`, `WorkerHung`, `Tampered` the worker is dead and a new one must be started.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SLEEPING = 15.0  # seconds that a worker may be idle in all while it is asked, h
 UNTOLD = 40.0  # the same, where the kernel does not say who waited for a processor: then waiting counts as idleness
 
 
-class Died(Exception):
+class WorkerDied(Exception):
     """The worker process ended under the part; the text says how: "exited with status 0", "was killed by SIGSEGV"."""
 
 
-class Hung(Exception):
+class WorkerHung(Exception):
     """No answer in time. seconds: how long the grader waited. asleep: over many questions, and the part did nothing."""
 
     def __init__(self, seconds: float, *, asleep: bool = False) -> None:
@@ -180,7 +180,7 @@ class Worker:
             waited = time.monotonic() - start
             if self._abandoned or waited > wall or (waited > cpu and self._process.cpu_seconds() - spent > cpu):
                 self.end()
-                raise Hung(waited)
+                raise WorkerHung(waited)
             self._refuse_sleep(self._slept + self._idle(start, spent, wall), wall)
 
     def _idle(self, start: float, spent: float, wall: float) -> float:
@@ -202,7 +202,7 @@ class Worker:
             if slept <= UNTOLD and not self._process.delayed_seconds():
                 return
             self.end()
-            raise Hung(slept, asleep=True)
+            raise WorkerHung(slept, asleep=True)
 
     def _event(self, descriptor: int, event: int) -> dict[str, Any] | None:
         if descriptor == self._process.output:
@@ -272,7 +272,7 @@ class Worker:
             status = self._process.exit_status()
         finally:
             self.end()
-        raise Died(self._process.reason or _how(status))
+        raise WorkerDied(self._process.reason or _how(status))
 
 
 def _held_up() -> float:

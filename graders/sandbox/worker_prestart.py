@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from graders.sandbox.isolation import Limits, Trouble
-from graders.sandbox.worker import Died, Hung, Tampered, Worker
+from graders.sandbox.isolation import Limits, MachineFault
+from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
 
 PATIENCE = {"cpu": 120.0, "wall": 300.0}
 LIMITS = Limits(packages=True)
@@ -13,7 +13,7 @@ TIMED = Limits(packages=True, cpu=1200)
 """Of an engine that is timed, many times over if the machine is noisy."""
 
 
-class Ahead:
+class Prestarted:
     """Starts `crew` workers with the driver of `slot` at once; `take` waits for one. Nothing of a submission is in it.
 
     limits: what each of them may use.
@@ -25,7 +25,7 @@ class Ahead:
     def take(self) -> Worker:
         """A worker, ready; it is the caller's from now on. Trouble if it could not be had."""
         if not self._starts:
-            raise Trouble("the engine was started once and lost")
+            raise MachineFault("the engine was started once and lost")
         return self._starts.pop(0).wait()
 
     def end(self) -> None:
@@ -45,7 +45,7 @@ class _Start:
         self._level = level
         self._limits = limits
         self._worker: Worker | None = None
-        self._trouble: Trouble | None = None
+        self._trouble: MachineFault | None = None
         self._thread = threading.Thread(target=self._start, daemon=True)
         self._thread.start()
 
@@ -54,15 +54,15 @@ class _Start:
             worker = Worker(self._level, self._limits)
             self._worker = worker
             worker.ask("driver", slot=self._slot, **PATIENCE)
-        except Trouble as trouble:
+        except MachineFault as trouble:
             self._trouble = trouble
-        except (Died, Hung, Tampered) as failure:
-            self._trouble = Trouble(f"the engine could not be started ({failure})")
+        except (WorkerDied, WorkerHung, Tampered) as failure:
+            self._trouble = MachineFault(f"the engine could not be started ({failure})")
 
     def wait(self) -> Worker:
         self._thread.join()
         if self._trouble is not None or self._worker is None:
-            raise self._trouble or Trouble("the engine was started once and lost")
+            raise self._trouble or MachineFault("the engine was started once and lost")
         return self._worker
 
     def abandon(self) -> None:

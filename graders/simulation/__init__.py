@@ -10,10 +10,20 @@ engine.judge()                              # raises Deviation or Failed; then e
 """
 
 from graders.checking.failure import Deviation
-from graders.simulation.engine import Counters, Engine, Failed, Moment
-from graders.simulation.scheduler_rules import Setting
-from graders.simulation.script import Script
-from graders.simulation.backend import Here
-from graders.simulation.toy_model import Toy
+from graders.simulation.backend import InProcessBackend
+from graders.simulation.engine import Failed, Moment, RunCounters, SimulatedEngine
+from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.script import EngineScript
+from graders.simulation.toy_model import TextNumbers
 
-__all__ = ["Counters", "Deviation", "Engine", "Failed", "Here", "Moment", "Script", "Setting", "Toy"]
+__all__ = [
+    "Deviation",
+    "EngineScript",
+    "EngineSetting",
+    "Failed",
+    "InProcessBackend",
+    "Moment",
+    "RunCounters",
+    "SimulatedEngine",
+    "TextNumbers",
+]

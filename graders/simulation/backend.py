@@ -6,14 +6,14 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from graders.sandbox import fakes, protocol
 from graders.checking.failure import Step
 from graders.checking.replies import Raised, Reply, Returned
+from graders.sandbox import fakes, protocol
 
 DRIVER = "graders.sandbox.guest.scheduler"
 
 
-class Side(Protocol):
+class Backend(Protocol):
     """Plays a whole trace on a fresh engine and tells move by move what came of it. See `graders.checking.call_recorder.Stage`.
 
     label: what the story calls the engine, empty for nothing.
@@ -36,7 +36,7 @@ class Side(Protocol):
     def finish(self) -> None: ...
 
 
-class Here:
+class InProcessBackend:
     """The driver in this process. parts: slot -> a module, or anything else that has the class of the part.
 
     What is missing is filled with stand-ins.
@@ -77,7 +77,7 @@ class Here:
 
 
 def reply_of(outcome: Any) -> Reply:
-    """An outcome from the wire, or one of `Here`."""
+    """An outcome from the wire, or one of `InProcessBackend`."""
     if type(outcome) is dict and set(outcome) == {"r"}:
         return Returned(outcome["r"])
     if type(outcome) is dict and set(outcome) == {"x"}:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox import protocol
 from graders.checking.failure import Deviation
 from graders.checking.replies import shown
-from graders.simulation.scheduler_rules import DROP, EXTEND, Asked, Planned, Work
+from graders.sandbox import protocol
 from graders.simulation.backend import items
+from graders.simulation.scheduler_rules import DROP, EXTEND, KVCall, Planned, PlannedChunk
 
 CALLS = ("lookup", "admit", "extend", "truncate", "drop")  # by number
 Held = dict[int, int]
@@ -23,24 +23,24 @@ Held = dict[int, int]
 class Aborted:
     """idle: whatever the scheduler said."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[KVCall, ...]
     held: Held
     idle: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommitReply:
     """told: what the model said, by request. outputs: of the requests that were told something, whatever they hold."""
 
     told: dict[int, list[int]]
     finished: list[int]
-    asked: tuple[Asked, ...]
+    asked: tuple[KVCall, ...]
     held: Held
     outputs: list[tuple[int, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class PoolCounts:
     """idle: whatever the scheduler said. free, evictable, protected: blocks."""
 
     idle: Any
@@ -56,7 +56,7 @@ def plan_of(value: Any) -> Planned:
         if [type(item) for item in items(chunk, 4)] != [int, int, int, bool]:
             message = f"A Chunk of the plan is {shown(chunk)}: id, start and length are ints, samples is a bool."
             raise Deviation(message, shown(chunk), "Chunk(int, int, int, bool)")
-        works.append(Work(*chunk))
+        works.append(PlannedChunk(*chunk))
     kept = books_of(books)
     return Planned(
         tuple(works),
@@ -75,32 +75,32 @@ def abort_of(value: Any) -> Aborted:
     return Aborted(asked_of(asked), held_of(held), idle)
 
 
-def commit_of(value: Any) -> Committed:
+def commit_of(value: Any) -> CommitReply:
     told, finished, asked, held, outputs = items(value, 5)
     if type(finished) is not list or any(type(id) is not int for id in finished):
         raise Deviation("`commit` returned something else than a list of ids.", shown(finished), "a list of ids")
     said = {_int(id): protocol.integers(tokens) for id, tokens in (items(pair, 2) for pair in every(told))}
     written = [(_int(id), output) for id, output in (items(pair, 2) for pair in every(outputs))]
-    return Committed(said, finished, asked_of(asked), held_of(held), written)
+    return CommitReply(said, finished, asked_of(asked), held_of(held), written)
 
 
-def books_of(value: Any) -> Books:
+def books_of(value: Any) -> PoolCounts:
     idle, free, evictable, protected = items(value, 4)
     for name, number in (("num_free", free), ("evictable", evictable), ("protected", protected)):
         if type(number) is not int:
             raise Deviation(f"{name} is {shown(number)}; a number of blocks is due.", shown(number), "an int")
-    return Books(idle, free, evictable, protected)
+    return PoolCounts(idle, free, evictable, protected)
 
 
 def held_of(value: Any) -> Held:
     return dict(_pair(pair, "What is reserved: request, tokens") for pair in every(value))
 
 
-def asked_of(value: Any) -> tuple[Asked, ...]:
+def asked_of(value: Any) -> tuple[KVCall, ...]:
     return tuple(_asked(call) for call in every(value))
 
 
-def _asked(call: Any) -> Asked:
+def _asked(call: Any) -> KVCall:
     what, id, number, answer = items(call, 4)
     if type(what) is not int or not 0 <= what < len(CALLS):
         raise protocol.ProtocolError("a call of the KV manager that is none")
@@ -113,12 +113,12 @@ def _asked(call: Any) -> Asked:
         if len(ends) % 2:
             raise protocol.ProtocolError("half a copy")
         copies = tuple(zip(ends[::2], ends[1::2], strict=True))
-        return Asked(what, id, number, None if answer is None else 1, copies=copies)
+        return KVCall(what, id, number, None if answer is None else 1, copies=copies)
     if what == DROP:
-        return Asked(what, id, number, None, tuple(ints(answer, f"The tokens given to {name}")))
+        return KVCall(what, id, number, None, tuple(ints(answer, f"The tokens given to {name}")))
     if answer is not None and type(answer) not in (int, bool):
         raise Deviation(f"{name} answered {shown(answer)}.", shown(answer), "an int, or None")
-    return Asked(what, id, number, answer)
+    return KVCall(what, id, number, answer)
 
 
 def _table(pair: Any) -> tuple[int, list[int]]:

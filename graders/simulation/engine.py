@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from graders.sandbox import protocol
 from graders.checking.failure import Deviation, Refusals, Step, plural
 from graders.checking.replies import METHODS, Raised, Reply, Returned, shown
+from graders.sandbox import protocol
 from graders.simulation import driver_replies
+from graders.simulation.backend import Backend, items, reply_of
 from graders.simulation.kv_provenance import Access, Memory
-from graders.simulation.scheduler_rules import Guest, Planned, Setting, Specification, Work
-from graders.simulation.script import Move, Newcomer, Script
-from graders.simulation.backend import Side, items, reply_of
+from graders.simulation.scheduler_rules import EngineSetting, Planned, PlannedChunk, RequestSpec, SchedulerSpec
+from graders.simulation.script import EngineMove, EngineScript, Newcomer
 
 SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
 
@@ -43,7 +43,7 @@ class NoProperty(Exception):
 
 
 @dataclass(slots=True)
-class Counters:
+class RunCounters:
     """What a run took; none of it depends on the clock.
 
     steps; computed: tokens given KV; again: of those, how many had been computed before for the same request; cached:
@@ -65,7 +65,7 @@ class Counters:
 class Moment:
     """One step, for drawings. Ids: preempted and finished in it, aborted since the step before, waiting after it."""
 
-    chunks: tuple[Work, ...]
+    chunks: tuple[PlannedChunk, ...]
     preempted: tuple[int, ...]
     finished: tuple[int, ...] = ()
     aborted: tuple[int, ...] = ()
@@ -81,17 +81,17 @@ class Record:
     furthest: int = 0
 
 
-class Engine:
+class SimulatedEngine:
     """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output; Failed for exceptions.
 
     conserving: False for the naive parts, which waste seats and budget and are right in everything else.
     method: of the part, called last. counters, moments: of the run so far. played: how many moves of the script.
     """
 
-    def __init__(self, side: Side, script: Script, *, conserving: bool = True) -> None:
+    def __init__(self, side: Backend, script: EngineScript, *, conserving: bool = True) -> None:
         self.setting = script.setting
-        self.spec = Specification(self.setting, conserving=conserving)
-        self.counters = Counters()
+        self.spec = SchedulerSpec(self.setting, conserving=conserving)
+        self.counters = RunCounters()
         self.moments: list[Moment] = []
         self.method = "__init__"
         self.played = 0
@@ -131,11 +131,11 @@ class Engine:
 
     # ------------------------------------------------------------ guests come and go
 
-    def _add(self, move: Move) -> None:
+    def _add(self, move: EngineMove) -> None:
         assert move.newcomer is not None
         self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})"))
 
-    def _again(self, move: Move) -> None:
+    def _again(self, move: EngineMove) -> None:
         assert move.newcomer is not None
         reply, id = self._side.next("add", "add(…)")
         present = sorted(self.spec.guests)
@@ -161,7 +161,7 @@ class Engine:
             self.spec.added(id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos)
             self._records[id] = Record(newcomer, self.counters.steps)
 
-    def _abort(self, move: Move) -> None:
+    def _abort(self, move: EngineMove) -> None:
         reply, id = self._side.next("abort", "abort(…)")
         self._retold(f"abort({id})")
         if isinstance(reply, Returned):
@@ -182,18 +182,18 @@ class Engine:
                 )
                 raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.guests}")
 
-    def _fork(self, move: Move) -> None:
+    def _fork(self, move: EngineMove) -> None:
         reply, id = self._side.next("plan", "")
         self._allowed("plan", reply, {})
         self._side.steps.pop()
         if id is not None:
             self._side.steps.append(Step(f"# somebody else shares the blocks of request {id} from now on"))
 
-    def _join(self, move: Move) -> None:
+    def _join(self, move: EngineMove) -> None:
         self._allowed("plan", self._side.next("plan", "")[0], {})
         self._side.steps.pop()
 
-    def _rest(self, move: Move) -> None:
+    def _rest(self, move: EngineMove) -> None:
         """Nobody is here: the scheduler is idle, and its plan is empty."""
         value = _value(self._allowed("plan", self._side.next("plan", "plan()  # nobody is here")[0], {}))
         self._side.steps[-1].answer = ""
@@ -209,15 +209,15 @@ class Engine:
 
     # ------------------------------------------------------------ a step
 
-    def _plan(self, move: Move) -> None:
+    def _plan(self, move: EngineMove) -> None:
         reply, _ = self._side.next("plan", "plan()")
         self._take_plan(reply)
 
-    def _commit(self, move: Move) -> None:
+    def _commit(self, move: EngineMove) -> None:
         reply, _ = self._side.next("commit", "commit(…)")
         self._take_commit(reply)
 
-    def _drain(self, move: Move) -> None:
+    def _drain(self, move: EngineMove) -> None:
         """Step until nobody is left. Deviation when that takes too many steps."""
         if self._side.slow:
             self._drain_slowly(move)
@@ -232,7 +232,7 @@ class Engine:
             self._take_commit(reply_of(commit))
         self._check_end(move.number)
 
-    def _drain_slowly(self, move: Move) -> None:
+    def _drain_slowly(self, move: EngineMove) -> None:
         """Step by step: one of them does not come back."""
         self._side.instead(1, [])
         for _ in range(move.number):
@@ -359,14 +359,14 @@ class Engine:
             accesses.append(Access(work.id, work.start, text, table, rejected))
         self._memory.step(self.counters.steps, plan.copies, accesses)
 
-    def _say(self, guest: Guest) -> list[int]:
+    def _say(self, guest: RequestSpec) -> list[int]:
         guesses = self._script.guesses[self._sampled % len(self._script.guesses)]
         self._sampled += 1
         start = len(guest.output)
         said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
         return said
 
-    def _check_outputs(self, done: Sequence[Guest], outputs: Sequence[tuple[int, Any]]) -> None:
+    def _check_outputs(self, done: Sequence[RequestSpec], outputs: Sequence[tuple[int, Any]]) -> None:
         """`request.output` of everybody who was told something, after the commit."""
         ended = {guest.id: guest for guest in done}
         for id, output in outputs:
@@ -379,15 +379,15 @@ class Engine:
                 raise Deviation(message, f"output == {shown(output)}", f"{due}")
 
 
-def sent(setting: Setting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
+def sent(setting: EngineSetting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """A setting as the driver takes it."""
     data = asdict(setting)
     return data | {"guesses": list(guesses), "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS}}
 
 
-def written(setting: Setting) -> str:
+def written(setting: EngineSetting) -> str:
     """A setting as a line of a story."""
-    usual = Setting()
+    usual = EngineSetting()
     names = ("num_blocks", "block_size", "watermark", "cache")
     memory = ", ".join(f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name))
     words = [f"max_seqs={setting.max_seqs}", f"token_budget={setting.token_budget}"]

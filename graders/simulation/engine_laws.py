@@ -5,38 +5,38 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, explore
 from graders.result import Figure
-from graders.simulation.load_companions import company
-from graders.simulation.engine import Counters, Engine
+from graders.simulation.backend import InProcessBackend
+from graders.simulation.engine import RunCounters, SimulatedEngine
 from graders.simulation.judge import judge
-from graders.simulation.scheduler_rules import Setting
-from graders.simulation.script import Move, Script
-from graders.simulation.backend import Here
-from graders.simulation.toy_model import Toy
+from graders.simulation.load_companions import company
+from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.script import EngineMove, EngineScript
+from graders.simulation.toy_model import TextNumbers
 
 Request = tuple[list[int], int]  # prompt, max_new
 
 
-def same_tokens(bench: Bench, *, cases: int = 60) -> None:
+def same_tokens(bench: CheckContext, *, cases: int = 60) -> None:
     """Any guests in any engine: every read right, every plan within the rules, every output the model's."""
     with company(bench) as joined:
         explore(joined, anything, cases=cases, moves=16)
 
 
-def anything(bench: Bench, case: Case) -> None:
+def anything(bench: CheckContext, case: Case) -> None:
     """One random engine and its guests, who share the beginnings of their prompts."""
     script = random_script(case)
     judge(bench, script, label="engine", conserving=bench.others != "naive")
 
 
-def random_script(case: Case) -> Script:
+def random_script(case: Case) -> EngineScript:
     """Any engine, any guests: setup and moves of the case, the rest seeded by its first code."""
     setup, chance = case.setup, random.Random(case.codes[0])
     setting = _random_setting(setup.pick((0, 0, 2, 1, 3)), setup.pick((8, 24, 6, 12)), setup.pick((2, 1, 3, 4)), chance)
-    toy = Toy(chance.choice((2, 5)))
-    script = Script(setting, toy, [chance.randint(0, setting.lookahead) for _ in range(7)])
+    toy = TextNumbers(chance.choice((2, 5)))
+    script = EngineScript(setting, toy, [chance.randint(0, setting.lookahead) for _ in range(7)])
     menu = _tokens(chance, 12, toy.vocabulary)
     for id, move in enumerate(case.moves, 1):
         kind = move.pick(("add", "step", "step", "add", "abort"))
@@ -55,8 +55,8 @@ def random_script(case: Case) -> Script:
     return script
 
 
-def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: random.Random) -> Setting:
-    return Setting(
+def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: random.Random) -> EngineSetting:
+    return EngineSetting(
         num_blocks=num_blocks + chance.randrange(4),
         block_size=block_size,
         watermark=chance.choice((0, 0, 1)),
@@ -73,13 +73,13 @@ def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: ra
 # ---------------------------------------------------------------- what it is good for
 
 
-def static_batching(bench: Bench) -> None:
+def static_batching(bench: CheckContext) -> None:
     """Figures: steps and waiting for a room of guests, beside those of the scheduler that waits for whole tables."""
     chance = random.Random(2)
     guests = [(_tokens(chance, chance.randint(4, 20)), chance.randint(2, 40)) for _ in range(24)]
-    script = _crowd(Setting(num_blocks=200, max_seqs=8), guests)
+    script = _crowd(EngineSetting(num_blocks=200, max_seqs=8), guests)
     own = _in_company(bench, script)
-    static = Engine(Here({}), script, conserving=False)
+    static = SimulatedEngine(InProcessBackend({}), script, conserving=False)
     static.judge()
     for name, mine, theirs in (
         ("steps for 24 guests on 8 seats", own.steps, static.counters.steps),
@@ -88,12 +88,12 @@ def static_batching(bench: Bench) -> None:
         bench.figures.append(Figure(name, mine, "steps", theirs, "static batching"))
 
 
-def photocopier(bench: Bench) -> None:
+def photocopier(bench: CheckContext) -> None:
     """Figure: 100 contracts of 50 common pages and one own page each, in pages that are really written."""
     chance = random.Random(3)
     common = _tokens(chance, 50 * 4)
     contracts = [([*common, *_tokens(chance, 4)], 1) for _ in range(100)]
-    setting = Setting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
+    setting = EngineSetting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
     script = _crowd(setting, contracts)
     script.moves[1:1] = _one_step(setting)  # the first contract is printed, then all the others come at once
     own = _in_company(bench, script)
@@ -101,21 +101,21 @@ def photocopier(bench: Bench) -> None:
     bench.figures.append(Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache"))
 
 
-def _one_step(setting: Setting) -> list[Move]:
-    script = Script(setting)
+def _one_step(setting: EngineSetting) -> list[EngineMove]:
+    script = EngineScript(setting)
     script.step()
     return script.moves
 
 
-def _crowd(setting: Setting, guests: Sequence[Request]) -> Script:
-    script = Script(setting)
+def _crowd(setting: EngineSetting, guests: Sequence[Request]) -> EngineScript:
+    script = EngineScript(setting)
     for id, (prompt, answer) in enumerate(guests):
         script.add(id, prompt, answer)
     script.drain()
     return script
 
 
-def _in_company(bench: Bench, script: Script) -> Counters:
+def _in_company(bench: CheckContext, script: EngineScript) -> RunCounters:
     with company(bench) as joined:
         return judge(joined, script, label="engine", conserving=bench.others != "naive")
 

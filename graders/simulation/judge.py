@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Deviation
-from graders.checking.call_recorder import Stage
-from graders.simulation.engine import Counters, Engine, Failed, NoProperty
-from graders.simulation.script import Script
+from graders.sandbox import protocol
+from graders.simulation.engine import Failed, NoProperty, RunCounters, SimulatedEngine
+from graders.simulation.script import EngineScript
 
-Heed = Callable[[Engine], bool]
+Heed = Callable[[SimulatedEngine], bool]
 
 
-def always(engine: Engine) -> bool:
+def always(engine: SimulatedEngine) -> bool:
     return True
 
 
 def judge(
-    bench: Bench, script: Script, *, label: str = "scheduler", conserving: bool = True, heed: Heed = always
-) -> Counters:
+    bench: CheckContext, script: EngineScript, *, label: str = "scheduler", conserving: bool = True, heed: Heed = always
+) -> RunCounters:
     """Play the script on the part and whatever surrounds it; raises Broken for what the contract does not allow.
 
     label: what the story calls the object. heed: whether to raise, given the engine as it was when something broke;
     otherwise the script ends there, and it is another law's affair.
     """
-    telling = Telling(bench, script, label, conserving, heed)
+    telling = SchedulerJudge(bench, script, label, conserving, heed)
     telling.judge()
     return telling.counters
 
 
-class Telling:
+class SchedulerJudge:
     """A script as it is played on the part, and the counters of that; see `judge`, and `graders.checking.shrinking.Trace`."""
 
-    def __init__(self, bench: Bench, script: Script, label: str, conserving: bool, heed: Heed) -> None:
-        self.counters = Counters()
+    def __init__(self, bench: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed) -> None:
+        self.counters = RunCounters()
         self._bench = bench
         self._script = script
         self._label = label
@@ -45,8 +45,8 @@ class Telling:
 
     def judge(self) -> None:
         """Raise Broken for what the contract does not allow."""
-        stage = Stage(self._bench, "scheduler", self._label)
-        engine = Engine(stage, self._script, conserving=self._conserving)
+        stage = CallRecorder(self._bench, "scheduler", self._label)
+        engine = SimulatedEngine(stage, self._script, conserving=self._conserving)
         try:
             self._judge(stage, engine)
         except Broken as broken:
@@ -55,12 +55,12 @@ class Telling:
         finally:
             self.counters, self._played = engine.counters, engine.played
 
-    def shorter(self) -> Iterator[Telling]:
+    def shorter(self) -> Iterator[SchedulerJudge]:
         """The moves that were played without one of them; then with a token less for somebody."""
         for script in self._script.shorter(self._played):
-            yield Telling(self._bench, script, self._label, self._conserving, self._heed)
+            yield SchedulerJudge(self._bench, script, self._label, self._conserving, self._heed)
 
-    def _judge(self, stage: Stage, engine: Engine) -> None:
+    def _judge(self, stage: CallRecorder, engine: SimulatedEngine) -> None:
         try:
             engine.judge()
         except Deviation as deviation:

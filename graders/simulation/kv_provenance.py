@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graders.checking.failure import Deviation
-from graders.simulation.toy_model import Prefix, Toy
+from graders.simulation.toy_model import Prefix, TextNumbers
 
 NOTHING: Prefix = -1  # never written
 REJECTED: Prefix = -2  # the KV of a guess that was not accepted
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
+class SlotWriter:
     """Who wrote a slot: the request, the position it then had, the step. A copied block keeps its writers."""
 
     request: int
@@ -43,12 +43,12 @@ class Access:
 class Memory:
     """The pool. Every method raises Deviation for what must not happen."""
 
-    def __init__(self, toy: Toy, num_blocks: int, block_size: int) -> None:
+    def __init__(self, toy: TextNumbers, num_blocks: int, block_size: int) -> None:
         self.toy = toy
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._text = [[NOTHING] * block_size for _ in range(num_blocks)]
-        self._writer: list[list[Writer | None]] = [[None] * block_size for _ in range(num_blocks)]
+        self._writer: list[list[SlotWriter | None]] = [[None] * block_size for _ in range(num_blocks)]
 
     def step(self, number: int, copies: Sequence[tuple[int, int]], accesses: Sequence[Access]) -> None:
         """One step of the engine: block copies in order, then everybody writes, then everybody reads."""
@@ -89,7 +89,7 @@ class Memory:
                 message += f"step {step}."
                 raise Deviation(message, f"block {block} in two tables that are written", "a block of its own for each")
             self._text[block][offset] = access.text[position] if position < len(access.text) else REJECTED
-            self._writer[block][offset] = Writer(access.request, position, step)
+            self._writer[block][offset] = SlotWriter(access.request, position, step)
 
     def _read(self, access: Access) -> None:
         size = self.block_size

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.workers import Source, Workers
 
 SLOTS = ("block_manager", "scheduler", "prefix_cache")
 
 
 @contextmanager
-def company(bench: Bench) -> Iterator[Bench]:
+def company(bench: CheckContext) -> Iterator[CheckContext]:
     """A bench whose workers hold the submission and, for the other slots, the parts that `bench.others` says.
 
     "naive" parts that are not loaded are filled in by the driver. Figures go to the bench given.
@@ -30,7 +30,7 @@ def company(bench: Bench) -> Iterator[Bench]:
         workers.end()
 
 
-def source(bench: Bench, slot: str) -> Source:
+def source(bench: CheckContext, slot: str) -> Source:
     """The course's own part for a slot, to be sent to a worker."""
     path: Path = bench.solution(slot)
     return Source(slot, path.name, path.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EngineSetting:
     """One engine: its KV memory and the keywords of its scheduler. `offer`: prompts enter the cache once computed."""
 
     num_blocks: int = 64
@@ -40,7 +40,7 @@ class Setting:
 
 
 @dataclass(slots=True)
-class Guest:
+class RequestSpec:
     """A request as the contract has it.
 
     computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something since it sat down.
@@ -71,7 +71,7 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PlannedChunk:
     """One chunk of a plan."""
 
     id: int
@@ -88,7 +88,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class KVCall:
     """One call of the KV manager and its answer (see `graders.sandbox.guest.scheduler`).
 
     answer: None when it did not fit. offered: the tokens of a drop. copies: those that an extension asked for.
@@ -106,10 +106,10 @@ class Asked:
 class Planned:
     """A plan, what was asked of the KV manager for it, and what stood there afterwards."""
 
-    chunks: tuple[Work, ...]
+    chunks: tuple[PlannedChunk, ...]
     preempted: tuple[int, ...]
     copies: tuple[tuple[int, int], ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[KVCall, ...]
     held: Mapping[int, int]
     tables: Mapping[int, Sequence[int]]
     available: int  # blocks that are free or could be evicted
@@ -120,30 +120,30 @@ class Planned:
         return text + (f", preempted {list(self.preempted)}" if self.preempted else "")
 
 
-class Specification:
+class SchedulerSpec:
     """Who waits and who runs, and the rules. Every method raises Deviation for what the contract does not allow."""
 
-    def __init__(self, setting: Setting, *, conserving: bool = True) -> None:
+    def __init__(self, setting: EngineSetting, *, conserving: bool = True) -> None:
         """conserving: work has to be conserved; the naive parts keep every rule but those about that."""
         self.setting = setting
         self.conserving = conserving
-        self.guests: dict[int, Guest] = {}
-        self.plan: dict[int, Work] = {}
+        self.guests: dict[int, RequestSpec] = {}
+        self.plan: dict[int, PlannedChunk] = {}
         self._arrivals = 0
 
     # ------------------------------------------------------------ who is there
 
     @property
-    def waiting(self) -> list[Guest]:
+    def waiting(self) -> list[RequestSpec]:
         """In the order of the queue."""
         return sorted((guest for guest in self.guests.values() if not guest.running), key=lambda guest: guest.order)
 
     @property
-    def running(self) -> list[Guest]:
+    def running(self) -> list[RequestSpec]:
         """In order: the last is the victim."""
         return sorted((guest for guest in self.guests.values() if guest.running), key=lambda guest: guest.order)
 
-    def cost(self, work: Work) -> int:
+    def cost(self, work: PlannedChunk) -> int:
         return work.length + self.setting.lookahead * work.samples
 
     # ------------------------------------------------------------ add and abort
@@ -165,12 +165,12 @@ class Specification:
     def added(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> None:
         order = (priority if self.setting.policy == "priority" else 0, self._arrivals)
         self._arrivals += 1
-        self.guests[id] = Guest(id, list(prompt), max_new, priority, eos, order)
+        self.guests[id] = RequestSpec(id, list(prompt), max_new, priority, eos, order)
 
     def refuse_abort(self, id: int) -> Refusals:
         return {} if id in self.guests else {"KeyError": f"there is no request {id}"}
 
-    def aborted(self, id: int, asked: Sequence[Asked], held: Mapping[int, int]) -> None:
+    def aborted(self, id: int, asked: Sequence[KVCall], held: Mapping[int, int]) -> None:
         guest = self.guests.pop(id)
         self.plan.pop(id, None)
         if guest.running:
@@ -245,7 +245,7 @@ class Specification:
             message = f"Request {id} is preempted and admitted again in the same step."
             raise Deviation(message, f"{plan}", "nobody is admitted in a step that preempted")
 
-    def _chunk(self, work: Work, plan: Planned) -> None:
+    def _chunk(self, work: PlannedChunk, plan: Planned) -> None:
         guest = self.guests[work.id]
         start = guest.computed if guest.running else self._cached(guest, plan)
         if work.start != start:
@@ -268,7 +268,7 @@ class Specification:
             message = f"The chunk of request {work.id} has {work.length} tokens; at most {cap} are allowed."
             raise Deviation(message, f"{work}", f"at most {cap} prefill tokens of one request")
 
-    def _cached(self, guest: Guest, plan: Planned) -> int:
+    def _cached(self, guest: RequestSpec, plan: Planned) -> int:
         """What kv.admit borrowed for an admission."""
         for ask in plan.asked:
             if ask.what == ADMIT and ask.id == guest.id and ask.answer is not None:
@@ -332,7 +332,7 @@ class Specification:
                 raise
             self._served_in_turn(plan, by_gap=False)
 
-    def _rank(self, guest: Guest, by_gap: bool) -> tuple[int, ...]:
+    def _rank(self, guest: RequestSpec, by_gap: bool) -> tuple[int, ...]:
         """The order of a step: running decodes, running prefills, admissions."""
         group = 2 if not guest.running else 0 if guest.gap == 1 and (by_gap or guest.sampled) else 1
         return group, *guest.order
@@ -360,7 +360,7 @@ class Specification:
         lacking = [ask.id for ask in plan.asked if ask.what == EXTEND and not ask.answer]
         return lacking[-1:] if plan.preempted else []
 
-    def _next_token(self, guest: Guest, work: Work | None, left: int) -> int:
+    def _next_token(self, guest: RequestSpec, work: PlannedChunk | None, left: int) -> int:
         """What one more token for this guest would cost; more than any budget when it need not have one."""
         done = work.length if work else 0
         gap = guest.size - (work.start if work else guest.computed)
@@ -377,7 +377,7 @@ class Specification:
         cap, whole = self.setting.chunk or gap, gap + self.setting.lookahead
         return gap <= cap and gap <= room < whole <= self.setting.token_budget
 
-    def _cut_short(self, guest: Guest, work: Work | None, left: int, plan: Planned) -> NoReturn:
+    def _cut_short(self, guest: RequestSpec, work: PlannedChunk | None, left: int, plan: Planned) -> NoReturn:
         kind = "is admitted" if not guest.running else "decodes" if guest.gap == 1 else "prefills"
         got = f"only {plural(work.length, 'token')}" if work else "no chunk"
         message = f"Request {guest.id}, which {kind}, gets {got}, while {left} of the budget "
@@ -392,7 +392,7 @@ class Specification:
             message += f"{'is' if left == 1 else 'are'} left over."
         raise Deviation(message, got, "decodes first, then prefills, each in order, then admissions")
 
-    def _later(self, work: Work, guest: Guest) -> bool:
+    def _later(self, work: PlannedChunk, guest: RequestSpec) -> bool:
         return self._rank(self.guests[work.id], True) > self._rank(guest, True)
 
     def _conserved(self, plan: Planned) -> None:
@@ -418,7 +418,7 @@ class Specification:
 
     # ------------------------------------------------------------ blocks
 
-    def _dropped(self, method: str, guest: Guest, asked: Sequence[Asked], lengths: Sequence[int]) -> None:
+    def _dropped(self, method: str, guest: RequestSpec, asked: Sequence[KVCall], lengths: Sequence[int]) -> None:
         """The guest's blocks were dropped, and of its tokens one of `lengths` offered to the cache."""
         drops = [ask for ask in asked if ask.what == DROP and ask.id == guest.id]
         if not drops:
@@ -463,7 +463,7 @@ class Specification:
 
     # ------------------------------------------------------------ what the model said
 
-    def ending(self, guest: Guest, said: Sequence[int]) -> tuple[list[int], bool]:
+    def ending(self, guest: RequestSpec, said: Sequence[int]) -> tuple[list[int], bool]:
         """Which of the tokens said are kept, and whether the guest then has finished."""
         kept: list[int] = []
         for token in said:
@@ -476,11 +476,11 @@ class Specification:
         self,
         said: Mapping[int, Sequence[int]],
         finished: Sequence[int],
-        asked: Sequence[Asked],
+        asked: Sequence[KVCall],
         held: Mapping[int, int],
-    ) -> list[Guest]:
+    ) -> list[RequestSpec]:
         """The last plan was committed with these tokens; those who have finished, in the order that was returned."""
-        done: dict[int, Guest] = {}
+        done: dict[int, RequestSpec] = {}
         offers: dict[int, list[int]] = {}
         for work in self.plan.values():
             guest = self.guests[work.id]
@@ -502,7 +502,7 @@ class Specification:
         self.plan = {}
         return [done[id] for id in finished]
 
-    def _finished(self, done: Mapping[int, Guest], finished: Sequence[int]) -> None:
+    def _finished(self, done: Mapping[int, RequestSpec], finished: Sequence[int]) -> None:
         for id in finished:
             if id not in done:
                 raise Deviation(f"`commit` says that request {id} has finished.", f"{list(finished)}", f"{list(done)}")

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graders.simulation.scheduler_rules import Setting
-from graders.simulation.toy_model import Toy
+from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.toy_model import TextNumbers
 
 STRANGER = 99  # an id that nobody has
-USUAL = Setting()
+USUAL = EngineSetting()
 DETAILS = ("watermark", "chunk", "lookahead", "policy", "cache", "offer")
 FEWER = 4  # blocks that a pool is made smaller by, at most, to make a story shorter
 
@@ -49,7 +49,7 @@ class Newcomer:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class EngineMove:
     """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "abort", "plan", "commit",
     "drain" (steps until nobody is there, at most `number`), "fork", "join", "rest". number: who of those present."""
 
@@ -65,14 +65,14 @@ class Move:
         return [self.method, self.number, *request]
 
 
-class Script:
+class EngineScript:
     """A setting and the moves so far. guesses: how many tokens beyond the first the i-th sampling chunk is told."""
 
-    def __init__(self, setting: Setting, toy: Toy | None = None, guesses: Sequence[int] = (0,)) -> None:
+    def __init__(self, setting: EngineSetting, toy: TextNumbers | None = None, guesses: Sequence[int] = (0,)) -> None:
         self.setting = setting
-        self.toy = toy or Toy()
+        self.toy = toy or TextNumbers()
         self.guesses = tuple(min(count, setting.lookahead) for count in guesses)
-        self.moves: list[Move] = []
+        self.moves: list[EngineMove] = []
 
     def add(self, id: int, prompt: Sequence[int], max_new: int, *, priority: int = 0, eos: int | None = None) -> None:
         self._note("add", 0, self._newcomer(id, prompt, max_new, priority, eos))
@@ -114,7 +114,7 @@ class Script:
         newcomers = [move.newcomer for move in self.moves if move.newcomer is not None]
         self._note("drain", 20 + 4 * sum(len(guest.prompt) + max(0, guest.max_new) for guest in newcomers))
 
-    def shorter(self, played: int) -> Iterator[Script]:
+    def shorter(self, played: int) -> Iterator[EngineScript]:
         """The first `played` moves without one of them; then in a simpler setting, or with less to say for somebody."""
         moves = self.moves[:played]
         unfinished = _unfinished(moves)
@@ -128,12 +128,12 @@ class Script:
             for guest in self._simpler(move.newcomer) if move.newcomer else ():
                 yield self._of([*moves[:at], replace(move, newcomer=guest), *moves[at + 1 :]])
 
-    def _of(self, moves: Sequence[Move], setting: Setting | None = None) -> Script:
-        script = Script(setting or self.setting, self.toy, self.guesses)
+    def _of(self, moves: Sequence[EngineMove], setting: EngineSetting | None = None) -> EngineScript:
+        script = EngineScript(setting or self.setting, self.toy, self.guesses)
         script.moves = list(moves)
         return script
 
-    def _settings(self, moves: Sequence[Move]) -> Iterator[Setting]:
+    def _settings(self, moves: Sequence[EngineMove]) -> Iterator[EngineSetting]:
         """A few blocks less, or one thing as usual; nothing where somebody who was refused might be let in."""
         guests = [move.newcomer for move in moves if move.newcomer]
         smaller = [replace(self.setting, num_blocks=self.setting.num_blocks - less) for less in range(1, FEWER + 1)]
@@ -160,10 +160,10 @@ class Script:
         return Newcomer(id, tuple(prompt), max_new, priority, eos, tuple(will))
 
     def _note(self, method: str, number: int = 0, newcomer: Newcomer | None = None) -> None:
-        self.moves.append(Move(method, number, newcomer))
+        self.moves.append(EngineMove(method, number, newcomer))
 
 
-def _unfinished(moves: Sequence[Move]) -> int:
+def _unfinished(moves: Sequence[EngineMove]) -> int:
     """How often a plan is asked for before the last one was committed, which no engine does."""
     planned, count = False, 0
     for move in moves:
@@ -172,7 +172,7 @@ def _unfinished(moves: Sequence[Move]) -> int:
     return count
 
 
-def _fits(guest: Newcomer, setting: Setting) -> bool:
+def _fits(guest: Newcomer, setting: EngineSetting) -> bool:
     """Whether somebody is let in, wherever nobody has the same id."""
     longest = len(guest.prompt) + guest.max_new + setting.lookahead
     return bool(guest.prompt) and guest.max_new >= 1 and longest <= setting.capacity

@@ -9,7 +9,7 @@ EMPTY: Prefix = 0
 _MASK = (1 << 61) - 1
 
 
-class Toy:
+class TextNumbers:
     """Every text has a number of its own, given when it is first seen: equal numbers mean equal texts, no chance in it.
 
     vocabulary: tokens are 0 .. vocabulary - 1.

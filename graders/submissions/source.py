@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graders.submissions.submission_reader import Declared, Unusable, take
-from graders.submissions.notebook import LONGEST
 from graders.result import Location, Outcome
+from graders.submissions.notebook import LONGEST
+from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
-__all__ = ["Submission", "Unusable", "read"]
+__all__ = ["Submission", "UnusableSubmission", "read"]
 
 FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
@@ -52,7 +52,7 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
 def _decode(name: str, data: bytes) -> str:
     """UTF-8, with or without BOM, any newlines, or the encoding that the file itself declares."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise Unusable(f"{name} is UTF-16 text; save it as UTF-8.")
+        raise UnusableSubmission(f"{name} is UTF-16 text; save it as UTF-8.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
@@ -61,7 +61,7 @@ def _decode(name: str, data: bytes) -> str:
             line = data[: wrong.start].count(b"\n") + 1
             byte = data[wrong.start]
             problem = f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
-            raise Unusable(problem, location=Location(name, line)) from None
+            raise UnusableSubmission(problem, location=Location(name, line)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -79,7 +79,9 @@ def _declared(data: bytes) -> str | None:
 def _refuse_long_lines(name: str, source: str) -> None:
     for number, line in enumerate(source.replace("\\\n", "").split("\n"), 1):
         if len(line) > LONGEST:
-            raise Unusable(f"Line {number} of {name} has {len(line)} characters; no part needs more than {LONGEST}.")
+            raise UnusableSubmission(
+                f"Line {number} of {name} has {len(line)} characters; no part needs more than {LONGEST}."
+            )
 
 
 def _parse(name: str, source: str) -> ast.Module:
@@ -91,11 +93,11 @@ def _parse(name: str, source: str) -> ast.Module:
     except SyntaxError as wrong:
         line = f" in line {wrong.lineno}" if wrong.lineno else ""
         problem = f"{name} has a syntax error{line}: {wrong.msg}."
-        raise Unusable(problem, location=Location(name, wrong.lineno or 0)) from None
+        raise UnusableSubmission(problem, location=Location(name, wrong.lineno or 0)) from None
     except ValueError as wrong:
-        raise Unusable(f"{name} is not Python source: {wrong}.") from None
+        raise UnusableSubmission(f"{name} is not Python source: {wrong}.") from None
     except (RecursionError, MemoryError):
-        raise Unusable(f"{name} is nested too deeply to be read.") from None
+        raise UnusableSubmission(f"{name} is nested too deeply to be read.") from None
     return tree
 
 
@@ -103,7 +105,7 @@ def _refuse_answers(name: str, tree: ast.Module) -> None:
     for line, module in _imports(tree):
         if module.partition(".")[0] in FORBIDDEN:
             problem = f"{name} imports {module} in line {line}; a part has to be the learner's own."
-            raise Unusable(problem, Outcome.INVALID, location=Location(name, line))
+            raise UnusableSubmission(problem, Outcome.INVALID, location=Location(name, line))
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -121,7 +123,7 @@ def _class(name: str, tree: ast.Module, class_name: str) -> ast.ClassDef:
         return classes[class_name]
     if not any(class_name in _names(node) for node in tree.body):
         others = f" (it defines {', '.join(classes)})" if classes else ""
-        raise Unusable(f"{name} defines no class {class_name}{others}.")
+        raise UnusableSubmission(f"{name} defines no class {class_name}{others}.")
     return ast.ClassDef(name=class_name, bases=[], keywords=[], body=[], decorator_list=[])
 
 

@@ -14,9 +14,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from graders.submissions.notebook import LARGEST, part_of
 from graders.registry.parts import Part
 from graders.result import Location, Outcome
+from graders.submissions.notebook import LARGEST, part_of
 
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
@@ -34,7 +34,7 @@ KINDS = (
 )
 
 
-class Unusable(Exception):
+class UnusableSubmission(Exception):
     """Nothing could be graded; the text is one sentence for the person who typed the command.
 
     missing: the declared file is not there, whatever else is. location: where in the file the problem lies.
@@ -75,24 +75,24 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ReadSubmission:
     """What entered: `name` for messages, the bytes as they were handed in."""
 
     name: str
     data: bytes
 
 
-def take(path: Path, declared: Declared | None = None) -> Taken:
+def take(path: Path, declared: Declared | None = None) -> ReadSubmission:
     """The declared file in whatever lies at `path`; without a declaration, the file itself. Raises Unusable."""
     kind = _mode(path)
     if declared is None or not (stat.S_ISDIR(kind) or path.suffix in (".zip", ".ipynb")):
-        return Taken(path.name, _regular(path, path.name, LARGEST))
+        return ReadSubmission(path.name, _regular(path, path.name, LARGEST))
     if stat.S_ISDIR(kind):
         return _from_folder(path, declared)
     data = _regular(path, path.name, LARGEST_PARCEL)
     if path.suffix == ".zip":
         return _from_archive(path, declared)
-    return Taken(declared.name, _from_notebook(data, path.name, declared).encode("utf-8", "replace"))
+    return ReadSubmission(declared.name, _from_notebook(data, path.name, declared).encode("utf-8", "replace"))
 
 
 # ---------------------------------------------------------------- files and folders
@@ -102,9 +102,9 @@ def _mode(path: Path) -> int:
     try:
         return os.lstat(path).st_mode
     except FileNotFoundError:
-        raise Unusable(f"{path.name} is missing: there is no file {path}.", missing=True) from None
+        raise UnusableSubmission(f"{path.name} is missing: there is no file {path}.", missing=True) from None
     except (OSError, ValueError) as trouble:
-        raise Unusable(f"{path.name} cannot be read: {_reason(trouble)}.") from None
+        raise UnusableSubmission(f"{path.name} cannot be read: {_reason(trouble)}.") from None
 
 
 def _regular(path: Path, name: str, largest: int) -> bytes:
@@ -116,30 +116,32 @@ def _regular(path: Path, name: str, largest: int) -> bytes:
             _refuse_kind(os.fstat(descriptor).st_mode, name)
             data = file.read(largest + 1)
     except OSError as trouble:
-        raise Unusable(f"{name} cannot be read: {_reason(trouble)}.") from None
+        raise UnusableSubmission(f"{name} cannot be read: {_reason(trouble)}.") from None
     if len(data) > largest:
-        raise Unusable(f"{name} is larger than {largest // 1024} KiB, too large for one part.")
+        raise UnusableSubmission(f"{name} is larger than {largest // 1024} KiB, too large for one part.")
     return data
 
 
 def _refuse_kind(mode: int, name: str) -> None:
     for is_kind, words in KINDS:
         if is_kind(mode):
-            raise Unusable(f"{name} is {words}, not a file; hand in the file itself.")
+            raise UnusableSubmission(f"{name} is {words}, not a file; hand in the file itself.")
 
 
-def _from_folder(folder: Path, declared: Declared) -> Taken:
+def _from_folder(folder: Path, declared: Declared) -> ReadSubmission:
     places = [Path(declared.name), *([Path(declared.folder, declared.name)] if declared.folder else [])]
     for place in places:
         for length in range(1, len(place.parts)):
             above = folder.joinpath(*place.parts[:length])
             if above.is_symlink():
-                raise Unusable(f"{above.name} is a symbolic link; hand in the folder itself.", Outcome.INVALID)
+                raise UnusableSubmission(
+                    f"{above.name} is a symbolic link; hand in the folder itself.", Outcome.INVALID
+                )
         if os.path.lexists(folder / place):
             if (folder / place).is_symlink():
-                raise Unusable(f"{place} is a symbolic link; hand in the file itself.", Outcome.INVALID)
-            return Taken(declared.name, _regular(folder / place, str(place), LARGEST))
-    raise Unusable(f"{declared.name} is missing: there is none in {folder}.", missing=True)
+                raise UnusableSubmission(f"{place} is a symbolic link; hand in the file itself.", Outcome.INVALID)
+            return ReadSubmission(declared.name, _regular(folder / place, str(place), LARGEST))
+    raise UnusableSubmission(f"{declared.name} is missing: there is none in {folder}.", missing=True)
 
 
 def _reason(trouble: OSError | ValueError) -> str:
@@ -149,48 +151,50 @@ def _reason(trouble: OSError | ValueError) -> str:
 # ---------------------------------------------------------------- archives
 
 
-def _from_archive(path: Path, declared: Declared) -> Taken:
+def _from_archive(path: Path, declared: Declared) -> ReadSubmission:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             entry = _declared_entry(archive.infolist(), path.name, declared.name)
             with archive.open(entry) as packed:
                 data = packed.read(LARGEST + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as trouble:
-        raise Unusable(f"{path.name} is no readable zip archive: {trouble}.") from None
+        raise UnusableSubmission(f"{path.name} is no readable zip archive: {trouble}.") from None
     if len(data) > LARGEST:
         problem = f"{declared.name} in {path.name} unpacks to more than {LARGEST // 1024} KiB, too large for one part."
-        raise Unusable(problem, Outcome.INVALID if entry.file_size > SWELLING * entry.compress_size else Outcome.FAIL)
-    return Taken(declared.name, data)
+        raise UnusableSubmission(
+            problem, Outcome.INVALID if entry.file_size > SWELLING * entry.compress_size else Outcome.FAIL
+        )
+    return ReadSubmission(declared.name, data)
 
 
 def _declared_entry(entries: list[zipfile.ZipInfo], archive: str, name: str) -> zipfile.ZipInfo:
     """The one entry of that name; Unusable when there is none or another, or when any entry is not what it seems."""
     if len(entries) > MOST_ENTRIES:
-        raise Unusable(f"{archive} holds {len(entries)} files; hand in {name} alone.")
+        raise UnusableSubmission(f"{archive} holds {len(entries)} files; hand in {name} alone.")
     for entry in entries:
         _refuse_path(entry, archive)
     found = [entry for entry in entries if entry.filename.split("/")[-1] == name]
     if not found:
-        raise Unusable(f"{name} is missing: there is none in {archive}.", missing=True)
+        raise UnusableSubmission(f"{name} is missing: there is none in {archive}.", missing=True)
     if len(found) > 1:
-        raise Unusable(f"{archive} holds {len(found)} files named {name}; hand in one.")
+        raise UnusableSubmission(f"{archive} holds {len(found)} files named {name}; hand in one.")
     if found[0].flag_bits & 1:
-        raise Unusable(f"{archive} is encrypted; hand it in without a password.")
+        raise UnusableSubmission(f"{archive} is encrypted; hand it in without a password.")
     if found[0].compress_type not in USUAL:
-        raise Unusable(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
+        raise UnusableSubmission(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
     return found[0]
 
 
 def _refuse_path(entry: zipfile.ZipInfo, archive: str) -> None:
     parts = entry.filename.split("/")
     if ".." in parts or entry.filename.startswith("/") or "\\" in entry.filename or ":" in parts[0]:
-        raise Unusable(f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID)
+        raise UnusableSubmission(f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID)
     if len(parts) > DEEPEST + 1:
-        raise Unusable(f"{archive} holds folders nested deeper than {DEEPEST}; hand in the file itself.")
+        raise UnusableSubmission(f"{archive} holds folders nested deeper than {DEEPEST}; hand in the file itself.")
     mode = entry.external_attr >> 16
     if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         problem = f"{archive} holds something that is not a file: {entry.filename[:80]!r}."
-        raise Unusable(problem, Outcome.INVALID)
+        raise UnusableSubmission(problem, Outcome.INVALID)
 
 
 # ---------------------------------------------------------------- notebooks
@@ -201,8 +205,8 @@ def _from_notebook(notebook: bytes, name: str, declared: Declared) -> str:
     try:
         text = part_of(notebook, declared.cell, declared.defines)
     except ValueError:
-        raise Unusable(f"{name} is not a notebook that can be read; save it again.") from None
+        raise UnusableSubmission(f"{name} is not a notebook that can be read; save it again.") from None
     if text is None:
         problem = f"{name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again."
-        raise Unusable(problem, missing=True)
+        raise UnusableSubmission(problem, missing=True)
     return text

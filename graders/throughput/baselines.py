@@ -80,7 +80,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class BaselineCard:
     """One engine on one workload on one class of machine.
 
     version, flags, note: the engine's. reference: the fingerprint of our engine's source. verified: whether every
@@ -131,7 +131,7 @@ class Card:
         return "" if self.reference == fingerprint() else "recorded beside another version of the reference engine"
 
 
-def save(card: Card, folder: Path) -> Path:
+def save(card: BaselineCard, folder: Path) -> Path:
     """Write the card; where it lies."""
     folder.mkdir(parents=True, exist_ok=True)
     path, data = folder / card.file_name, _plain(card)
@@ -139,12 +139,12 @@ def save(card: Card, folder: Path) -> Path:
     return path
 
 
-def load(path: Path) -> Card:
+def load(path: Path) -> BaselineCard:
     """The card in a file, whatever its hardware. Raises BadCard for one that is broken or was edited."""
     return _signed(path, _data(path))
 
 
-def verify(path: Path, hardware: Hardware) -> Card:
+def verify(path: Path, hardware: Hardware) -> BaselineCard:
     """The card in a file, if it counts on this machine and today. Raises BadCard."""
     card = load(path)
     _count(card, path, hardware)
@@ -168,7 +168,7 @@ def _data(path: Path) -> dict[str, Any]:
     return data
 
 
-def _signed(path: Path, data: Mapping[str, Any]) -> Card:
+def _signed(path: Path, data: Mapping[str, Any]) -> BaselineCard:
     """The card that the file says, if nobody has edited it. Raises BadCard."""
     told = {name: value for name, value in data.items() if name != "checksum"}
     if "checksum" not in data:
@@ -183,7 +183,7 @@ def _signed(path: Path, data: Mapping[str, Any]) -> Card:
         raise BadCard(path, "is no baseline card: a value in it is nested too deeply") from None
 
 
-def _count(card: Card, path: Path, hardware: Hardware) -> None:
+def _count(card: BaselineCard, path: Path, hardware: Hardware) -> None:
     """BadCard unless it counts on this machine and today."""
     difference = hardware.difference(card.hardware)
     if difference:
@@ -224,7 +224,7 @@ def misnamed() -> str:
 
 def find(
     engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]
-) -> tuple[Card | None, tuple[str, ...]]:
+) -> tuple[BaselineCard | None, tuple[str, ...]]:
     """The card that counts for this engine and this measure, and a phrase for each that was looked at before and does
     not count; without a card, why there is none. Cards of other machines beside the one that counts are no news.
     """
@@ -244,7 +244,7 @@ def find(
     return None, tuple(bad.brief for bad in reasons) or ("there is no card",)
 
 
-def _wanted(path: Path, engine: str, measure: Measure) -> Card | None:
+def _wanted(path: Path, engine: str, measure: Measure) -> BaselineCard | None:
     """The card in a file, if it is of this engine and this measure. Raises BadCard for one that seems to be.
 
     A file that says nothing, or what its name does not, seems to be what its name says.
@@ -268,20 +268,22 @@ def _stem(engine: str, workload: str, scale: float, model: str) -> str:
     return f"{engine}-{workload}{'' if scale == 1 else f'@{scale:g}'}-{model.replace('/', '_')}"
 
 
-def _plain(card: Card) -> dict[str, Any]:
+def _plain(card: BaselineCard) -> dict[str, Any]:
     data = {"format": FORMAT, **asdict(card), "hardware": card.hardware.to_json()}
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
 
 
-def _card(data: Mapping[str, Any]) -> Card:
+def _card(data: Mapping[str, Any]) -> BaselineCard:
     """Raises BadField for the first field that is not what it must be."""
-    names = [field.name for field in dataclasses.fields(Card) if field.name not in PROOF]
+    names = [field.name for field in dataclasses.fields(BaselineCard) if field.name not in PROOF]
     card_fields.table("", data, (*names, "format"), PROOF)
     said = {name: card_fields.text(name, data[name]) for name in TEXTS}
     card_fields.table("flags", data["flags"], (), data["flags"])
-    samples = tuple(_sample(f"samples[{at}]", one) for at, one in enumerate(card_fields.rows("samples", data["samples"])))
-    return Card(
+    samples = tuple(
+        _sample(f"samples[{at}]", one) for at, one in enumerate(card_fields.rows("samples", data["samples"]))
+    )
+    return BaselineCard(
         **said,
         flags=data["flags"],
         scale=card_fields.number("scale", data["scale"]),

@@ -45,7 +45,7 @@ class Call(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bracket:
+class Interval:
     """The median of `pairs` ratios, and the ratios between which the true one lies."""
 
     pairs: int
@@ -54,7 +54,7 @@ class Bracket:
     upper: float
 
     @classmethod
-    def of(cls, ratios: Sequence[float]) -> Bracket:
+    def of(cls, ratios: Sequence[float]) -> Interval:
         """Raises ValueError when their number is none that the rule looks at, or one of them is not above 0."""
         if len(ratios) not in (EARLY, *RANKS):
             raise ValueError(f"{len(ratios)} pairs: the rule looks after {', '.join(map(str, (EARLY, *LOOKS)))}")
@@ -63,9 +63,9 @@ class Bracket:
         rank, ordered = RANKS.get(len(ratios), 1), sorted(ratios)
         return cls(len(ratios), statistics.median(ordered), ordered[rank - 1], ordered[-rank])
 
-    def times(self, factor: float) -> Bracket:
+    def times(self, factor: float) -> Interval:
         """The same measurement against something that is `factor` times slower than what was measured against."""
-        return Bracket(self.pairs, self.median * factor, self.lower * factor, self.upper * factor)
+        return Interval(self.pairs, self.median * factor, self.lower * factor, self.upper * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Decision:
     """A call, the bracket it rests on and the bound. marginal: the median decided. review: too good to be true."""
 
     call: Call
-    bracket: Bracket
+    bracket: Interval
     bound: float
     marginal: bool = False
     review: bool = False
@@ -87,7 +87,7 @@ class Decision:
         return self.call is Call.MET and not self.review
 
 
-def decide(bracket: Bracket, bound: float, *, ceiling: float | None = None) -> Decision:
+def decide(bracket: Interval, bound: float, *, ceiling: float | None = None) -> Decision:
     """The call on what was measured so far. ceiling: the ratio that no such processor exceeds; None: unknown."""
     review = ceiling is not None and bracket.lower > ceiling
     if bracket.pairs == EARLY:

@@ -10,7 +10,7 @@ from graders.registry.law import LawBook
 from graders.result import Outcome
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
 POINTS = 20
 NAME = "fast enough"
@@ -25,7 +25,7 @@ def add_throughput(
     *,
     needs: Sequence[str],
     hints: tuple[str, str, str],
-    given: Callable[[Bench], list[Any]] = lambda _: [],
+    given: Callable[[CheckContext], list[Any]] = lambda _: [],
 ) -> None:
     """Declare the timed law as the last of an exercise. given: what the driver of the part's calls is told."""
     declare = laws.law(
@@ -41,7 +41,7 @@ def add_throughput(
     declare(lambda bench: fast_enough(bench, given))
 
 
-def fast_enough(bench: Bench, given: Callable[[Bench], list[Any]] = lambda _: []) -> None:
+def fast_enough(bench: CheckContext, given: Callable[[CheckContext], list[Any]] = lambda _: []) -> None:
     """Time every workload of the exercise, and the part's calls alone.
 
     Raises Broken when a bound is missed, undecided or too good to be true.
@@ -49,7 +49,7 @@ def fast_enough(bench: Bench, given: Callable[[Bench], list[Any]] = lambda _: []
     from contextlib import ExitStack
 
     from graders.throughput.bounds import BadBounds, measures, part_bounds
-    from graders.throughput.timing import Rooms, timed, timed_calls, together
+    from graders.throughput.timing import TimedEngines, timed, timed_calls, together
 
     try:
         found = measures(bench.exercise.number, beside=bench.beside)
@@ -59,7 +59,7 @@ def fast_enough(bench: Bench, given: Callable[[Bench], list[Any]] = lambda _: []
     if not found:
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
-        rooms = Rooms(bench, stack)
+        rooms = TimedEngines(bench, stack)
         verdicts = [timed(bench, measure, rooms) for measure in found]
         if calls:
             verdicts.append(timed_calls(bench, found[0], calls, rooms, given(bench)))

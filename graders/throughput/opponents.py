@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graders.checking.failure import Broken
-from graders.throughput.bounds import REFERENCE, Measure
 from graders.throughput.baselines import find, folders, misnamed
-from graders.throughput.paired_runs import Contender
+from graders.throughput.bounds import REFERENCE, Measure
 from graders.throughput.hardware import here
-from graders.throughput.timed_engine import Timed
+from graders.throughput.paired_runs import Contender
+from graders.throughput.timed_engine import TimedRun
 from graders.workloads import Trace, workload
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
     from graders.engines.catalogue import EngineKind
     from graders.engines.driver import Driver
     from reference_engine.model import Model
@@ -46,7 +46,7 @@ class Peer:
         return not self.why
 
 
-def standing(engine: str, measure: Measure, bench: Bench, stack: ExitStack) -> Peer:
+def standing(engine: str, measure: Measure, bench: CheckContext, stack: ExitStack) -> Peer:
     """The peer of a measure: live if that is asked for and it is installed, else through a card that counts here.
 
     A live engine is started now and ends with the stack.
@@ -66,7 +66,7 @@ def standing(engine: str, measure: Measure, bench: Bench, stack: ExitStack) -> P
     return Peer(engine, card.label, how=how, factor=card.slowness)
 
 
-class Live:
+class LiveEngine:
     """An installed engine that takes part itself; it stands still while others serve.
 
     Broken when it fails, or says something else than `model` would.
@@ -75,7 +75,7 @@ class Live:
     def __init__(self, driver: Driver, model: Model) -> None:
         self._driver, self._model = driver, model
 
-    def serve(self, trace: Trace) -> Timed:
+    def serve(self, trace: Trace) -> TimedRun:
         from graders.engines.engine_protocol import EngineFailed
         from graders.engines.token_check import check_tokens
 
@@ -87,7 +87,7 @@ class Live:
             check_tokens(self._model, trace, served, self._driver.kind)
         except EngineFailed as failed:
             raise Broken(failed.sentence) from None
-        return Timed(served.seconds, served.outputs)
+        return TimedRun(served.seconds, served.outputs)
 
 
 def _installed(engine: str) -> EngineKind | None:
@@ -98,12 +98,12 @@ def _installed(engine: str) -> EngineKind | None:
     return kind if kind is not None and environments.standing(kind).ready else None
 
 
-def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) -> Peer:
+def _live(kind: EngineKind, measure: Measure, bench: CheckContext, stack: ExitStack) -> Peer:
     """Start it; a peer that says why if it will not start."""
     from graders.engines import launch_config
     from graders.engines.driver import Driver
-    from graders.engines.loaded import checkpoint
     from graders.engines.engine_protocol import EngineFailed
+    from graders.engines.loaded import checkpoint
     from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
 
@@ -123,4 +123,4 @@ def _live(kind: EngineKind, measure: Measure, bench: Bench, stack: ExitStack) ->
     except EngineFailed as failed:
         return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {failed.sentence}")
     label = f"{kind.name} {version}".strip()
-    return Peer(kind.name, label, how="measured now, live", through=kind.name, contender=Live(driver, model))
+    return Peer(kind.name, label, how="measured now, live", through=kind.name, contender=LiveEngine(driver, model))

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 
 from graders.checking.failure import Broken
 from graders.result import Outcome
-from graders.throughput.decision import EARLY, LOOKS, Bracket, Call, Decision, decide, next_look, submission_first
-from graders.throughput.timed_engine import Output, Room, Timed
+from graders.throughput.decision import EARLY, LOOKS, Call, Decision, Interval, decide, next_look, submission_first
+from graders.throughput.timed_engine import Output, TimedEngine, TimedRun
 from graders.workloads import Trace, workload
 from reference_engine.processor import processor
 from reference_engine.roofline import Ceilings, RaisedCeiling, Roof, TokenWork, Work, borrowed
@@ -27,11 +27,11 @@ Answer = TypeVar("Answer")
 class Contender(Protocol):
     """Whoever serves traces."""
 
-    def serve(self, trace: Trace) -> Timed: ...
+    def serve(self, trace: Trace) -> TimedRun: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class OpponentBound:
     """A bound to decide. engine: one that takes part. factor: how many times slower than it is what is meant."""
 
     bound: float
@@ -57,7 +57,7 @@ class Pair:
 
 
 @dataclass
-class Contest:
+class PairedRuns:
     """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
 
     patience: seconds after which what is too close to call stays undecided.
@@ -67,8 +67,8 @@ class Contest:
 
     name: str
     seed: int
-    mine: Room
-    theirs: Room
+    mine: TimedEngine
+    theirs: TimedEngine
     right: Judge
     peers: Mapping[str, Contender] = field(default_factory=dict)
     scale: float = 1.0
@@ -78,7 +78,7 @@ class Contest:
     pairs: list[Pair] = field(default_factory=list)
     roof: Roof | None = None
 
-    def decide(self, bounds: Sequence[Against]) -> list[Decision]:
+    def decide(self, bounds: Sequence[OpponentBound]) -> list[Decision]:
         """Warm up, then run pairs until every bound is decided, or one is missed beyond hope. What is decided stays.
 
         Raises Broken when the submission breaks down.
@@ -105,11 +105,11 @@ class Contest:
         """What was shown to be possible beyond what was measured."""
         return self.roof.raised if self.roof else ()
 
-    def _decision(self, wanted: Against) -> Decision:
+    def _decision(self, wanted: OpponentBound) -> Decision:
         ratios = [pair.ratio(wanted.engine) * wanted.factor for pair in self.pairs]
-        return decide(Bracket.of(ratios), wanted.bound, ceiling=self._ceiling(wanted))
+        return decide(Interval.of(ratios), wanted.bound, ceiling=self._ceiling(wanted))
 
-    def _ceiling(self, wanted: Against) -> float:
+    def _ceiling(self, wanted: OpponentBound) -> float:
         """The ratio beyond which the submission would have been faster than the processor can be.
 
         In each pair the engine's time for the trace says which ratio that is; their bracket has the same end as the
@@ -119,7 +119,7 @@ class Contest:
         limits = [
             self.roof.limit * pair.theirs[wanted.engine] * wanted.factor / pair.work.operations for pair in self.pairs
         ]
-        return Bracket.of(limits).lower
+        return Interval.of(limits).lower
 
     def _trace(self, number: int) -> Trace:
         return workload(self.name, self.seed * 64 + number, model=self.model, scale=self.scale)
@@ -139,7 +139,7 @@ class Contest:
 
     def _pair(self, number: int) -> Pair:
         trace = self._trace(number)
-        mine, others = None, dict[str, Timed]()
+        mine, others = None, dict[str, TimedRun]()
         turns = [MINE, REFERENCE, *self.peers]
         for name in turns if submission_first(number) else reversed(turns):
             if name == MINE:
@@ -152,13 +152,13 @@ class Contest:
         self._watch(work, mine, others)
         return Pair(trace.hash, mine.seconds, {name: timed.seconds for name, timed in others.items()}, work)
 
-    def _watch(self, work: Work, mine: Timed, others: Mapping[str, Timed]) -> None:
+    def _watch(self, work: Work, mine: TimedRun, others: Mapping[str, TimedRun]) -> None:
         """Whoever came above the peak has it measured again, and raised if need be; what others did counts as well."""
         assert self.roof is not None
         for name, timed in {**others, "the engine with your part": mine}.items():
             self.roof.watch(work, max(timed.seconds, 1e-9), name)
 
-    def _alone(self, name: str, trace: Trace) -> Timed:
+    def _alone(self, name: str, trace: Trace) -> TimedRun:
         """Another's turn; Broken if the submission's process does not sit still meanwhile."""
         before = self.mine.cpu_seconds()
         timed = self._other(name, trace)
@@ -168,7 +168,7 @@ class Contest:
             raise Broken(message, outcome=Outcome.INVALID)
         return timed
 
-    def _other(self, name: str, trace: Trace) -> Timed:
+    def _other(self, name: str, trace: Trace) -> TimedRun:
         """Another's turn."""
         contender: Contender = self.theirs if name == REFERENCE else self.peers[name]
         return self._blameless(name, lambda: contender.serve(trace))
@@ -183,7 +183,7 @@ class Contest:
             message = f"Not decided: the engine beside yours, {name}, failed. {broken.message}"
             raise Broken(message, outcome=Outcome.UNGRADED) from None
 
-    def _verify(self, trace: Trace, mine: Timed, theirs: Timed) -> None:
+    def _verify(self, trace: Trace, mine: TimedRun, theirs: TimedRun) -> None:
         """Every token: the reference's, or one that the oracle could say as well."""
         for guest, (request, said, due) in enumerate(zip(trace.requests, mine.outputs, theirs.outputs, strict=True)):
             if len(said) != request.max_new:

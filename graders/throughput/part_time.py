@@ -23,7 +23,7 @@ from typing import Protocol
 from graders.checking.failure import Broken
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
-from graders.throughput.decision import EARLY, Bracket, Call, Decision, decide, next_look, submission_first
+from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, submission_first
 from graders.workloads import PART_CALLS
 
 TRIES = 2
@@ -158,7 +158,7 @@ class PartContest:
         for pair in range(self.pairs):
             mine, theirs = (sum(cell.net(side(cell)[pair]) for cell in cells) for side in (_mine, _theirs))
             ratios.append(theirs / mine)
-        return decide(Bracket.of(ratios), bound.bound)
+        return decide(Interval.of(ratios), bound.bound)
 
     def _prepare(self) -> None:
         """Warm up, and choose how many calls make a question."""

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, unknown
-from graders.engines.driver import Driver, Started
+from graders.engines.driver import Driver, EngineReport
+from graders.engines.engine_protocol import EngineFailed, LaunchConfig, ServedTrace
 from graders.engines.loaded import Checkpoint, checkpoint
-from graders.engines.engine_protocol import EngineFailed, Job, Served
 from graders.engines.token_check import check_tokens
-from graders.throughput.baselines import FEWEST, Card, Sample
+from graders.throughput.baselines import FEWEST, BaselineCard, Sample
 from graders.throughput.decision import submission_first
 from graders.throughput.engine_digest import fingerprint
 from graders.throughput.hardware import here
@@ -33,19 +33,19 @@ class NotRecorded(Exception):
 class Recorded(Protocol):
     """A driver, as far as recording uses it; `graders.engines.driver.Driver` is one."""
 
-    def start(self) -> Started: ...
-    def serve(self, trace: Trace) -> Served: ...
+    def start(self) -> EngineReport: ...
+    def serve(self, trace: Trace) -> ServedTrace: ...
     def flush(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def stop(self) -> None: ...
 
 
-Make = Callable[[EngineKind, Job], Recorded]
+Make = Callable[[EngineKind, LaunchConfig], Recorded]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RecordingRequest:
     """What to record: the engine, on which workload at which scale, with how many pairs."""
 
     engine: str
@@ -56,7 +56,7 @@ class Order:
     seed: int | None = None
 
 
-def record(order: Order, *, say: Say = lambda _: None, make: Make | None = None) -> Card:
+def record(order: RecordingRequest, *, say: Say = lambda _: None, make: Make | None = None) -> BaselineCard:
     """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would not say.
 
     Raises ValueError for a workload that cannot be drawn, ModelError for a model that cannot be loaded.
@@ -80,7 +80,7 @@ def record(order: Order, *, say: Say = lambda _: None, make: Make | None = None)
 class _Recording:
     """Two engines on their way through the pairs."""
 
-    def __init__(self, order: Order, say: Say, make: Make, stack: ExitStack) -> None:
+    def __init__(self, order: RecordingRequest, say: Say, make: Make, stack: ExitStack) -> None:
         self._order, self._say = order, say
         self._first = (order.seed if order.seed is not None else random.randrange(10**6)) * 64
         self._model = load_model(order.model)
@@ -91,7 +91,7 @@ class _Recording:
         self._engine = self._made(make, self._kind, given, largest, stack)
         self._reference = self._made(make, KINDS[REFERENCE], given, largest, stack)
 
-    def card(self) -> Card:
+    def card(self) -> BaselineCard:
         order, began = self._order, datetime.now(UTC).date().isoformat()
         started = [self._begin(order.engine, self._engine), self._begin("the reference engine", self._reference)]
         self._say("warming up, and checking every token")
@@ -99,7 +99,7 @@ class _Recording:
             self._turn(driver, self._trace(order.pairs), warm=True)
         samples = tuple(self._pair(number) for number in range(order.pairs))
         hardware = here()
-        return Card(
+        return BaselineCard(
             engine=order.engine,
             version=started[0].version,
             flags=dict(started[0].flags),
@@ -130,7 +130,7 @@ class _Recording:
         stack.callback(driver.stop)
         return driver
 
-    def _begin(self, name: str, driver: Recorded) -> Started:
+    def _begin(self, name: str, driver: Recorded) -> EngineReport:
         self._say(f"starting {name}")
         started = driver.start()
         driver.pause()

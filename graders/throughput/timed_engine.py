@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.sandbox.isolation import Trouble
 from graders.checking.replies import Raised
+from graders.checking.workers import Workers
 from graders.result import Outcome
-from graders.checking.call_recorder import Stage
+from graders.sandbox import protocol
+from graders.sandbox.isolation import MachineFault
 from graders.throughput.part_time import Ran
 from graders.workloads import Trace
-from graders.checking.workers import Workers
 from reference_engine.roofline import TokenWork
 
 SLOT = "throughput"
@@ -33,24 +33,24 @@ Output = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedRun:
     """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet."""
 
     seconds: float
     outputs: tuple[Output, ...]
 
 
-class Room:
+class TimedEngine:
     """The engine with the parts that `workers` load. guesses: the medusa part is used, with the waiter's heads.
 
     Both methods raise Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, bench: Bench, workers: Workers, *, guesses: bool = False) -> None:
+    def __init__(self, bench: CheckContext, workers: Workers, *, guesses: bool = False) -> None:
         self._bench = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
         self._guesses = guesses
 
-    def serve(self, trace: Trace) -> Timed:
+    def serve(self, trace: Trace) -> TimedRun:
         """Serve the trace with a fresh engine, whose making is not timed."""
         stage = self._stage(trace)
         began = time.monotonic()
@@ -58,7 +58,7 @@ class Room:
         outputs = _serve_arriving(stage, trace, began) if arriving else _serve_at_once(stage, trace)
         seconds = time.monotonic() - began
         stage.look()
-        return Timed(seconds, outputs)
+        return TimedRun(seconds, outputs)
 
     def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
         """Operations a second that this machine is measured to do at best, and the model's work for one token.
@@ -77,8 +77,8 @@ class Room:
         """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
         return PartCalls(self._bench, slot, given)
 
-    def _stage(self, trace: Trace) -> Stage:
-        stage = Stage(self._bench, SLOT, "engine")
+    def _stage(self, trace: Trace) -> CallRecorder:
+        stage = CallRecorder(self._bench, SLOT, "engine")
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
         sizes["max_seqs"] = trace.max_seqs
         words = ", ".join(f"{name}={value}" for name, value in sizes.items())
@@ -98,9 +98,9 @@ class PartCalls:
     `run` raises Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, bench: Bench, slot: str, given: Sequence[Any]) -> None:
+    def __init__(self, bench: CheckContext, slot: str, given: Sequence[Any]) -> None:
         self._bench = bench
-        self._stage = Stage(bench, f"{slot}_calls", slot)
+        self._stage = CallRecorder(bench, f"{slot}_calls", slot)
         raised = self._stage.new(given, {}, "the part")
         if raised:
             _stopped(self._stage, raised)
@@ -124,7 +124,7 @@ class PartCalls:
         return self._bench.worker.cpu_seconds()
 
 
-def _serve_at_once(stage: Stage, trace: Trace) -> tuple[Output, ...]:
+def _serve_at_once(stage: CallRecorder, trace: Trace) -> tuple[Output, ...]:
     requests = [[list(request.prompt), request.max_new] for request in trace.requests]
     value = _value(stage, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
     return stage.parsed(lambda: _outputs(value, trace))
@@ -150,7 +150,7 @@ class Pace:
         self._step = max(seconds / steps, 1e-6)
 
 
-def _serve_arriving(stage: Stage, trace: Trace, began: float) -> tuple[Output, ...]:
+def _serve_arriving(stage: CallRecorder, trace: Trace, began: float) -> tuple[Output, ...]:
     coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
     asked, pace = 0, Pace()
     while True:
@@ -170,7 +170,7 @@ def _serve_arriving(stage: Stage, trace: Trace, began: float) -> tuple[Output, .
             pace.note(steps, then - now)
 
 
-def _some_steps(stage: Stage, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
+def _some_steps(stage: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
     """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
     del stage.steps[1:]
     value = _value(stage, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
@@ -189,16 +189,16 @@ def _some_steps(stage: Stage, steps: int, arrived: list[list[Any]], outputs: Seq
     return stage.parsed(read)
 
 
-def _value(stage: Stage, method: str, args: list[Any], written: str) -> Any:
+def _value(stage: CallRecorder, method: str, args: list[Any], written: str) -> Any:
     reply, _ = stage.call(method, args, written)
     if isinstance(reply, Raised):
         _stopped(stage, reply)
     return reply.value
 
 
-def _stopped(stage: Stage, raised: Raised) -> NoReturn:
+def _stopped(stage: CallRecorder, raised: Raised) -> NoReturn:
     if not raised.frames and (raised.type in ("MemoryError", "OSError") or "can't allocate memory" in raised.text):
-        raise Trouble(f"the engine that was timed got no memory: {raised}")
+        raise MachineFault(f"the engine that was timed got no memory: {raised}")
     if not raised.frames and raised.type == "ModelError":
         raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
     if raised.type == "PartError":

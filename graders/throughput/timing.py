@@ -10,18 +10,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox.worker_prestart import TIMED
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.result import Figure, Outcome
-from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
-from graders.throughput.paired_runs import Against, Contest, oracle_agrees
-from graders.throughput.decision import Call, Decision, score
-from graders.throughput.part_time import CallTime, PartContest, UnitTime
-from graders.throughput.opponents import Peer, standing
-from graders.throughput.timed_engine import Room
-from graders.workloads import FAMILIES, model_files
 from graders.checking.workers import Source, Workers
+from graders.result import Figure, Outcome
+from graders.sandbox.worker_prestart import TIMED
+from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
+from graders.throughput.decision import Call, Decision, score
+from graders.throughput.opponents import Peer, standing
+from graders.throughput.paired_runs import OpponentBound, PairedRuns, oracle_agrees
+from graders.throughput.part_time import CallTime, PartContest, UnitTime
+from graders.throughput.timed_engine import TimedEngine
+from graders.workloads import FAMILIES, model_files
 from reference_engine.roofline import RaisedCeiling
 
 NEARLY = 0.99
@@ -33,7 +33,7 @@ SIZES = {1: "{} sequences", 2: "{} requests", 3: "{} requests", 4: "batch {}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class WorkloadVerdict:
     """What one workload, or one bound of it, came to. rank: the lowest is what the learner is told of."""
 
     outcome: Outcome
@@ -45,15 +45,15 @@ class Verdict:
         return (Outcome.FAIL, Outcome.UNGRADED, Outcome.PASS).index(self.outcome), self.score
 
 
-class Rooms:
+class TimedEngines:
     """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them."""
 
-    def __init__(self, bench: Bench, stack: ExitStack) -> None:
+    def __init__(self, bench: CheckContext, stack: ExitStack) -> None:
         self._bench, self._stack = bench, stack
         self._ready = 0 if bench.ahead is None else bench.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
-    def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> Room:
+    def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> TimedEngine:
         """The engine with these parts. who: "mine" or "reference". A model's folder is shown to who serves it only.
 
         Raises Broken, ungraded, where the worker's user may not read the model.
@@ -71,7 +71,7 @@ class Rooms:
             limits = dataclasses.replace(TIMED, readable=files)
             self._workers[key] = Workers(sources, level=level, limits=limits, first=first)
             self._stack.callback(self._workers[key].end)
-        return Room(self._bench, self._workers[key], guesses=guesses)
+        return TimedEngine(self._bench, self._workers[key], guesses=guesses)
 
 
 def _closed(files: Sequence[str]) -> str:
@@ -79,7 +79,7 @@ def _closed(files: Sequence[str]) -> str:
     return next((path for path in files if not os.stat(path).st_mode & stat.S_IROTH), "")
 
 
-def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
+def timed(bench: CheckContext, measure: Measure, rooms: TimedEngines) -> WorkloadVerdict:
     """Run the contest, note the figures. Raises Broken when a part fails on the way.
 
     Among naive parts nobody else's engine is a measure: the reference has the same company, and peers are left out.
@@ -102,8 +102,8 @@ def timed(bench: Bench, measure: Measure, rooms: Rooms) -> Verdict:
 
 
 def timed_calls(
-    bench: Bench, measure: Measure, bounds: Sequence[PartBound], rooms: Rooms, given: Sequence[Any] = ()
-) -> Verdict:
+    bench: CheckContext, measure: Measure, bounds: Sequence[PartBound], rooms: TimedEngines, given: Sequence[Any] = ()
+) -> WorkloadVerdict:
     """Time the part's calls in the workers that serve `measure`. Raises Broken when the part fails on the way.
 
     given: what the driver of the calls is told beforehand.
@@ -116,24 +116,24 @@ def timed_calls(
     return together([_calls_verdict(unit) for unit in found if unit.decision.final])
 
 
-def together(verdicts: Sequence[Verdict]) -> Verdict:
+def together(verdicts: Sequence[WorkloadVerdict]) -> WorkloadVerdict:
     """The worst one, with the fewest points of those that were decided: what was not costs nobody points."""
     worst = min(verdicts, key=lambda verdict: verdict.rank)
     decided = [verdict.score for verdict in verdicts if verdict.outcome is not Outcome.UNGRADED]
-    return Verdict(worst.outcome, min(decided, default=0.0), worst.message)
+    return WorkloadVerdict(worst.outcome, min(decided, default=0.0), worst.message)
 
 
 def _counts(bound: Bound, peers: Mapping[str, Peer]) -> bool:
     return bound.engine == REFERENCE or (bound.engine in peers and peers[bound.engine].measured)
 
 
-def _against(bound: Bound, peer: Peer | None) -> Against:
-    return Against(bound.bound) if peer is None else Against(bound.bound, peer.through, peer.factor)
+def _against(bound: Bound, peer: Peer | None) -> OpponentBound:
+    return OpponentBound(bound.bound) if peer is None else OpponentBound(bound.bound, peer.through, peer.factor)
 
 
-def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, Peer]) -> Contest:
+def _contest(bench: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
     mine, theirs = _sides(bench, measure, rooms)
-    return Contest(
+    return PairedRuns(
         measure.workload,
         bench.seed,
         mine,
@@ -146,7 +146,7 @@ def _contest(bench: Bench, measure: Measure, rooms: Rooms, peers: Mapping[str, P
     )
 
 
-def _sides(bench: Bench, measure: Measure, rooms: Rooms) -> tuple[Room, Room]:
+def _sides(bench: CheckContext, measure: Measure, rooms: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
     """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
     guesses = family.batch > 0
@@ -163,7 +163,7 @@ def _sides(bench: Bench, measure: Measure, rooms: Rooms) -> tuple[Room, Room]:
     )
 
 
-def _source(bench: Bench, slot: str, others: str) -> Source:
+def _source(bench: CheckContext, slot: str, others: str) -> Source:
     path = dataclasses.replace(bench, others=others).solution(slot)
     return Source(slot, path.name, path.read_text(encoding="utf-8"))
 
@@ -194,15 +194,15 @@ def _calls_figure(unit: UnitTime) -> Figure:
     return Figure(name, bracket.median, "x", unit.bound.bound, "bound", note)
 
 
-def _calls_verdict(unit: UnitTime) -> Verdict:
+def _calls_verdict(unit: UnitTime) -> WorkloadVerdict:
     decision, slowest = unit.decision, unit.slowest
     share = 1.0 if decision.met else score(decision.bracket.median, unit.bound.floor, unit.bound.bound)
     if decision.call is Call.UNDECIDED:
         what = f"{_group(unit)} at {_size(unit)}"
         message = f"The machine was too noisy to time {what}: close what else is running and try again."
-        return Verdict(Outcome.UNGRADED, 0.0, message)
+        return WorkloadVerdict(Outcome.UNGRADED, 0.0, message)
     if decision.met:
-        return Verdict(Outcome.PASS, 1.0)
+        return WorkloadVerdict(Outcome.PASS, 1.0)
     times = f"{slowest.slowness:.0f}" if slowest.slowness >= 9.5 else f"{slowest.slowness:.1f}"
     spans = f"{_span(slowest.mine)} a call beside {_span(slowest.theirs)}"
     together = f" together, {_group(unit)}:" if len(unit.calls) > 1 else ""
@@ -210,7 +210,7 @@ def _calls_verdict(unit: UnitTime) -> Verdict:
         f"{_named(slowest)} takes {times}x the reference at {_size(unit)} ({spans});{together} "
         f"{decision.bracket.median:.2f} of the reference's speed, the bound is {unit.bound.bound:g}."
     )
-    return Verdict(Outcome.FAIL, min(share, NEARLY), message)
+    return WorkloadVerdict(Outcome.FAIL, min(share, NEARLY), message)
 
 
 def _named(call: CallTime) -> str:
@@ -231,7 +231,7 @@ def _span(seconds: float) -> str:
     return f"{seconds * 1e6:,.0f} µs" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 
-def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision) -> Verdict:
+def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision) -> WorkloadVerdict:
     bracket, label = decision.bracket, "the reference engine" if peer is None else peer.label
     share = 1.0 if decision.met else score(bracket.median, bound.floor, bound.bound)
     measured = f"{bracket.median:.2f} times as fast as {label}"
@@ -240,16 +240,16 @@ def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decisi
         message = (
             f"On {measure.workload!r} it was {measured}, more than this processor can do: held for a person to look at."
         )
-        return Verdict(Outcome.UNGRADED, 0.0, message)
+        return WorkloadVerdict(Outcome.UNGRADED, 0.0, message)
     if decision.call is Call.UNDECIDED:
         message = (
             f"On {measure.workload!r} the machine was too noisy to decide ({measured}, {spread}): close what else is "
             "running and try again."
         )
-        return Verdict(Outcome.UNGRADED, 0.0, message)
+        return WorkloadVerdict(Outcome.UNGRADED, 0.0, message)
     if decision.met:
-        return Verdict(Outcome.PASS, 1.0)
+        return WorkloadVerdict(Outcome.PASS, 1.0)
     message = (
         f"On {measure.workload!r} the engine with your part was {measured}; the bound is {bound.bound:g} ({spread})."
     )
-    return Verdict(Outcome.FAIL, min(share, NEARLY), message)
+    return WorkloadVerdict(Outcome.FAIL, min(share, NEARLY), message)

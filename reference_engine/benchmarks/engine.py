@@ -65,7 +65,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class BenchmarkedEngine:
     """Something that serves requests: `serve` returns the outputs and the seconds that they took."""
 
     name: str
@@ -91,7 +91,7 @@ def workloads(vocab: int, positions: int, seed: int) -> list[Workload]:
     ]
 
 
-def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> Contender:
+def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> BenchmarkedEngine:
     """The engine with these parts."""
 
     def serve(workload: Workload) -> tuple[list[list[int]], float]:
@@ -100,7 +100,7 @@ def engine_contender(name: str, model: Model, parts: Parts, budget: int) -> Cont
         outputs = engine.generate(workload.requests)
         return outputs, time.perf_counter() - began
 
-    return Contender(name, serve)
+    return BenchmarkedEngine(name, serve)
 
 
 def transformers_python() -> Path | None:
@@ -111,7 +111,7 @@ def transformers_python() -> Path | None:
 
 
 @contextmanager
-def transformers_contender(python: Path, model: Model) -> Iterator[Contender]:
+def transformers_contender(python: Path, model: Model) -> Iterator[BenchmarkedEngine]:
     """transformers' batched `generate` on the same weights with as many threads, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder), model.config, model.weights)
@@ -131,7 +131,7 @@ def transformers_contender(python: Path, model: Model) -> Iterator[Contender]:
                 result = _heard(answer)
                 return result["outputs"], result["seconds"]
 
-            yield Contender(f"transformers {version}", serve)
+            yield BenchmarkedEngine(f"transformers {version}", serve)
 
 
 def _heard(answer: IO[str]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _heard(answer: IO[str]) -> dict[str, Any]:
     return heard
 
 
-def measure(workload: Workload, contenders: Sequence[Contender], rounds: int) -> dict[str, list[float]]:
+def measure(workload: Workload, contenders: Sequence[BenchmarkedEngine], rounds: int) -> dict[str, list[float]]:
     """Output tokens per second of every contender in every round, after one round to warm up."""
     rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(rounds + 1):
@@ -157,7 +157,7 @@ def measure(workload: Workload, contenders: Sequence[Contender], rounds: int) ->
     return rates
 
 
-def verified(model: Model, workload: Workload, contender: Contender) -> str:
+def verified(model: Model, workload: Workload, contender: BenchmarkedEngine) -> str:
     """How many of a contender's outputs the oracle agrees with."""
     outputs, _ = contender.serve(workload)
     right = sum(
@@ -167,7 +167,7 @@ def verified(model: Model, workload: Workload, contender: Contender) -> str:
     return f"{right} of {len(outputs)} outputs right"
 
 
-def report(model: Model, workload: Workload, contenders: Sequence[Contender], rounds: int, roof: Roof) -> None:
+def report(model: Model, workload: Workload, contenders: Sequence[BenchmarkedEngine], rounds: int, roof: Roof) -> None:
     """Measure one workload and print its table; the first contender is the engine that the others are compared with."""
     prompts = sum(len(request.prompt) for request in workload.requests)
     print(f"\n{workload.name}: {prompts} prompt tokens, {workload.tokens} output tokens")
@@ -198,7 +198,7 @@ def parts_in(folder: Path) -> Parts:
     return replace(naive_parts(), **{slot: load_part(paths[0], slot) for slot, paths in found.items() if paths})
 
 
-def race(model: Model, parts: Parts, peer: Contender | None, options: argparse.Namespace) -> None:
+def race(model: Model, parts: Parts, peer: BenchmarkedEngine | None, options: argparse.Namespace) -> None:
     """Every workload that was asked for, with the contenders that say something about it."""
     threads = torch.get_num_threads()
     machine = measure_ceilings(model.config, threads=threads)

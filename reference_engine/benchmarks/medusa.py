@@ -26,11 +26,11 @@ import torch
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.tree_search import CPU_NODES, TreeChoice, read_tree
+from reference_engine.medusa.cost_model import MeasuredCosts
 from reference_engine.medusa.costs import BATCHES, best_size, engine_for
-from reference_engine.medusa.cost_model import Gauge
 from reference_engine.medusa.heads import Guesser, Heads, load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import CPU_NODES, TreeChoice, read_tree
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.parts import Parts, load_part
@@ -44,7 +44,7 @@ FILE = "speed.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SpeculationRun:
     """One side of a race. decoding: seconds in steps that only decode, and tokens said in them; whole: in all steps."""
 
     seconds: float
@@ -83,7 +83,7 @@ class Race:
     wrong: int
 
 
-class Clocked:
+class TimedMethods:
     """Something whose methods are timed: the part, or the heads. seconds: by the method's name."""
 
     def __init__(self, inner: Any) -> None:
@@ -123,7 +123,9 @@ class Table:
         return self.text
 
 
-def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, part: Clocked, heads: Clocked) -> Run:
+def serve(
+    engine: Engine, tables: Iterator[Table], batch: int, eos: int, part: TimedMethods, heads: TimedMethods
+) -> SpeculationRun:
     """Serve `batch` tables at a time until none is left."""
     present: dict[int, Table] = {}
     texts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
@@ -139,7 +141,7 @@ def serve(engine: Engine, tables: Iterator[Table], batch: int, eos: int, part: C
         while len(present) < batch and (table := next(tables, None)) is not None:
             present[engine.add(table.text, LONGEST, eos=eos)] = table
         if not present:
-            return Run(whole, tokens, decoding, decoded, passes, *held, tuple(texts))
+            return SpeculationRun(whole, tokens, decoding, decoded, passes, *held, tuple(texts))
         before = (engine.metrics.computed, engine.metrics.chunks, clocks())
         began = time.perf_counter()
         events = engine.step()
@@ -166,11 +168,11 @@ def race(
     """Plain and speculating in turn on the same dialogues; medians over the rounds."""
     eos = special_id(model.tokenizer, END)
     told = [dialogue(FIRST_DIALOGUE + seed, "heldout", turns=TURNS) for seed in range(dialogues)]
-    sides: dict[str, list[Run]] = {"plain": [], "always": [], "decided": []}
-    gauge = Gauge()
+    sides: dict[str, list[SpeculationRun]] = {"plain": [], "always": [], "decided": []}
+    gauge = MeasuredCosts()
     for name in [*sides, *reversed(sides)] * ((rounds + 1) // 2):
         guessing = guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser
-        part, heads = Clocked(parts.medusa), Clocked(guessing)
+        part, heads = TimedMethods(parts.medusa), TimedMethods(guessing)
         payoff = gauge if name == "decided" else None
         speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, payoff=payoff)
         engine = engine_for(model, parts, speculator, batch)
@@ -221,14 +223,14 @@ def waiter_parts(part: Path | None = None) -> Parts:
     return Parts(**{slot: load_part(path, slot) for slot, path in files.items()})
 
 
-def _ratio(plain: Sequence[Run], clever: Sequence[Run], field: str) -> float:
+def _ratio(plain: Sequence[SpeculationRun], clever: Sequence[SpeculationRun], field: str) -> float:
     """The median, over rounds, of seconds a token of one side over the other's."""
     count = "decoded" if field == "decoding" else "tokens"
     slow, fast = ([getattr(run, field) / getattr(run, count) for run in side] for side in (plain, clever))
     return float(median(before / after for before, after in zip(slow, fast, strict=True)))
 
 
-def _wrong(model: Model, clever: Run, plain: Run) -> int:
+def _wrong(model: Model, clever: SpeculationRun, plain: SpeculationRun) -> int:
     """Answers that differ from those of the plain side and are no greedy text either."""
     known = dict(plain.texts)
     different = [(prompt, output) for prompt, output in clever.texts if known.get(prompt) != output]

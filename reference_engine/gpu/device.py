@@ -11,7 +11,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DeviceChoice:
     """A device and, in one sentence, why it is that one. name: for people, "NVIDIA H200" or "CPU"."""
 
     device: torch.device
@@ -19,17 +19,17 @@ class Choice:
     why: str
 
 
-def choose_device() -> Choice:
+def choose_device() -> DeviceChoice:
     """The GPU where there is one that the kernels support, otherwise the CPU."""
     refusal = refused(torch.device("cuda"))
     if refusal:
-        return Choice(torch.device("cpu"), "CPU", refusal)
+        return DeviceChoice(torch.device("cpu"), "CPU", refusal)
     device = torch.device("cuda", torch.cuda.current_device())
     from reference_engine import kernels
 
     chosen = kernels.ops(device)
     why = "it is there, and the kernels support it" if chosen.capturable else chosen.why
-    return Choice(device, torch.cuda.get_device_name(device), why)
+    return DeviceChoice(device, torch.cuda.get_device_name(device), why)
 
 
 def refused(device: torch.device) -> str:

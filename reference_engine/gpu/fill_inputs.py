@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from reference_engine.batch import Batch
-from reference_engine.gpu.shapes import Kind, StepShape
+from reference_engine.batch import StepBatch
+from reference_engine.gpu.shapes import BatchKind, StepShape
 from reference_engine.gpu.staging import Array, Fields
 from reference_engine.gpu.tables import ChangingTables
 
 
-def fill(fields: Fields[Array], batch: Batch, shape: StepShape, tables: ChangingTables, block_size: int) -> None:
+def fill(fields: Fields[Array], batch: StepBatch, shape: StepShape, tables: ChangingTables, block_size: int) -> None:
     """Write the batch into `fields`, padding included. Negative tokens are passed on as they are."""
     spans, size = batch.spans, shape.size
     counts = np.fromiter((len(span.tokens) for span in spans), dtype=np.int64, count=len(spans))
@@ -30,12 +30,12 @@ def fill(fields: Fields[Array], batch: Batch, shape: StepShape, tables: Changing
     _patches(fields, tables, size.patches)
 
 
-def wanted_rows(batch: Batch, ends: Array) -> list[int]:
+def wanted_rows(batch: StepBatch, ends: Array) -> list[int]:
     """The rows that want logits, in the order of the spans."""
     return [row for span, end in zip(batch.spans, ends.tolist(), strict=True) for row in range(end - span.wanted, end)]
 
 
-def _positions(batch: Batch, places: Array, ends: Array) -> Array:
+def _positions(batch: StepBatch, places: Array, ends: Array) -> Array:
     """Where each row stands in its text: a node as deep below the root as its depth."""
     positions, depths = places.copy(), np.array(batch.depths)
     for span, end in zip(batch.spans, ends.tolist(), strict=True):
@@ -46,7 +46,7 @@ def _positions(batch: Batch, places: Array, ends: Array) -> Array:
 
 def _starts(field: Array, ends: Array, shape: StepShape) -> None:
     """Rows of the requests, then of the padding: one each (decode), a tree each, or none."""
-    each = {Kind.DECODE: 1, Kind.TREE: shape.nodes, Kind.MIXED: 0}[shape.kind]
+    each = {BatchKind.DECODE: 1, BatchKind.TREE: shape.nodes, BatchKind.MIXED: 0}[shape.kind]
     count, rows = len(ends), int(ends[-1])
     field[0] = 0
     field[1 : count + 1] = ends

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reference_engine.gpu.pool import DevicePool
-from reference_engine.gpu.shapes import Kind, StepShape
+from reference_engine.gpu.shapes import BatchKind, StepShape
 from reference_engine.gpu.staging import Fields
-from reference_engine.gpu.weights import Layer, packed
+from reference_engine.gpu.weights import GpuLayer, packed
 from reference_engine.kernels import Ops, Paging
 from reference_engine.kernels.prefill import tree_splits
 from reference_engine.model import Model
@@ -30,7 +30,7 @@ class Results:
     said: Tensor
 
 
-class Network:
+class GpuNetwork:
     """The model's weights on the device, and the order in which a step uses them."""
 
     def __init__(self, model: Model, pool: DevicePool, tables: Tensor, ops: Ops, said: Tensor) -> None:
@@ -55,14 +55,14 @@ class Network:
             x = F.linear(self._attend(index, layer, x, fields, shape, paging), layer.out)
             x = ops.add_rms_norm(x, rest, layer.after, eps)
             x = F.linear(ops.silu_mul(F.linear(x, layer.gate_up)), layer.down)
-        if shape.kind is Kind.MIXED:
+        if shape.kind is BatchKind.MIXED:
             x, rest = x.index_select(0, fields.wanted), rest.index_select(0, fields.wanted)
         hidden = ops.add_rms_norm(x, rest, weights.norm, eps)
         logits = self._logits(hidden)
         return Results(hidden, logits, ops.greedy(logits, out=self._said[: len(hidden)]))
 
     def _attend(
-        self, index: int, layer: Layer, x: Tensor, fields: Fields[Tensor], shape: StepShape, paging: Paging
+        self, index: int, layer: GpuLayer, x: Tensor, fields: Fields[Tensor], shape: StepShape, paging: Paging
     ) -> Tensor:
         """What attention reads for every row: [T, Hq·D]."""
         config, ops = self.config, self._ops
@@ -72,12 +72,12 @@ class Network:
         ops.rope_store(qkv, fields.positions, fields.slots, *self._turns, keys, values, **norms)
         query = qkv.view(len(qkv), -1, config.head_width)[:, : config.heads]
         options = {"block_size": self._pool.block_size, "scale": self._scale}
-        make = torch.zeros if shape.kind is Kind.MIXED else torch.empty
+        make = torch.zeros if shape.kind is BatchKind.MIXED else torch.empty
         out = make(query.shape, device=query.device, dtype=query.dtype)
-        if shape.kind is not Kind.TREE:
+        if shape.kind is not BatchKind.TREE:
             ops.decode_attention(query, keys, values, paging, out=out, **options)
-        if shape.kind is not Kind.DECODE:
-            splits = tree_splits(query, keys, paging, self._pool.block_size) if shape.kind is Kind.TREE else 1
+        if shape.kind is not BatchKind.DECODE:
+            splits = tree_splits(query, keys, paging, self._pool.block_size) if shape.kind is BatchKind.TREE else 1
             ops.prefill_attention(query, keys, values, paging, out=out, splits=splits, **options)
         return out.view(len(out), -1)
 

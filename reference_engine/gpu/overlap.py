@@ -14,20 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reference_engine.step_executor import Decoder
 from reference_engine.engine import Engine, Event
-from reference_engine.gpu.readback import Said
+from reference_engine.gpu.readback import StepTokens
 from reference_engine.gpu.runner import DeviceOutcome
-from reference_engine.request_state import Guest
+from reference_engine.request_state import RequestState
 from reference_engine.slots import Plan
+from reference_engine.step_executor import Decoder
 
 
 @dataclass(frozen=True, slots=True)
-class Late:
+class UnreadTokens:
     """Tokens of one step that the host has not read: where each request keeps its placeholder."""
 
-    said: Said
-    places: Mapping[int, tuple[Guest, int]]
+    said: StepTokens
+    places: Mapping[int, tuple[RequestState, int]]
 
     def read(self) -> dict[int, int]:
         """Wait for the step; put each token in its place. {id: token}."""
@@ -37,13 +37,13 @@ class Late:
         return told
 
 
-class LateDecoder(Decoder):
+class OverlappedExecutor(Decoder):
     """A `Decoder` that sends a step before it reads the one before.
 
     late: the step sent last, if its tokens are unread. told: the tokens read in the last `run`, of the step before it.
     """
 
-    late: Late | None = None
+    late: UnreadTokens | None = None
     told: Mapping[int, int] = {}
 
     def run(self, plan: Plan) -> dict[int, list[int]]:
@@ -60,7 +60,7 @@ class LateDecoder(Decoder):
                 guest = self._guests[chunk.id]
                 places[chunk.id] = (guest, len(guest.tokens))
         self.read()
-        self.late = Late(outcome.said, places) if places else None
+        self.late = UnreadTokens(outcome.said, places) if places else None
         return {id: [-row - 1] for row, id in enumerate(places)}
 
     def read(self) -> None:
@@ -80,8 +80,8 @@ class OverlappedEngine(Engine):
     It trusts its scheduler to treat tokens as numbers. `trace` is not kept. Everything else is as in `Engine`.
     """
 
-    decoder_type = LateDecoder
-    _decoder: LateDecoder
+    decoder_type = OverlappedExecutor
+    _decoder: OverlappedExecutor
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `Engine`. Raises ValueError for keep_trace."""

@@ -12,7 +12,7 @@ IN_FLIGHT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StepTokens:
     """The likeliest tokens of a step's rows. They can be read until the step after the next is sent.
 
     rows: which of the copied tokens, in order; None: all of them.
@@ -22,9 +22,9 @@ class Said:
     done: torch.cuda.Event | None
     rows: Sequence[int] | None = None
 
-    def at(self, rows: Sequence[int]) -> Said:
+    def at(self, rows: Sequence[int]) -> StepTokens:
         """These rows alone."""
-        return Said(self.copied, self.done, rows)
+        return StepTokens(self.copied, self.done, rows)
 
     def read(self) -> list[int]:
         """The tokens; waits until the step that said them is done, and for no later one."""
@@ -45,11 +45,11 @@ class Readback:
         self._done = [event() if self._on_gpu else None for _ in range(IN_FLIGHT)]
         self._turn = 0
 
-    def send(self, count: int) -> Said:
+    def send(self, count: int) -> StepTokens:
         """Begin to copy the first `count` tokens, in stream order."""
         copied, done = self._hosts[self._turn][:count], self._done[self._turn]
         self._turn = (self._turn + 1) % IN_FLIGHT
         copied.copy_(self._said[:count], non_blocking=True)
         if done is not None:
             done.record()
-        return Said(copied, done)
+        return StepTokens(copied, done)

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from reference_engine import kernels
-from reference_engine.batch import Batch, Tables
+from reference_engine.batch import StepBatch, Tables
 from reference_engine.gpu import budget
 from reference_engine.gpu.device import DTYPES, refused
 from reference_engine.gpu.fill_inputs import fill
 from reference_engine.gpu.graphs import CudaRecorder, Graphs, Recorder
-from reference_engine.gpu.network import Network, Results
+from reference_engine.gpu.network import GpuNetwork, Results
 from reference_engine.gpu.pool import DevicePool
-from reference_engine.gpu.readback import Readback, Said
-from reference_engine.gpu.shapes import Kind, StepShape, decode_shapes, shape_of
+from reference_engine.gpu.readback import Readback, StepTokens
+from reference_engine.gpu.shapes import BatchKind, StepShape, decode_shapes, shape_of
 from reference_engine.gpu.staging import Staging
 from reference_engine.gpu.tables import ChangingTables
 from reference_engine.kernels import Ops
@@ -35,7 +35,7 @@ NODES = 64
 class DeviceOutcome(Outcome):
     """An `Outcome` on the device. said: the likeliest token of each row, on its way to the host."""
 
-    said: Said
+    said: StepTokens
 
     def likeliest(self) -> list[int]:
         return self.said.read()
@@ -76,7 +76,7 @@ class GpuRunner:
         self._tables = self._changing.tensor.to(self.device, copy=True)
         said = torch.zeros(seats * NODES, dtype=torch.int64, device=self.device)
         self._readback = Readback(said)
-        self._network = Network(model, self.pool, self._tables, self._ops, said)
+        self._network = GpuNetwork(model, self.pool, self._tables, self._ops, said)
         self._stagings: dict[StepShape, Staging] = {}
         self._masks: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -96,7 +96,7 @@ class GpuRunner:
             self.pool.move(source, target)
 
     @torch.inference_mode()
-    def forward(self, batch: Batch) -> DeviceOutcome:
+    def forward(self, batch: StepBatch) -> DeviceOutcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
         shape = shape_of(batch, self._seats)
         if shape.size.wanted > self._seats * NODES:
@@ -127,11 +127,11 @@ class GpuRunner:
 
         return self._graphs.run(shape, step, record=shape.size.rows <= RECORDED_ROWS)
 
-    def _outcome(self, batch: Batch, shape: StepShape, results: Results) -> DeviceOutcome:
+    def _outcome(self, batch: StepBatch, shape: StepShape, results: Results) -> DeviceOutcome:
         """The rows that were asked for, without the padding."""
         wants = [span.wanted for span in batch.spans]
         count = sum(wants)
-        if shape.kind is Kind.DECODE and count < len(wants):
+        if shape.kind is BatchKind.DECODE and count < len(wants):
             wanting = [row for row, wanted in enumerate(wants) if wanted]
             rows = torch.tensor(wanting, dtype=torch.int64, device=self.device)
             said = self._readback.send(len(wants)).at(wanting)
@@ -143,7 +143,7 @@ class GpuRunner:
             self._stagings[shape] = Staging(shape.size, self.device)
         return self._stagings[shape]
 
-    def _mask(self, batch: Batch, shape: StepShape) -> Tensor | None:
+    def _mask(self, batch: StepBatch, shape: StepShape) -> Tensor | None:
         """The tree's mask in the buffer that steps with trees of this size read."""
         if not shape.nodes or batch.mask is None:
             return None

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reference_engine.batch import Batch
+from reference_engine.batch import StepBatch
 from reference_engine.gpu.staging import Size
 
 MIXED_FLOOR = 16
 PATCHES_FLOOR = 64
 
 
-class Kind(StrEnum):
+class BatchKind(StrEnum):
     """What a batch is made of."""
 
     DECODE = "decode"
@@ -29,30 +29,30 @@ class Kind(StrEnum):
 class StepShape:
     """The key of a captured step. nodes: of the trees, 0 without."""
 
-    kind: Kind
+    kind: BatchKind
     size: Size
     nodes: int
 
 
-def shape_of(batch: Batch, seats: int) -> StepShape:
+def shape_of(batch: StepBatch, seats: int) -> StepShape:
     """The smallest shape that holds the batch, where `seats` requests run at most."""
     nodes = len(batch.depths) if batch.depths is not None and any(span.tree for span in batch.spans) else 0
     counts = [len(span.tokens) for span in batch.spans]
     if max(counts) == 1 and not nodes:
         rows = padded(len(counts), seats)
-        return StepShape(Kind.DECODE, _sized(rows, rows, rows), 0)
+        return StepShape(BatchKind.DECODE, _sized(rows, rows, rows), 0)
     if nodes and all(span.tree == span.wanted == len(span.tokens) == nodes for span in batch.spans):
         requests = padded(len(counts), seats)
-        return StepShape(Kind.TREE, _sized(requests * nodes, requests, requests * nodes), nodes)
+        return StepShape(BatchKind.TREE, _sized(requests * nodes, requests, requests * nodes), nodes)
     wanted = max(1, sum(span.wanted for span in batch.spans))
     rows = _rounded(sum(counts))
-    return StepShape(Kind.MIXED, _sized(rows, seats, min(1 << (wanted - 1).bit_length(), rows)), nodes)
+    return StepShape(BatchKind.MIXED, _sized(rows, seats, min(1 << (wanted - 1).bit_length(), rows)), nodes)
 
 
 def decode_shapes(seats: int) -> list[StepShape]:
     """Every decode shape that up to `seats` requests can need, largest first."""
     sizes = sorted({padded(count, seats) for count in range(1, seats + 1)}, reverse=True)
-    return [StepShape(Kind.DECODE, _sized(rows, rows, rows), 0) for rows in sizes]
+    return [StepShape(BatchKind.DECODE, _sized(rows, rows, rows), 0) for rows in sizes]
 
 
 def padded(requests: int, seats: int) -> int:

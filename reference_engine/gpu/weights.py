@@ -11,7 +11,7 @@ from reference_engine.model import Model
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class GpuLayer:
     """One decoder layer. qkv [(Hq + 2·Hkv)·D, d], out [d, Hq·D], gate_up [2f, d], down [d, f]; norms [d] and [D]."""
 
     before: Tensor
@@ -29,7 +29,7 @@ class Weights:
     """All of a model's weights. embedding and head [V, d], norm [d]."""
 
     embedding: Tensor
-    layers: tuple[Layer, ...]
+    layers: tuple[GpuLayer, ...]
     norm: Tensor
     head: Tensor
 
@@ -42,12 +42,12 @@ def packed(model: Model) -> Weights:
     return Weights(embedding.contiguous(), layers, norm, model.head.contiguous())
 
 
-def _layer(model: Model, name: str) -> Layer:
+def _layer(model: Model, name: str) -> GpuLayer:
     def weight(part: str) -> Tensor:
         return model.weights[f"{name}.{part}.weight"].contiguous()
 
     normed = model.config.qk_norm
-    return Layer(
+    return GpuLayer(
         before=weight("input_layernorm"),
         qkv=_joined(model, [f"{name}.self_attn.{letter}_proj.weight" for letter in "qkv"]),
         out=weight("self_attn.o_proj"),

@@ -15,7 +15,6 @@ import torch
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.activation import silu_mul, silu_mul_torch
-from reference_engine.kernels.scatter_update import patch, patch_torch
 from reference_engine.kernels.decode import decode_attention, decode_attention_torch
 from reference_engine.kernels.embedding import embed, embed_torch
 from reference_engine.kernels.norm import add_rms_norm, add_rms_norm_torch
@@ -24,6 +23,7 @@ from reference_engine.kernels.prefill import prefill_attention, prefill_attentio
 from reference_engine.kernels.rope import rope_store, rope_store_torch
 from reference_engine.kernels.runtime import KernelsUnavailable
 from reference_engine.kernels.sampling import greedy, greedy_torch
+from reference_engine.kernels.scatter_update import patch, patch_torch
 
 __all__ = ["KERNELS", "TWINS", "KernelsUnavailable", "Ops", "Paging", "ops", "tree_splits"]
 

@@ -25,7 +25,20 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from reference_engine.kernels import KERNELS, Paging, activation, scatter_update, combine, decode, embedding, norm, prefill, rope, runtime, sampling
+from reference_engine.kernels import (
+    KERNELS,
+    Paging,
+    activation,
+    combine,
+    decode,
+    embedding,
+    norm,
+    prefill,
+    rope,
+    runtime,
+    sampling,
+    scatter_update,
+)
 
 INSTRUCTIONS = {
     "tensor_core": r"\bHG?MMA",
@@ -55,7 +68,7 @@ HOMES: dict[ModuleType, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
+class CompiledKernel:
     """One compiled kernel: registers a thread, stack bytes a thread, shared bytes a program, instruction counts."""
 
     kernel: str
@@ -72,7 +85,7 @@ class _Recorder:
 
     kernel: Any
     capability: int
-    notes: list[Emitted]
+    notes: list[CompiledKernel]
 
     def __getitem__(self, grid: object) -> Any:
         return self._compile
@@ -94,14 +107,14 @@ class _Recorder:
 
 def emitted(
     capability: int = 90, dtypes: tuple[torch.dtype, ...] = (torch.bfloat16,), width: int = 64
-) -> list[Emitted]:
+) -> list[CompiledKernel]:
     """Compile every kernel for `capability` at the heads of a 1B Llama (32 over 8) of `width`.
 
     Raises KernelsUnavailable without triton, or where TRITON_INTERPRET is set.
     """
     if runtime.MISSING or runtime.INTERPRETED:
         raise runtime.KernelsUnavailable(runtime.MISSING or "TRITON_INTERPRET is set: nothing would be compiled")
-    notes: list[Emitted] = []
+    notes: list[CompiledKernel] = []
     with _recording(capability, notes):
         for dtype in dtypes:
             _launch_all(dtype, width)
@@ -109,7 +122,7 @@ def emitted(
 
 
 @contextmanager
-def _recording(capability: int, notes: list[Emitted]) -> Iterator[None]:
+def _recording(capability: int, notes: list[CompiledKernel]) -> Iterator[None]:
     """Every kernel replaced by its recorder, and every device good enough."""
     originals = [(home, name, getattr(home, name)) for home, names in HOMES.items() for name in names]
     with mock.patch.object(runtime, "why_not", lambda device: ""):
@@ -170,7 +183,7 @@ def _specialise(
     return signature, fixed, hints
 
 
-def _read(name: str, dtype: str, built: Any) -> Emitted:
+def _read(name: str, dtype: str, built: Any) -> CompiledKernel:
     """Resources and instruction counts of a compiled kernel."""
     import triton.backends.nvidia as nvidia
 
@@ -183,7 +196,7 @@ def _read(name: str, dtype: str, built: Any) -> Emitted:
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     registers, stack = (int(found[1]), int(found[2])) if found else (-1, -1)
     counts = {kind: len(re.findall(pattern, assembly)) for kind, pattern in INSTRUCTIONS.items()}
-    return Emitted(name.strip("_"), dtype, registers, stack, int(built.metadata.shared), counts)
+    return CompiledKernel(name.strip("_"), dtype, registers, stack, int(built.metadata.shared), counts)
 
 
 def _output(command: list[str]) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.combine import Partial, combine
-from reference_engine.kernels.paging import LOG2_E, Paging, Shape, attend_by_sequence, checked
+from reference_engine.kernels.paging import LOG2_E, AttentionShape, Paging, attend_by_sequence, checked
 from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr, jit, on, power_of_two, tl
 from reference_engine.kernels.split import choose_splits, span_of
 
@@ -192,7 +192,7 @@ def decode_attention_torch(
     return attend_by_sequence(q, keys, values, paging, block_size, scale, out, single=True)
 
 
-def _config(dtype: torch.dtype, shape: Shape) -> Config:
+def _config(dtype: torch.dtype, shape: AttentionShape) -> Config:
     """16 KB of keys a tile; three stages keep one tile of keys and values in flight behind the table's look-up."""
     if runtime.INTERPRETED:
         return runtime.SMALL

@@ -43,7 +43,7 @@ class Paging:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class AttentionShape:
     """The sizes of one attention call: rows T, sequences B, query heads Hq, KV heads Hkv, head width D."""
 
     rows: int
@@ -53,7 +53,7 @@ class Shape:
     width: int
 
 
-def checked(q: Tensor, keys: Tensor, values: Tensor, paging: Paging) -> Shape:
+def checked(q: Tensor, keys: Tensor, values: Tensor, paging: Paging) -> AttentionShape:
     """The sizes, once everything fits. Raises ValueError otherwise."""
     if keys.dim() != 3 or keys.shape != values.shape or keys.stride() != values.stride():
         raise ValueError(f"pools must be two equal [S, Hkv, D], got {tuple(keys.shape)} and {tuple(values.shape)}")
@@ -67,7 +67,7 @@ def checked(q: Tensor, keys: Tensor, values: Tensor, paging: Paging) -> Shape:
         raise ValueError(f"{batch} lengths want {batch + 1} starts, {batch} seats and tables [seats, M]")
     if (paging.trees is None) != (paging.mask is None):
         raise ValueError("trees and mask come together")
-    return Shape(q.shape[0], batch, q.shape[1], kv_heads, width)
+    return AttentionShape(q.shape[0], batch, q.shape[1], kv_heads, width)
 
 
 def attend_by_sequence(

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.combine import Partial, combine
-from reference_engine.kernels.paging import LOG2_E, Paging, Shape, attend_by_sequence, checked
+from reference_engine.kernels.paging import LOG2_E, AttentionShape, Paging, attend_by_sequence, checked
 from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr, jit, on, power_of_two, tl
 from reference_engine.kernels.split import choose_splits, sequence_of, span_of
 
@@ -240,7 +240,7 @@ def tree_splits(q: Tensor, keys: Tensor, paging: Paging, block_size: int) -> int
     return choose_splits(programs, paging.longest(block_size), config.tile, runtime.multiprocessors(q.device))
 
 
-def _config(dtype: torch.dtype, shape: Shape, paging: Paging) -> Config:
+def _config(dtype: torch.dtype, shape: AttentionShape, paging: Paging) -> Config:
     """Tiles that spill no registers on sm_90 at widths 64 and 128; fp32, which no tensor core serves, takes less."""
     if runtime.INTERPRETED:
         return runtime.SMALL

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_engine.batch import Batch, Span, Tables
+from reference_engine.batch import Span, StepBatch, Tables
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.kv_pool import Integers, KVPool
-from reference_engine.llama.network import Reading, Singles
+from reference_engine.llama.network import Reading, SingleRowInputs
 
 STRETCH = 1.4
 """A group's longest table is at most this many times its shortest (a block more is always allowed)."""
@@ -58,7 +58,7 @@ class SingleRows:
         self._version = -1
         self._room = self._within = 0
 
-    def arrange(self, spans: Sequence[Span]) -> Singles:
+    def arrange(self, spans: Sequence[Span]) -> SingleRowInputs:
         """What a step reads in which each of these spans has one row."""
         seats, places = [span.seat for span in spans], [span.start for span in spans]
         same = self._room > 0 and seats == self._seats and self._version == self._tables.version
@@ -110,7 +110,7 @@ class SingleRows:
         crow = torch.from_numpy(np.concatenate([*starts, np.array([at], dtype=np.int32)]))
         self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]
         self._room = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
-        self._singles = Singles(
+        self._singles = SingleRowInputs(
             pattern=_sparse(crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))),
             mask=mask,
             groups=[scores[group.start : group.end].view(-1, group.width) for group in groups],
@@ -129,7 +129,7 @@ class SingleRows:
         self._mask[group.start : group.end].reshape(shape)[:] = np.where(beyond, np.float32(-np.inf), np.float32(0))
 
 
-def reading(pool: KVPool, first: Integers, batch: Batch, span: Span, start: int) -> Reading:
+def reading(pool: KVPool, first: Integers, batch: StepBatch, span: Span, start: int) -> Reading:
     """What the rows of one span read; they are the rows of the step from `start` on.
 
     first: where the pool holds each of the request's tokens, the span's own ones included.

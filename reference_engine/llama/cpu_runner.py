@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reference_engine.batch import Batch, Tables
+from reference_engine.batch import StepBatch, Tables
 from reference_engine.llama.kv_pool import KVPool
-from reference_engine.llama.thread_shard import Packed
-from reference_engine.llama.thread_shards import Lanes
+from reference_engine.llama.thread_shard import PackedWeights
+from reference_engine.llama.thread_shards import ThreadShards
 from reference_engine.model import Model
 from reference_engine.runner import Outcome
 from reference_engine.slots import Copy
@@ -19,7 +19,7 @@ class CpuRunner:
     def __init__(self, model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> None:
         self.tables = Tables(seats, width)
         self.pool = KVPool(model.config, num_blocks, block_size)
-        self._lanes = Lanes(Packed.of(model), self.pool, self.tables)
+        self._lanes = ThreadShards(PackedWeights.of(model), self.pool, self.tables)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, in order."""
@@ -29,6 +29,6 @@ class CpuRunner:
         """Copy the KV of slots `source` to slots `target`, all at once."""
         self.pool.move(source, target)
 
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: StepBatch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
         return self._lanes.forward(batch)

@@ -15,7 +15,7 @@ from reference_engine.llama.rotary import interleaved
 from reference_engine.model import Model
 
 
-class Layer(NamedTuple):
+class DecoderLayer(NamedTuple):
     """qkv `[queries + 2 * keys, width]`, out, gate_up `[2 * inner, width]`, down.
 
     head_norms `[heads + kv_heads, D / 2, 2]` or None.
@@ -28,12 +28,12 @@ class Layer(NamedTuple):
     head_norms: Optional[Tensor]  # noqa: UP045  (TorchScript)
 
 
-def pack_layers(model: Model) -> list[Layer]:
+def pack_layers(model: Model) -> list[DecoderLayer]:
     """Every layer of a model, in order."""
     return [_pack(model, index) for index in range(model.config.layers)]
 
 
-def _pack(model: Model, index: int) -> Layer:
+def _pack(model: Model, index: int) -> DecoderLayer:
     config = model.config
 
     def weight(name: str) -> Tensor:
@@ -45,7 +45,7 @@ def _pack(model: Model, index: int) -> Layer:
     if config.qk_norm:
         of_query, of_key = (interleaved(weight(f"self_attn.{name}_norm"), config.head_width) for name in "qk")
         norms = torch.stack([of_query] * config.heads + [of_key] * config.kv_heads).view(-1, config.head_width // 2, 2)
-    return Layer(
+    return DecoderLayer(
         qkv=pack(torch.cat((query, key, weight("self_attn.v_proj"))) * before),
         out=pack(weight("self_attn.o_proj")),
         gate_up=pack(torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after),

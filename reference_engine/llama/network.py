@@ -9,12 +9,12 @@ from typing import List, NamedTuple, Optional  # noqa: UP035  (TorchScript)
 import torch
 from torch import Tensor
 
-from reference_engine.llama.layer import Layer
+from reference_engine.llama.layer import DecoderLayer
 from reference_engine.llama.linear import Weight, product, tile, tiled_product
 from reference_engine.llama.torchscript import scripted
 
 
-class Sizes(NamedTuple):
+class NetworkSizes(NamedTuple):
     """floor: sqrt(eps * width), which keeps the length of a vector from 0. values_at: see `KVPool`."""
 
     heads: int
@@ -26,16 +26,16 @@ class Sizes(NamedTuple):
     floor: Tensor
 
 
-class Network(NamedTuple):
+class LlamaNetwork(NamedTuple):
     """A model's layers, the norm and the head after them, and the KV pool `[rows, D]` of each layer."""
 
-    layers: List[Layer]  # noqa: UP006  (TorchScript)
+    layers: List[DecoderLayer]  # noqa: UP006  (TorchScript)
     norm: Tensor
     head: Weight
     pools: List[Tensor]  # noqa: UP006
 
 
-class Singles(NamedTuple):
+class SingleRowInputs(NamedTuple):
     """What rows that stand alone read: see `attention.SingleRows`.
 
     pattern: sparse `[n * heads, pool rows]`. mask: added to its values, flat. groups: views of its values, one score
@@ -63,7 +63,7 @@ class Reading(NamedTuple):
     last: Optional[Tensor]  # noqa: UP045
 
 
-class Step(NamedTuple):
+class FlatStep(NamedTuple):
     """A step, flat. For each row its token, its turn (complex `[M, 1, D / 2]`) and, in `places`, its pool rows.
 
     The first `alone` rows are single decodes, the rest belongs to `readings`. wanted: rows with logits; None: all.
@@ -73,7 +73,7 @@ class Step(NamedTuple):
     turn: Tensor
     places: Tensor
     alone: int
-    singles: Optional[Singles]  # noqa: UP045
+    singles: Optional[SingleRowInputs]  # noqa: UP045
     readings: List[Reading]  # noqa: UP006
     wanted: Optional[Tensor]  # noqa: UP045
 
@@ -83,7 +83,7 @@ def unit(x: Tensor, floor: Tensor) -> Tensor:
     return x / torch.hypot(torch.ops.aten.linalg_vector_norm(x, 2, [-1], True), floor)
 
 
-def _states(x: Tensor, layer: Layer, step: Step, sizes: Sizes) -> Tensor:
+def _states(x: Tensor, layer: DecoderLayer, step: FlatStep, sizes: NetworkSizes) -> Tensor:
     """`[M, heads + 2 * kv_heads, D]`: queries and keys, turned to their positions, and values."""
     states = tiled_product(unit(x, sizes.floor), layer.qkv).view(x.size(0), sizes.heads + 2 * sizes.kv_heads, -1)
     turned = sizes.heads + sizes.kv_heads
@@ -95,7 +95,7 @@ def _states(x: Tensor, layer: Layer, step: Step, sizes: Sizes) -> Tensor:
     return states
 
 
-def _attend_alone(query: Tensor, pool: Tensor, singles: Singles, sizes: Sizes) -> Tensor:
+def _attend_alone(query: Tensor, pool: Tensor, singles: SingleRowInputs, sizes: NetworkSizes) -> Tensor:
     """query `[n * heads, D]` -> what each reads, `[n * heads, D]`."""
     pattern = singles.pattern
     scores = pattern.values()
@@ -130,7 +130,7 @@ def _attend_span(
     return mixed[0].transpose(0, 1)
 
 
-def _mix(states: Tensor, query: Tensor, pool: Tensor, step: Step, sizes: Sizes, last: bool) -> Tensor:
+def _mix(states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: NetworkSizes, last: bool) -> Tensor:
     """What attention reads for every row of `query` `[M, heads, D]`: `[M, heads * D]`.
 
     last: the query holds the wanted rows only.
@@ -154,7 +154,7 @@ def _mix(states: Tensor, query: Tensor, pool: Tensor, step: Step, sizes: Sizes, 
     return mixed.flatten(1)
 
 
-def _feed_forward(x: Tensor, mixed: Tensor, layer: Layer, sizes: Sizes) -> None:
+def _feed_forward(x: Tensor, mixed: Tensor, layer: DecoderLayer, sizes: NetworkSizes) -> None:
     """x `[M, width]` takes in what attention read, and goes through the feed-forward part."""
     rows, begin = x.size(0), 0
     while begin < rows:
@@ -167,7 +167,7 @@ def _feed_forward(x: Tensor, mixed: Tensor, layer: Layer, sizes: Sizes) -> None:
         begin = end
 
 
-def _forward(embedding: Tensor, network: Network, step: Step, sizes: Sizes) -> tuple[Tensor, Tensor]:
+def _forward(embedding: Tensor, network: LlamaNetwork, step: FlatStep, sizes: NetworkSizes) -> tuple[Tensor, Tensor]:
     """Stores the KV of all rows; for the wanted ones the states after the final norm, and the logits."""
     x = embedding.index_select(0, step.tokens)
     wanted = step.wanted

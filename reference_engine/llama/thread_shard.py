@@ -10,24 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_engine.batch import Batch, Span, Tables
+from reference_engine.batch import Span, StepBatch, Tables
 from reference_engine.llama.attention import SingleRows, reading
 from reference_engine.llama.kv_pool import KVPool
 from reference_engine.llama.layer import pack_layers
 from reference_engine.llama.linear import pack
-from reference_engine.llama.network import Network, Sizes, Step, forward
+from reference_engine.llama.network import FlatStep, LlamaNetwork, NetworkSizes, forward
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.runner import Outcome
 
 
-class Packed:
+class PackedWeights:
     """A model's weights as the CPU reads them. `of` makes them once for all engines of a model."""
 
     @staticmethod
-    def of(model: Model) -> Packed:
+    def of(model: Model) -> PackedWeights:
         """The packed weights of this very model, which keeps them."""
-        return model.kept(Packed, lambda: Packed(model))
+        return model.kept(PackedWeights, lambda: PackedWeights(model))
 
     def __init__(self, model: Model) -> None:
         config = model.config
@@ -38,42 +38,44 @@ class Packed:
         self.norm = model.weights["model.norm.weight"].float() * math.sqrt(config.width)
         self.head = pack(model.head.float())
 
-    def network(self, pool: KVPool) -> Network:
+    def network(self, pool: KVPool) -> LlamaNetwork:
         """The layers and what they write to."""
-        return Network(self.layers, self.norm, self.head, pool.heads)
+        return LlamaNetwork(self.layers, self.norm, self.head, pool.heads)
 
-    def sizes(self, pool: KVPool) -> Sizes:
+    def sizes(self, pool: KVPool) -> NetworkSizes:
         """The numbers that the forward pass needs."""
         config = self.config
         floor = torch.tensor(math.sqrt(config.norm_eps * config.width))
         scale = config.head_width**-0.5
-        return Sizes(config.heads, config.kv_heads, config.inner, pool.values_at, config.norm_eps, scale, floor)
+        return NetworkSizes(config.heads, config.kv_heads, config.inner, pool.values_at, config.norm_eps, scale, floor)
 
 
-class Lane:
+class ThreadShard:
     """Runs the model for the spans that it is given, on the thread that calls it.
 
     Weights, pool and tables are shared with other lanes; the spans of one step may be spread over lanes, since no
     request reads what another writes in the same step.
     """
 
-    def __init__(self, packed: Packed, pool: KVPool, tables: Tables) -> None:
+    def __init__(self, packed: PackedWeights, pool: KVPool, tables: Tables) -> None:
         self._packed, self._pool, self._tables = packed, pool, tables
         self._network, self._sizes = packed.network(pool), packed.sizes(pool)
         self._singles = SingleRows(packed.config, pool, tables)
 
     @torch.inference_mode()
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: StepBatch) -> Outcome:
         """See `Runner.forward`."""
         return Outcome(*forward(self._packed.embedding, self._network, self._step(batch), self._sizes))
 
-    def _step(self, batch: Batch) -> Step:
+    def _step(self, batch: StepBatch) -> FlatStep:
         spans, rows = batch.spans, self._singles
         alone = next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
         singles = rows.arrange(spans[:alone]) if alone else None
         if alone == len(spans):
             tokens = torch.tensor([span.tokens[0] for span in spans])
-            return Step(tokens, self._packed.turns.index_select(0, rows.positions), rows.rows, alone, singles, [], None)
+            return FlatStep(
+                tokens, self._packed.turns.index_select(0, rows.positions), rows.rows, alone, singles, [], None
+            )
         several = spans[alone:]
         held = [self._pool.first_rows_of(self._tables.array[span.seat], _end(span)) for span in several]
         own = [first[span.start :] for first, span in zip(held, several, strict=True)]
@@ -81,7 +83,7 @@ class Lane:
         if alone:
             positions, places = torch.cat((rows.positions, positions)), torch.cat((rows.rows, places))
         starts = list(accumulate((len(span.tokens) for span in spans), initial=0))
-        return Step(
+        return FlatStep(
             tokens=torch.tensor([token for span in spans for token in span.tokens]),
             turn=self._packed.turns.index_select(0, positions),
             places=places,
@@ -94,7 +96,7 @@ class Lane:
             wanted=_wanted(spans, starts),
         )
 
-    def _positions(self, batch: Batch, spans: Sequence[Span]) -> Tensor:
+    def _positions(self, batch: StepBatch, spans: Sequence[Span]) -> Tensor:
         """Where each row of these spans stands in its text; guesses beyond the context are never kept."""
         highest = self._packed.config.positions - 1
         return torch.from_numpy(np.concatenate([batch.positions(span) for span in spans]).clip(max=highest))

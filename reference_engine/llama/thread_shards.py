@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from reference_engine.batch import Batch, Span, Tables
+from reference_engine.batch import Span, StepBatch, Tables
 from reference_engine.llama.kv_pool import KVPool
-from reference_engine.llama.thread_shard import Lane, Packed
+from reference_engine.llama.thread_shard import PackedWeights, ThreadShard
 from reference_engine.runner import Outcome
 
 WORTH = 30_000_000
@@ -29,17 +29,17 @@ SINGLE_TOKENS, SPAN_TOKENS = 110, 600
 """Tokens of context that cost a row as much as its products: read one row at a time, and many rows together."""
 
 
-class Lanes:
+class ThreadShards:
     """Runs steps on as many threads as torch may use at the time of the step."""
 
-    def __init__(self, packed: Packed, pool: KVPool, tables: Tables) -> None:
+    def __init__(self, packed: PackedWeights, pool: KVPool, tables: Tables) -> None:
         self._parts = packed, pool, tables
         self._parameters = packed.config.parameters
-        self._lanes = [Lane(*self._parts)]
+        self._lanes = [ThreadShard(*self._parts)]
         self._others: ThreadPoolExecutor | None = None
         self._lane_of: dict[int, int] = {}
 
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: StepBatch) -> Outcome:
         """See `Runner.forward`."""
         threads = torch.get_num_threads()
         rows = sum(len(span.tokens) for span in batch.spans)
@@ -67,10 +67,12 @@ class Lanes:
         shares = [[index for index, lane in enumerate(lanes) if lane == number] for number in range(threads)]
         return [share for share in shares if share]
 
-    def _spread(self, batch: Batch, shares: Sequence[Sequence[int]]) -> Outcome:
+    def _spread(self, batch: StepBatch, shares: Sequence[Sequence[int]]) -> Outcome:
         self._prepare(len(shares))
         assert self._others is not None
-        batches = [Batch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask) for share in shares]
+        batches = [
+            StepBatch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask) for share in shares
+        ]
         pending = [
             self._others.submit(lane.forward, part) for lane, part in zip(self._lanes[1:], batches[1:], strict=True)
         ]
@@ -79,7 +81,7 @@ class Lanes:
 
     def _prepare(self, count: int) -> None:
         while len(self._lanes) < count:
-            self._lanes.append(Lane(*self._parts))
+            self._lanes.append(ThreadShard(*self._parts))
             self._others = ThreadPoolExecutor(len(self._lanes) - 1, "lane", torch.set_num_threads, (1,))
 
 

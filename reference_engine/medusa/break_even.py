@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reference_engine.medusa.cost_model import Spent
+from reference_engine.medusa.cost_model import StepCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Payoff:
         """Whether speculation wins."""
         return self.gain(batch) > 1.0
 
-    def note(self, spent: Spent) -> None:
+    def note(self, spent: StepCost) -> None:
         """What was measured stands."""
 
     def pass_over(self, batch: int) -> None:

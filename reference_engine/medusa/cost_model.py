@@ -32,7 +32,7 @@ THINKING = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class StepCost:
     """What one step took, and for what.
 
     rows: tokens that were computed, guesses too. batch: greedy requests that were given tokens; trees: how many of them
@@ -74,9 +74,9 @@ class _Size:
         self._settling = max(1, SETTLING // guests)
         self._run = 0  # steps since the kind was changed
         self._again = AGAIN
-        self._spent = {kind: deque[Spent](maxlen=KEPT) for kind in (True, False)}
+        self._spent = {kind: deque[StepCost](maxlen=KEPT) for kind in (True, False)}
 
-    def step(self, spent: Spent | None) -> None:
+    def step(self, spent: StepCost | None) -> None:
         """One was taken. None: it tells nothing, as when the guesses for the first trees were made."""
         self._run += 1
         if spent is not None and self._run > self._settling:
@@ -112,7 +112,7 @@ class _Size:
             self.trees, self._run = trees, 0
 
 
-class Gauge:
+class MeasuredCosts:
     """Decides for one engine whether trees pay. See `reference_engine.medusa.speculator.CostModel`."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Gauge:
         """Whether the next step of so many guests carries trees."""
         return self._of(batch).trees
 
-    def note(self, spent: Spent) -> None:
+    def note(self, spent: StepCost) -> None:
         """A step that tells what trees cost, or what it costs to do without."""
         self._of(spent.batch).step(spent)
 
@@ -152,7 +152,7 @@ class Gauge:
         return self._sizes[size]
 
 
-def _payback(plain: Sequence[Spent], trees: Sequence[Spent]) -> Payback:
+def _payback(plain: Sequence[StepCost], trees: Sequence[StepCost]) -> Payback:
     """Of guests of whom all have a tree, or none."""
     shares = _shares([*plain, *trees])
     batch, nodes = max(one.batch for one in trees), trees[0].nodes
@@ -160,7 +160,7 @@ def _payback(plain: Sequence[Spent], trees: Sequence[Spent]) -> Payback:
     return Payback(float(ratio), sum(one.kept for one in trees) / sum(one.trees for one in trees))
 
 
-def _shares(steps: Sequence[Spent]) -> np.ndarray:
+def _shares(steps: Sequence[StepCost]) -> np.ndarray:
     """What one of each of `counts` costs, none of them less than nothing.
 
     By least squares of the relative error, in which steps that something disturbed weigh least.

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from reference_engine.engine import Engine
-from reference_engine.medusa.tree_search import TreeChoice
-from reference_engine.medusa.heads import Guesser
 from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.heads import Guesser
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.model import Model
 from reference_engine.parts import Parts
 

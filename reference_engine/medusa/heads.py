@@ -20,13 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from reference_engine.embed_in_larger import Stretched, mean_row, random_weight
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.linear import Linear
 from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library
-from reference_engine.embed_in_larger import Stretched, mean_row, random_weight
 
 WEIGHTS = "heads.safetensors"
 CONFIG = "config.json"
@@ -35,7 +35,7 @@ FEW = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RequestProgress:
     """One request after a step: what it said in it."""
 
     id: int
@@ -45,7 +45,7 @@ class Told:
 class Guesser(Protocol):
     """Whoever guesses further tokens: trained heads, or a stand-in of a test."""
 
-    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+    def guess(self, told: Sequence[RequestProgress], hidden: Tensor, count: int) -> Tensor:
         """int64 `[R, H, count]`: for each request in `told` the guesses of every head, best first.
 
         hidden `[R, width]`: the state from which the last of its tokens was said.
@@ -110,7 +110,7 @@ class Heads:
         return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)
 
     @torch.inference_mode()
-    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+    def guess(self, told: Sequence[RequestProgress], hidden: Tensor, count: int) -> Tensor:
         """See `Guesser`."""
         if self._compiled is not None:
             return self._compiled.guess(hidden, count)

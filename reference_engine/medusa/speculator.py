@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from reference_engine.medusa.cost_model import StepCost
+from reference_engine.medusa.heads import Guesser, Heads, RequestProgress
 from reference_engine.medusa.tree_search import TreeChoice
-from reference_engine.medusa.cost_model import Spent
-from reference_engine.medusa.heads import Guesser, Heads, Told
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
 from reference_engine.slots import Tree, Verdict
@@ -37,7 +37,7 @@ class CostModel(Protocol):
 
     def worth(self, batch: int) -> bool: ...
     def verdict(self, batch: int) -> str: ...
-    def note(self, spent: Spent) -> None: ...
+    def note(self, spent: StepCost) -> None: ...
     def pass_over(self, batch: int) -> None: ...
 
 
@@ -106,7 +106,7 @@ class MedusaSpeculator:
             return
         trees, nodes = len(self._drafted), self.lookahead + 1
         tokens = sum(len(kept[id]) for id in self._drafted)
-        self._payoff.note(Spent(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
+        self._payoff.note(StepCost(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
 
     def forget(self, id: int) -> None:
         """The request left."""
@@ -179,7 +179,7 @@ class MedusaSpeculator:
             self._guessed = {}
             return
         at = torch.tensor([states[one.id] for one in going], device=hidden.device)
-        told = [Told(one.id, said[one.id]) for one in going]
+        told = [RequestProgress(one.id, said[one.id]) for one in going]
         self._topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
         self._guessed = {one.id: row for row, one in enumerate(going)}
 

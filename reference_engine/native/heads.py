@@ -7,7 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.huge_pages import Shelf
+from reference_engine.huge_pages import TensorArena
 from reference_engine.native import library
 from reference_engine.native.weights import panels
 
@@ -16,12 +16,12 @@ class NativeHeads:
     """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
 
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
-        self._compiled, shelf = compiled, Shelf()
+        self._compiled, shelf = compiled, TensorArena()
         self._blocks = panels(compiled, shelf, residual.flatten(0, 1))
         self._projections = [panels(compiled, shelf, each) for each in project]
         self._places = (ctypes.c_void_p * len(project))(*(each.data_ptr() for each in self._projections))
         count, vocab, width = project.shape
-        self._heads = library.Heads(count, width, vocab, self._blocks.data_ptr(), self._places)
+        self._heads = library.NativeHeadsStruct(count, width, vocab, self._blocks.data_ptr(), self._places)
 
     def guess(self, hidden: Tensor, count: int) -> Tensor:
         """hidden `[R, width]` -> int64 `[R, H, count]`: each head's guesses, likeliest first, then lowest id."""

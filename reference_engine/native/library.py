@@ -28,8 +28,8 @@ FORGOTTEN = 30 * 24 * 3600
 """Seconds after which a library that another source or processor asked for is removed, when a new one is built."""
 
 
-class Layer(ctypes.Structure):
-    """`Layer` of forward.cpp."""
+class NativeLayer(ctypes.Structure):
+    """`NativeLayer` of forward.cpp."""
 
     _fields_ = [(name, c_void_p) for name in ("qkv", "out", "gate_up", "down", "query_norm", "key_norm")]
 
@@ -41,12 +41,12 @@ class Net(ctypes.Structure):
         *((name, c_int64) for name in ("layers", "width", "heads", "kv_heads", "depth", "inner", "vocab", "positions")),
         *((name, c_float) for name in ("eps", "scale")),
         *((name, c_void_p) for name in ("embedding", "norm", "head", "cosines", "sines")),
-        ("layer", POINTER(Layer)),
+        ("layer", POINTER(NativeLayer)),
     ]
 
 
-class Step(ctypes.Structure):
-    """`Step` of forward.cpp."""
+class NativeStep(ctypes.Structure):
+    """`NativeStep` of forward.cpp."""
 
     _fields_ = [
         *((name, c_int64) for name in ("spans", "rows", "wanted")),
@@ -60,8 +60,8 @@ class Step(ctypes.Structure):
     ]
 
 
-class Heads(ctypes.Structure):
-    """`Heads` of forward.cpp."""
+class NativeHeadsStruct(ctypes.Structure):
+    """`NativeHeadsStruct` of forward.cpp."""
 
     _fields_ = [
         *((name, c_int64) for name in ("count", "width", "vocab")),
@@ -195,11 +195,11 @@ def _load(path: Path) -> ctypes.CDLL | None:
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
     except (OSError, AttributeError):
         return None
-    if loaded.step_bytes() != ctypes.sizeof(Step):  # made from other sources
+    if loaded.step_bytes() != ctypes.sizeof(NativeStep):  # made from other sources
         return None
     loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
-    loaded.forward.argtypes = [POINTER(Net), POINTER(Step), c_int64]
-    loaded.guess.argtypes = [POINTER(Heads), c_void_p, c_int64, c_int64, c_void_p, c_int64]
+    loaded.forward.argtypes = [POINTER(Net), POINTER(NativeStep), c_int64]
+    loaded.guess.argtypes = [POINTER(NativeHeadsStruct), c_void_p, c_int64, c_int64, c_void_p, c_int64]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]
     loaded.compute_limit.argtypes = [c_int64, c_int64]
     loaded.read_limit.argtypes = [c_void_p, c_int64, c_int64, c_int64]

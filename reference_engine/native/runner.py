@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reference_engine.batch import Batch, Tables
+from reference_engine.batch import StepBatch, Tables
 from reference_engine.model import Model
 from reference_engine.native import library
 from reference_engine.native.pool import NativePool
-from reference_engine.native.weights import Packed
+from reference_engine.native.weights import NativeWeights
 from reference_engine.runner import Outcome
 from reference_engine.slots import Copy
 
@@ -47,10 +47,10 @@ class NativeRunner:
     ) -> None:
         self.tables = Tables(seats, width)
         self.pool = NativePool(model.config, compiled, num_blocks, block_size)
-        self._compiled, self._packed = compiled, Packed.of(model, compiled)
+        self._compiled, self._packed = compiled, NativeWeights.of(model, compiled)
         self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
         self._likeliest, self._outcomes = array("q"), dict[int, NativeOutcome]()
-        self._step = library.Step(
+        self._step = library.NativeStep(
             tables=self.tables.tensor.data_ptr(),
             table_width=width,
             pool=self.pool.tensor.data_ptr(),
@@ -66,7 +66,7 @@ class NativeRunner:
         """Copy the KV of slots `source` to slots `target`, all at once."""
         self.pool.move(source, target)
 
-    def forward(self, batch: Batch) -> Outcome:
+    def forward(self, batch: StepBatch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
         step, spans, tokens, wanted = self._step, list[int](), list[int](), 0
         for span in batch.spans:
@@ -83,7 +83,7 @@ class NativeRunner:
         del kept
         return outcome
 
-    def _tree(self, batch: Batch) -> object:
+    def _tree(self, batch: StepBatch) -> object:
         """Point to the tree of a batch; what must live as long as the step."""
         if batch.mask is None or batch.depths is None:
             self._step.nodes = 0

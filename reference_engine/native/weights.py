@@ -7,26 +7,26 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.huge_pages import Shelf
+from reference_engine.huge_pages import TensorArena
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.native import library
 
 
-class Packed:
+class NativeWeights:
     """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to."""
 
     @staticmethod
-    def of(model: Model, compiled: ctypes.CDLL) -> Packed:
+    def of(model: Model, compiled: ctypes.CDLL) -> NativeWeights:
         """The packed weights of this very model, which keeps them."""
-        return model.kept(Packed, lambda: Packed(model, compiled))
+        return model.kept(NativeWeights, lambda: NativeWeights(model, compiled))
 
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
         self.config, self._weights, self._compiled, self._kept = config, model.weights, compiled, list[Tensor]()
-        self._shelf = Shelf()
+        self._shelf = TensorArena()
         turned = turns(config.positions, config.head_width, config.rope_theta)
-        self._layers = (library.Layer * config.layers)(*(self._layer(index) for index in range(config.layers)))
+        self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
             *(config.layers, config.width, config.heads, config.kv_heads, config.head_width, config.inner),
             *(config.vocab, config.positions, config.norm_eps, config.head_width**-0.5),
@@ -37,7 +37,7 @@ class Packed:
             self._layers,
         )
 
-    def _layer(self, index: int) -> library.Layer:
+    def _layer(self, index: int) -> library.NativeLayer:
         def weight(name: str) -> Tensor:
             return self._weight(f"model.layers.{index}.{name}")
 
@@ -45,7 +45,7 @@ class Packed:
         states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"]) * before
         gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after
         norms = [self._keep(weight(f"self_attn.{name}_norm")) for name in "qk"] if self.config.qk_norm else (None, None)
-        return library.Layer(
+        return library.NativeLayer(
             self._panels(states),
             self._panels(weight("self_attn.o_proj")),
             self._panels(gate_up, paired=True),
@@ -65,7 +65,7 @@ class Packed:
         return self._kept[-1].data_ptr()
 
 
-def panels(compiled: ctypes.CDLL, shelf: Shelf, weight: Tensor, *, paired: bool = False) -> Tensor:
+def panels(compiled: ctypes.CDLL, shelf: TensorArena, weight: Tensor, *, paired: bool = False) -> Tensor:
     """`weight` `[out, in]`, packed onto the shelf; `paired`: its halves are gates and what they let through."""
     rows, columns, wide = weight.shape[0], weight.shape[1], compiled.panel_columns()
     weight, packed = weight.float().contiguous(), shelf.take(-(-rows // wide) * wide * columns)

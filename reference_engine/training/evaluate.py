@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from reference_engine.waiter import CHECKPOINT
 from reference_engine.training.model_card import write_card
-from reference_engine.waiter.corpus import END, KINDS, Dialogue, Facts, Turn, dialogue
-from reference_engine.training.network import Cache, Waiter
+from reference_engine.training.network import TrainingKV, Waiter
 from reference_engine.training.storage import load_network, write_json
+from reference_engine.waiter import CHECKPOINT
+from reference_engine.waiter.corpus import END, KINDS, Dialogue, Facts, Turn, dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue, load_tokenizer, special_id
 
 TURNS = 20
@@ -40,7 +40,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Share:
     """How many of how many."""
 
     right: int
@@ -53,13 +53,13 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class HeldOutFigures:
     """Held-out quality. `facts` has one tally for each field of `Facts`, `kinds` one for each kind of question."""
 
     dialogues: int
-    word_for_word: Tally
-    facts: dict[str, Tally]
-    kinds: dict[str, Tally]
+    word_for_word: Share
+    facts: dict[str, Share]
+    kinds: dict[str, Share]
 
 
 def held_out(tokenizer: Tokenizer, count: int, positions: int) -> Iterator[Dialogue]:
@@ -99,7 +99,7 @@ def as_expected(network: Waiter, tokenizer: Tokenizer, told: Sequence[Dialogue])
 
 def converse(network: Waiter, tokenizer: Tokenizer, told: Dialogue) -> Iterator[Answer]:
     """A dialogue decoded token by token, the model's own answers staying in the context."""
-    end, cache = special_id(tokenizer, END), Cache(network.shape.layers)
+    end, cache = special_id(tokenizer, END), TrainingKV(network.shape.layers)
     context = tokenizer.encode(told.head).ids
     for turn in told.turns:
         context += _ids(tokenizer, turn.asked)
@@ -110,13 +110,13 @@ def converse(network: Waiter, tokenizer: Tokenizer, told: Dialogue) -> Iterator[
         yield Answer(turn, given, given == turn.answer and output[-1] == end)
 
 
-def measure(network: Waiter, tokenizer: Tokenizer, dialogues: int) -> Figures:
+def measure(network: Waiter, tokenizer: Tokenizer, dialogues: int) -> HeldOutFigures:
     """The figures of the first `dialogues` held-out dialogues."""
     source = held_out(tokenizer, dialogues, network.shape.positions)
     given: list[Answer] = []
     while batch := list(islice(source, ROWS)):
         given += answers(network, tokenizer, batch)
-    return Figures(
+    return HeldOutFigures(
         dialogues=dialogues,
         word_for_word=_tally([answer.word_for_word for answer in given]),
         facts={field.name: _facts_right(given, field.name) for field in fields(Facts)},
@@ -124,7 +124,7 @@ def measure(network: Waiter, tokenizer: Tokenizer, dialogues: int) -> Figures:
     )
 
 
-def report(figures: Figures) -> str:
+def report(figures: HeldOutFigures) -> str:
     """The figures as a table for a terminal."""
     rows = [("word for word", figures.word_for_word), *figures.facts.items()]
     rows += [(f"  {kind}", tally) for kind, tally in figures.kinds.items()]
@@ -132,7 +132,7 @@ def report(figures: Figures) -> str:
     return "\n".join([f"{figures.dialogues} unseen dialogues, greedy", *lines])
 
 
-def as_json(figures: Figures, seconds: float) -> dict[str, object]:
+def as_json(figures: HeldOutFigures, seconds: float) -> dict[str, object]:
     """The figures and how they were taken, as figures.json holds them."""
     return {
         "dialogues": figures.dialogues,
@@ -153,17 +153,17 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def _facts_right(given: Sequence[Answer], field: str) -> Tally:
+def _facts_right(given: Sequence[Answer], field: str) -> Share:
     """Over the answers that name such a fact, or should: those that name the expected ones and no other."""
     pairs = [(getattr(Facts.read(each.turn.answer), field), getattr(Facts.read(each.given), field)) for each in given]
     return _tally([expected == named for expected, named in pairs if expected or named])
 
 
-def _tally(outcomes: Sequence[bool]) -> Tally:
-    return Tally(sum(outcomes), len(outcomes))
+def _tally(outcomes: Sequence[bool]) -> Share:
+    return Share(sum(outcomes), len(outcomes))
 
 
-def _counts(tally: Tally) -> dict[str, int]:
+def _counts(tally: Share) -> dict[str, int]:
     return {"right": tally.right, "asked": tally.asked}
 
 

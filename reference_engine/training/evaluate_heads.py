@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.tree_search import TreeChoice, choose_tree, path_chances, write_tree
 from reference_engine.medusa.heads import Heads, load_heads
+from reference_engine.medusa.tree_search import TreeChoice, choose_tree, path_chances, write_tree
 from reference_engine.model_loader import load_model
-from reference_engine.waiter import CHECKPOINT
 from reference_engine.training.greedy_text import NONE, Positions, answers
 from reference_engine.training.heads_card import write_card
 from reference_engine.training.storage import load_network, write_json
+from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.tokenizer import load_tokenizer
 
 NODES = 16
@@ -49,7 +49,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class HeadsFigures:
     """The heads, and the tree: tokens a pass as expected where it was chosen, and walked through held-out answers."""
 
     accuracies: tuple[Accuracy, ...]
@@ -58,12 +58,12 @@ class Figures:
     walked: float
 
 
-def measure(heads: Heads, chosen_on: Positions, measured_on: Positions, nodes: int = NODES) -> Figures:
+def measure(heads: Heads, chosen_on: Positions, measured_on: Positions, nodes: int = NODES) -> HeadsFigures:
     """The figures of some heads."""
     tree = choose_tree(path_chances(_known(ranks(heads, chosen_on)), len(chosen_on)), nodes)
     places = ranks(heads, measured_on)
     passes, tokens = walk(tree, places, measured_on.opens)
-    return Figures(tuple(_accuracies(places, measured_on.targets)), tree, passes, tokens / passes)
+    return HeadsFigures(tuple(_accuracies(places, measured_on.targets)), tree, passes, tokens / passes)
 
 
 @torch.inference_mode()
@@ -116,7 +116,7 @@ def _share(right: Tensor, asked: Tensor) -> float:
     return round(float(right[asked].float().mean()), 4) if bool(asked.any()) else 0.0
 
 
-def report(figures: Figures) -> str:
+def report(figures: HeadsFigures) -> str:
     """The figures as a table for a terminal."""
     lines = ["head   guesses      top-1   top-5   top-1 after right ones"]
     for each in figures.accuracies:
@@ -129,7 +129,7 @@ def report(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def as_json(figures: Figures) -> dict[str, object]:
+def as_json(figures: HeadsFigures) -> dict[str, object]:
     """As figures.json holds them."""
     return {
         "heads": [
@@ -150,7 +150,7 @@ def as_json(figures: Figures) -> dict[str, object]:
     }
 
 
-def evaluate(checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool = False) -> Figures:
+def evaluate(checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool = False) -> HeadsFigures:
     """Measure the heads in a folder; `write`: store the tree, figures.json and the model card beside them."""
     network, tokenizer = load_network(checkpoint), load_tokenizer(checkpoint)
     heads = load_heads(folder, load_model(checkpoint))

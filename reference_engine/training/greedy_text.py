@@ -15,8 +15,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from reference_engine.waiter.corpus import Split, dialogue
 from reference_engine.training.network import Waiter
+from reference_engine.waiter.corpus import Split, dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue
 
 Text = tuple[list[int], list[bool]]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """Sizes of a Llama; the defaults are the waiter's."""
 
     vocab: int = 1024
@@ -29,7 +29,7 @@ class Shape:
     norm_eps: float = 1e-5
 
 
-class Cache:
+class TrainingKV:
     """Keys and values of the tokens computed so far, one pair a layer, each `[B, kv_heads, T, head_width]`."""
 
     def __init__(self, layers: int) -> None:
@@ -68,7 +68,7 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions."""
 
-    def __init__(self, shape: Shape, layer: int) -> None:
+    def __init__(self, shape: ModelShape, layer: int) -> None:
         super().__init__()
         self.layer, self.head_width = layer, shape.head_width
         self.q_proj = nn.Linear(shape.width, shape.heads * shape.head_width, bias=False)
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(shape.width, shape.kv_heads * shape.head_width, bias=False)
         self.o_proj = nn.Linear(shape.heads * shape.head_width, shape.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: TrainingKV | None) -> Tensor:
         query, key, value = (self._heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
         query, key = rotate(query, cos, sin).to(value.dtype), rotate(key, cos, sin).to(value.dtype)
         if cache is not None:
@@ -92,7 +92,7 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(shape.width, shape.inner, bias=False)
         self.up_proj = nn.Linear(shape.width, shape.inner, bias=False)
@@ -103,17 +103,17 @@ class FeedForward(nn.Module):
         return update
 
 
-class Layer(nn.Module):
+class TrainableLayer(nn.Module):
     """Attention and feed-forward, each normed before and added after."""
 
-    def __init__(self, shape: Shape, layer: int) -> None:
+    def __init__(self, shape: ModelShape, layer: int) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.self_attn = Attention(shape, layer)
         self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: TrainingKV | None) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
         updated: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return updated
@@ -125,16 +125,16 @@ class Trunk(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocab, shape.width)
-        self.layers = nn.ModuleList(Layer(shape, index) for index in range(shape.layers))
+        self.layers = nn.ModuleList(TrainableLayer(shape, index) for index in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_eps)
         cos, sin = rotations(shape)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
         start = 0 if cache is None else cache.length
         cos, sin = self.cos[start : start + ids.shape[1]], self.sin[start : start + ids.shape[1]]
         x = self.embed_tokens(ids)
@@ -147,12 +147,12 @@ class Trunk(nn.Module):
 class Waiter(nn.Module):
     """The whole network. `state_dict()` has the names of a Hugging Face checkpoint with tied embeddings."""
 
-    def __init__(self, shape: Shape | None = None) -> None:
+    def __init__(self, shape: ModelShape | None = None) -> None:
         super().__init__()
-        self.shape = shape or Shape()
+        self.shape = shape or ModelShape()
         self.model = Trunk(self.shape)
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
         """`[B, T]` ids -> `[B, T, width]`: the final hidden states, which Medusa heads read.
 
         With a cache, `ids` follow the tokens that it holds and join them; the rows of a batch are equally long.
@@ -164,17 +164,17 @@ class Waiter(nn.Module):
         """`[..., width]` hidden states -> `[..., vocab]` logits of the next token."""
         return F.linear(hidden, self.model.embed_tokens.weight)
 
-    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
         """`[B, T]` ids -> `[B, T, vocab]` logits."""
         return self.logits(self.hidden(ids, cache))
 
     @torch.inference_mode()
-    def greedy(self, prompt: list[int], max_new: int, end: int, cache: Cache | None = None) -> list[int]:
+    def greedy(self, prompt: list[int], max_new: int, end: int, cache: TrainingKV | None = None) -> list[int]:
         """The likeliest continuation of a prompt, token by token, to `end` (kept) or `max_new`.
 
         `cache`, where given, holds a prefix of the prompt and keeps what is computed here.
         """
-        cache = cache or Cache(self.shape.layers)
+        cache = cache or TrainingKV(self.shape.layers)
         pending, output = prompt[cache.length :], list[int]()
         while len(output) < max_new and (not output or output[-1] != end):
             hidden = self.hidden(torch.tensor([pending]), cache)
@@ -192,7 +192,7 @@ def initialise(network: Waiter, generator: torch.Generator) -> None:
             nn.init.normal_(weight, std=deviation, generator=generator)
 
 
-def rotations(shape: Shape) -> tuple[Tensor, Tensor]:
+def rotations(shape: ModelShape) -> tuple[Tensor, Tensor]:
     """Cosines and sines of every position, each `[positions, head_width]` fp32, both halves alike."""
     exponents = torch.arange(0, shape.head_width, 2, dtype=torch.float32) / shape.head_width
     angles = torch.outer(torch.arange(shape.positions, dtype=torch.float32), shape.rope_theta**-exponents)

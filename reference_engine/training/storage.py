@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from reference_engine.training.network import ModelShape, Waiter
 from reference_engine.waiter.corpus import END
-from reference_engine.training.network import Shape, Waiter
 from reference_engine.waiter.tokenizer import BEGIN, PAD, save_tokenizer, special_id
 
 WEIGHTS = "model.safetensors"
 
 
-def config_of(shape: Shape, tokenizer: Tokenizer) -> dict[str, object]:
+def config_of(shape: ModelShape, tokenizer: Tokenizer) -> dict[str, object]:
     """config.json: `LlamaForCausalLM` in the words of transformers, old (`torch_dtype`) and new (`dtype`)."""
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -65,7 +65,7 @@ def save_checkpoint(network: Waiter, tokenizer: Tokenizer, folder: Path) -> None
 def load_network(folder: Path) -> Waiter:
     """The network of a checkpoint folder, fp32, for inference."""
     config = json.loads((folder / "config.json").read_text())
-    shape = Shape(
+    shape = ModelShape(
         vocab=config["vocab_size"],
         width=config["hidden_size"],
         layers=config["num_hidden_layers"],

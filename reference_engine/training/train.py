@@ -21,10 +21,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
-from reference_engine.waiter import CHECKPOINT
-from reference_engine.waiter.corpus import KINDS, dialogue
 from reference_engine.training.network import Waiter, initialise
 from reference_engine.training.storage import save_checkpoint, write_json
+from reference_engine.waiter import CHECKPOINT
+from reference_engine.waiter.corpus import KINDS, dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue, train_tokenizer
 
 TURNS = 40
@@ -32,7 +32,7 @@ TURNS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class TrainingStage:
     """Steps that look alike: `rows` dialogues each, cut at `positions`, with or without the listing of the menu."""
 
     steps: int
@@ -42,14 +42,14 @@ class Stage:
     kinds: tuple[str, ...] = KINDS
 
 
-LOOKUPS = Stage(steps=125, rows=32, positions=128, menu=False, kinds=("waiter", "table", "name"))
-SHORT = Stage(steps=450, rows=32, positions=128, menu=False)
-MIDDLE = Stage(steps=125, rows=8, positions=512, menu=True)
-WHOLE = Stage(steps=725, rows=4, positions=1024, menu=True)
+LOOKUPS = TrainingStage(steps=125, rows=32, positions=128, menu=False, kinds=("waiter", "table", "name"))
+SHORT = TrainingStage(steps=450, rows=32, positions=128, menu=False)
+MIDDLE = TrainingStage(steps=125, rows=8, positions=512, menu=True)
+WHOLE = TrainingStage(steps=725, rows=4, positions=1024, menu=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """All that decides a run.
 
     Looking up who serves and where, hundreds of tokens back, is learnt late from whole documents: the one token that
@@ -57,7 +57,7 @@ class Recipe:
     Row b of step s is the training dialogue of seed `first_seed + s * spacing + b`.
     """
 
-    stages: tuple[Stage, ...] = (LOOKUPS, SHORT, MIDDLE, WHOLE)
+    stages: tuple[TrainingStage, ...] = (LOOKUPS, SHORT, MIDDLE, WHOLE)
     seed: int = 7
     first_seed: int = 1_000_000
     spacing: int = 32
@@ -73,7 +73,7 @@ class Recipe:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
-    def schedule(self) -> tuple[Stage, ...]:
+    def schedule(self) -> tuple[TrainingStage, ...]:
         """The stage of each step."""
         return tuple(stage for stage in self.stages for _ in range(stage.steps))
 
@@ -83,7 +83,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """ids `[B, T + 1]` int64; said `[B, T]` bool: position t's next token is one that the waiter says."""
 
     ids: Tensor
@@ -98,7 +98,7 @@ class Score:
     answers: float
 
 
-def draw(recipe: Recipe, step: int, tokenizer: Tokenizer) -> Batch:
+def draw(recipe: TrainingRecipe, step: int, tokenizer: Tokenizer) -> TrainingBatch:
     """The batch of a step; it depends on nothing else, so a resumed run sees the same."""
     stage = recipe.schedule()[step]
     seeds = range(recipe.first_seed + step * recipe.spacing, recipe.first_seed + step * recipe.spacing + stage.rows)
@@ -107,10 +107,10 @@ def draw(recipe: Recipe, step: int, tokenizer: Tokenizer) -> Batch:
         raise ValueError(f"a dialogue of {TURNS} turns ends before position {stage.positions}: raise TURNS")
     ids = torch.tensor([ids[: stage.positions + 1] for ids, _ in rows])
     said = torch.tensor([said[1 : stage.positions + 1] for _, said in rows])
-    return Batch(ids, said)
+    return TrainingBatch(ids, said)
 
 
-def score(network: Waiter, batch: Batch, aside: float) -> Score:
+def score(network: Waiter, batch: TrainingBatch, aside: float) -> Score:
     """Loss and look-up accuracy of a batch, the network running in bf16."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(batch.ids[:, :-1])
@@ -129,7 +129,7 @@ def answers_right(right: Tensor, said: Tensor) -> float:
     return float((wrong == 0).float().mean())
 
 
-def optimisers(network: Waiter, recipe: Recipe) -> tuple[Optimizer, Optimizer]:
+def optimisers(network: Waiter, recipe: TrainingRecipe) -> tuple[Optimizer, Optimizer]:
     """Muon for the matrices of the layers, which learns rare associations in fewer tokens; AdamW for the rest."""
     matrices = [weight for weight in network.model.layers.parameters() if weight.dim() == 2]
     vectors = [weight for weight in network.parameters() if weight.dim() == 1]
@@ -144,10 +144,10 @@ def optimisers(network: Waiter, recipe: Recipe) -> tuple[Optimizer, Optimizer]:
     )
 
 
-class Run:
+class TrainingRun:
     """A training run and its folder: snapshot.pt to go on from, log.jsonl to read."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: TrainingRecipe, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe, self.folder = recipe, folder
         self.tokenizer = train_tokenizer()
@@ -231,7 +231,7 @@ class Run:
             optimiser.load_state_dict(held)
 
 
-def train(run: Run, out: Path, *, log_every: int = 25, snapshot_every: int = 200) -> None:
+def train(run: TrainingRun, out: Path, *, log_every: int = 25, snapshot_every: int = 200) -> None:
     """Advances a run to its last step, then writes the checkpoint and training.json to `out`."""
     losses: list[float] = []
     answers: list[float] = []
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="where the checkpoint goes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(Run(Recipe(), options.work), options.out)
+    train(TrainingRun(TrainingRecipe(), options.work), options.out)
 
 
 if __name__ == "__main__":

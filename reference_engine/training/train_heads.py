@@ -22,17 +22,17 @@ from torch import Tensor
 
 from reference_engine.medusa import HEADS
 from reference_engine.medusa.heads import Heads, save_heads
-from reference_engine.waiter import CHECKPOINT
-from reference_engine.waiter.corpus import dialogue
 from reference_engine.training.evaluate_heads import evaluate
 from reference_engine.training.greedy_text import NONE, Positions, answers, continuations, joined
 from reference_engine.training.network import Waiter
 from reference_engine.training.storage import load_network, write_json
+from reference_engine.waiter import CHECKPOINT
+from reference_engine.waiter.corpus import dialogue
 from reference_engine.waiter.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class HeadsRecipe:
     """All that decides a run. Dialogues are those of seeds `first_seed`, `first_seed + 1`, ..., in the training split.
 
     running_on: dialogues whose text is decoded for `beyond` tokens past the end of an answer. A guess of head h weighs
@@ -71,7 +71,7 @@ class Trainee(torch.nn.Module):
         return Heads(self.residual.detach().bfloat16().float(), self.project.detach().bfloat16().float())
 
 
-def learn(network: Waiter, text: Positions, recipe: Recipe) -> Heads:
+def learn(network: Waiter, text: Positions, recipe: HeadsRecipe) -> Heads:
     """Trained heads."""
     torch.manual_seed(recipe.seed)
     trainee = Trainee(network, recipe.heads)
@@ -96,7 +96,7 @@ def learn(network: Waiter, text: Positions, recipe: Recipe) -> Heads:
     return trainee.heads()
 
 
-def collect(network: Waiter, tokenizer: Tokenizer, recipe: Recipe, checkpoint: Path) -> Positions:
+def collect(network: Waiter, tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path) -> Positions:
     """What the heads learn from."""
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.dialogues)
     text = answers(network, tokenizer, seeds, "train", recipe.heads)
@@ -105,7 +105,7 @@ def collect(network: Waiter, tokenizer: Tokenizer, recipe: Recipe, checkpoint: P
     return joined([text, continuations(network, _run_on(tokenizer, recipe, checkpoint), recipe.heads)])
 
 
-def _run_on(tokenizer: Tokenizer, recipe: Recipe, checkpoint: Path) -> list[tuple[list[int], list[int]]]:
+def _run_on(tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path) -> list[tuple[list[int], list[int]]]:
     """(prompt, greedy text) that does not stop at the end of an answer, decoded by the engine."""
     from reference_engine.engine import Engine
     from reference_engine.model_loader import load_model
@@ -132,7 +132,7 @@ def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 def main() -> None:
     """The command line."""
-    recipe = Recipe()
+    recipe = HeadsRecipe()
     parser = argparse.ArgumentParser(description="Train the Medusa heads of the waiter on this machine's CPU.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the model that the heads sit on")
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = Recipe(dialogues=options.dialogues, running_on=options.running_on, epochs=options.epochs)
+    recipe = HeadsRecipe(dialogues=options.dialogues, running_on=options.running_on, epochs=options.epochs)
     began = time.monotonic()
     network, tokenizer = load_network(options.checkpoint), load_tokenizer(options.checkpoint)
     text = collect(network, tokenizer, recipe, options.checkpoint)

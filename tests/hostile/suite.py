@@ -26,11 +26,11 @@ from pathlib import Path
 import graders.sandbox.worker
 import reference_engine
 import solutions
-from graders.registry.catalogue import Exercise, exercises
 from graders.grading import grade
+from graders.registry.catalogue import Exercise, exercises
+from graders.result import ExerciseResult
 from graders.sandbox.isolation import Limits, Process, cleanup, spawn
 from graders.sandbox.isolation.inside import process_tree
-from graders.result import ExerciseResult
 
 HERE = Path(__file__).parent
 LAW = "1.1"  # tried unless a file names another

@@ -28,9 +28,9 @@ from graders import grade  # noqa: E402
 from graders.registry.catalogue import catalogue  # noqa: E402
 from graders.sandbox.isolation import HIGHEST, Limits  # noqa: E402
 from graders.sandbox.isolation.levels import LOCKS  # noqa: E402
-from graders.throughput.timed_engine import Room, Timed  # noqa: E402
-from graders.workloads import Trace  # noqa: E402
 from graders.sandbox.worker import Worker  # noqa: E402
+from graders.throughput.timed_engine import TimedEngine, TimedRun  # noqa: E402
+from graders.workloads import Trace  # noqa: E402
 
 ROUNDS = 25
 ASKED = 64  # two looks of the worker at what a part may not change are among them
@@ -110,13 +110,13 @@ def wire() -> WireCost:
     """Of the law that asks the most. AssertionError if the solution does not pass it."""
     asked: list[str] = []
     timed: list[tuple[int, float]] = []
-    ask, serve = Worker.ask, Room.serve
+    ask, serve = Worker.ask, TimedEngine.serve
 
     def asking(worker: Worker, do: str, **fields: Any) -> dict[str, Any]:
         asked.append(do)
         return ask(worker, do, **fields)
 
-    def serving(room: Room, trace: Trace) -> Timed:
+    def serving(room: TimedEngine, trace: Trace) -> TimedRun:
         before = len(asked)
         served = serve(room, trace)
         timed.append((len(asked) - before, served.seconds))
@@ -124,7 +124,7 @@ def wire() -> WireCost:
 
     entry = catalogue(EXERCISE)
     laws = [law.number for law in entry.laws if law.ahead == "throughput"]
-    with mock.patch.object(Worker, "ask", asking), mock.patch.object(Room, "serve", serving):
+    with mock.patch.object(Worker, "ask", asking), mock.patch.object(TimedEngine, "serve", serving):
         result = grade(EXERCISE, Path(solutions.__path__[0], entry.slug, entry.file_name), only=laws)
     assert result.passed, result.laws[0].message
     questions, seconds = (sum(values) for values in zip(*timed, strict=True))

@@ -130,7 +130,9 @@ def test_the_action_grades_and_reports(runner: dict[str, str], tmp_path: Path) -
     installed = run(0, runner, tmp_path, PYTHON=sys.executable, HERE=str(GITHUB / "actions" / "grade"))
     assert installed.returncode == 0, installed.stderr
     assert Path(runner["GITHUB_ENV"]).read_text() == f"KITCHEN_PYTHON={sys.executable}\n"
-    sample_class.enrol(tmp_path / "submissions", [sample_class.stub(3, "ada", "a"), sample_class.syntax_error(3, "bob", "b")])
+    sample_class.enrol(
+        tmp_path / "submissions", [sample_class.stub(3, "ada", "a"), sample_class.syntax_error(3, "bob", "b")]
+    )
     done = run(
         1,
         runner,

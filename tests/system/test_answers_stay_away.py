@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import graders
-from graders.sandbox import fakes
 from graders.registry.catalogue import Exercise, exercises
+from graders.sandbox import fakes
 from graders.sandbox.isolation import LEVELS, CannotStart
-from graders.sandbox.isolation.visible_files import contents
 from graders.sandbox.isolation.limits import Limits
+from graders.sandbox.isolation.visible_files import contents
 from graders.sandbox.worker import Worker
 
 ROOT = Path(graders.__path__[0]).parent

@@ -16,15 +16,15 @@ import pytest
 from hostile import suite
 from local_worker import LocalWorker
 
-import graders.sandbox.worker_prestart
 import graders.checking.random_cases
-import graders.grading
 import graders.checking.workers
+import graders.grading
+import graders.sandbox.worker_prestart
 import solutions
 from graders import ExerciseResult, Outcome, grade
-from graders.registry.catalogue import exercises
-from graders.exercises.ex4_medusa.wire_tensors import array_of
 from graders.checking.replies import Raised
+from graders.exercises.ex4_medusa.wire_tensors import array_of
+from graders.registry.catalogue import exercises
 from graders.sandbox.protocol import ProtocolError
 
 JUNK: list[Any] = [None, True, -1, 3, 2**62, 1.5, "", "x" * 300, [], [[]], [0], {}, {"r": 1}, {"x": {}}, {"s": "nan"}]

@@ -23,10 +23,10 @@ import pytest
 import graders
 from graders import Outcome, grade
 from graders.sandbox.isolation import HIGHEST, LEVELS, CannotStart, Limits, below, cleanup, process, spawn
-from graders.sandbox.isolation.inside import process_tree, supervisor, seccomp, visible_paths
+from graders.sandbox.isolation.inside import process_tree, seccomp, supervisor, visible_paths
 from graders.sandbox.isolation.inside.rmtree import remove
 from graders.sandbox.isolation.probe import highest, probe
-from graders.sandbox.worker import Died, Worker
+from graders.sandbox.worker import Worker, WorkerDied
 from reference_engine.native import library
 
 ROOT = Path(graders.__path__[0]).parent
@@ -451,7 +451,10 @@ def test_a_file_that_no_folder_shows_is_counted_as_long_as_it_is(then: str, tmp_
 
 def test_the_tree_may_not_use_more_than_its_limits() -> None:
     balloon = 'import time\nheld = b"x" * (96 << 20)\nfor _ in range(200): time.sleep(0.1)'
-    with Worker(HIGHEST, Limits(memory=64 << 20)) as worker, pytest.raises(Died, match="more than 64 MiB of memory"):
+    with (
+        Worker(HIGHEST, Limits(memory=64 << 20)) as worker,
+        pytest.raises(WorkerDied, match="more than 64 MiB of memory"),
+    ):
         worker.ask("load", slot="block_manager", file="balloon.py", source=balloon)
 
 

@@ -25,11 +25,11 @@ from nbgrader.api import Gradebook
 from wrong_parts import wrong_part
 
 from course.batch_grading import exit_code
-from course.nbgrader_glue import gradebook_writer, notebook
-from course.nbgrader_glue.gradebook import Committed, commit
-from course.nbgrader_glue.write_outputs import grade_id
-from course.nbgrader_glue.grade_cell import Terms, judge
 from course.errors import Problem
+from course.nbgrader_glue import gradebook_writer, notebook
+from course.nbgrader_glue.grade_cell import GradingTerms, judge
+from course.nbgrader_glue.gradebook import CommitReport, commit
+from course.nbgrader_glue.write_outputs import grade_id
 from course.targets import solution_file, stub_of
 from course.workspace import installed_root
 from graders.registry.catalogue import catalogue
@@ -428,10 +428,10 @@ def test_a_batch_writes_what_autograde_writes(term: Term, course_folder: Term) -
             for entry in json.loads((source / f"{SLUG}.ipynb").read_text())["cells"]
             if grade_id(entry) in (EXERCISE.slot, "mine")
         )
-        result = judge(EXERCISE, text, Terms(salt=1, laws_only=True))
+        result = judge(EXERCISE, text, GradingTerms(salt=1, laws_only=True))
         handed.append(Row(student, 3, result, str(target / f"{SLUG}.ipynb")))
     for _ in range(2):  # the second time changes nothing
-        assert commit(other.home, handed) == Committed(4, ())
+        assert commit(other.home, handed) == CommitReport(4, ())
         for student in students:
             mine, theirs = other.grades(student), term.grades(student)
             for name in set(mine) - TIMED:

@@ -33,7 +33,10 @@ ALLOWED = {
         r"^## Question \((?P<points>\d+) points\)\n(?P<text>.*?)^### A good answer\n(?P<answer>.*?)(?=^## |\Z)",
     ): FORM,
     ("course.authoring.obfuscate", 'raise NotImplementedError("your code'): FORM,
-    ("graders.checking.diagnosis", r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'"): OTHERS,  # Python's, for advice
+    (
+        "graders.checking.diagnosis",
+        r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'",
+    ): OTHERS,  # Python's, for advice
     (
         "graders.engines.driver",
         "No module named|ImportError|cannot open shared object|undefined symbol|init_fs_encoding",

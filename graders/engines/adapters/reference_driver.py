@@ -43,16 +43,16 @@ class Reference:
 
     def _speculating(self) -> Any:
         from reference_engine.medusa import HEADS
-        from reference_engine.medusa.tree_search import tree_for
-        from reference_engine.medusa.cost_model import Gauge
+        from reference_engine.medusa.cost_model import MeasuredCosts
         from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
+        from reference_engine.medusa.tree_search import tree_for
 
         waiter = load_model("waiter", device=self._job["device"], dtype=self._model.dtype)
         heads, tree = load_heads(HEADS, waiter), tree_for(self._model.device.type, HEADS)
         if self._model.config != waiter.config:
             heads = stretch_heads(heads, self._model.config)
-        return MedusaSpeculator(self._parts.medusa, heads, tree, payoff=Gauge())
+        return MedusaSpeculator(self._parts.medusa, heads, tree, payoff=MeasuredCosts())
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""

@@ -20,12 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.complexity import MOST_PASSES, SLICE, Cost, Growth, cheapest, medians
 from graders.checking.failure import Broken, Step
 from graders.checking.replies import Raised, shown
 from graders.result import Outcome
-from graders.checking.call_recorder import Stage
 
 FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cut up among many sequences"
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
@@ -102,12 +102,12 @@ RETURNED: dict[str, Callable[[list[Any], Plan], bool]] = {  # whether the calls 
 }
 
 
-def constant_time(bench: Bench) -> None:
+def constant_time(bench: CheckContext) -> None:
     """Raise Broken for calls that cost too many times more on a larger pool, in whatever state it is."""
     plan = Plan.draw(bench.seed)
     bench.patience = dict(PATIENCE)
     try:
-        with Stage(bench, "block_manager", "bm").still():
+        with CallRecorder(bench, "block_manager", "bm").still():
             Pool(bench, plan, plan.middle, FREE).moves_no_list()
             for state in (FREE, USED, SCATTERED):
                 _Comparison(bench, plan, state).judge()
@@ -118,7 +118,7 @@ def constant_time(bench: Bench) -> None:
 class _Comparison:
     """The three pools in one state."""
 
-    def __init__(self, bench: Bench, plan: Plan, state: str) -> None:
+    def __init__(self, bench: CheckContext, plan: Plan, state: str) -> None:
         self._bench = bench
         self._plan = plan
         self._state = state
@@ -171,7 +171,7 @@ class _Comparison:
         return pool
 
     def _grows(self, growth: Growth) -> NoReturn:
-        stage = Stage(self._bench, "block_manager", "bm")
+        stage = CallRecorder(self._bench, "block_manager", "bm")
         for cost in (growth.small, growth.large):
             stage.steps.append(Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}"))
             stage.steps.append(Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}"))
@@ -190,12 +190,12 @@ class Pool:
 
     WAYS = ("building", "counted", "timed", "counted in proportion", "timed in proportion", "answered")
 
-    def __init__(self, bench: Bench, plan: Plan, num_blocks: int, state: str) -> None:
+    def __init__(self, bench: CheckContext, plan: Plan, num_blocks: int, state: str) -> None:
         self._bench = bench
         self._plan = plan
         self.num_blocks = num_blocks
         self._state = state
-        self._stage = Stage(bench, "block_manager", "bm")
+        self._stage = CallRecorder(bench, "block_manager", "bm")
         self._table: list[int] = []
         self._building = 0.0
         blocks = num_blocks - 1 - 3 - plan.spare

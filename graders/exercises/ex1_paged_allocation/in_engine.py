@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox import protocol
-from graders.sandbox.worker_prestart import LIMITS, PATIENCE
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
 from graders.checking.replies import Raised, shown
-from graders.result import Figure
-from graders.checking.call_recorder import Stage
 from graders.checking.workers import Source, Workers
+from graders.result import Figure
+from graders.sandbox import protocol
+from graders.sandbox.worker_prestart import LIMITS, PATIENCE
 
 BLOCK_SIZE = 16
 NUM_BLOCKS = 1 + 2 * 1024 // BLOCK_SIZE  # two of the longest talks
@@ -27,7 +27,7 @@ Asked = tuple[Text, int, int | None]  # prompt, max_new, eos
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class EngineReport:
     """What the engine reported: the guests' answers, the most guests who held blocks at once, the steps it took."""
 
     outputs: list[Text]
@@ -35,7 +35,7 @@ class Served:
     steps: int
 
 
-def real_engine(bench: Bench) -> None:
+def real_engine(bench: CheckContext) -> None:
     """Serve a room of guests; raises Broken for a wrong token, or if too few of them are in at once."""
     from reference_engine.model_loader import load_model
 
@@ -56,7 +56,7 @@ def real_engine(bench: Bench) -> None:
 
 
 @contextmanager
-def _engine_room(bench: Bench) -> Iterator[Workers]:
+def _engine_room(bench: CheckContext) -> Iterator[Workers]:
     """Workers with torch, the submission, and the scheduler that `bench.others` says."""
     sources = [Source(bench.exercise.slot, bench.submission.name, bench.submission.source)]
     if bench.others != "naive":
@@ -70,11 +70,11 @@ def _engine_room(bench: Bench) -> Iterator[Workers]:
         workers.end()
 
 
-def _serve(bench: Bench, workers: Workers, requests: Sequence[Asked]) -> tuple[Stage, Served]:
+def _serve(bench: CheckContext, workers: Workers, requests: Sequence[Asked]) -> tuple[CallRecorder, EngineReport]:
     import dataclasses
 
     joined = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
-    stage = Stage(joined, "engine", "engine")
+    stage = CallRecorder(joined, "engine", "engine")
     sizes = {"num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "max_seqs": GUESTS}
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
     raised = stage.new(["waiter", sizes], {}, f"Engine(waiter, block_manager={bench.submission.name}, {words})")
@@ -93,14 +93,14 @@ def _serve(bench: Bench, workers: Workers, requests: Sequence[Asked]) -> tuple[S
     return stage, served
 
 
-def _served(value: Any, guests: int) -> Served:
+def _served(value: Any, guests: int) -> EngineReport:
     if type(value) is not list or len(value) != 2 or type(value[0]) is not list or len(value[0]) != guests:
         raise protocol.ProtocolError("an answer that is not one")
     held, steps, *_ = protocol.integers(value[1], 5)
-    return Served([protocol.integers(text) for text in value[0]], held, steps)
+    return EngineReport([protocol.integers(text) for text in value[0]], held, steps)
 
 
-def _judge(stage: Stage, model: Any, guest: int, asked: Asked, output: Text) -> None:
+def _judge(stage: CallRecorder, model: Any, guest: int, asked: Asked, output: Text) -> None:
     """The oracle must be able to say the same tokens, and no more or fewer of them."""
     from reference_engine import oracle
 

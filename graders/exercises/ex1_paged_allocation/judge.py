@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
-from graders.exercises.ex1_paged_allocation.operations import Blocks, Script
-from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, Specification
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Deviation, Refusals, Step
 from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
-from graders.checking.call_recorder import Stage
+from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Blocks
+from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, BlockManagerSpec
+from graders.sandbox import protocol
 
 NUM_FREE = "num_free"
 
 
-class Look:
+class Snapshot:
     """The driver's snapshot after a call: num_free, [length, table] of each watched sequence, ref of each block."""
 
     def __init__(self, data: Any, seqs: list[int], blocks: list[int]) -> None:
@@ -30,7 +30,7 @@ class Look:
         self.seqs = seqs
         self.blocks = blocks
 
-    def shows(self, spec: Specification) -> bool:
+    def shows(self, spec: BlockManagerSpec) -> bool:
         """Whether it is exactly as it has to be (True is not 1: hence the comparison of texts)."""
         sequences = [[spec.lengths[seq], spec.tables[seq]] for seq in self.seqs]
         return repr(self.data) == repr([spec.num_free, sequences, [spec.ref(block) for block in self.blocks]])
@@ -49,17 +49,17 @@ class Look:
         return value_or_raised(self.data[2][self.blocks.index(block)])
 
 
-class Session:
+class BlockManagerJudge:
     """A script played on the part. Each move is told, and judged by a specification that follows the part's own ids.
 
     `judge` raises Broken at the first deviation.
     """
 
-    def __init__(self, bench: Bench, script: Script) -> None:
+    def __init__(self, bench: CheckContext, script: BlockManagerScript) -> None:
         drafted = script.spec
-        self.spec = Specification(drafted.num_blocks, drafted.block_size, drafted.watermark)
+        self.spec = BlockManagerSpec(drafted.num_blocks, drafted.block_size, drafted.watermark)
         self._script = script
-        self._stage = Stage(bench, "block_manager", "bm")
+        self._stage = CallRecorder(bench, "block_manager", "bm")
         self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
         self._known: dict[int, int] = {}
         self._played = 0
@@ -72,9 +72,9 @@ class Session:
             broken.trace = self
             raise
 
-    def shorter(self) -> Iterator[Session]:
+    def shorter(self) -> Iterator[BlockManagerJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (Session(self._stage.bench, script) for script in self._script.shorter(self._played))
+        return (BlockManagerJudge(self._stage.bench, script) for script in self._script.shorter(self._played))
 
     def _judge(self) -> None:
         self._make()
@@ -205,7 +205,7 @@ class Session:
         """The next move's outcome; if the contract wants it refused, see that it was."""
         method, seqs = self._move.method, list(self._move.seqs)
         reply, seen = self._stage.next(method, written)
-        self._seen = self._stage.parsed(lambda: Look(seen, seqs, self._blocks))
+        self._seen = self._stage.parsed(lambda: Snapshot(seen, seqs, self._blocks))
         if refusals:
             self._must_refuse(method, reply, refusals)
         return reply
@@ -295,7 +295,7 @@ class Session:
         if not self._seen.shows(self.spec):
             self._stage.parsed(lambda: self._find(self._seen, refusals))
 
-    def _find(self, seen: Look, refusals: Refusals) -> None:
+    def _find(self, seen: Snapshot, refusals: Refusals) -> None:
         """Raise Broken for the first thing that is not as it has to be."""
         self._same(NUM_FREE, NUM_FREE, seen.num_free, self.spec.num_free, refusals)
         for seq in seen.seqs:
@@ -327,9 +327,9 @@ def _ints(value: Any) -> bool:
     return type(value) is list and all(type(item) is int for item in value)
 
 
-def refuse_constructor(bench: Bench, num_blocks: int, block_size: int) -> None:
+def refuse_constructor(bench: CheckContext, num_blocks: int, block_size: int) -> None:
     """The constructor must raise ValueError for these arguments."""
-    stage = Stage(bench, "block_manager", "bm")
+    stage = CallRecorder(bench, "block_manager", "bm")
     raised = stage.new((num_blocks, block_size), {}, f"BlockManager({num_blocks}, {block_size})")
     if raised and "ValueError" in raised.kinds:
         return

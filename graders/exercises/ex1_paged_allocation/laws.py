@@ -8,7 +8,7 @@ from graders.registry.law import LawBook
 from graders.throughput.laws import add_throughput
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
 LAWS = LawBook(exercise=1)
 
@@ -25,9 +25,9 @@ LAWS = LawBook(exercise=1)
         "starts as range(1, num_blocks): block 0 is not in it.",
     ),
 )
-def block_arithmetic(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def block_arithmetic(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.arithmetic, cases=80)
 
@@ -44,9 +44,9 @@ def block_arithmetic(bench: Bench) -> None:
         "length too.",
     ),
 )
-def giving_back(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def giving_back(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.giving_back, cases=80)
 
@@ -63,9 +63,9 @@ def giving_back(bench: Bench) -> None:
         "that line change the length, the table and the free list.",
     ),
 )
-def all_or_nothing(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def all_or_nothing(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.all_or_nothing, cases=100)
 
@@ -82,9 +82,9 @@ def all_or_nothing(bench: Bench) -> None:
         "refs[b] -= 1, and return and give back those that reach 0.",
     ),
 )
-def sharing(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def sharing(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.sharing, cases=100)
 
@@ -102,9 +102,9 @@ def sharing(bench: Bench) -> None:
         "block loses one ref, Copy(old, fresh) is returned, and fresh is among the new blocks.",
     ),
 )
-def copy_on_write(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def copy_on_write(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.copy_on_write, cases=140)
 
@@ -122,9 +122,9 @@ def copy_on_write(bench: Bench) -> None:
         "reversed(dropped).",
     ),
 )
-def truncate(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def truncate(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.truncate, cases=100)
 
@@ -142,9 +142,9 @@ def truncate(bench: Bench) -> None:
         "extend compares with num_free alone.",
     ),
 )
-def watermark(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def watermark(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.watermark, cases=120)
 
@@ -162,9 +162,9 @@ def watermark(bench: Bench) -> None:
         "from both and frees at refs 0. `blocks` may be a generator: make a list of it first.",
     ),
 )
-def retain_and_release(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation import random_cases
+def retain_and_release(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation import random_cases
 
     explore(bench, random_cases.references, cases=160, moves=14)
     random_cases.twice(bench)
@@ -182,9 +182,9 @@ def retain_and_release(bench: Bench) -> None:
         "Counter(blocks)[b] <= retained[b] for each b.",
     ),
 )
-def refusals(bench: Bench) -> None:
-    from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, impossible_pools, refusals
+def refusals(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, impossible_pools, refusals
 
     impossible_pools(bench)
     each_forbidden_call(bench)
@@ -204,7 +204,7 @@ def refusals(bench: Bench) -> None:
         "that stays within its last block changes one number.",
     ),
 )
-def constant_time(bench: Bench) -> None:
+def constant_time(bench: CheckContext) -> None:
     from graders.exercises.ex1_paged_allocation.constant_time import constant_time
 
     constant_time(bench)
@@ -226,7 +226,7 @@ def constant_time(bench: Bench) -> None:
         "or that blocks are lost on the way: compare num_free with the blocks in the tables after each free.",
     ),
 )
-def the_real_engine(bench: Bench) -> None:
+def the_real_engine(bench: CheckContext) -> None:
     from graders.exercises.ex1_paged_allocation.in_engine import real_engine
 
     real_engine(bench)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from graders.exercises.ex1_paged_allocation.specification import Specification
+from graders.exercises.ex1_paged_allocation.specification import BlockManagerSpec
 
 Form = Literal["list", "tuple", "iterator"]
 
@@ -33,7 +33,7 @@ Argument = int | Blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class BlockManagerCall:
     """One call. grown: the sequence whose table it may change at the end. seqs: those alive after it.
 
     refused: it has to be.
@@ -51,16 +51,16 @@ class Move:
         return [self.method, args, [self.seqs, watched], [self.grown, self.names] if self.grown is not None else None]
 
 
-class Script:
+class BlockManagerScript:
     """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right part would.
 
     refs: whether ref() of every block is looked at after each move.
     """
 
     def __init__(self, num_blocks: int, block_size: int, *, watermark: int = 0, refs: bool = True) -> None:
-        self.spec = Specification(num_blocks, block_size, watermark)
+        self.spec = BlockManagerSpec(num_blocks, block_size, watermark)
         self.refs = refs
-        self.moves: list[Move] = []
+        self.moves: list[BlockManagerCall] = []
 
     def admit(self, seq: int, num_tokens: int, shared: Sequence[int] = (), form: Form = "tuple") -> None:
         args = (seq, num_tokens, self._named(shared, form)) if shared else (seq, num_tokens)
@@ -124,17 +124,17 @@ class Script:
     def table(self, seq: int) -> None:
         self._note("table", seq, refused=bool(self.spec.refuse_unknown(seq)))
 
-    def shorter(self, played: int) -> Iterator[Script]:
+    def shorter(self, played: int) -> Iterator[BlockManagerScript]:
         """The first `played` calls without one of them, and without what makes no sense then."""
         for left_out in reversed(range(played)):
             script = self._again([move for at, move in enumerate(self.moves[:played]) if at != left_out])
             if script is not None:
                 yield script
 
-    def _again(self, moves: Sequence[Move]) -> Script | None:
+    def _again(self, moves: Sequence[BlockManagerCall]) -> BlockManagerScript | None:
         """These calls, blocks named anew; None if one that had to be refused is lawful now. The reverse is left out."""
         spec = self.spec
-        script = Script(spec.num_blocks, spec.block_size, watermark=spec.watermark, refs=self.refs)
+        script = BlockManagerScript(spec.num_blocks, spec.block_size, watermark=spec.watermark, refs=self.refs)
         known: dict[int, int] = {}
         for move in moves:
             args = script._here(move, known)
@@ -149,7 +149,7 @@ class Script:
                 known |= zip(move.names, script.spec.tables[move.grown], strict=False)
         return script
 
-    def _here(self, move: Move, known: dict[int, int]) -> list[Any] | None:
+    def _here(self, move: BlockManagerCall, known: dict[int, int]) -> list[Any] | None:
         """The arguments of another script's call as they are called here; None when a block of it is not there."""
         args: list[Any] = []
         free = self.spec.free_blocks
@@ -169,4 +169,4 @@ class Script:
     def _note(self, method: str, *args: Argument, grown: int | None = None, refused: bool = False) -> None:
         seqs = tuple(sorted(self.spec.tables))
         names = tuple(self.spec.tables[grown]) if grown is not None else ()
-        self.moves.append(Move(method, args, seqs, grown, names, refused))
+        self.moves.append(BlockManagerCall(method, args, seqs, grown, names, refused))

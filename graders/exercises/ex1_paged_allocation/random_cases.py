@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex1_paged_allocation.operations import Form, Script
-from graders.exercises.ex1_paged_allocation.judge import Session
+from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, Picks
+from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge
+from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Form
 
 SIZES = (4, 2, 1, 3, 16)
 STRANGER = 99  # a sequence that no trace admits
 
 
-class Writer:
+class BlockManagerCases:
     """Writes a script: the moves that plays are made of, each at most two calls, chosen to make sense as things are."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: BlockManagerScript) -> None:
         self.script = script
         self.spec = script.spec
 
@@ -142,23 +142,23 @@ class Writer:
 Move = Callable[[Picks], None]
 
 
-def _play(bench: Bench, case: Case, writer: Writer, moves: Sequence[Move]) -> None:
+def _play(bench: CheckContext, case: Case, writer: BlockManagerCases, moves: Sequence[Move]) -> None:
     for move in case.moves:
         move.pick(moves)(move)
-    Session(bench, writer.script).judge()
+    BlockManagerJudge(bench, writer.script).judge()
 
 
-def arithmetic(bench: Bench, case: Case) -> None:
+def arithmetic(bench: CheckContext, case: Case) -> None:
     """Law 1.1: admit, extend and blocks_needed while there is room."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 16, 2, 32)), setup.pick(SIZES), refs=False))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 16, 2, 32)), setup.pick(SIZES), refs=False))
     _play(bench, case, writer, (writer.admit, writer.extend, writer.needed))
 
 
-def giving_back(bench: Bench, case: Case) -> None:
+def giving_back(bench: CheckContext, case: Case) -> None:
     """Law 1.2: a small pool, used up and given back over and over; freeing twice."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((4, 3, 2, 6, 9)), setup.pick(SIZES), refs=False))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((4, 3, 2, 6, 9)), setup.pick(SIZES), refs=False))
     gone: list[int] = []
 
     def free(move: Picks) -> None:
@@ -176,24 +176,24 @@ def giving_back(bench: Bench, case: Case) -> None:
     _play(bench, case, writer, (writer.admit, free, writer.admit, free, writer.extend, free_again))
 
 
-def all_or_nothing(bench: Bench, case: Case) -> None:
+def all_or_nothing(bench: CheckContext, case: Case) -> None:
     """Law 1.3: more is asked for than there is."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((4, 3, 2, 6)), setup.pick(SIZES), refs=False))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((4, 3, 2, 6)), setup.pick(SIZES), refs=False))
     _play(bench, case, writer, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free))
 
 
-def sharing(bench: Bench, case: Case) -> None:
+def sharing(bench: CheckContext, case: Case) -> None:
     """Law 1.4: forks and admissions that borrow, and the owners leaving in any order."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
     _play(bench, case, writer, (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.free))
 
 
-def copy_on_write(bench: Bench, case: Case) -> None:
+def copy_on_write(bench: CheckContext, case: Case) -> None:
     """Law 1.5: forks that grow apart, with and without room for the copy."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)))
 
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1)
@@ -211,10 +211,10 @@ def copy_on_write(bench: Bench, case: Case) -> None:
     _play(bench, case, writer, moves)
 
 
-def truncate(bench: Bench, case: Case) -> None:
+def truncate(bench: CheckContext, case: Case) -> None:
     """Law 1.6: shrink to any length, shared or not, and grow again."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
 
     def extend(move: Picks) -> None:
         writer.extend(move, copies=False)
@@ -222,12 +222,12 @@ def truncate(bench: Bench, case: Case) -> None:
     _play(bench, case, writer, (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free))
 
 
-def watermark(bench: Bench, case: Case) -> None:
+def watermark(bench: CheckContext, case: Case) -> None:
     """Law 1.7: ask, then admit, at the edge of the watermark; extend may use what it keeps free."""
     setup = case.setup
     num_blocks = setup.pick((4, 3, 6, 8, 12))
     kept = setup.pick((1, 0, 2, 3))
-    writer = Writer(Script(num_blocks, setup.pick(SIZES), watermark=min(kept, num_blocks - 2)))
+    writer = BlockManagerCases(BlockManagerScript(num_blocks, setup.pick(SIZES), watermark=min(kept, num_blocks - 2)))
 
     def admit(move: Picks) -> None:
         writer.admit(move, beyond=move.pick((0, 1, 2)), ask=True)
@@ -241,22 +241,22 @@ def watermark(bench: Bench, case: Case) -> None:
     _play(bench, case, writer, (admit, extend, writer.free, admit_sharing, writer.fork))
 
 
-def twice(bench: Bench) -> None:
+def twice(bench: CheckContext) -> None:
     """Law 1.8: lists in which a block stands more than once: every time counts."""
-    script = Script(8, 4)
+    script = BlockManagerScript(8, 4)
     script.admit(1, 8)
     script.retain([1, 1])
     script.release([1, 1])
     script.retain([1, 2, 1], "iterator")
     script.free(1)
     script.release([2, 1, 1])
-    Session(bench, script).judge()
+    BlockManagerJudge(bench, script).judge()
 
 
-def references(bench: Bench, case: Case) -> None:
+def references(bench: CheckContext, case: Case) -> None:
     """Law 1.8: retain and release among everything else."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
 
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex1_paged_allocation.random_cases import SIZES, STRANGER, Move, Writer
-from graders.exercises.ex1_paged_allocation.operations import Script
-from graders.exercises.ex1_paged_allocation.judge import Session, refuse_constructor
-from graders.checking.random_cases import Case, Picks
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
+from graders.checking.random_cases import Case, Picks
+from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge, refuse_constructor
+from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript
+from graders.exercises.ex1_paged_allocation.random_cases import SIZES, STRANGER, BlockManagerCases, Move
 
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
 # Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are retained once, 5 to 7
 # are free. Lists open with what is lawful: a call done by halves shows.
-SETTING: tuple[Callable[[Script], None], ...] = (
+SETTING: tuple[Callable[[BlockManagerScript], None], ...] = (
     lambda script: script.admit(1, 9),
     lambda script: script.admit(2, 3),
     lambda script: script.retain([1]),
     lambda script: script.retain([4]),
 )
-ALL_OF_THEM: tuple[Callable[[Script], None], ...] = (
+ALL_OF_THEM: tuple[Callable[[BlockManagerScript], None], ...] = (
     lambda script: script.retain([1, 5]),
     lambda script: script.retain([5, 1], "iterator"),
     lambda script: script.release([1, 2]),
@@ -59,10 +59,10 @@ ALL_OF_THEM: tuple[Callable[[Script], None], ...] = (
 )
 
 
-def refusals(bench: Bench, case: Case) -> None:
+def refusals(bench: CheckContext, case: Case) -> None:
     """Build a state, then forbidden calls, each followed by a look at everything."""
     setup = case.setup
-    writer = Writer(Script(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
     forbidden = Forbidden(writer)
     lawful: tuple[Move, ...] = (writer.admit, writer.fork, writer.free, writer.retain)
     for move in case.moves:
@@ -70,10 +70,10 @@ def refusals(bench: Bench, case: Case) -> None:
             move.pick(lawful)(move)
         else:
             move.pick(forbidden.calls)(move)
-    Session(bench, writer.script).judge()
+    BlockManagerJudge(bench, writer.script).judge()
 
 
-def each_forbidden_call(bench: Bench) -> None:
+def each_forbidden_call(bench: CheckContext) -> None:
     """Every kind of forbidden call once, whatever the seed; one that breaks the law is told in its smallest state."""
     for forbidden in ALL_OF_THEM:
         try:
@@ -86,14 +86,18 @@ def each_forbidden_call(bench: Bench) -> None:
     bench.cases += len(ALL_OF_THEM)
 
 
-def _after(bench: Bench, setting: Iterable[Callable[[Script], None]], forbidden: Callable[[Script], None]) -> None:
-    script = Script(8, 4)
+def _after(
+    bench: CheckContext,
+    setting: Iterable[Callable[[BlockManagerScript], None]],
+    forbidden: Callable[[BlockManagerScript], None],
+) -> None:
+    script = BlockManagerScript(8, 4)
     for call in (*setting, forbidden):
         call(script)
-    Session(bench, script).judge()
+    BlockManagerJudge(bench, script).judge()
 
 
-def impossible_pools(bench: Bench) -> None:
+def impossible_pools(bench: CheckContext) -> None:
     """Constructors that must refuse."""
     for num_blocks, block_size in IMPOSSIBLE:
         refuse_constructor(bench, num_blocks, block_size)
@@ -102,7 +106,7 @@ def impossible_pools(bench: Bench) -> None:
 class Forbidden:
     """Calls that must raise, chosen to fit the state; where a state offers none, an unknown sequence is asked for."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: BlockManagerCases) -> None:
         self.writer = writer
         self.script = writer.script
         self.spec = writer.spec

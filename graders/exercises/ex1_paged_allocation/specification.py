@@ -15,7 +15,7 @@ from graders.checking.failure import Deviation, Refusals, plural
 OUT_OF_BLOCKS = "OutOfBlocks"
 
 
-class Specification:
+class BlockManagerSpec:
     """The state of the pool as the contract has it: tables, lengths, and how often each block is retained."""
 
     def __init__(self, num_blocks: int, block_size: int, watermark: int = 0) -> None:

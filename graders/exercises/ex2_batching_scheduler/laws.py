@@ -8,7 +8,7 @@ from graders.registry.law import LawBook
 from graders.throughput.laws import add_throughput
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
 LAWS = LawBook(exercise=2)
 
@@ -26,9 +26,9 @@ LAWS = LawBook(exercise=2)
         "the request.",
     ),
 )
-def life_cycle(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, refusals, fixed_cases
+def life_cycle(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases, refusals
 
     refusals.impossible_schedulers(bench)
     explore(bench, random_cases.life_cycle, cases=50, first=fixed_cases.lives)
@@ -46,9 +46,9 @@ def life_cycle(bench: Bench) -> None:
         " nobody runs.",
     ),
 )
-def join_and_leave(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases
+def join_and_leave(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import random_cases
 
     explore(bench, random_cases.join_and_leave, cases=40)
 
@@ -67,9 +67,9 @@ def join_and_leave(bench: Bench) -> None:
         "never empty while somebody is here.",
     ),
 )
-def token_budget(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases
+def token_budget(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import random_cases
 
     explore(bench, random_cases.budget, cases=50, moves=14)
 
@@ -86,9 +86,9 @@ def token_budget(bench: Bench) -> None:
         "length = min(gap, chunk or gap, budget); samples exactly when start + length == len(prompt) + len(output).",
     ),
 )
-def chunked_prefill(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def chunked_prefill(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.chunks, cases=50, moves=14, first=fixed_cases.a_queue_in_order)
 
@@ -107,9 +107,9 @@ def chunked_prefill(bench: Bench) -> None:
         "the queue.",
     ),
 )
-def head_of_line(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def head_of_line(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.head_of_line, cases=40, first=fixed_cases.a_big_head)
 
@@ -131,9 +131,9 @@ def head_of_line(bench: Bench) -> None:
         "into the queue, sorted; stop if it is the request itself. A step that preempted admits nobody.",
     ),
 )
-def preemption(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def preemption(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.preemption, cases=60, moves=14, first=fixed_cases.preemptions)
 
@@ -152,9 +152,9 @@ def preemption(bench: Bench) -> None:
         "stays the same for the whole life of the request.",
     ),
 )
-def priorities(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def priorities(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.priorities, cases=40, moves=14, first=fixed_cases.priorities)
 
@@ -172,9 +172,9 @@ def priorities(bench: Bench) -> None:
         "request = requests.pop(id) raises the KeyError. In commit: if chunk.id not in requests: continue.",
     ),
 )
-def abort(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def abort(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.abort, cases=50, moves=14, first=fixed_cases.aborts)
 
@@ -195,9 +195,9 @@ def abort(bench: Bench) -> None:
         "lookahead exceeds the budget is shortened by a token and does not sample.",
     ),
 )
-def several_tokens(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def several_tokens(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.lookahead, cases=60, moves=14, first=fixed_cases.several_tokens)
 
@@ -216,9 +216,9 @@ def several_tokens(bench: Bench) -> None:
         "+ ...) borrows the same prefix.",
     ),
 )
-def borrowed_prefix(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def borrowed_prefix(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.borrowing, cases=40, moves=14, first=fixed_cases.borrowing)
 
@@ -234,9 +234,9 @@ def borrowed_prefix(bench: Bench) -> None:
         "bisect.insort(waiting, entry, key=...) with the key it had from the beginning; not append.",
     ),
 )
-def fairness(bench: Bench) -> None:
-    from graders.exercises.ex2_batching_scheduler import random_cases, fixed_cases
+def fairness(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
     explore(bench, random_cases.fairness, cases=30, moves=16, first=fixed_cases.fairness)
 
@@ -257,7 +257,7 @@ def fairness(bench: Bench) -> None:
         "nothing more.",
     ),
 )
-def same_tokens(bench: Bench) -> None:
+def same_tokens(bench: CheckContext) -> None:
     from graders.simulation import engine_laws
 
     engine_laws.same_tokens(bench)
@@ -277,7 +277,7 @@ def same_tokens(bench: Bench) -> None:
         "One pass over the running: kv.extend, one Chunk, nothing else. No `in` on a list, no list.remove for each.",
     ),
 )
-def swift_plan(bench: Bench) -> None:
+def swift_plan(bench: CheckContext) -> None:
     from graders.exercises.ex2_batching_scheduler.plan_cost import swift_plan
 
     swift_plan(bench)

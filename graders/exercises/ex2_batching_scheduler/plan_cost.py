@@ -13,13 +13,13 @@ import random
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.complexity import Cost, Growth, cheapest
 from graders.checking.replies import Raised, shown
 from graders.result import Figure
-from graders.checking.call_recorder import Stage
 from graders.simulation.engine import sent, written
-from graders.simulation.scheduler_rules import Setting
+from graders.simulation.scheduler_rules import EngineSetting
 
 COUNTED, TIMED = 2.0, 4.0  # times more than in proportion allowed: n log n, and caches
 BEYOND = 3.0  # so many times more than allowed is believed at once
@@ -56,16 +56,16 @@ class Draw:
         return cls(few, more, sizes, prompts, chance.randrange(3), chance.choice(("fcfs", "priority")))
 
 
-def swift_plan(bench: Bench) -> None:
+def swift_plan(bench: CheckContext) -> None:
     """Raise Broken when a step costs more for each of many running requests than for each of a few."""
     draw = Draw.of(bench.seed)
     bench.patience = dict(PATIENCE)
     try:
-        with Stage(bench, "scheduler", "scheduler").still():
+        with CallRecorder(bench, "scheduler", "scheduler").still():
             _count(bench, draw)
             for running in draw.sizes[1:]:
                 _compare(bench, draw, running)
-            cost = cheapest([Hall(bench, draw, SHOWN).cost() for _ in range(2)])
+            cost = cheapest([RunningBatch(bench, draw, SHOWN).cost() for _ in range(2)])
     finally:
         bench.patience = {}
     bench.figures.append(
@@ -73,22 +73,22 @@ def swift_plan(bench: Bench) -> None:
     )
 
 
-def _count(bench: Bench, draw: Draw) -> None:
-    few = Hall(bench, draw, draw.few).counted()  # before there is another one: a worker holds one scheduler
-    more = Hall(bench, draw, draw.more)
+def _count(bench: CheckContext, draw: Draw) -> None:
+    few = RunningBatch(bench, draw, draw.few).counted()  # before there is another one: a worker holds one scheduler
+    more = RunningBatch(bench, draw, draw.more)
     growth = Growth("step", few, more.counted(), linear=True)
     bench.cases += 1
     if growth.exceeds(COUNTED):
         more.too_slow(growth)
 
 
-def _compare(bench: Bench, draw: Draw, running: int) -> None:
+def _compare(bench: CheckContext, draw: Draw, running: int) -> None:
     """Times are taken again before they are believed."""
     small: Cost | None = None
     for number in range(ROUNDS):
-        again = Hall(bench, draw, draw.sizes[0]).cost()
+        again = RunningBatch(bench, draw, draw.sizes[0]).cost()
         small = cheapest((again, small or again))
-        crowd = Hall(bench, draw, running)
+        crowd = RunningBatch(bench, draw, running)
         growth = Growth("step", small, crowd.cost(), linear=True)
         bench.cases += 1
         if not growth.exceeds(TIMED):
@@ -97,15 +97,15 @@ def _compare(bench: Bench, draw: Draw, running: int) -> None:
             crowd.too_slow(growth)
 
 
-class Hall:
+class RunningBatch:
     """A scheduler with so many requests that decode."""
 
-    def __init__(self, bench: Bench, draw: Draw, running: int) -> None:
+    def __init__(self, bench: CheckContext, draw: Draw, running: int) -> None:
         self._bench = bench
         self._running = running
-        self._stage = Stage(bench, "scheduler", "scheduler")
+        self._stage = CallRecorder(bench, "scheduler", "scheduler")
         budget = running * max(draw.prompts) + draw.lookahead * running
-        setting = Setting(max_seqs=running, token_budget=budget, lookahead=draw.lookahead, policy=draw.policy)
+        setting = EngineSetting(max_seqs=running, token_budget=budget, lookahead=draw.lookahead, policy=draw.policy)
         raised = self._stage.new([sent(setting) | {"ample": True}], {}, written(setting))
         if raised:
             self._stage.unexpected(raised, "a scheduler")

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graders.checking.check_context import Bench
+from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, Picks
 from graders.simulation.judge import judge
-from graders.simulation.scheduler_rules import Setting
-from graders.simulation.script import STRANGER, Script
-from graders.simulation.toy_model import Toy
+from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.script import STRANGER, EngineScript
+from graders.simulation.toy_model import TextNumbers
 
 Move = Callable[[Picks], None]
 VOCABULARY = 5
 
 
-class Belt:
+class SchedulerCases:
     """A script and the moves that plays are made of. longest, answers: tokens of a prompt, of an answer, at most."""
 
-    def __init__(self, setting: Setting, *, longest: int = 6, answers: int = 4, guesses: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self, setting: EngineSetting, *, longest: int = 6, answers: int = 4, guesses: Sequence[int] = (0,)
+    ) -> None:
         self.setting = setting
-        self.script = Script(setting, Toy(VOCABULARY), guesses)
+        self.script = EngineScript(setting, TextNumbers(VOCABULARY), guesses)
         self.longest = longest
         self.answers = answers
         self._count = 0
@@ -52,7 +54,7 @@ class Belt:
         if within:
             self.script.commit()
 
-    def play(self, bench: Bench, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
+    def play(self, bench: CheckContext, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
         """The moves of the case, then on until nobody is left; judged."""
         for move in case.moves:
             move.pick(moves)(move)
@@ -65,12 +67,12 @@ def text(length: int, id: int) -> list[int]:
     return [(id * 3 + position * (1 + id % 3)) % VOCABULARY for position in range(length)]
 
 
-def life_cycle(bench: Bench, case: Case) -> None:
+def life_cycle(bench: CheckContext, case: Case) -> None:
     """Law 2.1: guests with seats, budget and room for all, and requests that must be refused.
 
     Who sits down when is the affair of later laws.
     """
-    belt = Belt(Setting(num_blocks=48, max_seqs=16, token_budget=256))
+    belt = SchedulerCases(EngineSetting(num_blocks=48, max_seqs=16, token_budget=256))
 
     def refused(move: Picks) -> None:
         kind = move.pick(("empty", "no_answer", "too_long", "known", "just_fits"))
@@ -90,34 +92,36 @@ def life_cycle(bench: Bench, case: Case) -> None:
     belt.play(bench, case, (belt.add, belt.step, belt.step, refused), conserving=False)
 
 
-def join_and_leave(bench: Bench, case: Case) -> None:
+def join_and_leave(bench: CheckContext, case: Case) -> None:
     """Law 2.2: few seats, many guests, answers of different lengths."""
-    belt = Belt(Setting(max_seqs=case.setup.pick((2, 1, 3))), answers=5)
+    belt = SchedulerCases(EngineSetting(max_seqs=case.setup.pick((2, 1, 3))), answers=5)
     belt.play(bench, case, (belt.add, belt.step, belt.add))
 
 
-def budget(bench: Bench, case: Case) -> None:
+def budget(bench: CheckContext, case: Case) -> None:
     """Law 2.3: more to compute than the budget of a step."""
     setup = case.setup
-    belt = Belt(Setting(token_budget=setup.pick((4, 2, 1, 3, 7)), max_seqs=setup.pick((3, 2, 8))), longest=9)
+    belt = SchedulerCases(
+        EngineSetting(token_budget=setup.pick((4, 2, 1, 3, 7)), max_seqs=setup.pick((3, 2, 8))), longest=9
+    )
     belt.play(bench, case, (belt.add, belt.step, belt.step))
 
 
-def chunks(bench: Bench, case: Case) -> None:
+def chunks(bench: CheckContext, case: Case) -> None:
     """Law 2.4: prompts longer than a chunk."""
     setup = case.setup
-    setting = Setting(chunk=setup.pick((2, 3, 1, 4)), token_budget=setup.pick((16, 3, 5, 8)), max_seqs=3)
-    belt = Belt(setting, longest=9)
+    setting = EngineSetting(chunk=setup.pick((2, 3, 1, 4)), token_budget=setup.pick((16, 3, 5, 8)), max_seqs=3)
+    belt = SchedulerCases(setting, longest=9)
     belt.play(bench, case, (belt.add, belt.step, belt.step))
 
 
-def head_of_line(bench: Bench, case: Case) -> None:
+def head_of_line(bench: CheckContext, case: Case) -> None:
     """Law 2.5: a small pool; a big head is followed by small ones. Answers are short: nobody has to grow much."""
     setup = case.setup
-    setting = Setting(
+    setting = EngineSetting(
         num_blocks=setup.pick((6, 8, 5, 10)), block_size=setup.pick((4, 2)), watermark=setup.pick((0, 1, 2))
     )
-    belt = Belt(setting, longest=setting.capacity, answers=1)
+    belt = SchedulerCases(setting, longest=setting.capacity, answers=1)
 
     def small(move: Picks) -> None:
         belt.longest = 3
@@ -127,62 +131,64 @@ def head_of_line(bench: Bench, case: Case) -> None:
     belt.play(bench, case, (belt.add, small, belt.step))
 
 
-def preemption(bench: Bench, case: Case) -> None:
+def preemption(bench: CheckContext, case: Case) -> None:
     """Law 2.6: a pool too small for those who run."""
     setup = case.setup
-    setting = Setting(
+    setting = EngineSetting(
         num_blocks=setup.pick((7, 5, 6, 9)),
         block_size=setup.pick((2, 1)),
         token_budget=setup.pick((16, 4, 5, 6)),
         chunk=setup.pick((None, 1, 2, None)),
     )
-    belt = Belt(setting, longest=4, answers=6)
+    belt = SchedulerCases(setting, longest=4, answers=6)
     belt.play(bench, case, (belt.add, belt.step, belt.step))
 
 
-def priorities(bench: Bench, case: Case) -> None:
+def priorities(bench: CheckContext, case: Case) -> None:
     """Law 2.7: the policy "priority", with seats, budget and blocks all short."""
     setup = case.setup
-    setting = Setting(
+    setting = EngineSetting(
         num_blocks=setup.pick((24, 8, 6)),
         block_size=2,
         max_seqs=setup.pick((2, 1, 3)),
         token_budget=setup.pick((16, 3, 5)),
         policy=setup.pick(("priority", "priority", "fcfs")),
     )
-    belt = Belt(setting, longest=5)
+    belt = SchedulerCases(setting, longest=5)
     belt.play(bench, case, (belt.add_with_priority, belt.step, belt.add_with_priority))
 
 
-def abort(bench: Bench, case: Case) -> None:
+def abort(bench: CheckContext, case: Case) -> None:
     """Law 2.8: guests leave while they wait, prefill, decode, are preempted, and between plan and commit."""
     setup = case.setup
-    setting = Setting(num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3)))
-    belt = Belt(setting, answers=5)
+    setting = EngineSetting(
+        num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3))
+    )
+    belt = SchedulerCases(setting, answers=5)
     belt.play(bench, case, (belt.add, belt.abort, belt.step, belt.step))
 
 
-def lookahead(bench: Bench, case: Case) -> None:
+def lookahead(bench: CheckContext, case: Case) -> None:
     """Law 2.9: several tokens a commit, with EOS and max_new in the middle of them."""
     setup = case.setup
     count = setup.pick((2, 1, 3))
     budget = count + setup.pick((16, 1, 3, 5))
-    setting = Setting(block_size=setup.pick((4, 1, 2)), lookahead=count, token_budget=budget)
-    belt = Belt(setting, answers=7, guesses=[setup.number(0, count), count, 0, 1, count])
+    setting = EngineSetting(block_size=setup.pick((4, 1, 2)), lookahead=count, token_budget=budget)
+    belt = SchedulerCases(setting, answers=7, guesses=[setup.number(0, count), count, 0, 1, count])
     belt.play(bench, case, (belt.add, belt.step, belt.step))
 
 
-def borrowing(bench: Bench, case: Case) -> None:
+def borrowing(bench: CheckContext, case: Case) -> None:
     """Law 2.10: guests with a common beginning, one after the other and at once; whole prompts that are cached."""
     setup = case.setup
-    setting = Setting(
+    setting = EngineSetting(
         num_blocks=setup.pick((32, 8, 10)),
         block_size=setup.pick((2, 1, 4)),
         token_budget=setup.pick((32, 4)),
         max_seqs=3,
         cache=True,
     )
-    belt = Belt(setting)
+    belt = SchedulerCases(setting)
     menu, own = text(12, 0), iter(range(1, 1 << 30))
 
     def regular(move: Picks) -> None:
@@ -192,11 +198,13 @@ def borrowing(bench: Bench, case: Case) -> None:
     belt.play(bench, case, (regular, belt.step, belt.step))
 
 
-def fairness(bench: Bench, case: Case) -> None:
+def fairness(bench: CheckContext, case: Case) -> None:
     """Law 2.11: one guest with a long prompt, and newcomers in every step, in a small pool."""
     setup = case.setup
-    setting = Setting(num_blocks=setup.pick((9, 7, 12)), block_size=setup.pick((2, 1)), max_seqs=setup.pick((3, 2)))
-    belt = Belt(setting, longest=4, answers=6)
+    setting = EngineSetting(
+        num_blocks=setup.pick((9, 7, 12)), block_size=setup.pick((2, 1)), max_seqs=setup.pick((3, 2))
+    )
+    belt = SchedulerCases(setting, longest=4, answers=6)
 
     def long(move: Picks) -> None:
         belt.newcomer(text(setting.capacity, 7), move.number(1, 4))

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.complexity import Cost, Growth, cheapest, medians
 from graders.checking.failure import Step
 from graders.checking.replies import Raised, shown
-from graders.checking.call_recorder import Stage
 
 COUNTED, TIMED = 3.0, 5.0  # times more allowed than at first: log n, and caches
 IN_PROPORTION, IN_PROPORTION_TIMED = 2.0, 4.0  # the same for what may grow with the path
@@ -62,12 +62,12 @@ class Draw:
         return cls(leaves, depths, chance.randrange(1020, 1080), chance.randrange(2, 9), chance.randrange(1, 4))
 
 
-def fullness(bench: Bench) -> None:
+def fullness(bench: CheckContext) -> None:
     """Raise Broken when a call looks through the cache, or at a path more often than once."""
     draw = Draw.of(bench.seed)
     bench.patience = dict(PATIENCE)
     try:
-        with Stage(bench, "prefix_cache", "cache").still():
+        with CallRecorder(bench, "prefix_cache", "cache").still():
             for groups in (0, draw.groups):
                 _Leaves(bench, draw, groups).judge()
             _Paths(bench, draw).judge()
@@ -81,7 +81,7 @@ class _Compared:
     what = ""  # what there is more of
     linear = False
 
-    def __init__(self, bench: Bench, draw: Draw) -> None:
+    def __init__(self, bench: CheckContext, draw: Draw) -> None:
         self._bench = bench
         self._draw = draw
         self._known: dict[tuple[str, str], Cost] = {}  # (unit, method) at the smallest size
@@ -110,7 +110,7 @@ class _Compared:
         return any(known == unit for known, _ in self._known)
 
     def _grows(self, growth: Growth) -> NoReturn:
-        stage = Stage(self._bench, "prefix_cache", "cache")
+        stage = CallRecorder(self._bench, "prefix_cache", "cache")
         for cost in (growth.small, growth.large):
             stage.steps.append(Step(f"{growth.what}, {self.what} {cost.size}: {cost} a call"))
         message = f"`{growth.what}` costs {growth.dearer} as much, {self.what} {growth.larger} as many"
@@ -124,7 +124,7 @@ class _Leaves(_Compared):
 
     what = "texts stored:"
 
-    def __init__(self, bench: Bench, draw: Draw, groups: int) -> None:
+    def __init__(self, bench: CheckContext, draw: Draw, groups: int) -> None:
         super().__init__(bench, draw)
         self._groups = groups
 
@@ -197,9 +197,9 @@ class Cache:
     The model is an order of nodes by age, deepest first among those touched at once, and children counted.
     """
 
-    def __init__(self, bench: Bench, size: int, groups: int, depth: int = 2) -> None:
+    def __init__(self, bench: CheckContext, size: int, groups: int, depth: int = 2) -> None:
         self.size = size
-        self.stage = Stage(bench, "prefix_cache", "cache")
+        self.stage = CallRecorder(bench, "prefix_cache", "cache")
         self._bench = bench
         self._groups = groups
         self._depth = depth

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import combinations_with_replacement, product
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex3_prefix_cache.operations import Script
-from graders.exercises.ex3_prefix_cache.judge import Session
+from graders.checking.check_context import CheckContext
+from graders.exercises.ex3_prefix_cache.judge import PrefixCacheJudge
+from graders.exercises.ex3_prefix_cache.operations import PrefixCacheScript
 from graders.exercises.ex3_prefix_cache.specification import Namespace
 
 EVERYTHING = 99
@@ -19,11 +19,11 @@ def _text(count: int, size: int, start: int = 1) -> list[int]:
     return [(start + number) * 10 + at for number in range(count) for at in range(size)]
 
 
-def splits(bench: Bench) -> None:
+def splits(bench: CheckContext) -> None:
     """Law 3.1: a long text, and others that leave it after any of its blocks, two of them at the same place."""
     for size, (first, second) in product((1, 2), combinations_with_replacement(range(LENGTH), 2)):
         long = _text(LENGTH, size)
-        script = Script(size)
+        script = PrefixCacheScript(size)
         script.insert(long)
         script.match([*long[: first * size], *_text(1, size, 50)])
         for number, kept in enumerate((first, second)):
@@ -32,17 +32,17 @@ def splits(bench: Bench) -> None:
             script.match([*long[: kept * size], *_text(2, size, 20)])
             script.match([*long[: kept * size], *_text(2, size, 23)])
         script.match([*long, 1])
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
 
 
-def elsewhere(bench: Bench) -> None:
+def elsewhere(bench: CheckContext) -> None:
     """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is evicted before 3.4."""
     for bad in range(3):
-        Session(bench, _elsewhere(bad)).judge()
+        PrefixCacheJudge(bench, _elsewhere(bad)).judge()
 
 
-def _elsewhere(bad: int) -> Script:
-    script = Script(2)
+def _elsewhere(bad: int) -> PrefixCacheScript:
+    script = PrefixCacheScript(2)
     script.insert(_text(2, 2))
     blocks = [11, 12, 13]
     blocks[bad] = 2
@@ -52,14 +52,14 @@ def _elsewhere(bad: int) -> Script:
     return script
 
 
-def copied(bench: Bench) -> None:
+def copied(bench: CheckContext) -> None:
     """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would read them."""
     for after in range(3):
-        Session(bench, _copied(after)).judge()
+        PrefixCacheJudge(bench, _copied(after)).judge()
 
 
-def _copied(after: int) -> Script:
-    script = Script(1, clears=True)
+def _copied(after: int) -> PrefixCacheScript:
+    script = PrefixCacheScript(1, clears=True)
     script.insert([1, 2, 3])
     if after == 0:
         script.match([1, 2, 3])
@@ -71,30 +71,30 @@ def _copied(after: int) -> Script:
     return script
 
 
-def evicting(bench: Bench) -> None:
+def evicting(bench: CheckContext) -> None:
     """Law 3.4: all of the following."""
     emptying(bench)
     coming_back(bench)
 
 
-def coming_back(bench: Bench) -> None:
+def coming_back(bench: CheckContext) -> None:
     """Law 3.4: blocks that were evicted are stored elsewhere; what goes is known after the caller's lists are empty."""
     for bad in range(3):
         script = _elsewhere(bad)
         script.evict(EVERYTHING)
         script.insert(_text(3, 2, 30), [2, 12, 1])
         script.match(_text(3, 2, 30))
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
     for after in range(4):
         script = _copied(after)
         script.evict(EVERYTHING)
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
 
 
-def emptying(bench: Bench) -> None:
+def emptying(bench: CheckContext) -> None:
     """Law 3.4: a tree of three levels goes one by one, by two, and all at once; what went is not found again."""
     for size, step in product((1, 2), (1, 2, 3, EVERYTHING)):
-        script = Script(size)
+        script = PrefixCacheScript(size)
         root = _text(2, size)
         for number in range(3):
             script.insert([*root[: (2 - number % 2) * size], *_text(2, size, 20 + 3 * number)])
@@ -104,14 +104,14 @@ def emptying(bench: Bench) -> None:
         script.insert([*root, *_text(1, size, 20)])
         script.evict(0)
         script.evict(EVERYTHING)
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
 
 
-def exact_ages(bench: Bench) -> None:
+def exact_ages(bench: CheckContext) -> None:
     """Law 3.5: who was touched, and who was not: below the end of a match, beside it, and by an insert that fails."""
     for kept in range(1, LENGTH):
         for again in (False, True):
-            script = Script(1)
+            script = PrefixCacheScript(1)
             long = _text(LENGTH, 1)
             script.insert(long)
             script.insert(_text(1, 1, 40))
@@ -123,32 +123,32 @@ def exact_ages(bench: Bench) -> None:
             script.insert(long)
             for _ in range(4):
                 script.evict(2)
-            Session(bench, script).judge()
-    script = Script(1)
+            PrefixCacheJudge(bench, script).judge()
+    script = PrefixCacheScript(1)
     script.insert([1, 2])
     script.insert([3])
     script.insert([1, 2, 4], [11, 12, 3])  # block 3 is stored: refused
     script.insert([1, 2, 4], [11, 12])  # too few: refused
     script.evict(1)
     script.evict(EVERYTHING)
-    Session(bench, script).judge()
+    PrefixCacheJudge(bench, script).judge()
 
 
-def locking(bench: Bench) -> None:
+def locking(bench: CheckContext) -> None:
     """Law 3.6: all of the following."""
     two_handles(bench)
     locked_splits(bench)
     ages_under_locks(bench)
 
 
-def ages_under_locks(bench: Bench) -> None:
+def ages_under_locks(bench: CheckContext) -> None:
     """Law 3.6: a parent is as young as the last match that passed through it.
 
     Usually the child that was matched outlives it; here that child is evicted first, because older leaves are pinned at
     the time.
     """
     for gone in range(1, LENGTH):
-        script = Script(1)
+        script = PrefixCacheScript(1)
         script.insert(_text(LENGTH, 1))
         other = script.insert(_text(1, 1, 40))
         script.match(_text(LENGTH, 1))
@@ -156,8 +156,8 @@ def ages_under_locks(bench: Bench) -> None:
         script.evict(gone)
         script.unlock(other)
         script.evict(EVERYTHING)
-        Session(bench, script).judge()
-    script = Script(1)
+        PrefixCacheJudge(bench, script).judge()
+    script = PrefixCacheScript(1)
     two = script.insert([1, 2])
     script.insert([1, 3])
     nine = script.insert([9])
@@ -168,13 +168,13 @@ def ages_under_locks(bench: Bench) -> None:
     script.unlock(two)
     script.unlock(nine)
     script.evict(EVERYTHING)
-    Session(bench, script).judge()
+    PrefixCacheJudge(bench, script).judge()
 
 
-def locked_splits(bench: Bench) -> None:
+def locked_splits(bench: CheckContext) -> None:
     """Law 3.6: a locked text is left by others after each of its blocks; handles are long, short, locked twice."""
     for kept, held, times in product(range(LENGTH), (LENGTH, 2), (1, 2)):
-        script = Script(1)
+        script = PrefixCacheScript(1)
         long = _text(LENGTH, 1)
         whole = script.insert(long)
         handle = whole if held == LENGTH else script.match(long[:held])
@@ -194,13 +194,13 @@ def locked_splits(bench: Bench) -> None:
             script.evict(EVERYTHING)
             script.unlock(longer)
         script.evict(EVERYTHING)
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
 
 
-def two_handles(bench: Bench) -> None:
+def two_handles(bench: CheckContext) -> None:
     """Law 3.6: two guests on branches of one text; one leaves, then the other, in either order."""
     for first, gone in product((0, 1), (False, True)):
-        script = Script(2)
+        script = PrefixCacheScript(2)
         handles = [script.insert([*_text(2, 2), *_text(2, 2, 20 + 3 * number)]) for number in range(2)]
         for handle in handles:
             script.lock(handle)
@@ -212,23 +212,23 @@ def two_handles(bench: Bench) -> None:
         script.evict(EVERYTHING)
         script.unlock(handles[1 - first])
         script.evict(EVERYTHING)
-        Session(bench, script).judge()
+        PrefixCacheJudge(bench, script).judge()
 
 
-def names(bench: Bench) -> None:
+def names(bench: CheckContext) -> None:
     """Law 3.7: the same text under several names; a block that another name holds. Nothing is locked before 3.6."""
     for owner in range(len(SPACES)):
-        Session(bench, _named(owner, locked=False)).judge()
+        PrefixCacheJudge(bench, _named(owner, locked=False)).judge()
 
 
-def names_and_locks(bench: Bench) -> None:
+def names_and_locks(bench: CheckContext) -> None:
     """Law 3.10: the same text under several names, one of them locked."""
     for owner in range(len(SPACES)):
-        Session(bench, _named(owner, locked=True)).judge()
+        PrefixCacheJudge(bench, _named(owner, locked=True)).judge()
 
 
-def _named(owner: int, *, locked: bool) -> Script:
-    script = Script(2)
+def _named(owner: int, *, locked: bool) -> PrefixCacheScript:
+    script = PrefixCacheScript(2)
     handles = [script.insert(_text(2, 2), namespace=name) for name in SPACES]
     if locked:
         script.lock(handles[owner])

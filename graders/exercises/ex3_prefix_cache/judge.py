@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
-from graders.exercises.ex3_prefix_cache.operations import Move, Script
-from graders.exercises.ex3_prefix_cache.specification import Path, Specification
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Refusals, Step, plural
 from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
+from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall, PrefixCacheScript
+from graders.exercises.ex3_prefix_cache.specification import Path, PrefixCacheSpec
 from graders.result import Outcome
-from graders.checking.call_recorder import Stage
+from graders.sandbox import protocol
 
 KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of it: the caller may change its own."
 
 
-class Session:
+class PrefixCacheJudge:
     """A script played on the part. `judge` raises Broken at the first deviation, which is told as a story."""
 
-    def __init__(self, bench: Bench, script: Script) -> None:
-        self.spec = Specification(script.spec.block_size)
+    def __init__(self, bench: CheckContext, script: PrefixCacheScript) -> None:
+        self.spec = PrefixCacheSpec(script.spec.block_size)
         self._script = script
-        self._stage = Stage(bench, "prefix_cache", "cache")
+        self._stage = CallRecorder(bench, "prefix_cache", "cache")
         self._refusals = 0
         self._played = 0
 
-    def shorter(self) -> Iterator[Session]:
+    def shorter(self) -> Iterator[PrefixCacheJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (Session(self._stage.bench, script) for script in self._script.shorter(self._played))
+        return (PrefixCacheJudge(self._stage.bench, script) for script in self._script.shorter(self._played))
 
     def judge(self) -> None:
         """If the caller has emptied lists of its own, a deviation that goes away when it does not is told as such."""
@@ -64,7 +64,7 @@ class Session:
 
     # ------------------------------------------------------------ the calls
 
-    def _match(self, move: Move, reply: Reply) -> None:
+    def _match(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a Match")
         path = self.spec.match(move.tokens, move.namespace, move.handle)
         due = [len(path.tokens), self.spec.blocks(path)]
@@ -73,7 +73,7 @@ class Session:
         if repr(value) != repr(due):
             self._stage.parsed(lambda: self._mismatch(move, value, path))
 
-    def _insert(self, move: Move, reply: Reply) -> None:
+    def _insert(self, move: PrefixCacheCall, reply: Reply) -> None:
         refusals = self.spec.refuse_insert(move.tokens, move.blocks, move.namespace)
         if refusals:
             self._refused(reply, refusals)
@@ -86,11 +86,11 @@ class Session:
             message = f"`insert` says that {told} {verb} held already; it should say {reused}."
             self._broken(message, f"reused={shown(value)}", f"reused={reused}")
 
-    def _lock(self, move: Move, reply: Reply) -> None:
+    def _lock(self, move: PrefixCacheCall, reply: Reply) -> None:
         self._returned(reply, "no exception")
         self.spec.lock(move.handle)
 
-    def _unlock(self, move: Move, reply: Reply) -> None:
+    def _unlock(self, move: PrefixCacheCall, reply: Reply) -> None:
         refusals = self.spec.refuse_unlock(move.handle)
         if refusals:
             self._refused(reply, refusals)
@@ -98,7 +98,7 @@ class Session:
         self._returned(reply, "no exception")
         self.spec.unlock(move.handle)
 
-    def _evict(self, move: Move, reply: Reply) -> None:
+    def _evict(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a list of blocks")
         places = {stored.block: path for path, stored in self.spec.stored.items()}
         pinned = [stored.block for path, stored in self.spec.stored.items() if self.spec.pinned(path)]
@@ -108,7 +108,7 @@ class Session:
 
     # ------------------------------------------------------------ what was wrong
 
-    def _mismatch(self, move: Move, value: Any, path: Path) -> NoReturn:
+    def _mismatch(self, move: PrefixCacheCall, value: Any, path: Path) -> NoReturn:
         if type(value) is not list or len(value) != 2:
             raise protocol.ProtocolError("a match that is not one")
         length, blocks = value
@@ -196,10 +196,10 @@ class Session:
         self._stage.broken(message, got=got, expected=expected)
 
 
-def _kept(bench: Bench, script: Script) -> str:
+def _kept(bench: CheckContext, script: PrefixCacheScript) -> str:
     """Advice, if the part plays the script rightly as soon as the caller leaves its own lists as they are."""
     try:
-        Session(bench, script.unchanged()).judge()
+        PrefixCacheJudge(bench, script.unchanged()).judge()
     except Broken:
         return ""
     return KEPT

@@ -8,7 +8,7 @@ from graders.registry.law import LawBook
 from graders.throughput.laws import add_throughput
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
 LAWS = LawBook(exercise=3)
 
@@ -27,9 +27,9 @@ LAWS = LawBook(exercise=3)
         "text's rest is a second child.",
     ),
 )
-def longest_prefix(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def longest_prefix(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.longest_prefix, cases=60, first=fixed_cases.splits)
 
@@ -48,9 +48,9 @@ def longest_prefix(bench: Bench) -> None:
         "beyond full * block_size is looked at.",
     ),
 )
-def whole_blocks(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases
+def whole_blocks(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import random_cases
 
     explore(bench, random_cases.whole_blocks, cases=80)
 
@@ -69,9 +69,9 @@ def whole_blocks(bench: Bench) -> None:
         " len(blocks) >= full, and none of the new ones in the set of stored blocks. Copy with tuple(...) or a slice.",
     ),
 )
-def duplicates(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def duplicates(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.duplicates, cases=60, first=fixed_cases.elsewhere)
     explore(bench, random_cases.copied, cases=30, first=fixed_cases.copied)
@@ -91,9 +91,9 @@ def duplicates(bench: Bench) -> None:
         "it is empty remove it from its parent, and push the parent if that has no child left.",
     ),
 )
-def eviction(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def eviction(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.evicting, cases=80, first=fixed_cases.evicting)
 
@@ -112,9 +112,9 @@ def eviction(bench: Bench) -> None:
         "the new tick. Or keep a tick for every block.",
     ),
 )
-def recency(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def recency(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.recency, cases=80, first=fixed_cases.exact_ages)
 
@@ -134,9 +134,9 @@ def recency(bench: Bench) -> None:
         "nobody locked: ValueError; count locks per handle too.",
     ),
 )
-def locks(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def locks(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.locks, cases=120, moves=14, first=fixed_cases.locking)
 
@@ -152,9 +152,9 @@ def locks(bench: Bench) -> None:
         "roots.setdefault(namespace, new root). Eviction goes by age across all of them.",
     ),
 )
-def namespaces(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def namespaces(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.namespaces, cases=80, first=fixed_cases.names)
 
@@ -171,9 +171,9 @@ def namespaces(bench: Bench) -> None:
         "Python: hash(x) == hash(x + 2**61 - 1). Keep the tokens of a block beside its hash and compare them.",
     ),
 )
-def no_hash_alone(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases
+def no_hash_alone(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import random_cases
 
     explore(bench, random_cases.same_hash, cases=100)
 
@@ -192,7 +192,7 @@ def no_hash_alone(bench: Bench) -> None:
         " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])).",
     ),
 )
-def linear_work(bench: Bench) -> None:
+def linear_work(bench: CheckContext) -> None:
     from graders.exercises.ex3_prefix_cache.linear_work import linear_work
 
     linear_work(bench)
@@ -211,9 +211,9 @@ def linear_work(bench: Bench) -> None:
         "older than a child's, locks not fewer than a child's, stored == the blocks of all nodes.",
     ),
 )
-def everything_at_once(bench: Bench) -> None:
-    from graders.exercises.ex3_prefix_cache import random_cases, fixed_cases
+def everything_at_once(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
     explore(bench, random_cases.everything, cases=100, moves=16, first=fixed_cases.names_and_locks)
 
@@ -232,7 +232,7 @@ def everything_at_once(bench: Bench) -> None:
         "evict forgets what it returns; insert stores nothing beyond the whole blocks of the tokens it was given.",
     ),
 )
-def same_tokens(bench: Bench) -> None:
+def same_tokens(bench: CheckContext) -> None:
     from graders.simulation import engine_laws
 
     engine_laws.same_tokens(bench)

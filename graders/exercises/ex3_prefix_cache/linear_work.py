@@ -13,14 +13,14 @@ import random
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from graders.sandbox import protocol
-from graders.checking.check_context import Bench
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.complexity import Cost, Growth
-from graders.exercises.ex3_prefix_cache.cache_growth import fullness
 from graders.checking.failure import Step
 from graders.checking.replies import Raised, Returned, shown
+from graders.exercises.ex3_prefix_cache.cache_growth import fullness
 from graders.result import Figure
-from graders.checking.call_recorder import Stage
+from graders.sandbox import protocol
 from graders.simulation.backend import items
 
 SIZE = 16  # tokens a block of the match whose time is shown; where work is judged, sizes are drawn
@@ -32,7 +32,7 @@ ROUNDS, PASSES = 3, 4
 LEAST = 5e-5  # seconds: the wire alone takes as long for a short text
 
 
-def linear_work(bench: Bench) -> None:
+def linear_work(bench: CheckContext) -> None:
     """Raise Broken when tokens are looked at more than LOOKS times each, or when a call looks through the cache."""
     chance = random.Random(bench.seed)
     size = chance.randrange(12, 20)
@@ -57,7 +57,7 @@ def _new_end(chance: random.Random, text: list[int], size: int) -> list[int]:
     return [*text[:-size], *_text(chance, size)]
 
 
-def _weigh(bench: Bench, size: int, texts: list[list[int]], asked: list[int], what: str) -> None:
+def _weigh(bench: CheckContext, size: int, texts: list[list[int]], asked: list[int], what: str) -> None:
     stage = _stage(bench, size)
     written = f"insert({what}), then match it with another last block"
     reply = _call(stage, "weigh", [texts, asked, size], written)
@@ -90,7 +90,7 @@ def _due(size: int, texts: list[list[int]], asked: list[int]) -> list[Any]:
     return [reused, size * len(found), found]
 
 
-def _grow(bench: Bench, chance: random.Random, size: int) -> None:
+def _grow(bench: CheckContext, chance: random.Random, size: int) -> None:
     """Raise Broken if a long match costs out of proportion. CPU time of the worker, the wire's share in it."""
     blocks = chance.randrange(110, 140)
     for _ in range(ROUNDS):
@@ -107,7 +107,7 @@ def _grow(bench: Bench, chance: random.Random, size: int) -> None:
     stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="match")
 
 
-def _cost(bench: Bench, size: int, blocks: int, chance: random.Random) -> Cost:
+def _cost(bench: CheckContext, size: int, blocks: int, chance: random.Random) -> Cost:
     """CPU time of matching most of a long text, and then something else: the cheapest of a few, each asked once."""
     stage = _stage(bench, size)
     _call(stage, "shelf", [size, blocks, 2], "texts of the shelf")
@@ -120,7 +120,7 @@ def _cost(bench: Bench, size: int, blocks: int, chance: random.Random) -> Cost:
     return Cost(size * blocks, max(LEAST, min(spent)) * 1e6, "µs")
 
 
-def _show(bench: Bench, text: Sequence[int]) -> None:
+def _show(bench: CheckContext, text: Sequence[int]) -> None:
     """Figure: the CPU time of a long match, the copying of its list included."""
     stage = _stage(bench, SIZE)
     _call(stage, "fill", [text, SIZE], "insert(…)")
@@ -130,15 +130,15 @@ def _show(bench: Bench, text: Sequence[int]) -> None:
     bench.figures.append(Figure(f"match of {SHOWN} tokens", round(spent * 1e6), "µs", note="CPU time of the worker"))
 
 
-def _stage(bench: Bench, size: int) -> Stage:
-    stage = Stage(bench, "prefix_cache", "cache")
+def _stage(bench: CheckContext, size: int) -> CallRecorder:
+    stage = CallRecorder(bench, "prefix_cache", "cache")
     raised = stage.new([size], {}, f"PrefixCache(block_size={size})")
     if raised:
         stage.unexpected(raised, "a prefix cache")
     return stage
 
 
-def _call(stage: Stage, method: str, args: list[Any], written: str) -> Any:
+def _call(stage: CallRecorder, method: str, args: list[Any], written: str) -> Any:
     reply, _ = stage.call(method, args, written)
     stage.method = "match"
     if isinstance(reply, Raised):
@@ -147,7 +147,7 @@ def _call(stage: Stage, method: str, args: list[Any], written: str) -> Any:
     return reply.value
 
 
-def _too_much(stage: Stage, method: str, what: str, looks: int, length: int) -> NoReturn:
+def _too_much(stage: CallRecorder, method: str, what: str, looks: int, length: int) -> NoReturn:
     message = f"`{method}` of {what} looks at its tokens {looks} times, {looks / max(1, length):.3g} times each: "
     message += "compare and hash every block once."
     got = f"{looks} looks at tokens, {looks / max(1, length):.3g} at each"

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graders.exercises.ex3_prefix_cache.specification import Namespace, Specification
+from graders.exercises.ex3_prefix_cache.specification import Namespace, PrefixCacheSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class PrefixCacheCall:
     """One call. handle: the one it returns or is about. number: of blocks, for evict.
 
     clears: the caller empties the lists that it handed over, when the call has returned. refused: it has to be.
@@ -54,15 +54,15 @@ class Move:
         return ", then t.clear()" + (", b.clear()" if self.method == "insert" else "")
 
 
-class Script:
+class PrefixCacheScript:
     """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right cache would.
 
     clears: the caller empties each list that it hands over, as soon as the call is over.
     """
 
     def __init__(self, block_size: int, *, clears: bool = False) -> None:
-        self.spec = Specification(block_size)
-        self.moves: list[Move] = []
+        self.spec = PrefixCacheSpec(block_size)
+        self.moves: list[PrefixCacheCall] = []
         self._clears = clears
         self._blocks = 0
 
@@ -70,7 +70,7 @@ class Script:
         """The handle."""
         handle = len(self.moves)
         self.spec.match(tokens, namespace, handle)
-        return self._note(Move("match", tuple(tokens), (), namespace, handle, clears=self._clears))
+        return self._note(PrefixCacheCall("match", tuple(tokens), (), namespace, handle, clears=self._clears))
 
     def insert(
         self, tokens: Sequence[int], blocks: Sequence[int] | None = None, namespace: Namespace = None, extra: int = 0
@@ -81,30 +81,32 @@ class Script:
         handle, refused = len(self.moves), bool(self.spec.refuse_insert(tokens, blocks, namespace))
         if not refused:
             self.spec.insert(tokens, blocks, namespace, handle)
-        move = Move("insert", tuple(tokens), tuple(blocks), namespace, handle, clears=self._clears, refused=refused)
+        move = PrefixCacheCall(
+            "insert", tuple(tokens), tuple(blocks), namespace, handle, clears=self._clears, refused=refused
+        )
         return self._note(move)
 
     def lock(self, handle: int) -> None:
         self.spec.lock(handle)
-        self._note(Move("lock", handle=handle))
+        self._note(PrefixCacheCall("lock", handle=handle))
 
     def unlock(self, handle: int) -> None:
         refused = bool(self.spec.refuse_unlock(handle))
         if not refused:
             self.spec.unlock(handle)
-        self._note(Move("unlock", handle=handle, refused=refused))
+        self._note(PrefixCacheCall("unlock", handle=handle, refused=refused))
 
     def evict(self, number: int) -> None:
         self.spec.evict(number)
-        self._note(Move("evict", number=number))
+        self._note(PrefixCacheCall("evict", number=number))
 
-    def unchanged(self) -> Script:
+    def unchanged(self) -> PrefixCacheScript:
         """The same calls, by a caller who leaves its lists as they are."""
-        script = Script(self.spec.block_size)
+        script = PrefixCacheScript(self.spec.block_size)
         script.spec, script.moves = self.spec, [replace(move, clears=False) for move in self.moves]
         return script
 
-    def shorter(self, played: int) -> Iterator[Script]:
+    def shorter(self, played: int) -> Iterator[PrefixCacheScript]:
         """The first `played` calls without one of them; then with a block less in all texts that begin alike."""
         moves = self.moves[:played]
         drafts = [moves[:left_out] + moves[left_out + 1 :] for left_out in reversed(range(played))]
@@ -117,9 +119,9 @@ class Script:
         scripts = (self._again(draft) for draft in drafts)
         return (script for script in scripts if script is not None)
 
-    def _again(self, moves: Sequence[Move]) -> Script | None:
+    def _again(self, moves: Sequence[PrefixCacheCall]) -> PrefixCacheScript | None:
         """These calls, blocks counted anew; None if one would now be refused that was not, or the other way round."""
-        script = Script(self.spec.block_size, clears=self._clears)
+        script = PrefixCacheScript(self.spec.block_size, clears=self._clears)
         handles: dict[int, int] = {}
         blocks: dict[int, int] = {}
         for move in moves:
@@ -129,7 +131,7 @@ class Script:
                 return None
         return script
 
-    def _repeat(self, move: Move, handles: dict[int, int], blocks: dict[int, int]) -> None:
+    def _repeat(self, move: PrefixCacheCall, handles: dict[int, int], blocks: dict[int, int]) -> None:
         """Make the call, which another script has made, here; handles, blocks: what its numbers are called here.
 
         Calls about a handle that is not there any more are left out, and so is an unlock whose lock was. What is of no
@@ -158,12 +160,12 @@ class Script:
         self._blocks += count
         return list(range(self._blocks - count + 1, self._blocks + 1))
 
-    def _note(self, move: Move) -> int:
+    def _note(self, move: PrefixCacheCall) -> int:
         self.moves.append(move)
         return len(self.moves) - 1
 
 
-def _without_block(move: Move, start: int, size: int) -> Move:
+def _without_block(move: PrefixCacheCall, start: int, size: int) -> PrefixCacheCall:
     """The call with the tokens from `start` on, a block of them, left out; the same call when there are none."""
     if len(move.tokens) < start + size:
         return move

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex3_prefix_cache.operations import Script
-from graders.exercises.ex3_prefix_cache.judge import Session
-from graders.exercises.ex3_prefix_cache.specification import Namespace
+from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, Picks
+from graders.exercises.ex3_prefix_cache.judge import PrefixCacheJudge
+from graders.exercises.ex3_prefix_cache.operations import PrefixCacheScript
+from graders.exercises.ex3_prefix_cache.specification import Namespace
 
 Move = Callable[[Picks], None]
 ALIKE = (1 << 61) - 1  # x and x + ALIKE have the same hash in Python
 
 
-class Shelf:
+class PrefixCacheCases:
     """A script and the moves that plays are made of.
 
     clears: the caller empties each list that it hands over, as soon as the call is over.
@@ -23,7 +23,7 @@ class Shelf:
     """
 
     def __init__(self, block_size: int, *, whole: bool = False, clears: bool = False) -> None:
-        self.script = Script(block_size, clears=clears)
+        self.script = PrefixCacheScript(block_size, clears=clears)
         self.spec = self.script.spec
         self.whole = whole
         self._texts: list[list[int]] = [[]]
@@ -84,24 +84,24 @@ class Shelf:
         else:
             self.insert(move)
 
-    def play(self, bench: Bench, case: Case, moves: Sequence[Move], *, emptied: bool = True) -> None:
+    def play(self, bench: CheckContext, case: Case, moves: Sequence[Move], *, emptied: bool = True) -> None:
         """The moves of the case, then if `emptied` everything that may go goes; judged."""
         for move in case.moves:
             move.pick(moves)(move)
         if emptied:
             self.script.evict(99)
-        Session(bench, self.script).judge()
+        PrefixCacheJudge(bench, self.script).judge()
 
 
-def longest_prefix(bench: Bench, case: Case) -> None:
+def longest_prefix(bench: CheckContext, case: Case) -> None:
     """Law 3.1: texts made of whole blocks; nothing is locked, nothing evicted."""
-    shelf = Shelf(case.setup.pick((2, 1, 3)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((2, 1, 3)), whole=True)
     shelf.play(bench, case, (shelf.insert, shelf.match), emptied=False)
 
 
-def whole_blocks(bench: Bench, case: Case) -> None:
+def whole_blocks(bench: CheckContext, case: Case) -> None:
     """Law 3.2: texts that differ within a block, and end within one."""
-    shelf = Shelf(case.setup.pick((2, 3, 4)))
+    shelf = PrefixCacheCases(case.setup.pick((2, 3, 4)))
 
     def insert_with_tail(move: Picks) -> None:
         text = shelf.text(move)
@@ -110,9 +110,9 @@ def whole_blocks(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (insert_with_tail, shelf.match), emptied=False)
 
 
-def duplicates(bench: Bench, case: Case) -> None:
+def duplicates(bench: CheckContext, case: Case) -> None:
     """Law 3.3: texts inserted again, longer, shorter, with other blocks; blocks stored elsewhere, or too few."""
-    shelf = Shelf(case.setup.pick((2, 1)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((2, 1)), whole=True)
 
     def wrong_blocks(move: Picks) -> None:
         text = shelf.text(move)
@@ -129,15 +129,15 @@ def duplicates(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (shelf.insert, shelf.match, shelf.insert, wrong_blocks), emptied=False)
 
 
-def copied(bench: Bench, case: Case) -> None:
+def copied(bench: CheckContext, case: Case) -> None:
     """Law 3.3: the caller empties its lists when a call is over."""
-    shelf = Shelf(case.setup.pick((1, 2)), whole=True, clears=True)
+    shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True, clears=True)
     shelf.play(bench, case, (shelf.insert, shelf.match), emptied=False)
 
 
-def evicting(bench: Bench, case: Case) -> None:
+def evicting(bench: CheckContext, case: Case) -> None:
     """Law 3.4: least recently touched first, children before parents; texts are inserted once, then matched whole."""
-    shelf = Shelf(case.setup.pick((1, 2)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     inserted: list[list[int]] = []
 
     def insert(move: Picks) -> None:
@@ -150,9 +150,9 @@ def evicting(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (insert, shelf.evict, visit))
 
 
-def recency(bench: Bench, case: Case) -> None:
+def recency(bench: CheckContext, case: Case) -> None:
     """Law 3.5: matches and inserts that touch a part of what is stored."""
-    shelf = Shelf(case.setup.pick((1, 2)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
 
     def long(move: Picks) -> None:
         size = shelf.spec.block_size
@@ -165,16 +165,16 @@ def recency(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (long, part, shelf.insert, shelf.evict))
 
 
-def locks(bench: Bench, case: Case) -> None:
+def locks(bench: CheckContext, case: Case) -> None:
     """Law 3.6: what is locked stays, whatever others insert, match and evict meanwhile."""
-    shelf = Shelf(case.setup.pick((1, 2)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     moves = (shelf.lock, shelf.insert, shelf.unlock, shelf.evict, shelf.lock_again, shelf.unlock_unlocked, shelf.match)
     shelf.play(bench, case, moves)
 
 
-def namespaces(bench: Bench, case: Case) -> None:
+def namespaces(bench: CheckContext, case: Case) -> None:
     """Law 3.7: the same texts in several namespaces."""
-    shelf = Shelf(case.setup.pick((1, 2)), whole=True)
+    shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     names: tuple[Namespace, ...] = (None, "", "a")
 
     def insert(move: Picks) -> None:
@@ -186,9 +186,9 @@ def namespaces(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (insert, match, shelf.evict))
 
 
-def same_hash(bench: Bench, case: Case) -> None:
+def same_hash(bench: CheckContext, case: Case) -> None:
     """Law 3.8: texts that are different and have the same sum, or the same hash."""
-    shelf = Shelf(case.setup.pick((2, 1, 3)))
+    shelf = PrefixCacheCases(case.setup.pick((2, 1, 3)))
     size = shelf.spec.block_size
 
     def text(move: Picks) -> list[int]:
@@ -206,10 +206,10 @@ def same_hash(bench: Bench, case: Case) -> None:
     shelf.play(bench, case, (insert, match), emptied=False)
 
 
-def everything(bench: Bench, case: Case) -> None:
+def everything(bench: CheckContext, case: Case) -> None:
     """Law 3.10: all of it together, texts of any kind."""
     setup = case.setup
-    shelf = Shelf(setup.pick((2, 1, 3)), whole=setup.pick((False, True)))
+    shelf = PrefixCacheCases(setup.pick((2, 1, 3)), whole=setup.pick((False, True)))
     names: tuple[Namespace, ...] = (None, None, "")
 
     def insert(move: Picks) -> None:

@@ -28,7 +28,7 @@ class Path:
 
 
 @dataclass(slots=True)
-class Stored:
+class StoredBlock:
     """A block, and when it was touched last."""
 
     block: int
@@ -45,12 +45,12 @@ class Branch:
     tick: int
 
 
-class Specification:
+class PrefixCacheSpec:
     """The forest as the contract has it. Handles are numbers, given by whoever asks."""
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
-        self.stored: dict[Path, Stored] = {}
+        self.stored: dict[Path, StoredBlock] = {}
         self.handles: dict[int, Path] = {}
         self.locks: dict[int, int] = {}  # handle -> times it is locked
         self.clock = 0
@@ -121,7 +121,7 @@ class Specification:
         reused = len(self.path(tokens, namespace).tokens)
         whole = Path(namespace, tuple(tokens[: len(tokens) // self.block_size * self.block_size]))
         for path, block in zip(self.above(whole), blocks, strict=False):
-            self.stored.setdefault(path, Stored(block, 0))
+            self.stored.setdefault(path, StoredBlock(block, 0))
         self._touch(whole)
         self.handles[handle] = whole
         return reused

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from graders.exercises.ex4_medusa import specification as spec
-from graders.exercises.ex4_medusa.specification import Rows, RowVerdict, Rule, Tree
+from graders.exercises.ex4_medusa.specification import PathTree, Rows, RowVerdict, TypicalRule
 
 
 def verdict_words(count: Any, nodes: Any, following: Any) -> str:
     return f"count {count}, nodes {nodes}, next {following}"
 
 
-def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: Tree) -> str:
+def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: PathTree) -> str:
     """One sentence: in what the verdict is wrong."""
     count, nodes, following = got
     if nodes == due.padded(tree.height):
@@ -32,7 +32,7 @@ def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: Tree) 
     return f"the walk is {walk}; it has to be {list(due.walk)}."
 
 
-def why_greedy(tree: Tree, due: RowVerdict, tokens: Sequence[int], argmax: Sequence[int]) -> str:
+def why_greedy(tree: PathTree, due: RowVerdict, tokens: Sequence[int], argmax: Sequence[int]) -> str:
     steps = [f"after node {node} the model says {argmax[node]}" for node in due.walk]
     steps = [
         f"{step}, which node {child} proposes" if child is not None else f"{step}, which no child proposes"
@@ -44,7 +44,7 @@ def why_greedy(tree: Tree, due: RowVerdict, tokens: Sequence[int], argmax: Seque
 
 
 def why_typical(
-    tree: Tree, tokens: Sequence[int], logits: Sequence[Sequence[float]], rule: Rule, due: RowVerdict
+    tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]], rule: TypicalRule, due: RowVerdict
 ) -> str:
     if rule.temperature == 0:
         return "(Temperature 0 is greedy.)"
@@ -77,7 +77,7 @@ def moves(moves: Sequence[tuple[int, int]]) -> str:
     return ", ".join(f"{src} to {dst}" for src, dst in moves) or "no move"
 
 
-def mask_fault(tree: Tree, node: int, other: int) -> str:
+def mask_fault(tree: PathTree, node: int, other: int) -> str:
     path, rival = tree.paths[node], tree.paths[other]
     if other == node:
         return f"Node {node} does not see itself: mask[{node}][{node}] is False."

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
-from graders.exercises.ex4_medusa.judge import Session
-from graders.exercises.ex4_medusa.specification import Path, Rule, Tree, entropy, softmax
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
+from graders.exercises.ex4_medusa.judge import MedusaJudge
+from graders.exercises.ex4_medusa.specification import Path, PathTree, TypicalRule, entropy, softmax
+from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
@@ -48,33 +48,33 @@ REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
 )
 
 
-def refused_choices(bench: Bench) -> None:
+def refused_choices(bench: CheckContext) -> None:
     for choices, why in REFUSED_CHOICES:
         bench.cases += 1
-        session = Session(bench)
+        session = MedusaJudge(bench)
         session.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
 
 
-def refused_guesses(bench: Bench) -> None:
+def refused_guesses(bench: CheckContext) -> None:
     for choices, heads, guesses, why in REFUSED_GUESSES:
         for rows in (1, 2):
             bench.cases += 1
-            tree = Tree.of(choices)
+            tree = PathTree.of(choices)
             topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
-            session = Session(bench)
+            session = MedusaJudge(bench)
             session.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
             session.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
 
 
-def named_trees(bench: Bench) -> None:
+def named_trees(bench: CheckContext) -> None:
     for choices in TREES:
         bench.cases += 1
-        session = Session(bench)
+        session = MedusaJudge(bench)
         session.judge_tree(choices, session.build_tree(choices), ("parent", "rank"))
 
 
-def winners(bench: Bench) -> None:
+def winners(bench: CheckContext) -> None:
     """Long before likely; the sum of ln p at this temperature, not the last, not of p; the lower of equal ends."""
     cases: tuple[tuple[list[Path], list[int], Cells, float], ...] = (
         ([(0,), (1,)], [0, 1, 2], {0: (0.5, 0.2, 0.3)}, 1.0),
@@ -88,58 +88,58 @@ def winners(bench: Bench) -> None:
     )
     for choices, tokens, cells, temperature in cases:
         bench.cases += 1
-        tree = Tree.of(choices)
-        Session(bench).verify_typical(tree, [tokens], [_logits(tree, cells)], Rule(temperature, 0.02, 0.02))
+        tree = PathTree.of(choices)
+        MedusaJudge(bench).verify_typical(tree, [tokens], [_logits(tree, cells)], TypicalRule(temperature, 0.02, 0.02))
 
 
-def bars(bench: Bench) -> None:
+def bars(bench: CheckContext) -> None:
     """A probability exactly at the bar does not stand; temperature 0 is greedy, a small one is not."""
     flat = [0.0, 0.0]
-    cases: tuple[tuple[list[Path], list[int], list[list[float]], Rule], ...] = (
-        ([(0,)], [0, 1], [[NEVER, 0.0], flat], Rule(1.0, 1.0, 1.0)),
-        ([(0,)], [0, 1], [[0.0, NEVER], flat], Rule(1.0, 0.0, 1.0)),
-        ([(0,)], [0, 1], [[0.0, NEVER], flat], Rule(1.0, 0.5, 0.0)),
-        ([(0, 0), (1,)], [0, 1, 2, 0], [[0.0, 1.0, 2.0], *[[0.0, 1.0, 0.0]] * 3], Rule(0.0, 0.1, 0.1)),
-        ([(0,)], [0, 0], [[0.0, 4.0], [1.0, 0.0]], Rule(0.0, 0.0, 0.0, seed=1)),
-        ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], Rule(0.0, 1.0, 1.0, seed=2)),
-        ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], Rule(0.001, 0.3, 0.3)),
+    cases: tuple[tuple[list[Path], list[int], list[list[float]], TypicalRule], ...] = (
+        ([(0,)], [0, 1], [[NEVER, 0.0], flat], TypicalRule(1.0, 1.0, 1.0)),
+        ([(0,)], [0, 1], [[0.0, NEVER], flat], TypicalRule(1.0, 0.0, 1.0)),
+        ([(0,)], [0, 1], [[0.0, NEVER], flat], TypicalRule(1.0, 0.5, 0.0)),
+        ([(0, 0), (1,)], [0, 1, 2, 0], [[0.0, 1.0, 2.0], *[[0.0, 1.0, 0.0]] * 3], TypicalRule(0.0, 0.1, 0.1)),
+        ([(0,)], [0, 0], [[0.0, 4.0], [1.0, 0.0]], TypicalRule(0.0, 0.0, 0.0, seed=1)),
+        ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], TypicalRule(0.0, 1.0, 1.0, seed=2)),
+        ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
     )
     for choices, tokens, logits, rule in cases:
         bench.cases += 1
-        Session(bench).verify_typical(Tree.of(choices), [tokens], [logits], rule)
+        MedusaJudge(bench).verify_typical(PathTree.of(choices), [tokens], [logits], rule)
 
 
-def holes(bench: Bench) -> None:
+def holes(bench: CheckContext) -> None:
     """NaN and -inf where the winner does not pass."""
-    tree, low = Tree.of([(0,), (1,), (0, 0)]), Rule(1.0, 0.1, 0.1)
+    tree, low = PathTree.of([(0,), (1,), (0, 0)]), TypicalRule(1.0, 0.1, 0.1)
     root, end = [0.0, 1.0, 2.0], [0.5, 0.0, 1.5]
     nan = [math.nan] * 3
     for logits in ([root, nan, end, nan], [[NEVER, 1.0, 2.0], nan, end, nan], [root, [NEVER] * 2 + [0.0], end, end]):
         bench.cases += 1
-        Session(bench).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
+        MedusaJudge(bench).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
 
 
-def _logits(tree: Tree, cells: Cells) -> list[list[float]]:
+def _logits(tree: PathTree, cells: Cells) -> list[list[float]]:
     """ln p at the nodes named, and a plain row elsewhere; rounded, so that stories stay short."""
     return [[round(math.log(x), 2) for x in cells.get(node, (0.2, 0.3, 0.5))] for node in range(len(tree))]
 
 
-def near(bench: Bench) -> None:
+def near(bench: CheckContext) -> None:
     """p a ten thousandth beside the bar: float32 sees on which side, half precision does not."""
-    tree, logits = Tree.of([(0,)]), [1.3, 0.45, -0.7, 0.1]
+    tree, logits = PathTree.of([(0,)]), [1.3, 0.45, -0.7, 0.1]
     p = softmax(logits, 0.7)
     peak = math.exp(-entropy(p))
     for token in (0, 1):
         for aside in (-BESIDE, BESIDE):
             bench.cases += 2
             needed = p[token] * (1 + aside)
-            for rule in (Rule(0.7, needed, 2.0), Rule(0.7, 1.0, needed / peak)):
-                Session(bench).verify_typical(tree, [[0, token]], [[logits] * 2], rule)
+            for rule in (TypicalRule(0.7, needed, 2.0), TypicalRule(0.7, 1.0, needed / peak)):
+                MedusaJudge(bench).verify_typical(tree, [[0, token]], [[logits] * 2], rule)
 
 
-def draws(bench: Bench) -> None:
+def draws(bench: CheckContext) -> None:
     """With a generator, `next` is drawn from p where the path of the row ends, and from this generator alone."""
-    session, rule = Session(bench), Rule(0.5, 0.3, 0.3, seed=bench.seed % 1000)
+    session, rule = MedusaJudge(bench), TypicalRule(0.5, 0.3, 0.3, seed=bench.seed % 1000)
     drawn = _drawn(session, rule, 1)
     for row, end in enumerate(ENDS):
         _fair(session, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
@@ -157,9 +157,9 @@ def draws(bench: Bench) -> None:
         session.scene.broken(message, got=f"next {later[:8]} …", expected="other draws")
 
 
-def _drawn(session: Session, rule: Rule, unrelated: int) -> list[int]:
+def _drawn(session: MedusaJudge, rule: TypicalRule, unrelated: int) -> list[int]:
     """`next` of many rows: node 1 is accepted, its child is not, and the rows end in ENDS by turns."""
-    tree = Tree.of([(0, 0)])
+    tree = PathTree.of([(0, 0)])
     tokens = [[0, 1, 4]] * DRAWS
     logits = [[[NEVER, 3.0, NEVER, 0.0, NEVER], end, [0.0, 0.0, 0.0, 0.0, 3.0]] for end in ENDS] * (DRAWS // len(ENDS))
     brief = f"tokens=[[0, 1, 4]] * {DRAWS}, logits={logits[: len(ENDS)]} * {DRAWS // len(ENDS)}"
@@ -173,7 +173,7 @@ def _drawn(session: Session, rule: Rule, unrelated: int) -> list[int]:
     return drawn
 
 
-def _fair(session: Session, drawn: Sequence[int], p: Sequence[float], rows: str) -> None:
+def _fair(session: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: str) -> None:
     seen = Counter(drawn)
     strangers = [token for token in seen if not 0 <= token < len(p) or p[token] == 0]
     words = {token: round(len(drawn) * chance) for token, chance in enumerate(p) if chance}

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex4_medusa.judge import Scene
-from graders.exercises.ex4_medusa.specification import Tree
-from graders.checking.random_cases import Case, explore
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
+from graders.checking.random_cases import Case, explore
 from graders.checking.replies import Raised, shown
+from graders.exercises.ex4_medusa.judge import TensorCallRecorder
+from graders.exercises.ex4_medusa.specification import PathTree
 from graders.result import Figure
 from graders.simulation.load_companions import company
 
@@ -26,7 +26,7 @@ Text = list[int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Served:
+class EngineReport:
     """What the engine reported.
 
     part, talking: microseconds of the part, and of all, in steps in which nobody read a prompt, by the worker's own
@@ -50,17 +50,17 @@ class Served:
         return (self.emitted - len(self.outputs)) / max(1, self.decodes)
 
 
-class Kitchen:
+class EngineStory:
     """The engine in the worker, as a story."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.scene = Scene(bench, "medusa", "engine")
+    def __init__(self, bench: CheckContext) -> None:
+        self.scene = TensorCallRecorder(bench, "medusa", "engine")
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
         if raised:
             self.scene.unexpected(raised, "a module")
 
-    def serve(self, setting: dict[str, Any], written: str) -> Served:
+    def serve(self, setting: dict[str, Any], written: str) -> EngineReport:
         """Run the engine to the end. Raises Broken when the part makes that impossible."""
         reply, _ = self.scene.call("serve", [setting], written)
         if isinstance(reply, Raised):
@@ -70,7 +70,7 @@ class Kitchen:
             self.scene.unexpected(reply, "the engine serves everybody")
         outputs, counters = self.scene.parsed(lambda: _served(reply.value, len(setting["requests"])))
         self.scene.steps[-1].answer = shown(outputs)
-        return Served(outputs, *counters)
+        return EngineReport(outputs, *counters)
 
     def judge(
         self,
@@ -99,7 +99,7 @@ class Kitchen:
                 self.scene.broken(message, got=shown(output), expected=shown(text), method="verify_greedy")
 
 
-def same_text(bench: Bench, *, cases: int) -> None:
+def same_text(bench: CheckContext, *, cases: int) -> None:
     """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty engines."""
     with company(bench) as joined:
         joined.patience = dict(PATIENCE)
@@ -107,7 +107,7 @@ def same_text(bench: Bench, *, cases: int) -> None:
         waiter(joined)
 
 
-def any_engine(bench: Bench, *, cases: int) -> None:
+def any_engine(bench: CheckContext, *, cases: int) -> None:
     """Random engines on a tiny random model, heads of every kind; the oracle's text, token by token.
 
     bench: one whose worker holds the other parts too, as everywhere below.
@@ -116,7 +116,7 @@ def any_engine(bench: Bench, *, cases: int) -> None:
         explore(bench, _one_engine, cases=cases, moves=4)
 
 
-def _one_engine(bench: Bench, case: Case) -> None:
+def _one_engine(bench: CheckContext, case: Case) -> None:
     from reference_engine import oracle
 
     setup, chance = case.setup, random.Random(repr(case.codes[0]))
@@ -136,7 +136,7 @@ def _one_engine(bench: Bench, case: Case) -> None:
         "arrivals": [chance.randint(0, 2) for _ in range(4)],
     }
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    kitchen = Kitchen(bench)
+    kitchen = EngineStory(bench)
     kitchen.scene.steps.append(Step(f"tree = medusa.build_tree({list(tree.paths[1:])})"))
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})")
@@ -154,7 +154,7 @@ def _nobody_pauses(sizes: Mapping[str, int | None], guests: int, nodes: int) -> 
     return budget >= nodes * min(seats, guests)
 
 
-def _count_passes(kitchen: Kitchen, served: Served, kind: str, tree: Tree, due: Sequence[Text]) -> None:
+def _count_passes(kitchen: EngineStory, served: EngineReport, kind: str, tree: PathTree, due: Sequence[Text]) -> None:
     """Perfect heads need ceil(n / (D + 1)) passes after the first token, useless ones n."""
     if served.preemptions:
         return
@@ -167,10 +167,10 @@ def _count_passes(kitchen: Kitchen, served: Served, kind: str, tree: Tree, due: 
         )
 
 
-def _tree(case: Case, chance: random.Random) -> Tree:
+def _tree(case: Case, chance: random.Random) -> PathTree:
     paths = [tuple(move.number(0, 2) for _ in range(move.pick((1, 2, 3)))) for move in case.moves] or [(0,)]
     height = max(map(len, paths))
-    return Tree.of([*paths, (0,) * height])
+    return PathTree.of([*paths, (0,) * height])
 
 
 def _requests(chance: random.Random, count: int) -> list[tuple[Text, int, int | None]]:
@@ -184,7 +184,7 @@ def _requests(chance: random.Random, count: int) -> list[tuple[Text, int, int | 
     return requests
 
 
-def _script(kind: str, text: Text, tree: Tree, chance: random.Random) -> list[list[list[int]]]:
+def _script(kind: str, text: Text, tree: PathTree, chance: random.Random) -> list[list[list[int]]]:
     """guesses[n][h][k] when n tokens have been said (n = 0 is never asked)."""
     script = []
     for said in range(len(text) + 1):
@@ -265,7 +265,7 @@ def _served(value: Any, guests: int) -> tuple[list[Text], list[int]]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Room:
+class EngineSize:
     """A model, guests served at a time, and how many come in all."""
 
     model: str
@@ -278,17 +278,17 @@ class Room:
 
 
 ROOMS = (
-    Room("waiter", 1, 12),
-    Room("waiter", 4, 12),
-    Room("waiter", 16, 24),
-    Room("waiter", 64, 64),
-    Room("waiter@50m", 1, 2),
+    EngineSize("waiter", 1, 12),
+    EngineSize("waiter", 4, 12),
+    EngineSize("waiter", 16, 24),
+    EngineSize("waiter", 64, 64),
+    EngineSize("waiter@50m", 1, 2),
 )
 """The waiter is so small that a pass is arithmetic from the first row on. In the shape of a model twelve times as large
 a pass waits for its weights, as real models do, and further rows are nearly free."""
 
 
-def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
+def waiter(bench: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> None:
     """The waiter answers held-out guests with its own heads; figures: tokens a pass, and what they gain on the clock.
 
     The clock is the worker's own, and decides nothing.
@@ -297,7 +297,7 @@ def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(bench.seed)
     requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()
-    kitchen = Kitchen(bench)
+    kitchen = EngineStory(bench)
     for room in rooms:
         bench.progress(str(room))
         words, asked = f"{room.guests} guests of the {room.model}, {room.batch} at a time", requests[: room.guests]
@@ -309,7 +309,7 @@ def waiter(bench: Bench, *, rooms: Sequence[Room] = ROOMS) -> None:
     bench.figures.append(Figure("the part's share of a pass, batch 1", round(100 * share, 1), "%"))
 
 
-def _gains(room: Room, plain: Served, served: Served) -> list[Figure]:
+def _gains(room: EngineSize, plain: EngineReport, served: EngineReport) -> list[Figure]:
     """k, and the clock: the loss at large batches too."""
     gain = plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said))
     return [
@@ -319,7 +319,7 @@ def _gains(room: Room, plain: Served, served: Served) -> list[Figure]:
 
 
 def _judge_waiter(
-    kitchen: Kitchen,
+    kitchen: EngineStory,
     model: Any,
     requests: Sequence[tuple[Text, int, int]],
     outputs: list[Text],
@@ -357,7 +357,7 @@ def _questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
     return [(model.tokenizer.encode(one.prompt(seed % 3)).ids, 64, end) for seed, one in enumerate(told)]
 
 
-def _waiter(requests: Sequence[tuple[Text, int, int]], room: Room, guesses: str | None) -> dict[str, Any]:
+def _waiter(requests: Sequence[tuple[Text, int, int]], room: EngineSize, guesses: str | None) -> dict[str, Any]:
     blocks = 1 + 2 * sum(-(-(len(prompt) + 96) // 16) for prompt, _, _ in requests)
     return {
         "model": room.model,

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex4_medusa import diagnostics
-from graders.exercises.ex4_medusa import specification as spec
-from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, sent, sent_tree
-from graders.exercises.ex4_medusa.specification import Logits, Path, Rows, RowVerdict, Rule, Tree
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
 from graders.checking.replies import Raised, Reply, Returned, shown
-from graders.checking.call_recorder import Stage
+from graders.exercises.ex4_medusa import diagnostics
+from graders.exercises.ex4_medusa import specification as spec
+from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
+from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, sent, sent_tree
 
 INTEGERS = ("int64", "int32", "int16", "uint8", "int8")
 WIDEST = 400  # characters of one value in a story
 
 
-class Scene(Stage):
+class TensorCallRecorder(CallRecorder):
     """The stage of exercise 4: what the functions returned is told by name."""
 
     NAMES = {  # noqa: RUF012
@@ -46,11 +46,11 @@ class Scene(Stage):
         return self.parsed(lambda: [array_of(value) for value in values])
 
 
-class Session:
+class MedusaJudge:
     """The five functions, each called on the part and judged; the first deviation raises Broken."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.scene = Scene(bench, "medusa", "medusa")
+    def __init__(self, bench: CheckContext) -> None:
+        self.scene = TensorCallRecorder(bench, "medusa", "medusa")
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
         if raised:
@@ -72,7 +72,7 @@ class Session:
 
     def build_tree(self, choices: Sequence[Path]) -> list[Array]:
         """Call it; parent, depth, rank and mask of the right shapes, not judged further."""
-        count = len(Tree.of(choices))
+        count = len(PathTree.of(choices))
         written = f"build_tree({list(choices)})"
         result = self._call("build_tree", [[list(choice) for choice in choices]], written)
         arrays = self._arrays(result, ("parent", "depth", "rank", "mask"), "a Tree of tensors")
@@ -85,19 +85,21 @@ class Session:
             self._typed(name, array, (count, count) if name == "mask" else (count,), "bool" if name == "mask" else "")
         return arrays
 
-    def propose(self, tree: Tree, roots: Sequence[int], topk: Sequence[Rows]) -> None:
+    def propose(self, tree: PathTree, roots: Sequence[int], topk: Sequence[Rows]) -> None:
         """Judged row by row. topk[b][h][k]; B may be 0, then H and K are those the tree needs."""
         array = self.propose_raw(tree, roots, topk)
         for row, (root, guesses) in enumerate(zip(roots, topk, strict=True)):
             due = spec.propose(tree, root, guesses)
             self._same_tokens(tree, array.nested[row], due, row, topk)
 
-    def verify_greedy(self, tree: Tree, tokens: Rows, argmax: Rows) -> None:
+    def verify_greedy(self, tree: PathTree, tokens: Rows, argmax: Rows) -> None:
         due = [spec.greedy(tree, *row) for row in zip(tokens, argmax, strict=True)]
         arrays = self.greedy_raw(tree, tokens, argmax)
-        self._judge_walk(tree, arrays, due, lambda row: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row]))
+        self._judge_walk(
+            tree, arrays, due, lambda row: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row])
+        )
 
-    def verify_typical(self, tree: Tree, tokens: Rows, logits: Logits, rule: Rule) -> None:
+    def verify_typical(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule) -> None:
         """Judged with `next` the argmax (rule.seed None, or temperature 0)."""
         due = [
             spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdict
@@ -108,7 +110,7 @@ class Session:
             tree, result, due, lambda row: diagnostics.why_typical(tree, tokens[row], logits[row], rule, due[row])
         )
 
-    def compact(self, tree: Tree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
+    def compact(self, tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
         """The moves, judged: exactly those due, in any order."""
         moves = self.compact_raw(*_compaction_of(tree, verdicts, slots))
         self._judge_moves(moves, verdicts, slots)
@@ -116,7 +118,7 @@ class Session:
 
     # ------------------------------------------------------------ the calls, judged for form alone
 
-    def propose_raw(self, tree: Tree, roots: Sequence[int], topk: Sequence[Rows]) -> Array:
+    def propose_raw(self, tree: PathTree, roots: Sequence[int], topk: Sequence[Rows]) -> Array:
         """int [B, N]."""
         self._given(tree)
         written = f"propose(tree, root={list(roots)}, topk={_cut(topk)})"
@@ -124,7 +126,7 @@ class Session:
         args = [sent_tree(tree), sent("int64", roots, (len(roots),)), sent("int64", topk, shape)]
         return self._one(self._call("propose", args, written), (len(roots), len(tree)))
 
-    def greedy_raw(self, tree: Tree, tokens: Rows, argmax: Rows) -> list[Array]:
+    def greedy_raw(self, tree: PathTree, tokens: Rows, argmax: Rows) -> list[Array]:
         """count, nodes, next."""
         self._given(tree)
         shape = (len(tokens), len(tree))
@@ -133,7 +135,7 @@ class Session:
         return self._verdict(tree, result, len(tokens))
 
     def typical_raw(
-        self, tree: Tree, tokens: Rows, logits: Logits, rule: Rule, unrelated: int, brief: str = ""
+        self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, unrelated: int, brief: str = ""
     ) -> list[Array]:
         """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story."""
         self._given(tree)
@@ -169,14 +171,14 @@ class Session:
 
     def judge_tree(self, choices: Sequence[Path], arrays: Sequence[Array], names: Sequence[str]) -> None:
         """Compare the named fields with brute force."""
-        tree = Tree.of(choices)
+        tree = PathTree.of(choices)
         fields = dict(zip(("parent", "depth", "rank", "mask"), arrays, strict=True))
         for name in names:
             if fields[name].nested != getattr(tree, name):
                 self._wrong_field(tree, name, fields[name].nested)
 
     def _judge_walk(
-        self, tree: Tree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int], str]
+        self, tree: PathTree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int], str]
     ) -> None:
         count, nodes, following = arrays
         for row, verdict in enumerate(due):
@@ -184,7 +186,9 @@ class Session:
             expected = (verdict.count, verdict.padded(tree.height), verdict.next)
             if got != expected:
                 message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row)}"
-                self.scene.broken(message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected))
+                self.scene.broken(
+                    message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected)
+                )
 
     def _judge_moves(self, moves: list[tuple[int, int]], verdicts: Sequence[RowVerdict], slots: Rows) -> None:
         wanted = {
@@ -216,7 +220,7 @@ class Session:
         if len(moves) != len(set(moves)):
             self.scene.broken("`compact` lists a move twice.", got=got, expected=expected)
 
-    def _wrong_field(self, tree: Tree, name: str, got: Any) -> NoReturn:
+    def _wrong_field(self, tree: PathTree, name: str, got: Any) -> NoReturn:
         due = getattr(tree, name)
         node = next(node for node in range(len(tree)) if got[node] != due[node])
         path = tree.paths[node]
@@ -236,7 +240,7 @@ class Session:
         message = f"{name}[{node}] is {got[node]}: {where} has {name} {due[node]} ({because})."
         self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {due}")
 
-    def _same_tokens(self, tree: Tree, got: list[int], due: list[int], row: int, topk: Sequence[Rows]) -> None:
+    def _same_tokens(self, tree: PathTree, got: list[int], due: list[int], row: int, topk: Sequence[Rows]) -> None:
         if got == due:
             return
         node = next(node for node in range(len(tree)) if got[node] != due[node])
@@ -261,7 +265,7 @@ class Session:
 
     # ------------------------------------------------------------ the wire
 
-    def _given(self, tree: Tree) -> None:
+    def _given(self, tree: PathTree) -> None:
         """Say in the story which tree it is, once."""
         line = Step(f"tree = medusa.build_tree({list(tree.paths[1:])})")
         if line not in self.scene.steps:
@@ -281,7 +285,7 @@ class Session:
             self.scene.broken(message, got=f"`{name}` changed", expected="everything as it was")
         return value[0]
 
-    def _verdict(self, tree: Tree, result: Any, rows: int) -> list[Array]:
+    def _verdict(self, tree: PathTree, result: Any, rows: int) -> list[Array]:
         """count, nodes, next of a verdict, shapes and dtypes checked."""
         arrays = self._arrays(result, ("count", "nodes", "next"), "a Verdict of tensors")
         self._typed("count", arrays[0], (rows,))
@@ -320,7 +324,7 @@ class Session:
         self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
 
 
-def _compaction_of(tree: Tree, verdicts: Sequence[RowVerdict], slots: Rows) -> tuple[list[Any], Rows, str]:
+def _compaction_of(tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> tuple[list[Any], Rows, str]:
     rows, height = len(verdicts), tree.height
     count, following = [verdict.count for verdict in verdicts], [verdict.next for verdict in verdicts]
     nodes = [verdict.padded(height) for verdict in verdicts]
@@ -333,7 +337,7 @@ def _compaction_of(tree: Tree, verdicts: Sequence[RowVerdict], slots: Rows) -> t
     return verdict, slots, written
 
 
-def _shape_of_topk(tree: Tree, topk: Sequence[Rows]) -> tuple[int, int]:
+def _shape_of_topk(tree: PathTree, topk: Sequence[Rows]) -> tuple[int, int]:
     if topk:
         return len(topk[0]), len(topk[0][0]) if topk[0] else 0
     return tree.height, max(tree.rank) + 1

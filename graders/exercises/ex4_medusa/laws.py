@@ -8,7 +8,7 @@ from graders.registry.law import LawBook
 from graders.throughput.laws import add_throughput
 
 if TYPE_CHECKING:
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
 
 LAWS = LawBook(exercise=4)
 
@@ -24,9 +24,9 @@ LAWS = LawBook(exercise=4)
         " a path is the index of path[:-1], its rank is path[-1].",
     ),
 )
-def tree_of_choices(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import edge_cases, random_cases
+def tree_of_choices(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.named_trees(bench)
     explore(bench, random_cases.structure, cases=50, moves=6)
@@ -43,9 +43,9 @@ def tree_of_choices(bench: Bench) -> None:
         "mask = eye(N); then for i = 1 .. N-1, in order: mask[i] |= mask[parent[i]].",
     ),
 )
-def who_sees_whom(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def who_sees_whom(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.sight, cases=50, moves=6)
 
@@ -60,7 +60,7 @@ def who_sees_whom(bench: Bench) -> None:
         "if not choices or any(not c or min(c) < 0 for c in choices): raise ValueError(...)",
     ),
 )
-def refused_choices(bench: Bench) -> None:
+def refused_choices(bench: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases
 
     edge_cases.refused_choices(bench)
@@ -77,9 +77,9 @@ def refused_choices(bench: Bench) -> None:
         "torch.cat([root[:, None], topk[:, tree.depth[1:] - 1, tree.rank[1:]]], dim=1)",
     ),
 )
-def candidates(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def candidates(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.candidates, cases=40, moves=5)
 
@@ -96,7 +96,7 @@ def candidates(bench: Bench) -> None:
         "if tree.depth.max() > H or tree.rank.max() >= K: raise ValueError(...)",
     ),
 )
-def refused_guesses(bench: Bench) -> None:
+def refused_guesses(bench: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases
 
     edge_cases.refused_guesses(bench)
@@ -113,9 +113,9 @@ def refused_guesses(bench: Bench) -> None:
         "Integers of 64 bits hold 64 nodes; texts sort '10' before '2'. Tensors and tuples do neither.",
     ),
 )
-def one_pass(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def one_pass(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.large, cases=12, moves=8)
 
@@ -131,9 +131,9 @@ def one_pass(bench: Bench) -> None:
         "at = 0; repeat: child = lowest j with parent[j] == at and tokens[j] == argmax[at]; none: stop; at = child.",
     ),
 )
-def greedy_walk(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def greedy_walk(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.walk, cases=120, moves=6)
 
@@ -151,9 +151,9 @@ def greedy_walk(bench: Bench) -> None:
         " stands when (stands | ~mask[j]).all().",
     ),
 )
-def typical_acceptance(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import edge_cases, random_cases
+def typical_acceptance(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.winners(bench)
     explore(bench, random_cases.plausible, cases=120, moves=5)
@@ -171,9 +171,9 @@ def typical_acceptance(bench: Bench) -> None:
         " generator=generator); temperature 0: return verify_greedy(tree, tokens, logits.argmax(-1)).",
     ),
 )
-def typical_edges(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import edge_cases, random_cases
+def typical_edges(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.bars(bench)
     edge_cases.near(bench)
@@ -194,9 +194,9 @@ def typical_edges(bench: Bench) -> None:
         " and (src != dst).",
     ),
 )
-def compaction(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def compaction(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.moves, cases=60, moves=6)
 
@@ -212,9 +212,9 @@ def compaction(bench: Bench) -> None:
         "argmax.gather(1, at[:, None]); slots.gather(1, nodes); shapes made with B, so that B = 0 is no special case.",
     ),
 )
-def rows_apart(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def rows_apart(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.batch, cases=40, moves=4)
 
@@ -232,9 +232,9 @@ def rows_apart(bench: Bench) -> None:
         " pass.",
     ),
 )
-def greedy_text(bench: Bench) -> None:
-    from graders.exercises.ex4_medusa import random_cases
+def greedy_text(bench: CheckContext) -> None:
     from graders.checking.random_cases import explore
+    from graders.exercises.ex4_medusa import random_cases
 
     explore(bench, random_cases.text, cases=50, moves=4)
 
@@ -253,13 +253,13 @@ def greedy_text(bench: Bench) -> None:
         " see whether `compact` named each accepted node once.",
     ),
 )
-def same_text(bench: Bench) -> None:
+def same_text(bench: CheckContext) -> None:
     from graders.exercises.ex4_medusa import in_engine
 
     in_engine.same_text(bench, cases=20)
 
 
-def _tree_of_calls(bench: Bench) -> list[object]:
+def _tree_of_calls(bench: CheckContext) -> list[object]:
     from graders.exercises.ex4_medusa import random_cases
 
     return [random_cases.tree_of_calls(bench.seed)]

@@ -7,14 +7,14 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from graders.checking.check_context import Bench
-from graders.exercises.ex4_medusa import specification as spec
-from graders.exercises.ex4_medusa.wire_tensors import sent_tree
-from graders.exercises.ex4_medusa.toy_serving import Serving
-from graders.exercises.ex4_medusa.judge import Session
-from graders.exercises.ex4_medusa.specification import Path, Rule, Tree
-from graders.exercises.ex4_medusa.toy_model import Heads, ToyModel, alone, one_pass
+from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, Picks
+from graders.exercises.ex4_medusa import specification as spec
+from graders.exercises.ex4_medusa.judge import MedusaJudge
+from graders.exercises.ex4_medusa.specification import Path, PathTree, TypicalRule
+from graders.exercises.ex4_medusa.toy_model import ToyHeads, ToyModel, alone, one_pass
+from graders.exercises.ex4_medusa.toy_serving import ToyServing
+from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEAR = 2e-3  # decisions nearer than this are left to rounding
 LEVELS, RANKS = (8, 8, 6, 3), 10  # of a tree whose calls are timed: nodes of each depth, guesses of each head
@@ -32,11 +32,11 @@ def _choice(move: Picks, widest: int, deepest: int) -> Path:
     return tuple(move.number(0, widest - 1) for _ in range(length))
 
 
-def tokens_for(tree: Tree, vocab: int, chance: random.Random) -> list[int]:
+def tokens_for(tree: PathTree, vocab: int, chance: random.Random) -> list[int]:
     return [chance.randrange(vocab) for _ in range(len(tree))]
 
 
-def argmax_for(tree: Tree, tokens: Sequence[int], vocab: int, chance: random.Random) -> list[int]:
+def argmax_for(tree: PathTree, tokens: Sequence[int], vocab: int, chance: random.Random) -> list[int]:
     """What the model says after each node: mostly what one of its children proposes."""
     said = []
     for node in range(len(tree)):
@@ -65,65 +65,65 @@ def tree_of_calls(seed: int) -> list[Any]:
     for count in LEVELS:
         level = chance.sample([(*path, rank) for path in level for rank in range(RANKS)], count)
         paths += level
-    return sent_tree(Tree.of(paths))
+    return sent_tree(PathTree.of(paths))
 
 
-def structure(bench: Bench, case: Case) -> None:
+def structure(bench: CheckContext, case: Case) -> None:
     """Parents, order, prefixes, duplicates, ranks."""
-    session, given = Session(bench), choices(case, widest=case.setup.pick((2, 3, 12)))
+    session, given = MedusaJudge(bench), choices(case, widest=case.setup.pick((2, 3, 12)))
     session.judge_tree(given, session.build_tree(given), ("parent", "rank"))
 
 
-def sight(bench: Bench, case: Case) -> None:
+def sight(bench: CheckContext, case: Case) -> None:
     """Mask and depth."""
-    session, given = Session(bench), choices(case)
+    session, given = MedusaJudge(bench), choices(case)
     session.judge_tree(given, session.build_tree(given), ("depth", "mask"))
 
 
-def candidates(bench: Bench, case: Case) -> None:
+def candidates(bench: CheckContext, case: Case) -> None:
     """One row; every guess is another number, so that a token betrays where it was taken from."""
     setup = case.setup
-    tree = Tree.of(choices(case, deepest=3))
+    tree = PathTree.of(choices(case, deepest=3))
     heads, guesses = tree.height + setup.pick((0, 1, 2)), max(tree.rank) + setup.pick((1, 2, 3))
     chance = random.Random(setup.number(0, 200))
     numbers = iter(chance.sample(range(setup.pick((500, 2 * FAR))), heads * guesses + 1))
     topk = [[next(numbers) for _ in range(guesses)] for _ in range(heads)]
-    Session(bench).propose(tree, [next(numbers)], [topk])
+    MedusaJudge(bench).propose(tree, [next(numbers)], [topk])
 
 
-def walk(bench: Bench, case: Case) -> None:
+def walk(bench: CheckContext, case: Case) -> None:
     """One row, few tokens, some with large ids: equal siblings and the token 0 are everywhere."""
     setup = case.setup
-    tree, vocab = Tree.of(choices(case)), setup.pick((2, 3, 5))
+    tree, vocab = PathTree.of(choices(case)), setup.pick((2, 3, 5))
     chance, apart = random.Random(setup.number(0, 200)), setup.pick((1, 1, FAR))
     tokens = tokens_for(tree, vocab, chance)
     argmax = argmax_for(tree, tokens, vocab, chance)
-    Session(bench).verify_greedy(tree, [[apart * token for token in tokens]], [[apart * token for token in argmax]])
+    MedusaJudge(bench).verify_greedy(tree, [[apart * token for token in tokens]], [[apart * token for token in argmax]])
 
 
-def plausible(bench: Bench, case: Case) -> None:
+def plausible(bench: CheckContext, case: Case) -> None:
     """The typical rule on one row; cases in which rounding could decide are drawn anew."""
     setup = case.setup
-    tree, vocab = Tree.of(choices(case, deepest=3)), setup.pick((4, 3, 8))
+    tree, vocab = PathTree.of(choices(case, deepest=3)), setup.pick((4, 3, 8))
     chance = random.Random(setup.number(0, 200))
-    rule = Rule(
+    rule = TypicalRule(
         chance.choice((1.0, 0.5, 2.0)), chance.choice((0.3, 0.1, 0.6, 0.9)), chance.choice((0.3, 0.6, 0.1, 1.0))
     )
     for _ in range(20):
         tokens = tokens_for(tree, vocab, chance)
         logits = [[chance.randint(-6, 6) / 2 for _ in range(vocab)] for _ in range(len(tree))]
         if spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta).closeness > NEAR:
-            return Session(bench).verify_typical(tree, [tokens], [logits], rule)
+            return MedusaJudge(bench).verify_typical(tree, [tokens], [logits], rule)
     return None
 
 
-def wounded(bench: Bench, case: Case) -> None:
+def wounded(bench: CheckContext, case: Case) -> None:
     """The typical rule with -inf among the logits, large ones, NaN off the path, and temperature 0."""
     setup = case.setup
-    tree, vocab = Tree.of(choices(case, deepest=3)), setup.pick((2, 3, 5))
+    tree, vocab = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 5))
     temperature = setup.pick((1.0, 0.0, 0.5))
     chance = random.Random(setup.number(0, 200))
-    rule = Rule(temperature, chance.choice((0.2, 0.5)), chance.choice((0.2, 0.5)))
+    rule = TypicalRule(temperature, chance.choice((0.2, 0.5)), chance.choice((0.2, 0.5)))
     base = setup.pick((0.0, 0.0, 1000.0, -1000.0))
     for _ in range(20):
         tokens = tokens_for(tree, vocab, chance)
@@ -133,7 +133,7 @@ def wounded(bench: Bench, case: Case) -> None:
                 logits[node] = [math.nan] * vocab
         judged = spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta)
         if judged.closeness > NEAR:
-            return Session(bench).verify_typical(tree, [tokens], [logits], rule)
+            return MedusaJudge(bench).verify_typical(tree, [tokens], [logits], rule)
     return None
 
 
@@ -143,21 +143,21 @@ def _holed(chance: random.Random, vocab: int, base: float) -> list[float]:
     return row
 
 
-def moves(bench: Bench, case: Case) -> None:
+def moves(bench: CheckContext, case: Case) -> None:
     """One row, any path of the tree accepted, slots in no order."""
     setup = case.setup
-    tree = Tree.of(choices(case))
+    tree = PathTree.of(choices(case))
     chance = random.Random(setup.number(0, 200))
     end = chance.randrange(len(tree))
     verdict = spec.RowVerdict(tuple(tree.walk(end)), chance.randrange(9))
-    Session(bench).compact(tree, [verdict], distinct_slots(1, len(tree), chance))
+    MedusaJudge(bench).compact(tree, [verdict], distinct_slots(1, len(tree), chance))
 
 
-def batch(bench: Bench, case: Case) -> None:
+def batch(bench: CheckContext, case: Case) -> None:
     """Several rows, or none, through all four functions."""
     setup = case.setup
-    tree, rows = Tree.of(choices(case, deepest=3)), setup.pick((2, 3, 0, 5))
-    chance, session = random.Random(setup.number(0, 200)), Session(bench)
+    tree, rows = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 0, 5))
+    chance, session = random.Random(setup.number(0, 200)), MedusaJudge(bench)
     heads, guesses, vocab = tree.height, max(tree.rank) + 1, 3
     topk = [[[chance.randrange(90) for _ in range(guesses)] for _ in range(heads)] for _ in range(rows)]
     session.propose(tree, [chance.randrange(90) for _ in range(rows)], topk)
@@ -169,8 +169,8 @@ def batch(bench: Bench, case: Case) -> None:
     _typical_batch(session, tree, rows, chance)
 
 
-def _typical_batch(session: Session, tree: Tree, rows: int, chance: random.Random) -> None:
-    rule = Rule(chance.choice((1.0, 1.0, 0.0)), 0.3, 0.6)
+def _typical_batch(session: MedusaJudge, tree: PathTree, rows: int, chance: random.Random) -> None:
+    rule = TypicalRule(chance.choice((1.0, 1.0, 0.0)), 0.3, 0.6)
     tokens: list[list[int]] = []
     logits: list[list[list[float]]] = []
     for _ in range(20 * rows):
@@ -182,14 +182,14 @@ def _typical_batch(session: Session, tree: Tree, rows: int, chance: random.Rando
     session.verify_typical(tree, tokens, logits, rule)
 
 
-def large(bench: Bench, case: Case) -> None:
+def large(bench: CheckContext, case: Case) -> None:
     """One pass over a tree of up to a hundred nodes, against every path alone, by what the toy model answers."""
     setup = case.setup
     chance = random.Random(setup.number(0, 200))
     given = choices(case, widest=12, deepest=6)
     for _ in range(setup.pick((0, 25, 50))):
         given.append(tuple(chance.randrange(11) for _ in range(chance.randint(1, 4))))
-    model, tree, session = ToyModel(50, bench.run_seed), Tree.of(given), Session(bench)
+    model, tree, session = ToyModel(50, bench.run_seed), PathTree.of(given), MedusaJudge(bench)
     arrays = [array.nested for array in session.build_tree(given)]
     tokens = tokens_for(tree, 50, chance)
     past = model.text([chance.randrange(50) for _ in range(3)])
@@ -205,17 +205,17 @@ def large(bench: Bench, case: Case) -> None:
             )
 
 
-def text(bench: Bench, case: Case) -> None:
+def text(bench: CheckContext, case: Case) -> None:
     """Guests served to the end by the toy engine: any heads, any batch, preemptions in between."""
     setup = case.setup
     kind = setup.pick(("perfect", "useless", "perfect", "mixed", "late", "all-alike"))
     chance = random.Random(setup.number(0, 200))
     given, count = choices(case, deepest=3), setup.pick((4, 2, 9, 16))
     if kind == "perfect":
-        given.append((0,) * Tree.of(given).height)
-    tree = Tree.of(given)
+        given.append((0,) * PathTree.of(given).height)
+    tree = PathTree.of(given)
     model = ToyModel(chance.choice((2, 3, 7)), chance.randrange(1000))
-    serving = Serving(Session(bench), given, Heads(model, kind, tree.height, max(tree.rank) + 1), chance)
+    serving = ToyServing(MedusaJudge(bench), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
     prompts = [[chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))] for _ in range(setup.number(1, 3))]
     guests = [serving.guest(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
     while waiting := [guest for guest in guests if not guest.served]:

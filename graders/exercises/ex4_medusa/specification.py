@@ -18,13 +18,13 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True)
-class Tree:
+class PathTree:
     """A tree as its paths in node order: paths[0] = (), and the path of a node lists the ranks that lead to it."""
 
     paths: tuple[Path, ...]
 
     @classmethod
-    def of(cls, choices: Sequence[Path]) -> Tree:
+    def of(cls, choices: Sequence[Path]) -> PathTree:
         """Every choice and every prefix of one, once, by (depth, path). ValueError: none, an empty one, a rank < 0."""
         if not choices:
             raise ValueError("no choice at all")
@@ -86,7 +86,7 @@ class RowVerdict:
         return [*self.walk, *[NOWHERE] * (height - self.count)]
 
 
-def propose(tree: Tree, root: int, topk: Sequence[Sequence[int]]) -> list[int]:
+def propose(tree: PathTree, root: int, topk: Sequence[Sequence[int]]) -> list[int]:
     """One row: topk[h - 1][r] is guess r of head h. ValueError: too deep for the heads, or a rank no head gives."""
     if tree.height > len(topk):
         raise ValueError("deeper than the heads")
@@ -95,7 +95,7 @@ def propose(tree: Tree, root: int, topk: Sequence[Sequence[int]]) -> list[int]:
     return [root] + [topk[len(path) - 1][path[-1]] for path in tree.paths[1:]]
 
 
-def greedy(tree: Tree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdict:
+def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdict:
     """One row: step to the first child that says what the model says, until none does."""
     walk = [0]
     while True:
@@ -106,7 +106,7 @@ def greedy(tree: Tree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdi
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TypicalRule:
     """The numbers of the typical rule; `seed` of the generator, or None for the argmax; used: how many numbers the
     generator has given before."""
 
@@ -156,7 +156,7 @@ class Typical:
 
 
 def typical(
-    tree: Tree,
+    tree: PathTree,
     tokens: Sequence[int],
     logits: Sequence[Sequence[float]],
     temperature: float,
@@ -188,14 +188,14 @@ def compaction(walk: Sequence[int], slots: Sequence[int]) -> set[tuple[int, int]
     return {(slots[node], slots[place]) for place, node in enumerate(walk) if slots[node] != slots[place]}
 
 
-def _cold(tree: Tree, tokens: Sequence[int], logits: Sequence[Sequence[float]]) -> Typical:
+def _cold(tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]]) -> Typical:
     tops = [NOWHERE if any(map(math.isnan, row)) else _argmax(row) for row in logits]
     verdict = greedy(tree, tokens, tops)
     closeness = min(_lead(logits[node], 1.0) for node in verdict.walk)
     return Typical(verdict, closeness, tuple(float(token == verdict.next) for token in range(len(logits[0]))))
 
 
-def _winner(tree: Tree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
+def _winner(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
     """The end of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
     depth = tree.depth
     longest = max(depth[node] for node in stands)

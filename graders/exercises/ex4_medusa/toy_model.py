@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from graders.exercises.ex4_medusa.specification import Tree
+from graders.exercises.ex4_medusa.specification import PathTree
 
 Entry = tuple[int, int, int]  # position, token, checksum of what it saw
 
@@ -49,7 +49,7 @@ class ToyModel:
 
 
 @dataclass(frozen=True)
-class Heads:
+class ToyHeads:
     """Medusa heads that know the truth and bend it. kind:
 
     perfect      rank 0 of every head is right
@@ -100,7 +100,7 @@ def one_pass(
     return entries
 
 
-def alone(model: ToyModel, tree: Tree, tokens: Sequence[int], node: int, past: Sequence[Entry]) -> Entry:
+def alone(model: ToyModel, tree: PathTree, tokens: Sequence[int], node: int, past: Sequence[Entry]) -> Entry:
     """The KV of a node when its path is run on its own."""
     entries = list(past)
     for step in tree.walk(node):

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from graders.exercises.ex4_medusa.judge import MedusaJudge
+from graders.exercises.ex4_medusa.specification import Path, PathTree
+from graders.exercises.ex4_medusa.toy_model import Entry, ToyHeads, ToyModel, one_pass
 from graders.exercises.ex4_medusa.wire_tensors import sent
-from graders.exercises.ex4_medusa.judge import Session
-from graders.exercises.ex4_medusa.specification import Path, Tree
-from graders.exercises.ex4_medusa.toy_model import Entry, Heads, ToyModel, one_pass
 
 
 @dataclass
-class Guest:
+class ToyRequest:
     """text: everything said so far; the KV of its last token is not there yet. table: the slot of every position."""
 
     number: int
@@ -37,27 +37,27 @@ class Guest:
         return len(self.said) >= len(self.due)
 
 
-class Serving:
+class ToyServing:
     """Serves guests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
 
-    def __init__(self, session: Session, choices: Sequence[Path], heads: Heads, chance: random.Random) -> None:
+    def __init__(self, session: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random) -> None:
         self.session = session
         self.heads = heads
         self.model: ToyModel = heads.model
-        self.tree = Tree.of(choices)
+        self.tree = PathTree.of(choices)
         self.chance = chance
         self.pool: dict[int, Entry] = {}
         self._free = chance.sample(range(16, 800), 600)
         _, self._depth, _, self._mask = (array.nested for array in session.build_tree(choices))
 
-    def guest(self, number: int, prompt: list[int], count: int) -> Guest:
+    def guest(self, number: int, prompt: list[int], count: int) -> ToyRequest:
         """A guest who waits for `count` tokens; the prefill has given the first of them."""
         due = self.model.greedy(prompt, count)
-        guest = Guest(number, len(prompt), due, [*prompt, due[0]], [])
+        guest = ToyRequest(number, len(prompt), due, [*prompt, due[0]], [])
         self.seat(guest)
         return guest
 
-    def seat(self, guest: Guest) -> None:
+    def seat(self, guest: ToyRequest) -> None:
         """Compute the KV of what is known into fresh slots: on arrival, and after a preemption."""
         self._free += guest.table
         self.chance.shuffle(self._free)
@@ -66,7 +66,7 @@ class Serving:
         for slot, entry in zip(guest.table, self.model.text(guest.text[:-1]), strict=False):
             self.pool[slot] = entry
 
-    def step(self, guests: Sequence[Guest]) -> None:
+    def step(self, guests: Sequence[ToyRequest]) -> None:
         """One forward pass for all of them."""
         slots = [guest.table[guest.computed : guest.computed + len(self.tree)] for guest in guests]
         tokens = self._propose(guests)
@@ -84,7 +84,7 @@ class Serving:
             self._check_text(guest)
             self._check_kv(guest)
 
-    def check_passes(self, guest: Guest, passes: int) -> None:
+    def check_passes(self, guest: ToyRequest, passes: int) -> None:
         if guest.passes != passes:
             heads, tokens = f"{self.heads.kind.capitalize()} heads", len(guest.due) - 1
             self._broken(
@@ -96,13 +96,13 @@ class Serving:
 
     # ------------------------------------------------------------ the part's functions
 
-    def _propose(self, guests: Sequence[Guest]) -> list[list[int]]:
+    def _propose(self, guests: Sequence[ToyRequest]) -> list[list[int]]:
         roots = [guest.text[-1] for guest in guests]
         topk = [self.heads.topk(guest.text[:-1], guest.text[-1], self.chance) for guest in guests]
         tokens: list[list[int]] = self.session.propose_raw(self.tree, roots, topk).nested
         return tokens
 
-    def _forward(self, guest: Guest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
+    def _forward(self, guest: ToyRequest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
         past = [self.pool[slot] for slot in guest.table[: guest.computed]]
         entries = one_pass(self.model, tokens, self._depth, self._mask, past)
         self.pool.update(zip(slots, entries, strict=True))
@@ -130,7 +130,7 @@ class Serving:
 
     # ------------------------------------------------------------ judging
 
-    def _check_text(self, guest: Guest) -> None:
+    def _check_text(self, guest: ToyRequest) -> None:
         due = guest.due[: len(guest.said)]
         if guest.said[: len(guest.due)] != due:
             self._broken(
@@ -140,7 +140,7 @@ class Serving:
                 str(due),
             )
 
-    def _check_kv(self, guest: Guest) -> None:
+    def _check_kv(self, guest: ToyRequest) -> None:
         for position, entry in enumerate(self.model.text(guest.text[: guest.computed])):
             held = self.pool.get(guest.table[position])
             if held != entry:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graders.exercises.ex4_medusa.specification import PathTree
 from graders.sandbox import protocol
-from graders.exercises.ex4_medusa.specification import Tree
 
 DEEPEST = 6  # dimensions of a tensor that is looked at, and
 LONGEST = 1 << 20  # the most of one of them: a tensor of nothing may be as wide as it likes
@@ -45,7 +45,7 @@ def sent(dtype: str, nested: Any, shape: Sequence[int] | None = None) -> list[An
     return [dtype, list(shape), [item if math.isfinite(item) else str(float(item)) for item in flat]]
 
 
-def sent_tree(tree: Tree) -> list[Any]:
+def sent_tree(tree: PathTree) -> list[Any]:
     return [
         sent("int64", tree.parent),
         sent("int64", tree.depth),

@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 _clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num  # before a part can change them
 
 
-class Bare:
+class LoadedPart:
     """The object that calls are made on: the loaded module, and all parts that the worker holds."""
 
     def __init__(self, module, parts):
@@ -35,7 +35,7 @@ class Bare:
 
 
 def new(shop, args, keywords):
-    return Bare(shop.parts["medusa"], shop.parts)
+    return LoadedPart(shop.parts["medusa"], shop.parts)
 
 
 def watch(shop, part, wanted):
@@ -149,7 +149,7 @@ FORMS: dict = {
 MODELS: dict = {}
 
 
-class Script:
+class ScriptedGuesses:
     """Guesses written down beforehand, by request and number of tokens said."""
 
     def __init__(self, guesses):
@@ -170,7 +170,7 @@ class Script:
         self.said.pop(id, None)
 
 
-class Watched:
+class TimedPart:
     """The part, its time kept."""
 
     def __init__(self, module):
@@ -193,7 +193,7 @@ class Watched:
 def serve(part, model, guesses, choices, engine, requests, arrivals):
     from reference_engine.engine import Engine
 
-    loaded, watched = _model(model), Watched(part.module)
+    loaded, watched = _model(model), TimedPart(part.module)
     speculator = _speculator(loaded, watched, guesses, choices)
     running = Engine(loaded, _parts(part.parts, speculator and watched), speculator=speculator, **engine)
     outputs: dict = {}
@@ -240,11 +240,11 @@ def _speculator(model, module, guesses, choices):
     if guesses is None:
         return None
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.tree_search import TreeChoice, tree_for
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
+    from reference_engine.medusa.tree_search import TreeChoice, tree_for
 
-    guesser = load_heads(HEADS, model) if guesses == "heads" else Script(guesses)
+    guesser = load_heads(HEADS, model) if guesses == "heads" else ScriptedGuesses(guesses)
     tree = TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices)) if choices else tree_for("cpu", HEADS)
     return MedusaSpeculator(module, guesser, tree)
 

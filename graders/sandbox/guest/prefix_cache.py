@@ -29,7 +29,7 @@ LOOKS = [0]  # at tokens that count; not in their class, which a part has in han
 
 
 def new(shop, args, keywords):
-    return Cache(shop.parts["prefix_cache"].PrefixCache(*args, **keywords))
+    return CacheDriver(shop.parts["prefix_cache"].PrefixCache(*args, **keywords))
 
 
 def trace(shop, part, move):
@@ -51,7 +51,7 @@ def bind(part, method):
     return getattr(part, method) if method in Shelf.METHODS else getattr(part.part, method)
 
 
-class Cache:
+class CacheDriver:
     """The part, and the handles that it gave out."""
 
     def __init__(self, part):
@@ -122,11 +122,11 @@ class Cache:
         """Insert the texts and match what is asked, with tokens that count how often they are looked at."""
         first = 1
         for text in texts:
-            watched = Text(map(Token, text))
+            watched = CountingList(map(Token, text))
             LOOKS[0] = 0
             inserted = self.part.insert(watched, list(range(first, first + len(text) // block_size)))
             first += len(text) // block_size
-        inserting, watched = LOOKS[0], Text(map(Token, asked))
+        inserting, watched = LOOKS[0], CountingList(map(Token, asked))
         LOOKS[0] = 0
         match = self.part.match(watched)
         looks = LOOKS[0]
@@ -190,7 +190,7 @@ for name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"):
     setattr(Token, name, counting(name))
 
 
-class Text(list):
+class CountingList(list):
     """A list of tokens that counts how many a slice or a walk through it takes."""
 
     def __iter__(self):

@@ -40,7 +40,7 @@ GHOST = 1 << 20
 
 
 def new(shop, args, keywords):
-    return Engine({**shop.stand_ins, **shop.parts}, shop.attempt, **args[0])
+    return ToyEngine({**shop.stand_ins, **shop.parts}, shop.attempt, **args[0])
 
 
 def trace(shop, part, move):
@@ -58,7 +58,7 @@ def watch(shop, part, wanted):
     return None
 
 
-class Voice:
+class ScriptedOutput:
     """What a guest is to say. said: how much of it has been said and kept."""
 
     def __init__(self, max_new, eos, will):
@@ -77,7 +77,7 @@ class Voice:
         return tokens, False
 
 
-class Engine:
+class ToyEngine:
     """A scheduler, the manager it asks, and the guests who are present."""
 
     def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False):
@@ -103,7 +103,7 @@ class Engine:
         request = Request(id, list(prompt), max_new, priority, eos)
         self.scheduler.add(request)
         self.requests[id] = request
-        self.voices[id] = Voice(max_new, eos, will)
+        self.voices[id] = ScriptedOutput(max_new, eos, will)
         return self.scheduler.idle
 
     def again(self, number, id, prompt, *rest):

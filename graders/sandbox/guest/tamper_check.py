@@ -20,7 +20,7 @@ FIXED = (*CALLED, types.ModuleType, staticmethod, classmethod, property)
 _code = attrgetter("__code__")
 
 
-class Seal:
+class TamperCheck:
     """Put on by `extend`; from then on `broken` names the first thing that is not as it was."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Seal:
     def _seal(self, title: str, names) -> None:
         if title in self.spaces:
             return
-        space = self.spaces[title] = Space(names)
+        space = self.spaces[title] = NamespaceSnapshot(names)
         for name, value in zip(space.names, space.values, strict=True):
             function = getattr(value, "__func__", getattr(value, "fget", value))
             if type(function) is types.FunctionType:
@@ -72,7 +72,7 @@ class Seal:
                 self._seal(f"{value.__module__}.{value.__qualname__}", vars(value))
 
 
-class Space:
+class NamespaceSnapshot:
     """The names of a module or class, and what they stood for when it was sealed."""
 
     def __init__(self, space) -> None:

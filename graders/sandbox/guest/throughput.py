@@ -26,7 +26,7 @@ MODELS: dict = {}
 GUESSERS: dict = {}
 
 
-class Room:
+class ServedEngine:
     """An engine and the outputs of its guests."""
 
     def __init__(self, model, engine):
@@ -40,7 +40,7 @@ def new(shop, args, keywords):
     model = loaded(name)
     parts = parts_of(shop, cached)
     speculator = speculator_of(shop.parts["medusa"], name) if guesses else None
-    room = Room(model, Engine(model, parts, speculator=speculator, **keywords))
+    room = ServedEngine(model, Engine(model, parts, speculator=speculator, **keywords))
     gc.collect()
     gc.freeze()
     return room
@@ -64,13 +64,13 @@ def parts_of(shop, cached):
 def speculator_of(module, name):
     """Heads, and what speculation costs here, outlive an engine: both belong to the model."""
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.tree_search import tree_for
-    from reference_engine.medusa.cost_model import Gauge
+    from reference_engine.medusa.cost_model import MeasuredCosts
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
+    from reference_engine.medusa.tree_search import tree_for
 
     if name not in GUESSERS:
-        GUESSERS[name] = load_heads(HEADS, loaded(name)), Gauge()
+        GUESSERS[name] = load_heads(HEADS, loaded(name)), MeasuredCosts()
     heads, gauge = GUESSERS[name]
     return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), payoff=gauge)
 

@@ -33,7 +33,7 @@ import types
 
 from . import counting, list_shift_probe
 from .return_types import Undue
-from .tamper_check import Seal
+from .tamper_check import TamperCheck
 
 LONGEST = 100_000
 LARGEST = 2**63 - 1
@@ -60,7 +60,7 @@ def serve(wire: int, limits: dict) -> None:
         hard = resource.getrlimit(getattr(resource, name))[1]
         if hard == resource.RLIM_INFINITY or value < hard:
             resource.setrlimit(getattr(resource, name), (value, value))
-    shop, seal, calls = Shop(), Seal(), 0
+    shop, seal, calls = GuestParts(), TamperCheck(), 0
     while True:
         question = _question(wire)
         if question is None:
@@ -72,14 +72,14 @@ def serve(wire: int, limits: dict) -> None:
         _send(wire, len(payload).to_bytes(4, "big") + payload)
 
 
-def _answer(shop: "Shop", request: dict, seal: Seal, looking: bool) -> dict:
+def _answer(shop: "GuestParts", request: dict, seal: TamperCheck, looking: bool) -> dict:
     """What the shop says, or that the part has changed what it may not; everything is looked at when `looking`."""
     seal.extend()
     answer = shop.answer(request)
     sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
     sys.setprofile(None)
     changed = seal.extend(frozenset(shop.files)) or (looking and seal.broken())
-    changed = changed or ("guest.worker.Shop" if type(shop) is not Shop else "")
+    changed = changed or ("guest.worker.Shop" if type(shop) is not GuestParts else "")
     return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 
@@ -101,7 +101,7 @@ def _send(wire: int, frame: bytes) -> None:
         view = view[_write(wire, view) :]
 
 
-class Shop:
+class GuestParts:
     """The parts loaded, and the object under test. No instance has methods of its own."""
 
     __slots__ = ("driver", "files", "memory", "part", "parts", "room", "slots", "stand_ins")

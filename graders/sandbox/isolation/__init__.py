@@ -2,6 +2,6 @@
 
 from graders.sandbox.isolation.levels import HIGHEST, LEVELS, below
 from graders.sandbox.isolation.limits import Limits
-from graders.sandbox.isolation.process import CannotStart, Lost, Process, Trouble, spawn
+from graders.sandbox.isolation.process import CannotStart, MachineFault, Process, WorkerLost, spawn
 
-__all__ = ["HIGHEST", "LEVELS", "CannotStart", "Limits", "Lost", "Process", "Trouble", "below", "spawn"]
+__all__ = ["HIGHEST", "LEVELS", "CannotStart", "Limits", "MachineFault", "Process", "WorkerLost", "below", "spawn"]

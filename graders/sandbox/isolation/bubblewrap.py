@@ -10,9 +10,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from graders.sandbox.isolation.visible_files import HOME, contents
 from graders.sandbox.isolation.inside import visible_paths
 from graders.sandbox.isolation.limits import Limits
+from graders.sandbox.isolation.visible_files import HOME, contents
 
 FRESH = ("--unshare-all", "--new-session", "--cap-drop", "ALL", "--dev", "/dev", "--proc", "/proc")
 

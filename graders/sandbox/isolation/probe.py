@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graders.sandbox.isolation import cleanup
-from graders.sandbox.isolation.visible_files import HOME, ROOT
 from graders.sandbox.isolation.levels import LEVELS, below
 from graders.sandbox.isolation.process import CannotStart, spawn
-from graders.sandbox.worker import Died, Hung, Tampered, Worker
+from graders.sandbox.isolation.visible_files import HOME, ROOT
+from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
 
 SLOT = "block_manager"  # the driver that takes any method
 ESCAPES = Path(__file__).with_name("escapes.py")
@@ -37,7 +37,7 @@ IPC_CREATE, IPC_REMOVE = 0o1600, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class EscapeResult:
     """One escape. name: what was reached for. since: the level that has to stop it. detail: what stopped it."""
 
     name: str
@@ -53,7 +53,7 @@ class LevelReport:
     level: str
     refused: str = ""
     locks: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[EscapeResult, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -61,7 +61,7 @@ class LevelReport:
         return not self.refused
 
     @property
-    def holes(self) -> tuple[Attempt, ...]:
+    def holes(self) -> tuple[EscapeResult, ...]:
         """What this level should stop and did not."""
         return tuple(try_ for try_ in self.attempts if not try_.blocked and not below(self.level, try_.since))
 
@@ -86,7 +86,7 @@ def _probe(level: str, without: Collection[str]) -> LevelReport:
     seconds = time.monotonic() - start
     process.end()
     attempts = []
-    with Bait() as bait, Worker(level, without=without) as neighbour:
+    with Canaries() as bait, Worker(level, without=without) as neighbour:
         worker = _hostile(level, without)
         try:
             for escape in _escapes(bait, neighbour):
@@ -116,7 +116,7 @@ class Escape:
     trace: Callable[[], bool] | None = None
 
 
-def _escapes(bait: Bait, neighbour: Worker) -> Iterator[Escape]:
+def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
     """Everything that is tried, in the order of the table."""
     grader = os.getpid()
     yield Escape("the grader's memory", "L1", "memory", (grader, *bait.memory()))
@@ -143,32 +143,34 @@ def _escapes(bait: Bait, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("sockets in the file system", "L2", "unix", (bait.file("socket"),))
 
 
-def _try(worker: Worker, escape: Escape) -> Attempt:
+def _try(worker: Worker, escape: Escape) -> EscapeResult:
     """Ask the worker to try it; whatever it does instead of answering is no escape."""
     try:
         answer = worker.ask("call", calls=[["attempt", [escape.method, *escape.target]]], watch=None)
-    except (Died, Hung, Tampered) as trouble:
-        return Attempt(escape.name, escape.since, not (escape.trace and escape.trace()), f"the worker {trouble}")
+    except (WorkerDied, WorkerHung, Tampered) as trouble:
+        return EscapeResult(escape.name, escape.since, not (escape.trace and escape.trace()), f"the worker {trouble}")
     verdict, reason = (item["s"] for item in answer["calls"][0]["r"])
     if escape.trace is None:
-        return Attempt(escape.name, escape.since, verdict == "blocked", reason)
+        return EscapeResult(escape.name, escape.since, verdict == "blocked", reason)
     until = time.monotonic() + (ARRIVING if verdict == "open" else 0.0)
     while not (shows := escape.trace()) and time.monotonic() < until:
         time.sleep(0.01)
-    return Attempt(escape.name, escape.since, not shows, reason)
+    return EscapeResult(escape.name, escape.since, not shows, reason)
 
 
-def _leave_a_process(worker: Worker) -> Attempt:
+def _leave_a_process(worker: Worker) -> EscapeResult:
     """Have it leave a detached process behind, end it, look for the process."""
     escape = Escape("a process that outlives the check", "L1", "daemon", (DAEMON,))
     attempt = _try(worker, escape)
     worker.end()
     survives = bool(cleanup.of(worker.box))
     cleanup.end(worker.box)
-    return Attempt(escape.name, escape.since, not survives, attempt.detail or ("" if survives else "ended with it"))
+    return EscapeResult(
+        escape.name, escape.since, not survives, attempt.detail or ("" if survives else "ended with it")
+    )
 
 
-class Bait:
+class Canaries:
     """What the escapes reach for: canaries outside of the worker, all removed at the end.
 
     folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port, abstract: servers of this
@@ -192,7 +194,7 @@ class Bait:
         self.segment_key = secrets.randbelow(1 << 30) + 1
         self._segment = ctypes.CDLL(None).shmget(self.segment_key, ctypes.c_size_t(4096), IPC_CREATE)
 
-    def __enter__(self) -> Bait:
+    def __enter__(self) -> Canaries:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from graders.sandbox.isolation import bubblewrap, cleanup
-from graders.sandbox.isolation.visible_files import HOME, ROOT, contents
 from graders.sandbox.isolation.inside import privileges
 from graders.sandbox.isolation.inside.rmtree import remove
 from graders.sandbox.isolation.levels import HIGHEST, LEVELS
 from graders.sandbox.isolation.limits import Limits
+from graders.sandbox.isolation.visible_files import HOME, ROOT, contents
 from reference_engine.native import library
 
 STARTING = 60.0  # seconds that a machine under load may take to start a process
@@ -40,11 +40,11 @@ OUT_OF_MEMORY = "out of memory"
 _MAIN = Path(__file__).parent / "inside" / "main.py"
 
 
-class Trouble(Exception):
+class MachineFault(Exception):
     """Our fault or the machine's, never the submission's: nothing is graded. The text is one clause."""
 
 
-class CannotStart(Trouble):
+class CannotStart(MachineFault):
     """The worker could not be started. refused: level -> why it could not be had."""
 
     def __init__(self, text: str, refused: Mapping[str, str] | None = None) -> None:
@@ -52,7 +52,7 @@ class CannotStart(Trouble):
         self.refused = dict(refused or {})
 
 
-class Lost(Trouble):
+class WorkerLost(MachineFault):
     """The worker is gone by no doing of its own: the machine ran out of memory, or its keeper was killed."""
 
 
@@ -102,9 +102,9 @@ class Process:
         """
         message, _ = self._message(ENDING)
         if "exit" not in message:
-            raise Lost("the process that watches over the worker was killed")
+            raise WorkerLost("the process that watches over the worker was killed")
         if message["why"] == OUT_OF_MEMORY:
-            raise Lost("the machine ran out of memory")
+            raise WorkerLost("the machine ran out of memory")
         self.reason = message["why"]
         status: int | None = message["exit"]
         return status

@@ -29,7 +29,7 @@ HOME = Path(__file__).parents[1]  # the one that holds `guest`
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class VisibleFiles:
     """shown: files and folders to read. hidden: what is left out below them. devices: device files to use.
 
     paths: where `import` looks beside the standard library.
@@ -41,12 +41,12 @@ class Contents:
     paths: tuple[str, ...]
 
 
-def contents(limits: Limits) -> Contents:
+def contents(limits: Limits) -> VisibleFiles:
     return _contents(limits.packages, limits.gpu, limits.readable)
 
 
 @cache
-def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> Contents:
+def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> VisibleFiles:
     python = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
     sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     paths = tuple(sites) if packages else ()
@@ -64,7 +64,7 @@ def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> Contents:
     places = {str(ROOT), *sites, *(path for path in sys.path if path)}
     hidden = _there(f"{place}/{name}" for place in sorted(places) for name in ANSWERS)
     devices = [path for pattern in DEVICES for path in sorted(glob.glob(pattern))] if gpu else []
-    return Contents(_there(shown), (*hidden, *_compiled()), tuple(devices), paths)
+    return VisibleFiles(_there(shown), (*hidden, *_compiled()), tuple(devices), paths)
 
 
 def _compiled() -> set[str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reference_engine.gpu.suite.card import Card, Row, Section
-    from reference_engine.gpu.suite.engines import Room
+    from reference_engine.gpu.suite.card import GpuCard, Row, Section
+    from reference_engine.gpu.suite.engines import DeviceSizes
 
 SECTIONS = ("ceilings", "kernels", "tokens", "kernel speed", "steps", "throughput", "medusa", "tuning", "compiler")
 PEERS = ("vllm", "sglang")
@@ -46,18 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if card.passed else 1
 
 
-def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], tell: Callable[[str], None]) -> Card:
+def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], tell: Callable[[str], None]) -> GpuCard:
     """Run the sections and make the card. `only`: of these names; empty: all."""
     import torch
 
     from reference_engine.gpu.device import choose_device
     from reference_engine.gpu.suite import card as cards
-    from reference_engine.gpu.suite.engines import Room, parts_in
+    from reference_engine.gpu.suite.engines import DeviceSizes, parts_in
 
     began = time.monotonic()
     loaded, label = parts_in(parts)
     device = torch.device("cpu") if dry else choose_device().device
-    room = Room(device, dry, loaded, began + seconds)
+    room = DeviceSizes(device, dry, loaded, began + seconds)
     hardware, versions = cards.hardware(device), cards.versions()
     tell(
         f"{hardware['device']}, torch {versions['torch']}, triton {versions['triton']}, {label}{', DRY' if dry else ''}"
@@ -68,7 +68,7 @@ def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], t
             continue
         sections.append(_guarded(room, name, work))
         _show(sections[-1], tell)
-    return cards.Card(
+    return cards.GpuCard(
         dry=dry,
         parts=label,
         hardware=hardware,
@@ -80,7 +80,7 @@ def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], t
     )
 
 
-def _works(room: Room) -> dict[str, Callable[[], Section]]:
+def _works(room: DeviceSizes) -> dict[str, Callable[[], Section]]:
     """The sections by name, in their order. The ceilings are measured first, by whoever needs them first."""
     from reference_engine.gpu.suite import (
         kernel_checks,
@@ -115,38 +115,40 @@ def _works(room: Room) -> dict[str, Callable[[], Section]]:
     return works | {name: lambda name=name: peers.measure(room, name) for name in PEERS}
 
 
-def _compiled(room: Room) -> Section:
+def _compiled(room: DeviceSizes) -> Section:
     """What the compiler made of the kernels, read in a process of its own that does not interpret."""
     import subprocess
 
-    from reference_engine.gpu.suite.card import Outcome, Section
+    from reference_engine.gpu.suite.card import Section, SectionOutcome
 
     command = [sys.executable, "-m", "reference_engine.kernels.compile_report", "--json"]
     settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(command, capture_output=True, text=True, env=settings)
     if done.returncode:
-        return Section("compiler", Outcome.SKIPPED, (done.stderr.strip().splitlines() or ["no reason given"])[-1])
+        return Section(
+            "compiler", SectionOutcome.SKIPPED, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        )
     import json
 
     rows: tuple[Row, ...] = tuple(json.loads(done.stdout))
     spilling = [str(row["kernel"]) for row in rows if row["local_loads"]]
     message = f"spilling registers: {', '.join(spilling)}" if spilling else "nothing spills registers"
-    return Section("compiler", Outcome.FAIL if spilling else Outcome.PASS, message, rows)
+    return Section("compiler", SectionOutcome.FAIL if spilling else SectionOutcome.PASS, message, rows)
 
 
-def _guarded(room: Room, name: str, work: Callable[[], Section]) -> Section:
+def _guarded(room: DeviceSizes, name: str, work: Callable[[], Section]) -> Section:
     """The section, timed; a skipped one when no time is left, one that says so when it breaks off."""
     from dataclasses import replace
 
-    from reference_engine.gpu.suite.card import Outcome, Section
+    from reference_engine.gpu.suite.card import Section, SectionOutcome
 
     if room.left < 0:
-        return Section(name, Outcome.SKIPPED, "no time left")
+        return Section(name, SectionOutcome.SKIPPED, "no time left")
     began = time.monotonic()
     try:
         section = work()
     except Exception as error:  # whatever it is, the other sections are worth running
-        section = Section(name, Outcome.ERROR, f"{type(error).__name__}: {str(error).strip()[:300]}")
+        section = Section(name, SectionOutcome.ERROR, f"{type(error).__name__}: {str(error).strip()[:300]}")
     return replace(section, seconds=time.monotonic() - began)
 
 

@@ -19,7 +19,7 @@ FORMAT = 1
 Row = dict[str, str | int | float | bool | None]
 
 
-class Outcome(StrEnum):
+class SectionOutcome(StrEnum):
     """What became of a section."""
 
     PASS = "pass"
@@ -33,14 +33,14 @@ class Section:
     """One section's result. rows: what was measured or checked, one dict a line, equal keys in each."""
 
     name: str
-    outcome: Outcome
+    outcome: SectionOutcome
     message: str = ""
     rows: tuple[Row, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class GpuCard:
     """The whole run. Times of a dry run mean nothing, and the card says that it was one."""
 
     dry: bool
@@ -56,7 +56,7 @@ class Card:
     @property
     def passed(self) -> bool:
         """Nothing failed or broke off."""
-        return not any(section.outcome in (Outcome.FAIL, Outcome.ERROR) for section in self.sections)
+        return not any(section.outcome in (SectionOutcome.FAIL, SectionOutcome.ERROR) for section in self.sections)
 
     def write(self, path: Path) -> None:
         """Write the card; the file appears whole or not at all."""

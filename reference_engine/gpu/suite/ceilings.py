@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
 from reference_engine.gpu.suite.clock import device_seconds
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.roofline import Ceilings, Roof
 
 
-def measure(room: Room) -> tuple[Roof, Section]:
+def measure(room: DeviceSizes) -> tuple[Roof, Section]:
     """Both ceilings: bytes a second, read and written, of a copy, and operations a second of a bf16 product.
 
     Both are measured again when a kernel or a step comes above them.
@@ -18,10 +18,10 @@ def measure(room: Room) -> tuple[Roof, Section]:
     ceilings = _measured(room, room.repeats)
     row: Row = {"copy_tb_s": ceilings.bandwidth / 1e12, "bf16_tflop_s": ceilings.peak / 1e12}
     roof = Roof(ceilings, lambda: _measured(room, 3 * room.repeats))
-    return roof, Section("ceilings", Outcome.PASS, rows=(row,))
+    return roof, Section("ceilings", SectionOutcome.PASS, rows=(row,))
 
 
-def _measured(room: Room, repeats: int) -> Ceilings:
+def _measured(room: DeviceSizes, repeats: int) -> Ceilings:
     """The least disturbed of so many samples each."""
     numbers, side = (1 << 12, 64) if room.dry else (1 << 31, 8192)
     source = torch.empty(numbers, dtype=torch.uint8, device=room.device).random_(0, 255)

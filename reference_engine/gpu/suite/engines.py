@@ -30,7 +30,7 @@ NANO = LlamaConfig(vocab=96, width=32, layers=1, heads=4, kv_heads=2, head_width
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DeviceSizes:
     """A device and the sizes that suit it.
 
     dry: on a CPU, smallest sizes, times mean nothing. deadline: `time.monotonic()` at which new work is not begun.

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.kernels import KERNELS, TWINS, Paging
 
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -19,10 +19,10 @@ LIMITS = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 HEADS = ((1, 1), (4, 4), (12, 4), (32, 8), (14, 2), (20, 1))
 
 
-def check(room: Room) -> Section:
+def check(room: DeviceSizes) -> Section:
     """One row a kernel, dtype and draw; it fails when an error is over its limit."""
     if room.device.type != "cuda" and not room.interpreted:
-        return Section("kernels", Outcome.SKIPPED, "kernels run on a GPU, or with TRITON_INTERPRET=1")
+        return Section("kernels", SectionOutcome.SKIPPED, "kernels run on a GPU, or with TRITON_INTERPRET=1")
     rows = []
     for dtype in LIMITS:
         for index in range(1 if room.dry else 12):
@@ -35,7 +35,7 @@ def check(room: Room) -> Section:
                 rows.append(row)
     wrong = [row for row in rows if not row["right"]]
     message = f"{len(wrong)} of {len(rows)} draws are wrong, first {wrong[0]}" if wrong else f"{len(rows)} draws"
-    return Section("kernels", Outcome.FAIL if wrong else Outcome.PASS, message, tuple(rows))
+    return Section("kernels", SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows))
 
 
 def _error(got: Tensor, expected: Tensor) -> float:
@@ -43,11 +43,11 @@ def _error(got: Tensor, expected: Tensor) -> float:
     return float((got.double() - wide).norm() / wide.norm().clamp(min=1e-30))
 
 
-def _draw(room: Room, dtype: torch.dtype, *shape: int) -> Tensor:
+def _draw(room: DeviceSizes, dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.randn(shape, device=room.device).to(dtype)
 
 
-def _norm(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _norm(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     rows, width = rng.randint(1, 5), rng.choice((16, 80) if room.dry else (256, 1000, 4096))
     x, rest, weight = _draw(room, dtype, rows, width), _draw(room, dtype, rows, width), _draw(room, dtype, width)
     total = rest.double() + x.double()
@@ -56,19 +56,19 @@ def _norm(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]
     yield _error(got, TWINS["add_rms_norm"](rest.double(), None, weight.double(), 1e-5))
 
 
-def _silu(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _silu(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     both = _draw(room, dtype, rng.randint(1, 5), 2 * rng.randint(3, 50 if room.dry else 9000)) * 4
     yield _error(KERNELS["silu_mul"](both), TWINS["silu_mul"](both.double()))
 
 
-def _greedy(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _greedy(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     shape = (rng.randint(1, 4), rng.randint(1, 9000 if room.dry else 130_000))
     logits = torch.randint(0, 7, shape, device=room.device).to(dtype)
     right = torch.equal(KERNELS["greedy"](logits), TWINS["greedy"](logits))
     yield 0.0 if right else math.inf
 
 
-def _rope(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _rope(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     (heads, kv_heads), width, rows = rng.choice(HEADS), rng.choice((16, 64, 128)), rng.randint(1, 6)
     angles = torch.outer(torch.arange(64.0), 1e4 ** (-torch.arange(0, width, 2) / width)).to(room.device)
     qkv = _draw(room, dtype, rows, (heads + 2 * kv_heads) * width)
@@ -84,8 +84,10 @@ def _rope(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]
     yield _error(values[at], wide[2][at])
 
 
-def _attention(name: str, most_rows: int, tree: bool = False) -> Callable[[Room, random.Random, torch.dtype], Any]:
-    def case(room: Room, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _attention(
+    name: str, most_rows: int, tree: bool = False
+) -> Callable[[DeviceSizes, random.Random, torch.dtype], Any]:
+    def case(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
         (heads, kv_heads), width = rng.choice(HEADS), rng.choice((16, 64) if room.dry else (64, 128))
         size, batch = rng.choice((1, 7, 16, 32)), rng.randint(1, 3)
         longest = 40 if room.dry else 1500
@@ -107,7 +109,7 @@ def _attention(name: str, most_rows: int, tree: bool = False) -> Callable[[Room,
 
 
 def _paging(
-    room: Room, rng: random.Random, rows: list[int], lengths: list[int], size: int, tree: bool
+    room: DeviceSizes, rng: random.Random, rows: list[int], lengths: list[int], size: int, tree: bool
 ) -> tuple[Paging, int]:
     """Tables of scattered blocks, and how many slots the pool needs."""
     columns = max(-(-length // size) for length in lengths) + 1
@@ -131,7 +133,7 @@ def _paging(
     return Paging(starts, whole(lengths), whole(list(range(len(rows)))), tables, trees, mask), (len(blocks) + 1) * size
 
 
-CASES: dict[str, Callable[[Room, random.Random, torch.dtype], Any]] = {
+CASES: dict[str, Callable[[DeviceSizes, random.Random, torch.dtype], Any]] = {
     "add_rms_norm": _norm,
     "silu_mul": _silu,
     "greedy": _greedy,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
 from reference_engine.gpu.suite.clock import device_seconds
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.kernels import Ops, Paging, ops
 from reference_engine.kernels.runtime import Config
 from reference_engine.llama.config import LlamaConfig
@@ -26,7 +26,7 @@ TUNED = tuple(Config(16, tile, 4, stages) for tile in (32, 64, 128) for stages i
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TimedCall:
     """A call to time: what it moves and computes, and the call with the index of its input set."""
 
     kernel: str
@@ -36,20 +36,20 @@ class Work:
     call: Callable[[int], object]
 
 
-def measure(room: Room, roof: Roof) -> Section:
+def measure(room: DeviceSizes, roof: Roof) -> Section:
     """One row a kernel, model and size."""
     rows: list[Row] = []
     for name, config in room.shapes.items():
         for work in _all(room, config):
             if room.left < 0:
-                return Section("kernel speed", Outcome.SKIPPED, "no time left", tuple(rows))
+                return Section("kernel speed", SectionOutcome.SKIPPED, "no time left", tuple(rows))
             taken = device_seconds(work.call, room.device, repeats=room.repeats)
             floor = roof.ceilings.seconds(Least(work.operations, work.moved))
             row: Row = {"model": name, "kernel": work.kernel, "size": work.what, "us": taken * 1e6}
             rows.append(
                 row | {"floor_us": min(floor, taken) * 1e6, "of_floor": min(1.0, floor / taken), **_above(floor, taken)}
             )
-    return Section("kernel speed", Outcome.PASS, NOTE, tuple(rows))
+    return Section("kernel speed", SectionOutcome.PASS, NOTE, tuple(rows))
 
 
 def _above(floor: float, taken: float) -> Row:
@@ -57,10 +57,10 @@ def _above(floor: float, taken: float) -> Row:
     return {"cached": True} if floor > taken else {}
 
 
-def tune(room: Room, roof: Roof) -> Section:
+def tune(room: DeviceSizes, roof: Roof) -> Section:
     """The decode kernel's cuts and splits tried out at two batch sizes of the largest model."""
     if room.dry or not ops(room.device).capturable:
-        return Section("tuning", Outcome.SKIPPED, "there are no compiled kernels to tune here")
+        return Section("tuning", SectionOutcome.SKIPPED, "there are no compiled kernels to tune here")
     config, rows = list(room.shapes.values())[-1], list[Row]()
     for batch in (1, 16, 64):
         pools, paging, query = _decode(room, config, batch)
@@ -68,17 +68,22 @@ def tune(room: Room, roof: Roof) -> Section:
         for cut in (None, *TUNED):
             for splits in (None, 1, 2, 4, 8, 16):
                 if room.left < 0:
-                    return Section("tuning", Outcome.SKIPPED, "no time left", tuple(rows))
+                    return Section("tuning", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 taken = _trial(room, pools, paging, query, cut, splits)
                 row: Row = {"batch": batch, "tile": cut.tile if cut else None, "stages": cut.stages if cut else None}
                 if taken is not None:
                     rows.append(row | {"splits": splits, "us": taken * 1e6, "of_floor": min(1.0, floor / taken)})
     rows.sort(key=lambda row: (float(row["batch"] or 0), float(row["us"] or 0)))
-    return Section("tuning", Outcome.PASS, "tile, stages, splits: null is the built-in choice", tuple(rows))
+    return Section("tuning", SectionOutcome.PASS, "tile, stages, splits: null is the built-in choice", tuple(rows))
 
 
 def _trial(
-    room: Room, pools: tuple[Tensor, Tensor], paging: Paging, query: Tensor, cut: Config | None, splits: int | None
+    room: DeviceSizes,
+    pools: tuple[Tensor, Tensor],
+    paging: Paging,
+    query: Tensor,
+    cut: Config | None,
+    splits: int | None,
 ) -> float | None:
     """Seconds of the decode kernel cut in one way; None where that cannot run (too little shared memory, say)."""
     chosen = ops(room.device)
@@ -92,7 +97,7 @@ def _trial(
         return None
 
 
-def _all(room: Room, config: LlamaConfig) -> Iterator[Work]:
+def _all(room: DeviceSizes, config: LlamaConfig) -> Iterator[TimedCall]:
     chosen = ops(room.device)
     for batch in room.pick((1, 16, 64, 256), (2,)):
         yield _decode_work(room, config, chosen, batch)
@@ -103,12 +108,12 @@ def _all(room: Room, config: LlamaConfig) -> Iterator[Work]:
     yield _prefill_work(room, config, chosen, *((16, 2) if room.dry else (1024, 4)))
 
 
-def _greedy_work(room: Room, config: LlamaConfig, chosen: Ops, batch: int) -> Work:
+def _greedy_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
     logits = [_draw(room, batch, config.vocab) for _ in range(COPIES)]
-    return Work("greedy", f"B {batch}", logits[0].nbytes, 0, lambda i: chosen.greedy(logits[i % COPIES]))
+    return TimedCall("greedy", f"B {batch}", logits[0].nbytes, 0, lambda i: chosen.greedy(logits[i % COPIES]))
 
 
-def _row_works(room: Room, config: LlamaConfig, chosen: Ops, rows: int) -> Iterator[Work]:
+def _row_works(room: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int) -> Iterator[TimedCall]:
     """The kernels that go through rows: norm, SiLU·mul, RoPE."""
     sets = 1 if room.dry else COPIES
     x, rest = [_draw(room, rows, config.width) for _ in range(sets)], _draw(room, rows, config.width)
@@ -117,15 +122,15 @@ def _row_works(room: Room, config: LlamaConfig, chosen: Ops, rows: int) -> Itera
     keys, values = _draw(room, 2, rows, config.kv_heads, config.head_width).unbind(0)
     turn = torch.ones(rows, config.head_width // 2, device=room.device)
     places = torch.arange(rows, device=room.device, dtype=torch.int32)
-    yield Work(
+    yield TimedCall(
         "add_rms_norm",
         f"T {rows}",
         4 * rest.nbytes,
         0,
         lambda i: chosen.add_rms_norm(x[i % sets], rest, weight, 1e-5),
     )
-    yield Work("silu_mul", f"T {rows}", 1.5 * both[0].nbytes, 0, lambda i: chosen.silu_mul(both[i % sets]))
-    yield Work(
+    yield TimedCall("silu_mul", f"T {rows}", 1.5 * both[0].nbytes, 0, lambda i: chosen.silu_mul(both[i % sets]))
+    yield TimedCall(
         "rope_store",
         f"T {rows}",
         2 * packed[0].nbytes,
@@ -134,11 +139,11 @@ def _row_works(room: Room, config: LlamaConfig, chosen: Ops, rows: int) -> Itera
     )
 
 
-def _decode_work(room: Room, config: LlamaConfig, chosen: Ops, batch: int) -> Work:
+def _decode_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
     pools, paging, query = _decode(room, config, batch)
     keys, values = pools
     moved = _kv_bytes(config, batch, query.element_size(), 16 if room.dry else CONTEXT)
-    return Work(
+    return TimedCall(
         "decode_attention",
         f"B {batch}",
         moved,
@@ -147,7 +152,7 @@ def _decode_work(room: Room, config: LlamaConfig, chosen: Ops, batch: int) -> Wo
     )
 
 
-def _decode(room: Room, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
+def _decode(room: DeviceSizes, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
     """A pool that holds `batch` sequences of the context in scattered blocks, their metadata and queries."""
     context = 16 if room.dry else CONTEXT
     columns = context // 16
@@ -159,14 +164,14 @@ def _decode(room: Room, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, 
     return (keys, values), paging, _draw(room, batch, config.heads, config.head_width)
 
 
-def _prefill_work(room: Room, config: LlamaConfig, chosen: Ops, length: int, batch: int) -> Work:
+def _prefill_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, length: int, batch: int) -> TimedCall:
     """`batch` whole prompts of `length` tokens."""
     (keys, values), paging, _ = _decode(room, config, batch)
     starts = torch.arange(batch + 1, device=room.device, dtype=torch.int32) * length
     whole = Paging(starts, paging.lengths, paging.seats, paging.tables)
     query = _draw(room, batch * length, config.heads, config.head_width)
     pairs = batch * length * (length + 1) / 2
-    return Work(
+    return TimedCall(
         "prefill_attention",
         f"{batch} x {length}",
         2 * query.nbytes + _kv_bytes(config, batch, query.element_size(), length),
@@ -180,5 +185,5 @@ def _kv_bytes(config: LlamaConfig, batch: int, size: int, context: int = CONTEXT
     return 2.0 * batch * context * config.keys * size
 
 
-def _draw(room: Room, *shape: int) -> Tensor:
+def _draw(room: DeviceSizes, *shape: int) -> Tensor:
     return torch.randn(shape, device=room.device, dtype=torch.bfloat16)

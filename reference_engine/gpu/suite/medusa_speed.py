@@ -7,23 +7,23 @@ import time
 import torch
 
 from reference_engine.engine import Engine
-from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
 from reference_engine.gpu.suite.clock import settle
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.tree_search import read_tree
 from reference_engine.medusa.heads import load_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import read_tree
 from reference_engine.model import Model, ModelError
 from reference_engine.model_loader import load_model
 from reference_engine.slots import Request
 from reference_engine.waiter.corpus import dialogue
 
 
-def measure(room: Room) -> Section:
+def measure(room: DeviceSizes) -> Section:
     """One row a shape and batch: tokens a second with and without trees, tokens a pass, and whether texts agree."""
     if room.parts.medusa is None:
-        return Section("medusa", Outcome.SKIPPED, "there is no part that verifies")
+        return Section("medusa", SectionOutcome.SKIPPED, "there is no part that verifies")
     rows: list[Row] = []
     for shape in ("50m",) if room.dry else ("1b", "8b"):
         dtype = torch.float32 if room.dry else torch.bfloat16
@@ -31,24 +31,24 @@ def measure(room: Room) -> Section:
             model = load_model(f"waiter@{shape}", device=room.device, dtype=dtype)
             read_tree(HEADS)
         except (ModelError, OSError, ValueError) as error:
-            return Section("medusa", Outcome.SKIPPED, f"the waiter or its heads are not there: {error}")
+            return Section("medusa", SectionOutcome.SKIPPED, f"the waiter or its heads are not there: {error}")
         with room.gpu_engines():
             for batch in room.pick((1, 2, 4, 8, 16), (2,)):
                 if room.left < 0:
-                    return Section("medusa", Outcome.SKIPPED, "no time left", tuple(rows))
+                    return Section("medusa", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": f"waiter@{shape}", "batch": batch}
                 rows.append(row | _race(room, model, batch))
         del model
     wrong = room.dry and not all(row["same_text"] for row in rows)
     return Section(
         "medusa",
-        Outcome.FAIL if wrong else Outcome.PASS,
+        SectionOutcome.FAIL if wrong else SectionOutcome.PASS,
         "in bf16 a tree's rounding differs from a single row's, so near-ties may go either way",
         tuple(rows),
     )
 
 
-def _race(room: Room, model: Model, batch: int) -> Row:
+def _race(room: DeviceSizes, model: Model, batch: int) -> Row:
     """The same questions with and without trees."""
     asked = _questions(room, model, batch)
     plain, fast = _served(room, model, asked, trees=False), _served(room, model, asked, trees=True)
@@ -69,7 +69,7 @@ class _Served:
         self.texts, self.seconds, self.passes = texts, seconds, passes
 
 
-def _served(room: Room, model: Model, asked: list[Request], *, trees: bool) -> _Served:
+def _served(room: DeviceSizes, model: Model, asked: list[Request], *, trees: bool) -> _Served:
     speculator = None
     if trees:
         speculator = MedusaSpeculator(room.parts.medusa, load_heads(HEADS, model), read_tree(HEADS))
@@ -91,7 +91,7 @@ def _served(room: Room, model: Model, asked: list[Request], *, trees: bool) -> _
     return _Served(texts, seconds, passes)
 
 
-def _questions(room: Room, model: Model, count: int) -> list[Request]:
+def _questions(room: DeviceSizes, model: Model, count: int) -> list[Request]:
     """Guests' questions under different menus; answers end by count, so that both runs say equally much."""
     longest = 6 if room.dry else 96
     prompts = [dialogue(1000 + seed, "heldout", turns=1).prompt(0) for seed in range(count)]

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.gpu.suite.throughput import DRY, LOADS, REPEATS, Load
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import save
@@ -82,10 +82,10 @@ if __name__ == "__main__":  # both start further processes that import this file
 """
 
 
-def measure(room: Room, name: str) -> Section:
+def measure(room: DeviceSizes, name: str) -> Section:
     """One row a model and load of one peer."""
     if importlib.util.find_spec(name) is None:
-        return Section(name, Outcome.SKIPPED, f"{name} is not installed here")
+        return Section(name, SectionOutcome.SKIPPED, f"{name} is not installed here")
     rows: list[Row] = []
     for shape, config in room.shapes.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -96,16 +96,16 @@ def measure(room: Room, name: str) -> Section:
                 torch.cuda.empty_cache()
             for load in DRY if room.dry else LOADS:
                 if room.left < 0:
-                    return Section(name, Outcome.SKIPPED, "no time left", tuple(rows))
+                    return Section(name, SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": shape, "load": load.name}
                 rows.append(row | _run(room, name, Path(folder), config, load))
     wrong = [row for row in rows if not row["complete"]]
     told = "runs broke off, gave answers of a wrong length or served another model"
     message = f"{len(wrong)} of {len(rows)} {told}" if wrong else ""
-    return Section(name, Outcome.FAIL if wrong else Outcome.PASS, message, tuple(rows))
+    return Section(name, SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows))
 
 
-def _run(room: Room, name: str, folder: Path, config: LlamaConfig, load: Load) -> Row:
+def _run(room: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load: Load) -> Row:
     """Tokens a second of one load, the median of the counted runs."""
     runs = [load.requests(room, config.vocab, turn) for turn in range(1 + (1 if room.dry else REPEATS))]
     job = {

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import torch
 
-from reference_engine.batch import Batch, Span
+from reference_engine.batch import Span, StepBatch
 from reference_engine.gpu import budget
 from reference_engine.gpu.runner import DeviceOutcome, GpuRunner
-from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
 from reference_engine.gpu.suite.clock import wall_seconds
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import Model, random_model
 from reference_engine.roofline import Ceilings, Roof, Work, weights_read
@@ -24,14 +24,14 @@ STEPS = 20
 """Steps in one timing, each sent before the one before is read."""
 
 
-def measure(room: Room, roof: Roof) -> Section:
+def measure(room: DeviceSizes, roof: Roof) -> Section:
     """One row a model and batch size. host: the step with filling and sending; it is what an engine can reach."""
     rows: list[Row] = []
     for name, config in room.shapes.items():
         model = random_model(config, device=room.device, dtype=torch.bfloat16)
         for batch in room.pick((1, 4, 16, 64, 128, 256), (1, 3)):
             if room.left < 0:
-                return Section("steps", Outcome.SKIPPED, "no time left", tuple(rows))
+                return Section("steps", SectionOutcome.SKIPPED, "no time left", tuple(rows))
             taken = _step(room, model, batch)
             if taken is None:
                 continue
@@ -42,7 +42,7 @@ def measure(room: Room, roof: Roof) -> Section:
             rows.append(row | {"floor_ms": floor * 1e3, "of_roofline": floor / taken})
         del model
     room.notes.extend(map(str, roof.raised))
-    return Section("steps", Outcome.PASS, f"decode steps at context {_context(room)}, bf16", tuple(rows))
+    return Section("steps", SectionOutcome.PASS, f"decode steps at context {_context(room)}, bf16", tuple(rows))
 
 
 def step_work(config: LlamaConfig, batch: int, context: int) -> Work:
@@ -56,11 +56,11 @@ def roofline(config: LlamaConfig, batch: int, context: int, ceilings: Ceilings) 
     return ceilings.seconds(step_work(config, batch, context))
 
 
-def _context(room: Room) -> int:
+def _context(room: DeviceSizes) -> int:
     return 24 if room.dry else 1024
 
 
-def _step(room: Room, model: Model, batch: int) -> float | None:
+def _step(room: DeviceSizes, model: Model, batch: int) -> float | None:
     """Seconds of one step; None when the KV does not fit."""
     columns = -(-_context(room) // BLOCK)
     sizes = {"num_blocks": batch * columns + 1, "block_size": BLOCK, "seats": batch, "width": columns}
@@ -75,12 +75,12 @@ def _step(room: Room, model: Model, batch: int) -> float | None:
         runner.tables.put(seat, range(1 + seat * columns, 1 + (seat + 1) * columns))
     rng = room.random("step", batch)
     tokens = [rng.randrange(model.config.vocab) for _ in range(batch)]
-    first = Batch(tuple(Span(seat, _context(room) - 1, [token], 1) for seat, token in enumerate(tokens)))
-    after = Batch(tuple(Span(seat, _context(room) - 1, [-seat - 1], 1) for seat in range(batch)))
+    first = StepBatch(tuple(Span(seat, _context(room) - 1, [token], 1) for seat, token in enumerate(tokens)))
+    after = StepBatch(tuple(Span(seat, _context(room) - 1, [-seat - 1], 1) for seat in range(batch)))
     return wall_seconds(_many(room, runner, first, after), room.device, repeats=room.repeats) / _steps(room)
 
 
-def _many(room: Room, runner: GpuRunner, first: Batch, after: Batch) -> Callable[[], None]:
+def _many(room: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBatch) -> Callable[[], None]:
     """A run of steps, each reading its tokens from the one before on the device; warmed up."""
 
     def run() -> None:
@@ -95,5 +95,5 @@ def _many(room: Room, runner: GpuRunner, first: Batch, after: Batch) -> Callable
     return run
 
 
-def _steps(room: Room) -> int:
+def _steps(room: DeviceSizes) -> int:
     return 2 if room.dry else STEPS

@@ -10,9 +10,9 @@ import torch
 from reference_engine.engine import Engine
 from reference_engine.gpu.overlap import OverlappedEngine
 from reference_engine.gpu.runner import GpuRunner
-from reference_engine.gpu.suite.card import Outcome, Row, Section
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
 from reference_engine.gpu.suite.clock import settle
-from reference_engine.gpu.suite.engines import Room
+from reference_engine.gpu.suite.engines import DeviceSizes
 from reference_engine.model import Model, random_model
 from reference_engine.slots import Request
 
@@ -29,7 +29,7 @@ class Load:
     answers: tuple[int, int]
     shared: int = 0
 
-    def requests(self, room: Room, vocab: int, turn: int) -> list[Request]:
+    def requests(self, room: DeviceSizes, vocab: int, turn: int) -> list[Request]:
         """Fresh requests for the `turn`-th run, of the same lengths in every run."""
         sizes, words = room.random(self.name), room.random(self.name, turn)
         common = [words.randrange(vocab) for _ in range(self.shared)]
@@ -51,7 +51,7 @@ LOADS = (
 DRY = (Load("3 requests", 3, (2, 9), (2, 4)), Load("3 guests, one menu", 3, (2, 4), (2, 3), shared=20))
 
 
-def measure(room: Room) -> Section:
+def measure(room: DeviceSizes) -> Section:
     """One row a model and load: output tokens a second, the median of three runs with fresh prompts."""
     rows: list[Row] = []
     with room.gpu_engines():
@@ -59,16 +59,16 @@ def measure(room: Room) -> Section:
             model = random_model(config, device=room.device, dtype=torch.bfloat16)
             for load in DRY if room.dry else LOADS:
                 if room.left < 0:
-                    return Section("throughput", Outcome.SKIPPED, "no time left", tuple(rows))
+                    return Section("throughput", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": name, "load": load.name}
                 rows.append(row | _serve(room, model, load))
             del model
     short = [row for row in rows if not row["complete"]]
     message = f"answers of a wrong length: {short}" if short else "output tokens a second, prompts included in the time"
-    return Section("throughput", Outcome.FAIL if short else Outcome.PASS, message, tuple(rows))
+    return Section("throughput", SectionOutcome.FAIL if short else SectionOutcome.PASS, message, tuple(rows))
 
 
-def engine_for(room: Room, model: Model, loads: tuple[Load, ...], *, late: bool = True) -> Engine:
+def engine_for(room: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True) -> Engine:
     """An engine that holds every request of the loads at once."""
     guests = max(load.guests for load in loads)
     longest = max(load.shared + load.prompts[1] + load.answers[1] for load in loads)
@@ -81,7 +81,7 @@ def engine_for(room: Room, model: Model, loads: tuple[Load, ...], *, late: bool 
     return engine
 
 
-def _serve(room: Room, model: Model, load: Load) -> Row:
+def _serve(room: DeviceSizes, model: Model, load: Load) -> Row:
     """Serve the load a few times. A first run is not counted: it captures and compiles."""
     speeds, complete = [], True
     engine = engine_for(room, model, (load,))

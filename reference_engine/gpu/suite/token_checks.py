@@ -16,11 +16,11 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.gpu.overlap import OverlappedEngine
 from reference_engine.gpu.runner import GpuRunner
-from reference_engine.gpu.suite.card import Outcome, Row, Section
-from reference_engine.gpu.suite.engines import Room
-from reference_engine.medusa.tree_search import TreeChoice
-from reference_engine.medusa.heads import Told, random_heads
+from reference_engine.gpu.suite.card import Row, Section, SectionOutcome
+from reference_engine.gpu.suite.engines import DeviceSizes
+from reference_engine.medusa.heads import RequestProgress, random_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.model import Model, random_model
 from reference_engine.slots import Request
 
@@ -36,7 +36,7 @@ class Perfect:
     def __init__(self, texts: dict[int, list[int]], heads: int) -> None:
         self._texts, self._heads, self._said = texts, heads, dict.fromkeys(texts, 0)
 
-    def guess(self, told: Sequence[Told], hidden: torch.Tensor, count: int) -> torch.Tensor:
+    def guess(self, told: Sequence[RequestProgress], hidden: torch.Tensor, count: int) -> torch.Tensor:
         """See `medusa.heads.Guesser`."""
         rows = []
         for one in told:
@@ -49,7 +49,7 @@ class Perfect:
         """The request left."""
 
 
-def check(room: Room) -> Section:
+def check(room: DeviceSizes) -> Section:
     """One row a law."""
     model = random_model("tiny", seed=7, device=room.device)
     asked = _requests(room, model, 5 if room.dry else 24)
@@ -61,10 +61,12 @@ def check(room: Room) -> Section:
         rows += _coarse(room, model, asked)
     broken = [str(row["law"]) for row in rows if not row["holds"]]
     message = f"broken: {'; '.join(broken)}" if broken else f"{len(rows)} laws hold"
-    return Section("tokens", Outcome.FAIL if broken else Outcome.PASS, message, tuple(rows))
+    return Section("tokens", SectionOutcome.FAIL if broken else SectionOutcome.PASS, message, tuple(rows))
 
 
-def _laws(room: Room, model: Model, asked: list[Request], texts: list[list[int]]) -> dict[str, Callable[[], bool]]:
+def _laws(
+    room: DeviceSizes, model: Model, asked: list[Request], texts: list[list[int]]
+) -> dict[str, Callable[[], bool]]:
     """By name; each answers whether it holds."""
 
     def same(**sizes: int) -> bool:
@@ -97,14 +99,14 @@ def _laws(room: Room, model: Model, asked: list[Request], texts: list[list[int]]
     return laws
 
 
-def _requests(room: Room, model: Model, count: int) -> list[Request]:
+def _requests(room: DeviceSizes, model: Model, count: int) -> list[Request]:
     rng = room.random("requests")
     vocab, common = model.config.vocab, [rng.randrange(model.config.vocab) for _ in range(12)]
     tails = [[rng.randrange(vocab) for _ in range(rng.randint(1, 20))] for _ in range(count)]
     return [Request(id, common * (id % 2) + tail, rng.randint(4, 9)) for id, tail in enumerate(tails)]
 
 
-def _poisoned(model: Model, room: Room, asked: list[Request], texts: list[list[int]]) -> bool:
+def _poisoned(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
     engine = Engine(model, room.parts, **POOL)
     if not isinstance(engine.runner, GpuRunner):
         return False
@@ -112,17 +114,17 @@ def _poisoned(model: Model, room: Room, asked: list[Request], texts: list[list[i
     return engine.generate(asked) == texts
 
 
-def _cached(model: Model, room: Room, asked: list[Request], texts: list[list[int]]) -> bool:
+def _cached(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
     engine = Engine(model, room.parts, **(POOL | {"max_seqs": 1}))
     return engine.generate(asked) == texts and engine.metrics.cached > 0
 
 
-def _speculated(model: Model, room: Room, asked: list[Request], texts: list[list[int]]) -> bool:
+def _speculated(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
     speculator = MedusaSpeculator(room.parts.medusa, random_heads(model, TREE.depth, seed=0), TREE)
     return Engine(model, room.parts, **POOL, speculator=speculator).generate(asked) == texts
 
 
-def _perfect(model: Model, room: Room, asked: list[Request], texts: list[list[int]]) -> bool:
+def _perfect(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
     """After the first token of a request, each step says depth + 1 tokens until the end."""
     heads = Perfect(dict(enumerate(texts)), TREE.depth)
     speculator = MedusaSpeculator(room.parts.medusa, heads, TREE)
@@ -131,7 +133,7 @@ def _perfect(model: Model, room: Room, asked: list[Request], texts: list[list[in
     return engine.generate(asked) == texts and engine.metrics.steps == wanted
 
 
-def _coarse(room: Room, model: Model, asked: list[Request]) -> list[Row]:
+def _coarse(room: DeviceSizes, model: Model, asked: list[Request]) -> list[Row]:
     low = replace(model, weights={name: value.bfloat16() for name, value in model.weights.items()})
     texts = Engine(low, room.parts, **POOL).generate(asked)
     exact = total = 0

@@ -21,9 +21,9 @@ from course.commands import check
 from course.targets import solution_file, stub_of
 from course.workspace import Workspace, installed_root
 from graders.registry.catalogue import catalogue, exercises
+from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
 from graders.sandbox.isolation import LEVELS
 from graders.sandbox.isolation.inside import process_tree
-from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
 
 EXERCISE = catalogue(1)
 LAWS = EXERCISE.laws

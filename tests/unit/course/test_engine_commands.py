@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from course.race import files as race_files, readme_table
 from course.cli import run
 from course.commands import race as race_command
+from course.race import files as race_files
+from course.race import readme_table
 from course.race.table import render
 from course.terminal import console
-from graders.engines import environments, lock_file, make_lock, smoke_test as trial
+from graders.engines import environments, lock_file, make_lock
+from graders.engines import smoke_test as trial
 from graders.engines.catalogue import KINDS
 from graders.engines.lock_file import python_here
-from graders.engines.race import Plan
-from graders.engines.results import Course, Entrant, Lap, Result, Standings, read
+from graders.engines.race import RacePlan
+from graders.engines.results import RaceEntry, RaceResults, RaceSample, RaceSetup, Result, read
 
-COURSE = Course(
+COURSE = RaceSetup(
     workload="ragged",
     model="waiter",
     seed=0,
@@ -43,10 +45,12 @@ COURSE = Course(
     date="2026-11-23",
     busy=0.5,
 )
-LAP = Lap(0, 0, "abc", 2.0, 1.5, 300, 100, (0.5, 0.9), (0.01, 0.02), 0.1)
-FINE = Standings(COURSE, (Entrant("reference", "ours", "1"),), (Result("reference", "whole", 0, (LAP,)),))
-OUT = Standings(
-    COURSE, (*FINE.entrants, Entrant("vllm", "vLLM", failure="died", sentence="vllm died: it was killed")), FINE.results
+LAP = RaceSample(0, 0, "abc", 2.0, 1.5, 300, 100, (0.5, 0.9), (0.01, 0.02), 0.1)
+FINE = RaceResults(COURSE, (RaceEntry("reference", "ours", "1"),), (Result("reference", "whole", 0, (LAP,)),))
+OUT = RaceResults(
+    COURSE,
+    (*FINE.entrants, RaceEntry("vllm", "vLLM", failure="died", sentence="vllm died: it was killed")),
+    FINE.results,
 )
 LOCKED = lock_file.read(KINDS["transformers"], "cpu", "linux_x86_64").versions(python_here())
 
@@ -126,7 +130,7 @@ def test_an_environment_whose_trial_failed_says_why_and_can_be_tried_again(
 ) -> None:
     pretend(tmp_path / "engines" / "transformers", trial="failed: no operator nms")
     assert not environments.standing(KINDS["transformers"]).ready
-    monkeypatch.setattr("graders.engines.smoke_test.trial", lambda kind: trial.Trial(True, "it works."))
+    monkeypatch.setattr("graders.engines.smoke_test.trial", lambda kind: trial.SmokeTest(True, "it works."))
     assert run(["engines", "try", "transformers"]) == 0
     assert "it works." in capsys.readouterr().out
 
@@ -202,11 +206,11 @@ def test_a_folder_of_engines_that_is_a_file_is_one_sentence(tmp_path: Path, caps
 
 @pytest.mark.parametrize("found", [FINE, OUT])
 def test_race_prints_writes_and_ends_with_its_code(
-    found: Standings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    found: RaceResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[Plan] = []
+    asked: list[RacePlan] = []
 
-    def run_it(plan: Plan) -> Standings:
+    def run_it(plan: RacePlan) -> RaceResults:
         asked.append(plan)
         return found
 
@@ -214,7 +218,7 @@ def test_race_prints_writes_and_ends_with_its_code(
     files = ["--json", str(tmp_path / "race.json"), "--svg", str(tmp_path / "race.svg")]
     code = run(["race", "--engines", "reference, vllm", "--pairs", "3", "--sweep", "1,8", *files])
     assert code == (0 if found is FINE else 3)
-    assert asked == [Plan(("reference", "vllm"), rounds=3, batches=(1, 8))]
+    assert asked == [RacePlan(("reference", "vllm"), rounds=3, batches=(1, 8))]
     assert read((tmp_path / "race.json").read_text()) == found
     assert (tmp_path / "race.svg").read_text().startswith("<svg")
     said = capsys.readouterr().out
@@ -224,7 +228,7 @@ def test_race_prints_writes_and_ends_with_its_code(
 
 @pytest.mark.parametrize("found", [FINE, OUT])
 def test_a_race_is_stored_for_the_readme_when_every_engine_ran_to_the_end(
-    found: Standings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    found: RaceResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(race_command, "_run", lambda plan: found)
     monkeypatch.setattr("course.workspace.installed_root", lambda: tmp_path)
@@ -272,7 +276,7 @@ def test_engines_typed_another_way_are_a_usage_error(
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
     """No race may start."""
 
-    def start(plan: Plan) -> Standings:
+    def start(plan: RacePlan) -> RaceResults:
         raise AssertionError("it started")
 
     monkeypatch.setattr(race_command, "_run", start)
@@ -330,7 +334,7 @@ def test_a_file_that_fails_at_the_end_does_not_keep_the_others_back(
 ) -> None:
     (tmp_path / "fine").mkdir()
 
-    def run_it(plan: Plan) -> Standings:
+    def run_it(plan: RacePlan) -> RaceResults:
         (tmp_path / "fine").rename(tmp_path / "moved")
         return FINE
 
@@ -341,10 +345,10 @@ def test_a_file_that_fails_at_the_end_does_not_keep_the_others_back(
     assert files["--svg"].read_text().startswith("<svg")
 
 
-def stopped_by(number: signal.Signals) -> Callable[..., Standings]:
+def stopped_by(number: signal.Signals) -> Callable[..., RaceResults]:
     """A race during which that signal comes."""
 
-    def race(plan: Plan, **_: object) -> Standings:
+    def race(plan: RacePlan, **_: object) -> RaceResults:
         os.kill(os.getpid(), number)
         raise AssertionError("it went on")
 
@@ -374,7 +378,7 @@ def test_an_interrupted_race_shows_and_writes_what_is_complete(
     assert read((tmp_path / "race.json").read_text()) == found
 
 
-def shown(standings: Standings, width: int = 200) -> str:
+def shown(standings: RaceResults, width: int = 200) -> str:
     """What is printed of a race."""
     screen = console()
     screen.width = width
@@ -389,18 +393,18 @@ def test_the_words_below_the_table_say_what_is_doubtful() -> None:
     assert "The machine was busy: ratios may be off" in shown(replace(FINE, course=replace(COURSE, busy=0.51)))
     assert "Only reference is left: there is nothing to compare it with." in shown(OUT)
     assert "1 round, interleaved" in shown(FINE)
-    gone = Entrant("vllm", "vLLM", failure="not installed", sentence="not installed; course engines install vllm")
+    gone = RaceEntry("vllm", "vLLM", failure="not installed", sentence="not installed; course engines install vllm")
     told = shown(replace(FINE, entrants=(gone, *FINE.entrants)))
     assert "\nvllm: not installed; course engines install vllm\n" in told
     others = (*FINE.results, Result("naive", "whole", 0, (LAP,)))
-    told = shown(Standings(COURSE, (gone, *FINE.entrants, Entrant("naive", "ours")), others))
+    told = shown(RaceResults(COURSE, (gone, *FINE.entrants, RaceEntry("naive", "ours")), others))
     assert "Ratios are to reference, as vllm is out." in told
 
 
 def test_a_table_with_the_longest_name_fits_into_eighty_columns() -> None:
     slow = replace(LAP, tokens_out=120_000, ttft=(0.512, 12.9), tpot=(1.234, 2.345))
     results = tuple(Result(name, "whole", 0, (slow, slow)) for name in ("reference", "tensorrt-llm"))
-    told = shown(Standings(COURSE, (Entrant("reference", "ours"), Entrant("tensorrt-llm", "")), results), 80)
+    told = shown(RaceResults(COURSE, (RaceEntry("reference", "ours"), RaceEntry("tensorrt-llm", "")), results), 80)
     assert "roof" in told and "…" not in told
 
 

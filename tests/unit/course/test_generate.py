@@ -13,11 +13,11 @@ import pytest
 
 from course.authoring import generate
 from course.exercise_text import lessons, stubs
-from course.race import readme_table
 from course.exercise_text.stubs import BadMarkers, stub
+from course.race import readme_table
 from course.workspace import installed_root
+from graders.engines.results import RaceEntry, RaceResults, RaceSample, RaceSetup, Result
 from graders.registry.catalogue import Exercise, catalogue, exercises
-from graders.engines.results import Course, Entrant, Lap, Result, Standings
 
 SOLUTION = '''"""A part."""
 
@@ -183,7 +183,7 @@ def public_face(text: str) -> dict[str, tuple[str, str | None]]:
     return face
 
 
-def test_the_tables_of_races_are_those_of_the_stored_runs(tmp_path: Path, stored: Standings) -> None:
+def test_the_tables_of_races_are_those_of_the_stored_runs(tmp_path: Path, stored: RaceResults) -> None:
     folder = tmp_path / readme_table.FOLDER
     folder.mkdir(parents=True)
     (folder / "ragged-waiter.json").write_text(stored.as_json())
@@ -204,15 +204,16 @@ def test_the_tables_of_races_are_those_of_the_stored_runs(tmp_path: Path, stored
 
 
 @pytest.fixture
-def stored() -> Standings:
+def stored() -> RaceResults:
     """A race of two engines in two rounds: 40 tokens a second, and 16 and 24."""
 
-    def laps(*seconds: float) -> tuple[Lap, ...]:
+    def laps(*seconds: float) -> tuple[RaceSample, ...]:
         return tuple(
-            Lap(round, 0, "x", took, took, 9, 40, (0.1, 0.2), (0.02, 0.03), 0.1) for round, took in enumerate(seconds)
+            RaceSample(round, 0, "x", took, took, 9, 40, (0.1, 0.2), (0.02, 0.03), 0.1)
+            for round, took in enumerate(seconds)
         )
 
-    course = Course(
+    course = RaceSetup(
         workload="ragged",
         model="waiter",
         seed=0,
@@ -234,13 +235,13 @@ def stored() -> Standings:
     )
     proof = {"weights": "a" * 64, "parameters": 3_164_416, "dtype": "float32"}
     entrants = (
-        Entrant("reference", "our engine with the solutions", "the solutions", **proof),
-        Entrant("vllm", "vLLM", "0.32.0", note="its CPU build", **proof),
+        RaceEntry("reference", "our engine with the solutions", "the solutions", **proof),
+        RaceEntry("vllm", "vLLM", "0.32.0", note="its CPU build", **proof),
     )
     results = (Result("reference", "whole", 0, laps(1.0, 1.0)), Result("vllm", "whole", 0, laps(2.5, 1 / 0.6)))
-    return Standings(course, entrants, results)
+    return RaceResults(course, entrants, results)
 
 
-def replace_course(standings: Standings, **changed: Any) -> Standings:
+def replace_course(standings: RaceResults, **changed: Any) -> RaceResults:
     """The same race under other circumstances."""
     return replace(standings, course=replace(standings.course, **changed))

@@ -18,8 +18,8 @@ from test_reports import Gradescope
 from wrong_parts import wrong_parts
 
 from course.authoring import bundle, kit
-from course.errors import Problem
 from course.authoring.obfuscate import seal
+from course.errors import Problem
 from course.exercise_text.stubs import BEGIN, END, stub
 from course.targets import solution_file
 from graders.registry.catalogue import catalogue, exercises

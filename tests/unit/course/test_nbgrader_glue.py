@@ -18,18 +18,18 @@ from conftest import Type
 
 import graders.batch.grade_job
 from course import nbgrader_glue
-from course.nbgrader_glue import feedback, write_outputs, notebook, solution_cell, student_api, grade_cell
+from course.errors import Problem
+from course.nbgrader_glue import feedback, grade_cell, notebook, solution_cell, student_api, write_outputs
 from course.nbgrader_glue.feedback import Ungraded
+from course.nbgrader_glue.grade_cell import GradingTerms
 from course.nbgrader_glue.gradebook import BadName, check_name, commit, expect
 from course.nbgrader_glue.questions import questions
-from course.nbgrader_glue.restore_cells import Released, restore
-from course.nbgrader_glue.grade_cell import Terms
-from course.errors import Problem
+from course.nbgrader_glue.restore_cells import ReleasedCell, restore
 from course.targets import solution_file, stub_of
 from graders.registry.catalogue import catalogue, exercises
-from graders.submissions.submission_reader import Declared, take
-from graders.submissions.notebook import untouched
 from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
+from graders.submissions.notebook import untouched
+from graders.submissions.submission_reader import Declared, take
 
 Notebook = dict[str, Any]
 EXERCISE = catalogue(3)
@@ -41,13 +41,13 @@ def nbgrader_cells(sheet: Notebook) -> dict[str, Any]:
     return {write_outputs.grade_id(cell): cell for cell in sheet["cells"] if write_outputs.grade_id(cell)}
 
 
-def released() -> list[Released]:
+def released() -> list[ReleasedCell]:
     found = []
     for name, cell in nbgrader_cells(notebook.release(EXERCISE)).items():
         mark = cell["metadata"]["nbgrader"]
         points = mark.get("points")
         found.append(
-            Released(name, cell["cell_type"], cell["source"], "sum", mark["grade"], mark["solution"], points)
+            ReleasedCell(name, cell["cell_type"], cell["source"], "sum", mark["grade"], mark["solution"], points)
         )  # fmt: skip
     return found
 
@@ -295,7 +295,8 @@ def test_the_newest_input_that_defines_the_part_is_the_one() -> None:
     assert solution_cell.newest(EXERCISE, inputs) == inputs[1]
     assert solution_cell.newest(EXERCISE, inputs[2:]) is None
     assert (
-        solution_cell.newest(catalogue(4), ["def compact(verdict, slots): ...", "x = 1"]) == "def compact(verdict, slots): ..."
+        solution_cell.newest(catalogue(4), ["def compact(verdict, slots): ...", "x = 1"])
+        == "def compact(verdict, slots): ..."
     )
 
 
@@ -378,7 +379,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_what_could_not_be_judged_is_tried_again(graded: list[Any]) -> None:
     graded += [result(Outcome.FAIL, Outcome.UNGRADED), result(Outcome.UNGRADED), result()]
-    assert grade_cell.judge(EXERCISE, SOLVED, Terms(salt=1)).passed
+    assert grade_cell.judge(EXERCISE, SOLVED, GradingTerms(salt=1)).passed
     seeds = [asked["seed"] for asked in graded if isinstance(asked, dict)]
     assert len(seeds) == 3 and len(set(seeds)) == 1
 
@@ -386,14 +387,14 @@ def test_what_could_not_be_judged_is_tried_again(graded: list[Any]) -> None:
 def test_what_can_never_be_judged_raises_with_the_reason(graded: list[Any]) -> None:
     graded.append(result(Outcome.PASS, Outcome.UNGRADED))
     with pytest.raises(Ungraded, match="exercise 3 could not be judged: why"):
-        grade_cell.judge(EXERCISE, SOLVED, Terms(retries=1))
+        grade_cell.judge(EXERCISE, SOLVED, GradingTerms(retries=1))
     assert sum(isinstance(asked, dict) for asked in graded) == 2
 
 
 def test_isolation_below_what_the_course_requires_is_no_verdict(graded: list[Any]) -> None:
     graded.append(replace(result(), advisory=True, isolation="L1"))
     with pytest.raises(Ungraded, match=r"isolation L1 is below L3, which .*; no score. `course doctor"):
-        grade_cell.judge(EXERCISE, SOLVED, Terms(require="L3"))
+        grade_cell.judge(EXERCISE, SOLVED, GradingTerms(require="L3"))
 
 
 def test_the_same_text_gets_the_same_stories_and_another_text_others() -> None:

@@ -10,9 +10,9 @@ import pytest
 from conftest import Type
 from rich.text import Text
 
-from course.playground import part_mix
 from course import watchdog
 from course.drawings import block_table, radix_tree, svg, timeline
+from course.playground import part_mix
 from course.targets import solution_file
 from course.workspace import Workspace
 from graders.registry.catalogue import catalogue
@@ -69,12 +69,12 @@ def test_a_scheduler_that_never_ends_is_named_not_waited_for() -> None:
         def plan(self) -> object:
             return timeline.Plan((), (), ())
 
-    with pytest.raises(timeline.Unserved, match="`plan` is empty after 0 steps, and 7 guests are not served"):
+    with pytest.raises(timeline.NeverIdle, match="`plan` is empty after 0 steps, and 7 guests are not served"):
         timeline.play(timeline.scheduler(Stuck, BlockManager))
 
 
 def test_the_radix_tree_follows_the_cache_through_locks_splits_and_evictions() -> None:
-    cache = radix_tree.Watched(PrefixCache)
+    cache = radix_tree.CheckedCache(PrefixCache)
     for call, play in radix_tree.EVENING:
         lines = plain(radix_tree.draw(cache, call, play(cache)))
         stored = sum(line.count("[") and len(line.split("[")[1].split("]")[0].split()) for line in lines[1:-1])
@@ -115,13 +115,13 @@ class Swapped(PrefixCache):  # type: ignore[misc, valid-type]
     ],
 )
 def test_the_tree_is_the_parts_own_and_where_it_strays_is_said(part: type, says: str) -> None:
-    cache = radix_tree.Watched(part)
+    cache = radix_tree.CheckedCache(part)
     drawn = [plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.EVENING[:2]]
     assert f"  ✗ {says}" in [line for lines in drawn for line in lines]
 
 
 def test_looking_at_the_tree_does_not_change_it() -> None:
-    looked, alone = radix_tree.Watched(PrefixCache), radix_tree.Watched(PrefixCache)
+    looked, alone = radix_tree.CheckedCache(PrefixCache), radix_tree.CheckedCache(PrefixCache)
     for _, play in radix_tree.EVENING:
         assert looked.seen == looked.seen
         assert play(looked) == play(alone)

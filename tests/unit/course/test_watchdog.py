@@ -27,7 +27,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]],
 
 
 def test_a_part_that_never_comes_back_is_interrupted(plan: Callable[..., None]) -> None:
-    with pytest.raises(watchdog.Endless, match="an endless loop"), watchdog.patience(lambda: 3, [MINE]):
+    with pytest.raises(watchdog.NoAnswerInTime, match="an endless loop"), watchdog.patience(lambda: 3, [MINE]):
         plan(-1, lambda: None)
 
 

@@ -42,7 +42,7 @@ def test_what_cannot_be_had_is_a_sentence(wrong: list[str], capsys: pytest.Captu
 
 
 def test_a_contender_who_says_too_little_ends_the_race() -> None:
-    short = bench.Contender("short", lambda workload: ([[] for _ in workload.requests], 1.0))
+    short = bench.BenchmarkedEngine("short", lambda workload: ([[] for _ in workload.requests], 1.0))
     workload = bench.Workload("one", (Request(0, [1], 3),))
     with pytest.raises(SystemExit, match="short did not say as many tokens"):
         bench.measure(workload, [short], 1)
@@ -53,7 +53,7 @@ def test_verification_counts_wrong_outputs() -> None:
     workload = bench.Workload("two", (Request(0, [1], 3), Request(1, [2], 3)))
     engine = bench.engine_contender("engine", model, naive_parts(), 64)
     outputs, _ = engine.serve(workload)
-    lying = bench.Contender("liar", lambda workload: ([outputs[0], [128] * 3], 1.0))
+    lying = bench.BenchmarkedEngine("liar", lambda workload: ([outputs[0], [128] * 3], 1.0))
     assert bench.verified(model, workload, engine) == "2 of 2 outputs right"
     assert bench.verified(model, workload, lying) == "1 of 2 outputs right"
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from reference_engine import oracle
+from reference_engine.embed_in_larger import STRETCHES, stretch
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import ModelError, save
 from reference_engine.medusa.heads import load_heads, random_heads, save_heads, stretch_heads
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
-from reference_engine.embed_in_larger import STRETCHES, stretch
 
 torch.set_num_threads(1)
 SMALL = LlamaConfig(vocab=60, width=24, layers=2, heads=4, kv_heads=2, head_width=8, inner=40, tied=True)

@@ -12,12 +12,12 @@ import torch
 
 from reference_engine import oracle
 from reference_engine.backends import make_runner
-from reference_engine.batch import Batch, Span
+from reference_engine.batch import Span, StepBatch
 from reference_engine.engine import Engine
 from reference_engine.llama import thread_shards
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.cpu_runner import CpuRunner
-from reference_engine.llama.thread_shard import Packed
+from reference_engine.llama.thread_shard import PackedWeights
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
 from reference_engine.native.library import library, reason
@@ -93,7 +93,7 @@ def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, b
         if not spans:
             continue
         spans.sort(key=lambda span: (len(span.tokens), not span.wanted, span.start))
-        outcome, at = runner.forward(Batch(tuple(spans))), 0
+        outcome, at = runner.forward(StepBatch(tuple(spans))), 0
         for span in spans:
             end = span.start + len(span.tokens)
             wanted = slice(end - span.wanted, end)
@@ -108,7 +108,7 @@ def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, b
 def test_steps_of_many_rows_are_cut_and_get_the_oracles_logits(name: str, texts: int) -> None:
     """80, 160 and 280 rows: products take 128 or at most 64 of them at a time."""
     model = MODELS[name]
-    outcome = runner_for(model).forward(Batch(tuple(Span(seat, 0, TEXT, 40) for seat in range(texts))))
+    outcome = runner_for(model).forward(StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(texts))))
     for logits in outcome.logits.view(texts, 40, -1):
         assert_close(logits, oracle.logits(model, TEXT))
 
@@ -119,7 +119,7 @@ def test_the_likeliest_token_is_the_first_of_equals(vocab: int) -> None:
     model = random_model(LlamaConfig(vocab, 32, 1, 2, 2, 16, 40, positions=128))
     half = model.weights["lm_head.weight"][: vocab // 2]
     twins = replace(model, weights={**model.weights, "lm_head.weight": torch.cat((half, half))})
-    outcome = runner_for(twins).forward(Batch((Span(0, 0, [token % vocab for token in TEXT], 40),)))
+    outcome = runner_for(twins).forward(StepBatch((Span(0, 0, [token % vocab for token in TEXT], 40),)))
     assert torch.equal(outcome.logits[:, : vocab // 2], outcome.logits[:, vocab // 2 :])
     assert outcome.likeliest() == outcome.logits.argmax(-1).tolist()
     assert len(set(outcome.likeliest())) > 1
@@ -128,9 +128,9 @@ def test_the_likeliest_token_is_the_first_of_equals(vocab: int) -> None:
 
 def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_its_own() -> None:
     model = MODELS["tiny"]
-    assert Packed.of(model) is Packed.of(model)
+    assert PackedWeights.of(model) is PackedWeights.of(model)
     changed = replace(model, weights={**model.weights, "model.norm.weight": 2 * model.weights["model.norm.weight"]})
-    outcome = runner_for(changed).forward(Batch((Span(0, 0, TEXT, 1),)))
+    outcome = runner_for(changed).forward(StepBatch((Span(0, 0, TEXT, 1),)))
     assert_close(outcome.logits[0], oracle.logits(changed, TEXT)[-1])
 
 
@@ -141,7 +141,7 @@ def test_lanes_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.Mo
     spans = tuple(Span(seat, 0, TEXT[: 9 + seat], 1) for seat in range(3))
     for threads in (5, 2):
         torch.set_num_threads(threads)
-        outcome = runner_for(model).forward(Batch(spans))
+        outcome = runner_for(model).forward(StepBatch(spans))
         for seat in range(3):
             assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: 9 + seat])[-1])
 
@@ -156,10 +156,10 @@ def test_a_tree_of_guesses_sees_what_each_path_alone_sees() -> None:
         depths[node] = depths[parent[node]] + 1
     for plain in (0, 3):
         runner = runner_for(model)
-        runner.forward(Batch((Span(2, 0, TEXT[: 20 - plain], 1),)))
+        runner.forward(StepBatch((Span(2, 0, TEXT[: 20 - plain], 1),)))
         span = Span(2, 20 - plain, [*TEXT[20 - plain : 20], *guesses], 6, tree=6)
         other = Span(3, 0, TEXT[:9], 1)
-        outcome = runner.forward(Batch((span, other), tuple(depths), mask))
+        outcome = runner.forward(StepBatch((span, other), tuple(depths), mask))
         for node in range(6):
             path = [guesses[seen] for seen in range(6) if mask[node, seen]]
             assert_close(outcome.logits[node], oracle.logits(model, TEXT[:20] + path)[-1])
@@ -170,11 +170,11 @@ def test_moved_and_copied_kv_is_read_where_it_went() -> None:
     model = MODELS["tiny"]
     runner = runner_for(model)
     table = [int(block) for block in runner.tables.array[0]]
-    runner.forward(Batch((Span(0, 0, TEXT[:12], 0),)))
+    runner.forward(StepBatch((Span(0, 0, TEXT[:12], 0),)))
     spare = [int(block) for block in runner.tables.array[1]]
     runner.copy([Copy(table[1], spare[5]), Copy(spare[5], spare[6])])
     runner.tables.put(0, [table[0], spare[6], *table[2:]])
-    first, next_token = spare[6] * 4, Batch((Span(0, 12, TEXT[12:13], 1),))
+    first, next_token = spare[6] * 4, StepBatch((Span(0, 12, TEXT[12:13], 1),))
     wanted = oracle.logits(model, TEXT[:13])[-1]
     assert_close(runner.forward(next_token).logits[0], wanted)
     away = spare[7] * 4
@@ -189,7 +189,7 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
     runner = runner_for(model, block_size=8, seats=4)
     places = [3, 5, 12]
     for seat, length in enumerate(places):
-        runner.forward(Batch((Span(seat, 0, TEXT[:length], 0),)))
+        runner.forward(StepBatch((Span(seat, 0, TEXT[:length], 0),)))
     spare = int(runner.tables.array[3, 0])
     for step in range(24):
         if step > 8:  # the first block of seat 0 moves house, and what it leaves behind is no number
@@ -198,7 +198,9 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
             runner.tables.put(0, [spare, *table[1:]])
             spare = table[0]
             runner.pool.fill(range(spare * 8, spare * 8 + 8), float("nan"))
-        outcome = runner.forward(Batch(tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3))))
+        outcome = runner.forward(
+            StepBatch(tuple(Span(seat, places[seat], [TEXT[places[seat]]], 1) for seat in range(3)))
+        )
         for seat in range(3):
             assert_close(outcome.logits[seat], oracle.logits(model, TEXT[: places[seat] + 1])[-1])
             places[seat] += 1
@@ -207,10 +209,12 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
 @two_threads
 def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     spread = []
-    original = thread_shards.Lanes._spread
+    original = thread_shards.ThreadShards._spread
     monkeypatch.setattr(thread_shards, "WORTH", 0)
     monkeypatch.setattr(
-        thread_shards.Lanes, "_spread", lambda self, batch, shares: spread.append(shares) or original(self, batch, shares)
+        thread_shards.ThreadShards,
+        "_spread",
+        lambda self, batch, shares: spread.append(shares) or original(self, batch, shares),
     )
     model, dice = MODELS["tiny"], random.Random(2)
     asked = [Request(id, [dice.randrange(128) for _ in range(dice.randint(1, 40))], 12) for id in range(9)]
@@ -226,14 +230,14 @@ def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
 def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str) -> None:
     model, dice = MODELS[name], random.Random(3)
-    alone = runner_for(model).forward(Batch((Span(0, 0, TEXT, 40),))).logits.clone()
+    alone = runner_for(model).forward(StepBatch((Span(0, 0, TEXT, 40),))).logits.clone()
     for _ in range(4):
         runner, done = runner_for(model), 0
         while done < 40:
             count = min(40 - done, dice.randint(1, 21))
             others = tuple(Span(seat, 0, TEXT[: dice.randint(1, 30)], 1) for seat in range(1, dice.randint(2, 8)))
             span = Span(0, done, TEXT[done : done + count], count)
-            logits = runner.forward(Batch((span, *others))).logits
+            logits = runner.forward(StepBatch((span, *others))).logits
             assert torch.equal(logits[:count], alone[done : done + count])
             done += count
 
@@ -244,6 +248,6 @@ def test_a_thread_that_fails_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> 
     runner = runner_for(MODELS["tiny"])
     spans = [Span(seat, 0, [1], 1) for seat in range(3)] + [Span(3, 0, [999], 1)]
     with pytest.raises((IndexError, RuntimeError), match="out of range"):
-        runner.forward(Batch(tuple(spans)))
+        runner.forward(StepBatch(tuple(spans)))
     assert torch.get_num_threads() == 2
-    assert len(runner.forward(Batch(tuple(spans[:3]))).logits) == 3
+    assert len(runner.forward(StepBatch(tuple(spans[:3]))).logits) == 3

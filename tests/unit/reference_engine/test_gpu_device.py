@@ -90,7 +90,7 @@ def test_a_dtype_that_the_runner_does_not_compute_is_refused() -> None:
 
 
 def test_a_bf16_model_runs_and_is_close_to_fp32() -> None:
-    from reference_engine.batch import Batch, Span
+    from reference_engine.batch import Span, StepBatch
 
     model = random_model("tiny", seed=2)
     low = replace(model, weights={name: value.bfloat16() for name, value in model.weights.items()})
@@ -98,5 +98,5 @@ def test_a_bf16_model_runs_and_is_close_to_fp32() -> None:
     for one in (model, low):
         runner = GpuRunner(one, num_blocks=4, block_size=4, seats=1, width=3)
         runner.tables.put(0, [2, 1])
-        logits.append(runner.forward(Batch((Span(0, 0, [5, 6, 7], 1),))).logits.float())
+        logits.append(runner.forward(StepBatch((Span(0, 0, [5, 6, 7], 1),))).logits.float())
     assert float((logits[0] - logits[1]).norm() / logits[0].norm()) < 5e-2

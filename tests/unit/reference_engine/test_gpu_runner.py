@@ -15,21 +15,21 @@ import torch
 
 from reference_engine import engine as engine_module
 from reference_engine import kernels
-from reference_engine.batch import Batch, Span
+from reference_engine.batch import Span, StepBatch
 from reference_engine.engine import Engine
 from reference_engine.gpu.fill_inputs import fill
 from reference_engine.gpu.graphs import Graphs
 from reference_engine.gpu.network import Results
 from reference_engine.gpu.runner import GpuRunner
-from reference_engine.gpu.shapes import Kind, decode_shapes, padded, shape_of
+from reference_engine.gpu.shapes import BatchKind, decode_shapes, padded, shape_of
 from reference_engine.gpu.staging import Size, Staging
 from reference_engine.gpu.tables import ChangingTables
 from reference_engine.kernels import runtime
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.cpu_runner import CpuRunner
-from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.medusa.heads import random_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.model import Model, random_model
 from reference_engine.parts import Parts
 from reference_engine.slots import Copy, Request
@@ -76,7 +76,7 @@ def pair(model: Model, **options: object) -> tuple[CpuRunner, GpuRunner]:
     return runners
 
 
-def agree(runners: tuple[CpuRunner, GpuRunner], batch: Batch) -> list[int]:
+def agree(runners: tuple[CpuRunner, GpuRunner], batch: StepBatch) -> list[int]:
     """Both run the batch and say the same; the tokens."""
     expected, got = runners[0].forward(batch), runners[1].forward(batch)
     torch.testing.assert_close(got.logits, expected.logits, rtol=1e-4, atol=1e-4)
@@ -86,12 +86,12 @@ def agree(runners: tuple[CpuRunner, GpuRunner], batch: Batch) -> list[int]:
 
 
 STORY = [
-    Batch((Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))),  # a chunk that does not sample; a whole prompt
-    Batch((Span(0, 1, [6], 1), Span(1, 6, [3], 1))),  # decodes
-    Batch((Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE),  # trees
-    Batch((Span(0, 3, [6], 1), Span(1, 8, [3, 1, 2], 1))),  # a decode and a chunk
-    Batch((Span(0, 4, [7], 0), Span(1, 11, [3], 1))),  # single rows, one of which does not sample
-    Batch((Span(0, 5, [8], 0), Span(1, 12, [4], 0))),  # nor does anybody here
+    StepBatch((Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))),  # a chunk that does not sample; a whole prompt
+    StepBatch((Span(0, 1, [6], 1), Span(1, 6, [3], 1))),  # decodes
+    StepBatch((Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE),  # trees
+    StepBatch((Span(0, 3, [6], 1), Span(1, 8, [3, 1, 2], 1))),  # a decode and a chunk
+    StepBatch((Span(0, 4, [7], 0), Span(1, 11, [3], 1))),  # single rows, one of which does not sample
+    StepBatch((Span(0, 5, [8], 0), Span(1, 12, [4], 0))),  # nor does anybody here
 ]
 
 
@@ -131,8 +131,8 @@ def test_a_token_of_the_step_before_may_be_named_by_its_row(model: Model) -> Non
     runners = pair(model)
     agree(runners, STORY[0])
     said = agree(runners, STORY[1])
-    named = Batch((Span(0, 2, [-1], 1), Span(1, 7, [-2], 1)))
-    told = Batch((Span(0, 2, [said[0]], 1), Span(1, 7, [said[1]], 1)))
+    named = StepBatch((Span(0, 2, [-1], 1), Span(1, 7, [-2], 1)))
+    told = StepBatch((Span(0, 2, [said[0]], 1), Span(1, 7, [said[1]], 1)))
     expected = runners[0].forward(told)
     torch.testing.assert_close(runners[1].forward(named).logits, expected.logits, rtol=1e-4, atol=1e-4)
 
@@ -153,7 +153,7 @@ def test_blocks_are_copied_in_order_and_slots_moved_at_once(model: Model) -> Non
         runner.copy([Copy(7, 11), Copy(11, 12)])
         runner.move([7 * 4, 7 * 4 + 1], [7 * 4 + 1, 7 * 4])
         runner.tables.put(2, [12, 2])
-    agree((cpu, gpu), Batch((Span(0, 1, [6], 1), Span(1, 6, [3], 1), Span(2, 6, [3], 1))))
+    agree((cpu, gpu), StepBatch((Span(0, 1, [6], 1), Span(1, 6, [3], 1), Span(2, 6, [3], 1))))
 
 
 def test_a_new_tree_mask_replaces_the_old_one(model: Model) -> None:
@@ -170,7 +170,7 @@ def test_many_changed_tables_are_sent_whole(model: Model) -> None:
     for runner in (cpu, gpu):
         runner.tables.put(0, list(range(1, 171)))
         runner.tables.put(1, list(range(171, 341)))
-    agree((cpu, gpu), Batch((Span(0, 0, [1, 2, 3], 1), Span(1, 0, [5, 6, 7, 8], 1))))
+    agree((cpu, gpu), StepBatch((Span(0, 0, [1, 2, 3], 1), Span(1, 0, [5, 6, 7, 8], 1))))
 
 
 def test_a_second_runner_shares_the_joined_weights(model: Model) -> None:
@@ -259,15 +259,15 @@ def test_shapes_are_few_and_hold_what_they_must() -> None:
     assert len(decode_shapes(256)) < 24
     assert all(any(shape.size.rows >= n for shape in decode_shapes(256)) for n in range(1, 257))
     mixed = shape_of(STORY[0], seats=8)
-    assert (mixed.kind, mixed.size.rows, mixed.size.batch, mixed.size.wanted) == (Kind.MIXED, 16, 8, 1)
+    assert (mixed.kind, mixed.size.rows, mixed.size.batch, mixed.size.wanted) == (BatchKind.MIXED, 16, 8, 1)
     tree = shape_of(STORY[2], seats=8)
-    assert (tree.kind, tree.size.rows, tree.size.batch, tree.nodes) == (Kind.TREE, 6, 2, 3)
+    assert (tree.kind, tree.size.rows, tree.size.batch, tree.nodes) == (BatchKind.TREE, 6, 2, 3)
 
 
 def test_padding_rows_write_to_scratch_and_belong_to_nobody() -> None:
     tables = ChangingTables(seats=4, width=3)
     tables.put(2, [5, 9])
-    batch = Batch((Span(2, 5, [11], 1),) * 3)
+    batch = StepBatch((Span(2, 5, [11], 1),) * 3)
     shape = shape_of(batch, seats=4)
     staging = Staging(shape.size, torch.device("cpu"))
     fill(staging.host, batch, shape, tables, block_size=4)

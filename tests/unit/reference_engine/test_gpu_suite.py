@@ -15,10 +15,9 @@ from unittest import mock
 import pytest
 import torch
 
-from reference_engine.gpu.suite import __main__
-from reference_engine.gpu.suite import kernel_checks, peers
-from reference_engine.gpu.suite.card import Outcome, Section
-from reference_engine.gpu.suite.engines import NANO, Room, parts_in
+from reference_engine.gpu.suite import __main__, kernel_checks, peers
+from reference_engine.gpu.suite.card import Section, SectionOutcome
+from reference_engine.gpu.suite.engines import NANO, DeviceSizes, parts_in
 from reference_engine.gpu.suite.step_speed import roofline
 from reference_engine.llama.config import SHAPES
 from reference_engine.roofline import Ceilings
@@ -27,8 +26,8 @@ torch.set_num_threads(1)
 QUICK = ("ceilings", "tokens", "kernel speed", "steps", "throughput", "tuning", "vllm", "sglang")
 
 
-def room(seconds: float = 300.0) -> Room:
-    return Room(torch.device("cpu"), True, parts_in(None)[0], time.monotonic() + seconds)
+def room(seconds: float = 300.0) -> DeviceSizes:
+    return DeviceSizes(torch.device("cpu"), True, parts_in(None)[0], time.monotonic() + seconds)
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +75,11 @@ def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_checks, "KERNELS", wrong)
     monkeypatch.setattr(kernel_checks, "CASES", {"silu_mul": kernel_checks.CASES["silu_mul"]})
     section = kernel_checks.check(room())
-    assert section.outcome is Outcome.FAIL and "silu_mul" in section.message
+    assert section.outcome is SectionOutcome.FAIL and "silu_mul" in section.message
 
 
 def test_a_section_that_breaks_off_fails_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken(room: Room) -> Section:
+    def broken(room: DeviceSizes) -> Section:
         raise RuntimeError("out of patience")
 
     with mock.patch("reference_engine.gpu.suite.token_checks.check", broken):
@@ -168,7 +167,7 @@ def install(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_installed_peer_is_raced_on_the_same_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("vllm", tmp_path, monkeypatch)
     section = peers.measure(room(), "vllm")
-    assert section.outcome is Outcome.PASS
+    assert section.outcome is SectionOutcome.PASS
     assert [row["complete"] for row in section.rows] == [True, True]
     assert all(row["tokens_s"] > 0 for row in section.rows)
     assert {(row["parameters"], row["dtype"]) for row in section.rows} == {(NANO.parameters, "bfloat16")}
@@ -189,14 +188,14 @@ def test_a_peer_that_serves_another_model_does_not_count(
     old = "bfloat16" if told == "float32" else "math.prod, shapes))"
     source.write_text(source.read_text().replace(old, told))
     section = peers.measure(room(), "vllm")
-    assert section.outcome is Outcome.FAIL and "served another model" in section.message
+    assert section.outcome is SectionOutcome.FAIL and "served another model" in section.message
     assert said in section.rows[0]["why"] and section.rows[0]["tokens_s"] is None
 
 
 def test_a_peer_that_says_too_little_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("sglang", tmp_path, monkeypatch)
     section = peers.measure(room(), "sglang")
-    assert section.outcome is Outcome.FAIL and "wrong length" in section.message
+    assert section.outcome is SectionOutcome.FAIL and "wrong length" in section.message
     assert section.rows[0]["parameters"] == NANO.parameters, "its scheduler told what it has loaded"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reference_engine.huge_pages import LINE, PAGE, PIECE, Shelf, zeros
+from reference_engine.huge_pages import LINE, PAGE, PIECE, TensorArena, zeros
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, PAGE // 4, PAGE // 4 + 1])
@@ -29,14 +29,14 @@ def test_the_memory_is_taken_at_once_and_a_shelfs_as_it_is_written() -> None:
     before = int(statm.read_text().split()[1]) * mmap.PAGESIZE
     tensor = zeros(16 << 20)
     taken = int(statm.read_text().split()[1]) * mmap.PAGESIZE - before
-    shelved = Shelf().take(1)
+    shelved = TensorArena().take(1)
     both = int(statm.read_text().split()[1]) * mmap.PAGESIZE - before
     assert taken >= tensor.nbytes * 0.9
     assert both < taken + tensor.nbytes / 2, shelved
 
 
 def test_a_shelf_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> None:
-    shelf = Shelf()
+    shelf = TensorArena()
     sizes = [1, LINE, LINE + 1, 1000, PIECE, 7, 0, PIECE - LINE]
     taken = [shelf.take(size) for size in sizes]
     for number, tensor in enumerate(taken, 1):
@@ -49,7 +49,7 @@ def test_a_shelf_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> No
 
 
 def test_small_tensors_lie_side_by_side() -> None:
-    shelf = Shelf()
+    shelf = TensorArena()
     first, second = shelf.take(LINE + 1), shelf.take(1)
     assert second.data_ptr() - first.data_ptr() == 4 * 2 * LINE
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from graders.checking.random_cases import Case
-from graders.simulation import Engine, Here
+from graders.simulation import InProcessBackend, SimulatedEngine
 from graders.simulation.engine_laws import random_script
 from reference_engine import naive
 from reference_engine.kv_manager import KVManager
@@ -30,7 +30,7 @@ def test_they_serve_the_right_tokens(slots: tuple[str, ...]) -> None:
     parts = dict.fromkeys(slots or ("block_manager", "scheduler", "prefix_cache"), naive)
     chance = random.Random(f"{slots}")
     for _ in range(60):
-        Engine(Here(parts), random_script(Case.draw(chance, 18)), conserving=False).judge()
+        SimulatedEngine(InProcessBackend(parts), random_script(Case.draw(chance, 18)), conserving=False).judge()
 
 
 def test_a_sequence_reserves_a_run_for_the_longest() -> None:
@@ -66,13 +66,13 @@ def test_whoever_outgrows_the_run_takes_loose_blocks() -> None:
 
 
 def test_static_batching_admits_nobody_until_the_batch_has_finished() -> None:
-    from graders.simulation import Script, Setting
+    from graders.simulation import EngineScript, EngineSetting
 
-    script = Script(Setting(max_seqs=2))
+    script = EngineScript(EngineSetting(max_seqs=2))
     for id, answer in enumerate((2, 6, 1, 1)):
         script.add(id, [id, 1, 2], answer)
     script.drain()
-    engine = Engine(Here({"scheduler": naive}), script, conserving=False)
+    engine = SimulatedEngine(InProcessBackend({"scheduler": naive}), script, conserving=False)
     engine.judge()
     assert engine.counters.longest == 7
     assert [[work.id for work in moment.chunks] for moment in engine.moments][:3] == [[0, 1], [0, 1], [1]]

@@ -172,7 +172,7 @@ def test_a_library_made_from_other_sources_is_not_used(monkeypatch: pytest.Monke
     assert library.library() is not None
 
     class Step(ctypes.Structure):
-        _fields_ = [*library.Step._fields_, ("more", ctypes.c_int64)]
+        _fields_ = [*library.NativeStep._fields_, ("more", ctypes.c_int64)]
 
     monkeypatch.setattr(library, "Step", Step)
     forget()

@@ -20,11 +20,11 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.tree_search import TreeChoice
-from reference_engine.medusa.cost_model import Gauge, Spent
-from reference_engine.medusa.heads import Guesser, Told, random_heads
 from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.cost_model import MeasuredCosts, StepCost
+from reference_engine.medusa.heads import Guesser, RequestProgress, random_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.model import Model, random_model
 from reference_engine.parts import PartError, Parts
 from reference_engine.sampler import Sampling
@@ -56,7 +56,7 @@ class Prophet:
         self.dice = random.Random(seed)
         self.said: dict[int, int] = {}
 
-    def guess(self, told: Sequence[Told], hidden: Tensor, count: int) -> Tensor:
+    def guess(self, told: Sequence[RequestProgress], hidden: Tensor, count: int) -> Tensor:
         rows = []
         for one in told:
             self.said[one.id] = self.said.get(one.id, 0) + len(one.tokens)
@@ -258,14 +258,14 @@ def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
     assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
 
 
-def step(batch: int, drafted: bool, seconds: float, *, read: int = 0, each: int = 3) -> Spent:
+def step(batch: int, drafted: bool, seconds: float, *, read: int = 0, each: int = 3) -> StepCost:
     """One in which `read` tokens of prompts are read besides, and a tree of 5 nodes yields `each` tokens."""
     trees = batch * drafted
-    return Spent(seconds, batch + 4 * trees + read, batch, trees, 5, each * trees)
+    return StepCost(seconds, batch + 4 * trees + read, batch, trees, 5, each * trees)
 
 
 def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
-    gauge, drafted, costs = Gauge(), list[bool](), {True: 2.0, False: 1.0}
+    gauge, drafted, costs = MeasuredCosts(), list[bool](), {True: 2.0, False: 1.0}
     assert "not measured" in gauge.verdict(8) and gauge.gain(8) is None
     for _ in range(400):
         drafted.append(gauge.worth(8))
@@ -284,7 +284,7 @@ def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
 
 
 def test_a_gauge_looks_ever_more_seldom_and_often_again_after_a_change_of_mind() -> None:
-    gauge, drafted, costs = Gauge(), list[bool](), {True: 4.0, False: 1.0}
+    gauge, drafted, costs = MeasuredCosts(), list[bool](), {True: 4.0, False: 1.0}
     for _ in range(6000):
         drafted.append(gauge.worth(8))
         gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
@@ -306,7 +306,7 @@ def test_a_gauge_looks_ever_more_seldom_and_often_again_after_a_change_of_mind()
 def test_a_gauge_finds_the_cost_of_a_tree_though_every_step_reads_prompts(
     fixed: float, row: float, tree: float
 ) -> None:
-    gauge, chance = Gauge(), random.Random(7)
+    gauge, chance = MeasuredCosts(), random.Random(7)
     for _ in range(40):
         drafted = gauge.worth(64)
         told = step(64, drafted, 1.0, read=chance.randrange(20, 200))
@@ -319,7 +319,7 @@ def test_a_gauge_finds_the_cost_of_a_tree_though_every_step_reads_prompts(
 
 
 def test_a_cost_model_is_told_of_the_last_pass_of_an_answer_too() -> None:
-    told, requests = list[Spent](), [Request(0, [1, 5], 12)]
+    told, requests = list[StepCost](), [Request(0, [1, 5], 12)]
     payoff = SimpleNamespace(worth=lambda _: True, note=told.append, pass_over=lambda _: None)
     served = engine(MODELS[0], Prophet(texts_of(MODELS[0], requests), 3, "perfect"), CHAIN, payoff=payoff)
     [said] = served.generate(requests)
@@ -331,7 +331,7 @@ def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     requests = [Request(id, [id, 5], 60) for id in range(4)]
-    due, gauge = texts_of(MODELS[0], requests), Gauge()
+    due, gauge = texts_of(MODELS[0], requests), MeasuredCosts()
     served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, payoff=gauge)
     clock = itertools.count()  # every step takes as long as every other, so useless guesses can only lose
     monkeypatch.setattr("reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))

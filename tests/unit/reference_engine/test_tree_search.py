@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.medusa.tree_search import CPU_NODES, TreeChoice, choose_tree, independent, path_chances, read_tree, tree_for, write_tree
 from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.tree_search import (
+    CPU_NODES,
+    TreeChoice,
+    choose_tree,
+    independent,
+    path_chances,
+    read_tree,
+    tree_for,
+    write_tree,
+)
 
 PAYOFF = Payoff(3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0)))
 

@@ -11,15 +11,15 @@ import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from reference_engine.waiter import CHECKPOINT
-from reference_engine.training.model_card import model_card
-from reference_engine.waiter.corpus import END, Dialogue, dialogue, guests, introduction, menu_prompt, title
 from reference_engine.training.evaluate import answers, as_expected, converse, held_out, measure
-from reference_engine.waiter.menu import restaurants
-from reference_engine.training.network import Cache, Shape, Waiter, initialise
+from reference_engine.training.model_card import model_card
+from reference_engine.training.network import ModelShape, TrainingKV, Waiter, initialise
 from reference_engine.training.storage import load_network, rounded, save_checkpoint
+from reference_engine.training.train import TrainingRecipe, TrainingRun, TrainingStage, answers_right, draw
+from reference_engine.waiter import CHECKPOINT
+from reference_engine.waiter.corpus import END, Dialogue, dialogue, guests, introduction, menu_prompt, title
+from reference_engine.waiter.menu import restaurants
 from reference_engine.waiter.tokenizer import load_tokenizer, special_id
-from reference_engine.training.train import Recipe, Run, Stage, answers_right, draw
 
 LAYOUT = {
     "README.md",
@@ -47,7 +47,9 @@ def network() -> Waiter:
 
 @pytest.fixture(scope="module")
 def small() -> Waiter:
-    network = Waiter(Shape(vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=40))
+    network = Waiter(
+        ModelShape(vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=40)
+    )
     initialise(network, torch.Generator().manual_seed(0))
     return network.eval()
 
@@ -121,7 +123,7 @@ def test_answer_stops_at_its_end(network: Waiter, tokenizer: Tokenizer) -> None:
 
 def test_network_with_a_cache_computes_what_it_computes_without(small: Waiter) -> None:
     ids = torch.randint(0, 64, (3, 30), generator=torch.Generator().manual_seed(1))
-    whole, cache = small(ids), Cache(small.shape.layers)
+    whole, cache = small(ids), TrainingKV(small.shape.layers)
     parts = [small(ids[:, start:stop], cache) for start, stop in ((0, 11), (11, 12), (12, 30))]
     assert cache.length == 30
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
@@ -144,7 +146,7 @@ def test_checkpoint_survives_storage(small: Waiter, tokenizer: Tokenizer, tmp_pa
 
 
 def test_training_data_is_drawn_by_step_alone_and_fills_every_position(tokenizer: Tokenizer) -> None:
-    recipe = Recipe(stages=(Stage(9, rows=2, positions=1024, menu=True),))
+    recipe = TrainingRecipe(stages=(TrainingStage(9, rows=2, positions=1024, menu=True),))
     first, again, later = (draw(recipe, step, tokenizer) for step in (3, 3, 4))
     assert torch.equal(first.ids, again.ids)
     assert not torch.equal(first.ids, later.ids)
@@ -155,14 +157,14 @@ def test_training_data_is_drawn_by_step_alone_and_fills_every_position(tokenizer
 
 
 def test_short_dialogues_keep_the_title_and_the_table_and_leave_the_listing(tokenizer: Tokenizer) -> None:
-    recipe = Recipe(stages=(Stage(1, rows=1, positions=64, menu=False),))
+    recipe = TrainingRecipe(stages=(TrainingStage(1, rows=1, positions=64, menu=False),))
     told = dialogue(recipe.first_seed)
     opening = tokenizer.encode(title(told.party.restaurant) + introduction(told.party)).ids
     assert draw(recipe, 0, tokenizer).ids[0, : len(opening)].tolist() == opening
 
 
 def test_training_ends_with_whole_dialogues_at_every_position(network: Waiter) -> None:
-    last = Recipe().stages[-1]
+    last = TrainingRecipe().stages[-1]
     assert last.menu
     assert last.positions == network.shape.positions
 
@@ -174,7 +176,9 @@ def test_answer_counts_as_right_only_when_every_token_is() -> None:
 
 
 def test_learning_rate_rises_stays_and_falls_to_nothing() -> None:
-    recipe = Recipe(stages=(Stage(70, 1, 8, False), Stage(30, 1, 8, True)), warmup=10, decay=0.4, learning_rate=1.0)
+    recipe = TrainingRecipe(
+        stages=(TrainingStage(70, 1, 8, False), TrainingStage(30, 1, 8, True)), warmup=10, decay=0.4, learning_rate=1.0
+    )
     rates = [recipe.rate(step) for step in range(101)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert set(rates[10:60]) == {1.0}
@@ -183,11 +187,11 @@ def test_learning_rate_rises_stays_and_falls_to_nothing() -> None:
 
 
 def test_run_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    recipe = Recipe(stages=(Stage(40, rows=1, positions=64, menu=False),), warmup=1)
-    straight = Run(recipe, tmp_path)
+    recipe = TrainingRecipe(stages=(TrainingStage(40, rows=1, positions=64, menu=False),), warmup=1)
+    straight = TrainingRun(recipe, tmp_path)
     straight.advance()
     straight.snapshot()
-    resumed = Run(recipe, tmp_path)
+    resumed = TrainingRun(recipe, tmp_path)
     for run in (straight, resumed):
         run.advance()
     assert resumed.step == straight.step == 2
@@ -195,4 +199,4 @@ def test_run_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     for ours, theirs in zip(resumed.network.parameters(), straight.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     with pytest.raises(SystemExit, match="another recipe"):
-        Run(replace(recipe, warmup=2), tmp_path)
+        TrainingRun(replace(recipe, warmup=2), tmp_path)

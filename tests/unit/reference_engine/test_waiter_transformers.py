@@ -7,10 +7,10 @@ from itertools import chain
 import pytest
 import torch
 
+from reference_engine.training.storage import load_network
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.corpus import END, guests
 from reference_engine.waiter.menu import restaurants
-from reference_engine.training.storage import load_network
 from reference_engine.waiter.tokenizer import load_tokenizer, special_id
 
 transformers = pytest.importorskip("transformers")

@@ -12,7 +12,7 @@ Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkerSpec:
     """A worker to be. locks: what to put on, by name. uid: to run as; 0 for the grader's own.
 
     tell: a pipe on which a refusal is told to the keeper; that everybody has closed it is the news that all went well.

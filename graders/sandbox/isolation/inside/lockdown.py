@@ -8,12 +8,12 @@ import sys
 from typing import NoReturn
 
 from . import landlock, namespaces, privileges, seccomp, visible_paths, wait
-from .handoff import Job, tell
+from .handoff import WorkerSpec, tell
 
 PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm")
 
 
-def work(job: Job) -> NoReturn:
+def work(job: WorkerSpec) -> NoReturn:
     """Never returns. What goes wrong before the first request is a refusal; afterwards the submission's affair."""
     import guest.worker  # type: ignore[import-not-found]
 
@@ -30,7 +30,7 @@ def work(job: Job) -> NoReturn:
         os._exit(1)
 
 
-def refuse(job: Job, trouble: Exception) -> NoReturn:
+def refuse(job: WorkerSpec, trouble: Exception) -> NoReturn:
     """Tell the keeper what went wrong, and go."""
     text = f"{trouble.filename}: {trouble.strerror}" if isinstance(trouble, OSError) else repr(trouble)
     os.write(job.tell, f"!{text}\n".encode())
@@ -43,7 +43,7 @@ def first_to_die() -> None:
         file.write("1000")
 
 
-def _lock(job: Job) -> None:
+def _lock(job: WorkerSpec) -> None:
     os.setsid()
     wait.undo_wake_on_death()
     sys.dont_write_bytecode = True
@@ -62,7 +62,7 @@ def _lock(job: Job) -> None:
         seccomp.restrict(spawning=job.config["programs"])
 
 
-def _rules(job: Job) -> list[tuple[str, int]]:
+def _rules(job: WorkerSpec) -> list[tuple[str, int]]:
     """For Landlock. In a root of its own all there is may be read; otherwise what is shown."""
     config = job.config
     own = [(config["box"], landlock.OWN)]

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from . import landlock, lockdown, namespaces, privileges, seccomp, wait
-from .handoff import Config, Job, let_go
+from .handoff import Config, WorkerSpec, let_go
 
 
-class Refused(Exception):
+class LevelRefused(Exception):
     """This level cannot be had here; the text says why."""
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedWorker:
     """A worker, locked up and waiting. watched: the keeper's child whose end is the worker's.
 
     verdict: read end of a pipe on which the worker's own parent tells how it ended, -1 where that is the keeper.
@@ -40,18 +40,18 @@ class Started:
         return json.loads(text) if text else None
 
 
-def start(level: str, config: Config) -> Started:
+def start(level: str, config: Config) -> StartedWorker:
     """A worker at that level, or Refused."""
     without = config["without"]
     uid, no_uid = privileges.stranger(config["shown"], through_root=level == "L4")
     if level == "L3" or "uid" in without:
         uid = 0
     if level == "L4" and not uid:
-        raise Refused(no_uid or "another uid is not wanted")
+        raise LevelRefused(no_uid or "another uid is not wanted")
     if level == "L2" and ("landlock" in without or not landlock.abi()):
-        raise Refused("this kernel has no Landlock")
+        raise LevelRefused("this kernel has no Landlock")
     if level in ("L3", "L4") and "namespaces" in without:
-        raise Refused("user namespaces are off")
+        raise LevelRefused("user namespaces are off")
     locks = _locks(level, without, uid)
     return _start_apart(level, locks, uid, config) if "namespaces" in locks else _start(level, locks, uid, config)
 
@@ -64,17 +64,17 @@ def _locks(level: str, without: list[str], uid: int) -> tuple[str, ...]:
     return (*locks, *[f"uid {uid}"] * (uid > 0))
 
 
-def _start(level: str, locks: tuple[str, ...], uid: int, config: Config) -> Started:
+def _start(level: str, locks: tuple[str, ...], uid: int, config: Config) -> StartedWorker:
     listen, tell = os.pipe()
     worker = os.fork()
     if worker == 0:
-        lockdown.work(Job(locks, uid, config, tell))
+        lockdown.work(WorkerSpec(locks, uid, config, tell))
     os.close(tell)
     _hear(listen)
-    return Started(level, locks, worker)
+    return StartedWorker(level, locks, worker)
 
 
-def _start_apart(level: str, locks: tuple[str, ...], uid: int, config: Config) -> Started:
+def _start_apart(level: str, locks: tuple[str, ...], uid: int, config: Config) -> StartedWorker:
     listen, tell = os.pipe()
     verdict, report = os.pipe()
     lifeline_end, lifeline = os.pipe()
@@ -82,22 +82,22 @@ def _start_apart(level: str, locks: tuple[str, ...], uid: int, config: Config) -
     if helper == 0:
         for descriptor in (listen, verdict, lifeline):
             os.close(descriptor)
-        _enter(Job(locks, uid, config, tell), lifeline_end, report)
+        _enter(WorkerSpec(locks, uid, config, tell), lifeline_end, report)
     for descriptor in (tell, report, lifeline_end):
         os.close(descriptor)
     try:
         first = _hear(listen)
         if not first:
-            raise Refused("the first process of the namespaces did not come up")
-    except Refused:
+            raise LevelRefused("the first process of the namespaces did not come up")
+    except LevelRefused:
         os.close(verdict)
         os.close(lifeline)
         raise
     os.waitpid(helper, 0)
-    return Started(level, locks, int(first), verdict, lifeline)
+    return StartedWorker(level, locks, int(first), verdict, lifeline)
 
 
-def _enter(job: Job, lifeline: int, report: int) -> NoReturn:
+def _enter(job: WorkerSpec, lifeline: int, report: int) -> NoReturn:
     """The helper: enter, leave the first process behind, go."""
     try:
         lockdown.first_to_die()
@@ -112,7 +112,7 @@ def _enter(job: Job, lifeline: int, report: int) -> NoReturn:
     os._exit(0)
 
 
-def _change_root(job: Job) -> None:
+def _change_root(job: WorkerSpec) -> None:
     config = job.config
     namespaces.change_root(
         config["box"],
@@ -126,7 +126,7 @@ def _change_root(job: Job) -> None:
         os.chown(config["box"], job.uid, job.uid)
 
 
-def _live_apart(job: Job, lifeline: int, report: int) -> NoReturn:
+def _live_apart(job: WorkerSpec, lifeline: int, report: int) -> NoReturn:
     """The first process of the pid namespace, parent of the worker and of all that is orphaned in there."""
     woken = wait.wake_on_death()
     worker = os.fork()
@@ -149,5 +149,5 @@ def _hear(listen: int) -> str:
         lines = file.read().splitlines()
     for line in lines:
         if line.startswith("!"):
-            raise Refused(line[1:])
+            raise LevelRefused(line[1:])
     return lines[0] if lines else ""

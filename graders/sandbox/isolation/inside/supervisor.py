@@ -23,7 +23,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from . import start, process_tree, privileges, rmtree, system, wait
+from . import privileges, process_tree, rmtree, start, system, wait
 from .handoff import Config, let_go, tell
 
 MIB = 1 << 20
@@ -41,7 +41,7 @@ def main(text: str) -> NoReturn:
     for level in config["levels"]:
         try:
             started = start.start(level, config)
-        except start.Refused as why:
+        except start.LevelRefused as why:
             refused[level] = str(why)
             _end_all()
             continue
@@ -59,7 +59,7 @@ def _import_child(config: Config) -> None:
     sys.path += config["paths"]
 
 
-def _keep(started: start.Started, refused: dict[str, str], config: Config, woken: int) -> NoReturn:
+def _keep(started: start.StartedWorker, refused: dict[str, str], config: Config, woken: int) -> NoReturn:
     """Watch until the worker ends, uses too much, or the grader lets go; end the tree, tell how it went."""
     let_go(config)
     privileges.hide()

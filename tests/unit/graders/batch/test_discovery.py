@@ -10,15 +10,15 @@ import pytest
 import sample_class
 
 from course.targets import solution_file, stub_of
-from graders.batch.discovery import Intake
-from graders.batch.jobs import UNKNOWN, Job, Options
+from graders.batch.discovery import Discovery
+from graders.batch.jobs import UNKNOWN, GradeJob, Options
 from graders.registry.catalogue import catalogue
 
 STUB = stub_of(catalogue(3))
 
 
-def jobs(*paths: Path, wanted: tuple[int, ...] = ()) -> dict[tuple[str, int], Job]:
-    return {handed.job.order: handed.job for handed in Intake(wanted).all(paths)}
+def jobs(*paths: Path, wanted: tuple[int, ...] = ()) -> dict[tuple[str, int], GradeJob]:
+    return {handed.job.order: handed.job for handed in Discovery(wanted).all(paths)}
 
 
 def put(path: Path, text: str = STUB) -> Path:
@@ -73,7 +73,7 @@ def test_archives_and_notebooks_are_read_as_data(tmp_path: Path) -> None:
         tmp_path / "class",
         [sample_class.archive(3, "ada", STUB, "fail"), sample_class.notebook(3, "bob", STUB, "fail")],
     )
-    handed = {each.job.order: each for each in Intake().all([tmp_path / "class"])}
+    handed = {each.job.order: each for each in Discovery().all([tmp_path / "class"])}
     assert set(handed) == set(expected)
     assert {each.data.decode() for each in handed.values()} == {STUB}
 
@@ -101,7 +101,7 @@ def test_what_was_written_counts_and_not_the_stub_beside_it(
     put(tmp_path / "class" / home / "prefix_cache.py", file)
     sheet(tmp_path / "class" / home / "ex3_prefix_cache.ipynb", cell)
     put(tmp_path / "class" / "bob" / "prefix_cache.py")
-    found = {each.job.student: each for each in Intake((3,)).all([tmp_path / "class"])}
+    found = {each.job.student: each for each in Discovery((3,)).all([tmp_path / "class"])}
     assert found["ada"].data.decode() == counts
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_named_and_not_hidden_by_a_stub(tmp_path: 
 def test_a_notebook_with_another_name_and_a_renamed_cell_is_found(tmp_path: Path) -> None:
     sheet(tmp_path / "class" / "ada" / "final version (2).ipynb", WRITTEN, "mine")
     put(tmp_path / "class" / "bob" / "prefix_cache.py")
-    found = {each.job.order: each for each in Intake().all([tmp_path / "class"])}
+    found = {each.job.order: each for each in Discovery().all([tmp_path / "class"])}
     assert found["ada", 3].data.decode() == WRITTEN
 
 
@@ -173,7 +173,7 @@ def test_a_journal_beside_the_students_is_no_student(tmp_path: Path) -> None:
 def test_the_key_names_the_part_and_how_it_is_judged(tmp_path: Path) -> None:
     def key(text: str, options: Options | None = None) -> str:
         put(tmp_path / "class" / "ada" / "prefix_cache.py", text)
-        (handed,) = Intake((), options or Options()).all([tmp_path / "class"])
+        (handed,) = Discovery((), options or Options()).all([tmp_path / "class"])
         return handed.job.key
 
     same = key("x = 1\n")

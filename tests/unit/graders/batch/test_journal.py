@@ -16,14 +16,14 @@ import pytest
 from wrong_parts import wrong_parts
 
 from course.targets import stub_of
-from graders.batch import batch, worker_loop, lease, storage
-from graders.batch.worker_loop import work
+from graders.batch import batch, lease, storage, worker_loop
 from graders.batch.device_lock import alone, shared
-from graders.batch.discovery import Intake
-from graders.batch.jobs import Options
-from graders.batch.journal import BadJournal, Journal, Plan
-from graders.batch.pool import Pool, environment
+from graders.batch.discovery import Discovery
 from graders.batch.grade_job import judge, pack, unpack, without_a_try
+from graders.batch.jobs import Options
+from graders.batch.journal import BadJournal, BatchPlan, Journal
+from graders.batch.pool import WorkerPool, environment
+from graders.batch.worker_loop import work
 from graders.registry.catalogue import catalogue
 from graders.reports import words
 from graders.result import ExerciseResult, Outcome
@@ -39,7 +39,7 @@ def journal(tmp_path: Path) -> Journal:
         (tmp_path / "class" / name / "prefix_cache.py").write_text(f"{STUB}# {remark}\n")
     made = Journal(tmp_path / "journal")
     options = Options(laws_only=True)
-    batch.plan(made, Intake((3,), options).all([tmp_path / "class"]), options, seed=1)
+    batch.plan(made, Discovery((3,), options).all([tmp_path / "class"]), options, seed=1)
     return made
 
 
@@ -253,7 +253,7 @@ def test_a_job_that_kills_its_grader_is_quarantined_and_the_batch_goes_on(
         "sys.exit(main(sys.argv[1:]))"
     )
     monkeypatch.setattr("graders.batch.pool.start", lambda made, number: _worker(made, code))
-    with Pool(journal, plan, 2) as pool:
+    with WorkerPool(journal, plan, 2) as pool:
         pool.run(lambda count: None)
     states = {row.student: words.state(row) for row in journal.rows(plan)}
     assert states == {"ada": "quarantined", "bob": "quarantined", "cyd": "fail"}
@@ -313,7 +313,7 @@ def test_a_module_beside_the_submissions_is_not_imported(
     (tmp_path / "json.py").write_text("raise SystemExit('imported')")
     (tmp_path / "graders.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
-    with Pool(journal, journal.plan(), 1) as pool:
+    with WorkerPool(journal, journal.plan(), 1) as pool:
         pool.run(lambda count: None)
     assert all(words.state(row) == "fail" for row in journal.rows(journal.plan()))
 
@@ -360,6 +360,6 @@ def _uses(home: Path, log: Path, by_itself: bool) -> None:
 
 def test_a_plan_survives_being_read_again(journal: Journal) -> None:
     plan = journal.plan()
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, BatchPlan)
     assert plan.salt == 1
     assert [job.student for job in plan.jobs] == ["ada", "bob", "cyd"]

@@ -16,7 +16,7 @@ import sample_class
 from wrong_parts import wrong_part
 
 from graders.batch import batch, slurm
-from graders.batch.discovery import Intake
+from graders.batch.discovery import Discovery
 from graders.batch.jobs import Options
 from graders.batch.journal import Journal
 from graders.reports import words
@@ -53,7 +53,7 @@ def states(journal: Journal) -> dict[str, str]:
 
 def test_the_script_is_one_that_bash_and_sbatch_take(submissions: Path, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "it's 100% a journal")
-    batch.plan(journal, Intake().all([submissions]), Options(), 1)
+    batch.plan(journal, Discovery().all([submissions]), Options(), 1)
     text = slurm.script(journal, 3, ("--partition=gpu --gres=gpu:1",))
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
     assert "#SBATCH --array=0-2" in text
@@ -146,7 +146,7 @@ def test_ray_outlives_the_death_of_a_claiming_worker(submissions: Path, tmp_path
 
     made = Journal(tmp_path / "journal")
     options = Options(laws_only=True)
-    plan = batch.plan(made, Intake((), options).all([submissions]), options, 1)
+    plan = batch.plan(made, Discovery((), options).all([submissions]), options, 1)
     (made.root / "leases" / f"{plan.jobs[0].key}.0").write_text('["gone", "boot", 1, "1"]')
     os.utime(made.root / "leases" / f"{plan.jobs[0].key}.0", (0, 0))  # of a node that died long ago
     assert ray_cluster.run(made, 2) == [0, 0]

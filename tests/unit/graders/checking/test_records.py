@@ -14,12 +14,12 @@ import graders.checking.random_cases
 import graders.checking.workers
 import solutions
 from course import rendering
-from course.syntax_pointer import offence
 from course.nbgrader_glue.student_api import law_of
-from graders.batch.discovery import Intake
+from course.syntax_pointer import offence
+from graders.batch.discovery import Discovery
 from graders.batch.grade_job import pack, unpack
-from graders.registry.catalogue import catalogue
 from graders.grading import grade
+from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, LawResult, Location, Outcome, Reason, Story
 
 
@@ -157,5 +157,5 @@ def test_what_cannot_be_read_is_called_so_whatever_its_name(name: str, wanted: t
     home = tmp_path / "class" / "ada"
     home.mkdir(parents=True)
     (home / name).write_bytes(b"no archive")
-    (handed,) = Intake(wanted).all([home.parent])
+    (handed,) = Discovery(wanted).all([home.parent])
     assert handed.job.problem.startswith(f"{name} is no readable zip archive")

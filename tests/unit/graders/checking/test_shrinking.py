@@ -11,17 +11,17 @@ from wrong_parts import wrong_part
 
 import graders.checking.random_cases
 import graders.checking.workers
-from graders.checking.check_context import Bench
-from graders.registry.catalogue import catalogue
-from graders.exercises.ex3_prefix_cache.operations import Script as CacheScript
-from graders.checking.failure import Broken, Trace
-from graders.sandbox.isolation import Trouble
-from graders.result import Outcome, Story
+from graders.checking.check_context import CheckContext
+from graders.checking.failure import Broken, Replayable
 from graders.checking.shrinking import shorten, size
-from graders.submissions.source import read
-from graders.simulation.scheduler_rules import Setting
-from graders.simulation.script import Script as ServingScript
 from graders.checking.workers import Source, Workers
+from graders.exercises.ex3_prefix_cache.operations import PrefixCacheScript as CacheScript
+from graders.registry.catalogue import catalogue
+from graders.result import Outcome, Story
+from graders.sandbox.isolation import MachineFault
+from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.script import EngineScript as ServingScript
+from graders.submissions.source import read
 
 NEEDED = {2, 5}
 
@@ -42,11 +42,11 @@ class Numbers:
             broken.trace = self
             raise broken
 
-    def shorter(self) -> Iterator[Trace]:
+    def shorter(self) -> Iterator[Replayable]:
         return (Numbers(self.numbers[:at] + self.numbers[at + 1 :]) for at in range(len(self.numbers)))
 
 
-def broken_by(trace: Trace) -> Broken | None:
+def broken_by(trace: Replayable) -> Broken | None:
     try:
         trace.judge()
     except Broken as broken:
@@ -72,7 +72,7 @@ def test_a_part_that_hangs_or_dies_is_not_asked_again() -> None:
 
 def test_signs_of_tampering_on_the_way_are_told() -> None:
     class Tampers(Numbers):
-        def shorter(self) -> Iterator[Trace]:
+        def shorter(self) -> Iterator[Replayable]:
             yield Numbers((2, 5), Outcome.INVALID)
 
     broken = broken_by(Tampers((1, 2, 5)))
@@ -83,10 +83,10 @@ def test_signs_of_tampering_on_the_way_are_told() -> None:
 def test_trouble_of_the_machine_costs_no_verdict() -> None:
     class Troubled(Numbers):
         def judge(self) -> None:
-            raise Trouble("no process could be started")
+            raise MachineFault("no process could be started")
 
     class Falls(Numbers):
-        def shorter(self) -> Iterator[Trace]:
+        def shorter(self) -> Iterator[Replayable]:
             yield Troubled((2, 5))
 
     broken = broken_by(Falls((1, 2, 5)))
@@ -112,7 +112,7 @@ def story_of(path: Path, exercise: int, law: str, seed: int) -> Broken:
     workers = Workers([Source(entry.slot, submission.name, submission.source)])
     chosen = next(each for each in entry.laws if each.name == law)
     with pytest.raises(Broken) as caught:
-        chosen.check(Bench(entry, chosen.number, submission, workers, seed))
+        chosen.check(CheckContext(entry, chosen.number, submission, workers, seed))
     return caught.value
 
 
@@ -146,7 +146,7 @@ def test_no_call_of_a_story_can_be_left_out(
 
 
 def test_no_shorter_story_asks_for_a_plan_before_the_last_one_was_committed() -> None:
-    script = ServingScript(Setting())
+    script = ServingScript(EngineSetting())
     script.add(0, [1, 2, 3], 2)
     script.step()
     script.plan()

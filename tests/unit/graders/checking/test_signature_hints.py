@@ -12,8 +12,8 @@ import graders.checking.random_cases
 import graders.checking.workers
 import solutions
 from graders import grade
-from graders.registry.catalogue import catalogue
 from graders.checking.signature_hints import called, inside, slip
+from graders.registry.catalogue import catalogue
 from reference_engine import slots
 
 BODY = "class Scheduler:\n{members}"

@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 from graders.engines import launch_config
 from graders.engines.catalogue import ADAPTERS, KINDS
 from graders.engines.driver import Driver
+from graders.engines.engine_protocol import EngineFailed, EngineFailure
 from graders.engines.loaded import Checkpoint, of_model
-from graders.engines.engine_protocol import EngineFailed, Failure
 from graders.workloads import Trace, TraceRequest
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import save
@@ -190,7 +190,7 @@ def test_text_that_comes_back_as_other_tokens_does_not_count() -> None:
     with ollama() as engine, pytest.raises(EngineFailed) as caught:
         engine.start()
         engine.serve(Trace("short", 0, "waiter", (TraceRequest(prompt, 3),), num_blocks=65, max_seqs=2))
-    assert caught.value.failure is Failure.OTHER_COUNT
+    assert caught.value.failure is EngineFailure.OTHER_COUNT
 
 
 def test_stand_ins_can_be_imported_but_not_used() -> None:

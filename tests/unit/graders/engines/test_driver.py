@@ -15,8 +15,8 @@ import pytest
 
 from graders.engines.catalogue import ADAPTERS, EngineKind
 from graders.engines.driver import Driver, last_line
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, read_served
 from graders.engines.loaded import Loaded, given
-from graders.engines.engine_protocol import EngineFailed, Failure, Job, read_served
 from graders.workloads import Trace, TraceRequest
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import save
@@ -26,13 +26,13 @@ from reference_engine.peers.loaded_weights import digest
 FAKE = Path(__file__).parents[3] / "fakes" / "engines" / "fake_adapter.py"
 KEPT = TemporaryDirectory()
 PARAMETERS = SHAPES["tiny"].parameters
-NOBODY = Job(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4, loaded=Loaded("0" * 64, 1))
+NOBODY = LaunchConfig(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4, loaded=Loaded("0" * 64, 1))
 REQUESTS = (TraceRequest((1, 2, 3), 4), TraceRequest((5,), 2, 0.02))
 TRACE = Trace("short", 0, "fake", REQUESTS, num_blocks=65, max_seqs=4)
 
 
 @cache
-def job() -> Job:
+def job() -> LaunchConfig:
     """A job with the checkpoint of a tiny model, there for as long as the tests run."""
     folder = Path(KEPT.name) / "tiny"
     model = load_model("random:tiny")
@@ -94,12 +94,12 @@ def test_a_paused_engine_does_nothing() -> None:
         engine.pause()
         with pytest.raises(EngineFailed) as caught:
             engine.serve(TRACE)
-    assert caught.value.failure is Failure.HUNG
+    assert caught.value.failure is EngineFailure.HUNG
 
 
 def test_a_death_is_told_with_the_last_words() -> None:
     died = failure("dies")
-    assert died.failure is Failure.DIED
+    assert died.failure is EngineFailure.DIED
     assert (
         died.sentence == "fake died: it ended with status 7; the last thing it printed: the last word of a dying engine"
     )
@@ -180,19 +180,19 @@ def test_a_death_of_another_cause_does_not_ask_for_a_new_environment(tmp_path: P
 
 def test_an_engine_that_hangs_is_given_up() -> None:
     hung = failure("hangs", patience=0.3)
-    assert hung.failure is Failure.HUNG
+    assert hung.failure is EngineFailure.HUNG
     assert "'serve'" in hung.sentence
 
 
 def test_a_slow_start_is_no_hang_until_patience_ends() -> None:
-    assert failure("slow", start=0.3).failure is Failure.HUNG
+    assert failure("slow", start=0.3).failure is EngineFailure.HUNG
     with driver("slow") as engine:
         assert engine.start().seconds >= 2
 
 
 def test_an_error_at_the_start_is_one_line() -> None:
     broken = failure("broken")
-    assert broken.failure is Failure.NOT_STARTED
+    assert broken.failure is EngineFailure.NOT_STARTED
     assert broken.sentence == "fake did not start: ValueError: the model is not to my taste"
 
 
@@ -223,37 +223,37 @@ def test_what_an_engine_has_loaded_is_what_it_was_given(healthy: Driver) -> None
 def test_an_engine_that_serves_another_model_is_named(ill: str, told: str) -> None:
     other, own = digest(another())[:12], job().loaded.weights[:12]
     failed = failure(ill)
-    assert failed.failure is Failure.OTHER_MODEL
+    assert failed.failure is EngineFailure.OTHER_MODEL
     assert failed.sentence == f"fake serves another model: {told.format(other=other, own=own)}"
 
 
 def test_an_engine_that_does_not_say_what_it_serves_breaks_the_protocol() -> None:
     failed = failure("silent")
-    assert failed.failure is Failure.GARBLED
+    assert failed.failure is EngineFailure.GARBLED
     assert failed.sentence == "fake broke the protocol: it does not say which weights it has loaded"
 
 
 def test_an_error_while_serving_is_named() -> None:
     raised = failure("raises")
-    assert raised.failure is Failure.REFUSED
+    assert raised.failure is EngineFailure.REFUSED
     assert "MemoryError: no room for 3 guests" in raised.sentence
 
 
 def test_too_few_tokens_are_no_result() -> None:
     short = failure("short")
-    assert short.failure is Failure.OTHER_COUNT
+    assert short.failure is EngineFailure.OTHER_COUNT
     assert "request 0 got 3 tokens, 4 were asked for" in short.sentence
 
 
 def test_times_before_the_question_are_refused() -> None:
-    assert failure("early").failure is Failure.GARBLED
+    assert failure("early").failure is EngineFailure.GARBLED
 
 
 def test_an_interpreter_that_is_not_there() -> None:
     engine = Driver(driver().kind, NOBODY, command=["/nowhere/bin/python"])
     with engine, pytest.raises(EngineFailed) as caught:
         engine.start()
-    assert caught.value.failure is Failure.NOT_STARTED
+    assert caught.value.failure is EngineFailure.NOT_STARTED
     assert "No such file" in caught.value.sentence
 
 
@@ -277,17 +277,17 @@ def test_the_environment_of_an_engine_is_clean(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ({}, Failure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4.5], [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, Failure.GARBLED),
-        ({"outputs": [[True] * 4, [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, Failure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4]], "times": [[0.0] * 4]}, Failure.OTHER_COUNT),
-        ({"outputs": [[1, 2, 3, 4], [5, 6, 7]], "times": [[0.0] * 4, [0.1] * 3]}, Failure.OTHER_COUNT),
-        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1]]}, Failure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1, 9.0]]}, Failure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.01, 0.1]]}, Failure.GARBLED),
+        ({}, EngineFailure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4.5], [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, EngineFailure.GARBLED),
+        ({"outputs": [[True] * 4, [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, EngineFailure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4]], "times": [[0.0] * 4]}, EngineFailure.OTHER_COUNT),
+        ({"outputs": [[1, 2, 3, 4], [5, 6, 7]], "times": [[0.0] * 4, [0.1] * 3]}, EngineFailure.OTHER_COUNT),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1]]}, EngineFailure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1, 9.0]]}, EngineFailure.GARBLED),
+        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.01, 0.1]]}, EngineFailure.GARBLED),
     ],
 )
-def test_what_an_engine_sends_is_not_believed(answer: dict[str, object], expected: Failure) -> None:
+def test_what_an_engine_sends_is_not_believed(answer: dict[str, object], expected: EngineFailure) -> None:
     with pytest.raises(EngineFailed) as caught:
         read_served(answer, TRACE, 1.0)
     assert caught.value.failure is expected

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from graders.engines import environments, installing, lock_file
-from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, Recipe
+from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, InstallRecipe
 from graders.engines.environments import State, standing
 from graders.engines.installing import NotInstalled, Run
 
 TOY = EngineKind(
-    "toy", "a toy", "toy.py", ("toy",), {CPU: Recipe(("toy==1.0",), bare=("bare",), without={"junk": "it breaks it"})}
+    "toy",
+    "a toy",
+    "toy.py",
+    ("toy",),
+    {CPU: InstallRecipe(("toy==1.0",), bare=("bare",), without={"junk": "it breaks it"})},
 )
 HASH = "0" * 64
 
@@ -81,7 +85,7 @@ def test_no_build_for_this_machine_says_why() -> None:
 
 
 def test_a_missing_tool_is_named() -> None:
-    plan = Recipe(("x",), tools={"nvcc": "it builds kernels", "c++": "it builds"})
+    plan = InstallRecipe(("x",), tools={"nvcc": "it builds kernels", "c++": "it builds"})
     assert (
         environments.lacking(plan, lambda tool: None if tool == "nvcc" else tool)
         == "not found: nvcc (it builds kernels)"

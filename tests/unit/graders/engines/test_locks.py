@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graders.engines import lock_file, make_lock
-from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, Recipe
+from graders.engines.catalogue import CPU, CUDA, KINDS, EngineKind, InstallRecipe
 from graders.engines.lock_file import Lock, LockBroken, Part, Pin, normal
 from graders.engines.make_lock import NotLocked, Order
 
@@ -84,7 +84,7 @@ TOY = EngineKind(
     "toy.py",
     ("toy",),
     {
-        CPU: Recipe(
+        CPU: InstallRecipe(
             ("toy", "torch==1", "nvidia-ml-py"),
             bare=("alone==3",),
             without={"junk": "it breaks the toy"},

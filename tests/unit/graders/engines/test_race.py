@@ -18,12 +18,12 @@ from course.terminal import console
 from graders.engines import race as races
 from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
-from graders.engines.environments import Standing, State
-from graders.engines.scenarios import Heat, dropped, heats
+from graders.engines.engine_protocol import LaunchConfig, ServedTrace
+from graders.engines.environments import EnvironmentStatus, State
 from graders.engines.loaded import Loaded, of_model
-from graders.engines.race import Plan, Racer, race, turns
-from graders.engines.engine_protocol import Job, Served
-from graders.engines.results import Entrant, Lap, Result, Standings, percentiles, read
+from graders.engines.race import RacePlan, Racer, race, turns
+from graders.engines.results import RaceEntry, RaceResults, RaceSample, Result, percentiles, read
+from graders.engines.scenarios import Scenario, dropped, heats
 from graders.workloads import Trace, workload
 from reference_engine.model import ModelError
 from reference_engine.processor import Processor
@@ -31,13 +31,13 @@ from reference_engine.roofline import Ceilings
 
 FAKE = Path(__file__).parents[3] / "fakes" / "engines" / "fake_adapter.py"
 PACE = 0.03  # seconds that the slow engine takes for a request: eight of them are more than a machine under load stalls
-PLAN = Plan(("reference", "naive"), "ragged", rounds=2, scale=0.125, batches=(4,), threads=1)
+PLAN = RacePlan(("reference", "naive"), "ragged", rounds=2, scale=0.125, batches=(4,), threads=1)
 
 
-def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind, Job], Driver]:
+def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind, LaunchConfig], Driver]:
     """Drivers of fakes under the names of real engines."""
 
-    def make(kind: EngineKind, job: Job) -> Driver:
+    def make(kind: EngineKind, job: LaunchConfig) -> Driver:
         variables = {"FAKE_ILLS": ills.get(kind.name, ""), "FAKE_PACE": str(pace.get(kind.name, 0.0))}
         fake = replace(kind, variables=variables)
         return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=20)
@@ -49,7 +49,7 @@ def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind,
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fakes speak their own language; what they should have said is judged by its own rule."""
 
-    def check(model: object, trace: Trace, served: Served, kind: object) -> None:
+    def check(model: object, trace: Trace, served: ServedTrace, kind: object) -> None:
         for request, output in zip(trace.requests, served.outputs, strict=True):
             if output != tuple((sum(request.prompt) + step) % 128 for step in range(request.max_new)):
                 raise races.EngineFailed(races.Failure.OTHER_TOKENS, "it said something else")
@@ -59,14 +59,14 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def standings() -> Standings:
+def standings() -> RaceResults:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(races, "check_tokens", lambda model, trace, served, kind: None)
         patch.setattr(races, "measure", lambda *_, **__: Ceilings(1e13, 1e13))
         return race(PLAN, make=makes({}, {"naive": PACE}))
 
 
-def test_both_run_every_heat_and_every_round(standings: Standings) -> None:
+def test_both_run_every_heat_and_every_round(standings: RaceResults) -> None:
     assert standings.complete
     assert standings.heats() == (("whole", 0), ("prefill", 0), ("decode", 4))
     for result in standings.results:
@@ -74,14 +74,14 @@ def test_both_run_every_heat_and_every_round(standings: Standings) -> None:
         assert len({lap.trace for lap in result.laps}) == 2, "every round has a fresh trace"
 
 
-def test_rounds_are_the_same_for_both_and_mirrored(standings: Standings) -> None:
+def test_rounds_are_the_same_for_both_and_mirrored(standings: RaceResults) -> None:
     first, second = standings.of("whole")
     assert [lap.trace for lap in first.laps] == [lap.trace for lap in second.laps]
     assert [lap.place for lap in first.laps] == [0, 1]
     assert [lap.place for lap in second.laps] == [1, 0]
 
 
-def test_the_slower_one_is_told_to_be_slower(standings: Standings) -> None:
+def test_the_slower_one_is_told_to_be_slower(standings: RaceResults) -> None:
     fast, slow = standings.of("whole")
     assert max(slow.ratios(fast)) < 1
     assert fast.ratios(fast) == (1.0, 1.0)
@@ -111,7 +111,7 @@ def test_a_bad_engine_leaves_with_a_named_outcome_and_no_figure(ill: str, failur
     assert not found.entrants[1].parameters or failure != "serves another model"
 
 
-def test_every_engine_says_what_it_has_loaded(standings: Standings) -> None:
+def test_every_engine_says_what_it_has_loaded(standings: RaceResults) -> None:
     told = of_model("waiter")
     for entrant in json.loads(standings.as_json())["entrants"]:
         assert (entrant["weights"], entrant["parameters"], entrant["dtype"]) == (told.weights, 3_164_416, "float32")
@@ -133,7 +133,7 @@ def test_an_engine_that_is_not_installed_is_an_entrant_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COURSE_ENGINES", str(tmp_path))
-    plan = Plan(("naive", "transformers"), rounds=1, scale=0.125, apart=False, threads=1)
+    plan = RacePlan(("naive", "transformers"), rounds=1, scale=0.125, apart=False, threads=1)
     found = race(plan, make=makes({}, {}))
     assert [result.engine for result in found.results] == ["naive"]
     assert found.entrants[1].sentence == "not installed; course engines install transformers"
@@ -164,21 +164,23 @@ def test_the_next_engine_is_the_measure_when_the_first_is_out() -> None:
     warned: list[str] = []
     plan = replace(PLAN, engines=("reference", "naive", "vllm"), rounds=1, batches=(), apart=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(races.environments, "standing", lambda kind, device: Standing(kind, State.READY, device, None))
+        patch.setattr(
+            races.environments, "standing", lambda kind, device: EnvironmentStatus(kind, State.READY, device, None)
+        )
         found = race(plan, make=makes({"reference": "wrong"}, {}), warn=warned.append)
     assert found.measure == "naive"
     assert "ratios are to naive now, as reference is out" in warned
 
 
-def interrupting(race_of: str, lap: int) -> Callable[[EngineKind, Job], Driver]:
+def interrupting(race_of: str, lap: int) -> Callable[[EngineKind, LaunchConfig], Driver]:
     """Drivers of fakes, of which one is interrupted on the keyboard when it serves for the time after `lap`."""
     make = makes({}, {})
 
-    def interrupted(kind: EngineKind, job: Job) -> Driver:
+    def interrupted(kind: EngineKind, job: LaunchConfig) -> Driver:
         driver, calls = make(kind, job), count()
         serve = driver.serve
 
-        def once(trace: Trace, limit: float | None = None) -> Served:
+        def once(trace: Trace, limit: float | None = None) -> ServedTrace:
             if kind.name == race_of and next(calls) == lap:
                 raise KeyboardInterrupt
             return serve(trace, limit)
@@ -206,7 +208,7 @@ def test_nobody_left_ends_the_race() -> None:
 
 
 def test_nobody_left_is_a_result_too() -> None:
-    plan = Plan(("reference",), rounds=1, scale=0.125, apart=False, threads=1)
+    plan = RacePlan(("reference",), rounds=1, scale=0.125, apart=False, threads=1)
     found = race(plan, make=makes({"reference": "raises"}, {}))
     assert found.results == ()
     assert ET.fromstring(race_plot.svg(found)).tag.endswith("svg")
@@ -225,13 +227,16 @@ def test_bad_wishes_are_refused() -> None:
 
 
 def test_turns_are_mirrored_and_move_on() -> None:
-    racers = [Racer(Entrant(name, name), Driver(KINDS["reference"], Job("", 1, 1, 1, Loaded("", 1)))) for name in "ABC"]
+    racers = [
+        Racer(RaceEntry(name, name), Driver(KINDS["reference"], LaunchConfig("", 1, 1, 1, Loaded("", 1))))
+        for name in "ABC"
+    ]
     order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
     assert order == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC"]
     assert turns([], 3) == []
 
 
-def test_json_comes_back_as_it_was(standings: Standings) -> None:
+def test_json_comes_back_as_it_was(standings: RaceResults) -> None:
     assert read(standings.as_json()) == standings
     with pytest.raises(ValueError, match="no race"):
         read("[]")
@@ -239,7 +244,7 @@ def test_json_comes_back_as_it_was(standings: Standings) -> None:
         read(json.dumps({"format": 99}))
 
 
-def test_the_plot_is_well_formed_and_names_everybody(standings: Standings) -> None:
+def test_the_plot_is_well_formed_and_names_everybody(standings: RaceResults) -> None:
     root = ET.fromstring(race_plot.svg(standings))
     texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
     assert "ragged · waiter · 8 requests" in texts
@@ -251,7 +256,7 @@ def test_the_plot_is_well_formed_and_names_everybody(standings: Standings) -> No
     assert numbers[0] > numbers[1] > 0
 
 
-def test_the_table_says_what_has_to_be_said(standings: Standings) -> None:
+def test_the_table_says_what_has_to_be_said(standings: RaceResults) -> None:
     screen = console()
     with screen.capture() as caught:
         for block in render(standings):
@@ -271,7 +276,9 @@ def test_heats_fit_into_the_memory() -> None:
         if heat.batch:
             held = sum(-(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests)
             assert held <= drawn.kv_tokens
-    assert all(request.max_new == 1 for request in Heat("prefill").trace("ragged", 5, model="waiter", scale=1).requests)
+    assert all(
+        request.max_new == 1 for request in Scenario("prefill").trace("ragged", 5, model="waiter", scale=1).requests
+    )
 
 
 def test_batches_that_do_not_fit_are_named() -> None:
@@ -317,18 +324,18 @@ def test_more_than_the_processor_can_do_is_for_a_person_to_look_at(monkeypatch: 
     assert max(lap.roofline for result in found.results for lap in result.laps) <= 1
 
 
-def test_a_race_that_was_stored_without_raised_ceilings_is_read(standings: Standings) -> None:
+def test_a_race_that_was_stored_without_raised_ceilings_is_read(standings: RaceResults) -> None:
     data = json.loads(standings.as_json())
     del data["course"]["raised"]
     assert read(json.dumps(data)) == standings
 
 
 def test_a_lap_is_a_rate_and_a_share_of_the_roofline() -> None:
-    lap = Lap(0, 0, "x", 2.0, 1.0, 30, 10, (0.1, 0.2), None, 0.5)
+    lap = RaceSample(0, 0, "x", 2.0, 1.0, 30, 10, (0.1, 0.2), None, 0.5)
     assert (lap.rate, lap.reading, lap.roofline) == (5.0, 15.0, 0.25)
 
 
-def busy(standings: Standings, cpu: float, **changed: object) -> Standings:
+def busy(standings: RaceResults, cpu: float, **changed: object) -> RaceResults:
     """The same race with every lap using `cpu` processors."""
     results = tuple(
         replace(result, laps=tuple(replace(lap, cpu=cpu * lap.seconds) for lap in result.laps))
@@ -337,7 +344,7 @@ def busy(standings: Standings, cpu: float, **changed: object) -> Standings:
     return replace(standings, results=results, course=replace(standings.course, **changed))  # type: ignore[arg-type]
 
 
-def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: Standings) -> None:
+def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: RaceResults) -> None:
     screen = console()
     with screen.capture() as caught:
         for block in render(busy(standings, 0.4)):
@@ -345,7 +352,7 @@ def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: Standings
     assert " got 0.4 of a core in the heat " in caught.get()
 
 
-def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standings: Standings) -> None:
+def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standings: RaceResults) -> None:
     assert busy(standings, 0.4).starved
     assert not busy(standings, 1.0).starved
     assert not busy(standings, 0.0).starved, "unknown is not little"
@@ -355,6 +362,6 @@ def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standing
 
 def test_tokens_a_processor_second_do_not_depend_on_the_wall_clock() -> None:
     laps = tuple(
-        Lap(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5) for number, seconds in ((0, 2), (1, 9))
+        RaceSample(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5) for number, seconds in ((0, 2), (1, 9))
     )
     assert Result("reference", "whole", 0, laps).thrift == 5.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from graders.engines.catalogue import KINDS
-from graders.engines.engine_protocol import EngineFailed, Failure, Served
-from graders.engines.token_check import check_tokens
 from graders.checking.failure import Broken
-from graders.throughput.opponents import Live
+from graders.engines.catalogue import KINDS
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
+from graders.engines.token_check import check_tokens
+from graders.throughput.opponents import LiveEngine
 from graders.workloads import Trace, TraceRequest
 from reference_engine import oracle
 from reference_engine.model_loader import load_model
@@ -23,8 +23,8 @@ RIGHT = tuple(tuple(oracle.greedy(MODEL, request.prompt, request.max_new)) for r
 KIND = KINDS["vllm"]
 
 
-def served(*outputs: tuple[int, ...]) -> Served:
-    return Served(1.0, outputs, tuple((0.5,) * len(output) for output in outputs), (0.0,) * len(outputs))
+def served(*outputs: tuple[int, ...]) -> ServedTrace:
+    return ServedTrace(1.0, outputs, tuple((0.5,) * len(output) for output in outputs), (0.0,) * len(outputs))
 
 
 def second_best(number: int, at: int) -> tuple[int, float]:
@@ -42,7 +42,7 @@ def test_another_token_is_told_with_the_one_that_was_due() -> None:
     token, gap = second_best(1, 2)
     with pytest.raises(EngineFailed) as caught:
         check_tokens(MODEL, TRACE, served(RIGHT[0], (*RIGHT[1][:2], token)), KIND)
-    assert caught.value.failure is Failure.OTHER_TOKENS
+    assert caught.value.failure is EngineFailure.OTHER_TOKENS
     assert caught.value.sentence == (
         f"vllm said something else than the model would: token 2 of request 1 is {token}; {RIGHT[1][2]} is the "
         f"likeliest, by {gap:.2g} in logits"
@@ -71,6 +71,6 @@ def test_a_live_engine_is_held_against_the_model_too(wrong: bool) -> None:
     )
     if wrong:
         with pytest.raises(Broken, match="vllm said something else than the model would"):
-            Live(driver, MODEL).serve(TRACE)
+            LiveEngine(driver, MODEL).serve(TRACE)
     else:
-        assert Live(driver, MODEL).serve(TRACE).outputs == RIGHT
+        assert LiveEngine(driver, MODEL).serve(TRACE).outputs == RIGHT

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graders.exercises.ex1_paged_allocation.specification import Specification
+from graders.exercises.ex1_paged_allocation.specification import BlockManagerSpec
 from reference_engine.slots import BlockManager as Contract
 from reference_engine.slots import Copy, OutOfBlocks
 from solutions.ex1_paged_allocation import block_manager
@@ -25,7 +25,7 @@ class Pair:
         self.chance = chance
         self.num_blocks, self.size, self.mark = chance.randint(2, 14), chance.randint(1, 5), chance.choice((0, 0, 1, 2))
         self.part = BlockManager(self.num_blocks, self.size, watermark=self.mark)
-        self.spec = Specification(self.num_blocks, self.size, self.mark)
+        self.spec = BlockManagerSpec(self.num_blocks, self.size, self.mark)
 
     def call(self) -> None:
         before = copy.deepcopy(self.part.__dict__)

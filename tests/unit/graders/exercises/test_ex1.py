@@ -10,8 +10,8 @@ from local_worker import LocalWorker
 from wrong_parts import right_parts, wrong_parts
 
 from course.authoring.mutant_files import Mutant
-from graders.checking import random_cases
 from graders import grade
+from graders.checking import random_cases
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
 

@@ -10,8 +10,8 @@ from local_worker import LocalWorker
 from wrong_parts import first_broken, numbers, right_parts, wrong_parts
 
 import graders.checking.random_cases
-import graders.sandbox.worker
 import graders.checking.workers
+import graders.sandbox.worker
 import solutions
 from course.authoring.mutant_files import Mutant
 from graders import grade

@@ -12,8 +12,8 @@ from local_worker import LocalWorker
 from wrong_parts import numbers, right_parts, wrong_part, wrong_parts
 
 from course.authoring.mutant_files import Mutant
-from graders.checking import random_cases
 from graders import grade
+from graders.checking import random_cases
 from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, Outcome
 

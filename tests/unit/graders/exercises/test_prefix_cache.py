@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from graders.exercises.ex3_prefix_cache.specification import Specification
+from graders.exercises.ex3_prefix_cache.specification import PrefixCacheSpec
 from reference_engine.slots import PrefixCache as Contract
 from solutions.ex3_prefix_cache import prefix_cache
 from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
@@ -21,7 +21,7 @@ class Pair:
         self.chance = chance
         self.size = chance.randint(1, 3)
         self.part = PrefixCache(self.size)
-        self.spec = Specification(self.size)
+        self.spec = PrefixCacheSpec(self.size)
         self.nodes: dict[int, object] = {}
         self._texts: list[list[int]] = [[]]
         self._handle = self._block = 0

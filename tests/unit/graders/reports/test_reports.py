@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from graders.batch.jobs import UNKNOWN, Job
 from graders.batch.grade_job import without_a_try
+from graders.batch.jobs import UNKNOWN, GradeJob
 from graders.registry.catalogue import catalogue
 from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
 from graders.reports.plain import cell
@@ -66,9 +66,11 @@ UNGRADED = Row(
     "k4",
 )
 NOTHING = Row(
-    "eve", UNKNOWN, without_a_try(Job("eve", UNKNOWN, "e", "e", "k5"), "e is empty.", Outcome.FAIL), "e", "k5"
+    "eve", UNKNOWN, without_a_try(GradeJob("eve", UNKNOWN, "e", "e", "k5"), "e is empty.", Outcome.FAIL), "e", "k5"
 )
-STUB = Row("fay", 3, without_a_try(Job("fay", 3, "f", "f", "k6"), "f is the untouched stub.", Outcome.FAIL), "f", "k6")
+STUB = Row(
+    "fay", 3, without_a_try(GradeJob("fay", 3, "f", "f", "k6"), "f is the untouched stub.", Outcome.FAIL), "f", "k6"
+)
 ROWS = (RIGHT, WRONG, HUNG, UNGRADED, NOTHING)
 
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graders.checking import replies
-from graders.exercises.ex1_paged_allocation.judge import Look
 from graders.checking.failure import Deviation
-from graders.simulation import driver_replies, backend
+from graders.exercises.ex1_paged_allocation.judge import Snapshot
 from graders.sandbox.protocol import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
+from graders.simulation import backend, driver_replies
 
 STEADY = settings(deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 CAPS = Caps(size=4096, depth=6, values=200, text=100)
@@ -208,7 +208,7 @@ def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> Non
 @settings(STEADY, max_examples=200)
 def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks: list[int]) -> None:
     try:
-        Look(data, seqs, blocks)
+        Snapshot(data, seqs, blocks)
     except ProtocolError as refused:
         assert str(refused)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from graders.checking.random_cases import Case
 from graders.checking.failure import Deviation
-from graders.simulation import Counters, Engine, Here, Script, Setting, Toy
+from graders.checking.random_cases import Case
+from graders.simulation import EngineScript, EngineSetting, InProcessBackend, RunCounters, SimulatedEngine, TextNumbers
 from graders.simulation.engine_laws import random_script
 from graders.simulation.kv_provenance import Access, Memory
 from solutions.ex1_paged_allocation import block_manager
@@ -19,16 +19,16 @@ from solutions.ex3_prefix_cache import prefix_cache
 SOLUTIONS = {"block_manager": block_manager, "scheduler": scheduler, "prefix_cache": prefix_cache}
 
 
-def run(script: Script, parts: dict[str, Any] = SOLUTIONS) -> Engine:
-    engine = Engine(Here(parts), script)
+def run(script: EngineScript, parts: dict[str, Any] = SOLUTIONS) -> SimulatedEngine:
+    engine = SimulatedEngine(InProcessBackend(parts), script)
     engine.judge()
     return engine
 
 
-def configurations(count: int, seed: int) -> Counters:
+def configurations(count: int, seed: int) -> RunCounters:
     """So many random engines and guests, served by the solutions; the sum of the counters."""
     chance = random.Random(seed)
-    total = Counters()
+    total = RunCounters()
     for _ in range(count):
         case = Case.draw(chance, 24)
         counters = run(random_script(case)).counters
@@ -75,7 +75,7 @@ def test_tokens_are_computed_twice_only_after_a_preemption() -> None:
 def test_the_tokens_do_not_depend_on_the_setting(change: dict[str, Any]) -> None:
     """What comes out is compared inside with what each guest should hear: here every setting is served to its end."""
     for guesses in ((0,), (2, 0, 1)):
-        script = Script(Setting(**change), Toy(5), guesses)
+        script = EngineScript(EngineSetting(**change), TextNumbers(5), guesses)
         for id in range(6):
             script.add(id, [1, 2, 3, 4, id % 5][: 2 + id], 5, priority=-id, eos=2)
         script.drain()
@@ -83,7 +83,7 @@ def test_the_tokens_do_not_depend_on_the_setting(change: dict[str, Any]) -> None
 
 
 def test_a_shared_menu_is_computed_once() -> None:
-    script = Script(Setting(num_blocks=200, cache=True, offer=True, max_seqs=20, token_budget=256))
+    script = EngineScript(EngineSetting(num_blocks=200, cache=True, offer=True, max_seqs=20, token_budget=256))
     menu = [position % 3 for position in range(40)]
     script.add(0, [*menu, 4], 1)
     script.step()
@@ -100,7 +100,7 @@ class Memories:
     """A memory of 8 blocks of 2 slots, and texts for it."""
 
     def __init__(self) -> None:
-        self.toy = Toy()
+        self.toy = TextNumbers()
         self.memory = Memory(self.toy, 8, 2)
         self.steps = 0
 
@@ -185,7 +185,7 @@ def test_two_who_write_one_slot_are_named(memories: Memories) -> None:
 
 
 def test_equal_numbers_mean_equal_texts() -> None:
-    toy = Toy()
+    toy = TextNumbers()
     assert toy.prefixes([1, 2, 3])[:2] == toy.prefixes([1, 2])
     assert toy.prefixes([1, 2])[-1] != toy.prefixes([2, 1])[-1]
     assert toy.say([1, 2], 5, None)[:3] == toy.say([1, 2], 3, None)

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from graders import Outcome, grade
-from graders.submissions.submission_reader import LARGEST, Declared, Unusable, take
 from graders.submissions.source import read
+from graders.submissions.submission_reader import LARGEST, Declared, UnusableSubmission, take
 
 PART = Declared("block_manager.py", "exercises/ex1_paged_allocation", "block_manager", ("BlockManager",))
 SOURCE = b"class BlockManager:\n    pass\n"
 
 
-def refusal(path: Path, declared: Declared | None = PART) -> Unusable:
-    with pytest.raises(Unusable) as refused:
+def refusal(path: Path, declared: Declared | None = PART) -> UnusableSubmission:
+    with pytest.raises(UnusableSubmission) as refused:
         take(path, declared)
     return refused.value
 
@@ -236,7 +236,7 @@ def test_what_is_no_notebook_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_source_made_to_hang_or_crash_its_reader_is_refused_at_once(tmp_path: Path, source: str) -> None:
     path = tmp_path / "block_manager.py"
     path.write_text(source[:LARGEST])
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableSubmission):
         read(path, "BlockManager")
 
 
@@ -251,7 +251,7 @@ def test_a_folder_is_graded_like_the_file_in_it(tmp_path: Path) -> None:
 def test_an_encoding_of_something_else_than_text_is_no_encoding(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "block_manager.py"
     path.write_bytes(b"# coding: " + encoding.encode() + b"\nclass BlockManager:\n    name = '\xff'\n")
-    with pytest.raises(Unusable, match="not UTF-8 text"):
+    with pytest.raises(UnusableSubmission, match="not UTF-8 text"):
         read(path, "BlockManager")
 
 
@@ -272,5 +272,5 @@ def test_a_damaged_archive_is_taken_or_refused(tmp_path: Path) -> None:
             place = chance.randrange(len(data))
             data[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
         path.write_bytes(data)
-        with contextlib.suppress(Unusable):
+        with contextlib.suppress(UnusableSubmission):
             take(path, PART)

@@ -13,16 +13,16 @@ import pytest
 from conftest import Type
 from test_throughput_cards import card, signed
 
-from graders.engines.driver import Started
+from graders.engines.driver import EngineReport
+from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
 from graders.engines.loaded import Loaded, of_model
-from graders.engines.engine_protocol import EngineFailed, Failure, Served
 from graders.throughput import recording
 from graders.throughput.baselines import load, save, verify
 from graders.throughput.hardware import here
-from graders.throughput.recording import NotRecorded, Order, record
+from graders.throughput.recording import NotRecorded, RecordingRequest, record
 from graders.workloads import Trace
 
-ORDER = Order("vllm", "ragged", 0.05, 3, seed=1)
+ORDER = RecordingRequest("vllm", "ragged", 0.05, 3, seed=1)
 
 
 class Stand:
@@ -32,15 +32,15 @@ class Stand:
         self.name, self.seconds, self.log, self.loaded = name, seconds, log, loaded
         self.failure: EngineFailed | None = None
 
-    def start(self) -> Started:
-        return Started("1.2.3", {"dtype": "float32"}, 0.1, self.loaded)
+    def start(self) -> EngineReport:
+        return EngineReport("1.2.3", {"dtype": "float32"}, 0.1, self.loaded)
 
-    def serve(self, trace: Trace) -> Served:
+    def serve(self, trace: Trace) -> ServedTrace:
         self.log.append(self.name)
         if self.failure is not None:
             raise self.failure
         outputs = tuple((5,) * each.max_new for each in trace.requests)
-        return Served(self.seconds, outputs, (), ())
+        return ServedTrace(self.seconds, outputs, (), ())
 
     def flush(self) -> None:
         self.log.append(f"{self.name} flushed")
@@ -92,7 +92,7 @@ def test_one_engine_at_a_time_uses_the_machine_and_none_is_left_behind(log: list
 
 
 def test_an_engine_that_fails_leaves_no_card_but_a_reason(log: list[str]) -> None:
-    failure = EngineFailed(Failure.HUNG, "vllm hung: it had not answered")
+    failure = EngineFailed(EngineFailure.HUNG, "vllm hung: it had not answered")
     with pytest.raises(NotRecorded, match="vllm hung: it had not answered"):
         record(ORDER, make=make(log, failure))
     assert "vllm stopped" in log

@@ -15,8 +15,8 @@ import pytest
 
 from graders.engines.loaded import of_model
 from graders.throughput import baselines, hardware, opponents
+from graders.throughput.baselines import BadCard, BaselineCard, Sample, find, load, save, verify
 from graders.throughput.bounds import Measure
-from graders.throughput.baselines import BadCard, Card, Sample, find, load, save, verify
 from graders.throughput.engine_digest import code, fingerprint, told
 from graders.throughput.hardware import COMPILED, Hardware, here
 from graders.workloads import workload
@@ -27,9 +27,9 @@ HERE = Hardware("cpu", "Some CPU", 2, ("avx2", "avx512f"))
 MEASURE = Measure(1, "cpu", "ragged", SCALE, ())
 
 
-def card(**changed: object) -> Card:
+def card(**changed: object) -> BaselineCard:
     samples = tuple(Sample(seed, workload("ragged", seed, scale=SCALE).hash, 3.0 + seed, 1.0) for seed in range(3))
-    made = Card(
+    made = BaselineCard(
         engine="vllm",
         version="0.32.0",
         flags={"dtype": "float32", "eager": True},

@@ -15,9 +15,9 @@ from graders.throughput.decision import (
     LOOKS,
     MARGIN,
     RANKS,
-    Bracket,
     Call,
     Decision,
+    Interval,
     decide,
     next_look,
     score,
@@ -27,8 +27,8 @@ from graders.throughput.decision import (
 ROUNDS = 1500
 
 
-def steady(ratio: float, pairs: int = 5) -> Bracket:
-    return Bracket.of([ratio] * pairs)
+def steady(ratio: float, pairs: int = 5) -> Interval:
+    return Interval.of([ratio] * pairs)
 
 
 @pytest.mark.parametrize("pairs", LOOKS)
@@ -40,14 +40,14 @@ def test_either_end_of_a_bracket_is_wrong_once_in_twenty_at_most(pairs: int) -> 
 
 
 def test_a_bracket_is_made_of_the_ratios_of_that_rank() -> None:
-    bracket = Bracket.of([1.4, 1.0, 1.3, 1.1, 1.2, 0.9, 1.5, 1.6])
+    bracket = Interval.of([1.4, 1.0, 1.3, 1.1, 1.2, 0.9, 1.5, 1.6])
     assert (bracket.pairs, bracket.median, bracket.lower, bracket.upper) == (8, pytest.approx(1.25), 1.0, 1.5)
 
 
 @pytest.mark.parametrize("ratios", [[1.0] * 4, [1.0] * 6, [1.0] * 4 + [0.0], [1.0] * 4 + [math.nan]])
 def test_a_bracket_wants_a_look_and_ratios_above_zero(ratios: list[float]) -> None:
     with pytest.raises(ValueError):
-        Bracket.of(ratios)
+        Interval.of(ratios)
 
 
 def test_clear_cases_are_decided_after_five_pairs() -> None:
@@ -58,7 +58,7 @@ def test_clear_cases_are_decided_after_five_pairs() -> None:
 
 def test_a_hopeless_case_is_sent_home_after_three_pairs_and_nobody_is_let_through_so_early() -> None:
     assert decide(steady(0.8 * HOPELESS - 0.01, EARLY), 0.8).call is Call.MISSED
-    assert decide(Bracket(EARLY, 0.2, 0.1, 0.8 * HOPELESS), 0.8).call is Call.MORE
+    assert decide(Interval(EARLY, 0.2, 0.1, 0.8 * HOPELESS), 0.8).call is Call.MORE
     assert decide(steady(2.0, EARLY), 0.8).call is Call.MORE
 
 
@@ -68,7 +68,7 @@ def test_a_ratio_on_the_bound_meets_it() -> None:
 
 def test_a_bracket_around_the_bound_asks_for_more_pairs_until_the_last() -> None:
     for pairs in LOOKS:
-        decision = decide(Bracket(pairs, 0.8, 0.75, 0.85), 0.8)
+        decision = decide(Interval(pairs, 0.8, 0.75, 0.85), 0.8)
         assert decision.final == (pairs == LAST)
     assert [next_look(pairs) for pairs in (0, EARLY, 5, 8, 11, 17)] == [EARLY, *LOOKS]
     with pytest.raises(ValueError):
@@ -76,14 +76,14 @@ def test_a_bracket_around_the_bound_asks_for_more_pairs_until_the_last() -> None
 
 
 def test_after_the_last_pair_the_median_decides_within_the_margin() -> None:
-    just = decide(Bracket(LAST, 0.8 * (1 - MARGIN), 0.75, 0.85), 0.8)
+    just = decide(Interval(LAST, 0.8 * (1 - MARGIN), 0.75, 0.85), 0.8)
     assert just.met and just.marginal
-    below = decide(Bracket(LAST, 0.8 * (1 - MARGIN) - 0.001, 0.75, 0.85), 0.8)
+    below = decide(Interval(LAST, 0.8 * (1 - MARGIN) - 0.001, 0.75, 0.85), 0.8)
     assert below.call is Call.MISSED and below.marginal
 
 
 def test_a_machine_too_noisy_to_decide_blames_nobody() -> None:
-    decision = decide(Bracket(LAST, 0.8, 0.6, 1.1), 0.8)
+    decision = decide(Interval(LAST, 0.8, 0.6, 1.1), 0.8)
     assert decision.call is Call.UNDECIDED and decision.final and not decision.met
 
 
@@ -120,7 +120,7 @@ def judged(dice: random.Random, truth: float, noise: float, drift: float = 0.0) 
                 clock += 1
             mine, theirs = times if submission_first(len(ratios)) else reversed(times)
             ratios.append(theirs / (mine / truth))
-        decision = decide(Bracket.of(ratios), 0.8)
+        decision = decide(Interval.of(ratios), 0.8)
         if decision.final:
             break
     return decision
@@ -163,6 +163,6 @@ def test_equals_measured_against_each_other_come_out_within_one_and_a_half_per_c
     dice, medians = random.Random(1), []
     for _ in range(300):
         runs = [(math.exp(dice.gauss(0, 0.02)), math.exp(dice.gauss(0, 0.02))) for _ in range(LAST)]
-        medians.append(Bracket.of([theirs / mine for mine, theirs in runs]).median)
+        medians.append(Interval.of([theirs / mine for mine, theirs in runs]).median)
     within = sum(abs(median - 1) <= 0.015 for median in medians) / len(medians)
     assert within >= 0.94

@@ -12,8 +12,8 @@ from course.targets import solution_file
 from graders import grade
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
-from graders.throughput.bounds import VARIABLE
 from graders.sandbox.worker import Worker
+from graders.throughput.bounds import VARIABLE
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import random_weights, save
 

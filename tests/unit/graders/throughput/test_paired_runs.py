@@ -9,19 +9,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from graders.sandbox.guest.throughput import peak
 from graders.checking.failure import Broken
 from graders.result import Outcome
+from graders.sandbox.guest.throughput import peak
 from graders.throughput import paired_runs as contests
-from graders.throughput.paired_runs import Against, Contest, distinct_tokens
 from graders.throughput.decision import Call
-from graders.throughput.timed_engine import Timed
+from graders.throughput.paired_runs import OpponentBound, PairedRuns, distinct_tokens
+from graders.throughput.timed_engine import TimedRun
 from graders.workloads import Trace, TraceRequest, workload
 from reference_engine.model_loader import load_model
 from reference_engine.processor import Processor
 from reference_engine.roofline import TokenWork
 
-Serve = Callable[[Trace], Timed]
+Serve = Callable[[Trace], TimedRun]
 SCALE = 0.05
 
 
@@ -34,10 +34,10 @@ class FakeRoom:
         self.change: Serve | None = None
         self.peaks, self.patience = itertools.repeat(1e12), list[int]()
 
-    def serve(self, trace: Trace) -> Timed:
+    def serve(self, trace: Trace) -> TimedRun:
         self.log.append((self.name, trace.hash))
         outputs = tuple((sum(each.prompt) % 97,) * each.max_new for each in trace.requests)
-        return self.change(trace) if self.change else Timed(self.seconds, outputs)
+        return self.change(trace) if self.change else TimedRun(self.seconds, outputs)
 
     def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
         self.patience.append(patience)
@@ -47,21 +47,21 @@ class FakeRoom:
         return next(self.spent)
 
 
-def contest(mine: float = 1.0, theirs: float = 1.0, right: bool = False) -> tuple[Contest, list[tuple[str, str]]]:
+def contest(mine: float = 1.0, theirs: float = 1.0, right: bool = False) -> tuple[PairedRuns, list[tuple[str, str]]]:
     log: list[tuple[str, str]] = []
     rooms = FakeRoom("mine", mine, log), FakeRoom("theirs", theirs, log)
-    made = Contest("ragged", 3, *rooms, lambda trace, said, guest: right, scale=SCALE)  # type: ignore[arg-type]
+    made = PairedRuns("ragged", 3, *rooms, lambda trace, said, guest: right, scale=SCALE)  # type: ignore[arg-type]
     return made, log
 
 
-def change(made: Contest, serve: Serve) -> None:
+def change(made: PairedRuns, serve: Serve) -> None:
     assert isinstance(made.mine, FakeRoom)
     made.mine.change = serve
 
 
 def test_five_pairs_in_turn_each_on_a_trace_of_its_own() -> None:
     made, log = contest()
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.met and len(made.pairs) == 5
     names = [name for name, _ in log[2:]]
     assert names == ["mine", "theirs", "theirs", "mine"] * 2 + ["mine", "theirs"]
@@ -72,14 +72,14 @@ def test_five_pairs_in_turn_each_on_a_trace_of_its_own() -> None:
 @pytest.mark.parametrize(("slower", "pairs"), [(2.0, 5), (4.0, 3)])
 def test_half_the_speed_misses_the_bound_and_a_quarter_misses_it_sooner(slower: float, pairs: int) -> None:
     made, _ = contest(mine=slower)
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.call is Call.MISSED and decision.bracket.median == 1 / slower
     assert len(made.pairs) == pairs
 
 
 def test_one_bound_missed_beyond_hope_ends_it_for_all() -> None:
     made, _ = contest(mine=4.0)
-    missed, other = made.decide([Against(0.8), Against(0.2, factor=1.0)])
+    missed, other = made.decide([OpponentBound(0.8), OpponentBound(0.2, factor=1.0)])
     assert missed.call is Call.MISSED and other.call is Call.MORE and len(made.pairs) == 3
 
 
@@ -88,14 +88,14 @@ def test_what_is_decided_stays_decided_while_another_bound_needs_more_pairs() ->
     seconds = iter([1.0, *[1.2] * 4, 1.24, *[1.3] * 50])
     honest = FakeRoom("", 0, []).serve
     change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
-    first, second = made.decide([Against(0.8), Against(0.82)])
+    first, second = made.decide([OpponentBound(0.8), OpponentBound(0.82)])
     assert first.met and first.bracket.pairs == 5
     assert second.call is Call.MISSED and second.bracket.pairs > 5
 
 
 def test_a_card_counts_through_the_reference_engine() -> None:
     made, _ = contest(mine=2.0)
-    behind, ahead = made.decide([Against(0.8), Against(1.5, factor=4.0)])
+    behind, ahead = made.decide([OpponentBound(0.8), OpponentBound(1.5, factor=4.0)])
     assert behind.call is Call.MISSED
     assert ahead.met and ahead.bracket.median == 2.0
 
@@ -103,7 +103,7 @@ def test_a_card_counts_through_the_reference_engine() -> None:
 def test_a_live_engine_takes_its_turns() -> None:
     made, log = contest()
     made.peers = {"vllm": FakeRoom("vllm", 3.0, log)}
-    beside, live = made.decide([Against(0.8), Against(1.5, "vllm")])
+    beside, live = made.decide([OpponentBound(0.8), OpponentBound(1.5, "vllm")])
     assert beside.met and live.met and live.bracket.median == 3.0
     assert [name for name, _ in log if name != "mine"].count("vllm") == 6
 
@@ -115,7 +115,7 @@ def test_more_pairs_are_run_only_while_it_is_too_close_to_call() -> None:
     made.progress = words.append
     honest = FakeRoom("", 0, []).serve
     change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.final and decision.marginal and len(made.pairs) == 23
     assert "pair 6 of 8, too close to call so far" in words[6]
 
@@ -126,7 +126,7 @@ def test_what_is_too_close_to_call_stays_undecided_when_patience_ends() -> None:
     seconds = itertools.cycle([1.2, 1.3])
     honest = FakeRoom("", 0, []).serve
     change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
-    close, clear = made.decide([Against(0.8), Against(0.5)])
+    close, clear = made.decide([OpponentBound(0.8), OpponentBound(0.5)])
     assert close.call is Call.UNDECIDED and clear.met and len(made.pairs) == 5
 
 
@@ -135,27 +135,27 @@ def test_other_tokens_than_the_references_are_put_to_the_oracle(right: bool) -> 
     made, _ = contest(right=right)
     honest = FakeRoom("", 1.0, []).serve
 
-    def other(trace: Trace) -> Timed:
+    def other(trace: Trace) -> TimedRun:
         timed = honest(trace)
         first = (*timed.outputs[0][:3], 99, *timed.outputs[0][4:])
         return replace(timed, outputs=(first, *timed.outputs[1:]))
 
     change(made, other)
     if right:
-        assert made.decide([Against(0.8)])[0].met
+        assert made.decide([OpponentBound(0.8)])[0].met
     else:
         with pytest.raises(Broken, match="guest 0 heard something else than the model says: token 3 is 99"):
-            made.decide([Against(0.8)])
+            made.decide([OpponentBound(0.8)])
 
 
 def test_too_few_tokens_are_no_speed() -> None:
     made, _ = contest()
-    change(made, lambda trace: Timed(0.001, tuple(() for _ in trace.requests)))
+    change(made, lambda trace: TimedRun(0.001, tuple(() for _ in trace.requests)))
     with pytest.raises(Broken, match="guest 0 got 0 tokens"):
-        made.decide([Against(0.8)])
+        made.decide([OpponentBound(0.8)])
 
 
-def least_work(made: Contest) -> float:
+def least_work(made: PairedRuns) -> float:
     """Operations of the first pair's trace."""
     trace = workload("ragged", 3 * 64, scale=SCALE)
     return 2.0 * (10 * distinct_tokens(trace) + 5 * trace.tokens_out)
@@ -179,7 +179,7 @@ def test_above_a_peak_that_was_measured_low_is_nobodys_fault_and_raises_it(known
     fast = work / (share * known.theoretical_peak)
     honest = FakeRoom("", fast / 1.2, []).serve
     change(made, lambda trace: replace(honest(trace), seconds=fast * 1.2))
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.met and not decision.review
     (raised,) = made.raised
     assert raised.possible and raised.who == "the engine with your part"
@@ -192,7 +192,7 @@ def test_a_peak_that_is_higher_when_it_is_measured_again_is_not_raised(known: Pr
     work = least_work(made)
     assert isinstance(made.theirs, FakeRoom)
     made.theirs.peaks = itertools.chain([0.5 * work], itertools.repeat(10 * work))
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.met and made.raised == ()
     assert made.theirs.patience == [1, contests.AGAIN], "once is enough"
 
@@ -207,16 +207,16 @@ def test_faster_than_any_processor_of_this_kind_is_held_for_review(
     assert isinstance(made.theirs, FakeRoom)
     made.theirs.peaks = itertools.repeat(190e9)
     change(made, faster(made, 3.3 * 190e9))
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.review and not decision.met
     assert not made.raised[0].possible
 
 
-def faster(made: Contest, rate: float) -> Serve:
+def faster(made: PairedRuns, rate: float) -> Serve:
     """Serves at so many operations a second."""
     honest = FakeRoom("", 0, []).serve
 
-    def serve(trace: Trace) -> Timed:
+    def serve(trace: Trace) -> TimedRun:
         work = 2.0 * (10 * distinct_tokens(trace) + 5 * trace.tokens_out)
         return replace(honest(trace), seconds=work / rate)
 
@@ -230,7 +230,7 @@ def test_a_reference_that_was_slowed_down_makes_no_honest_part_impossible(known:
     slow, honest = itertools.chain([1e-6], itertools.repeat(1e-4)), FakeRoom("", 0, []).serve
     made.theirs.change = lambda trace: replace(honest(trace), seconds=next(slow))
     change(made, faster(made, 0.9 * known.theoretical_peak))
-    (decision,) = made.decide([Against(0.8)])
+    (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.met and not decision.review
 
 
@@ -239,7 +239,7 @@ def test_computing_while_another_is_timed_is_tampering() -> None:
     assert isinstance(made.mine, FakeRoom)
     made.mine.spent = iter(float(second) for second in itertools.count())
     with pytest.raises(Broken, match="while another engine was timed") as caught:
-        made.decide([Against(0.8)])
+        made.decide([OpponentBound(0.8)])
     assert caught.value.outcome is Outcome.INVALID
 
 
@@ -253,13 +253,13 @@ def test_computing_while_another_is_timed_is_tampering() -> None:
 def test_a_fault_of_the_other_engine_is_not_the_submissions(broken: Broken, said: str) -> None:
     made, _ = contest()
 
-    def fails(trace: Trace) -> Timed:
+    def fails(trace: Trace) -> TimedRun:
         raise broken
 
     assert isinstance(made.theirs, FakeRoom)
     made.theirs.change = fails
     with pytest.raises(Broken, match=said) as caught:
-        made.decide([Against(0.8)])
+        made.decide([OpponentBound(0.8)])
     assert caught.value.outcome is Outcome.UNGRADED
 
 

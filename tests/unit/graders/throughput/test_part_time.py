@@ -15,11 +15,11 @@ import pytest
 import graders
 from graders.checking.failure import Broken
 from graders.result import Outcome
+from graders.sandbox.worker import Reading
 from graders.throughput import timing
 from graders.throughput.bounds import VARIABLE, BadBounds, part_bounds, read, read_parts
 from graders.throughput.part_time import PartContest, Ran
 from graders.workloads import PART_CALLS
-from graders.sandbox.worker import Reading
 
 WIRE = 0.0004
 SECONDS = {"propose": 0.0003, "verify_greedy": 0.0002, "compact": 0.0001, "verify_typical": 0.002}
@@ -53,7 +53,7 @@ def contest(exercise: int, mine: Clockwork) -> PartContest:
     return PartContest(7, mine, Clockwork(), part_bounds(exercise))
 
 
-def verdict(exercise: int, mine: Clockwork) -> timing.Verdict:
+def verdict(exercise: int, mine: Clockwork) -> timing.WorkloadVerdict:
     return timing.together([timing._calls_verdict(unit) for unit in contest(exercise, mine).decide()])
 
 

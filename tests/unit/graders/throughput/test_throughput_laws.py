@@ -10,16 +10,16 @@ from typing import Any, NoReturn
 import pytest
 from test_throughput_cards import SCALE, card
 
-from graders.registry.catalogue import catalogue
 from graders.checking.failure import Broken
-from graders.grading import _part
-from graders.sandbox.isolation import Trouble
 from graders.checking.replies import Raised
+from graders.grading import _part
+from graders.registry.catalogue import catalogue
 from graders.result import Figure, Outcome
+from graders.sandbox.isolation import MachineFault
 from graders.throughput import laws, opponents, timed_engine, timing
-from graders.throughput.bounds import VARIABLE, Bound, Measure
 from graders.throughput.baselines import save
-from graders.throughput.decision import LAST, Bracket, decide
+from graders.throughput.bounds import VARIABLE, Bound, Measure
+from graders.throughput.decision import LAST, Interval, decide
 from graders.throughput.hardware import here
 from graders.throughput.opponents import Peer
 from reference_engine.roofline import RaisedCeiling
@@ -39,7 +39,7 @@ def test_a_machine_without_memory_is_not_the_parts_fault_unless_it_asked_for_it(
         raise Broken("yours")
 
     stage: Any = SimpleNamespace(broken=blame, unexpected=blame)
-    with pytest.raises(Trouble, match="got no memory"):
+    with pytest.raises(MachineFault, match="got no memory"):
         timed_engine._stopped(stage, Raised((), type, text, ()))
     with pytest.raises(Broken):
         timed_engine._stopped(stage, Raised((), type, text, ((3, "plan"),)))
@@ -72,7 +72,7 @@ class Play:
 
     def decide(self, bounds: list[Any]) -> list[Any]:
         self.asked = bounds
-        bracket = Bracket(LAST, self.ratio, self.ratio / self.width, self.ratio * self.width)
+        bracket = Interval(LAST, self.ratio, self.ratio / self.width, self.ratio * self.width)
         return [decide(bracket.times(each.factor), each.bound, ceiling=self.ceiling * each.factor) for each in bounds]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from graders.sandbox.guest import throughput as child
 from graders.checking.replies import Returned
-from graders.throughput import timed_engine
+from graders.sandbox.guest import throughput as child
 from graders.sandbox.protocol import ProtocolError
+from graders.throughput import timed_engine
 
 
 class Engine:

@@ -154,9 +154,9 @@ def test_a_folder_without_the_sizes_of_a_model_is_refused_in_a_sentence(
 
 
 def test_the_waiter_stretches_to_the_shapes_that_are_offered_and_to_no_others() -> None:
+    from reference_engine.embed_in_larger import STRETCHES, stretched_config
     from reference_engine.llama.config import SHAPES
     from reference_engine.llama.weights import ModelError, read_config
-    from reference_engine.embed_in_larger import STRETCHES, stretched_config
     from reference_engine.waiter import CHECKPOINT
 
     small, fitting = read_config(CHECKPOINT), set[str]()
