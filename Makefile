@@ -4,18 +4,20 @@
 VENV := .venv
 BIN := $(VENV)/bin
 COURSE := $(BIN)/course
+BASE := main
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test test-long hostile fuzz error-rates race gpu-suite lint generate bench sensitivity help
+.PHONY: demo test quick test-long hostile fuzz error-rates race gpu-suite lint generate bench sensitivity help
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      set up, grade the solutions on the embedded model, show a learner's first screen"
-	@echo "make test      set up, then ruff, mypy and the tests"
+	@echo "make test      set up, then ruff, mypy and the tests (ROOM=graders/batch: the tests of that room alone)"
+	@echo "make quick     ruff, and the tests of the rooms that differ from main (BASE=… another branch)"
 	@echo "make test-long the slow tests too: more seeds, more random engines, a whole term of nbgrader"
 	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table (ARGS='--repeat 1000')"
 	@echo "make fuzz      20,000 random engines of toy models, 2,000 with Medusa, against the oracle"
@@ -37,8 +39,19 @@ demo: $(INSTALLED)
 		"$$course" list; "$$course" check 1 || test $$? -eq 1
 	@echo "Now it is your turn: . $(VENV)/bin/activate && course list"
 
+ifdef ROOM
+test: $(INSTALLED_DEV)
+	@tests=$$($(BIN)/python tests/support/rooms.py "$(ROOM)") && $(BIN)/pytest -m "not slow" $$tests
+else
 test: lint
 	$(BIN)/pytest -m "not slow"
+endif
+
+quick: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	@tests=$$($(BIN)/python tests/support/rooms.py --changed --base "$(BASE)") || exit 2; \
+		if [ -z "$$tests" ]; then echo "Nothing that has tests differs from $(BASE)."; \
+		else echo "$$tests"; $(BIN)/pytest -m "not slow" $$tests || test $$? -eq 5; fi  # 5: they are all slow ones
 
 test-long: lint
 	$(BIN)/pytest
