@@ -1,10 +1,12 @@
-"""The composite action and the two workflows: their scripts really run, and nothing of a submission gets into them."""
+"""The composite action and the workflows: their scripts really run, and nothing of a submission gets into them."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,10 @@ def steps(name: str) -> list[dict[str, Any]]:
 
 
 NAMES = ("actions/grade/action.yml", "workflows/hand-in.yml", "workflows/judge.yml")
+OWN = "workflows/tests.yml"  # of the project itself
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, OWN])
 def test_no_text_of_a_pull_request_becomes_code(name: str) -> None:
     scripts = [step["run"] for step in steps(name) if "run" in step]
     assert all("${{" not in script for script in scripts)
@@ -49,6 +52,31 @@ def test_no_job_has_a_secret_or_may_write() -> None:
         assert "secrets." not in (GITHUB / name).read_text()
         for job in document["jobs"].values():
             assert set(job["permissions"].values()) == {"read"}
+
+
+def test_the_projects_own_tests_only_read_and_take_no_action_that_may_change() -> None:
+    document = read(OWN)
+    assert set(document[True]) == {"push", "pull_request"}  # no trigger that brings rights of the base along
+    assert document["permissions"] == {"contents": "read"}
+    assert "secrets." not in (GITHUB / OWN).read_text()
+    (job,) = document["jobs"].values()
+    assert "self-hosted" not in job["runs-on"] and "permissions" not in job
+    used = [step["uses"] for step in steps(OWN) if "uses" in step]
+    assert used and all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action) for action in used)
+    (checkout,) = [step for step in steps(OWN) if "checkout" in step.get("uses", "")]
+    assert checkout["with"]["persist-credentials"] is False
+
+
+def test_the_projects_own_tests_are_the_readmes_commands_on_every_python_it_names() -> None:
+    (job,) = read(OWN)["jobs"].values()
+    assert [step["run"] for step in steps(OWN) if "run" in step] == [
+        "make demo PYTHON=python",
+        "make test PYTHON=python",
+    ]
+    least = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    named = re.findall(r"python(3\.\d+)", (ROOT / "Makefile").read_text().split("CANDIDATES :=")[1].splitlines()[0])
+    assert job["strategy"]["matrix"]["python"] == named
+    assert least == f">={named[0]}"
 
 
 def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
