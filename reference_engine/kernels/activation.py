@@ -17,9 +17,11 @@ from reference_engine.kernels.runtime import Pointer, Scalar, cdiv, constexpr, j
 @jit
 def _silu_mul(gate_up: Pointer, out: Pointer, row_stride: Scalar, F: constexpr, BLOCK: constexpr) -> None:
     row = tl.program_id(0).to(tl.int64)
-    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     inside = columns < F
+    # [BLOCK]
     gate = tl.load(gate_up + row * row_stride + columns, mask=inside, other=0.0).to(tl.float32)
+    # [BLOCK]
     up = tl.load(gate_up + row * row_stride + F + columns, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + row * F + columns, (gate / (1.0 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
 
@@ -30,6 +32,7 @@ def silu_mul(gate_up: Tensor, *, out: Tensor | None = None) -> Tensor:
     Raises ValueError on an odd width, KernelsUnavailable where kernels cannot run.
     """
     rows, width = _checked(gate_up)
+    # [T, f]
     out = torch.empty((rows, width), dtype=gate_up.dtype, device=gate_up.device) if out is None else out
     require(gate_up, out)
     if rows == 0:
@@ -45,9 +48,9 @@ def silu_mul(gate_up: Tensor, *, out: Tensor | None = None) -> Tensor:
 def silu_mul_torch(gate_up: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The plain-torch twin of `silu_mul`: same contract; float64 input is computed in float64."""
     _checked(gate_up)
-    wide = gate_up if gate_up.dtype == torch.float64 else gate_up.float()
-    gate, up = wide.chunk(2, dim=-1)
-    product = torch.nn.functional.silu(gate) * up
+    wide = gate_up if gate_up.dtype == torch.float64 else gate_up.float()  # [T, 2f]
+    gate, up = wide.chunk(2, dim=-1)  # [T, f] each
+    product = torch.nn.functional.silu(gate) * up  # [T, f]
     return product.to(gate_up.dtype) if out is None else out.copy_(product)
 
 

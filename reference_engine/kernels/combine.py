@@ -33,6 +33,7 @@ class Partial:
         """Room for `splits` partial results of `out` [T, Hq, D]."""
         if splits == 1:
             return cls(out, out)
+        # [S, T, Hq, D]
         sums = torch.empty((splits, *out.shape), dtype=torch.float32, device=out.device)
         return cls(sums, torch.empty((splits, *out.shape[:2], 2), dtype=torch.float32, device=out.device))
 
@@ -62,18 +63,20 @@ def _combine(
     if (row < end) & mine:
         length = tl.load(lengths + sequence)
         live = tl.cdiv(length, span_of(length, splits, TILE))
-        split = tl.arange(0, BLOCK_S)
-        column = tl.arange(0, BLOCK_D)
-        cell = (split.to(tl.int64) * rows + row) * HQ + head
-        top = tl.load(stats + cell * 2, mask=split < live, other=float("-inf"))
-        total = tl.load(stats + cell * 2 + 1, mask=split < live, other=0.0)
-        peak = tl.max(top, axis=0)
-        weight = tl.exp2(top - tl.where(peak == float("-inf"), 0.0, peak))
-        kept = (split < live)[:, None] & (column < D)[None, :]
+        split = tl.arange(0, BLOCK_S)  # [BLOCK_S]
+        column = tl.arange(0, BLOCK_D)  # [BLOCK_D]
+        cell = (split.to(tl.int64) * rows + row) * HQ + head  # [BLOCK_S], of [S, T, Hq]
+        top = tl.load(stats + cell * 2, mask=split < live, other=float("-inf"))  # m: [BLOCK_S]
+        total = tl.load(stats + cell * 2 + 1, mask=split < live, other=0.0)  # l: [BLOCK_S]
+        peak = tl.max(top, axis=0)  # M: a number
+        weight = tl.exp2(top - tl.where(peak == float("-inf"), 0.0, peak))  # [BLOCK_S]
+        kept = (split < live)[:, None] & (column < D)[None, :]  # [BLOCK_S, BLOCK_D]
+        # a: [BLOCK_S, BLOCK_D]
         part = tl.load(sums + cell[:, None] * D + column[None, :], mask=kept, other=0.0)
-        below = tl.sum(total * weight, axis=0)
+        below = tl.sum(total * weight, axis=0)  # a number
+        # [BLOCK_D]
         result = tl.sum(part * weight[:, None], axis=0) / tl.where(below > 0.0, below, 1.0)
-        target = out + (row.to(tl.int64) * HQ + head) * D + column
+        target = out + (row.to(tl.int64) * HQ + head) * D + column  # [BLOCK_D], of [T, Hq, D]
         tl.store(target, result.to(out.dtype.element_ty), mask=column < D)
 
 

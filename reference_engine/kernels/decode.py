@@ -65,48 +65,51 @@ def _decode_attention(
     if SPLIT and first >= length:
         return
 
-    member = tl.arange(0, BLOCK_H)
-    column = tl.arange(0, BLOCK_D)
-    head = kv_head * GROUP + member
+    member = tl.arange(0, BLOCK_H)  # [BLOCK_H]
+    column = tl.arange(0, BLOCK_D)  # [BLOCK_D]
+    head = kv_head * GROUP + member  # [BLOCK_H]: the group's query heads
     heads_in, columns_in = member < GROUP, column < D
-    both_in = heads_in[:, None] & columns_in[None, :]
-    at = row.to(tl.int64) * q_stride + head * D
+    both_in = heads_in[:, None] & columns_in[None, :]  # [BLOCK_H, BLOCK_D]
+    at = row.to(tl.int64) * q_stride + head * D  # [BLOCK_H], of [T, Hq, D]
+    # [BLOCK_H, BLOCK_D]
     query = tl.load(q + at[:, None] + column[None, :], mask=both_in, other=0.0)
     if CAST:
         query = query.to(tl.float32)
-    peak = tl.full([BLOCK_H], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_H], tl.float32)
-    acc = tl.zeros([BLOCK_H, BLOCK_D], tl.float32)
+    peak = tl.full([BLOCK_H], float("-inf"), tl.float32)  # m: [BLOCK_H]
+    total = tl.zeros([BLOCK_H], tl.float32)  # l: [BLOCK_H]
+    acc = tl.zeros([BLOCK_H, BLOCK_D], tl.float32)  # a: [BLOCK_H, BLOCK_D]
     table = tables + tl.load(seats + sequence).to(tl.int64) * table_stride
 
+    # one tile of KV against the group's queries, softmax going along (exp2: scores are base 2)
     for start in range(first, last, TILE):
-        token = start + tl.arange(0, TILE)
+        token = start + tl.arange(0, TILE)  # [TILE]
         owned = token < last
-        block = tl.load(table + token // BLOCK_SIZE, mask=owned, other=0).to(tl.int64)
-        slot = (block * BLOCK_SIZE + token % BLOCK_SIZE) * slot_stride + kv_head * D
-        where = slot[:, None] + column[None, :]
+        block = tl.load(table + token // BLOCK_SIZE, mask=owned, other=0).to(tl.int64)  # [TILE]
+        slot = (block * BLOCK_SIZE + token % BLOCK_SIZE) * slot_stride + kv_head * D  # [TILE]
+        where = slot[:, None] + column[None, :]  # [TILE, BLOCK_D], of [S, Hkv, D]
         readable = owned[:, None] & columns_in[None, :]
-        key = tl.load(keys + where, mask=readable, other=0.0)
-        value = tl.load(values + where, mask=readable, other=0.0)
+        key = tl.load(keys + where, mask=readable, other=0.0)  # [TILE, BLOCK_D]
+        value = tl.load(values + where, mask=readable, other=0.0)  # [TILE, BLOCK_D]
         if CAST:
             key, value = key.to(tl.float32), value.to(tl.float32)
-        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale  # [BLOCK_H, TILE]
         score = tl.where(owned[None, :], score, float("-inf"))
-        higher = tl.maximum(peak, tl.max(score, axis=1))
-        weight = tl.exp2(score - higher[:, None])
-        shrink = tl.exp2(peak - higher)
-        total = total * shrink + tl.sum(weight, axis=1)
+        higher = tl.maximum(peak, tl.max(score, axis=1))  # [BLOCK_H]
+        weight = tl.exp2(score - higher[:, None])  # [BLOCK_H, TILE]
+        shrink = tl.exp2(peak - higher)  # [BLOCK_H]
+        total = total * shrink + tl.sum(weight, axis=1)  # [BLOCK_H]
+        # [BLOCK_H, BLOCK_D]
         acc = acc * shrink[:, None] + tl.dot(weight.to(value.dtype), value, input_precision="ieee")
         peak = higher
 
-    cell = row.to(tl.int64) * HQ + head
+    cell = row.to(tl.int64) * HQ + head  # [BLOCK_H], of [T, Hq]
     if SPLIT:
-        cell += split.to(tl.int64) * rows * HQ
+        cell += split.to(tl.int64) * rows * HQ  # [BLOCK_H], of [S, T, Hq]
         tl.store(partial + cell[:, None] * D + column[None, :], acc, mask=both_in)
         tl.store(stats + cell * 2, peak, mask=heads_in)
         tl.store(stats + cell * 2 + 1, total, mask=heads_in)
     else:
-        acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]
+        acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]  # [BLOCK_H, BLOCK_D]
         tl.store(out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in)
 
 
@@ -131,6 +134,7 @@ def decode_attention(
     """
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)
+    # [T, Hq, D]
     out = torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device) if out is None else out
     if shape.rows == 0 or shape.batch == 0:
         return out
@@ -188,7 +192,7 @@ def decode_attention_torch(
 ) -> Tensor:
     """The plain-torch twin of `decode_attention`: same contract; no splits, no config."""
     checked(q, keys, values, paging)
-    out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else out
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else out  # [T, Hq, D]
     return attend_by_sequence(q, keys, values, paging, block_size, scale, out, single=True)
 
 

@@ -21,7 +21,7 @@ def _embed(table: Pointer, tokens: Pointer, said: Pointer, out: Pointer, D: cons
     token = tl.load(tokens + row).to(tl.int64)
     if token < 0:
         token = tl.load(said - token - 1)
-    column = tl.arange(0, BLOCK)
+    column = tl.arange(0, BLOCK)  # [BLOCK]
     tl.store(out + row * D + column, tl.load(table + token * D + column, mask=column < D), mask=column < D)
 
 
@@ -32,7 +32,7 @@ def embed(table: Tensor, tokens: Tensor, said: Tensor) -> Tensor:
     """
     require(table, tokens, said)
     rows, width = tokens.shape[0], table.shape[1]
-    out = torch.empty((rows, width), dtype=table.dtype, device=table.device)
+    out = torch.empty((rows, width), dtype=table.dtype, device=table.device)  # [T, d]
     if rows:
         block = power_of_two(width)
         with on(table.device):
@@ -42,5 +42,5 @@ def embed(table: Tensor, tokens: Tensor, said: Tensor) -> Tensor:
 
 def embed_torch(table: Tensor, tokens: Tensor, said: Tensor) -> Tensor:
     """The plain-torch twin of `embed`: same contract."""
-    ids = tokens.long()
+    ids = tokens.long()  # [T]
     return table.index_select(0, torch.where(ids < 0, said[(-ids - 1).clamp(min=0)], ids))

@@ -30,16 +30,16 @@ def _add_rms_norm(
     ADD: constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
+    columns = tl.arange(0, BLOCK)  # [BLOCK]
     inside = columns < D
-    value = tl.load(x + row * x_stride + columns, mask=inside, other=0.0)
+    value = tl.load(x + row * x_stride + columns, mask=inside, other=0.0)  # [BLOCK]
     if ADD:
         value = value.to(tl.float32) + tl.load(residual + row * D + columns, mask=inside, other=0.0).to(tl.float32)
         value = value.to(x.dtype.element_ty)
         tl.store(residual + row * D + columns, value, mask=inside)
     value = value.to(tl.float32)
-    scale = 1.0 / tl.sqrt(tl.sum(value * value, axis=0) / D + eps)
-    gain = tl.load(weight + columns, mask=inside, other=0.0).to(tl.float32)
+    scale = 1.0 / tl.sqrt(tl.sum(value * value, axis=0) / D + eps)  # a number
+    gain = tl.load(weight + columns, mask=inside, other=0.0).to(tl.float32)  # [BLOCK]
     tl.store(out + row * D + columns, (value * scale * gain).to(out.dtype.element_ty), mask=inside)
 
 
@@ -52,6 +52,7 @@ def add_rms_norm(
     Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
     """
     rows, width = _checked(x, residual, weight)
+    # [T, d]
     out = torch.empty((rows, width), dtype=x.dtype, device=x.device) if out is None else out
     require(x, weight, out)
     if rows == 0:
@@ -81,7 +82,8 @@ def add_rms_norm_torch(
     if residual is not None:
         residual.add_(x)
         x = residual
-    wide = x if x.dtype == torch.float64 else x.float()
+    wide = x if x.dtype == torch.float64 else x.float()  # [T, d]
+    # [T, d]
     normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps) * weight.to(wide.dtype)
     return normed.to(x.dtype) if out is None else out.copy_(normed)
 

@@ -87,13 +87,15 @@ def attend_by_sequence(
         if length == 0:
             out[rows] = 0
             continue
-        token = torch.arange(length, device=q.device)
+        token = torch.arange(length, device=q.device)  # [n]
+        # [n]
         slot = paging.tables[seats[index], token // block_size].long() * block_size + token % block_size
         group = q.shape[1] // keys.shape[1]
-        key = keys[slot].to(wide).repeat_interleave(group, dim=1)
-        value = values[slot].to(wide).repeat_interleave(group, dim=1)
-        score = torch.einsum("thd,nhd->htn", q[rows].to(wide), key) * scale
+        key = keys[slot].to(wide).repeat_interleave(group, dim=1)  # [n, Hq, D]
+        value = values[slot].to(wide).repeat_interleave(group, dim=1)  # [n, Hq, D]
+        score = torch.einsum("thd,nhd->htn", q[rows].to(wide), key) * scale  # [Hq, t, n]
         score.masked_fill_(~_visible(paging, index, count, length), float("-inf"))
+        # [t, Hq, D]
         out[rows] = torch.einsum("htn,nhd->thd", score.softmax(-1), value).to(out.dtype)
     return out
 
@@ -101,8 +103,8 @@ def attend_by_sequence(
 def _visible(paging: Paging, index: int, count: int, length: int) -> Tensor:
     """bool [count, length]: which KV each row of sequence `index` sees."""
     device = paging.starts.device
-    position = torch.arange(length - count, length, device=device)[:, None]
-    visible = torch.arange(length, device=device)[None, :] <= position
+    position = torch.arange(length - count, length, device=device)[:, None]  # [t, 1]
+    visible = torch.arange(length, device=device)[None, :] <= position  # [t, n]
     if paging.trees is not None and paging.mask is not None:
         nodes = int(paging.trees[index])
         if nodes:

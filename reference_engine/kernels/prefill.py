@@ -83,63 +83,70 @@ def _prefill_attention(
         nodes = tl.load(trees + sequence)
     prefix = length - nodes
 
-    packed = tl.arange(0, BLOCK_M)
-    column = tl.arange(0, BLOCK_D)
-    row = first_row + packed // GROUP
-    head = kv_head * GROUP + packed % GROUP
+    packed = tl.arange(0, BLOCK_M)  # [BLOCK_M]
+    column = tl.arange(0, BLOCK_D)  # [BLOCK_D]
+    row = first_row + packed // GROUP  # [BLOCK_M]: of the sequence
+    head = kv_head * GROUP + packed % GROUP  # [BLOCK_M]: query head
     rows_in = (packed < TILE_Q * GROUP) & (row < owned_rows)
     columns_in = column < D
-    both_in = rows_in[:, None] & columns_in[None, :]
-    at = (begin + row).to(tl.int64) * q_stride + head * D
+    both_in = rows_in[:, None] & columns_in[None, :]  # [BLOCK_M, BLOCK_D]
+    at = (begin + row).to(tl.int64) * q_stride + head * D  # [BLOCK_M], of [T, Hq, D]
+    # [BLOCK_M, BLOCK_D]
     query = tl.load(q + at[:, None] + column[None, :], mask=both_in, other=0.0)
     if CAST:
         query = query.to(tl.float32)
-    position = length - owned_rows + row
+    position = length - owned_rows + row  # [BLOCK_M]
     reach = tl.minimum(length - owned_rows + first_row + TILE_Q, length)
     if TREE:
         reach = tl.where(reach > prefix, length, reach)
     last = tl.minimum(first + span, reach)
-    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_M], tl.float32)
-    acc = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
+    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)  # m: [BLOCK_M]
+    total = tl.zeros([BLOCK_M], tl.float32)  # l: [BLOCK_M]
+    acc = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)  # a: [BLOCK_M, BLOCK_D]
     table = tables + tl.load(seats + sequence).to(tl.int64) * table_stride
 
+    # one tile of KV against TILE_Q rows of the group's queries, softmax going along
     for start in range(first, last, TILE):
-        token = start + tl.arange(0, TILE)
+        token = start + tl.arange(0, TILE)  # [TILE]
         owned = token < last
-        block = tl.load(table + token // BLOCK_SIZE, mask=owned, other=0).to(tl.int64)
-        slot = (block * BLOCK_SIZE + token % BLOCK_SIZE) * slot_stride + kv_head * D
-        where = slot[:, None] + column[None, :]
+        block = tl.load(table + token // BLOCK_SIZE, mask=owned, other=0).to(tl.int64)  # [TILE]
+        slot = (block * BLOCK_SIZE + token % BLOCK_SIZE) * slot_stride + kv_head * D  # [TILE]
+        where = slot[:, None] + column[None, :]  # [TILE, BLOCK_D], of [S, Hkv, D]
         readable = owned[:, None] & columns_in[None, :]
-        key = tl.load(keys + where, mask=readable, other=0.0)
-        value = tl.load(values + where, mask=readable, other=0.0)
+        key = tl.load(keys + where, mask=readable, other=0.0)  # [TILE, BLOCK_D]
+        value = tl.load(values + where, mask=readable, other=0.0)  # [TILE, BLOCK_D]
         if CAST:
             key, value = key.to(tl.float32), value.to(tl.float32)
-        seen = token[None, :] <= position[:, None]
+        seen = token[None, :] <= position[:, None]  # [BLOCK_M, TILE]
         if TREE:
+            # [BLOCK_M, 1], [1, TILE]
             node, other = (position - prefix)[:, None], (token - prefix)[None, :]
+            # [BLOCK_M, TILE]
             in_tree = (node >= 0) & (other >= 0) & owned[None, :] & rows_in[:, None]
+            # [BLOCK_M, TILE], of [N, N]
             allowed = tl.load(mask + node * mask_stride + other, mask=in_tree, other=0)
             seen = tl.where(node >= 0, (other < 0) | (in_tree & (allowed != 0)), seen)
         seen = seen & owned[None, :]
-        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale
+        score = tl.dot(query, tl.trans(key), input_precision="ieee") * scale  # [BLOCK_M, TILE]
         score = tl.where(seen, score, float("-inf"))
-        higher = tl.maximum(peak, tl.max(score, axis=1))
+        higher = tl.maximum(peak, tl.max(score, axis=1))  # [BLOCK_M]
+        # [BLOCK_M]; a row that sees nothing yet stays at 0
         anchor = tl.where(higher == float("-inf"), 0.0, higher)
-        weight = tl.exp2(score - anchor[:, None])
-        shrink = tl.exp2(peak - anchor)
-        total = total * shrink + tl.sum(weight, axis=1)
+        weight = tl.exp2(score - anchor[:, None])  # [BLOCK_M, TILE]
+        shrink = tl.exp2(peak - anchor)  # [BLOCK_M]
+        total = total * shrink + tl.sum(weight, axis=1)  # [BLOCK_M]
+        # [BLOCK_M, BLOCK_D]
         acc = acc * shrink[:, None] + tl.dot(weight.to(value.dtype), value, input_precision="ieee")
         peak = higher
 
-    cell = (begin + row).to(tl.int64) * HQ + head
+    cell = (begin + row).to(tl.int64) * HQ + head  # [BLOCK_M], of [T, Hq]
     if SPLIT:
-        cell += split.to(tl.int64) * rows * HQ
+        cell += split.to(tl.int64) * rows * HQ  # [BLOCK_M], of [S, T, Hq]
         tl.store(partial + cell[:, None] * D + column[None, :], acc, mask=both_in)
         tl.store(stats + cell * 2, peak, mask=rows_in)
         tl.store(stats + cell * 2 + 1, total, mask=rows_in)
     else:
-        acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]
+        acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]  # [BLOCK_M, BLOCK_D]
         tl.store(out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in)
 
 
@@ -164,6 +171,7 @@ def prefill_attention(
     """
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)
+    # [T, Hq, D]
     out = torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device) if out is None else out
     if shape.rows == 0 or shape.batch == 0:
         return out
@@ -227,7 +235,7 @@ def prefill_attention_torch(
 ) -> Tensor:
     """The plain-torch twin of `prefill_attention`: same contract; no config, `splits` ignored."""
     checked(q, keys, values, paging)
-    out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else out
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device) if out is None else out  # [T, Hq, D]
     return attend_by_sequence(q, keys, values, paging, block_size, scale, out, single=False)
 
 

@@ -41,36 +41,44 @@ def _rope_store(
     NORM: constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
-    head = (tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H))[:, None]
-    pair = tl.arange(0, BLOCK_HALF)[None, :]
+    head = (tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H))[:, None]  # [BLOCK_H, 1]
+    pair = tl.arange(0, BLOCK_HALF)[None, :]  # [1, BLOCK_HALF]
     is_query, is_value = head < HQ, head >= HQ + HKV
-    inside = (head < HQ + 2 * HKV) & (pair < HALF)
+    inside = (head < HQ + 2 * HKV) & (pair < HALF)  # [BLOCK_H, BLOCK_HALF]
+    # [BLOCK_H, BLOCK_HALF], of [T, Hq + 2·Hkv, D]
     source = qkv + row * row_stride + head * (2 * HALF) + pair
-    first = tl.load(source, mask=inside, other=0.0).to(tl.float32)
-    second = tl.load(source + HALF, mask=inside, other=0.0).to(tl.float32)
+    first = tl.load(source, mask=inside, other=0.0).to(tl.float32)  # [BLOCK_H, BLOCK_HALF]
+    second = tl.load(source + HALF, mask=inside, other=0.0).to(tl.float32)  # [BLOCK_H, BLOCK_HALF]
     if NORM:
-        square = tl.sum(first * first + second * second, axis=1)[:, None]
-        scale = tl.where(is_value, 1.0, 1.0 / tl.sqrt(square / (2 * HALF) + eps))
+        square = tl.sum(first * first + second * second, axis=1)[:, None]  # [BLOCK_H, 1]
+        scale = tl.where(is_value, 1.0, 1.0 / tl.sqrt(square / (2 * HALF) + eps))  # [BLOCK_H, 1]
         queries, others = inside & is_query, inside & (head >= HQ) & (head < HQ + HKV)
+        # [BLOCK_H, BLOCK_HALF]
         gain_first = tl.load(q_norm + pair + 0 * head, mask=queries, other=1.0).to(tl.float32)
         gain_first *= tl.load(k_norm + pair + 0 * head, mask=others, other=1.0).to(tl.float32)
+        # [BLOCK_H, BLOCK_HALF]
         gain_second = tl.load(q_norm + HALF + pair + 0 * head, mask=queries, other=1.0).to(tl.float32)
         gain_second *= tl.load(k_norm + HALF + pair + 0 * head, mask=others, other=1.0).to(tl.float32)
         first, second = first * scale * gain_first, second * scale * gain_second
     position = tl.load(positions + row).to(tl.int64)
-    cosine = tl.load(cos + position * HALF + pair, mask=pair < HALF, other=1.0)
-    sine = tl.load(sin + position * HALF + pair, mask=pair < HALF, other=0.0)
+    cosine = tl.load(cos + position * HALF + pair, mask=pair < HALF, other=1.0)  # [1, BLOCK_HALF]
+    sine = tl.load(sin + position * HALF + pair, mask=pair < HALF, other=0.0)  # [1, BLOCK_HALF]
+    # [BLOCK_H, BLOCK_HALF]
     cosine, sine = tl.where(is_value, 1.0, cosine), tl.where(is_value, 0.0, sine)
+    # [BLOCK_H, BLOCK_HALF]
     turned_first = (first * cosine - second * sine).to(qkv.dtype.element_ty)
+    # [BLOCK_H, BLOCK_HALF]
     turned_second = (second * cosine + first * sine).to(qkv.dtype.element_ty)
     tl.store(source, turned_first, mask=inside & is_query)
     tl.store(source + HALF, turned_second, mask=inside & is_query)
     slot = tl.load(slots + row).to(tl.int64)
     kept = inside & (slot + tl.zeros_like(head) >= 0)  # broadcast first: the interpreter mistypes a broadcast i1
+    # [BLOCK_H, BLOCK_HALF], of [S, Hkv, D]
     key = keys + slot * slot_stride + (head - HQ) * (2 * HALF) + pair
     stored = kept & (head >= HQ) & (head < HQ + HKV)
     tl.store(key, turned_first, mask=stored)
     tl.store(key + HALF, turned_second, mask=stored)
+    # [BLOCK_H, BLOCK_HALF], of [S, Hkv, D]
     value = values + slot * slot_stride + (head - HQ - HKV) * (2 * HALF) + pair
     tl.store(value, turned_first, mask=kept & is_value)
     tl.store(value + HALF, turned_second, mask=kept & is_value)
@@ -141,21 +149,23 @@ def rope_store_torch(
     """The plain-torch twin of `rope_store`: same contract; float64 input is computed in float64."""
     heads, kv_heads, width = _checked(qkv, positions, slots, cos, keys, values, q_norm, k_norm)
     wide = torch.float64 if qkv.dtype == torch.float64 else torch.float32
-    rows = qkv.view(qkv.shape[0], heads + 2 * kv_heads, width)
+    rows = qkv.view(qkv.shape[0], heads + 2 * kv_heads, width)  # [T, Hq + 2·Hkv, D]
+    # [T, Hq, D], [T, Hkv, D] twice
     query, key, value = rows[:, :heads], rows[:, heads : heads + kv_heads], rows[:, heads + kv_heads :]
     at = positions.long()
-    turn_cos, turn_sin = cos[at].to(wide)[:, None], sin[at].to(wide)[:, None]
+    turn_cos, turn_sin = cos[at].to(wide)[:, None], sin[at].to(wide)[:, None]  # [T, 1, D/2]
 
     def turned(part: Tensor, norm: Tensor | None) -> Tensor:
-        part = part.to(wide)
+        part = part.to(wide)  # [T, H, D]
         if norm is not None:
             part = part * torch.rsqrt(part.square().mean(-1, keepdim=True) + eps) * norm.to(wide)
-        first, second = part.chunk(2, dim=-1)
+        first, second = part.chunk(2, dim=-1)  # [T, H, D/2]
+        # [T, H, D]
         return torch.cat((first * turn_cos - second * turn_sin, second * turn_cos + first * turn_sin), -1)
 
-    kept = slots >= 0
-    keys[slots[kept].long()] = turned(key, k_norm)[kept].to(keys.dtype)
-    values[slots[kept].long()] = value[kept].to(values.dtype)
+    kept = slots >= 0  # [T]
+    keys[slots[kept].long()] = turned(key, k_norm)[kept].to(keys.dtype)  # [kept, Hkv, D]
+    values[slots[kept].long()] = value[kept].to(values.dtype)  # [kept, Hkv, D]
     query.copy_(turned(query, q_norm))
 
 

@@ -27,10 +27,11 @@ def _best_of_part(
     BLOCK: constexpr,
 ) -> None:
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    columns = part * BLOCK + tl.arange(0, BLOCK)
+    columns = part * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    # [BLOCK]
     value = tl.load(logits + row * row_stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
     value = tl.where(value == value, value, float("-inf"))
-    best = tl.max(value, axis=0)
+    best = tl.max(value, axis=0)  # a number
     tl.store(values + row * PARTS + part, best)
     tl.store(indices + row * PARTS + part, tl.min(tl.where(value == best, columns, V), axis=0))
 
@@ -38,11 +39,11 @@ def _best_of_part(
 @jit
 def _best_of_parts(values: Pointer, indices: Pointer, out: Pointer, PARTS: constexpr, BLOCK: constexpr) -> None:
     row = tl.program_id(0).to(tl.int64)
-    parts = tl.arange(0, BLOCK)
+    parts = tl.arange(0, BLOCK)  # [BLOCK]
     inside = parts < PARTS
-    value = tl.load(values + row * PARTS + parts, mask=inside, other=float("-inf"))
-    index = tl.load(indices + row * PARTS + parts, mask=inside, other=2147483647)
-    best = tl.max(value, axis=0)
+    value = tl.load(values + row * PARTS + parts, mask=inside, other=float("-inf"))  # [BLOCK]
+    index = tl.load(indices + row * PARTS + parts, mask=inside, other=2147483647)  # [BLOCK]
+    best = tl.max(value, axis=0)  # a number
     tl.store(out + row, tl.min(tl.where(value == best, index, 2147483647), axis=0).to(tl.int64))
 
 
@@ -52,14 +53,14 @@ def greedy(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
     Raises ValueError on an empty vocabulary, KernelsUnavailable where kernels cannot run.
     """
     rows, vocabulary = _checked(logits)
-    out = torch.empty(rows, dtype=torch.int64, device=logits.device) if out is None else out
+    out = torch.empty(rows, dtype=torch.int64, device=logits.device) if out is None else out  # [B]
     require(logits, out)
     if rows == 0:
         return out
     block = min(power_of_two(vocabulary), PART)
     parts = cdiv(vocabulary, block)
-    values = torch.empty((rows, parts), dtype=torch.float32, device=logits.device)
-    indices = torch.empty((rows, parts), dtype=torch.int32, device=logits.device)
+    values = torch.empty((rows, parts), dtype=torch.float32, device=logits.device)  # [B, parts]
+    indices = torch.empty((rows, parts), dtype=torch.int32, device=logits.device)  # [B, parts]
     with on(logits.device):
         _best_of_part[(rows, parts)](
             logits, values, indices, logits.stride(0), V=vocabulary, PARTS=parts, BLOCK=block, num_warps=4
@@ -71,8 +72,8 @@ def greedy(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
 def greedy_torch(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The plain-torch twin of `greedy`: same contract."""
     _checked(logits)
-    clean = torch.where(logits.isnan(), float("-inf"), logits)
-    tokens = (clean == clean.amax(-1, keepdim=True)).int().argmax(-1)
+    clean = torch.where(logits.isnan(), float("-inf"), logits)  # [B, V]
+    tokens = (clean == clean.amax(-1, keepdim=True)).int().argmax(-1)  # [B]
     return tokens if out is None else out.copy_(tokens)
 
 

@@ -16,8 +16,8 @@ BLOCK = 128
 
 @jit
 def _patch(cells: Pointer, where: Pointer, value: Pointer, M: constexpr, BLOCK: constexpr) -> None:
-    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    at = tl.load(where + index, mask=index < M, other=-1)
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    at = tl.load(where + index, mask=index < M, other=-1)  # [BLOCK]
     tl.store(cells + at, tl.load(value + index, mask=index < M, other=0), mask=at >= 0)
 
 
@@ -34,5 +34,5 @@ def patch(cells: Tensor, where: Tensor, value: Tensor) -> None:
 
 def patch_torch(cells: Tensor, where: Tensor, value: Tensor) -> None:
     """The plain-torch twin of `patch`: same contract."""
-    kept = where >= 0
+    kept = where >= 0  # [m]
     cells[where[kept].long()] = value[kept]

@@ -52,6 +52,7 @@ class SingleRows:
     def __init__(self, config: LlamaConfig, pool: KVPool, tables: Tables) -> None:
         self._tables, self._pool, self._block_size = tables, pool, pool.block_size
         self._heads = config.heads
+        # [heads]: first row of its KV head
         self._head = np.arange(config.heads, dtype=np.int64) // (config.heads // config.kv_heads) * pool.block_size
         self._seats: list[int] = []
         self._places: list[int] = []
@@ -80,20 +81,22 @@ class SingleRows:
             self._within -= 1
         else:
             self._locate()
-        self._columns[self._open] = self._first + self._head
-        self._mask[self._open] = 0.0
+        self._columns[self._open] = self._first + self._head  # [n, heads]
+        self._mask[self._open] = 0.0  # [n, heads]
 
     def _locate(self) -> None:
         """Find the pool rows of the tokens at `_at`, and for how many steps they stay in their blocks."""
-        block, place = np.divmod(self._at, self._block_size)
+        block, place = np.divmod(self._at, self._block_size)  # [n] each
+        # [n]
         first = self._pool.first_rows(self._tables.array[self._seat_numbers, block].astype(np.int64), place)
-        self.rows = self._pool.token_rows(first)
+        self.rows = self._pool.token_rows(first)  # [n * 2 * kv_heads]
+        # [n * 2 * kv_heads], [n, 1]
         self._row_numbers, self._first = self.rows.numpy(), first[:, None]
         self._within = self._block_size - 1 - int(place.max())
 
     def _rebuild(self, seats: Sequence[int], places: Sequence[int]) -> None:
         size, at, groups = self._block_size, 0, list[Group]()
-        self._at, self._seat_numbers = np.array(places), np.array(seats)
+        self._at, self._seat_numbers = np.array(places), np.array(seats)  # [n] each
         self.positions = torch.from_numpy(self._at)
         self._locate()
         blocks = [place // size + 1 for place in places]
@@ -102,13 +105,16 @@ class SingleRows:
             end = at + (last - first) * self._heads * width
             groups.append(Group(first, last, at, end, width))
             at = end
+        # [scores] each
         columns, mask, scores = torch.empty(at, dtype=torch.int32), torch.empty(at), torch.empty(at)
         self._columns, self._mask = columns.numpy(), mask.numpy()
         for group in groups:
             self._fill(group, seats[group.first : group.last], places[group.first : group.last])
+        # [rows * heads] a group
         starts = [np.arange(group.start, group.end, group.width, dtype=np.int32) for group in groups]
+        # [n * heads + 1]
         crow = torch.from_numpy(np.concatenate([*starts, np.array([at], dtype=np.int32)]))
-        self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]
+        self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]  # [n, heads]
         self._room = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
         self._singles = SingleRowInputs(
             pattern=_sparse(crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))),
@@ -119,12 +125,15 @@ class SingleRows:
 
     def _fill(self, group: Group, seats: Sequence[int], places: Sequence[int]) -> None:
         """Columns and mask of one group."""
+        # [g, blocks], g rows in the group
         table = self._tables.array[seats, : group.width // self._block_size]
-        steps = np.arange(self._block_size, dtype=np.int32)
+        steps = np.arange(self._block_size, dtype=np.int32)  # [block_size]
+        # [g, 1, width]
         rows = (table[:, :, None] * self._pool.stride + steps).reshape(len(table), 1, group.width)
-        beyond = np.arange(group.width) > np.array(places)[:, None, None]
+        beyond = np.arange(group.width) > np.array(places)[:, None, None]  # [g, 1, width]
         shape = (len(table), self._heads, group.width)
         np.copyto(rows, rows[:, :, :1], where=beyond)
+        # [g, 1, width] + [heads, 1] -> [g, heads, width]
         np.add(rows, self._head.astype(np.int32)[:, None], out=self._columns[group.start : group.end].reshape(shape))
         self._mask[group.start : group.end].reshape(shape)[:] = np.where(beyond, np.float32(-np.inf), np.float32(0))
 
@@ -138,7 +147,7 @@ def reading(pool: KVPool, first: Integers, batch: StepBatch, span: Span, start: 
     if span.start == 0 and not span.tree:
         last = None if span.wanted == 1 else _scores(torch.ones(rows, rows, dtype=torch.bool).tril())[-span.wanted :]
         return Reading(start, start + rows, None, None, span.wanted, last)
-    mask = _mask(span, batch.mask)
+    mask = _mask(span, batch.mask)  # [T, S]
     return Reading(start, start + rows, pool.head_rows(first), mask, span.wanted, mask[-span.wanted :])
 
 
@@ -147,17 +156,17 @@ def _mask(span: Span, tree: Tensor | None) -> Tensor:
     rows, total = len(span.tokens), span.start + len(span.tokens)
     if tree is None or span.tree < rows:
         return _scores(visible(span, tree))
-    mask = torch.zeros(rows, total)
-    mask[:, span.start :] = _scores(tree[:rows, :rows])
+    mask = torch.zeros(rows, total)  # [T, S]
+    mask[:, span.start :] = _scores(tree[:rows, :rows])  # [T, N]
     return mask
 
 
 def visible(span: Span, tree: Tensor | None) -> Tensor:
     """bool `[T, S]`: which of its request's S tokens each of a span's T rows sees."""
     rows, total = len(span.tokens), span.start + len(span.tokens)
-    seen = torch.ones(rows, total, dtype=torch.bool).tril(span.start)
+    seen = torch.ones(rows, total, dtype=torch.bool).tril(span.start)  # [T, S]
     if span.tree and tree is not None:
-        seen[rows - span.tree :, total - span.tree :] = tree[: span.tree, : span.tree]
+        seen[rows - span.tree :, total - span.tree :] = tree[: span.tree, : span.tree]  # [N, N]
     return seen
 
 

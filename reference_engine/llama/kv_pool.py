@@ -31,10 +31,11 @@ class KVPool:
         self.num_blocks, self.block_size = num_blocks, block_size
         self.values_at = config.kv_heads * block_size
         self.stride = 2 * self.values_at
+        # [2 * kv_heads]
         self._parts: Integers = np.arange(2 * config.kv_heads, dtype=np.int64) * block_size
         shape = (config.layers, num_blocks * self.stride, config.head_width)
-        self._all = zeros(shape[0] * shape[1] * shape[2]).view(shape)
-        self.heads = list(self._all.unbind(0))
+        self._all = zeros(shape[0] * shape[1] * shape[2]).view(shape)  # [layers, rows, D]
+        self.heads = list(self._all.unbind(0))  # [rows, D] a layer
 
     @property
     def nbytes(self) -> int:
@@ -47,27 +48,32 @@ class KVPool:
 
     def first_rows_of(self, table: np.ndarray[Any, np.dtype[np.int32]], tokens: int) -> Integers:
         """The same for the first tokens of a request, by its block table."""
-        blocks = table[: -(-tokens // self.block_size), None].astype(np.int64)
+        blocks = table[: -(-tokens // self.block_size), None].astype(np.int64)  # [blocks, 1]
+        # [blocks, block_size] -> [tokens]
         return self.first_rows(blocks, np.arange(self.block_size)).reshape(-1)[:tokens]
 
     def token_rows(self, first: Integers) -> Tensor:
         """int64 `[n * 2 * kv_heads]`: the rows of whole tokens, one after the other, heads in order."""
+        # [n, 2 * kv_heads], flat
         return torch.from_numpy((first[:, None] + self._parts).reshape(-1))
 
     def head_rows(self, first: Integers) -> Tensor:
         """int64 `[2 * kv_heads * n]`: the same rows head by head."""
+        # [2 * kv_heads, n], flat
         return torch.from_numpy((first + self._parts[:, None]).reshape(-1))
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, one after another, as later ones may read what earlier ones wrote."""
+        # [layers, blocks, stride * D]
         blocks = self._all.view(len(self.heads), self.num_blocks, -1)
         for copy in copies:
             blocks[:, copy.dst] = blocks[:, copy.src]
 
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy slots to slots, all at once: every source is read before any target is written."""
+        # [n * 2 * kv_heads] each
         read, write = (self.token_rows(self._first(slots)) for slots in (source, target))
-        self._all[:, write] = self._all[:, read]
+        self._all[:, write] = self._all[:, read]  # [layers, n * 2 * kv_heads, D]
 
     def fill(self, slots: Sequence[int], value: float) -> None:
         """Write one number all over some slots."""

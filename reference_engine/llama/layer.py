@@ -39,16 +39,22 @@ def _pack(model: Model, index: int) -> DecoderLayer:
     def weight(name: str) -> Tensor:
         return model.weights[f"model.layers.{index}.{name}.weight"].float()
 
+    # [width] each
     before, after = (weight(name) * math.sqrt(config.width) for name in ("input_layernorm", "post_attention_layernorm"))
+    # [queries, width], [keys, width]
     query, key = (interleaved(weight(f"self_attn.{name}_proj"), config.head_width) for name in "qk")
     norms = None
     if config.qk_norm:
+        # [D] each
         of_query, of_key = (interleaved(weight(f"self_attn.{name}_norm"), config.head_width) for name in "qk")
+        # [heads + kv_heads, D / 2, 2]
         norms = torch.stack([of_query] * config.heads + [of_key] * config.kv_heads).view(-1, config.head_width // 2, 2)
     return DecoderLayer(
+        # [queries + 2 * keys, width]
         qkv=pack(torch.cat((query, key, weight("self_attn.v_proj"))) * before),
-        out=pack(weight("self_attn.o_proj")),
+        out=pack(weight("self_attn.o_proj")),  # [width, queries]
+        # [2 * inner, width]
         gate_up=pack(torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after),
-        down=pack(weight("mlp.down_proj")),
+        down=pack(weight("mlp.down_proj")),  # [width, inner]
         head_norms=norms,
     )

@@ -55,12 +55,12 @@ def tiled_product(x: Tensor, weight: Weight) -> Tensor:
     rows = x.size(0)
     if tile(rows) == rows:
         return product(x, weight)
-    parts, begin = [product(x[: tile(rows)], weight)], tile(rows)
+    parts, begin = [product(x[: tile(rows)], weight)], tile(rows)  # [rows of a tile, out]
     while begin < rows:
         end = begin + tile(rows - begin)
         parts.append(product(x[begin:end], weight))
         begin = end
-    return torch.cat(parts)
+    return torch.cat(parts)  # [M, out]
 
 
 class Linear:

@@ -85,25 +85,28 @@ def unit(x: Tensor, floor: Tensor) -> Tensor:
 
 def _states(x: Tensor, layer: DecoderLayer, step: FlatStep, sizes: NetworkSizes) -> Tensor:
     """`[M, heads + 2 * kv_heads, D]`: queries and keys, turned to their positions, and values."""
+    # [M, heads + 2 * kv_heads, D]
     states = tiled_product(unit(x, sizes.floor), layer.qkv).view(x.size(0), sizes.heads + 2 * sizes.kv_heads, -1)
     turned = sizes.heads + sizes.kv_heads
-    pairs = states[:, :turned].view(x.size(0), turned, -1, 2)
+    pairs = states[:, :turned].view(x.size(0), turned, -1, 2)  # [M, heads + kv_heads, D / 2, 2]
     norms = layer.head_norms
     if norms is not None:
         pairs.mul_(torch.rsqrt(pairs.square().mean([2, 3], True) + sizes.eps) * norms)
-    torch.view_as_complex(pairs).mul_(step.turn)
+    torch.view_as_complex(pairs).mul_(step.turn)  # [M, heads + kv_heads, D / 2] times [M, 1, D / 2]
     return states
 
 
 def _attend_alone(query: Tensor, pool: Tensor, singles: SingleRowInputs, sizes: NetworkSizes) -> Tensor:
     """query `[n * heads, D]` -> what each reads, `[n * heads, D]`."""
     pattern = singles.pattern
-    scores = pattern.values()
+    scores = pattern.values()  # [scores]
     scores.copy_(singles.mask)
+    # [n * heads, D] times [D, pool rows], where the pattern has a place
     torch.ops.aten.sparse_sampled_addmm(pattern, query, pool.t(), beta=1.0, alpha=sizes.scale, out=pattern)
     for group in singles.groups:
-        torch.softmax(group, -1, out=group)
-    values = pool[sizes.values_at :]
+        torch.softmax(group, -1, out=group)  # [rows * heads, width]
+    values = pool[sizes.values_at :]  # [pool rows - values_at, D]
+    # [n * heads, D]
     return torch.embedding_bag(values, pattern.col_indices(), singles.offsets, False, 0, False, scores)[0]
 
 
@@ -117,17 +120,18 @@ def _attend_span(
 ) -> Tensor:
     """query `[T, heads, D]`, own keys and values `[S, 2 * kv_heads, D]` -> `[T, heads, D]`."""
     kv_heads = own.size(1) // 2
+    # [2 * kv_heads, S, D]
     kv = own.transpose(0, 1) if rows is None else pool.index_select(0, rows).view(2 * kv_heads, -1, own.size(2))
     mixed: Tensor = torch.ops.aten.scaled_dot_product_attention(
-        query.transpose(0, 1).unsqueeze(0),
-        kv[:kv_heads].unsqueeze(0),
-        kv[kv_heads:].unsqueeze(0),
+        query.transpose(0, 1).unsqueeze(0),  # [1, heads, T, D]
+        kv[:kv_heads].unsqueeze(0),  # [1, kv_heads, S, D]
+        kv[kv_heads:].unsqueeze(0),  # [1, kv_heads, S, D]
         mask,
         0.0,
         causal,
         enable_gqa=query.size(1) != kv_heads,
     )
-    return mixed[0].transpose(0, 1)
+    return mixed[0].transpose(0, 1)  # [T, heads, D]
 
 
 def _mix(states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: NetworkSizes, last: bool) -> Tensor:
@@ -138,20 +142,20 @@ def _mix(states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: Net
     singles, alone = step.singles, step.alone
     if singles is not None and len(step.readings) == 0:
         return _attend_alone(query.reshape(-1, query.size(2)), pool, singles, sizes).view(alone, -1)
-    mixed = torch.empty_like(query)
+    mixed = torch.empty_like(query)  # [M, heads, D]
     if singles is not None:
-        own = query[:alone].reshape(-1, query.size(2))
+        own = query[:alone].reshape(-1, query.size(2))  # [n * heads, D]
         mixed[:alone] = _attend_alone(own, pool, singles, sizes).view(alone, -1, query.size(2))
-    kv, at = states[:, sizes.heads :], alone
+    kv, at = states[:, sizes.heads :], alone  # [rows, 2 * kv_heads, D]
     for span in step.readings:
         count = span.wanted if last else span.end - span.start
         if count > 0:
             mask = span.last if last else span.mask
             causal = not last and span.rows is None
-            part = query[at : at + count]
+            part = query[at : at + count]  # [T, heads, D]
             mixed[at : at + count] = _attend_span(part, kv[span.start : span.end], pool, span.rows, mask, causal)
             at += count
-    return mixed.flatten(1)
+    return mixed.flatten(1)  # [M, heads * D]
 
 
 def _feed_forward(x: Tensor, mixed: Tensor, layer: DecoderLayer, sizes: NetworkSizes) -> None:
@@ -159,29 +163,32 @@ def _feed_forward(x: Tensor, mixed: Tensor, layer: DecoderLayer, sizes: NetworkS
     rows, begin = x.size(0), 0
     while begin < rows:
         end = begin + tile(rows - begin)
-        part = x[begin:end]
-        part.add_(product(mixed[begin:end], layer.out))
-        states = product(unit(part, sizes.floor), layer.gate_up)
-        gate, up = states[:, : sizes.inner], states[:, sizes.inner :]
+        part = x[begin:end]  # [m, width], m rows of a tile
+        part.add_(product(mixed[begin:end], layer.out))  # [m, heads * D] -> [m, width]
+        states = product(unit(part, sizes.floor), layer.gate_up)  # [m, 2 * inner]
+        gate, up = states[:, : sizes.inner], states[:, sizes.inner :]  # [m, inner] each
+        # [m, inner] -> [m, width]
         part.add_(product(torch.nn.functional.silu(gate).mul_(up), layer.down))
         begin = end
 
 
 def _forward(embedding: Tensor, network: LlamaNetwork, step: FlatStep, sizes: NetworkSizes) -> tuple[Tensor, Tensor]:
     """Stores the KV of all rows; for the wanted ones the states after the final norm, and the logits."""
-    x = embedding.index_select(0, step.tokens)
+    x = embedding.index_select(0, step.tokens)  # [M, width]
     wanted = step.wanted
     for index in range(len(network.layers)):
         layer, pool = network.layers[index], network.pools[index]
-        states = _states(x, layer, step, sizes)
-        query = states[:, : sizes.heads]
+        states = _states(x, layer, step, sizes)  # [M, heads + 2 * kv_heads, D]
+        query = states[:, : sizes.heads]  # [M, heads, D]
+        # [M * 2 * kv_heads, D]
         pool.index_copy_(0, step.places, states[:, sizes.heads :].reshape(-1, states.size(2)))
         last = index + 1 == len(network.layers) and wanted is not None
         if last and wanted is not None:
+            # [wanted, width], [wanted, heads, D]
             x, query = x.index_select(0, wanted), query.index_select(0, wanted)
         _feed_forward(x, _mix(states, query, pool, step, sizes, last), layer, sizes)
-    hidden = unit(x, sizes.floor).mul_(network.norm)
-    return hidden, tiled_product(hidden, network.head)
+    hidden = unit(x, sizes.floor).mul_(network.norm)  # [wanted, width]
+    return hidden, tiled_product(hidden, network.head)  # [wanted, width], [wanted, vocab]
 
 
 forward = scripted(_forward)

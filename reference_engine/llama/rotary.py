@@ -12,14 +12,16 @@ from torch import Tensor
 
 def interleaved(weight: Tensor, head_width: int) -> Tensor:
     """`[heads * D, ...]`: the rows of each head reordered 0, D/2, 1, D/2 + 1, ..."""
-    order = torch.arange(head_width, device=weight.device).view(2, -1).T.reshape(-1)
-    heads = weight.view(-1, head_width, *weight.shape[1:])
+    order = torch.arange(head_width, device=weight.device).view(2, -1).T.reshape(-1)  # [D]
+    heads = weight.view(-1, head_width, *weight.shape[1:])  # [heads, D, ...]
     return heads[:, order].flatten(0, 1).contiguous()
 
 
 def turns(positions: int, head_width: int, theta: float) -> Tensor:
     """complex64 `[positions, D / 2]`: what each position's pairs are multiplied by."""
+    # [D / 2]
     frequency = torch.pow(theta, -torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    # [positions, D / 2]
     angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
     return torch.complex(angles.cos(), angles.sin())
 

@@ -32,11 +32,12 @@ class PackedWeights:
     def __init__(self, model: Model) -> None:
         config = model.config
         self.config = config
+        # [positions, 1, D / 2]
         self.turns = turns(config.positions, config.head_width, config.rope_theta).unsqueeze(1)
-        self.embedding = model.weights["model.embed_tokens.weight"].float()
+        self.embedding = model.weights["model.embed_tokens.weight"].float()  # [vocab, width]
         self.layers = pack_layers(model)
-        self.norm = model.weights["model.norm.weight"].float() * math.sqrt(config.width)
-        self.head = pack(model.head.float())
+        self.norm = model.weights["model.norm.weight"].float() * math.sqrt(config.width)  # [width]
+        self.head = pack(model.head.float())  # [vocab, width]
 
     def network(self, pool: KVPool) -> LlamaNetwork:
         """The layers and what they write to."""
@@ -72,21 +73,23 @@ class ThreadShard:
         alone = next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
         singles = rows.arrange(spans[:alone]) if alone else None
         if alone == len(spans):
-            tokens = torch.tensor([span.tokens[0] for span in spans])
+            tokens = torch.tensor([span.tokens[0] for span in spans])  # [M]
             return FlatStep(
                 tokens, self._packed.turns.index_select(0, rows.positions), rows.rows, alone, singles, [], None
             )
         several = spans[alone:]
+        # [start + rows] a span
         held = [self._pool.first_rows_of(self._tables.array[span.seat], _end(span)) for span in several]
+        # [rows] a span
         own = [first[span.start :] for first, span in zip(held, several, strict=True)]
         positions, places = self._positions(batch, several), self._pool.token_rows(np.concatenate(own))
         if alone:
             positions, places = torch.cat((rows.positions, positions)), torch.cat((rows.rows, places))
         starts = list(accumulate((len(span.tokens) for span in spans), initial=0))
         return FlatStep(
-            tokens=torch.tensor([token for span in spans for token in span.tokens]),
-            turn=self._packed.turns.index_select(0, positions),
-            places=places,
+            tokens=torch.tensor([token for span in spans for token in span.tokens]),  # [M]
+            turn=self._packed.turns.index_select(0, positions),  # [M, 1, D / 2]
+            places=places,  # [M * 2 * kv_heads]
             alone=alone,
             singles=singles,
             readings=[

@@ -117,8 +117,8 @@ def _merged(spans: Sequence[Span], shares: Sequence[Sequence[int]], outcomes: Se
         starts.append(at)
         at += span.wanted
     rows = [[starts[index] + row for index in share for row in range(spans[index].wanted)] for share in shares]
-    hidden = outcomes[0].hidden.new_empty(at, outcomes[0].hidden.shape[1])
-    logits = outcomes[0].logits.new_empty(at, outcomes[0].logits.shape[1])
+    hidden = outcomes[0].hidden.new_empty(at, outcomes[0].hidden.shape[1])  # [wanted, width]
+    logits = outcomes[0].logits.new_empty(at, outcomes[0].logits.shape[1])  # [wanted, vocab]
     for where, outcome in zip(rows, outcomes, strict=True):
         index = torch.tensor(where, dtype=torch.int64)
         hidden.index_copy_(0, index, outcome.hidden)

@@ -88,11 +88,11 @@ class Heads:
 
     @cached_property
     def _blocks(self) -> Linear:
-        return Linear(self.residual.flatten(0, 1))
+        return Linear(self.residual.flatten(0, 1))  # [H * width, width]
 
     @cached_property
     def _turned(self) -> Tensor:
-        return self.project.transpose(1, 2).contiguous()
+        return self.project.transpose(1, 2).contiguous()  # [H, width, vocab]
 
     @cached_property
     def _projections(self) -> tuple[Linear, ...]:
@@ -100,21 +100,25 @@ class Heads:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[R, width]` -> `[R, H, vocab]`."""
-        wide = hidden[:, None, :]
+        wide = hidden[:, None, :]  # [R, 1, width]
         if hidden.device.type == "cpu" and hidden.dtype == torch.float32:
+            # [R, H, width]
             states = F.silu(self._blocks(hidden)).view(len(hidden), self.count, -1).add_(wide)
             if len(hidden) <= FEW:
+                # [H, R, vocab] -> [R, H, vocab]
                 return torch.bmm(states.transpose(0, 1), self._turned).transpose(0, 1)
+            # [R, H, vocab]
             return torch.stack([project(states[:, h]) for h, project in enumerate(self._projections)], 1)
-        states = torch.einsum("hij,rj->rhi", self.residual, hidden)
-        return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)
+        states = torch.einsum("hij,rj->rhi", self.residual, hidden)  # [R, H, width]
+        return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)  # [R, H, vocab]
 
     @torch.inference_mode()
     def guess(self, told: Sequence[RequestProgress], hidden: Tensor, count: int) -> Tensor:
         """See `Guesser`."""
         if self._compiled is not None:
             return self._compiled.guess(hidden, count)
-        logits = self.logits(hidden)
+        logits = self.logits(hidden)  # [R, H, vocab]
+        # [R, H, count]
         return logits.argmax(-1, keepdim=True) if count == 1 else logits.topk(count).indices
 
     def forget(self, id: int) -> None:
@@ -158,7 +162,9 @@ def load_heads(folder: Path, model: Model) -> Heads:
     try:
         found = load_file(path, device=str(model.device))
         count = json.loads((folder / CONFIG).read_text())["num_heads"]
+        # [H, width, width]
         residual = torch.stack([found[f"blocks.{index}.layers.0.weight"] for index in range(count)])
+        # [H, vocab, width]
         project = torch.stack([found[f"lm_heads.{index}.weight"] for index in range(count)])
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename or path} is missing") from error
@@ -191,6 +197,8 @@ def random_heads(model: Model, count: int, seed: int) -> Heads:
     """Heads with weights from a seed: they guess badly, and cost what trained ones cost."""
     generator = torch.Generator().manual_seed(seed)
     width, vocab = model.config.width, model.config.vocab
+    # [H, width, width]
     residual = torch.randn(count, width, width, generator=generator) / width**0.5
+    # [H, vocab, width]
     project = torch.randn(count, vocab, width, generator=generator) / width**0.5
     return Heads(residual.to(model.device, model.dtype), project.to(model.device, model.dtype))
