@@ -1,6 +1,6 @@
 """The engine: it lets a scheduler decide, runs the model, chooses tokens, and tells everybody what happened.
 
-Any part may be a learner's. The engine therefore keeps its own view of every request (`seating`), holds each plan
+Any part may be a learner's. The engine therefore keeps its own view of every request (`running`), holds each plan
 against it (`inspection`), and reports the first broken promise as a `PartError` that names the part and the step.
 """
 
@@ -83,21 +83,21 @@ class Engine:
         lookahead = speculator.lookahead if speculator else 0
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
         self._limits = SchedulerLimits(max_seqs, token_budget, lookahead, num_blocks, block_size)
-        self._guests: dict[int, RequestState] = {}
+        self._requests: dict[int, RequestState] = {}
         self._mail: dict[int, list[int]] = {}
         self._aborted: list[int] = []
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
         self.runner = make_runner(model, num_blocks=num_blocks, block_size=block_size, seats=max_seqs, width=width)
-        seating = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
+        running = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
         with self._blaming("block_manager"):
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes = {"block_size": block_size, "num_blocks": num_blocks, "watermark": watermark}
-        self.kv = RecordingKV(self._blocks, cache, guests=self._guests, seating=seating, **sizes)
-        self._decoder = self.decoder_type(self.runner, self._guests, seating, self.kv.table, speculator, block_size)
+        self.kv = RecordingKV(self._blocks, cache, requests=self._requests, running=running, **sizes)
+        self._decoder = self.decoder_type(self.runner, self._requests, running, self.kv.table, speculator, block_size)
         with self._blaming("scheduler"):
             self._scheduler = self.parts.scheduler(
                 self.kv, max_seqs=max_seqs, token_budget=token_budget, chunk=chunk, lookahead=lookahead, policy=policy
@@ -106,7 +106,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Every request has finished or was aborted."""
-        return not self._guests
+        return not self._requests
 
     @property
     def capacity(self) -> int:
@@ -128,7 +128,7 @@ class Engine:
         id = self._next_id
         seed = rule.seed if rule.seed is not None else request_seed(self._seed, id)
         request = Request(id, list(tokens), max_new, priority, eos)
-        self._guests[id] = RequestState(request, tokens, len(tokens), max_new, eos, rule, seed)
+        self._requests[id] = RequestState(request, tokens, len(tokens), max_new, eos, rule, seed)
         with self._blaming("scheduler"):
             self._scheduler.add(request)
         self._next_id += 1
@@ -136,7 +136,7 @@ class Engine:
 
     def abort(self, id: int) -> None:
         """Forget a request, whatever it is doing. Raises KeyError for an id that is unknown or has finished."""
-        if id not in self._guests:
+        if id not in self._requests:
             raise KeyError(f"request {id} is unknown or has finished")
         with self._blaming("scheduler"):
             self._scheduler.abort(id)
@@ -149,12 +149,12 @@ class Engine:
         """Run one step; what was said, in the order of the plan. Nothing when idle. Raises PartError."""
         if self._failure is not None:
             raise self._failure
-        if not self._guests:
+        if not self._requests:
             return []
         began = time.perf_counter()
         with self._blaming("scheduler"):
             self.kv.open_step()
-            plan = check_plan(self._scheduler.plan(), self._guests, self.kv, self._limits)
+            plan = check_plan(self._scheduler.plan(), self._requests, self.kv, self._limits)
             cached = self._note_plan(plan)
             self._decoder.prepare(plan)
         kept, said = self._settle(plan, self._decoder.run(plan))
@@ -206,14 +206,14 @@ class Engine:
     def _read_mail(self, id: int) -> Iterator[int]:
         mail = self._mail[id]
         try:
-            while mail or id in self._guests:
+            while mail or id in self._requests:
                 if mail:
                     yield mail.pop(0)
                 else:
                     self.step()
         finally:
             del self._mail[id]
-            if id in self._guests and self._failure is None:
+            if id in self._requests and self._failure is None:
                 self.abort(id)
 
     # ---------------------------------------------------------------- one step
@@ -221,7 +221,7 @@ class Engine:
     def _note_plan(self, plan: Plan) -> tuple[tuple[int, int], ...]:
         """Take note of admissions, of (id, tokens borrowed) each."""
         for id, cached in self.kv.admitted.items():
-            self._guests[id].computed = cached
+            self._requests[id].computed = cached
             self.metrics.cached += cached
         self.metrics.preemptions += len(plan.preempted)
         self.metrics.peak_running = max(self.metrics.peak_running, self.kv.running)
@@ -233,40 +233,40 @@ class Engine:
         """Bring the engine's own view up to date; what each sampling request keeps of what was said, and all of it."""
         metrics, kept = self.metrics, dict[int, list[int]]()
         for chunk in plan.chunks:
-            guest, end = self._guests[chunk.id], chunk.start + chunk.length
-            if guest.reached > chunk.start:
-                metrics.recomputed += min(guest.reached, end) - chunk.start
-            guest.computed = end
+            state, end = self._requests[chunk.id], chunk.start + chunk.length
+            if state.reached > chunk.start:
+                metrics.recomputed += min(state.reached, end) - chunk.start
+            state.computed = end
             if chunk.samples:
-                kept[chunk.id] = tokens = guest.kept(said[chunk.id])
-                guest.tokens += tokens
-                guest.computed += len(tokens) - 1
+                kept[chunk.id] = tokens = state.kept(said[chunk.id])
+                state.tokens += tokens
+                state.computed += len(tokens) - 1
                 metrics.emitted += len(tokens)
                 metrics.accepted += len(tokens) - 1
             metrics.computed += chunk.length
-            metrics.filled += guest.computed
-            if guest.computed > guest.reached:
-                guest.reached = guest.computed
+            metrics.filled += state.computed
+            if state.computed > state.reached:
+                state.reached = state.computed
         metrics.chunks += len(plan.chunks)
         metrics.guessed += self._decoder.guessed
         return kept, said
 
     def _commit(self, plan: Plan, kept: Mapping[int, Sequence[int]], said: Mapping[int, list[int]]) -> set[int]:
         """Tell the scheduler, and hold what it makes of it against what is true; the ids that finished."""
-        ended = {id for id in kept if self._guests[id].ended}
+        ended = {id for id in kept if self._requests[id].ended}
         answer = self._scheduler.commit(plan, said)
         if not isinstance(answer, list) or sorted(answer) != sorted(ended):
             raise PartError("scheduler", f"commit() returned {answer!r}, but {sorted(ended)} have finished")
         for chunk in plan.chunks:
-            guest = self._guests[chunk.id]
-            check_output(guest, whole=chunk.id in ended)
+            state = self._requests[chunk.id]
+            check_output(state, whole=chunk.id in ended)
             if chunk.id in ended:
                 self._leave(chunk.id)
             elif chunk.id not in self.kv:
                 raise PartError("scheduler", f"it dropped the blocks of request {chunk.id}, which has not finished")
-            elif chunk.length > 1 and not guest.offered and guest.computed >= guest.prompt:
-                self.kv.offer(chunk.id, guest.tokens[: guest.prompt])
-                guest.offered = True
+            elif chunk.length > 1 and not state.offered and state.computed >= state.prompt:
+                self.kv.offer(chunk.id, state.tokens[: state.prompt])
+                state.offered = True
         self.metrics.finished += len(ended)
         self._check_progress(bool(kept))
         return ended
@@ -278,7 +278,7 @@ class Engine:
             raise self._failure
         if self._speculator is not None:
             self._speculator.forget(id)
-        del self._guests[id]
+        del self._requests[id]
 
     def _deliver(self, events: Sequence[Event]) -> None:
         if self._mail:
@@ -305,7 +305,7 @@ class Engine:
     def _check_progress(self, spoke: bool) -> None:
         """Every step computes a token at least, so somebody must speak before everything known is computed."""
         self._silent = 0 if spoke else self._silent + 1
-        if self._silent and self._silent > sum(len(guest.tokens) for guest in self._guests.values()):
+        if self._silent and self._silent > sum(len(state.tokens) for state in self._requests.values()):
             raise PartError("scheduler", f"{self._silent} steps went by and nobody has got a token")
 
     @contextmanager
@@ -332,8 +332,8 @@ class Engine:
         return free
 
     def _seats(self, plan: Plan) -> tuple[RequestInStep, ...]:
-        guests = [self._guests[chunk.id] for chunk in plan.chunks]
-        return tuple(RequestInStep(guest.id, guest.computed, len(guest.tokens), guest.table) for guest in guests)
+        states = [self._requests[chunk.id] for chunk in plan.chunks]
+        return tuple(RequestInStep(state.id, state.computed, len(state.tokens), state.table) for state in states)
 
     def _record(
         self,
@@ -355,7 +355,7 @@ class Engine:
                 emitted=tuple((event.id, event.tokens) for event in events),
                 cached=cached,
                 running=self.kv.running,
-                waiting=len(self._guests) - self.kv.running,
+                waiting=len(self._requests) - self.kv.running,
                 free_blocks=free,
             )
         )

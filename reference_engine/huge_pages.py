@@ -1,4 +1,4 @@
-"""Memory for what every step reads, the weights and the KV: in large pages, where the system has them.
+"""Memory for what every step reads, the weights and the KV: in huge pages, where the system has them.
 
 A step that reads thousands of small pages leaves a processor no memory of where any other page lies, the interpreter's
 included, and it has to find them again.
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 PAGE = 2 << 20
-"""Bytes of a large page; memory begins at a multiple of it."""
+"""Bytes of a huge page; memory begins at a multiple of it."""
 PIECE = 16 << 20
-"""Numbers that a shelf asks for at a time; it takes memory for those that are written."""
+"""Numbers that an arena asks for at a time; it takes memory for those that are written."""
 LINE = 16
 """Numbers in what a cache moves at once."""
 
@@ -36,7 +36,7 @@ def _promised(count: int) -> Tensor:
 def _space(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
-    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared gets no large pages
+    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared gets no huge pages
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them: small pages do as well, only slower
             space.madvise(mmap.MADV_HUGEPAGE)
@@ -44,7 +44,7 @@ def _space(size: int) -> mmap.mmap:
 
 
 class TensorArena:
-    """Tensors side by side, so that small ones lie in large pages too."""
+    """Tensors side by side, so that small ones lie in huge pages too."""
 
     def __init__(self) -> None:
         self._free = torch.empty(0)

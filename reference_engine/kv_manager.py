@@ -23,8 +23,8 @@ class KVManager:
 
     What enters the cache. `drop` offers what was computed. A request that computes a prefix which somebody else has
     stored meanwhile keeps its own blocks until then; as duplicates they fall free. A scheduler offers nothing earlier.
-    The *engine*, however, knows which KV it has computed: it may call `offer` when a prompt is complete, so that guests
-    who arrive together share their menu before the first of them has left.
+    The *engine*, however, knows which KV it has computed: it may call `offer` when a prompt is complete, so that
+    requests that arrive together share their menu before the first of them has left.
 
     Errors. KeyError and ValueError are the caller's mistakes (unknown or known id, shrinking extend, tokens beyond what
     is reserved); PartError, with what the part raised as its cause, says that a part broke its contract.

@@ -51,7 +51,7 @@ class Metrics:
     steps: runs of the model. chunks: parts of requests in them. computed: tokens given KV; recomputed: those of them
     that had KV before a preemption. cached: tokens whose KV was borrowed from the prefix cache instead. emitted: tokens
     said. preemptions, finished, aborted: of requests. peak_running: the most requests that held blocks at once, the
-    guests held. peak_blocks: the most blocks in use at once. filled, reserved: sums over the steps of the tokens with
+    requests held. peak_blocks: the most blocks in use at once. filled, reserved: sums over the steps of the tokens with
     KV of running requests, and of the slots of the blocks in use. guessed, accepted: tokens drafted and found right.
     """
 

@@ -22,7 +22,7 @@ class SchedulerLimits:
     block_size: int
 
 
-def check_plan(plan: object, guests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> Plan:
+def check_plan(plan: object, requests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> Plan:
     """The plan, if every promise about it holds that can be seen from here. Raises PartError for the scheduler."""
     if not isinstance(plan, Plan):
         raise PartError("scheduler", f"plan() returned {_short(plan)}, not a Plan")
@@ -30,10 +30,10 @@ def check_plan(plan: object, guests: Mapping[int, RequestState], kv: RecordingKV
         if not isinstance(getattr(plan, name), tuple):
             raise PartError("scheduler", f"plan().{name} is {_short(getattr(plan, name))}, not a tuple")
     if not plan.chunks:
-        raise PartError("scheduler", f"the plan is empty while {len(guests)} requests are unfinished")
+        raise PartError("scheduler", f"the plan is empty while {len(requests)} requests are unfinished")
     seen, cost = set[int](), 0
     for chunk in plan.chunks:
-        _check_chunk(chunk, guests, kv, limits)
+        _check_chunk(chunk, requests, kv, limits)
         if chunk.id in seen:
             raise PartError("scheduler", f"the plan has two chunks for request {chunk.id}")
         seen.add(chunk.id)
@@ -47,27 +47,27 @@ def check_plan(plan: object, guests: Mapping[int, RequestState], kv: RecordingKV
     return plan
 
 
-def check_output(guest: RequestState, *, whole: bool) -> None:
+def check_output(state: RequestState, *, whole: bool) -> None:
     """The scheduler's output of a request is the engine's: its length and last tokens, or all of it if `whole`."""
-    output, said = guest.request.output, guest.said
+    output, said = state.request.output, state.said
     first = 0 if whole else max(0, said - 8)
-    if len(output) != said or output[first:] != guest.tokens[guest.prompt + first :]:
+    if len(output) != said or output[first:] != state.tokens[state.prompt + first :]:
         raise PartError(
             "scheduler",
-            f"after commit() the output of request {guest.id} has {len(output)} tokens ending in {output[-3:]}; "
-            f"it should have {said} ending in {guest.tokens[guest.prompt :][-3:]}",
+            f"after commit() the output of request {state.id} has {len(output)} tokens ending in {output[-3:]}; "
+            f"it should have {said} ending in {state.tokens[state.prompt :][-3:]}",
         )
 
 
-def _check_chunk(chunk: object, guests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> None:
+def _check_chunk(chunk: object, requests: Mapping[int, RequestState], kv: RecordingKV, limits: SchedulerLimits) -> None:
     if not isinstance(chunk, Chunk) or not type(chunk.id) is type(chunk.start) is type(chunk.length) is int:
         raise PartError("scheduler", f"the plan holds {_short(chunk)}, not a Chunk of whole numbers")
-    if chunk.id not in guests:
+    if chunk.id not in requests:
         raise PartError("scheduler", f"the plan names request {chunk.id}, which is unknown or has finished")
     if chunk.id not in kv:
         raise _wrong(chunk, "is planned, but the request was not admitted")
-    guest = guests[chunk.id]
-    computed, end, length = kv.admitted.get(chunk.id, guest.computed), chunk.start + chunk.length, len(guest.tokens)
+    state = requests[chunk.id]
+    computed, end, length = kv.admitted.get(chunk.id, state.computed), chunk.start + chunk.length, len(state.tokens)
     if chunk.start != computed:
         raise _wrong(chunk, f"starts at {chunk.start}, but {computed} tokens have KV")
     if chunk.length < 1 or end > length:

@@ -17,10 +17,12 @@ class RecordingKV(KVManager):
     admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped.
     """
 
-    def __init__(self, *parts: Any, guests: Mapping[int, RequestState], seating: RunningRequests, **sizes: Any) -> None:
+    def __init__(
+        self, *parts: Any, requests: Mapping[int, RequestState], running: RunningRequests, **sizes: Any
+    ) -> None:
         super().__init__(*parts, **sizes)
-        self._guests = guests
-        self._seating = seating
+        self._requests = requests
+        self._running = running
         self.open_step()
 
     def open_step(self) -> None:
@@ -40,7 +42,7 @@ class RecordingKV(KVManager):
 
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
         """See `KVManager`. Raises PartError when `tokens` are not the request's."""
-        if list(tokens) != self._guest(id).tokens:
+        if list(tokens) != self._state_of(id).tokens:
             raise PartError("scheduler", f"it admits request {id} with other tokens than its prompt and output")
         cached = super().admit(id, tokens, num_tokens)
         if cached is not None:
@@ -57,14 +59,14 @@ class RecordingKV(KVManager):
     def truncate(self, id: int, num_tokens: int) -> None:
         """See `KVManager`. The blocks given up may be another's before this request is planned again."""
         super().truncate(id, num_tokens)
-        self._seating.shrink(self._guest(id), self.table(id))
+        self._running.shrink(self._state_of(id), self.table(id))
 
     def drop(self, id: int, tokens: Sequence[int]) -> None:
         """See `KVManager`. Raises PartError when `tokens` are not the request's, or have no KV."""
-        guest = self._guest(id)
-        if list(tokens) != guest.tokens[: len(tokens)]:
+        state = self._state_of(id)
+        if list(tokens) != state.tokens[: len(tokens)]:
             raise PartError("scheduler", f"it offers tokens to the cache that are not those of request {id}")
-        computed = self.admitted.get(id, guest.computed)
+        computed = self.admitted.get(id, state.computed)
         if len(tokens) > computed:
             raise PartError(
                 "scheduler", f"it offers {len(tokens)} tokens of request {id} to the cache; {computed} have KV"
@@ -73,9 +75,9 @@ class RecordingKV(KVManager):
         self.admitted.pop(id, None)
         self.copies.pop(id, None)
         self.left.append(id)
-        self._seating.leave(guest)
+        self._running.leave(state)
 
-    def _guest(self, id: int) -> RequestState:
-        if id not in self._guests:
+    def _state_of(self, id: int) -> RequestState:
+        if id not in self._requests:
             raise PartError("scheduler", f"it asks for blocks of request {id!r}, which is unknown or has finished")
-        return self._guests[id]
+        return self._requests[id]

@@ -1,4 +1,4 @@
-"""Who runs, and where their KV lies: the engine's own view of the requests, held against what the parts say.
+"""Which requests run, and where their KV lies: the engine's own view of the requests, held against what the parts say.
 
 A seat is a row of the runner's block tables. Blocks are checked when a table changes, and before each write.
 """
@@ -46,13 +46,13 @@ class RequestState:
         return len(self.tokens) - self.prompt
 
     @property
-    def room(self) -> int:
+    def remaining(self) -> int:
         """Tokens that it may still say."""
         return self.max_new - len(self.tokens) + self.prompt
 
     def kept(self, said: Sequence[int]) -> list[int]:
         """What of `said` belongs to the output: up to EOS, which is kept, and to max_new."""
-        kept = list(said[: self.room])
+        kept = list(said[: self.remaining])
         if self.eos in kept:
             del kept[kept.index(self.eos) + 1 :]
         return kept
@@ -74,59 +74,59 @@ class RunningRequests:
         self._free = list(range(seats))[::-1]
         self._listed = [0] * num_blocks
 
-    def place(self, guest: RequestState, table: Sequence[Block], reserved: int, first: int) -> int:
-        """Take note of the table of a guest who holds `reserved` tokens and will write from `first` on. The seat.
+    def place(self, state: RequestState, table: Sequence[Block], reserved: int, first: int) -> int:
+        """Take note of the table of a request that holds `reserved` tokens and will write from `first` on. The seat.
 
         Raises PartError when the table is no table, too short, or when others read what will be written.
         """
         try:
             table = tuple(table)
         except TypeError:
-            raise PartError("block_manager", f"table({guest.id}) returned {table!r}, not a list of blocks") from None
-        if table != guest.table or guest.seat is None:
-            self._check(guest, table)
-            self._put(guest, table)
+            raise PartError("block_manager", f"table({state.id}) returned {table!r}, not a list of blocks") from None
+        if table != state.table or state.seat is None:
+            self._check(state, table)
+            self._put(state, table)
         if len(table) * self._block_size < reserved:
             raise PartError(
                 "block_manager",
-                f"the table of request {guest.id} has {len(table)} blocks of {self._block_size} slots, "
+                f"the table of request {state.id} has {len(table)} blocks of {self._block_size} slots, "
                 f"but {reserved} tokens were reserved",
             )
         for block in table[first // self._block_size : -(-reserved // self._block_size)]:
             if self._listed[block] > 1:
                 raise PartError(
-                    "block_manager", f"request {guest.id} is about to write block {block}, which another table lists"
+                    "block_manager", f"request {state.id} is about to write block {block}, which another table lists"
                 )
-        assert guest.seat is not None
-        return guest.seat
+        assert state.seat is not None
+        return state.seat
 
-    def shrink(self, guest: RequestState, table: Sequence[Block]) -> None:
-        """Take note that a guest gave up the end of its table."""
-        if guest.seat is not None and len(table) < len(guest.table):
-            self._check(guest, tuple(table))
-            self._put(guest, tuple(table))
+    def shrink(self, state: RequestState, table: Sequence[Block]) -> None:
+        """Take note that a request gave up the end of its table."""
+        if state.seat is not None and len(table) < len(state.table):
+            self._check(state, tuple(table))
+            self._put(state, tuple(table))
 
-    def leave(self, guest: RequestState) -> None:
-        """The guest gives seat and blocks back, and has no KV any more."""
-        for block in guest.table:
+    def leave(self, state: RequestState) -> None:
+        """The request gives seat and blocks back, and has no KV any more."""
+        for block in state.table:
             self._listed[block] -= 1
-        if guest.seat is not None:
-            self._tables.put(guest.seat, ())
-            self._free.append(guest.seat)
-        guest.table, guest.seat, guest.computed, guest.offered = (), None, 0, False
+        if state.seat is not None:
+            self._tables.put(state.seat, ())
+            self._free.append(state.seat)
+        state.table, state.seat, state.computed, state.offered = (), None, 0, False
 
-    def _put(self, guest: RequestState, table: tuple[Block, ...]) -> None:
-        for block in guest.table:
+    def _put(self, state: RequestState, table: tuple[Block, ...]) -> None:
+        for block in state.table:
             self._listed[block] -= 1
         for block in table:
             self._listed[block] += 1
-        if guest.seat is None:
-            guest.seat = self._free.pop()
-        guest.table = table
-        self._tables.put(guest.seat, table)
+        if state.seat is None:
+            state.seat = self._free.pop()
+        state.table = table
+        self._tables.put(state.seat, table)
 
-    def _check(self, guest: RequestState, table: tuple[Block, ...]) -> None:
-        whose = f"the table of request {guest.id} lists"
+    def _check(self, state: RequestState, table: tuple[Block, ...]) -> None:
+        whose = f"the table of request {state.id} lists"
         for block in table:
             if type(block) is not int or not SCRATCH < block < self._num_blocks:
                 what = "block 0, which is scratch" if block == SCRATCH else f"{block!r}, which is no block of the pool"

@@ -82,7 +82,7 @@ class BlockManager(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """One guest: `prompt` token ids, at most `max_new` tokens to emit; `commit` appends to `output`.
+    """One request: `prompt` token ids, at most `max_new` tokens to emit; `commit` appends to `output`.
 
     `priority`: lower runs first when the policy is "priority". `eos`: emitting it ends the request and it is kept as
     the last token; None means that only `max_new` ends it.

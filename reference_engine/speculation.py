@@ -21,14 +21,14 @@ class Drafted:
     """One greedy request's share of a step's outcome.
 
     rows: its rows of the outcome, one a node; without a draft it is one row, the last token's. tokens: of its nodes.
-    slots: where their KV lies. room: how many tokens it may still say.
+    slots: where their KV lies. remaining: how many tokens it may still say.
     """
 
     id: int
     rows: slice
     tokens: Sequence[int]
     slots: Sequence[int]
-    room: int
+    remaining: int
 
 
 class Speculator(Protocol):

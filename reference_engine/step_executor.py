@@ -13,7 +13,7 @@ from reference_engine.speculation import Drafted, Speculator
 
 
 class Decoder:
-    """Runs plans on a runner. `guests` are the engine's; `table(id)` asks the block manager.
+    """Runs plans on a runner. `requests` are the engine's; `table(id)` asks the block manager.
 
     guessed: tokens drafted for the plan that was prepared last.
     """
@@ -21,15 +21,15 @@ class Decoder:
     def __init__(
         self,
         runner: Runner,
-        guests: Mapping[int, RequestState],
-        seating: RunningRequests,
+        requests: Mapping[int, RequestState],
+        running: RunningRequests,
         table: Callable[[int], Sequence[Block]],
         speculator: Speculator | None,
         block_size: int,
     ) -> None:
         self._runner = runner
-        self._guests = guests
-        self._seating = seating
+        self._requests = requests
+        self._running = running
         self._table = table
         self._speculator = speculator
         self._lookahead = speculator.lookahead if speculator else 0
@@ -42,10 +42,10 @@ class Decoder:
         drafts = self._drafts(plan)
         self._work = []
         for chunk in plan.chunks:
-            guest, end, draft = self._guests[chunk.id], chunk.start + chunk.length, drafts.get(chunk.id, ())
+            state, end, draft = self._requests[chunk.id], chunk.start + chunk.length, drafts.get(chunk.id, ())
             reserved = end + self._lookahead * chunk.samples
-            seat = self._seating.place(guest, self._table(chunk.id), reserved, chunk.start)
-            tokens = guest.tokens[chunk.start : end]
+            seat = self._running.place(state, self._table(chunk.id), reserved, chunk.start)
+            tokens = state.tokens[chunk.start : end]
             if draft:
                 tokens += draft[1:]
             wanted = max(1, len(draft)) if chunk.samples else 0
@@ -65,8 +65,8 @@ class Decoder:
     def _drafts(self, plan: Plan) -> Mapping[int, Sequence[int]]:
         if self._speculator is None:
             return {}
-        sampling = [self._guests[chunk.id] for chunk in plan.chunks if chunk.samples]
-        return self._speculator.draft({guest.id: guest.tokens[-1] for guest in sampling if guest.rule.greedy})
+        sampling = [self._requests[chunk.id] for chunk in plan.chunks if chunk.samples]
+        return self._speculator.draft({state.id: state.tokens[-1] for state in sampling if state.rule.greedy})
 
     def _batch(self) -> StepBatch:
         spans = tuple(span for _, span in self._work)
@@ -78,9 +78,9 @@ class Decoder:
         """One token for each of the requests, whose rows of the outcome are in this order."""
         draws = []
         for row, id in enumerate(ids):
-            guest = self._guests[id]
-            if not guest.rule.greedy:
-                draws.append(Draw(row, guest.rule, uniform(guest.seed, guest.said)))
+            state = self._requests[id]
+            if not state.rule.greedy:
+                draws.append(Draw(row, state.rule, uniform(state.seed, state.said)))
         return choose(outcome.logits, draws) if draws else outcome.likeliest()
 
     def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
@@ -89,19 +89,19 @@ class Decoder:
         for chunk, span in self._work:
             if not span.wanted:
                 continue
-            guest, rows = self._guests[chunk.id], slice(at, at + span.wanted)
+            state, rows = self._requests[chunk.id], slice(at, at + span.wanted)
             at += span.wanted
-            if guest.rule.greedy:
-                drafted.append(self._drafted(guest, span, rows))
+            if state.rule.greedy:
+                drafted.append(self._drafted(state, span, rows))
             else:
                 said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])
         return said | (speculator.settle(drafted, outcome, self._runner) if drafted else {})
 
-    def _drafted(self, guest: RequestState, span: Span, rows: slice) -> Drafted:
+    def _drafted(self, state: RequestState, span: Span, rows: slice) -> Drafted:
         size, end = self._block_size, span.start + len(span.tokens)
         places = range(end - span.wanted, end)
-        slots = [guest.table[place // size] * size + place % size for place in places]
-        return Drafted(guest.id, rows, span.tokens[-span.wanted :], slots, guest.room)
+        slots = [state.table[place // size] * size + place % size for place in places]
+        return Drafted(state.id, rows, span.tokens[-span.wanted :], slots, state.remaining)
 
 
 def _effort(work: tuple[Chunk, Span]) -> tuple[int, bool, int]:

@@ -1,9 +1,9 @@
 """What speculation gains on the waiter, and from which batch on it loses: `python -m reference_engine.benchmarks.medusa`.
 
 Guests of held-out dialogues ask one question after the other, so many dialogues at a time: without speculation, with
-it always on, and with it on where the engine's own gauge finds that it pays, in turn (A B C C B A). Prompts are the
-whole dialogue so far; a prefix cache makes them cheap for all sides. Steps that only decode are timed apart from those
-that also read prompts.
+it always on, and with it on where the engine's own cost model finds that it pays, in turn (A B C C B A). Prompts are
+the whole dialogue so far; a prefix cache makes them cheap for all sides. Steps that only decode are timed apart from
+those that also read prompts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Race:
     """Plain against speculating for one batch size.
 
     gain: always on, in steps that only decode, which are few at large batches; gain_whole: always on, in all steps.
-    decided: in all steps, on or off as the gauge decides; `verdict` says how. verifying, part, guessing: what
+    decided: in all steps, on or off as the cost model decides; `verdict` says how. verifying, part, guessing: what
     `verify_greedy`, all functions of the part, and the heads take of the decoding time of the side that always
     speculates.
     """
@@ -131,7 +131,7 @@ def serve(
     texts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     whole = decoding = 0.0
     tokens = decoded = passes = 0
-    room = engine.model.config.positions - LONGEST
+    longest = engine.model.config.positions - LONGEST
     held = (0.0, 0.0, 0.0)
 
     def clocks() -> tuple[float, float, float]:
@@ -158,7 +158,7 @@ def serve(
                 table = present.pop(event.id)
                 texts.append((tuple(table.text), tuple(table.answer)))
                 prompt = table.next_prompt()
-                if prompt is not None and len(prompt) <= room:
+                if prompt is not None and len(prompt) <= longest:
                     present[engine.add(prompt, LONGEST, eos=eos)] = table
 
 
@@ -169,12 +169,12 @@ def race(
     eos = special_id(model.tokenizer, END)
     told = [dialogue(FIRST_DIALOGUE + seed, "heldout", turns=TURNS) for seed in range(dialogues)]
     sides: dict[str, list[SpeculationRun]] = {"plain": [], "always": [], "decided": []}
-    gauge = MeasuredCosts()
+    costs = MeasuredCosts()
     for name in [*sides, *reversed(sides)] * ((rounds + 1) // 2):
         guessing = guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser
         part, heads = TimedMethods(parts.medusa), TimedMethods(guessing)
-        payoff = gauge if name == "decided" else None
-        speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, payoff=payoff)
+        cost_model = costs if name == "decided" else None
+        speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, cost_model=cost_model)
         engine = engine_for(model, parts, speculator, batch)
         tables = (Table(one, model) for one in told)
         sides[name].append(serve(engine, tables, batch, eos, part, heads))
@@ -189,7 +189,7 @@ def race(
         gain=_ratio(plain, clever, "decoding"),
         gain_whole=_ratio(plain, clever, "seconds"),
         decided=_ratio(plain, sides["decided"], "seconds"),
-        verdict=gauge.verdict(batch),
+        verdict=costs.verdict(batch),
         verifying=median(run.verifying / run.decoding for run in clever),
         part=median(run.part / run.decoding for run in clever),
         guessing=median(run.guessing / run.decoding for run in clever),

@@ -25,8 +25,8 @@ def workspace_bytes(config: LlamaConfig, dtype: torch.dtype, rows: int = ROWS) -
 
 def blocks_in(free: int, config: LlamaConfig, block_size: int, dtype: torch.dtype) -> int:
     """Blocks, scratch included, for `free` bytes. Raises ValueError when there is no room for scratch and one block."""
-    room = int(free * (1 - KEPT_FREE)) - workspace_bytes(config, dtype)
-    blocks = room // block_bytes(config, block_size, dtype)
+    available = int(free * (1 - KEPT_FREE)) - workspace_bytes(config, dtype)
+    blocks = available // block_bytes(config, block_size, dtype)
     if blocks < 2:
         need = 2 * block_bytes(config, block_size, dtype) + workspace_bytes(config, dtype)
         raise ValueError(

@@ -53,9 +53,9 @@ def _starts(field: Array, ends: Array, shape: StepShape) -> None:
     field[count + 1 :] = rows + each * np.arange(1, len(field) - count)
 
 
-def _patches(fields: Fields[Array], tables: ChangingTables, room: int) -> None:
-    """The changed cells, as many as there is room for; they are forgotten here. The caller sends more by itself."""
-    changed = list(tables.changed.items())[:room]
+def _patches(fields: Fields[Array], tables: ChangingTables, limit: int) -> None:
+    """The changed cells, `limit` of them at most; they are forgotten here. The caller sends more by itself."""
+    changed = list(tables.changed.items())[:limit]
     for cell, _ in changed:
         del tables.changed[cell]
     _put(fields.where, [cell for cell, _ in changed], rest=-1)

@@ -32,8 +32,8 @@ class UnreadTokens:
     def read(self) -> dict[int, int]:
         """Wait for the step; put each token in its place. {id: token}."""
         tokens, told = self.said.read(), dict[int, int]()
-        for token, (id, (guest, place)) in zip(tokens, self.places.items(), strict=True):
-            guest.tokens[place] = guest.request.output[place - guest.prompt] = told[id] = token
+        for token, (id, (state, place)) in zip(tokens, self.places.items(), strict=True):
+            state.tokens[place] = state.request.output[place - state.prompt] = told[id] = token
         return told
 
 
@@ -57,8 +57,8 @@ class OverlappedExecutor(Decoder):
         places = {}
         for chunk, span in self._work:
             if span.wanted:
-                guest = self._guests[chunk.id]
-                places[chunk.id] = (guest, len(guest.tokens))
+                state = self._requests[chunk.id]
+                places[chunk.id] = (state, len(state.tokens))
         self.read()
         self.late = UnreadTokens(outcome.said, places) if places else None
         return {id: [-row - 1] for row, id in enumerate(places)}
@@ -70,8 +70,8 @@ class OverlappedExecutor(Decoder):
 
     def _may_wait(self) -> bool:
         """Whether nobody needs this step's tokens to plan the next."""
-        guests = (self._guests[chunk.id] for chunk, span in self._work if span.wanted)
-        return self._speculator is None and all(guest.rule.greedy and guest.eos is None for guest in guests)
+        states = (self._requests[chunk.id] for chunk, span in self._work if span.wanted)
+        return self._speculator is None and all(state.rule.greedy and state.eos is None for state in states)
 
 
 class OverlappedEngine(Engine):
@@ -93,7 +93,7 @@ class OverlappedEngine(Engine):
     @property
     def idle(self) -> bool:
         """Every request has finished or was aborted, and all that was said has been told."""
-        return not self._guests and not self._held
+        return not self._requests and not self._held
 
     def abort(self, id: int) -> None:
         """Forget a request, what it said last included. Raises KeyError for an id that is unknown or has finished."""
@@ -103,7 +103,7 @@ class OverlappedEngine(Engine):
     def step(self) -> list[Event]:
         """Run one step; what was said up to the step before, and in this one where it is known."""
         held, self._held = self._held, []
-        if self._failure is None and not self._guests:
+        if self._failure is None and not self._requests:
             self._decoder.read()
             return self._told(held)
         fresh = super().step()
@@ -126,12 +126,12 @@ class OverlappedEngine(Engine):
     def _read_mail(self, id: int) -> Iterator[int]:
         mail = self._mail[id]
         try:
-            while mail or id in self._guests or any(event.id == id for event in self._held):
+            while mail or id in self._requests or any(event.id == id for event in self._held):
                 if mail:
                     yield mail.pop(0)
                 else:
                     self.step()
         finally:
             del self._mail[id]
-            if id in self._guests and self._failure is None:
+            if id in self._requests and self._failure is None:
                 self.abort(id)

@@ -105,7 +105,7 @@ class _Recorder:
         self.notes.append(_read(self.kernel.__name__, dtype.removeprefix("torch."), built))
 
 
-def emitted(
+def compile_all(
     capability: int = 90, dtypes: tuple[torch.dtype, ...] = (torch.bfloat16,), width: int = 64
 ) -> list[CompiledKernel]:
     """Compile every kernel for `capability` at the heads of a 1B Llama (32 over 8) of `width`.
@@ -207,7 +207,7 @@ def main() -> int:
     """Print one line a kernel, or with --json a list; exit status 2 where nothing can be compiled."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
     try:
-        notes = emitted(int(arguments[0]) if arguments else 90, (torch.bfloat16, torch.float32))
+        notes = compile_all(int(arguments[0]) if arguments else 90, (torch.bfloat16, torch.float32))
     except runtime.KernelsUnavailable as reason:
         print(reason, file=sys.stderr)
         return 2

@@ -57,12 +57,12 @@ class SingleRows:
         self._seats: list[int] = []
         self._places: list[int] = []
         self._version = -1
-        self._room = self._within = 0
+        self._steps_left = self._within = 0
 
     def arrange(self, spans: Sequence[Span]) -> SingleRowInputs:
         """What a step reads in which each of these spans has one row."""
         seats, places = [span.seat for span in spans], [span.start for span in spans]
-        same = self._room > 0 and seats == self._seats and self._version == self._tables.version
+        same = self._steps_left > 0 and seats == self._seats and self._version == self._tables.version
         if same and places == [place + 1 for place in self._places]:
             self._advance()
         else:
@@ -74,7 +74,7 @@ class SingleRows:
         """Open one more score a row. While nobody enters another block, all rows are one further than before."""
         self._at += 1
         self._open += 1
-        self._room -= 1
+        self._steps_left -= 1
         if self._within:
             self._first += 1
             self._row_numbers += 1
@@ -115,7 +115,7 @@ class SingleRows:
         # [n * heads + 1]
         crow = torch.from_numpy(np.concatenate([*starts, np.array([at], dtype=np.int32)]))
         self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]  # [n, heads]
-        self._room = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
+        self._steps_left = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
         self._singles = SingleRowInputs(
             pattern=_sparse(crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))),
             mask=mask,

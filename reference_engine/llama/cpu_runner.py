@@ -19,7 +19,7 @@ class CpuRunner:
     def __init__(self, model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> None:
         self.tables = Tables(seats, width)
         self.pool = KVPool(model.config, num_blocks, block_size)
-        self._lanes = ThreadShards(PackedWeights.of(model), self.pool, self.tables)
+        self._shards = ThreadShards(PackedWeights.of(model), self.pool, self.tables)
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, in order."""
@@ -31,4 +31,4 @@ class CpuRunner:
 
     def forward(self, batch: StepBatch) -> Outcome:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
-        return self._lanes.forward(batch)
+        return self._shards.forward(batch)

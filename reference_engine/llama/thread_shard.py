@@ -54,7 +54,7 @@ class PackedWeights:
 class ThreadShard:
     """Runs the model for the spans that it is given, on the thread that calls it.
 
-    Weights, pool and tables are shared with other lanes; the spans of one step may be spread over lanes, since no
+    Weights, pool and tables are shared with other shards; the spans of one step may be spread over shards, since no
     request reads what another writes in the same step.
     """
 

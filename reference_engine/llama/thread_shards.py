@@ -1,7 +1,7 @@
 """A step spread over threads: each runs the whole model for some of the requests.
 
 Splitting a batch by requests needs two meetings a step, splitting every operation by rows needs one each. For the small
-products of a small model that decides: two lanes of one thread serve 1.4 times what one lane of two threads serves.
+products of a small model that decides: two shards of one thread serve 1.4 times what one shard of two threads serves.
 All of it counts only where there is no compiler: the compiled pass has threads of its own.
 """
 
@@ -22,9 +22,9 @@ WORTH = 30_000_000
 SMALL = 150_000_000
 """Rows times parameters up to which a step that is not spread is left to one thread: waking others takes longer."""
 SLACK = 1.3
-"""The fullest lane may have this many times its fair share; else the step is not spread."""
+"""The fullest shard may have this many times its fair share; else the step is not spread."""
 FAITHFUL = 1.05
-"""Up to this many times a fair share, requests stay in the lane that served them last: it knows what they read."""
+"""Up to this many times a fair share, requests stay in the shard that served them last: it knows what they read."""
 SINGLE_TOKENS, SPAN_TOKENS = 110, 600
 """Tokens of context that cost a row as much as its products: read one row at a time, and many rows together."""
 
@@ -35,9 +35,9 @@ class ThreadShards:
     def __init__(self, packed: PackedWeights, pool: KVPool, tables: Tables) -> None:
         self._parts = packed, pool, tables
         self._parameters = packed.config.parameters
-        self._lanes = [ThreadShard(*self._parts)]
+        self._shards = [ThreadShard(*self._parts)]
         self._others: ThreadPoolExecutor | None = None
-        self._lane_of: dict[int, int] = {}
+        self._shard_of: dict[int, int] = {}
 
     def forward(self, batch: StepBatch) -> Outcome:
         """See `Runner.forward`."""
@@ -45,26 +45,26 @@ class ThreadShards:
         rows = sum(len(span.tokens) for span in batch.spans)
         shares = self._shares(batch.spans, rows, threads)
         if len(shares) < 2 and (threads < 2 or rows * self._parameters > SMALL):
-            return self._lanes[0].forward(batch)
+            return self._shards[0].forward(batch)
         torch.set_num_threads(1)
         try:
-            return self._spread(batch, shares) if len(shares) > 1 else self._lanes[0].forward(batch)
+            return self._spread(batch, shares) if len(shares) > 1 else self._shards[0].forward(batch)
         finally:
             torch.set_num_threads(threads)
 
     def _shares(self, spans: Sequence[Span], rows: int, threads: int) -> list[list[int]]:
-        """The spans of each lane by their index, in order; one share alone when spreading does not pay."""
+        """The spans of each shard by their index, in order; one share alone when spreading does not pay."""
         if threads < 2 or len(spans) < 2 or rows * self._parameters < WORTH:
             return [list(range(len(spans)))]
         costs = [_cost(span) for span in spans]
         most = sum(costs) / threads
-        lanes, fullest = _assign(spans, costs, threads, self._lane_of)
+        shards, fullest = _assign(spans, costs, threads, self._shard_of)
         if fullest > FAITHFUL * most:
-            lanes, fullest = _assign(spans, costs, threads, {})
+            shards, fullest = _assign(spans, costs, threads, {})
         if fullest > SLACK * most:
             return [list(range(len(spans)))]
-        self._lane_of = {span.seat: lane for span, lane in zip(spans, lanes, strict=True)}
-        shares = [[index for index, lane in enumerate(lanes) if lane == number] for number in range(threads)]
+        self._shard_of = {span.seat: shard for span, shard in zip(spans, shards, strict=True)}
+        shares = [[index for index, shard in enumerate(shards) if shard == number] for number in range(threads)]
         return [share for share in shares if share]
 
     def _spread(self, batch: StepBatch, shares: Sequence[Sequence[int]]) -> Outcome:
@@ -74,15 +74,15 @@ class ThreadShards:
             StepBatch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask) for share in shares
         ]
         pending = [
-            self._others.submit(lane.forward, part) for lane, part in zip(self._lanes[1:], batches[1:], strict=True)
+            self._others.submit(shard.forward, part) for shard, part in zip(self._shards[1:], batches[1:], strict=True)
         ]
-        outcomes = [self._lanes[0].forward(batches[0]), *(future.result() for future in pending)]
+        outcomes = [self._shards[0].forward(batches[0]), *(future.result() for future in pending)]
         return _merged(batch.spans, shares, outcomes)
 
     def _prepare(self, count: int) -> None:
-        while len(self._lanes) < count:
-            self._lanes.append(ThreadShard(*self._parts))
-            self._others = ThreadPoolExecutor(len(self._lanes) - 1, "lane", torch.set_num_threads, (1,))
+        while len(self._shards) < count:
+            self._shards.append(ThreadShard(*self._parts))
+            self._others = ThreadPoolExecutor(len(self._shards) - 1, "shard", torch.set_num_threads, (1,))
 
 
 def _cost(span: Span) -> float:
@@ -94,19 +94,19 @@ def _cost(span: Span) -> float:
 def _assign(
     spans: Sequence[Span], costs: Sequence[float], threads: int, faithful: Mapping[int, int]
 ) -> tuple[list[int], float]:
-    """A lane for each span, the costliest first to the emptiest lane; the load of the fullest.
+    """A shard for each span, the costliest first to the emptiest shard; the load of the fullest.
 
-    faithful: lanes of seats that stay where they are.
+    faithful: shards of seats that stay where they are.
     """
-    lanes, loads = [faithful.get(span.seat, -1) for span in spans], [0.0] * threads
-    lanes = [lane if lane < threads else -1 for lane in lanes]
-    for lane, cost in zip(lanes, costs, strict=True):
-        if lane >= 0:
-            loads[lane] += cost
-    for index in sorted((i for i, lane in enumerate(lanes) if lane < 0), key=costs.__getitem__, reverse=True):
-        lanes[index] = loads.index(min(loads))
-        loads[lanes[index]] += costs[index]
-    return lanes, max(loads)
+    shards, loads = [faithful.get(span.seat, -1) for span in spans], [0.0] * threads
+    shards = [shard if shard < threads else -1 for shard in shards]
+    for shard, cost in zip(shards, costs, strict=True):
+        if shard >= 0:
+            loads[shard] += cost
+    for index in sorted((i for i, shard in enumerate(shards) if shard < 0), key=costs.__getitem__, reverse=True):
+        shards[index] = loads.index(min(loads))
+        loads[shards[index]] += costs[index]
+    return shards, max(loads)
 
 
 @torch.inference_mode()

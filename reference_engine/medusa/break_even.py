@@ -1,7 +1,7 @@
 """Whether speculation pays: what a step costs with and without a tree, as measured, against what a tree yields.
 
-With few guests a step is bound by reading the weights, and more rows are nearly free. With many guests it is bound by
-arithmetic, and a tree of N nodes costs nearly N times as much. `costs.measure_payoff` times both on a machine.
+With few requests a step is bound by reading the weights, and more rows are nearly free. With many requests it is bound
+by arithmetic, and a tree of N nodes costs nearly N times as much. `costs.measure_break_even` times both on a machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reference_engine.medusa.cost_model import StepCost
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of one step for `batch` guests: plain, with one row each; tree, with one tree each, judging included."""
+    """Seconds of one step for `batch` requests: plain, one row each; tree, one tree each, judging included."""
 
     batch: int
     plain: float
@@ -26,14 +26,14 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Payoff:
-    """A measured cost model. expected: tokens that a tree step yields for one guest; costs: by batch, ascending."""
+class BreakEven:
+    """A measured cost model. expected: tokens that a tree step yields for one request; costs: by batch, ascending."""
 
     expected: float
     costs: tuple[Cost, ...]
 
     def gain(self, batch: int) -> float:
-        """Tokens a second with speculation over tokens a second without, for this many guests."""
+        """Tokens a second with speculation over tokens a second without, for this many requests."""
         return self.expected / self._ratio(batch)
 
     def worth(self, batch: int) -> bool:
@@ -59,7 +59,7 @@ class Payoff:
     def verdict(self, batch: int) -> str:
         """One sentence for people."""
         ratio = self._ratio(batch)
-        what = f"{batch} guest{'s' * (batch != 1)}: a tree step costs {ratio:.2f} plain steps and yields"
+        what = f"{batch} request{'s' * (batch != 1)}: a tree step costs {ratio:.2f} plain steps and yields"
         outcome = "speculation is on" if self.worth(batch) else "speculation is off"
         return f"{what} {self.expected:.2f} tokens each: {outcome} (gain {self.gain(batch):.2f})"
 

@@ -1,8 +1,8 @@
 """A cost model that measures itself while the engine serves: speculation is on where it pays here and now.
 
-For each size of batch, to the next power of two, the gauge tries a few steps with trees and a few without, and goes on
-with what gives more tokens a second. Now and then it tries the other again, as guests and machine change. Steps that
-read prompts as well tell too: what a step takes is fitted to a fixed share, a share a row and a share a tree.
+For each size of batch, to the next power of two, it tries a few steps with trees and a few without, and goes on with
+what gives more tokens a second. Now and then it tries the other again, as requests and machine change. Steps that read
+prompts as well tell too: what a step takes is fitted to a fixed share, a share a row and a share a tree.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 TRIALS = 8
 """Steps of each kind that are told before a choice is made, and of the worse kind in every later trial."""
 SETTLING = 16
-"""Steps of a single guest after a change of kind that are not told: what they read has to come back into the caches.
-With more guests a step does more with what it reads, and fewer are left out."""
+"""Steps of a single request after a change of kind that are not told: what they read has to come back into the caches.
+With more requests a step does more with what it reads, and fewer are left out."""
 KEPT = 64
 """Steps that are remembered of each kind."""
 AGAIN = 10
@@ -54,7 +54,7 @@ class StepCost:
 
 @dataclass(frozen=True, slots=True)
 class Payback:
-    """How many steps without trees a step with trees costs, and how many tokens a guest gets of it."""
+    """How many steps without trees a step with trees costs, and how many tokens a request gets from it."""
 
     ratio: float
     tokens: float
@@ -68,10 +68,10 @@ class Payback:
 class _Size:
     """One size of batch: what its steps took, and of which kind the next one is, with trees or without."""
 
-    def __init__(self, guests: int) -> None:
+    def __init__(self, requests: int) -> None:
         self.trees = True
         self.payback: Payback | None = None
-        self._settling = max(1, SETTLING // guests)
+        self._settling = max(1, SETTLING // requests)
         self._run = 0  # steps since the kind was changed
         self._again = AGAIN
         self._spent = {kind: deque[StepCost](maxlen=KEPT) for kind in (True, False)}
@@ -119,7 +119,7 @@ class MeasuredCosts:
         self._sizes: dict[int, _Size] = {}
 
     def worth(self, batch: int) -> bool:
-        """Whether the next step of so many guests carries trees."""
+        """Whether the next step of so many requests carries trees."""
         return self._of(batch).trees
 
     def note(self, spent: StepCost) -> None:
@@ -137,12 +137,12 @@ class MeasuredCosts:
 
     def verdict(self, batch: int) -> str:
         """One sentence for people."""
-        payback, guests = self._of(batch).payback, f"{batch} guest{'s' * (batch != 1)}"
+        payback, requests = self._of(batch).payback, f"{batch} request{'s' * (batch != 1)}"
         if payback is None:
-            return f"{guests}: what a tree costs is not measured yet"
+            return f"{requests}: what a tree costs is not measured yet"
         state = "on" if payback.gain > 1.0 else "off"
         what = f"a tree step costs {payback.ratio:.2f} plain steps and yields {payback.tokens:.2f} tokens each"
-        return f"{guests}: {what}: speculation is {state} (gain {payback.gain:.2f})"
+        return f"{requests}: {what}: speculation is {state} (gain {payback.gain:.2f})"
 
     def _of(self, batch: int) -> _Size:
         """The next power of two counts."""
@@ -153,7 +153,7 @@ class MeasuredCosts:
 
 
 def _payback(plain: Sequence[StepCost], trees: Sequence[StepCost]) -> Payback:
-    """Of guests of whom all have a tree, or none."""
+    """For requests that all have a tree, or none of them."""
     shares = _shares([*plain, *trees])
     batch, nodes = max(one.batch for one in trees), trees[0].nodes
     ratio = shares @ (1, batch * nodes, batch) / (shares @ (1, batch, 0))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from reference_engine.engine import Engine
-from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.break_even import BreakEven, Cost
 from reference_engine.medusa.heads import Guesser
 from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.medusa.tree_search import TreeChoice
@@ -18,7 +18,7 @@ BATCHES = (1, 4, 16, 64)
 
 
 def engine_for(model: Model, parts: Parts, speculator: MedusaSpeculator | None, batch: int) -> Engine:
-    """With room for `batch` guests, their trees and some prompts in every step."""
+    """With room for `batch` requests, their trees and some prompts in every step."""
     positions = model.config.positions
     blocks = 1 + (batch + 8) * -(-positions // 16)
     ahead = 1 + (speculator.lookahead if speculator else 0)
@@ -26,7 +26,7 @@ def engine_for(model: Model, parts: Parts, speculator: MedusaSpeculator | None, 
     return Engine(model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator)
 
 
-def measure_payoff(
+def measure_break_even(
     model: Model,
     parts: Parts,
     guesser: Guesser,
@@ -35,7 +35,7 @@ def measure_payoff(
     batches: Sequence[int] = BATCHES,
     context: int = 128,
     steps: int = 7,
-) -> Payoff:
+) -> BreakEven:
     """The cost model of this machine: plain and tree steps in turn, for each batch, behind `context` tokens."""
     costs = []
     for batch in batches:
@@ -54,11 +54,11 @@ def measure_payoff(
                 engine.step()
                 times.append(time.perf_counter() - began)
         costs.append(Cost(batch, *map(median, seconds)))
-    return Payoff(tree.expected, tuple(costs))
+    return BreakEven(tree.expected, tuple(costs))
 
 
 def _until_all_decode(engine: Engine, batch: int) -> None:
-    """Step until every prompt is read and a step with one chunk of every guest has been taken."""
+    """Step until every prompt is read and a step with one chunk of every request has been taken."""
     metrics, read = engine.metrics, False
     while not read:
         before = metrics.computed, metrics.chunks
@@ -68,9 +68,9 @@ def _until_all_decode(engine: Engine, batch: int) -> None:
 
 
 def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]) -> dict[int, float]:
-    """For each number of nodes: tokens a second of one guest, relative to none speculating, by cost and expectation."""
+    """For each number of nodes: tokens a second of one request over those without a tree, by cost and expectation."""
     gains = {}
     for nodes in sizes:
         small = tree.pruned(nodes)
-        gains[nodes] = measure_payoff(model, parts, guesser, small, batches=(1,), steps=25).gain(1)
+        gains[nodes] = measure_break_even(model, parts, guesser, small, batches=(1,), steps=25).gain(1)
     return gains

@@ -33,7 +33,7 @@ class Pass:
 
 
 class CostModel(Protocol):
-    """Knows whether trees pay: `payoff.Payoff`, measured beforehand, or `gauge.Gauge`, which learns from every step."""
+    """Knows whether trees pay: `BreakEven` was measured beforehand, `MeasuredCosts` learns from every step."""
 
     def worth(self, batch: int) -> bool: ...
     def verdict(self, batch: int) -> str: ...
@@ -44,15 +44,21 @@ class CostModel(Protocol):
 class MedusaSpeculator:
     """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
 
-    payoff: the cost model; without one every greedy request that has guesses carries a tree. `keep`: remember
-    the passes of the last step in `passes`.
+    cost_model: decides when trees are drafted; without one every greedy request that has guesses carries one. keep:
+    remember the passes of the last step in `passes`.
     """
 
     def __init__(
-        self, part: Any, guesser: Guesser, choice: TreeChoice, *, payoff: CostModel | None = None, keep: bool = False
+        self,
+        part: Any,
+        guesser: Guesser,
+        choice: TreeChoice,
+        *,
+        cost_model: CostModel | None = None,
+        keep: bool = False,
     ) -> None:
         """Raises PartError when the part cannot build the tree."""
-        self._part, self._payoff, self._keep = part, payoff, keep
+        self._part, self._cost_model, self._keep = part, cost_model, keep
         self._guesser = guesser.first(choice.depth) if isinstance(guesser, Heads) else guesser
         self.choice = choice
         self.tree: Tree = _call("build_tree", part.build_tree, choice.choices)
@@ -94,19 +100,19 @@ class MedusaSpeculator:
         self._drafted = frozenset(one.id for one in trees)
         if trees:
             self._verify(trees, best, runner, said, states)
-        self._guess([one for one in drafted if len(said[one.id]) < one.room], said, states, outcome.hidden)
+        self._guess([one for one in drafted if len(said[one.id]) < one.remaining], said, states, outcome.hidden)
         return said
 
     def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
         """See `Speculator`."""
-        if self._payoff is None or not self._batch:
+        if self._cost_model is None or not self._batch:
             return
         if self._guessed and not self._drafted:  # guesses were made for the first trees
-            self._payoff.pass_over(self._batch)
+            self._cost_model.pass_over(self._batch)
             return
         trees, nodes = len(self._drafted), self.lookahead + 1
         tokens = sum(len(kept[id]) for id in self._drafted)
-        self._payoff.note(StepCost(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
+        self._cost_model.note(StepCost(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
 
     def forget(self, id: int) -> None:
         """The request left."""
@@ -115,13 +121,13 @@ class MedusaSpeculator:
 
     def speculates(self, batch: int) -> bool:
         """Whether trees are drafted for a step with so many greedy requests."""
-        return self._payoff is None or self._payoff.worth(batch)
+        return self._cost_model is None or self._cost_model.worth(batch)
 
     def verdict(self, batch: int) -> str:
-        """One sentence on whether it speculates for so many guests, and why."""
-        if self._payoff is None:
+        """One sentence on whether it speculates for so many requests, and why."""
+        if self._cost_model is None:
             return "speculation is on; its cost was not measured"
-        return self._payoff.verdict(batch)
+        return self._cost_model.verdict(batch)
 
     def _verify(
         self,

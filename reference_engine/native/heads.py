@@ -16,9 +16,9 @@ class NativeHeads:
     """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
 
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
-        self._compiled, shelf = compiled, TensorArena()
-        self._blocks = panels(compiled, shelf, residual.flatten(0, 1))
-        self._projections = [panels(compiled, shelf, each) for each in project]
+        self._compiled, arena = compiled, TensorArena()
+        self._blocks = panels(compiled, arena, residual.flatten(0, 1))
+        self._projections = [panels(compiled, arena, each) for each in project]
         self._places = (ctypes.c_void_p * len(project))(*(each.data_ptr() for each in self._projections))
         count, vocab, width = project.shape
         self._heads = library.NativeHeadsStruct(count, width, vocab, self._blocks.data_ptr(), self._places)

@@ -29,7 +29,7 @@ FORGOTTEN = 30 * 24 * 3600
 
 
 class NativeLayer(ctypes.Structure):
-    """`NativeLayer` of forward.cpp."""
+    """`Layer` of forward.cpp."""
 
     _fields_ = [(name, c_void_p) for name in ("qkv", "out", "gate_up", "down", "query_norm", "key_norm")]
 
@@ -46,7 +46,7 @@ class Net(ctypes.Structure):
 
 
 class NativeStep(ctypes.Structure):
-    """`NativeStep` of forward.cpp."""
+    """`Step` of forward.cpp."""
 
     _fields_ = [
         *((name, c_int64) for name in ("spans", "rows", "wanted")),
@@ -61,7 +61,7 @@ class NativeStep(ctypes.Structure):
 
 
 class NativeHeadsStruct(ctypes.Structure):
-    """`NativeHeadsStruct` of forward.cpp."""
+    """`Heads` of forward.cpp."""
 
     _fields_ = [
         *((name, c_int64) for name in ("count", "width", "vocab")),

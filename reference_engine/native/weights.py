@@ -24,7 +24,7 @@ class NativeWeights:
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
         self.config, self._weights, self._compiled, self._kept = config, model.weights, compiled, list[Tensor]()
-        self._shelf = TensorArena()
+        self._arena = TensorArena()
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
@@ -57,7 +57,7 @@ class NativeWeights:
         return self._weights[f"{name}.weight"].float()
 
     def _panels(self, weight: Tensor, *, paired: bool = False) -> int:
-        self._kept.append(panels(self._compiled, self._shelf, weight, paired=paired))
+        self._kept.append(panels(self._compiled, self._arena, weight, paired=paired))
         return self._kept[-1].data_ptr()
 
     def _keep(self, tensor: Tensor) -> int:
@@ -65,9 +65,9 @@ class NativeWeights:
         return self._kept[-1].data_ptr()
 
 
-def panels(compiled: ctypes.CDLL, shelf: TensorArena, weight: Tensor, *, paired: bool = False) -> Tensor:
-    """`weight` `[out, in]`, packed onto the shelf; `paired`: its halves are gates and what they let through."""
+def panels(compiled: ctypes.CDLL, arena: TensorArena, weight: Tensor, *, paired: bool = False) -> Tensor:
+    """`weight` `[out, in]`, packed into the arena; `paired`: its halves are gates and what they let through."""
     rows, columns, wide = weight.shape[0], weight.shape[1], compiled.panel_columns()
-    weight, packed = weight.float().contiguous(), shelf.take(-(-rows // wide) * wide * columns)
+    weight, packed = weight.float().contiguous(), arena.take(-(-rows // wide) * wide * columns)
     compiled.pack(weight.data_ptr(), rows, columns, int(paired), packed.data_ptr())
     return packed

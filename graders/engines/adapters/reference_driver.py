@@ -52,7 +52,7 @@ class Reference:
         heads, tree = load_heads(HEADS, waiter), tree_for(self._model.device.type, HEADS)
         if self._model.config != waiter.config:
             heads = stretch_heads(heads, self._model.config)
-        return MedusaSpeculator(self._parts.medusa, heads, tree, payoff=MeasuredCosts())
+        return MedusaSpeculator(self._parts.medusa, heads, tree, cost_model=MeasuredCosts())
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""

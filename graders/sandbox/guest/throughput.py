@@ -71,8 +71,8 @@ def speculator_of(module, name):
 
     if name not in GUESSERS:
         GUESSERS[name] = load_heads(HEADS, loaded(name)), MeasuredCosts()
-    heads, gauge = GUESSERS[name]
-    return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), payoff=gauge)
+    heads, costs = GUESSERS[name]
+    return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), cost_model=costs)
 
 
 def call(room, method, args):

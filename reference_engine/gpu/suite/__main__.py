@@ -57,16 +57,16 @@ def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], t
     began = time.monotonic()
     loaded, label = parts_in(parts)
     device = torch.device("cpu") if dry else choose_device().device
-    room = DeviceSizes(device, dry, loaded, began + seconds)
+    target = DeviceSizes(device, dry, loaded, began + seconds)
     hardware, versions = cards.hardware(device), cards.versions()
     tell(
         f"{hardware['device']}, torch {versions['torch']}, triton {versions['triton']}, {label}{', DRY' if dry else ''}"
     )
     sections: list[Section] = []
-    for name, work in _works(room).items():
+    for name, work in _works(target).items():
         if only and name not in only:
             continue
-        sections.append(_guarded(room, name, work))
+        sections.append(_guarded(target, name, work))
         _show(sections[-1], tell)
     return cards.GpuCard(
         dry=dry,
@@ -75,12 +75,12 @@ def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], t
         versions=versions,
         date=cards.now(),
         sections=tuple(sections),
-        notes=tuple(room.notes),
+        notes=tuple(target.notes),
         seconds=time.monotonic() - began,
     )
 
 
-def _works(room: DeviceSizes) -> dict[str, Callable[[], Section]]:
+def _works(target: DeviceSizes) -> dict[str, Callable[[], Section]]:
     """The sections by name, in their order. The ceilings are measured first, by whoever needs them first."""
     from reference_engine.gpu.suite import (
         kernel_checks,
@@ -98,24 +98,24 @@ def _works(room: DeviceSizes) -> dict[str, Callable[[], Section]]:
 
     def ceilings() -> tuple[Roof, Section]:
         if not measured:
-            measured.append(measure(room))
+            measured.append(measure(target))
         return measured[0]
 
     works: dict[str, Callable[[], Section]] = {
         "ceilings": lambda: ceilings()[1],
-        "kernels": lambda: kernel_checks.check(room),
-        "tokens": lambda: token_checks.check(room),
-        "kernel speed": lambda: kernel_speed.measure(room, ceilings()[0]),
-        "steps": lambda: step_speed.measure(room, ceilings()[0]),
-        "throughput": lambda: throughput.measure(room),
-        "medusa": lambda: medusa_speed.measure(room),
-        "tuning": lambda: kernel_speed.tune(room, ceilings()[0]),
-        "compiler": lambda: _compiled(room),
+        "kernels": lambda: kernel_checks.check(target),
+        "tokens": lambda: token_checks.check(target),
+        "kernel speed": lambda: kernel_speed.measure(target, ceilings()[0]),
+        "steps": lambda: step_speed.measure(target, ceilings()[0]),
+        "throughput": lambda: throughput.measure(target),
+        "medusa": lambda: medusa_speed.measure(target),
+        "tuning": lambda: kernel_speed.tune(target, ceilings()[0]),
+        "compiler": lambda: _compiled(target),
     }
-    return works | {name: lambda name=name: peers.measure(room, name) for name in PEERS}
+    return works | {name: lambda name=name: peers.measure(target, name) for name in PEERS}
 
 
-def _compiled(room: DeviceSizes) -> Section:
+def _compiled(target: DeviceSizes) -> Section:
     """What the compiler made of the kernels, read in a process of its own that does not interpret."""
     import subprocess
 
@@ -136,13 +136,13 @@ def _compiled(room: DeviceSizes) -> Section:
     return Section("compiler", SectionOutcome.FAIL if spilling else SectionOutcome.PASS, message, rows)
 
 
-def _guarded(room: DeviceSizes, name: str, work: Callable[[], Section]) -> Section:
+def _guarded(target: DeviceSizes, name: str, work: Callable[[], Section]) -> Section:
     """The section, timed; a skipped one when no time is left, one that says so when it breaks off."""
     from dataclasses import replace
 
     from reference_engine.gpu.suite.card import Section, SectionOutcome
 
-    if room.left < 0:
+    if target.left < 0:
         return Section(name, SectionOutcome.SKIPPED, "no time left")
     began = time.monotonic()
     try:

@@ -19,17 +19,17 @@ LIMITS = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 HEADS = ((1, 1), (4, 4), (12, 4), (32, 8), (14, 2), (20, 1))
 
 
-def check(room: DeviceSizes) -> Section:
+def check(target: DeviceSizes) -> Section:
     """One row a kernel, dtype and draw; it fails when an error is over its limit."""
-    if room.device.type != "cuda" and not room.interpreted:
+    if target.device.type != "cuda" and not target.interpreted:
         return Section("kernels", SectionOutcome.SKIPPED, "kernels run on a GPU, or with TRITON_INTERPRET=1")
     rows = []
     for dtype in LIMITS:
-        for index in range(1 if room.dry else 12):
+        for index in range(1 if target.dry else 12):
             for name, case in CASES.items():
-                rng = room.random(name, str(dtype), index)
+                rng = target.random(name, str(dtype), index)
                 torch.manual_seed(rng.randrange(2**31))
-                error = max(case(room, rng, dtype))
+                error = max(case(target, rng, dtype))
                 right = error < LIMITS[dtype]  # NaN is not
                 row: Row = {"kernel": name, "dtype": str(dtype)[6:], "error": error, "right": right}
                 rows.append(row)
@@ -43,38 +43,38 @@ def _error(got: Tensor, expected: Tensor) -> float:
     return float((got.double() - wide).norm() / wide.norm().clamp(min=1e-30))
 
 
-def _draw(room: DeviceSizes, dtype: torch.dtype, *shape: int) -> Tensor:
-    return torch.randn(shape, device=room.device).to(dtype)
+def _draw(target: DeviceSizes, dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.randn(shape, device=target.device).to(dtype)
 
 
-def _norm(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-    rows, width = rng.randint(1, 5), rng.choice((16, 80) if room.dry else (256, 1000, 4096))
-    x, rest, weight = _draw(room, dtype, rows, width), _draw(room, dtype, rows, width), _draw(room, dtype, width)
+def _norm(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+    rows, width = rng.randint(1, 5), rng.choice((16, 80) if target.dry else (256, 1000, 4096))
+    x, rest, weight = _draw(target, dtype, rows, width), _draw(target, dtype, rows, width), _draw(target, dtype, width)
     total = rest.double() + x.double()
     got = KERNELS["add_rms_norm"](x, rest, weight, 1e-5)
     yield _error(rest, total)
     yield _error(got, TWINS["add_rms_norm"](rest.double(), None, weight.double(), 1e-5))
 
 
-def _silu(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-    both = _draw(room, dtype, rng.randint(1, 5), 2 * rng.randint(3, 50 if room.dry else 9000)) * 4
+def _silu(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+    both = _draw(target, dtype, rng.randint(1, 5), 2 * rng.randint(3, 50 if target.dry else 9000)) * 4
     yield _error(KERNELS["silu_mul"](both), TWINS["silu_mul"](both.double()))
 
 
-def _greedy(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-    shape = (rng.randint(1, 4), rng.randint(1, 9000 if room.dry else 130_000))
-    logits = torch.randint(0, 7, shape, device=room.device).to(dtype)
+def _greedy(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+    shape = (rng.randint(1, 4), rng.randint(1, 9000 if target.dry else 130_000))
+    logits = torch.randint(0, 7, shape, device=target.device).to(dtype)
     right = torch.equal(KERNELS["greedy"](logits), TWINS["greedy"](logits))
     yield 0.0 if right else math.inf
 
 
-def _rope(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+def _rope(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     (heads, kv_heads), width, rows = rng.choice(HEADS), rng.choice((16, 64, 128)), rng.randint(1, 6)
-    angles = torch.outer(torch.arange(64.0), 1e4 ** (-torch.arange(0, width, 2) / width)).to(room.device)
-    qkv = _draw(room, dtype, rows, (heads + 2 * kv_heads) * width)
-    keys, values = torch.full((2, 20, kv_heads, width), math.nan, device=room.device, dtype=dtype).unbind(0)
-    slots = torch.tensor(rng.sample(range(20), rows), device=room.device, dtype=torch.int32)
-    places = torch.randint(0, 64, (rows,), device=room.device, dtype=torch.int32)
+    angles = torch.outer(torch.arange(64.0), 1e4 ** (-torch.arange(0, width, 2) / width)).to(target.device)
+    qkv = _draw(target, dtype, rows, (heads + 2 * kv_heads) * width)
+    keys, values = torch.full((2, 20, kv_heads, width), math.nan, device=target.device, dtype=dtype).unbind(0)
+    slots = torch.tensor(rng.sample(range(20), rows), device=target.device, dtype=torch.int32)
+    places = torch.randint(0, 64, (rows,), device=target.device, dtype=torch.int32)
     wide = [tensor.double() for tensor in (qkv, keys, values)]
     KERNELS["rope_store"](qkv, places, slots, angles.cos(), angles.sin(), keys, values)
     TWINS["rope_store"](wide[0], places, slots, angles.cos(), angles.sin(), wide[1], wide[2])
@@ -87,19 +87,19 @@ def _rope(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator
 def _attention(
     name: str, most_rows: int, tree: bool = False
 ) -> Callable[[DeviceSizes, random.Random, torch.dtype], Any]:
-    def case(room: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-        (heads, kv_heads), width = rng.choice(HEADS), rng.choice((16, 64) if room.dry else (64, 128))
+    def case(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
+        (heads, kv_heads), width = rng.choice(HEADS), rng.choice((16, 64) if target.dry else (64, 128))
         size, batch = rng.choice((1, 7, 16, 32)), rng.randint(1, 3)
-        longest = 40 if room.dry else 1500
+        longest = 40 if target.dry else 1500
         rows = [rng.randint(min(2, most_rows), most_rows) for _ in range(batch)]
         lengths = [count + rng.randint(0, longest) for count in rows]
-        paging, slots = _paging(room, rng, rows, lengths, size, tree)
-        pool = torch.full((slots, 2, kv_heads, width), math.nan, device=room.device, dtype=dtype)
+        paging, slots = _paging(target, rng, rows, lengths, size, tree)
+        pool = torch.full((slots, 2, kv_heads, width), math.nan, device=target.device, dtype=dtype)
         for index, length in enumerate(lengths):
-            place = torch.arange(length, device=room.device)
+            place = torch.arange(length, device=target.device)
             at = paging.tables[index, place // size].long() * size + place % size
-            pool[at] = _draw(room, dtype, length, 2, kv_heads, width)
-        q = _draw(room, dtype, sum(rows), heads, width)
+            pool[at] = _draw(target, dtype, length, 2, kv_heads, width)
+        q = _draw(target, dtype, sum(rows), heads, width)
         options = {"block_size": size, "scale": width**-0.5}
         wide = TWINS[name](q.double(), pool[:, 0].double(), pool[:, 1].double(), paging, **options)
         for splits in (1, 3):
@@ -109,7 +109,7 @@ def _attention(
 
 
 def _paging(
-    room: DeviceSizes, rng: random.Random, rows: list[int], lengths: list[int], size: int, tree: bool
+    target: DeviceSizes, rng: random.Random, rows: list[int], lengths: list[int], size: int, tree: bool
 ) -> tuple[Paging, int]:
     """Tables of scattered blocks, and how many slots the pool needs."""
     columns = max(-(-length // size) for length in lengths) + 1
@@ -117,7 +117,7 @@ def _paging(
     rng.shuffle(blocks)
 
     def whole(numbers: list[int]) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.int32, device=room.device)
+        return torch.tensor(numbers, dtype=torch.int32, device=target.device)
 
     starts = whole([sum(rows[:index]) for index in range(len(rows) + 1)])
     nodes = min(rows) if tree else 0
@@ -127,7 +127,7 @@ def _paging(
         mask = torch.eye(nodes, dtype=torch.bool)
         for node in range(1, nodes):
             mask[node] |= mask[parents[node]]
-        mask = mask.to(room.device)
+        mask = mask.to(target.device)
     trees = whole([nodes] * len(rows)) if tree else None
     tables = whole(blocks).view(len(rows), columns)
     return Paging(starts, whole(lengths), whole(list(range(len(rows)))), tables, trees, mask), (len(blocks) + 1) * size

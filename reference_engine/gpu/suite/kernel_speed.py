@@ -36,14 +36,14 @@ class TimedCall:
     call: Callable[[int], object]
 
 
-def measure(room: DeviceSizes, roof: Roof) -> Section:
+def measure(target: DeviceSizes, roof: Roof) -> Section:
     """One row a kernel, model and size."""
     rows: list[Row] = []
-    for name, config in room.shapes.items():
-        for work in _all(room, config):
-            if room.left < 0:
+    for name, config in target.shapes.items():
+        for work in _all(target, config):
+            if target.left < 0:
                 return Section("kernel speed", SectionOutcome.SKIPPED, "no time left", tuple(rows))
-            taken = device_seconds(work.call, room.device, repeats=room.repeats)
+            taken = device_seconds(work.call, target.device, repeats=target.repeats)
             floor = roof.ceilings.seconds(Least(work.operations, work.moved))
             row: Row = {"model": name, "kernel": work.kernel, "size": work.what, "us": taken * 1e6}
             rows.append(
@@ -57,19 +57,19 @@ def _above(floor: float, taken: float) -> Row:
     return {"cached": True} if floor > taken else {}
 
 
-def tune(room: DeviceSizes, roof: Roof) -> Section:
+def tune(target: DeviceSizes, roof: Roof) -> Section:
     """The decode kernel's cuts and splits tried out at two batch sizes of the largest model."""
-    if room.dry or not ops(room.device).capturable:
+    if target.dry or not ops(target.device).capturable:
         return Section("tuning", SectionOutcome.SKIPPED, "there are no compiled kernels to tune here")
-    config, rows = list(room.shapes.values())[-1], list[Row]()
+    config, rows = list(target.shapes.values())[-1], list[Row]()
     for batch in (1, 16, 64):
-        pools, paging, query = _decode(room, config, batch)
+        pools, paging, query = _decode(target, config, batch)
         floor = roof.ceilings.seconds(Least(0.0, _kv_bytes(config, batch, query.element_size())))
         for cut in (None, *TUNED):
             for splits in (None, 1, 2, 4, 8, 16):
-                if room.left < 0:
+                if target.left < 0:
                     return Section("tuning", SectionOutcome.SKIPPED, "no time left", tuple(rows))
-                taken = _trial(room, pools, paging, query, cut, splits)
+                taken = _trial(target, pools, paging, query, cut, splits)
                 row: Row = {"batch": batch, "tile": cut.tile if cut else None, "stages": cut.stages if cut else None}
                 if taken is not None:
                     rows.append(row | {"splits": splits, "us": taken * 1e6, "of_floor": min(1.0, floor / taken)})
@@ -78,7 +78,7 @@ def tune(room: DeviceSizes, roof: Roof) -> Section:
 
 
 def _trial(
-    room: DeviceSizes,
+    target: DeviceSizes,
     pools: tuple[Tensor, Tensor],
     paging: Paging,
     query: Tensor,
@@ -86,42 +86,42 @@ def _trial(
     splits: int | None,
 ) -> float | None:
     """Seconds of the decode kernel cut in one way; None where that cannot run (too little shared memory, say)."""
-    chosen = ops(room.device)
+    chosen = ops(target.device)
     options = {"block_size": 16, "scale": 0.1, "config": cut, "splits": splits}
     try:
         return device_seconds(
-            lambda _: chosen.decode_attention(query, *pools, paging, **options), room.device, repeats=3
+            lambda _: chosen.decode_attention(query, *pools, paging, **options), target.device, repeats=3
         )
     except RuntimeError as error:
-        room.notes.append(f"tuning, {cut}, {splits} splits: {str(error).splitlines()[0]}")
+        target.notes.append(f"tuning, {cut}, {splits} splits: {str(error).splitlines()[0]}")
         return None
 
 
-def _all(room: DeviceSizes, config: LlamaConfig) -> Iterator[TimedCall]:
-    chosen = ops(room.device)
-    for batch in room.pick((1, 16, 64, 256), (2,)):
-        yield _decode_work(room, config, chosen, batch)
-    for rows in room.pick((1, 64, 2048), (3,)):
-        yield from _row_works(room, config, chosen, rows)
-    for batch in room.pick((1, 64), (2,)):
-        yield _greedy_work(room, config, chosen, batch)
-    yield _prefill_work(room, config, chosen, *((16, 2) if room.dry else (1024, 4)))
+def _all(target: DeviceSizes, config: LlamaConfig) -> Iterator[TimedCall]:
+    chosen = ops(target.device)
+    for batch in target.pick((1, 16, 64, 256), (2,)):
+        yield _decode_work(target, config, chosen, batch)
+    for rows in target.pick((1, 64, 2048), (3,)):
+        yield from _row_works(target, config, chosen, rows)
+    for batch in target.pick((1, 64), (2,)):
+        yield _greedy_work(target, config, chosen, batch)
+    yield _prefill_work(target, config, chosen, *((16, 2) if target.dry else (1024, 4)))
 
 
-def _greedy_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
-    logits = [_draw(room, batch, config.vocab) for _ in range(COPIES)]
+def _greedy_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
+    logits = [_draw(target, batch, config.vocab) for _ in range(COPIES)]
     return TimedCall("greedy", f"B {batch}", logits[0].nbytes, 0, lambda i: chosen.greedy(logits[i % COPIES]))
 
 
-def _row_works(room: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int) -> Iterator[TimedCall]:
+def _row_works(target: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int) -> Iterator[TimedCall]:
     """The kernels that go through rows: norm, SiLU·mul, RoPE."""
-    sets = 1 if room.dry else COPIES
-    x, rest = [_draw(room, rows, config.width) for _ in range(sets)], _draw(room, rows, config.width)
-    weight, both = _draw(room, config.width), [_draw(room, rows, 2 * config.inner) for _ in range(sets)]
-    packed = [_draw(room, rows, config.queries + 2 * config.keys) for _ in range(sets)]
-    keys, values = _draw(room, 2, rows, config.kv_heads, config.head_width).unbind(0)
-    turn = torch.ones(rows, config.head_width // 2, device=room.device)
-    places = torch.arange(rows, device=room.device, dtype=torch.int32)
+    sets = 1 if target.dry else COPIES
+    x, rest = [_draw(target, rows, config.width) for _ in range(sets)], _draw(target, rows, config.width)
+    weight, both = _draw(target, config.width), [_draw(target, rows, 2 * config.inner) for _ in range(sets)]
+    packed = [_draw(target, rows, config.queries + 2 * config.keys) for _ in range(sets)]
+    keys, values = _draw(target, 2, rows, config.kv_heads, config.head_width).unbind(0)
+    turn = torch.ones(rows, config.head_width // 2, device=target.device)
+    places = torch.arange(rows, device=target.device, dtype=torch.int32)
     yield TimedCall(
         "add_rms_norm",
         f"T {rows}",
@@ -139,10 +139,10 @@ def _row_works(room: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int) -
     )
 
 
-def _decode_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
-    pools, paging, query = _decode(room, config, batch)
+def _decode_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
+    pools, paging, query = _decode(target, config, batch)
     keys, values = pools
-    moved = _kv_bytes(config, batch, query.element_size(), 16 if room.dry else CONTEXT)
+    moved = _kv_bytes(config, batch, query.element_size(), 16 if target.dry else CONTEXT)
     return TimedCall(
         "decode_attention",
         f"B {batch}",
@@ -152,24 +152,24 @@ def _decode_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int
     )
 
 
-def _decode(room: DeviceSizes, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
+def _decode(target: DeviceSizes, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
     """A pool that holds `batch` sequences of the context in scattered blocks, their metadata and queries."""
-    context = 16 if room.dry else CONTEXT
+    context = 16 if target.dry else CONTEXT
     columns = context // 16
-    keys, values = _draw(room, 2, (batch * columns + 1) * 16, config.kv_heads, config.head_width).unbind(0)
-    tables = (torch.randperm(batch * columns, device=room.device) + 1).view(batch, columns).int()
-    starts = torch.arange(batch + 1, device=room.device, dtype=torch.int32)
-    lengths = torch.full((batch,), context, device=room.device, dtype=torch.int32)
+    keys, values = _draw(target, 2, (batch * columns + 1) * 16, config.kv_heads, config.head_width).unbind(0)
+    tables = (torch.randperm(batch * columns, device=target.device) + 1).view(batch, columns).int()
+    starts = torch.arange(batch + 1, device=target.device, dtype=torch.int32)
+    lengths = torch.full((batch,), context, device=target.device, dtype=torch.int32)
     paging = Paging(starts, lengths, starts[:-1].clone(), tables)
-    return (keys, values), paging, _draw(room, batch, config.heads, config.head_width)
+    return (keys, values), paging, _draw(target, batch, config.heads, config.head_width)
 
 
-def _prefill_work(room: DeviceSizes, config: LlamaConfig, chosen: Ops, length: int, batch: int) -> TimedCall:
+def _prefill_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, length: int, batch: int) -> TimedCall:
     """`batch` whole prompts of `length` tokens."""
-    (keys, values), paging, _ = _decode(room, config, batch)
-    starts = torch.arange(batch + 1, device=room.device, dtype=torch.int32) * length
+    (keys, values), paging, _ = _decode(target, config, batch)
+    starts = torch.arange(batch + 1, device=target.device, dtype=torch.int32) * length
     whole = Paging(starts, paging.lengths, paging.seats, paging.tables)
-    query = _draw(room, batch * length, config.heads, config.head_width)
+    query = _draw(target, batch * length, config.heads, config.head_width)
     pairs = batch * length * (length + 1) / 2
     return TimedCall(
         "prefill_attention",
@@ -185,5 +185,5 @@ def _kv_bytes(config: LlamaConfig, batch: int, size: int, context: int = CONTEXT
     return 2.0 * batch * context * config.keys * size
 
 
-def _draw(room: DeviceSizes, *shape: int) -> Tensor:
-    return torch.randn(shape, device=room.device, dtype=torch.bfloat16)
+def _draw(target: DeviceSizes, *shape: int) -> Tensor:
+    return torch.randn(shape, device=target.device, dtype=torch.bfloat16)

@@ -20,26 +20,26 @@ from reference_engine.slots import Request
 from reference_engine.waiter.corpus import dialogue
 
 
-def measure(room: DeviceSizes) -> Section:
+def measure(target: DeviceSizes) -> Section:
     """One row a shape and batch: tokens a second with and without trees, tokens a pass, and whether texts agree."""
-    if room.parts.medusa is None:
+    if target.parts.medusa is None:
         return Section("medusa", SectionOutcome.SKIPPED, "there is no part that verifies")
     rows: list[Row] = []
-    for shape in ("50m",) if room.dry else ("1b", "8b"):
-        dtype = torch.float32 if room.dry else torch.bfloat16
+    for shape in ("50m",) if target.dry else ("1b", "8b"):
+        dtype = torch.float32 if target.dry else torch.bfloat16
         try:
-            model = load_model(f"waiter@{shape}", device=room.device, dtype=dtype)
+            model = load_model(f"waiter@{shape}", device=target.device, dtype=dtype)
             read_tree(HEADS)
         except (ModelError, OSError, ValueError) as error:
             return Section("medusa", SectionOutcome.SKIPPED, f"the waiter or its heads are not there: {error}")
-        with room.gpu_engines():
-            for batch in room.pick((1, 2, 4, 8, 16), (2,)):
-                if room.left < 0:
+        with target.gpu_engines():
+            for batch in target.pick((1, 2, 4, 8, 16), (2,)):
+                if target.left < 0:
                     return Section("medusa", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": f"waiter@{shape}", "batch": batch}
-                rows.append(row | _race(room, model, batch))
+                rows.append(row | _race(target, model, batch))
         del model
-    wrong = room.dry and not all(row["same_text"] for row in rows)
+    wrong = target.dry and not all(row["same_text"] for row in rows)
     return Section(
         "medusa",
         SectionOutcome.FAIL if wrong else SectionOutcome.PASS,
@@ -48,10 +48,10 @@ def measure(room: DeviceSizes) -> Section:
     )
 
 
-def _race(room: DeviceSizes, model: Model, batch: int) -> Row:
+def _race(target: DeviceSizes, model: Model, batch: int) -> Row:
     """The same questions with and without trees."""
-    asked = _questions(room, model, batch)
-    plain, fast = _served(room, model, asked, trees=False), _served(room, model, asked, trees=True)
+    asked = _questions(target, model, batch)
+    plain, fast = _served(target, model, asked, trees=False), _served(target, model, asked, trees=True)
     told = sum(map(len, fast.texts))
     return {
         "plain_tokens_s": sum(map(len, plain.texts)) / plain.seconds,
@@ -69,21 +69,21 @@ class _Served:
         self.texts, self.seconds, self.passes = texts, seconds, passes
 
 
-def _served(room: DeviceSizes, model: Model, asked: list[Request], *, trees: bool) -> _Served:
+def _served(target: DeviceSizes, model: Model, asked: list[Request], *, trees: bool) -> _Served:
     speculator = None
     if trees:
-        speculator = MedusaSpeculator(room.parts.medusa, load_heads(HEADS, model), read_tree(HEADS))
+        speculator = MedusaSpeculator(target.parts.medusa, load_heads(HEADS, model), read_tree(HEADS))
     engine = Engine(
         model,
-        room.parts,
+        target.parts,
         num_blocks=2 + len(asked) * 40,
         max_seqs=len(asked),
         token_budget=max(512, 64 * len(asked)),
         speculator=speculator,
     )
-    if not room.dry:
+    if not target.dry:
         engine.generate(asked)
-    settle(room.device)
+    settle(target.device)
     emitted, accepted, began = engine.metrics.emitted, engine.metrics.accepted, time.perf_counter()
     texts = engine.generate(asked)
     seconds = time.perf_counter() - began
@@ -91,9 +91,9 @@ def _served(room: DeviceSizes, model: Model, asked: list[Request], *, trees: boo
     return _Served(texts, seconds, passes)
 
 
-def _questions(room: DeviceSizes, model: Model, count: int) -> list[Request]:
+def _questions(target: DeviceSizes, model: Model, count: int) -> list[Request]:
     """Guests' questions under different menus; answers end by count, so that both runs say equally much."""
-    longest = 6 if room.dry else 96
+    longest = 6 if target.dry else 96
     prompts = [dialogue(1000 + seed, "heldout", turns=1).prompt(0) for seed in range(count)]
     ids = [model.tokenizer.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
-    return [Request(id, tokens[-120:] if room.dry else tokens, longest) for id, tokens in enumerate(ids)]
+    return [Request(id, tokens[-120:] if target.dry else tokens, longest) for id, tokens in enumerate(ids)]

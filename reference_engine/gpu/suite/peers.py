@@ -82,36 +82,36 @@ if __name__ == "__main__":  # both start further processes that import this file
 """
 
 
-def measure(room: DeviceSizes, name: str) -> Section:
+def measure(target: DeviceSizes, name: str) -> Section:
     """One row a model and load of one peer."""
     if importlib.util.find_spec(name) is None:
         return Section(name, SectionOutcome.SKIPPED, f"{name} is not installed here")
     rows: list[Row] = []
-    for shape, config in room.shapes.items():
+    for shape, config in target.shapes.items():
         with tempfile.TemporaryDirectory() as folder:
-            model = random_model(config, device=room.device, dtype=torch.bfloat16)
+            model = random_model(config, device=target.device, dtype=torch.bfloat16)
             save(Path(folder), config, model.weights)
             del model
-            if room.device.type == "cuda":
+            if target.device.type == "cuda":
                 torch.cuda.empty_cache()
-            for load in DRY if room.dry else LOADS:
-                if room.left < 0:
+            for load in DRY if target.dry else LOADS:
+                if target.left < 0:
                     return Section(name, SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": shape, "load": load.name}
-                rows.append(row | _run(room, name, Path(folder), config, load))
+                rows.append(row | _run(target, name, Path(folder), config, load))
     wrong = [row for row in rows if not row["complete"]]
     told = "runs broke off, gave answers of a wrong length or served another model"
     message = f"{len(wrong)} of {len(rows)} {told}" if wrong else ""
     return Section(name, SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows))
 
 
-def _run(room: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load: Load) -> Row:
+def _run(target: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load: Load) -> Row:
     """Tokens a second of one load, the median of the counted runs."""
-    runs = [load.requests(room, config.vocab, turn) for turn in range(1 + (1 if room.dry else REPEATS))]
+    runs = [load.requests(target, config.vocab, turn) for turn in range(1 + (1 if target.dry else REPEATS))]
     job = {
         "model": str(folder),
         "shared": load.shared > 0,
-        "seats": load.guests,
+        "seats": load.count,
         "length": load.shared + load.prompts[1] + load.answers[1] + 16,
         "attention": "triton",
         "told": str(folder / "loaded.json"),
@@ -120,7 +120,7 @@ def _run(room: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load: 
     (folder / "job.json").write_text(json.dumps(job))
     (folder / "driver.py").write_text(TIMING.format(driver=DRIVERS[name]))
     command = [sys.executable, str(folder / "driver.py"), str(folder / "job.json")]
-    limit, paths = min(LIMIT, max(room.left, 1)), [str(BESIDE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    limit, paths = min(LIMIT, max(target.left, 1)), [str(BESIDE), *filter(None, [os.environ.get("PYTHONPATH")])]
     settings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=settings)

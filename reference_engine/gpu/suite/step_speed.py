@@ -24,25 +24,25 @@ STEPS = 20
 """Steps in one timing, each sent before the one before is read."""
 
 
-def measure(room: DeviceSizes, roof: Roof) -> Section:
+def measure(target: DeviceSizes, roof: Roof) -> Section:
     """One row a model and batch size. host: the step with filling and sending; it is what an engine can reach."""
     rows: list[Row] = []
-    for name, config in room.shapes.items():
-        model = random_model(config, device=room.device, dtype=torch.bfloat16)
-        for batch in room.pick((1, 4, 16, 64, 128, 256), (1, 3)):
-            if room.left < 0:
+    for name, config in target.shapes.items():
+        model = random_model(config, device=target.device, dtype=torch.bfloat16)
+        for batch in target.pick((1, 4, 16, 64, 128, 256), (1, 3)):
+            if target.left < 0:
                 return Section("steps", SectionOutcome.SKIPPED, "no time left", tuple(rows))
-            taken = _step(room, model, batch)
+            taken = _step(target, model, batch)
             if taken is None:
                 continue
-            work = step_work(config, batch, _context(room))
+            work = step_work(config, batch, _context(target))
             roof.watch(work, taken, f"{name}, batch {batch}")
             floor = min(taken, roof.ceilings.seconds(work))
             row: Row = {"model": name, "batch": batch, "ms": taken * 1e3}
             rows.append(row | {"floor_ms": floor * 1e3, "of_roofline": floor / taken})
         del model
-    room.notes.extend(map(str, roof.raised))
-    return Section("steps", SectionOutcome.PASS, f"decode steps at context {_context(room)}, bf16", tuple(rows))
+    target.notes.extend(map(str, roof.raised))
+    return Section("steps", SectionOutcome.PASS, f"decode steps at context {_context(target)}, bf16", tuple(rows))
 
 
 def step_work(config: LlamaConfig, batch: int, context: int) -> Work:
@@ -56,36 +56,36 @@ def roofline(config: LlamaConfig, batch: int, context: int, ceilings: Ceilings) 
     return ceilings.seconds(step_work(config, batch, context))
 
 
-def _context(room: DeviceSizes) -> int:
-    return 24 if room.dry else 1024
+def _context(target: DeviceSizes) -> int:
+    return 24 if target.dry else 1024
 
 
-def _step(room: DeviceSizes, model: Model, batch: int) -> float | None:
+def _step(target: DeviceSizes, model: Model, batch: int) -> float | None:
     """Seconds of one step; None when the KV does not fit."""
-    columns = -(-_context(room) // BLOCK)
+    columns = -(-_context(target) // BLOCK)
     sizes = {"num_blocks": batch * columns + 1, "block_size": BLOCK, "seats": batch, "width": columns}
-    if room.device.type == "cuda":
+    if target.device.type == "cuda":
         torch.cuda.empty_cache()
     try:
         runner = GpuRunner(model, **sizes)  # type: ignore[arg-type]
     except ValueError as refusal:
-        room.notes.append(f"{model.name}, batch {batch}: {refusal}")
+        target.notes.append(f"{model.name}, batch {batch}: {refusal}")
         return None
     for seat in range(batch):
         runner.tables.put(seat, range(1 + seat * columns, 1 + (seat + 1) * columns))
-    rng = room.random("step", batch)
+    rng = target.random("step", batch)
     tokens = [rng.randrange(model.config.vocab) for _ in range(batch)]
-    first = StepBatch(tuple(Span(seat, _context(room) - 1, [token], 1) for seat, token in enumerate(tokens)))
-    after = StepBatch(tuple(Span(seat, _context(room) - 1, [-seat - 1], 1) for seat in range(batch)))
-    return wall_seconds(_many(room, runner, first, after), room.device, repeats=room.repeats) / _steps(room)
+    first = StepBatch(tuple(Span(seat, _context(target) - 1, [token], 1) for seat, token in enumerate(tokens)))
+    after = StepBatch(tuple(Span(seat, _context(target) - 1, [-seat - 1], 1) for seat in range(batch)))
+    return wall_seconds(_many(target, runner, first, after), target.device, repeats=target.repeats) / _steps(target)
 
 
-def _many(room: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBatch) -> Callable[[], None]:
+def _many(target: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBatch) -> Callable[[], None]:
     """A run of steps, each reading its tokens from the one before on the device; warmed up."""
 
     def run() -> None:
         late: DeviceOutcome = runner.forward(first)
-        for _ in range(_steps(room) - 1):
+        for _ in range(_steps(target) - 1):
             outcome = runner.forward(after)
             late.said.read()
             late = outcome
@@ -95,5 +95,5 @@ def _many(room: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBat
     return run
 
 
-def _steps(room: DeviceSizes) -> int:
-    return 2 if room.dry else STEPS
+def _steps(target: DeviceSizes) -> int:
+    return 2 if target.dry else STEPS

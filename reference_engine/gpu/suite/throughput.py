@@ -24,14 +24,14 @@ class Load:
     """A workload. shared: tokens that all prompts begin with."""
 
     name: str
-    guests: int
+    count: int
     prompts: tuple[int, int]
     answers: tuple[int, int]
     shared: int = 0
 
-    def requests(self, room: DeviceSizes, vocab: int, turn: int) -> list[Request]:
+    def requests(self, target: DeviceSizes, vocab: int, turn: int) -> list[Request]:
         """Fresh requests for the `turn`-th run, of the same lengths in every run."""
-        sizes, words = room.random(self.name), room.random(self.name, turn)
+        sizes, words = target.random(self.name), target.random(self.name, turn)
         common = [words.randrange(vocab) for _ in range(self.shared)]
         return [
             Request(
@@ -39,7 +39,7 @@ class Load:
                 common + [words.randrange(vocab) for _ in range(sizes.randint(*self.prompts))],
                 sizes.randint(*self.answers),
             )
-            for id in range(self.guests)
+            for id in range(self.count)
         ]
 
 
@@ -51,43 +51,43 @@ LOADS = (
 DRY = (Load("3 requests", 3, (2, 9), (2, 4)), Load("3 guests, one menu", 3, (2, 4), (2, 3), shared=20))
 
 
-def measure(room: DeviceSizes) -> Section:
+def measure(target: DeviceSizes) -> Section:
     """One row a model and load: output tokens a second, the median of three runs with fresh prompts."""
     rows: list[Row] = []
-    with room.gpu_engines():
-        for name, config in room.shapes.items():
-            model = random_model(config, device=room.device, dtype=torch.bfloat16)
-            for load in DRY if room.dry else LOADS:
-                if room.left < 0:
+    with target.gpu_engines():
+        for name, config in target.shapes.items():
+            model = random_model(config, device=target.device, dtype=torch.bfloat16)
+            for load in DRY if target.dry else LOADS:
+                if target.left < 0:
                     return Section("throughput", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 row: Row = {"model": name, "load": load.name}
-                rows.append(row | _serve(room, model, load))
+                rows.append(row | _serve(target, model, load))
             del model
     short = [row for row in rows if not row["complete"]]
     message = f"answers of a wrong length: {short}" if short else "output tokens a second, prompts included in the time"
     return Section("throughput", SectionOutcome.FAIL if short else SectionOutcome.PASS, message, tuple(rows))
 
 
-def engine_for(room: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True) -> Engine:
+def engine_for(target: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True) -> Engine:
     """An engine that holds every request of the loads at once."""
-    guests = max(load.guests for load in loads)
+    requests = max(load.count for load in loads)
     longest = max(load.shared + load.prompts[1] + load.answers[1] for load in loads)
-    blocks = 2 + guests * (-(-longest // 16) + 1)
+    blocks = 2 + requests * (-(-longest // 16) + 1)
     kind = OverlappedEngine if late else Engine
-    budget = 64 if room.dry else 2048
-    engine = kind(model, room.parts, num_blocks=blocks, max_seqs=guests, token_budget=max(budget, guests))
+    budget = 64 if target.dry else 2048
+    engine = kind(model, target.parts, num_blocks=blocks, max_seqs=requests, token_budget=max(budget, requests))
     if isinstance(engine.runner, GpuRunner):
         engine.runner.prepare()
     return engine
 
 
-def _serve(room: DeviceSizes, model: Model, load: Load) -> Row:
+def _serve(target: DeviceSizes, model: Model, load: Load) -> Row:
     """Serve the load a few times. A first run is not counted: it captures and compiles."""
     speeds, complete = [], True
-    engine = engine_for(room, model, (load,))
-    for turn in range(1 + (1 if room.dry else REPEATS)):
-        asked = load.requests(room, model.config.vocab, turn)
-        settle(room.device)
+    engine = engine_for(target, model, (load,))
+    for turn in range(1 + (1 if target.dry else REPEATS)):
+        asked = load.requests(target, model.config.vocab, turn)
+        settle(target.device)
         began = time.perf_counter()
         texts = engine.generate(asked)
         seconds = time.perf_counter() - began

@@ -49,35 +49,35 @@ class Perfect:
         """The request left."""
 
 
-def check(room: DeviceSizes) -> Section:
+def check(target: DeviceSizes) -> Section:
     """One row a law."""
-    model = random_model("tiny", seed=7, device=room.device)
-    asked = _requests(room, model, 5 if room.dry else 24)
+    model = random_model("tiny", seed=7, device=target.device)
+    asked = _requests(target, model, 5 if target.dry else 24)
     rows: list[Row] = []
-    with room.gpu_engines():
-        texts = Engine(model, room.parts, **POOL).generate(asked)
-        for law, holds in _laws(room, model, asked, texts).items():
+    with target.gpu_engines():
+        texts = Engine(model, target.parts, **POOL).generate(asked)
+        for law, holds in _laws(target, model, asked, texts).items():
             rows.append({"law": law, "holds": holds()})
-        rows += _coarse(room, model, asked)
+        rows += _coarse(target, model, asked)
     broken = [str(row["law"]) for row in rows if not row["holds"]]
     message = f"broken: {'; '.join(broken)}" if broken else f"{len(rows)} laws hold"
     return Section("tokens", SectionOutcome.FAIL if broken else SectionOutcome.PASS, message, tuple(rows))
 
 
 def _laws(
-    room: DeviceSizes, model: Model, asked: list[Request], texts: list[list[int]]
+    target: DeviceSizes, model: Model, asked: list[Request], texts: list[list[int]]
 ) -> dict[str, Callable[[], bool]]:
     """By name; each answers whether it holds."""
 
     def same(**sizes: int) -> bool:
-        return Engine(model, room.parts, **(POOL | sizes)).generate(asked) == texts
+        return Engine(model, target.parts, **(POOL | sizes)).generate(asked) == texts
 
     def replayed() -> bool:
         pairs = zip(asked, texts, strict=True)
         return all(oracle.replay(model, one.prompt, text) is None for one, text in pairs)
 
     def preempted() -> bool:
-        engine = Engine(model, room.parts, **TIGHT)
+        engine = Engine(model, target.parts, **TIGHT)
         return engine.generate(asked) == texts and engine.metrics.preemptions > 0
 
     laws: dict[str, Callable[[], bool]] = {
@@ -88,54 +88,54 @@ def _laws(
         "one request at a time": lambda: same(max_seqs=1),
         "whole prompts in one step": lambda: same(chunk=64, token_budget=256),
         "under preemption": preempted,
-        "tokens read one step late": lambda: OverlappedEngine(model, room.parts, **POOL).generate(asked) == texts,
-        "poisoned free slots": lambda: _poisoned(model, room, asked, texts),
+        "tokens read one step late": lambda: OverlappedEngine(model, target.parts, **POOL).generate(asked) == texts,
+        "poisoned free slots": lambda: _poisoned(model, target, asked, texts),
     }
-    if room.parts.prefix_cache is not None:
-        laws["shared prefixes are cached"] = lambda: _cached(model, room, asked, texts)
-    if room.parts.medusa is not None:
-        laws["random heads change no text"] = lambda: _speculated(model, room, asked, texts)
-        laws["perfect heads save the steps they must"] = lambda: _perfect(model, room, asked, texts)
+    if target.parts.prefix_cache is not None:
+        laws["shared prefixes are cached"] = lambda: _cached(model, target, asked, texts)
+    if target.parts.medusa is not None:
+        laws["random heads change no text"] = lambda: _speculated(model, target, asked, texts)
+        laws["perfect heads save the steps they must"] = lambda: _perfect(model, target, asked, texts)
     return laws
 
 
-def _requests(room: DeviceSizes, model: Model, count: int) -> list[Request]:
-    rng = room.random("requests")
+def _requests(target: DeviceSizes, model: Model, count: int) -> list[Request]:
+    rng = target.random("requests")
     vocab, common = model.config.vocab, [rng.randrange(model.config.vocab) for _ in range(12)]
     tails = [[rng.randrange(vocab) for _ in range(rng.randint(1, 20))] for _ in range(count)]
     return [Request(id, common * (id % 2) + tail, rng.randint(4, 9)) for id, tail in enumerate(tails)]
 
 
-def _poisoned(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
-    engine = Engine(model, room.parts, **POOL)
+def _poisoned(model: Model, target: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
+    engine = Engine(model, target.parts, **POOL)
     if not isinstance(engine.runner, GpuRunner):
         return False
     engine.runner.pool.all.fill_(float("nan"))
     return engine.generate(asked) == texts
 
 
-def _cached(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
-    engine = Engine(model, room.parts, **(POOL | {"max_seqs": 1}))
+def _cached(model: Model, target: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
+    engine = Engine(model, target.parts, **(POOL | {"max_seqs": 1}))
     return engine.generate(asked) == texts and engine.metrics.cached > 0
 
 
-def _speculated(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
-    speculator = MedusaSpeculator(room.parts.medusa, random_heads(model, TREE.depth, seed=0), TREE)
-    return Engine(model, room.parts, **POOL, speculator=speculator).generate(asked) == texts
+def _speculated(model: Model, target: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
+    speculator = MedusaSpeculator(target.parts.medusa, random_heads(model, TREE.depth, seed=0), TREE)
+    return Engine(model, target.parts, **POOL, speculator=speculator).generate(asked) == texts
 
 
-def _perfect(model: Model, room: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
+def _perfect(model: Model, target: DeviceSizes, asked: list[Request], texts: list[list[int]]) -> bool:
     """After the first token of a request, each step says depth + 1 tokens until the end."""
     heads = Perfect(dict(enumerate(texts)), TREE.depth)
-    speculator = MedusaSpeculator(room.parts.medusa, heads, TREE)
-    engine = Engine(model, room.parts, **(POOL | {"max_seqs": 1, "chunk": 64}), speculator=speculator)
+    speculator = MedusaSpeculator(target.parts.medusa, heads, TREE)
+    engine = Engine(model, target.parts, **(POOL | {"max_seqs": 1, "chunk": 64}), speculator=speculator)
     wanted = sum(1 + -(-(one.max_new - 1) // (TREE.depth + 1)) for one in asked)
     return engine.generate(asked) == texts and engine.metrics.steps == wanted
 
 
-def _coarse(room: DeviceSizes, model: Model, asked: list[Request]) -> list[Row]:
+def _coarse(target: DeviceSizes, model: Model, asked: list[Request]) -> list[Row]:
     low = replace(model, weights={name: value.bfloat16() for name, value in model.weights.items()})
-    texts = Engine(low, room.parts, **POOL).generate(asked)
+    texts = Engine(low, target.parts, **POOL).generate(asked)
     exact = total = 0
     for one, text in zip(asked, texts, strict=True):
         best = oracle.logits(low, [*one.prompt, *text[:-1]])[len(one.prompt) - 1 :].argmax(-1).tolist()

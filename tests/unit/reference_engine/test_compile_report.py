@@ -38,8 +38,8 @@ def python(code: str, **environment: str) -> str:
 def test_every_kernel_compiles_for_hopper_without_spilling(tmp_path: Path) -> None:
     code = """
 import dataclasses, json
-from reference_engine.kernels.compile_report import emitted
-print(json.dumps([dataclasses.asdict(note) for note in emitted(90)]))
+from reference_engine.kernels.compile_report import compile_all
+print(json.dumps([dataclasses.asdict(note) for note in compile_all(90)]))
 """
     notes = json.loads(python(code, TRITON_CACHE_DIR=str(tmp_path), TRITON_DEFAULT_FP_FUSION="1"))
     assert {note["kernel"] for note in notes} == {

@@ -134,7 +134,7 @@ def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_i
     assert_close(outcome.logits[0], oracle.logits(changed, TEXT)[-1])
 
 
-def test_lanes_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_shards, "WORTH", 0)
     monkeypatch.setattr(thread_shards, "SLACK", 100.0)
     model = MODELS["tiny"]

@@ -1,4 +1,4 @@
-"""Memory in large pages: zeros, where they begin, and tensors side by side."""
+"""Memory in huge pages: zeros, where they begin, and tensors side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_memory_is_zero_and_begins_with_a_page(count: int) -> None:
     assert tensor.sum() == count
 
 
-def test_the_memory_is_taken_at_once_and_a_shelfs_as_it_is_written() -> None:
+def test_the_memory_is_taken_at_once_and_an_arenas_as_it_is_written() -> None:
     statm = Path("/proc/self/statm")
     if not statm.exists():
         pytest.skip("the system does not say how much memory a process has")
@@ -35,10 +35,10 @@ def test_the_memory_is_taken_at_once_and_a_shelfs_as_it_is_written() -> None:
     assert both < taken + tensor.nbytes / 2, shelved
 
 
-def test_a_shelf_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> None:
-    shelf = TensorArena()
+def test_an_arena_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> None:
+    arena = TensorArena()
     sizes = [1, LINE, LINE + 1, 1000, PIECE, 7, 0, PIECE - LINE]
-    taken = [shelf.take(size) for size in sizes]
+    taken = [arena.take(size) for size in sizes]
     for number, tensor in enumerate(taken, 1):
         assert tensor.data_ptr() % (4 * LINE) == 0 or not len(tensor)
         tensor[:3] = number
@@ -49,8 +49,8 @@ def test_a_shelf_gives_tensors_that_do_not_overlap_and_begin_with_a_line() -> No
 
 
 def test_small_tensors_lie_side_by_side() -> None:
-    shelf = TensorArena()
-    first, second = shelf.take(LINE + 1), shelf.take(1)
+    arena = TensorArena()
+    first, second = arena.take(LINE + 1), arena.take(1)
     assert second.data_ptr() - first.data_ptr() == 4 * 2 * LINE
 
 

@@ -20,7 +20,7 @@ from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa import HEADS
-from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.break_even import BreakEven, Cost
 from reference_engine.medusa.cost_model import MeasuredCosts, StepCost
 from reference_engine.medusa.heads import Guesser, RequestProgress, random_heads
 from reference_engine.medusa.speculator import MedusaSpeculator
@@ -91,8 +91,8 @@ BUSHY = tree_of((0, 0, 0), (0, 1), (1, 0), (2,))
 
 def engine(model: Model, guesser: Guesser, tree: TreeChoice, part: Any = medusa, **sizes: Any) -> Engine:
     """A roomy engine with everything on, unless `sizes` say otherwise."""
-    payoff, cache = sizes.pop("payoff", None), sizes.pop("cache", PrefixCache)
-    speculator = MedusaSpeculator(part, guesser, tree, payoff=payoff, keep=True)
+    cost_model, cache = sizes.pop("cost_model", None), sizes.pop("cache", PrefixCache)
+    speculator = MedusaSpeculator(part, guesser, tree, cost_model=cost_model, keep=True)
     parts = Parts(BlockManager, Scheduler, cache, part)
     return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
 
@@ -227,7 +227,7 @@ def test_while_no_greedy_guest_speaks_nothing_is_shown_and_nothing_forgotten() -
     assert isinstance(speculator, MedusaSpeculator)
     served.add(greedy.prompt, greedy.max_new)
     served.add([3, 4], 20, sampled)
-    while len(served._guests) == 2:
+    while len(served._requests) == 2:
         served.step()
     assert speculator.passes, "the last pass of the greedy guest"
     served.step()
@@ -241,10 +241,10 @@ def plain(model: Model) -> Engine:
 
 
 def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
-    payoff = Payoff(2.0, (Cost(1, 1.0, 1.5), Cost(2, 1.0, 1.9), Cost(3, 1.0, 2.5)))
+    cost_model = BreakEven(2.0, (Cost(1, 1.0, 1.5), Cost(2, 1.0, 1.9), Cost(3, 1.0, 2.5)))
     requests = [Request(id, [id, 5], 4 + 6 * id) for id in range(3)]
     due = texts_of(MODELS[0], requests)
-    served = engine(MODELS[0], Prophet(due, 3, "perfect"), CHAIN, payoff=payoff)
+    served = engine(MODELS[0], Prophet(due, 3, "perfect"), CHAIN, cost_model=cost_model)
     for request in requests:
         served.add(request.prompt, request.max_new)
     drafting = []
@@ -254,7 +254,7 @@ def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
         drafting.append((running, served.metrics.guessed > before))
     assert all(running < 3 for running, drafted in drafting if drafted)
     assert any(drafted for _, drafted in drafting)
-    speculator = MedusaSpeculator(medusa, Prophet(due, 3, "perfect"), CHAIN, payoff=payoff)
+    speculator = MedusaSpeculator(medusa, Prophet(due, 3, "perfect"), CHAIN, cost_model=cost_model)
     assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
 
 
@@ -264,64 +264,64 @@ def step(batch: int, drafted: bool, seconds: float, *, read: int = 0, each: int 
     return StepCost(seconds, batch + 4 * trees + read, batch, trees, 5, each * trees)
 
 
-def test_a_gauge_tries_both_kinds_keeps_the_better_and_looks_again() -> None:
-    gauge, drafted, costs = MeasuredCosts(), list[bool](), {True: 2.0, False: 1.0}
-    assert "not measured" in gauge.verdict(8) and gauge.gain(8) is None
+def test_measured_costs_try_both_kinds_keep_the_better_and_look_again() -> None:
+    measured, drafted, costs = MeasuredCosts(), list[bool](), {True: 2.0, False: 1.0}
+    assert "not measured" in measured.verdict(8) and measured.gain(8) is None
     for _ in range(400):
-        drafted.append(gauge.worth(8))
-        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
+        drafted.append(measured.worth(8))
+        measured.note(step(8, drafted[-1], costs[drafted[-1]]))
     trial = 16 // 8 + 8
     assert drafted[: 2 * trial] == [True] * trial + [False] * trial
-    assert gauge.gain(8) == pytest.approx(1.5) and "speculation is on (gain 1.50)" in gauge.verdict(8)
+    assert measured.gain(8) == pytest.approx(1.5) and "speculation is on (gain 1.50)" in measured.verdict(8)
     assert sum(drafted[2 * trial :]) == 380 - 3 * trial  # one step in eleven or so is a trial of the other kind
     costs[True] = 4.0
     for _ in range(400):
-        drafted.append(gauge.worth(8))
-        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
-    assert "speculation is off" in gauge.verdict(5)  # sizes of batch up to a power of two count together
+        drafted.append(measured.worth(8))
+        measured.note(step(8, drafted[-1], costs[drafted[-1]]))
+    assert "speculation is off" in measured.verdict(5)  # sizes of batch up to a power of two count together
     assert sum(drafted[-300:]) < 24
-    assert gauge.worth(9) and "not measured" in gauge.verdict(9)
+    assert measured.worth(9) and "not measured" in measured.verdict(9)
 
 
-def test_a_gauge_looks_ever_more_seldom_and_often_again_after_a_change_of_mind() -> None:
-    gauge, drafted, costs = MeasuredCosts(), list[bool](), {True: 4.0, False: 1.0}
+def test_measured_costs_look_ever_more_seldom_and_often_again_after_a_change_of_mind() -> None:
+    measured, drafted, costs = MeasuredCosts(), list[bool](), {True: 4.0, False: 1.0}
     for _ in range(6000):
-        drafted.append(gauge.worth(8))
-        gauge.note(step(8, drafted[-1], costs[drafted[-1]]))
+        drafted.append(measured.worth(8))
+        measured.note(step(8, drafted[-1], costs[drafted[-1]]))
     waits = [len(list(same)) // 10 for kind, same in itertools.groupby(drafted) if not kind]
     assert waits[:7] == [10, 10, 10, 20, 40, 80, 80]
     costs[True] = 2.0
-    while not gauge.worth(8) or (gauge.gain(8) or 0) < 1:
-        gauge.note(step(8, gauge.worth(8), costs[gauge.worth(8)]))
+    while not measured.worth(8) or (measured.gain(8) or 0) < 1:
+        measured.note(step(8, measured.worth(8), costs[measured.worth(8)]))
     kinds = []
     while not kinds or kinds[-1]:
-        gauge.note(step(8, gauge.worth(8), costs[gauge.worth(8)]))
-        kinds.append(gauge.worth(8))
+        measured.note(step(8, measured.worth(8), costs[measured.worth(8)]))
+        kinds.append(measured.worth(8))
     assert len(kinds) <= 10 * 10
 
 
 @pytest.mark.parametrize(
     ("fixed", "row", "tree"), [(1.0, 0.0, 0.0), (1.0, 0.1, 0.05), (0.1, 0.1, 0.02), (0.0, 0.1, 0.0)]
 )
-def test_a_gauge_finds_the_cost_of_a_tree_though_every_step_reads_prompts(
+def test_measured_costs_find_the_cost_of_a_tree_though_every_step_reads_prompts(
     fixed: float, row: float, tree: float
 ) -> None:
-    gauge, chance = MeasuredCosts(), random.Random(7)
+    measured, chance = MeasuredCosts(), random.Random(7)
     for _ in range(40):
-        drafted = gauge.worth(64)
+        drafted = measured.worth(64)
         told = step(64, drafted, 1.0, read=chance.randrange(20, 200))
         seconds = (fixed + row * told.rows + tree * told.trees) * chance.choice((1.0, 1.0, 1.02, 1.3))
-        gauge.note(replace(told, seconds=seconds))
+        measured.note(replace(told, seconds=seconds))
     due = 3 * (fixed + row * 64) / (fixed + row * 64 * 5 + tree * 64)
-    gain = gauge.gain(64)
+    gain = measured.gain(64)
     assert gain == pytest.approx(due, rel=0.2)
-    assert gauge.worth(64) is (due > 1)
+    assert measured.worth(64) is (due > 1)
 
 
 def test_a_cost_model_is_told_of_the_last_pass_of_an_answer_too() -> None:
     told, requests = list[StepCost](), [Request(0, [1, 5], 12)]
-    payoff = SimpleNamespace(worth=lambda _: True, note=told.append, pass_over=lambda _: None)
-    served = engine(MODELS[0], Prophet(texts_of(MODELS[0], requests), 3, "perfect"), CHAIN, payoff=payoff)
+    cost_model = SimpleNamespace(worth=lambda _: True, note=told.append, pass_over=lambda _: None)
+    served = engine(MODELS[0], Prophet(texts_of(MODELS[0], requests), 3, "perfect"), CHAIN, cost_model=cost_model)
     [said] = served.generate(requests)
     assert sum(one.kept for one in told) == len(said) - 1 == 11  # the first was said where the prompt was read
     assert told[-1].kept < told[0].kept == 4
@@ -331,12 +331,12 @@ def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     requests = [Request(id, [id, 5], 60) for id in range(4)]
-    due, gauge = texts_of(MODELS[0], requests), MeasuredCosts()
-    served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, payoff=gauge)
+    due, measured = texts_of(MODELS[0], requests), MeasuredCosts()
+    served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, cost_model=measured)
     clock = itertools.count()  # every step takes as long as every other, so useless guesses can only lose
     monkeypatch.setattr("reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
     assert served.generate(requests) == due
-    assert "speculation is off" in gauge.verdict(4) or "(gain 1.00)" in gauge.verdict(4)
+    assert "speculation is off" in measured.verdict(4) or "(gain 1.00)" in measured.verdict(4)
     assert 0 < served.metrics.guessed < 4 * 3 * 20
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reference_engine.medusa.break_even import Cost, Payoff
+from reference_engine.medusa.break_even import BreakEven, Cost
 from reference_engine.medusa.tree_search import (
     CPU_NODES,
     TreeChoice,
@@ -21,7 +21,7 @@ from reference_engine.medusa.tree_search import (
     write_tree,
 )
 
-PAYOFF = Payoff(3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0)))
+BREAK_EVEN = BreakEven(3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0)))
 
 
 def closed(paths: tuple[tuple[int, ...], ...]) -> bool:
@@ -71,20 +71,20 @@ def test_a_stored_tree_comes_back(tmp_path: Path) -> None:
 
 
 def test_speculation_pays_while_a_tree_step_costs_less_than_it_yields() -> None:
-    assert [PAYOFF.worth(batch) for batch in (1, 4, 16, 64)] == [True, True, False, False]
-    assert PAYOFF.limit == 4
+    assert [BREAK_EVEN.worth(batch) for batch in (1, 4, 16, 64)] == [True, True, False, False]
+    assert BREAK_EVEN.limit == 4
 
 
 def test_costs_between_and_beyond_the_measured_batches() -> None:
-    assert PAYOFF.gain(10) == pytest.approx(3.0 / 4.0)
-    assert PAYOFF.gain(500) == PAYOFF.gain(64)
+    assert BREAK_EVEN.gain(10) == pytest.approx(3.0 / 4.0)
+    assert BREAK_EVEN.gain(500) == BREAK_EVEN.gain(64)
 
 
 def test_the_verdict_says_why() -> None:
-    assert PAYOFF.verdict(1) == (
-        "1 guest: a tree step costs 1.50 plain steps and yields 3.00 tokens each: speculation is on (gain 2.00)"
+    assert BREAK_EVEN.verdict(1) == (
+        "1 request: a tree step costs 1.50 plain steps and yields 3.00 tokens each: speculation is on (gain 2.00)"
     )
-    assert "64 guests" in PAYOFF.verdict(64) and "speculation is off" in PAYOFF.verdict(64)
+    assert "64 requests" in BREAK_EVEN.verdict(64) and "speculation is off" in BREAK_EVEN.verdict(64)
 
 
 def test_a_cpu_gets_the_likeliest_few_nodes(tmp_path: Path) -> None:
