@@ -23,8 +23,9 @@ struct Pages {
 
 constexpr int TILE = 12;  // rows of queries that pass over the pages together
 
-// Scores of R queries [R, D] with the tokens of N whole blocks. The memory's latency is what costs: the keys of the
-// blocks after these are called for meanwhile, and the values of these, which lie behind their keys.
+// Queries [R, D] x keys [D, N * block size] -> scores [R, N * block size] of N whole blocks. The memory's latency
+// is what costs: the keys of the blocks after these are called for meanwhile, and the values of these, which lie behind
+// their keys.
 template <int R, int N>
 void score_blocks(const Pages& pages, const float* query, int64_t block, int64_t last, float* scores, int64_t stride) {
     for (int64_t at = 0; at < pages.block_size; at += W) {
@@ -39,7 +40,7 @@ void score_blocks(const Pages& pages, const float* query, int64_t block, int64_t
             for (int n = 0; n < N; n++) {
                 __builtin_prefetch(coming[n] + d * pages.block_size, 0, 2);
                 __builtin_prefetch(keys[n] + (pages.depth + d) * pages.block_size, 0, 2);
-                const Vec key = held(load(keys[n] + d * pages.block_size));
+                const Vec key = opaque(load(keys[n] + d * pages.block_size));
 #pragma GCC unroll 12
                 for (int r = 0; r < R; r++) sums[r][n] += query[r * pages.depth + d] * key;
             }
@@ -49,7 +50,7 @@ void score_blocks(const Pages& pages, const float* query, int64_t block, int64_t
     }
 }
 
-// The same for block sizes that are no multiple of a vector.
+// Queries [rows, D] x keys [D, block size] -> scores [rows, block size], for sizes that are no multiple of a vector.
 inline void score_plainly(const Pages& pages, int rows, const float* query, int64_t block, float* scores, int64_t stride) {
     const float* keys = pages.keys_of(block);
     for (int r = 0; r < rows; r++) {
@@ -61,6 +62,7 @@ inline void score_plainly(const Pages& pages, int rows, const float* query, int6
     }
 }
 
+// Queries [R, D] x keys of `tokens` tokens -> scores [R, stride], whole blocks of them.
 template <int R>
 void score(const Pages& pages, const float* query, int64_t tokens, float* scores, int64_t stride) {
     const int64_t blocks = (tokens + pages.block_size - 1) / pages.block_size;
@@ -74,12 +76,12 @@ void score(const Pages& pages, const float* query, int64_t tokens, float* scores
     }
 }
 
-// Scores [0, seen) become e^(score - highest), what lies beyond up to `end` becomes 0; one over their sum.
-inline float weigh(float* scores, int64_t seen, int64_t end) {
+// Softmax of one row, not yet divided: scores [0, seen) become e^(score - max), [seen, end) become 0; returns 1 / sum.
+inline float softmax(float* scores, int64_t seen, int64_t end) {
     std::fill(scores + seen, scores + end, -__builtin_inff());
     Vec top = load(scores);
-    for (int64_t t = W; t < end; t += W) top = most(top, load(scores + t));
-    const Vec highest_score = all(highest(top));
+    for (int64_t t = W; t < end; t += W) top = max(top, load(scores + t));
+    const Vec highest_score = broadcast(horizontal_max(top));
     Vec total{};
     for (int64_t t = 0; t < end; t += W) {
         const Vec weight = exponential(load(scores + t) - highest_score);
@@ -89,9 +91,11 @@ inline float weigh(float* scores, int64_t seen, int64_t end) {
     return 1.0f / sum(total);
 }
 
-// Values of `tokens` tokens, mixed by R rows of weights, into [R] rows of `out`.
+// Weighted sum P x V: weights [R, tokens] x values [tokens, D], times shares [R] -> rows out[0 .. R), each [D].
 template <int R>
-void mix(const Pages& pages, int64_t tokens, const float* weights, int64_t stride, const float* shares, float* const* out) {
+void weighted_sum(
+    const Pages& pages, int64_t tokens, const float* weights, int64_t stride, const float* shares, float* const* out
+) {
     int64_t d = 0;
     for (; d + 2 * W <= pages.depth; d += 2 * W) {
         Vec low[R] = {}, high[R] = {};
@@ -99,7 +103,8 @@ void mix(const Pages& pages, int64_t tokens, const float* weights, int64_t strid
             const float* value = pages.value_of(start) + d;
             const int64_t end = std::min(pages.block_size, tokens - start);
             for (int64_t t = 0; t < end; t++) {
-                const Vec left = held(load(value + t * pages.depth)), right = held(load(value + t * pages.depth + W));
+                const Vec left = opaque(load(value + t * pages.depth));
+                const Vec right = opaque(load(value + t * pages.depth + W));
 #pragma GCC unroll 12
                 for (int r = 0; r < R; r++) {
                     const float weight = weights[r * stride + start + t];
@@ -122,48 +127,48 @@ void mix(const Pages& pages, int64_t tokens, const float* weights, int64_t strid
     }
 }
 
-// What a row may read: the first `seen` tokens; of those from `root` on only what its line of the mask shows.
-struct Sight {
+// Mask of one row: the first `seen` tokens; of those from `root` on only what its line of the mask shows.
+struct RowMask {
     int64_t seen, root;
     const uint8_t* mask;  // null: everything
 };
 
 // R queries [R, D] (scaled) -> R rows of `out`.
 template <int R>
-void attend_tile(const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room) {
+void attend_tile(const Pages& pages, const float* query, const RowMask* masks, float* const* out, Scratch& scratch) {
     int64_t tokens = 0;
-    for (int r = 0; r < R; r++) tokens = std::max(tokens, sights[r].seen);
+    for (int r = 0; r < R; r++) tokens = std::max(tokens, masks[r].seen);
     const int64_t blocks = (tokens + pages.block_size - 1) / pages.block_size;
     const int64_t stride = (blocks * pages.block_size + W) / W * W;  // whole vectors, whatever the block size
-    float* const held = room.get(stride * R);
+    float* const weights = scratch.get(stride * R);  // [R, stride]: scores, then their exponentials
     float shares[R];
-    score<R>(pages, query, tokens, held, stride);
+    score<R>(pages, query, tokens, weights, stride);
     for (int r = 0; r < R; r++) {
-        float* scores = held + r * stride;
-        const Sight& sight = sights[r];
-        if (sight.mask)
-            for (int64_t t = sight.root; t < sight.seen; t++)
-                if (!sight.mask[t - sight.root]) scores[t] = -__builtin_inff();
-        shares[r] = weigh(scores, sight.seen, stride);
+        float* scores = weights + r * stride;
+        const RowMask& visible = masks[r];
+        if (visible.mask)
+            for (int64_t t = visible.root; t < visible.seen; t++)
+                if (!visible.mask[t - visible.root]) scores[t] = -__builtin_inff();
+        shares[r] = softmax(scores, visible.seen, stride);
     }
-    mix<R>(pages, tokens, held, stride, shares, out);
+    weighted_sum<R>(pages, tokens, weights, stride, shares, out);
 }
 
 template <int R = TILE>
 void attend_rest(
-    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room
+    int64_t rows, const Pages& pages, const float* query, const RowMask* masks, float* const* out, Scratch& scratch
 ) {
     if constexpr (R > 0) {
-        if (rows == R) return attend_tile<R>(pages, query, sights, out, room);
-        attend_rest<R - 1>(rows, pages, query, sights, out, room);
+        if (rows == R) return attend_tile<R>(pages, query, masks, out, scratch);
+        attend_rest<R - 1>(rows, pages, query, masks, out, scratch);
     }
 }
 
 inline void attend(
-    int64_t rows, const Pages& pages, const float* query, const Sight* sights, float* const* out, Room& room
+    int64_t rows, const Pages& pages, const float* query, const RowMask* masks, float* const* out, Scratch& scratch
 ) {
     for (int64_t row = 0; row < rows; row += TILE) {
         const int64_t count = std::min<int64_t>(TILE, rows - row);
-        attend_rest(count, pages, query + row * pages.depth, sights + row, out + row, room);
+        attend_rest(count, pages, query + row * pages.depth, masks + row, out + row, scratch);
     }
 }

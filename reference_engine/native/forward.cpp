@@ -14,7 +14,7 @@
 
 namespace {
 
-constexpr int64_t PASSING = 8 * MOST_ROWS;  // rows that go past a panel together: they stay in the cache
+constexpr int64_t PASSING = 8 * MAX_ROWS;  // rows that go past a panel together: they stay in the cache
 
 struct Layer {
     const float *qkv, *out, *gate_up, *down;    // packed; the norms before them are folded in
@@ -60,28 +60,29 @@ struct Place {
     int64_t first, first_wanted;
 };
 
-// One thread's own memory.
-struct Desk {
-    Room queries, scores;
-    std::vector<Sight> sights;
+// Scratch buffers of one thread.
+struct ThreadScratch {
+    Scratch queries, scores;
+    std::vector<RowMask> masks;
     std::vector<float*> outs;
 };
 
-void multiply_shared(Team& team, const Product& p, int64_t rows) {
+// a [rows, in] x weight -> c [rows, out], spread over the pool in units of [rows / pieces] x [step panels].
+void multiply_shared(ThreadPool& workers, const Gemm& p, int64_t rows) {
     const int64_t panels = p.weight.count();
     const int64_t pieces = std::max<int64_t>(1, (rows + PASSING - 1) / PASSING);
-    int64_t step = std::max<int64_t>(1, panels / (pieces > 3 ? 2 : 4 * team.members()));
-    const int64_t beside = rows <= MOST_ROWS ? panels_beside(static_cast<int>(rows)) : 1;
+    int64_t step = std::max<int64_t>(1, panels / (pieces > 3 ? 2 : 4 * workers.members()));
+    const int64_t beside = rows <= MAX_ROWS ? panels_beside(static_cast<int>(rows)) : 1;
     step = (step + beside - 1) / beside * beside;
     const int64_t strips = (panels + step - 1) / step;
-    team.share(pieces * strips, [&](int64_t unit) {
+    workers.share(pieces * strips, [&](int64_t unit) {
         const int64_t piece = unit / strips, from = unit % strips * step;
         const int64_t first = piece * rows / pieces, last = (piece + 1) * rows / pieces;
         multiply(p, first, last, from, std::min(panels, from + step));
     });
 }
 
-// 1 / sqrt(mean of squares + eps) of a row
+// x [width] -> 1 / sqrt(mean of squares + eps)
 float over_length(const float* x, int64_t width, float eps) {
     Vec total{};
     int64_t i = 0;
@@ -91,12 +92,13 @@ float over_length(const float* x, int64_t width, float eps) {
     return 1.0f / std::sqrt(rest / static_cast<float>(width) + eps);
 }
 
+// x [rows, width] -> scales [rows]
 void over_lengths(const float* x, int64_t rows, int64_t width, float eps, std::vector<float>& scales) {
     scales.resize(rows);
     for (int64_t row = 0; row < rows; row++) scales[row] = over_length(x + row * width, width, eps);
 }
 
-// One head's vector, normed per head if the model does that, turned to its position.
+// RoPE of one head: from [D], normed by norm [D] if the model does that -> to [D], times `factor`.
 void turn(const Net& net, const float* from, const float* norm, int64_t position, float factor, float* to) {
     const int64_t half = net.depth / 2;
     const float* cosine = net.cosines + position * half;
@@ -110,16 +112,16 @@ void turn(const Net& net, const float* from, const float* norm, int64_t position
     }
 }
 
-// Where the highest of a row lies; the first of equals.
+// logits [vocab] -> index of the largest; the first of equals.
 int64_t likeliest(const float* logits, int64_t vocab) {
-    Vec best = all(-__builtin_inff());
+    Vec best = broadcast(-__builtin_inff());
     IntVec places{}, here{};
     for (int i = 0; i < W; i++) here[i] = i;
     int64_t i = 0;
     for (; i + W <= vocab; i += W, here += W) {
         const Vec value = load(logits + i);
         places = value > best ? here : places;
-        best = most(value, best);
+        best = max(value, best);
     }
     float top = -__builtin_inff();
     int64_t place = 0;
@@ -132,13 +134,14 @@ int64_t likeliest(const float* logits, int64_t vocab) {
 
 class Pass {
   public:
-    Pass(const Net& net, const Step& step, Team& team, Room* rooms) : net_(net), step_(step), team_(team) {
+    Pass(const Net& net, const Step& step, ThreadPool& workers, Scratch* buffers)
+        : net_(net), step_(step), workers_(workers) {
         const int64_t rows = step.rows;
-        x_ = rooms[0].get(rows * net.width);
-        states_ = rooms[1].get(rows * net.head_columns() * net.depth);
-        mixed_ = rooms[2].get(rows * net.heads * net.depth);
-        inner_ = rooms[3].get(rows * net.inner);
-        last_x_ = rooms[4].get(step.wanted * net.width);
+        x_ = buffers[0].get(rows * net.width);
+        states_ = buffers[1].get(rows * net.head_columns() * net.depth);
+        mixed_ = buffers[2].get(rows * net.heads * net.depth);
+        inner_ = buffers[3].get(rows * net.inner);
+        last_x_ = buffers[4].get(step.wanted * net.width);
         int64_t at = 0, wanted = 0;
         for (int64_t i = 0; i < step.spans; i++) {
             places_.push_back({at, wanted});
@@ -147,9 +150,10 @@ class Pass {
         }
     }
 
+    // tokens [rows] -> hidden [wanted, width], logits [wanted, vocab], likeliest [wanted].
     void run() {
         const int64_t width = net_.width;
-        team_.share(step_.spans, [&](int64_t i) {
+        workers_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
                 std::copy_n(net_.embedding + step_.tokens[row] * width, width, x_ + row * width);
         });
@@ -160,10 +164,10 @@ class Pass {
             const int64_t columns = net_.head_columns() * net_.depth;
             over_lengths(x, rows, width, net_.eps, scales_);
             multiply_shared(
-                team_, {x, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), End::write}, rows
+                workers_, {x, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows
             );
             const bool last = index + 1 == net_.layers;
-            team_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
+            workers_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
             if (last) {
                 x = last_x_;
                 rows = step_.wanted;
@@ -171,33 +175,40 @@ class Pass {
             }
             feed(layer, x, rows);
         }
-        team_.share(rows, [&](int64_t row) {
+        workers_.share(rows, [&](int64_t row) {
             const float scale = over_length(x + row * width, width, net_.eps);
             for (int64_t i = 0; i < width; i++) step_.hidden[row * width + i] = x[row * width + i] * scale * net_.norm[i];
         });
         multiply_shared(
-            team_, {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, End::write}, rows
+            workers_,
+            {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, Epilogue::write},
+            rows
         );
-        team_.share(rows, [&](int64_t row) { step_.likeliest[row] = likeliest(step_.logits + row * net_.vocab, net_.vocab); });
+        workers_.share(rows, [&](int64_t row) {
+            step_.likeliest[row] = likeliest(step_.logits + row * net_.vocab, net_.vocab);
+        });
     }
 
   private:
-    // The output of attention, and the feed-forward part.
+    // x [rows, width] += attention [rows, heads * D] x out; += silu(x gate) * (x up) [rows, inner] x down.
     void feed(const Layer& layer, float* x, int64_t rows) {
         const int64_t width = net_.width, read = net_.heads * net_.depth;
-        multiply_shared(team_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, End::add}, rows);
+        multiply_shared(workers_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, Epilogue::add}, rows);
         over_lengths(x, rows, width, net_.eps, scales_);
         multiply_shared(
-            team_,
-            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), End::gated},
+            workers_,
+            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated},
             rows
         );
-        multiply_shared(team_, {inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, End::add}, rows);
+        multiply_shared(
+            workers_, {inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, Epilogue::add}, rows
+        );
     }
 
-    // Stores keys and values of one span's rows for one head of them, and lets the queries that share it read.
+    // One span and one KV head: stores its rows' keys and values, then queries [count * group, D] attend to
+    // tokens [0, start + rows) -> mixed [count, heads, D]. The last layer computes the wanted rows only.
     void read(int64_t layer, bool last, int64_t unit) {
-        thread_local Desk desk;
+        thread_local ThreadScratch own;
         const int64_t index = unit / net_.kv_heads, head = unit % net_.kv_heads;
         const Span& span = step_.span[index];
         const int64_t group = net_.heads / net_.kv_heads, depth = net_.depth;
@@ -208,9 +219,9 @@ class Pass {
         const int64_t skipped = last ? span.rows - span.wanted : 0, count = span.rows - skipped;
         if (count == 0) return;
         const int64_t target = last ? places_[index].first_wanted : places_[index].first;
-        float* queries = desk.queries.get(count * group * depth);
-        desk.sights.resize(count * group);
-        desk.outs.resize(count * group);
+        float* queries = own.queries.get(count * group * depth);
+        own.masks.resize(count * group);
+        own.outs.resize(count * group);
         for (int64_t i = 0; i < count; i++) {
             const int64_t row = places_[index].first + skipped + i;
             const float* from = states_ + row * net_.head_columns() * depth;
@@ -218,15 +229,16 @@ class Pass {
                 const int64_t query = head * group + g, at = i * group + g;
                 turn(net_, from + query * depth, net_.layer[layer].query_norm, position(span, skipped + i), net_.scale,
                      queries + at * depth);
-                desk.sights[at] = sight(span, skipped + i);
-                desk.outs[at] = mixed_ + ((target + i) * net_.heads + query) * depth;
+                own.masks[at] = visible(span, skipped + i);
+                own.outs[at] = mixed_ + ((target + i) * net_.heads + query) * depth;
             }
         }
-        attend(count * group, pages, queries, desk.sights.data(), desk.outs.data(), desk.scores);
+        attend(count * group, pages, queries, own.masks.data(), own.outs.data(), own.scores);
         if (last && head == 0)
             std::copy_n(x_ + (places_[index].first + skipped) * net_.width, count * net_.width, last_x_ + target * net_.width);
     }
 
+    // Row `i` of a span: key [D], turned, and value [D] -> slot start + i of the pool, for one KV head.
     void keep(int64_t layer, int64_t head, const Span& span, int64_t i, int64_t row, const Pages& pages) {
         const int64_t depth = net_.depth, size = step_.block_size, token = span.start + i;
         const float* from = states_ + row * net_.head_columns() * depth;
@@ -245,7 +257,7 @@ class Pass {
         return std::min(at, net_.positions - 1);
     }
 
-    Sight sight(const Span& span, int64_t i) const {
+    RowMask visible(const Span& span, int64_t i) const {
         const int64_t root = span.rows - span.tree;
         if (i < root) return {span.start + i + 1, 0, nullptr};
         return {span.start + span.rows, span.start + root, step_.mask + (i - root) * step_.nodes};
@@ -253,33 +265,33 @@ class Pass {
 
     const Net& net_;
     const Step& step_;
-    Team& team_;
+    ThreadPool& workers_;
     float *x_, *states_, *mixed_, *inner_, *last_x_;
     std::vector<Place> places_;
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };
 
-// The teams of this process, one of each size that was asked for. Whoever holds the lock may use them.
-struct Hall {
+// The thread pools of this process, one of each size that was asked for. Whoever holds the lock may use them.
+struct PoolRegistry {
     std::mutex lock;
-    std::map<int, Team*> teams;  // never deleted: their threads sleep on
-    Room rooms[5];
-    Team& of(int members) {
-        Team*& team = teams[members];
-        if (!team || !team->usable()) team = new Team(members);
-        return *team;
+    std::map<int, ThreadPool*> pools;  // never deleted: their threads sleep on
+    Scratch buffers[5];
+    ThreadPool& of(int members) {
+        ThreadPool*& workers = pools[members];
+        if (!workers || !workers->usable()) workers = new ThreadPool(members);
+        return *workers;
     }
 };
 
-Hall& hall() {
-    static Hall* const one = new Hall;  // outlives the threads that the interpreter leaves behind
+PoolRegistry& registry() {
+    static PoolRegistry* const one = new PoolRegistry;  // outlives the threads that the interpreter leaves behind
     return *one;
 }
 
 // What is computed for the time that it takes.
 thread_local volatile float unread;
 
-// The `count` highest of a row, highest first, the lower index first among equals.
+// logits [vocab] -> indices [count] of the largest, largest first, the lower index first among equals.
 void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
     std::vector<float> best(count, -__builtin_inff());
     std::fill(to, to + count, 0);
@@ -300,7 +312,8 @@ int64_t panel_columns() { return COLUMNS; }
 
 int64_t step_bytes() { return sizeof(Step); }
 
-// weight [out, in] -> panels; `paired`: its first half are gates, the second what they let through.
+// weight [out, in] -> panels [ceil(out / 2 W), in, 2 W]; `paired`: its first half are gates, the second what they let
+// through.
 void pack(const float* weight, int64_t out, int64_t in, int64_t paired, float* to) {
     const int64_t half = out / 2, panels = paired ? (half + W - 1) / W : (out + COLUMNS - 1) / COLUMNS;
     for (int64_t panel = 0; panel < panels; panel++)
@@ -313,13 +326,14 @@ void pack(const float* weight, int64_t out, int64_t in, int64_t paired, float* t
 }
 
 void forward(const Net* net, const Step* step, int64_t threads) {
-    std::lock_guard<std::mutex> guard(hall().lock);
-    Team& team = hall().of(static_cast<int>(threads));
-    Pass pass(*net, *step, team, hall().rooms);
+    std::lock_guard<std::mutex> guard(registry().lock);
+    ThreadPool& workers = registry().of(static_cast<int>(threads));
+    Pass pass(*net, *step, workers, registry().buffers);
     pass.run();
 }
 
-// The KV of slots `from` goes to slots `to`, all at once: every source is read before any target is written.
+// KV of slots from [count] -> slots to [count], [2, D] a layer and head, all at once: every source is read before
+// any target is written.
 void move(
     float* pool, int64_t layers, int64_t blocks, int64_t kv_heads, int64_t depth, int64_t block_size,
     const int64_t* from, const int64_t* to, int64_t count
@@ -346,42 +360,44 @@ void move(
 
 // hidden [rows, width] -> the `wanted` best guesses of each head, int64 [rows, count, wanted].
 void guess(const Heads* heads, const float* hidden, int64_t rows, int64_t wanted, int64_t* to, int64_t threads) {
-    std::lock_guard<std::mutex> guard(hall().lock);
-    Team& team = hall().of(static_cast<int>(threads));
+    std::lock_guard<std::mutex> guard(registry().lock);
+    ThreadPool& workers = registry().of(static_cast<int>(threads));
     const int64_t width = heads->width, wide = heads->count * width, vocab = heads->vocab;
-    float* states = hall().rooms[0].get(rows * wide);
-    float* logits = hall().rooms[1].get(rows * heads->count * vocab);
-    multiply_shared(team, {hidden, width, {heads->blocks, width, wide}, states, wide, nullptr, End::write}, rows);
-    team.share(rows * heads->count, [&](int64_t unit) {
+    float* states = registry().buffers[0].get(rows * wide);
+    float* logits = registry().buffers[1].get(rows * heads->count * vocab);
+    multiply_shared(workers, {hidden, width, {heads->blocks, width, wide}, states, wide, nullptr, Epilogue::write}, rows);
+    workers.share(rows * heads->count, [&](int64_t unit) {
         const int64_t row = unit / heads->count;
         float* state = states + row * wide + unit % heads->count * width;
         for (int64_t i = 0; i < width; i += W) {
             if (i + W <= width) store(state + i, silu(load(state + i)) + load(hidden + row * width + i));
-            else for (int64_t j = i; j < width; j++) state[j] = silu(all(state[j]))[0] + hidden[row * width + j];
+            else for (int64_t j = i; j < width; j++) state[j] = silu(broadcast(state[j]))[0] + hidden[row * width + j];
         }
     });
     for (int64_t head = 0; head < heads->count; head++)
         multiply_shared(
-            team,
+            workers,
             {states + head * width, wide, {heads->projections[head], width, vocab}, logits + head * vocab,
-             heads->count * vocab, nullptr, End::write},
+             heads->count * vocab, nullptr, Epilogue::write},
             rows
         );
-    team.share(rows * heads->count, [&](int64_t unit) { top(logits + unit * vocab, vocab, wanted, to + unit * wanted); });
+    workers.share(rows * heads->count, [&](int64_t unit) {
+        top(logits + unit * vocab, vocab, wanted, to + unit * wanted);
+    });
 }
 
 // As many operations as `threads` cores do at most, `rounds` of them each; how many it were.
 int64_t compute_limit(int64_t rounds, int64_t threads) {
-    std::lock_guard<std::mutex> guard(hall().lock);
-    hall().of(static_cast<int>(threads)).share(threads, [&](int64_t) { unread = multiply_adds(rounds); });
+    std::lock_guard<std::mutex> guard(registry().lock);
+    registry().of(static_cast<int>(threads)).share(threads, [&](int64_t) { unread = multiply_adds(rounds); });
     return 2 * W * CHAINS * rounds * threads;
 }
 
 // Each of `threads` cores reads its share of `count` numbers, `times` times; how many were read.
 int64_t read_limit(const float* from, int64_t count, int64_t times, int64_t threads) {
-    std::lock_guard<std::mutex> guard(hall().lock);
+    std::lock_guard<std::mutex> guard(registry().lock);
     const int64_t part = count / threads / (8 * W) * (8 * W);
-    hall().of(static_cast<int>(threads)).share(threads, [&](int64_t unit) {
+    registry().of(static_cast<int>(threads)).share(threads, [&](int64_t unit) {
         for (int64_t i = 0; i < times; i++) unread = read_numbers(from + unit * part, part);
     });
     return part * threads * times;

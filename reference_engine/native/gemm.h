@@ -1,4 +1,4 @@
-// Products of a few rows with a weight that was packed once: panels of 2 W columns, all of K for a panel side by side.
+// GEMM of a few rows with a weight that was packed once: panels of 2 W columns, all of K for a panel side by side.
 //
 // Every sum runs over k in order, in one accumulator, whatever the tile: a row's result does not depend on what rows
 // are computed beside it.
@@ -9,7 +9,7 @@
 #include "simd.h"
 
 constexpr int COLUMNS = 2 * W;  // of a panel
-constexpr int64_t AHEAD = 64;   // numbers of k: what few rows will need comes too late if it is called for when it is used
+constexpr int64_t AHEAD = 64;   // numbers of k to prefetch ahead: what few rows need comes too late when it is used
 
 struct Weight {
     const float* panels;  // [ceil(out / COLUMNS), in, COLUMNS], zeros beyond `out`
@@ -17,26 +17,26 @@ struct Weight {
     int64_t count() const { return (out + COLUMNS - 1) / COLUMNS; }
 };
 
-// What becomes of a product's rows.
-enum class End {
+// Epilogue: what is done to the sums of a GEMM before they are stored.
+enum class Epilogue {
     write,   // c = scale[row] * sum
     add,     // c += sum
     gated,   // c = silu(scale[row] * first half of the panel) * (scale[row] * second half): W columns a panel
 };
 
-struct Product {
+struct Gemm {
     const float* a;  // [rows, stride of a]
     int64_t a_stride;
     Weight weight;
     float* c;
     int64_t c_stride;
     const float* scale;  // [rows] or null
-    End end;
+    Epilogue epilogue;
 };
 
-// What becomes of the sums of one row with one panel.
-inline void finish(const Product& p, int64_t row, int64_t panel, Vec low, Vec high) {
-    const bool gated = p.end == End::gated;
+// Epilogue of one row with one panel: sums [2 W] -> c[row, panel * 2 W ..]; gated: [W] -> c[row, panel * W ..].
+inline void finish(const Gemm& p, int64_t row, int64_t panel, Vec low, Vec high) {
+    const bool gated = p.epilogue == Epilogue::gated;
     const int64_t wide = gated ? W : COLUMNS, begin = panel * wide;
     const int64_t columns = std::min(wide, (gated ? p.weight.out / 2 : p.weight.out) - begin);
     float* to = p.c + row * p.c_stride + begin;
@@ -46,19 +46,19 @@ inline void finish(const Product& p, int64_t row, int64_t panel, Vec low, Vec hi
     }
     if (gated) low = silu(low) * high;
     if (columns == wide) {
-        store(to, p.end == End::add ? load(to) + low : low);
-        if (!gated) store(to + W, p.end == End::add ? load(to + W) + high : high);
+        store(to, p.epilogue == Epilogue::add ? load(to) + low : low);
+        if (!gated) store(to + W, p.epilogue == Epilogue::add ? load(to + W) + high : high);
         return;
     }
     for (int64_t i = 0; i < columns; i++) {
         const float value = i < W ? low[i] : high[i - W];
-        to[i] = p.end == End::add ? to[i] + value : value;
+        to[i] = p.epilogue == Epilogue::add ? to[i] + value : value;
     }
 }
 
-// R rows of P panels.
+// a [R, in] x panels [P, in, 2 W] -> sums [R, P * 2 W] in registers -> epilogue.
 template <int R, int P>
-void tile(const Product& p, int64_t row, int64_t panel) {
+void tile(const Gemm& p, int64_t row, int64_t panel) {
     Vec low[R][P], high[R][P];
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
@@ -75,7 +75,7 @@ void tile(const Product& p, int64_t row, int64_t panel) {
                 __builtin_prefetch(at + AHEAD * COLUMNS, 0, 2);
                 __builtin_prefetch(at + AHEAD * COLUMNS + W, 0, 2);
             }
-            const Vec left = held(load(at)), right = held(load(at + W));
+            const Vec left = opaque(load(at)), right = opaque(load(at + W));
 #pragma GCC unroll 16
             for (int r = 0; r < R; r++) {
                 const float value = a[r * p.a_stride + k];
@@ -94,10 +94,11 @@ void tile(const Product& p, int64_t row, int64_t panel) {
 }
 
 // How many panels a tile of R rows takes: enough sums at once to keep the multipliers busy, and no more.
-constexpr int panels_beside(int rows) { return rows == 1 ? 4 : 2 * rows <= MOST_ROWS ? 2 : 1; }
+constexpr int panels_beside(int rows) { return rows == 1 ? 4 : 2 * rows <= MAX_ROWS ? 2 : 1; }
 
+// a [R, in] x panels [from, to) -> c [R, (to - from) * 2 W], P panels at a time.
 template <int R>
-void strip(const Product& p, int64_t row, int64_t from, int64_t to) {
+void strip(const Gemm& p, int64_t row, int64_t from, int64_t to) {
     constexpr int P = panels_beside(R);
     int64_t panel = from;
     for (; panel + P <= to; panel += P) tile<R, P>(p, row, panel);
@@ -105,18 +106,19 @@ void strip(const Product& p, int64_t row, int64_t from, int64_t to) {
         for (; panel < to; panel++) tile<R, 1>(p, row, panel);
 }
 
-template <int R = MOST_ROWS>
-void rest(const Product& p, int64_t rows, int64_t row, int64_t from, int64_t to) {
+// The same for a number of rows known only now, 1 .. MAX_ROWS.
+template <int R = MAX_ROWS>
+void rest(const Gemm& p, int64_t rows, int64_t row, int64_t from, int64_t to) {
     if constexpr (R > 0) {
         if (rows == R) return strip<R>(p, row, from, to);
         rest<R - 1>(p, rows, row, from, to);
     }
 }
 
-// Rows [first, last) of the panels [from, to). Few rows: panels stream by. Many: a panel stays while rows pass, in tiles
-// of nearly equal height.
-inline void multiply(const Product& p, int64_t first, int64_t last, int64_t from, int64_t to) {
-    const int64_t rows = last - first, tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
+// a [last - first, in] x panels [from, to) -> c rows [first, last). Few rows: panels stream by.
+// Many: a panel stays while rows pass, in tiles of nearly equal height.
+inline void multiply(const Gemm& p, int64_t first, int64_t last, int64_t from, int64_t to) {
+    const int64_t rows = last - first, tiles = (rows + MAX_ROWS - 1) / MAX_ROWS;
     if (tiles == 1) return rest(p, rows, first, from, to);
     for (int64_t panel = from; panel < to; panel++)
         for (int64_t i = 0; i < tiles; i++) {

@@ -11,13 +11,13 @@ constexpr int CHAINS = 20;  // up to four multipliers, and 32 registers
 
 // 2 * W * CHAINS operations a round.
 inline float multiply_adds(int64_t rounds) {
-    const Vec factor = held(all(0.5f)), term = held(all(0.25f));
+    const Vec factor = opaque(broadcast(0.5f)), term = opaque(broadcast(0.25f));
     Vec sums[CHAINS];
 #pragma GCC unroll 20
-    for (int i = 0; i < CHAINS; i++) sums[i] = all(static_cast<float>(i));
+    for (int i = 0; i < CHAINS; i++) sums[i] = broadcast(static_cast<float>(i));
     for (int64_t round = 0; round < rounds; round++)
 #pragma GCC unroll 20
-        for (int i = 0; i < CHAINS; i++) sums[i] = held(sums[i] * factor + term);
+        for (int i = 0; i < CHAINS; i++) sums[i] = opaque(sums[i] * factor + term);
     float total = 0;
     for (int i = 0; i < CHAINS; i++) total += sum(sums[i]);
     return total;

@@ -1,15 +1,15 @@
-// Memory that grows and is never cleared, aligned to what a cache moves at once.
+// Scratch buffer: memory that grows and is never cleared, aligned to what a cache moves at once.
 #pragma once
 
 #include <cstdint>
 #include <new>
 
-class Room {
+class Scratch {
   public:
-    Room() = default;
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
-    ~Room() { drop(); }
+    Scratch() = default;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch() { drop(); }
 
     float* get(int64_t floats) {
         if (floats > size_) {

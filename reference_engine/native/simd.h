@@ -6,13 +6,13 @@
 
 #if defined(__AVX512F__)
 constexpr int W = 16;       // floats in a vector
-constexpr int MOST_ROWS = 12;  // rows of a product's tile: 24 of 32 registers hold its sums
+constexpr int MAX_ROWS = 12;  // rows of a product's tile: 24 of 32 registers hold its sums
 #elif defined(__AVX__)
 constexpr int W = 8;
-constexpr int MOST_ROWS = 6;
+constexpr int MAX_ROWS = 6;
 #else
 constexpr int W = 4;
-constexpr int MOST_ROWS = 6;
+constexpr int MAX_ROWS = 6;
 #endif
 
 typedef float Vec __attribute__((vector_size(W * 4), aligned(4), may_alias));
@@ -20,12 +20,12 @@ typedef int32_t IntVec __attribute__((vector_size(W * 4), aligned(4), may_alias)
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Vec*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<Vec*>(to) = value; }
-inline Vec all(float value) { return value - Vec{}; }
-inline Vec least(Vec a, Vec b) { return a < b ? a : b; }
-inline Vec most(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec broadcast(float value) { return value - Vec{}; }
+inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 
-// Keeps a loaded vector in its register; the compiler would rather load it again for every use.
-inline Vec held(Vec v) {
+// Opaque to the compiler: keeps a loaded vector in its register; the compiler would rather load it again for every use.
+inline Vec opaque(Vec v) {
 #if defined(__AVX512F__)
     asm("" : "+v"(v));
 #elif defined(__x86_64__)
@@ -42,7 +42,7 @@ inline float sum(Vec v) {
     return total;
 }
 
-inline float highest(Vec v) {
+inline float horizontal_max(Vec v) {
     float top = v[0];
     for (int i = 1; i < W; i++) top = v[i] > top ? v[i] : top;
     return top;
@@ -50,11 +50,11 @@ inline float highest(Vec v) {
 
 // e to the x within 2 units in the last place; 0 below -87, where e to the x is no normal number. Cephes' polynomial.
 inline Vec exponential(Vec x) {
-    const Vec clamped = least(most(x, all(-87.0f)), all(88.0f));
+    const Vec clamped = min(max(x, broadcast(-87.0f)), broadcast(88.0f));
     const Vec shifted = clamped * 1.44269504f + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
     const Vec n = shifted - 12582912.0f;
     const Vec r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
-    Vec p = all(1.9875691500e-4f);
+    Vec p = broadcast(1.9875691500e-4f);
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;

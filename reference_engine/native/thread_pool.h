@@ -1,5 +1,5 @@
-// Threads that share out the units of a phase. Whoever is awake takes part; nobody waits for a thread that sleeps or that
-// the system has set aside, only for units that were begun.
+// A thread pool whose threads share out the units of a phase. Whoever is awake takes part; nobody waits for a thread
+// that sleeps or that the system has set aside, only for units that were begun.
 #pragma once
 
 #include <sched.h>
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <thread>
 
-inline void breathe() {
+inline void pause_core() {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -20,9 +20,9 @@ inline void breathe() {
 #endif
 }
 
-class Team {
+class ThreadPool {
   public:
-    explicit Team(int members) : members_(members), owner_(getpid()) {
+    explicit ThreadPool(int members) : members_(members), owner_(getpid()) {
         try {
             for (int i = 1; i < members; i++) std::thread([this] { serve(); }).detach();
         } catch (const std::system_error&) {
@@ -48,13 +48,13 @@ class Team {
         if (asleep_.load()) wake();
         work();
         for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; spins++) {
-            if (spins < PATIENCE) breathe();
+            if (spins < PATIENCE) pause_core();
             else sched_yield();
         }
     }
 
   private:
-    static constexpr int PATIENCE = 60000;  // breaths before a core is given up: a millisecond or so
+    static constexpr int PATIENCE = 60000;  // pauses before a core is given up: a millisecond or so
     static constexpr uint64_t LEFT = 0xffffffff;
 
     // Takes units until none is left. A unit is taken by lowering the count of a phase that is still the same, so its
@@ -71,7 +71,7 @@ class Team {
     void serve() {
         for (;;) {
             work();
-            for (int spins = 0; !(state_.load() & LEFT) && spins < PATIENCE; spins++) breathe();
+            for (int spins = 0; !(state_.load() & LEFT) && spins < PATIENCE; spins++) pause_core();
             if (state_.load() & LEFT) continue;
             std::unique_lock<std::mutex> lock(mutex_);
             asleep_.store(true);
