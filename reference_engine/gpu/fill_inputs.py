@@ -16,9 +16,9 @@ def fill(fields: Fields[Array], batch: StepBatch, shape: StepShape, tables: Chan
     counts = np.fromiter((len(span.tokens) for span in spans), dtype=np.int64, count=len(spans))
     seats = np.fromiter((span.seat for span in spans), dtype=np.int64, count=len(spans))
     begins = np.fromiter((span.start for span in spans), dtype=np.int64, count=len(spans))
-    ends = counts.cumsum()
+    ends = counts.cumsum()  # [spans], as counts, seats and begins
     rows = int(ends[-1])
-    places = np.arange(rows) - (ends - counts - begins).repeat(counts)
+    places = np.arange(rows) - (ends - counts - begins).repeat(counts)  # [rows], tokens before each in its sequence
     _put(fields.tokens, [token for span in spans for token in span.tokens])
     _put(fields.slots, tables.array[seats.repeat(counts), places // block_size] * block_size + places % block_size)
     _put(fields.positions, _positions(batch, places, ends) if shape.nodes else places)
@@ -37,7 +37,7 @@ def wanted_rows(batch: StepBatch, ends: Array) -> list[int]:
 
 def _positions(batch: StepBatch, places: Array, ends: Array) -> Array:
     """Where each row stands in its text: a node as deep below the root as its depth."""
-    positions, depths = places.copy(), np.array(batch.depths)
+    positions, depths = places.copy(), np.array(batch.depths)  # [rows], [nodes]
     for span, end in zip(batch.spans, ends.tolist(), strict=True):
         if span.tree:
             positions[end - span.tree : end] = places[end - span.tree] + depths[: span.tree]

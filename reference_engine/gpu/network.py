@@ -47,18 +47,18 @@ class GpuNetwork:
         ops.patch(self._tables.view(-1), fields.where, fields.block)
         trees = None if mask is None else fields.trees
         paging = Paging(fields.starts, fields.lengths, fields.seats, self._tables, trees, mask)
-        rest = ops.embed(weights.embedding, fields.tokens, self._said)
-        x = ops.add_rms_norm(rest, None, weights.layers[0].before, eps)
+        rest = ops.embed(weights.embedding, fields.tokens, self._said)  # [T, d]
+        x = ops.add_rms_norm(rest, None, weights.layers[0].before, eps)  # [T, d], as after every line of the loop
         for index, layer in enumerate(weights.layers):
             if index:
                 x = ops.add_rms_norm(x, rest, layer.before, eps)
             x = F.linear(self._attend(index, layer, x, fields, shape, paging), layer.out)
             x = ops.add_rms_norm(x, rest, layer.after, eps)
-            x = F.linear(ops.silu_mul(F.linear(x, layer.gate_up)), layer.down)
+            x = F.linear(ops.silu_mul(F.linear(x, layer.gate_up)), layer.down)  # [T, 2f] -> [T, f] -> [T, d]
         if shape.kind is BatchKind.MIXED:
             x, rest = x.index_select(0, fields.wanted), rest.index_select(0, fields.wanted)
-        hidden = ops.add_rms_norm(x, rest, weights.norm, eps)
-        logits = self._logits(hidden)
+        hidden = ops.add_rms_norm(x, rest, weights.norm, eps)  # [R, d]
+        logits = self._logits(hidden)  # [R, V]
         return Results(hidden, logits, ops.greedy(logits, out=self._said[: len(hidden)]))
 
     def _attend(
@@ -66,11 +66,11 @@ class GpuNetwork:
     ) -> Tensor:
         """What attention reads for every row: [T, Hq·D]."""
         config, ops = self.config, self._ops
-        keys, values = self._pool.layers[index]
+        keys, values = self._pool.layers[index]  # [S, Hkv, D] each
         norms = {"q_norm": layer.q_norm, "k_norm": layer.k_norm, "eps": config.norm_eps}
-        qkv = F.linear(x, layer.qkv)
+        qkv = F.linear(x, layer.qkv)  # [T, (Hq + 2·Hkv)·D]
         ops.rope_store(qkv, fields.positions, fields.slots, *self._turns, keys, values, **norms)
-        query = qkv.view(len(qkv), -1, config.head_width)[:, : config.heads]
+        query = qkv.view(len(qkv), -1, config.head_width)[:, : config.heads]  # [T, Hq, D]
         options = {"block_size": self._pool.block_size, "scale": self._scale}
         make = torch.zeros if shape.kind is BatchKind.MIXED else torch.empty
         out = make(query.shape, device=query.device, dtype=query.dtype)
@@ -94,7 +94,7 @@ def _turns(model: Model, device: torch.device) -> tuple[Tensor, Tensor]:
     config = model.config
     exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
     places = torch.arange(config.positions + SPARE_POSITIONS, dtype=torch.float32)
-    angles = torch.outer(places, config.rope_theta**-exponents)
+    angles = torch.outer(places, config.rope_theta**-exponents)  # [positions, D / 2]
     return angles.cos().to(device), angles.sin().to(device)
 
 

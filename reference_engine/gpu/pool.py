@@ -24,7 +24,7 @@ class DevicePool:
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, one after another: later ones may read what earlier ones wrote."""
-        blocks = self.all.view(*self.all.shape[:2], self.num_blocks, -1)
+        blocks = self.all.view(*self.all.shape[:2], self.num_blocks, -1)  # [layers, 2, num_blocks, block_size·Hkv·D]
         sources, targets = [copy.src for copy in copies], [copy.dst for copy in copies]
         if len(set(targets)) == len(targets) and not set(sources) & set(targets):
             at = torch.tensor([sources, targets], device=self.all.device)
@@ -35,5 +35,5 @@ class DevicePool:
 
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy slots to slots, all at once: every source is read before any target is written."""
-        at = torch.tensor([source, target], device=self.all.device)
+        at = torch.tensor([source, target], device=self.all.device)  # [2, n]
         self.all.index_copy_(2, at[1], self.all.index_select(2, at[0]))

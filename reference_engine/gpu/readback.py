@@ -47,7 +47,7 @@ class Readback:
 
     def send(self, count: int) -> StepTokens:
         """Begin to copy the first `count` tokens, in stream order."""
-        copied, done = self._hosts[self._turn][:count], self._done[self._turn]
+        copied, done = self._hosts[self._turn][:count], self._done[self._turn]  # [count]
         self._turn = (self._turn + 1) % IN_FLIGHT
         copied.copy_(self._said[:count], non_blocking=True)
         if done is not None:

@@ -64,7 +64,7 @@ def _joined(model: Model, names: list[str]) -> Tensor:
     parts = [model.weights[name] for name in names]
     if _adjoining(parts):
         return parts[0].as_strided((sum(map(len, parts)), parts[0].shape[1]), parts[0].stride())
-    whole, first = torch.cat(parts), 0
+    whole, first = torch.cat(parts), 0  # [sum of outs, in]
     if isinstance(model.weights, dict):
         for name, part in zip(names, parts, strict=True):
             model.weights[name] = whole[first : first + len(part)]

@@ -38,7 +38,7 @@ class NativePool:
 
     def move(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Copy slots to slots, all at once: every source is read before any target is written."""
-        slots = np.array([source, target], np.int64)
+        slots = np.array([source, target], np.int64)  # [2, n]
         self._check(slots)
         start = slots.ctypes.data
         self._move(self.tensor.data_ptr(), *self._sizes, self.block_size, start, start + 8 * len(source), len(source))
@@ -49,7 +49,7 @@ class NativePool:
         self._check(where)
         blocks, places = torch.from_numpy(where // self.block_size), torch.from_numpy(where % self.block_size)
         layers, count, kv_heads, depth = self._sizes
-        keys, values = self.tensor.unbind(3)
+        keys, values = self.tensor.unbind(3)  # [layers, num_blocks, kv_heads, D * block_size] each
         keys.view(layers, count, kv_heads, depth, self.block_size)[:, blocks, :, :, places] = value
         values.view(layers, count, kv_heads, self.block_size, depth)[:, blocks, :, places] = value
 

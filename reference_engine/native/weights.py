@@ -42,8 +42,8 @@ class NativeWeights:
             return self._weight(f"model.layers.{index}.{name}")
 
         before, after = weight("input_layernorm"), weight("post_attention_layernorm")
-        states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"]) * before
-        gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after
+        states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"]) * before  # [(Hq + 2·Hkv)·D, d]
+        gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after  # [2f, d]
         norms = [self._keep(weight(f"self_attn.{name}_norm")) for name in "qk"] if self.config.qk_norm else (None, None)
         return library.NativeLayer(
             self._panels(states),
