@@ -69,29 +69,29 @@ class BatchRequest:
             raise Problem(str(bad)) from None
 
 
-def grade(order: BatchRequest) -> ExitCode:
+def grade(request: BatchRequest) -> ExitCode:
     """Plan, launch, report."""
-    with _journal(order) as journal, _interruptible():
-        plan = _plan(order, journal)
-        _expect(order)
-        if order.retry:
+    with _journal(request) as journal, _interruptible():
+        plan = _plan(request, journal)
+        _expect(request)
+        if request.retry:
             journal.retry()
-        if order.launcher == "slurm":
-            return _through_slurm(order, journal, plan)
-        done = LAUNCHERS[order.launcher](order, journal, plan)
-        _report(order, done)
-        refused = _into_gradebook(order.nbgrader, done.rows) if order.nbgrader is not None else ()
-        check = order.check or _is_one(order, done.rows)
+        if request.launcher == "slurm":
+            return _through_slurm(request, journal, plan)
+        done = LAUNCHERS[request.launcher](request, journal, plan)
+        _report(request, done)
+        refused = _into_gradebook(request.nbgrader, done.rows) if request.nbgrader is not None else ()
+        check = request.check or _is_one(request, done.rows)
         return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
 
 
-def claim(order: BatchRequest) -> ExitCode:
+def claim(request: BatchRequest) -> ExitCode:
     """One worker for a batch that somebody has planned, or for the submissions that are named."""
-    assert order.journal is not None
-    journal = Journal(order.journal)
+    assert request.journal is not None
+    journal = Journal(request.journal)
     with _interruptible():
-        if order.submissions:
-            _plan(order, journal)
+        if request.submissions:
+            _plan(request, journal)
         try:
             tally = work(journal)
         except BadJournal as bad:
@@ -118,12 +118,12 @@ def exit_code(
 
 
 @contextlib.contextmanager
-def _journal(order: BatchRequest) -> Iterator[Journal]:
+def _journal(request: BatchRequest) -> Iterator[Journal]:
     """The folder of the batch: as named, beside a folder of submissions, or for a lone file one that is thrown away."""
-    if order.journal is not None:
-        yield Journal(order.journal)
-    elif order.submissions[0].is_dir() and not (order.one or is_of_one(order.submissions[0])):
-        path = order.submissions[0].resolve()
+    if request.journal is not None:
+        yield Journal(request.journal)
+    elif request.submissions[0].is_dir() and not (request.one or is_of_one(request.submissions[0])):
+        path = request.submissions[0].resolve()
         place = path.with_name(f"{path.name}{JOURNAL}")
         console(stderr=True).print(f"The journal of this batch: {place}", soft_wrap=True)
         yield Journal(place)
@@ -132,22 +132,22 @@ def _journal(order: BatchRequest) -> Iterator[Journal]:
             yield Journal(Path(folder))
 
 
-def _plan(order: BatchRequest, journal: Journal) -> BatchPlan:
+def _plan(request: BatchRequest, journal: Journal) -> BatchPlan:
     known = [exercise.number for exercise in exercises() if exercise.laws]
-    for number in order.exercises:
+    for number in request.exercises:
         if number not in known:
             raise Problem(f"there is no exercise {number}; there are {known[0]} to {known[-1]}.")
-    if not order.submissions:
+    if not request.submissions:
         try:
             return journal.plan()
         except BadJournal as bad:
             raise Problem(str(bad)) from None
-    options = order.options()
-    handed = Discovery(order.exercises, options, one=order.one).all(order.submissions)
+    options = request.options()
+    handed = Discovery(request.exercises, options, one=request.one).all(request.submissions)
     if not handed:
-        raise Problem(f"{order.submissions[0]} is empty: there is nobody to grade.")
+        raise Problem(f"{request.submissions[0]} is empty: there is nobody to grade.")
     try:
-        return batch.plan(journal, handed, options, order.seed)
+        return batch.plan(journal, handed, options, request.seed)
     except OSError as error:
         where = error.filename or journal.root
         raise Problem(f"the journal cannot be written: {where}: {os.strerror(error.errno or 0)}.") from None
@@ -156,12 +156,12 @@ def _plan(order: BatchRequest, journal: Journal) -> BatchPlan:
 # ---------------------------------------------------------------- launching
 
 
-def _locally(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
+def _locally(request: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     with _Bar(len(plan.jobs)) as bar:
-        return batch.run_locally(journal, plan, order.jobs, bar.settled)
+        return batch.run_locally(journal, plan, request.jobs, bar.settled)
 
 
-def _through_ray(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
+def _through_ray(request: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     with _Bar(len(plan.jobs)) as bar:
 
         def look() -> None:
@@ -170,7 +170,7 @@ def _through_ray(order: BatchRequest, journal: Journal, plan: BatchPlan) -> Batc
 
         trouble = ""
         try:
-            codes = ray_cluster.run(journal, order.jobs, order.extra[0] if order.extra else None, look)
+            codes = ray_cluster.run(journal, request.jobs, request.extra[0] if request.extra else None, look)
         except ray_cluster.NoRay as without:
             trouble = str(without)
         else:
@@ -180,7 +180,7 @@ def _through_ray(order: BatchRequest, journal: Journal, plan: BatchPlan) -> Batc
     return batch.close(journal, plan, trouble, trouble)
 
 
-def _nobody(order: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
+def _nobody(request: BatchRequest, journal: Journal, plan: BatchPlan) -> BatchResult:
     """What is judged so far; others are at work, or will be."""
     return batch.close(journal, plan)
 
@@ -192,13 +192,13 @@ LAUNCHERS: dict[str, Callable[[BatchRequest, Journal, BatchPlan], BatchResult]] 
 }
 
 
-def _through_slurm(order: BatchRequest, journal: Journal, plan: BatchPlan) -> ExitCode:
+def _through_slurm(request: BatchRequest, journal: Journal, plan: BatchPlan) -> ExitCode:
     """Hand the array in and leave: a cluster may take days."""
     pending = journal.pending(plan)
     stdout = console()
     if pending:
         try:
-            number = slurm.submit(journal, min(order.jobs, len(pending)), order.extra)
+            number = slurm.submit(journal, min(request.jobs, len(pending)), request.extra)
         except slurm.NotSubmitted as trouble:
             raise Problem(str(trouble), ExitCode.UNGRADED) from None
         stdout.print(f"Slurm job {number}: {len(pending)} submissions to judge.", soft_wrap=True)
@@ -272,9 +272,9 @@ def _progress(screen: Console) -> Progress:
 # ---------------------------------------------------------------- reporting
 
 
-def _report(order: BatchRequest, done: BatchResult) -> None:
+def _report(request: BatchRequest, done: BatchResult) -> None:
     """Every report that was asked for; the table for people when none goes to stdout."""
-    for kind, file in order.formats:
+    for kind, file in request.formats:
         text = _rendered(kind, done.rows)
         if file is None:
             click.echo(text, nl=False)
@@ -282,11 +282,11 @@ def _report(order: BatchRequest, done: BatchResult) -> None:
             _write(file, text)
         if kind == "github":
             _summarize(done.rows)
-    if order.csv is not None:
-        _write(order.csv, writing.render("csv", done.rows))
-    if order.html is not None:
-        _write(order.html, writing.render("html", done.rows))
-    if all(file is not None for _, file in order.formats):
+    if request.csv is not None:
+        _write(request.csv, writing.render("csv", done.rows))
+    if request.html is not None:
+        _write(request.html, writing.render("html", done.rows))
+    if all(file is not None for _, file in request.formats):
         _print(done)
     elif done.trouble:
         click.echo(clean(done.trouble), err=True)
@@ -328,12 +328,12 @@ def _print(done: BatchResult) -> None:
         console(stderr=True).print(clean(done.trouble), soft_wrap=True)
 
 
-def _expect(order: BatchRequest) -> None:
+def _expect(request: BatchRequest) -> None:
     """Better now than after hours of grading: `Problem` when there is no gradebook to enter anything in."""
-    if order.nbgrader is not None:
+    if request.nbgrader is not None:
         from course.nbgrader_glue.gradebook import expect
 
-        expect(order.nbgrader)
+        expect(request.nbgrader)
 
 
 def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[RefusedRow, ...]:
@@ -348,5 +348,5 @@ def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[RefusedRow, ..
     return done.refused
 
 
-def _is_one(order: BatchRequest, rows: tuple[Row, ...]) -> bool:
-    return len(order.submissions) == 1 and len({row.student for row in rows}) == 1
+def _is_one(request: BatchRequest, rows: tuple[Row, ...]) -> bool:
+    return len(request.submissions) == 1 and len({row.student for row in rows}) == 1

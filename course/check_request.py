@@ -1,4 +1,4 @@
-"""What `course check` was asked for: which laws, of whose part, in whose company."""
+"""What `course check` was asked for: which laws, of whose part, beside which companions."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class CheckRequest:
 
     def again(self, number: str) -> str:
         """The command that checks law `number` of the same part."""
-        return f"course check {number}{self.company}"
+        return f"course check {number}{self.options}"
 
     @property
-    def company(self) -> str:
-        """The options that name the part and its company, as typed after `course check 1.4`."""
+    def options(self) -> str:
+        """The options that name the part and its companions, as typed after `course check 1.4`."""
         using = "" if self.own else f" --using {shlex.quote(self.source)}"
         return using + ("" if self.others == "solutions" else f" --with {self.others}")
 
@@ -80,37 +80,39 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
     return path, shown, True
 
 
-def judge(order: CheckRequest, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
+def judge(request: CheckRequest, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
     """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long."""
     from graders import grade
 
     result = grade(
-        order.exercise.number,
-        order.submission,
-        seed=order.seed,
-        only=[order.target.law.number] if order.target.law else None,
-        laws_only=order.laws_only,
-        others=os.fspath(order.home) if order.others == "mine" and order.home else order.others,
+        request.exercise.number,
+        request.submission,
+        seed=request.seed,
+        only=[request.target.law.number] if request.target.law else None,
+        laws_only=request.laws_only,
+        others=os.fspath(request.home) if request.others == "mine" and request.home else request.others,
         on_law=on_law,
-        source=order.source,
-        require=order.require,
+        source=request.source,
+        require=request.require,
         progress=progress,
-        beside=order.beside,
-        live=order.live,
+        beside=request.beside,
+        live=request.live,
     )
-    return replace(result, laws=tuple(_replayable(law, order) for law in result.laws))
+    return replace(result, laws=tuple(_replayable(law, request) for law in result.laws))
 
 
-def companions_to_blame(order: CheckRequest, law: LawResult, seed: int) -> bool:
-    """Whether a law that broke in the company of the learner's other parts holds among the solutions."""
-    if order.others == "solutions" or order.exercise.law(law.number).kind == "unit":
+def companions_to_blame(request: CheckRequest, law: LawResult, seed: int) -> bool:
+    """Whether a law that broke beside the learner's other parts holds among the solutions."""
+    if request.others == "solutions" or request.exercise.law(law.number).kind == "unit":
         return False
-    alone = replace(order, target=Target(order.exercise, order.exercise.law(law.number)), others="solutions", seed=seed)
+    alone = replace(
+        request, target=Target(request.exercise, request.exercise.law(law.number)), others="solutions", seed=seed
+    )
     return judge(alone, None).passed
 
 
-def company(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
-    """The folder of the learner's exercises when they are the company. `Problem` when a part of it cannot be read."""
+def companions_home(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
+    """The folder of the learner's exercises when they are the companions. `Problem` when a part of it cannot be read."""
     if others != "mine":
         return None
     for each in exercises():
@@ -119,8 +121,8 @@ def company(others: str, exercise: Exercise, place: Workspace | None) -> Path | 
     return place.exercises if place else None
 
 
-def _replayable(law: LawResult, order: CheckRequest) -> LawResult:
+def _replayable(law: LawResult, request: CheckRequest) -> LawResult:
     """The law with the command that shows its story again, for the very part that was judged."""
     if law.story is None or not law.story.replay:
         return law
-    return replace(law, story=replace(law.story, replay=law.story.replay + order.company))
+    return replace(law, story=replace(law.story, replay=law.story.replay + request.options))

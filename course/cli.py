@@ -22,7 +22,7 @@ COMMANDS = {
     "reset": "Put the untouched stub back (your file is kept as a backup).",
     "solution": "Show the solution, once you have passed or given up.",
     "chat": "Talk to the waiter, the small model inside the course.",
-    "run": "Swap board: run the engine with any mix of parts.",
+    "run": "Serve requests with any mix of parts.",
     "show": "Draw what a part does: block table, timeline, radix tree.",
     "engines": "The engines beside ours: which work here, how to get one.",
     "race": "Engines side by side on one workload: table, JSON, plot.",

@@ -1,6 +1,6 @@
 """Results as lines of text for a person. Made of the result object and of nothing else; computes no verdict.
 
-Every text that a submission can influence is washed by `screen.clean` and shown as text, never as markup.
+Every text that a submission can influence is washed by `terminal.clean` and shown as text, never as markup.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-PATIENCE = 10.0  # seconds of computing without a step
+STALL_SECONDS = 10.0  # seconds of computing without a step
 
 MODULE = "<module>"  # what Python calls the lines of a file outside of its functions
 
@@ -19,17 +19,17 @@ class NoAnswerInTime(Exception):
 
 
 @contextmanager
-def patience(steps: Callable[[], int], files: Collection[str], *, most: float = math.inf) -> Iterator[None]:
-    """Raise Endless in a part written in one of `files` that computes for PATIENCE or more while `steps` stands still.
+def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float = math.inf) -> Iterator[None]:
+    """Raise NoAnswerInTime in a part written in one of `files` that computes for STALL_SECONDS or more while `steps` stands still.
 
-    most: seconds, where they are fewer than PATIENCE.
+    most: seconds, where they are fewer than STALL_SECONDS.
 
     Nothing is watched outside of the main thread, or where there is no such timer.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGVTALRM"):
         yield
         return
-    last, seconds = [steps()], min(most, PATIENCE)
+    last, seconds = [steps()], min(most, STALL_SECONDS)
 
     def look(number: int, frame: FrameType | None) -> None:
         before, last[0] = last[0], steps()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from course.authoring.obfuscate import seal
+from course.authoring.obfuscate import obfuscate
 from course.errors import Problem
 from course.exercise_text.lessons import law_table
 from course.exercise_text.stubs import stub
@@ -22,9 +22,9 @@ BESIDE = ("LICENSE", "constraints.txt")
 
 
 def export(folder: Path, chosen: Sequence[Exercise]) -> list[Path]:
-    """Write the kit into `folder`, which must be empty or new; the files of the student's desk and the README.
+    """Write the kit into `folder`, which must be empty or new; the stubs, lessons and notebooks, and the README.
 
-    Every solution is sealed, those of exercises that were not chosen too: the engine runs with all of them. `Problem`
+    Every solution is obfuscated, those of exercises that were not chosen too: the engine runs with all of them. `Problem`
     when the folder is in use, cannot be written, or this installation lacks what a kit is made of.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -35,7 +35,7 @@ def export(folder: Path, chosen: Sequence[Exercise]) -> list[Path]:
     try:
         _packages(root, folder)
         _solutions(root, folder)
-        written = _desk(root, folder, chosen)
+        written = _exercises(root, folder, chosen)
         written.append(_write(folder / "README.md", readme(chosen)))
         _write(folder / "pyproject.toml", _project((root / "pyproject.toml").read_text(encoding="utf-8")))
     except OSError as error:
@@ -85,7 +85,7 @@ Beside each file lies a notebook with the same lesson, one cell to write in and 
 `pip install jupyterlab`. Use the file or the notebook, not both: `course check`, `course show` and `course submit` take
 the text of the cell if you wrote there and left the file alone, else the file.
 
-The solved parts in `solutions/` are sealed: the engine runs with them around your part, there is nothing to read.
+The solved parts in `solutions/` are obfuscated: the engine runs with them around your part, there is nothing to read.
 
 {exercises}"""
 
@@ -99,16 +99,16 @@ def _packages(root: Path, folder: Path) -> None:
 
 
 def _solutions(root: Path, folder: Path) -> None:
-    _write(folder / "solutions" / "__init__.py", '"""Sealed: parts that run and cannot be read."""\n')
+    _write(folder / "solutions" / "__init__.py", '"""Obfuscated: parts that run and cannot be read."""\n')
     for exercise in exercises():
         source = root / "solutions" / exercise.slug / exercise.file_name
         if source.is_file():
             name = f"solutions/{exercise.slug}/{exercise.file_name}"
             _write(folder / "solutions" / exercise.slug / "__init__.py", "")
-            _write(folder / name, seal(source.read_text(encoding="utf-8"), name))
+            _write(folder / name, obfuscate(source.read_text(encoding="utf-8"), name))
 
 
-def _desk(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Path]:
+def _exercises(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Path]:
     """The chosen stubs and lessons, as `course init` would put them there, and both in one as notebooks."""
     written = [_write(folder / "exercises" / "__init__.py", '"""Yours to write in."""\n')]
     for exercise in chosen:
@@ -125,7 +125,7 @@ def _desk(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Path]:
 
 
 def _project(text: str) -> str:
-    """The project's metadata for exactly this minor version of Python, which is what the seals are made for."""
+    """The project's metadata for exactly this minor version of Python, which is what the bytecode is made for."""
     version = ".".join(map(str, sys.version_info[:2]))
     return re.sub(r"^requires-python = .*$", f'requires-python = "=={version}.*"', text, count=1, flags=re.MULTILINE)
 

@@ -17,11 +17,11 @@ from course.exercise_text.stubs import BEGIN, END, stub
 WIDTH = 100
 
 
-def seal(solution: str, name: str) -> str:
+def obfuscate(solution: str, name: str) -> str:
     """The text of a module that defines what `solution` does, under the same stub. name: its path, for tracebacks.
 
     `course reset` and `course init` make the same stub of it as of the solution. It runs on the minor version of Python
-    that sealed it and says so on any other.
+    that made it and says so on any other.
     """
     shown = _marked(stub(solution, name))
     code = compile(solution, name, "exec", dont_inherit=True, optimize=2)
@@ -33,15 +33,15 @@ def seal(solution: str, name: str) -> str:
             *shown,
             "",
             BEGIN,
-            "# Sealed: the solved part, to run beside yours. `course check` needs it; there is nothing to read here.",
+            "# Obfuscated: the solved part, to run beside yours. `course check` needs it; there is nothing to read here.",
             "import base64 as _base64, importlib.util as _util, marshal as _marshal, zlib as _zlib  # noqa: E401",
             "",
             f"if _util.MAGIC_NUMBER != {importlib.util.MAGIC_NUMBER!r}:",
             f'    raise ImportError("this kit was made for Python {version}; install that version to use it")',
-            "_SEALED = (",
+            "_PACKED = (",
             *lines,
             ")",
-            "exec(_marshal.loads(_zlib.decompress(_base64.b85decode(_SEALED))), globals())",
+            "exec(_marshal.loads(_zlib.decompress(_base64.b85decode(_PACKED))), globals())",
             END,
             "",
         ]
@@ -56,7 +56,7 @@ def _marked(text: str) -> list[str]:
             indent = line[: len(line) - len(line.lstrip())]
             lines += [
                 indent + BEGIN,
-                f'{indent}raise ImportError("sealed: what follows takes its place")',
+                f'{indent}raise ImportError("obfuscated: what follows takes its place")',
                 indent + END,
             ]
         else:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from course import progress, rendering, workspace
 from course.active_file import set_aside
-from course.check_request import CheckRequest, companions_to_blame, company, judge, pick, submission
+from course.check_request import CheckRequest, companions_home, companions_to_blame, judge, pick, submission
 from course.errors import ExitCode, Problem
 from course.syntax_pointer import offence
 from course.terminal import clean, console
@@ -61,15 +61,15 @@ def command(
     target = pick(exercise, memory)
     try:
         path, source, own = submission(target.exercise, using, place)
-        home = company(others, target.exercise, place)
+        home = companions_home(others, target.exercise, place)
     except Problem as trouble:
         if as_json:
             _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
         raise
-    order = CheckRequest(
+    request = CheckRequest(
         target, path, source, own, others, home, laws_only, seed, require, place.root if place else None, live
     )
-    result = _judge_silently(order) if as_json else _judge_aloud(order)
+    result = _judge_silently(request) if as_json else _judge_aloud(request)
     if own:
         _remember(memory, result)
     return exit_code(result)
@@ -84,27 +84,27 @@ def exit_code(result: ExerciseResult) -> ExitCode:
     return ExitCode.PASS if result.passed else ExitCode.FAIL
 
 
-def _judge_silently(order: CheckRequest) -> ExerciseResult:
-    result = judge(order, None)
+def _judge_silently(request: CheckRequest) -> ExerciseResult:
+    result = judge(request, None)
     _print_json(result)
     return result
 
 
-def _judge_aloud(order: CheckRequest) -> ExerciseResult:
+def _judge_aloud(request: CheckRequest) -> ExerciseResult:
     screen = console()
     screen.print()
-    if order.own and order.beside and (place := workspace.Workspace(order.beside)).elsewhere:
-        screen.print(f"No exercises/ here: judging {place.shown(order.submission)}", soft_wrap=True)
-    screen.print(rendering.header(order.exercise.number, order.exercise.name, order.source), soft_wrap=True)
-    if order.own and (other := set_aside(order.submission, order.exercise)):
+    if request.own and request.beside and (place := workspace.Workspace(request.beside)).elsewhere:
+        screen.print(f"No exercises/ here: judging {place.shown(request.submission)}", soft_wrap=True)
+    screen.print(rendering.header(request.exercise.number, request.exercise.name, request.source), soft_wrap=True)
+    if request.own and (other := set_aside(request.submission, request.exercise)):
         screen.print(
             f"{other.name} beside it holds another text, which is not judged: --using it does.", style="yellow"
         )
-    with ProgressPrinter(screen, order) as ticker:
-        result = judge(order, ticker.law, ticker.note)
+    with ProgressPrinter(screen, request) as ticker:
+        result = judge(request, ticker.law, ticker.note)
         if not result.problem:
             ticker.flush()
-    _tell(screen, order, result)
+    _tell(screen, request, result)
     return result
 
 
@@ -115,9 +115,9 @@ class ProgressPrinter:
     because then one sentence says more than a list.
     """
 
-    def __init__(self, screen: Console, order: CheckRequest) -> None:
+    def __init__(self, screen: Console, request: CheckRequest) -> None:
         self._screen = screen
-        laws = [order.target.law] if order.target.law else list(order.exercise.laws)
+        laws = [request.target.law] if request.target.law else list(request.exercise.laws)
         self._ahead = [f"{law.number} {law.name} …" for law in laws]
         self._held: list[LawResult] = []
         self._begun = False
@@ -158,9 +158,9 @@ class ProgressPrinter:
         return Text(self._ahead[0] if self._ahead else "…", style="dim")
 
 
-def _tell(screen: Console, order: CheckRequest, result: ExerciseResult) -> None:
+def _tell(screen: Console, request: CheckRequest, result: ExerciseResult) -> None:
     if result.problem:
-        _tell_problem(screen, order, result)
+        _tell_problem(screen, request, result)
         return
     screen.print()
     screen.print(rendering.summary(result), soft_wrap=True)
@@ -170,24 +170,26 @@ def _tell(screen: Console, order: CheckRequest, result: ExerciseResult) -> None:
         screen.print(chatter, style="yellow", soft_wrap=True)
     broken = rendering.first_broken(result)
     if broken is not None:
-        lines = rendering.failure(broken, _after_failure(order, broken))
-        if companions_to_blame(order, broken, result.seed):
+        lines = rendering.failure(broken, _after_failure(request, broken))
+        if companions_to_blame(request, broken, result.seed):
             lines += [Text(), Text("Among the solutions this law holds: the part to blame is one of the other slots.")]
         rendering.print_block(screen, lines)
     elif result.passed:
-        screen.print(f"\nNext: {_after_pass(order)}", soft_wrap=True)
+        screen.print(f"\nNext: {_after_pass(request)}", soft_wrap=True)
     else:
         _tell_ungraded(screen, result)
 
 
-def _tell_problem(screen: Console, order: CheckRequest, result: ExerciseResult) -> None:
-    """What nothing could be made of: the line to mend, or how to begin."""
-    found = offence(order.submission, result.location.line)
+def _tell_problem(screen: Console, request: CheckRequest, result: ExerciseResult) -> None:
+    """What nothing could be made of: the line to fix, or how to begin."""
+    found = offence(request.submission, result.location.line)
     if found is None:
-        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(order)), "yellow")
+        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(request)), "yellow")
         return
     lines = [*rendering.problem(result.problem, ()), Text(), *map(Text, clean(found.shown).split("\n")), Text()]
-    lines.append(Text(f"next  mend line {found.line}, then: {order.again(str(order.exercise.number))}", style="bold"))
+    lines.append(
+        Text(f"next  fix line {found.line}, then: {request.again(str(request.exercise.number))}", style="bold")
+    )
     rendering.print_block(screen, lines, "yellow")
 
 
@@ -197,31 +199,31 @@ def _tell_ungraded(screen: Console, result: ExerciseResult) -> None:
     rendering.print_block(screen, rendering.problem(sentence, ()), "yellow")
 
 
-def _first_steps(order: CheckRequest) -> list[str]:
-    if not order.own:
+def _first_steps(request: CheckRequest) -> list[str]:
+    if not request.own:
         return []
-    number = order.exercise.number
-    first = order.exercise.laws[0]
-    lesson = order.submission.with_name("README.md").is_file()
+    number = request.exercise.number
+    first = request.exercise.laws[0]
+    lesson = request.submission.with_name("README.md").is_file()
     return [
-        *([f"read {order.source.removesuffix(order.exercise.file_name)}README.md, the lesson"] if lesson else []),
-        f"write in {order.source}: its docstrings hold the whole contract",
+        *([f"read {request.source.removesuffix(request.exercise.file_name)}README.md, the lesson"] if lesson else []),
+        f"write in {request.source}: its docstrings hold the whole contract",
         f"begin with law {first.number}, {first.name}: course hint {first.number}",
         f"judge what you have: course check {number}",
     ]
 
 
-def _after_failure(order: CheckRequest, law: LawResult) -> str:
-    if not order.own:
-        return order.again(law.number)
-    return f"course hint {law.number}   then   {order.again(law.number)}"
+def _after_failure(request: CheckRequest, law: LawResult) -> str:
+    if not request.own:
+        return request.again(law.number)
+    return f"course hint {law.number}   then   {request.again(law.number)}"
 
 
-def _after_pass(order: CheckRequest) -> str:
-    exercise = order.exercise
-    if order.target.law:
-        return order.again(str(exercise.number))
-    if not order.own:
+def _after_pass(request: CheckRequest) -> str:
+    exercise = request.exercise
+    if request.target.law:
+        return request.again(str(exercise.number))
+    if not request.own:
         return f"write your own in exercises/{exercise.slug}/{exercise.file_name}, then course check {exercise.number}"
     return f"course solution {exercise.number} to compare, course show {exercise.number} to look at it, course list"
 

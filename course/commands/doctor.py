@@ -42,7 +42,7 @@ class Finding:
     help="With --isolation: as on a machine that lacks this; repeatable.",
 )
 def command(isolation: bool, without: tuple[str, ...]) -> ExitCode:
-    """What is installed, which device, which isolation, where your work is. Exits 3 when something is to be mended."""
+    """What is installed, which device, which isolation, where your work is. Exits 3 when something is to be fixed."""
     if without and not isolation:
         raise Problem("--without belongs to --isolation: course doctor --isolation --without " + without[0])
     screen = console()
@@ -60,7 +60,7 @@ def _examine(screen: Console) -> ExitCode:
             screen.print(line if finding.fine else line.append(f"\n    {clean(finding.advice)}"), soft_wrap=True)
     screen.print()
     ill = sum(not finding.fine for finding in findings)
-    screen.print("All is well." if not ill else f"{ill} thing{'s' * (ill > 1)} to mend, see above.")
+    screen.print("All is well." if not ill else f"{ill} thing{'s' * (ill > 1)} to fix, see above.")
     return ExitCode.UNGRADED if ill else ExitCode.PASS
 
 

@@ -25,7 +25,7 @@ def command(context: click.Context) -> ExitCode | None:
     \b
     course engines                  which engines there are, and the state of each
     course engines install vllm     make the environment of one from its lock (needs a network), then try it
-    course engines try vllm         start it, let it serve the waiter's guests, check every token
+    course engines try vllm         start it, let it serve a few requests, check every token
     course engines lock vllm        resolve its packages anew and write the lock (needs uv; for developers)
     """
     return context.invoke(show) if context.invoked_subcommand is None else None
@@ -98,7 +98,7 @@ class _Trials:
 @command.command("try")
 @click.argument("name")
 def attempt(name: str) -> ExitCode:
-    """Start engine NAME, let it serve a few guests of the waiter, and check every token against the oracle."""
+    """Start engine NAME, let it serve a few requests on the waiter, and check every token against the oracle."""
     kind = _kind(name)
     now = environments.standing(kind)
     if not now.state.startable:
@@ -159,9 +159,9 @@ def _kind(name: str) -> EngineKind:
     return KINDS[name]
 
 
-def _row(standing: EnvironmentStatus) -> tuple[Text, ...]:
-    loose = ", without a lock" if standing.ready and standing.kind.distribution and not standing.locked else ""
-    state = f"{standing.state}{loose}"
-    texts = (standing.kind.name, standing.version, state, standing.trial, standing.advice)
-    inks = ("bold", "", INK.get(standing.state, "bold red"), "", "")
+def _row(status: EnvironmentStatus) -> tuple[Text, ...]:
+    loose = ", without a lock" if status.ready and status.kind.distribution and not status.locked else ""
+    state = f"{status.state}{loose}"
+    texts = (status.kind.name, status.version, state, status.trial, status.advice)
+    inks = ("bold", "", INK.get(status.state, "bold red"), "", "")
     return tuple(Text(clean(text), style=ink) for text, ink in zip(texts, inks, strict=True))

@@ -79,20 +79,20 @@ def command(claim: bool, jobs: int | None, **typed: Any) -> ExitCode:
     from course import batch_grading
     from graders.throughput.hardware import usable_cores
 
-    order = batch_grading.BatchRequest(jobs=jobs or usable_cores(), **typed)
-    _refuse_nonsense(order, claim)
-    return batch_grading.claim(order) if claim else batch_grading.grade(order)
+    request = batch_grading.BatchRequest(jobs=jobs or usable_cores(), **typed)
+    _refuse_nonsense(request, claim)
+    return batch_grading.claim(request) if claim else batch_grading.grade(request)
 
 
-def _refuse_nonsense(order: BatchRequest, claim: bool) -> None:
+def _refuse_nonsense(request: BatchRequest, claim: bool) -> None:
     """Problems that can be seen before anything is read."""
-    if not order.submissions and not order.journal:
+    if not request.submissions and not request.journal:
         raise Problem("nothing to grade was named; type a folder of submissions, or --journal DIR to go on with one.")
-    if claim and not order.journal:
+    if claim and not request.journal:
         raise Problem("--claim needs --journal DIR, the batch to help with.")
-    for path in order.submissions:
+    for path in request.submissions:
         if not os.path.lexists(path):
             raise Problem(f"there is no {path}; name a folder of submissions, zip files or one file.")
-    spoken = [kind for kind, file in order.formats if file is None]
+    spoken = [kind for kind, file in request.formats if file is None]
     if len(spoken) > 1:
         raise Problem(f"{' and '.join(spoken)} cannot share stdout; give one a file, such as {spoken[-1]}=report.txt.")

@@ -19,7 +19,7 @@ from graders.workloads import NAMES
 
 
 @click.command("race")
-@click.option("--engines", default="reference,transformers", show_default=True, help="Names, the measure first.")
+@click.option("--engines", default="reference,transformers", show_default=True, help="Names, the baseline first.")
 @click.option("--workload", type=click.Choice(NAMES), default="ragged", show_default=True)
 @click.option("--model", default="waiter", show_default=True, help="waiter, random:SHAPE, waiter@SHAPE or a folder.")
 @click.option("--pairs", "rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Rounds that count.")
@@ -28,7 +28,14 @@ from graders.workloads import NAMES
 @click.option("--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests.")
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--patience", type=FiniteRange(1, 1e6), default=300.0, help="Seconds that one trace may take.")
+@click.option(
+    "--timeout",
+    "--patience",
+    "timeout",
+    type=FiniteRange(1, 1e6),
+    default=300.0,
+    help="Seconds that one trace may take.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything measured to this file.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write the plot there (needs matplotlib).")
@@ -43,7 +50,7 @@ def command(
     scale: float,
     threads: int,
     seed: int,
-    patience: float,
+    timeout: float,
     json_file: Path | None,
     svg_file: Path | None,
     png_file: Path | None,
@@ -55,7 +62,7 @@ def command(
     course race --engines reference,vllm,llama.cpp,transformers --workload ragged --svg race.svg
     course engines            which engines there are here, and how to get one
 
-    All get the same checkpoint, tokens, lengths, KV memory, seats and cores; every token is checked before it counts.
+    All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is checked before it counts.
     --store writes graders/throughput/races/WORKLOAD-MODEL.json; `course generate` makes the README's table of it.
     Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are complete.
     """
@@ -75,17 +82,17 @@ def command(
         seed=seed,
         scale=scale,
         threads=threads,
-        patience=patience,
+        patience=timeout,
     )
-    standings = _run(plan)
-    _print(standings)
-    if kept is not None and not (standings.complete and not standings.interrupted):
+    results = _run(plan)
+    _print(results)
+    if kept is not None and not (results.complete and not results.interrupted):
         console(stderr=True).print(f"{kept} is left as it was: not every engine ran to the end.", soft_wrap=True)
         files = replace(files, stored=None)
-    files.write(standings)
-    if standings.interrupted:
+    files.write(results)
+    if results.interrupted:
         return ExitCode.INTERRUPTED
-    return ExitCode.PASS if standings.complete else ExitCode.UNGRADED
+    return ExitCode.PASS if results.complete else ExitCode.UNGRADED
 
 
 def _stored(workload: str, model: str) -> Path:
@@ -123,11 +130,11 @@ def _run(plan: object) -> RaceResults:
         raise Problem(told, ExitCode.INTERRUPTED) from None
 
 
-def _print(standings: RaceResults) -> None:
+def _print(results: RaceResults) -> None:
     from course.race.table import render
 
     screen = console()
-    for block in render(standings):
+    for block in render(results):
         screen.print(block, soft_wrap=isinstance(block, str))
 
 

@@ -1,4 +1,4 @@
-"""`course run`: the swap board. Any mix of parts serves an evening, beside the engine before anyone improved it."""
+"""`course run`: any mix of parts serves requests, beside the engine before anyone improved it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ BLOCK_SIZE = 16
 
 @click.command("run")
 @click.option("--use", "uses", multiple=True, metavar="PART:N", help="Such as mine:1,3 or solutions:2 or FILE:1.")
-@click.option("--guests", "count", type=click.IntRange(1, 256), default=16, show_default=True, help="How many come.")
+@click.option(
+    "--requests",
+    "--guests",
+    "count",
+    type=click.IntRange(1, 256),
+    default=16,
+    show_default=True,
+    help="How many arrive.",
+)
 @click.option("--blocks", type=click.IntRange(2, 65536), default=192, show_default=True, help="KV blocks of 16 tokens.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which guests come.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which requests arrive.")
 def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCode:
-    """Serve an evening of guests with any mix of parts: mine, solutions, naive, or a file's.
+    """Serve requests with any mix of parts: mine, solutions, naive, or a file's.
 
     Slots that are not named get the solution. Every token is held against the model without any of the parts; when one
     is wrong, or a part breaks its contract, the parts are swapped out one by one to find the one to blame.
@@ -28,13 +36,13 @@ def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCo
     screen = console()
     screen.print()
     for choice in choices:
-        screen.print(_seat(choice), soft_wrap=True)
-    screen.print(f"\n{count} guests come at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
+        screen.print(_line(choice), soft_wrap=True)
+    screen.print(f"\n{count} requests arrive at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
     from course.playground import run, serve
 
-    return run.serve(screen, choices, serve.EngineSizes(blocks, BLOCK_SIZE), count, seed)
+    return run.serve_and_report(screen, choices, serve.EngineSizes(blocks, BLOCK_SIZE), count, seed)
 
 
-def _seat(choice: part_mix.PartChoice) -> Text:
+def _line(choice: part_mix.PartChoice) -> Text:
     style = "bold" if choice.source == "mine" else ""
     return Text.assemble(f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style))

@@ -16,7 +16,7 @@ from course.playground import part_mix
 from course.progress import replace_file
 from course.targets import target
 from course.terminal import console
-from course.watchdog import patience
+from course.watchdog import stall_limit
 
 MOST = 3.0  # seconds of computing, as in `course check`
 
@@ -26,11 +26,11 @@ MOST = 3.0  # seconds of computing, as in `course check`
 @click.option("--using", metavar="PART", default="mine", help="Draw this part: solutions, naive or a FILE.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the drawing to this file instead.")
 def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
-    """Draw what your part of EXERCISE does on a short evening.
+    """Draw what your part of EXERCISE does in a short run.
 
     \b
     1  the block tables and the pool, call by call
-    2  the timeline: who prefills, decodes, waits, is sent away
+    2  the timeline: who prefills, decodes, waits, is preempted
     3  the radix tree as the part's answers show it: blocks, locks, what goes next
     4  the guess tree of a real step: what was guessed, what stood
     """
@@ -62,7 +62,7 @@ def _draw(choice: part_mix.PartChoice) -> tuple[list[Text], Problem | None]:
     """The drawing, as far as it came, and what it stopped at."""
     lines: list[Text] = []
     try:
-        with part_mix.told_apart(choice), patience(lambda: 0, [str(choice.path)], most=MOST):
+        with part_mix.told_apart(choice), stall_limit(lambda: 0, [str(choice.path)], most=MOST):
             for line in DRAWINGS[choice.exercise.number](choice.load()):
                 lines.append(line)
     except Problem as trouble:
@@ -74,7 +74,7 @@ def _block_tables(part: Any) -> Iterator[Text]:
     sizes = f"{block_table.NUM_BLOCKS} blocks of {block_table.BLOCK_SIZE} tokens, block 0 is scratch"
     yield Text(f"{sizes}, watermark {block_table.WATERMARK}. x2: two readers.", style="dim")
     manager = part(block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK)
-    for frame in block_table.evening(manager):
+    for frame in block_table.frames(manager):
         yield Text()
         yield from block_table.draw(frame)
 
@@ -96,7 +96,7 @@ def _radix_tree(part: Any) -> Iterator[Text]:
     yield Text(sizes, style="dim")
     yield Text("The tree is this part's own, as its answers to match and evict show it.", style="dim")
     cache = radix_tree.CheckedCache(part)
-    for call, play in radix_tree.EVENING:
+    for call, play in radix_tree.CALLS:
         yield Text()
         yield from radix_tree.draw(cache, call, play(cache))
 

@@ -1,4 +1,4 @@
-"""Exercise 1 drawn: block tables and the pool after every call of a short evening."""
+"""Exercise 1 drawn: block tables and the pool after every call of a short run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 from reference_engine.slots import BlockManager, OutOfBlocks
 
 NUM_BLOCKS, BLOCK_SIZE, WATERMARK = 10, 4, 1
-GUESTS = {1: "Ada", 2: "Bob", 3: "Cem"}
+NAMES = {1: "Ada", 2: "Bob", 3: "Cem"}
 INK = {"Ada": "black on green", "Bob": "black on yellow", "Cem": "black on cyan", "": "black on magenta"}
 
 
@@ -18,7 +18,7 @@ INK = {"Ada": "black on green", "Bob": "black on yellow", "Cem": "black on cyan"
 class Frame:
     """The state after one call, read through the contract alone.
 
-    tables: (guest, length in tokens, blocks) of everyone at a table. refs: block -> references, for all but block 0.
+    tables: (name, length in tokens, blocks) of every sequence. refs: block -> references, for all but block 0.
     """
 
     call: str
@@ -30,7 +30,7 @@ class Frame:
 
 Call = tuple[str, Callable[[BlockManager], object]]
 
-EVENING: tuple[Call, ...] = (
+CALLS: tuple[Call, ...] = (
     ("admit(Ada, 6)", lambda part: part.admit(1, 6)),
     ("extend(Ada, 8)", lambda part: part.extend(1, 8)),
     ("extend(Ada, 10)", lambda part: part.extend(1, 10)),
@@ -44,22 +44,22 @@ EVENING: tuple[Call, ...] = (
 )
 
 
-def evening(part: BlockManager) -> Iterator[Frame]:
-    """Play the evening on `part`, made for `NUM_BLOCKS` blocks of `BLOCK_SIZE` tokens; one frame a call."""
+def frames(part: BlockManager) -> Iterator[Frame]:
+    """Play the calls on `part`, made for `NUM_BLOCKS` blocks of `BLOCK_SIZE` tokens; one frame a call."""
     here: list[int] = []
-    for text, call in EVENING:
+    for text, call in CALLS:
         try:
             answer = _told(call(part))
         except OutOfBlocks:
             answer = "OutOfBlocks, nothing changed"
-        here = [guest for guest in GUESTS if _sits(part, guest)]
-        tables = tuple((GUESTS[guest], part.length(guest), tuple(part.table(guest))) for guest in here)
+        here = [seq for seq in NAMES if _holds(part, seq)]
+        tables = tuple((NAMES[seq], part.length(seq), tuple(part.table(seq))) for seq in here)
         refs = {block: part.ref(block) for block in range(1, NUM_BLOCKS)}
         yield Frame(text, answer, tables, refs, part.num_free)
 
 
 def draw(frame: Frame) -> list[Text]:
-    """One frame: the call, each guest's table with its tokens, the pool with its counts of readers."""
+    """One frame: the call, each sequence's table with its tokens, the pool with its counts of readers."""
     lines = [Text.assemble((f"{frame.call:<18}", "bold"), "-> ", frame.answer)]
     for name, length, blocks in frame.tables:
         line = Text(f"   {name:<5}{length:>3} tokens  ")
@@ -80,9 +80,9 @@ def _pool(frame: Frame) -> Text:
     return line
 
 
-def _sits(part: BlockManager, guest: int) -> bool:
+def _holds(part: BlockManager, seq: int) -> bool:
     try:
-        part.length(guest)
+        part.length(seq)
     except KeyError:
         return False
     return True

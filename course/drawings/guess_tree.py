@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-GUEST = 300_004  # a held-out dialogue
+DIALOGUE = 300_004  # a held-out dialogue
 TURN = 2
 LONGEST = 48
 ACCEPTED, REJECTED, SURE = "bold green", "dim", "bold"
@@ -70,7 +70,7 @@ class DecodedAnswer:
 
 
 def play(part: Any) -> DecodedAnswer:
-    """Let the waiter answer one guest, with this verification and the shipped heads. `ModelError` without a model."""
+    """Let the waiter answer one request, with this verification and the shipped heads. `ModelError` without a model."""
     from reference_engine.engine import Engine
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.heads import load_heads
@@ -80,7 +80,7 @@ def play(part: Any) -> DecodedAnswer:
     from reference_engine.waiter.corpus import END, dialogue
     from reference_engine.waiter.tokenizer import special_id
 
-    model, told = load_model("waiter"), dialogue(GUEST, "heldout", turns=TURN + 1)
+    model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
     speculator = MedusaSpeculator(part, load_heads(HEADS, model), read_tree(HEADS), keep=True)
     prompt = model.tokenizer.encode(told.prompt(TURN)).ids
     blocks = 2 + (len(prompt) + LONGEST + speculator.lookahead) // 16
@@ -97,10 +97,10 @@ def play(part: Any) -> DecodedAnswer:
     return DecodedAnswer(told.turns[TURN].asked, answer, tuple(passes), len(said), speculator.choice.expected)
 
 
-def draw(evening: DecodedAnswer) -> list[Text]:
-    """The telling pass of an evening, then all its passes in numbers."""
-    tree = evening.telling
-    question = evening.question.splitlines()[0]
+def draw(answer: DecodedAnswer) -> list[Text]:
+    """The telling pass of an answer, then all its passes in numbers."""
+    tree = answer.telling
+    question = answer.question.splitlines()[0]
     said = Text.assemble(("Waiter:", "dim"), (tree.before, SURE))
     lines = [Text(question), said, Text(), Text(f"Pass {tree.number}, {len(tree.nodes)} rows:", style="dim")]
     root = tree.nodes[0]
@@ -109,7 +109,7 @@ def draw(evening: DecodedAnswer) -> list[Text]:
     lines.append(
         Text.assemble("  then the model says ", (_quoted(tree.next), SURE), (", which nobody had to guess", "dim"))
     )
-    lines += [Text(), *_heads(tree), Text(), *_costs(evening, tree)]
+    lines += [Text(), *_heads(tree), Text(), *_costs(answer, tree)]
     return lines
 
 
@@ -144,15 +144,15 @@ def _heads(tree: GuessTree) -> Iterator[Text]:
         yield Text.assemble(f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words)
 
 
-def _costs(evening: DecodedAnswer, tree: GuessTree) -> list[Text]:
+def _costs(answer: DecodedAnswer, tree: GuessTree) -> list[Text]:
     rows, rejected = len(tree.nodes), len(tree.nodes) - tree.gained
-    passes = ", ".join(str(each.gained) for each in evening.passes)
+    passes = ", ".join(str(each.gained) for each in answer.passes)
     return [
         Text(
             f"  this pass: {rows} rows computed, {rows} KV slots, {tree.gained} tokens gained, {rejected} rows in vain"
         ),
-        Text(f"  the answer: {evening.tokens} tokens, the first from reading the question, then {passes}"),
-        Text(f"  tokens a pass: {evening.measured:.2f} here, {evening.expected:.2f} expected of this tree, 1 without"),
+        Text(f"  the answer: {answer.tokens} tokens, the first from reading the question, then {passes}"),
+        Text(f"  tokens a pass: {answer.measured:.2f} here, {answer.expected:.2f} expected of this tree, 1 without"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A race drawn: who served how many tokens a second, how decoding grows with the batch, how long guests waited.
+"""A race drawn: who served how many tokens a second, how decoding grows with the batch, how long requests waited.
 
 The SVG is written by hand and needs nothing; the PNG shows the same panels and needs matplotlib.
 """
@@ -50,19 +50,19 @@ class Scale:
         return self.start + (value - low) / ((high - low) or 1.0) * (self.end - self.start)
 
 
-def svg(standings: RaceResults) -> str:
+def svg(race: RaceResults) -> str:
     """The text of an SVG document, without fonts or scripts from elsewhere."""
-    whole = standings.of("whole")
+    whole = race.of("whole")
     lower = TOP + 26 + len(whole) * (BAR + GAP) + 64
     height = lower + HEIGHT + 92
-    title, under = headline(standings), conditions(standings)
+    title, under = headline(race), conditions(race)
     marks = [
         _text(28, 38, title, size=20, weight=600),
         _text(28, 62, under, size=12.5, fill=FAINT),
         *_bars(whole),
-        *_sweep(standings, 76, lower),
+        *_sweep(race, 76, lower),
         *_waits(whole, 76 + PANEL + 120, lower),
-        _text(28, height - 20, _footnote(standings), size=11.5, fill=FAINT),
+        _text(28, height - 20, _footnote(race), size=11.5, fill=FAINT),
     ]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
@@ -72,24 +72,24 @@ def svg(standings: RaceResults) -> str:
     return "\n".join([head, f"<title>{escape(title)}</title>", paper, *marks, "</svg>", ""])
 
 
-def png(standings: RaceResults, path: Path) -> None:
+def png(race: RaceResults, path: Path) -> None:
     """The same as a PNG. Raises ImportError without matplotlib, OSError where it cannot be written."""
     from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
 
     figure: Any = Figure(figsize=(11, 8), facecolor=PAPER, layout="constrained")
-    figure.suptitle(f"{headline(standings)}\n", fontsize=15, color=INK, x=0.01, ha="left", weight="bold")
-    figure.text(0.01, 0.945, conditions(standings), fontsize=8, color=FAINT)
+    figure.suptitle(f"{headline(race)}\n", fontsize=15, color=INK, x=0.01, ha="left", weight="bold")
+    figure.text(0.01, 0.945, conditions(race), fontsize=8, color=FAINT)
     panels = figure.subplot_mosaic([["whole", "whole"], ["sweep", "waits"]])
-    whole = standings.of("whole")
+    whole = race.of("whole")
     names = [result.engine for result in whole]
     panels["whole"].barh(names, [result.rate for result in whole], color=[_color(name) for name in names])
     for place, result in enumerate(whole):
         panels["whole"].plot([lap.rate for lap in result.laps], [place] * len(result.laps), "o", color=INK, ms=3)
     panels["whole"].invert_yaxis()
     panels["whole"].set_xlabel("output tokens a second")
-    for name, points in _curves(standings).items():
+    for name, points in _curves(race).items():
         panels["sweep"].loglog(*zip(*points, strict=True), "o-", color=_color(name), label=name)
-    batches = sorted({batch for points in _curves(standings).values() for batch, _ in points})
+    batches = sorted({batch for points in _curves(race).values() for batch, _ in points})
     panels["sweep"].set_xticks(batches, [str(batch) for batch in batches])
     panels["sweep"].set_xticks([], minor=True)
     if batches:
@@ -106,26 +106,26 @@ def png(standings: RaceResults, path: Path) -> None:
     figure.savefig(path, dpi=150, format="png")
 
 
-def headline(standings: RaceResults) -> str:
+def headline(race: RaceResults) -> str:
     """What was raced, in a line."""
-    course = standings.course
+    course = race.course
     return f"{course.workload} · {course.model} · {count(course.requests, 'request')}"
 
 
-def conditions(standings: RaceResults) -> str:
+def conditions(race: RaceResults) -> str:
     """Under which conditions, in a line."""
-    course = standings.course
+    course = race.course
     threads = count(course.threads, "thread")
     cache = "prefix caches on" if course.prefix_cache else "prefix caches off"
     return (
         f"{course.machine} · {threads} · {course.dtype} · {course.kv_tokens:,} tokens of KV · "
-        f"{count(course.max_seqs, 'seat')} · {cache} · {count(course.rounds, 'round')} · {course.date}"
+        f"{course.max_seqs} at once · {cache} · {count(course.rounds, 'round')} · {course.date}"
     )
 
 
-def _footnote(standings: RaceResults) -> str:
-    notes = [f"{entrant.engine}: {entrant.note}" for entrant in standings.entrants if entrant.note]
-    out = [f"{entrant.engine}: {entrant.failure}" for entrant in standings.entrants if entrant.failure]
+def _footnote(race: RaceResults) -> str:
+    notes = [f"{entrant.engine}: {entrant.note}" for entrant in race.entrants if entrant.note]
+    out = [f"{entrant.engine}: {entrant.failure}" for entrant in race.entrants if entrant.failure]
     return " · ".join(["Dots: single rounds. Every token was checked against the model.", *notes, *out])
 
 
@@ -151,19 +151,19 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
         yield _text(right + 58, top + BAR / 2 + 5, ratio, size=13, fill=FAINT)
 
 
-def _curves(standings: RaceResults) -> dict[str, list[tuple[int, float]]]:
+def _curves(race: RaceResults) -> dict[str, list[tuple[int, float]]]:
     """(batch, tokens a second) of every engine that decoded apart."""
     curves: dict[str, list[tuple[int, float]]] = {}
-    for heat, batch in standings.heats():
-        if heat == "decode":
-            for result in standings.of(heat, batch):
+    for scenario, batch in race.heats():
+        if scenario == "decode":
+            for result in race.of(scenario, batch):
                 curves.setdefault(result.engine, []).append((batch, result.rate))
     return curves
 
 
-def _sweep(standings: RaceResults, left: float, top: float) -> Iterator[str]:
+def _sweep(race: RaceResults, left: float, top: float) -> Iterator[str]:
     """Decoding alone: tokens a second over the batch, both logarithmic."""
-    curves = _curves(standings)
+    curves = _curves(race)
     if not curves:
         return
     batches = sorted({batch for points in curves.values() for batch, _ in points})

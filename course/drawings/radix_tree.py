@@ -2,8 +2,8 @@
 
 A prefix cache keeps its tree to itself, but its answers give it away: `match` tells the blocks of a text, `evict` the
 order in which blocks go, and what stays when everything may go is locked. Asking changes what is asked (a match is a
-touch), so the evening is played again on a fresh cache for each look. Beside it the specification plays the same
-evening: whatever differs is said in red, below the tree.
+touch), so the calls are played again on a fresh cache for each look. Beside it the specification plays the same
+calls: whatever differs is said in red, below the tree.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class CheckedCache:
 
     @property
     def seen(self) -> TreeView:
-        """The tree of the cache, from its answers to the same evening."""
+        """The tree of the cache, from its answers to the same calls."""
         blocks = {path: block for text in self._texts for path, block in _answers(self._anew(), text)}
         emptied = self._anew()
         order = tuple(emptied.evict(EVERYTHING))
@@ -148,7 +148,7 @@ class CheckedCache:
 
 
 Call = tuple[str, Callable[[CheckedCache], str]]
-EVENING: tuple[Call, ...] = (
+CALLS: tuple[Call, ...] = (
     ("insert(menu + Ada's soup)", lambda cache: cache.insert(MENU + SOUP)),
     ("match(menu + Bob's fish), lock", lambda cache: cache.match(MENU + FISH, "Bob")),
     ("insert(menu + Bob's fish)", lambda cache: cache.insert(MENU + FISH)),
@@ -161,7 +161,7 @@ EVENING: tuple[Call, ...] = (
 
 
 def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:
-    """The tree after one call: words, blocks, when they go; stretches that go or stay together are one line."""
+    """The tree after one call: words, blocks, when they go; runs that go or stay together are one line."""
     seen, due = cache.seen, cache.due
     lines = [Text.assemble((call, "bold"), "  -> ", answer)]
     lines += list(_branches(seen, (), "  ")) or [Text("  (empty)", style="dim")]

@@ -1,4 +1,4 @@
-"""Exercise 2 drawn: who prefills, decodes, waits or is sent away, step by step."""
+"""Exercise 2 drawn: who prefills, decodes, waits or is preempted, step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 SEATS, BUDGET, POOL, BLOCK_SIZE = 4, 9, 18, 4
 LONGEST = 400  # steps after which a run is called endless
 INK = {"P": "black on yellow", "D": "black on green", "x": "bold white on red", ".": "dim", " ": ""}
-LEGEND = (("P", "prefill"), ("D", "decode"), (".", "waits"), ("x", "sent away"))
+LEGEND = (("P", "prefill"), ("D", "decode"), (".", "waits"), ("x", "preempted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class DrawnRequest:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run: one letter a guest and step, and the tokens that each step computed."""
+    """A run: one letter a request and step, and the tokens that each step computed."""
 
-    guests: tuple[DrawnRequest, ...]
+    requests: tuple[DrawnRequest, ...]
     rows: tuple[str, ...]
     tokens: tuple[int, ...]
 
@@ -45,7 +45,7 @@ class NeverIdle(NoAnswerInTime):
     """The scheduler still had work after `LONGEST` steps, or planned nothing while it had some."""
 
 
-EVENING = (
+REQUESTS = (
     DrawnRequest("Ada", 0, 20, 9),
     DrawnRequest("Bob", 0, 6, 28),
     DrawnRequest("Cem", 0, 5, 4),
@@ -62,21 +62,21 @@ def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int]
     return part(kv, max_seqs=SEATS, token_budget=BUDGET)
 
 
-def play(scheduler: Scheduler, guests: Sequence[DrawnRequest] = EVENING) -> Timeline:
-    """Run `guests` to the end. The model is a counter: which token comes out changes nothing in the picture."""
-    rows: list[list[str]] = [[] for _ in guests]
+def play(scheduler: Scheduler, requests: Sequence[DrawnRequest] = REQUESTS) -> Timeline:
+    """Run `requests` to the end. The model is a counter: which token comes out changes nothing in the picture."""
+    rows: list[list[str]] = [[] for _ in requests]
     tokens: list[int] = []
     known: dict[int, Request] = {}
     left: set[int] = set()
     for step in itertools.count():
-        for number, guest in enumerate(guests):
-            if guest.arrives == step or (guest.arrives > step and scheduler.idle and len(left) == len(known)):
-                _arrive(scheduler, known, number, guest)
-        if len(left) == len(guests):
-            return Timeline(tuple(guests), tuple("".join(row) for row in rows), tuple(tokens))
+        for number, request in enumerate(requests):
+            if request.arrives == step or (request.arrives > step and scheduler.idle and len(left) == len(known)):
+                _arrive(scheduler, known, number, request)
+        if len(left) == len(requests):
+            return Timeline(tuple(requests), tuple("".join(row) for row in rows), tuple(tokens))
         plan = scheduler.plan()
         if step >= LONGEST or not (plan.chunks or scheduler.idle):
-            waiting = f"{len(guests) - len(left)} guests are not served to the end"
+            waiting = f"{len(requests) - len(left)} requests are not served to the end"
             what = "`plan` is empty" if step < LONGEST else "there is no end"
             raise NeverIdle(f"{what} after {step} steps, and {waiting}.")
         for number, row in enumerate(rows):
@@ -87,10 +87,10 @@ def play(scheduler: Scheduler, guests: Sequence[DrawnRequest] = EVENING) -> Time
 
 
 def draw(timeline: Timeline, title: str) -> list[Text]:
-    """The run as a grid: a row a guest, a column a step."""
+    """The run as a grid: a row a request, a column a step."""
     lines = [Text.assemble((title, "bold"), f"   {timeline.steps} steps"), _ruler(timeline.steps)]
-    for guest, row in zip(timeline.guests, timeline.rows, strict=True):
-        line = Text(f"  {guest.name:<4}{guest.prompt:>3} in {guest.max_new:>3} out  ")
+    for request, row in zip(timeline.requests, timeline.rows, strict=True):
+        line = Text(f"  {request.name:<4}{request.prompt:>3} in {request.max_new:>3} out  ")
         for letter, run in itertools.groupby(row.rstrip()):
             line.append("".join(run), style=INK[letter])
         lines.append(line)
@@ -105,9 +105,9 @@ def legend() -> Text:
     return line
 
 
-def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, guest: DrawnRequest) -> None:
+def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, request: DrawnRequest) -> None:
     if number not in known:
-        known[number] = Request(number, list(range(number * 1000, number * 1000 + guest.prompt)), guest.max_new)
+        known[number] = Request(number, list(range(number * 1000, number * 1000 + request.prompt)), request.max_new)
         scheduler.add(known[number])
 
 

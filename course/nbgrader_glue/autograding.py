@@ -28,7 +28,7 @@ KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to t
 
 
 class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
-    """Puts the cells of a submission in order; see `restoring`."""
+    """Puts the cells of a submission in order; see `restore_cells`."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the notebook in place. Raises `Ungraded` for one that is too large.

@@ -71,11 +71,11 @@ def commit(course: Path, rows: Iterable[Row]) -> CommitReport:
     from course.nbgrader_glue.gradebook_writer import GradebookWriter
 
     written, refused = 0, []
-    with _reported(course), GradebookWriter(settings(course)) as clerk:
+    with _reported(course), GradebookWriter(settings(course)) as writer:
         for row in rows:
             try:
                 check_name(row.student)
-                clerk.enter(row)
+                writer.enter(row)
                 written += 1
             except (Ungraded, BadName, OSError) as reason:
                 refused.append(_refused(row, reason))

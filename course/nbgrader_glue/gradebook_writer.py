@@ -1,4 +1,4 @@
-"""The clerk of a gradebook: enters one verdict after the other."""
+"""Writes verdicts into a gradebook, one after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from course.nbgrader_glue.autograding import forget, is_flagged, leave
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.released import released
 from course.nbgrader_glue.restore_cells import ReleasedCell, restore
-from course.nbgrader_glue.settings import PATIENCE, Settings
+from course.nbgrader_glue.settings import LOCK_SECONDS, Settings
 from course.progress import replace_file
 from graders.registry.catalogue import Exercise, catalogue
 from graders.result import ExerciseResult
@@ -40,7 +40,7 @@ class GradebookWriter:
         if settings.directory.db_url.startswith("sqlite:") and not file.is_file():
             raise Problem(f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one.")
         self._settings = settings
-        self._url = _patient(settings.directory.db_url)
+        self._url = _with_timeout(settings.directory.db_url)
         self._book = Gradebook(self._url, settings.directory.course_id)
         self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
         self._released: dict[str, list[ReleasedCell]] = {}
@@ -100,10 +100,10 @@ class GradebookWriter:
             raise Ungraded(feedback.reasons(row.result))
         self._refuse_advisory(row.result)
         sheet, found = _handed_in(exercise, Path(row.source))
-        order = restore(sheet["cells"], known, Declared.of(exercise).defines)
-        sheet["cells"] = order.cells
+        restored = restore(sheet["cells"], known, Declared.of(exercise).defines)
+        sheet["cells"] = restored.cells
         _number(sheet)
-        return sheet, write_outputs.mark(order.cells, row.result, found, order.notices)
+        return sheet, write_outputs.mark(restored.cells, row.result, found, restored.notices)
 
     def _refuse_advisory(self, result: ExerciseResult) -> None:
         """Whoever judged may have required less than this course does."""
@@ -185,6 +185,6 @@ def _number(sheet: dict[str, Any]) -> None:
         cell["id"] = f"cell-{number}"
 
 
-def _patient(url: str) -> str:
-    """The address of the gradebook, with the patience to wait for another writer."""
-    return f"{url}?timeout={PATIENCE}" if url.startswith("sqlite:") and "?" not in url else url
+def _with_timeout(url: str) -> str:
+    """The address of the gradebook, with how long to wait for another writer."""
+    return f"{url}?timeout={LOCK_SECONDS}" if url.startswith("sqlite:") and "?" not in url else url

@@ -11,7 +11,7 @@ from course.errors import Problem
 
 CONFIG = "nbgrader_config.py"
 NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
-PATIENCE = 30  # seconds to wait for a gradebook that somebody else is writing
+LOCK_SECONDS = 30  # seconds to wait for a gradebook that somebody else is writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The papers of a submission: when it was handed in, and the secret under which its feedback is released.
+"""The metadata of a submission: when it was handed in, and the secret under which its feedback is released.
 
 nbgrader's exchange makes them. What an instructor puts into submitted/ by hand has none, and `nbgrader
 release_feedback` would stop at it; so what is missing is made when it is graded.
@@ -16,28 +16,28 @@ from course.nbgrader_glue.feedback import Ungraded
 from course.progress import replace_file
 
 TIME, SECRET = "timestamp.txt", "submission_secret.txt"
-LONGEST = 200  # characters of a paper; nbgrader writes less than a hundred
+LONGEST = 200  # characters of a file; nbgrader writes less than a hundred
 
 
 def time(submitted: Path) -> datetime | None:
     """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written there is no time."""
-    paper = submitted / TIME
-    if not paper.is_file() or paper.is_symlink():
+    path = submitted / TIME
+    if not path.is_file() or path.is_symlink():
         return None
-    with paper.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         written = file.read(LONGEST).strip()
     try:
         return parse_utc(written) if written else None
     except (ValueError, OverflowError):
-        raise Ungraded(f"{paper} holds no date and time; mend or delete it.") from None
+        raise Ungraded(f"{path} holds no date and time; correct or delete it.") from None
 
 
 def copy(submitted: Path, autograded: Path) -> None:
     """Take them over, as `nbgrader autograde` does. Links are not followed."""
     for name in (TIME, SECRET):
-        paper = submitted / name
-        if paper.is_file() and not paper.is_symlink():
-            with paper.open(encoding="utf-8", errors="replace") as file:
+        path = submitted / name
+        if path.is_file() and not path.is_symlink():
+            with path.open(encoding="utf-8", errors="replace") as file:
                 replace_file(autograded / name, file.read(LONGEST))
 
 

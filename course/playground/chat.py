@@ -36,7 +36,7 @@ class Speed:
 
 @dataclass
 class Conversation:
-    """One guest's evening at one table. The engine keeps its prefix cache from question to question."""
+    """One guest's questions at one table. The engine keeps its prefix cache from question to question."""
 
     engine: Engine
     party: Party

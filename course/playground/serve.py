@@ -1,4 +1,4 @@
-"""The swap board: the engine serves guests with any mix of parts, and finds the part to blame when it goes wrong."""
+"""The engine serves requests with any mix of parts, and finds the part to blame when it goes wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from course.playground import part_mix
-from course.watchdog import patience
+from course.watchdog import stall_limit
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.metrics import Metrics
@@ -30,8 +30,8 @@ class EngineSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedEvening:
-    """An evening: what every guest was told, the engine's counters, seconds from first request to last token."""
+class ServedRequests:
+    """What every request got, the engine's counters, seconds from first request to last token."""
 
     outputs: tuple[tuple[int, ...], ...]
     metrics: Metrics
@@ -47,7 +47,7 @@ class PartFailure:
 
 
 def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
-    """One request a guest: the menu, the table, the question."""
+    """One request a dialogue: the menu, the table, the question."""
     end = model.tokenizer.token_to_id(END)
     prompts = [list(model.tokenizer.encode(each.prompt(0)).ids) for each in dialogues]
     return [Request(number, prompt, LONGEST_ANSWER, eos=end) for number, prompt in enumerate(prompts)]
@@ -55,8 +55,8 @@ def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
 
 def serve(
     model: Model, parts: Parts, asked: Sequence[Request], sizes: EngineSizes, files: Collection[str] = ()
-) -> ServedEvening:
-    """Serve everybody, all there at once. Raises PartError when a part breaks its contract on the way.
+) -> ServedRequests:
+    """Serve all of them, arriving at once. Raises PartError when a part breaks its contract on the way.
 
     files: those of parts that may never come back.
     """
@@ -69,13 +69,13 @@ def serve(
         token_budget=sizes.token_budget,
     )
     start = time.perf_counter()
-    with patience(lambda: engine.metrics.steps, files):
+    with stall_limit(lambda: engine.metrics.steps, files):
         outputs = engine.generate([replace(request, output=[]) for request in asked])
-    return ServedEvening(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
+    return ServedRequests(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
 
 
-def first_wrong(model: Model, asked: Sequence[Request], served: ServedEvening) -> tuple[int, int] | None:
-    """(guest, index of the token) of the first token that the oracle would not have said; None when all are right."""
+def first_wrong(model: Model, asked: Sequence[Request], served: ServedRequests) -> tuple[int, int] | None:
+    """(request, index of the token) of the first token that the oracle would not have said; None when all are right."""
     for number, (request, output) in enumerate(zip(asked, served.outputs, strict=True)):
         wrong = oracle.replay(model, request.prompt, output)
         if wrong is not None:
@@ -85,7 +85,7 @@ def first_wrong(model: Model, asked: Sequence[Request], served: ServedEvening) -
 
 def trial(
     model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
-) -> tuple[ServedEvening | None, str]:
+) -> tuple[ServedRequests | None, str]:
     """Serve with a mix; what was served, and what went wrong, "" for nothing."""
     try:
         files = [str(choice.path) for choice in choices if choice.source != "solutions"]
@@ -96,17 +96,17 @@ def trial(
     wrong = first_wrong(model, asked, served)
     if wrong is None:
         return served, ""
-    return served, f"token {wrong[1]} of guest {wrong[0] + 1} is not what the model says without any of the parts."
+    return served, f"token {wrong[1]} of request {wrong[0] + 1} is not what the model says without any of the parts."
 
 
 def culprit(
     model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
 ) -> part_mix.PartChoice | None:
-    """The one choice whose replacement by the solution mends the mix; None when no single one does."""
+    """The one choice whose replacement by the solution repairs the mix; None when no single one does."""
     for place, choice in enumerate(choices):
         if choice.source == "solutions":
             continue
-        mended = [*choices[:place], part_mix.choose(choice.exercise.number, "solutions", None), *choices[place + 1 :]]
-        if not trial(model, mended, asked, sizes)[1]:
+        repaired = [*choices[:place], part_mix.choose(choice.exercise.number, "solutions", None), *choices[place + 1 :]]
+        if not trial(model, repaired, asked, sizes)[1]:
             return choice
     return None

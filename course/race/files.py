@@ -36,19 +36,19 @@ class RaceFiles:
         if faults:
             raise Problem(_sentences(faults))
 
-    def write(self, standings: RaceResults) -> None:
+    def write(self, race: RaceResults) -> None:
         """Write all that can be written. Raises Problem that names the others."""
-        faults = list(self._write(standings))
+        faults = list(self._write(race))
         if faults:
             raise Problem(_sentences(faults))
 
-    def _write(self, standings: RaceResults) -> Iterator[str]:
+    def _write(self, race: RaceResults) -> Iterator[str]:
         from course.drawings import race_plot
 
         told: tuple[tuple[Path | None, Callable[[], str]], ...] = (
-            (self.json, standings.as_json),
-            (self.stored, standings.as_json),
-            (self.svg, lambda: race_plot.svg(standings)),
+            (self.json, race.as_json),
+            (self.stored, race.as_json),
+            (self.svg, lambda: race_plot.svg(race)),
         )
         for path, text in told:
             if path is not None:
@@ -58,7 +58,7 @@ class RaceFiles:
                     yield f"{path} cannot be written: {error.strerror or error}"
         if self.png is not None:
             try:
-                race_plot.png(standings, self.png)
+                race_plot.png(race, self.png)
             except ImportError:
                 yield NO_MATPLOTLIB
             except OSError as error:

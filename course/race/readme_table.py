@@ -49,21 +49,19 @@ def _block(root: Path, called: str) -> str:
         raise ValueError(f"{stored} holds no race: {error}") from None
 
 
-def markdown(standings: RaceResults) -> str:
+def markdown(race: RaceResults) -> str:
     """What was raced and where, a line an engine, and what keeps the figures from being taken at their word."""
-    entrants = {entrant.engine: entrant for entrant in standings.entrants}
-    results = standings.of("whole")
+    entrants = {entrant.engine: entrant for entrant in race.entrants}
+    results = race.of("whole")
     rows = [_row(result, results[0], entrants[result.engine]) for result in results]
     head = ["| engine | output tokens/s | ratio (range) | TTFT, median | TPOT, median |", "|---|---:|---:|---:|---:|"]
-    doubtful = [f"*{doubt}*" for doubt in doubts(standings)]
-    return "\n".join([_told(standings), "", *head, *rows, *(["", *doubtful] if doubtful else [])])
+    doubtful = [f"*{doubt}*" for doubt in doubts(race)]
+    return "\n".join([_told(race), "", *head, *rows, *(["", *doubtful] if doubtful else [])])
 
 
-def _told(standings: RaceResults) -> str:
-    course = standings.course
-    loaded = sorted(
-        {f"{each.parameters:,} parameters in {each.dtype}" for each in standings.entrants if each.parameters}
-    )
+def _told(race: RaceResults) -> str:
+    course = race.course
+    loaded = sorted({f"{each.parameters:,} parameters in {each.dtype}" for each in race.entrants if each.parameters})
     caches = "prefix caches on, flushed between rounds" if course.prefix_cache else "no prefix caches"
     return (
         f"`{course.workload}` on `{course.model}`, {' or '.join(loaded)}: {count(course.requests, 'request')}, greedy, "

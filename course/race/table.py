@@ -1,4 +1,4 @@
-"""A race as it is told in the terminal: one table a heat, and what has to be said beside the figures."""
+"""A race as it is told in the terminal: one table a scenario, and what has to be said beside the figures."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from reference_engine.roofline import RaisedCeiling
 TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
 
 
-def render(standings: RaceResults) -> Iterator[Text | Table]:
+def render(race: RaceResults) -> Iterator[Text | Table]:
     """What to print, block by block."""
-    yield Text(_heading(standings), style="bold")
-    yield Text(_conditions(standings), style="dim")
-    for heat, batch in standings.heats():
-        title = f"\n{TITLES[heat]}{f', {batch} at a time' if batch else ''}"
+    yield Text(_heading(race), style="bold")
+    yield Text(_conditions(race), style="dim")
+    for scenario, batch in race.heats():
+        title = f"\n{TITLES[scenario]}{f', {batch} at a time' if batch else ''}"
         yield Text(title)
-        yield _table(standings.of(heat, batch), reading=heat == "prefill")
+        yield _table(race.of(scenario, batch), reading=scenario == "prefill")
     yield Text()
-    for entrant in standings.entrants:
+    for entrant in race.entrants:
         yield _beside(entrant)
-    yield Text(_legend(standings), style="dim")
-    for doubt in doubts(standings):
+    yield Text(_legend(race), style="dim")
+    for doubt in doubts(race):
         yield Text(doubt, style="yellow")
 
 
@@ -36,22 +36,22 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def doubts(standings: RaceResults) -> Iterator[str]:
+def doubts(race: RaceResults) -> Iterator[str]:
     """What keeps the figures from being taken at their word, a sentence each."""
-    if standings.interrupted:
-        yield f"Interrupted after {count(standings.course.rounds, 'round')}: what came later does not count."
-    engines = {result.engine for result in standings.results}
-    first = standings.entrants[0].engine if standings.entrants else ""
-    if len(engines) == 1 < len(standings.entrants):
-        yield f"Only {standings.measure} is left: there is nothing to compare it with."
-    elif engines and standings.measure != first:
-        yield f"Ratios are to {standings.measure}, as {first} is out."
-    for raised in standings.course.raised:
+    if race.interrupted:
+        yield f"Interrupted after {count(race.course.rounds, 'round')}: what came later does not count."
+    engines = {result.engine for result in race.results}
+    first = race.entrants[0].engine if race.entrants else ""
+    if len(engines) == 1 < len(race.entrants):
+        yield f"Only {race.measure} is left: there is nothing to compare it with."
+    elif engines and race.measure != first:
+        yield f"Ratios are to {race.measure}, as {first} is out."
+    for raised in race.course.raised:
         yield _raised(raised)
-    if standings.course.loaded:
+    if race.course.loaded:
         yield "The machine was busy: ratios may be off; close what else is running and race again."
-    if standings.starved:
-        yield _starved(standings)
+    if race.starved:
+        yield _starved(race)
 
 
 def _raised(raised: RaisedCeiling) -> str:
@@ -60,16 +60,16 @@ def _raised(raised: RaisedCeiling) -> str:
     return f"{raised}."
 
 
-def _starved(standings: RaceResults) -> str:
-    worst = min(standings.starved, key=lambda result: result.cores)
+def _starved(race: RaceResults) -> str:
+    worst = min(race.starved, key=lambda result: result.cores)
     return (
-        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the heat {worst.heat!r}. "
+        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the scenario {worst.heat!r}. "
         "The rates and ratios above do not count; compare tokens a core-second, or race again on a quiet machine."
     )
 
 
-def _legend(standings: RaceResults) -> str:
-    first = standings.measure
+def _legend(race: RaceResults) -> str:
+    first = race.measure
     ratio = f"ratio: to {first}, the median of the rounds; range: of the ratios. " if first else ""
     return (
         f"{ratio}TTFT, TPOT: median/95th percentile of the requests. "
@@ -78,27 +78,27 @@ def _legend(standings: RaceResults) -> str:
     )
 
 
-def _heading(standings: RaceResults) -> str:
-    course = standings.course
+def _heading(race: RaceResults) -> str:
+    course = race.course
     requests, rounds = count(course.requests, "request"), count(course.rounds, "round")
     return f"{course.workload} · {course.model} · {requests} · {rounds}, interleaved"
 
 
-def _conditions(standings: RaceResults) -> str:
-    course = standings.course
+def _conditions(race: RaceResults) -> str:
+    course = race.course
     threads = count(course.threads, "thread")
     cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
     return (
         f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
-        f"{course.kv_tokens} tokens of KV, {count(course.max_seqs, 'seat')}, {cache}; "
-        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s {_known(standings)}; "
+        f"{course.kv_tokens} tokens of KV, {course.max_seqs} requests at once, {cache}; "
+        f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s {_known(race)}; "
         f"load {course.busy:g} a core at the start; {course.date}"
     )
 
 
-def _known(standings: RaceResults) -> str:
+def _known(race: RaceResults) -> str:
     """How the ceilings are known."""
-    return "measured or shown" if standings.course.raised else "measured"
+    return "measured or shown" if race.course.raised else "measured"
 
 
 def _table(results: tuple[Result, ...], *, reading: bool) -> Table:

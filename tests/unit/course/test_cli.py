@@ -492,7 +492,7 @@ def test_a_syntax_error_is_one_sentence_with_its_line(course: Type, place: Works
     assert shown.code == 1
     assert "syntax error in line 2" in " ".join(shown.out.split())
     assert "2 |     def (\n" in shown.out
-    assert "next  mend line 2, then: course check 1" in shown.out
+    assert "next  fix line 2, then: course check 1" in shown.out
     assert "1. " not in shown.out  # where to begin, for somebody who has not
 
 

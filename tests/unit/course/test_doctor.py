@@ -37,7 +37,7 @@ def test_a_missing_package_is_named_with_what_to_type(
     shown = course("doctor")
     assert shown.code == 3
     assert "missing: no-such-package; install the course again: make demo" in shown.out
-    assert "1 thing to mend" in shown.out
+    assert "1 thing to fix" in shown.out
 
 
 def test_an_examination_that_fails_is_a_finding_and_the_others_go_on(

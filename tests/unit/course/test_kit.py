@@ -18,7 +18,7 @@ from test_reports import Gradescope
 from wrong_parts import wrong_parts
 
 from course.authoring import bundle, kit
-from course.authoring.obfuscate import seal
+from course.authoring.obfuscate import obfuscate
 from course.errors import Problem
 from course.exercise_text.stubs import BEGIN, END, stub
 from course.targets import solution_file
@@ -115,13 +115,13 @@ def test_the_sealed_parts_run_in_the_engine(made: Path) -> None:
 def test_a_seal_shows_the_stub_and_nothing_else(number: int) -> None:
     path = solution_file(catalogue(number))
     text = path.read_text(encoding="utf-8")
-    sealed = seal(text, path.name)
+    sealed = obfuscate(text, path.name)
     assert stub(sealed, path.name) == stub(text, path.name)
     assert max(map(len, sealed.splitlines())) <= 120
 
 
 def test_a_seal_says_which_python_it_is_for() -> None:
-    text = seal("class A:\n    pass\n", "a.py")
+    text = obfuscate("class A:\n    pass\n", "a.py")
     foreign = re.sub(r"MAGIC_NUMBER != b.*:$", "MAGIC_NUMBER != b'other':", text, flags=re.MULTILINE)
     with pytest.raises(ImportError, match=r"made for Python 3\.\d+"):
         exec(compile(foreign, "a.py", "exec"), {})

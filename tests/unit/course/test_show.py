@@ -26,7 +26,7 @@ READY = [number for number in (1, 2, 3) if catalogue(number).laws]
 
 def frames() -> list[block_table.Frame]:
     manager = BlockManager(block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK)
-    return list(block_table.evening(manager))
+    return list(block_table.frames(manager))
 
 
 def plain(lines: list[Text]) -> list[str]:
@@ -75,7 +75,7 @@ def test_a_scheduler_that_never_ends_is_named_not_waited_for() -> None:
 
 def test_the_radix_tree_follows_the_cache_through_locks_splits_and_evictions() -> None:
     cache = radix_tree.CheckedCache(PrefixCache)
-    for call, play in radix_tree.EVENING:
+    for call, play in radix_tree.CALLS:
         lines = plain(radix_tree.draw(cache, call, play(cache)))
         stored = sum(line.count("[") and len(line.split("[")[1].split("]")[0].split()) for line in lines[1:-1])
         assert stored == cache.cache.evictable + cache.cache.protected
@@ -116,13 +116,13 @@ class Swapped(PrefixCache):  # type: ignore[misc, valid-type]
 )
 def test_the_tree_is_the_parts_own_and_where_it_strays_is_said(part: type, says: str) -> None:
     cache = radix_tree.CheckedCache(part)
-    drawn = [plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.EVENING[:2]]
+    drawn = [plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.CALLS[:2]]
     assert f"  ✗ {says}" in [line for lines in drawn for line in lines]
 
 
 def test_looking_at_the_tree_does_not_change_it() -> None:
     looked, alone = radix_tree.CheckedCache(PrefixCache), radix_tree.CheckedCache(PrefixCache)
-    for _, play in radix_tree.EVENING:
+    for _, play in radix_tree.CALLS:
         assert looked.seen == looked.seen
         assert play(looked) == play(alone)
 

@@ -27,7 +27,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]],
 
 
 def test_a_part_that_never_comes_back_is_interrupted(plan: Callable[..., None]) -> None:
-    with pytest.raises(watchdog.NoAnswerInTime, match="an endless loop"), watchdog.patience(lambda: 3, [MINE]):
+    with pytest.raises(watchdog.NoAnswerInTime, match="an endless loop"), watchdog.stall_limit(lambda: 3, [MINE]):
         plan(-1, lambda: None)
 
 
@@ -38,10 +38,10 @@ def test_steps_that_go_on_are_patience_enough(plan: Callable[..., None]) -> None
         steps[0] += 1
         sum(range(20_000))
 
-    with watchdog.patience(lambda: steps[0], [MINE]):
+    with watchdog.stall_limit(lambda: steps[0], [MINE]):
         plan(600, work)
 
 
 def test_the_model_may_compute_as_long_as_it_likes(plan: Callable[..., None]) -> None:
-    with watchdog.patience(lambda: 3, ["/desk/other.py"]):
+    with watchdog.stall_limit(lambda: 3, ["/desk/other.py"]):
         plan(300, lambda: sum(range(20_000)))
