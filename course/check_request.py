@@ -112,7 +112,7 @@ def companions_to_blame(request: CheckRequest, law: LawResult, seed: int) -> boo
 
 
 def companions_home(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
-    """The folder of the learner's exercises when they are the companions. `Problem` when a part of it cannot be read."""
+    """The folder of the learner's exercises when they are the companions. `Problem` when a part cannot be read."""
     if others != "mine":
         return None
     for each in exercises():

@@ -20,7 +20,7 @@ class NoAnswerInTime(Exception):
 
 @contextmanager
 def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float = math.inf) -> Iterator[None]:
-    """Raise NoAnswerInTime in a part written in one of `files` that computes for STALL_SECONDS or more while `steps` stands still.
+    """Raise NoAnswerInTime in a part of one of `files` that computes for STALL_SECONDS while `steps` stands still.
 
     most: seconds, where they are fewer than STALL_SECONDS.
 

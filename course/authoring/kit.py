@@ -24,8 +24,8 @@ BESIDE = ("LICENSE", "constraints.txt")
 def export(folder: Path, chosen: Sequence[Exercise]) -> list[Path]:
     """Write the kit into `folder`, which must be empty or new; the stubs, lessons and notebooks, and the README.
 
-    Every solution is obfuscated, those of exercises that were not chosen too: the engine runs with all of them. `Problem`
-    when the folder is in use, cannot be written, or this installation lacks what a kit is made of.
+    Every solution is obfuscated, those of exercises that were not chosen too: the engine runs with all of them.
+    `Problem` when the folder is in use, cannot be written, or this installation lacks what a kit is made of.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Problem(f"{folder} is not an empty folder; name a new one.")

@@ -33,7 +33,7 @@ def obfuscate(solution: str, name: str) -> str:
             *shown,
             "",
             BEGIN,
-            "# Obfuscated: the solved part, to run beside yours. `course check` needs it; there is nothing to read here.",
+            "# The solved part, obfuscated, to run beside yours: `course check` needs it; there is nothing to read.",
             "import base64 as _base64, importlib.util as _util, marshal as _marshal, zlib as _zlib  # noqa: E401",
             "",
             f"if _util.MAGIC_NUMBER != {importlib.util.MAGIC_NUMBER!r}:",

@@ -1,4 +1,4 @@
-"""A guest talks to the waiter, and the swap board serves an evening: the real model, the real engine."""
+"""A guest talks to the waiter, and any mix of parts serves requests: the real model, the real engine."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_second_question_finds_the_menu_in_the_cache(talk: Conversation) -> 
     assert talk.speed.reused > talk.speed.prompt // 2
 
 
-def test_a_long_evening_forgets_its_beginning_instead_of_failing(talk: Conversation) -> None:
+def test_a_long_talk_forgets_its_beginning_instead_of_failing(talk: Conversation) -> None:
     for _ in range(40):
         list(talk.ask("What is the name of this restaurant?"))
         assert talk.speed is not None
@@ -103,14 +103,14 @@ def test_chat_reads_questions_from_a_pipe(course: Type, monkeypatch: pytest.Monk
 
 def test_a_broken_checkpoint_is_a_sentence(course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
-    monkeypatch.setattr("reference_engine.model.CHECKPOINT", tmp_path)
+    monkeypatch.setattr("reference_engine.model_loader.CHECKPOINT", tmp_path)
     shown = course("chat", "-m", "Hello.")
     assert shown.code == 3
     assert "the waiter is not well" in shown.err
 
 
-def test_an_evening_of_solutions_is_served_and_beats_the_naive_parts(course: Type) -> None:
-    shown = course("run", "--guests", "4")
+def test_a_mix_of_solutions_serves_and_beats_the_naive_parts(course: Type) -> None:
+    shown = course("run", "--requests", "4")
     assert shown.code == 0
     assert "Every token is what the model says alone" in shown.out
     figures = {line.split("  ")[1]: line for line in shown.out.splitlines() if "naive parts:" in line}

@@ -284,7 +284,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    [["--scale", "inf"], ["--scale", "nan"], ["--scale", "-1"], ["--patience", "inf"], ["--patience", "nan"]],
+    [["--scale", "inf"], ["--scale", "nan"], ["--scale", "-1"], ["--timeout", "inf"], ["--timeout", "nan"]],
 )
 def test_numbers_without_an_end_are_usage_errors(
     typed: list[str], never: None, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sample_class
 from conftest import Type
-from test_reports import RIGHT, UNGRADED, WRONG
+from sample_rows import RIGHT, UNGRADED, WRONG
 from wrong_parts import wrong_part, wrong_parts
 
 from course.batch_grading import exit_code

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from test_reports import Gradescope
+from sample_rows import Gradescope
 from wrong_parts import wrong_parts
 
 from course.authoring import bundle, kit

@@ -33,7 +33,7 @@ def plain(lines: list[Text]) -> list[str]:
     return [line.plain for line in lines]
 
 
-def test_the_evening_of_block_tables_shows_one_copy_and_one_refusal() -> None:
+def test_the_run_of_block_tables_shows_one_copy_and_one_refusal() -> None:
     answers = [frame.answer for frame in frames()]
     assert sum("copy" in answer for answer in answers) == 1
     assert answers.count("OutOfBlocks, nothing changed") == 1
@@ -48,10 +48,10 @@ def test_a_block_table_is_drawn_with_its_tokens_and_the_pool_with_its_readers() 
     assert f"pool {fork.free:>3} free" in lines[-1]
 
 
-def test_the_timeline_gives_every_guest_its_tokens_and_shows_a_preemption() -> None:
+def test_the_timeline_gives_every_request_its_tokens_and_shows_a_preemption() -> None:
     run = timeline.play(timeline.scheduler(Scheduler, BlockManager))
-    for guest, row in zip(run.guests, run.rows, strict=True):
-        assert row.count("D") == guest.max_new - 1
+    for request, row in zip(run.requests, run.rows, strict=True):
+        assert row.count("D") == request.max_new - 1
         assert "P" in row
     assert any("x" in row for row in run.rows)
     assert max(run.tokens) <= timeline.BUDGET
@@ -69,7 +69,7 @@ def test_a_scheduler_that_never_ends_is_named_not_waited_for() -> None:
         def plan(self) -> object:
             return timeline.Plan((), (), ())
 
-    with pytest.raises(timeline.NeverIdle, match="`plan` is empty after 0 steps, and 7 guests are not served"):
+    with pytest.raises(timeline.NeverIdle, match="`plan` is empty after 0 steps, and 7 requests are not served"):
         timeline.play(timeline.scheduler(Stuck, BlockManager))
 
 
@@ -167,7 +167,7 @@ def test_show_of_a_part_that_raises_shows_its_own_lines_only(course: Type, place
 def test_show_of_a_part_that_never_comes_back_says_so(
     course: Type, place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "PATIENCE", 0.1)
+    monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.1)
     path = place.exercises / catalogue(3).slug / "prefix_cache.py"
     path.write_text("class PrefixCache:\n    def __init__(self, block_size):\n        while True:\n            pass\n")
     shown = course("show", "3")
@@ -180,7 +180,7 @@ def test_show_of_a_part_that_never_comes_back_says_so(
 def test_show_of_a_file_that_is_never_imported_says_so(
     course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "PATIENCE", 0.1)
+    monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.1)
     path = tmp_path / "part.py"
     path.write_text("while True:\n    pass\n")
     shown = course("show", "3", "--using", str(path))

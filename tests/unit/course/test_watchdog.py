@@ -19,8 +19,8 @@ def plan(rounds, work):
 
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
-    """A function of a part's file that calls something so many times; patience is short."""
-    monkeypatch.setattr(watchdog, "PATIENCE", 0.05)
+    """A function of a part's file that calls something so many times; the limit is short."""
+    monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.05)
     names: dict[str, Callable[[int, Callable[[], None]], None]] = {}
     exec(compile(COMPUTING, MINE, "exec"), names)
     return names["plan"]
@@ -31,7 +31,7 @@ def test_a_part_that_never_comes_back_is_interrupted(plan: Callable[..., None]) 
         plan(-1, lambda: None)
 
 
-def test_steps_that_go_on_are_patience_enough(plan: Callable[..., None]) -> None:
+def test_steps_that_go_on_are_no_stall(plan: Callable[..., None]) -> None:
     steps = [0]
 
     def work() -> None:
