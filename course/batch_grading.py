@@ -1,4 +1,4 @@
-"""A batch as `course grade` runs it: intake, launcher, progress, reports, exit code."""
+"""A batch as `course grade` runs it: discovery, launcher, progress, reports, exit code."""
 
 from __future__ import annotations
 

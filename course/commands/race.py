@@ -63,8 +63,9 @@ def command(
     course engines            which engines there are here, and how to get one
 
     All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is checked before it
-    counts. --store writes graders/throughput/races/WORKLOAD-MODEL.json, of which `course generate` makes the README's
-    table. Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are complete.
+    counts. --store writes graders/throughput/races/WORKLOAD-MODEL.json, of which `course generate` makes a table
+    for the README. Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are
+    complete.
     """
     kept = _stored(workload, model) if store else None
     files = RaceFiles(json_file, svg_file, png_file, kept)
