@@ -51,11 +51,11 @@ def restore(cells: Iterable[Cell], released: Sequence[ReleasedCell], defines: Co
     released: the known cells, in order. defines: names of which an exercise's part defines at least one; by them it is
     known when its cell is gone. None for a notebook that is no exercise's.
     """
-    return _Desk([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines)
+    return _Restoration([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines)
 
 
-class _Desk:
-    """A submission on its way to order."""
+class _Restoration:
+    """A submission whose cells are being put in order."""
 
     def __init__(self, cells: list[Cell], released: Sequence[ReleasedCell]) -> None:
         self.cells = cells
