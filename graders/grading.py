@@ -135,11 +135,11 @@ class _Run:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
         ahead = self._aheads.get(law.number)
-        bench = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
-        bench.progress, bench.beside, bench.live = self.progress, self.beside, self.live
+        context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
+        context.progress, context.beside, context.live = self.progress, self.beside, self.live
         outcome, message, story, reason = Outcome.PASS, "", None, Reason.LAW
         try:
-            law.check(bench)
+            law.check(context)
         except Broken as broken:
             outcome, message, story, reason = broken.outcome, broken.message, broken.story, broken.reason
         except MachineFault:
@@ -147,9 +147,9 @@ class _Run:
         except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
             workers.end()
             outcome, message = Outcome.UNGRADED, _own_fault(fault)
-        self.figures += bench.figures
+        self.figures += context.figures
         seconds = time.monotonic() - start
-        self._decide(law, outcome, message, story, seconds, bench.cases, workers.take_output(), bench.score, reason)
+        self._decide(law, outcome, message, story, seconds, context.cases, workers.take_output(), context.score, reason)
 
     def _none(self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "") -> str:
         """Nothing could be tried: the first open law carries the reason, the others are skipped."""

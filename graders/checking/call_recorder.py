@@ -30,14 +30,14 @@ class CallRecorder:
     hangs or tampers; the story so far is attached.
     """
 
-    def __init__(self, bench: CheckContext, slot: str, label: str) -> None:
-        self.bench = bench
+    def __init__(self, context: CheckContext, slot: str, label: str) -> None:
+        self.context = context
         self.slot = slot
         self.label = label
         self.steps: list[Step] = []
         self.method = "__init__"
-        self._transport = Transport(bench)
-        self._diagnostician = Diagnostician(bench.submission, bench.exercise.class_name)
+        self._transport = Transport(context)
+        self._diagnostician = Diagnostician(context.submission, context.exercise.class_name)
         self._played: list[Any] | None = None
         self._trouble: Broken | None = None
         self._lost: Lost | None = None
@@ -126,13 +126,13 @@ class CallRecorder:
     def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
         """Make the calls so many times over, for their cost alone; Broken if one raises, or if none was made."""
         self.method = calls[0][0]
-        before = self.bench.worker.cpu_seconds()
+        before = self.context.worker.cpu_seconds()
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
         if answer:
             raised = self.parsed(lambda: exception_of(answer))
             self._blame(raised, [method for method, _ in calls])
             self.unexpected(raised, "no exception")
-        self._refuse_faster_than_a_call(self.bench.worker.cpu_seconds() - before, times * len(calls))
+        self._refuse_faster_than_a_call(self.context.worker.cpu_seconds() - before, times * len(calls))
 
     def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
         """Make the calls so many times over in the ordinary way, each answered; what the last round returned.
@@ -186,7 +186,7 @@ class CallRecorder:
         try:
             yield
         finally:
-            if self.bench.worker.alive:
+            if self.context.worker.alive:
                 self._ask("still", on=False)
 
     def _blame(self, raised: Raised, methods: Collection[str]) -> None:
@@ -206,8 +206,8 @@ class CallRecorder:
             steps=tuple(map(str, self.steps)),
             got=got,
             expected=expected,
-            location=self.bench.submission.location(method),
-            replay=self.bench.replay,
+            location=self.context.submission.location(method),
+            replay=self.context.replay,
             traceback=self._traceback(raised) if raised else (),
         )
         return Broken(message, story=story, method=method)
@@ -240,10 +240,10 @@ class CallRecorder:
             self.steps[-1].answered(text)
 
     def _traceback(self, raised: Raised) -> tuple[str, ...]:
-        source = self.bench.submission.source.split("\n")
+        source = self.context.submission.source.split("\n")
         lines = []
         for line, function in raised.frames:
-            lines.append(f"{self.bench.submission.name}:{line} in {function}")
+            lines.append(f"{self.context.submission.name}:{line} in {function}")
             if 1 <= line <= len(source):
                 lines.append(f"    {source[line - 1].strip()[:160]}")
         return (*lines, str(raised)) if lines else ()

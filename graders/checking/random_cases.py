@@ -4,12 +4,12 @@ A case is drawn as numbers only: one code for the setup of the object, then one 
 calls, choosing among what makes sense in the state it is in, so that every list of codes is a legal trace and a shorter
 list of smaller numbers is a simpler one:
 
-    def play(bench: Bench, case: Case) -> None:      # raises Broken
-        session = Session(bench, num_blocks=case.setup.pick([8, 4, 16]))
+    def play(context: CheckContext, case: Case) -> None:      # raises Broken
+        session = Session(context, num_blocks=case.setup.pick([8, 4, 16]))
         for move in case.moves:
             session.extend(move.pick(session.living), move.number(0, 5))
 
-    explore(bench, play, cases=100)
+    explore(context, play, cases=100)
 
 Put the simplest option first: shrinking goes there.
 
@@ -107,16 +107,18 @@ Play = Callable[[CheckContext, Case], None]
 Fixed = Callable[[CheckContext], None]
 
 
-def explore(bench: CheckContext, play: Play, *, cases: int = 100, moves: int = 12, first: Fixed | None = None) -> None:
+def explore(
+    context: CheckContext, play: Play, *, cases: int = 100, moves: int = 12, first: Fixed | None = None
+) -> None:
     """Play `cases` random traces of at most `moves` moves; raises the Broken with the shortest story found.
 
     first: stories that are the same in every run, tried before. When one of them breaks the law and is not short, a
     random one may be shorter.
     """
-    told = _told(bench, first) if first else None
-    search, chance = _Search(bench, play), random.Random(bench.seed)
+    told = _told(context, first) if first else None
+    search, chance = _Search(context, play), random.Random(context.seed)
     for _ in range(cases):
-        bench.cases += 1
+        context.cases += 1
         case = Case.draw(chance, moves)
         try:
             search.try_case(case)
@@ -133,26 +135,26 @@ def explore(bench: CheckContext, play: Play, *, cases: int = 100, moves: int = 1
         raise told
 
 
-def _told(bench: CheckContext, first: Fixed) -> Broken | None:
+def _told(context: CheckContext, first: Fixed) -> Broken | None:
     """What breaks in the fixed stories, made shorter, if it is long still; raised at once when it is short enough."""
     try:
-        first(bench)
+        first(context)
     except Broken as broken:
-        told = _whittled(bench, broken)
+        told = _whittled(context, broken)
         if told.outcome is not Outcome.FAIL or _steps(told) <= SHORT:
             raise told from None
         return told
     return None
 
 
-def _whittled(bench: CheckContext, broken: Broken) -> Broken:
+def _whittled(context: CheckContext, broken: Broken) -> Broken:
     """A shorter story of the same kind that breaks the law in a fresh worker too; else the one that there was."""
     shorter = shorten(broken, seconds=SHRINKING / 2)
-    return shorter if shorter is broken or not _passes_afresh(bench, shorter) else broken
+    return shorter if shorter is broken or not _passes_afresh(context, shorter) else broken
 
 
-def _passes_afresh(bench: CheckContext, broken: Broken) -> bool:
-    bench.workers.fresh()
+def _passes_afresh(context: CheckContext, broken: Broken) -> bool:
+    context.workers.fresh()
     try:
         if broken.trace is not None:
             broken.trace.judge()
@@ -164,8 +166,8 @@ def _passes_afresh(bench: CheckContext, broken: Broken) -> bool:
 class _Search:
     """Plays cases and keeps the shortest story."""
 
-    def __init__(self, bench: CheckContext, play: Play) -> None:
-        self.bench = bench
+    def __init__(self, context: CheckContext, play: Play) -> None:
+        self.context = context
         self.play = play
         self.best: Broken | None = None
         self.case: Case | None = None
@@ -176,7 +178,7 @@ class _Search:
         if self.trouble is not None or self.tired:
             return
         try:
-            self.play(self.bench, case)
+            self.play(self.context, case)
         except Broken as broken:
             self._keep(broken, case)
             raise
@@ -197,19 +199,19 @@ class _Search:
         if self.best is None or _steps(broken) <= _steps(self.best):
             self.best, self.case = broken, case
         if broken.outcome is Outcome.TIMEOUT:
-            self.bench.patience = BRIEF
+            self.context.patience = BRIEF
 
     def verdict(self) -> Broken:
         """The best story, told again in a fresh worker: what was found only among leftovers says so."""
         assert self.best is not None and self.case is not None
-        self.bench.patience = {}
+        self.context.patience = {}
         if self.best.outcome is not Outcome.FAIL:
             return self.best
-        self.bench.workers.fresh()
+        self.context.workers.fresh()
         try:
-            self.play(self.bench, self.case)
+            self.play(self.context, self.case)
         except Broken:
-            return _whittled(self.bench, self.best)
+            return _whittled(self.context, self.best)
         self.best.message += (
             " (The same story passes in a fresh process: is something kept between objects, in a class attribute, a"
             " module variable or a default argument, or is something random?)"
@@ -253,7 +255,7 @@ def _search_through(cases: SearchStrategy[Case], search: _Search) -> None:
 
     set_hypothesis_home_dir(Path(tempfile.gettempdir(), "kitchen-hypothesis"))
 
-    @hypothesis.seed(search.bench.seed)
+    @hypothesis.seed(search.context.seed)
     @hypothesis.settings(
         max_examples=ATTEMPTS,
         database=None,

@@ -27,18 +27,18 @@ class Lost(Exception):
 
 @dataclass(slots=True)
 class Transport:
-    """Asks the worker of a bench. napped: seconds that it was idle over the last question, if `watching` for that."""
+    """Asks the worker of a context. napped: seconds that it was idle over the last question, if `watching` for that."""
 
-    bench: CheckContext
+    context: CheckContext
     watching: bool = False
     napped: float = 0.0
 
     def ask(self, method: str, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The answer; Lost if none comes. method: of the part, which is asked about."""
-        worker = self.bench.worker
+        worker = self.context.worker
         before = worker.slept if self.watching else 0.0
         try:
-            answer = worker.ask(do, **self.bench.patience, **fields)
+            answer = worker.ask(do, **self.context.patience, **fields)
         except WorkerDied as death:
             told = f"the process {death}"
             raise Lost(f"The process {death} in `{method}`.", told, Outcome.CRASH) from None
@@ -57,7 +57,7 @@ class Transport:
         try:
             return parse()
         except protocol.ProtocolError as wrong:
-            self.bench.workers.end()
+            self.context.workers.end()
             raise Lost(f"In `{method}` the worker sent {wrong}.", str(wrong), Outcome.INVALID) from None
 
 

@@ -4,7 +4,7 @@ A law is a function that takes a `CheckContext` and returns nothing; it raises `
 `graders/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its top: `course list`
 imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
 
-    from graders.checking.check_context import Bench
+    from graders.checking.check_context import CheckContext
     from graders.registry.law import LawBook
 
     LAWS = LawBook(exercise=1)
@@ -16,8 +16,8 @@ imports it, so hypothesis, torch and the worker are imported inside the function
         needs=("sharing",),
         hints=("where to look", "the idea", "almost the code"),
     )
-    def copy_on_write(bench: Bench) -> None:
-        explore(bench, CowGame, cases=120)
+    def copy_on_write(context: CheckContext) -> None:
+        explore(context, CowGame, cases=120)
 
 Numbers are given in order of declaration ("1.1", "1.2", …); `needs` names laws declared above. A law whose needs did
 not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput" (timed;

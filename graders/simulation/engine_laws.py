@@ -19,16 +19,16 @@ from graders.simulation.toy_model import TextNumbers
 Request = tuple[list[int], int]  # prompt, max_new
 
 
-def same_tokens(bench: CheckContext, *, cases: int = 60) -> None:
+def same_tokens(context: CheckContext, *, cases: int = 60) -> None:
     """Any guests in any engine: every read right, every plan within the rules, every output the model's."""
-    with company(bench) as joined:
+    with company(context) as joined:
         explore(joined, anything, cases=cases, moves=16)
 
 
-def anything(bench: CheckContext, case: Case) -> None:
+def anything(context: CheckContext, case: Case) -> None:
     """One random engine and its guests, who share the beginnings of their prompts."""
     script = random_script(case)
-    judge(bench, script, label="engine", conserving=bench.others != "naive")
+    judge(context, script, label="engine", conserving=context.others != "naive")
 
 
 def random_script(case: Case) -> EngineScript:
@@ -73,22 +73,22 @@ def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: ra
 # ---------------------------------------------------------------- what it is good for
 
 
-def static_batching(bench: CheckContext) -> None:
+def static_batching(context: CheckContext) -> None:
     """Figures: steps and waiting for a room of guests, beside those of the scheduler that waits for whole tables."""
     chance = random.Random(2)
     guests = [(_tokens(chance, chance.randint(4, 20)), chance.randint(2, 40)) for _ in range(24)]
     script = _crowd(EngineSetting(num_blocks=200, max_seqs=8), guests)
-    own = _in_company(bench, script)
+    own = _in_company(context, script)
     static = SimulatedEngine(InProcessBackend({}), script, conserving=False)
     static.judge()
     for name, mine, theirs in (
         ("steps for 24 guests on 8 seats", own.steps, static.counters.steps),
         ("longest wait for a first token", own.longest, static.counters.longest),
     ):
-        bench.figures.append(Figure(name, mine, "steps", theirs, "static batching"))
+        context.figures.append(Figure(name, mine, "steps", theirs, "static batching"))
 
 
-def photocopier(bench: CheckContext) -> None:
+def photocopier(context: CheckContext) -> None:
     """Figure: 100 contracts of 50 common pages and one own page each, in pages that are really written."""
     chance = random.Random(3)
     common = _tokens(chance, 50 * 4)
@@ -96,9 +96,9 @@ def photocopier(bench: CheckContext) -> None:
     setting = EngineSetting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
     script = _crowd(setting, contracts)
     script.moves[1:1] = _one_step(setting)  # the first contract is printed, then all the others come at once
-    own = _in_company(bench, script)
+    own = _in_company(context, script)
     pages = -(-own.computed // setting.block_size)
-    bench.figures.append(Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache"))
+    context.figures.append(Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache"))
 
 
 def _one_step(setting: EngineSetting) -> list[EngineMove]:
@@ -115,9 +115,9 @@ def _crowd(setting: EngineSetting, guests: Sequence[Request]) -> EngineScript:
     return script
 
 
-def _in_company(bench: CheckContext, script: EngineScript) -> RunCounters:
-    with company(bench) as joined:
-        return judge(joined, script, label="engine", conserving=bench.others != "naive")
+def _in_company(context: CheckContext, script: EngineScript) -> RunCounters:
+    with company(context) as joined:
+        return judge(joined, script, label="engine", conserving=context.others != "naive")
 
 
 def _tokens(chance: random.Random, count: int, vocabulary: int = 5) -> list[int]:

@@ -19,14 +19,19 @@ def always(engine: SimulatedEngine) -> bool:
 
 
 def judge(
-    bench: CheckContext, script: EngineScript, *, label: str = "scheduler", conserving: bool = True, heed: Heed = always
+    context: CheckContext,
+    script: EngineScript,
+    *,
+    label: str = "scheduler",
+    conserving: bool = True,
+    heed: Heed = always,
 ) -> RunCounters:
     """Play the script on the part and whatever surrounds it; raises Broken for what the contract does not allow.
 
     label: what the story calls the object. heed: whether to raise, given the engine as it was when something broke;
     otherwise the script ends there, and it is another law's affair.
     """
-    telling = SchedulerJudge(bench, script, label, conserving, heed)
+    telling = SchedulerJudge(context, script, label, conserving, heed)
     telling.judge()
     return telling.counters
 
@@ -34,9 +39,9 @@ def judge(
 class SchedulerJudge:
     """A script as it is played on the part, and the counters of that; see `judge`, and `graders.checking.shrinking.Trace`."""
 
-    def __init__(self, bench: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed) -> None:
+    def __init__(self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed) -> None:
         self.counters = RunCounters()
-        self._bench = bench
+        self._context = context
         self._script = script
         self._label = label
         self._conserving = conserving
@@ -45,10 +50,10 @@ class SchedulerJudge:
 
     def judge(self) -> None:
         """Raise Broken for what the contract does not allow."""
-        stage = CallRecorder(self._bench, "scheduler", self._label)
-        engine = SimulatedEngine(stage, self._script, conserving=self._conserving)
+        recorder = CallRecorder(self._context, "scheduler", self._label)
+        engine = SimulatedEngine(recorder, self._script, conserving=self._conserving)
         try:
-            self._judge(stage, engine)
+            self._judge(recorder, engine)
         except Broken as broken:
             broken.trace = self
             raise
@@ -58,23 +63,23 @@ class SchedulerJudge:
     def shorter(self) -> Iterator[SchedulerJudge]:
         """The moves that were played without one of them; then with a token less for somebody."""
         for script in self._script.shorter(self._played):
-            yield SchedulerJudge(self._bench, script, self._label, self._conserving, self._heed)
+            yield SchedulerJudge(self._context, script, self._label, self._conserving, self._heed)
 
-    def _judge(self, stage: CallRecorder, engine: SimulatedEngine) -> None:
+    def _judge(self, recorder: CallRecorder, engine: SimulatedEngine) -> None:
         try:
             engine.judge()
         except Deviation as deviation:
             if self._heed(engine):
-                stage.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
+                recorder.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
         except Failed as failed:
             if self._heed(engine):
-                stage.method = failed.method
-                stage.unexpected(failed.raised, failed.expected)
+                recorder.method = failed.method
+                recorder.unexpected(failed.raised, failed.expected)
         except NoProperty as other:
-            stage.no_property(other.name, other.value)
+            recorder.no_property(other.name, other.value)
         except protocol.ProtocolError as wrong:
             trouble = wrong
-            stage.parsed(lambda: _again(trouble))
+            recorder.parsed(lambda: _again(trouble))
 
 
 def _again(trouble: protocol.ProtocolError) -> None:

@@ -14,23 +14,25 @@ SLOTS = ("block_manager", "scheduler", "prefix_cache")
 
 
 @contextmanager
-def company(bench: CheckContext) -> Iterator[CheckContext]:
-    """A bench whose workers hold the submission and, for the other slots, the parts that `bench.others` says.
+def company(context: CheckContext) -> Iterator[CheckContext]:
+    """A context whose workers hold the submission and, for the other slots, the parts that `context.others` says.
 
-    "naive" parts that are not loaded are filled in by the driver. Figures go to the bench given.
+    "naive" parts that are not loaded are filled in by the driver. Figures go to the context given.
     """
-    sources = [] if bench.others == "naive" else [source(bench, slot) for slot in SLOTS if slot != bench.exercise.slot]
-    own = Source(bench.exercise.slot, bench.submission.name, bench.submission.source)
-    workers = Workers([*sources, own], level=bench.worker.level, limits=bench.workers.limits)
-    joined = dataclasses.replace(bench, workers=workers)
+    sources = (
+        [] if context.others == "naive" else [source(context, slot) for slot in SLOTS if slot != context.exercise.slot]
+    )
+    own = Source(context.exercise.slot, context.submission.name, context.submission.source)
+    workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits)
+    joined = dataclasses.replace(context, workers=workers)
     try:
         yield joined
     finally:
-        bench.cases = joined.cases
+        context.cases = joined.cases
         workers.end()
 
 
-def source(bench: CheckContext, slot: str) -> Source:
+def source(context: CheckContext, slot: str) -> Source:
     """The course's own part for a slot, to be sent to a worker."""
-    path: Path = bench.solution(slot)
+    path: Path = context.solution(slot)
     return Source(slot, path.name, path.read_text(encoding="utf-8"))

@@ -38,10 +38,10 @@ def add_throughput(
         ahead="throughput",
         crew=2,
     )
-    declare(lambda bench: fast_enough(bench, given))
+    declare(lambda context: fast_enough(context, given))
 
 
-def fast_enough(bench: CheckContext, given: Callable[[CheckContext], list[Any]] = lambda _: []) -> None:
+def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]] = lambda _: []) -> None:
     """Time every workload of the exercise, and the part's calls alone.
 
     Raises Broken when a bound is missed, undecided or too good to be true.
@@ -52,18 +52,18 @@ def fast_enough(bench: CheckContext, given: Callable[[CheckContext], list[Any]] 
     from graders.throughput.timing import TimedEngines, timed, timed_calls, together
 
     try:
-        found = measures(bench.exercise.number, beside=bench.beside)
-        calls = part_bounds(bench.exercise.number, beside=bench.beside)
+        found = measures(context.exercise.number, beside=context.beside)
+        calls = part_bounds(context.exercise.number, beside=context.beside)
     except BadBounds as bad:
         raise Broken(f"Not timed: {bad}", outcome=Outcome.UNGRADED) from None
     if not found:
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
-        rooms = TimedEngines(bench, stack)
-        verdicts = [timed(bench, measure, rooms) for measure in found]
+        rooms = TimedEngines(context, stack)
+        verdicts = [timed(context, measure, rooms) for measure in found]
         if calls:
-            verdicts.append(timed_calls(bench, found[0], calls, rooms, given(bench)))
+            verdicts.append(timed_calls(context, found[0], calls, rooms, given(context)))
     worst = together(verdicts)
-    bench.score = worst.score
+    context.score = worst.score
     if worst.outcome is not Outcome.PASS:
         raise Broken(worst.message, outcome=worst.outcome)

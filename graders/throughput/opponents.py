@@ -46,15 +46,15 @@ class Peer:
         return not self.why
 
 
-def standing(engine: str, measure: Measure, bench: CheckContext, stack: ExitStack) -> Peer:
+def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitStack) -> Peer:
     """The peer of a measure: live if that is asked for and it is installed, else through a card that counts here.
 
     A live engine is started now and ends with the stack.
     """
     kind = _installed(engine)
-    if bench.live and kind is not None:
-        return _live(kind, measure, bench, stack)
-    card, refused = find(engine, measure, here(), folders(bench.beside))
+    if context.live and kind is not None:
+        return _live(kind, measure, context, stack)
+    card, refused = find(engine, measure, here(), folders(context.beside))
     news = [misnamed()] if misnamed() else []
     if card is None:
         instead = "--live would time it" if kind is not None else "it is not installed"
@@ -98,7 +98,7 @@ def _installed(engine: str) -> EngineKind | None:
     return kind if kind is not None and environments.standing(kind).ready else None
 
 
-def _live(kind: EngineKind, measure: Measure, bench: CheckContext, stack: ExitStack) -> Peer:
+def _live(kind: EngineKind, measure: Measure, context: CheckContext, stack: ExitStack) -> Peer:
     """Start it; a peer that says why if it will not start."""
     from graders.engines import launch_config
     from graders.engines.driver import Driver
@@ -107,7 +107,7 @@ def _live(kind: EngineKind, measure: Measure, bench: CheckContext, stack: ExitSt
     from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
 
-    bench.progress(f"starting {kind.name}")
+    context.progress(f"starting {kind.name}")
     try:
         model, hardware = load_model(measure.model), here()
     except ModelError as error:

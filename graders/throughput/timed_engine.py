@@ -46,50 +46,50 @@ class TimedEngine:
     Both methods raise Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, bench: CheckContext, workers: Workers, *, guesses: bool = False) -> None:
-        self._bench = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
+    def __init__(self, context: CheckContext, workers: Workers, *, guesses: bool = False) -> None:
+        self._context = dataclasses.replace(context, workers=workers, patience=dict(PATIENCE))
         self._guesses = guesses
 
     def serve(self, trace: Trace) -> TimedRun:
         """Serve the trace with a fresh engine, whose making is not timed."""
-        stage = self._stage(trace)
+        recorder = self._recorder(trace)
         began = time.monotonic()
         arriving = trace.requests[-1].arrival > 0
-        outputs = _serve_arriving(stage, trace, began) if arriving else _serve_at_once(stage, trace)
+        outputs = _serve_arriving(recorder, trace, began) if arriving else _serve_at_once(recorder, trace)
         seconds = time.monotonic() - began
-        stage.look()
+        recorder.look()
         return TimedRun(seconds, outputs)
 
     def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
         """Operations a second that this machine is measured to do at best, and the model's work for one token.
 
         patience: how many times as many samples as usual."""
-        stage = self._stage(trace)
-        value = _value(stage, "peak", [patience], "peak()")
-        peak, least, more = stage.parsed(lambda: protocol.integers(value, 3))
+        recorder = self._recorder(trace)
+        value = _value(recorder, "peak", [patience], "peak()")
+        peak, least, more = recorder.parsed(lambda: protocol.integers(value, 3))
         return float(peak), TokenWork(least, more)
 
     def cpu_seconds(self) -> float:
         """CPU time that the engine's process has used so far."""
-        return self._bench.worker.cpu_seconds()
+        return self._context.worker.cpu_seconds()
 
     def calls(self, slot: str, given: Sequence[Any] = ()) -> PartCalls:
         """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
-        return PartCalls(self._bench, slot, given)
+        return PartCalls(self._context, slot, given)
 
-    def _stage(self, trace: Trace) -> CallRecorder:
-        stage = CallRecorder(self._bench, SLOT, "engine")
+    def _recorder(self, trace: Trace) -> CallRecorder:
+        recorder = CallRecorder(self._context, SLOT, "engine")
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
         sizes["max_seqs"] = trace.max_seqs
         words = ", ".join(f"{name}={value}" for name, value in sizes.items())
-        raised = stage.new(
+        raised = recorder.new(
             [trace.model, trace.cached, self._guesses],
             sizes,
-            f"Engine({trace.model}, {self._bench.submission.name}, {words})",
+            f"Engine({trace.model}, {self._context.submission.name}, {words})",
         )
         if raised:
-            _stopped(stage, raised)
-        return stage
+            _stopped(recorder, raised)
+        return recorder
 
 
 class PartCalls:
@@ -98,36 +98,36 @@ class PartCalls:
     `run` raises Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, bench: CheckContext, slot: str, given: Sequence[Any]) -> None:
-        self._bench = bench
-        self._stage = CallRecorder(bench, f"{slot}_calls", slot)
-        raised = self._stage.new(given, {}, "the part")
+    def __init__(self, context: CheckContext, slot: str, given: Sequence[Any]) -> None:
+        self._context = context
+        self._recorder = CallRecorder(context, f"{slot}_calls", slot)
+        raised = self._recorder.new(given, {}, "the part")
         if raised:
-            _stopped(self._stage, raised)
+            _stopped(self._recorder, raised)
 
     def run(self, function: str, size: int, seed: int, times: int, *, idle: bool = False) -> Ran:
         """So many calls on inputs drawn from the seed; with `idle` a stand-in makes them."""
-        del self._stage.steps[1:]
+        del self._recorder.steps[1:]
         words = f"{function}(…)  # {times} calls, size {size}, seed {seed}"
-        worker = self._bench.worker
+        worker = self._context.worker
         before = worker.reading()
-        reply, _ = self._stage.call("run", [function, size, seed, times, idle], words)
+        reply, _ = self._recorder.call("run", [function, size, seed, times, idle], words)
         seconds = worker.reading().since(before)
-        self._stage.method = function
+        self._recorder.method = function
         if isinstance(reply, Raised):
-            self._stage.unexpected(reply, "an answer")
-        (number,) = self._stage.parsed(lambda: protocol.integers([reply.value], 1))
+            self._recorder.unexpected(reply, "an answer")
+        (number,) = self._recorder.parsed(lambda: protocol.integers([reply.value], 1))
         return Ran(seconds, number)
 
     def cpu_seconds(self) -> float:
         """CPU time that the part's process has used so far."""
-        return self._bench.worker.cpu_seconds()
+        return self._context.worker.cpu_seconds()
 
 
-def _serve_at_once(stage: CallRecorder, trace: Trace) -> tuple[Output, ...]:
+def _serve_at_once(recorder: CallRecorder, trace: Trace) -> tuple[Output, ...]:
     requests = [[list(request.prompt), request.max_new] for request in trace.requests]
-    value = _value(stage, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
-    return stage.parsed(lambda: _outputs(value, trace))
+    value = _value(recorder, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
+    return recorder.parsed(lambda: _outputs(value, trace))
 
 
 class Pace:
@@ -150,7 +150,7 @@ class Pace:
         self._step = max(seconds / steps, 1e-6)
 
 
-def _serve_arriving(stage: CallRecorder, trace: Trace, began: float) -> tuple[Output, ...]:
+def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float) -> tuple[Output, ...]:
     coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
     asked, pace = 0, Pace()
     while True:
@@ -160,9 +160,9 @@ def _serve_arriving(stage: CallRecorder, trace: Trace, began: float) -> tuple[Ou
         asked += len(arrived)
         wanted = [[list(request.prompt), request.max_new] for request in arrived]
         steps = pace.steps(coming[0].arrival - now) if coming else ALL
-        idle = _some_steps(stage, steps, wanted, outputs[:asked])
+        idle = _some_steps(recorder, steps, wanted, outputs[:asked])
         if not coming:
-            return stage.parsed(lambda: _outputs(outputs, trace))
+            return recorder.parsed(lambda: _outputs(outputs, trace))
         then = time.monotonic() - began
         if idle:
             time.sleep(max(0.0, coming[0].arrival - then))
@@ -170,10 +170,10 @@ def _serve_arriving(stage: CallRecorder, trace: Trace, began: float) -> tuple[Ou
             pace.note(steps, then - now)
 
 
-def _some_steps(stage: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
+def _some_steps(recorder: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
     """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
-    del stage.steps[1:]
-    value = _value(stage, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
+    del recorder.steps[1:]
+    value = _value(recorder, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
 
     def read() -> bool:
         if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
@@ -186,28 +186,28 @@ def _some_steps(stage: CallRecorder, steps: int, arrived: list[list[Any]], outpu
             outputs[event[0]] += protocol.integers(event[1])
         return value[1]
 
-    return stage.parsed(read)
+    return recorder.parsed(read)
 
 
-def _value(stage: CallRecorder, method: str, args: list[Any], written: str) -> Any:
-    reply, _ = stage.call(method, args, written)
+def _value(recorder: CallRecorder, method: str, args: list[Any], written: str) -> Any:
+    reply, _ = recorder.call(method, args, written)
     if isinstance(reply, Raised):
-        _stopped(stage, reply)
+        _stopped(recorder, reply)
     return reply.value
 
 
-def _stopped(stage: CallRecorder, raised: Raised) -> NoReturn:
+def _stopped(recorder: CallRecorder, raised: Raised) -> NoReturn:
     if not raised.frames and (raised.type in ("MemoryError", "OSError") or "can't allocate memory" in raised.text):
         raise MachineFault(f"the engine that was timed got no memory: {raised}")
     if not raised.frames and raised.type == "ModelError":
         raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
-        stage.broken(message, got=raised.text, expected="all guests served", raised=raised)
+        recorder.broken(message, got=raised.text, expected="all guests served", raised=raised)
     if not raised.frames and not raised.leaving:  # the reference has served the same trace in the same engine
         message = f"The engine stopped while it was timed, as it does not with the course's own part: {raised}."
-        stage.broken(message, got=f"raised {raised}", expected="all guests served", raised=raised)
-    stage.unexpected(raised, "all guests served")
+        recorder.broken(message, got=f"raised {raised}", expected="all guests served", raised=raised)
+    recorder.unexpected(raised, "all guests served")
 
 
 def _outputs(value: Any, trace: Trace) -> tuple[Output, ...]:

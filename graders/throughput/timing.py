@@ -48,9 +48,9 @@ class WorkloadVerdict:
 class TimedEngines:
     """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them."""
 
-    def __init__(self, bench: CheckContext, stack: ExitStack) -> None:
-        self._bench, self._stack = bench, stack
-        self._ready = 0 if bench.ahead is None else bench.crew
+    def __init__(self, context: CheckContext, stack: ExitStack) -> None:
+        self._context, self._stack = context, stack
+        self._ready = 0 if context.ahead is None else context.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
     def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> TimedEngine:
@@ -58,20 +58,20 @@ class TimedEngines:
 
         Raises Broken, ungraded, where the worker's user may not read the model.
         """
-        level, files = self._bench.worker.level, model_files(model)
+        level, files = self._context.worker.level, model_files(model)
         closed = _closed(files) if level == "L4" and os.geteuid() == 0 else ""
         if closed:
             message = f"Not timed: the engine runs as a user who may not read {closed}; `chmod o+r` lets it."
             raise Broken(message, outcome=Outcome.UNGRADED)
         key = (who, files, *(source.slot for source in sources))
         if key not in self._workers:
-            ahead = None if files or not self._ready else self._bench.ahead
+            ahead = None if files or not self._ready else self._context.ahead
             first = None if ahead is None else ahead.take()
             self._ready -= first is not None
             limits = dataclasses.replace(TIMED, readable=files)
             self._workers[key] = Workers(sources, level=level, limits=limits, first=first)
             self._stack.callback(self._workers[key].end)
-        return TimedEngine(self._bench, self._workers[key], guesses=guesses)
+        return TimedEngine(self._context, self._workers[key], guesses=guesses)
 
 
 def _closed(files: Sequence[str]) -> str:
@@ -79,40 +79,40 @@ def _closed(files: Sequence[str]) -> str:
     return next((path for path in files if not os.stat(path).st_mode & stat.S_IROTH), "")
 
 
-def timed(bench: CheckContext, measure: Measure, rooms: TimedEngines) -> WorkloadVerdict:
+def timed(context: CheckContext, measure: Measure, rooms: TimedEngines) -> WorkloadVerdict:
     """Run the contest, note the figures. Raises Broken when a part fails on the way.
 
     Among naive parts nobody else's engine is a measure: the reference has the same company, and peers are left out.
     """
     with ExitStack() as stack:
-        names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and bench.others != "naive"]
-        peers = {name: standing(name, measure, bench, stack) for name in names}
-        contest = _contest(bench, measure, rooms, peers)
+        names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and context.others != "naive"]
+        peers = {name: standing(name, measure, context, stack) for name in names}
+        contest = _contest(context, measure, rooms, peers)
         wanted = [(bound, peers.get(bound.engine)) for bound in measure.bounds if _counts(bound, peers)]
         decisions = contest.decide([_against(bound, peer) for bound, peer in wanted])
-    bench.cases += len(contest.pairs)
-    bench.figures += [_raised(measure, raised) for raised in contest.raised if raised.possible]
+    context.cases += len(contest.pairs)
+    context.figures += [_raised(measure, raised) for raised in contest.raised if raised.possible]
     missing = "; ".join(peer.why for peer in peers.values() if not peer.measured)
     verdicts = []
     for (bound, peer), decision in zip(wanted, decisions, strict=True):
-        bench.figures.append(_figure(measure, bound, peer, decision, "" if peer else missing))
+        context.figures.append(_figure(measure, bound, peer, decision, "" if peer else missing))
         if decision.final:
             verdicts.append(_verdict(measure, bound, peer, decision))
     return together(verdicts)
 
 
 def timed_calls(
-    bench: CheckContext, measure: Measure, bounds: Sequence[PartBound], rooms: TimedEngines, given: Sequence[Any] = ()
+    context: CheckContext, measure: Measure, bounds: Sequence[PartBound], rooms: TimedEngines, given: Sequence[Any] = ()
 ) -> WorkloadVerdict:
     """Time the part's calls in the workers that serve `measure`. Raises Broken when the part fails on the way.
 
     given: what the driver of the calls is told beforehand.
     """
-    mine, theirs = (room.calls(bench.exercise.slot, given) for room in _sides(bench, measure, rooms))
-    contest = PartContest(bench.seed, mine, theirs, bounds, progress=bench.progress)
+    mine, theirs = (room.calls(context.exercise.slot, given) for room in _sides(context, measure, rooms))
+    contest = PartContest(context.seed, mine, theirs, bounds, progress=context.progress)
     found = contest.decide()
-    bench.cases += contest.pairs
-    bench.figures += map(_calls_figure, found)
+    context.cases += contest.pairs
+    context.figures += map(_calls_figure, found)
     return together([_calls_verdict(unit) for unit in found if unit.decision.final])
 
 
@@ -131,40 +131,40 @@ def _against(bound: Bound, peer: Peer | None) -> OpponentBound:
     return OpponentBound(bound.bound) if peer is None else OpponentBound(bound.bound, peer.through, peer.factor)
 
 
-def _contest(bench: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
-    mine, theirs = _sides(bench, measure, rooms)
+def _contest(context: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
+    mine, theirs = _sides(context, measure, rooms)
     return PairedRuns(
         measure.workload,
-        bench.seed,
+        context.seed,
         mine,
         theirs,
         oracle_agrees,
         peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
         scale=measure.scale,
         model=measure.model,
-        progress=bench.progress,
+        progress=context.progress,
     )
 
 
-def _sides(bench: CheckContext, measure: Measure, rooms: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
+def _sides(context: CheckContext, measure: Measure, rooms: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
     """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
     guesses = family.batch > 0
-    own = Source(bench.exercise.slot, bench.submission.name, bench.submission.source)
+    own = Source(context.exercise.slot, context.submission.name, context.submission.source)
     slots = ["block_manager", "scheduler", *["prefix_cache"] * family.cached, *["medusa"] * guesses]
-    if bench.others == "naive":
+    if context.others == "naive":
         slots = [slot for slot in slots if slot in (own.slot, "medusa")]
-    beside = "solutions" if bench.others == "naive" else bench.others
-    mine = [*(_source(bench, slot, beside) for slot in slots if slot != own.slot), own]
-    theirs = [_source(bench, slot, "solutions") for slot in slots]
+    beside = "solutions" if context.others == "naive" else context.others
+    mine = [*(_source(context, slot, beside) for slot in slots if slot != own.slot), own]
+    theirs = [_source(context, slot, "solutions") for slot in slots]
     return (
         rooms.room("mine", mine, measure.model, guesses=guesses),
         rooms.room("reference", theirs, measure.model, guesses=guesses),
     )
 
 
-def _source(bench: CheckContext, slot: str, others: str) -> Source:
-    path = dataclasses.replace(bench, others=others).solution(slot)
+def _source(context: CheckContext, slot: str, others: str) -> Source:
+    path = dataclasses.replace(context, others=others).solution(slot)
     return Source(slot, path.name, path.read_text(encoding="utf-8"))
 
 

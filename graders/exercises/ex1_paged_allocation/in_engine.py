@@ -35,62 +35,62 @@ class EngineReport:
     steps: int
 
 
-def real_engine(bench: CheckContext) -> None:
+def real_engine(context: CheckContext) -> None:
     """Serve a room of guests; raises Broken for a wrong token, or if too few of them are in at once."""
     from reference_engine.model_loader import load_model
 
     model = load_model("waiter")
-    requests = _requests(model, random.Random(bench.seed))
-    with _engine_room(bench) as workers:
-        stage, served = _serve(bench, workers, requests)
-    bench.cases += len(requests)
+    requests = _requests(model, random.Random(context.seed))
+    with _engine_room(context) as workers:
+        recorder, served = _serve(context, workers, requests)
+    context.cases += len(requests)
     for guest, (asked, output) in enumerate(zip(requests, served.outputs, strict=True)):
-        _judge(stage, model, guest, asked, output)
+        _judge(recorder, model, guest, asked, output)
     notebooks = _contiguous(requests)
     figure = Figure("guests held at once", served.held, "guests", notebooks, "contiguous reservation")
-    bench.figures.append(figure)
+    context.figures.append(figure)
     if served.held < SEVERAL * notebooks:
         message = f"No more than {served.held} guests were in at once; contiguous reservation holds {notebooks}."
         expected = f"at least {SEVERAL:.0f} times as many"
-        stage.broken(message, got=f"{served.held} guests", expected=expected, method="admit")
+        recorder.broken(message, got=f"{served.held} guests", expected=expected, method="admit")
 
 
 @contextmanager
-def _engine_room(bench: CheckContext) -> Iterator[Workers]:
-    """Workers with torch, the submission, and the scheduler that `bench.others` says."""
-    sources = [Source(bench.exercise.slot, bench.submission.name, bench.submission.source)]
-    if bench.others != "naive":
-        path = bench.solution("scheduler")
+def _engine_room(context: CheckContext) -> Iterator[Workers]:
+    """Workers with torch, the submission, and the scheduler that `context.others` says."""
+    sources = [Source(context.exercise.slot, context.submission.name, context.submission.source)]
+    if context.others != "naive":
+        path = context.solution("scheduler")
         sources.insert(0, Source("scheduler", path.name, path.read_text(encoding="utf-8")))
-    first = bench.ahead.take() if bench.ahead is not None else None
-    workers = Workers(sources, level=bench.worker.level, limits=LIMITS, first=first)
+    first = context.ahead.take() if context.ahead is not None else None
+    workers = Workers(sources, level=context.worker.level, limits=LIMITS, first=first)
     try:
         yield workers
     finally:
         workers.end()
 
 
-def _serve(bench: CheckContext, workers: Workers, requests: Sequence[Asked]) -> tuple[CallRecorder, EngineReport]:
+def _serve(context: CheckContext, workers: Workers, requests: Sequence[Asked]) -> tuple[CallRecorder, EngineReport]:
     import dataclasses
 
-    joined = dataclasses.replace(bench, workers=workers, patience=dict(PATIENCE))
-    stage = CallRecorder(joined, "engine", "engine")
+    joined = dataclasses.replace(context, workers=workers, patience=dict(PATIENCE))
+    recorder = CallRecorder(joined, "engine", "engine")
     sizes = {"num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "max_seqs": GUESTS}
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    raised = stage.new(["waiter", sizes], {}, f"Engine(waiter, block_manager={bench.submission.name}, {words})")
+    raised = recorder.new(["waiter", sizes], {}, f"Engine(waiter, block_manager={context.submission.name}, {words})")
     reply: Any = raised
     if not raised:
-        stage.method = "admit"
-        reply, _ = stage.call("serve", [requests], f"generate({len(requests)} guests)")
+        recorder.method = "admit"
+        reply, _ = recorder.call("serve", [requests], f"generate({len(requests)} guests)")
     if isinstance(reply, Raised):
         if reply.type == "PartError":
-            stage.broken(
+            recorder.broken(
                 f"The engine stopped: {reply.text}.", got=reply.text, expected="all guests served", raised=reply
             )
-        stage.unexpected(reply, "all guests served")
-    served = stage.parsed(lambda: _served(reply.value, len(requests)))
-    stage.steps[-1].answer = f"{served.steps} steps"
-    return stage, served
+        recorder.unexpected(reply, "all guests served")
+    served = recorder.parsed(lambda: _served(reply.value, len(requests)))
+    recorder.steps[-1].answer = f"{served.steps} steps"
+    return recorder, served
 
 
 def _served(value: Any, guests: int) -> EngineReport:
@@ -100,7 +100,7 @@ def _served(value: Any, guests: int) -> EngineReport:
     return EngineReport([protocol.integers(text) for text in value[0]], held, steps)
 
 
-def _judge(stage: CallRecorder, model: Any, guest: int, asked: Asked, output: Text) -> None:
+def _judge(recorder: CallRecorder, model: Any, guest: int, asked: Asked, output: Text) -> None:
     """The oracle must be able to say the same tokens, and no more or fewer of them."""
     from reference_engine import oracle
 
@@ -112,10 +112,10 @@ def _judge(stage: CallRecorder, model: Any, guest: int, asked: Asked, output: Te
     if place is None and whole and len(output) <= max_new and eos not in output[:-1]:
         return
     due = oracle.greedy(model, prompt, max_new, eos)
-    stage.steps.append(Step(f"guest {guest}, {len(prompt)} tokens of prompt", shown(output)))
+    recorder.steps.append(Step(f"guest {guest}, {len(prompt)} tokens of prompt", shown(output)))
     wrong = f"token {place} is wrong" if place is not None else f"{len(output)} tokens came, {len(due)} are due"
     message = f"With this block manager guest {guest} hears something else than alone: {wrong}."
-    stage.broken(message, got=shown(output), expected=shown(due), method="extend")
+    recorder.broken(message, got=shown(output), expected=shown(due), method="extend")
 
 
 def _requests(model: Any, chance: random.Random) -> list[Asked]:

@@ -55,11 +55,11 @@ class BlockManagerJudge:
     `judge` raises Broken at the first deviation.
     """
 
-    def __init__(self, bench: CheckContext, script: BlockManagerScript) -> None:
+    def __init__(self, context: CheckContext, script: BlockManagerScript) -> None:
         drafted = script.spec
         self.spec = BlockManagerSpec(drafted.num_blocks, drafted.block_size, drafted.watermark)
         self._script = script
-        self._stage = CallRecorder(bench, "block_manager", "bm")
+        self._recorder = CallRecorder(context, "block_manager", "bm")
         self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
         self._known: dict[int, int] = {}
         self._played = 0
@@ -74,7 +74,7 @@ class BlockManagerJudge:
 
     def shorter(self) -> Iterator[BlockManagerJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (BlockManagerJudge(self._stage.bench, script) for script in self._script.shorter(self._played))
+        return (BlockManagerJudge(self._recorder.context, script) for script in self._script.shorter(self._played))
 
     def _judge(self) -> None:
         self._make()
@@ -85,7 +85,7 @@ class BlockManagerJudge:
             getattr(self, move.method)(*args)
             if move.grown is not None:
                 self._known |= zip(move.names, self.spec.tables[move.grown], strict=True)
-        self._stage.finish()
+        self._recorder.finish()
 
     def _make(self) -> None:
         spec = self.spec
@@ -93,9 +93,9 @@ class BlockManagerJudge:
         words = "".join(f", {name}={value}" for name, value in keywords.items())
         written = f"BlockManager({spec.num_blocks}, {spec.block_size}{words})"
         moves = [move.to_wire(self._blocks) for move in self._script.moves]
-        raised = self._stage.play((spec.num_blocks, spec.block_size), keywords, written, moves)
+        raised = self._recorder.play((spec.num_blocks, spec.block_size), keywords, written, moves)
         if raised:
-            self._stage.unexpected(raised, "a block manager")
+            self._recorder.unexpected(raised, "a block manager")
 
     def _actual(self, blocks: Blocks) -> list[int]:
         free = self.spec.free_blocks
@@ -172,7 +172,7 @@ class BlockManagerJudge:
             why = next(iter(refusals.values()), "") or self._room(num_tokens, shared)
             verb = "fails" if refusals else "succeeds"
             message = f"`can_admit` says {shown(answer)}, but this admission {verb}: {why}."
-            self._stage.broken(message, got=shown(answer), expected=str(not refusals))
+            self._recorder.broken(message, got=shown(answer), expected=str(not refusals))
         return self._look({})
 
     def _room(self, num_tokens: int, shared: Sequence[int]) -> str:
@@ -188,7 +188,7 @@ class BlockManagerJudge:
             if type(answer) is not int or answer != due:
                 copy = ", the copy included" if self.spec.copies(seq, num_tokens) else ""
                 message = f"`blocks_needed` says {shown(answer)}; extend takes {due}{copy}."
-                self._stage.broken(message, got=shown(answer), expected=f"{due}")
+                self._recorder.broken(message, got=shown(answer), expected=f"{due}")
         self._look(refusals)
 
     def length(self, seq: int) -> None:
@@ -204,8 +204,8 @@ class BlockManagerJudge:
     def _call(self, written: str, refusals: Refusals) -> Reply:
         """The next move's outcome; if the contract wants it refused, see that it was."""
         method, seqs = self._move.method, list(self._move.seqs)
-        reply, seen = self._stage.next(method, written)
-        self._seen = self._stage.parsed(lambda: Snapshot(seen, seqs, self._blocks))
+        reply, seen = self._recorder.next(method, written)
+        self._seen = self._recorder.parsed(lambda: Snapshot(seen, seqs, self._blocks))
         if refusals:
             self._must_refuse(method, reply, refusals)
         return reply
@@ -214,16 +214,16 @@ class BlockManagerJudge:
         due, why = " or ".join(refusals), next(iter(refusals.values()))
         if isinstance(reply, Returned):
             message = f"`{method}` must raise {due}: {why}."
-            self._stage.broken(message, got=f"returned {shown(reply.value)}", expected=f"raises {due}")
+            self._recorder.broken(message, got=f"returned {shown(reply.value)}", expected=f"raises {due}")
         if reply.is_one_of(refusals):
             return
         if reply.type == OUT_OF_BLOCKS and OUT_OF_BLOCKS in refusals:
             message = f"`{method}` raised an OutOfBlocks of its own making: import it from reference_engine.slots."
         elif reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
-            self._stage.unexpected(reply, f"raises {due}")
+            self._recorder.unexpected(reply, f"raises {due}")
         else:
             message = f"`{method}` raised {reply.type} where {due} is due: {why}."
-        self._stage.broken(message, got=f"raised {reply}", expected=f"raises {due}", raised=reply)
+        self._recorder.broken(message, got=f"raised {reply}", expected=f"raises {due}", raised=reply)
 
     def _shared(self, shared: Sequence[int]) -> str:
         return f", shared={self._written(shared)}" if shared else ""
@@ -237,63 +237,65 @@ class BlockManagerJudge:
         if isinstance(reply, Raised):
             if OUT_OF_BLOCKS in reply.kinds:
                 free, mark = self.spec.num_free, self.spec.watermark
-                binds = " and the watermark does not bind it" if mark and self._stage.method == "extend" else ""
-                message = f"`{self._stage.method}` raised OutOfBlocks although its blocks are free ({free} are){binds}."
-                self._stage.broken(message, got=f"raised {reply}", expected=expected, raised=reply)
-            self._stage.unexpected(reply, expected)
+                binds = " and the watermark does not bind it" if mark and self._recorder.method == "extend" else ""
+                message = (
+                    f"`{self._recorder.method}` raised OutOfBlocks although its blocks are free ({free} are){binds}."
+                )
+                self._recorder.broken(message, got=f"raised {reply}", expected=expected, raised=reply)
+            self._recorder.unexpected(reply, expected)
         return reply.value
 
     def _follow(self, step: Callable[[], None]) -> None:
         try:
             step()
         except Deviation as deviation:
-            self._stage.broken(deviation.message, got=deviation.got, expected=deviation.expected)
+            self._recorder.broken(deviation.message, got=deviation.got, expected=deviation.expected)
 
     def _blocks_of(self, value: Any) -> list[int]:
         if not _ints(value):
-            message = f"`{self._stage.method}` returned {shown(value)}; a list of blocks (plain ints) is due."
-            self._stage.broken(message, got=shown(value), expected="a list of blocks")
+            message = f"`{self._recorder.method}` returned {shown(value)}; a list of blocks (plain ints) is due."
+            self._recorder.broken(message, got=shown(value), expected="a list of blocks")
         blocks: list[int] = value
         return blocks
 
     def _pair(self, value: Any) -> tuple[list[int], list[tuple[int, int]]]:
         if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
             message = f"`extend` returned {shown(value)}; it returns two lists, (new blocks, copies)."
-            self._stage.broken(message, got=shown(value), expected="([new blocks], [copies])")
-        self._stage.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
+            self._recorder.broken(message, got=shown(value), expected="([new blocks], [copies])")
+        self._recorder.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
         copies = []
         for copy in value[1]:
             ends = copy.get("copy") if type(copy) is dict else None
             if type(ends) is not list or [type(end) for end in ends] != [int, int]:
                 message = f"`extend` returned {shown(copy)} among the copies; a slots.Copy(src, dst) of ints is due."
-                self._stage.broken(message, got=shown(copy), expected="Copy(src, dst)")
+                self._recorder.broken(message, got=shown(copy), expected="Copy(src, dst)")
             copies.append((ends[0], ends[1]))
         return self._blocks_of(value[0]), copies
 
     # ------------------------------------------------------------ looking
 
     def _table(self, seq: int) -> list[int]:
-        reply = self._stage.parsed(lambda: self._seen.table(seq))
+        reply = self._recorder.parsed(lambda: self._seen.table(seq))
         if isinstance(reply, Raised) or not _ints(reply.value):
             self._unreadable("table", f"table(seq={seq})", reply, "a sequence of blocks (plain ints)")
         blocks: list[int] = reply.value
         return blocks
 
     def _unreadable(self, method: str, written: str, reply: Reply, expected: str) -> NoReturn:
-        changed_by, self._stage.method = self._stage.method, method
+        changed_by, self._recorder.method = self._recorder.method, method
         if isinstance(reply, Raised):
-            self._stage.steps.append(Step(f"bm.{written}", f"raised {reply}"))
-            self._stage.unexpected(reply, expected)
+            self._recorder.steps.append(Step(f"bm.{written}", f"raised {reply}"))
+            self._recorder.unexpected(reply, expected)
         if method == NUM_FREE:
-            self._stage.no_property(method, reply.value)
-        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
+            self._recorder.no_property(method, reply.value)
+        self._recorder.steps.append(Step(f"bm.{written}", shown(reply.value)))
         message = f"`{method}` is {shown(reply.value)} after `{changed_by}`; {expected} is due."
-        self._stage.broken(message, got=shown(reply.value), expected=expected)
+        self._recorder.broken(message, got=shown(reply.value), expected=expected)
 
     def _look(self, refusals: Refusals) -> None:
         """Compare num_free, every table and length, and every ref with the specification."""
         if not self._seen.shows(self.spec):
-            self._stage.parsed(lambda: self._find(self._seen, refusals))
+            self._recorder.parsed(lambda: self._find(self._seen, refusals))
 
     def _find(self, seen: Snapshot, refusals: Refusals) -> None:
         """Raise Broken for the first thing that is not as it has to be."""
@@ -309,13 +311,13 @@ class BlockManagerJudge:
             self._unreadable(method, written, reply, "a list of blocks" if type(due) is list else "a number")
         if repr(reply.value) == repr(due):
             return
-        changed_by = self._stage.method
-        self._stage.steps.append(Step(f"bm.{written}", shown(reply.value)))
+        changed_by = self._recorder.method
+        self._recorder.steps.append(Step(f"bm.{written}", shown(reply.value)))
         if refusals:
             message = f"`{changed_by}` refused, but not without a trace: {written} is {reply.value}, was {due}."
         else:
             message = f"{written} is {reply.value} after `{changed_by}`; {due} due{self._because(method)}."
-        self._stage.broken(message, got=f"{written} == {reply.value}", expected=f"{due}")
+        self._recorder.broken(message, got=f"{written} == {reply.value}", expected=f"{due}")
 
     def _because(self, method: str) -> str:
         if method == NUM_FREE:
@@ -327,15 +329,15 @@ def _ints(value: Any) -> bool:
     return type(value) is list and all(type(item) is int for item in value)
 
 
-def refuse_constructor(bench: CheckContext, num_blocks: int, block_size: int) -> None:
+def refuse_constructor(context: CheckContext, num_blocks: int, block_size: int) -> None:
     """The constructor must raise ValueError for these arguments."""
-    stage = CallRecorder(bench, "block_manager", "bm")
-    raised = stage.new((num_blocks, block_size), {}, f"BlockManager({num_blocks}, {block_size})")
+    recorder = CallRecorder(context, "block_manager", "bm")
+    raised = recorder.new((num_blocks, block_size), {}, f"BlockManager({num_blocks}, {block_size})")
     if raised and "ValueError" in raised.kinds:
         return
     why = "num_blocks is below 2: block 0 is scratch" if num_blocks < 2 else "block_size is below 1"
     if raised and (raised.leaving or not raised.frames):
-        stage.unexpected(raised, "raises ValueError")
+        recorder.unexpected(raised, "raises ValueError")
     got = f"raised {raised}" if raised else "a block manager"
     message = f"`BlockManager({num_blocks}, {block_size})` must raise ValueError: {why}."
-    stage.broken(message, got=got, expected="raises ValueError", raised=raised)
+    recorder.broken(message, got=got, expected="raises ValueError", raised=raised)

@@ -25,11 +25,11 @@ LAWS = LawBook(exercise=1)
         "starts as range(1, num_blocks): block 0 is not in it.",
     ),
 )
-def block_arithmetic(bench: CheckContext) -> None:
+def block_arithmetic(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.arithmetic, cases=80)
+    explore(context, random_cases.arithmetic, cases=80)
 
 
 @LAWS.law(
@@ -44,11 +44,11 @@ def block_arithmetic(bench: CheckContext) -> None:
         "length too.",
     ),
 )
-def giving_back(bench: CheckContext) -> None:
+def giving_back(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.giving_back, cases=80)
+    explore(context, random_cases.giving_back, cases=80)
 
 
 @LAWS.law(
@@ -63,11 +63,11 @@ def giving_back(bench: CheckContext) -> None:
         "that line change the length, the table and the free list.",
     ),
 )
-def all_or_nothing(bench: CheckContext) -> None:
+def all_or_nothing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.all_or_nothing, cases=100)
+    explore(context, random_cases.all_or_nothing, cases=100)
 
 
 @LAWS.law(
@@ -82,11 +82,11 @@ def all_or_nothing(bench: CheckContext) -> None:
         "refs[b] -= 1, and return and give back those that reach 0.",
     ),
 )
-def sharing(bench: CheckContext) -> None:
+def sharing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.sharing, cases=100)
+    explore(context, random_cases.sharing, cases=100)
 
 
 @LAWS.law(
@@ -102,11 +102,11 @@ def sharing(bench: CheckContext) -> None:
         "block loses one ref, Copy(old, fresh) is returned, and fresh is among the new blocks.",
     ),
 )
-def copy_on_write(bench: CheckContext) -> None:
+def copy_on_write(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.copy_on_write, cases=140)
+    explore(context, random_cases.copy_on_write, cases=140)
 
 
 @LAWS.law(
@@ -122,11 +122,11 @@ def copy_on_write(bench: CheckContext) -> None:
         "reversed(dropped).",
     ),
 )
-def truncate(bench: CheckContext) -> None:
+def truncate(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.truncate, cases=100)
+    explore(context, random_cases.truncate, cases=100)
 
 
 @LAWS.law(
@@ -142,11 +142,11 @@ def truncate(bench: CheckContext) -> None:
         "extend compares with num_free alone.",
     ),
 )
-def watermark(bench: CheckContext) -> None:
+def watermark(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.watermark, cases=120)
+    explore(context, random_cases.watermark, cases=120)
 
 
 @LAWS.law(
@@ -162,12 +162,12 @@ def watermark(bench: CheckContext) -> None:
         "from both and frees at refs 0. `blocks` may be a generator: make a list of it first.",
     ),
 )
-def retain_and_release(bench: CheckContext) -> None:
+def retain_and_release(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import random_cases
 
-    explore(bench, random_cases.references, cases=160, moves=14)
-    random_cases.twice(bench)
+    explore(context, random_cases.references, cases=160, moves=14)
+    random_cases.twice(context)
 
 
 @LAWS.law(
@@ -182,13 +182,13 @@ def retain_and_release(bench: CheckContext) -> None:
         "Counter(blocks)[b] <= retained[b] for each b.",
     ),
 )
-def refusals(bench: CheckContext) -> None:
+def refusals(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, impossible_pools, refusals
 
-    impossible_pools(bench)
-    each_forbidden_call(bench)
-    explore(bench, refusals, cases=120)
+    impossible_pools(context)
+    each_forbidden_call(context)
+    explore(context, refusals, cases=120)
 
 
 @LAWS.law(
@@ -204,10 +204,10 @@ def refusals(bench: CheckContext) -> None:
         "that stays within its last block changes one number.",
     ),
 )
-def constant_time(bench: CheckContext) -> None:
+def constant_time(context: CheckContext) -> None:
     from graders.exercises.ex1_paged_allocation.constant_time import constant_time
 
-    constant_time(bench)
+    constant_time(context)
 
 
 @LAWS.law(
@@ -226,10 +226,10 @@ def constant_time(bench: CheckContext) -> None:
         "or that blocks are lost on the way: compare num_free with the blocks in the tables after each free.",
     ),
 )
-def the_real_engine(bench: CheckContext) -> None:
+def the_real_engine(context: CheckContext) -> None:
     from graders.exercises.ex1_paged_allocation.in_engine import real_engine
 
-    real_engine(bench)
+    real_engine(context)
 
 
 add_throughput(

@@ -142,20 +142,20 @@ class BlockManagerCases:
 Move = Callable[[Picks], None]
 
 
-def _play(bench: CheckContext, case: Case, writer: BlockManagerCases, moves: Sequence[Move]) -> None:
+def _play(context: CheckContext, case: Case, writer: BlockManagerCases, moves: Sequence[Move]) -> None:
     for move in case.moves:
         move.pick(moves)(move)
-    BlockManagerJudge(bench, writer.script).judge()
+    BlockManagerJudge(context, writer.script).judge()
 
 
-def arithmetic(bench: CheckContext, case: Case) -> None:
+def arithmetic(context: CheckContext, case: Case) -> None:
     """Law 1.1: admit, extend and blocks_needed while there is room."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 16, 2, 32)), setup.pick(SIZES), refs=False))
-    _play(bench, case, writer, (writer.admit, writer.extend, writer.needed))
+    _play(context, case, writer, (writer.admit, writer.extend, writer.needed))
 
 
-def giving_back(bench: CheckContext, case: Case) -> None:
+def giving_back(context: CheckContext, case: Case) -> None:
     """Law 1.2: a small pool, used up and given back over and over; freeing twice."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((4, 3, 2, 6, 9)), setup.pick(SIZES), refs=False))
@@ -173,24 +173,24 @@ def giving_back(bench: CheckContext, case: Case) -> None:
         else:
             free(move)
 
-    _play(bench, case, writer, (writer.admit, free, writer.admit, free, writer.extend, free_again))
+    _play(context, case, writer, (writer.admit, free, writer.admit, free, writer.extend, free_again))
 
 
-def all_or_nothing(bench: CheckContext, case: Case) -> None:
+def all_or_nothing(context: CheckContext, case: Case) -> None:
     """Law 1.3: more is asked for than there is."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((4, 3, 2, 6)), setup.pick(SIZES), refs=False))
-    _play(bench, case, writer, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free))
+    _play(context, case, writer, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free))
 
 
-def sharing(bench: CheckContext, case: Case) -> None:
+def sharing(context: CheckContext, case: Case) -> None:
     """Law 1.4: forks and admissions that borrow, and the owners leaving in any order."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
-    _play(bench, case, writer, (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.free))
+    _play(context, case, writer, (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.free))
 
 
-def copy_on_write(bench: CheckContext, case: Case) -> None:
+def copy_on_write(context: CheckContext, case: Case) -> None:
     """Law 1.5: forks that grow apart, with and without room for the copy."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)))
@@ -208,10 +208,10 @@ def copy_on_write(bench: CheckContext, case: Case) -> None:
         writer.admit_sharing,
         writer.overgrow,
     )
-    _play(bench, case, writer, moves)
+    _play(context, case, writer, moves)
 
 
-def truncate(bench: CheckContext, case: Case) -> None:
+def truncate(context: CheckContext, case: Case) -> None:
     """Law 1.6: shrink to any length, shared or not, and grow again."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
@@ -219,10 +219,10 @@ def truncate(bench: CheckContext, case: Case) -> None:
     def extend(move: Picks) -> None:
         writer.extend(move, copies=False)
 
-    _play(bench, case, writer, (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free))
+    _play(context, case, writer, (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free))
 
 
-def watermark(bench: CheckContext, case: Case) -> None:
+def watermark(context: CheckContext, case: Case) -> None:
     """Law 1.7: ask, then admit, at the edge of the watermark; extend may use what it keeps free."""
     setup = case.setup
     num_blocks = setup.pick((4, 3, 6, 8, 12))
@@ -238,10 +238,10 @@ def watermark(bench: CheckContext, case: Case) -> None:
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1, copies=False)
 
-    _play(bench, case, writer, (admit, extend, writer.free, admit_sharing, writer.fork))
+    _play(context, case, writer, (admit, extend, writer.free, admit_sharing, writer.fork))
 
 
-def twice(bench: CheckContext) -> None:
+def twice(context: CheckContext) -> None:
     """Law 1.8: lists in which a block stands more than once: every time counts."""
     script = BlockManagerScript(8, 4)
     script.admit(1, 8)
@@ -250,10 +250,10 @@ def twice(bench: CheckContext) -> None:
     script.retain([1, 2, 1], "iterator")
     script.free(1)
     script.release([2, 1, 1])
-    BlockManagerJudge(bench, script).judge()
+    BlockManagerJudge(context, script).judge()
 
 
-def references(bench: CheckContext, case: Case) -> None:
+def references(context: CheckContext, case: Case) -> None:
     """Law 1.8: retain and release among everything else."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
@@ -270,4 +270,4 @@ def references(bench: CheckContext, case: Case) -> None:
         writer.truncate,
         writer.fork,
     )
-    _play(bench, case, writer, (*calls, extend, writer.release, writer.retain))
+    _play(context, case, writer, (*calls, extend, writer.release, writer.retain))

@@ -59,7 +59,7 @@ ALL_OF_THEM: tuple[Callable[[BlockManagerScript], None], ...] = (
 )
 
 
-def refusals(bench: CheckContext, case: Case) -> None:
+def refusals(context: CheckContext, case: Case) -> None:
     """Build a state, then forbidden calls, each followed by a look at everything."""
     setup = case.setup
     writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
@@ -70,37 +70,37 @@ def refusals(bench: CheckContext, case: Case) -> None:
             move.pick(lawful)(move)
         else:
             move.pick(forbidden.calls)(move)
-    BlockManagerJudge(bench, writer.script).judge()
+    BlockManagerJudge(context, writer.script).judge()
 
 
-def each_forbidden_call(bench: CheckContext) -> None:
+def each_forbidden_call(context: CheckContext) -> None:
     """Every kind of forbidden call once, whatever the seed; one that breaks the law is told in its smallest state."""
     for forbidden in ALL_OF_THEM:
         try:
-            _after(bench, SETTING, forbidden)
+            _after(context, SETTING, forbidden)
         except Broken:
             for kept in range(len(SETTING)):
                 for setting in itertools.combinations(SETTING, kept):
-                    _after(bench, setting, forbidden)
+                    _after(context, setting, forbidden)
             raise
-    bench.cases += len(ALL_OF_THEM)
+    context.cases += len(ALL_OF_THEM)
 
 
 def _after(
-    bench: CheckContext,
+    context: CheckContext,
     setting: Iterable[Callable[[BlockManagerScript], None]],
     forbidden: Callable[[BlockManagerScript], None],
 ) -> None:
     script = BlockManagerScript(8, 4)
     for call in (*setting, forbidden):
         call(script)
-    BlockManagerJudge(bench, script).judge()
+    BlockManagerJudge(context, script).judge()
 
 
-def impossible_pools(bench: CheckContext) -> None:
+def impossible_pools(context: CheckContext) -> None:
     """Constructors that must refuse."""
     for num_blocks, block_size in IMPOSSIBLE:
-        refuse_constructor(bench, num_blocks, block_size)
+        refuse_constructor(context, num_blocks, block_size)
 
 
 class Forbidden:

@@ -18,13 +18,13 @@ Sizes = Sequence[tuple[int, int]]  # of guests: tokens of the prompt, of the ans
 SHARED = " Is something kept between objects, in a class attribute, a module variable or a default argument?"
 
 
-def lives(bench: CheckContext) -> None:
+def lives(context: CheckContext) -> None:
     """Law 2.1: both of the following."""
-    alone(bench)
-    a_second_scheduler(bench)
+    alone(context)
+    a_second_scheduler(context)
 
 
-def alone(bench: CheckContext) -> None:
+def alone(context: CheckContext) -> None:
     """Law 2.1: one guest after the other, whose answers end in different ways; in between nobody is here."""
     script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
     for id, eos_at in ((0, None), (2, 0), (1, 1), (3, 3), (4, 2)):
@@ -33,52 +33,52 @@ def alone(bench: CheckContext) -> None:
         script.add(id, prompt, 4, eos=None if eos_at is None else will[eos_at])
         script.drain()
         script.rest()
-    judge(bench, script)
+    judge(context, script)
 
 
-def a_second_scheduler(bench: CheckContext) -> None:
+def a_second_scheduler(context: CheckContext) -> None:
     """Law 2.1: what one scheduler was told is nothing to the next one."""
     first, second = EngineScript(EngineSetting()), EngineScript(EngineSetting())
     first.add(0, [1, 2, 3], 4)
     first.step()
     first.add(1, [1, 2, 3], 4)
     second.rest()
-    judge(bench, first)
+    judge(context, first)
     try:
-        judge(bench, second, label="another_scheduler")
+        judge(context, second, label="another_scheduler")
     except Broken as broken:
         broken.message += SHARED
         broken.trace = None  # alone it says nothing: the first scheduler was there before it
         raise
 
 
-def a_queue_in_order(bench: CheckContext) -> None:
+def a_queue_in_order(context: CheckContext) -> None:
     """Law 2.4: three long prompts share a step that is too short for them; the last to come is cut short."""
-    _all_at_once(bench, EngineSetting(token_budget=5, chunk=2, max_seqs=3), [(6, 2)] * 3)
+    _all_at_once(context, EngineSetting(token_budget=5, chunk=2, max_seqs=3), [(6, 2)] * 3)
 
 
-def a_big_head(bench: CheckContext) -> None:
+def a_big_head(context: CheckContext) -> None:
     """Law 2.5: the head of the queue does not fit, whoever stands behind it does; then the very last block is taken."""
     for watermark in (0, 1):
         setting = EngineSetting(num_blocks=7 + watermark, watermark=watermark)
-        _all_at_once(bench, setting, [(8, 3), (14, 1), (2, 1)])
-        _all_at_once(bench, setting, [(20, 4), (4, 1)])
-        _all_at_once(bench, setting, [(16, 1), (4, 1), (4, 1)])
+        _all_at_once(context, setting, [(8, 3), (14, 1), (2, 1)])
+        _all_at_once(context, setting, [(20, 4), (4, 1)])
+        _all_at_once(context, setting, [(16, 1), (4, 1), (4, 1)])
 
 
-def preemptions(bench: CheckContext) -> None:
+def preemptions(context: CheckContext) -> None:
     """Law 2.6: the same few guests in pools of many sizes; one victim or several, decodes and prefills among them."""
     for size, blocks, chunk in product((1, 2), range(5, 12), (None, 1, 3)):
         setting = EngineSetting(num_blocks=blocks, block_size=size, chunk=chunk, token_budget=6)
-        _all_at_once(bench, setting, [(3, 3), (2, 5), (1, 6), (1, 4)])
+        _all_at_once(context, setting, [(3, 3), (2, 5), (1, 6), (1, 4)])
     for blocks in (7, 8):
         setting = EngineSetting(num_blocks=blocks, block_size=1, chunk=3, token_budget=5)
-        _all_at_once(bench, setting, [(6, 1), (1, 5), (1, 5)])  # three blocks at once: more than one victim has
-    _late_returns(bench, heed=_preempting)
-    _copies(bench)
+        _all_at_once(context, setting, [(6, 1), (1, 5), (1, 5)])  # three blocks at once: more than one victim has
+    _late_returns(context, heed=_preempting)
+    _copies(context)
 
 
-def priorities(bench: CheckContext) -> None:
+def priorities(context: CheckContext) -> None:
     """Law 2.7: whoever matters least came first, and decodes when two others begin to read long prompts."""
     for policy, blocks in product(("priority", "fcfs"), range(8, 15)):
         belt = SchedulerCases(
@@ -89,22 +89,22 @@ def priorities(bench: CheckContext) -> None:
         for number in (2, 3):
             belt.newcomer(text(7, number), 1)
         belt.script.drain()
-        judge(bench, belt.script)
+        judge(context, belt.script)
     belt = SchedulerCases(EngineSetting(num_blocks=5, block_size=2, policy="priority"))
     belt.newcomer(text(5, 1), 3, priority=5)
     belt.script.step()
     belt.newcomer(text(5, 2), 2)  # matters more, does not fit, and waits all the same
     belt.script.drain()
-    judge(bench, belt.script)
+    judge(context, belt.script)
     belt = SchedulerCases(EngineSetting(token_budget=3, chunk=2, policy="priority"))
     for number, priority in ((1, 5), (2, 0), (3, 5), (4, -1)):
         belt.newcomer(text(9, number), 2, priority=priority)
         belt.script.step()
     belt.script.drain()
-    judge(bench, belt.script)
+    judge(context, belt.script)
 
 
-def aborts(bench: CheckContext) -> None:
+def aborts(context: CheckContext) -> None:
     """Law 2.8: one of three guests leaves in every step of their evening, before its plan and after it."""
     for who, when, within in product(range(3), range(6), (False, True)):
         blocks = 6 + 2 * ((who + when) % 2)
@@ -120,12 +120,12 @@ def aborts(bench: CheckContext) -> None:
             belt.script.commit()
         belt.script.drain()
         belt.script.rest()
-        judge(bench, belt.script)
+        judge(context, belt.script)
 
 
-def several_tokens(bench: CheckContext) -> None:
+def several_tokens(context: CheckContext) -> None:
     """Law 2.9: guesses at every edge: of the budget, the pool, the answer and the text."""
-    _late_returns(bench)
+    _late_returns(context)
     for ahead, told, eos_at in product((1, 2, 3), (0, 1, 3), (None, 1, 2)):
         setting = EngineSetting(block_size=2, lookahead=ahead, token_budget=2 * ahead + 3, chunk=2, max_seqs=3)
         script = EngineScript(setting, TextNumbers(VOCABULARY), [told, ahead, told])
@@ -133,19 +133,21 @@ def several_tokens(bench: CheckContext) -> None:
             will = script.toy.say(text(4, id), 5, None)
             script.add(id, text(4, id), 5, eos=None if eos_at is None else will[eos_at])
         script.drain()
-        judge(bench, script)
-    _all_at_once(bench, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)])
+        judge(context, script)
+    _all_at_once(context, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)])
     for blocks in range(9, 13):
-        _all_at_once(bench, EngineSetting(num_blocks=blocks, block_size=1, lookahead=2, token_budget=14), [(3, 3)] * 3)
+        _all_at_once(
+            context, EngineSetting(num_blocks=blocks, block_size=1, lookahead=2, token_budget=14), [(3, 3)] * 3
+        )
     least = EngineSetting(num_blocks=5, block_size=2, lookahead=2, token_budget=3)
     script = EngineScript(least, TextNumbers(VOCABULARY), [2])
     script.add(0, text(4, 0), least.capacity - 5)  # too long by one, the lookahead counted
     script.add(1, text(4, 1), least.capacity - 6)
     script.drain()
-    judge(bench, script)
+    judge(context, script)
 
 
-def borrowing(bench: CheckContext) -> None:
+def borrowing(context: CheckContext) -> None:
     """Law 2.10: the same prompt again and again, whole and with something behind it; preempted guests come back."""
     for size, ahead in product((1, 2, 3), (0, 2)):
         setting = EngineSetting(num_blocks=40, block_size=size, cache=True, lookahead=ahead)
@@ -153,18 +155,18 @@ def borrowing(bench: CheckContext) -> None:
         for id, prompt in enumerate((text(6, 0), text(6, 0), [*text(6, 0), 1, 2], text(3, 0), text(7, 0))):
             script.add(id, prompt, 3)
             script.drain()
-        judge(bench, script)
+        judge(context, script)
     script = EngineScript(EngineSetting(num_blocks=5, block_size=2, cache=True), TextNumbers(VOCABULARY))
     script.add(0, text(6, 0), 2)
     script.drain()
     script.add(1, text(8, 0), 1)  # too long, although the cache holds most of it
-    judge(bench, script)
+    judge(context, script)
     for blocks in range(6, 12):
         setting = EngineSetting(num_blocks=blocks, block_size=2, cache=True, token_budget=8)
-        _all_at_once(bench, setting, [(4, 5), (3, 5), (2, 5)])
+        _all_at_once(context, setting, [(4, 5), (3, 5), (2, 5)])
 
 
-def fairness(bench: CheckContext) -> None:
+def fairness(context: CheckContext) -> None:
     """Law 2.11: somebody comes in every step, and a victim stands before all of them."""
     for blocks, seats in product(range(6, 11), (2, 3)):
         belt = SchedulerCases(EngineSetting(num_blocks=blocks, block_size=2, max_seqs=seats))
@@ -172,18 +174,18 @@ def fairness(bench: CheckContext) -> None:
             belt.newcomer(text(length, length), answer)
             belt.script.step()
         belt.script.drain()
-        judge(bench, belt.script)
+        judge(context, belt.script)
 
 
 # ---------------------------------------------------------------- what they are made of
 
 
-def _all_at_once(bench: CheckContext, setting: EngineSetting, guests: Sizes) -> None:
+def _all_at_once(context: CheckContext, setting: EngineSetting, guests: Sizes) -> None:
     belt = SchedulerCases(setting)
     for number, (length, answer) in enumerate(guests):
         belt.newcomer(text(length, number), answer)
     belt.script.drain()
-    judge(bench, belt.script)
+    judge(context, belt.script)
 
 
 def _preempting(engine: SimulatedEngine) -> bool:
@@ -191,7 +193,7 @@ def _preempting(engine: SimulatedEngine) -> bool:
     return bool(engine.moments and engine.moments[-1].preempted)
 
 
-def _late_returns(bench: CheckContext, heed: Heed = always) -> None:
+def _late_returns(context: CheckContext, heed: Heed = always) -> None:
     """Three guests read long prompts token by token; the last of them, with a short one, decodes soon and is planned
     first. Then a prefill before it lacks blocks.
 
@@ -205,10 +207,10 @@ def _late_returns(bench: CheckContext, heed: Heed = always) -> None:
         for length, answer in ((3 + 2 * chunk, 1), (3 + 2 * chunk, 1), (2, 4)):
             belt.newcomer(text(length, length + answer), min(answer, setting.capacity - length - 2))
         belt.script.drain()
-        judge(bench, belt.script, heed=heed)
+        judge(context, belt.script, heed=heed)
 
 
-def _copies(bench: CheckContext) -> None:
+def _copies(context: CheckContext) -> None:
     """Somebody else shares the last block of a guest, who must write to a copy of it: in the plan as long as he is."""
     for blocks, before, who in product(range(8, 14), (1, 3), (0, 1, 2)):
         belt = SchedulerCases(
@@ -222,4 +224,4 @@ def _copies(bench: CheckContext) -> None:
         belt.script.step()
         belt.script.join()
         belt.script.drain()
-        judge(bench, belt.script)
+        judge(context, belt.script)

@@ -26,12 +26,12 @@ LAWS = LawBook(exercise=2)
         "the request.",
     ),
 )
-def life_cycle(bench: CheckContext) -> None:
+def life_cycle(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases, refusals
 
-    refusals.impossible_schedulers(bench)
-    explore(bench, random_cases.life_cycle, cases=50, first=fixed_cases.lives)
+    refusals.impossible_schedulers(context)
+    explore(context, random_cases.life_cycle, cases=50, first=fixed_cases.lives)
 
 
 @LAWS.law(
@@ -46,11 +46,11 @@ def life_cycle(bench: CheckContext) -> None:
         " nobody runs.",
     ),
 )
-def join_and_leave(bench: CheckContext) -> None:
+def join_and_leave(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import random_cases
 
-    explore(bench, random_cases.join_and_leave, cases=40)
+    explore(context, random_cases.join_and_leave, cases=40)
 
 
 @LAWS.law(
@@ -67,11 +67,11 @@ def join_and_leave(bench: CheckContext) -> None:
         "never empty while somebody is here.",
     ),
 )
-def token_budget(bench: CheckContext) -> None:
+def token_budget(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import random_cases
 
-    explore(bench, random_cases.budget, cases=50, moves=14)
+    explore(context, random_cases.budget, cases=50, moves=14)
 
 
 @LAWS.law(
@@ -86,11 +86,11 @@ def token_budget(bench: CheckContext) -> None:
         "length = min(gap, chunk or gap, budget); samples exactly when start + length == len(prompt) + len(output).",
     ),
 )
-def chunked_prefill(bench: CheckContext) -> None:
+def chunked_prefill(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.chunks, cases=50, moves=14, first=fixed_cases.a_queue_in_order)
+    explore(context, random_cases.chunks, cases=50, moves=14, first=fixed_cases.a_queue_in_order)
 
 
 @LAWS.law(
@@ -107,11 +107,11 @@ def chunked_prefill(bench: CheckContext) -> None:
         "the queue.",
     ),
 )
-def head_of_line(bench: CheckContext) -> None:
+def head_of_line(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.head_of_line, cases=40, first=fixed_cases.a_big_head)
+    explore(context, random_cases.head_of_line, cases=40, first=fixed_cases.a_big_head)
 
 
 @LAWS.law(
@@ -131,11 +131,11 @@ def head_of_line(bench: CheckContext) -> None:
         "into the queue, sorted; stop if it is the request itself. A step that preempted admits nobody.",
     ),
 )
-def preemption(bench: CheckContext) -> None:
+def preemption(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.preemption, cases=60, moves=14, first=fixed_cases.preemptions)
+    explore(context, random_cases.preemption, cases=60, moves=14, first=fixed_cases.preemptions)
 
 
 @LAWS.law(
@@ -152,11 +152,11 @@ def preemption(bench: CheckContext) -> None:
         "stays the same for the whole life of the request.",
     ),
 )
-def priorities(bench: CheckContext) -> None:
+def priorities(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.priorities, cases=40, moves=14, first=fixed_cases.priorities)
+    explore(context, random_cases.priorities, cases=40, moves=14, first=fixed_cases.priorities)
 
 
 @LAWS.law(
@@ -172,11 +172,11 @@ def priorities(bench: CheckContext) -> None:
         "request = requests.pop(id) raises the KeyError. In commit: if chunk.id not in requests: continue.",
     ),
 )
-def abort(bench: CheckContext) -> None:
+def abort(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.abort, cases=50, moves=14, first=fixed_cases.aborts)
+    explore(context, random_cases.abort, cases=50, moves=14, first=fixed_cases.aborts)
 
 
 @LAWS.law(
@@ -195,11 +195,11 @@ def abort(bench: CheckContext) -> None:
         "lookahead exceeds the budget is shortened by a token and does not sample.",
     ),
 )
-def several_tokens(bench: CheckContext) -> None:
+def several_tokens(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.lookahead, cases=60, moves=14, first=fixed_cases.several_tokens)
+    explore(context, random_cases.lookahead, cases=60, moves=14, first=fixed_cases.several_tokens)
 
 
 @LAWS.law(
@@ -216,11 +216,11 @@ def several_tokens(bench: CheckContext) -> None:
         "+ ...) borrows the same prefix.",
     ),
 )
-def borrowed_prefix(bench: CheckContext) -> None:
+def borrowed_prefix(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.borrowing, cases=40, moves=14, first=fixed_cases.borrowing)
+    explore(context, random_cases.borrowing, cases=40, moves=14, first=fixed_cases.borrowing)
 
 
 @LAWS.law(
@@ -234,11 +234,11 @@ def borrowed_prefix(bench: CheckContext) -> None:
         "bisect.insort(waiting, entry, key=...) with the key it had from the beginning; not append.",
     ),
 )
-def fairness(bench: CheckContext) -> None:
+def fairness(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(bench, random_cases.fairness, cases=30, moves=16, first=fixed_cases.fairness)
+    explore(context, random_cases.fairness, cases=30, moves=16, first=fixed_cases.fairness)
 
 
 @LAWS.law(
@@ -257,11 +257,11 @@ def fairness(bench: CheckContext) -> None:
         "nothing more.",
     ),
 )
-def same_tokens(bench: CheckContext) -> None:
+def same_tokens(context: CheckContext) -> None:
     from graders.simulation import engine_laws
 
-    engine_laws.same_tokens(bench)
-    engine_laws.static_batching(bench)
+    engine_laws.same_tokens(context)
+    engine_laws.static_batching(context)
 
 
 @LAWS.law(
@@ -277,10 +277,10 @@ def same_tokens(bench: CheckContext) -> None:
         "One pass over the running: kv.extend, one Chunk, nothing else. No `in` on a list, no list.remove for each.",
     ),
 )
-def swift_plan(bench: CheckContext) -> None:
+def swift_plan(context: CheckContext) -> None:
     from graders.exercises.ex2_batching_scheduler.plan_cost import swift_plan
 
-    swift_plan(bench)
+    swift_plan(context)
 
 
 add_throughput(

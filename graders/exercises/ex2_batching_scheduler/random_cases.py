@@ -54,12 +54,12 @@ class SchedulerCases:
         if within:
             self.script.commit()
 
-    def play(self, bench: CheckContext, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
+    def play(self, context: CheckContext, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
         """The moves of the case, then on until nobody is left; judged."""
         for move in case.moves:
             move.pick(moves)(move)
         self.script.drain()
-        judge(bench, self.script, conserving=conserving)
+        judge(context, self.script, conserving=conserving)
 
 
 def text(length: int, id: int) -> list[int]:
@@ -67,7 +67,7 @@ def text(length: int, id: int) -> list[int]:
     return [(id * 3 + position * (1 + id % 3)) % VOCABULARY for position in range(length)]
 
 
-def life_cycle(bench: CheckContext, case: Case) -> None:
+def life_cycle(context: CheckContext, case: Case) -> None:
     """Law 2.1: guests with seats, budget and room for all, and requests that must be refused.
 
     Who sits down when is the affair of later laws.
@@ -89,33 +89,33 @@ def life_cycle(bench: CheckContext, case: Case) -> None:
         else:
             belt.script.again(move.number(0, 7), [1, 2], 1)
 
-    belt.play(bench, case, (belt.add, belt.step, belt.step, refused), conserving=False)
+    belt.play(context, case, (belt.add, belt.step, belt.step, refused), conserving=False)
 
 
-def join_and_leave(bench: CheckContext, case: Case) -> None:
+def join_and_leave(context: CheckContext, case: Case) -> None:
     """Law 2.2: few seats, many guests, answers of different lengths."""
     belt = SchedulerCases(EngineSetting(max_seqs=case.setup.pick((2, 1, 3))), answers=5)
-    belt.play(bench, case, (belt.add, belt.step, belt.add))
+    belt.play(context, case, (belt.add, belt.step, belt.add))
 
 
-def budget(bench: CheckContext, case: Case) -> None:
+def budget(context: CheckContext, case: Case) -> None:
     """Law 2.3: more to compute than the budget of a step."""
     setup = case.setup
     belt = SchedulerCases(
         EngineSetting(token_budget=setup.pick((4, 2, 1, 3, 7)), max_seqs=setup.pick((3, 2, 8))), longest=9
     )
-    belt.play(bench, case, (belt.add, belt.step, belt.step))
+    belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
-def chunks(bench: CheckContext, case: Case) -> None:
+def chunks(context: CheckContext, case: Case) -> None:
     """Law 2.4: prompts longer than a chunk."""
     setup = case.setup
     setting = EngineSetting(chunk=setup.pick((2, 3, 1, 4)), token_budget=setup.pick((16, 3, 5, 8)), max_seqs=3)
     belt = SchedulerCases(setting, longest=9)
-    belt.play(bench, case, (belt.add, belt.step, belt.step))
+    belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
-def head_of_line(bench: CheckContext, case: Case) -> None:
+def head_of_line(context: CheckContext, case: Case) -> None:
     """Law 2.5: a small pool; a big head is followed by small ones. Answers are short: nobody has to grow much."""
     setup = case.setup
     setting = EngineSetting(
@@ -128,10 +128,10 @@ def head_of_line(bench: CheckContext, case: Case) -> None:
         belt.add(move)
         belt.longest = setting.capacity
 
-    belt.play(bench, case, (belt.add, small, belt.step))
+    belt.play(context, case, (belt.add, small, belt.step))
 
 
-def preemption(bench: CheckContext, case: Case) -> None:
+def preemption(context: CheckContext, case: Case) -> None:
     """Law 2.6: a pool too small for those who run."""
     setup = case.setup
     setting = EngineSetting(
@@ -141,10 +141,10 @@ def preemption(bench: CheckContext, case: Case) -> None:
         chunk=setup.pick((None, 1, 2, None)),
     )
     belt = SchedulerCases(setting, longest=4, answers=6)
-    belt.play(bench, case, (belt.add, belt.step, belt.step))
+    belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
-def priorities(bench: CheckContext, case: Case) -> None:
+def priorities(context: CheckContext, case: Case) -> None:
     """Law 2.7: the policy "priority", with seats, budget and blocks all short."""
     setup = case.setup
     setting = EngineSetting(
@@ -155,30 +155,30 @@ def priorities(bench: CheckContext, case: Case) -> None:
         policy=setup.pick(("priority", "priority", "fcfs")),
     )
     belt = SchedulerCases(setting, longest=5)
-    belt.play(bench, case, (belt.add_with_priority, belt.step, belt.add_with_priority))
+    belt.play(context, case, (belt.add_with_priority, belt.step, belt.add_with_priority))
 
 
-def abort(bench: CheckContext, case: Case) -> None:
+def abort(context: CheckContext, case: Case) -> None:
     """Law 2.8: guests leave while they wait, prefill, decode, are preempted, and between plan and commit."""
     setup = case.setup
     setting = EngineSetting(
         num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3))
     )
     belt = SchedulerCases(setting, answers=5)
-    belt.play(bench, case, (belt.add, belt.abort, belt.step, belt.step))
+    belt.play(context, case, (belt.add, belt.abort, belt.step, belt.step))
 
 
-def lookahead(bench: CheckContext, case: Case) -> None:
+def lookahead(context: CheckContext, case: Case) -> None:
     """Law 2.9: several tokens a commit, with EOS and max_new in the middle of them."""
     setup = case.setup
     count = setup.pick((2, 1, 3))
     budget = count + setup.pick((16, 1, 3, 5))
     setting = EngineSetting(block_size=setup.pick((4, 1, 2)), lookahead=count, token_budget=budget)
     belt = SchedulerCases(setting, answers=7, guesses=[setup.number(0, count), count, 0, 1, count])
-    belt.play(bench, case, (belt.add, belt.step, belt.step))
+    belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
-def borrowing(bench: CheckContext, case: Case) -> None:
+def borrowing(context: CheckContext, case: Case) -> None:
     """Law 2.10: guests with a common beginning, one after the other and at once; whole prompts that are cached."""
     setup = case.setup
     setting = EngineSetting(
@@ -195,10 +195,10 @@ def borrowing(bench: CheckContext, case: Case) -> None:
         prompt = menu[: move.pick((8, 4, 12, 5, 1))] + text(move.pick((0, 0, 1, 2)), next(own))
         belt.newcomer(prompt, move.number(1, 4))
 
-    belt.play(bench, case, (regular, belt.step, belt.step))
+    belt.play(context, case, (regular, belt.step, belt.step))
 
 
-def fairness(bench: CheckContext, case: Case) -> None:
+def fairness(context: CheckContext, case: Case) -> None:
     """Law 2.11: one guest with a long prompt, and newcomers in every step, in a small pool."""
     setup = case.setup
     setting = EngineSetting(
@@ -213,4 +213,4 @@ def fairness(bench: CheckContext, case: Case) -> None:
         belt.add(move)
         belt.script.step()
 
-    belt.play(bench, case, (newcomer, newcomer, long, belt.step))
+    belt.play(context, case, (newcomer, newcomer, long, belt.step))

@@ -15,23 +15,23 @@ IMPOSSIBLE = (
 )
 
 
-def impossible_schedulers(bench: CheckContext) -> None:
+def impossible_schedulers(context: CheckContext) -> None:
     """The constructor must raise ValueError for each; and must not for the least that is possible."""
     for setting, why in IMPOSSIBLE:
-        _refused(bench, setting, why)
-    stage = CallRecorder(bench, "scheduler", "scheduler")
+        _refused(context, setting, why)
+    recorder = CallRecorder(context, "scheduler", "scheduler")
     least = EngineSetting(token_budget=3, lookahead=2, max_seqs=1, chunk=1)
-    raised = stage.new([sent(least)], {}, written(least))
+    raised = recorder.new([sent(least)], {}, written(least))
     if raised:
-        stage.unexpected(raised, "a scheduler")
+        recorder.unexpected(raised, "a scheduler")
 
 
-def _refused(bench: CheckContext, setting: EngineSetting, why: str) -> None:
-    stage = CallRecorder(bench, "scheduler", "scheduler")
-    raised = stage.new([sent(setting)], {}, written(setting))
+def _refused(context: CheckContext, setting: EngineSetting, why: str) -> None:
+    recorder = CallRecorder(context, "scheduler", "scheduler")
+    raised = recorder.new([sent(setting)], {}, written(setting))
     if raised and "ValueError" in raised.kinds:
         return
     if raised:
-        stage.unexpected(raised, "raises ValueError")
+        recorder.unexpected(raised, "raises ValueError")
     message = f"The constructor must raise ValueError: {why}."
-    stage.broken(message, got="a scheduler", expected="raises ValueError", method="__init__")
+    recorder.broken(message, got="a scheduler", expected="raises ValueError", method="__init__")

@@ -19,7 +19,7 @@ def _text(count: int, size: int, start: int = 1) -> list[int]:
     return [(start + number) * 10 + at for number in range(count) for at in range(size)]
 
 
-def splits(bench: CheckContext) -> None:
+def splits(context: CheckContext) -> None:
     """Law 3.1: a long text, and others that leave it after any of its blocks, two of them at the same place."""
     for size, (first, second) in product((1, 2), combinations_with_replacement(range(LENGTH), 2)):
         long = _text(LENGTH, size)
@@ -32,13 +32,13 @@ def splits(bench: CheckContext) -> None:
             script.match([*long[: kept * size], *_text(2, size, 20)])
             script.match([*long[: kept * size], *_text(2, size, 23)])
         script.match([*long, 1])
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
 
 
-def elsewhere(bench: CheckContext) -> None:
+def elsewhere(context: CheckContext) -> None:
     """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is evicted before 3.4."""
     for bad in range(3):
-        PrefixCacheJudge(bench, _elsewhere(bad)).judge()
+        PrefixCacheJudge(context, _elsewhere(bad)).judge()
 
 
 def _elsewhere(bad: int) -> PrefixCacheScript:
@@ -52,10 +52,10 @@ def _elsewhere(bad: int) -> PrefixCacheScript:
     return script
 
 
-def copied(bench: CheckContext) -> None:
+def copied(context: CheckContext) -> None:
     """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would read them."""
     for after in range(3):
-        PrefixCacheJudge(bench, _copied(after)).judge()
+        PrefixCacheJudge(context, _copied(after)).judge()
 
 
 def _copied(after: int) -> PrefixCacheScript:
@@ -71,27 +71,27 @@ def _copied(after: int) -> PrefixCacheScript:
     return script
 
 
-def evicting(bench: CheckContext) -> None:
+def evicting(context: CheckContext) -> None:
     """Law 3.4: all of the following."""
-    emptying(bench)
-    coming_back(bench)
+    emptying(context)
+    coming_back(context)
 
 
-def coming_back(bench: CheckContext) -> None:
+def coming_back(context: CheckContext) -> None:
     """Law 3.4: blocks that were evicted are stored elsewhere; what goes is known after the caller's lists are empty."""
     for bad in range(3):
         script = _elsewhere(bad)
         script.evict(EVERYTHING)
         script.insert(_text(3, 2, 30), [2, 12, 1])
         script.match(_text(3, 2, 30))
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
     for after in range(4):
         script = _copied(after)
         script.evict(EVERYTHING)
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
 
 
-def emptying(bench: CheckContext) -> None:
+def emptying(context: CheckContext) -> None:
     """Law 3.4: a tree of three levels goes one by one, by two, and all at once; what went is not found again."""
     for size, step in product((1, 2), (1, 2, 3, EVERYTHING)):
         script = PrefixCacheScript(size)
@@ -104,10 +104,10 @@ def emptying(bench: CheckContext) -> None:
         script.insert([*root, *_text(1, size, 20)])
         script.evict(0)
         script.evict(EVERYTHING)
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
 
 
-def exact_ages(bench: CheckContext) -> None:
+def exact_ages(context: CheckContext) -> None:
     """Law 3.5: who was touched, and who was not: below the end of a match, beside it, and by an insert that fails."""
     for kept in range(1, LENGTH):
         for again in (False, True):
@@ -123,7 +123,7 @@ def exact_ages(bench: CheckContext) -> None:
             script.insert(long)
             for _ in range(4):
                 script.evict(2)
-            PrefixCacheJudge(bench, script).judge()
+            PrefixCacheJudge(context, script).judge()
     script = PrefixCacheScript(1)
     script.insert([1, 2])
     script.insert([3])
@@ -131,17 +131,17 @@ def exact_ages(bench: CheckContext) -> None:
     script.insert([1, 2, 4], [11, 12])  # too few: refused
     script.evict(1)
     script.evict(EVERYTHING)
-    PrefixCacheJudge(bench, script).judge()
+    PrefixCacheJudge(context, script).judge()
 
 
-def locking(bench: CheckContext) -> None:
+def locking(context: CheckContext) -> None:
     """Law 3.6: all of the following."""
-    two_handles(bench)
-    locked_splits(bench)
-    ages_under_locks(bench)
+    two_handles(context)
+    locked_splits(context)
+    ages_under_locks(context)
 
 
-def ages_under_locks(bench: CheckContext) -> None:
+def ages_under_locks(context: CheckContext) -> None:
     """Law 3.6: a parent is as young as the last match that passed through it.
 
     Usually the child that was matched outlives it; here that child is evicted first, because older leaves are pinned at
@@ -156,7 +156,7 @@ def ages_under_locks(bench: CheckContext) -> None:
         script.evict(gone)
         script.unlock(other)
         script.evict(EVERYTHING)
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
     script = PrefixCacheScript(1)
     two = script.insert([1, 2])
     script.insert([1, 3])
@@ -168,10 +168,10 @@ def ages_under_locks(bench: CheckContext) -> None:
     script.unlock(two)
     script.unlock(nine)
     script.evict(EVERYTHING)
-    PrefixCacheJudge(bench, script).judge()
+    PrefixCacheJudge(context, script).judge()
 
 
-def locked_splits(bench: CheckContext) -> None:
+def locked_splits(context: CheckContext) -> None:
     """Law 3.6: a locked text is left by others after each of its blocks; handles are long, short, locked twice."""
     for kept, held, times in product(range(LENGTH), (LENGTH, 2), (1, 2)):
         script = PrefixCacheScript(1)
@@ -194,10 +194,10 @@ def locked_splits(bench: CheckContext) -> None:
             script.evict(EVERYTHING)
             script.unlock(longer)
         script.evict(EVERYTHING)
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
 
 
-def two_handles(bench: CheckContext) -> None:
+def two_handles(context: CheckContext) -> None:
     """Law 3.6: two guests on branches of one text; one leaves, then the other, in either order."""
     for first, gone in product((0, 1), (False, True)):
         script = PrefixCacheScript(2)
@@ -212,19 +212,19 @@ def two_handles(bench: CheckContext) -> None:
         script.evict(EVERYTHING)
         script.unlock(handles[1 - first])
         script.evict(EVERYTHING)
-        PrefixCacheJudge(bench, script).judge()
+        PrefixCacheJudge(context, script).judge()
 
 
-def names(bench: CheckContext) -> None:
+def names(context: CheckContext) -> None:
     """Law 3.7: the same text under several names; a block that another name holds. Nothing is locked before 3.6."""
     for owner in range(len(SPACES)):
-        PrefixCacheJudge(bench, _named(owner, locked=False)).judge()
+        PrefixCacheJudge(context, _named(owner, locked=False)).judge()
 
 
-def names_and_locks(bench: CheckContext) -> None:
+def names_and_locks(context: CheckContext) -> None:
     """Law 3.10: the same text under several names, one of them locked."""
     for owner in range(len(SPACES)):
-        PrefixCacheJudge(bench, _named(owner, locked=True)).judge()
+        PrefixCacheJudge(context, _named(owner, locked=True)).judge()
 
 
 def _named(owner: int, *, locked: bool) -> PrefixCacheScript:

@@ -20,16 +20,16 @@ KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of i
 class PrefixCacheJudge:
     """A script played on the part. `judge` raises Broken at the first deviation, which is told as a story."""
 
-    def __init__(self, bench: CheckContext, script: PrefixCacheScript) -> None:
+    def __init__(self, context: CheckContext, script: PrefixCacheScript) -> None:
         self.spec = PrefixCacheSpec(script.spec.block_size)
         self._script = script
-        self._stage = CallRecorder(bench, "prefix_cache", "cache")
+        self._recorder = CallRecorder(context, "prefix_cache", "cache")
         self._refusals = 0
         self._played = 0
 
     def shorter(self) -> Iterator[PrefixCacheJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (PrefixCacheJudge(self._stage.bench, script) for script in self._script.shorter(self._played))
+        return (PrefixCacheJudge(self._recorder.context, script) for script in self._script.shorter(self._played))
 
     def judge(self) -> None:
         """If the caller has emptied lists of its own, a deviation that goes away when it does not is told as such."""
@@ -37,16 +37,16 @@ class PrefixCacheJudge:
             self._play()
         except Broken as broken:
             if broken.outcome is Outcome.FAIL and any(move.clears for move in self._script.moves):
-                broken.message += _kept(self._stage.bench, self._script)
+                broken.message += _kept(self._recorder.context, self._script)
             broken.trace = self
             raise
 
     def _play(self) -> None:
         size = self.spec.block_size
         moves = [move.to_wire() for move in self._script.moves]
-        raised = self._stage.play([size], {}, f"PrefixCache(block_size={size})", moves)
+        raised = self._recorder.play([size], {}, f"PrefixCache(block_size={size})", moves)
         if raised:
-            self._stage.unexpected(raised, "a prefix cache")
+            self._recorder.unexpected(raised, "a prefix cache")
         judges = {
             "match": self._match,
             "insert": self._insert,
@@ -55,12 +55,12 @@ class PrefixCacheJudge:
             "evict": self._evict,
         }
         for move in self._script.moves:
-            reply, counts = self._stage.next(move.method, str(move))
+            reply, counts = self._recorder.next(move.method, str(move))
             self._played += 1
             judges[move.method](move, reply)
-            self._stage.steps[-1].answer += move.afterwards
+            self._recorder.steps[-1].answer += move.afterwards
             self._count(counts)
-        self._stage.finish()
+        self._recorder.finish()
 
     # ------------------------------------------------------------ the calls
 
@@ -69,9 +69,9 @@ class PrefixCacheJudge:
         path = self.spec.match(move.tokens, move.namespace, move.handle)
         due = [len(path.tokens), self.spec.blocks(path)]
         if type(value) is list and len(value) == 2:
-            self._stage.steps[-1].answer = f"length {shown(value[0])}, blocks {shown(value[1])}"
+            self._recorder.steps[-1].answer = f"length {shown(value[0])}, blocks {shown(value[1])}"
         if repr(value) != repr(due):
-            self._stage.parsed(lambda: self._mismatch(move, value, path))
+            self._recorder.parsed(lambda: self._mismatch(move, value, path))
 
     def _insert(self, move: PrefixCacheCall, reply: Reply) -> None:
         refusals = self.spec.refuse_insert(move.tokens, move.blocks, move.namespace)
@@ -162,30 +162,30 @@ class PrefixCacheJudge:
         self._refusals += 1
         due, why = next(iter(refusals.items()))
         if isinstance(reply, Returned):
-            self._broken(f"`{self._stage.method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}")
+            self._broken(f"`{self._recorder.method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}")
         if not reply.is_one_of([due]):
-            self._stage.unexpected(reply, f"raises {due}")
+            self._recorder.unexpected(reply, f"raises {due}")
 
     def _returned(self, reply: Reply, expected: str) -> Any:
         if isinstance(reply, Raised):
-            self._stage.unexpected(reply, expected)
+            self._recorder.unexpected(reply, expected)
         return reply.value
 
     def _count(self, counts: Any) -> None:
         """evictable and protected after every call."""
-        reply = self._stage.parsed(lambda: value_or_raised(counts))
+        reply = self._recorder.parsed(lambda: value_or_raised(counts))
         due = [self.spec.evictable, self.spec.protected]
         if isinstance(reply, Raised):
-            self._stage.method = "evictable"
-            self._stage.unexpected(reply, f"evictable == {due[0]}, protected == {due[1]}")
+            self._recorder.method = "evictable"
+            self._recorder.unexpected(reply, f"evictable == {due[0]}, protected == {due[1]}")
         if repr(reply.value) == repr(due):
             return
         if type(reply.value) is list and len(reply.value) == len(due):
             for name, value in zip(("evictable", "protected"), reply.value, strict=True):
-                self._stage.no_property(name, value)
-        method = self._stage.method
+                self._recorder.no_property(name, value)
+        method = self._recorder.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
-        self._stage.steps.append(Step("[cache.evictable, cache.protected]", shown(reply.value)))
+        self._recorder.steps.append(Step("[cache.evictable, cache.protected]", shown(reply.value)))
         message = f"After `{method}` {plural(sum(due))} should be stored, {due[1]} of them pinned by a lock; your "
         message += (
             f"counts say evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}{_sum(reply.value)}."
@@ -193,13 +193,13 @@ class PrefixCacheJudge:
         self._broken(message, got, expected)
 
     def _broken(self, message: str, got: str, expected: str) -> NoReturn:
-        self._stage.broken(message, got=got, expected=expected)
+        self._recorder.broken(message, got=got, expected=expected)
 
 
-def _kept(bench: CheckContext, script: PrefixCacheScript) -> str:
+def _kept(context: CheckContext, script: PrefixCacheScript) -> str:
     """Advice, if the part plays the script rightly as soon as the caller leaves its own lists as they are."""
     try:
-        PrefixCacheJudge(bench, script.unchanged()).judge()
+        PrefixCacheJudge(context, script.unchanged()).judge()
     except Broken:
         return ""
     return KEPT

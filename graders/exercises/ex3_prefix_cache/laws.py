@@ -27,11 +27,11 @@ LAWS = LawBook(exercise=3)
         "text's rest is a second child.",
     ),
 )
-def longest_prefix(bench: CheckContext) -> None:
+def longest_prefix(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.longest_prefix, cases=60, first=fixed_cases.splits)
+    explore(context, random_cases.longest_prefix, cases=60, first=fixed_cases.splits)
 
 
 @LAWS.law(
@@ -48,11 +48,11 @@ def longest_prefix(bench: CheckContext) -> None:
         "beyond full * block_size is looked at.",
     ),
 )
-def whole_blocks(bench: CheckContext) -> None:
+def whole_blocks(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import random_cases
 
-    explore(bench, random_cases.whole_blocks, cases=80)
+    explore(context, random_cases.whole_blocks, cases=80)
 
 
 @LAWS.law(
@@ -69,12 +69,12 @@ def whole_blocks(bench: CheckContext) -> None:
         " len(blocks) >= full, and none of the new ones in the set of stored blocks. Copy with tuple(...) or a slice.",
     ),
 )
-def duplicates(bench: CheckContext) -> None:
+def duplicates(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.duplicates, cases=60, first=fixed_cases.elsewhere)
-    explore(bench, random_cases.copied, cases=30, first=fixed_cases.copied)
+    explore(context, random_cases.duplicates, cases=60, first=fixed_cases.elsewhere)
+    explore(context, random_cases.copied, cases=30, first=fixed_cases.copied)
 
 
 @LAWS.law(
@@ -91,11 +91,11 @@ def duplicates(bench: CheckContext) -> None:
         "it is empty remove it from its parent, and push the parent if that has no child left.",
     ),
 )
-def eviction(bench: CheckContext) -> None:
+def eviction(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.evicting, cases=80, first=fixed_cases.evicting)
+    explore(context, random_cases.evicting, cases=80, first=fixed_cases.evicting)
 
 
 @LAWS.law(
@@ -112,11 +112,11 @@ def eviction(bench: CheckContext) -> None:
         "the new tick. Or keep a tick for every block.",
     ),
 )
-def recency(bench: CheckContext) -> None:
+def recency(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.recency, cases=80, first=fixed_cases.exact_ages)
+    explore(context, random_cases.recency, cases=80, first=fixed_cases.exact_ages)
 
 
 @LAWS.law(
@@ -134,11 +134,11 @@ def recency(bench: CheckContext) -> None:
         "nobody locked: ValueError; count locks per handle too.",
     ),
 )
-def locks(bench: CheckContext) -> None:
+def locks(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.locks, cases=120, moves=14, first=fixed_cases.locking)
+    explore(context, random_cases.locks, cases=120, moves=14, first=fixed_cases.locking)
 
 
 @LAWS.law(
@@ -152,11 +152,11 @@ def locks(bench: CheckContext) -> None:
         "roots.setdefault(namespace, new root). Eviction goes by age across all of them.",
     ),
 )
-def namespaces(bench: CheckContext) -> None:
+def namespaces(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.namespaces, cases=80, first=fixed_cases.names)
+    explore(context, random_cases.namespaces, cases=80, first=fixed_cases.names)
 
 
 @LAWS.law(
@@ -171,11 +171,11 @@ def namespaces(bench: CheckContext) -> None:
         "Python: hash(x) == hash(x + 2**61 - 1). Keep the tokens of a block beside its hash and compare them.",
     ),
 )
-def no_hash_alone(bench: CheckContext) -> None:
+def no_hash_alone(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import random_cases
 
-    explore(bench, random_cases.same_hash, cases=100)
+    explore(context, random_cases.same_hash, cases=100)
 
 
 @LAWS.law(
@@ -192,10 +192,10 @@ def no_hash_alone(bench: CheckContext) -> None:
         " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])).",
     ),
 )
-def linear_work(bench: CheckContext) -> None:
+def linear_work(context: CheckContext) -> None:
     from graders.exercises.ex3_prefix_cache.linear_work import linear_work
 
-    linear_work(bench)
+    linear_work(context)
 
 
 @LAWS.law(
@@ -211,11 +211,11 @@ def linear_work(bench: CheckContext) -> None:
         "older than a child's, locks not fewer than a child's, stored == the blocks of all nodes.",
     ),
 )
-def everything_at_once(bench: CheckContext) -> None:
+def everything_at_once(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(bench, random_cases.everything, cases=100, moves=16, first=fixed_cases.names_and_locks)
+    explore(context, random_cases.everything, cases=100, moves=16, first=fixed_cases.names_and_locks)
 
 
 @LAWS.law(
@@ -232,11 +232,11 @@ def everything_at_once(bench: CheckContext) -> None:
         "evict forgets what it returns; insert stores nothing beyond the whole blocks of the tokens it was given.",
     ),
 )
-def same_tokens(bench: CheckContext) -> None:
+def same_tokens(context: CheckContext) -> None:
     from graders.simulation import engine_laws
 
-    engine_laws.same_tokens(bench)
-    engine_laws.photocopier(bench)
+    engine_laws.same_tokens(context)
+    engine_laws.photocopier(context)
 
 
 add_throughput(

@@ -84,22 +84,22 @@ class PrefixCacheCases:
         else:
             self.insert(move)
 
-    def play(self, bench: CheckContext, case: Case, moves: Sequence[Move], *, emptied: bool = True) -> None:
+    def play(self, context: CheckContext, case: Case, moves: Sequence[Move], *, emptied: bool = True) -> None:
         """The moves of the case, then if `emptied` everything that may go goes; judged."""
         for move in case.moves:
             move.pick(moves)(move)
         if emptied:
             self.script.evict(99)
-        PrefixCacheJudge(bench, self.script).judge()
+        PrefixCacheJudge(context, self.script).judge()
 
 
-def longest_prefix(bench: CheckContext, case: Case) -> None:
+def longest_prefix(context: CheckContext, case: Case) -> None:
     """Law 3.1: texts made of whole blocks; nothing is locked, nothing evicted."""
     shelf = PrefixCacheCases(case.setup.pick((2, 1, 3)), whole=True)
-    shelf.play(bench, case, (shelf.insert, shelf.match), emptied=False)
+    shelf.play(context, case, (shelf.insert, shelf.match), emptied=False)
 
 
-def whole_blocks(bench: CheckContext, case: Case) -> None:
+def whole_blocks(context: CheckContext, case: Case) -> None:
     """Law 3.2: texts that differ within a block, and end within one."""
     shelf = PrefixCacheCases(case.setup.pick((2, 3, 4)))
 
@@ -107,10 +107,10 @@ def whole_blocks(bench: CheckContext, case: Case) -> None:
         text = shelf.text(move)
         shelf.script.insert(text, extra=bool(len(text) % shelf.spec.block_size))
 
-    shelf.play(bench, case, (insert_with_tail, shelf.match), emptied=False)
+    shelf.play(context, case, (insert_with_tail, shelf.match), emptied=False)
 
 
-def duplicates(bench: CheckContext, case: Case) -> None:
+def duplicates(context: CheckContext, case: Case) -> None:
     """Law 3.3: texts inserted again, longer, shorter, with other blocks; blocks stored elsewhere, or too few."""
     shelf = PrefixCacheCases(case.setup.pick((2, 1)), whole=True)
 
@@ -126,16 +126,16 @@ def duplicates(bench: CheckContext, case: Case) -> None:
         shelf.script.insert(text, blocks)
         shelf.script.match(text)  # a refused insert may have touched what it held, or not: now it is touched
 
-    shelf.play(bench, case, (shelf.insert, shelf.match, shelf.insert, wrong_blocks), emptied=False)
+    shelf.play(context, case, (shelf.insert, shelf.match, shelf.insert, wrong_blocks), emptied=False)
 
 
-def copied(bench: CheckContext, case: Case) -> None:
+def copied(context: CheckContext, case: Case) -> None:
     """Law 3.3: the caller empties its lists when a call is over."""
     shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True, clears=True)
-    shelf.play(bench, case, (shelf.insert, shelf.match), emptied=False)
+    shelf.play(context, case, (shelf.insert, shelf.match), emptied=False)
 
 
-def evicting(bench: CheckContext, case: Case) -> None:
+def evicting(context: CheckContext, case: Case) -> None:
     """Law 3.4: least recently touched first, children before parents; texts are inserted once, then matched whole."""
     shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     inserted: list[list[int]] = []
@@ -147,10 +147,10 @@ def evicting(bench: CheckContext, case: Case) -> None:
     def visit(move: Picks) -> None:
         shelf.script.match(move.pick(inserted[:60] or [[0]]))
 
-    shelf.play(bench, case, (insert, shelf.evict, visit))
+    shelf.play(context, case, (insert, shelf.evict, visit))
 
 
-def recency(bench: CheckContext, case: Case) -> None:
+def recency(context: CheckContext, case: Case) -> None:
     """Law 3.5: matches and inserts that touch a part of what is stored."""
     shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
 
@@ -162,17 +162,17 @@ def recency(bench: CheckContext, case: Case) -> None:
         size = shelf.spec.block_size
         shelf.script.match([(number + 1) * 10 + at for number in range(move.number(1, 5)) for at in range(size)])
 
-    shelf.play(bench, case, (long, part, shelf.insert, shelf.evict))
+    shelf.play(context, case, (long, part, shelf.insert, shelf.evict))
 
 
-def locks(bench: CheckContext, case: Case) -> None:
+def locks(context: CheckContext, case: Case) -> None:
     """Law 3.6: what is locked stays, whatever others insert, match and evict meanwhile."""
     shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     moves = (shelf.lock, shelf.insert, shelf.unlock, shelf.evict, shelf.lock_again, shelf.unlock_unlocked, shelf.match)
-    shelf.play(bench, case, moves)
+    shelf.play(context, case, moves)
 
 
-def namespaces(bench: CheckContext, case: Case) -> None:
+def namespaces(context: CheckContext, case: Case) -> None:
     """Law 3.7: the same texts in several namespaces."""
     shelf = PrefixCacheCases(case.setup.pick((1, 2)), whole=True)
     names: tuple[Namespace, ...] = (None, "", "a")
@@ -183,10 +183,10 @@ def namespaces(bench: CheckContext, case: Case) -> None:
     def match(move: Picks) -> None:
         shelf.script.match(shelf.text(move), namespace=move.pick(names))
 
-    shelf.play(bench, case, (insert, match, shelf.evict))
+    shelf.play(context, case, (insert, match, shelf.evict))
 
 
-def same_hash(bench: CheckContext, case: Case) -> None:
+def same_hash(context: CheckContext, case: Case) -> None:
     """Law 3.8: texts that are different and have the same sum, or the same hash."""
     shelf = PrefixCacheCases(case.setup.pick((2, 1, 3)))
     size = shelf.spec.block_size
@@ -203,10 +203,10 @@ def same_hash(bench: CheckContext, case: Case) -> None:
     def match(move: Picks) -> None:
         shelf.script.match(text(move))
 
-    shelf.play(bench, case, (insert, match), emptied=False)
+    shelf.play(context, case, (insert, match), emptied=False)
 
 
-def everything(bench: CheckContext, case: Case) -> None:
+def everything(context: CheckContext, case: Case) -> None:
     """Law 3.10: all of it together, texts of any kind."""
     setup = case.setup
     shelf = PrefixCacheCases(setup.pick((2, 1, 3)), whole=setup.pick((False, True)))
@@ -218,4 +218,4 @@ def everything(bench: CheckContext, case: Case) -> None:
     def match(move: Picks) -> None:
         shelf.script.match(shelf.text(move), namespace=move.pick(names))
 
-    shelf.play(bench, case, (insert, match, shelf.lock, shelf.evict, shelf.unlock, insert))
+    shelf.play(context, case, (insert, match, shelf.lock, shelf.evict, shelf.unlock, insert))

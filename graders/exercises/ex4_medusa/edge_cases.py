@@ -48,33 +48,33 @@ REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
 )
 
 
-def refused_choices(bench: CheckContext) -> None:
+def refused_choices(context: CheckContext) -> None:
     for choices, why in REFUSED_CHOICES:
-        bench.cases += 1
-        session = MedusaJudge(bench)
+        context.cases += 1
+        session = MedusaJudge(context)
         session.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
 
 
-def refused_guesses(bench: CheckContext) -> None:
+def refused_guesses(context: CheckContext) -> None:
     for choices, heads, guesses, why in REFUSED_GUESSES:
         for rows in (1, 2):
-            bench.cases += 1
+            context.cases += 1
             tree = PathTree.of(choices)
             topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
-            session = MedusaJudge(bench)
+            session = MedusaJudge(context)
             session.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
             session.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
 
 
-def named_trees(bench: CheckContext) -> None:
+def named_trees(context: CheckContext) -> None:
     for choices in TREES:
-        bench.cases += 1
-        session = MedusaJudge(bench)
+        context.cases += 1
+        session = MedusaJudge(context)
         session.judge_tree(choices, session.build_tree(choices), ("parent", "rank"))
 
 
-def winners(bench: CheckContext) -> None:
+def winners(context: CheckContext) -> None:
     """Long before likely; the sum of ln p at this temperature, not the last, not of p; the lower of equal ends."""
     cases: tuple[tuple[list[Path], list[int], Cells, float], ...] = (
         ([(0,), (1,)], [0, 1, 2], {0: (0.5, 0.2, 0.3)}, 1.0),
@@ -87,12 +87,14 @@ def winners(bench: CheckContext) -> None:
         ([(0, 0), (1, 0)], [0, 1, 2, 1, 1], {0: (0.2, 0.4, 0.4), 1: (0.01, 0.42, 0.57), 2: (0.31, 0.38, 0.31)}, 0.5),
     )
     for choices, tokens, cells, temperature in cases:
-        bench.cases += 1
+        context.cases += 1
         tree = PathTree.of(choices)
-        MedusaJudge(bench).verify_typical(tree, [tokens], [_logits(tree, cells)], TypicalRule(temperature, 0.02, 0.02))
+        MedusaJudge(context).verify_typical(
+            tree, [tokens], [_logits(tree, cells)], TypicalRule(temperature, 0.02, 0.02)
+        )
 
 
-def bars(bench: CheckContext) -> None:
+def bars(context: CheckContext) -> None:
     """A probability exactly at the bar does not stand; temperature 0 is greedy, a small one is not."""
     flat = [0.0, 0.0]
     cases: tuple[tuple[list[Path], list[int], list[list[float]], TypicalRule], ...] = (
@@ -105,18 +107,18 @@ def bars(bench: CheckContext) -> None:
         ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
     )
     for choices, tokens, logits, rule in cases:
-        bench.cases += 1
-        MedusaJudge(bench).verify_typical(PathTree.of(choices), [tokens], [logits], rule)
+        context.cases += 1
+        MedusaJudge(context).verify_typical(PathTree.of(choices), [tokens], [logits], rule)
 
 
-def holes(bench: CheckContext) -> None:
+def holes(context: CheckContext) -> None:
     """NaN and -inf where the winner does not pass."""
     tree, low = PathTree.of([(0,), (1,), (0, 0)]), TypicalRule(1.0, 0.1, 0.1)
     root, end = [0.0, 1.0, 2.0], [0.5, 0.0, 1.5]
     nan = [math.nan] * 3
     for logits in ([root, nan, end, nan], [[NEVER, 1.0, 2.0], nan, end, nan], [root, [NEVER] * 2 + [0.0], end, end]):
-        bench.cases += 1
-        MedusaJudge(bench).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
+        context.cases += 1
+        MedusaJudge(context).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
 
 
 def _logits(tree: PathTree, cells: Cells) -> list[list[float]]:
@@ -124,26 +126,26 @@ def _logits(tree: PathTree, cells: Cells) -> list[list[float]]:
     return [[round(math.log(x), 2) for x in cells.get(node, (0.2, 0.3, 0.5))] for node in range(len(tree))]
 
 
-def near(bench: CheckContext) -> None:
+def near(context: CheckContext) -> None:
     """p a ten thousandth beside the bar: float32 sees on which side, half precision does not."""
     tree, logits = PathTree.of([(0,)]), [1.3, 0.45, -0.7, 0.1]
     p = softmax(logits, 0.7)
     peak = math.exp(-entropy(p))
     for token in (0, 1):
         for aside in (-BESIDE, BESIDE):
-            bench.cases += 2
+            context.cases += 2
             needed = p[token] * (1 + aside)
             for rule in (TypicalRule(0.7, needed, 2.0), TypicalRule(0.7, 1.0, needed / peak)):
-                MedusaJudge(bench).verify_typical(tree, [[0, token]], [[logits] * 2], rule)
+                MedusaJudge(context).verify_typical(tree, [[0, token]], [[logits] * 2], rule)
 
 
-def draws(bench: CheckContext) -> None:
+def draws(context: CheckContext) -> None:
     """With a generator, `next` is drawn from p where the path of the row ends, and from this generator alone."""
-    session, rule = MedusaJudge(bench), TypicalRule(0.5, 0.3, 0.3, seed=bench.seed % 1000)
+    session, rule = MedusaJudge(context), TypicalRule(0.5, 0.3, 0.3, seed=context.seed % 1000)
     drawn = _drawn(session, rule, 1)
     for row, end in enumerate(ENDS):
         _fair(session, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
-    bench.cases += 3
+    context.cases += 3
     again = _drawn(session, rule, 2)
     if again != drawn:
         message = "The same generator gave other draws: `next` is drawn with the generator given and no other."

@@ -53,8 +53,8 @@ class EngineReport:
 class EngineStory:
     """The engine in the worker, as a story."""
 
-    def __init__(self, bench: CheckContext) -> None:
-        self.scene = TensorCallRecorder(bench, "medusa", "engine")
+    def __init__(self, context: CheckContext) -> None:
+        self.scene = TensorCallRecorder(context, "medusa", "engine")
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
         if raised:
@@ -99,24 +99,24 @@ class EngineStory:
                 self.scene.broken(message, got=shown(output), expected=shown(text), method="verify_greedy")
 
 
-def same_text(bench: CheckContext, *, cases: int) -> None:
+def same_text(context: CheckContext, *, cases: int) -> None:
     """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty engines."""
-    with company(bench) as joined:
+    with company(context) as joined:
         joined.patience = dict(PATIENCE)
         any_engine(joined, cases=cases)
         waiter(joined)
 
 
-def any_engine(bench: CheckContext, *, cases: int) -> None:
+def any_engine(context: CheckContext, *, cases: int) -> None:
     """Random engines on a tiny random model, heads of every kind; the oracle's text, token by token.
 
-    bench: one whose worker holds the other parts too, as everywhere below.
+    context: one whose worker holds the other parts too, as everywhere below.
     """
     with _one_thread():
-        explore(bench, _one_engine, cases=cases, moves=4)
+        explore(context, _one_engine, cases=cases, moves=4)
 
 
-def _one_engine(bench: CheckContext, case: Case) -> None:
+def _one_engine(context: CheckContext, case: Case) -> None:
     from reference_engine import oracle
 
     setup, chance = case.setup, random.Random(repr(case.codes[0]))
@@ -126,7 +126,7 @@ def _one_engine(bench: CheckContext, case: Case) -> None:
     requests = _requests(chance, setup.number(1, 4))
     due = [oracle.greedy(loaded, *request) for request in requests]
     guesses = [_script(kind, text, tree, chance) for text in due]
-    sizes = _sizes(chance, requests, len(tree) - 1, naive=bench.others == "naive")
+    sizes = _sizes(chance, requests, len(tree) - 1, naive=context.others == "naive")
     setting = {
         "model": ["tiny", model, SIZES],
         "guesses": guesses,
@@ -136,7 +136,7 @@ def _one_engine(bench: CheckContext, case: Case) -> None:
         "arrivals": [chance.randint(0, 2) for _ in range(4)],
     }
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    kitchen = EngineStory(bench)
+    kitchen = EngineStory(context)
     kitchen.scene.steps.append(Step(f"tree = medusa.build_tree({list(tree.paths[1:])})"))
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})")
@@ -288,25 +288,25 @@ ROOMS = (
 a pass waits for its weights, as real models do, and further rows are nearly free."""
 
 
-def waiter(bench: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> None:
+def waiter(context: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> None:
     """The waiter answers held-out guests with its own heads; figures: tokens a pass, and what they gain on the clock.
 
     The clock is the worker's own, and decides nothing.
     """
     from reference_engine.model_loader import load_model
 
-    model, share, chance = load_model("waiter"), 0.0, random.Random(bench.seed)
+    model, share, chance = load_model("waiter"), 0.0, random.Random(context.seed)
     requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()
-    kitchen = EngineStory(bench)
+    kitchen = EngineStory(context)
     for room in rooms:
-        bench.progress(str(room))
+        context.progress(str(room))
         words, asked = f"{room.guests} guests of the {room.model}, {room.batch} at a time", requests[: room.guests]
         plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
         served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
         _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
-        bench.figures += _gains(room, plain, served)
+        context.figures += _gains(room, plain, served)
         share = share or served.part / max(1, served.talking)
-    bench.figures.append(Figure("the part's share of a pass, batch 1", round(100 * share, 1), "%"))
+    context.figures.append(Figure("the part's share of a pass, batch 1", round(100 * share, 1), "%"))
 
 
 def _gains(room: EngineSize, plain: EngineReport, served: EngineReport) -> list[Figure]:

@@ -19,7 +19,7 @@ WIDEST = 400  # characters of one value in a story
 
 
 class TensorCallRecorder(CallRecorder):
-    """The stage of exercise 4: what the functions returned is told by name."""
+    """The recorder of exercise 4: what the functions returned is told by name."""
 
     NAMES = {  # noqa: RUF012
         "build_tree": ("parent", "depth", "rank", "mask"),
@@ -49,8 +49,8 @@ class TensorCallRecorder(CallRecorder):
 class MedusaJudge:
     """The five functions, each called on the part and judged; the first deviation raises Broken."""
 
-    def __init__(self, bench: CheckContext) -> None:
-        self.scene = TensorCallRecorder(bench, "medusa", "medusa")
+    def __init__(self, context: CheckContext) -> None:
+        self.scene = TensorCallRecorder(context, "medusa", "medusa")
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
         if raised:

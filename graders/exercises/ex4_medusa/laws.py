@@ -24,12 +24,12 @@ LAWS = LawBook(exercise=4)
         " a path is the index of path[:-1], its rank is path[-1].",
     ),
 )
-def tree_of_choices(bench: CheckContext) -> None:
+def tree_of_choices(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    edge_cases.named_trees(bench)
-    explore(bench, random_cases.structure, cases=50, moves=6)
+    edge_cases.named_trees(context)
+    explore(context, random_cases.structure, cases=50, moves=6)
 
 
 @LAWS.law(
@@ -43,11 +43,11 @@ def tree_of_choices(bench: CheckContext) -> None:
         "mask = eye(N); then for i = 1 .. N-1, in order: mask[i] |= mask[parent[i]].",
     ),
 )
-def who_sees_whom(bench: CheckContext) -> None:
+def who_sees_whom(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.sight, cases=50, moves=6)
+    explore(context, random_cases.sight, cases=50, moves=6)
 
 
 @LAWS.law(
@@ -60,10 +60,10 @@ def who_sees_whom(bench: CheckContext) -> None:
         "if not choices or any(not c or min(c) < 0 for c in choices): raise ValueError(...)",
     ),
 )
-def refused_choices(bench: CheckContext) -> None:
+def refused_choices(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases
 
-    edge_cases.refused_choices(bench)
+    edge_cases.refused_choices(context)
 
 
 @LAWS.law(
@@ -77,11 +77,11 @@ def refused_choices(bench: CheckContext) -> None:
         "torch.cat([root[:, None], topk[:, tree.depth[1:] - 1, tree.rank[1:]]], dim=1)",
     ),
 )
-def candidates(bench: CheckContext) -> None:
+def candidates(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.candidates, cases=40, moves=5)
+    explore(context, random_cases.candidates, cases=40, moves=5)
 
 
 @LAWS.law(
@@ -96,10 +96,10 @@ def candidates(bench: CheckContext) -> None:
         "if tree.depth.max() > H or tree.rank.max() >= K: raise ValueError(...)",
     ),
 )
-def refused_guesses(bench: CheckContext) -> None:
+def refused_guesses(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases
 
-    edge_cases.refused_guesses(bench)
+    edge_cases.refused_guesses(context)
 
 
 @LAWS.law(
@@ -113,11 +113,11 @@ def refused_guesses(bench: CheckContext) -> None:
         "Integers of 64 bits hold 64 nodes; texts sort '10' before '2'. Tensors and tuples do neither.",
     ),
 )
-def one_pass(bench: CheckContext) -> None:
+def one_pass(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.large, cases=12, moves=8)
+    explore(context, random_cases.large, cases=12, moves=8)
 
 
 @LAWS.law(
@@ -131,11 +131,11 @@ def one_pass(bench: CheckContext) -> None:
         "at = 0; repeat: child = lowest j with parent[j] == at and tokens[j] == argmax[at]; none: stop; at = child.",
     ),
 )
-def greedy_walk(bench: CheckContext) -> None:
+def greedy_walk(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.walk, cases=120, moves=6)
+    explore(context, random_cases.walk, cases=120, moves=6)
 
 
 @LAWS.law(
@@ -151,12 +151,12 @@ def greedy_walk(bench: CheckContext) -> None:
         " stands when (stands | ~mask[j]).all().",
     ),
 )
-def typical_acceptance(bench: CheckContext) -> None:
+def typical_acceptance(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    edge_cases.winners(bench)
-    explore(bench, random_cases.plausible, cases=120, moves=5)
+    edge_cases.winners(context)
+    explore(context, random_cases.plausible, cases=120, moves=5)
 
 
 @LAWS.law(
@@ -171,15 +171,15 @@ def typical_acceptance(bench: CheckContext) -> None:
         " generator=generator); temperature 0: return verify_greedy(tree, tokens, logits.argmax(-1)).",
     ),
 )
-def typical_edges(bench: CheckContext) -> None:
+def typical_edges(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    edge_cases.bars(bench)
-    edge_cases.near(bench)
-    edge_cases.holes(bench)
-    explore(bench, random_cases.wounded, cases=60, moves=4)
-    edge_cases.draws(bench)
+    edge_cases.bars(context)
+    edge_cases.near(context)
+    edge_cases.holes(context)
+    explore(context, random_cases.wounded, cases=60, moves=4)
+    edge_cases.draws(context)
 
 
 @LAWS.law(
@@ -194,11 +194,11 @@ def typical_edges(bench: CheckContext) -> None:
         " and (src != dst).",
     ),
 )
-def compaction(bench: CheckContext) -> None:
+def compaction(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.moves, cases=60, moves=6)
+    explore(context, random_cases.moves, cases=60, moves=6)
 
 
 @LAWS.law(
@@ -212,11 +212,11 @@ def compaction(bench: CheckContext) -> None:
         "argmax.gather(1, at[:, None]); slots.gather(1, nodes); shapes made with B, so that B = 0 is no special case.",
     ),
 )
-def rows_apart(bench: CheckContext) -> None:
+def rows_apart(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.batch, cases=40, moves=4)
+    explore(context, random_cases.batch, cases=40, moves=4)
 
 
 @LAWS.law(
@@ -232,11 +232,11 @@ def rows_apart(bench: CheckContext) -> None:
         " pass.",
     ),
 )
-def greedy_text(bench: CheckContext) -> None:
+def greedy_text(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(bench, random_cases.text, cases=50, moves=4)
+    explore(context, random_cases.text, cases=50, moves=4)
 
 
 @LAWS.law(
@@ -253,16 +253,16 @@ def greedy_text(bench: CheckContext) -> None:
         " see whether `compact` named each accepted node once.",
     ),
 )
-def same_text(bench: CheckContext) -> None:
+def same_text(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import in_engine
 
-    in_engine.same_text(bench, cases=20)
+    in_engine.same_text(context, cases=20)
 
 
-def _tree_of_calls(bench: CheckContext) -> list[object]:
+def _tree_of_calls(context: CheckContext) -> list[object]:
     from graders.exercises.ex4_medusa import random_cases
 
-    return [random_cases.tree_of_calls(bench.seed)]
+    return [random_cases.tree_of_calls(context.seed)]
 
 
 add_throughput(

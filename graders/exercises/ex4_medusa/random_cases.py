@@ -68,19 +68,19 @@ def tree_of_calls(seed: int) -> list[Any]:
     return sent_tree(PathTree.of(paths))
 
 
-def structure(bench: CheckContext, case: Case) -> None:
+def structure(context: CheckContext, case: Case) -> None:
     """Parents, order, prefixes, duplicates, ranks."""
-    session, given = MedusaJudge(bench), choices(case, widest=case.setup.pick((2, 3, 12)))
+    session, given = MedusaJudge(context), choices(case, widest=case.setup.pick((2, 3, 12)))
     session.judge_tree(given, session.build_tree(given), ("parent", "rank"))
 
 
-def sight(bench: CheckContext, case: Case) -> None:
+def sight(context: CheckContext, case: Case) -> None:
     """Mask and depth."""
-    session, given = MedusaJudge(bench), choices(case)
+    session, given = MedusaJudge(context), choices(case)
     session.judge_tree(given, session.build_tree(given), ("depth", "mask"))
 
 
-def candidates(bench: CheckContext, case: Case) -> None:
+def candidates(context: CheckContext, case: Case) -> None:
     """One row; every guess is another number, so that a token betrays where it was taken from."""
     setup = case.setup
     tree = PathTree.of(choices(case, deepest=3))
@@ -88,20 +88,22 @@ def candidates(bench: CheckContext, case: Case) -> None:
     chance = random.Random(setup.number(0, 200))
     numbers = iter(chance.sample(range(setup.pick((500, 2 * FAR))), heads * guesses + 1))
     topk = [[next(numbers) for _ in range(guesses)] for _ in range(heads)]
-    MedusaJudge(bench).propose(tree, [next(numbers)], [topk])
+    MedusaJudge(context).propose(tree, [next(numbers)], [topk])
 
 
-def walk(bench: CheckContext, case: Case) -> None:
+def walk(context: CheckContext, case: Case) -> None:
     """One row, few tokens, some with large ids: equal siblings and the token 0 are everywhere."""
     setup = case.setup
     tree, vocab = PathTree.of(choices(case)), setup.pick((2, 3, 5))
     chance, apart = random.Random(setup.number(0, 200)), setup.pick((1, 1, FAR))
     tokens = tokens_for(tree, vocab, chance)
     argmax = argmax_for(tree, tokens, vocab, chance)
-    MedusaJudge(bench).verify_greedy(tree, [[apart * token for token in tokens]], [[apart * token for token in argmax]])
+    MedusaJudge(context).verify_greedy(
+        tree, [[apart * token for token in tokens]], [[apart * token for token in argmax]]
+    )
 
 
-def plausible(bench: CheckContext, case: Case) -> None:
+def plausible(context: CheckContext, case: Case) -> None:
     """The typical rule on one row; cases in which rounding could decide are drawn anew."""
     setup = case.setup
     tree, vocab = PathTree.of(choices(case, deepest=3)), setup.pick((4, 3, 8))
@@ -113,11 +115,11 @@ def plausible(bench: CheckContext, case: Case) -> None:
         tokens = tokens_for(tree, vocab, chance)
         logits = [[chance.randint(-6, 6) / 2 for _ in range(vocab)] for _ in range(len(tree))]
         if spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta).closeness > NEAR:
-            return MedusaJudge(bench).verify_typical(tree, [tokens], [logits], rule)
+            return MedusaJudge(context).verify_typical(tree, [tokens], [logits], rule)
     return None
 
 
-def wounded(bench: CheckContext, case: Case) -> None:
+def wounded(context: CheckContext, case: Case) -> None:
     """The typical rule with -inf among the logits, large ones, NaN off the path, and temperature 0."""
     setup = case.setup
     tree, vocab = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 5))
@@ -133,7 +135,7 @@ def wounded(bench: CheckContext, case: Case) -> None:
                 logits[node] = [math.nan] * vocab
         judged = spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta)
         if judged.closeness > NEAR:
-            return MedusaJudge(bench).verify_typical(tree, [tokens], [logits], rule)
+            return MedusaJudge(context).verify_typical(tree, [tokens], [logits], rule)
     return None
 
 
@@ -143,21 +145,21 @@ def _holed(chance: random.Random, vocab: int, base: float) -> list[float]:
     return row
 
 
-def moves(bench: CheckContext, case: Case) -> None:
+def moves(context: CheckContext, case: Case) -> None:
     """One row, any path of the tree accepted, slots in no order."""
     setup = case.setup
     tree = PathTree.of(choices(case))
     chance = random.Random(setup.number(0, 200))
     end = chance.randrange(len(tree))
     verdict = spec.RowVerdict(tuple(tree.walk(end)), chance.randrange(9))
-    MedusaJudge(bench).compact(tree, [verdict], distinct_slots(1, len(tree), chance))
+    MedusaJudge(context).compact(tree, [verdict], distinct_slots(1, len(tree), chance))
 
 
-def batch(bench: CheckContext, case: Case) -> None:
+def batch(context: CheckContext, case: Case) -> None:
     """Several rows, or none, through all four functions."""
     setup = case.setup
     tree, rows = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 0, 5))
-    chance, session = random.Random(setup.number(0, 200)), MedusaJudge(bench)
+    chance, session = random.Random(setup.number(0, 200)), MedusaJudge(context)
     heads, guesses, vocab = tree.height, max(tree.rank) + 1, 3
     topk = [[[chance.randrange(90) for _ in range(guesses)] for _ in range(heads)] for _ in range(rows)]
     session.propose(tree, [chance.randrange(90) for _ in range(rows)], topk)
@@ -182,14 +184,14 @@ def _typical_batch(session: MedusaJudge, tree: PathTree, rows: int, chance: rand
     session.verify_typical(tree, tokens, logits, rule)
 
 
-def large(bench: CheckContext, case: Case) -> None:
+def large(context: CheckContext, case: Case) -> None:
     """One pass over a tree of up to a hundred nodes, against every path alone, by what the toy model answers."""
     setup = case.setup
     chance = random.Random(setup.number(0, 200))
     given = choices(case, widest=12, deepest=6)
     for _ in range(setup.pick((0, 25, 50))):
         given.append(tuple(chance.randrange(11) for _ in range(chance.randint(1, 4))))
-    model, tree, session = ToyModel(50, bench.run_seed), PathTree.of(given), MedusaJudge(bench)
+    model, tree, session = ToyModel(50, context.run_seed), PathTree.of(given), MedusaJudge(context)
     arrays = [array.nested for array in session.build_tree(given)]
     tokens = tokens_for(tree, 50, chance)
     past = model.text([chance.randrange(50) for _ in range(3)])
@@ -205,7 +207,7 @@ def large(bench: CheckContext, case: Case) -> None:
             )
 
 
-def text(bench: CheckContext, case: Case) -> None:
+def text(context: CheckContext, case: Case) -> None:
     """Guests served to the end by the toy engine: any heads, any batch, preemptions in between."""
     setup = case.setup
     kind = setup.pick(("perfect", "useless", "perfect", "mixed", "late", "all-alike"))
@@ -215,7 +217,7 @@ def text(bench: CheckContext, case: Case) -> None:
         given.append((0,) * PathTree.of(given).height)
     tree = PathTree.of(given)
     model = ToyModel(chance.choice((2, 3, 7)), chance.randrange(1000))
-    serving = ToyServing(MedusaJudge(bench), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
+    serving = ToyServing(MedusaJudge(context), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
     prompts = [[chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))] for _ in range(setup.number(1, 3))]
     guests = [serving.guest(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
     while waiting := [guest for guest in guests if not guest.served]:

@@ -18,10 +18,10 @@ HINTS = ("where to look", "the idea", "almost the code")
 def book() -> LawBook:
     """Three laws, the third of which needs the first; the last is timed."""
     book = LawBook(exercise=7)
-    book.law("first", statement="One.", points=1, hints=HINTS)(lambda bench: None)
-    book.law("second", statement="Two.", points=2, hints=HINTS)(lambda bench: None)
+    book.law("first", statement="One.", points=1, hints=HINTS)(lambda context: None)
+    book.law("second", statement="Two.", points=2, hints=HINTS)(lambda context: None)
     third = book.law("third", statement="Three.", points=3, hints=HINTS, needs=("first",), kind="throughput")
-    third(lambda bench: None)
+    third(lambda context: None)
     return book
 
 
@@ -64,7 +64,7 @@ def test_timed_laws_can_be_left_out(book: LawBook) -> None:
 def test_the_tenth_law_comes_after_the_ninth() -> None:
     book = LawBook(exercise=1)
     for index in range(11):
-        book.law(f"law {index}", statement="", points=1, hints=HINTS)(lambda bench: None)
+        book.law(f"law {index}", statement="", points=1, hints=HINTS)(lambda context: None)
     assert numbers(choose(book, ["1.10", "1.9", "1.2"])) == ["1.2", "1.9", "1.10"]
 
 

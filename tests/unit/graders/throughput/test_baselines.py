@@ -241,12 +241,12 @@ def test_the_figure_says_which_card_does_not_count_beside_the_one_that_does(
     save(card(hardware=here()), tmp_path / "shipped")
     monkeypatch.setattr(baselines, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr(opponents, "_installed", lambda engine: None)
-    bench: Any = SimpleNamespace(beside=None, live=False)
+    context: Any = SimpleNamespace(beside=None, live=False)
 
     def how(named: Path) -> str:
         monkeypatch.setenv(baselines.VARIABLE, str(named))
         with ExitStack() as stack:
-            peer = opponents.standing("vllm", MEASURE, bench, stack)
+            peer = opponents.standing("vllm", MEASURE, context, stack)
         assert peer.measured
         return peer.how
 

@@ -38,11 +38,11 @@ def test_a_machine_without_memory_is_not_the_parts_fault_unless_it_asked_for_it(
         blamed.append(raised.type)
         raise Broken("yours")
 
-    stage: Any = SimpleNamespace(broken=blame, unexpected=blame)
+    recorder: Any = SimpleNamespace(broken=blame, unexpected=blame)
     with pytest.raises(MachineFault, match="got no memory"):
-        timed_engine._stopped(stage, Raised((), type, text, ()))
+        timed_engine._stopped(recorder, Raised((), type, text, ()))
     with pytest.raises(Broken):
-        timed_engine._stopped(stage, Raised((), type, text, ((3, "plan"),)))
+        timed_engine._stopped(recorder, Raised((), type, text, ((3, "plan"),)))
     assert blamed == [type]
 
 
@@ -50,12 +50,12 @@ def test_a_model_that_cannot_be_loaded_is_nobodys_fault_unless_a_part_says_so() 
     def blame(*_: object, **__: object) -> NoReturn:
         raise Broken("yours")
 
-    stage: Any = SimpleNamespace(broken=blame, unexpected=blame)
+    recorder: Any = SimpleNamespace(broken=blame, unexpected=blame)
     with pytest.raises(Broken, match=r"^Not timed: the model cannot be used: a\.safetensors is missing\.$") as caught:
-        timed_engine._stopped(stage, Raised((), "ModelError", "a.safetensors is missing", ()))
+        timed_engine._stopped(recorder, Raised((), "ModelError", "a.safetensors is missing", ()))
     assert caught.value.outcome is Outcome.UNGRADED
     with pytest.raises(Broken, match="yours") as caught:
-        timed_engine._stopped(stage, Raised((), "ModelError", "a.safetensors is missing", ((3, "plan"),)))
+        timed_engine._stopped(recorder, Raised((), "ModelError", "a.safetensors is missing", ((3, "plan"),)))
     assert caught.value.outcome is Outcome.FAIL
 
 
@@ -77,92 +77,94 @@ class Play:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("COURSE_BASELINES", str(tmp_path))
     monkeypatch.setattr("graders.throughput.baselines.SHIPPED", tmp_path / "none")
     monkeypatch.setattr(opponents, "_installed", lambda engine: None)
     monkeypatch.setattr("graders.throughput.bounds.measures", lambda *_, **__: (MEASURE,))
     monkeypatch.setattr("graders.throughput.bounds.part_bounds", lambda *_, **__: ())
-    bench = SimpleNamespace(
+    context = SimpleNamespace(
         exercise=catalogue(1), beside=None, live=False, others="solutions", ahead=None, figures=[], cases=0, score=0.0
     )
-    bench.progress = lambda words: None
-    return bench
+    context.progress = lambda words: None
+    return context
 
 
-def timed(bench: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
+def timed(context: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
     monkeypatch.setattr(timing, "_contest", lambda *_: play)
-    laws.fast_enough(bench)
+    laws.fast_enough(context)
     return play
 
 
 def test_a_bound_that_nobody_could_decide_takes_no_points_of_another(
-    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reference's bound is missed half way up; beside vLLM the bracket lies around the bound and is too wide."""
     made = card(hardware=here())
     samples = tuple(replace(one, engine_seconds=2.5 * one.reference_seconds) for one in made.samples)
     save(replace(made, samples=samples), tmp_path)
     with pytest.raises(Broken) as caught:
-        timed(bench, monkeypatch, Play(0.6, width=1.3))
+        timed(context, monkeypatch, Play(0.6, width=1.3))
     assert caught.value.outcome is Outcome.FAIL and "the bound is 0.8" in caught.value.message
-    assert len(bench.figures) == 2 and bench.score == pytest.approx(0.5)
+    assert len(context.figures) == 2 and context.score == pytest.approx(0.5)
 
 
 def test_a_fast_part_meets_its_bounds_and_the_line_says_what_was_not_measured(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(bench, monkeypatch, Play(1.0))
-    (figure,) = bench.figures
+    timed(context, monkeypatch, Play(1.0))
+    (figure,) = context.figures
     assert isinstance(figure, Figure)
     assert (figure.name, figure.value, figure.reference) == ("ragged, speed beside the reference engine", 1.0, 0.8)
     assert "measured now" in figure.note
     assert "the bound against vllm was not measured (there is no card; it is not installed)" in figure.note
-    assert bench.score == 1.0
+    assert context.score == 1.0
 
 
 def test_with_a_card_the_bound_against_vllm_counts_and_says_that_it_was_a_card(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save(card(hardware=here()), tmp_path)
-    play = timed(bench, monkeypatch, Play(1.0))
+    play = timed(context, monkeypatch, Play(1.0))
     assert [(each.engine, each.factor) for each in play.asked] == [("reference", 1.0), ("reference", 4.0)]
-    beside, vllm = bench.figures
+    beside, vllm = context.figures
     assert "not measured" not in beside.note + vllm.note
     assert vllm.name == "ragged, speed beside vllm 0.32.0 (card of 2026-11-23)"
     assert (vllm.value, vllm.reference) == (4.0, 1.5)
     assert "through its card" in vllm.note
 
 
-def test_both_bounds_must_be_met(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_both_bounds_must_be_met(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     slow = [replace(each, engine_seconds=each.reference_seconds) for each in card().samples]
     save(card(hardware=here(), samples=tuple(slow)), tmp_path)
     with pytest.raises(Broken, match=r"1.00 times as fast as vllm 0.32.0 \(card of 2026-11-23\); the bound is 1.5"):
-        timed(bench, monkeypatch, Play(1.0))
-    assert bench.score == pytest.approx((1.0 - 0.75) / 0.75)
+        timed(context, monkeypatch, Play(1.0))
+    assert context.score == pytest.approx((1.0 - 0.75) / 0.75)
 
 
-def test_an_outdated_card_still_counts_and_says_so(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_outdated_card_still_counts_and_says_so(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     save(card(hardware=here(), reference="0" * 12), tmp_path)
-    timed(bench, monkeypatch, Play(1.0))
-    assert "another version of the reference engine" in bench.figures[1].note
+    timed(context, monkeypatch, Play(1.0))
+    assert "another version of the reference engine" in context.figures[1].note
 
 
 def test_a_card_from_other_hardware_is_refused_and_named(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save(card(), tmp_path)
-    timed(bench, monkeypatch, Play(1.0))
-    assert len(bench.figures) == 1 and "from other hardware" in bench.figures[0].note
+    timed(context, monkeypatch, Play(1.0))
+    assert len(context.figures) == 1 and "from other hardware" in context.figures[0].note
 
 
-def test_a_slow_part_gets_points_on_the_slope(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_part_gets_points_on_the_slope(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Broken, match=r"was 0.60 times as fast as the reference engine; the bound is 0.8") as caught:
-        timed(bench, monkeypatch, Play(0.6))
+        timed(context, monkeypatch, Play(0.6))
     assert caught.value.outcome is Outcome.FAIL
-    assert bench.score == pytest.approx(0.5)
-    assert _part(LAW, Outcome.FAIL, bench.score) == 10.0
+    assert context.score == pytest.approx(0.5)
+    assert _part(LAW, Outcome.FAIL, context.score) == 10.0
 
 
 def test_a_missed_bound_is_never_worth_all_points() -> None:
@@ -171,58 +173,60 @@ def test_a_missed_bound_is_never_worth_all_points() -> None:
         assert _part(LAW, outcome, 1.0) == 0.0
 
 
-def test_a_noisy_machine_blames_nobody(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_noisy_machine_blames_nobody(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Broken, match="too noisy to decide") as caught:
-        timed(bench, monkeypatch, Play(0.8, width=1.5))
+        timed(context, monkeypatch, Play(0.8, width=1.5))
     assert caught.value.outcome is Outcome.UNGRADED
 
 
-def test_more_than_the_device_can_do_waits_for_a_person(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_device_can_do_waits_for_a_person(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Broken, match="held for a person") as caught:
-        timed(bench, monkeypatch, Play(80.0))
-    assert caught.value.outcome is Outcome.UNGRADED and bench.score == 0.0
+        timed(context, monkeypatch, Play(80.0))
+    assert caught.value.outcome is Outcome.UNGRADED and context.score == 0.0
 
 
 def test_a_peak_that_was_measured_low_is_named_and_costs_nobody_a_point(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+    context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     low = RaisedCeiling("peak", 216e9, 425e9, "the engine with your part")
-    timed(bench, monkeypatch, Play(1.0, raised=(low,)))
-    assert bench.score == 1.0
-    figure = bench.figures[0]
+    timed(context, monkeypatch, Play(1.0, raised=(low,)))
+    assert context.score == 1.0
+    figure = context.figures[0]
     assert (figure.value, figure.unit, figure.reference) == (425.0, "Gflop/s", 216.0)
     assert "did 425 Gflop/s where 216 were measured" in figure.note and "raised" in figure.note
 
 
-def test_a_bad_bounds_file_is_not_the_parts_fault(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_bad_bounds_file_is_not_the_parts_fault(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.undo()
     monkeypatch.setenv(VARIABLE, str(tmp_path / "gone.toml"))
     with pytest.raises(Broken, match=r"Not timed: .*gone\.toml cannot be read") as caught:
-        laws.fast_enough(bench)
+        laws.fast_enough(context)
     assert caught.value.outcome is Outcome.UNGRADED
 
 
-def test_an_installed_engine_without_a_card_is_offered_live(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_engine_without_a_card_is_offered_live(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opponents, "_installed", lambda engine: SimpleNamespace(name=engine))
-    timed(bench, monkeypatch, Play(1.0))
-    assert "--live would time it" in bench.figures[0].note
+    timed(context, monkeypatch, Play(1.0))
+    assert "--live would time it" in context.figures[0].note
 
 
-def test_live_is_said_to_be_live(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_live_is_said_to_be_live(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save(card(hardware=here()), tmp_path)
-    bench.live = True
+    context.live = True
     monkeypatch.setattr(opponents, "_installed", lambda engine: SimpleNamespace(name=engine))
     monkeypatch.setattr(
         opponents, "_live", lambda kind, *_: Peer(kind.name, "vllm 0.32.0", how="measured now, live", through="vllm")
     )
-    play = timed(bench, monkeypatch, Play(2.0))
+    play = timed(context, monkeypatch, Play(2.0))
     assert [each.engine for each in play.asked] == ["reference", "vllm"]
-    assert "measured now, live" in bench.figures[1].note
+    assert "measured now, live" in context.figures[1].note
 
 
-def test_among_naive_parts_no_peer_is_a_measure(bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_among_naive_parts_no_peer_is_a_measure(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save(card(hardware=here()), tmp_path)
-    bench.others = "naive"
-    play = timed(bench, monkeypatch, Play(1.0))
+    context.others = "naive"
+    play = timed(context, monkeypatch, Play(1.0))
     assert [each.engine for each in play.asked] == ["reference"]
-    assert "vllm" not in bench.figures[0].note
+    assert "vllm" not in context.figures[0].note

@@ -66,15 +66,17 @@ def test_the_engine_makes_as_many_steps_as_it_is_asked_for_or_all() -> None:
     ],
 )
 def test_only_those_who_have_come_get_tokens(answer: Any) -> None:
-    stage: Any = SimpleNamespace(steps=["made"], call=lambda *_: (Returned(answer), None), parsed=lambda read: read())
+    recorder: Any = SimpleNamespace(
+        steps=["made"], call=lambda *_: (Returned(answer), None), parsed=lambda read: read()
+    )
     with pytest.raises(ProtocolError):
-        timed_engine._some_steps(stage, 1, [], [[], []])
+        timed_engine._some_steps(recorder, 1, [], [[], []])
 
 
 def test_tokens_are_added_to_what_was_said() -> None:
     outputs: list[list[int]] = [[5], []]
-    stage: Any = SimpleNamespace(
+    recorder: Any = SimpleNamespace(
         steps=["made"], call=lambda *_: (Returned([[[1, [7]], [0, [8]]], False]), None), parsed=lambda read: read()
     )
-    assert timed_engine._some_steps(stage, 1, [], outputs) is False
+    assert timed_engine._some_steps(recorder, 1, [], outputs) is False
     assert outputs == [[5, 8], [7]]
