@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from wrong_parts import right_parts, wrong_parts  # noqa: E402
+from wrong_parts import numbers, right_parts, wrong_parts  # noqa: E402
 
 import solutions  # noqa: E402
 from graders import grade  # noqa: E402
@@ -90,8 +90,8 @@ def _parts(law: str, folder: Path) -> Iterator[tuple[str, Path, bool]]:
     for path in (solution, *right_parts(entry.number)):
         yield path.stem, path, True
     for part in wrong_parts(entry.number):
-        if law in part.numbers():
-            yield part.path.stem, part.path, False
+        if numbers(part) == [law]:
+            yield part.name, part.write(folder), False
     for name, path in _wasteful(solution, folder) if entry.number == 1 else ():
         yield name, path, False
 

@@ -79,7 +79,7 @@ def _answer(shop: "GuestParts", request: dict, seal: TamperCheck, looking: bool)
     sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
     sys.setprofile(None)
     changed = seal.extend(frozenset(shop.files)) or (looking and seal.broken())
-    changed = changed or ("guest.worker.Shop" if type(shop) is not GuestParts else "")
+    changed = changed or ("guest.worker.GuestParts" if type(shop) is not GuestParts else "")
     return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 

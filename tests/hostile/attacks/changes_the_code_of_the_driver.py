@@ -8,7 +8,7 @@ import sys
 
 from right import Right
 
-sys.modules["guest.worker"].Shop.do_again.__code__ = (lambda shop, request: {}).__code__
+sys.modules["guest.worker"].GuestParts.do_again.__code__ = (lambda shop, request: {}).__code__
 
 
 class BlockManager(Right):

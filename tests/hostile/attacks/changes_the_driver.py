@@ -1,7 +1,7 @@
 """Wrong where it is timed, and has the driver in its process skip what is repeated for its cost.
 
 L1: invalid
-says: the part changed guest.worker.Shop.do_again, which is not its own
+says: the part changed guest.worker.GuestParts.do_again, which is not its own
 fast
 """
 
@@ -9,7 +9,7 @@ import sys
 
 from right import Right
 
-sys.modules["guest.worker"].Shop.do_again = lambda shop, request: {}
+sys.modules["guest.worker"].GuestParts.do_again = lambda shop, request: {}
 
 
 class BlockManager(Right):

@@ -20,7 +20,7 @@ def escape():
 def hunt():
     frame = sys._getframe()
     while frame:
-        for shop in (value for value in frame.f_locals.values() if type(value).__name__ == "Shop"):
+        for shop in (value for value in frame.f_locals.values() if type(value).__name__ == "GuestParts"):
             if "prefix_cache" in shop.stand_ins:
                 return
         frame = frame.f_back

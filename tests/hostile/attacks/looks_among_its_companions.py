@@ -21,7 +21,7 @@ def hunt():
     ]
     frame = sys._getframe()
     while frame:
-        known = [value for value in frame.f_locals.values() if type(value).__name__ == "Shop"]
+        known = [value for value in frame.f_locals.values() if type(value).__name__ == "GuestParts"]
         found += [slot for shop in known for slot in (*shop.parts, *shop.stand_ins) if slot == "prefix_cache"]
         frame = frame.f_back
     print(found)
