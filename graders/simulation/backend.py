@@ -57,7 +57,7 @@ class InProcessBackend:
         self.steps.append(Step(written))
         self._waiting = list(moves)
         try:
-            self._engine = importlib.import_module(DRIVER).Engine(self.parts, _attempt, **args[0])
+            self._engine = importlib.import_module(DRIVER).ToyEngine(self.parts, _attempt, **args[0])
         except Exception as error:
             return _raised(error)
         return None
