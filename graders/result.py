@@ -101,7 +101,7 @@ class LawResult:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured and shown beside the verdict: "guests held" 60 against the naive part's 12."""
+    """Something measured and shown beside the verdict: "requests held" 60 against the naive part's 12."""
 
     name: str
     value: float

@@ -100,13 +100,13 @@ class Trace:
 class TraceFamily:
     """What the traces of one workload have in common. Spans are of tokens, both ends included.
 
-    about: one sentence for people. guests: requests at full scale. gap: mean seconds between arrivals, 0: all at once.
-    long: the answers of one guest in four, where some talk much longer than others. kv_tokens, seats: KV memory and
+    about: one sentence for people. requests: how many at full scale. gap: mean seconds between arrivals, 0: none.
+    long: the answers of one request in four, where some are much longer than others. kv_tokens, seats: KV memory and
     requests served at once, at full scale. talk: whose words the prompts are.
     """
 
     about: str
-    guests: int
+    requests: int
     prompts: Span
     answers: Span
     kv_tokens: int
@@ -124,7 +124,7 @@ _PREDICTABLE = TraceFamily("", 0, (420, 640), (128, 128), 0, 0, "menus")
 
 def _predictable(batch: int, rounds: int) -> TraceFamily:
     about = f"Long answers in set phrases, {batch} at a time: what guessing ahead is worth."
-    return replace(_PREDICTABLE, about=about, guests=batch * rounds, kv_tokens=1024 * batch, seats=batch, batch=batch)
+    return replace(_PREDICTABLE, about=about, requests=batch * rounds, kv_tokens=1024 * batch, seats=batch, batch=batch)
 
 
 FAMILIES = {
@@ -132,7 +132,7 @@ FAMILIES = {
         "Mixed lengths in a KV memory that holds a few of them.", 64, (32, 256), (32, 128), 4096, 64, "pieces"
     ),
     "arrivals": TraceFamily(
-        "Guests come one by one (Poisson), faster than they leave; some of them stay long.",
+        "Requests come one by one (Poisson), faster than they leave; some of them stay long.",
         *(64, (16, 64), (4, 16), 8192, 16, "pieces"),
         gap=0.002,
         long=(80, 96),
@@ -180,15 +180,15 @@ def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0)
     """
     drawable(name, model=model, scale=scale)
     family, dice = FAMILIES[name], random.Random(f"workload/{name}/{model}/{seed}")
-    guests = max(family.batch, 1, round(family.guests * scale))
+    count = max(family.batch, 1, round(family.requests * scale))
     draw = _dialogues if speaks_waiter(model) else _random_tokens(model)
-    prompts = draw(family, guests, dice)
-    answers = _answers(family, guests, dice)
-    arrivals = _arrivals(guests, family.gap, dice)
+    prompts = draw(family, count, dice)
+    answers = _answers(family, count, dice)
+    arrivals = _arrivals(count, family.gap, dice)
     requests = tuple(map(TraceRequest, prompts, answers, arrivals))
     longest = max(len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True))
     tokens = max(round(family.kv_tokens * min(scale, 1.0)), 4 * longest if not family.batch else family.kv_tokens)
-    seats = family.batch or min(guests, max(FEWEST_SEATS, round(family.seats * min(scale, 1.0))))
+    seats = family.batch or min(count, max(FEWEST_SEATS, round(family.seats * min(scale, 1.0))))
     sizes = {"num_blocks": 1 + -(-tokens // BLOCK_SIZE), "max_seqs": seats}
     return Trace(name, seed, model, requests, **sizes, shared=family.shared, cached=family.cached, batch=family.batch)
 
@@ -204,9 +204,9 @@ def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"a scale of {scale:g} is no share of the requests: it must be a finite number above 0")
     family = FAMILIES[name]
-    if family.guests * scale > MOST:
+    if family.requests * scale > MOST:
         raise ValueError(
-            f"a scale of {scale:g} makes more than {MOST:,} requests: {MOST // family.guests:,} is the most"
+            f"a scale of {scale:g} makes more than {MOST:,} requests: {MOST // family.requests:,} is the most"
         )
     if not speaks_waiter(model):
         _, positions = _vocabulary(model)
@@ -215,18 +215,18 @@ def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
             raise ValueError(f"{model} has a context of {positions} tokens; {name} needs {needed}")
 
 
-def _answers(family: TraceFamily, guests: int, dice: random.Random) -> list[int]:
+def _answers(family: TraceFamily, count: int, dice: random.Random) -> list[int]:
     """How many tokens each asks for; one in every four who follow each other asks for a long answer, if any does."""
-    answers = [dice.randint(*family.answers) for _ in range(guests)]
-    for first in range(0, guests - 3, 4) if family.long else ():
+    answers = [dice.randint(*family.answers) for _ in range(count)]
+    for first in range(0, count - 3, 4) if family.long else ():
         answers[first + dice.randrange(4)] = dice.randint(*(family.long or family.answers))
     return answers
 
 
-def _arrivals(guests: int, gap: float, dice: random.Random) -> list[float]:
+def _arrivals(count: int, gap: float, dice: random.Random) -> list[float]:
     """The first is there at once; microseconds are exact enough, and the same in every text."""
     times = [0.0]
-    while len(times) < guests:
+    while len(times) < count:
         times.append(round(times[-1] + (dice.expovariate(1 / gap) if gap else 0.0), 6))
     return times
 
@@ -244,13 +244,13 @@ def speaks_waiter(model: str) -> bool:
     return base == "waiter"
 
 
-def _dialogues(family: TraceFamily, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
+def _dialogues(family: TraceFamily, count: int, dice: random.Random) -> list[tuple[int, ...]]:
     if family.talk == "pieces":
-        return _pieces(family.prompts, guests, dice)
+        return _pieces(family.prompts, count, dice)
     from reference_engine.waiter.menu import restaurants
 
     houses = dice.sample(restaurants(), {"one menu": 1, "few menus": 2, "menus": len(restaurants())}[family.talk])
-    return [_told(family.prompts, houses[guest % len(houses)], dice) for guest in range(guests)]
+    return [_told(family.prompts, houses[number % len(houses)], dice) for number in range(count)]
 
 
 def _told(lengths: Span, house: object, dice: random.Random) -> tuple[int, ...]:
@@ -269,13 +269,13 @@ def _told(lengths: Span, house: object, dice: random.Random) -> tuple[int, ...]:
     return prompt
 
 
-def _pieces(lengths: Span, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
+def _pieces(lengths: Span, count: int, dice: random.Random) -> list[tuple[int, ...]]:
     """Pieces of what is said in restaurants; no two of them begin alike, not even with the same block."""
     from reference_engine.waiter.corpus import dialogue
 
     said = tuple[int, ...]()
     pieces, openings = list[tuple[int, ...]](), set[tuple[int, ...]]()
-    while len(pieces) < guests:
+    while len(pieces) < count:
         length = dice.randint(*lengths)
         if len(pieces) % 16 == 0 or len(said) < 4 * length:
             talks = [dialogue(dice.getrandbits(48), "heldout", turns=30) for _ in "123"]
@@ -291,12 +291,12 @@ def _pieces(lengths: Span, guests: int, dice: random.Random) -> list[tuple[int, 
 def _random_tokens(model: str) -> Draw:
     vocab, _ = _vocabulary(model)
 
-    def draw(family: TraceFamily, guests: int, dice: random.Random) -> list[tuple[int, ...]]:
+    def draw(family: TraceFamily, count: int, dice: random.Random) -> list[tuple[int, ...]]:
         menus = {"one menu": 1, "few menus": 2}.get(family.talk, 0)
         openings = [_tokens(dice, vocab, OPENING) for _ in range(menus)]
         prompts = []
-        for guest in range(guests):
-            opening = openings[guest % menus] if menus else ()
+        for number in range(count):
+            opening = openings[number % menus] if menus else ()
             length = dice.randint(*family.prompts)
             prompts.append(opening + _tokens(dice, vocab, max(1, length - len(opening))))
         return prompts

@@ -162,7 +162,7 @@ _KINDS = (
             ),
         },
         notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.1 are let pass"),
-        # In 480 answers to random prompts 0.046 was the most, to the waiter's guests 0.024; without flash attention it
+        # In 480 answers to random prompts 0.046 was the most, to the waiter's 0.024; without flash attention it
         # is 1e-4, at less than half the speed.
         tie=0.1,
     ),

@@ -133,8 +133,8 @@ def _refuse(plan: RacePlan) -> None:
     if not plan.engines or plan.rounds < 1:
         raise ValueError("a race needs an engine and a round")
     family = FAMILIES.get(plan.workload)
-    if family is not None and family.guests * plan.scale > MOST_REQUESTS:
-        most = MOST_REQUESTS / family.guests
+    if family is not None and family.requests * plan.scale > MOST_REQUESTS:
+        most = MOST_REQUESTS / family.requests
         told = f"a scale of {plan.scale:g} asks for more than {MOST_REQUESTS:,} requests of {plan.workload}"
         raise ValueError(f"{told}; {most:,.0f} is the most")
 

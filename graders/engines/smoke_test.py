@@ -1,4 +1,4 @@
-"""Does an installed engine work? Start it, let a few guests be served, check every token, remember how it went."""
+"""Does an installed engine work? Start it, let a few requests be served, check every token, remember how it went."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def trial(kind: EngineKind, seed: int = 0) -> SmokeTest:
     _remember(kind, f"{environments.WORKED} on {datetime.now(UTC).date().isoformat()}")
     sentence = (
         f"{kind.name} {started.version} works: started in {started.seconds:.0f} s, {served.tokens} tokens for "
-        f"{len(trace.requests)} guests in {served.seconds:.2f} s, every one what the model says."
+        f"{len(trace.requests)} requests in {served.seconds:.2f} s, every one what the model says."
     )
     return SmokeTest(True, sentence)
 

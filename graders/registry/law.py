@@ -23,7 +23,8 @@ Numbers are given in order of declaration ("1.1", "1.2", …); `needs` names law
 not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput" (timed;
 left out by `laws_only`).
 
-What a check has in hand is in `graders.checking.check_context.CheckContext`; how random traces are drawn and shrunk in `graders.checking.random_cases`.
+What a check has in hand is in `graders.checking.check_context.CheckContext`; how random traces are drawn and shrunk in
+`graders.checking.random_cases`.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Law:
 
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
     code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a driver
-    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start (`CheckContext.ahead`), those
-    of a timed law from the middle of the run.
+    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start
+    (`CheckContext.ahead`), those of a timed law from the middle of the run.
     """
 
     number: str

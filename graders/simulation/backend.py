@@ -1,4 +1,4 @@
-"""Where the driver of the symbolic engine runs: in a worker (a `CallRecorder`), or for trusted parts in this process."""
+"""Where the driver of the simulation runs: in a worker (a `CallRecorder`), or for trusted parts in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DRIVER = "graders.sandbox.guest.scheduler"
 
 
 class Backend(Protocol):
-    """Plays a whole trace on a fresh engine and tells move by move what came of it. See `graders.checking.call_recorder.CallRecorder`.
+    """Plays a whole trace on a fresh engine and tells move by move what came of it. See
+    `graders.checking.call_recorder.CallRecorder`.
 
     label: what the story calls the engine, empty for nothing.
     """

@@ -1,7 +1,7 @@
-"""An engine without a model: the parts serve guests of a toy language model, and every step is judged.
+"""An engine without a model: the parts serve requests of a toy language model, and every step is judged.
 
 The parts live on the other side (`side`), perhaps behind a wire. There a script is played; here are the memory that
-knows what it holds, the toy model, the rules of a plan, and the guests' true texts. So a stale or foreign read, a
+knows what it holds, the toy model, the rules of a plan, and the requests' true texts. So a stale or foreign read, a
 broken rule and a wrong output are each found in the step in which they happen.
 """
 
@@ -74,7 +74,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of a guest beyond the contract: since which step it is there, how far it was ever computed."""
+    """What is remembered of a request beyond the contract: the step it came in, how far it was ever computed."""
 
     newcomer: Newcomer
     since: int
@@ -129,7 +129,7 @@ class SimulatedEngine:
         self._close(*self._side.next("idle", "idle"))
         self._side.finish()
 
-    # ------------------------------------------------------------ guests come and go
+    # ------------------------------------------------------------ requests come and go
 
     def _add(self, move: EngineMove) -> None:
         assert move.newcomer is not None
@@ -138,7 +138,7 @@ class SimulatedEngine:
     def _again(self, move: EngineMove) -> None:
         assert move.newcomer is not None
         reply, id = self._side.next("add", "add(…)")
-        present = sorted(self.spec.guests)
+        present = sorted(self.spec.requests)
         if present:
             newcomer = replace(move.newcomer, id=present[move.number % len(present)])
             self._retold(f"add({newcomer})")
@@ -174,13 +174,13 @@ class SimulatedEngine:
             self._look_at_idle(answer.idle)
             self.spec.aborted(id, answer.asked, answer.held)
             self._left.append(id)
-            if answer.idle is not (not self.spec.guests):
-                here = plural(len(self.spec.guests), "request")
+            if answer.idle is not (not self.spec.requests):
+                here = plural(len(self.spec.requests), "request")
                 message = (
                     f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here;"
                     f" idle is {shown(answer.idle)}."
                 )
-                raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.guests}")
+                raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.requests}")
 
     def _fork(self, move: EngineMove) -> None:
         reply, id = self._side.next("plan", "")
@@ -236,7 +236,7 @@ class SimulatedEngine:
         """Step by step: one of them does not come back."""
         self._side.instead(1, [])
         for _ in range(move.number):
-            if not self.spec.guests:
+            if not self.spec.requests:
                 break
             self._side.instead(0, [["plan", 0], ["commit", 0]])
             self._plan(move)
@@ -244,14 +244,14 @@ class SimulatedEngine:
         self._check_end(move.number)
 
     def _check_end(self, limit: int) -> None:
-        if self.spec.guests:
-            guests = self.spec.guests.values()
-            here = ", ".join(f"{guest.id} has {len(guest.output)} of {guest.max_new}" for guest in guests)
-            message = f"After {limit} more steps there are still guests: {here}."
+        if self.spec.requests:
+            requests = self.spec.requests.values()
+            here = ", ".join(f"{request.id} has {len(request.output)} of {request.max_new}" for request in requests)
+            message = f"After {limit} more steps there are still requests: {here}."
             raise Deviation(message, "no end", "everybody is served")
 
     def _take_plan(self, reply: Reply) -> None:
-        if isinstance(reply, Returned) and reply.value is None and not self.spec.guests:
+        if isinstance(reply, Returned) and reply.value is None and not self.spec.requests:
             self._side.steps.pop()
             return
         plan = driver_replies.plan_of(_value(self._allowed("plan", reply, {})))
@@ -259,7 +259,7 @@ class SimulatedEngine:
         self._planned = True
         self._count(plan)
         if plan.idle:
-            raise Deviation("The scheduler is idle although there are guests.", "idle is True", "False")
+            raise Deviation("The scheduler is idle although there are requests.", "idle is True", "False")
         self.spec.planned(plan)
         self._run(plan)
 
@@ -280,7 +280,7 @@ class SimulatedEngine:
         self._end_step(tuple(answer.finished))
 
     def _end_step(self, finished: tuple[int, ...]) -> None:
-        waiting = tuple(guest.id for guest in self.spec.waiting)
+        waiting = tuple(request.id for request in self.spec.waiting)
         self.moments[-1] = replace(self.moments[-1], finished=finished, aborted=tuple(self._left), waiting=waiting)
         self.counters.steps += 1
         self._planned, self._left, self._said = False, [], {}
@@ -290,7 +290,7 @@ class SimulatedEngine:
         self._side.steps.pop()
         books = driver_replies.books_of(_value(self._allowed("idle", reply, {})))
         self._look_at_idle(books.idle)
-        if self.spec.guests:
+        if self.spec.requests:
             return
         if books.idle is not True:
             raise Deviation(
@@ -329,14 +329,14 @@ class SimulatedEngine:
     def _count(self, plan: Planned) -> None:
         counters = self.counters
         for work in plan.chunks:
-            guest, record = self.spec.guests.get(work.id), self._records.get(work.id)
-            if guest is None or record is None:
+            request, record = self.spec.requests.get(work.id), self._records.get(work.id)
+            if request is None or record is None:
                 continue
-            counters.cached += 0 if guest.running else work.start
+            counters.cached += 0 if request.running else work.start
             counters.computed += work.length
             counters.again += max(0, min(record.furthest, work.end) - work.start)
             record.furthest = max(record.furthest, work.end)
-            if work.samples and not guest.output:
+            if work.samples and not request.output:
                 counters.longest = max(counters.longest, counters.steps + 1 - record.since)
         counters.preempted += len(plan.preempted)
         used = self.setting.num_blocks - 1 - plan.available
@@ -348,32 +348,32 @@ class SimulatedEngine:
         """What the model does: it writes and reads KV, and says the next tokens."""
         accesses = []
         for work in plan.chunks:
-            guest = self.spec.guests[work.id]
-            text = self._toy.prefixes(guest.tokens[: work.end])
+            request = self.spec.requests[work.id]
+            text = self._toy.prefixes(request.tokens[: work.end])
             rejected = 0
             if work.samples:
-                said = self._say(guest)
+                said = self._say(request)
                 text += self._toy.prefixes(said[:-1], text[-1])
                 rejected = self.setting.lookahead + 1 - len(said)
             table = plan.tables.get(work.id, ())
             accesses.append(Access(work.id, work.start, text, table, rejected))
         self._memory.step(self.counters.steps, plan.copies, accesses)
 
-    def _say(self, guest: RequestSpec) -> list[int]:
+    def _say(self, request: RequestSpec) -> list[int]:
         guesses = self._script.guesses[self._sampled % len(self._script.guesses)]
         self._sampled += 1
-        start = len(guest.output)
-        said = self._said[guest.id] = list(self._records[guest.id].newcomer.will[start : start + 1 + guesses])
+        start = len(request.output)
+        said = self._said[request.id] = list(self._records[request.id].newcomer.will[start : start + 1 + guesses])
         return said
 
     def _check_outputs(self, done: Sequence[RequestSpec], outputs: Sequence[tuple[int, Any]]) -> None:
         """`request.output` of everybody who was told something, after the commit."""
-        ended = {guest.id: guest for guest in done}
+        ended = {request.id: request for request in done}
         for id, output in outputs:
-            guest = ended.get(id) or self.spec.guests.get(id)
-            if guest is None:
+            request = ended.get(id) or self.spec.requests.get(id)
+            if request is None:
                 continue
-            due = self._records[id].newcomer.due if id in ended else guest.output
+            due = self._records[id].newcomer.due if id in ended else request.output
             if repr(output) != repr(due):
                 message = f"The output of request {id} is not what the model said, up to its end: `commit` appends it."
                 raise Deviation(message, f"output == {shown(output)}", f"{due}")

@@ -20,19 +20,19 @@ Request = tuple[list[int], int]  # prompt, max_new
 
 
 def same_tokens(context: CheckContext, *, cases: int = 60) -> None:
-    """Any guests in any engine: every read right, every plan within the rules, every output the model's."""
+    """Any requests in any engine: every read right, every plan within the rules, every output the model's."""
     with company(context) as joined:
         explore(joined, anything, cases=cases, moves=16)
 
 
 def anything(context: CheckContext, case: Case) -> None:
-    """One random engine and its guests, who share the beginnings of their prompts."""
+    """One random engine and its requests, which share the beginnings of their prompts."""
     script = random_script(case)
     judge(context, script, label="engine", conserving=context.others != "naive")
 
 
 def random_script(case: Case) -> EngineScript:
-    """Any engine, any guests: setup and moves of the case, the rest seeded by its first code."""
+    """Any engine, any requests: setup and moves of the case, the rest seeded by its first code."""
     setup, chance = case.setup, random.Random(case.codes[0])
     setting = _random_setting(setup.pick((0, 0, 2, 1, 3)), setup.pick((8, 24, 6, 12)), setup.pick((2, 1, 3, 4)), chance)
     toy = TextNumbers(chance.choice((2, 5)))
@@ -74,15 +74,15 @@ def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: ra
 
 
 def static_batching(context: CheckContext) -> None:
-    """Figures: steps and waiting for a room of guests, beside those of the scheduler that waits for whole tables."""
+    """Figures: steps and waiting for a batch of requests, beside those of the scheduler that waits for whole tables."""
     chance = random.Random(2)
-    guests = [(_tokens(chance, chance.randint(4, 20)), chance.randint(2, 40)) for _ in range(24)]
-    script = _crowd(EngineSetting(num_blocks=200, max_seqs=8), guests)
+    requests = [(_tokens(chance, chance.randint(4, 20)), chance.randint(2, 40)) for _ in range(24)]
+    script = _crowd(EngineSetting(num_blocks=200, max_seqs=8), requests)
     own = _in_company(context, script)
     static = SimulatedEngine(InProcessBackend({}), script, conserving=False)
     static.judge()
     for name, mine, theirs in (
-        ("steps for 24 guests on 8 seats", own.steps, static.counters.steps),
+        ("steps for 24 requests on 8 seats", own.steps, static.counters.steps),
         ("longest wait for a first token", own.longest, static.counters.longest),
     ):
         context.figures.append(Figure(name, mine, "steps", theirs, "static batching"))
@@ -107,9 +107,9 @@ def _one_step(setting: EngineSetting) -> list[EngineMove]:
     return script.moves
 
 
-def _crowd(setting: EngineSetting, guests: Sequence[Request]) -> EngineScript:
+def _crowd(setting: EngineSetting, requests: Sequence[Request]) -> EngineScript:
     script = EngineScript(setting)
-    for id, (prompt, answer) in enumerate(guests):
+    for id, (prompt, answer) in enumerate(requests):
         script.add(id, prompt, answer)
     script.drain()
     return script

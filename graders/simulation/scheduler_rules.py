@@ -1,4 +1,4 @@
-"""What a scheduler has to be like: a list of guests, and rules that a plan keeps or breaks.
+"""What a scheduler has to be like: a list of requests, and rules that a plan keeps or breaks.
 
 The specification plans nothing. It is told what the scheduler planned and what it asked the KV manager, checks that the
 contract allows it, and follows. Where the contract leaves a choice (how a list is kept, in which order chunks are
@@ -127,7 +127,7 @@ class SchedulerSpec:
         """conserving: work has to be conserved; the naive parts keep every rule but those about that."""
         self.setting = setting
         self.conserving = conserving
-        self.guests: dict[int, RequestSpec] = {}
+        self.requests: dict[int, RequestSpec] = {}
         self.plan: dict[int, PlannedChunk] = {}
         self._arrivals = 0
 
@@ -136,12 +136,16 @@ class SchedulerSpec:
     @property
     def waiting(self) -> list[RequestSpec]:
         """In the order of the queue."""
-        return sorted((guest for guest in self.guests.values() if not guest.running), key=lambda guest: guest.order)
+        return sorted(
+            (request for request in self.requests.values() if not request.running), key=lambda request: request.order
+        )
 
     @property
     def running(self) -> list[RequestSpec]:
         """In order: the last is the victim."""
-        return sorted((guest for guest in self.guests.values() if guest.running), key=lambda guest: guest.order)
+        return sorted(
+            (request for request in self.requests.values() if request.running), key=lambda request: request.order
+        )
 
     def cost(self, work: PlannedChunk) -> int:
         return work.length + self.setting.lookahead * work.samples
@@ -154,7 +158,7 @@ class SchedulerSpec:
             return {"ValueError": "the prompt is empty"}
         if max_new < 1:
             return {"ValueError": f"max_new is {max_new}"}
-        if id in self.guests:
+        if id in self.requests:
             return {"ValueError": f"request {id} is here already"}
         if longest > self.setting.capacity:
             beside = f" + {self.setting.lookahead} (lookahead)" if self.setting.lookahead else ""
@@ -165,16 +169,16 @@ class SchedulerSpec:
     def added(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> None:
         order = (priority if self.setting.policy == "priority" else 0, self._arrivals)
         self._arrivals += 1
-        self.guests[id] = RequestSpec(id, list(prompt), max_new, priority, eos, order)
+        self.requests[id] = RequestSpec(id, list(prompt), max_new, priority, eos, order)
 
     def refuse_abort(self, id: int) -> Refusals:
-        return {} if id in self.guests else {"KeyError": f"there is no request {id}"}
+        return {} if id in self.requests else {"KeyError": f"there is no request {id}"}
 
     def aborted(self, id: int, asked: Sequence[KVCall], held: Mapping[int, int]) -> None:
-        guest = self.guests.pop(id)
+        request = self.requests.pop(id)
         self.plan.pop(id, None)
-        if guest.running:
-            self._dropped("abort", guest, asked, range(guest.computed + 1))
+        if request.running:
+            self._dropped("abort", request, asked, range(request.computed + 1))
         self._given_back("abort", held)
 
     # ------------------------------------------------------------ a plan
@@ -183,7 +187,7 @@ class SchedulerSpec:
         """Check a plan against every rule, then follow it."""
         self._known(plan)
         self._preemptions(plan)
-        if not plan.chunks and self.guests:
+        if not plan.chunks and self.requests:
             here = f"{len(self.running)} run and {len(self.waiting)} wait"
             raise Deviation(f"The plan is empty although {here}.", f"{plan}", "work for somebody")
         for work in plan.chunks:
@@ -201,14 +205,14 @@ class SchedulerSpec:
     def _known(self, plan: Planned) -> None:
         ids = [work.id for work in plan.chunks]
         for id in (*ids, *plan.preempted):
-            if id not in self.guests:
+            if id not in self.requests:
                 raise Deviation(f"The plan names request {id}, which is not here.", f"{plan}", "requests that are here")
         twice = [id for id in ids if ids.count(id) > 1]
         if twice:
             raise Deviation(f"Request {twice[0]} has two chunks in one plan.", f"{plan}", "one chunk a request")
 
     def _preemptions(self, plan: Planned) -> None:
-        running = [guest.id for guest in self.running]
+        running = [request.id for request in self.running]
         for count, id in enumerate(plan.preempted):
             if id not in running:
                 message = f"Request {id} is preempted but does not run."
@@ -227,7 +231,7 @@ class SchedulerSpec:
             if lacking <= count:
                 message = f"Request {id} was preempted although no block was lacking."
                 raise Deviation(message, f"{plan}", "a preemption only when kv.extend returned None")
-            self._dropped("plan", self.guests[id], plan.asked, [self.guests[id].computed])
+            self._dropped("plan", self.requests[id], plan.asked, [self.requests[id].computed])
         extended = {ask.id: ask.answer for ask in plan.asked if ask.what == EXTEND}
         stuck = [id for id in running if id in extended and extended[id] is None]
         if stuck:
@@ -246,35 +250,37 @@ class SchedulerSpec:
             raise Deviation(message, f"{plan}", "nobody is admitted in a step that preempted")
 
     def _chunk(self, work: PlannedChunk, plan: Planned) -> None:
-        guest = self.guests[work.id]
-        start = guest.computed if guest.running else self._cached(guest, plan)
+        request = self.requests[work.id]
+        start = request.computed if request.running else self._cached(request, plan)
         if work.start != start:
-            known = "with KV" if guest.running else "in the cache"
+            known = "with KV" if request.running else "in the cache"
             message = f"Request {work.id} has {plural(start, 'token')} {known}, and its chunk starts at {work.start}."
             raise Deviation(message, f"{work}", f"start == {start}")
-        if work.length < 1 or work.end > guest.size:
-            message = f"Request {work.id} has {guest.size} tokens; its chunk is [{work.start}, {work.end})."
-            raise Deviation(message, f"{work}", f"1 to {guest.size - start} tokens from {start} on")
-        if work.samples != (work.end == guest.size):
+        if work.length < 1 or work.end > request.size:
+            message = f"Request {work.id} has {request.size} tokens; its chunk is [{work.start}, {work.end})."
+            raise Deviation(message, f"{work}", f"1 to {request.size - start} tokens from {start} on")
+        if work.samples != (work.end == request.size):
             reach = (
-                "reaches the last token" if work.end == guest.size else f"stops before token {guest.size - 1}, the last"
+                "reaches the last token"
+                if work.end == request.size
+                else f"stops before token {request.size - 1}, the last"
             )
             message = f"The chunk of request {work.id} {reach}, and samples is {work.samples}."
-            if work.samples and work.end == len(guest.prompt):
-                message += f" It has said {plural(len(guest.output), 'token')} already: are they forgotten?"
+            if work.samples and work.end == len(request.prompt):
+                message += f" It has said {plural(len(request.output), 'token')} already: are they forgotten?"
             raise Deviation(message, f"samples={work.samples}", f"samples={not work.samples}")
         cap = self.setting.chunk
-        if cap is not None and work.length > cap and guest.size - start > 1:
+        if cap is not None and work.length > cap and request.size - start > 1:
             message = f"The chunk of request {work.id} has {work.length} tokens; at most {cap} are allowed."
             raise Deviation(message, f"{work}", f"at most {cap} prefill tokens of one request")
 
-    def _cached(self, guest: RequestSpec, plan: Planned) -> int:
+    def _cached(self, request: RequestSpec, plan: Planned) -> int:
         """What kv.admit borrowed for an admission."""
         for ask in plan.asked:
-            if ask.what == ADMIT and ask.id == guest.id and ask.answer is not None:
+            if ask.what == ADMIT and ask.id == request.id and ask.answer is not None:
                 return ask.answer
-        message = f"Request {guest.id} has a chunk, but kv.admit was not asked for its blocks."
-        raise Deviation(message, f"{plan}", f"kv.admit({guest.id}, ...) before its chunk")
+        message = f"Request {request.id} has a chunk, but kv.admit was not asked for its blocks."
+        raise Deviation(message, f"{plan}", f"kv.admit({request.id}, ...) before its chunk")
 
     def _copies(self, plan: Planned) -> None:
         """The copies that kv.extend asked for, of those who have a chunk in the plan; none of a victim's."""
@@ -300,17 +306,17 @@ class SchedulerSpec:
         if spent > budget:
             ahead = f" (lookahead {self.setting.lookahead} a sampling chunk)" if self.setting.lookahead else ""
             raise Deviation(f"The plan costs {spent}{ahead}; the budget is {budget}.", f"{plan}", f"at most {budget}")
-        after = {guest.id for guest in self.running} - set(plan.preempted) | {work.id for work in plan.chunks}
+        after = {request.id for request in self.running} - set(plan.preempted) | {work.id for work in plan.chunks}
         if len(after) > self.setting.max_seqs:
             message = f"{len(after)} requests run; max_seqs is {self.setting.max_seqs}."
             raise Deviation(message, f"{sorted(after)}", f"at most {self.setting.max_seqs}")
 
     def _admissions(self, plan: Planned) -> None:
-        admitted = [work.id for work in plan.chunks if not self.guests[work.id].running]
+        admitted = [work.id for work in plan.chunks if not self.requests[work.id].running]
         if admitted and plan.preempted:
             message = f"Request {admitted[0]} is admitted in a step that preempted."
             raise Deviation(message, f"{plan}", "nobody is admitted in such a step")
-        queue = [guest.id for guest in self.waiting]
+        queue = [request.id for request in self.waiting]
         if sorted(admitted) != sorted(queue[: len(admitted)]):
             head = next(id for id in queue if id not in admitted)
             message = f"Request {next(id for id in admitted if id not in queue[: len(admitted)])} is admitted, but "
@@ -328,14 +334,14 @@ class SchedulerSpec:
         try:
             self._served_in_turn(plan, by_gap=True)
         except Deviation:
-            if not any(guest.gap == 1 and not guest.sampled for guest in self.running):
+            if not any(request.gap == 1 and not request.sampled for request in self.running):
                 raise
             self._served_in_turn(plan, by_gap=False)
 
-    def _rank(self, guest: RequestSpec, by_gap: bool) -> tuple[int, ...]:
+    def _rank(self, request: RequestSpec, by_gap: bool) -> tuple[int, ...]:
         """The order of a step: running decodes, running prefills, admissions."""
-        group = 2 if not guest.running else 0 if guest.gap == 1 and (by_gap or guest.sampled) else 1
-        return group, *guest.order
+        group = 2 if not request.running else 0 if request.gap == 1 and (by_gap or request.sampled) else 1
+        return group, *request.order
 
     def _served_in_turn(self, plan: Planned, by_gap: bool) -> None:
         """In a step that preempted, this holds for those behind the last one that lacked blocks: for whoever was
@@ -343,16 +349,16 @@ class SchedulerSpec:
         """
         works = {work.id: work for work in plan.chunks}
         left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
-        stayed = [guest for guest in self.running if guest.id not in plan.preempted]
-        served = stayed + [self.guests[id] for id in works if not self.guests[id].running]
-        first = max((self._rank(self.guests[id], by_gap) for id in self._lacking(plan)), default=(-1,))
-        for guest in sorted(served, key=lambda guest: self._rank(guest, by_gap), reverse=True):
-            if self._rank(guest, by_gap) <= first:
+        stayed = [request for request in self.running if request.id not in plan.preempted]
+        served = stayed + [self.requests[id] for id in works if not self.requests[id].running]
+        first = max((self._rank(self.requests[id], by_gap) for id in self._lacking(plan)), default=(-1,))
+        for request in sorted(served, key=lambda request: self._rank(request, by_gap), reverse=True):
+            if self._rank(request, by_gap) <= first:
                 return
-            work = works.get(guest.id)
-            blocked = not guest.running and plan.available <= self.setting.watermark
-            if left >= self._next_token(guest, work, left) and not blocked:
-                self._cut_short(guest, work, left, plan)
+            work = works.get(request.id)
+            blocked = not request.running and plan.available <= self.setting.watermark
+            if left >= self._next_token(request, work, left) and not blocked:
+                self._cut_short(request, work, left, plan)
             left += self.cost(work) if work else 0
 
     def _lacking(self, plan: Planned) -> list[int]:
@@ -360,10 +366,10 @@ class SchedulerSpec:
         lacking = [ask.id for ask in plan.asked if ask.what == EXTEND and not ask.answer]
         return lacking[-1:] if plan.preempted else []
 
-    def _next_token(self, guest: RequestSpec, work: PlannedChunk | None, left: int) -> int:
-        """What one more token for this guest would cost; more than any budget when it need not have one."""
+    def _next_token(self, request: RequestSpec, work: PlannedChunk | None, left: int) -> int:
+        """What one more token for this request would cost; more than any budget when it need not have one."""
         done = work.length if work else 0
-        gap = guest.size - (work.start if work else guest.computed)
+        gap = request.size - (work.start if work else request.computed)
         room = left + (self.cost(work) if work else 0)
         if done in (gap, self.setting.chunk) or self._may_wait(gap, room):
             return self.setting.token_budget + 1
@@ -377,28 +383,28 @@ class SchedulerSpec:
         cap, whole = self.setting.chunk or gap, gap + self.setting.lookahead
         return gap <= cap and gap <= room < whole <= self.setting.token_budget
 
-    def _cut_short(self, guest: RequestSpec, work: PlannedChunk | None, left: int, plan: Planned) -> NoReturn:
-        kind = "is admitted" if not guest.running else "decodes" if guest.gap == 1 else "prefills"
+    def _cut_short(self, request: RequestSpec, work: PlannedChunk | None, left: int, plan: Planned) -> NoReturn:
+        kind = "is admitted" if not request.running else "decodes" if request.gap == 1 else "prefills"
         got = f"only {plural(work.length, 'token')}" if work else "no chunk"
-        message = f"Request {guest.id}, which {kind}, gets {got}, while {left} of the budget "
-        behind = [other.id for other in plan.chunks if self._later(other, guest)]
+        message = f"Request {request.id}, which {kind}, gets {got}, while {left} of the budget "
+        behind = [other.id for other in plan.chunks if self._later(other, request)]
         if plan.preempted:
             message += f"{'is' if left == 1 else 'are'} left: what the victim's chunk cost returns to the budget."
         elif behind:
             message += f"went to requests behind it ({', '.join(map(str, behind))}) or to nobody."
-            if not guest.running:
+            if not request.running:
                 message += " The place in the queue is that of the arrival, after a preemption too."
         else:
             message += f"{'is' if left == 1 else 'are'} left over."
         raise Deviation(message, got, "decodes first, then prefills, each in order, then admissions")
 
-    def _later(self, work: PlannedChunk, guest: RequestSpec) -> bool:
-        return self._rank(self.guests[work.id], True) > self._rank(guest, True)
+    def _later(self, work: PlannedChunk, request: RequestSpec) -> bool:
+        return self._rank(self.requests[work.id], True) > self._rank(request, True)
 
     def _conserved(self, plan: Planned) -> None:
         """If the head of the queue fits, and a seat and budget are left, it is admitted."""
-        admitted = {work.id for work in plan.chunks if not self.guests[work.id].running}
-        queue = [guest for guest in self.waiting if guest.id not in admitted]
+        admitted = {work.id for work in plan.chunks if not self.requests[work.id].running}
+        queue = [request for request in self.waiting if request.id not in admitted]
         seats = self.setting.max_seqs - len(self.running) - len(admitted)
         if plan.preempted or not queue or not seats:
             return
@@ -418,24 +424,24 @@ class SchedulerSpec:
 
     # ------------------------------------------------------------ blocks
 
-    def _dropped(self, method: str, guest: RequestSpec, asked: Sequence[KVCall], lengths: Sequence[int]) -> None:
-        """The guest's blocks were dropped, and of its tokens one of `lengths` offered to the cache."""
-        drops = [ask for ask in asked if ask.what == DROP and ask.id == guest.id]
+    def _dropped(self, method: str, request: RequestSpec, asked: Sequence[KVCall], lengths: Sequence[int]) -> None:
+        """The request's blocks were dropped, and of its tokens one of `lengths` offered to the cache."""
+        drops = [ask for ask in asked if ask.what == DROP and ask.id == request.id]
         if not drops:
-            message = f"`{method}` did not give back the blocks of request {guest.id}: kv.drop was not called."
-            raise Deviation(message, "no kv.drop", f"kv.drop({guest.id}, its computed tokens)")
+            message = f"`{method}` did not give back the blocks of request {request.id}: kv.drop was not called."
+            raise Deviation(message, "no kv.drop", f"kv.drop({request.id}, its computed tokens)")
         offered = list(drops[0].offered)
-        if offered != guest.tokens[: len(offered)]:
-            message = f"Request {guest.id} was dropped with tokens that are not its own first {len(offered)}."
-            raise Deviation(message, f"{offered}", f"{guest.tokens[: len(offered)]}")
+        if offered != request.tokens[: len(offered)]:
+            message = f"Request {request.id} was dropped with tokens that are not its own first {len(offered)}."
+            raise Deviation(message, f"{offered}", f"{request.tokens[: len(offered)]}")
         if len(offered) not in lengths:
             most = lengths[-1]
             what = "more tokens than have KV" if len(offered) > most else "not all its computed tokens"
-            message = f"Request {guest.id} was dropped with {what}: {len(offered)}, computed are {most}."
+            message = f"Request {request.id} was dropped with {what}: {len(offered)}, computed are {most}."
             raise Deviation(message, f"{len(offered)} tokens offered", f"{most}")
 
     def _given_back(self, method: str, held: Mapping[int, int]) -> None:
-        running = {guest.id for guest in self.running}
+        running = {request.id for request in self.running}
         for id in sorted(set(held) - running):
             message = f"Request {id} still holds blocks after `{method}` although it does not run."
             raise Deviation(message, f"{held[id]} tokens reserved", "everything is given back")
@@ -454,21 +460,21 @@ class SchedulerSpec:
 
     def _follow(self, plan: Planned) -> None:
         for id in plan.preempted:
-            guest = self.guests[id]
-            guest.running, guest.sampled, guest.computed = False, False, 0
+            request = self.requests[id]
+            request.running, request.sampled, request.computed = False, False, 0
         for work in plan.chunks:
-            guest = self.guests[work.id]
-            guest.running, guest.computed = True, work.start
+            request = self.requests[work.id]
+            request.running, request.computed = True, work.start
         self.plan = {work.id: work for work in plan.chunks}
 
     # ------------------------------------------------------------ what the model said
 
-    def ending(self, guest: RequestSpec, said: Sequence[int]) -> tuple[list[int], bool]:
-        """Which of the tokens said are kept, and whether the guest then has finished."""
+    def ending(self, request: RequestSpec, said: Sequence[int]) -> tuple[list[int], bool]:
+        """Which of the tokens said are kept, and whether the request then has finished."""
         kept: list[int] = []
         for token in said:
             kept.append(token)
-            if token == guest.eos or len(guest.output) + len(kept) == guest.max_new:
+            if token == request.eos or len(request.output) + len(kept) == request.max_new:
                 return kept, True
         return kept, False
 
@@ -483,20 +489,20 @@ class SchedulerSpec:
         done: dict[int, RequestSpec] = {}
         offers: dict[int, list[int]] = {}
         for work in self.plan.values():
-            guest = self.guests[work.id]
-            guest.computed += work.length
+            request = self.requests[work.id]
+            request.computed += work.length
             if work.samples:
-                kept, ended = self.ending(guest, said[work.id])
-                guest.output += kept
-                guest.sampled = True
-                guest.computed += len(kept) - 1
+                kept, ended = self.ending(request, said[work.id])
+                request.output += kept
+                request.sampled = True
+                request.computed += len(kept) - 1
                 if ended:
-                    done[work.id] = self.guests.pop(work.id)
+                    done[work.id] = self.requests.pop(work.id)
                     guessed = len(kept) < len(said[work.id])  # then the last token kept was a guess too, and has KV
-                    offers[work.id] = [guest.computed, guest.computed + 1] if guessed else [guest.computed]
+                    offers[work.id] = [request.computed, request.computed + 1] if guessed else [request.computed]
         self._finished(done, finished)
-        for guest in done.values():
-            self._dropped("commit", guest, asked, offers[guest.id])
+        for request in done.values():
+            self._dropped("commit", request, asked, offers[request.id])
         self._given_back("commit", held)
         self._truncated(held)
         self.plan = {}
@@ -506,9 +512,9 @@ class SchedulerSpec:
         for id in finished:
             if id not in done:
                 raise Deviation(f"`commit` says that request {id} has finished.", f"{list(finished)}", f"{list(done)}")
-        for id, guest in done.items():
+        for id, request in done.items():
             if id not in finished:
-                why = f"its EOS {guest.eos}" if guest.output[-1] == guest.eos else f"max_new {guest.max_new}"
+                why = f"its EOS {request.eos}" if request.output[-1] == request.eos else f"max_new {request.max_new}"
                 message = f"Request {id} has finished (it reached {why}), and `commit` does not say so."
                 raise Deviation(message, f"{list(finished)}", f"{list(done)}")
         if len(set(finished)) < len(finished):
@@ -516,8 +522,8 @@ class SchedulerSpec:
 
     def _truncated(self, held: Mapping[int, int]) -> None:
         for work in self.plan.values():
-            guest = self.guests.get(work.id)
-            if guest and work.samples and held[work.id] != guest.computed:
-                message = f"Request {work.id} has {guest.computed} tokens with KV and {held[work.id]} reserved: "
+            request = self.requests.get(work.id)
+            if request and work.samples and held[work.id] != request.computed:
+                message = f"Request {work.id} has {request.computed} tokens with KV and {held[work.id]} reserved: "
                 message += "what was reserved for guesses is truncated by `commit`."
-                raise Deviation(message, f"{held[work.id]} reserved", f"{guest.computed}")
+                raise Deviation(message, f"{held[work.id]} reserved", f"{request.computed}")

@@ -1,8 +1,8 @@
-"""What guests do, written down before it is played: the whole trace goes to the driver in one go.
+"""What requests do, written down before it is played: the whole trace goes to the driver in one go.
 
 Who is there when somebody is to leave depends on the scheduler, so an abort names no id: the driver picks among those
-present. What the model says depends on the guest's text alone, so each guest brings all of it along (`will`), further
-than it should ever get.
+present. What the model says depends on the request's text alone, so each request brings all of it along (`will`),
+further than it should ever get.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class EngineMove:
     newcomer: Newcomer | None = None
 
     def to_wire(self) -> list[Any]:
-        guest = self.newcomer
-        if guest is None:
+        newcomer = self.newcomer
+        if newcomer is None:
             return [self.method, self.number]
-        request = [guest.id, guest.prompt, guest.max_new, guest.priority, guest.eos, guest.will]
+        request = [newcomer.id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos, newcomer.will]
         return [self.method, self.number, *request]
 
 
@@ -112,7 +112,7 @@ class EngineScript:
     def drain(self) -> None:
         """Serve everybody to the end; after so many steps that nobody can say it just takes long, give up."""
         newcomers = [move.newcomer for move in self.moves if move.newcomer is not None]
-        self._note("drain", 20 + 4 * sum(len(guest.prompt) + max(0, guest.max_new) for guest in newcomers))
+        self._note("drain", 20 + 4 * sum(len(request.prompt) + max(0, request.max_new) for request in newcomers))
 
     def shorter(self, played: int) -> Iterator[EngineScript]:
         """The first `played` moves without one of them; then in a simpler setting, or with less to say for somebody."""
@@ -125,8 +125,8 @@ class EngineScript:
         for setting in self._settings(moves):
             yield self._of(moves, setting)
         for at, move in enumerate(moves):
-            for guest in self._simpler(move.newcomer) if move.newcomer else ():
-                yield self._of([*moves[:at], replace(move, newcomer=guest), *moves[at + 1 :]])
+            for request in self._simpler(move.newcomer) if move.newcomer else ():
+                yield self._of([*moves[:at], replace(move, newcomer=request), *moves[at + 1 :]])
 
     def _of(self, moves: Sequence[EngineMove], setting: EngineSetting | None = None) -> EngineScript:
         script = EngineScript(setting or self.setting, self.toy, self.guesses)
@@ -135,23 +135,23 @@ class EngineScript:
 
     def _settings(self, moves: Sequence[EngineMove]) -> Iterator[EngineSetting]:
         """A few blocks less, or one thing as usual; nothing where somebody who was refused might be let in."""
-        guests = [move.newcomer for move in moves if move.newcomer]
+        requests = [move.newcomer for move in moves if move.newcomer]
         smaller = [replace(self.setting, num_blocks=self.setting.num_blocks - less) for less in range(1, FEWER + 1)]
         plainer = [replace(self.setting, **{name: getattr(USUAL, name)}) for name in DETAILS]
-        for setting in (*smaller, *plainer) if all(_fits(guest, self.setting) for guest in guests) else ():
-            if setting != self.setting and all(_fits(guest, setting) for guest in guests):
+        for setting in (*smaller, *plainer) if all(_fits(request, self.setting) for request in requests) else ():
+            if setting != self.setting and all(_fits(request, setting) for request in requests):
                 yield setting
 
-    def _simpler(self, guest: Newcomer) -> Iterator[Newcomer]:
-        """Who wants a little less; nobody for a guest that has to be refused, who would then be let in."""
-        if not _fits(guest, self.setting):
+    def _simpler(self, request: Newcomer) -> Iterator[Newcomer]:
+        """Newcomers that want a little less; none for a request that has to be refused, which would then be let in."""
+        if not _fits(request, self.setting):
             return
-        prompts = {guest.prompt[: len(guest.prompt) // 2], guest.prompt[:-1], guest.prompt} - {()}
+        prompts = {request.prompt[: len(request.prompt) // 2], request.prompt[:-1], request.prompt} - {()}
         for prompt in sorted(prompts, key=len):
-            for max_new in sorted({max(1, guest.max_new // 2), max(1, guest.max_new - 1), guest.max_new}):
-                for eos in dict.fromkeys((None, guest.eos)):
-                    simpler = self._newcomer(guest.id, prompt, max_new, guest.priority, eos)
-                    if simpler != guest:
+            for max_new in sorted({max(1, request.max_new // 2), max(1, request.max_new - 1), request.max_new}):
+                for eos in dict.fromkeys((None, request.eos)):
+                    simpler = self._newcomer(request.id, prompt, max_new, request.priority, eos)
+                    if simpler != request:
                         yield simpler
 
     def _newcomer(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> Newcomer:
@@ -172,7 +172,7 @@ def _unfinished(moves: Sequence[EngineMove]) -> int:
     return count
 
 
-def _fits(guest: Newcomer, setting: EngineSetting) -> bool:
+def _fits(request: Newcomer, setting: EngineSetting) -> bool:
     """Whether somebody is let in, wherever nobody has the same id."""
-    longest = len(guest.prompt) + guest.max_new + setting.lookahead
-    return bool(guest.prompt) and guest.max_new >= 1 and longest <= setting.capacity
+    longest = len(request.prompt) + request.max_new + setting.lookahead
+    return bool(request.prompt) and request.max_new >= 1 and longest <= setting.capacity

@@ -185,23 +185,25 @@ class PairedRuns:
 
     def _verify(self, trace: Trace, mine: TimedRun, theirs: TimedRun) -> None:
         """Every token: the reference's, or one that the oracle could say as well."""
-        for guest, (request, said, due) in enumerate(zip(trace.requests, mine.outputs, theirs.outputs, strict=True)):
+        for number, (request, said, due) in enumerate(zip(trace.requests, mine.outputs, theirs.outputs, strict=True)):
             if len(said) != request.max_new:
-                raise Broken(f"While it was timed, guest {guest} got {len(said)} tokens; {request.max_new} were due.")
-            if said != due and not self.right(trace, said, guest):
+                raise Broken(
+                    f"While it was timed, request {number} got {len(said)} tokens; {request.max_new} were due."
+                )
+            if said != due and not self.right(trace, said, number):
                 place = next(index for index, (a, b) in enumerate(zip(said, due, strict=True)) if a != b)
                 raise Broken(
-                    f"While it was timed, guest {guest} heard something else than the model says: token {place} "
+                    f"While it was timed, request {number} got something else than the model says: token {place} "
                     f"is {said[place]}, {due[place]} is right."
                 )
 
 
-def oracle_agrees(trace: Trace, said: Output, guest: int) -> bool:
+def oracle_agrees(trace: Trace, said: Output, number: int) -> bool:
     """Whether greedy decoding could have said this; imports torch, so it is asked only where engines differ."""
     from reference_engine import oracle
     from reference_engine.model_loader import load_model
 
-    return oracle.replay(load_model(trace.model), trace.requests[guest].prompt, said) is None
+    return oracle.replay(load_model(trace.model), trace.requests[number].prompt, said) is None
 
 
 def distinct_tokens(trace: Trace) -> int:

@@ -2,7 +2,8 @@
 
 The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
 time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
-before the next guest. Nothing in the worker knows who is still to come; who has come waits a few milliseconds at most.
+before the next request. Nothing in the worker knows what is still to come; what has come waits a few
+milliseconds at most.
 """
 
 from __future__ import annotations
@@ -126,12 +127,12 @@ class PartCalls:
 
 def _serve_at_once(recorder: CallRecorder, trace: Trace) -> tuple[Output, ...]:
     requests = [[list(request.prompt), request.max_new] for request in trace.requests]
-    value = _value(recorder, "serve", [requests], f"serve({trace.name}: {len(requests)} guests)")
+    value = _value(recorder, "serve", [requests], f"serve({trace.name}: {len(requests)} requests)")
     return recorder.parsed(lambda: _outputs(value, trace))
 
 
 class Pace:
-    """How many steps to ask for at once: until the next guest comes, but for so long that asking costs next to nothing.
+    """How many steps to ask for at once: until the next request comes, but so many that asking costs next to nothing.
 
     LEAST: seconds. MOST: steps.
     """
@@ -173,7 +174,7 @@ def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float) -> tuple
 def _some_steps(recorder: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
     """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
     del recorder.steps[1:]
-    value = _value(recorder, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new guests")
+    value = _value(recorder, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new requests")
 
     def read() -> bool:
         if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
@@ -182,7 +183,7 @@ def _some_steps(recorder: CallRecorder, steps: int, arrived: list[list[Any]], ou
             if type(event) is not list or len(event) != 2 or type(event[0]) is not int:
                 raise protocol.ProtocolError("an answer that is not one")
             if not 0 <= event[0] < len(outputs):
-                raise protocol.ProtocolError("tokens for a guest who has not come")
+                raise protocol.ProtocolError("tokens for a request that has not come")
             outputs[event[0]] += protocol.integers(event[1])
         return value[1]
 
@@ -203,14 +204,14 @@ def _stopped(recorder: CallRecorder, raised: Raised) -> NoReturn:
         raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
-        recorder.broken(message, got=raised.text, expected="all guests served", raised=raised)
+        recorder.broken(message, got=raised.text, expected="all requests served", raised=raised)
     if not raised.frames and not raised.leaving:  # the reference has served the same trace in the same engine
         message = f"The engine stopped while it was timed, as it does not with the course's own part: {raised}."
-        recorder.broken(message, got=f"raised {raised}", expected="all guests served", raised=raised)
-    recorder.unexpected(raised, "all guests served")
+        recorder.broken(message, got=f"raised {raised}", expected="all requests served", raised=raised)
+    recorder.unexpected(raised, "all requests served")
 
 
 def _outputs(value: Any, trace: Trace) -> tuple[Output, ...]:
     if type(value) is not list or len(value) != len(trace.requests):
-        raise protocol.ProtocolError("another number of outputs than guests")
+        raise protocol.ProtocolError("another number of outputs than requests")
     return tuple(tuple(protocol.integers(text)) for text in value)

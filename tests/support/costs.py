@@ -34,7 +34,7 @@ from graders.workloads import Trace  # noqa: E402
 
 ROUNDS = 25
 ASKED = 64  # two looks of the worker at what a part may not change are among them
-EXERCISE = 2  # its guests arrive one by one: a question for each step of the engine, the most there are
+EXERCISE = 2  # its requests arrive one by one: a question for each step of the engine, the most there are
 NONE = "none"
 WAYS = {NONE: ("L1", LOCKS), "L1": ("L1", ()), HIGHEST: (HIGHEST, ())}  # level, locks to do without
 Medians = dict[str, float]

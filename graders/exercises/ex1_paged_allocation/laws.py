@@ -212,17 +212,17 @@ def constant_time(context: CheckContext) -> None:
 
 @LAWS.law(
     "the real engine",
-    statement="The engine with your block manager says the oracle's tokens, and holds several times more guests in the "
-    "same KV memory than contiguous reservation.",
+    statement="The engine with your block manager says the oracle's tokens, and holds several times more requests in "
+    "the same KV memory than contiguous reservation.",
     points=18,
     needs=("constant time", "watermark", "refusals"),
     kind="engine",
     ahead="engine",
     hints=(
-        "Look at the story of the first guest who hears something else, and at the laws that passed only just.",
+        "Look at the story of the first request that gets other tokens, and at the laws that passed only just.",
         "Nothing new is asked here: many sequences grow, end and are preempted in one pool. A wrong token is KV that "
-        "somebody else wrote into a block that should have been this guest's alone.",
-        "Few guests at once means that `admit` or `can_admit` asks for more blocks than ceil(num_tokens / block_size), "
+        "somebody else wrote into a block that should have been this request's alone.",
+        "Few requests at once: `admit` or `can_admit` asks for more blocks than ceil(num_tokens / block_size), "
         "or that blocks are lost on the way: compare num_free with the blocks in the tables after each free.",
     ),
 )
@@ -237,7 +237,7 @@ add_throughput(
     needs=("the real engine",),
     hints=(
         "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
-        "An engine is slow through a block manager that reserves more than it needs, so that few guests are in at "
+        "An engine is slow through a block manager that reserves more than it needs, so that few requests are in at "
         "once, or that does work for every block where it should do work for the new ones.",
         "admit takes ceil(num_tokens / block_size) - len(shared) blocks and extend none at all within the last block; "
         "nothing is copied, sorted or counted anew in between.",

@@ -14,7 +14,7 @@ from graders.simulation.scheduler_rules import EngineSetting
 from graders.simulation.script import EngineScript
 from graders.simulation.toy_model import TextNumbers
 
-Sizes = Sequence[tuple[int, int]]  # of guests: tokens of the prompt, of the answer
+Sizes = Sequence[tuple[int, int]]  # of requests: tokens of the prompt, of the answer
 SHARED = " Is something kept between objects, in a class attribute, a module variable or a default argument?"
 
 
@@ -25,7 +25,7 @@ def lives(context: CheckContext) -> None:
 
 
 def alone(context: CheckContext) -> None:
-    """Law 2.1: one guest after the other, whose answers end in different ways; in between nobody is here."""
+    """Law 2.1: one request after the other, whose answers end in different ways; in between none is present."""
     script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
     for id, eos_at in ((0, None), (2, 0), (1, 1), (3, 3), (4, 2)):
         prompt = text(5, id)
@@ -67,7 +67,7 @@ def a_big_head(context: CheckContext) -> None:
 
 
 def preemptions(context: CheckContext) -> None:
-    """Law 2.6: the same few guests in pools of many sizes; one victim or several, decodes and prefills among them."""
+    """Law 2.6: the same few requests in pools of many sizes; one victim or several, decodes and prefills among them."""
     for size, blocks, chunk in product((1, 2), range(5, 12), (None, 1, 3)):
         setting = EngineSetting(num_blocks=blocks, block_size=size, chunk=chunk, token_budget=6)
         _all_at_once(context, setting, [(3, 3), (2, 5), (1, 6), (1, 4)])
@@ -105,7 +105,7 @@ def priorities(context: CheckContext) -> None:
 
 
 def aborts(context: CheckContext) -> None:
-    """Law 2.8: one of three guests leaves in every step of their evening, before its plan and after it."""
+    """Law 2.8: one of three requests leaves in every step of the run, before its plan and after it."""
     for who, when, within in product(range(3), range(6), (False, True)):
         blocks = 6 + 2 * ((who + when) % 2)
         belt = SchedulerCases(EngineSetting(num_blocks=blocks, block_size=2, token_budget=5, max_seqs=2))
@@ -148,7 +148,7 @@ def several_tokens(context: CheckContext) -> None:
 
 
 def borrowing(context: CheckContext) -> None:
-    """Law 2.10: the same prompt again and again, whole and with something behind it; preempted guests come back."""
+    """Law 2.10: the same prompt again and again, whole and with something behind it; preempted requests come back."""
     for size, ahead in product((1, 2, 3), (0, 2)):
         setting = EngineSetting(num_blocks=40, block_size=size, cache=True, lookahead=ahead)
         script = EngineScript(setting, TextNumbers(VOCABULARY))
@@ -180,9 +180,9 @@ def fairness(context: CheckContext) -> None:
 # ---------------------------------------------------------------- what they are made of
 
 
-def _all_at_once(context: CheckContext, setting: EngineSetting, guests: Sizes) -> None:
+def _all_at_once(context: CheckContext, setting: EngineSetting, requests: Sizes) -> None:
     belt = SchedulerCases(setting)
-    for number, (length, answer) in enumerate(guests):
+    for number, (length, answer) in enumerate(requests):
         belt.newcomer(text(length, number), answer)
     belt.script.drain()
     judge(context, belt.script)
@@ -194,7 +194,7 @@ def _preempting(engine: SimulatedEngine) -> bool:
 
 
 def _late_returns(context: CheckContext, heed: Heed = always) -> None:
-    """Three guests read long prompts token by token; the last of them, with a short one, decodes soon and is planned
+    """Three requests read long prompts token by token; the last of them, with a short one, decodes soon and is planned
     first. Then a prefill before it lacks blocks.
 
     Lookahead makes the decode dear: the second prefill is served in that step only if the victim's budget has returned.
@@ -211,7 +211,7 @@ def _late_returns(context: CheckContext, heed: Heed = always) -> None:
 
 
 def _copies(context: CheckContext) -> None:
-    """Somebody else shares the last block of a guest, who must write to a copy of it: in the plan as long as he is."""
+    """The last block of a request is shared, so it must write to a copy of it, and stays in the plan as long as it runs."""
     for blocks, before, who in product(range(8, 14), (1, 3), (0, 1, 2)):
         belt = SchedulerCases(
             EngineSetting(num_blocks=blocks, block_size=2, chunk=1 if who == 1 else 2, token_budget=5, max_seqs=3)

@@ -1,4 +1,4 @@
-"""The laws of exercise 2, from one guest to a full house. Light: what plays them is imported when it runs."""
+"""The laws of exercise 2, from one request to a whole engine. Light: what plays them is imported when it runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAWS = LawBook(exercise=2)
     "exactly, and gives everything back.",
     points=10,
     hints=(
-        "Look at one guest alone: which tokens have KV before a step, which after it, and how many tokens it has then.",
+        "Look at one request alone: which tokens have KV before a step, which after it, how many tokens it has then.",
         "The token that `commit` appends has no KV yet: the next chunk computes exactly that one, and samples again.",
         "Keep `computed`. plan: start = computed, length = len(prompt) + len(output) - computed. commit: "
         "computed += length; append the token; at EOS or max_new: kv.drop(id, tokens[:computed]) and forget "
@@ -209,7 +209,7 @@ def several_tokens(context: CheckContext) -> None:
     points=6,
     needs=("preemption",),
     hints=(
-        "Look at the second of two guests with the same prompt: where does its first chunk start?",
+        "Look at the second of two requests with the same prompt: where does its first chunk start?",
         "kv.lookup(tokens) < len(tokens) always, so there is always a chunk; without one no token could be "
         "sampled. Look up prompt + output: a preempted request has stored its own.",
         "start = kv.lookup(tokens); computed = start; length from there; kv.admit(id, tokens, start + length "
@@ -243,7 +243,7 @@ def fairness(context: CheckContext) -> None:
 
 @LAWS.law(
     "same tokens",
-    statement="In the whole engine every read finds the right KV and every guest gets the same tokens, whatever "
+    statement="In the whole engine every read finds the right KV and every request gets the same tokens, whatever "
     "pool, budget, chunk, cache, lookahead and order of arrival.",
     points=8,
     needs=("abort", "several tokens", "borrowed prefix"),

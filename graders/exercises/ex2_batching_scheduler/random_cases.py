@@ -68,7 +68,7 @@ def text(length: int, id: int) -> list[int]:
 
 
 def life_cycle(context: CheckContext, case: Case) -> None:
-    """Law 2.1: guests with seats, budget and room for all, and requests that must be refused.
+    """Law 2.1: requests with seats, budget and room for all, and requests that must be refused.
 
     Who sits down when is the affair of later laws.
     """
@@ -93,7 +93,7 @@ def life_cycle(context: CheckContext, case: Case) -> None:
 
 
 def join_and_leave(context: CheckContext, case: Case) -> None:
-    """Law 2.2: few seats, many guests, answers of different lengths."""
+    """Law 2.2: few seats, many requests, answers of different lengths."""
     belt = SchedulerCases(EngineSetting(max_seqs=case.setup.pick((2, 1, 3))), answers=5)
     belt.play(context, case, (belt.add, belt.step, belt.add))
 
@@ -159,7 +159,7 @@ def priorities(context: CheckContext, case: Case) -> None:
 
 
 def abort(context: CheckContext, case: Case) -> None:
-    """Law 2.8: guests leave while they wait, prefill, decode, are preempted, and between plan and commit."""
+    """Law 2.8: requests leave while they wait, prefill, decode, are preempted, and between plan and commit."""
     setup = case.setup
     setting = EngineSetting(
         num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3))
@@ -179,7 +179,7 @@ def lookahead(context: CheckContext, case: Case) -> None:
 
 
 def borrowing(context: CheckContext, case: Case) -> None:
-    """Law 2.10: guests with a common beginning, one after the other and at once; whole prompts that are cached."""
+    """Law 2.10: requests with a common beginning, one after the other and at once; whole prompts that are cached."""
     setup = case.setup
     setting = EngineSetting(
         num_blocks=setup.pick((32, 8, 10)),
@@ -199,7 +199,7 @@ def borrowing(context: CheckContext, case: Case) -> None:
 
 
 def fairness(context: CheckContext, case: Case) -> None:
-    """Law 2.11: one guest with a long prompt, and newcomers in every step, in a small pool."""
+    """Law 2.11: one request with a long prompt, and newcomers in every step, in a small pool."""
     setup = case.setup
     setting = EngineSetting(
         num_blocks=setup.pick((9, 7, 12)), block_size=setup.pick((2, 1)), max_seqs=setup.pick((3, 2))

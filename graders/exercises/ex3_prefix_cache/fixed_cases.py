@@ -198,7 +198,7 @@ def locked_splits(context: CheckContext) -> None:
 
 
 def two_handles(context: CheckContext) -> None:
-    """Law 3.6: two guests on branches of one text; one leaves, then the other, in either order."""
+    """Law 3.6: two requests on branches of one text; one leaves, then the other, in either order."""
     for first, gone in product((0, 1), (False, True)):
         script = PrefixCacheScript(2)
         handles = [script.insert([*_text(2, 2), *_text(2, 2, 20 + 3 * number)]) for number in range(2)]

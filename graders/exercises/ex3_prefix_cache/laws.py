@@ -166,7 +166,7 @@ def namespaces(context: CheckContext) -> None:
     points=6,
     needs=("whole blocks",),
     hints=(
-        "Look at what two blocks with the same hash would do to your cache: whose KV would the second guest read?",
+        "Look at what two blocks with the same hash would do to your cache: whose KV would the second request read?",
         "A hash finds the candidate, the tokens decide. A dictionary whose keys are tuples of tokens does both.",
         "Python: hash(x) == hash(x + 2**61 - 1). Keep the tokens of a block beside its hash and compare them.",
     ),
@@ -220,14 +220,14 @@ def everything_at_once(context: CheckContext) -> None:
 
 @LAWS.law(
     "same tokens",
-    statement="In the whole engine every guest gets the same tokens with the cache as without it, and no block "
+    statement="In the whole engine every request gets the same tokens with the cache as without it, and no block "
     "is lost.",
     points=10,
     needs=("everything at once",),
     kind="engine",
     hints=(
         "Look at the read that went wrong: who wrote that block, and when was it evicted?",
-        "The engine locks what a guest borrows and evicts what is not pinned. A block that is handed "
+        "The engine locks what a request borrows and evicts what is not pinned. A block that is handed "
         "out again while the cache still finds it holds another text.",
         "evict forgets what it returns; insert stores nothing beyond the whole blocks of the tokens it was given.",
     ),

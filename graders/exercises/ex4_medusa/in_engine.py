@@ -87,13 +87,14 @@ class EngineStory:
             same = len(output) != len(text) and output[: len(text)] == text[: len(output)]
             if same or len(output) > longest[row]:
                 message = (
-                    f"Guest {row} hears {len(output)} tokens where {len(text)} are due: EOS and max_new end a text."
+                    f"Request {row} gets {len(output)} tokens where {len(text)} are due: EOS and max_new end a text."
                 )
                 self.scene.broken(message, got=shown(output), expected=shown(text))
             place = wrong_at(row)
             if place is not None:
                 message = (
-                    f"Guest {row} hears {_at(output, place)} as token {place}; greedy decoding says {_at(text, place)}."
+                    f"Request {row} gets {_at(output, place)} as token {place}; "
+                    f"greedy decoding says {_at(text, place)}."
                     " Speculation may change how many passes a text takes, never the text."
                 )
                 self.scene.broken(message, got=shown(output), expected=shown(text), method="verify_greedy")
@@ -147,11 +148,11 @@ def _one_engine(context: CheckContext, case: Case) -> None:
         _count_passes(kitchen, served, kind, tree, due)
 
 
-def _nobody_pauses(sizes: Mapping[str, int | None], guests: int, nodes: int) -> bool:
+def _nobody_pauses(sizes: Mapping[str, int | None], requests: int, nodes: int) -> bool:
     """Whether the budget has room for the trees of all who run. Who is passed over loses the guesses that were made."""
     seats, budget = sizes["max_seqs"], sizes["token_budget"]
     assert seats is not None and budget is not None
-    return budget >= nodes * min(seats, guests)
+    return budget >= nodes * min(seats, requests)
 
 
 def _count_passes(kitchen: EngineStory, served: EngineReport, kind: str, tree: PathTree, due: Sequence[Text]) -> None:
@@ -253,10 +254,10 @@ def _at(text: Text, place: int) -> int | str:
     return text[place] if place < len(text) else "nothing"
 
 
-def _served(value: Any, guests: int) -> tuple[list[Text], list[int]]:
+def _served(value: Any, count: int) -> tuple[list[Text], list[int]]:
     from graders.sandbox import protocol
 
-    if type(value) is not list or len(value) != 2 or type(value[0]) is not list or len(value[0]) != guests:
+    if type(value) is not list or len(value) != 2 or type(value[0]) is not list or len(value[0]) != count:
         raise protocol.ProtocolError("an answer that is not one")
     return [protocol.integers(text) for text in value[0]], protocol.integers(value[1], 9)
 
@@ -266,11 +267,11 @@ def _served(value: Any, guests: int) -> tuple[list[Text], list[int]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineSize:
-    """A model, guests served at a time, and how many come in all."""
+    """A model, requests served at a time, and how many come in all."""
 
     model: str
     batch: int
-    guests: int
+    requests: int
 
     def __str__(self) -> str:
         _, larger, size = self.model.partition("@")
@@ -289,18 +290,21 @@ a pass waits for its weights, as real models do, and further rows are nearly fre
 
 
 def waiter(context: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> None:
-    """The waiter answers held-out guests with its own heads; figures: tokens a pass, and what they gain on the clock.
+    """The waiter answers held-out requests with its own heads; figures: tokens a pass, and what they gain on the clock.
 
     The clock is the worker's own, and decides nothing.
     """
     from reference_engine.model_loader import load_model
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(context.seed)
-    requests, known = _questions(model, max(room.guests for room in rooms)), set[tuple[int, ...]]()
+    requests, known = _questions(model, max(room.requests for room in rooms)), set[tuple[int, ...]]()
     kitchen = EngineStory(context)
     for room in rooms:
         context.progress(str(room))
-        words, asked = f"{room.guests} guests of the {room.model}, {room.batch} at a time", requests[: room.guests]
+        words, asked = (
+            f"{room.requests} requests of the {room.model}, {room.batch} at a time",
+            requests[: room.requests],
+        )
         plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
         served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
         _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
@@ -328,7 +332,7 @@ def _judge_waiter(
 ) -> None:
     """Hold answers against greedy decoding, JUDGED at most, which ones nobody can know.
 
-    known: those that were, with the guest's number before them.
+    known: those that were, with the request's number before them.
     """
     from reference_engine import oracle
 
@@ -339,16 +343,16 @@ def _judge_waiter(
         known.add((row, *output))
         place = oracle.replay(model, prompt, output) if len(output) <= count else None
         if place is not None:
-            message = f"Guest {row} hears something else than the waiter's greedy answer, from token {place} on."
+            message = f"Request {row} gets something else than the waiter's greedy answer, from token {place} on."
             kitchen.scene.broken(message, got=shown(output), expected="greedy decoding", method="verify_greedy")
         whole = output and (output[-1] == eos or len(output) == count) and eos not in output[:-1]
         if not whole or len(output) > count:
-            message = f"The answer to guest {row} ends after {len(output)} tokens, neither at its end nor at max_new."
+            message = f"The answer to request {row} ends after {len(output)} tokens, neither at its end nor at max_new."
             kitchen.scene.broken(message, got=shown(output), expected="a whole answer")
 
 
 def _questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
-    """(prompt, max_new, eos) of held-out guests."""
+    """(prompt, max_new, eos) of held-out requests."""
     from reference_engine.waiter.corpus import END, dialogue
     from reference_engine.waiter.tokenizer import special_id
 

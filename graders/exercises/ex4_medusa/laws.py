@@ -227,7 +227,7 @@ def rows_apart(context: CheckContext) -> None:
     hints=(
         "Each function is right alone. Look at what survives from one call to the next, and at whom the KV belongs to.",
         "After a pass the slots of the accepted tokens must hold the KV of exactly these tokens, and nothing may be"
-        " remembered: trees, batches and guests change from call to call.",
+        " remembered: trees, batches and requests change from call to call.",
         "No module-level state, no caching by shape or id; next is argmax at the last accepted node; count + 1 tokens a"
         " pass.",
     ),
@@ -247,7 +247,7 @@ def greedy_text(context: CheckContext) -> None:
     needs=("greedy text",),
     hints=(
         "The story is of a whole engine. Look for the first token that differs, and at the tree verified there.",
-        "Guests come and go, are preempted and resume; their trees share a batch and a pool, no more. A guess past"
+        "Requests come and go, are preempted and resume; their trees share a batch and a pool, no more. A guess past"
         " the end of an answer is cut by the scheduler: your part need not know EOS or max_new.",
         "Print tree, tokens and argmax of the pass before the first wrong token and follow verify_greedy by hand; then"
         " see whether `compact` named each accepted node once.",

@@ -208,7 +208,7 @@ def large(context: CheckContext, case: Case) -> None:
 
 
 def text(context: CheckContext, case: Case) -> None:
-    """Guests served to the end by the toy engine: any heads, any batch, preemptions in between."""
+    """Requests served to the end by the toy engine: any heads, any batch, preemptions in between."""
     setup = case.setup
     kind = setup.pick(("perfect", "useless", "perfect", "mixed", "late", "all-alike"))
     chance = random.Random(setup.number(0, 200))
@@ -219,11 +219,11 @@ def text(context: CheckContext, case: Case) -> None:
     model = ToyModel(chance.choice((2, 3, 7)), chance.randrange(1000))
     serving = ToyServing(MedusaJudge(context), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
     prompts = [[chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))] for _ in range(setup.number(1, 3))]
-    guests = [serving.guest(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
-    while waiting := [guest for guest in guests if not guest.served]:
+    requests = [serving.join(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
+    while waiting := [request for request in requests if not request.served]:
         serving.step(waiting)
         if chance.random() < 0.2:
             serving.seat(chance.choice(waiting))
-    for guest in guests:
+    for request in requests:
         if kind in ("perfect", "useless"):
-            serving.check_passes(guest, -(-count // (tree.height + 1)) if kind == "perfect" else count)
+            serving.check_passes(request, -(-count // (tree.height + 1)) if kind == "perfect" else count)

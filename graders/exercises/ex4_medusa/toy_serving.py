@@ -1,4 +1,4 @@
-"""Guests served by the toy engine with the part's five functions: the text, the KV and the number of passes."""
+"""Requests served by the toy engine with the part's five functions: the text, the KV and the number of passes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ToyRequest:
 
 
 class ToyServing:
-    """Serves guests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
+    """Serves requests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
 
     def __init__(self, session: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random) -> None:
         self.session = session
@@ -50,60 +50,60 @@ class ToyServing:
         self._free = chance.sample(range(16, 800), 600)
         _, self._depth, _, self._mask = (array.nested for array in session.build_tree(choices))
 
-    def guest(self, number: int, prompt: list[int], count: int) -> ToyRequest:
-        """A guest who waits for `count` tokens; the prefill has given the first of them."""
+    def join(self, number: int, prompt: list[int], count: int) -> ToyRequest:
+        """A request that waits for `count` tokens; the prefill has given the first of them."""
         due = self.model.greedy(prompt, count)
-        guest = ToyRequest(number, len(prompt), due, [*prompt, due[0]], [])
-        self.seat(guest)
-        return guest
+        request = ToyRequest(number, len(prompt), due, [*prompt, due[0]], [])
+        self.seat(request)
+        return request
 
-    def seat(self, guest: ToyRequest) -> None:
+    def seat(self, request: ToyRequest) -> None:
         """Compute the KV of what is known into fresh slots: on arrival, and after a preemption."""
-        self._free += guest.table
+        self._free += request.table
         self.chance.shuffle(self._free)
-        size = guest.prompt + len(guest.due) + len(self.tree)
-        guest.table, self._free = self._free[:size], self._free[size:]
-        for slot, entry in zip(guest.table, self.model.text(guest.text[:-1]), strict=False):
+        size = request.prompt + len(request.due) + len(self.tree)
+        request.table, self._free = self._free[:size], self._free[size:]
+        for slot, entry in zip(request.table, self.model.text(request.text[:-1]), strict=False):
             self.pool[slot] = entry
 
-    def step(self, guests: Sequence[ToyRequest]) -> None:
+    def step(self, requests: Sequence[ToyRequest]) -> None:
         """One forward pass for all of them."""
-        slots = [guest.table[guest.computed : guest.computed + len(self.tree)] for guest in guests]
-        tokens = self._propose(guests)
+        slots = [request.table[request.computed : request.computed + len(self.tree)] for request in requests]
+        tokens = self._propose(requests)
         argmax = [
-            self._forward(guest, *row) for guest, row in zip(guests, zip(tokens, slots, strict=True), strict=True)
+            self._forward(request, *row) for request, row in zip(requests, zip(tokens, slots, strict=True), strict=True)
         ]
         count, nodes, following = self._verify(tokens, argmax)
         self._move(count, nodes, following, slots)
-        for row, guest in enumerate(guests):
+        for row, request in enumerate(requests):
             accepted = nodes[row][1 : 1 + count[row]]
             if not 0 <= count[row] <= self.tree.height or not all(0 < node < len(self.tree) for node in accepted):
                 self._broken("verify_greedy", f"Row {row}: count {count[row]} and nodes {nodes[row]} name no path.")
-            guest.text += [tokens[row][node] for node in accepted] + [following[row]]
-            guest.passes += 1
-            self._check_text(guest)
-            self._check_kv(guest)
+            request.text += [tokens[row][node] for node in accepted] + [following[row]]
+            request.passes += 1
+            self._check_text(request)
+            self._check_kv(request)
 
-    def check_passes(self, guest: ToyRequest, passes: int) -> None:
-        if guest.passes != passes:
-            heads, tokens = f"{self.heads.kind.capitalize()} heads", len(guest.due) - 1
+    def check_passes(self, request: ToyRequest, passes: int) -> None:
+        if request.passes != passes:
+            heads, tokens = f"{self.heads.kind.capitalize()} heads", len(request.due) - 1
             self._broken(
                 "verify_greedy",
-                f"{heads} and a tree {self.tree.height} deep: {tokens} tokens took {guest.passes} passes.",
-                f"{guest.passes} passes",
+                f"{heads} and a tree {self.tree.height} deep: {tokens} tokens took {request.passes} passes.",
+                f"{request.passes} passes",
                 f"{passes} passes",
             )
 
     # ------------------------------------------------------------ the part's functions
 
-    def _propose(self, guests: Sequence[ToyRequest]) -> list[list[int]]:
-        roots = [guest.text[-1] for guest in guests]
-        topk = [self.heads.topk(guest.text[:-1], guest.text[-1], self.chance) for guest in guests]
+    def _propose(self, requests: Sequence[ToyRequest]) -> list[list[int]]:
+        roots = [request.text[-1] for request in requests]
+        topk = [self.heads.topk(request.text[:-1], request.text[-1], self.chance) for request in requests]
         tokens: list[list[int]] = self.session.propose_raw(self.tree, roots, topk).nested
         return tokens
 
-    def _forward(self, guest: ToyRequest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
-        past = [self.pool[slot] for slot in guest.table[: guest.computed]]
+    def _forward(self, request: ToyRequest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
+        past = [self.pool[slot] for slot in request.table[: request.computed]]
         entries = one_pass(self.model, tokens, self._depth, self._mask, past)
         self.pool.update(zip(slots, entries, strict=True))
         return [self.model.says(entry) for entry in entries]
@@ -130,22 +130,22 @@ class ToyServing:
 
     # ------------------------------------------------------------ judging
 
-    def _check_text(self, guest: ToyRequest) -> None:
-        due = guest.due[: len(guest.said)]
-        if guest.said[: len(guest.due)] != due:
+    def _check_text(self, request: ToyRequest) -> None:
+        due = request.due[: len(request.said)]
+        if request.said[: len(request.due)] != due:
             self._broken(
                 "verify_greedy",
-                f"Guest {guest.number} hears {guest.said[: len(due)]}; greedy decoding says {due}.",
-                str(guest.said[: len(due)]),
+                f"Request {request.number} gets {request.said[: len(due)]}; greedy decoding says {due}.",
+                str(request.said[: len(due)]),
                 str(due),
             )
 
-    def _check_kv(self, guest: ToyRequest) -> None:
-        for position, entry in enumerate(self.model.text(guest.text[: guest.computed])):
-            held = self.pool.get(guest.table[position])
+    def _check_kv(self, request: ToyRequest) -> None:
+        for position, entry in enumerate(self.model.text(request.text[: request.computed])):
+            held = self.pool.get(request.table[position])
             if held != entry:
                 what = f"that of token {held[1]} at position {held[0]}" if held else "nothing"
-                slot = f"slot {guest.table[position]} (position {position})"
+                slot = f"slot {request.table[position]} (position {position})"
                 self._broken(
                     "compact",
                     f"The text is right, but its KV is not: {slot} holds {what} instead of that of token {entry[1]}."

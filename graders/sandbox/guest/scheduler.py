@@ -1,7 +1,7 @@
 """Driver of the engine that runs no model: a scheduler on its KV memory, one step at a time.
 
 The parts are those loaded in the worker, and the grader's stand-ins for the others (for a scheduler: the naive one).
-The driver decides nothing. It says to the scheduler what the grader wrote down for each guest beforehand.
+The driver decides nothing. It says to the scheduler what the grader wrote down for each request beforehand.
 
 new    one dict: num_blocks, block_size, watermark; cache: whether there is one; offer: whether a prompt is offered
        as soon as it is computed; guesses: how many tokens beyond the first the i-th sampling chunk is told, over and
@@ -59,7 +59,7 @@ def watch(shop, part, wanted):
 
 
 class ScriptedOutput:
-    """What a guest is to say. said: how much of it has been said and kept."""
+    """What a request is to say. said: how much of it has been said and kept."""
 
     def __init__(self, max_new, eos, will):
         self.max_new = max_new
@@ -68,7 +68,7 @@ class ScriptedOutput:
         self.said = 0
 
     def speak(self, count):
-        """The next `count` tokens, and whether the guest has finished with them."""
+        """The next `count` tokens, and whether the request has finished with them."""
         tokens = self.will[self.said : self.said + count]
         for token in tokens:
             self.said += 1
@@ -78,7 +78,7 @@ class ScriptedOutput:
 
 
 class ToyEngine:
-    """A scheduler, the manager it asks, and the guests who are present."""
+    """A scheduler, the manager it asks, and the requests that are present."""
 
     def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False):
         self.blocks = parts["block_manager"].BlockManager(num_blocks, block_size, watermark=watermark)
@@ -193,7 +193,7 @@ class ToyEngine:
         return told
 
     def present(self, number):
-        """The number-th of the guests who are present, or a stranger."""
+        """The number-th of the requests that are present, or an unknown id."""
         ids = sorted(self.voices)
         return ids[number % len(ids)] if ids else STRANGER
 

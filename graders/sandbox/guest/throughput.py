@@ -27,12 +27,12 @@ GUESSERS: dict = {}
 
 
 class ServedEngine:
-    """An engine and the outputs of its guests."""
+    """An engine and the outputs of its requests."""
 
     def __init__(self, model, engine):
         self.model = model
         self.engine = engine
-        self.guests: dict = {}
+        self.requests: dict = {}
 
 
 def new(shop, args, keywords):
@@ -87,12 +87,12 @@ def serve(room, requests):
 def steps(room, arrived, most):
     engine = room.engine
     for prompt, max_new in arrived:
-        room.guests[engine.add(prompt, max_new)] = len(room.guests)
+        room.requests[engine.add(prompt, max_new)] = len(room.requests)
     said: dict = {}
     made = 0
     while not made or (made != most and not engine.idle):
         for event in engine.step():
-            said.setdefault(room.guests[event.id], []).extend(event.tokens)
+            said.setdefault(room.requests[event.id], []).extend(event.tokens)
         made += 1
     return [list(said.items()), engine.idle]
 

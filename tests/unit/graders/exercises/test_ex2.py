@@ -20,7 +20,7 @@ from graders.result import Outcome
 EXERCISE = 2
 SOLUTION = Path(solutions.__path__[0]) / catalogue(EXERCISE).slug / catalogue(EXERCISE).file_name
 
-FIGURES = {"steps for 24 guests on 8 seats", "longest wait for a first token", "plan and commit for 256 decodes"}
+FIGURES = {"steps for 24 requests on 8 seats", "longest wait for a first token", "plan and commit for 256 decodes"}
 HASTY = [part for part in wrong_parts(EXERCISE) if part.name != "endless_plan"]
 CLOSING = {"same tokens", "fast enough"}  # they try all of the others together, in the whole engine
 

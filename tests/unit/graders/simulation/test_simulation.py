@@ -26,7 +26,7 @@ def run(script: EngineScript, parts: dict[str, Any] = SOLUTIONS) -> SimulatedEng
 
 
 def configurations(count: int, seed: int) -> RunCounters:
-    """So many random engines and guests, served by the solutions; the sum of the counters."""
+    """So many random engines and requests, served by the solutions; the sum of the counters."""
     chance = random.Random(seed)
     total = RunCounters()
     for _ in range(count):
@@ -73,13 +73,13 @@ def test_tokens_are_computed_twice_only_after_a_preemption() -> None:
     ],
 )
 def test_the_tokens_do_not_depend_on_the_setting(change: dict[str, Any]) -> None:
-    """What comes out is compared inside with what each guest should hear: here every setting is served to its end."""
+    """What comes out is compared inside with what each request should get: here every setting is served to its end."""
     for guesses in ((0,), (2, 0, 1)):
         script = EngineScript(EngineSetting(**change), TextNumbers(5), guesses)
         for id in range(6):
             script.add(id, [1, 2, 3, 4, id % 5][: 2 + id], 5, priority=-id, eos=2)
         script.drain()
-        assert run(script).spec.guests == {}
+        assert run(script).spec.requests == {}
 
 
 def test_a_shared_menu_is_computed_once() -> None:

@@ -50,7 +50,7 @@ class FakeRoom:
 def contest(mine: float = 1.0, theirs: float = 1.0, right: bool = False) -> tuple[PairedRuns, list[tuple[str, str]]]:
     log: list[tuple[str, str]] = []
     rooms = FakeRoom("mine", mine, log), FakeRoom("theirs", theirs, log)
-    made = PairedRuns("ragged", 3, *rooms, lambda trace, said, guest: right, scale=SCALE)  # type: ignore[arg-type]
+    made = PairedRuns("ragged", 3, *rooms, lambda trace, said, number: right, scale=SCALE)  # type: ignore[arg-type]
     return made, log
 
 
@@ -144,14 +144,14 @@ def test_other_tokens_than_the_references_are_put_to_the_oracle(right: bool) -> 
     if right:
         assert made.decide([OpponentBound(0.8)])[0].met
     else:
-        with pytest.raises(Broken, match="guest 0 heard something else than the model says: token 3 is 99"):
+        with pytest.raises(Broken, match="request 0 got something else than the model says: token 3 is 99"):
             made.decide([OpponentBound(0.8)])
 
 
 def test_too_few_tokens_are_no_speed() -> None:
     made, _ = contest()
     change(made, lambda trace: TimedRun(0.001, tuple(() for _ in trace.requests)))
-    with pytest.raises(Broken, match="guest 0 got 0 tokens"):
+    with pytest.raises(Broken, match="request 0 got 0 tokens"):
         made.decide([OpponentBound(0.8)])
 
 

@@ -1,4 +1,4 @@
-"""Serving guests who come one by one: how many steps a question asks for, and what is believed of the answer."""
+"""Serving requests that come one by one: how many steps a question asks for, and what is believed of the answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graders.throughput import timed_engine
 
 
 class Engine:
-    """Says token 7 to every guest in each step, three times."""
+    """Says token 7 to every request in each step, three times."""
 
     def __init__(self) -> None:
         self.left: dict[int, int] = {}
@@ -45,12 +45,12 @@ def test_a_question_lasts_until_the_next_guest_comes_and_five_milliseconds_at_le
 
 
 def test_the_engine_makes_as_many_steps_as_it_is_asked_for_or_all() -> None:
-    serving = SimpleNamespace(engine=Engine(), guests={})
+    serving = SimpleNamespace(engine=Engine(), requests={})
     assert child.steps(serving, [[[1, 2], 3]], 2) == [[(0, [7, 7])], False]
     assert serving.engine.made == 2
     assert child.steps(serving, [], 5) == [[(0, [7])], True]
     assert serving.engine.made == 3
-    serving = SimpleNamespace(engine=Engine(), guests={})
+    serving = SimpleNamespace(engine=Engine(), requests={})
     assert child.steps(serving, [[[1], 3], [[2], 1]], timed_engine.ALL) == [[(0, [7, 7, 7]), (1, [7])], True]
 
 
