@@ -1,8 +1,8 @@
 """Where a trace is played: one fresh object in the worker, one line of story for every call.
 
-`CallRecorder` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back what the
-part returned or raised. An exercise's session judges that with its specification and calls `broken` at the first
-deviation.
+`CallRecorder` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back
+what the part returned or raised. An exercise's judge compares that with its specification and calls `broken` at
+the first deviation.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ calls, choosing among what makes sense in the state it is in, so that every list
 list of smaller numbers is a simpler one:
 
     def play(context: CheckContext, case: Case) -> None:      # raises Broken
-        session = Session(context, num_blocks=case.setup.pick([8, 4, 16]))
+        judge = Judge(context, num_blocks=case.setup.pick([8, 4, 16]))
         for move in case.moves:
-            session.extend(move.pick(session.living), move.number(0, 5))
+            judge.extend(move.pick(judge.living), move.number(0, 5))
 
     explore(context, play, cases=100)
 

@@ -27,7 +27,7 @@ from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchC
 from graders.engines.loaded import Checkpoint, checkpoint
 from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
-from graders.engines.scenarios import Scenario, dropped, heats
+from graders.engines.scenarios import Scenario, dropped, scenarios
 from graders.engines.token_check import check_tokens
 from graders.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
@@ -48,7 +48,7 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 @dataclass(frozen=True, slots=True)
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
-    decoding heats. apart: a heat of prompts alone too. threads: 0 takes every core. patience: seconds for one trace.
+    decoding scenarios. apart: prompts alone too. threads: 0 takes every core. patience: seconds for one trace.
     """
 
     engines: tuple[str, ...]
@@ -106,14 +106,14 @@ def race(
     refuse_copies_that_do_not_fit(plan.model, 4 * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
-    track = heats(sample, plan.batches, apart=plan.apart)
-    _tell_dropped(dropped(plan.batches, track), sample, warn)
+    chosen = scenarios(sample, plan.batches, apart=plan.apart)
+    _tell_dropped(dropped(plan.batches, chosen), sample, warn)
     roof = _roof(model, threads, device)
     course = _course(plan, sample, threads, device, busy)
     with ExitStack() as stack:
         given = stack.enter_context(checkpoint(model))
         make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
-        run = _Race(plan, model, course, roof, track, say, warn)
+        run = _Race(plan, model, course, roof, chosen, say, warn)
         entrants = list(run.enter(plan.engines, given, sample, make, stack))
         run.rounds()
     left = {racer.name: racer.entrant for racer in run.racers}
@@ -173,15 +173,15 @@ class _Race:
         model: Model,
         course: RaceSetup,
         roof: Roof,
-        track: tuple[Scenario, ...],
+        chosen: tuple[Scenario, ...],
         say: Say,
         warn: Say,
     ) -> None:
         self.racers: list[Racer] = []
-        self._works = dict[tuple[Scenario, int, int], Work]()  # by heat, round and tokens a step
+        self._works = dict[tuple[Scenario, int, int], Work]()  # by scenario, round and tokens a step
         self.done, self.interrupted = 0, False
         self._plan, self._model, self._course, self._roof = plan, model, course, roof
-        self._track, self._say, self._warn = track, say, warn
+        self._scenarios, self._say, self._warn = chosen, say, warn
         self._field, self._measure = len(set(plan.engines)), plan.engines[0]
 
     @property
@@ -254,8 +254,8 @@ class _Race:
             self._say(f"checking and warming up {racer.name}")
             try:
                 racer.driver.resume()
-                for number, heat in enumerate(self._track):
-                    trace = self._trace(heat, -1 - number)
+                for number, scenario in enumerate(self._scenarios):
+                    trace = self._trace(scenario, -1 - number)
                     runs = racer.driver.warm_up(trace)
                     racer.check(self._model, trace, next(runs))
                     for _ in runs:
@@ -265,36 +265,36 @@ class _Race:
                 racer.leave(failed, self._warn)
 
     def _round(self, number: int) -> None:
-        """Every heat once, every engine in turn; then all answers are verified."""
-        for heat in self._track:
-            trace = self._trace(heat, number)
+        """Every scenario once, every engine in turn; then all answers are verified."""
+        for scenario in self._scenarios:
+            trace = self._trace(scenario, number)
             served: list[tuple[Racer, int, ServedTrace]] = []
             for place, racer in enumerate(turns(self._running, number)):
                 result = self._lap(racer, trace)
                 if result is not None:
                     served.append((racer, place, result))
             for racer, place, result in served:
-                self._count(racer, heat, number, place, trace, result)
+                self._count(racer, scenario, number, place, trace, result)
         self.done = number + 1
         self._say(f"round {self.done} of {self._plan.rounds} is over")
 
     def results(self) -> tuple[Result, ...]:
-        """What counts, heat by heat: the laps of complete rounds, all under the roof as it is at the end."""
+        """What counts, scenario by scenario: the laps of complete rounds, all under the roof as it is at the end."""
         return tuple(
-            Result(racer.name, heat.name, heat.batch, tuple(self._final(racer, heat)))
-            for heat in self._track
+            Result(racer.name, scenario.name, scenario.batch, tuple(self._final(racer, scenario)))
+            for scenario in self._scenarios
             for racer in self._running
-            if racer.laps.get(heat)
+            if racer.laps.get(scenario)
         )
 
-    def _final(self, racer: Racer, heat: Scenario) -> Iterator[RaceSample]:
-        for lap in racer.laps[heat]:
+    def _final(self, racer: Racer, scenario: Scenario) -> Iterator[RaceSample]:
+        for lap in racer.laps[scenario]:
             if lap.round < self.done:
-                work = self._works[heat, lap.round, racer.tokens_a_step]
+                work = self._works[scenario, lap.round, racer.tokens_a_step]
                 yield replace(lap, floor=self._roof.ceilings.seconds(work))
 
-    def _trace(self, heat: Scenario, number: int) -> Trace:
-        return _trace(self._plan, heat, number)
+    def _trace(self, scenario: Scenario, number: int) -> Trace:
+        return _trace(self._plan, scenario, number)
 
     def _lap(self, racer: Racer, trace: Trace) -> ServedTrace | None:
         try:
@@ -307,14 +307,16 @@ class _Race:
             return None
         return served
 
-    def _count(self, racer: Racer, heat: Scenario, number: int, place: int, trace: Trace, served: ServedTrace) -> None:
+    def _count(
+        self, racer: Racer, scenario: Scenario, number: int, place: int, trace: Trace, served: ServedTrace
+    ) -> None:
         try:
             racer.check(self._model, trace, served)
         except EngineFailed as failed:
             racer.leave(failed, self._warn)
             return
         work = trace_work(trace, self._model.config, tokens_a_step=racer.tokens_a_step)
-        self._works[heat, number, racer.tokens_a_step] = work
+        self._works[scenario, number, racer.tokens_a_step] = work
         self._roof.watch(work, served.seconds, racer.name)
         lap = RaceSample(
             number,
@@ -328,18 +330,18 @@ class _Race:
             percentiles(served.tpot) if served.tpot else None,
             self._roof.ceilings.seconds(work),
         )
-        racer.laps.setdefault(heat, []).append(lap)
+        racer.laps.setdefault(scenario, []).append(lap)
 
 
-def _trace(plan: RacePlan, heat: Scenario, number: int) -> Trace:
+def _trace(plan: RacePlan, scenario: Scenario, number: int) -> Trace:
     """The trace of a round; rounds below 0 warm up."""
-    return heat.trace(plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale)
+    return scenario.trace(plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale)
 
 
 def _largest(plan: RacePlan) -> Trace:
     """The one of all traces to come that needs the most room: engines are made for it."""
-    heats = 2 + len(plan.batches)
-    traces = [_trace(plan, Scenario("whole"), number) for number in range(-heats, plan.rounds)]
+    warming = 2 + len(plan.batches)
+    traces = [_trace(plan, Scenario("whole"), number) for number in range(-warming, plan.rounds)]
     return max(traces, key=lambda trace: (trace.longest, trace.kv_tokens))
 
 

@@ -228,7 +228,7 @@ class Worker:
             self._poll.register(self._process.wire, select.POLLIN | select.POLLOUT)
             return
         except OSError:
-            self._unsent = memoryview(b"")  # dead: the keeper will say how
+            self._unsent = memoryview(b"")  # dead: the supervisor will say how
         self._poll.register(self._process.wire, select.POLLIN)
 
     def _hear(self) -> dict[str, Any] | None:
@@ -239,7 +239,7 @@ class Worker:
         except ConnectionError:
             count = 0
         if not count:
-            self._deafen(self._process.wire.fileno())  # closed: the keeper will say how it died
+            self._deafen(self._process.wire.fileno())  # closed: the supervisor will say how it died
             return None
         return self._talk.hear(memoryview(self._inbox)[:count])
 

@@ -21,7 +21,7 @@ from typing import Any
 from graders.engines.loaded import Loaded, NoModel, of_model
 from graders.throughput import card_fields
 from graders.throughput.bounds import Measure
-from graders.throughput.engine_digest import fingerprint
+from graders.throughput.engine_digest import engine_digest
 from graders.throughput.hardware import Hardware
 from graders.workloads import workload
 
@@ -83,7 +83,7 @@ class Sample:
 class BaselineCard:
     """One engine on one workload on one class of machine.
 
-    version, flags, note: the engine's. reference: the fingerprint of our engine's source. verified: whether every
+    version, flags, note: the engine's. reference: the digest of our engine's source. verified: whether every
     token was what the model says (an engine in a narrower dtype may say others). weights, parameters, dtype: what both
     engines proved to have loaded (`graders.engines.loaded.Loaded`); empty in a card that does not say.
     """
@@ -128,7 +128,7 @@ class BaselineCard:
 
     def stale(self) -> str:
         """Why its ratio to the reference engine may be another today; empty when nothing speaks for that."""
-        return "" if self.reference == fingerprint() else "recorded beside another version of the reference engine"
+        return "" if self.reference == engine_digest() else "recorded beside another version of the reference engine"
 
 
 def save(card: BaselineCard, folder: Path) -> Path:

@@ -12,7 +12,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
-def fingerprint() -> str:
+def engine_digest() -> str:
     """Twelve digits that change whenever the reference engine or the solutions do; their words do not count."""
     import reference_engine
     import solutions

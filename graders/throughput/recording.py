@@ -17,7 +17,7 @@ from graders.engines.loaded import Checkpoint, checkpoint
 from graders.engines.token_check import check_tokens
 from graders.throughput.baselines import FEWEST, BaselineCard, Sample
 from graders.throughput.decision import submission_first
-from graders.throughput.engine_digest import fingerprint
+from graders.throughput.engine_digest import engine_digest
 from graders.throughput.hardware import here
 from graders.workloads import Trace, workload
 from reference_engine.model_loader import load_model
@@ -109,7 +109,7 @@ class _Recording:
             scale=order.scale,
             samples=samples,
             hardware=hardware,
-            reference=fingerprint(),
+            reference=engine_digest(),
             verified=True,
             date=began,
             **started[0].loaded.as_json(),

@@ -104,7 +104,7 @@ class Held:
             pages * resource.getpagesize() // 1024,
             sys.getallocatedblocks(),
             len(list(Path("/proc/self/fd").iterdir())),
-            len(suite.census.descendants(os.getpid())),
+            len(suite.process_tree.descendants(os.getpid())),
             sum(1 for _ in place.tmp.iterdir()),
         )
 

@@ -330,7 +330,7 @@ def test_an_interpreter_that_does_not_run_leaves_the_part_ungraded(
 def test_a_keeper_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_completes(tmp_path: Path) -> None:
     def kill_keepers(_: object) -> None:
         for pid in process_tree.descendants(os.getpid()):
-            with contextlib.suppress(OSError):  # gone with the keeper that was killed before
+            with contextlib.suppress(OSError):  # gone with the supervisor that was killed before
                 if b"isolation/inside/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
 
@@ -343,7 +343,7 @@ def test_a_keeper_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_co
 def test_a_machine_out_of_memory_leaves_the_part_ungraded_and_a_second_run_judges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel ends the worker; that it was for want of memory is the keeper's word."""
+    """The kernel ends the worker; that it was for want of memory is the supervisor's word."""
     said = process.Process._message
 
     def for_want_of_memory(worker: process.Process, timeout: float) -> tuple[dict[str, object], int]:
@@ -381,7 +381,7 @@ def test_a_worker_ends_with_its_grader(level: str) -> None:
 import json, os, signal
 from graders.sandbox.isolation import spawn
 process = spawn({level!r})
-print(json.dumps([process.worker, process._keeper.pid, str(process.box)]), flush=True)
+print(json.dumps([process.worker, process._supervisor.pid, str(process.box)]), flush=True)
 signal.pause()
 """
     grader = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -391,7 +391,7 @@ signal.pause()
     grader.kill()
     grader.wait()
     for watch in watches:
-        assert select.select([watch], [], [], PATIENCE)[0], "the worker, or its keeper, outlives the grader"
+        assert select.select([watch], [], [], PATIENCE)[0], "the worker, or its supervisor, outlives the grader"
         os.close(watch)
     grader.stdout.close()
     assert not Path(box).exists()
@@ -399,7 +399,7 @@ signal.pause()
 
 def test_a_stopped_keeper_does_not_keep_its_worker_alive() -> None:
     process = spawn("L1")
-    os.kill(process._keeper.pid, signal.SIGSTOP)
+    os.kill(process._supervisor.pid, signal.SIGSTOP)
     process.end()
     assert cleanup.of(process.box) == []
 
@@ -419,7 +419,7 @@ def test_what_was_started_in_a_folder_is_found_and_ended(tmp_path: Path) -> None
 
 
 def test_what_is_started_with_the_folder_on_its_command_line_is_found(tmp_path: Path) -> None:
-    """All that the keeper starts inherits its command line, wherever it goes and whatever it forgets."""
+    """All that the supervisor starts inherits its command line, wherever it goes and whatever it forgets."""
     command = [sys.executable, "-c", "print(flush=True)\ninput()", str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd="/", env={}, **pipes) as stray:  # type: ignore[call-overload]
@@ -435,7 +435,7 @@ MAPPED = "import mmap\nheld = mmap.mmap(file.fileno(), 1 << 20)\nos.closerange(3
 @pytest.mark.parametrize("then", ["", MAPPED], ids=["open", "mapped"])
 def test_a_file_that_no_folder_shows_is_counted_as_long_as_it_is(then: str, tmp_path: Path) -> None:
     script = "import os\nfile = open('hidden', 'w+b')\nos.unlink('hidden')\nfile.write(bytes(1 << 20))\nfile.flush()\n"
-    before = process_tree.take(os.getpid()).unnamed
+    before = process_tree.usage(os.getpid()).unnamed
     with subprocess.Popen(
         [sys.executable, "-c", script + then + "print(flush=True)\ninput()"],
         cwd=tmp_path,
@@ -444,7 +444,7 @@ def test_a_file_that_no_folder_shows_is_counted_as_long_as_it_is(then: str, tmp_
     ) as hiding:
         assert hiding.stdout is not None
         hiding.stdout.readline()
-        assert 1 << 20 <= process_tree.take(os.getpid()).unnamed - before < 3 << 20
+        assert 1 << 20 <= process_tree.usage(os.getpid()).unnamed - before < 3 << 20
         assert os.listdir(tmp_path) == []
         hiding.kill()
 
@@ -462,7 +462,7 @@ def test_the_tree_may_not_use_more_than_its_limits() -> None:
 def test_who_grew_beyond_its_limit_is_to_blame_when_the_machine_runs_out_of_memory(
     kib: int, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel may be quicker than the keeper; ungraded is only what the part did not bring about."""
+    """The kernel may be quicker than the supervisor; ungraded is only what the part did not bring about."""
     monkeypatch.setattr(supervisor.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=kib))
     assert supervisor._whose_memory({"memory": 64 << 20}) == why
 

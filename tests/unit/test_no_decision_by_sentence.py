@@ -42,7 +42,7 @@ ALLOWED = {
         "No module named|ImportError|cannot open shared object|undefined symbol|init_fs_encoding",
     ): OTHERS,  # the loader's, on an engine's standard error
     ("graders.engines.race", "model name"): OTHERS,  # /proc/cpuinfo
-    ("graders.sandbox.isolation.process", "out of memory"): CODE,  # of the keeper, in the same words in its file
+    ("graders.sandbox.isolation.process", "out of memory"): CODE,  # of the supervisor, in the same words in its file
     ("graders.throughput.timed_engine", "can't allocate memory"): OTHERS,  # torch has no class for it
     ("reference_engine.waiter.corpus", "the "): "a corpus is text",
     ("reference_engine.waiter.corpus", r"(\d+) euros"): "a corpus is text",

@@ -211,7 +211,7 @@ def _late_returns(context: CheckContext, heed: Heed = always) -> None:
 
 
 def _copies(context: CheckContext) -> None:
-    """The last block of a request is shared, so it must write to a copy of it, and stays in the plan as long as it runs."""
+    """The last block of a request is shared, it must write to a copy, and is planned as long as it runs."""
     for blocks, before, who in product(range(8, 14), (1, 3), (0, 1, 2)):
         belt = SchedulerCases(
             EngineSetting(num_blocks=blocks, block_size=2, chunk=1 if who == 1 else 2, token_budget=5, max_seqs=3)

@@ -51,8 +51,8 @@ REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
 def refused_choices(context: CheckContext) -> None:
     for choices, why in REFUSED_CHOICES:
         context.cases += 1
-        session = MedusaJudge(context)
-        session.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
+        judge = MedusaJudge(context)
+        judge.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
 
 
 def refused_guesses(context: CheckContext) -> None:
@@ -62,16 +62,16 @@ def refused_guesses(context: CheckContext) -> None:
             tree = PathTree.of(choices)
             topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
-            session = MedusaJudge(context)
-            session.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
-            session.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+            judge = MedusaJudge(context)
+            judge.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
+            judge.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
 
 
 def named_trees(context: CheckContext) -> None:
     for choices in TREES:
         context.cases += 1
-        session = MedusaJudge(context)
-        session.judge_tree(choices, session.build_tree(choices), ("parent", "rank"))
+        judge = MedusaJudge(context)
+        judge.judge_tree(choices, judge.build_tree(choices), ("parent", "rank"))
 
 
 def winners(context: CheckContext) -> None:
@@ -141,49 +141,49 @@ def near(context: CheckContext) -> None:
 
 def draws(context: CheckContext) -> None:
     """With a generator, `next` is drawn from p where the path of the row ends, and from this generator alone."""
-    session, rule = MedusaJudge(context), TypicalRule(0.5, 0.3, 0.3, seed=context.seed % 1000)
-    drawn = _drawn(session, rule, 1)
+    judge, rule = MedusaJudge(context), TypicalRule(0.5, 0.3, 0.3, seed=context.seed % 1000)
+    drawn = _drawn(judge, rule, 1)
     for row, end in enumerate(ENDS):
-        _fair(session, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
+        _fair(judge, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
     context.cases += 3
-    again = _drawn(session, rule, 2)
+    again = _drawn(judge, rule, 2)
     if again != drawn:
         message = "The same generator gave other draws: `next` is drawn with the generator given and no other."
-        session.scene.broken(message, got=f"next {again[:8]} …", expected=f"next {drawn[:8]} …")
-    later = _drawn(session, replace(rule, used=DRAWS), 1)
+        judge.scene.broken(message, got=f"next {again[:8]} …", expected=f"next {drawn[:8]} …")
+    later = _drawn(judge, replace(rule, used=DRAWS), 1)
     if later == drawn:
         message = (
             "A generator that has given numbers before gave the same draws again: it goes on from where it is; it is"
             " not seeded anew, and its seed is no source of draws."
         )
-        session.scene.broken(message, got=f"next {later[:8]} …", expected="other draws")
+        judge.scene.broken(message, got=f"next {later[:8]} …", expected="other draws")
 
 
-def _drawn(session: MedusaJudge, rule: TypicalRule, unrelated: int) -> list[int]:
+def _drawn(judge: MedusaJudge, rule: TypicalRule, unrelated: int) -> list[int]:
     """`next` of many rows: node 1 is accepted, its child is not, and the rows end in ENDS by turns."""
     tree = PathTree.of([(0, 0)])
     tokens = [[0, 1, 4]] * DRAWS
     logits = [[[NEVER, 3.0, NEVER, 0.0, NEVER], end, [0.0, 0.0, 0.0, 0.0, 3.0]] for end in ENDS] * (DRAWS // len(ENDS))
     brief = f"tokens=[[0, 1, 4]] * {DRAWS}, logits={logits[: len(ENDS)]} * {DRAWS // len(ENDS)}"
-    count, _, following = session.typical_raw(tree, tokens, logits, rule, unrelated, brief)
+    count, _, following = judge.typical_raw(tree, tokens, logits, rule, unrelated, brief)
     drawn = following.items
     told = f"next {drawn[:8]} …, count {dict(sorted(Counter(count.items).items()))}"
-    session.scene.steps[-1].answer = told
+    judge.scene.steps[-1].answer = told
     if set(count.items) != {1}:
         message = "Node 1 stands in every row and node 2 in none; a generator decides on `next` alone."
-        session.scene.broken(message, got=told, expected=f"count {{1: {DRAWS}}}")
+        judge.scene.broken(message, got=told, expected=f"count {{1: {DRAWS}}}")
     return drawn
 
 
-def _fair(session: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: str) -> None:
+def _fair(judge: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: str) -> None:
     seen = Counter(drawn)
     strangers = [token for token in seen if not 0 <= token < len(p) or p[token] == 0]
     words = {token: round(len(drawn) * chance) for token, chance in enumerate(p) if chance}
     got, expected = f"{dict(sorted(seen.items()))} in {rows}", f"about {words}"
     if strangers:
         message = f"`next` is {strangers[0]}, whose probability where the path ends is 0."
-        session.scene.broken(message, got=got, expected=expected)
+        judge.scene.broken(message, got=got, expected=expected)
     distance = sum((seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x)
     if distance > SURE:
         message = "With a generator, `next` is a draw from softmax(logits / temperature) at the end of the path."
-        session.scene.broken(message, got=got, expected=expected)
+        judge.scene.broken(message, got=got, expected=expected)

@@ -70,14 +70,14 @@ def tree_of_calls(seed: int) -> list[Any]:
 
 def structure(context: CheckContext, case: Case) -> None:
     """Parents, order, prefixes, duplicates, ranks."""
-    session, given = MedusaJudge(context), choices(case, widest=case.setup.pick((2, 3, 12)))
-    session.judge_tree(given, session.build_tree(given), ("parent", "rank"))
+    judge, given = MedusaJudge(context), choices(case, widest=case.setup.pick((2, 3, 12)))
+    judge.judge_tree(given, judge.build_tree(given), ("parent", "rank"))
 
 
 def sight(context: CheckContext, case: Case) -> None:
     """Mask and depth."""
-    session, given = MedusaJudge(context), choices(case)
-    session.judge_tree(given, session.build_tree(given), ("depth", "mask"))
+    judge, given = MedusaJudge(context), choices(case)
+    judge.judge_tree(given, judge.build_tree(given), ("depth", "mask"))
 
 
 def candidates(context: CheckContext, case: Case) -> None:
@@ -159,19 +159,19 @@ def batch(context: CheckContext, case: Case) -> None:
     """Several rows, or none, through all four functions."""
     setup = case.setup
     tree, rows = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 0, 5))
-    chance, session = random.Random(setup.number(0, 200)), MedusaJudge(context)
+    chance, judge = random.Random(setup.number(0, 200)), MedusaJudge(context)
     heads, guesses, vocab = tree.height, max(tree.rank) + 1, 3
     topk = [[[chance.randrange(90) for _ in range(guesses)] for _ in range(heads)] for _ in range(rows)]
-    session.propose(tree, [chance.randrange(90) for _ in range(rows)], topk)
+    judge.propose(tree, [chance.randrange(90) for _ in range(rows)], topk)
     tokens = [tokens_for(tree, vocab, chance) for _ in range(rows)]
-    session.verify_greedy(tree, tokens, [argmax_for(tree, row, vocab, chance) for row in tokens])
+    judge.verify_greedy(tree, tokens, [argmax_for(tree, row, vocab, chance) for row in tokens])
     ends = [chance.randrange(len(tree)) for _ in range(rows)]
     verdicts = [spec.RowVerdict(tuple(tree.walk(end)), 1) for end in ends]
-    session.compact(tree, verdicts, distinct_slots(rows, len(tree), chance))
-    _typical_batch(session, tree, rows, chance)
+    judge.compact(tree, verdicts, distinct_slots(rows, len(tree), chance))
+    _typical_batch(judge, tree, rows, chance)
 
 
-def _typical_batch(session: MedusaJudge, tree: PathTree, rows: int, chance: random.Random) -> None:
+def _typical_batch(judge: MedusaJudge, tree: PathTree, rows: int, chance: random.Random) -> None:
     rule = TypicalRule(chance.choice((1.0, 1.0, 0.0)), 0.3, 0.6)
     tokens: list[list[int]] = []
     logits: list[list[list[float]]] = []
@@ -181,7 +181,7 @@ def _typical_batch(session: MedusaJudge, tree: PathTree, rows: int, chance: rand
         if len(tokens) < rows and spec.typical(tree, row, cells, rule.temperature, 0.3, 0.6).closeness > NEAR:
             tokens.append(row)
             logits.append(cells)
-    session.verify_typical(tree, tokens, logits, rule)
+    judge.verify_typical(tree, tokens, logits, rule)
 
 
 def large(context: CheckContext, case: Case) -> None:
@@ -191,15 +191,15 @@ def large(context: CheckContext, case: Case) -> None:
     given = choices(case, widest=12, deepest=6)
     for _ in range(setup.pick((0, 25, 50))):
         given.append(tuple(chance.randrange(11) for _ in range(chance.randint(1, 4))))
-    model, tree, session = ToyModel(50, context.run_seed), PathTree.of(given), MedusaJudge(context)
-    arrays = [array.nested for array in session.build_tree(given)]
+    model, tree, judge = ToyModel(50, context.run_seed), PathTree.of(given), MedusaJudge(context)
+    arrays = [array.nested for array in judge.build_tree(given)]
     tokens = tokens_for(tree, 50, chance)
     past = model.text([chance.randrange(50) for _ in range(3)])
     entries = one_pass(model, tokens, arrays[1], arrays[3], past)
     for node in range(len(tree)):
         if entries[node] != alone(model, tree, tokens, node, past):
-            session.judge_tree(given, session.build_tree(given), ("parent", "rank", "depth", "mask"))
-            session.scene.broken(
+            judge.judge_tree(given, judge.build_tree(given), ("parent", "rank", "depth", "mask"))
+            judge.scene.broken(
                 f"What the model says after node {node} {tree.paths[node]} differs from that path run alone.",
                 got=f"mask[{node}] sees {[j for j in range(len(tree)) if arrays[3][node][j]]}, depth {arrays[1][node]}",
                 expected=f"sees {tree.walk(node)}, depth {len(tree.paths[node])}",

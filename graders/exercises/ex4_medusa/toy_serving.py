@@ -40,15 +40,15 @@ class ToyRequest:
 class ToyServing:
     """Serves requests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
 
-    def __init__(self, session: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random) -> None:
-        self.session = session
+    def __init__(self, judge: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random) -> None:
+        self.judge = judge
         self.heads = heads
         self.model: ToyModel = heads.model
         self.tree = PathTree.of(choices)
         self.chance = chance
         self.pool: dict[int, Entry] = {}
         self._free = chance.sample(range(16, 800), 600)
-        _, self._depth, _, self._mask = (array.nested for array in session.build_tree(choices))
+        _, self._depth, _, self._mask = (array.nested for array in judge.build_tree(choices))
 
     def join(self, number: int, prompt: list[int], count: int) -> ToyRequest:
         """A request that waits for `count` tokens; the prefill has given the first of them."""
@@ -99,7 +99,7 @@ class ToyServing:
     def _propose(self, requests: Sequence[ToyRequest]) -> list[list[int]]:
         roots = [request.text[-1] for request in requests]
         topk = [self.heads.topk(request.text[:-1], request.text[-1], self.chance) for request in requests]
-        tokens: list[list[int]] = self.session.propose_raw(self.tree, roots, topk).nested
+        tokens: list[list[int]] = self.judge.propose_raw(self.tree, roots, topk).nested
         return tokens
 
     def _forward(self, request: ToyRequest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
@@ -109,7 +109,7 @@ class ToyServing:
         return [self.model.says(entry) for entry in entries]
 
     def _verify(self, tokens: list[list[int]], argmax: list[list[int]]) -> tuple[list[int], list[list[int]], list[int]]:
-        count, nodes, following = self.session.greedy_raw(self.tree, tokens, argmax)
+        count, nodes, following = self.judge.greedy_raw(self.tree, tokens, argmax)
         return count.items, nodes.nested, following.items
 
     def _move(
@@ -121,7 +121,7 @@ class ToyServing:
             sent("int64", nodes, (rows, self.tree.height + 1)),
             sent("int64", following, (rows,)),
         ]
-        moves = self.session.compact_raw(verdict, slots, f"compact(verdict, slots={slots})")
+        moves = self.judge.compact_raw(verdict, slots, f"compact(verdict, slots={slots})")
         strangers = [slot for move in moves for slot in move if slot not in self.pool]
         if strangers:
             self._broken("compact", f"`compact` names slot {strangers[0]}, where nothing was written.")
@@ -155,6 +155,6 @@ class ToyServing:
                 )
 
     def _broken(self, method: str, message: str, got: Any = "", expected: Any = "") -> NoReturn:
-        self.session.scene.broken(
+        self.judge.scene.broken(
             message, got=str(got) or message, expected=str(expected) or "greedy text", method=method
         )

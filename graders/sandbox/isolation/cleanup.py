@@ -1,4 +1,4 @@
-"""What is left of a worker whose keeper can no longer tell: found by its folder, and ended."""
+"""What is left of a worker whose supervisor can no longer tell: found by its folder, and ended."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def end(box: Path) -> None:
 
 
 def of(box: Path) -> list[int]:
-    """Living processes whose environment, command line (the keeper's, for all that it started) or current folder names
-    `box`."""
+    """Living processes whose environment, command line (the supervisor's, for all that it started) or current
+    folder names `box`."""
     mark = os.fsencode(box)
     found = []
     for name in os.listdir("/proc"):

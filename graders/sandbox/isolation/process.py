@@ -1,8 +1,8 @@
-"""A worker process: started at a level of isolation, watched by a keeper, ended with everything it started.
+"""A worker process: started at a level of isolation, watched by a supervisor, ended with everything it started.
 
-Between the grader and the worker stands the keeper (`inside/supervisor.py`), which never runs the submission's code. Three
-channels lead there: the wire (a socket, questions and answers), the output (a pipe, what the part prints) and the
-control (a socket to the keeper: the level, the worker's pid, how it died).
+Between the grader and the worker stands the supervisor (`inside/supervisor.py`), which never runs the submission's
+code. Three channels lead there: the wire (a socket, questions and answers), the output (a pipe, what the part
+prints) and the control (a socket to the supervisor: the level, the worker's pid, how it died).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CannotStart(MachineFault):
 
 
 class WorkerLost(MachineFault):
-    """The worker is gone by no doing of its own: the machine ran out of memory, or its keeper was killed."""
+    """The worker is gone by no doing of its own: the machine ran out of memory, or its supervisor was killed."""
 
 
 class Process:
@@ -61,11 +61,11 @@ class Process:
 
     box: its folder. wire: the grader's end of the socket. output: file descriptor, read end. control: readable once the
     worker has died. worker: pid of the process that runs the part. level: "L3". locks: what protects the grader, in
-    words. refused: level -> why it could not be had. reason: why the worker was ended, if the keeper ended it.
+    words. refused: level -> why it could not be had. reason: why the worker was ended, if the supervisor ended it.
     """
 
     def __init__(
-        self, keeper: subprocess.Popen[bytes], wire: socket.socket, output: int, control: socket.socket, box: Path
+        self, supervisor: subprocess.Popen[bytes], wire: socket.socket, output: int, control: socket.socket, box: Path
     ) -> None:
         self.wire = wire
         self.output = output
@@ -75,7 +75,7 @@ class Process:
         self.level = ""
         self.locks: tuple[str, ...] = ()
         self.refused: dict[str, str] = {}
-        self._keeper = keeper
+        self._supervisor = supervisor
         self.box = box
         self._spent = 0.0
         self._ended = False
@@ -143,14 +143,14 @@ class Process:
         remove(self.box)
 
     def _kept(self) -> bool:
-        """Whether the keeper says that the tree is dead; it is gone afterwards, whatever the worker did to it."""
+        """Whether the supervisor says that the tree is dead; it is gone afterwards, whatever the worker did to it."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._keeper.pid, signal.SIGCONT)
+            os.kill(self._supervisor.pid, signal.SIGCONT)
         try:
-            return self._keeper.wait(ENDING) == 0
+            return self._supervisor.wait(ENDING) == 0
         except subprocess.TimeoutExpired:
-            self._keeper.kill()
-            self._keeper.wait()
+            self._supervisor.kill()
+            self._supervisor.wait()
             return False
 
     def _message(self, timeout: float) -> tuple[dict[str, Any], int]:
@@ -193,7 +193,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
         box = Path(tempfile.mkdtemp(prefix="kitchen-")).resolve()
         config = _config(levels, limits, without, box) | {"wire": theirs[0].fileno(), "control": theirs[1].fileno()}
         command = bubblewrap.command(wrap, box, limits) if wrap else [sys.executable]
-        keeper = subprocess.Popen(
+        supervisor = subprocess.Popen(
             [*command, "-I", "-S", "-X", "utf8", str(_MAIN), json.dumps(config)],
             stdin=subprocess.DEVNULL,
             stdout=their_output,
@@ -214,7 +214,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
         for end in theirs:
             end.close()
         os.close(their_output)
-    process = Process(keeper, wire, output, control, box)
+    process = Process(supervisor, wire, output, control, box)
     process.wait_until_ready()
     if wrap:
         process.level, process.locks = "L4", ("bubblewrap", *process.locks)
@@ -224,7 +224,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
 
 
 def _config(levels: list[str], limits: Limits, without: Collection[str], box: Path) -> dict[str, Any]:
-    """What the keeper is told; see `inside/supervisor.py`."""
+    """What the supervisor is told; see `inside/supervisor.py`."""
     return {
         "levels": levels,
         "without": sorted(without),

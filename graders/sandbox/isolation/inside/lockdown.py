@@ -31,7 +31,7 @@ def work(job: WorkerSpec) -> NoReturn:
 
 
 def refuse(job: WorkerSpec, trouble: Exception) -> NoReturn:
-    """Tell the keeper what went wrong, and go."""
+    """Tell the supervisor what went wrong, and go."""
     text = f"{trouble.filename}: {trouble.strerror}" if isinstance(trouble, OSError) else repr(trouble)
     os.write(job.tell, f"!{text}\n".encode())
     os._exit(1)

@@ -19,7 +19,7 @@ LAST_CAPABILITY = 63
 
 
 def stranger(shown: Iterable[str], *, through_root: bool) -> tuple[int, str]:
-    """The uid that a worker of this keeper can run as, or (0, why it has to keep the grader's).
+    """The uid that a worker of this supervisor can run as, or (0, why it has to keep the grader's).
 
     shown: what it must be able to read. through_root: the folders above that are somebody else's (a new root).
     """

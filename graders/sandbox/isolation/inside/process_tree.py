@@ -18,7 +18,7 @@ DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 
 @dataclass(frozen=True)
-class Census:
+class TreeUsage:
     """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads.
 
     unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory.
@@ -39,7 +39,7 @@ def descendants(root: int) -> list[int]:
     return found[1:]
 
 
-def take(root: int) -> Census:
+def usage(root: int) -> TreeUsage:
     """Count what lives below `root`."""
     memory = tasks = 0
     sizes: dict[tuple[int, int], int] = {}
@@ -49,7 +49,7 @@ def take(root: int) -> Census:
                 memory += int(file.read().split()[1]) * PAGE
             tasks += len(os.listdir(f"/proc/{pid}/task"))
             sizes |= {**_mapped(f"/proc/{pid}/maps"), **_unnamed(f"/proc/{pid}/fd")}
-    return Census(memory, tasks, sum(sizes.values()))
+    return TreeUsage(memory, tasks, sum(sizes.values()))
 
 
 def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:

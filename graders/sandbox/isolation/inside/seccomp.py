@@ -113,7 +113,7 @@ ABOUT_FILES = {  # what compilers do to their own files, and a part has no use f
     "memfd_create": (319, 279),  # files that no folder shows
 }
 FCNTL, SET_LEASE = (72, 25), 1024  # the second argument: whoever holds a lease keeps others from writing to the file
-PRCTL, SET_DUMPABLE = (157, 167), 4  # the first: nobody may look into a process that is not, the keeper neither
+PRCTL, SET_DUMPABLE = (157, 167), 4  # the first: nobody may look into a process that is not, the supervisor neither
 SPAWNING = {"fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281)}
 CLONE = (56, 220)
 

@@ -1,8 +1,8 @@
-"""How a worker comes into being at one level: directly below the keeper, or inside namespaces of its own.
+"""How a worker comes into being at one level: directly below the supervisor, or inside namespaces of its own.
 
 At L3 and L4 a helper enters new namespaces and leaves behind the first process of the new pid namespace, which builds
 the root folder and starts the worker. When that first process ends, the kernel ends everything in the namespace, and
-only then does the keeper hear of its death: so the whole tree is known to be dead.
+only then does the supervisor hear of its death: so the whole tree is known to be dead.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class LevelRefused(Exception):
 
 @dataclass(frozen=True)
 class StartedWorker:
-    """A worker, locked up and waiting. watched: the keeper's child whose end is the worker's.
+    """A worker, locked up and waiting. watched: the supervisor's child whose end is the worker's.
 
-    verdict: read end of a pipe on which the worker's own parent tells how it ended, -1 where that is the keeper.
+    verdict: read end of a pipe on which the worker's own parent tells how it ended, -1 where that is the supervisor.
     lifeline: when it closes, that parent ends.
     """
 

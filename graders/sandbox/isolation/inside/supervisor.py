@@ -78,7 +78,7 @@ def _keep(started: start.StartedWorker, refused: dict[str, str], config: Config,
 
 def _too_much(config: Config) -> str:
     """What the tree uses beyond its limits; "" if nothing."""
-    tree = process_tree.take(os.getpid())
+    tree = process_tree.usage(os.getpid())
     if tree.memory > config["memory"]:
         return f"used more than {config['memory'] // MIB} MiB of memory"
     if tree.tasks > config["tasks"]:

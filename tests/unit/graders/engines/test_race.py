@@ -23,7 +23,7 @@ from graders.engines.environments import EnvironmentStatus, State
 from graders.engines.loaded import Loaded, of_model
 from graders.engines.race import RacePlan, Racer, race, turns
 from graders.engines.results import RaceEntry, RaceResults, RaceSample, Result, percentiles, read
-from graders.engines.scenarios import Scenario, dropped, heats
+from graders.engines.scenarios import Scenario, dropped, scenarios
 from graders.workloads import Trace, workload
 from reference_engine.model import ModelError
 from reference_engine.processor import Processor
@@ -268,12 +268,12 @@ def test_the_table_says_what_has_to_be_said(standings: RaceResults) -> None:
 
 def test_heats_fit_into_the_memory() -> None:
     trace = workload("ragged", 0, scale=0.25)
-    track = heats(trace, (1, 4, 16, 64, 4), apart=True)
-    assert [heat.title for heat in track] == ["whole", "prefill", "decode at 1", "decode at 4", "decode at 16"]
-    for heat in track:
-        drawn = heat.trace("ragged", 5, model="waiter", scale=0.25)
+    chosen = scenarios(trace, (1, 4, 16, 64, 4), apart=True)
+    assert [scenario.title for scenario in chosen] == ["whole", "prefill", "decode at 1", "decode at 4", "decode at 16"]
+    for scenario in chosen:
+        drawn = scenario.trace("ragged", 5, model="waiter", scale=0.25)
         assert drawn.longest <= drawn.kv_tokens
-        if heat.batch:
+        if scenario.batch:
             held = sum(-(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests)
             assert held <= drawn.kv_tokens
     assert all(
@@ -283,7 +283,7 @@ def test_heats_fit_into_the_memory() -> None:
 
 def test_batches_that_do_not_fit_are_named() -> None:
     trace = workload("ragged", 0, scale=0.25)
-    assert dropped((1, 4, 64, 999), heats(trace, (1, 4, 64, 999), apart=True)) == (64, 999)
+    assert dropped((1, 4, 64, 999), scenarios(trace, (1, 4, 64, 999), apart=True)) == (64, 999)
 
 
 def test_percentiles_are_of_nearest_rank() -> None:
@@ -349,7 +349,7 @@ def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: RaceResul
     with screen.capture() as caught:
         for block in render(busy(standings, 0.4)):
             screen.print(block, soft_wrap=True)
-    assert " got 0.4 of a core in the heat " in caught.get()
+    assert " got 0.4 of a core in the scenario " in caught.get()
 
 
 def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standings: RaceResults) -> None:

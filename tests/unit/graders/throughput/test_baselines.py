@@ -17,7 +17,7 @@ from graders.engines.loaded import of_model
 from graders.throughput import baselines, hardware, opponents
 from graders.throughput.baselines import BadCard, BaselineCard, Sample, find, load, save, verify
 from graders.throughput.bounds import Measure
-from graders.throughput.engine_digest import code, fingerprint, told
+from graders.throughput.engine_digest import code, engine_digest, told
 from graders.throughput.hardware import COMPILED, Hardware, here
 from graders.workloads import workload
 
@@ -39,7 +39,7 @@ def card(**changed: object) -> BaselineCard:
         scale=SCALE,
         samples=samples,
         hardware=HERE,
-        reference=fingerprint(),
+        reference=engine_digest(),
         verified=True,
         date="2026-11-23",
         **of_model("waiter").as_json(),
