@@ -1,4 +1,4 @@
-"""One timed workload of an exercise: who takes part, the contest, and what each bound came to."""
+"""One timed workload of an exercise: who takes part, the paired runs, and what each bound came to."""
 
 from __future__ import annotations
 
@@ -80,18 +80,18 @@ def _closed(files: Sequence[str]) -> str:
 
 
 def timed(context: CheckContext, measure: Measure, rooms: TimedEngines) -> WorkloadVerdict:
-    """Run the contest, note the figures. Raises Broken when a part fails on the way.
+    """Play the paired runs, note the figures. Raises Broken when a part fails on the way.
 
     Among naive parts nobody else's engine is a measure: the reference has the same company, and peers are left out.
     """
     with ExitStack() as stack:
         names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and context.others != "naive"]
         peers = {name: standing(name, measure, context, stack) for name in names}
-        contest = _contest(context, measure, rooms, peers)
+        runs = _paired_runs(context, measure, rooms, peers)
         wanted = [(bound, peers.get(bound.engine)) for bound in measure.bounds if _counts(bound, peers)]
-        decisions = contest.decide([_against(bound, peer) for bound, peer in wanted])
-    context.cases += len(contest.pairs)
-    context.figures += [_raised(measure, raised) for raised in contest.raised if raised.possible]
+        decisions = runs.decide([_against(bound, peer) for bound, peer in wanted])
+    context.cases += len(runs.pairs)
+    context.figures += [_raised(measure, raised) for raised in runs.raised if raised.possible]
     missing = "; ".join(peer.why for peer in peers.values() if not peer.measured)
     verdicts = []
     for (bound, peer), decision in zip(wanted, decisions, strict=True):
@@ -109,9 +109,9 @@ def timed_calls(
     given: what the driver of the calls is told beforehand.
     """
     mine, theirs = (room.calls(context.exercise.slot, given) for room in _sides(context, measure, rooms))
-    contest = PartContest(context.seed, mine, theirs, bounds, progress=context.progress)
-    found = contest.decide()
-    context.cases += contest.pairs
+    runs = PartContest(context.seed, mine, theirs, bounds, progress=context.progress)
+    found = runs.decide()
+    context.cases += runs.pairs
     context.figures += map(_calls_figure, found)
     return together([_calls_verdict(unit) for unit in found if unit.decision.final])
 
@@ -131,7 +131,7 @@ def _against(bound: Bound, peer: Peer | None) -> OpponentBound:
     return OpponentBound(bound.bound) if peer is None else OpponentBound(bound.bound, peer.through, peer.factor)
 
 
-def _contest(context: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
+def _paired_runs(context: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
     mine, theirs = _sides(context, measure, rooms)
     return PairedRuns(
         measure.workload,

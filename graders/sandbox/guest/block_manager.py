@@ -12,24 +12,24 @@ Two names stand for many calls at once: crowd(first, count) admits sequences of 
 from collections import abc
 
 
-def new(shop, args, keywords):
-    shop.memory = {"known": {}, "blocks": args[0]}
-    return shop.parts["block_manager"].BlockManager(*args, **keywords)
+def new(worker_parts, args, keywords):
+    worker_parts.memory = {"known": {}, "blocks": args[0]}
+    return worker_parts.parts["block_manager"].BlockManager(*args, **keywords)
 
 
-def trace(shop, part, move):
+def trace(worker_parts, part, move):
     """[outcome, snapshot]; the snapshot is [num_free, [[length, table] of each sequence], [ref of each block]]."""
     method, args, look, names = move
-    known = shop.memory["known"]
-    handed = [_argument(shop.memory, arg) if type(arg) is dict else arg for arg in args]
-    outcome = shop.attempt(call, part, method, handed)
+    known = worker_parts.memory["known"]
+    handed = [_argument(worker_parts.memory, arg) if type(arg) is dict else arg for arg in args]
+    outcome = worker_parts.attempt(call, part, method, handed)
     for arg in handed:
         if type(arg) is list:
             arg.clear()  # the caller's list is the caller's: a part that kept it sees it change
     if names:
         for number, block in zip(names[1], _read(part, names[0]), strict=False):
             known[number] = block
-    return [outcome, _look(shop, part, *look)]
+    return [outcome, _look(worker_parts, part, *look)]
 
 
 def crowd(part, first, count):
@@ -83,9 +83,13 @@ def _read(part, seq):
         return []
 
 
-def _look(shop, part, seqs, blocks):
-    sequences = [[shop.peek(_length, part, seq), shop.peek(_table, part, seq)] for seq in seqs]
-    return [shop.peek(getattr, part, "num_free"), sequences, [shop.peek(_ref, part, block) for block in blocks]]
+def _look(worker_parts, part, seqs, blocks):
+    sequences = [[worker_parts.peek(_length, part, seq), worker_parts.peek(_table, part, seq)] for seq in seqs]
+    return [
+        worker_parts.peek(getattr, part, "num_free"),
+        sequences,
+        [worker_parts.peek(_ref, part, block) for block in blocks],
+    ]
 
 
 def _length(part, seq):

@@ -16,11 +16,11 @@ PRIME = 1_000_003
 SUMS = 1 << 61
 
 
-def new(shop, args, keywords):
-    return shop.parts["block_manager"]
+def new(worker_parts, args, keywords):
+    return worker_parts.parts["block_manager"]
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

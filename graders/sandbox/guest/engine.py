@@ -20,10 +20,14 @@ torch.set_num_threads(min(THREADS, torch.get_num_threads()))
 WAITER = load_model("waiter")
 
 
-def new(shop, args, keywords):
+def new(worker_parts, args, keywords):
     model, engine = args
     filled = naive.parts()
-    loaded = {slot: getattr(shop.parts[slot], name) for slot, name in CLASS_NAMES.items() if slot in shop.parts}
+    loaded = {
+        slot: getattr(worker_parts.parts[slot], name)
+        for slot, name in CLASS_NAMES.items()
+        if slot in worker_parts.parts
+    }
     classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **loaded}
     return Engine(WAITER if model == "waiter" else load_model(model), Parts(**classes), **engine)
 

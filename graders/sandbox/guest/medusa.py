@@ -34,11 +34,11 @@ class LoadedPart:
         self.parts = parts
 
 
-def new(shop, args, keywords):
-    return LoadedPart(shop.parts["medusa"], shop.parts)
+def new(worker_parts, args, keywords):
+    return LoadedPart(worker_parts.parts["medusa"], worker_parts.parts)
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

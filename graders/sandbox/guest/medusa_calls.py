@@ -44,11 +44,11 @@ class Bare:
         self.deep = int(tree.depth[-1])
 
 
-def new(shop, args, keywords):
-    return Bare(shop.parts["medusa"], _tree(args[0]))
+def new(worker_parts, args, keywords):
+    return Bare(worker_parts.parts["medusa"], _tree(args[0]))
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

@@ -28,21 +28,21 @@ from .return_types import due
 LOOKS = [0]  # at tokens that count; not in their class, which a part has in hand
 
 
-def new(shop, args, keywords):
-    return CacheDriver(shop.parts["prefix_cache"].PrefixCache(*args, **keywords))
+def new(worker_parts, args, keywords):
+    return CacheDriver(worker_parts.parts["prefix_cache"].PrefixCache(*args, **keywords))
 
 
-def trace(shop, part, move):
+def trace(worker_parts, part, move):
     """[outcome, counts]."""
-    outcome = shop.attempt(getattr(part, move[0]), *move[1:])
-    return [outcome, shop.peek(part.counts)]
+    outcome = worker_parts.attempt(getattr(part, move[0]), *move[1:])
+    return [outcome, worker_parts.peek(part.counts)]
 
 
 def call(part, method, args):
     return getattr(part, method)(*args)
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

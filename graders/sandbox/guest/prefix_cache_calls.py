@@ -21,11 +21,11 @@ PRIME = 1_000_003
 SUMS = 1 << 61
 
 
-def new(shop, args, keywords):
-    return shop.parts["prefix_cache"]
+def new(worker_parts, args, keywords):
+    return worker_parts.parts["prefix_cache"]
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

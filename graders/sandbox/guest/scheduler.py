@@ -39,14 +39,14 @@ STRANGER = 99
 GHOST = 1 << 20
 
 
-def new(shop, args, keywords):
-    return ToyEngine({**shop.stand_ins, **shop.parts}, shop.attempt, **args[0])
+def new(worker_parts, args, keywords):
+    return ToyEngine({**worker_parts.stand_ins, **worker_parts.parts}, worker_parts.attempt, **args[0])
 
 
-def trace(shop, part, move):
+def trace(worker_parts, part, move):
     """[outcome, the id it was about]."""
     part.about = None
-    outcome = shop.attempt(getattr(part, move[0]), *move[1:])
+    outcome = worker_parts.attempt(getattr(part, move[0]), *move[1:])
     return [outcome, part.about]
 
 
@@ -54,7 +54,7 @@ def call(part, method, args):
     return getattr(part, method)(*args)
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

@@ -18,11 +18,11 @@ PRIME = 1_000_003
 SUMS = 1 << 61
 
 
-def new(shop, args, keywords):
-    return shop.parts["scheduler"]
+def new(worker_parts, args, keywords):
+    return worker_parts.parts["scheduler"]
 
 
-def watch(shop, part, wanted):
+def watch(worker_parts, part, wanted):
     return None
 
 

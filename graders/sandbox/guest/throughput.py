@@ -35,11 +35,11 @@ class ServedEngine:
         self.requests: dict = {}
 
 
-def new(shop, args, keywords):
+def new(worker_parts, args, keywords):
     name, cached, guesses = args
     model = loaded(name)
-    parts = parts_of(shop, cached)
-    speculator = speculator_of(shop.parts["medusa"], name) if guesses else None
+    parts = parts_of(worker_parts, cached)
+    speculator = speculator_of(worker_parts.parts["medusa"], name) if guesses else None
     room = ServedEngine(model, Engine(model, parts, speculator=speculator, **keywords))
     gc.collect()
     gc.freeze()
@@ -52,9 +52,13 @@ def loaded(name):
     return MODELS[name]
 
 
-def parts_of(shop, cached):
+def parts_of(worker_parts, cached):
     filled = naive.parts()
-    own = {slot: getattr(shop.parts[slot], name) for slot, name in CLASS_NAMES.items() if slot in shop.parts}
+    own = {
+        slot: getattr(worker_parts.parts[slot], name)
+        for slot, name in CLASS_NAMES.items()
+        if slot in worker_parts.parts
+    }
     classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **own}
     if not cached:
         classes["prefix_cache"] = None

@@ -16,7 +16,7 @@ Requests ({"do": …}):
   new    slot, args, keywords            a fresh object through the slot's driver; {} or {"x": …}
   call   calls [[method, args]], watch   each call on that object; {"calls": [outcome], "seen": [snapshot]}
   trace  fresh, moves                    a fresh object if `fresh` ({slot, args, keywords}) is given, then the driver's
-                                         trace(shop, part, move) for each; {"moves": [what it gave]} or {"x": …}
+                                         trace(worker_parts, part, move) for each; {"moves": [what it gave]} or {"x": …}
   shifts calls, least                    each call once; {"shifts": [those that moved a list that long]} or {"x": …}
   again  calls, times                    the calls over and over, for their cost alone; {} or {"x": …}
   tally  calls, most                     each call once; {"tally": [bytecode instructions, `most` at most]} or {"x": …}
@@ -60,26 +60,26 @@ def serve(wire: int, limits: dict) -> None:
         hard = resource.getrlimit(getattr(resource, name))[1]
         if hard == resource.RLIM_INFINITY or value < hard:
             resource.setrlimit(getattr(resource, name), (value, value))
-    shop, seal, calls = GuestParts(), TamperCheck(), 0
+    worker_parts, seal, calls = GuestParts(), TamperCheck(), 0
     while True:
         question = _question(wire)
         if question is None:
             return
         request = _loads(question)
         calls = calls + 1 if request["do"] == "call" else 0
-        answer = _answer(shop, request, seal, calls < 2 or calls % EVERY == 0)
+        answer = _answer(worker_parts, request, seal, calls < 2 or calls % EVERY == 0)
         payload = _encode({"id": request["id"], **answer}).encode()
         _send(wire, len(payload).to_bytes(4, "big") + payload)
 
 
-def _answer(shop: "GuestParts", request: dict, seal: TamperCheck, looking: bool) -> dict:
-    """What the shop says, or that the part has changed what it may not; everything is looked at when `looking`."""
+def _answer(worker_parts: "GuestParts", request: dict, seal: TamperCheck, looking: bool) -> dict:
+    """What the parts say, or that the part has changed what it may not; everything is looked at when `looking`."""
     seal.extend()
-    answer = shop.answer(request)
+    answer = worker_parts.answer(request)
     sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
     sys.setprofile(None)
-    changed = seal.extend(frozenset(shop.files)) or (looking and seal.broken())
-    changed = changed or ("guest.worker.GuestParts" if type(shop) is not GuestParts else "")
+    changed = seal.extend(frozenset(worker_parts.files)) or (looking and seal.broken())
+    changed = changed or ("guest.worker.GuestParts" if type(worker_parts) is not GuestParts else "")
     return {"tampered": changed[:200].encode("utf-8", "replace").decode()} if changed else answer
 
 

@@ -92,7 +92,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def timed(context: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
-    monkeypatch.setattr(timing, "_contest", lambda *_: play)
+    monkeypatch.setattr(timing, "_paired_runs", lambda *_: play)
     laws.fast_enough(context)
     return play
 
