@@ -1,4 +1,4 @@
-"""The wrong parts of an exercise, from tests/mutants (`course.authoring.mutant_files` has their form), and the right ones.
+"""The wrong parts of an exercise, from tests/mutants, and the right ones (form: `course.authoring.mutant_files`).
 
 A wrong part is written to a file by the test that judges it.
 """

@@ -4,8 +4,8 @@ The second half of law 3.9. A cache is filled with hundreds of texts, with eight
 thousands, all of them apart or all beginning alike; then texts are matched, pinned, stored and evicted one by one, as
 in an engine whose cache is full, and every answer is compared with a model. In the same way paths of some hundred
 blocks are compared with paths of some thousand: those are also longer than any recursion may be deep. Instructions are
-counted, CPU time is taken as well (see `graders.checking.complexity`). No text is asked for twice, so remembering answers does
-not help. All sizes are drawn from the seed.
+counted, CPU time is taken as well (see `graders.checking.complexity`). No text is asked for twice, so remembering
+answers does not help. All sizes are drawn from the seed.
 """
 
 from __future__ import annotations

@@ -180,16 +180,19 @@ def no_hash_alone(context: CheckContext) -> None:
 
 @LAWS.law(
     "linear work",
-    statement="match and insert look at each token a few times, however long the text is and however much is stored.",
+    statement="match and insert look at each token a few times, however long the text is and however much is stored; "
+    "no call looks through the cache, and evict finds the next leaf in O(log n).",
     points=6,
     needs=("longest prefix",),
     hints=(
         "Look for work that begins at token 0 again for every block: tokens[:end], a hash of the "
-        "whole prefix, `in` on a list of children.",
+        "whole prefix, `in` on a list of children; in evict, for a list of all leaves made for one block.",
         "Each block is compared or hashed by its own tokens under its parent; what came before is in "
-        "the parent already.",
+        "the parent already. Leaves that may go wait in an order by age: a heap, whose stale entries are thrown "
+        "away when they come up.",
         "key = tuple(tokens[i : i + block_size]); node = node.children.get(key), a dictionary. A chained hash is"
-        " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])).",
+        " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])). A leaf that is made, touched or unlocked is pushed as"
+        " (tick, serial, node); evict pops until an entry's tick is its node's and nobody locks it.",
     ),
 )
 def linear_work(context: CheckContext) -> None:

@@ -1,4 +1,4 @@
-"""Law 3.10: match and insert look at each token a few times, however long the text and however full the cache.
+"""Law 3.9: match and insert look at each token a few times, however long the text and however full the cache.
 
 Counted, not timed: the tokens are ints that count how often they are compared, hashed or written out, in a list that
 counts how many of them a slice copies. Each text is made of new objects, so nothing can be told by identity. What is

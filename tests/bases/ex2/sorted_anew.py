@@ -61,10 +61,10 @@ class Scheduler:
     def plan(self):
         run = sorted((i for i in self.reqs if self.state[i] == "r"), key=self.key)
         dec = [i for i in run if self.comp[i] == len(self.toks(i)) - 1]
-        pre = [i for i in run if i not in set(dec)]
+        pre = {i: None for i in run if self.comp[i] < len(self.toks(i)) - 1}
         chunks, copies, preempted = {}, {}, []
         left = self.budget
-        for i in dec + pre:
+        for i in (*dec, *pre):
             if self.state[i] != "r":
                 continue
             rem = len(self.toks(i)) - self.comp[i]
@@ -90,8 +90,9 @@ class Scheduler:
                 if v == i:
                     break
         if not preempted:
+            seats = self.max_seqs - len(run)
             for i in sorted((i for i in self.reqs if self.state[i] == "w"), key=self.key):
-                if sum(s == "r" for s in self.state.values()) >= self.max_seqs or left < 1:
+                if seats < 1 or left < 1:
                     break
                 t = self.toks(i)
                 hit = self.kv.lookup(t)
@@ -103,6 +104,7 @@ class Scheduler:
                     break
                 assert got == hit
                 self.state[i] = "r"
+                seats -= 1
                 self.comp[i] = got
                 chunks[i] = Chunk(i, got, n, samples)
                 copies[i] = []

@@ -1,6 +1,7 @@
-"""Right: a node for every block that counts the pins of all paths through it; what is pinned is counted when asked.
+"""Wrong: evict gathers all free leaves for each block, and what is pinned is counted when asked.
 
-How often a node itself was locked is kept beside it. A block is known by its number, so nothing is stored twice.
+Law: linear work.
+Says: looks through the cache|more than in proportion
 """
 
 from reference_engine.slots import Inserted, Match
