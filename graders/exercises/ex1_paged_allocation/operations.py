@@ -2,8 +2,8 @@
 
 Which ids a part hands out is its own affair, but how many, to whom, and which are free is not. So a trace can be
 written without the part: the script lets the specification hand out blocks, the lowest number first, and notes every
-move. When it is played (`graders.exercises.ex1_paged_allocation.judge`), those numbers are names for the blocks that the part
-handed out.
+move. When it is played (`graders.exercises.ex1_paged_allocation.judge`), those numbers are names for the blocks that
+the part handed out.
 """
 
 from __future__ import annotations

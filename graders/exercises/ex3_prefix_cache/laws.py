@@ -191,8 +191,8 @@ def no_hash_alone(context: CheckContext) -> None:
         "the parent already. Leaves that may go wait in an order by age: a heap, whose stale entries are thrown "
         "away when they come up.",
         "key = tuple(tokens[i : i + block_size]); node = node.children.get(key), a dictionary. A chained hash is"
-        " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])). A leaf that is made, touched or unlocked is pushed as"
-        " (tick, serial, node); evict pops until an entry's tick is its node's and nobody locks it.",
+        " hash((parent_hash, key)), not hash(tuple(tokens[: i + block_size])). A leaf that is made, touched or unlocked"
+        " is pushed as (tick, serial, node); evict pops until an entry's tick is its node's and nobody locks it.",
     ),
 )
 def linear_work(context: CheckContext) -> None:
