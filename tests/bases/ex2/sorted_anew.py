@@ -61,7 +61,8 @@ class Scheduler:
     def plan(self):
         run = sorted((i for i in self.reqs if self.state[i] == "r"), key=self.key)
         dec = [i for i in run if self.comp[i] == len(self.toks(i)) - 1]
-        pre = {i: None for i in run if self.comp[i] < len(self.toks(i)) - 1}
+        decoding = set(dec)
+        pre = dict.fromkeys(i for i in run if i not in decoding)
         chunks, copies, preempted = {}, {}, []
         left = self.budget
         for i in (*dec, *pre):
