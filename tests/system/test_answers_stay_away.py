@@ -44,7 +44,7 @@ def answers() -> list[Path]:
     folders = [ROOT / "solutions", *(ROOT / "graders" / f"ex{number}_{name}" for number, name in _names())]
     found = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     found += sorted((ROOT / "graders").glob("*.py")) + sorted((ROOT / "graders" / "symbolic").glob("*.py"))
-    found += sorted((ROOT / "graders" / "stand_ins").glob("*.py"))
+    found += sorted((ROOT / "graders" / "sandbox" / "fakes").glob("*.py"))
     found += [ROOT / "reference_engine/oracle.py", *(ROOT / "reference_engine/__pycache__").glob("oracle.*")]
     return [*found, Path(f"/proc/{os.getpid()}/environ"), Path(f"/proc/{os.getpid()}/mem")]
 
