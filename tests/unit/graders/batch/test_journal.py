@@ -249,7 +249,8 @@ def test_a_job_that_kills_its_grader_is_quarantined_and_the_batch_goes_on(
         "import os, sys; from pathlib import Path; from graders.batch import worker_loop\n"
         "from graders.batch.__main__ import main\n"
         "judge = worker_loop.judge\n"
-        f"worker_loop.judge = lambda job, *rest: os.kill(os.getpid(), 9) if job.key == {poison!r} else judge(job, *rest)\n"
+        "dies = lambda: os.kill(os.getpid(), 9)\n"
+        f"worker_loop.judge = lambda job, *rest: dies() if job.key == {poison!r} else judge(job, *rest)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     monkeypatch.setattr("graders.batch.pool.start", lambda made, number: _worker(made, code))
