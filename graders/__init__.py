@@ -1,13 +1,13 @@
 """Laws, executable specifications, worker processes and verdicts. Knows no terminal.
 
-    from graders import catalogue, exercises, grade
+    from graders import catalogue, grade
 
 Importing this costs a few milliseconds: what is heavy (hypothesis, torch) is imported by the law that needs it.
 """
 
 from typing import TYPE_CHECKING
 
-from graders.registry.catalogue import Exercise, catalogue, exercises
+from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law
 from graders.result import ExerciseResult, Figure, LawResult, Outcome, Story
 
@@ -23,7 +23,6 @@ __all__ = [
     "Outcome",
     "Story",
     "catalogue",
-    "exercises",
     "grade",
 ]
 

@@ -66,8 +66,8 @@ def _examine(screen: Console) -> ExitCode:
 
 def _try_isolation(screen: Console, without: Collection[str]) -> ExitCode:
     """The table of what a submission could reach at each level; 3 when a level does not hold what it promises."""
-    from graders.sandbox.isolation.__main__ import table
-    from graders.sandbox.isolation.probe import probe
+    from graders.sandbox.__main__ import table
+    from graders.sandbox.probe import probe
 
     reports = probe(without=without)
     for line in table(reports):

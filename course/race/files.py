@@ -43,7 +43,7 @@ class RaceFiles:
             raise Problem(_sentences(faults))
 
     def _write(self, race: RaceResults) -> Iterator[str]:
-        from course.drawings import race_plot
+        from course.race import race_plot
 
         told: tuple[tuple[Path | None, Callable[[], str]], ...] = (
             (self.json, race.as_json),

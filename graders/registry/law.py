@@ -1,8 +1,8 @@
 """How a law of the course is declared, and the graph that laws form.
 
 A law is a function that takes a `CheckContext` and returns nothing; it raises `Broken` when the part breaks it.
-The module `graders/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its top:
-`course list` imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
+The module `graders/exercises/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing
+heavy at its top: `course list` imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
 
     from graders.checking.check_context import CheckContext
     from graders.registry.law import LawBook
@@ -31,14 +31,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from graders.result import Outcome
 
-if TYPE_CHECKING:
-    from graders.checking.check_context import CheckContext
-
-Check = Callable[["CheckContext"], None]
+Check = Callable[[Any], None]
+"""Takes a `graders.checking.check_context.CheckContext`, of a room that knows this one."""
 Kind = Literal["unit", "engine", "throughput"]
 
 

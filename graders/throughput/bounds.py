@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from graders import exercises
 from graders.engines.catalogue import CPU, CUDA, KINDS
+from graders.registry.catalogue import exercises
 from graders.throughput import card_fields
 from graders.workloads import FAMILIES, NAMES, PART_CALLS, PART_SIZES, drawable, speaks_waiter
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import solutions
-from graders import exercises, grade
-from graders.registry.catalogue import Exercise, catalogue
+from graders.grading import grade
+from graders.registry.catalogue import Exercise, catalogue, exercises
 from graders.result import ExerciseResult
 
 FACTORS = (1.0, 2.0, 5.0, 20.0)

@@ -24,7 +24,6 @@ ELSEWHERE = {
     "exercises": ("unit/course/test_generate.py",),
     "tests/mutants": PROVEN,
     "tests/bases": PROVEN,
-    "tests/parts": PROVEN,
     "tests/hostile": ("system/test_hostile.py",),
     "tests/support/rooms.py": ("unit/test_rooms.py",),
     "Makefile": ("unit/test_rooms.py",),

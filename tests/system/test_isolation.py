@@ -25,7 +25,7 @@ from graders import Outcome, grade
 from graders.sandbox.isolation import HIGHEST, LEVELS, CannotStart, Limits, below, cleanup, process, spawn
 from graders.sandbox.isolation.inside import process_tree, seccomp, supervisor, visible_paths
 from graders.sandbox.isolation.inside.rmtree import remove
-from graders.sandbox.isolation.probe import highest, probe
+from graders.sandbox.probe import highest, probe
 from graders.sandbox.worker import Worker, WorkerDied
 from reference_engine.native import library
 

@@ -42,6 +42,15 @@ ALLOWED = {
         "No module named|ImportError|cannot open shared object|undefined symbol|init_fs_encoding",
     ): OTHERS,  # the loader's, on an engine's standard error
     ("graders.engines.race", "model name"): OTHERS,  # /proc/cpuinfo
+    ("graders.engines.lock_file", "# python:"): FORM,
+    ("graders.exercises.ex1_paged_allocation.constant_time", " of "): FORM,
+    ("course.race.readme_table", r"<!-- race (?P<name>\S+): [^>]*-->\n.*?<!-- end of race -->"): FORM,
+    (
+        "graders.throughput.sensitivity",
+        ", speed beside the reference",
+    ): "a figure's name, cut for a narrow table",
+    ("reference_engine.processor", "core id"): OTHERS,  # /proc/cpuinfo
+    ("reference_engine.peers.reasons", r"Traceback \(most recent call last\):\s*$"): OTHERS,  # Python's
     ("graders.sandbox.isolation.process", "out of memory"): CODE,  # of the supervisor, in the same words in its file
     ("graders.throughput.timed_engine", "can't allocate memory"): OTHERS,  # torch has no class for it
     ("reference_engine.waiter.corpus", "the "): "a corpus is text",

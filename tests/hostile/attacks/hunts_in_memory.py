@@ -20,7 +20,11 @@ def hunt():
         names += [name for name in {**frame.f_locals, **frame.f_globals} if name in WANTED]
         frame = frame.f_back
     names += [path for path in linecache.cache if any(word in path for word in WANTED)]
-    names += [type(item).__name__ for item in gc.get_objects() if type(item).__name__ in ("Specification", "Law")]
+    names += [
+        type(item).__name__
+        for item in gc.get_objects()
+        if type(item).__name__ in ("BlockManagerSpec", "SchedulerSpec", "Law")
+    ]
     if not names:
         raise LookupError("nothing found")
     print(names)

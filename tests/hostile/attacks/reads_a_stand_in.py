@@ -10,7 +10,7 @@ from right import Right, tried
 
 
 def escape():
-    Path("@GRADERS@/stand_ins/block_manager.py").read_text()
+    Path("@GRADERS@/sandbox/fakes/block_manager.py").read_text()
 
 
 tried(escape)

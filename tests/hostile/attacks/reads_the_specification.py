@@ -11,7 +11,7 @@ from right import Right, tried
 
 
 def escape():
-    Path("@GRADERS@/ex1_paged_allocation/specification.py").read_text()
+    Path("@GRADERS@/exercises/ex1_paged_allocation/specification.py").read_text()
 
 
 tried(escape)

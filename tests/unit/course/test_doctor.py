@@ -11,7 +11,7 @@ from course.commands import doctor
 from course.workspace import Workspace
 from graders.sandbox.isolation import spawn
 from graders.sandbox.isolation.levels import LOCKS
-from graders.sandbox.isolation.probe import probe
+from graders.sandbox.probe import probe
 
 WITHOUT_SECCOMP = ("--without", "namespaces", "--without", "seccomp", "--without", "uid", "--without", "bubblewrap")
 

@@ -246,10 +246,11 @@ def test_a_job_that_kills_its_grader_is_quarantined_and_the_batch_goes_on(
     plan = journal.plan()
     poison = plan.jobs[0].key
     code = (
-        "import os, sys; from pathlib import Path; from graders.batch import claiming\n"
+        "import os, sys; from pathlib import Path; from graders.batch import worker_loop\n"
         "from graders.batch.__main__ import main\n"
-        "judge = claiming.judge\n"
-        f"claiming.judge = lambda job, *rest: os.kill(os.getpid(), 9) if job.key == {poison!r} else judge(job, *rest)\n"
+        "judge = worker_loop.judge\n"
+        "dies = lambda: os.kill(os.getpid(), 9)\n"
+        f"worker_loop.judge = lambda job, *rest: dies() if job.key == {poison!r} else judge(job, *rest)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     monkeypatch.setattr("graders.batch.pool.start", lambda made, number: _worker(made, code))

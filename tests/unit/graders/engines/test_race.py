@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from course.drawings import race_plot
+from course.race import race_plot
 from course.race.table import doubts, render
 from course.terminal import console
 from graders.engines import race as races

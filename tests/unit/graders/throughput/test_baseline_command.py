@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 from conftest import Type
-from test_throughput_cards import card, signed
+from test_baselines import card, signed
 
 from graders.engines.driver import EngineReport
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace

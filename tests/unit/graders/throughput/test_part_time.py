@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from wrong_parts import wrong_part
 
 import graders
 from graders.checking.failure import Broken
@@ -23,7 +24,7 @@ from graders.workloads import PART_CALLS
 
 WIRE = 0.0004
 SECONDS = {"propose": 0.0003, "verify_greedy": 0.0002, "compact": 0.0001, "verify_typical": 0.002}
-PARTS = Path(__file__).parents[3] / "parts"
+BASES = Path(__file__).parents[3] / "bases"
 
 
 @dataclass
@@ -150,16 +151,16 @@ SLOTS = {1: "block_manager", 2: "scheduler", 3: "prefix_cache", 4: "medusa"}
 SOLUTIONS = {
     number: next(Path(__file__).parents[4].glob(f"solutions/ex{number}_*/{slot}.py")) for number, slot in SLOTS.items()
 }
-RIGHT = [(number, path) for number in SLOTS for path in sorted((PARTS / "right" / f"ex{number}").glob("*.py"))]
+RIGHT = [(number, path) for number in SLOTS for path in sorted((BASES / f"ex{number}").glob("*.py"))]
 
 
 def answers(exercise: int, path: Path, seed: int) -> list[int]:
     """The numbers of one question for each function."""
-    folder = str(Path(graders.__file__).parent)
+    folder = str(Path(graders.__file__).parent / "sandbox")
     if folder not in sys.path:
         sys.path.append(folder)
     slot = SLOTS[exercise]
-    driver = importlib.import_module(f"child.{slot}_calls")
+    driver = importlib.import_module(f"guest.{slot}_calls")
     spec = importlib.util.spec_from_file_location(f"part_{exercise}_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -185,6 +186,6 @@ def test_a_part_of_another_make_gives_the_same_answers(exercise: int, path: Path
 @pytest.mark.parametrize(
     ("name", "place"), [("guesses_from_row_zero", 0), ("argmax_at_the_node", 1), ("nothing_moves", 2)]
 )
-def test_a_wrong_part_gives_others(name: str, place: int) -> None:
-    wrong, right = answers(4, PARTS / "wrong" / "ex4" / f"{name}.py", 3), answers(4, SOLUTIONS[4], 3)
+def test_a_wrong_part_gives_others(name: str, place: int, tmp_path: Path) -> None:
+    wrong, right = answers(4, wrong_part(4, name).write(tmp_path), 3), answers(4, SOLUTIONS[4], 3)
     assert wrong[place] != right[place]

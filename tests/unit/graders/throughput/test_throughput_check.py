@@ -132,6 +132,6 @@ def test_a_sleep_and_a_print_in_verify_greedy_lose_points_and_are_named(tmp_path
 
 
 def test_loops_over_the_elements_of_tensors_have_less_than_whole_tensors() -> None:
-    right = Path(__file__).parents[3] / "parts" / "right" / "ex4"
+    right = Path(__file__).parents[3] / "bases" / "ex4"
     loops, whole = (timed(4, right / f"{name}.py") for name in ("path_loop", "all_at_once"))
     assert loops.points < 10 < 18 < whole.points, (loops.message, whole.message)

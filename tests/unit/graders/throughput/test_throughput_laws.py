@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
-from test_throughput_cards import SCALE, card
+from test_baselines import SCALE, card
 
 from graders.checking.failure import Broken
 from graders.checking.replies import Raised

@@ -1,4 +1,4 @@
-"""`python -m graders.sandbox.isolation [--without namespaces] …`: the table of blocked and open, in plain text.
+"""`python -m graders.sandbox [--without namespaces] …`: the table of blocked and open, in plain text.
 
 Exits 1 when a level lets through what it should stop, or when no level can be had. `course doctor --isolation` shows
 the same in colour.
@@ -10,11 +10,11 @@ import argparse
 import sys
 
 from graders.sandbox.isolation.levels import LEVELS, LOCKS
-from graders.sandbox.isolation.probe import LevelReport, highest, probe
+from graders.sandbox.probe import LevelReport, highest, probe
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m graders.sandbox.isolation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m graders.sandbox", description=__doc__)
     parser.add_argument("--without", action="append", default=[], choices=LOCKS, help="as on a machine that lacks it")
     parser.add_argument("levels", nargs="*", default=list(LEVELS), help="L1 to L4; all of them if none is named")
     order = parser.parse_args()

@@ -124,7 +124,7 @@ def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("the grader's open files", "L1", "descriptors")
     yield Escape("the grader's limits", "L2", "limit", (grader,))
     yield Escape("signals to the grader", "L2", "signal", (grader,))
-    yield Escape("specifications and laws", "L2", "read", (str(HOME / "law.py"),))
+    yield Escape("specifications and laws", "L2", "read", (str(HOME.parent / "registry" / "law.py"),))
     yield Escape("solutions", "L2", "list", (f"{ROOT}/solutions",))
     yield Escape("the oracle", "L2", "read", (f"{ROOT}/reference_engine/oracle.py",))
     yield Escape("files outside of its folder, to read", "L2", "read", (bait.file("secret"),))
