@@ -1,8 +1,9 @@
 """`python -m graders.batch.benchmark`: a whole class graded unattended, and what that costs.
 
-Builds a class of stubs, wrong parts, right parts, hostile ones and broken files (from `tests/support/sample_class.py` of a clone),
-grades it, compares every verdict with the one it must get, and says how many submissions a minute that is and what was
-spent beside the checks themselves. With `--kills` it is killed at random moments and resumed, and must end the same.
+Builds a class of stubs, wrong parts, right parts, hostile ones and broken files (from `tests/support/sample_class.py`
+of a clone), grades it, compares every verdict with the one it must get, and says how many submissions a minute that
+is and what was spent beside the checks themselves. With `--kills` it is killed at random moments and resumed, and
+must end the same.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Raised:
 
     @property
     def undue(self) -> bool:
-        """Nothing was raised: the part returned something of another type (see `graders.sandbox.guest.return_types`)."""
+        """Nothing was raised: the part returned something of another type (see
+        `graders.sandbox.guest.return_types`)."""
         return "Undue" in self.kinds and not self.frames
 
     @property

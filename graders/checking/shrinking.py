@@ -1,8 +1,8 @@
 """A trace that breaks a law, made shorter call by call: when it ends, no call can be left out of the story any more.
 
-Random cases are made simpler as numbers (`graders.checking.random_cases`); a call there hangs together with those before it, and
-stories that are the same in every run are not made of numbers at all. So the calls themselves are left out here, each
-in turn, as long as what is left breaks the law too.
+Random cases are made simpler as numbers (`graders.checking.random_cases`); a call there hangs together with those
+before it, and stories that are the same in every run are not made of numbers at all. So the calls themselves are left
+out here, each in turn, as long as what is left breaks the law too.
 """
 
 from __future__ import annotations

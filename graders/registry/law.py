@@ -1,8 +1,8 @@
 """How a law of the course is declared, and the graph that laws form.
 
-A law is a function that takes a `CheckContext` and returns nothing; it raises `Broken` when the part breaks it.
-The module `graders/exercises/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing
-heavy at its top: `course list` imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
+A law is a function that takes a `CheckContext` and returns nothing; it raises `Broken` when the part breaks it. The
+module `graders/exercises/exN_<slug>/laws.py` holds the laws of exercise N in reading order and nothing heavy at its
+top: `course list` imports it, so hypothesis, torch and the worker are imported inside the functions that use them.
 
     from graders.checking.check_context import CheckContext
     from graders.registry.law import LawBook
@@ -20,11 +20,11 @@ heavy at its top: `course list` imports it, so hypothesis, torch and the worker 
         explore(context, CowGame, cases=120)
 
 Numbers are given in order of declaration ("1.1", "1.2", …); `needs` names laws declared above. A law whose needs did
-not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput" (timed;
-left out by `laws_only`).
+not all pass is SKIPPED. `kind` is "unit" (the part alone), "engine" (the real engine's tokens) or "throughput"
+(timed; left out by `laws_only`).
 
-What a check has in hand is in `graders.checking.check_context.CheckContext`; how random traces are drawn and shrunk in
-`graders.checking.random_cases`.
+What a check has in hand is in `graders.checking.check_context.CheckContext`; how random traces are drawn and shrunk
+in `graders.checking.random_cases`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Law:
     """One law: what it says, what it is worth, which laws must hold before it is tried, and how it is tried.
 
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
-    code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a driver
-    under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start
+    code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a
+    driver under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start
     (`CheckContext.ahead`), those of a timed law from the middle of the run.
     """
 

@@ -37,7 +37,8 @@ def judge(
 
 
 class SchedulerJudge:
-    """A script as it is played on the part, and the counters of that; see `judge`, and `graders.checking.shrinking.Trace`."""
+    """A script as it is played on the part, and the counters of that; see `judge`, and
+    `graders.checking.shrinking.Trace`."""
 
     def __init__(self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed) -> None:
         self.counters = RunCounters()

@@ -4,11 +4,11 @@ In an engine a part may be a hundredth of a pass, and then an engine's speed say
 the same calls on the same fresh inputs, in turns, many calls for one question, and the grader times the question. A
 question in which a stand-in takes the part's place tells what wire and driver cost; it is asked of the reference's
 worker alone, and its time is taken off both. Seconds are those in which a worker computes or sleeps, see
-`graders.sandbox.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made while the
-clock runs: the same number, or the answer was another.
+`graders.sandbox.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made
+while the clock runs: the same number, or the answer was another.
 
-The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the part's. Each side's
-time in a pair is the least of `TRIES` short questions.
+The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the part's. Each
+side's time in a pair is the least of `TRIES` short questions.
 """
 
 from __future__ import annotations

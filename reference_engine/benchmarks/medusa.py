@@ -1,4 +1,5 @@
-"""What speculation gains on the waiter, and from which batch on it loses: `python -m reference_engine.benchmarks.medusa`.
+"""What speculation gains on the waiter, and from which batch on it loses: `python -m
+reference_engine.benchmarks.medusa`.
 
 Guests of held-out dialogues ask one question after the other, so many dialogues at a time: without speculation, with
 it always on, and with it on where the engine's own cost model finds that it pays, in turn (A B C C B A). Prompts are
@@ -45,7 +46,8 @@ FILE = "speed.json"
 
 @dataclass(frozen=True, slots=True)
 class SpeculationRun:
-    """One side of a race. decoding: seconds in steps that only decode, and tokens said in them; whole: in all steps."""
+    """One side of a race. decoding: seconds in steps that only decode, and tokens said in them; whole: in all
+    steps."""
 
     seconds: float
     tokens: int

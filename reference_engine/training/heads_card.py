@@ -44,7 +44,7 @@ $expected tokens a pass. Walked through the held-out answers: $walked tokens a p
 
 
 def write_card(folder: Path) -> None:
-    """Writes README.md from the JSON files beside it."""
+    """Writes README.md from the JSON files beside it."""  # noqa: E501
     (folder / "README.md").write_text(card(folder))
 
 
