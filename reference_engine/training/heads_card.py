@@ -39,12 +39,12 @@ Later heads are weaker: they cannot see the tokens in between.
 
 $nodes nodes, $depth deep: the paths that were right most often in dialogues set aside for choosing. Expected there:
 $expected tokens a pass. Walked through the held-out answers: $walked tokens a pass.
-""",
+""",  # noqa: E501
 )
 
 
 def write_card(folder: Path) -> None:
-    """Writes README.md from the JSON files beside it."""  # noqa: E501
+    """Writes README.md from the JSON files beside it."""
     (folder / "README.md").write_text(card(folder))
 
 
