@@ -5,6 +5,8 @@ Runs in the environments of all engines, so it needs the standard library alone.
 * a number of the checkpoint counts once, however often it is used (a tied LM head);
 * matrices that were fused into one (q, k and v; gate and up) add up to what they were made of;
 * rows by which an engine pads its vocabulary do not count: the module says itself how many words are real;
+* rows and columns by which an engine pads the inner width of a feed-forward part do not count where they hold zeros
+  alone: the checkpoint's config says how wide it is;
 * a matrix that an engine has packed for its processor, leaving nothing behind, counts with the sizes and the dtype that
   the layer was made with; its loader has held the checkpoint's tensor against them.
 """
@@ -88,21 +90,24 @@ def _pieces(file: BinaryIO, rest: int) -> Iterator[bytes]:
         yield piece
 
 
-def held(module: Any) -> dict[str, Any]:
-    """{"parameters": count, "dtype": name} of a torch module of any engine; several dtypes are joined by a plus."""
+def held(module: Any, inner_width: int = 0) -> dict[str, Any]:
+    """{"parameters": count, "dtype": name} of a torch module of any engine; several dtypes are joined by a plus.
+
+    inner_width: of the feed-forward parts as the checkpoint has it (see `inner_width`); 0: no engine pads it.
+    """
     seen: set[tuple[int, int]] = set()
     count, dtypes = 0, set()
-    for inner in module.modules():
-        for name, weight in inner.named_parameters(recurse=False, remove_duplicate=False):
+    for path, layer in module.named_modules():
+        for name, weight in layer.named_parameters(recurse=False, remove_duplicate=False):
             numbers, dtype = weight.numel(), weight.dtype
-            key = (weight.data_ptr(), numbers) if numbers else (id(inner), 0)
+            key = (weight.data_ptr(), numbers) if numbers else (id(layer), 0)
             if key in seen:
                 continue
             seen.add(key)
             if not numbers and name == "weight":
-                numbers, dtype = _packed(inner, dtype)
+                numbers, dtype = _packed(layer, dtype)
             if numbers:
-                count += numbers - _padding(inner, weight)
+                count += numbers - _padding(layer, weight) - _inner_padding(path, weight, inner_width)
                 dtypes.add(str(dtype).removeprefix("torch."))
     return {"parameters": count, "dtype": "+".join(sorted(dtypes))}
 
@@ -119,6 +124,28 @@ def _padding(layer: Any, weight: Any) -> int:
     if real is None or padded is None or weight.dim() < 2 or weight.shape[0] != padded:
         return 0
     return int((padded - real) * weight.shape[1])
+
+
+def inner_width(folder: str | Path) -> int:
+    """How wide the feed-forward parts of a checkpoint are; 0 where its config does not say so."""
+    width = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("intermediate_size")
+    return width if type(width) is int else 0
+
+
+def _inner_padding(path: str, weight: Any, inner: int) -> int:
+    """Numbers of a feed-forward matrix beyond its checkpoint's inner width, if they are zeros: they compute nothing."""
+    kind = path.rpartition(".")[2]
+    if not inner or weight.dim() != 2:
+        return 0
+    if kind == "down_proj":
+        beyond = weight[:, inner:]  # [width, padding]
+    elif kind == "gate_up_proj":
+        beyond = weight.view(2, -1, weight.shape[1])[:, inner:]  # [2, padding, width]: gate's rows, then up's
+    elif kind in ("gate_proj", "up_proj"):
+        beyond = weight[inner:]  # [padding, width]
+    else:
+        return 0
+    return 0 if bool(beyond.any()) else int(beyond.numel())
 
 
 class Reporter:

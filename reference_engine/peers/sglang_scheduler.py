@@ -20,7 +20,8 @@ def run(*arguments: Any, **named: Any) -> Any:
 
     def load_and_tell(self: Any, *arguments: Any, **named: Any) -> Any:
         done = load(self, *arguments, **named)
-        Path(os.environ[TOLD]).write_text(json.dumps(loaded_weights.held(self.model)))
+        inner = loaded_weights.inner_width(self.model_config.model_path)
+        Path(os.environ[TOLD]).write_text(json.dumps(loaded_weights.held(self.model, inner)))
         return done
 
     ModelRunner.load_model = load_and_tell

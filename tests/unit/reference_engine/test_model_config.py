@@ -234,3 +234,18 @@ def test_the_memory_that_is_left_is_known_here_or_said_not_to_be(
     assert memory.available(torch.device("cpu")) == 8192
     with pytest.raises(ModelError, match="3 engines hold big at the same time, "):
         memory.refuse_copies_that_do_not_fit("big", 4000, 3)
+
+
+def test_zeros_beyond_the_inner_width_are_padding_and_anything_else_is_weights() -> None:
+    """Some engines round the feed-forward width up on a CPU."""
+    layer = torch.nn.Module()
+    layer.gate_up_proj = torch.nn.Linear(4, 2 * 8, bias=False)
+    layer.down_proj = torch.nn.Linear(8, 4, bias=False)
+    with torch.no_grad():
+        layer.gate_up_proj.weight.view(2, 8, 4)[:, 6:] = 0
+        layer.down_proj.weight[:, 6:] = 0
+    assert loaded_weights.held(layer)["parameters"] == 3 * 8 * 4
+    assert loaded_weights.held(layer, 6)["parameters"] == 3 * 6 * 4
+    with torch.no_grad():
+        layer.down_proj.weight[0, 7] = 1
+    assert loaded_weights.held(layer, 6)["parameters"] == 2 * 6 * 4 + 8 * 4
