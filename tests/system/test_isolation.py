@@ -273,7 +273,7 @@ def test_further_files_can_be_read_and_their_neighbours_cannot(tmp_path: Path, w
         worker.ask("new", slot="block_manager", args=[2, 1], keywords={})
         names = ("config.json", "model.safetensors", "secret.txt")
         assert [seen(worker, "readable", str(folder / name)) for name in names] == [True, True, False]
-        assert not seen(worker, "readable", str(ROOT / "graders" / "law.py"))
+        assert not seen(worker, "readable", str(ROOT / "graders" / "registry" / "law.py"))
 
 
 def test_nothing_can_be_imported_but_the_standard_library(peeking: Worker) -> None:

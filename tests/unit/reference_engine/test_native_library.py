@@ -266,5 +266,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def run_code(code: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import sys; sys.path[:0] = ['.', 'tests']\n" + code]
+    here = Path(__file__).parent
+    paths = [str(here), str(here.parents[1]), str(here.parents[2])]
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -18,7 +18,7 @@ from course.terminal import console
 from graders.engines import race as races
 from graders.engines.catalogue import ADAPTERS, KINDS, EngineKind
 from graders.engines.driver import Driver
-from graders.engines.engine_protocol import LaunchConfig, ServedTrace
+from graders.engines.engine_protocol import EngineFailure, LaunchConfig, ServedTrace
 from graders.engines.environments import EnvironmentStatus, State
 from graders.engines.loaded import Loaded, of_model
 from graders.engines.race import RacePlan, Racer, race, turns
@@ -52,7 +52,7 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(model: object, trace: Trace, served: ServedTrace, kind: object) -> None:
         for request, output in zip(trace.requests, served.outputs, strict=True):
             if output != tuple((sum(request.prompt) + step) % 128 for step in range(request.max_new)):
-                raise races.EngineFailed(races.Failure.OTHER_TOKENS, "it said something else")
+                raise races.EngineFailed(EngineFailure.OTHER_TOKENS, "it said something else")
 
     monkeypatch.setattr(races, "check_tokens", check)
     monkeypatch.setattr(races, "measure", lambda *_, **__: Ceilings(1e13, 1e13))
