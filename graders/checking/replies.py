@@ -13,7 +13,7 @@ ADVICE = {  # what an exception says about the part, where its own words do not
     "BdbQuit": "a breakpoint is left in the part, and nobody is there to go on from it",
     "EOFError": "does the part ask for input? Nobody is there to answer",
     "FileNotFoundError": "one file is handed in, and nothing beside it",
-    "RecursionError": "does a function call itself for each block? There may be thousands; a loop has no such limit",
+    "RecursionError": "does a function call itself without an end, or once for each block? A loop has no limit",
 }
 LONGEST = 300  # characters of a text that a report shows
 FRAMES = 8

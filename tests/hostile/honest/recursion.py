@@ -1,7 +1,7 @@
 """Recurses without an end.
 
 L1: fail
-says: `admit` raised RecursionError: maximum recursion depth exceeded.
+says: `admit` raised RecursionError: maximum recursion depth exceeded (does a function call itself without an end
 fast
 """
 
