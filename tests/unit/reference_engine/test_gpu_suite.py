@@ -138,9 +138,11 @@ def run_scheduler_process(path): ModelRunner().load_model(path)
 """,
         "sglang/srt/model_executor/model_runner.py": """
 import torch
+from types import SimpleNamespace
 from safetensors.torch import load_file
 class ModelRunner:
     def load_model(self, path):
+        self.model_config = SimpleNamespace(model_path=path)
         self.model = torch.nn.Module()
         for name, weight in load_file(path + "/model.safetensors").items():
             self.model.register_parameter(name.replace(".", "_"), torch.nn.Parameter(weight))
