@@ -183,7 +183,7 @@ def no_hash_alone(context: CheckContext) -> None:
     statement="match and insert look at each token a few times, however long the text is and however much is stored; "
     "no call looks through the cache, and evict finds the next leaf in O(log n).",
     points=6,
-    needs=("longest prefix",),
+    needs=("longest prefix", "locks"),
     hints=(
         "Look for work that begins at token 0 again for every block: tokens[:end], a hash of the "
         "whole prefix, `in` on a list of children; in evict, for a list of all leaves made for one block.",

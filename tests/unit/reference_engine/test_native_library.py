@@ -174,7 +174,7 @@ def test_a_library_made_from_other_sources_is_not_used(monkeypatch: pytest.Monke
     class Step(ctypes.Structure):
         _fields_ = [*library.NativeStep._fields_, ("more", ctypes.c_int64)]
 
-    monkeypatch.setattr(library, "Step", Step)
+    monkeypatch.setattr(library, "NativeStep", Step)
     forget()
     assert library.library() is None
     assert "cannot be loaded" in library.reason()
