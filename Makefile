@@ -16,7 +16,7 @@ PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/
 
 help:
 	@echo "make demo      set up, grade the solutions on the embedded model, show a learner's first screen"
-	@echo "make test      set up, then ruff, mypy and the tests (ROOM=graders/batch: the tests of that room alone)"
+	@echo "make test      set up, then ruff, mypy and the tests, a process a core (ROOM=graders/batch: of that room alone)"
 	@echo "make quick     ruff, and the tests of the rooms that differ from main (BASE=… another branch)"
 	@echo "make test-long the slow tests too: more seeds, more random engines, a whole term of nbgrader"
 	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table (ARGS='--repeat 1000')"
@@ -44,7 +44,7 @@ test: $(INSTALLED_DEV)
 	@tests=$$($(BIN)/python tests/support/rooms.py "$(ROOM)") && $(BIN)/pytest -m "not slow" $$tests
 else
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow"
 endif
 
 quick: $(INSTALLED_DEV)
@@ -54,7 +54,7 @@ quick: $(INSTALLED_DEV)
 		else echo "$$tests"; $(BIN)/pytest -m "not slow" $$tests || test $$? -eq 5; fi  # 5: they are all slow ones
 
 test-long: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 hostile: $(INSTALLED)
 	$(BIN)/python tests/hostile/run.py $(ARGS)
