@@ -1,6 +1,6 @@
 """The two error rates of the laws about cost: how often a right part fails, how often a slow one passes.
 
-    python tests/support/error_rates.py [--rounds 30] [--seed 1] [--only NAME] [1.10 2.13 3.9]
+    python tests/support/error_rates.py [--rounds 30] [--seed 1] [--only NAME] [--kind right|slow] [1.10 2.13 3.9]
 
 Each part is judged by the law so many times, every time with another seed: right parts of the test data and solutions,
 wrong parts that name the law, and slow parts made here: for each public method of exercise 1, something that grows with
@@ -67,11 +67,11 @@ class Rate:
         return f"  {kind:<6} {self.name:<44} {error} {self.wrong_verdicts} of {self.rounds}"
 
 
-def rates(law: str, rounds: int, seed: int = 1, only: str = "") -> Iterator[Rate]:
+def rates(law: str, rounds: int, seed: int = 1, only: str = "", kind: str = "") -> Iterator[Rate]:
     """For each part, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         for name, path, right in _parts(law, Path(folder)):
-            if only in name:
+            if only in name and kind in ("", "right" if right else "slow"):
                 passed = [_passes(law, path, seed + number) for number in range(rounds)]
                 yield Rate(name, right, passed.count(not right), rounds)
 
@@ -121,11 +121,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="parts whose name contains this")
+    parser.add_argument("--kind", choices=("right", "slow"), default="", help="these parts alone")
     chosen = parser.parse_args()
     errors = 0
     for law in chosen.laws:
         print(f"law {law}")
-        for rate in rates(law, chosen.rounds, chosen.seed, chosen.only):
+        for rate in rates(law, chosen.rounds, chosen.seed, chosen.only, chosen.kind):
             errors += rate.wrong_verdicts
             print(rate, flush=True)
     return 1 if errors else 0
