@@ -20,6 +20,8 @@ COMMANDS = {
     "check": "Judge your part against the laws of an exercise.",
     "hint": "A hint for a law; ask again and it says more.",
     "reset": "Put the untouched stub back (your file is kept as a backup).",
+    "restore": "Put a file back that `reset` has kept.",
+    "explain": "Answer the questions of an exercise in plain words.",
     "solution": "Show the solution, once you have passed or given up.",
     "chat": "Talk to the waiter, the small model inside the course.",
     "run": "Serve requests with any mix of parts.",

@@ -120,6 +120,14 @@ def load(memory: Path | None) -> Progress:
     return Progress(path, data)
 
 
+def forget(memory: Path, exercise: int) -> None:
+    """Forget the marks of an exercise whose file was exchanged; a progress file that cannot be written stays."""
+    known = load(memory)
+    known.forget_marks(exercise)
+    with contextlib.suppress(NotSaved):
+        known.save()
+
+
 def replace_file(path: Path, text: str) -> None:
     """Put `text` in place of `path` in one step: the old content stays whole if anything goes wrong (`OSError`)."""
     name = path.with_name(f".{path.name}.{os.getpid()}.partial")

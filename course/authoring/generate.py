@@ -1,4 +1,4 @@
-"""Exercises from solutions: stub, lesson, notebook; the README's tables from stored races; and the check of all."""
+"""Exercises from solutions: stub, lesson, questions, notebook; the README's tables from stored races; and the check of all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.exercise_text.lessons import LESSON, fill_laws, law_table, lesson
+from course.exercise_text.lessons import LESSON, filled, lesson
+from course.exercise_text.questions import ANSWERS, answer_sheet
 from course.exercise_text.stubs import stub
 from course.nbgrader_glue import notebook
 from course.race import readme_table
@@ -57,10 +58,13 @@ def _files_of(root: Path, exercise: Exercise) -> Iterator[Generated]:
     yield Generated(Path("exercises", exercise.slug, exercise.file_name), stub(solution, source.as_posix()))
     source = Path("solutions", exercise.slug, LESSON)
     if (root / source).is_file():
-        text = fill_laws((root / source).read_text(encoding="utf-8"), law_table(exercise))
+        home = root / "solutions" / exercise.slug
+        text = filled((root / source).read_text(encoding="utf-8"), exercise, home)
         yield Generated(source, text)
         yield Generated(Path("exercises", exercise.slug, LESSON), lesson(text, source.as_posix()))
-        made = notebook.text(notebook.release(exercise, root / "solutions" / exercise.slug))
+        if sheet := answer_sheet(exercise, home):
+            yield Generated(Path("exercises", exercise.slug, ANSWERS), sheet)
+        made = notebook.text(notebook.release(exercise, home))
         yield Generated(Path("exercises", exercise.slug, f"{exercise.slug}.ipynb"), made)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from course.authoring.obfuscate import obfuscate
 from course.errors import Problem
-from course.exercise_text.lessons import law_table
+from course.exercise_text.lessons import LESSON, law_table
+from course.exercise_text.questions import ANSWERS
 from course.exercise_text.stubs import stub
 from course.nbgrader_glue import notebook
 from course.workspace import installed_root
@@ -77,7 +78,8 @@ course list
 
 `course check N` says which law breaks and tells the shortest story that breaks it. `course hint N.k` helps; ask again
 and it says more. `course show N` draws what your part does. `course reset N` puts the stub back and keeps your file as
-a backup. `course submit N` packs your part for handing it in and says what is in the archive.
+a backup. `course explain N` opens the questions to be answered in plain words. `course submit N` packs your part and
+your answers for handing them in and says what is in the archive.
 
 ## Or in a notebook
 
@@ -118,9 +120,10 @@ def _exercises(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Pat
         written.append(_write(place / exercise.file_name, stub(solution, name)))
         sheet = notebook.release(exercise, (root / name).parent)
         written.append(_write(place / f"{exercise.slug}.ipynb", notebook.text(sheet)))
-        lesson = root / "exercises" / exercise.slug / "README.md"
-        if lesson.is_file():
-            written.append(_write(place / "README.md", lesson.read_text(encoding="utf-8")))
+        for page in (LESSON, ANSWERS):
+            made = root / "exercises" / exercise.slug / page
+            if made.is_file():
+                written.append(_write(place / page, made.read_text(encoding="utf-8")))
     return written
 
 

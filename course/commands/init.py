@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from course import progress
 from course.errors import ExitCode, Problem
+from course.exercise_text.lessons import LESSON
+from course.exercise_text.questions import ANSWERS
 from course.nbgrader_glue import notebook
 from course.targets import solution_file, stub_of
 from course.terminal import console
@@ -32,7 +35,7 @@ def command(folder: Path, notebooks: bool) -> ExitCode:
     screen.print(f"{len(written)} files written." if written else "Nothing to add, everything is there already.")
     if notebooks:
         screen.print("`course check` judges a notebook where the file beside it is still the stub.")
-    screen.print(f"Next: cd {folder} && course check 1", soft_wrap=True)
+    screen.print(f"Next: cd {shlex.quote(str(folder))} && course check 1", soft_wrap=True)
     return ExitCode.PASS
 
 
@@ -44,9 +47,10 @@ def _copy(place: Workspace, *, notebooks: bool) -> list[Path]:
         folder = place.exercises / exercise.slug
         folder.mkdir(parents=True, exist_ok=True)
         texts = {exercise.file_name: stub_of(exercise)}
-        lesson = installed_root() / "exercises" / exercise.slug / "README.md"
-        if lesson.is_file():
-            texts["README.md"] = lesson.read_text(encoding="utf-8")
+        for name in (LESSON, ANSWERS):
+            page = installed_root() / "exercises" / exercise.slug / name
+            if page.is_file():
+                texts[name] = page.read_text(encoding="utf-8")
         if notebooks:
             sheet = notebook.release(exercise, solution_file(exercise).parent)
             texts[f"{exercise.slug}.ipynb"] = notebook.text(sheet)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import click
 
-from course import progress, workspace
+from course import backups, progress, workspace
 from course.errors import ExitCode, Problem
 from course.targets import learner_file, stub_of, target
 from course.terminal import console
@@ -27,20 +25,16 @@ def command(exercise: str) -> ExitCode:
         screen.print(f"{place.shown(path)} is the untouched stub already.", soft_wrap=True)
         return ExitCode.PASS
     try:
-        backup = _back_up(path, place.memory / "backups" / chosen.slug)
+        backup = backups.keep(path, backups.folder(place, chosen))
         path.parent.mkdir(parents=True, exist_ok=True)
         progress.replace_file(path, text)
     except OSError as error:
         why = error.strerror or str(error)
         raise Problem(f"nothing was reset, your file is as it was: {why} ({error.filename}).") from error
-    memory = progress.load(place.memory)
-    memory.forget_marks(chosen.number)
-    try:
-        memory.save()
-    except progress.NotSaved as trouble:
-        screen.print(str(trouble), style="yellow", soft_wrap=True)
+    progress.forget(place.memory, chosen.number)
     if backup:
-        screen.print(f"Your file is kept as {place.shown(backup)}.", soft_wrap=True)
+        kept = place.shown(backup)
+        screen.print(f"Your file is kept as {kept}; course restore {chosen.number} puts it back.", soft_wrap=True)
     screen.print(f"{place.shown(path)} is the untouched stub again. Next: course check {chosen.number}", soft_wrap=True)
     return ExitCode.PASS
 
@@ -52,17 +46,3 @@ def _content(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise Problem(f"{path} cannot be read ({error.strerror}); nothing was reset.") from error
-
-
-def _back_up(path: Path, folder: Path) -> Path | None:
-    """Copy `path` into `folder` under the next free number; None when there is nothing to copy."""
-    if not path.exists():
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while (copy := folder / f"{path.stem}.{number}{path.suffix}").exists():
-        number += 1
-    partial = copy.with_name(f".{copy.name}.partial")
-    shutil.copy2(path, partial)
-    os.replace(partial, copy)
-    return copy

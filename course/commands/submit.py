@@ -12,6 +12,7 @@ import click
 from course.active_file import set_aside
 from course.check_request import submission
 from course.errors import ExitCode, Problem
+from course.exercise_text.questions import ANSWERS, answers, unanswered
 from course.targets import target
 from course.terminal import console
 from course.workspace import find_or_none
@@ -30,7 +31,8 @@ def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
     """Pack your part of EXERCISE (such as 1) for handing it in.
 
     The archive holds the one file that is judged; if you wrote in the notebook and left the file alone, the text of its
-    cell. Nothing is run or sent; hand the archive in where your course says.
+    cell. Beside it lie your answers, if you have written any (`course explain`). Nothing is run or sent; hand the
+    archive in where your course says.
     """
     chosen = target(exercise.partition(".")[0]).exercise
     path, shown, _ = submission(chosen, "mine", find_or_none())
@@ -41,22 +43,40 @@ def command(exercise: str, output: Path | None, force: bool) -> ExitCode:
     archive = output or Path(f"{chosen.slug}.zip")
     if archive.exists() and not force:
         raise Problem(f"{archive} is there already; --force replaces it, --output FILE names another.")
-    _write(archive, pack(chosen, data))
+    sheet = _answers(path.with_name(ANSWERS))
+    _write(archive, pack(chosen, data, sheet))
     _tell(archive, chosen, shown, data, part)
+    _tell_answers(chosen, sheet)
     if other := set_aside(path, chosen):
         console().print(f"What you wrote in {other.name} is another text and not in the archive.", style="yellow")
     return ExitCode.PASS
 
 
-def pack(exercise: Exercise, data: bytes) -> bytes:
-    """The archive: the declared file in the folder of its exercise. Equal parts make equal bytes."""
+def pack(exercise: Exercise, data: bytes, sheet: bytes = b"") -> bytes:
+    """The archive: the declared file in the folder of its exercise, and the answers if there are any.
+
+    Equal parts and answers make equal bytes.
+    """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        entry = zipfile.ZipInfo(f"{exercise.slug}/{exercise.file_name}", EPOCH)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        entry.external_attr = 0o100644 << 16
-        archive.writestr(entry, data)
+        for name, content in ((exercise.file_name, data), (ANSWERS, sheet)):
+            if content or name != ANSWERS:
+                entry = zipfile.ZipInfo(f"{exercise.slug}/{name}", EPOCH)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o100644 << 16
+                archive.writestr(entry, content)
     return out.getvalue()
+
+
+def _answers(path: Path) -> bytes:
+    """The learner's answers; nothing when there are none. `Problem` when they cannot be read."""
+    if not path.exists():
+        return b""
+    try:
+        sheet = take(path).data
+    except UnusableSubmission as unusable:
+        raise Problem(f"{unusable.problem} Nothing was packed.", ExitCode.FAIL) from None
+    return sheet if any(answers(sheet.decode("utf-8", "replace"))) else b""
 
 
 def _read(path: Path, exercise: Exercise) -> Submission:
@@ -90,3 +110,13 @@ def _tell(archive: Path, exercise: Exercise, shown: str, data: bytes, part: Subm
     if part.unwritten:
         screen.print(f"Not written yet: {', '.join(part.unwritten)}.", soft_wrap=True, style="yellow")
     screen.print(f"How it will be judged: course grade {archive}", soft_wrap=True)
+
+
+def _tell_answers(exercise: Exercise, sheet: bytes) -> None:
+    screen, text = console(), sheet.decode("utf-8", "replace")
+    if not sheet:
+        screen.print(f"No answers to the questions in it: course explain {exercise.number}", soft_wrap=True)
+        return
+    screen.print(f"  {exercise.slug}/{ANSWERS}   your answers", soft_wrap=True)
+    if missing := unanswered(text):
+        screen.print(f"Not answered yet: question {', '.join(map(str, missing))}.", style="yellow")

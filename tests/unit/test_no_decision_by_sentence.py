@@ -26,11 +26,13 @@ FORM, OTHERS, CODE = (
     "a code of ours that nobody reads as a sentence",
 )
 ALLOWED = {
-    ("course.exercise_text.lessons", "<!-- laws: written by `course generate` -->"): FORM,
-    ("course.exercise_text.lessons", "<!-- end of laws -->"): FORM,
     (
-        "course.nbgrader_glue.questions",
+        "course.exercise_text.questions",
         r"^## Question \((?P<points>\d+) points\)\n(?P<text>.*?)^### A good answer\n(?P<answer>.*?)(?=^## |\Z)",
+    ): FORM,
+    (
+        "course.exercise_text.questions",
+        r"^## Question \d+ .*?\n(?P<text>.*?)^### Your answer\n(?P<answer>.*?)(?=^## Question |\Z)",
     ): FORM,
     ("course.authoring.obfuscate", 'raise NotImplementedError("your code'): FORM,
     (

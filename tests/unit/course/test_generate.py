@@ -114,10 +114,11 @@ def test_markers_that_do_not_pair_up_are_named_by_line(text: str, line: int) -> 
 
 
 def test_the_table_of_laws_goes_between_its_markers_and_nowhere_else() -> None:
-    text = f"before\n{lessons.LAWS_BEGIN}\nold\n{lessons.LAWS_END}\nafter\n"
-    filled = lessons.fill_laws(text, "new \\1")
-    assert filled == f"before\n{lessons.LAWS_BEGIN}\nnew \\1\n{lessons.LAWS_END}\nafter\n"
-    assert lessons.fill_laws("no markers", "new") == "no markers"
+    begin, end = "<!-- laws: written by `course generate` -->", "<!-- end of laws -->"
+    text = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert lessons.fill(text, "laws", "new \\1") == f"before\n{begin}\nnew \\1\n{end}\nafter\n"
+    assert lessons.fill(text, "questions", "new") == text
+    assert lessons.fill("no markers", "laws", "new") == "no markers"
 
 
 def test_the_table_of_laws_says_what_the_catalogue_says() -> None:

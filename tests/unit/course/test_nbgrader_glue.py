@@ -19,11 +19,11 @@ from conftest import Type
 import graders.batch.grade_job
 from course import nbgrader_glue
 from course.errors import Problem
+from course.exercise_text.questions import questions
 from course.nbgrader_glue import feedback, grade_cell, notebook, solution_cell, student_api, write_outputs
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.grade_cell import GradingTerms
 from course.nbgrader_glue.gradebook import BadName, check_name, commit, expect
-from course.nbgrader_glue.questions import questions
 from course.nbgrader_glue.restore_cells import ReleasedCell, restore
 from course.targets import solution_file, stub_of
 from graders.registry.catalogue import catalogue, exercises
