@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from course.active_file import in_use
 from course.errors import Problem
-from course.progress import Progress
-from course.targets import Target, learner_file, naive_file, readable, ready, solution_file, target
+from course.targets import learner_file, naive_file, readable, solution_file
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, exercises
+from graders.registry.law import Law, choose
 from graders.result import ExerciseResult, LawResult
+
+if TYPE_CHECKING:
+    from graders.sandbox.worker_prestart import Prestarted
 
 OnLaw = Callable[[LawResult], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """A check to be made. `source` is how the first line names the part; the marks of an `own` part are remembered."""
+    """A check to be made. laws: those to be tried, all when there are none.
 
-    target: Target
+    `source` is how the first line names the part; the marks of an `own` part are remembered.
+    """
+
+    exercise: Exercise
+    laws: tuple[Law, ...]
     submission: Path
     source: str
     own: bool
@@ -36,8 +44,13 @@ class CheckRequest:
     live: bool = False
 
     @property
-    def exercise(self) -> Exercise:
-        return self.target.exercise
+    def tried(self) -> tuple[Law, ...]:
+        """The laws that will be tried, in order."""
+        return choose(self.exercise.laws, [law.number for law in self.laws] or None, laws_only=self.laws_only)
+
+    def only(self, laws: Sequence[Law]) -> CheckRequest:
+        """The same for these laws alone."""
+        return replace(self, laws=tuple(laws))
 
     def again(self, number: str) -> str:
         """The command that checks law `number` of the same part."""
@@ -48,15 +61,6 @@ class CheckRequest:
         """The options that name the part and its companions, as typed after `course check 1.4`."""
         using = "" if self.own else f" --using {shlex.quote(self.source)}"
         return using + ("" if self.others == "solutions" else f" --with {self.others}")
-
-
-def pick(typed: str | None, memory: Progress) -> Target:
-    """The target that was typed; without one, the first exercise that is not solved yet."""
-    if typed:
-        return target(typed)
-    ready_ones = [exercise for exercise in exercises() if exercise.laws]
-    unsolved = [exercise for exercise in ready_ones if not memory.passed(exercise.number)]
-    return Target(ready((unsolved or ready_ones or list(exercises()))[0]), None)
 
 
 def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple[Path, str, bool]:
@@ -70,8 +74,8 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
         return naive_file(exercise), using, False
     if using != "mine":
         path = readable(Path(using), "--using takes solutions, naive or the path of a file.")
-        own = place is not None and path.resolve() == learner_file(place, exercise).resolve()
-        return path, using, own
+        own = place is not None and path.resolve() == in_use(learner_file(place, exercise), exercise).resolve()
+        return path, place.shown(path) if place and own else using, own
     if place is None:
         raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
     path = in_use(learner_file(place, exercise), exercise)
@@ -80,15 +84,25 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
     return path, shown, True
 
 
-def judge(request: CheckRequest, on_law: OnLaw | None, progress: Callable[[str], None] | None = None) -> ExerciseResult:
-    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long."""
+def judge(
+    request: CheckRequest,
+    on_law: OnLaw | None,
+    progress: Callable[[str], None] | None = None,
+    *,
+    ready: Prestarted | None = None,
+    until_broken: bool = False,
+) -> ExerciseResult:
+    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long.
+
+    ready, until_broken: see `graders.grading.grade`.
+    """
     from graders import grade
 
     result = grade(
         request.exercise.number,
         request.submission,
         seed=request.seed,
-        only=[request.target.law.number] if request.target.law else None,
+        only=[law.number for law in request.laws] or None,
         laws_only=request.laws_only,
         others=os.fspath(request.home) if request.others == "mine" and request.home else request.others,
         on_law=on_law,
@@ -97,6 +111,8 @@ def judge(request: CheckRequest, on_law: OnLaw | None, progress: Callable[[str],
         progress=progress,
         beside=request.beside,
         live=request.live,
+        ready=ready,
+        until_broken=until_broken,
     )
     return replace(result, laws=tuple(_replayable(law, request) for law in result.laws))
 
@@ -105,9 +121,7 @@ def companions_to_blame(request: CheckRequest, law: LawResult, seed: int) -> boo
     """Whether a law that broke beside the learner's other parts holds among the solutions."""
     if request.others == "solutions" or request.exercise.law(law.number).kind == "unit":
         return False
-    alone = replace(
-        request, target=Target(request.exercise, request.exercise.law(law.number)), others="solutions", seed=seed
-    )
+    alone = replace(request, laws=(request.exercise.law(law.number),), others="solutions", seed=seed)
     return judge(alone, None).passed
 
 

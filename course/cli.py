@@ -18,6 +18,9 @@ COMMANDS = {
     "list": "The exercises, how far you are, what to do next.",
     "lesson": "Read the lesson of an exercise.",
     "check": "Judge your part against the laws of an exercise.",
+    "watch": "Judge your part whenever you save it.",
+    "story": "The story of a failure as a script, for your debugger.",
+    "next": "The law to work on now, and where.",
     "hint": "A hint for a law; ask again and it says more.",
     "reset": "Put the untouched stub back (your file is kept as a backup).",
     "restore": "Put a file back that `reset` has kept.",
@@ -32,6 +35,7 @@ COMMANDS = {
     "init": "Copy the exercises into a folder of your own.",
     "doctor": "What is installed, which device, which isolation.",
     "instructor": "An nbgrader course, a student kit, a Gradescope bundle (for teachers).",
+    "certificate": "A page of the exercises you have passed, which can be checked.",
     "submit": "Pack your part of an exercise for handing it in.",
     "grade": "Judge a class, or one submission, and report it in any form.",
     "mutants": "Which law kills which wrong part (for developers).",
@@ -85,9 +89,10 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one sentence on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    from course.terminal import tolerate
+
+    tolerate(sys.stdout)
+    tolerate(sys.stderr)
     try:
         code = cli.main(args=None if arguments is None else list(arguments), prog_name="course", standalone_mode=False)
         sys.stdout.flush()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,17 @@ class Progress:
 
     def outcome(self, law: str, name: str) -> Outcome | None:
         """What became of law "1.4" when it was last checked, if the law of that name was."""
-        mark = self._part(self._exercise(int(law.split(".")[0])), "laws").get(law, {})
-        known = isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome)
-        return Outcome(mark["outcome"]) if known else None
+        mark = self._mark(law, name)
+        return Outcome(mark["outcome"]) if mark else None
+
+    def old(self, law: str, name: str, digest: str) -> bool:
+        """Whether the law was judged on another text than the one with this digest."""
+        return bool(self._mark(law, name).get("digest", digest) != digest)
+
+    def failure(self, law: str, name: str) -> dict[str, Any]:
+        """What was told when the law was broken: "message" and "story", as plain data; empty when it was not."""
+        told = self._mark(law, name).get("failure")
+        return told if isinstance(told, dict) else {}
 
     def passed(self, exercise: int) -> bool:
         """Every law of the exercise was passed in one check, once."""
@@ -55,7 +63,8 @@ class Progress:
     def record(self, result: ExerciseResult) -> None:
         """Remember the marks of a check of the learner's own part; laws that were not judged keep their old mark.
 
-        The exercise counts as passed once every law of the catalogue was passed in one check.
+        The exercise counts as passed once every law of the catalogue was passed in one check. A law that was broken
+        keeps its story, which `course story` writes as a script.
         """
         exercise = self._exercise(result.exercise)
         if result.passed and len(result.laws) == len(catalogue(result.exercise).laws):
@@ -63,7 +72,10 @@ class Progress:
         laws = self._part(exercise, "laws")
         for law in result.laws:
             if law.outcome is not Outcome.UNGRADED:
-                laws[law.number] = {"name": law.name, "outcome": law.outcome.value}
+                mark: dict[str, Any] = {"name": law.name, "outcome": law.outcome.value, "digest": result.digest}
+                if law.story is not None:
+                    mark["failure"] = {"message": law.message, "story": asdict(law.story)}
+                laws[law.number] = mark
 
     def record_hint(self, law: str, level: int) -> None:
         hints = self._part(self._exercise(int(law.split(".")[0])), "hints")
@@ -87,6 +99,13 @@ class Progress:
             replace_file(self.path, text)
         except OSError as error:
             raise NotSaved(f"Your progress could not be saved in {self.path}: {error.strerror or error}.") from error
+
+    def _mark(self, law: str, name: str) -> dict[str, Any]:
+        """The mark of law "1.4", empty when the law of that name has none."""
+        mark = self._part(self._exercise(int(law.split(".")[0])), "laws").get(law)
+        if isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome):
+            return mark
+        return {}
 
     def _exercise(self, number: int) -> dict[str, Any]:
         return self._part(self._part(self.data, "exercises"), str(number))

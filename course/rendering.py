@@ -127,6 +127,13 @@ def print_block(console: Console, lines: Iterable[Text], style: str = "red") -> 
     console.print()
 
 
+def print_next(console: Console, steps: Sequence[str]) -> None:
+    """What to type next: the first thing first, the others below it."""
+    console.print()
+    for number, step in enumerate(steps):
+        console.print(f"{'      ' if number else 'Next: '}{step}", soft_wrap=True)
+
+
 def print_behind(console: Console, margin: Text, lines: Iterable[Text]) -> None:
     """Print `lines`, wrapped to the width, each piece behind `margin`."""
     for line in lines:
@@ -137,10 +144,12 @@ def print_behind(console: Console, margin: Text, lines: Iterable[Text]) -> None:
 
 def _story(story: Story) -> list[Text]:
     lines = [Text(), Text("The shortest story that breaks it:")]
-    shown = story.steps if len(story.steps) <= MAX_STEPS else story.steps[-MAX_STEPS:]
-    if len(shown) < len(story.steps):
-        lines.append(Text(f"  … {len(story.steps) - len(shown)} steps before", style="dim"))
-    lines += [Text(f"  {shorten(piece, MAX_LINE)}") for step in shown for piece in clean(step).split("\n")]
+    left_out = max(0, len(story.steps) - MAX_STEPS)
+    if left_out:
+        lines.append(Text(f"  … {left_out} steps before", style="dim"))
+    for number, step in enumerate(story.steps[left_out:], left_out + 1):
+        for row, piece in enumerate(clean(step).split("\n")):
+            lines.append(Text.assemble((f"{'' if row else number:>4}  ", "dim"), shorten(piece, MAX_LINE)))
     lines += [Text(), _field("got", story.got, "red"), _field("expected", story.expected, "green")]
     if story.traceback:
         lines += [Text(), *(Text(f"  {shorten(clean(frame), MAX_LINE)}", style="dim") for frame in story.traceback)]

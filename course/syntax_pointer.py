@@ -1,11 +1,10 @@
-"""The line of a file that nothing could be made of, as an editor would show it."""
+"""The line of a part that nothing could be made of, as an editor would show it."""
 
 from __future__ import annotations
 
 import ast
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 WIDEST = 160  # characters of a line that are shown
 
@@ -26,13 +25,9 @@ class Offence:
         return f"{margin}{self.text[:WIDEST]}{caret}"
 
 
-def offence(path: Path, number: int) -> Offence | None:
-    """That line of a file, from 1; None if there is no such line, or the file is no Python."""
-    if path.suffix != ".py" or number < 1:
-        return None
-    try:
-        source = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
+def offence(source: str, number: int) -> Offence | None:
+    """That line of a part's text, from 1; None if there is no such line."""
+    if number < 1:
         return None
     lines = source.replace("\f", " ").splitlines()
     if number > len(lines):

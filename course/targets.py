@@ -1,9 +1,10 @@
-"""What a person names on the command line: an exercise ("1"), a law of it ("1.4"), a source of parts."""
+"""What a person names on the command line: an exercise ("1"), a law of it ("1.4"), a file, a source of parts."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,47 @@ class Target:
 
     exercise: Exercise
     law: Law | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a check is about: laws of one exercise, none for all of them, and the file that was named, if one was."""
+
+    exercise: Exercise
+    laws: tuple[Law, ...] = ()
+    file: Path | None = None
+
+
+def asked(typed: Sequence[str]) -> Asked:
+    """Read "1", "1.2 1.5" or the path of a part. `Problem` for what is none, or of two exercises."""
+    exercise: Exercise | None = None
+    laws: list[Law] = []
+    file: Path | None = None
+    whole = False
+    for word in typed:
+        path = Path(word)
+        if path.exists() and (found := exercise_of(path)):
+            chosen, file = Target(found, None), path if path.is_file() else path / found.file_name
+        elif path.exists():
+            raise Problem(f"{word} is named like no part; say which exercise it is of: course check 1 --using {word}")
+        else:
+            chosen = target(word)
+            laws += [chosen.law] if chosen.law else []
+            whole = whole or chosen.law is None
+        if exercise and exercise != chosen.exercise:
+            raise Problem(f"one exercise at a time: this names {exercise.number} and {chosen.exercise.number}.")
+        exercise = chosen.exercise
+    assert exercise is not None
+    return Asked(exercise, () if whole else tuple(laws), file)
+
+
+def exercise_of(path: Path) -> Exercise | None:
+    """The exercise whose part, notebook or folder a path is named like, if there is one."""
+    names = {path.name, path.resolve().name}
+    for exercise in exercises():
+        if exercise.laws and names & {exercise.slug, exercise.file_name, f"{exercise.slug}.ipynb"}:
+            return exercise
+    return None
 
 
 def target(typed: str) -> Target:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
+import unicodedata
+from typing import TextIO
 
 from rich.console import Console
 
@@ -16,6 +19,29 @@ _SEQUENCE = re.compile(
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
+
+_PLAIN = str.maketrans(
+    {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->", "█": "#", "░": ".", "▌": "|", "µ": "u", "–": "-"}
+    | dict.fromkeys("─━═╌", "-")
+    | dict.fromkeys("│┃║", "|")
+    | dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯╔╗╚╝", "+")
+)
+"""What stands for a character on a terminal that has no such character."""
+
+
+def tolerate(stream: TextIO) -> None:
+    """Let a stream write what its encoding lacks as the nearest that it has: a tick as +, a cross as x."""
+    if hasattr(stream, "reconfigure"):
+        codecs.register_error("course.plain", _plain)
+        stream.reconfigure(errors="course.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = unicodedata.normalize("NFKD", error.object[error.start : error.end].translate(_PLAIN))
+    kept = (letter for letter in text if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() else "?" for letter in kept), error.end
 
 
 def clean(text: str) -> str:

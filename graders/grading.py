@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 import traceback
@@ -16,7 +17,7 @@ from graders.registry.law import Law, choose, unmet
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
 from graders.sandbox.worker_prestart import LIMITS, TIMED, Prestarted
-from graders.submissions.source import Submission, UnusableSubmission, read
+from graders.submissions.source import Submission, UnusableSubmission, digest, read
 from graders.submissions.submission_reader import Declared
 
 OnLaw = Callable[[LawResult], None]
@@ -39,6 +40,8 @@ def grade(
     progress: OnProgress | None = None,
     beside: Path | None = None,
     live: bool = False,
+    ready: Prestarted | None = None,
+    until_broken: bool = False,
 ) -> ExerciseResult:
     """Grade the file at `submission`.
 
@@ -48,13 +51,16 @@ def grade(
     name if empty. isolation: the level to run at, "L3", or the highest that the machine allows. require: a result
     reached at a lower level is advisory. progress: told in a few words what takes so long. beside: the folder of the
     workspace, which may hold an instructor's bounds.toml and baseline cards. live: engines that
-    are installed are timed instead of looked up on cards. Never raises for what a submission does.
+    are installed are timed instead of looked up on cards. ready: the first worker, started before by `prestart`, at
+    the same level; nobody else has used it. until_broken: laws after the first that is broken are not tried and not in
+    the result. Never raises for what a submission does; what `on_law` raises ends the run and passes through.
     """
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
     run = _Run(entry, others, secrets.randbits(32) if seed is None else seed, on_law or (lambda _: None), isolation)
     run.progress, run.beside, run.live = progress or run.progress, beside, live
+    run.ready, run.until_broken = ready, until_broken
     problem = run.all(submission, laws)
     return ExerciseResult(
         exercise=entry.number,
@@ -69,7 +75,14 @@ def grade(
         grader=_version(),
         problem=problem,
         location=run.location,
+        digest=run.digest,
     )
+
+
+def prestart(exercise: int, isolation: str = HIGHEST) -> Prestarted:
+    """A worker for the next `grade` of this exercise, started now; it has met no submission. To be ended if unused."""
+    slot = catalogue(exercise).slot
+    return Prestarted(slot, isolation, limits=_limits(slot))
 
 
 class _Run:
@@ -81,12 +94,15 @@ class _Run:
         self.seed = seed
         self.level = NONE
         self.location = Location()
+        self.digest = ""
         self._isolation = isolation
         self.results: list[LawResult] = []
         self.figures: list[Figure] = []
         self.progress: OnProgress = lambda _: None
         self.beside: Path | None = None
         self.live = False
+        self.ready: Prestarted | None = None
+        self.until_broken = False
         self._on_law = on_law
         self._aheads: dict[str, Prestarted] = {}
 
@@ -94,18 +110,23 @@ class _Run:
         """Try the laws; returns the problem if nothing could be graded."""
         try:
             submission = read(path, self.exercise.class_name, Declared.of(self.exercise))
+            self.digest = digest(submission.source)
             _refuse_stub(submission)
         except UnusableSubmission as unusable:
             self.location = unusable.location
             return self._none(laws, unusable.problem, unusable.outcome)
         source = Source(self.exercise.slot, submission.name, submission.source)
-        limits = Limits(packages=self.exercise.slot == "medusa")  # the one part that is written with torch
-        workers = Workers([source], level=self._isolation, limits=limits)
+        limits, first = _limits(self.exercise.slot), None
+        with contextlib.suppress(MachineFault):  # one that was not to be had is started now
+            first = self.ready.take() if self.ready else None
+        workers = Workers([source], level=self._isolation, limits=limits, first=first)
         try:
             workers.get()
             for tried, law in enumerate(laws):
                 self._start_ahead(laws, tried)
                 self._one(law, submission, workers)
+                if self.until_broken and self.results[-1].outcome.failed:
+                    break
         except Broken as broken:
             self.location = broken.location
             return self._none(laws, broken.message, broken.outcome, workers.take_output())
@@ -188,6 +209,11 @@ class _Run:
         )
         self.results.append(result)
         self._on_law(result)
+
+
+def _limits(slot: str) -> Limits:
+    """What a worker may use that holds a part of this slot."""
+    return Limits(packages=slot == "medusa")  # the one part that is written with torch
 
 
 def _part(law: Law, outcome: Outcome, score: float) -> float:

@@ -65,7 +65,8 @@ class Story:
 
     steps: one line an operation, with its values and what it returned, ready to print. got, expected: of the last
     step, in words or values. location: where to look, may be empty. replay: the command that shows the same story
-    again. traceback: the learner's own frames only, may be empty.
+    again. traceback: the learner's own frames only, may be empty. script: for each step the Python of it, empty where a
+    step is none; no script at all where the story is of a whole engine.
     """
 
     steps: tuple[str, ...]
@@ -74,6 +75,7 @@ class Story:
     location: Location = Location()
     replay: str = ""
     traceback: tuple[str, ...] = ()
+    script: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -128,6 +130,7 @@ class ExerciseResult:
     problem: str = ""  # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
     format: int = field(default=FORMAT)
     location: Location = Location()  # of the problem, where it lies in a line of the part
+    digest: str = ""  # sha256 of the part's text as it was judged; see `graders.submissions.source.digest`
 
     @property
     def points(self) -> float:

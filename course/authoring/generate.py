@@ -1,4 +1,4 @@
-"""Exercises from solutions: stub, lesson, questions, notebook; the README's tables from stored races; and the check of all."""
+"""Exercises from solutions (stub, lesson, questions, notebook), the README's tables from races, the check of all."""
 
 from __future__ import annotations
 

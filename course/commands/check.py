@@ -1,29 +1,32 @@
-"""`course check N[.k]`: the verdict on a part, law by law, and what to do next."""
+"""`course check N[.k …]`: the verdict on a part, law by law, and what to do next."""
 
 from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from course import progress, rendering, workspace
-from course.active_file import set_aside
-from course.check_request import CheckRequest, companions_home, companions_to_blame, judge, pick, submission
+from course import certificate, next_steps, progress, rendering, workspace
+from course.active_file import set_aside, text_of
+from course.check_request import CheckRequest, companions_home, companions_to_blame, judge, submission
 from course.errors import ExitCode, Problem
 from course.syntax_pointer import offence
+from course.targets import Asked, asked
 from course.terminal import clean, console
+from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, LawResult, Outcome
 
 LEVELS = ("L1", "L2", "L3", "L4")
 
 
 @click.command("check")
-@click.argument("exercise", required=False)
-@click.option("--using", metavar="PART", default="mine", help="Judge this part: solutions, naive or a FILE.")
+@click.argument("what", nargs=-1)
+@click.option("--using", metavar="PART", help="Judge this part: solutions, naive or a FILE.")
 @click.option(
     "--with",
     "others",
@@ -39,8 +42,8 @@ LEVELS = ("L1", "L2", "L3", "L4")
 )
 @click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
 def command(
-    exercise: str | None,
-    using: str,
+    what: tuple[str, ...],
+    using: str | None,
     others: str,
     live: bool,
     laws_only: bool,
@@ -48,9 +51,9 @@ def command(
     require: str,
     as_json: bool,
 ) -> ExitCode:
-    """Judge your part of EXERCISE (such as 1), or one law of it (1.4).
+    """Judge your part of an exercise (such as 1), some laws of it (1.4 1.6), or the file that is named.
 
-    Without EXERCISE: the first one that you have not solved yet.
+    Without any of them: the first exercise that you have not solved yet.
 
     \b
     Exit codes: 0 every law passed, 1 some law failed, 2 bad input,
@@ -58,21 +61,31 @@ def command(
     """
     place = workspace.find_or_none()
     memory = progress.load(place.memory if place else None)
-    target = pick(exercise, memory)
+    chosen = _chosen(what, memory)
+    if chosen.file and using:
+        raise Problem(f"two parts are named, {chosen.file} and {using}; name one.")
+    using = using or (str(chosen.file) if chosen.file else "mine")
+    exercise = chosen.exercise
     try:
-        path, source, own = submission(target.exercise, using, place)
-        home = companions_home(others, target.exercise, place)
+        path, source, own = submission(exercise, using, place)
+        home = companions_home(others, exercise, place)
     except Problem as trouble:
         if as_json:
-            _print_json(ExerciseResult(target.exercise.number, target.exercise.name, using, (), problem=str(trouble)))
+            _print_json(ExerciseResult(exercise.number, exercise.name, using, (), problem=str(trouble)))
         raise
+    beside = place.root if place else None
     request = CheckRequest(
-        target, path, source, own, others, home, laws_only, seed, require, place.root if place else None, live
+        exercise, chosen.laws, path, source, own, others, home, laws_only, seed, require, beside, live
     )
-    result = _judge_silently(request) if as_json else _judge_aloud(request)
+    result = _judge_silently(request) if as_json else _judge_aloud(request, memory)
     if own:
-        _remember(memory, result)
+        remember(memory, request, result)
     return exit_code(result)
+
+
+def _chosen(what: tuple[str, ...], memory: progress.Progress) -> Asked:
+    """What was typed; without it, the first exercise that is not solved yet."""
+    return asked(what or [str((next_steps.open_exercise(memory) or catalogue(1)).number)])
 
 
 def exit_code(result: ExerciseResult) -> ExitCode:
@@ -90,11 +103,12 @@ def _judge_silently(request: CheckRequest) -> ExerciseResult:
     return result
 
 
-def _judge_aloud(request: CheckRequest) -> ExerciseResult:
+def _judge_aloud(request: CheckRequest, memory: progress.Progress) -> ExerciseResult:
     screen = console()
     screen.print()
     if request.own and request.beside and (place := workspace.Workspace(request.beside)).elsewhere:
         screen.print(f"No exercises/ here: judging {place.shown(request.submission)}", soft_wrap=True)
+        screen.print("`course init kitchen` makes a folder of your own here.", soft_wrap=True)
     screen.print(rendering.header(request.exercise.number, request.exercise.name, request.source), soft_wrap=True)
     if request.own and (other := set_aside(request.submission, request.exercise)):
         screen.print(
@@ -104,7 +118,7 @@ def _judge_aloud(request: CheckRequest) -> ExerciseResult:
         result = judge(request, ticker.law, ticker.note)
         if not result.problem:
             ticker.flush()
-    _tell(screen, request, result)
+    tell(screen, request, result, memory)
     return result
 
 
@@ -117,8 +131,7 @@ class ProgressPrinter:
 
     def __init__(self, screen: Console, request: CheckRequest) -> None:
         self._screen = screen
-        laws = [request.target.law] if request.target.law else list(request.exercise.laws)
-        self._ahead = [f"{law.number} {law.name} …" for law in laws]
+        self._ahead = [f"{law.number} {law.name} …" for law in request.tried]
         self._held: list[LawResult] = []
         self._begun = False
         self._status = screen.status(self._waiting()) if screen.is_terminal else None
@@ -158,9 +171,10 @@ class ProgressPrinter:
         return Text(self._ahead[0] if self._ahead else "…", style="dim")
 
 
-def _tell(screen: Console, request: CheckRequest, result: ExerciseResult) -> None:
+def tell(screen: Console, request: CheckRequest, result: ExerciseResult, memory: progress.Progress) -> None:
+    """What a check came to, below the lines of its laws, and what to do next."""
     if result.problem:
-        _tell_problem(screen, request, result)
+        tell_problem(screen, request, result)
         return
     screen.print()
     screen.print(rendering.summary(result), soft_wrap=True)
@@ -175,14 +189,14 @@ def _tell(screen: Console, request: CheckRequest, result: ExerciseResult) -> Non
             lines += [Text(), Text("Among the solutions this law holds: the part to blame is one of the other slots.")]
         rendering.print_block(screen, lines)
     elif result.passed:
-        screen.print(f"\nNext: {_after_pass(request)}", soft_wrap=True)
+        rendering.print_next(screen, _after_pass(request, result, memory))
     else:
-        _tell_ungraded(screen, result)
+        tell_ungraded(screen, result)
 
 
-def _tell_problem(screen: Console, request: CheckRequest, result: ExerciseResult) -> None:
+def tell_problem(screen: Console, request: CheckRequest, result: ExerciseResult) -> None:
     """What nothing could be made of: the line to fix, or how to begin."""
-    found = offence(request.submission, result.location.line)
+    found = offence(text_of(request.submission, request.exercise), result.location.line)
     if found is None:
         rendering.print_block(screen, rendering.problem(result.problem, _first_steps(request)), "yellow")
         return
@@ -193,7 +207,7 @@ def _tell_problem(screen: Console, request: CheckRequest, result: ExerciseResult
     rendering.print_block(screen, lines, "yellow")
 
 
-def _tell_ungraded(screen: Console, result: ExerciseResult) -> None:
+def tell_ungraded(screen: Console, result: ExerciseResult) -> None:
     reasons = [law.message for law in result.laws if law.outcome is Outcome.UNGRADED and law.message]
     sentence = "\n".join(["Some laws could not be judged; your part is not to blame.", *dict.fromkeys(reasons)])
     rendering.print_block(screen, rendering.problem(sentence, ()), "yellow")
@@ -219,20 +233,26 @@ def _after_failure(request: CheckRequest, law: LawResult) -> str:
     return f"course hint {law.number}   then   {request.again(law.number)}"
 
 
-def _after_pass(request: CheckRequest) -> str:
+def _after_pass(request: CheckRequest, result: ExerciseResult, memory: progress.Progress) -> list[str]:
     exercise = request.exercise
-    if request.target.law:
-        return request.again(str(exercise.number))
+    if len(result.laws) < len(exercise.laws):
+        return [request.again(str(exercise.number))]
     if not request.own:
-        return f"write your own in exercises/{exercise.slug}/{exercise.file_name}, then course check {exercise.number}"
-    return f"course solution {exercise.number} to compare, course show {exercise.number} to look at it, course list"
+        written = f"write your own in exercises/{exercise.slug}/{exercise.file_name}"
+        return [f"{written}, then course check {exercise.number}"]
+    memory.record(result)
+    return next_steps.after_pass(exercise, memory)
 
 
-def _remember(memory: progress.Progress, result: ExerciseResult) -> None:
+def remember(memory: progress.Progress, request: CheckRequest, result: ExerciseResult) -> None:
+    """Keep the marks of a check of the learner's own part, and the part itself when every law of it held."""
     memory.record(result)
     stderr = console(stderr=True)
     if memory.notice:
         stderr.print(memory.notice, style="yellow", soft_wrap=True)
+    if memory.path:
+        with suppress(OSError):  # what cannot be kept can be judged again
+            certificate.keep(memory.path.parent, result, text_of(request.submission, request.exercise))
     try:
         memory.save()
     except progress.NotSaved as trouble:

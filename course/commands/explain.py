@@ -1,4 +1,4 @@
-"""`course explain N`: the questions of an exercise, answered in the editor in plain words; `course submit` packs them."""
+"""`course explain N`: the questions of an exercise, answered in the editor; `course submit` packs the answers."""
 
 from __future__ import annotations
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from course import progress, rendering, workspace
-from course.errors import ExitCode, Problem
-from course.targets import Target, target
+from course import next_steps, progress, rendering, workspace
+from course.errors import ExitCode
+from course.targets import target
 from course.terminal import console
 from graders.registry.law import Law
-from graders.result import Outcome
 
 LEVELS = 3
 MARGIN = Text("  ")
@@ -27,7 +26,19 @@ def command(law: str, level: int | None) -> ExitCode:
     """
     place = workspace.find_or_none()
     memory = progress.load(place.memory if place else None)
-    asked = _law(target(law), memory)
+    wanted = target(law)
+    asked = wanted.law or next_steps.open_law(wanted.exercise, memory)
+    if asked is None:
+        screen = console()
+        screen.print(f"\nEvery law of exercise {wanted.exercise.number} holds; to read on: course hint {law}.1")
+        rendering.print_next(screen, next_steps.after_pass(wanted.exercise, memory))
+        return ExitCode.PASS
+    show(asked, memory, level)
+    return ExitCode.PASS
+
+
+def show(asked: Law, memory: progress.Progress, level: int | None = None) -> None:
+    """Print the hints of a law up to a level, one more than the last time if none is given, and remember that."""
     level = level or min(memory.hint_level(asked.number) + 1, LEVELS)
     _print(asked, level)
     memory.record_hint(asked.number, level)
@@ -35,16 +46,6 @@ def command(law: str, level: int | None) -> ExitCode:
         memory.save()
     except progress.NotSaved as trouble:
         console(stderr=True).print(str(trouble), style="yellow", soft_wrap=True)
-    return ExitCode.PASS
-
-
-def _law(asked: Target, memory: progress.Progress) -> Law:
-    if asked.law is not None:
-        return asked.law
-    for law in asked.exercise.laws:
-        if memory.outcome(law.number, law.name) is not Outcome.PASS:
-            return law
-    raise Problem(f"every law of exercise {asked.exercise.number} holds; name one to read its hints: course hint 1.4")
 
 
 def _print(law: Law, level: int) -> None:

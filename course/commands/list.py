@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from rich.console import Console
 from rich.text import Text
 
-from course import progress, workspace
+from course import next_steps, progress, workspace
+from course.active_file import in_use, text_of
 from course.errors import ExitCode
 from course.targets import learner_file
 from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
+from graders.registry.law import Law
 from graders.result import Outcome
+from graders.submissions.source import digest
 
 
 @click.command("list")
@@ -27,6 +32,8 @@ def command() -> ExitCode:
     if place is None:
         screen.print("There is no workspace here yet. Next: course init kitchen")
     else:
+        if place.elsewhere:
+            screen.print("These are not in this folder; `course init kitchen` makes a folder of your own here.")
         screen.print(_next(memory))
     if memory.notice:
         screen.print(memory.notice, style="yellow")
@@ -36,7 +43,8 @@ def command() -> ExitCode:
 def _print_exercise(
     screen: Console, exercise: Exercise, memory: progress.Progress, place: workspace.Workspace | None
 ) -> None:
-    held = sum(memory.outcome(law.number, law.name) is Outcome.PASS for law in exercise.laws)
+    holding = [law for law in exercise.laws if memory.outcome(law.number, law.name) is Outcome.PASS]
+    held = len(holding)
     line = Text.assemble("  ", (f"{exercise.number}", "bold"), f"  {exercise.name:<22}")
     if not exercise.laws:
         line.append("not in this version yet", style="dim")
@@ -46,13 +54,21 @@ def _print_exercise(
         line.append("█" * full, style="green").append("░" * (10 - full), style="dim")
         line.append(f"  {held:>2} of {whole} laws")
         line.append("  solved" if memory.passed(exercise.number) else "", style="green")
-    screen.print(line)
+        if place and holding and _old(exercise, holding, memory, place):
+            line.append("  old: changed since", style="yellow")
+    screen.print(line, soft_wrap=True)
     if place and exercise.laws:
         screen.print(Text(f"     {place.shown(learner_file(place, exercise))}", style="dim"), soft_wrap=True)
 
 
+def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace) -> bool:
+    """Whether some of the laws were judged on another text than the learner's is now."""
+    now = digest(text_of(in_use(learner_file(place, exercise), exercise), exercise))
+    return any(memory.old(law.number, law.name, now) for law in laws)
+
+
 def _next(memory: progress.Progress) -> str:
-    todo = next((each for each in exercises() if each.laws and not memory.passed(each.number)), None)
+    todo = next_steps.open_exercise(memory)
     if todo is None:
-        return "Everything is solved. See it all together: course run --use mine:1,2,3"
+        return "Everything is solved. See it all together: course run --use mine:1,2,3,4"
     return f"Next: course check {todo.number}"

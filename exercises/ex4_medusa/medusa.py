@@ -25,6 +25,10 @@ Medusa head h (counted from 1) gives guesses for the token of t+1+h: they stand 
 
 Shapes: B rows (sequences), N nodes, D = depth of the tree, H heads, K guesses of each head, V tokens in the vocabulary.
 Integers are int64. No function changes what it is given. B may be 0; rows never influence each other.
+
+Devices. The engine hands your functions tensors on the CPU, on a GPU too: they hold a few numbers a step, and what is
+decided about them is decided by the host. `build_tree` makes its tensors there; what the others return is on the device
+of what they were given.
 """
 
 from __future__ import annotations

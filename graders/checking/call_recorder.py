@@ -26,14 +26,16 @@ FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
 class CallRecorder:
     """One object of the part, on which calls are made in order.
 
-    slot: which part. label: how the story calls the object ("bm"). Every method below raises Broken when the part dies,
-    hangs or tampers; the story so far is attached.
+    slot: which part. label: how the story calls the object ("bm"). imports: what a script of the story begins with,
+    where what is written is Python; "" where it is not. Every method below raises Broken when the part dies, hangs or
+    tampers; the story so far is attached.
     """
 
-    def __init__(self, context: CheckContext, slot: str, label: str) -> None:
+    def __init__(self, context: CheckContext, slot: str, label: str, imports: str = "") -> None:
         self.context = context
         self.slot = slot
         self.label = label
+        self._imports = imports
         self.steps: list[Step] = []
         self.method = "__init__"
         self._transport = Transport(context)
@@ -44,7 +46,7 @@ class CallRecorder:
         self._nap = (0.0, "", 0)  # the longest while a trace is played slowly: seconds, method, steps until then
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
     ) -> Raised | None:
         """Make the object and play a whole trace on it in one go, for speed; the moves are the driver's affair.
 
@@ -52,14 +54,14 @@ class CallRecorder:
         dies or hangs on the way, the trace is played again from the start, one move at a time, to see where.
         """
         self._waiting = list(moves)
-        self.steps.append(Step(f"{self.label} = {written}"))
+        self._make(written, code)
         fresh = {"slot": self.slot, "args": list(args), "keywords": dict(keywords)}
         try:
             answer = self._ask("trace", fresh=fresh, moves=self._waiting)
         except Broken as trouble:
             self._trouble = trouble
             self.steps.clear()
-            return self.new(args, keywords, written)
+            return self.new(args, keywords, written, code)
         if "x" in answer:
             raised = self.parsed(lambda: exception_of(answer))
             self._outcome_shown(raised)
@@ -67,10 +69,10 @@ class CallRecorder:
         self._played = self.parsed(lambda: outcomes_of(answer, len(moves)))
         return None
 
-    def next(self, method: str, written: str) -> tuple[Reply, Any]:
-        """What the next move of the trace came to, and the driver's snapshot after it."""
+    def next(self, method: str, written: str, code: str = "") -> tuple[Reply, Any]:
+        """What the next move of the trace came to, and the driver's snapshot after it. code: see `Step`."""
         self.method = method
-        self.steps.append(Step(f"{self.label}.{written}"))
+        self.tell(f"{self.label}.{written}", code=code)
         move = self._waiting.pop(0)
         if self._played is None:
             answer = self._ask("trace", fresh=None, moves=[move])
@@ -103,10 +105,10 @@ class CallRecorder:
             self._ended(overslept(self.method, self._lost, seconds))
         raise self._trouble
 
-    def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str) -> Raised | None:
+    def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, code: str = "") -> Raised | None:
         """Make the object; `written` is the line of the story. None, or what the constructor raised."""
         self.method = "__init__"
-        self.steps.append(Step(f"{self.label} = {written}"))
+        self._make(written, code)
         answer = self._ask("new", slot=self.slot, args=list(args), keywords=dict(keywords))
         if not answer:
             return None
@@ -117,11 +119,23 @@ class CallRecorder:
     def call(self, method: str, args: Sequence[Any], written: str, watch: Any = None) -> tuple[Reply, Any]:
         """Call a method; what it returned or raised, and the driver's snapshot after it (None without `watch`)."""
         self.method = method
-        self.steps.append(Step(f"{self.label}.{written}"))
+        self.tell(f"{self.label}.{written}", code=self.code_of(method, args))
         answer = self._ask("call", calls=[[method, list(args)]], watch=watch)
         reply, seen = self.parsed(lambda: one_call(answer, watch is not None))
         self._outcome_shown(reply)
         return reply, seen
+
+    def tell(self, call: str, answer: str = "", code: str = "") -> None:
+        """Add a line to the story."""
+        self.steps.append(Step(call, answer, code or (f"answer = {call}" if self._imports else "")))
+
+    def code_of(self, method: str, args: Sequence[Any]) -> str:
+        """The Python of a call, where what is written for it is none."""
+        return ""
+
+    def _make(self, written: str, code: str) -> None:
+        call = f"{self.label} = {written}"
+        self.steps.append(Step(call, code=code or (call if self._imports else "")))
 
     def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
         """Make the calls so many times over, for their cost alone; Broken if one raises, or if none was made."""
@@ -209,8 +223,16 @@ class CallRecorder:
             location=self.context.submission.location(method),
             replay=self.context.replay,
             traceback=self._traceback(raised) if raised else (),
+            script=self._script(),
         )
         return Broken(message, story=story, method=method)
+
+    def _script(self) -> tuple[str, ...]:
+        """For each step the Python of it, "" where there is none; the first begins with the imports."""
+        if not self._imports or not self.steps:
+            return ()
+        first, *others = (step.script(last=step is self.steps[-1]) for step in self.steps)
+        return (f"{self._imports}\n{first}", *others)
 
     def broken(
         self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
@@ -231,10 +253,11 @@ class CallRecorder:
         found = self._diagnostician.of_property(name, value)
         if found is not None:
             self.method = name
-            self.steps.append(Step(f"{self.label}.{name}", shown(value)))
+            self.tell(f"{self.label}.{name}", shown(value))
             self.broken(found.message, got=f"a {value['type']}", expected=found.expected)
 
     def _outcome_shown(self, reply: Reply) -> None:
+        self.steps[-1].raised = isinstance(reply, Raised)
         text = reply.told if isinstance(reply, Raised) else shown(reply.value)
         if text != "None":
             self.steps[-1].answered(text)

@@ -31,6 +31,7 @@ class Diagnostician:
     """Reads exceptions of one part. class_name: of the contract's class, empty where the part is a module."""
 
     def __init__(self, submission: Submission, class_name: str) -> None:
+        self._submission = submission
         self._source = submission.source
         self._class_name = class_name
         self._contract: type | None = getattr(slots, class_name or "", None)
@@ -54,13 +55,26 @@ class Diagnostician:
             return Diagnosis(method, f"`{method}` {raised.text}.", expected)
         if "NotImplementedError" in raised.kinds:
             method = raised.frames[-1][1] if raised.frames else method
-            return Diagnosis(method, f"`{method}` is not written yet.", expected, Reason.UNWRITTEN)
+            return Diagnosis(method, f"`{method}` is not written yet.{self._nor(method)}", expected, Reason.UNWRITTEN)
         if not raised.frames and "AttributeError" in raised.kinds:
             return self._lacking(method, raised, expected)
         if not raised.frames and "TypeError" in raised.kinds:
             message = f"`{method}` cannot be called as the contract says: {raised.text}."
             return Diagnosis(method, message, self._written(method, expected))
-        return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.", expected)
+        meant = self._meant(raised) if "AttributeError" in raised.kinds else ""
+        return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected)
+
+    def _nor(self, method: str) -> str:
+        """What else is not written, each with its line."""
+        others = [name for name in self._submission.unwritten if name != method]
+        listed = ", ".join(f"`{name}` (line {self._submission.lines[name]})" for name in others)
+        return f" Nor {'is' if len(others) == 1 else 'are'} {listed}." if others else ""
+
+    def _meant(self, raised: Raised) -> str:
+        """The name that the part has, when it asks itself for one that it has not."""
+        owner, missing = next(iter(MISSING.findall(raised.text)), ("", ""))
+        near = signature_hints.near(self._source, self._class_name, missing) if owner == self._class_name else ""
+        return f" Did you mean `{near}`?" if near else ""
 
     def _lacking(self, method: str, raised: Raised, expected: str) -> Diagnosis:
         """Nothing of the part raised: it lacks something, or what it returned does."""
@@ -74,6 +88,11 @@ class Diagnostician:
         if inside:
             message = f"There is no `{missing}` at the top level of the file: it stands in class {inside}, take it out."
             return Diagnosis(missing, message, f"a function {missing}")
+        near = signature_hints.near(self._source, self._class_name, missing)
+        if near:
+            line = self._submission.lines.get(near, 0)
+            message = f"There is no `{missing}`: did you mean it by `{near}`{f' in line {line}' if line else ''}?"
+            return Diagnosis(near, message, self._written(missing, expected))
         return Diagnosis(missing, f"There is no `{missing}`: {raised.text}.", self._written(missing, expected))
 
     def _slip(self, names: Iterable[str]) -> tuple[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from graders.result import Location, Outcome, Reason, Story
 
+MOST_TOLD = 8  # cases of one law whose messages are told beside the first
 Refusals = dict[str, str]  # the exceptions that the contract allows here -> why
 
 
@@ -66,16 +69,67 @@ class Broken(Exception):
         self.reason = reason
 
 
+class Together:
+    """Named cases of one law, tried to the end, so that all that is wrong with them is told at once.
+
+    together = Together()
+    for case in CASES:
+        with together.case():
+            ...                     # raises Broken
+    together.tell()
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Broken] = []
+
+    @contextlib.contextmanager
+    def case(self) -> Iterator[None]:
+        """One of the cases. What is no plain failure, or about code that is not written, ends them all."""
+        try:
+            yield
+        except Broken as broken:
+            if broken.outcome is not Outcome.FAIL or broken.reason is not Reason.LAW:
+                raise
+            self.found.append(broken)
+
+    def tell(self, first: Broken | None = None) -> None:
+        """Raise the first that broke, if any did, with what is wrong with the others. first: told instead of it."""
+        if not self.found:
+            return
+        told = first or self.found[0]
+        others = list(dict.fromkeys(each.message for each in self.found[1:] if each.message != told.message))
+        if others:
+            more = f" (and {len(others) - MOST_TOLD} more)" if len(others) > MOST_TOLD else ""
+            told.message += f"\nLikewise: {' '.join(others[:MOST_TOLD])}{more}"
+        raise told
+
+
 @dataclass(slots=True)
 class Step:
-    """One line of a story as it is told. call: as the learner would write it. answer: what came of it, may be empty."""
+    """One line of a story as it is told. call: as the learner would write it. answer: what came of it, may be empty.
+
+    code: the Python of it, where `call` is none; what it comes to is called `answer` there. raised: it ended so.
+    """
 
     call: str
     answer: str = ""
+    code: str = ""
+    raised: bool = False
 
     def answered(self, answer: str) -> None:
         """Add what came of it, after what came of it before."""
         self.answer = f"{self.answer} -> {answer}" if self.answer else answer
+
+    def script(self, *, last: bool) -> str:
+        """The Python of it, "" where there is none. What raised goes on, unless it is the last: there one looks."""
+        try:
+            ast.parse(self.code)
+        except (SyntaxError, ValueError):  # told in words
+            return ""
+        if not self.raised or last or not self.code:
+            return self.code
+        lines = "\n".join(f"    {line}" for line in self.code.split("\n"))
+        return f"try:\n{lines}\nexcept Exception as error:\n    answer = error"
 
     def __str__(self) -> str:
         return f"{self.call} -> {self.answer}" if self.answer else self.call

@@ -6,12 +6,14 @@ Read off the text of a part once something has gone wrong, for the message; whet
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import re
 import warnings
 from collections.abc import Iterable, Iterator
 
 PROPERTIES = ("property", "cached_property")
+LIKE = 0.75  # of the letters of two names, from which on one may be meant by the other
 UNBOUND = ("staticmethod", "classmethod")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,6 +37,20 @@ def inside(source: str, name: str) -> str:
     """The class in which a function that belongs to the top level was written; "" when there is none."""
     classes = [node for node in _tree(source).body if isinstance(node, ast.ClassDef)]
     return next((each.name for each in classes if _function(each, name)), "")
+
+
+def near(source: str, class_name: str, missing: str) -> str:
+    """The name in a part that `missing` was most likely meant by: of a method, an attribute, or, in a module, a
+    function; "" when none is like it."""
+    tree = _tree(source)
+    written = _class(source, class_name) if class_name else tree
+    functions = [node.name for node in (written.body if written else ()) if isinstance(node, Function)]
+    stored = [
+        node.attr
+        for node in ast.walk(written or tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    return next(iter(difflib.get_close_matches(missing, [*functions, *stored], n=1, cutoff=LIKE)), "")
 
 
 def called(text: str) -> list[str]:

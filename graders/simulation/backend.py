@@ -29,10 +29,10 @@ class Backend(Protocol):
     def instead(self, count: int, moves: Sequence[Any]) -> None: ...
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
     ) -> Raised | None: ...
 
-    def next(self, method: str, written: str) -> tuple[Reply, Any]: ...
+    def next(self, method: str, written: str, code: str = "") -> tuple[Reply, Any]: ...
 
     def finish(self) -> None: ...
 
@@ -53,7 +53,7 @@ class InProcessBackend:
         self._engine: Any = None
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any]
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
     ) -> Raised | None:
         self.steps.append(Step(written))
         self._waiting = list(moves)
@@ -63,7 +63,7 @@ class InProcessBackend:
             return _raised(error)
         return None
 
-    def next(self, method: str, written: str) -> tuple[Reply, Any]:
+    def next(self, method: str, written: str, code: str = "") -> tuple[Reply, Any]:
         """The driver makes the move now."""
         self.steps.append(Step(written))
         name, *args = self._waiting.pop(0)

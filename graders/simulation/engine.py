@@ -20,6 +20,17 @@ from graders.simulation.kv_provenance import Access, Memory
 from graders.simulation.scheduler_rules import EngineSetting, Planned, PlannedChunk, RequestSpec, SchedulerSpec
 from graders.simulation.script import EngineMove, EngineScript, Newcomer
 
+PLAN = "answer = plan = scheduler.plan()"
+GHOST = 1 << 20  # where the ids begin of whoever shares blocks with a request
+IMPORTS = """\
+from scheduler import Scheduler
+
+from graders.sandbox.fakes.block_manager import BlockManager
+from graders.sandbox.fakes.prefix_cache import PrefixCache
+from reference_engine.kv_manager import KVManager
+from reference_engine.slots import Request
+"""
+"""What a script of a scheduler's story begins with."""
 SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
 
 
@@ -104,12 +115,13 @@ class SimulatedEngine:
         self._planned = False
         self._sampled = 0
         self._left: list[int] = []
+        self._ghosts: list[int] = []
 
     def judge(self) -> None:
         """Play the script to its end."""
         moves = [move.to_wire() for move in self._script.moves]
         settings = [sent(self.setting, self._script.guesses)]
-        raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]])
+        raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]], code(self.setting))
         if raised:
             raise Failed("__init__", raised, "a scheduler")
         plays = {
@@ -133,7 +145,7 @@ class SimulatedEngine:
 
     def _add(self, move: EngineMove) -> None:
         assert move.newcomer is not None
-        self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})"))
+        self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})", _added(move.newcomer)))
 
     def _again(self, move: EngineMove) -> None:
         assert move.newcomer is not None
@@ -141,7 +153,7 @@ class SimulatedEngine:
         present = sorted(self.spec.requests)
         if present:
             newcomer = replace(move.newcomer, id=present[move.number % len(present)])
-            self._retold(f"add({newcomer})")
+            self._retold(f"add({newcomer})", _added(newcomer))
             self._come(newcomer, reply, id)
         else:
             self._side.steps.pop()
@@ -163,7 +175,7 @@ class SimulatedEngine:
 
     def _abort(self, move: EngineMove) -> None:
         reply, id = self._side.next("abort", "abort(…)")
-        self._retold(f"abort({id})")
+        self._retold(f"abort({id})", f"answer = scheduler.abort({id})")
         if isinstance(reply, Returned):
             self._side.steps[-1].answer = ""
         if type(id) is not int:
@@ -187,15 +199,21 @@ class SimulatedEngine:
         self._allowed("plan", reply, {})
         self._side.steps.pop()
         if id is not None:
-            self._side.steps.append(Step(f"# somebody else shares the blocks of request {id} from now on"))
+            self._ghosts.append(GHOST + len(self._ghosts))
+            told = f"# somebody else shares the blocks of request {id} from now on"
+            self._side.steps.append(Step(told, code=f"blocks.fork({id}, {self._ghosts[-1]})"))
 
     def _join(self, move: EngineMove) -> None:
         self._allowed("plan", self._side.next("plan", "")[0], {})
         self._side.steps.pop()
+        self._side.steps[-1].code += "".join(f"\nblocks.free({ghost})" for ghost in self._ghosts)
+        self._ghosts = []
 
     def _rest(self, move: EngineMove) -> None:
         """Nobody is here: the scheduler is idle, and its plan is empty."""
-        value = _value(self._allowed("plan", self._side.next("plan", "plan()  # nobody is here")[0], {}))
+        code = "plan = scheduler.plan()\nanswer = scheduler.idle, plan, scheduler.commit(plan, {})"
+        reply, _ = self._side.next("plan", "plan()  # nobody is here", code)
+        value = _value(self._allowed("plan", reply, {}))
         self._side.steps[-1].answer = ""
         if value is None:
             self._side.steps.pop()
@@ -210,11 +228,11 @@ class SimulatedEngine:
     # ------------------------------------------------------------ a step
 
     def _plan(self, move: EngineMove) -> None:
-        reply, _ = self._side.next("plan", "plan()")
+        reply, _ = self._side.next("plan", "plan()", PLAN)
         self._take_plan(reply)
 
     def _commit(self, move: EngineMove) -> None:
-        reply, _ = self._side.next("commit", "commit(…)")
+        reply, _ = self._side.next("commit", "commit(…)", self._committing())
         self._take_commit(reply)
 
     def _drain(self, move: EngineMove) -> None:
@@ -226,9 +244,9 @@ class SimulatedEngine:
         self._side.steps.pop()
         for step in driver_replies.every(steps):
             plan, commit = items(step, 2)
-            self._side.steps.append(self._step("plan()"))
+            self._side.steps.append(self._step("plan()", PLAN))
             self._take_plan(reply_of(plan))
-            self._side.steps.append(self._step("commit(…)"))
+            self._side.steps.append(self._step("commit(…)", self._committing()))
             self._take_commit(reply_of(commit))
         self._check_end(move.number)
 
@@ -268,7 +286,7 @@ class SimulatedEngine:
             self._side.steps.pop()
             return
         words = ", ".join(f"{id}: {tokens}" for id, tokens in self._said.items())
-        self._retold(f"commit(plan, {{{words}}})")
+        self._retold(f"commit(plan, {{{words}}})", self._committing())
         self._side.steps[-1].answer = ""
         answer = driver_replies.commit_of(_value(self._allowed("commit", reply, {})))
         self._side.steps[-1].answer = f"{answer.finished}"
@@ -313,13 +331,23 @@ class SimulatedEngine:
             raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
         return reply
 
-    def _step(self, written: str) -> Step:
+    def _step(self, written: str, code: str) -> Step:
         """A line of the story, as the side writes a call."""
-        return Step(f"{self._side.label}.{written}" if self._side.label else written)
+        return Step(f"{self._side.label}.{written}" if self._side.label else written, code=code)
 
-    def _retold(self, written: str) -> None:
+    def _retold(self, written: str, code: str) -> None:
         """The last call of the story, now that it is known what it was."""
-        self._side.steps[-1].call = self._step(written).call
+        step = self._step(written, code)
+        self._side.steps[-1].call, self._side.steps[-1].code = step.call, step.code
+
+    def _committing(self) -> str:
+        """The Python of a commit; where the engine offers prompts to the cache, it does so here as well."""
+        lines = [f"answer = scheduler.commit(plan, {self._said})"]
+        for work in self.moments[-1].chunks if self.setting.offer and self.moments else ():
+            prompt = list(self._records[work.id].newcomer.prompt) if work.id in self._records else []
+            if work.start < len(prompt) <= work.end:
+                lines.append(f"if {work.id} in kv:\n    kv.offer({work.id}, {prompt})")
+        return "\n".join(lines)
 
     def _look_at_idle(self, idle: Any) -> None:
         """`NoProperty` when it was read and is a method."""
@@ -395,6 +423,26 @@ def written(setting: EngineSetting) -> str:
         if getattr(setting, name) != getattr(usual, name):
             words.append(f"{name}={getattr(setting, name)!r}")
     return f"Scheduler(kv of {memory}, {', '.join(words)})"
+
+
+def code(setting: EngineSetting) -> str:
+    """A setting as the Python that makes it: the scheduler, and stand-ins for the other parts."""
+    words = asdict(setting)
+    memory = f"block_size={setting.block_size}, num_blocks={setting.num_blocks}, watermark={setting.watermark}"
+    keywords = ", ".join(f"{name}={words[name]!r}" for name in SCHEDULER_KEYWORDS)
+    return "\n".join(
+        (
+            f"blocks = BlockManager({setting.num_blocks}, {setting.block_size}, watermark={setting.watermark})",
+            f"cache = {f'PrefixCache({setting.block_size})' if setting.cache else None}",
+            f"kv = KVManager(blocks, cache, {memory})",
+            f"scheduler = Scheduler(kv, {keywords})",
+        )
+    )
+
+
+def _added(newcomer: Newcomer) -> str:
+    words = f"id={newcomer.id}, prompt={list(newcomer.prompt)}, max_new={newcomer.max_new}"
+    return f"answer = scheduler.add(Request({words}, priority={newcomer.priority}, eos={newcomer.eos}))"
 
 
 def _value(reply: Reply) -> Any:

@@ -8,7 +8,7 @@ from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Deviation
 from graders.sandbox import protocol
-from graders.simulation.engine import Failed, NoProperty, RunCounters, SimulatedEngine
+from graders.simulation.engine import IMPORTS, Failed, NoProperty, RunCounters, SimulatedEngine
 from graders.simulation.script import EngineScript
 
 Heed = Callable[[SimulatedEngine], bool]
@@ -51,7 +51,7 @@ class SchedulerJudge:
 
     def judge(self) -> None:
         """Raise Broken for what the contract does not allow."""
-        recorder = CallRecorder(self._context, "scheduler", self._label)
+        recorder = CallRecorder(self._context, "scheduler", self._label, IMPORTS)
         engine = SimulatedEngine(recorder, self._script, conserving=self._conserving)
         try:
             self._judge(recorder, engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from graders.result import Location, Outcome
 from graders.submissions.notebook import LONGEST
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
-__all__ = ["Submission", "UnusableSubmission", "read"]
+__all__ = ["Submission", "UnusableSubmission", "decode", "digest", "read"]
 
 FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
@@ -38,7 +39,7 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
     declared: the file to look for when `path` is a folder, an archive or a notebook.
     """
     taken = take(path, declared)
-    source = _decode(taken.name, taken.data)
+    source = decode(taken.name, taken.data)
     _refuse_long_lines(taken.name, source)
     tree = _parse(taken.name, source)
     _refuse_answers(taken.name, tree)
@@ -49,8 +50,13 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
     return Submission(taken.name, source, lines, unwritten)
 
 
-def _decode(name: str, data: bytes) -> str:
-    """UTF-8, with or without BOM, any newlines, or the encoding that the file itself declares."""
+def digest(text: str) -> str:
+    """sha256 of a part's text as `decode` gives it: the same for a file, the cell of a notebook, and any line ends."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def decode(name: str, data: bytes) -> str:
+    """UTF-8, with or without BOM, any newlines, or the encoding that the file itself declares. Raises Unusable."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UnusableSubmission(f"{name} is UTF-16 text; save it as UTF-8.")
     try:

@@ -92,7 +92,8 @@ def take(path: Path, declared: Declared | None = None) -> ReadSubmission:
     data = _regular(path, path.name, LARGEST_PARCEL)
     if path.suffix == ".zip":
         return _from_archive(path, declared)
-    return ReadSubmission(declared.name, _from_notebook(data, path.name, declared).encode("utf-8", "replace"))
+    text = _from_notebook(data, path.name, declared)
+    return ReadSubmission(f"the cell of {path.name}", text.encode("utf-8", "replace"))  # whose lines are counted
 
 
 # ---------------------------------------------------------------- files and folders

@@ -7,13 +7,14 @@ from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Broken, Deviation, Refusals, Step
+from graders.checking.failure import Broken, Deviation, Refusals
 from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Blocks
 from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, BlockManagerSpec
 from graders.sandbox import protocol
 
 NUM_FREE = "num_free"
+IMPORTS = "from block_manager import BlockManager\n"
 
 
 class Snapshot:
@@ -59,7 +60,7 @@ class BlockManagerJudge:
         drafted = script.spec
         self.spec = BlockManagerSpec(drafted.num_blocks, drafted.block_size, drafted.watermark)
         self._script = script
-        self._recorder = CallRecorder(context, "block_manager", "bm")
+        self._recorder = CallRecorder(context, "block_manager", "bm", IMPORTS)
         self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
         self._known: dict[int, int] = {}
         self._played = 0
@@ -284,11 +285,11 @@ class BlockManagerJudge:
     def _unreadable(self, method: str, written: str, reply: Reply, expected: str) -> NoReturn:
         changed_by, self._recorder.method = self._recorder.method, method
         if isinstance(reply, Raised):
-            self._recorder.steps.append(Step(f"bm.{written}", f"raised {reply}"))
+            self._recorder.tell(f"bm.{written}", f"raised {reply}")
             self._recorder.unexpected(reply, expected)
         if method == NUM_FREE:
             self._recorder.no_property(method, reply.value)
-        self._recorder.steps.append(Step(f"bm.{written}", shown(reply.value)))
+        self._recorder.tell(f"bm.{written}", shown(reply.value))
         message = f"`{method}` is {shown(reply.value)} after `{changed_by}`; {expected} is due."
         self._recorder.broken(message, got=shown(reply.value), expected=expected)
 
@@ -312,7 +313,7 @@ class BlockManagerJudge:
         if repr(reply.value) == repr(due):
             return
         changed_by = self._recorder.method
-        self._recorder.steps.append(Step(f"bm.{written}", shown(reply.value)))
+        self._recorder.tell(f"bm.{written}", shown(reply.value))
         if refusals:
             message = f"`{changed_by}` refused, but not without a trace: {written} is {reply.value}, was {due}."
         else:
@@ -331,7 +332,7 @@ def _ints(value: Any) -> bool:
 
 def refuse_constructor(context: CheckContext, num_blocks: int, block_size: int) -> None:
     """The constructor must raise ValueError for these arguments."""
-    recorder = CallRecorder(context, "block_manager", "bm")
+    recorder = CallRecorder(context, "block_manager", "bm", IMPORTS)
     raised = recorder.new((num_blocks, block_size), {}, f"BlockManager({num_blocks}, {block_size})")
     if raised and "ValueError" in raised.kinds:
         return

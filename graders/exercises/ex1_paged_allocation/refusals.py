@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable
 
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Broken
+from graders.checking.failure import Broken, Together
 from graders.checking.random_cases import Case, Picks
 from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge, refuse_constructor
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript
@@ -74,16 +74,26 @@ def refusals(context: CheckContext, case: Case) -> None:
 
 
 def each_forbidden_call(context: CheckContext) -> None:
-    """Every kind of forbidden call once, whatever the seed; one that breaks the law is told in its smallest state."""
+    """Every kind of forbidden call once, whatever the seed; all that break the law, the first in its smallest state."""
+    together, smallest = Together(), None
     for forbidden in ALL_OF_THEM:
-        try:
+        with together.case():
             _after(context, SETTING, forbidden)
-        except Broken:
-            for kept in range(len(SETTING)):
-                for setting in itertools.combinations(SETTING, kept):
-                    _after(context, setting, forbidden)
-            raise
+        if together.found and smallest is None:
+            smallest = _in_smallest_state(context, forbidden) or together.found[0]
+    together.tell(smallest)
     context.cases += len(ALL_OF_THEM)
+
+
+def _in_smallest_state(context: CheckContext, forbidden: Callable[[BlockManagerScript], None]) -> Broken | None:
+    """What the call breaks where as little as possible went before; None where it breaks nothing then."""
+    for kept in range(len(SETTING)):
+        for setting in itertools.combinations(SETTING, kept):
+            try:
+                _after(context, setting, forbidden)
+            except Broken as broken:
+                return broken
+    return None
 
 
 def _after(
@@ -99,8 +109,11 @@ def _after(
 
 def impossible_pools(context: CheckContext) -> None:
     """Constructors that must refuse."""
+    together = Together()
     for num_blocks, block_size in IMPOSSIBLE:
-        refuse_constructor(context, num_blocks, block_size)
+        with together.case():
+            refuse_constructor(context, num_blocks, block_size)
+    together.tell()
 
 
 class Forbidden:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.simulation.engine import sent, written
+from graders.checking.failure import Together
+from graders.simulation.engine import IMPORTS, code, sent, written
 from graders.simulation.scheduler_rules import EngineSetting
 
 IMPOSSIBLE = (
@@ -17,18 +18,21 @@ IMPOSSIBLE = (
 
 def impossible_schedulers(context: CheckContext) -> None:
     """The constructor must raise ValueError for each; and must not for the least that is possible."""
+    together = Together()
     for setting, why in IMPOSSIBLE:
-        _refused(context, setting, why)
-    recorder = CallRecorder(context, "scheduler", "scheduler")
+        with together.case():
+            _refused(context, setting, why)
+    together.tell()
+    recorder = CallRecorder(context, "scheduler", "scheduler", IMPORTS)
     least = EngineSetting(token_budget=3, lookahead=2, max_seqs=1, chunk=1)
-    raised = recorder.new([sent(least)], {}, written(least))
+    raised = recorder.new([sent(least)], {}, written(least), code(least))
     if raised:
         recorder.unexpected(raised, "a scheduler")
 
 
 def _refused(context: CheckContext, setting: EngineSetting, why: str) -> None:
-    recorder = CallRecorder(context, "scheduler", "scheduler")
-    raised = recorder.new([sent(setting)], {}, written(setting))
+    recorder = CallRecorder(context, "scheduler", "scheduler", IMPORTS)
+    raised = recorder.new([sent(setting)], {}, written(setting), code(setting))
     if raised and "ValueError" in raised.kinds:
         return
     if raised:

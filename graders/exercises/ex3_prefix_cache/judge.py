@@ -7,13 +7,14 @@ from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Broken, Refusals, Step, plural
+from graders.checking.failure import Broken, Refusals, plural
 from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
 from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall, PrefixCacheScript
 from graders.exercises.ex3_prefix_cache.specification import Path, PrefixCacheSpec
 from graders.result import Outcome
 from graders.sandbox import protocol
 
+IMPORTS = "from prefix_cache import PrefixCache\n"
 KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of it: the caller may change its own."
 
 
@@ -23,7 +24,7 @@ class PrefixCacheJudge:
     def __init__(self, context: CheckContext, script: PrefixCacheScript) -> None:
         self.spec = PrefixCacheSpec(script.spec.block_size)
         self._script = script
-        self._recorder = CallRecorder(context, "prefix_cache", "cache")
+        self._recorder = CallRecorder(context, "prefix_cache", "cache", IMPORTS)
         self._refusals = 0
         self._played = 0
 
@@ -55,7 +56,7 @@ class PrefixCacheJudge:
             "evict": self._evict,
         }
         for move in self._script.moves:
-            reply, counts = self._recorder.next(move.method, str(move))
+            reply, counts = self._recorder.next(move.method, str(move), move.code("cache"))
             self._played += 1
             judges[move.method](move, reply)
             self._recorder.steps[-1].answer += move.afterwards
@@ -185,7 +186,7 @@ class PrefixCacheJudge:
                 self._recorder.no_property(name, value)
         method = self._recorder.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
-        self._recorder.steps.append(Step("[cache.evictable, cache.protected]", shown(reply.value)))
+        self._recorder.tell("[cache.evictable, cache.protected]", shown(reply.value))
         message = f"After `{method}` {plural(sum(due))} should be stored, {due[1]} of them pinned by a lock; your "
         message += (
             f"counts say evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}{_sum(reply.value)}."

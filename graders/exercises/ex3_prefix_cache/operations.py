@@ -46,6 +46,20 @@ class PrefixCacheCall:
             return f"insert({tokens}{_short(self.tokens)}, {blocks}{_short(self.blocks)}{name})"
         return f"evict({self.number})" if self.method == "evict" else f"{self.method}(node of line {self.handle + 2})"
 
+    def code(self, label: str) -> str:
+        """The Python of it; what line 3 of the story came to is called line_3."""
+        name = "" if self.namespace is None else f", namespace={self.namespace!r}"
+        if self.method in ("match", "insert"):
+            given = [list(self.tokens), *([list(self.blocks)] if self.method == "insert" else [])]
+            if not self.clears:
+                return f"answer = {label}.{self.method}({', '.join(map(str, given))}{name})"
+            names = ("tokens", "blocks")[: len(given)]
+            lists = [f"{each} = {values}" for each, values in zip(names, given, strict=True)]
+            call = f"answer = {label}.{self.method}({', '.join(names)}{name})"
+            return "\n".join([*lists, call, *(f"{each}.clear()" for each in names)])
+        handle = f"line_{self.handle + 2}.node"
+        return f"answer = {label}.{self.method}({self.number if self.method == 'evict' else handle})"
+
     @property
     def afterwards(self) -> str:
         """What the caller does when the call has returned, for the same line of the story."""

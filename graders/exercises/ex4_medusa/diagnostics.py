@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graders.exercises.ex4_medusa import specification as spec
 from graders.exercises.ex4_medusa.specification import PathTree, Rows, RowVerdict, TypicalRule
+
+RowLogits = Sequence[Sequence[float]]  # [N, V]
 
 
 def verdict_words(count: Any, nodes: Any, following: Any) -> str:
@@ -43,18 +47,83 @@ def why_greedy(tree: PathTree, due: RowVerdict, tokens: Sequence[int], argmax: S
     return f"({'; '.join(steps)}.)"
 
 
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """The typical rule with one thing wrong. words: what. own: p is read at the node, not at its parent.
+
+    p: from a row of logits and the temperature. bar: from p, epsilon and delta.
+    """
+
+    words: str
+    own: bool = False
+    p: Callable[[Sequence[float], float], list[float]] = spec.softmax
+    bar: Callable[[Sequence[float], float, float], float] = spec.bar
+
+    def standing(self, tree: PathTree, tokens: Sequence[int], logits: RowLogits, rule: TypicalRule) -> dict[int, float]:
+        """The nodes that stand, and the sum of ln p on the way to each."""
+        stands = {0: 0.0}
+        for node, (chance, needed, _) in self.numbers(tree, tokens, logits, rule).items():
+            if tree.parent[node] in stands and chance > needed:
+                stands[node] = stands[tree.parent[node]] + math.log(chance)
+        return stands
+
+    def numbers(
+        self, tree: PathTree, tokens: Sequence[int], logits: RowLogits, rule: TypicalRule
+    ) -> dict[int, tuple[float, float, float]]:
+        """Of each node p of its token, the bar, and H."""
+        found = {}
+        for node in range(1, len(tree)):
+            p = self.p(logits[node if self.own else tree.parent[node]], rule.temperature)
+            found[node] = p[tokens[node]], self.bar(p, rule.epsilon, rule.delta), spec.entropy(p)
+        return found
+
+
+RIGHT = Slip("")
+SLIPS = (
+    Slip("p and H are read at the node itself, not at its parent", own=True),
+    Slip("the temperature is left out", p=lambda logits, _: spec.softmax(logits, 1.0)),
+    Slip("the logits are multiplied by the temperature", p=lambda logits, heat: spec.softmax(logits, 1 / heat)),
+    Slip("H is in bits, not in nats", bar=lambda p, e, d: min(e, d * math.exp(-spec.entropy(p) / math.log(2)))),
+    Slip("H has the wrong sign", bar=lambda p, e, d: min(e, d * math.exp(spec.entropy(p)))),
+    Slip(
+        "the bar is the larger of the two, not the smaller", bar=lambda p, e, d: max(e, d * math.exp(-spec.entropy(p)))
+    ),
+    Slip("epsilon alone is the bar", bar=lambda p, e, d: e),
+    Slip("delta exp(-H) alone is the bar", bar=lambda p, e, d: d * math.exp(-spec.entropy(p))),
+)
+
+
 def why_typical(
-    tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]], rule: TypicalRule, due: RowVerdict
+    tree: PathTree, tokens: Sequence[int], logits: RowLogits, rule: TypicalRule, got: tuple[int, list[int], int]
 ) -> str:
+    """The numbers that decide, node by node; and beside them those that lead to the answer that was given."""
     if rule.temperature == 0:
         return "(Temperature 0 is greedy.)"
+    return f"({_numbers(RIGHT, tree, tokens, logits, rule)}.){_slipped(tree, tokens, logits, rule, got)}"
+
+
+def _numbers(slip: Slip, tree: PathTree, tokens: Sequence[int], logits: RowLogits, rule: TypicalRule) -> str:
     lines = []
-    for node in range(1, len(tree)):
-        p = spec.softmax(logits[tree.parent[node]], rule.temperature)
-        chance, needed = p[tokens[node]], spec.bar(p, rule.epsilon, rule.delta)
-        sign = ">" if chance > needed else "not >"
-        lines.append(f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at its parent {tree.parent[node]}")
-    return f"({'; '.join(lines[:6])}{'; …' if len(lines) > 6 else ''}.)"
+    for node, (chance, needed, entropy) in slip.numbers(tree, tokens, logits, rule).items():
+        sign, where = ">" if chance > needed else "not >", "itself" if slip.own else f"its parent {tree.parent[node]}"
+        lines.append(f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at {where}, where H = {entropy:.4g}")
+    return f"{'; '.join(lines[:6])}{'; …' if len(lines) > 6 else ''}"
+
+
+def _slipped(
+    tree: PathTree, tokens: Sequence[int], logits: RowLogits, rule: TypicalRule, got: tuple[int, list[int], int]
+) -> str:
+    """The slip that leads to the nodes of an answer, or the two that do, with their numbers; "" when others do."""
+    walk = [node for node in got[1] if node >= 0]
+    found = []
+    for slip in SLIPS:
+        end, _ = spec.winner(tree, tokens, slip.standing(tree, tokens, logits, rule))
+        if list(tree.walk(end)) == walk:
+            found.append(slip)
+    if len(found) not in (1, 2):
+        return ""
+    yours = ". Or when ".join(f"{slip.words}: {_numbers(slip, tree, tokens, logits, rule)}" for slip in found)
+    return f" Your answer is what comes out when {yours}."
 
 
 def why_not(src: int, dst: int, verdicts: Sequence[RowVerdict], slots: Rows) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Step
+from graders.checking.failure import Together
 from graders.exercises.ex4_medusa.judge import MedusaJudge
 from graders.exercises.ex4_medusa.specification import Path, PathTree, TypicalRule, entropy, softmax
 from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
@@ -49,22 +49,28 @@ REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
 
 
 def refused_choices(context: CheckContext) -> None:
+    together = Together()
     for choices, why in REFUSED_CHOICES:
         context.cases += 1
-        judge = MedusaJudge(context)
-        judge.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
+        with together.case():
+            judge = MedusaJudge(context)
+            judge.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
+    together.tell()
 
 
 def refused_guesses(context: CheckContext) -> None:
+    together = Together()
     for choices, heads, guesses, why in REFUSED_GUESSES:
         for rows in (1, 2):
             context.cases += 1
             tree = PathTree.of(choices)
             topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
-            judge = MedusaJudge(context)
-            judge.scene.steps.append(Step(f"tree = medusa.build_tree({choices})"))
-            judge.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+            with together.case():
+                judge = MedusaJudge(context)
+                judge.scene.tell(call := f"tree = medusa.build_tree({choices})", code=call)
+                judge.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+    together.tell()
 
 
 def named_trees(context: CheckContext) -> None:

@@ -7,14 +7,15 @@ from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Step
 from graders.checking.replies import Raised, Reply, Returned, shown
 from graders.exercises.ex4_medusa import diagnostics
 from graders.exercises.ex4_medusa import specification as spec
 from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
-from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, sent, sent_tree
+from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, python, sent, sent_tree
 
 INTEGERS = ("int64", "int32", "int16", "uint8", "int8")
+Walked = tuple[int, list[int], int]  # count, nodes, next of a row
+IMPORTS = "from math import inf, nan\n\nimport medusa\nimport torch\nfrom reference_engine.slots import Verdict\n"
 WIDEST = 400  # characters of one value in a story
 
 
@@ -27,6 +28,9 @@ class TensorCallRecorder(CallRecorder):
         "verify_typical": ("count", "nodes", "next"),
         "compact": ("src", "dst"),
     }
+
+    def code_of(self, method: str, args: Sequence[Any]) -> str:
+        return f"answer = {self.label}.{method}({', '.join(python(method, args))})"
 
     def _outcome_shown(self, reply: Reply) -> None:
         if isinstance(reply, Raised):
@@ -50,7 +54,7 @@ class MedusaJudge:
     """The five functions, each called on the part and judged; the first deviation raises Broken."""
 
     def __init__(self, context: CheckContext) -> None:
-        self.scene = TensorCallRecorder(context, "medusa", "medusa")
+        self.scene = TensorCallRecorder(context, "medusa", "medusa", IMPORTS)
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
         if raised:
@@ -96,7 +100,7 @@ class MedusaJudge:
         due = [spec.greedy(tree, *row) for row in zip(tokens, argmax, strict=True)]
         arrays = self.greedy_raw(tree, tokens, argmax)
         self._judge_walk(
-            tree, arrays, due, lambda row: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row])
+            tree, arrays, due, lambda row, _: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row])
         )
 
     def verify_typical(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule) -> None:
@@ -107,7 +111,7 @@ class MedusaJudge:
         ]
         result = self.typical_raw(tree, tokens, logits, rule, 0)
         self._judge_walk(
-            tree, result, due, lambda row: diagnostics.why_typical(tree, tokens[row], logits[row], rule, due[row])
+            tree, result, due, lambda row, got: diagnostics.why_typical(tree, tokens[row], logits[row], rule, got)
         )
 
     def compact(self, tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
@@ -178,14 +182,15 @@ class MedusaJudge:
                 self._wrong_field(tree, name, fields[name].nested)
 
     def _judge_walk(
-        self, tree: PathTree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int], str]
+        self, tree: PathTree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int, Walked], str]
     ) -> None:
+        """why: told the row and what was answered."""
         count, nodes, following = arrays
         for row, verdict in enumerate(due):
             got = (count.items[row], nodes.nested[row], following.items[row])
             expected = (verdict.count, verdict.padded(tree.height), verdict.next)
             if got != expected:
-                message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row)}"
+                message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row, got)}"
                 self.scene.broken(
                     message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected)
                 )
@@ -267,9 +272,9 @@ class MedusaJudge:
 
     def _given(self, tree: PathTree) -> None:
         """Say in the story which tree it is, once."""
-        line = Step(f"tree = medusa.build_tree({list(tree.paths[1:])})")
-        if line not in self.scene.steps:
-            self.scene.steps.append(line)
+        call = f"tree = medusa.build_tree({list(tree.paths[1:])})"
+        if all(step.call != call for step in self.scene.steps):
+            self.scene.tell(call, code=call)
 
     def _call(self, method: str, args: Sequence[Any], written: str) -> Any:
         """The result as plain data; the arguments must be as they were."""

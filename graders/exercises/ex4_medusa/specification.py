@@ -177,7 +177,7 @@ def typical(
             margins.append(abs(chance - needed) / max(chance, needed))
         if chance > needed:
             stands[node] = stands[parent] + math.log(chance)
-    end, gap = _winner(tree, tokens, stands)
+    end, gap = winner(tree, tokens, stands)
     final = p[end]
     margins += [gap, _lead(logits[end], temperature)]
     return Typical(RowVerdict(tuple(tree.walk(end)), _argmax(logits[end])), min(margins), tuple(final))
@@ -195,7 +195,7 @@ def _cold(tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float
     return Typical(verdict, closeness, tuple(float(token == verdict.next) for token in range(len(logits[0]))))
 
 
-def _winner(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
+def winner(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
     """The end of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
     depth = tree.depth
     longest = max(depth[node] for node in stands)

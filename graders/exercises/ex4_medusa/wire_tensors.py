@@ -54,6 +54,28 @@ def sent_tree(tree: PathTree) -> list[Any]:
     ]
 
 
+def python(method: str, args: Sequence[Any]) -> list[str]:
+    """The arguments of a call as they went over the wire, in Python; a tree is called `tree` there."""
+    if method == "build_tree":
+        return [str([tuple(choice) for choice in args[0]])]
+    if method == "compact":
+        fields = zip(("count", "nodes", "next"), args[0], strict=True)
+        return [f"Verdict({', '.join(f'{name}={_python(field)}' for name, field in fields)})", _python(args[1])]
+    words = ["tree", *map(_python, args[1:3])]
+    if method == "verify_typical":
+        words += [f"{name}={value!r}" for name, value in args[3].items()]
+        if args[4] is not None:
+            words.append(f"generator=torch.Generator().manual_seed({args[4][0]})")
+    return words
+
+
+def _python(array: list[Any]) -> str:
+    """A tensor from the wire as the Python that makes it."""
+    dtype, shape, items = array
+    nested = str(_nested(items, tuple(shape))).replace("'", "")
+    return f"torch.tensor({nested}, dtype=torch.{dtype})" + ("" if all(shape) else f".reshape({shape})")
+
+
 def array_of(data: Any) -> Array | None:
     """A tensor from the wire; None if it is something else, or of a shape that no function of the contract returns.
 

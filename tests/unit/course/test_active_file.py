@@ -69,6 +69,22 @@ def test_the_file_counts_when_both_were_written_in_and_that_is_said(kitchen: Pat
     assert f"{EXERCISE.slug}.ipynb beside it holds another text" in checked.out
 
 
+def test_a_notebook_that_cannot_be_read_is_told_of_and_not_the_stub_beside_it(kitchen: Path, course: Type) -> None:
+    (kitchen / STEM).write_text("{")
+    checked = course("check", "3.1")
+    assert checked.code == 1
+    assert f"{EXERCISE.slug}.ipynb is not a notebook that can be read" in " ".join(checked.out.split())
+    assert "untouched stub" not in checked.out
+
+
+def test_a_failure_in_a_notebook_points_at_its_cell(kitchen: Path, course: Type) -> None:
+    write_in_the_cell(kitchen, solved().replace("def match", "def match(self):\n        pass\n\n    def other", 1))
+    shown = " ".join(course("check", "3.1", "--seed", "1").out.split())
+    assert f"look at the cell of {EXERCISE.slug}.ipynb:" in shown
+    write_in_the_cell(kitchen, "class PrefixCache:\n    def (\n")
+    assert "2 | def (" in " ".join(course("check", "3.1").out.split())
+
+
 def test_an_untouched_notebook_changes_nothing(kitchen: Path, course: Type) -> None:
     file = (kitchen / STEM).with_name(EXERCISE.file_name)
     assert active_file.in_use(file, EXERCISE) == file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import graders.grading
 from course import cli, progress
 from course.commands import check
 from course.targets import solution_file, stub_of
+from course.terminal import tolerate
 from course.workspace import Workspace, installed_root
 from graders.registry.catalogue import catalogue, exercises
 from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
@@ -158,11 +160,13 @@ def test_a_mistake_ends_in_one_sentence_and_exit_code_2(course: Type, arguments:
 # ---------------------------------------------------------------- check
 
 
-def test_passing_every_law_ends_in_0_and_is_remembered(
+def test_passing_every_law_ends_in_0_is_remembered_and_says_what_comes_next(
     course: Type, place: Workspace, verdict: dict[str, object]
 ) -> None:
     shown = course("check", "1")
     assert shown.code == 0
+    for command in ("Next: course lesson 2", "course run --use mine:1", "course solution 1", "course explain 1"):
+        assert command in shown.out
     assert f"{len(LAWS)} of {len(LAWS)} laws hold" in shown.out
     assert progress.load(place.memory).passed(1)
 
@@ -200,6 +204,35 @@ def test_a_check_of_one_law_asks_for_it_alone(course: Type, verdict: dict[str, o
     assert isinstance(asked, dict)
     assert (asked["only"], asked["seed"], asked["laws_only"], asked["others"]) == (["1.3"], 5, True, "naive")
     assert asked["require"] == "L2"
+
+
+def test_several_laws_of_an_exercise_are_checked_in_one_go(course: Type, verdict: dict[str, object]) -> None:
+    course("check", "1.5", "1.3")
+    asked = verdict["asked"]
+    assert isinstance(asked, dict)
+    assert asked["only"] == ["1.5", "1.3"]
+    shown = course("check", "1.3", "2.1")
+    assert shown.code == 2
+    assert "one exercise at a time" in shown.err
+
+
+@pytest.mark.parametrize("path", [FILE, "exercises/ex1_paged_allocation", "exercises/ex1_paged_allocation/"])
+def test_a_path_says_which_exercise_is_meant(
+    course: Type, place: Workspace, verdict: dict[str, object], path: str
+) -> None:
+    shown = course("check", path, "1.3")
+    asked = verdict["asked"]
+    assert isinstance(asked, dict)
+    assert (shown.code, asked["only"]) == (0, ["1.3"])
+    assert asked["submission"] == Path(path if path.endswith(".py") else FILE)
+    assert progress.load(place.memory).outcome("1.3", LAWS[2].name) is not None  # it is the learner's own
+
+
+def test_a_path_of_no_part_is_told_how_to_be_named(course: Type, place: Workspace) -> None:
+    (place.root / "mine.py").write_text("")
+    shown = course("check", "mine.py")
+    assert shown.code == 2
+    assert "course check 1 --using mine.py" in shown.err
 
 
 def test_with_mine_the_learners_other_parts_are_the_company(
@@ -401,10 +434,18 @@ def test_output_without_a_terminal_is_plain_and_fits(place: Workspace) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_a_terminal_that_knows_no_unicode_gets_question_marks_not_a_crash(place: Workspace) -> None:
+def test_a_terminal_that_knows_no_unicode_gets_the_nearest_it_has(place: Workspace) -> None:
     done = shell("list", cwd=place.root, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert "paged allocation" in done.stdout
+    assert "paged allocation      ..........   0 of 12 laws" in done.stdout
+
+
+def test_signs_and_lines_of_drawings_stay_apart_in_ascii() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    tolerate(out)
+    out.write("✓ ✗ · … → █░ │├└─ µs é ☃ \ud800")
+    out.seek(0)
+    assert out.read() == "+ x - ... -> #. |++- us e ? ?"
 
 
 # ---------------------------------------------------------------- hint, reset, solution, init
@@ -424,6 +465,15 @@ def test_a_hint_for_an_exercise_is_for_its_first_open_law(course: Type, verdict:
     verdict["laws"] = (law_result(1, Outcome.PASS), law_result(2, Outcome.FAIL))
     course("check", "1")
     assert "Law 1.2" in course("hint", "1").out
+
+
+def test_a_hint_after_every_law_holds_says_what_comes_next(course: Type, verdict: dict[str, object]) -> None:
+    course("check", "1")
+    shown = course("hint", "1")
+    assert shown.code == 0
+    assert "Every law of exercise 1 holds" in shown.out
+    assert "course lesson 2" in shown.out
+    assert "Hint 1 of 3" not in shown.out
 
 
 def test_reset_brings_the_stub_back_and_keeps_every_backup(course: Type, place: Workspace) -> None:
@@ -462,8 +512,8 @@ def test_giving_up_is_remembered(course: Type, place: Workspace) -> None:
 
 
 def test_init_copies_the_exercises_and_leaves_work_alone(course: Type, tmp_path: Path) -> None:
-    desk = tmp_path / "desk"
-    assert course("init", str(desk)).code == 0
+    desk = tmp_path / "my desk"
+    assert f"cd '{desk}' && course check 1" in course("init", str(desk)).out
     assert (desk / FILE).read_text() == stub_of(EXERCISE)
     (desk / FILE).write_text("mine")
     assert "Nothing to add" in course("init", str(desk)).out
@@ -503,7 +553,10 @@ def test_a_folder_without_exercises_is_told_what_is_judged_instead(
     monkeypatch.setenv("COURSE_HOME", str(place.root))
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
-    assert course("check", "1").out.split("\n")[1].startswith(f"No exercises/ here: judging {place.root}")
+    shown = course("check", "1").out.split("\n")
+    assert shown[1].startswith(f"No exercises/ here: judging {place.root}")
+    assert "`course init kitchen`" in shown[2]
+    assert "course init kitchen" in course("list").out
 
 
 def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type, place: Workspace) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from course.syntax_pointer import offence
@@ -26,24 +24,18 @@ from course.syntax_pointer import offence
         ("x = 1\nheap.push()\n", 2, ["  2 | heap.push()", "      ^"]),
     ],
 )
-def test_a_caret_stands_below_the_fault(source: str, line: int, shown: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "part.py"
-    path.write_text(source)
-    found = offence(path, line)
+def test_a_caret_stands_below_the_fault(source: str, line: int, shown: list[str]) -> None:
+    found = offence(source, line)
     assert found is not None
     assert found.shown.split("\n") == shown
 
 
 @pytest.mark.parametrize("line", [0, 9])
-def test_a_line_that_the_file_has_not_is_not_shown(line: int, tmp_path: Path) -> None:
-    path = tmp_path / "part.py"
-    path.write_text("x = 1\n")
-    assert offence(path, line) is None
+def test_a_line_that_the_file_has_not_is_not_shown(line: int) -> None:
+    assert offence("x = 1\n", line) is None
 
 
-def test_a_line_without_an_end_is_cut(tmp_path: Path) -> None:
-    path = tmp_path / "part.py"
-    path.write_text(f"x = [{'1, ' * 1000}\n")
-    found = offence(path, 1)
+def test_a_line_without_an_end_is_cut() -> None:
+    found = offence(f"x = [{'1, ' * 1000}\n", 1)
     assert found is not None
     assert max(map(len, found.shown.split("\n"))) < 200

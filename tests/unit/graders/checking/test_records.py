@@ -102,7 +102,7 @@ def test_the_line_of_a_problem_is_the_parts_own(text: str, line: int, tmp_path: 
     result = grade(1, path, seed=1)
     assert result.problem
     assert result.location == Location(entry.file_name, line)
-    found = offence(path, result.location.line)
+    found = offence(path.read_text(encoding="utf-8"), result.location.line)
     assert found is not None and found.line == line
 
 

@@ -1,0 +1,43 @@
+"""`course next`: the law to work on now, and where."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from course import next_steps, progress, rendering, workspace
+from course.active_file import in_use, is_untouched
+from course.errors import ExitCode
+from course.targets import learner_file
+from course.terminal import console
+from graders.registry.catalogue import exercises
+
+MARGIN = Text("  ")
+
+
+@click.command("next")
+def command() -> ExitCode:
+    """The law to work on now, and where: the first that does not hold yet, as far as was checked."""
+    place = workspace.find()
+    memory = progress.load(place.memory)
+    screen = console()
+    exercise = next_steps.open_exercise(memory)
+    screen.print()
+    if exercise is None:
+        last = [each for each in exercises() if each.laws][-1]
+        rendering.print_next(screen, next_steps.after_pass(last, memory))
+        return ExitCode.PASS
+    file = in_use(learner_file(place, exercise), exercise)
+    screen.print(rendering.header(exercise.number, exercise.name, place.shown(file)), soft_wrap=True)
+    number = exercise.number
+    law = next_steps.open_law(exercise, memory)
+    if is_untouched(file, exercise):
+        steps = [f"course lesson {number}    the idea, first", f"course watch {number}     checks whenever you save"]
+    elif law is None:
+        steps = [f"course check {number}     every law held, though not all in one check"]
+    else:
+        screen.print(Text(f"\nLaw {law.number} · {law.name}", style="bold"))
+        rendering.print_behind(screen, MARGIN, [Text(law.statement)])
+        steps = [f"course watch {law.number}   checks whenever you save", f"course hint {law.number}    where to look"]
+    rendering.print_next(screen, steps)
+    return ExitCode.PASS

@@ -1,0 +1,37 @@
+"""What a learner does next: which exercise and law are open, and what there is to type."""
+
+from __future__ import annotations
+
+from course.progress import Progress
+from graders.registry.catalogue import Exercise, exercises
+from graders.registry.law import Law
+from graders.result import Outcome
+
+
+def open_exercise(memory: Progress) -> Exercise | None:
+    """The first exercise that is not solved yet."""
+    return next((each for each in exercises() if each.laws and not memory.passed(each.number)), None)
+
+
+def open_law(exercise: Exercise, memory: Progress) -> Law | None:
+    """The first law that does not hold, as far as is known; of laws that need no clock first."""
+    laws = sorted(exercise.laws, key=lambda law: (law.kind == "throughput", law.order))
+    return next((law for law in laws if memory.outcome(law.number, law.name) is not Outcome.PASS), None)
+
+
+def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
+    """What there is to do once every law of an exercise holds: command, and what it is for."""
+    number = exercise.number
+    steps = [
+        f"course run --use mine:{number}   your part serves guests, beside the engine before anyone improved it",
+        f"course solution {number}         our way, to compare with",
+        f"course explain {number}          the questions, to be answered in plain words",
+    ]
+    following = open_exercise(memory)
+    if following is not None:
+        return [f"course lesson {following.number}           exercise {following.number}, {following.name}", *steps]
+    mine = ",".join(str(each.number) for each in exercises() if each.laws)
+    return [f"course run --use mine:{mine}   everything is solved: your whole engine", *steps, CERTIFICATE]
+
+
+CERTIFICATE = "course certificate        a page of your verdicts"
