@@ -230,7 +230,8 @@ def _first_steps(request: CheckRequest) -> list[str]:
 def _after_failure(request: CheckRequest, law: LawResult) -> str:
     if not request.own:
         return request.again(law.number)
-    return f"course hint {law.number}   then   {request.again(law.number)}"
+    story = f"   or   course story {law.number}" if law.story and law.story.script else ""
+    return f"course hint {law.number}   then   {request.again(law.number)}{story}"
 
 
 def _after_pass(request: CheckRequest, result: ExerciseResult, memory: progress.Progress) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -72,6 +74,7 @@ class WatchSession:
     def __post_init__(self) -> None:
         from graders.grading import prestart
 
+        threading.Thread(target=importlib.import_module, args=("hypothesis",), daemon=True).start()
         self._prestart = prestart
         self._ready = prestart(self.exercise.number)
 
@@ -143,7 +146,8 @@ class WatchSession:
         stamp = request.submission.stat().st_mtime_ns
 
         def on_law(law: LawResult) -> None:
-            self.screen.print(rendering.law_line(law), soft_wrap=True)
+            if law.seconds:  # else nothing could be tried, which is told in a sentence
+                self.screen.print(rendering.law_line(law), soft_wrap=True)
             with suppress(OSError):
                 if request.submission.stat().st_mtime_ns != stamp:
                     raise _Superseded
@@ -194,6 +198,7 @@ class WatchSession:
         held = sum(memory.outcome(law.number, law.name) is Outcome.PASS for law in laws)
         law = self.law or next_steps.open_law(self.exercise, memory)
         work = f"{law.number} {law.name}" if law else "everything holds"
+        work += ", with the key t" if law and law.kind == "throughput" else ""
         line = Text.assemble(f"\n{held} of {len(laws)} laws hold · ", (work, "bold"))
         if sys.stdin.isatty():
             line.append(f" · {KEYS}", style="dim")
