@@ -60,7 +60,7 @@ def grade(
     start = time.monotonic()
     run = _Run(entry, others, secrets.randbits(32) if seed is None else seed, on_law or (lambda _: None), isolation)
     run.progress, run.beside, run.live = progress or run.progress, beside, live
-    run.ready, run.until_broken = ready, until_broken
+    run.laws_only, run.ready, run.until_broken = laws_only, ready, until_broken
     problem = run.all(submission, laws)
     return ExerciseResult(
         exercise=entry.number,
@@ -100,7 +100,7 @@ class _Run:
         self.figures: list[Figure] = []
         self.progress: OnProgress = lambda _: None
         self.beside: Path | None = None
-        self.live = False
+        self.live = self.laws_only = False
         self.ready: Prestarted | None = None
         self.until_broken = False
         self._on_law = on_law
@@ -158,6 +158,7 @@ class _Run:
         ahead = self._aheads.get(law.number)
         context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
         context.progress, context.beside, context.live = self.progress, self.beside, self.live
+        context.laws_only = self.laws_only
         outcome, message, story, reason = Outcome.PASS, "", None, Reason.LAW
         try:
             law.check(context)

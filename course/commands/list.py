@@ -9,14 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from course import next_steps, progress, workspace
-from course.active_file import in_use, text_of
 from course.errors import ExitCode
 from course.targets import learner_file
 from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import Law
 from graders.result import Outcome
-from graders.submissions.source import digest
 
 
 @click.command("list")
@@ -63,6 +61,9 @@ def _print_exercise(
 
 def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace) -> bool:
     """Whether some of the laws were judged on another text than the learner's is now."""
+    from course.active_file import in_use, text_of  # what reads parts is wanted here alone
+    from graders.submissions.source import digest
+
     now = digest(text_of(in_use(learner_file(place, exercise), exercise), exercise))
     return any(memory.old(law.number, law.name, now) for law in laws)
 

@@ -24,6 +24,7 @@ class CheckContext:
     figures: append what was measured; shown beside the verdict. cases: count what was tried. score: the share of the
     points that a law which is not met is worth. progress: tell in a few words what takes so long. beside: the folder
     that may hold an instructor's bounds and cards. live: engines that are installed are timed, not looked up on cards.
+    laws_only: timed laws are left out, and so are figures that only a clock gives.
     others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
     """
 
@@ -41,6 +42,7 @@ class CheckContext:
     progress: Callable[[str], None] = lambda _: None
     beside: Path | None = None
     live: bool = False
+    laws_only: bool = False
     patience: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
 
     @property

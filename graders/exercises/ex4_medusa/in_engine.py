@@ -289,14 +289,19 @@ ROOMS = (
 a pass waits for its weights, as real models do, and further rows are nearly free."""
 
 
-def waiter(context: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> None:
+BRIEF = (EngineSize("waiter", 4, 12),)
+"""Where the clock is left out."""
+
+
+def waiter(context: CheckContext) -> None:
     """The waiter answers held-out requests with its own heads; figures: tokens a pass, and what they gain on the clock.
 
-    The clock is the worker's own, and decides nothing.
+    The clock is the worker's own, and decides nothing: where timed laws are left out, it is left out as well.
     """
     from reference_engine.model_loader import load_model
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(context.seed)
+    rooms = BRIEF if context.laws_only else ROOMS
     requests, known = _questions(model, max(room.requests for room in rooms)), set[tuple[int, ...]]()
     kitchen = EngineStory(context)
     for room in rooms:
@@ -305,21 +310,20 @@ def waiter(context: CheckContext, *, rooms: Sequence[EngineSize] = ROOMS) -> Non
             f"{room.requests} requests of the {room.model}, {room.batch} at a time",
             requests[: room.requests],
         )
-        plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
         served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
         _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
-        context.figures += _gains(room, plain, served)
+        passes = round(served.tokens_a_pass, 2)
+        context.figures.append(Figure(f"tokens a pass, {room}", passes, "tokens", 1.0, "no speculation"))
+        if not context.laws_only:
+            plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
+            context.figures.append(Figure(f"speed-up, {room}", _gain(plain, served), "x", 1.0, "no speculation"))
         share = share or served.part / max(1, served.talking)
-    context.figures.append(Figure("the part's share of a pass, batch 1", round(100 * share, 1), "%"))
+    context.figures.append(Figure(f"the part's share of a pass, {rooms[0]}", round(100 * share, 1), "%"))
 
 
-def _gains(room: EngineSize, plain: EngineReport, served: EngineReport) -> list[Figure]:
-    """k, and the clock: the loss at large batches too."""
-    gain = plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said))
-    return [
-        Figure(f"tokens a pass, {room}", round(served.tokens_a_pass, 2), "tokens", 1.0, "no speculation"),
-        Figure(f"speed-up, {room}", round(gain, 2), "x", 1.0, "no speculation"),
-    ]
+def _gain(plain: EngineReport, served: EngineReport) -> float:
+    """On the clock: the loss at large batches too."""
+    return round(plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said)), 2)
 
 
 def _judge_waiter(

@@ -70,7 +70,7 @@ def shell(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["hint", "1.1"], ["check", "--help"], ["reset", "1"], ["lesson", "1"]]
+    "arguments", [["--help"], ["list"], ["hint", "1.1"], ["check", "--help"], ["reset", "1"], ["lesson", "1"], ["next"]]
 )
 def test_what_a_learner_waits_for_imports_neither_torch_nor_hypothesis(place: Workspace, arguments: list[str]) -> None:
     code = (
