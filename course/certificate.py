@@ -124,15 +124,15 @@ def _passed(data: Any) -> Passed:
     from graders.batch.grade_job import Unreadable, unpack
 
     try:
-        words = [data[name] for name in ("date", "machine", "text")]
+        date, machine, text = (data[name] for name in ("date", "machine", "text"))
         result = unpack(json.dumps(data["result"]).encode())
         number = data["exercise"]
     except (KeyError, TypeError, Unreadable):
         raise NoCertificate("a verdict is damaged.") from None
     known = type(number) is int and any(each.number == number for each in exercises())
-    if not known or not all(isinstance(word, str) for word in words):
+    if not known or not all(isinstance(word, str) for word in (date, machine, text)):
         raise NoCertificate("a verdict is damaged.")
-    return Passed(number, *words, result)
+    return Passed(number, date, machine, text, result)
 
 
 PAGE = """<!doctype html>
