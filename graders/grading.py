@@ -81,8 +81,8 @@ def grade(
 
 def prestart(exercise: int, isolation: str = HIGHEST) -> Prestarted:
     """A worker for the next `grade` of this exercise, started now; it has met no submission. To be ended if unused."""
-    slot = catalogue(exercise).slot
-    return Prestarted(slot, isolation, limits=_limits(slot))
+    entry = catalogue(exercise)
+    return Prestarted(entry.slot, isolation, limits=Limits(packages=entry.torch))
 
 
 class _Run:
@@ -116,7 +116,7 @@ class _Run:
             self.location = unusable.location
             return self._none(laws, unusable.problem, unusable.outcome)
         source = Source(self.exercise.slot, submission.name, submission.source)
-        limits, first = _limits(self.exercise.slot), None
+        limits, first = Limits(packages=self.exercise.torch), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None
         workers = Workers([source], level=self._isolation, limits=limits, first=first)
@@ -210,11 +210,6 @@ class _Run:
         )
         self.results.append(result)
         self._on_law(result)
-
-
-def _limits(slot: str) -> Limits:
-    """What a worker may use that holds a part of this slot."""
-    return Limits(packages=slot == "medusa")  # the one part that is written with torch
 
 
 def _part(law: Law, outcome: Outcome, score: float) -> float:

@@ -118,6 +118,11 @@ class TraceFamily:
     cached: bool = False
     batch: int = 0
 
+    @property
+    def kinds(self) -> set[str]:
+        """What a part is timed in: "every" workload, one that is "cached", one that is "guessed"."""
+        return {"every", *["cached"] * self.cached, *["guessed"] * (self.batch > 0)}
+
 
 _PREDICTABLE = TraceFamily("", 0, (420, 640), (128, 128), 0, 0, "menus")
 
@@ -160,13 +165,6 @@ FAMILIES = {
     ),
 }
 NAMES = tuple(FAMILIES)
-PART_CALLS: dict[int, dict[str, tuple[str, ...]]] = {
-    1: {"sequences": ("admit, extend, table and free",)},
-    2: {"steps": ("plan and commit",)},
-    3: {"chats": ("match, insert and evict",)},
-    4: {"pass": ("propose", "verify_greedy", "compact"), "typical": ("verify_typical",)},
-}
-"""By exercise: calls of the part that are timed alone, in groups whose times add up because they are made together."""
 PART_SIZES = (1, 4, 16, 64, 256)
 """Rows of a batch, or requests, whose calls are timed."""
 

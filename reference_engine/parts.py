@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -67,6 +68,12 @@ def load_part(path: str | os.PathLike[str], slot: str) -> Any:
     if not isinstance(part, type):
         raise PartMissing(f"{path} has no class {CLASS_NAMES[slot]}")
     return part
+
+
+def part_files(folder: Path, slots: Iterable[str] = SLOTS) -> dict[str, Path]:
+    """The files of parts anywhere in `folder`, by slot: each is called as its slot. What is lacking is left out."""
+    found = {slot: sorted(folder.rglob(f"{slot}.py")) for slot in slots}
+    return {slot: paths[0] for slot, paths in found.items() if paths}
 
 
 def _import_file(path: Path, slot: str) -> ModuleType:

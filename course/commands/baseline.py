@@ -183,13 +183,13 @@ def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str
 
 def _bounded(engine: str, scale: float | None) -> list[tuple[str, float, str]]:
     """What the bounds of the exercises name the engine for."""
+    from graders.registry.catalogue import exercises
     from graders.throughput.bounds import REFERENCE, BadBounds, measures
 
     place = workspace.find_or_none()
     try:
-        found = [
-            measure for number in (1, 2, 3, 4) for measure in measures(number, beside=place.root if place else None)
-        ]
+        beside = place.root if place else None
+        found = [measure for exercise in exercises() for measure in measures(exercise.number, beside=beside)]
     except BadBounds as bad:
         raise Problem(clean(str(bad))) from bad
     wanted = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
 
@@ -42,6 +43,15 @@ CALLS: tuple[Call, ...] = (
     ("truncate(Bob, 5)", lambda part: part.truncate(2, 5)),
     ("free(Ada)", lambda part: part.free(1)),
 )
+
+
+def show(part: Any) -> Iterator[Text]:
+    """What `course show` draws of a block manager's class."""
+    sizes = f"{NUM_BLOCKS} blocks of {BLOCK_SIZE} tokens, block 0 is scratch"
+    yield Text(f"{sizes}, watermark {WATERMARK}. x2: two readers.", style="dim")
+    for frame in frames(part(NUM_BLOCKS, BLOCK_SIZE, watermark=WATERMARK)):
+        yield Text()
+        yield from draw(frame)
 
 
 def frames(part: BlockManager) -> Iterator[Frame]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
+from course.errors import ExitCode, Problem
+
 DIALOGUE = 300_004  # a held-out dialogue
 TURN = 2
 LONGEST = 48
@@ -67,6 +69,16 @@ class DecodedAnswer:
         """The pass to draw: of those in which something stood and something fell, the one that gained most."""
         mixed = [each for each in self.passes if each.gained > 1] or list(self.passes)
         return max(mixed, key=lambda each: (each.gained, -each.number))
+
+
+def show(part: Any) -> list[Text]:
+    """What `course show` draws of a module that verifies. `Problem` when the waiter cannot be loaded."""
+    from reference_engine.model import ModelError
+
+    try:
+        return draw(play(part))
+    except ModelError as error:
+        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
 
 
 def play(part: Any) -> DecodedAnswer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
 
@@ -158,6 +159,19 @@ CALLS: tuple[Call, ...] = (
     ("unlock(Bob)", lambda cache: cache.leave("Bob")),
     ("evict(3)", lambda cache: cache.evict(3)),
 )
+
+
+def show(part: Any) -> Iterator[Text]:
+    """What `course show` draws of a prefix cache's class."""
+    yield Text(
+        f"Blocks of {BLOCK_SIZE} tokens, a word is a token. [n]: block n. goes 1st: the next to be evicted.",
+        style="dim",
+    )
+    yield Text("The tree is this part's own, as its answers to match and evict show it.", style="dim")
+    cache = CheckedCache(part)
+    for call, play in CALLS:
+        yield Text()
+        yield from draw(cache, call, play(cache))
 
 
 def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:

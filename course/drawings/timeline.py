@@ -5,11 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
 
+from course.targets import solution_file
 from course.watchdog import NoAnswerInTime
+from graders.registry.catalogue import catalogue
+from graders.registry.parts import part_in
 from reference_engine.kv_manager import KVManager
+from reference_engine.parts import load_part
 from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 
 SEATS, BUDGET, POOL, BLOCK_SIZE = 4, 9, 18, 4
@@ -54,6 +59,17 @@ REQUESTS = (
     DrawnRequest("Fay", 5, 4, 12),
     DrawnRequest("Gus", 7, 8, 5),
 )
+
+
+def show(part: Any) -> list[Text]:
+    """What `course show` draws of a scheduler's class, with static batching below it."""
+    from reference_engine import naive
+
+    slot = "block_manager"
+    blocks = load_part(solution_file(catalogue(part_in(slot).number)), slot)
+    lines = draw(play(scheduler(part, blocks)), "this scheduler")
+    before = draw(play(scheduler(naive.Scheduler, blocks)), "static batching, for comparison")
+    return [*lines, Text(), *before, Text(), legend()]
 
 
 def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int], BlockManager]) -> Scheduler:

@@ -25,7 +25,7 @@ from course.nbgrader_glue import course_folder, notebook
 from course.nbgrader_glue.settings import CONFIG
 from course.nbgrader_glue.write_outputs import grade_id
 from course.workspace import installed_root
-from graders.registry.catalogue import Exercise, catalogue
+from graders.registry.catalogue import Exercise, catalogue, exercises
 from graders.registry.law import Law
 
 STOCK = """
@@ -151,7 +151,7 @@ def _nbgrader(home: Path, *words: str) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--exercise", type=int, default=3, choices=[1, 2, 3, 4])
+    parser.add_argument("--exercise", type=int, default=3, choices=[exercise.number for exercise in exercises()])
     parser.add_argument("--students", type=int, default=12)
     parser.add_argument("--full", action="store_true", help="the timed laws too")
     options = parser.parse_args()

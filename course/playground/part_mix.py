@@ -22,10 +22,10 @@ from course.terminal import clean
 from course.watchdog import NoAnswerInTime
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
+from graders.registry.parts import simulated
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 from reference_engine.parts import PartError, PartMissing, Parts, load_part
 
-MIXABLE = (1, 2, 3)
 """The exercises whose parts can be mixed."""
 
 
@@ -56,7 +56,7 @@ def choose(number: int, source: str, place: Workspace | None) -> PartChoice:
 
 def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
     """One choice for each slot: as told by `uses`, the last word on a slot counting; else the solution."""
-    sources = dict.fromkeys(MIXABLE, "solutions")
+    sources = dict.fromkeys((part.number for part in simulated()), "solutions")
     for use in uses:
         source, numbers = _read(use)
         sources |= dict.fromkeys(numbers, source)
@@ -131,7 +131,8 @@ def _read(use: str) -> tuple[str, list[int]]:
         seats = [int(number) for number in numbers.split(",")]
     except ValueError:
         seats = []
-    if not source or not seats or any(seat not in MIXABLE for seat in seats):
-        last = MIXABLE[-1]
+    known = [part.number for part in simulated()]
+    if not source or not seats or not set(seats) <= set(known):
+        last = known[-1]
         raise Problem(f"{use!r} names no parts; write --use mine:1,3 (mine, solutions, naive or a file; 1 to {last}).")
     return source, seats

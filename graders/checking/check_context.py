@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graders.checking.workers import Workers
-from graders.registry.parts import PARTS, Part
+from graders.registry.parts import Part, part_in
 from graders.result import Figure
 from graders.sandbox.worker import Worker
 from graders.sandbox.worker_prestart import Prestarted
@@ -61,6 +61,6 @@ class CheckContext:
         """The part for another slot: the course's own, or the one in the folder that `others` names."""
         import solutions
 
-        slug = {part.slot: (part.slug, part.file_name) for part in PARTS}[slot]
+        part = part_in(slot)
         home = solutions.__path__[0] if self.others in ("solutions", "naive") else self.others
-        return Path(home).joinpath(*slug)
+        return Path(home, part.slug, part.file_name)

@@ -12,7 +12,7 @@ from graders.engines.engine_protocol import LaunchConfig
 from graders.engines.loaded import Checkpoint
 from graders.workloads import Trace
 from reference_engine.model import Model
-from reference_engine.parts import SLOTS
+from reference_engine.parts import SLOTS, part_files
 
 TREE_DEPTH = 4
 """Guesses that one step can confirm at most: the waiter has so many heads."""
@@ -45,11 +45,11 @@ def job(
 
 def parts(folder: Path) -> Mapping[str, str]:
     """The files of the four parts in a folder laid out like `solutions`. Raises ValueError when one is lacking."""
-    found = {slot: sorted(folder.glob(f"ex*/{slot}.py")) for slot in SLOTS}
-    lacking = [slot for slot, paths in found.items() if not paths]
+    found = part_files(folder)
+    lacking = [slot for slot in SLOTS if slot not in found]
     if lacking:
         raise ValueError(f"{folder} has no {', '.join(lacking)}")
-    return {slot: str(paths[0]) for slot, paths in found.items()}
+    return {slot: str(path) for slot, path in found.items()}
 
 
 def speculates(model: Model, trace: Trace) -> bool:

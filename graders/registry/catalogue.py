@@ -7,12 +7,12 @@ import importlib
 from dataclasses import dataclass
 from functools import cache
 
+from graders.registry import parts
 from graders.registry.law import Law
-from graders.registry.parts import PARTS, Part
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise(Part):
+class Exercise(parts.Part):
     """One exercise: what the learner writes, and its laws."""
 
     laws: tuple[Law, ...] = ()
@@ -29,7 +29,7 @@ class Exercise(Part):
 @cache
 def catalogue(exercise: int) -> Exercise:
     """The exercise with its laws, in order. KeyError for a number that no exercise has."""
-    entry = {entry.number: entry for entry in PARTS}[exercise]
+    entry = parts.part_of(exercise)
     name = f"graders.exercises.{entry.slug}.laws"
     try:
         laws = tuple(importlib.import_module(name).LAWS)
@@ -42,4 +42,4 @@ def catalogue(exercise: int) -> Exercise:
 
 def exercises() -> tuple[Exercise, ...]:
     """Every exercise, in order."""
-    return tuple(catalogue(entry.number) for entry in PARTS)
+    return tuple(catalogue(entry.number) for entry in parts.PARTS)

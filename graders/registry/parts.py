@@ -1,4 +1,7 @@
-"""The one table of exercises: which file a learner writes, and which slot of the engine it fills."""
+"""The one table of exercises: which file a learner writes, which slot of the engine it fills, where it is used.
+
+Whoever needs to know that an exercise is special reads it here; no other module names exercises one by one.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from dataclasses import dataclass
 class Part:
     """What a learner writes for one exercise.
 
-    slug: folder name under exercises/ and solutions/. class_name: the class the file must define; empty when the part
-    is a module of functions (exercise 4).
+    slug: folder name under exercises/, solutions/ and graders/exercises/. class_name: the class the file must define;
+    empty when the part is a module of functions (exercise 4).
     """
 
     number: int
@@ -19,11 +22,77 @@ class Part:
     slot: str
     file_name: str
     class_name: str
+    torch: bool = False
+    """The part is written with torch: its workers may read installed packages."""
+    simulated: bool = False
+    """The slot takes part in the engine without a model, where a naive part or a fake stands in for it."""
+    timed_in: str = ""
+    """Which timed engines hold the part: "every" one, or those of workloads that are "cached" or "guessed"."""
+    calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Calls of the part that are timed alone, in named groups whose times add up because they are made together."""
+    size: str = ""
+    """What the size of timed calls counts."""
+    drawing: str = ""
+    """The module of `course/drawings/` whose `show` draws what the part does."""
+    drawn: str = ""
+    """What is seen there."""
 
 
 PARTS = (
-    Part(1, "paged allocation", "ex1_paged_allocation", "block_manager", "block_manager.py", "BlockManager"),
-    Part(2, "continuous batching", "ex2_batching_scheduler", "scheduler", "scheduler.py", "Scheduler"),
-    Part(3, "prefix cache", "ex3_prefix_cache", "prefix_cache", "prefix_cache.py", "PrefixCache"),
-    Part(4, "Medusa verification", "ex4_medusa", "medusa", "medusa.py", ""),
+    Part(
+        *(1, "paged allocation", "ex1_paged_allocation", "block_manager", "block_manager.py", "BlockManager"),
+        simulated=True,
+        timed_in="every",
+        calls=(("sequences", ("admit, extend, table and free",)),),
+        size="{} sequences",
+        drawing="block_table",
+        drawn="the block tables and the pool, call by call",
+    ),
+    Part(
+        *(2, "continuous batching", "ex2_batching_scheduler", "scheduler", "scheduler.py", "Scheduler"),
+        simulated=True,
+        timed_in="every",
+        calls=(("steps", ("plan and commit",)),),
+        size="{} requests",
+        drawing="timeline",
+        drawn="the timeline: who prefills, decodes, waits, is preempted",
+    ),
+    Part(
+        *(3, "prefix cache", "ex3_prefix_cache", "prefix_cache", "prefix_cache.py", "PrefixCache"),
+        simulated=True,
+        timed_in="cached",
+        calls=(("chats", ("match, insert and evict",)),),
+        size="{} requests",
+        drawing="radix_tree",
+        drawn="the radix tree as the part's answers show it: blocks, locks, what goes next",
+    ),
+    Part(
+        *(4, "Medusa verification", "ex4_medusa", "medusa", "medusa.py", ""),
+        torch=True,
+        timed_in="guessed",
+        calls=(("pass", ("propose", "verify_greedy", "compact")), ("typical", ("verify_typical",))),
+        size="batch {}",
+        drawing="guess_tree",
+        drawn="the guess tree of a real step: what was guessed, what stood",
+    ),
 )
+
+
+def part_of(exercise: int) -> Part:
+    """The part of an exercise. KeyError for a number that no exercise has."""
+    return {part.number: part for part in PARTS}[exercise]
+
+
+def part_in(slot: str) -> Part:
+    """The part that fills a slot. KeyError for a slot that none fills."""
+    return {part.slot: part for part in PARTS}[slot]
+
+
+def simulated() -> tuple[Part, ...]:
+    """The parts of the engine without a model, in order."""
+    return tuple(part for part in PARTS if part.simulated)
+
+
+def timed_calls(exercise: int) -> dict[str, tuple[str, ...]]:
+    """The calls of an exercise that are timed alone, by group."""
+    return dict(part_of(exercise).calls)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from graders.checking.check_context import CheckContext
 from graders.checking.workers import Source, Workers
-
-SLOTS = ("block_manager", "scheduler", "prefix_cache")
+from graders.registry.parts import simulated
 
 
 @contextmanager
@@ -19,9 +18,8 @@ def company(context: CheckContext) -> Iterator[CheckContext]:
 
     "naive" parts that are not loaded are filled in by the driver. Figures go to the context given.
     """
-    sources = (
-        [] if context.others == "naive" else [source(context, slot) for slot in SLOTS if slot != context.exercise.slot]
-    )
+    others = [] if context.others == "naive" else [part.slot for part in simulated()]
+    sources = [source(context, slot) for slot in others if slot != context.exercise.slot]
     own = Source(context.exercise.slot, context.submission.name, context.submission.source)
     workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits)
     joined = dataclasses.replace(context, workers=workers)

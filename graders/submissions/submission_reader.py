@@ -17,13 +17,13 @@ from pathlib import Path
 from graders.registry.parts import Part
 from graders.result import Location, Outcome
 from graders.submissions.notebook import LARGEST, part_of
+from reference_engine.parts import FUNCTION_NAMES
 
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above the declared file in an archive
-FUNCTIONS = ("build_tree", "propose", "verify_greedy", "verify_typical", "compact")  # exercise 4 has no class
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),
@@ -70,7 +70,7 @@ class Declared:
     @classmethod
     def of(cls, part: Part) -> Declared:
         """What an exercise declares."""
-        defines = (part.class_name,) if part.class_name else FUNCTIONS
+        defines = (part.class_name,) if part.class_name else FUNCTION_NAMES
         return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from graders.engines.catalogue import CPU, CUDA, KINDS
 from graders.registry.catalogue import exercises
+from graders.registry.parts import timed_calls
 from graders.throughput import card_fields
-from graders.workloads import FAMILIES, NAMES, PART_CALLS, PART_SIZES, drawable, speaks_waiter
+from graders.workloads import FAMILIES, NAMES, PART_SIZES, drawable, speaks_waiter
 
 SHIPPED = Path(__file__).with_name("bounds.toml")
 VARIABLE = "COURSE_BOUNDS"
@@ -60,7 +61,7 @@ class Measure:
 class PartBound:
     """On the calls of the part alone, beside the reference's: no points at `floor`, all of them at `bound`.
 
-    unit: which calls, a name in `workloads.PART_CALLS`. size: rows of a batch, or requests. The two are
+    unit: which calls, a group of `Part.calls`. size: rows of a batch, or requests. The two are
     ratios of speeds.
     """
 
@@ -166,8 +167,8 @@ def _measured(where: str, row: object, home: Path) -> Measure:
 def _part(where: str, row: object) -> PartBound:
     try:
         data = card_fields.table("", row, ("exercise", "calls", "size", "floor", "bound"))
-        exercise = card_fields.whole("exercise", data["exercise"], sorted(PART_CALLS))
-        unit = card_fields.choice("calls", data["calls"], tuple(PART_CALLS[exercise]))
+        exercise = card_fields.whole("exercise", data["exercise"], [each.number for each in exercises() if each.calls])
+        unit = card_fields.choice("calls", data["calls"], tuple(timed_calls(exercise)))
         size = card_fields.whole("size", data["size"], PART_SIZES)
         pair = _bound("", {"floor": data["floor"], "bound": data["bound"]})
     except card_fields.BadField as bad:

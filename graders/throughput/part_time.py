@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from graders.checking.failure import Broken
+from graders.registry.parts import timed_calls
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
 from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, submission_first
-from graders.workloads import PART_CALLS
 
 TRIES = 2
 QUESTION = 0.002
@@ -150,7 +150,7 @@ class PartContest:
         ]
 
     def _unit(self, bound: PartBound) -> list[_Cell]:
-        return [self._cells[function, bound.size] for function in PART_CALLS[bound.exercise][bound.unit]]
+        return [self._cells[function, bound.size] for function in timed_calls(bound.exercise)[bound.unit]]
 
     def _decision(self, bound: PartBound) -> Decision:
         cells = self._unit(bound)
@@ -164,7 +164,7 @@ class PartContest:
         """Warm up, and choose how many calls make a question."""
         self.progress("timing your part's calls: warming up")
         for bound in self.bounds:
-            for function in PART_CALLS[bound.exercise][bound.unit]:
+            for function in timed_calls(bound.exercise)[bound.unit]:
                 cell = self._cells.setdefault((function, bound.size), _Cell(function, bound.size))
                 tries = [self._question(cell, number) for number in (-2, -1)]
                 theirs, mine = (min(ran[side].seconds for ran in tries) for side in (0, 1))

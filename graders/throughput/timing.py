@@ -13,6 +13,7 @@ from typing import Any
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
 from graders.checking.workers import Source, Workers
+from graders.registry.parts import PARTS, part_of
 from graders.result import Figure, Outcome
 from graders.sandbox.worker_prestart import TIMED
 from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
@@ -26,10 +27,6 @@ from reference_engine.roofline import RaisedCeiling
 
 NEARLY = 0.99
 """Of the points, for a bound that is missed by however little."""
-
-
-SIZES = {1: "{} sequences", 2: "{} requests", 3: "{} requests", 4: "batch {}"}
-"""What the size of timed calls counts, by exercise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +146,12 @@ def _paired_runs(context: CheckContext, measure: Measure, rooms: TimedEngines, p
 def _sides(context: CheckContext, measure: Measure, rooms: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
     """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
-    guesses = family.batch > 0
+    guesses = "guessed" in family.kinds
     own = Source(context.exercise.slot, context.submission.name, context.submission.source)
-    slots = ["block_manager", "scheduler", *["prefix_cache"] * family.cached, *["medusa"] * guesses]
+    parts = [part for part in PARTS if part.timed_in in family.kinds]
     if context.others == "naive":
-        slots = [slot for slot in slots if slot in (own.slot, "medusa")]
+        parts = [part for part in parts if part.slot == own.slot or not part.simulated]
+    slots = [part.slot for part in parts]
     beside = "solutions" if context.others == "naive" else context.others
     mine = [*(_source(context, slot, beside) for slot in slots if slot != own.slot), own]
     theirs = [_source(context, slot, "solutions") for slot in slots]
@@ -224,7 +222,7 @@ def _group(unit: UnitTime) -> str:
 
 
 def _size(unit: UnitTime) -> str:
-    return SIZES[unit.bound.exercise].format(unit.bound.size)
+    return part_of(unit.bound.exercise).size.format(unit.bound.size)
 
 
 def _span(seconds: float) -> str:

@@ -38,7 +38,7 @@ from reference_engine.llama.weights import save
 from reference_engine.model import Model, ModelError
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
-from reference_engine.parts import CLASS_NAMES, PartMissing, Parts, load_part
+from reference_engine.parts import CLASS_NAMES, PartMissing, Parts, load_part, part_files
 from reference_engine.processor import processor
 from reference_engine.roofline import Roof, serving_work
 from reference_engine.slots import Request
@@ -192,10 +192,10 @@ def report(model: Model, workload: Workload, contenders: Sequence[BenchmarkedEng
 
 def parts_in(folder: Path) -> Parts:
     """The parts whose files lie anywhere in `folder`; naive ones for those that do not. Raises PartMissing."""
-    found = {slot: sorted(folder.rglob(f"{slot}.py")) for slot in CLASS_NAMES}
-    if not any(found.values()):
+    found = part_files(folder, CLASS_NAMES)
+    if not found:
         raise PartMissing(f"{folder} holds none of {', '.join(f'{slot}.py' for slot in CLASS_NAMES)}")
-    return replace(naive_parts(), **{slot: load_part(paths[0], slot) for slot, paths in found.items() if paths})
+    return replace(naive_parts(), **{slot: load_part(path, slot) for slot, path in found.items()})
 
 
 def race(model: Model, parts: Parts, peer: BenchmarkedEngine | None, options: argparse.Namespace) -> None:

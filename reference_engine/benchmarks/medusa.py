@@ -34,7 +34,7 @@ from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.medusa.tree_search import CPU_NODES, TreeChoice, read_tree
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
-from reference_engine.parts import Parts, load_part
+from reference_engine.parts import Parts, load_part, part_files
 from reference_engine.waiter.corpus import END, Dialogue, dialogue
 from reference_engine.waiter.tokenizer import special_id
 
@@ -214,14 +214,9 @@ def report(races: Sequence[Race], tree: TreeChoice) -> str:
 
 
 def waiter_parts(part: Path | None = None) -> Parts:
-    """The solutions, or another file's verification; without the solutions at hand, ValueError."""
+    """The solutions, or another file's verification."""
     folder = Path(__file__).resolve().parents[2] / "solutions"
-    files = {
-        "block_manager": folder / "ex1_paged_allocation" / "block_manager.py",
-        "scheduler": folder / "ex2_batching_scheduler" / "scheduler.py",
-        "prefix_cache": folder / "ex3_prefix_cache" / "prefix_cache.py",
-        "medusa": part or folder / "ex4_medusa" / "medusa.py",
-    }
+    files = part_files(folder) | ({"medusa": part} if part else {})
     return Parts(**{slot: load_part(path, slot) for slot, path in files.items()})
 
 

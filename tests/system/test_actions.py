@@ -119,9 +119,12 @@ def test_the_workflow_that_packs_takes_the_declared_files_that_were_changed(tmp_
 
 
 def test_every_exercise_is_among_the_files_that_are_packed() -> None:
-    text = (GITHUB / "workflows" / "hand-in.yml").read_text()
+    (script,) = [step["run"] for step in steps("workflows/hand-in.yml") if "run" in step]
+    (pattern,) = re.findall(r"s#\^exercises/\((.*)\)\$#", script)
     for each in exercises():
-        assert f"{each.slug}/{each.file_name} {each.slug}/{each.slug}.ipynb" in text
+        for name in (each.file_name, f"{each.slug}.ipynb"):
+            assert re.fullmatch(pattern, f"{each.slug}/{name}")
+            assert (ROOT / "exercises" / each.slug / name).is_file()
 
 
 @pytest.fixture

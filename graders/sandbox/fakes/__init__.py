@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
-SLOTS = ("block_manager", "prefix_cache")
-SURROUNDED = (*SLOTS, "scheduler")  # parts that are tried in the engine that runs no model
+HERE = Path(__file__).parent
+SLOTS = tuple(sorted(path.stem for path in HERE.glob("[!_]*.py")))
 
 
 def modules() -> Mapping[str, ModuleType]:
@@ -22,7 +22,5 @@ def modules() -> Mapping[str, ModuleType]:
 
 def texts(own: str, loaded: Collection[str]) -> Mapping[str, str]:
     """What a worker needs that checks the slot `own` and has parts for the slots `loaded`: slot -> source."""
-    if own not in SURROUNDED:
-        return {}
     wanted = [slot for slot in SLOTS if slot not in loaded and slot != own]
-    return {slot: Path(__file__).with_name(f"{slot}.py").read_text(encoding="utf-8") for slot in wanted}
+    return {slot: (HERE / f"{slot}.py").read_text(encoding="utf-8") for slot in wanted}

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
@@ -18,14 +18,8 @@ from reference_engine.gpu.runner import GpuRunner
 from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
-from reference_engine.parts import CLASS_NAMES, Parts, load_part
+from reference_engine.parts import Parts, load_part, part_files
 
-FILES = {
-    "block_manager": "ex1_paged_allocation/block_manager.py",
-    "scheduler": "ex2_batching_scheduler/scheduler.py",
-    "prefix_cache": "ex3_prefix_cache/prefix_cache.py",
-    "medusa": "ex4_medusa/medusa.py",
-}
 NANO = LlamaConfig(vocab=96, width=32, layers=1, heads=4, kv_heads=2, head_width=16, inner=48, positions=256)
 
 
@@ -90,7 +84,8 @@ class DeviceSizes:
 def parts_in(folder: Path | None) -> tuple[Parts, str]:
     """The four parts from a folder laid out like `solutions`, and which they are; without one, the naive parts."""
     folder = folder or Path(__file__).resolve().parents[3] / "solutions"
-    if not (folder / FILES["scheduler"]).exists():
+    files = part_files(folder)
+    if not files:
         return naive_parts(), "naive parts (no solutions at hand)"
-    loaded = {slot: load_part(folder / FILES[slot], slot) for slot in (*CLASS_NAMES, "medusa")}
-    return Parts(**loaded), folder.name
+    loaded = {slot: load_part(path, slot) for slot, path in files.items()}
+    return replace(naive_parts(), **loaded), folder.name

@@ -15,12 +15,12 @@ from wrong_parts import wrong_part
 
 import graders
 from graders.checking.failure import Broken
+from graders.registry.parts import timed_calls
 from graders.result import Outcome
 from graders.sandbox.worker import Reading
 from graders.throughput import timing
 from graders.throughput.bounds import VARIABLE, BadBounds, part_bounds, read, read_parts
 from graders.throughput.part_time import PartContest, Ran
-from graders.workloads import PART_CALLS
 
 WIRE = 0.0004
 SECONDS = {"propose": 0.0003, "verify_greedy": 0.0002, "compact": 0.0001, "verify_typical": 0.002}
@@ -167,7 +167,7 @@ def answers(exercise: int, path: Path, seed: int) -> list[int]:
     spec.loader.exec_module(module)
     shop: Any = SimpleNamespace(parts={slot: module})
     part = driver.new(shop, given(exercise), {})
-    functions = [function for unit in PART_CALLS[exercise].values() for function in unit]
+    functions = [function for unit in timed_calls(exercise).values() for function in unit]
     return [driver.call(part, "run", [function, 16, seed, 1, False]) for function in functions]
 
 

@@ -1,0 +1,161 @@
+"""An exercise is an entry of the table and its own folders: a fifth one just works."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_worker import LocalWorker
+from source_tree import imports, modules, tree
+
+import graders.checking.workers
+import graders.exercises
+from course.authoring.generate import generate
+from course.targets import target
+from graders.grading import grade
+from graders.registry import parts
+from graders.registry.catalogue import catalogue, exercises
+from graders.result import Outcome
+from graders.submissions.submission_reader import Declared
+
+TABLE = "graders.registry.parts"
+TOY = parts.Part(5, "counting", "ex5_counter", "counter", "counter.py", "Counter")
+SOLUTION = '''"""A counter."""
+
+from __future__ import annotations
+
+
+class Counter:
+    """Counts."""
+
+    def up(self) -> int:
+        """One more than the last time."""
+        ### BEGIN SOLUTION
+        self.count = getattr(self, "count", 0) + 1
+        return self.count
+        ### END SOLUTION
+'''
+LAWS = """
+from graders.registry.law import LawBook
+
+LAWS = LawBook(exercise=5)
+
+
+@LAWS.law("one by one", statement="up adds one.", points=3, hints=("where", "idea", "code"))
+def one_by_one(context):
+    from graders.checking.call_recorder import CallRecorder
+
+    recorder = CallRecorder(context, "counter", "counter")
+    recorder.new((), {}, "Counter()")
+    for due in (1, 2, 3):
+        reply, _ = recorder.call("up", (), "up()")
+        if reply.value != due:
+            recorder.broken("it does not count", got=str(reply.value), expected=str(due))
+"""
+DRIVER = """
+def new(worker_parts, args, keywords):
+    return worker_parts.parts["counter"].Counter(*args, **keywords)
+
+
+def call(part, method, args):
+    return getattr(part, method)(*args)
+
+
+def seen(part, watch):
+    return None
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folders of a fifth exercise, and its entry in the table."""
+    LocalWorker()  # from here on the worker's code can be imported as `guest`
+    for path, text in (
+        ("exercises/ex5_counter/__init__.py", ""),
+        ("exercises/ex5_counter/laws.py", LAWS),
+        ("guest/counter.py", DRIVER),
+        ("project/solutions/ex5_counter/counter.py", SOLUTION),
+        ("project/solutions/ex5_counter/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
+        ("project/solutions/ex5_counter/questions.md", ""),
+        ("wrong.py", SOLUTION.replace("+ 1", "+ 2")),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    guest = importlib.import_module("guest")
+    monkeypatch.setattr(graders.exercises, "__path__", [*graders.exercises.__path__, str(tmp_path / "exercises")])
+    monkeypatch.setattr(guest, "__path__", [*guest.__path__, str(tmp_path / "guest")])
+    monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, TOY))
+    monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
+    catalogue.cache_clear()
+    yield tmp_path
+    catalogue.cache_clear()
+    for name in ("graders.exercises.ex5_counter", "graders.exercises.ex5_counter.laws", "guest.counter", "counter"):
+        sys.modules.pop(name, None)
+
+
+def test_a_fifth_exercise_is_listed_typed_and_graded(project: Path) -> None:
+    assert [exercise.number for exercise in exercises()] == [1, 2, 3, 4, 5]
+    assert target("5.1").exercise.points == 3
+    assert Declared.of(catalogue(5)) == Declared("counter.py", "exercises/ex5_counter", "counter", ("Counter",))
+    right = grade(5, project / "project" / "solutions" / "ex5_counter" / "counter.py")
+    assert [law.outcome for law in right.laws] == [Outcome.PASS]
+    (law,) = grade(5, project / "wrong.py").laws
+    assert law.outcome is Outcome.FAIL and law.story is not None
+
+
+def test_a_fifth_exercise_gets_its_stub_its_lesson_and_its_notebook(project: Path) -> None:
+    made = {file.path.as_posix() for file in generate(project / "project")}
+    folder = "exercises/ex5_counter"
+    assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/ex5_counter.ipynb"} <= made
+
+
+def outside(*own: str) -> Iterator[str]:
+    """Modules of course, graders and engine but for the table and the rooms named."""
+    for module in modules():
+        if module.partition(".")[0] in ("course", "graders", "reference_engine") and module != TABLE:
+            yield from () if f"{module}.".startswith(tuple(f"{room}." for room in own)) else (module,)
+
+
+def words(module: str) -> Iterator[str]:
+    """The strings of a module, docstrings apart."""
+    for node in ast.walk(tree(module)):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Constant) and isinstance(child.value, str) and not isinstance(node, ast.Expr):
+                yield child.value
+
+
+def test_no_module_but_the_table_names_a_folder_of_an_exercise() -> None:
+    for module in outside():
+        named = [word for word in words(module) if re.search(r"\bex\d+_[a-z]", word)]
+        assert not named, f"{module} names {named}"
+
+
+def test_rules_of_an_exercise_are_imported_in_its_own_files_alone() -> None:
+    """Its laws, and the drawing that the table names."""
+    own = {f"course.drawings.{part.drawing}" for part in parts.PARTS}
+    for module in outside("graders.exercises", *own):
+        named = [name for name in imports(module) if name.startswith("graders.exercises.")]
+        assert not named, f"{module} imports {named}"
+
+
+def test_nothing_outside_the_engine_and_its_drivers_decides_by_a_slot() -> None:
+    """Those are the rooms that a part of that slot has files in, and the options that other engines call so."""
+    own = {f"course.drawings.{part.drawing}" for part in parts.PARTS}
+    rooms = ("graders.exercises", "graders.sandbox", "graders.simulation", "graders.engines.adapters")
+    slots = {part.slot for part in parts.PARTS}
+    for module in outside(*rooms, "reference_engine", *own):
+        assert not slots & set(words(module)), module
+
+
+def test_nothing_is_listed_by_the_numbers_of_the_exercises() -> None:
+    every = [part.number for part in parts.PARTS]
+    for module in outside("graders.exercises", "graders.sandbox", "graders.simulation", "reference_engine"):
+        for node in ast.walk(tree(module)):
+            items = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else getattr(node, "keys", [])
+            if isinstance(items, list):
+                assert [getattr(item, "value", None) for item in items] != every, f"{module}:{node.lineno}"
