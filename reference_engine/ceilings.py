@@ -53,47 +53,47 @@ def measure(
     threads: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    patience: int = 1,
+    effort: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Ceilings:
-    """Measured now, with so many threads, in a second or two. patience: how many times as many samples."""
+    """Measured now, with so many threads, in a second or two. effort: how many times as many samples."""
     if device != "cpu":
-        return _of_gpu(config, device, dtype, patience, clock)
-    peak = measure_peak(config, threads=threads, patience=patience, clock=clock)
+        return _of_gpu(config, device, dtype, effort, clock)
+    peak = measure_peak(config, threads=threads, effort=effort, clock=clock)
     with torch.inference_mode():
-        return Ceilings(peak, _bandwidth(config, threads, patience, clock))
+        return Ceilings(peak, _bandwidth(config, threads, effort, clock))
 
 
-def measure_peak(config: LlamaConfig, *, threads: int, patience: int = 1, clock: Clock = time.perf_counter) -> float:
+def measure_peak(config: LlamaConfig, *, threads: int, effort: int = 1, clock: Clock = time.perf_counter) -> float:
     """Operations a second of a CPU: of all cores, if each does as well as one alone; or of all threads at once."""
     cores, every = min(threads, processor().cores), range(2 * len(ROWS) * len(_shapes(config)))
     with torch.inference_mode(), _threads(1):
         products = _products(config, 1, every)
-        ahead = _ahead(products, patience, clock)
-        alone = _fastest([*_multiply_adds(1), *(products[index] for index in ahead)], patience, clock)
+        ahead = _ahead(products, effort, clock)
+        alone = _fastest([*_multiply_adds(1), *(products[index] for index in ahead)], effort, clock)
     with torch.inference_mode(), _threads(threads):
         together = [*_multiply_adds(threads), *_products(config, threads, ahead)] if threads > 1 else []
-        return max(cores * alone, _fastest(together, patience, clock))
+        return max(cores * alone, _fastest(together, effort, clock))
 
 
-def least(action: Action, *, patience: int = 1, clock: Clock = time.perf_counter) -> float:
+def least(action: Action, *, effort: int = 1, clock: Clock = time.perf_counter) -> float:
     """Seconds of the least disturbed of many samples: of `TRIES`, and of more until some agree with the least."""
     taken, spent, best = list[float](), 0.0, float("inf")
     while (
         len(taken) < TRIES
-        or spent < SHORTEST * patience
-        or (sum(seconds <= SPREAD * best for seconds in taken) < AGREE and spent < LONGEST * patience)
+        or spent < SHORTEST * effort
+        or (sum(seconds <= SPREAD * best for seconds in taken) < AGREE and spent < LONGEST * effort)
     ):
         taken.append(_timed(action, clock))
         spent, best = spent + taken[-1], min(best, taken[-1])
     return best
 
 
-def slices(actions: Sequence[Action], *, patience: int = 1, clock: Clock = time.perf_counter) -> float:
+def slices(actions: Sequence[Action], *, effort: int = 1, clock: Clock = time.perf_counter) -> float:
     """Seconds of all of them in turn, had nothing disturbed any: the sum of each one's least over several passes."""
     best, begun = [float("inf")] * len(actions), clock()
-    for made in range(PASSES * patience):
-        if made >= 3 and clock() - begun > LONGEST * patience:
+    for made in range(PASSES * effort):
+        if made >= 3 and clock() - begun > LONGEST * effort:
             break
         best = [min(before, _timed(action, clock)) for before, action in zip(best, actions, strict=True)]
     return sum(best)
@@ -105,15 +105,15 @@ def _timed(action: Action, clock: Clock) -> float:
     return clock() - began
 
 
-def _ahead(kernels: Sequence[Kernel], patience: int, clock: Clock) -> list[int]:
+def _ahead(kernels: Sequence[Kernel], effort: int, clock: Clock) -> list[int]:
     """Which are the fastest, after a first look at each."""
-    rates = [done / min(_timed(action, clock) for _ in range(FIRST * patience)) for done, action in kernels]
+    rates = [done / min(_timed(action, clock) for _ in range(FIRST * effort)) for done, action in kernels]
     return sorted(range(len(kernels)), key=lambda index: -rates[index])[:KEPT]
 
 
-def _fastest(kernels: Sequence[Kernel], patience: int, clock: Clock) -> float:
+def _fastest(kernels: Sequence[Kernel], effort: int, clock: Clock) -> float:
     """Operations a second of the best of some kernels; 0 of none."""
-    return max((done / least(action, patience=patience, clock=clock) for done, action in kernels), default=0.0)
+    return max((done / least(action, effort=effort, clock=clock) for done, action in kernels), default=0.0)
 
 
 def _multiply_adds(threads: int) -> list[Kernel]:
@@ -146,19 +146,19 @@ def _products(config: LlamaConfig, threads: int, wanted: Sequence[int]) -> list[
     return kernels
 
 
-def _bandwidth(config: LlamaConfig, threads: int, patience: int, clock: Clock) -> float:
+def _bandwidth(config: LlamaConfig, threads: int, effort: int, clock: Clock) -> float:
     """Bytes a second: of all threads at once; of what fits into a cache also of a core alone, times the cores."""
     size, cores = 4 * weights_read(config), min(threads, processor().cores)
     cached = size <= processor().cache
     with _threads(threads):
-        together = _read(size, threads, patience, clock, cached=cached)
+        together = _read(size, threads, effort, clock, cached=cached)
     if threads == 1:
         return together
     with _threads(1):
-        return max(together, (cores if cached else 1) * _read(size, 1, patience, clock, cached=cached))
+        return max(together, (cores if cached else 1) * _read(size, 1, effort, clock, cached=cached))
 
 
-def _read(size: int, threads: int, patience: int, clock: Clock, *, cached: bool) -> float:
+def _read(size: int, threads: int, effort: int, clock: Clock, *, cached: bool) -> float:
     """Bytes a second of a read of `size` bytes with so many threads: by our own kernel, or by torch's without it.
 
     What is cached is there when it is read again: one slice stands for all.
@@ -168,18 +168,18 @@ def _read(size: int, threads: int, patience: int, clock: Clock, *, cached: bool)
     weights = torch.ones(min(numbers, most))
     parts, compiled = torch.split(weights, part), library.library()
     if compiled is None:
-        return weights.nbytes / _pass([one.sum for one in parts], patience, clock)
+        return weights.nbytes / _pass([one.sum for one in parts], effort, clock)
     times = max(1, LEAST_READ * threads // weights.nbytes)
     reads = [partial(compiled.read_limit, one.data_ptr(), len(one), times, threads) for one in parts]
     numbers = sum(int(read()) for read in reads)
-    return 4 * numbers / _pass(reads, patience, clock)
+    return 4 * numbers / _pass(reads, effort, clock)
 
 
-def _pass(actions: Sequence[Action], patience: int, clock: Clock) -> float:
+def _pass(actions: Sequence[Action], effort: int, clock: Clock) -> float:
     """Seconds of all of them in turn."""
     if len(actions) == 1:
-        return least(actions[0], patience=patience, clock=clock)
-    return slices(actions, patience=patience, clock=clock)
+        return least(actions[0], effort=effort, clock=clock)
+    return slices(actions, effort=effort, clock=clock)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def _threads(wanted: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _of_gpu(config: LlamaConfig, device: str, dtype: torch.dtype, patience: int, clock: Clock) -> Ceilings:
+def _of_gpu(config: LlamaConfig, device: str, dtype: torch.dtype, effort: int, clock: Clock) -> Ceilings:
     """Products and reads; the clock stops when the device is idle."""
 
     def waited(action: Action) -> Action:
@@ -210,5 +210,5 @@ def _of_gpu(config: LlamaConfig, device: str, dtype: torch.dtype, patience: int,
     weights = torch.randn(max(1, weights_read(config) // 1024), 1024, device=device, dtype=dtype)
     column = torch.randn(1024, device=device, dtype=dtype)
     reads = [waited(lambda: weights @ column), waited(weights.sum)]
-    read = min(least(action, patience=patience, clock=clock) for action in reads)
-    return Ceilings(_fastest(kernels, patience, clock), weights.nbytes / read)
+    read = min(least(action, effort=effort, clock=clock) for action in reads)
+    return Ceilings(_fastest(kernels, effort, clock), weights.nbytes / read)

@@ -6,7 +6,7 @@
     roof.ceilings.seconds(work) / seconds                a share, 1 at most
 
 A ceiling is what nobody exceeds, but a measurement can only come out too low: what disturbs it lengthens. So whoever
-comes above a ceiling has it measured again, with more patience; who still is above it has shown what the machine can
+comes above a ceiling has it measured again, with more effort; who still is above it has shown what the machine can
 do, and the ceiling is raised to that, and says so (`RaisedCeiling`). Nobody is to blame for having been faster than a
 measurement. There is one speed that is no measurement: the multipliers of all cores, every cycle, at the highest clock
 there is (`Processor.theoretical_peak`). Nobody who does the work is faster than that; who seems to be has not done it.

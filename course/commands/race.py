@@ -30,7 +30,7 @@ from graders.workloads import NAMES
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--timeout",
-    "--patience",
+    "--timeout",
     "timeout",
     type=FiniteRange(1, 1e6),
     default=300.0,
@@ -83,7 +83,7 @@ def command(
         seed=seed,
         scale=scale,
         threads=threads,
-        patience=timeout,
+        timeout=timeout,
     )
     results = _run(plan)
     _print(results)

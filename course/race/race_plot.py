@@ -154,7 +154,7 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
 def _curves(race: RaceResults) -> dict[str, list[tuple[int, float]]]:
     """(batch, tokens a second) of every engine that decoded apart."""
     curves: dict[str, list[tuple[int, float]]] = {}
-    for scenario, batch in race.heats():
+    for scenario, batch in race.scenarios():
         if scenario == "decode":
             for result in race.of(scenario, batch):
                 curves.setdefault(result.engine, []).append((batch, result.rate))

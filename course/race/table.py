@@ -19,7 +19,7 @@ def render(race: RaceResults) -> Iterator[Text | Table]:
     """What to print, block by block."""
     yield Text(_heading(race), style="bold")
     yield Text(_conditions(race), style="dim")
-    for scenario, batch in race.heats():
+    for scenario, batch in race.scenarios():
         title = f"\n{TITLES[scenario]}{f', {batch} at a time' if batch else ''}"
         yield Text(title)
         yield _table(race.of(scenario, batch), reading=scenario == "prefill")
@@ -63,7 +63,7 @@ def _raised(raised: RaisedCeiling) -> str:
 def _starved(race: RaceResults) -> str:
     worst = min(race.starved, key=lambda result: result.cores)
     return (
-        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the scenario {worst.heat!r}. "
+        f"The machine was too busy: {worst.engine} got {worst.cores:.1f} of a core in the scenario {worst.scenario!r}. "
         "The rates and ratios above do not count; compare tokens a core-second, or race again on a quiet machine."
     )
 

@@ -43,7 +43,7 @@ class CheckContext:
     beside: Path | None = None
     live: bool = False
     laws_only: bool = False
-    patience: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
+    ask_limits: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
 
     @property
     def seed(self) -> int:

@@ -52,7 +52,7 @@ SHORT = 6  # steps of a story that need not be made shorter
 SHRINKING = 0.8  # seconds of our CPU time spent on making a story shorter
 WAITING = 10.0  # and of the clock
 HANGING = 4.0  # of the clock when the part hangs
-BRIEF = {"cpu": 0.3, "wall": 5.0}  # patience while the story of a hanging part is made shorter
+BRIEF = {"cpu": 0.3, "wall": 5.0}  # while the story of a hanging part is made shorter
 
 
 class Picks:
@@ -199,12 +199,12 @@ class _Search:
         if self.best is None or _steps(broken) <= _steps(self.best):
             self.best, self.case = broken, case
         if broken.outcome is Outcome.TIMEOUT:
-            self.context.patience = BRIEF
+            self.context.ask_limits = BRIEF
 
     def verdict(self) -> Broken:
         """The best story, told again in a fresh worker: what was found only among leftovers says so."""
         assert self.best is not None and self.case is not None
-        self.context.patience = {}
+        self.context.ask_limits = {}
         if self.best.outcome is not Outcome.FAIL:
             return self.best
         self.context.workers.fresh()

@@ -38,7 +38,7 @@ class Transport:
         worker = self.context.worker
         before = worker.slept if self.watching else 0.0
         try:
-            answer = worker.ask(do, **self.context.patience, **fields)
+            answer = worker.ask(do, **self.context.ask_limits, **fields)
         except WorkerDied as death:
             told = f"the process {death}"
             raise Lost(f"The process {death} in `{method}`.", told, Outcome.CRASH) from None

@@ -41,7 +41,7 @@ class EngineKind:
     our own environment.
 
     adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
-    said beside every figure of it, by device class. patience: seconds that its start may take. tie: how far below the
+    said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
     likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
     """
 
@@ -52,7 +52,7 @@ class EngineKind:
     recipes: Mapping[str, InstallRecipe] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    patience: float = 120.0
+    timeout: float = 120.0
     tie: float | None = None
 
     @property
@@ -140,7 +140,7 @@ _KINDS = (
         ("tensorrt_llm",),
         {CPU: InstallRecipe(missing="TensorRT-LLM needs an NVIDIA GPU"), CUDA: InstallRecipe(missing=_NO_STUB)},
         _OFFLINE,
-        patience=600.0,
+        timeout=600.0,
     ),
     EngineKind(
         "llama.cpp",

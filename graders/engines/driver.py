@@ -54,14 +54,14 @@ class EngineReport:
 class Driver:
     """One engine in a process of its own. Use it in a `with`; leaving ends the process and all that it started.
 
-    command: what is run, where it is not the adapter of `kind` in its environment. patience: seconds that one trace may
+    command: what is run, where it is not the adapter of `kind` in its environment. timeout: seconds that one trace may
     take. Every method that asks the engine raises EngineFailed; then the engine is gone.
     """
 
     def __init__(
-        self, kind: EngineKind, job: LaunchConfig, *, command: Sequence[str] = (), patience: float = 300.0
+        self, kind: EngineKind, job: LaunchConfig, *, command: Sequence[str] = (), timeout: float = 300.0
     ) -> None:
-        self.kind, self.job, self.patience = kind, job, patience
+        self.kind, self.job, self.timeout = kind, job, timeout
         self.started: EngineReport | None = None
         self._command = list(command) or [str(environments.python(kind)), str(ADAPTERS / "host.py"), str(kind.path)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +101,7 @@ class Driver:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
-        answer = self._ask({"do": "start", "job": self.job.as_json()}, self.kind.patience)
+        answer = self._ask({"do": "start", "job": self.job.as_json()}, self.kind.timeout)
         flags = answer.get("flags")
         self.started = EngineReport(
             str(answer.get("version", "")),
@@ -126,7 +126,7 @@ class Driver:
         used = self._used()
         requests = [[list(each.prompt), each.max_new, each.arrival] for each in trace.requests]
         began = time.monotonic()
-        answer = self._ask({"do": "serve", "requests": requests}, limit or self.patience)
+        answer = self._ask({"do": "serve", "requests": requests}, limit or self.timeout)
         seconds = time.monotonic() - began
         try:
             return replace(read_served(answer, trace, seconds), cpu=self._used() - used)
@@ -149,7 +149,7 @@ class Driver:
 
     def flush(self) -> None:
         """Let the engine forget the prefixes that it keeps."""
-        self._ask({"do": "flush"}, self.patience)
+        self._ask({"do": "flush"}, self.timeout)
 
     def pause(self) -> None:
         """Stop its process group; it computes nothing until `resume`."""

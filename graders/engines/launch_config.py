@@ -20,7 +20,7 @@ SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 
 
 def job(
-    kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, rivals: int, device: str
+    kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, engines: int, device: str
 ) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -35,7 +35,7 @@ def job(
         threads=threads,
         cores=cores[:threads],
         prefix_cache=trace.cached,
-        memory_share=0.85 / max(rivals, 1),
+        memory_share=0.85 / max(engines, 1),
     )
     if kind.name != "reference":
         return common

@@ -48,7 +48,7 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 @dataclass(frozen=True, slots=True)
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
-    decoding scenarios. apart: prompts alone too. threads: 0 takes every core. patience: seconds for one trace.
+    decoding scenarios. apart: prompts alone too. threads: 0 takes every core. timeout: seconds for one trace.
     """
 
     engines: tuple[str, ...]
@@ -60,7 +60,7 @@ class RacePlan:
     seed: int = 0
     scale: float = 1.0
     threads: int = 0
-    patience: float = 300.0
+    timeout: float = 300.0
 
 
 @dataclass
@@ -112,7 +112,7 @@ def race(
     course = _course(plan, sample, threads, device, busy)
     with ExitStack() as stack:
         given = stack.enter_context(checkpoint(model))
-        make = make or (lambda kind, job: Driver(kind, job, patience=plan.patience))
+        make = make or (lambda kind, job: Driver(kind, job, timeout=plan.timeout))
         run = _Race(plan, model, course, roof, chosen, say, warn)
         entrants = list(run.enter(plan.engines, given, sample, make, stack))
         run.rounds()
@@ -200,7 +200,7 @@ class _Race:
                 yield replace(entrant, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
                 continue
             job = launch_config.job(
-                kind, given, self._model, sample, threads=self._course.threads, rivals=len(names), device=device
+                kind, given, self._model, sample, threads=self._course.threads, engines=len(names), device=device
             )
             driver = make(kind, job)
             stack.callback(driver.stop)
@@ -355,11 +355,11 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
 
 
 def _roof(model: Model, threads: int, device: str) -> Roof:
-    """Measured now; and again, with more patience, when an engine comes above it."""
+    """Measured now; and again, with more effort, when an engine comes above it."""
     limit = processor().theoretical_peak if device == "cpu" else math.inf
     return Roof(
         measure(model.config, threads=threads, device=device),
-        lambda: measure(model.config, threads=threads, device=device, patience=2),
+        lambda: measure(model.config, threads=threads, device=device, effort=2),
         limit=limit,
     )
 

@@ -54,10 +54,10 @@ class RaceSample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One engine in one heat: its laps, all counted and all with the right tokens."""
+    """One engine in one scenario: its laps, all counted and all with the right tokens."""
 
     engine: str
-    heat: str
+    scenario: str
     batch: int
     laps: tuple[RaceSample, ...]
 
@@ -166,7 +166,7 @@ class RaceSetup:
 
 @dataclass(frozen=True, slots=True)
 class RaceResults:
-    """The whole race. results: by heat, within a heat in the order of the entrants, the first being the measure.
+    """The whole race. results: by scenario, within one in the order of the entrants, the first being the measure.
 
     interrupted: fewer rounds were run than asked for; `course.rounds` counts those that all engines finished.
     """
@@ -176,17 +176,17 @@ class RaceResults:
     results: tuple[Result, ...]
     interrupted: bool = False
 
-    def heats(self) -> tuple[tuple[str, int], ...]:
-        """Every heat with a result, in the order raced."""
-        return tuple(dict.fromkeys((result.heat, result.batch) for result in self.results))
+    def scenarios(self) -> tuple[tuple[str, int], ...]:
+        """Every scenario with a result, in the order raced."""
+        return tuple(dict.fromkeys((result.scenario, result.batch) for result in self.results))
 
-    def of(self, heat: str, batch: int = 0) -> tuple[Result, ...]:
-        """The results of one heat."""
-        return tuple(result for result in self.results if (result.heat, result.batch) == (heat, batch))
+    def of(self, scenario: str, batch: int = 0) -> tuple[Result, ...]:
+        """The results of one scenario."""
+        return tuple(result for result in self.results if (result.scenario, result.batch) == (scenario, batch))
 
-    def result(self, engine: str, heat: str, batch: int = 0) -> Result | None:
-        """One engine's result in one heat."""
-        return next((each for each in self.of(heat, batch) if each.engine == engine), None)
+    def result(self, engine: str, scenario: str, batch: int = 0) -> Result | None:
+        """One engine's result in one scenario."""
+        return next((each for each in self.of(scenario, batch) if each.engine == engine), None)
 
     @property
     def starved(self) -> tuple[Result, ...]:
@@ -240,4 +240,5 @@ def _result(data: dict[str, Any]) -> Result:
         RaceSample(**{**lap, "ttft": tuple(lap["ttft"]), "tpot": tuple(lap["tpot"]) if lap["tpot"] else None})
         for lap in data["laps"]
     )
-    return Result(data["engine"], data["heat"], data["batch"], laps)
+    scenario = data["scenario"] if "scenario" in data else data["heat"]  # as races were stored at first
+    return Result(data["engine"], scenario, data["batch"], laps)

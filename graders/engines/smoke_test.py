@@ -46,7 +46,7 @@ def trial(kind: EngineKind, seed: int = 0) -> SmokeTest:
 
 
 def _job(kind: EngineKind, given: Checkpoint, model: Model, trace: Trace) -> LaunchConfig:
-    return launch_config.job(kind, given, model, trace, threads=1, rivals=1, device=device_class())
+    return launch_config.job(kind, given, model, trace, threads=1, engines=1, device=device_class())
 
 
 def _remember(kind: EngineKind, text: str) -> None:

@@ -7,7 +7,7 @@ import threading
 from graders.sandbox.isolation import Limits, MachineFault
 from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
 
-PATIENCE = {"cpu": 120.0, "wall": 300.0}
+ASK_LIMITS = {"cpu": 120.0, "wall": 300.0}
 LIMITS = Limits(packages=True)
 TIMED = Limits(packages=True, cpu=1200)
 """Of an engine that is timed, many times over if the machine is noisy."""
@@ -53,7 +53,7 @@ class _Start:
         try:
             worker = Worker(self._level, self._limits)
             self._worker = worker
-            worker.ask("driver", slot=self._slot, **PATIENCE)
+            worker.ask("driver", slot=self._slot, **ASK_LIMITS)
         except MachineFault as trouble:
             self._trouble = trouble
         except (WorkerDied, WorkerHung, Tampered) as failure:

@@ -1,1 +1,1 @@
-"""Throughput: workloads, the clock, the decision rule, bounds, and cards that carry a peer's speed to another day."""
+"""Throughput: workloads, the clock, the rule, bounds, and cards that carry another engine's speed to a later day."""

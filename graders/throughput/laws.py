@@ -59,10 +59,10 @@ def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]
     if not found:
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
-        rooms = TimedEngines(context, stack)
-        verdicts = [timed(context, measure, rooms) for measure in found]
+        engines = TimedEngines(context, stack)
+        verdicts = [timed(context, measure, engines) for measure in found]
         if calls:
-            verdicts.append(timed_calls(context, found[0], calls, rooms, given(context)))
+            verdicts.append(timed_calls(context, found[0], calls, engines, given(context)))
     worst = together(verdicts)
     context.score = worst.score
     if worst.outcome is not Outcome.PASS:

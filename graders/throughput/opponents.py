@@ -1,6 +1,6 @@
-"""Where a peer's speed comes from: a card that counts here, the engine itself where that is asked for, or nowhere.
+"""Where a opponent's speed comes from: a card that counts here, the engine itself where that is asked for, or nowhere.
 
-To start a peer takes longer than a learner waits for all else together, so it is done on request only.
+To start a opponent takes longer than a learner waits for all else together, so it is done on request only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Peer:
+class Opponent:
     """An engine that a bound is about.
 
     label: "vllm 0.32.0 (card of 2026-11-23)". how: it was measured, for the figure. through: who is measured in its
@@ -46,8 +46,8 @@ class Peer:
         return not self.why
 
 
-def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitStack) -> Peer:
-    """The peer of a measure: live if that is asked for and it is installed, else through a card that counts here.
+def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitStack) -> Opponent:
+    """The opponent of a measure: live if that is asked for and it is installed, else through a card that counts here.
 
     A live engine is started now and ends with the stack.
     """
@@ -59,11 +59,11 @@ def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitSt
     if card is None:
         instead = "--live would time it" if kind is not None else "it is not installed"
         why = "; ".join((*refused, *news, instead))
-        return Peer(engine, engine, why=f"the bound against {engine} was not measured ({why})")
+        return Opponent(engine, engine, why=f"the bound against {engine} was not measured ({why})")
     stale = [f", {card.stale()}"] if card.stale() else []
     asides = "; ".join((*refused, *news))
     how = "".join(("through its card", *stale, *([f" ({asides})"] if asides else [])))
-    return Peer(engine, card.label, how=how, factor=card.slowness)
+    return Opponent(engine, card.label, how=how, factor=card.slowness)
 
 
 class LiveEngine:
@@ -98,8 +98,8 @@ def _installed(engine: str) -> EngineKind | None:
     return kind if kind is not None and environments.standing(kind).ready else None
 
 
-def _live(kind: EngineKind, measure: Measure, context: CheckContext, stack: ExitStack) -> Peer:
-    """Start it; a peer that says why if it will not start."""
+def _live(kind: EngineKind, measure: Measure, context: CheckContext, stack: ExitStack) -> Opponent:
+    """Start it; a opponent that says why if it will not start."""
     from graders.engines import launch_config
     from graders.engines.driver import Driver
     from graders.engines.engine_protocol import EngineFailed
@@ -111,16 +111,16 @@ def _live(kind: EngineKind, measure: Measure, context: CheckContext, stack: Exit
     try:
         model, hardware = load_model(measure.model), here()
     except ModelError as error:
-        return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}")
+        return Opponent(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}")
     sample = workload(measure.workload, 0, model=measure.model, scale=measure.scale)
     given = stack.enter_context(checkpoint(model))
-    job = launch_config.job(kind, given, model, sample, threads=hardware.cores, rivals=2, device=hardware.device)
+    job = launch_config.job(kind, given, model, sample, threads=hardware.cores, engines=2, device=hardware.device)
     driver = Driver(kind, job)
     stack.callback(driver.stop)
     try:
         version = driver.start().version
         driver.pause()
     except EngineFailed as failed:
-        return Peer(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {failed.sentence}")
+        return Opponent(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {failed.sentence}")
     label = f"{kind.name} {version}".strip()
-    return Peer(kind.name, label, how="measured now, live", through=kind.name, contender=LiveEngine(driver, model))
+    return Opponent(kind.name, label, how="measured now, live", through=kind.name, contender=LiveEngine(driver, model))

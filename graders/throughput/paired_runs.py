@@ -60,8 +60,8 @@ class Pair:
 class PairedRuns:
     """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
 
-    patience: seconds after which what is too close to call stays undecided.
-    peers: further engines that take part, by name. progress: told in a few words, before every pair, what is going on.
+    time_limit: seconds after which what is too close to call stays undecided.
+    opponents: further engines that take part, by name. progress: told before every pair what is going on.
     roof: what the machine can do; known after the warm-up.
     """
 
@@ -70,11 +70,11 @@ class PairedRuns:
     mine: TimedEngine
     theirs: TimedEngine
     right: Judge
-    peers: Mapping[str, Contender] = field(default_factory=dict)
+    opponents: Mapping[str, Contender] = field(default_factory=dict)
     scale: float = 1.0
     model: str = "waiter"
     progress: Callable[[str], None] = lambda _: None
-    patience: float = 120.0
+    time_limit: float = 120.0
     pairs: list[Pair] = field(default_factory=list)
     roof: Roof | None = None
 
@@ -96,7 +96,7 @@ class PairedRuns:
             decisions = [old if old.final else new for old, new in zip(decisions or now, now, strict=True)]
             if goal == EARLY and any(each.final for each in decisions):
                 break
-            if goal > EARLY and time.monotonic() - began > self.patience:
+            if goal > EARLY and time.monotonic() - began > self.time_limit:
                 return [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
         return decisions
 
@@ -127,20 +127,20 @@ class PairedRuns:
     def _warm_up(self) -> None:
         self.progress(f"timing {self.name}: warming up")
         trace = self._trace(63)
-        theirs, *_ = [self._other(name, trace) for name in (REFERENCE, *self.peers)]
+        theirs, *_ = [self._other(name, trace) for name in (REFERENCE, *self.opponents)]
         self._verify(trace, self.mine.serve(trace), theirs)
         peak, self._each = self._peak(trace)
         limit = processor().theoretical_peak
         self.roof = Roof(Ceilings(peak), lambda: Ceilings(self._peak(trace, AGAIN)[0]), limit=limit)
 
-    def _peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
+    def _peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
         """Measured by the reference's process, which the submission cannot reach."""
-        return self._blameless(REFERENCE, lambda: self.theirs.peak(trace, patience))
+        return self._blameless(REFERENCE, lambda: self.theirs.peak(trace, effort))
 
     def _pair(self, number: int) -> Pair:
         trace = self._trace(number)
         mine, others = None, dict[str, TimedRun]()
-        turns = [MINE, REFERENCE, *self.peers]
+        turns = [MINE, REFERENCE, *self.opponents]
         for name in turns if submission_first(number) else reversed(turns):
             if name == MINE:
                 mine = self.mine.serve(trace)
@@ -170,7 +170,7 @@ class PairedRuns:
 
     def _other(self, name: str, trace: Trace) -> TimedRun:
         """Another's turn."""
-        contender: Contender = self.theirs if name == REFERENCE else self.peers[name]
+        contender: Contender = self.theirs if name == REFERENCE else self.opponents[name]
         return self._blameless(name, lambda: contender.serve(trace))
 
     def _blameless(self, name: str, call: Callable[[], Answer]) -> Answer:

@@ -111,14 +111,14 @@ class _Cell:
 
 @dataclass
 class PartContest:
-    """Runs pairs of questions. patience: seconds after which what is too close to call stays undecided."""
+    """Runs pairs of questions. time_limit: seconds after which what is too close to call stays undecided."""
 
     seed: int
     mine: Side
     theirs: Side
     bounds: Sequence[PartBound]
     progress: Callable[[str], None] = lambda _: None
-    patience: float = 30.0
+    time_limit: float = 30.0
     pairs: int = 0
     _cells: dict[tuple[str, int], _Cell] = field(default_factory=dict)
     _waited: float = 0.0
@@ -142,7 +142,7 @@ class PartContest:
             decisions = [old if old.final else new for old, new in zip(decisions or now, now, strict=True)]
             if goal == EARLY and any(each.final for each in decisions):
                 break
-            if goal > EARLY and time.monotonic() - began > self.patience:
+            if goal > EARLY and time.monotonic() - began > self.time_limit:
                 decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
         return [
             UnitTime(bound, decision, tuple(cell.time() for cell in self._unit(bound)))

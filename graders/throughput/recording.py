@@ -123,7 +123,7 @@ class _Recording:
             self._model,
             trace,
             threads=hardware.cores,
-            rivals=2,
+            engines=2,
             device=hardware.device,
         )
         driver = make(kind, job)

@@ -29,7 +29,7 @@ from reference_engine.roofline import TokenWork
 
 SLOT = "throughput"
 ALL = 0
-PATIENCE = {"cpu": 240.0, "wall": 120.0}
+ASK_LIMITS = {"cpu": 240.0, "wall": 120.0}
 Output = tuple[int, ...]
 
 
@@ -48,7 +48,7 @@ class TimedEngine:
     """
 
     def __init__(self, context: CheckContext, workers: Workers, *, guesses: bool = False) -> None:
-        self._context = dataclasses.replace(context, workers=workers, patience=dict(PATIENCE))
+        self._context = dataclasses.replace(context, workers=workers, ask_limits=dict(ASK_LIMITS))
         self._guesses = guesses
 
     def serve(self, trace: Trace) -> TimedRun:
@@ -61,12 +61,12 @@ class TimedEngine:
         recorder.look()
         return TimedRun(seconds, outputs)
 
-    def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
+    def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
         """Operations a second that this machine is measured to do at best, and the model's work for one token.
 
-        patience: how many times as many samples as usual."""
+        effort: how many times as many samples as usual."""
         recorder = self._recorder(trace)
-        value = _value(recorder, "peak", [patience], "peak()")
+        value = _value(recorder, "peak", [effort], "peak()")
         peak, least, more = recorder.parsed(lambda: protocol.integers(value, 3))
         return float(peak), TokenWork(least, more)
 

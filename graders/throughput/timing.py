@@ -18,7 +18,7 @@ from graders.result import Figure, Outcome
 from graders.sandbox.worker_prestart import TIMED
 from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
 from graders.throughput.decision import Call, Decision, score
-from graders.throughput.opponents import Peer, standing
+from graders.throughput.opponents import Opponent, standing
 from graders.throughput.paired_runs import OpponentBound, PairedRuns, oracle_agrees
 from graders.throughput.part_time import CallTime, PartContest, UnitTime
 from graders.throughput.timed_engine import TimedEngine
@@ -50,7 +50,7 @@ class TimedEngines:
         self._ready = 0 if context.ahead is None else context.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
-    def room(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> TimedEngine:
+    def engine(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> TimedEngine:
         """The engine with these parts. who: "mine" or "reference". A model's folder is shown to who serves it only.
 
         Raises Broken, ungraded, where the worker's user may not read the model.
@@ -76,36 +76,40 @@ def _closed(files: Sequence[str]) -> str:
     return next((path for path in files if not os.stat(path).st_mode & stat.S_IROTH), "")
 
 
-def timed(context: CheckContext, measure: Measure, rooms: TimedEngines) -> WorkloadVerdict:
+def timed(context: CheckContext, measure: Measure, engines: TimedEngines) -> WorkloadVerdict:
     """Play the paired runs, note the figures. Raises Broken when a part fails on the way.
 
-    Among naive parts nobody else's engine is a measure: the reference has the same company, and peers are left out.
+    Among naive parts nobody else's engine is a measure: the reference has the same company, and opponents are left out.
     """
     with ExitStack() as stack:
         names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and context.others != "naive"]
-        peers = {name: standing(name, measure, context, stack) for name in names}
-        runs = _paired_runs(context, measure, rooms, peers)
-        wanted = [(bound, peers.get(bound.engine)) for bound in measure.bounds if _counts(bound, peers)]
-        decisions = runs.decide([_against(bound, peer) for bound, peer in wanted])
+        opponents = {name: standing(name, measure, context, stack) for name in names}
+        runs = _paired_runs(context, measure, engines, opponents)
+        wanted = [(bound, opponents.get(bound.engine)) for bound in measure.bounds if _counts(bound, opponents)]
+        decisions = runs.decide([_against(bound, opponent) for bound, opponent in wanted])
     context.cases += len(runs.pairs)
     context.figures += [_raised(measure, raised) for raised in runs.raised if raised.possible]
-    missing = "; ".join(peer.why for peer in peers.values() if not peer.measured)
+    missing = "; ".join(opponent.why for opponent in opponents.values() if not opponent.measured)
     verdicts = []
-    for (bound, peer), decision in zip(wanted, decisions, strict=True):
-        context.figures.append(_figure(measure, bound, peer, decision, "" if peer else missing))
+    for (bound, opponent), decision in zip(wanted, decisions, strict=True):
+        context.figures.append(_figure(measure, bound, opponent, decision, "" if opponent else missing))
         if decision.final:
-            verdicts.append(_verdict(measure, bound, peer, decision))
+            verdicts.append(_verdict(measure, bound, opponent, decision))
     return together(verdicts)
 
 
 def timed_calls(
-    context: CheckContext, measure: Measure, bounds: Sequence[PartBound], rooms: TimedEngines, given: Sequence[Any] = ()
+    context: CheckContext,
+    measure: Measure,
+    bounds: Sequence[PartBound],
+    engines: TimedEngines,
+    given: Sequence[Any] = (),
 ) -> WorkloadVerdict:
     """Time the part's calls in the workers that serve `measure`. Raises Broken when the part fails on the way.
 
     given: what the driver of the calls is told beforehand.
     """
-    mine, theirs = (room.calls(context.exercise.slot, given) for room in _sides(context, measure, rooms))
+    mine, theirs = (engine.calls(context.exercise.slot, given) for engine in _sides(context, measure, engines))
     runs = PartContest(context.seed, mine, theirs, bounds, progress=context.progress)
     found = runs.decide()
     context.cases += runs.pairs
@@ -120,30 +124,36 @@ def together(verdicts: Sequence[WorkloadVerdict]) -> WorkloadVerdict:
     return WorkloadVerdict(worst.outcome, min(decided, default=0.0), worst.message)
 
 
-def _counts(bound: Bound, peers: Mapping[str, Peer]) -> bool:
-    return bound.engine == REFERENCE or (bound.engine in peers and peers[bound.engine].measured)
+def _counts(bound: Bound, opponents: Mapping[str, Opponent]) -> bool:
+    return bound.engine == REFERENCE or (bound.engine in opponents and opponents[bound.engine].measured)
 
 
-def _against(bound: Bound, peer: Peer | None) -> OpponentBound:
-    return OpponentBound(bound.bound) if peer is None else OpponentBound(bound.bound, peer.through, peer.factor)
+def _against(bound: Bound, opponent: Opponent | None) -> OpponentBound:
+    return (
+        OpponentBound(bound.bound)
+        if opponent is None
+        else OpponentBound(bound.bound, opponent.through, opponent.factor)
+    )
 
 
-def _paired_runs(context: CheckContext, measure: Measure, rooms: TimedEngines, peers: Mapping[str, Peer]) -> PairedRuns:
-    mine, theirs = _sides(context, measure, rooms)
+def _paired_runs(
+    context: CheckContext, measure: Measure, engines: TimedEngines, opponents: Mapping[str, Opponent]
+) -> PairedRuns:
+    mine, theirs = _sides(context, measure, engines)
     return PairedRuns(
         measure.workload,
         context.seed,
         mine,
         theirs,
         oracle_agrees,
-        peers={name: peer.contender for name, peer in peers.items() if peer.contender is not None},
+        opponents={name: opponent.contender for name, opponent in opponents.items() if opponent.contender is not None},
         scale=measure.scale,
         model=measure.model,
         progress=context.progress,
     )
 
 
-def _sides(context: CheckContext, measure: Measure, rooms: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
+def _sides(context: CheckContext, measure: Measure, engines: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
     """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
     guesses = "guessed" in family.kinds
@@ -156,8 +166,8 @@ def _sides(context: CheckContext, measure: Measure, rooms: TimedEngines) -> tupl
     mine = [*(_source(context, slot, beside) for slot in slots if slot != own.slot), own]
     theirs = [_source(context, slot, "solutions") for slot in slots]
     return (
-        rooms.room("mine", mine, measure.model, guesses=guesses),
-        rooms.room("reference", theirs, measure.model, guesses=guesses),
+        engines.engine("mine", mine, measure.model, guesses=guesses),
+        engines.engine("reference", theirs, measure.model, guesses=guesses),
     )
 
 
@@ -166,15 +176,15 @@ def _source(context: CheckContext, slot: str, others: str) -> Source:
     return Source(slot, path.name, path.read_text(encoding="utf-8"))
 
 
-def _figure(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision, missing: str) -> Figure:
+def _figure(measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision, missing: str) -> Figure:
     bracket = decision.bracket
-    how = "measured now" if peer is None else peer.how
+    how = "measured now" if opponent is None else opponent.how
     note = f"{how}, {bracket.pairs} pairs, {bracket.lower:.2f} to {bracket.upper:.2f}"
     if decision.marginal:
         note += ", marginal"
     if missing:
         note += f"; {missing}"
-    label = "the reference engine" if peer is None else peer.label
+    label = "the reference engine" if opponent is None else opponent.label
     return Figure(f"{measure.workload}, speed beside {label}", bracket.median, "x", bound.bound, "bound", note)
 
 
@@ -229,8 +239,8 @@ def _span(seconds: float) -> str:
     return f"{seconds * 1e6:,.0f} µs" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 
-def _verdict(measure: Measure, bound: Bound, peer: Peer | None, decision: Decision) -> WorkloadVerdict:
-    bracket, label = decision.bracket, "the reference engine" if peer is None else peer.label
+def _verdict(measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision) -> WorkloadVerdict:
+    bracket, label = decision.bracket, "the reference engine" if opponent is None else opponent.label
     share = 1.0 if decision.met else score(bracket.median, bound.floor, bound.bound)
     measured = f"{bracket.median:.2f} times as fast as {label}"
     spread = f"{bracket.pairs} pairs, between {bracket.lower:.2f} and {bracket.upper:.2f}"

@@ -198,12 +198,12 @@ def parts_in(folder: Path) -> Parts:
     return replace(naive_parts(), **{slot: load_part(path, slot) for slot, path in found.items()})
 
 
-def race(model: Model, parts: Parts, peer: BenchmarkedEngine | None, options: argparse.Namespace) -> None:
+def race(model: Model, parts: Parts, opponent: BenchmarkedEngine | None, options: argparse.Namespace) -> None:
     """Every workload that was asked for, with the contenders that say something about it."""
     threads = torch.get_num_threads()
     machine = measure_ceilings(model.config, threads=threads)
     print(f"peak {machine.peak / 1e9:.0f} GFLOP/s, weights are read at {machine.bandwidth / 1e9:.0f} GB/s")
-    again = partial(measure_ceilings, model.config, threads=threads, patience=2)
+    again = partial(measure_ceilings, model.config, threads=threads, effort=2)
     roof = Roof(machine, again, limit=processor().theoretical_peak)
     plain = engine_contender("engine", model, replace(parts, prefix_cache=None), options.budget)
     naive = engine_contender("engine with naive parts", model, naive_parts(), options.budget)
@@ -211,7 +211,7 @@ def race(model: Model, parts: Parts, peer: BenchmarkedEngine | None, options: ar
     without = replace(plain, name="engine, prefix cache off")
     for workload in workloads(model.config.vocab, model.config.positions, options.seed):
         if options.only in workload.name:
-            others = [without] if workload.cache else [naive, *([peer] if peer else [])]
+            others = [without] if workload.cache else [naive, *([opponent] if opponent else [])]
             report(model, workload, [cached if workload.cache else plain, *others], options.rounds, roof)
 
 
@@ -233,8 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("transformers is not raced: no environment has it, or it was left out")
         race(model, parts, None, options)
     else:
-        with transformers_contender(python, model) as peer:
-            race(model, parts, peer, options)
+        with transformers_contender(python, model) as opponent:
+            race(model, parts, opponent, options)
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
     return 0
 

@@ -25,13 +25,13 @@ class LocalWorker:
             sys.path.append(folder)
         from guest.worker import GuestParts
 
-        self._shop = GuestParts()
+        self._parts = GuestParts()
         self.level = "none"
         self.alive = True
 
     def ask(self, do: str, *, cpu: float = 0.0, wall: float = 0.0, **fields: Any) -> dict[str, Any]:
         question = json.loads(json.dumps({"do": do, **fields}))
-        answer: dict[str, Any] = json.loads(json.dumps(self._shop.answer(question)))
+        answer: dict[str, Any] = json.loads(json.dumps(self._parts.answer(question)))
         return answer
 
     def cpu_seconds(self) -> float:

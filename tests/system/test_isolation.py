@@ -327,15 +327,15 @@ def test_an_interpreter_that_does_not_run_leaves_the_part_ungraded(
     assert "no sign of life" in result.problem
 
 
-def test_a_keeper_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_completes(tmp_path: Path) -> None:
-    def kill_keepers(_: object) -> None:
+def test_a_supervisor_killed_in_between_leaves_the_rest_ungraded_and_a_second_run_completes(tmp_path: Path) -> None:
+    def kill_supervisors(_: object) -> None:
         for pid in process_tree.descendants(os.getpid()):
             with contextlib.suppress(OSError):  # gone with the supervisor that was killed before
                 if b"isolation/inside/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
 
     path = right(tmp_path)
-    result = grade(1, path, only=["1.1", "1.2"], on_law=kill_keepers)
+    result = grade(1, path, only=["1.1", "1.2"], on_law=kill_supervisors)
     assert [law.outcome for law in result.laws] == [Outcome.PASS, Outcome.UNGRADED]
     assert grade(1, path, only=["1.1", "1.2"]).passed
 
@@ -397,7 +397,7 @@ signal.pause()
     assert not Path(box).exists()
 
 
-def test_a_stopped_keeper_does_not_keep_its_worker_alive() -> None:
+def test_a_stopped_supervisor_does_not_keep_its_worker_alive() -> None:
     process = spawn("L1")
     os.kill(process._supervisor.pid, signal.SIGSTOP)
     process.end()

@@ -43,7 +43,7 @@ BUILDING = 5e-4  # seconds: a constructor is never taken to be cheaper
 COUNTED_AT_MOST = 1 << 17  # instructions of one call
 WITHIN = 16  # extends of the long sequence that stay within its last block
 CROWD = 10  # ids of the many short sequences begin here
-PATIENCE = {"cpu": 20.0, "wall": 120.0}  # for one question: a pool is filled in tenths of a second
+ASK_LIMITS = {"cpu": 20.0, "wall": 120.0}  # for one question: a pool is filled in tenths of a second
 Call = tuple[str, list[Any]]
 Loops = dict[str, tuple[Call, ...]]  # name -> calls that leave the pool as it was
 
@@ -102,24 +102,24 @@ RETURNED: dict[str, Callable[[list[Any], Plan], bool]] = {  # whether the calls 
 }
 
 
-def constant_time(bench: CheckContext) -> None:
+def constant_time(context: CheckContext) -> None:
     """Raise Broken for calls that cost too many times more on a larger pool, in whatever state it is."""
-    plan = Plan.draw(bench.seed)
-    bench.patience = dict(PATIENCE)
+    plan = Plan.draw(context.seed)
+    context.ask_limits = dict(ASK_LIMITS)
     try:
-        with CallRecorder(bench, "block_manager", "bm").still():
-            Pool(bench, plan, plan.middle, FREE).moves_no_list()
+        with CallRecorder(context, "block_manager", "bm").still():
+            Pool(context, plan, plan.middle, FREE).moves_no_list()
             for state in (FREE, USED, SCATTERED):
-                _Comparison(bench, plan, state).judge()
+                _Comparison(context, plan, state).judge()
     finally:
-        bench.patience = {}
+        context.ask_limits = {}
 
 
 class _Comparison:
     """The three pools in one state."""
 
-    def __init__(self, bench: CheckContext, plan: Plan, state: str) -> None:
-        self._bench = bench
+    def __init__(self, context: CheckContext, plan: Plan, state: str) -> None:
+        self._context = context
         self._plan = plan
         self._state = state
         self._small: dict[tuple[str, str], list[Cost]] = {}  # (how it is measured, loop): on the smallest pool
@@ -149,7 +149,7 @@ class _Comparison:
                 pairs = zip(self._small[how, loop], small.costs(how, loop), strict=True)
                 self._small[how, loop] = [cheapest((before, cost)) for before, (_, cost) in pairs]
                 pool.fill()
-            self._bench.cases += 1
+            self._context.cases += 1
 
     def _dearest(self, pool: Pool, how: str, loop: str) -> Growth:
         growths = [
@@ -166,20 +166,20 @@ class _Comparison:
         return TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
 
     def _filled(self, num_blocks: int) -> Pool:
-        pool = Pool(self._bench, self._plan, num_blocks, self._state)
+        pool = Pool(self._context, self._plan, num_blocks, self._state)
         pool.fill()
         return pool
 
     def _grows(self, growth: Growth) -> NoReturn:
-        stage = CallRecorder(self._bench, "block_manager", "bm")
+        recorder = CallRecorder(self._context, "block_manager", "bm")
         for cost in (growth.small, growth.large):
-            stage.steps.append(Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}"))
-            stage.steps.append(Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}"))
+            recorder.steps.append(Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}"))
+            recorder.steps.append(Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}"))
         message = f"`{growth.what}` costs {growth.dearer} as much on a pool {growth.larger} larger"
         message += f" ({growth.small} with {growth.small.size} blocks, {growth.large} with {growth.large.size}): "
         message += "more than in proportion." if growth.linear else "something looks through the pool."
         method = "__init__" if growth.what == BUILT else growth.what.split()[0].strip(",")
-        stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=method)
+        recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=method)
 
 
 class Pool:
@@ -190,12 +190,12 @@ class Pool:
 
     WAYS = ("building", "counted", "timed", "counted in proportion", "timed in proportion", "answered")
 
-    def __init__(self, bench: CheckContext, plan: Plan, num_blocks: int, state: str) -> None:
-        self._bench = bench
+    def __init__(self, context: CheckContext, plan: Plan, num_blocks: int, state: str) -> None:
+        self._context = context
         self._plan = plan
         self.num_blocks = num_blocks
         self._state = state
-        self._stage = CallRecorder(bench, "block_manager", "bm")
+        self._recorder = CallRecorder(context, "block_manager", "bm")
         self._table: list[int] = []
         self._building = 0.0
         blocks = num_blocks - 1 - 3 - plan.spare
@@ -225,7 +225,7 @@ class Pool:
         if how.startswith("timed"):
             return [(loop, self._pass(calls, 1 if linear else PASSES))]
         repeats = 1 if linear else REPEATS
-        counts = medians(self._stage.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls))
+        counts = medians(self._recorder.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls))
         named = zip(calls, counts, strict=True)
         return [
             (f"{method}{loop[loop.find(' of ') :] if ' of ' in loop else ''}", Cost(self.num_blocks, count))
@@ -236,23 +236,23 @@ class Pool:
         """Raise Broken if one of the calls moves all elements of a list as long as the pool."""
         self.fill()
         for loop, calls in self._loops().items():
-            for index in self._stage.shifts(calls, self.num_blocks // 2):
+            for index in self._recorder.shifts(calls, self.num_blocks // 2):
                 method = calls[index][0]
-                self._stage.method = method
-                self._stage.steps.append(Step(f"bm.{_written(*calls[index])}"))
+                self._recorder.method = method
+                self._recorder.steps.append(Step(f"bm.{_written(*calls[index])}"))
                 message = (
                     f"`{method}` moves every element of a list as long as the pool: pop(0), insert(0, …) or the like?"
                 )
-                self._stage.broken(message, got="a whole list moved", expected=f"`{loop}` touches a few blocks")
+                self._recorder.broken(message, got="a whole list moved", expected=f"`{loop}` touches a few blocks")
 
     def _fill(self) -> None:
-        worker = self._bench.worker
+        worker = self._context.worker
         before = worker.cpu_seconds()
         written = f"BlockManager({self.num_blocks}, {self._plan.block})"
-        raised = self._stage.new((self.num_blocks, self._plan.block), {}, written)
+        raised = self._recorder.new((self.num_blocks, self._plan.block), {}, written)
         self._building = worker.cpu_seconds() - before
         if raised:
-            self._stage.unexpected(raised, "a block manager")
+            self._recorder.unexpected(raised, "a block manager")
         self._call("admit", [1, self._plan.short])
         if self._state == USED:
             self._call("admit", [3, self._long])
@@ -264,10 +264,10 @@ class Pool:
         self._table = table if type(table) is list else []
 
     def _call(self, method: str, args: list[Any], blamed: str = "") -> Any:
-        reply, _ = self._stage.call(method, args, _written(method, args), watch=None)
-        self._stage.method = blamed or method
+        reply, _ = self._recorder.call(method, args, _written(method, args), watch=None)
+        self._recorder.method = blamed or method
         if isinstance(reply, Raised):
-            self._stage.unexpected(reply, "no exception")
+            self._recorder.unexpected(reply, "no exception")
         return reply.value
 
     def _loops(self) -> Loops:
@@ -306,13 +306,13 @@ class Pool:
         """Ordinary calls, which return what they have to."""
         spent = []
         for _ in range(REPEATS):
-            before = self._bench.worker.cpu_seconds()
-            returned = self._stage.answered(calls, ANSWERED)
-            spent.append(max(LEAST, (self._bench.worker.cpu_seconds() - before) / ANSWERED))
+            before = self._context.worker.cpu_seconds()
+            returned = self._recorder.answered(calls, ANSWERED)
+            spent.append(max(LEAST, (self._context.worker.cpu_seconds() - before) / ANSWERED))
         if not RETURNED[loop](returned, self._plan):
             words = ", ".join(map(shown, returned))
             message = f"`{loop}` returned {words}: not what these calls return on a pool of {self.num_blocks}."
-            self._stage.broken(message, got=words, expected="what they return on any other pool")
+            self._recorder.broken(message, got=words, expected="what they return on any other pool")
         return self._cost(min(spent))
 
     def _pass(self, calls: tuple[Call, ...], times: int) -> Cost:
@@ -323,18 +323,18 @@ class Pool:
         return self._cost(spent / times)
 
     def _spent(self, calls: tuple[Call, ...], times: int) -> float:
-        before = self._bench.worker.cpu_seconds()
-        self._stage.again(calls, times)
-        return self._bench.worker.cpu_seconds() - before
+        before = self._context.worker.cpu_seconds()
+        self._recorder.again(calls, times)
+        return self._context.worker.cpu_seconds() - before
 
     def _cost(self, seconds: float) -> Cost:
         return Cost(self.num_blocks, seconds * 1e6, "µs")
 
     def _too_slow(self, broken: Broken) -> Broken:
         """A pool that takes seconds to fill: every block handed out costs a look at the others."""
-        method, right = self._stage.method, "O(1) for each block that it hands out or takes back"
+        method, right = self._recorder.method, "O(1) for each block that it hands out or takes back"
         right = "O(num_blocks) in all" if method == "__init__" else right
-        spent = f"more than {PATIENCE['cpu']:.0f} s of CPU time on a pool of {self.num_blocks:,} blocks"
+        spent = f"more than {ASK_LIMITS['cpu']:.0f} s of CPU time on a pool of {self.num_blocks:,} blocks"
         broken.message = f"`{method}` took {spent}: right is {right}."
         broken.outcome = Outcome.FAIL
         return broken

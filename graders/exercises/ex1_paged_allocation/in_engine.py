@@ -15,7 +15,7 @@ from graders.checking.replies import Raised, shown
 from graders.checking.workers import Source, Workers
 from graders.result import Figure
 from graders.sandbox import protocol
-from graders.sandbox.worker_prestart import LIMITS, PATIENCE
+from graders.sandbox.worker_prestart import ASK_LIMITS, LIMITS
 
 BLOCK_SIZE = 16
 NUM_BLOCKS = 1 + 2 * 1024 // BLOCK_SIZE  # two of the longest talks
@@ -73,7 +73,7 @@ def _engine_room(context: CheckContext) -> Iterator[Workers]:
 def _serve(context: CheckContext, workers: Workers, requests: Sequence[Asked]) -> tuple[CallRecorder, EngineReport]:
     import dataclasses
 
-    joined = dataclasses.replace(context, workers=workers, patience=dict(PATIENCE))
+    joined = dataclasses.replace(context, workers=workers, ask_limits=dict(ASK_LIMITS))
     recorder = CallRecorder(joined, "engine", "engine")
     sizes = {"num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "max_seqs": REQUESTS}
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())

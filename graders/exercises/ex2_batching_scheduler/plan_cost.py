@@ -31,7 +31,7 @@ COUNTED_AT_MOST = 1 << 20  # instructions
 SHOWN = 256
 ANSWER = 4000  # tokens that a request may still say: nobody finishes
 TOKEN = 1
-PATIENCE = {"cpu": 30.0, "wall": 120.0}  # for one question: all of them at once are added, and admitted
+ASK_LIMITS = {"cpu": 30.0, "wall": 120.0}  # for one question: all of them at once are added, and admitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +56,41 @@ class Draw:
         return cls(few, more, sizes, prompts, chance.randrange(3), chance.choice(("fcfs", "priority")))
 
 
-def swift_plan(bench: CheckContext) -> None:
+def swift_plan(context: CheckContext) -> None:
     """Raise Broken when a step costs more for each of many running requests than for each of a few."""
-    draw = Draw.of(bench.seed)
-    bench.patience = dict(PATIENCE)
+    draw = Draw.of(context.seed)
+    context.ask_limits = dict(ASK_LIMITS)
     try:
-        with CallRecorder(bench, "scheduler", "scheduler").still():
-            _count(bench, draw)
+        with CallRecorder(context, "scheduler", "scheduler").still():
+            _count(context, draw)
             for running in draw.sizes[1:]:
-                _compare(bench, draw, running)
-            cost = cheapest([RunningBatch(bench, draw, SHOWN).cost() for _ in range(2)])
+                _compare(context, draw, running)
+            cost = cheapest([RunningBatch(context, draw, SHOWN).cost() for _ in range(2)])
     finally:
-        bench.patience = {}
-    bench.figures.append(
+        context.ask_limits = {}
+    context.figures.append(
         Figure(f"plan and commit for {SHOWN} decodes", round(cost.amount), "µs", note="CPU time, driver included")
     )
 
 
-def _count(bench: CheckContext, draw: Draw) -> None:
-    few = RunningBatch(bench, draw, draw.few).counted()  # before there is another one: a worker holds one scheduler
-    more = RunningBatch(bench, draw, draw.more)
+def _count(context: CheckContext, draw: Draw) -> None:
+    few = RunningBatch(context, draw, draw.few).counted()  # before there is another one: a worker holds one scheduler
+    more = RunningBatch(context, draw, draw.more)
     growth = Growth("step", few, more.counted(), linear=True)
-    bench.cases += 1
+    context.cases += 1
     if growth.exceeds(COUNTED):
         more.too_slow(growth)
 
 
-def _compare(bench: CheckContext, draw: Draw, running: int) -> None:
+def _compare(context: CheckContext, draw: Draw, running: int) -> None:
     """Times are taken again before they are believed."""
     small: Cost | None = None
     for number in range(ROUNDS):
-        again = RunningBatch(bench, draw, draw.sizes[0]).cost()
+        again = RunningBatch(context, draw, draw.sizes[0]).cost()
         small = cheapest((again, small or again))
-        crowd = RunningBatch(bench, draw, running)
+        crowd = RunningBatch(context, draw, running)
         growth = Growth("step", small, crowd.cost(), linear=True)
-        bench.cases += 1
+        context.cases += 1
         if not growth.exceeds(TIMED):
             return
         if number == ROUNDS - 1 or growth.exceeds(BEYOND * TIMED):
@@ -100,15 +100,15 @@ def _compare(bench: CheckContext, draw: Draw, running: int) -> None:
 class RunningBatch:
     """A scheduler with so many requests that decode."""
 
-    def __init__(self, bench: CheckContext, draw: Draw, running: int) -> None:
-        self._bench = bench
+    def __init__(self, context: CheckContext, draw: Draw, running: int) -> None:
+        self._context = context
         self._running = running
-        self._stage = CallRecorder(bench, "scheduler", "scheduler")
+        self._recorder = CallRecorder(context, "scheduler", "scheduler")
         budget = running * max(draw.prompts) + draw.lookahead * running
         setting = EngineSetting(max_seqs=running, token_budget=budget, lookahead=draw.lookahead, policy=draw.policy)
-        raised = self._stage.new([sent(setting) | {"ample": True}], {}, written(setting))
+        raised = self._recorder.new([sent(setting) | {"ample": True}], {}, written(setting))
         if raised:
-            self._stage.unexpected(raised, "a scheduler")
+            self._recorder.unexpected(raised, "a scheduler")
         self._call("crowd", [running, draw.prompts, ANSWER], f"add(…)  # {running} requests")
         self._spin(1, "step  # all of them prefill")
         self._spin(1, "step  # all of them decode")
@@ -116,16 +116,16 @@ class RunningBatch:
     def counted(self) -> Cost:
         """Instructions of one step."""
         calls = [("spin", [1, TOKEN])] * COUNTED_STEPS
-        return Cost(self._running, min(self._stage.tally(calls, COUNTED_AT_MOST)))
+        return Cost(self._running, min(self._recorder.tally(calls, COUNTED_AT_MOST)))
 
     def cost(self) -> Cost:
         """CPU time of one step."""
         steps = max(1, SPAN // self._running)
         spent = []
         for _ in range(SAMPLES if steps == 1 else 2 * SAMPLES):
-            before = self._bench.worker.cpu_seconds()
+            before = self._context.worker.cpu_seconds()
             self._spin(steps, f"step  # {steps} times; all of them decode")
-            spent.append((self._bench.worker.cpu_seconds() - before) / steps)
+            spent.append((self._context.worker.cpu_seconds() - before) / steps)
         return Cost(self._running, min(spent) * 1e6, "µs")
 
     def too_slow(self, growth: Growth) -> NoReturn:
@@ -134,7 +134,7 @@ class RunningBatch:
         message += f" ({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}; "
         message += f"{each[0]:,.1f} and {each[1]:,.1f} {growth.small.unit} for each of them): "
         message += "is each of them looked up among all of them?"
-        self._stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="plan")
+        self._recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="plan")
 
     def _spin(self, steps: int, words: str) -> None:
         """Steps in which everybody is told a token."""
@@ -143,11 +143,11 @@ class RunningBatch:
             message = (
                 f"In {steps} steps {self._running} requests, who all have room, got {shown(told)} tokens together."
             )
-            self._stage.broken(message, got=shown(told), expected=f"{due}", method="plan")
+            self._recorder.broken(message, got=shown(told), expected=f"{due}", method="plan")
 
     def _call(self, method: str, args: list[Any], words: str) -> Any:
-        reply, _ = self._stage.call(method, args, words)
+        reply, _ = self._recorder.call(method, args, words)
         if isinstance(reply, Raised):
-            self._stage.method = "plan"
-            self._stage.unexpected(reply, "no exception")
+            self._recorder.method = "plan"
+            self._recorder.unexpected(reply, "no exception")
         return reply.value

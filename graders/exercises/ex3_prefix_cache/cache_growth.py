@@ -29,7 +29,7 @@ ROUNDS = 4
 TURNS = 16  # calls of each kind
 COUNTED_AT_MOST = 1 << 20
 LEAST = 2e-5  # seconds: the driver's share in an answered call
-PATIENCE = {"cpu": 20.0, "wall": 120.0}
+ASK_LIMITS = {"cpu": 20.0, "wall": 120.0}
 FILLED_AT_ONCE = 4096
 NAMES = {  # what of the part a call is about
     "find": "match",
@@ -62,17 +62,17 @@ class Draw:
         return cls(leaves, depths, chance.randrange(1020, 1080), chance.randrange(2, 9), chance.randrange(1, 4))
 
 
-def fullness(bench: CheckContext) -> None:
+def fullness(context: CheckContext) -> None:
     """Raise Broken when a call looks through the cache, or at a path more often than once."""
-    draw = Draw.of(bench.seed)
-    bench.patience = dict(PATIENCE)
+    draw = Draw.of(context.seed)
+    context.ask_limits = dict(ASK_LIMITS)
     try:
-        with CallRecorder(bench, "prefix_cache", "cache").still():
+        with CallRecorder(context, "prefix_cache", "cache").still():
             for groups in (0, draw.groups):
-                _Leaves(bench, draw, groups).judge()
-            _Paths(bench, draw).judge()
+                _Leaves(context, draw, groups).judge()
+            _Paths(context, draw).judge()
     finally:
-        bench.patience = {}
+        context.ask_limits = {}
 
 
 class _Compared:
@@ -81,8 +81,8 @@ class _Compared:
     what = ""  # what there is more of
     linear = False
 
-    def __init__(self, bench: CheckContext, draw: Draw) -> None:
-        self._bench = bench
+    def __init__(self, context: CheckContext, draw: Draw) -> None:
+        self._context = context
         self._draw = draw
         self._known: dict[tuple[str, str], Cost] = {}  # (unit, method) at the smallest size
 
@@ -99,7 +99,7 @@ class _Compared:
             costs = self.measured(large, unit)
             growths = [Growth(name, self._known[unit, name], cost, self.linear) for name, cost in costs.items()]
             worst = max(growths, key=lambda growth: growth.times)
-            self._bench.cases += len(growths)
+            self._context.cases += len(growths)
             if not worst.exceeds(allowance):
                 return
             if unit == "instructions" or worst.exceeds(BEYOND * allowance):
@@ -110,13 +110,13 @@ class _Compared:
         return any(known == unit for known, _ in self._known)
 
     def _grows(self, growth: Growth) -> NoReturn:
-        stage = CallRecorder(self._bench, "prefix_cache", "cache")
+        recorder = CallRecorder(self._context, "prefix_cache", "cache")
         for cost in (growth.small, growth.large):
-            stage.steps.append(Step(f"{growth.what}, {self.what} {cost.size}: {cost} a call"))
+            recorder.steps.append(Step(f"{growth.what}, {self.what} {cost.size}: {cost} a call"))
         message = f"`{growth.what}` costs {growth.dearer} as much, {self.what} {growth.larger} as many"
         message += f" ({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}): "
         message += "more than in proportion." if growth.linear else "something looks through the cache."
-        stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=growth.what.split(",")[0])
+        recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=growth.what.split(",")[0])
 
 
 class _Leaves(_Compared):
@@ -124,8 +124,8 @@ class _Leaves(_Compared):
 
     what = "texts stored:"
 
-    def __init__(self, bench: CheckContext, draw: Draw, groups: int) -> None:
-        super().__init__(bench, draw)
+    def __init__(self, context: CheckContext, draw: Draw, groups: int) -> None:
+        super().__init__(context, draw)
         self._groups = groups
 
     def judge(self) -> None:
@@ -135,7 +135,7 @@ class _Leaves(_Compared):
         self.compare(few, many, "µs", TIMED)
 
     def measured(self, size: int, unit: str) -> dict[str, Cost]:
-        cache = Cache(self._bench, self._draw.size, self._groups or 4 * size)
+        cache = Cache(self._context, self._draw.size, self._groups or 4 * size)
         cache.fill(size)
         chance = random.Random(size)
         costs = {}
@@ -143,7 +143,7 @@ class _Leaves(_Compared):
             turns = [cache.turn(kind, chance) for _ in range(TURNS) for kind in kinds]
             calls = [call for call, _ in turns]
             if unit == "instructions":
-                counts = medians(cache.stage.tally(calls, COUNTED_AT_MOST), len(kinds))
+                counts = medians(cache.recorder.tally(calls, COUNTED_AT_MOST), len(kinds))
                 return {NAMES[kind]: Cost(size, count) for kind, count in zip(kinds, counts, strict=True)}
             seconds = cache.timed(calls, [due for _, due in turns]) / TURNS
             costs[", ".join(NAMES[kind] for kind in kinds)] = Cost(size, max(LEAST, seconds) * 1e6, unit)
@@ -164,11 +164,11 @@ class _Paths(_Compared):
 
     def measured(self, size: int, unit: str) -> dict[str, Cost]:
         costs = {}
-        cache = Cache(self._bench, self._draw.size, 2, size)
+        cache = Cache(self._context, self._draw.size, 2, size)
         for kind, due in PATH:
             call = (kind, [size] if kind == "evict" else [1, size])
             if unit == "instructions":
-                amount = float(cache.stage.tally([call], COUNTED_AT_MOST << 2)[0])
+                amount = float(cache.recorder.tally([call], COUNTED_AT_MOST << 2)[0])
             else:
                 amount = cache.timed([call], [due(cache, size)]) * 1e6
             costs[NAMES[kind]] = Cost(size, amount, unit)
@@ -176,11 +176,11 @@ class _Paths(_Compared):
 
     def _climb(self, rungs: int) -> None:
         """A path of single blocks that were stored one after the other: longer than recursion goes."""
-        cache = Cache(self._bench, 1, 2, rungs)
+        cache = Cache(self._context, 1, 2, rungs)
         cache.call("ladder", [1], "insert")
         for kind, due in PATH[1:]:
             cache.timed([(kind, [rungs] if kind == "evict" else [1, rungs])], [due(cache, rungs)])
-        self._bench.cases += 1
+        self._context.cases += 1
 
 
 PATH = (
@@ -197,18 +197,18 @@ class Cache:
     The model is an order of nodes by age, deepest first among those touched at once, and children counted.
     """
 
-    def __init__(self, bench: CheckContext, size: int, groups: int, depth: int = 2) -> None:
+    def __init__(self, context: CheckContext, size: int, groups: int, depth: int = 2) -> None:
         self.size = size
-        self.stage = CallRecorder(bench, "prefix_cache", "cache")
-        self._bench = bench
+        self.recorder = CallRecorder(context, "prefix_cache", "cache")
+        self._context = context
         self._groups = groups
         self._depth = depth
         self._ages: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._children: dict[int, int] = {}
         self._texts: deque[int] = deque()  # those that are whole, by the order in which they were stored
-        raised = self.stage.new([size], {}, f"PrefixCache(block_size={size})")
+        raised = self.recorder.new([size], {}, f"PrefixCache(block_size={size})")
         if raised:
-            self.stage.unexpected(raised, "a prefix cache")
+            self.recorder.unexpected(raised, "a prefix cache")
         self.call("shelf", [size, depth, groups], "__init__")
 
     def fill(self, count: int) -> None:
@@ -218,17 +218,17 @@ class Cache:
             self._stored(number)
 
     def call(self, method: str, args: list[Any], blamed: str) -> Any:
-        reply, _ = self.stage.call(method, args, f"{method}({', '.join(map(str, args))})")
-        self.stage.method = blamed
+        reply, _ = self.recorder.call(method, args, f"{method}({', '.join(map(str, args))})")
+        self.recorder.method = blamed
         if isinstance(reply, Raised):
-            self.stage.unexpected(reply, "no exception")
+            self.recorder.unexpected(reply, "no exception")
         return reply.value
 
     def timed(self, calls: Sequence[Call], due: Sequence[Any]) -> float:
         """Seconds of CPU time of the calls, which must return what is due."""
-        before = self._bench.worker.cpu_seconds()
-        returned = self.stage.answered(calls, 1)
-        spent = self._bench.worker.cpu_seconds() - before
+        before = self._context.worker.cpu_seconds()
+        returned = self.recorder.answered(calls, 1)
+        spent = self._context.worker.cpu_seconds() - before
         for (kind, args), value, right in zip(calls, returned, due, strict=True):
             if value != right or repr(value) != repr(right):
                 self._wrong(kind, args, value, right)
@@ -279,8 +279,8 @@ class Cache:
 
     def _wrong(self, kind: str, args: list[Any], value: Any, right: Any) -> NoReturn:
         name = NAMES[kind]
-        self.stage.steps.append(Step(f"cache.{kind}({', '.join(map(str, args))})", shown(value)))
+        self.recorder.steps.append(Step(f"cache.{kind}({', '.join(map(str, args))})", shown(value)))
         message = (
             f"`{name}` of a cache with {len(self._ages) or self._depth} blocks returned something else than it has to."
         )
-        self.stage.broken(message, got=shown(value), expected=shown(right), method=name.split(",")[0])
+        self.recorder.broken(message, got=shown(value), expected=shown(right), method=name.split(",")[0])

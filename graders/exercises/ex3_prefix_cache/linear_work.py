@@ -32,9 +32,9 @@ ROUNDS, PASSES = 3, 4
 LEAST = 5e-5  # seconds: the wire alone takes as long for a short text
 
 
-def linear_work(bench: CheckContext) -> None:
+def linear_work(context: CheckContext) -> None:
     """Raise Broken when tokens are looked at more than LOOKS times each, or when a call looks through the cache."""
-    chance = random.Random(bench.seed)
+    chance = random.Random(context.seed)
     size = chance.randrange(12, 20)
     length = size * chance.randrange(220, 300)
     many = chance.randrange(300, 500)
@@ -42,14 +42,14 @@ def linear_work(bench: CheckContext) -> None:
     part = [*long[: length // 2], *_text(chance, length // 2)]
     crowd = [_text(chance, 2 * size) for _ in range(many)]
     siblings = [[*long[:size], *text] for text in crowd]
-    _weigh(bench, size, [long], _new_end(chance, long, size), f"a text of {length} tokens")
-    _weigh(bench, size, [long, part], _new_end(chance, part, size), f"a text of {length} tokens, half of them stored")
+    _weigh(context, size, [long], _new_end(chance, long, size), f"a text of {length} tokens")
+    _weigh(context, size, [long, part], _new_end(chance, part, size), f"a text of {length} tokens, half of them stored")
     last = _new_end(chance, crowd[chance.randrange(many)], size)
-    _weigh(bench, size, crowd, last, f"a text of {len(last)} tokens, beside {many - 1} others")
-    _weigh(bench, size, siblings, _new_end(chance, siblings[0], size), "a text with many siblings")
-    _grow(bench, chance, size)
-    fullness(bench)
-    _show(bench, _text(chance, SHOWN))
+    _weigh(context, size, crowd, last, f"a text of {len(last)} tokens, beside {many - 1} others")
+    _weigh(context, size, siblings, _new_end(chance, siblings[0], size), "a text with many siblings")
+    _grow(context, chance, size)
+    fullness(context)
+    _show(context, _text(chance, SHOWN))
 
 
 def _new_end(chance: random.Random, text: list[int], size: int) -> list[int]:
@@ -57,22 +57,22 @@ def _new_end(chance: random.Random, text: list[int], size: int) -> list[int]:
     return [*text[:-size], *_text(chance, size)]
 
 
-def _weigh(bench: CheckContext, size: int, texts: list[list[int]], asked: list[int], what: str) -> None:
-    stage = _stage(bench, size)
+def _weigh(context: CheckContext, size: int, texts: list[list[int]], asked: list[int], what: str) -> None:
+    recorder = _recorder(context, size)
     written = f"insert({what}), then match it with another last block"
-    reply = _call(stage, "weigh", [texts, asked, size], written)
-    inserting, matching, *returned = stage.parsed(lambda: items(reply, 5))
+    reply = _call(recorder, "weigh", [texts, asked, size], written)
+    inserting, matching, *returned = recorder.parsed(lambda: items(reply, 5))
     lengths = (len(texts[-1]), len(asked))
     told = (_looks("insert", inserting, lengths[0]), _looks("match", matching, lengths[1]))
-    stage.steps[-1].answer = "; ".join(told)
+    recorder.steps[-1].answer = "; ".join(told)
     if repr(returned) != repr(_due(size, texts, asked)):
         message = f"`insert` and `match` of {what} returned something else than they have to."
-        stage.broken(message, got=_answers(returned), expected=_answers(_due(size, texts, asked)))
-    looks_of = stage.parsed(lambda: protocol.integers([inserting, matching]))
+        recorder.broken(message, got=_answers(returned), expected=_answers(_due(size, texts, asked)))
+    looks_of = recorder.parsed(lambda: protocol.integers([inserting, matching]))
     for method, looks, length in zip(("insert", "match"), looks_of, lengths, strict=True):
         if looks > LOOKS * length:
-            _too_much(stage, method, what, looks, length)
-    bench.cases += 1
+            _too_much(recorder, method, what, looks, length)
+    context.cases += 1
 
 
 def _due(size: int, texts: list[list[int]], asked: list[int]) -> list[Any]:
@@ -90,68 +90,68 @@ def _due(size: int, texts: list[list[int]], asked: list[int]) -> list[Any]:
     return [reused, size * len(found), found]
 
 
-def _grow(bench: CheckContext, chance: random.Random, size: int) -> None:
+def _grow(context: CheckContext, chance: random.Random, size: int) -> None:
     """Raise Broken if a long match costs out of proportion. CPU time of the worker, the wire's share in it."""
     blocks = chance.randrange(110, 140)
     for _ in range(ROUNDS):
-        short, long = (_cost(bench, size, count, chance) for count in (blocks, blocks * LONGER))
+        short, long = (_cost(context, size, count, chance) for count in (blocks, blocks * LONGER))
         growth = Growth("match", short, long, linear=True)
         if not growth.exceeds(DEARER):
             return
-    stage = _stage(bench, size)
-    stage.steps.append(Step(f"match of {short.size} tokens: {short}, of {long.size}: {long}"))
+    recorder = _recorder(context, size)
+    recorder.steps.append(Step(f"match of {short.size} tokens: {short}, of {long.size}: {long}"))
     message = (
         f"`match` of a text {LONGER} times as long costs {growth.dearer} as much ({short} for {short.size} tokens, "
     )
     message += f"{long} for {long.size}): is a block hashed with all before it?"
-    stage.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="match")
+    recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="match")
 
 
-def _cost(bench: CheckContext, size: int, blocks: int, chance: random.Random) -> Cost:
+def _cost(context: CheckContext, size: int, blocks: int, chance: random.Random) -> Cost:
     """CPU time of matching most of a long text, and then something else: the cheapest of a few, each asked once."""
-    stage = _stage(bench, size)
-    _call(stage, "shelf", [size, blocks, 2], "texts of the shelf")
-    _call(stage, "store", [1, blocks], "insert(…)")
+    recorder = _recorder(context, size)
+    _call(recorder, "shelf", [size, blocks, 2], "texts of the shelf")
+    _call(recorder, "store", [1, blocks], "insert(…)")
     spent = []
     for _ in range(PASSES):
-        before = bench.worker.cpu_seconds()
-        stage.answered([("find", [1, blocks - chance.randrange(blocks // 16)])], 1)
-        spent.append(bench.worker.cpu_seconds() - before)
+        before = context.worker.cpu_seconds()
+        recorder.answered([("find", [1, blocks - chance.randrange(blocks // 16)])], 1)
+        spent.append(context.worker.cpu_seconds() - before)
     return Cost(size * blocks, max(LEAST, min(spent)) * 1e6, "µs")
 
 
-def _show(bench: CheckContext, text: Sequence[int]) -> None:
+def _show(context: CheckContext, text: Sequence[int]) -> None:
     """Figure: the CPU time of a long match, the copying of its list included."""
-    stage = _stage(bench, SIZE)
-    _call(stage, "fill", [text, SIZE], "insert(…)")
-    before = bench.worker.cpu_seconds()
-    stage.again([("match", [list(text)])], TIMES)
-    spent = (bench.worker.cpu_seconds() - before) / TIMES
-    bench.figures.append(Figure(f"match of {SHOWN} tokens", round(spent * 1e6), "µs", note="CPU time of the worker"))
+    recorder = _recorder(context, SIZE)
+    _call(recorder, "fill", [text, SIZE], "insert(…)")
+    before = context.worker.cpu_seconds()
+    recorder.again([("match", [list(text)])], TIMES)
+    spent = (context.worker.cpu_seconds() - before) / TIMES
+    context.figures.append(Figure(f"match of {SHOWN} tokens", round(spent * 1e6), "µs", note="CPU time of the worker"))
 
 
-def _stage(bench: CheckContext, size: int) -> CallRecorder:
-    stage = CallRecorder(bench, "prefix_cache", "cache")
-    raised = stage.new([size], {}, f"PrefixCache(block_size={size})")
+def _recorder(context: CheckContext, size: int) -> CallRecorder:
+    recorder = CallRecorder(context, "prefix_cache", "cache")
+    raised = recorder.new([size], {}, f"PrefixCache(block_size={size})")
     if raised:
-        stage.unexpected(raised, "a prefix cache")
-    return stage
+        recorder.unexpected(raised, "a prefix cache")
+    return recorder
 
 
-def _call(stage: CallRecorder, method: str, args: list[Any], written: str) -> Any:
-    reply, _ = stage.call(method, args, written)
-    stage.method = "match"
+def _call(recorder: CallRecorder, method: str, args: list[Any], written: str) -> Any:
+    reply, _ = recorder.call(method, args, written)
+    recorder.method = "match"
     if isinstance(reply, Raised):
-        stage.unexpected(reply, "no exception")
+        recorder.unexpected(reply, "no exception")
     assert isinstance(reply, Returned)
     return reply.value
 
 
-def _too_much(stage: CallRecorder, method: str, what: str, looks: int, length: int) -> NoReturn:
+def _too_much(recorder: CallRecorder, method: str, what: str, looks: int, length: int) -> NoReturn:
     message = f"`{method}` of {what} looks at its tokens {looks} times, {looks / max(1, length):.3g} times each: "
     message += "compare and hash every block once."
     got = f"{looks} looks at tokens, {looks / max(1, length):.3g} at each"
-    stage.broken(message, got=got, expected=f"at most {LOOKS * length} looks, {LOOKS} at each", method=method)
+    recorder.broken(message, got=got, expected=f"at most {LOOKS * length} looks, {LOOKS} at each", method=method)
 
 
 def _looks(method: str, looks: Any, length: int) -> str:

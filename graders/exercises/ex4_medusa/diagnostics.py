@@ -147,16 +147,18 @@ def moves(moves: Sequence[tuple[int, int]]) -> str:
 
 
 def mask_fault(tree: PathTree, node: int, other: int) -> str:
-    path, rival = tree.paths[node], tree.paths[other]
+    path, other_path = tree.paths[node], tree.paths[other]
     if other == node:
         return f"Node {node} does not see itself: mask[{node}][{node}] is False."
-    if path[: len(rival)] == rival:
-        kin = "node 0" if not other else f"its ancestor {other} {rival}"
+    if path[: len(other_path)] == other_path:
+        kin = "node 0" if not other else f"its ancestor {other} {other_path}"
         return f"Node {node} {path} does not see {kin}: mask[{node}][{other}] is False."
-    if rival[: len(path)] == path:
+    if other_path[: len(path)] == path:
         where = f"mask[{node}][{other}] is True. Rows look, columns are seen."
-        return f"Node {node} {path} sees its descendant {other} {rival}: {where}"
-    if path[:-1] == rival[:-1]:
+        return f"Node {node} {path} sees its descendant {other} {other_path}: {where}"
+    if path[:-1] == other_path[:-1]:
         where = f"mask[{node}][{other}] is True. They are two futures of one position."
-        return f"Node {node} {path} sees its sibling {other} {rival}: {where}"
-    return f"Node {node} {path} sees node {other} {rival}, which is not on its path: mask[{node}][{other}] is True."
+        return f"Node {node} {path} sees its sibling {other} {other_path}: {where}"
+    return (
+        f"Node {node} {path} sees node {other} {other_path}, which is not on its path: mask[{node}][{other}] is True."
+    )

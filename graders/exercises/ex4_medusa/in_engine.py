@@ -19,7 +19,7 @@ from graders.simulation.load_companions import company
 
 SIZES = {"vocab": 48, "positions": 256}
 MODEL_SEEDS = 3
-PATIENCE = {"cpu": 60.0, "wall": 300.0}
+ASK_LIMITS = {"cpu": 60.0, "wall": 300.0}
 JUDGED = 12
 KINDS = ("perfect", "useless", "mixed", "late", "alike")
 Text = list[int]
@@ -103,7 +103,7 @@ class EngineStory:
 def same_text(context: CheckContext, *, cases: int) -> None:
     """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty engines."""
     with company(context) as joined:
-        joined.patience = dict(PATIENCE)
+        joined.ask_limits = dict(ASK_LIMITS)
         any_engine(joined, cases=cases)
         waiter(joined)
 
@@ -149,7 +149,7 @@ def _one_engine(context: CheckContext, case: Case) -> None:
 
 
 def _nobody_pauses(sizes: Mapping[str, int | None], requests: int, nodes: int) -> bool:
-    """Whether the budget has room for the trees of all who run. Who is passed over loses the guesses that were made."""
+    """Whether the budget has size for the trees of all who run. Who is passed over loses the guesses that were made."""
     seats, budget = sizes["max_seqs"], sizes["token_budget"]
     assert seats is not None and budget is not None
     return budget >= nodes * min(seats, requests)
@@ -209,7 +209,7 @@ def _guesses(kind: str, truth: int, count: int, chance: random.Random) -> list[i
 def _sizes(
     chance: random.Random, requests: Sequence[tuple[Text, int, int | None]], ahead: int, *, naive: bool
 ) -> dict[str, int | None]:
-    """An engine in which the largest request just fits, or with room to spare."""
+    """An engine in which the largest request just fits, or with size to spare."""
     size = chance.choice((2, 1, 4, 16))
     need = max(len(prompt) + count for prompt, count, _ in requests) + ahead
     blocks = 1 + -(-need // size) + chance.choice((0, 1, 4, 40))
@@ -278,7 +278,7 @@ class EngineSize:
         return f"batch {self.batch}" + (f", {size} parameters" if larger else "")
 
 
-ROOMS = (
+ENGINE_SIZES = (
     EngineSize("waiter", 1, 12),
     EngineSize("waiter", 4, 12),
     EngineSize("waiter", 16, 24),
@@ -289,7 +289,7 @@ ROOMS = (
 a pass waits for its weights, as real models do, and further rows are nearly free."""
 
 
-BRIEF = (EngineSize("waiter", 4, 12),)
+BRIEF_SIZES = (EngineSize("waiter", 4, 12),)
 """Where the clock is left out."""
 
 
@@ -301,24 +301,24 @@ def waiter(context: CheckContext) -> None:
     from reference_engine.model_loader import load_model
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(context.seed)
-    rooms = BRIEF if context.laws_only else ROOMS
-    requests, known = _questions(model, max(room.requests for room in rooms)), set[tuple[int, ...]]()
+    sizes = BRIEF_SIZES if context.laws_only else ENGINE_SIZES
+    requests, known = _questions(model, max(size.requests for size in sizes)), set[tuple[int, ...]]()
     kitchen = EngineStory(context)
-    for room in rooms:
-        context.progress(str(room))
+    for size in sizes:
+        context.progress(str(size))
         words, asked = (
-            f"{room.requests} requests of the {room.model}, {room.batch} at a time",
-            requests[: room.requests],
+            f"{size.requests} requests of the {size.model}, {size.batch} at a time",
+            requests[: size.requests],
         )
-        served = kitchen.serve(_waiter(asked, room, "heads"), f"serve({words})")
+        served = kitchen.serve(_waiter(asked, size, "heads"), f"serve({words})")
         _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
         passes = round(served.tokens_a_pass, 2)
-        context.figures.append(Figure(f"tokens a pass, {room}", passes, "tokens", 1.0, "no speculation"))
+        context.figures.append(Figure(f"tokens a pass, {size}", passes, "tokens", 1.0, "no speculation"))
         if not context.laws_only:
-            plain = kitchen.serve(_waiter(asked, room, None), f"serve({words}, no speculation)")
-            context.figures.append(Figure(f"speed-up, {room}", _gain(plain, served), "x", 1.0, "no speculation"))
+            plain = kitchen.serve(_waiter(asked, size, None), f"serve({words}, no speculation)")
+            context.figures.append(Figure(f"speed-up, {size}", _gain(plain, served), "x", 1.0, "no speculation"))
         share = share or served.part / max(1, served.talking)
-    context.figures.append(Figure(f"the part's share of a pass, {rooms[0]}", round(100 * share, 1), "%"))
+    context.figures.append(Figure(f"the part's share of a pass, {sizes[0]}", round(100 * share, 1), "%"))
 
 
 def _gain(plain: EngineReport, served: EngineReport) -> float:
@@ -365,13 +365,13 @@ def _questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
     return [(model.tokenizer.encode(one.prompt(seed % 3)).ids, 64, end) for seed, one in enumerate(told)]
 
 
-def _waiter(requests: Sequence[tuple[Text, int, int]], room: EngineSize, guesses: str | None) -> dict[str, Any]:
+def _waiter(requests: Sequence[tuple[Text, int, int]], size: EngineSize, guesses: str | None) -> dict[str, Any]:
     blocks = 1 + 2 * sum(-(-(len(prompt) + 96) // 16) for prompt, _, _ in requests)
     return {
-        "model": room.model,
+        "model": size.model,
         "guesses": guesses,
         "choices": None,
-        "engine": {"num_blocks": blocks, "block_size": 16, "max_seqs": room.batch, "token_budget": 1024},
+        "engine": {"num_blocks": blocks, "block_size": 16, "max_seqs": size.batch, "token_budget": 1024},
         "requests": [list(request) for request in requests],
         "arrivals": [],
     }

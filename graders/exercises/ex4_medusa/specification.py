@@ -202,8 +202,8 @@ def winner(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> t
     ends = {node: score for node, score in stands.items() if depth[node] == longest}
     best = max(ends.values())
     said = [tokens[node] for node in tree.walk(min(node for node in ends if ends[node] == best))]
-    rivals = [score for node, score in ends.items() if [tokens[step] for step in tree.walk(node)] != said]
-    gap = min((abs(best - score) for score in rivals), default=1.0)
+    others = [score for node, score in ends.items() if [tokens[step] for step in tree.walk(node)] != said]
+    gap = min((abs(best - score) for score in others), default=1.0)
     return min(node for node in ends if ends[node] == best), gap
 
 

@@ -74,7 +74,7 @@ class Draw:
     """What the calls of one question are given, all rows at once. R rows, N nodes, V tokens; integers are int64.
 
     tokens [R, N], all different in a row; on [R, N]: whether a node is on the right path, which ends at end [R];
-    rivals [R, N]: what the model wants after each node off the path, and no node says.
+    off_path [R, N]: what the model wants after each node off the path, and no node says.
     """
 
     def __init__(self, tree, deep, rows, seed):
@@ -83,7 +83,7 @@ class Draw:
         self.nodes = nodes = len(tree.parent)
         start, step = self.whole(VOCAB, rows, 1), 1 + self.whole(VOCAB - 1, rows, 1)
         self.tokens = (start + step * torch.arange(nodes)) % VOCAB
-        self.rivals = (start + step * (nodes + self.whole(VOCAB - nodes, rows, nodes))) % VOCAB
+        self.off_path = (start + step * (nodes + self.whole(VOCAB - nodes, rows, nodes))) % VOCAB
         self.end = self.whole(nodes, rows)
         self.on = self.tree.mask[self.end]
 
@@ -94,7 +94,7 @@ class Draw:
     def wanted(self):
         """[R, N]: the model's token after each node."""
         to = torch.where(self.on & (self.tree.depth > 0), self.tree.parent, self.nodes)  # the last column is spare
-        wide = torch.cat([self.rivals, self.rivals[:, :1]], 1)
+        wide = torch.cat([self.off_path, self.off_path[:, :1]], 1)
         return wide.scatter(1, to, self.tokens)[:, :-1].contiguous()
 
     def logits(self):
@@ -102,7 +102,7 @@ class Draw:
         logits = torch.rand(self.rows, self.nodes, VOCAB, generator=self.dice)
         low, high = RIVAL
         heights = low + (high - low) * torch.rand(self.rows, self.nodes, 1, generator=self.dice)
-        logits.scatter_(2, self.rivals[:, :, None], heights)
+        logits.scatter_(2, self.off_path[:, :, None], heights)
         rows, steps = (self.on & (self.tree.depth > 0)).nonzero(as_tuple=True)
         logits[rows, self.tree.parent[steps], self.tokens[rows, steps]] = CHILD
         deep = rows[self.tree.depth[steps] == 2]

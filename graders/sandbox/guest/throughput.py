@@ -5,7 +5,7 @@ It keeps no clock. What is not loaded is naive; a prefix cache and guesses take 
   serve  requests [prompt, max_new]                        their outputs, in order
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
          how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
-  peak   patience                                          operations a second, as `reference_engine.ceilings` measures;
+  peak   effort                                          operations a second, as `reference_engine.ceilings` measures;
                                                            multiply-adds that a token needs at least; how many more it
                                                            needs if the model is to say what comes after it
 """
@@ -40,10 +40,10 @@ def new(worker_parts, args, keywords):
     model = loaded(name)
     parts = parts_of(worker_parts, cached)
     speculator = speculator_of(worker_parts.parts["medusa"], name) if guesses else None
-    room = ServedEngine(model, Engine(model, parts, speculator=speculator, **keywords))
+    served = ServedEngine(model, Engine(model, parts, speculator=speculator, **keywords))
     gc.collect()
     gc.freeze()
-    return room
+    return served
 
 
 def loaded(name):
@@ -79,32 +79,32 @@ def speculator_of(module, name):
     return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), cost_model=costs)
 
 
-def call(room, method, args):
-    return CALLS[method](room, *args)
+def call(served, method, args):
+    return CALLS[method](served, *args)
 
 
-def serve(room, requests):
+def serve(served, requests):
     asked = [Request(id, prompt, max_new) for id, (prompt, max_new) in enumerate(requests)]
-    return room.engine.generate(asked)
+    return served.engine.generate(asked)
 
 
-def steps(room, arrived, most):
-    engine = room.engine
+def steps(served, arrived, most):
+    engine = served.engine
     for prompt, max_new in arrived:
-        room.requests[engine.add(prompt, max_new)] = len(room.requests)
+        served.requests[engine.add(prompt, max_new)] = len(served.requests)
     said: dict = {}
     made = 0
     while not made or (made != most and not engine.idle):
         for event in engine.step():
-            said.setdefault(room.requests[event.id], []).extend(event.tokens)
+            said.setdefault(served.requests[event.id], []).extend(event.tokens)
         made += 1
     return [list(said.items()), engine.idle]
 
 
-def peak(room, patience):
-    config = room.model.config
+def peak(served, effort):
+    config = served.model.config
     work = token_work(config)
-    best = measure_peak(config, threads=torch.get_num_threads(), patience=patience)
+    best = measure_peak(config, threads=torch.get_num_threads(), effort=effort)
     return [int(best), work.least, work.more]
 
 

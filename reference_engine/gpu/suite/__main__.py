@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reference_engine.gpu.suite.engines import DeviceSizes
 
 SECTIONS = ("ceilings", "kernels", "tokens", "kernel speed", "steps", "throughput", "medusa", "tuning", "compiler")
-PEERS = ("vllm", "sglang")
+OPPONENTS = ("vllm", "sglang")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if device.device.type != "cuda" and not chosen.dry:
         print(f"no GPU to measure: {device.why}. --dry runs every section on the CPU.", file=sys.stderr)
         return 2
-    unknown = sorted(set(chosen.only) - {*SECTIONS, *PEERS})
+    unknown = sorted(set(chosen.only) - {*SECTIONS, *OPPONENTS})
     if unknown:
-        print(f"no section called {unknown[0]!r}: choose among {', '.join((*SECTIONS, *PEERS))}", file=sys.stderr)
+        print(f"no section called {unknown[0]!r}: choose among {', '.join((*SECTIONS, *OPPONENTS))}", file=sys.stderr)
         return 2
     card = run(dry=chosen.dry, seconds=chosen.seconds, parts=chosen.parts, only=chosen.only, tell=print)
     card.write(chosen.out)
@@ -86,7 +86,7 @@ def _works(target: DeviceSizes) -> dict[str, Callable[[], Section]]:
         kernel_checks,
         kernel_speed,
         medusa_speed,
-        peers,
+        opponents,
         step_speed,
         throughput,
         token_checks,
@@ -112,7 +112,7 @@ def _works(target: DeviceSizes) -> dict[str, Callable[[], Section]]:
         "tuning": lambda: kernel_speed.tune(target, ceilings()[0]),
         "compiler": lambda: _compiled(target),
     }
-    return works | {name: lambda name=name: peers.measure(target, name) for name in PEERS}
+    return works | {name: lambda name=name: opponents.measure(target, name) for name in OPPONENTS}
 
 
 def _compiled(target: DeviceSizes) -> Section:
@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("build/gpu-suite.json"), help="where the card goes")
     parser.add_argument("--seconds", type=float, default=460.0, help="begin nothing new after so long")
     parser.add_argument("--parts", type=Path, help="a folder laid out like solutions/ (default: that one)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SECTION", help=", ".join((*SECTIONS, *PEERS)))
+    parser.add_argument("--only", nargs="+", default=[], metavar="SECTION", help=", ".join((*SECTIONS, *OPPONENTS)))
     return parser
 
 

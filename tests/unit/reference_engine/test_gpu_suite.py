@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 import torch
 
-from reference_engine.gpu.suite import __main__, kernel_checks, peers
+from reference_engine.gpu.suite import __main__, kernel_checks, opponents
 from reference_engine.gpu.suite.card import Section, SectionOutcome
 from reference_engine.gpu.suite.engines import NANO, DeviceSizes, parts_in
 from reference_engine.gpu.suite.step_speed import roofline
@@ -168,7 +168,7 @@ def install(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_installed_peer_is_raced_on_the_same_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("vllm", tmp_path, monkeypatch)
-    section = peers.measure(room(), "vllm")
+    section = opponents.measure(room(), "vllm")
     assert section.outcome is SectionOutcome.PASS
     assert [row["complete"] for row in section.rows] == [True, True]
     assert all(row["tokens_s"] > 0 for row in section.rows)
@@ -189,14 +189,14 @@ def test_a_peer_that_serves_another_model_does_not_count(
     source = tmp_path / "vllm" / "__init__.py"
     old = "bfloat16" if told == "float32" else "math.prod, shapes))"
     source.write_text(source.read_text().replace(old, told))
-    section = peers.measure(room(), "vllm")
+    section = opponents.measure(room(), "vllm")
     assert section.outcome is SectionOutcome.FAIL and "served another model" in section.message
     assert said in section.rows[0]["why"] and section.rows[0]["tokens_s"] is None
 
 
 def test_a_peer_that_says_too_little_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("sglang", tmp_path, monkeypatch)
-    section = peers.measure(room(), "sglang")
+    section = opponents.measure(room(), "sglang")
     assert section.outcome is SectionOutcome.FAIL and "wrong length" in section.message
     assert section.rows[0]["parameters"] == NANO.parameters, "its scheduler told what it has loaded"
 
@@ -204,5 +204,5 @@ def test_a_peer_that_says_too_little_does_not_count(tmp_path: Path, monkeypatch:
 def test_a_peer_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install("vllm", tmp_path, monkeypatch)
     (tmp_path / "vllm" / "inputs.py").write_text("raise ImportError('no such kernel image')\n")
-    section = peers.measure(room(), "vllm")
+    section = opponents.measure(room(), "vllm")
     assert section.rows[0]["why"] == "ImportError: no such kernel image"

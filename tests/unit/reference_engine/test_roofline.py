@@ -55,7 +55,7 @@ class Machine:
 @pytest.mark.parametrize("disturbed", [0.0, 0.5, 0.9])
 def test_however_many_samples_are_disturbed_the_least_is_the_truth(seed: int, disturbed: float) -> None:
     machine = Machine(seed, disturbed)
-    assert least(machine.work, patience=2, clock=machine.clock) == pytest.approx(1e-3)
+    assert least(machine.work, effort=2, clock=machine.clock) == pytest.approx(1e-3)
 
 
 def test_a_disturbance_that_outlasts_many_short_samples_is_waited_for() -> None:
@@ -108,7 +108,7 @@ def test_a_real_machine_has_ceilings_that_a_product_does_not_reach(
     assert 0 < found.bandwidth < float("inf")
     assert 0 < found.peak <= processor().theoretical_peak
     x, weight = torch.randn(128, 256), torch.randn(256, 256)
-    assert found.peak > 0.5 * 2 * 128 * 256**2 / least(lambda: torch.mm(x, weight), patience=1) / before
+    assert found.peak > 0.5 * 2 * 128 * 256**2 / least(lambda: torch.mm(x, weight), effort=1) / before
 
 
 # ---------------------------------------------------------------- the processor

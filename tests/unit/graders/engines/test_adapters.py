@@ -169,8 +169,8 @@ def ollama() -> Driver:
     kind = replace(kind, variables={"OLLAMA_HOST": host, "PYTHONPATH": str(STAND_INS), "PATH": path})
     trace = Trace("short", 0, "waiter", (), num_blocks=65, max_seqs=2)
     given = Checkpoint(CHECKPOINT, of_model("waiter"))
-    job = launch_config.job(kind, given, load_model("waiter"), trace, threads=1, rivals=1, device="cpu")
-    return Driver(kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], patience=30)
+    job = launch_config.job(kind, given, load_model("waiter"), trace, threads=1, engines=1, device="cpu")
+    return Driver(kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], timeout=30)
 
 
 def test_ollama_is_given_text_and_its_text_comes_back_as_tokens() -> None:

@@ -48,10 +48,10 @@ def another() -> str:
     return str(Path(KEPT.name) / "another")
 
 
-def driver(ills: str = "", *, start: float = 20.0, patience: float = 20.0, pace: float = 0.0) -> Driver:
+def driver(ills: str = "", *, start: float = 20.0, timeout: float = 20.0, pace: float = 0.0) -> Driver:
     variables = {"FAKE_ILLS": ills, "FAKE_PACE": str(pace), "FAKE_FOLDER": another()}
-    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", variables=variables, patience=start)
-    return Driver(kind, job(), command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=patience)
+    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", variables=variables, timeout=start)
+    return Driver(kind, job(), command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=timeout)
 
 
 def failure(ills: str, **limits: float) -> EngineFailed:
@@ -89,7 +89,7 @@ def test_it_can_be_asked_again_and_again(healthy: Driver) -> None:
 
 
 def test_a_paused_engine_does_nothing() -> None:
-    with driver(patience=0.3) as engine:
+    with driver(timeout=0.3) as engine:
         engine.start()
         engine.pause()
         with pytest.raises(EngineFailed) as caught:
@@ -124,7 +124,7 @@ def broken(tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driv
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(mode)
-    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), patience=20)
+    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), timeout=20)
     with started_by(kind, NOBODY, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
         engine.start()
     return caught.value.sentence
@@ -179,12 +179,12 @@ def test_a_death_of_another_cause_does_not_ask_for_a_new_environment(tmp_path: P
 
 
 def test_an_engine_that_hangs_is_given_up() -> None:
-    hung = failure("hangs", patience=0.3)
+    hung = failure("hangs", timeout=0.3)
     assert hung.failure is EngineFailure.HUNG
     assert "'serve'" in hung.sentence
 
 
-def test_a_slow_start_is_no_hang_until_patience_ends() -> None:
+def test_a_slow_start_is_no_until_its_time_is_up() -> None:
     assert failure("slow", start=0.3).failure is EngineFailure.HUNG
     with driver("slow") as engine:
         assert engine.start().seconds >= 2

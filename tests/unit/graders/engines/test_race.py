@@ -40,7 +40,7 @@ def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind,
     def make(kind: EngineKind, job: LaunchConfig) -> Driver:
         variables = {"FAKE_ILLS": ills.get(kind.name, ""), "FAKE_PACE": str(pace.get(kind.name, 0.0))}
         fake = replace(kind, variables=variables)
-        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], patience=20)
+        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20)
 
     return make
 
@@ -68,7 +68,7 @@ def standings() -> RaceResults:
 
 def test_both_run_every_heat_and_every_round(standings: RaceResults) -> None:
     assert standings.complete
-    assert standings.heats() == (("whole", 0), ("prefill", 0), ("decode", 4))
+    assert standings.scenarios() == (("whole", 0), ("prefill", 0), ("decode", 4))
     for result in standings.results:
         assert sorted(lap.round for lap in result.laps) == [0, 1]
         assert len({lap.trace for lap in result.laps}) == 2, "every round has a fresh trace"
@@ -297,8 +297,8 @@ def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(monkeypatch: py
     """The machine was busy when its ceilings were measured, and was when they were measured again."""
     asked = list[int]()
 
-    def measured(*_: object, patience: int = 1, **__: object) -> Ceilings:
-        asked.append(patience)
+    def measured(*_: object, effort: int = 1, **__: object) -> Ceilings:
+        asked.append(effort)
         return Ceilings(1e6, 1e6)
 
     monkeypatch.setattr(races, "measure", measured)

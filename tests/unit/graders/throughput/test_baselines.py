@@ -246,9 +246,9 @@ def test_the_figure_says_which_card_does_not_count_beside_the_one_that_does(
     def how(named: Path) -> str:
         monkeypatch.setenv(baselines.VARIABLE, str(named))
         with ExitStack() as stack:
-            peer = opponents.standing("vllm", MEASURE, context, stack)
-        assert peer.measured
-        return peer.how
+            opponent = opponents.standing("vllm", MEASURE, context, stack)
+        assert opponent.measured
+        return opponent.how
 
     assert f"…/own/{own.name} does not count: it was edited after it was recorded" in how(tmp_path / "own")
     assert how(own) == f"through its card ($COURSE_BASELINES names {own}, which is no folder)"

@@ -32,15 +32,15 @@ class FakeRoom:
         self.name, self.seconds, self.log = name, seconds, log
         self.spent = itertools.repeat(0.0)
         self.change: Serve | None = None
-        self.peaks, self.patience = itertools.repeat(1e12), list[int]()
+        self.peaks, self.effort = itertools.repeat(1e12), list[int]()
 
     def serve(self, trace: Trace) -> TimedRun:
         self.log.append((self.name, trace.hash))
         outputs = tuple((sum(each.prompt) % 97,) * each.max_new for each in trace.requests)
         return self.change(trace) if self.change else TimedRun(self.seconds, outputs)
 
-    def peak(self, trace: Trace, patience: int = 1) -> tuple[float, TokenWork]:
-        self.patience.append(patience)
+    def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
+        self.effort.append(effort)
         return next(self.peaks), TokenWork(10, 5)
 
     def cpu_seconds(self) -> float:
@@ -102,7 +102,7 @@ def test_a_card_counts_through_the_reference_engine() -> None:
 
 def test_a_live_engine_takes_its_turns() -> None:
     made, log = contest()
-    made.peers = {"vllm": FakeRoom("vllm", 3.0, log)}
+    made.opponents = {"vllm": FakeRoom("vllm", 3.0, log)}
     beside, live = made.decide([OpponentBound(0.8), OpponentBound(1.5, "vllm")])
     assert beside.met and live.met and live.bracket.median == 3.0
     assert [name for name, _ in log if name != "mine"].count("vllm") == 6
@@ -120,9 +120,9 @@ def test_more_pairs_are_run_only_while_it_is_too_close_to_call() -> None:
     assert "pair 6 of 8, too close to call so far" in words[6]
 
 
-def test_what_is_too_close_to_call_stays_undecided_when_patience_ends() -> None:
+def test_what_is_too_close_to_call_stays_undecided_when_time_is_up() -> None:
     made, _ = contest()
-    made.patience = 0.0
+    made.time_limit = 0.0
     seconds = itertools.cycle([1.2, 1.3])
     honest = FakeRoom("", 0, []).serve
     change(made, lambda trace: replace(honest(trace), seconds=next(seconds)))
@@ -184,7 +184,7 @@ def test_above_a_peak_that_was_measured_low_is_nobodys_fault_and_raises_it(known
     (raised,) = made.raised
     assert raised.possible and raised.who == "the engine with your part"
     assert raised.shown > raised.measured == 0.05 * known.theoretical_peak
-    assert set(made.theirs.patience[1:]) == {contests.AGAIN}, "measured again, more patiently"
+    assert set(made.theirs.effort[1:]) == {contests.AGAIN}, "measured again, more patiently"
 
 
 def test_a_peak_that_is_higher_when_it_is_measured_again_is_not_raised(known: Processor) -> None:
@@ -194,7 +194,7 @@ def test_a_peak_that_is_higher_when_it_is_measured_again_is_not_raised(known: Pr
     made.theirs.peaks = itertools.chain([0.5 * work], itertools.repeat(10 * work))
     (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.met and made.raised == ()
-    assert made.theirs.patience == [1, contests.AGAIN], "once is enough"
+    assert made.theirs.effort == [1, contests.AGAIN], "once is enough"
 
 
 @pytest.mark.parametrize("operations", [32, 0], ids=["known", "unknown"])

@@ -21,7 +21,7 @@ from graders.throughput.baselines import save
 from graders.throughput.bounds import VARIABLE, Bound, Measure
 from graders.throughput.decision import LAST, Interval, decide
 from graders.throughput.hardware import here
-from graders.throughput.opponents import Peer
+from graders.throughput.opponents import Opponent
 from reference_engine.roofline import RaisedCeiling
 
 LAW = catalogue(1).laws[-1]
@@ -217,7 +217,9 @@ def test_live_is_said_to_be_live(context: Any, monkeypatch: pytest.MonkeyPatch, 
     context.live = True
     monkeypatch.setattr(opponents, "_installed", lambda engine: SimpleNamespace(name=engine))
     monkeypatch.setattr(
-        opponents, "_live", lambda kind, *_: Peer(kind.name, "vllm 0.32.0", how="measured now, live", through="vllm")
+        opponents,
+        "_live",
+        lambda kind, *_: Opponent(kind.name, "vllm 0.32.0", how="measured now, live", through="vllm"),
     )
     play = timed(context, monkeypatch, Play(2.0))
     assert [each.engine for each in play.asked] == ["reference", "vllm"]

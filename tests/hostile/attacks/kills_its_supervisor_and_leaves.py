@@ -12,13 +12,13 @@ from right import Right, tried
 
 
 def escape():
-    keeper = os.getppid() or 1
+    supervisor = os.getppid() or 1
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             time.sleep(600)
         os._exit(0)
-    os.kill(keeper, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
     time.sleep(5)
 
 

@@ -83,7 +83,7 @@ if __name__ == "__main__":  # both start further processes that import this file
 
 
 def measure(target: DeviceSizes, name: str) -> Section:
-    """One row a model and load of one peer."""
+    """One row a model and load of one opponent."""
     if importlib.util.find_spec(name) is None:
         return Section(name, SectionOutcome.SKIPPED, f"{name} is not installed here")
     rows: list[Row] = []

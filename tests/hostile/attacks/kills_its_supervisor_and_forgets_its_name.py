@@ -24,12 +24,12 @@ def forget():
 
 
 def escape():
-    keeper = os.getppid()
+    supervisor = os.getppid()
     if os.fork() == 0:
         os.setsid()
         forget()
         if os.fork() == 0:
-            os.kill(keeper, signal.SIGKILL)
+            os.kill(supervisor, signal.SIGKILL)
             time.sleep(60)
         os._exit(0)
     time.sleep(2)
