@@ -220,12 +220,6 @@ def _busy() -> str:
     return f"load {busy:g} a core at the start" if busy > BUSY else ""
 
 
-def _loaded(card: BaselineCard) -> str:
-    """What both engines had loaded."""
-    known = card.weights and f"{card.parameters:,} parameters in {card.dtype}, weights {card.weights[:12]}"
-    return known or "it does not say which weights"
-
-
 def _pairs(card: BaselineCard) -> str:
     return f"{len(card.samples)} {'pair' if len(card.samples) == 1 else 'pairs'}"
 

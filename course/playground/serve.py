@@ -38,14 +38,6 @@ class ServedRequests:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class PartFailure:
-    """What went wrong, in a sentence, and the part to blame: with the solution in its place it goes well."""
-
-    sentence: str
-    culprit: part_mix.PartChoice | None
-
-
 def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
     """One request a dialogue: the menu, the table, the question."""
     end = model.tokenizer.token_to_id(END)

@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 from graders.batch.journal import Journal
 from graders.batch.pool import environment
@@ -73,8 +72,3 @@ def _directive(path: str) -> str:
     """A path as #SBATCH takes it: percent signs are its own, blanks need quotes."""
     path = path.replace("%", "%%")
     return f'"{path}"' if re.search(r"\s", path) else path
-
-
-def script_path(journal: Journal) -> Path:
-    """Where the script lies."""
-    return journal.root / SCRIPT

@@ -133,9 +133,11 @@ class GpuRunner:
         count = sum(wants)
         if shape.kind is BatchKind.DECODE and count < len(wants):
             wanting = [row for row, wanted in enumerate(wants) if wanted]
-            rows = torch.tensor(wanting, dtype=torch.int64, device=self.device)
+            rows = torch.tensor(wanting, dtype=torch.int64, device=self.device)  # [wanting]
             said = self._readback.send(len(wants)).at(wanting)
+            # hidden [wanting, width], logits [wanting, vocabulary]
             return DeviceOutcome(results.hidden[rows], results.logits[rows], said)
+        # hidden [count, width], logits [count, vocabulary]
         return DeviceOutcome(results.hidden[:count], results.logits[:count], self._readback.send(count))
 
     def _staging(self, shape: StepShape) -> Staging:
@@ -148,6 +150,7 @@ class GpuRunner:
         if not shape.nodes or batch.mask is None:
             return None
         if shape.nodes not in self._masks:
+            # [nodes, nodes]
             self._masks[shape.nodes] = (batch.mask, batch.mask.to(self.device, copy=True).contiguous())
         source, buffer = self._masks[shape.nodes]
         if source is not batch.mask:

@@ -59,10 +59,11 @@ class Staging:
         bounds, total = _layout(size)
         self._pinned = device.type == "cuda"
         self._buffers = [torch.zeros(total, dtype=torch.int32, pin_memory=self._pinned) for _ in range(IN_FLIGHT)]
+        # each buffer is [total]; its fields are views, as long as `Fields` says
         self._hosts = [_views(buffer.numpy(), bounds) for buffer in self._buffers]
         self._sent: list[torch.cuda.Event | None] = [None] * IN_FLIGHT
         self._turn = 0
-        self._all = torch.zeros(total, dtype=torch.int32, device=device)
+        self._all = torch.zeros(total, dtype=torch.int32, device=device)  # [total]
         self.device: Fields[Tensor] = _views(self._all, bounds)
 
     @property
@@ -86,6 +87,7 @@ class Staging:
 
 def _layout(size: Size) -> tuple[list[tuple[int, int]], int]:
     """(first, last + 1) of each field, and the length of all."""
+    # in the order of `Fields`: rows, starts, batch, wanted, patches
     lengths = [size.rows] * 3 + [size.batch + 1] + [size.batch] * 3 + [size.wanted] + [size.patches] * 2
     bounds, at = [], 0
     for length in lengths:

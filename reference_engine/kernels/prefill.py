@@ -30,6 +30,7 @@ from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr,
 from reference_engine.kernels.split import choose_splits, sequence_of, span_of
 
 
+# 31 parameters, because a Triton kernel takes pointers, strides and sizes one by one and no record of them.
 @jit
 def _prefill_attention(
     q: Pointer,

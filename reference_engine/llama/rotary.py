@@ -24,8 +24,3 @@ def turns(positions: int, head_width: int, theta: float) -> Tensor:
     # [positions, D / 2]
     angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
     return torch.complex(angles.cos(), angles.sin())
-
-
-def as_pairs(states: Tensor, heads: int) -> Tensor:
-    """`[M, heads * D]` -> complex64 `[M, heads, D / 2]`, the same memory."""
-    return torch.view_as_complex(states.view(states.shape[0], heads, -1, 2))
