@@ -84,8 +84,8 @@ class Trace:
 
     @property
     def watermark(self) -> int:
-        """Blocks that our engine leaves free when it admits: those who run grow into them, and fewer are preempted. A
-        sixteenth of all, unless the longest request would not fit."""
+        """Blocks that our engine leaves free when it admits: those who run grow into them, and
+        fewer are preempted. A sixteenth of all, unless the longest request would not fit."""
         longest = -(-(self.longest + GUESSES) // self.block_size)
         return max(0, min(self.num_blocks // 16, self.num_blocks - 1 - longest))
 
@@ -172,9 +172,8 @@ PART_SIZES = (1, 4, 16, 64, 256)
 def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0) -> Trace:
     """The trace that the seed draws; the same on every machine.
 
-    model: a name of `model_loader.load_model`. scale: a share of the full number of requests, of the KV
-    memory and of the seats.
-    Raises ValueError, as `drawable` does.
+    model: a name of `model_loader.load_model`. scale: a share of the full number of requests, of
+    the KV memory and of the seats. Raises ValueError, as `drawable` does.
     """
     drawable(name, model=model, scale=scale)
     family, dice = FAMILIES[name], random.Random(f"workload/{name}/{model}/{seed}")

@@ -19,9 +19,9 @@ from reference_engine.slots import Block
 class Span:
     """One request's rows in a step.
 
-    tokens are computed at KV places start, start + 1, ... of the request whose block table is row `seat` of the
-    tables. The last `tree` of them are nodes of the batch's tree of guesses (0: none); node 0 is the last known token.
-    wanted: how many of its last rows need logits.
+    tokens are computed at KV places start, start + 1, ... of the request whose block table is row
+    `seat` of the tables. The last `tree` of them are nodes of the batch's tree of guesses (0:
+    none); node 0 is the last known token. wanted: how many of its last rows need logits.
     """
 
     seat: int
@@ -35,8 +35,8 @@ class Span:
 class StepBatch:
     """The spans of a step and the tree that they share: decodes first, then by their number of rows.
 
-    depths: of the tree's nodes, depths[0] = 0. mask: bool [N, N], mask[i, j]: node i sees node j. Both None without a
-    tree. A node sees all of its request's KV before the tree.
+    depths: of the tree's nodes, depths[0] = 0. mask: bool [N, N], mask[i, j]: node i sees node j.
+    Both None without a tree. A node sees all of its request's KV before the tree.
     """
 
     spans: tuple[Span, ...]
@@ -55,8 +55,8 @@ class StepBatch:
 class Tables:
     """The block tables of the running requests, one row a seat, kept on the host as int32 `[seats, width]`.
 
-    Entries beyond a table's end are scratch (0). `tensor` shares the memory of `array`. `version` changes whenever a
-    table does anything but grow at its end.
+    Entries beyond a table's end are scratch (0). `tensor` shares the memory of `array`. `version`
+    changes whenever a table does anything but grow at its end.
     """
 
     def __init__(self, seats: int, width: int) -> None:

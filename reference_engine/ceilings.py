@@ -39,8 +39,8 @@ OPERATIONS = 64_000_000
 ROWS = (64, 256)
 """Of such a product: a step's, and a prefill's."""
 SLICE, LEAST_READ, LARGEST = 1 << 22, 1 << 21, 1 << 27
-"""Bytes: that a thread reads in one sample at most, and at least (again and again); of weights that fit into no cache,
-beyond which all are read alike."""
+"""Bytes: that a thread reads in one sample at most, and at least (again and again); of weights that
+fit into no cache, beyond which all are read alike."""
 PASSES = 24
 """Over all slices of the weights, within `LONGEST`; three at least."""
 SIDES = (4096, 8192)

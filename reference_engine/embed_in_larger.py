@@ -1,8 +1,8 @@
 """A small model embedded in a larger shape: it says the same, and every step costs what the large model costs.
 
-So speculation, batching and kernels can be measured at a real model's cost with the small model's real answers, without
-downloading anything. Every weight of the large shape exists and is multiplied; those that are not the small model's
-come from a seed. Why the text is the same:
+So speculation, batching and kernels can be measured at a real model's cost with the small model's
+real answers, without downloading anything. Every weight of the large shape exists and is
+multiplied; those that are not the small model's come from a seed. Why the text is the same:
 
 * Residual stream: the small model's dimensions come first, the others are always zero, because nothing writes to them.
   Their weights in q, k, v, gate and up read zeros, so they may be anything.
@@ -68,8 +68,8 @@ class Stretched(Model):
 def stretch(model: Model, shape: str | LlamaConfig, seed: int = 0) -> Stretched:
     """`model` in the sizes of `shape`, a config or a name of one, unused weights from `seed`.
 
-    On the model's device, of its dtype. Its tokenizer is the model's. Raises ModelError, in one sentence, for an
-    unknown name and a shape that the model does not fit in.
+    On the model's device, of its dtype. Its tokenizer is the model's. Raises ModelError, in one
+    sentence, for an unknown name and a shape that the model does not fit in.
     """
     config = stretched_config(model.config, _shape(shape))
     label = shape if isinstance(shape, str) else "custom"

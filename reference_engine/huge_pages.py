@@ -1,7 +1,7 @@
 """Memory for what every step reads, the weights and the KV: in huge pages, where the system has them.
 
-A step that reads thousands of small pages leaves a processor no memory of where any other page lies, the interpreter's
-included, and it has to find them again.
+A step that reads thousands of small pages leaves a processor no memory of where any other page
+lies, the interpreter's included, and it has to find them again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A model by its name.
 
 `load_model` knows "waiter" (the model that the package ships), "random:<shape>" or "random:<shape>@<seed>" (weights
-from a seed; shapes in `llama.config.SHAPES`), the path of a checkpoint folder in Hugging Face layout, and
-"<waiter or folder>@<shape>": that model stretched to a larger shape (see `stretch`).
+from a seed; shapes in `llama.config.SHAPES`), the path of a checkpoint folder in Hugging Face
+layout, and "<waiter or folder>@<shape>": that model stretched to a larger shape (see `stretch`).
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class PartMissing(Exception):
 def load_part(path: str | os.PathLike[str], slot: str) -> Any:
     """The class (for "medusa": the module) that fills `slot`, from the Python file at `path`.
 
-    Raises ValueError for an unknown slot; PartMissing when the file cannot be read, parsed or imported, or lacks the
-    name; the cause is chained.
+    Raises ValueError for an unknown slot; PartMissing when the file cannot be read, parsed or
+    imported, or lacks the name; the cause is chained.
     """
     if slot not in SLOTS:
         raise ValueError(f"unknown slot {slot!r}: choose one of {', '.join(SLOTS)}")

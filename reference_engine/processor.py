@@ -11,11 +11,11 @@ from pathlib import Path
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FASTEST_CLOCK = 6.5e9
-"""Cycles a second: more than any processor that is sold. What a machine says of its own clock leaves out its boost, or
-is not said at all to a guest of a hypervisor."""
+"""Cycles a second: more than any processor that is sold. What a machine says of its own clock
+leaves out its boost, or is not said at all to a guest of a hypervisor."""
 OPERATIONS = (("avx512f", 64), ("fma", 32), ("avx", 16), ("sse2", 8))
-"""fp32 operations that a core does in a cycle at most, by the widest instructions it has: two units, two operations
-(multiply and add) in each of the numbers that a register holds."""
+"""fp32 operations that a core does in a cycle at most, by the widest instructions it has: two
+units, two operations (multiply and add) in each of the numbers that a register holds."""
 NARROW_AMD = 26
 """From this family on AMD's cores have two units for AVX-512; those before do it in two halves."""
 

@@ -40,8 +40,8 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What the machine can do at most. peak: operations a second. bandwidth: bytes a second, of a read as large as the
-    weights (from a cache, when they fit into one).
+    """What the machine can do at most. peak: operations a second. bandwidth: bytes a second, of a
+    read as large as the weights (from a cache, when they fit into one).
     """
 
     peak: float
@@ -145,9 +145,9 @@ def serving_work(
 ) -> Work:
     """What serving these requests takes at least, counted in the engine's favour.
 
-    Weights are read once a step, and steps are as few as can be: `seats` requests at once, `tokens_a_step` for each
-    (guesses). shared: there is a prefix cache, so an opening is computed once, and read by nobody. width: bytes of a
-    number.
+    Weights are read once a step, and steps are as few as can be: `seats` requests at once,
+    `tokens_a_step` for each (guesses). shared: there is a prefix cache, so an opening is computed
+    once, and read by nobody. width: bytes of a number.
     """
     heads = borrowed(requests) if shared else [0] * len(requests)
     each, asked = token_work(config), [wanted for _, wanted in requests]
@@ -168,8 +168,8 @@ def serving_work(
 def borrowed(requests: Sequence[Asked]) -> list[int]:
     """Of each request, the tokens of its prompt that a prefix cache may know, in the best order of requests.
 
-    They are what another prompt begins with, and, beyond a whole prompt, what its answer may have been. The last token
-    of a prompt is always computed.
+    They are what another prompt begins with, and, beyond a whole prompt, what its answer may have
+    been. The last token of a prompt is always computed.
     """
     known, answers = set[int](), dict[int, int]()
     found = [0] * len(requests)

@@ -17,8 +17,8 @@ from reference_engine.slots import Copy
 class Outcome:
     """Results for the rows that wanted them, in the order of the batch's spans.
 
-    hidden `[R, width]`: after the final norm, what further heads read. logits `[R, vocab]`. Both are only valid until
-    the runner's next call.
+    hidden `[R, width]`: after the final norm, what further heads read. logits `[R, vocab]`. Both
+    are only valid until the runner's next call.
     """
 
     hidden: Tensor

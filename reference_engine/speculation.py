@@ -1,8 +1,8 @@
 """Where guesses enter the engine. The engine knows a tree of drafted tokens and what was accepted, nothing of heads.
 
-A sampling chunk of a greedy request may carry a draft: node 0 is its last known token, the other nodes guess what
-follows. The nodes take the slots after its KV in node order (`lookahead` of them beyond node 0), see their ancestors
-only, and each gets logits.
+A sampling chunk of a greedy request may carry a draft: node 0 is its last known token, the other
+nodes guess what follows. The nodes take the slots after its KV in node order (`lookahead` of them
+beyond node 0), see their ancestors only, and each gets logits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from reference_engine.runner import Outcome, Runner
 class Drafted:
     """One greedy request's share of a step's outcome.
 
-    rows: its rows of the outcome, one a node; without a draft it is one row, the last token's. tokens: of its nodes.
-    slots: where their KV lies. remaining: how many tokens it may still say.
+    rows: its rows of the outcome, one a node; without a draft it is one row, the last token's.
+    tokens: of its nodes. slots: where their KV lies. remaining: how many tokens it may still say.
     """
 
     id: int
@@ -50,8 +50,8 @@ class Speculator(Protocol):
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """The tokens that each greedy request of the step says: accepted guesses, then the model's own next token.
 
-        Moves the KV of accepted nodes to where their positions belong (`runner.move`), and keeps what it needs to
-        draft next time.
+        Moves the KV of accepted nodes to where their positions belong (`runner.move`), and keeps
+        what it needs to draft next time.
         """
 
     def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:

@@ -1,8 +1,8 @@
 """The stub of an exercise: its solution without what the learner writes.
 
-A solution marks what a learner writes with `### BEGIN SOLUTION` and `### END SOLUTION`. Inside a function the region
-becomes one `raise NotImplementedError`; outside of one it is private machinery and disappears. Everything else,
-docstrings above all, stays to the letter.
+A solution marks what a learner writes with `### BEGIN SOLUTION` and `### END SOLUTION`. Inside a
+function the region becomes one `raise NotImplementedError`; outside of one it is private machinery
+and disappears. Everything else, docstrings above all, stays to the letter.
 """
 
 from __future__ import annotations

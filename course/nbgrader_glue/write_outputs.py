@@ -20,8 +20,8 @@ def grade_id(cell: Any) -> str:
 def mark(cells: Iterable[Any], result: ExerciseResult, found: str, notices: Iterable[str] = ()) -> set[str]:
     """Set the outputs of the law cells and of the solution cell; the names of timed laws that the verdict leaves out.
 
-    Changes nothing and raises `Ungraded` when the cells and the laws of the verdict do not belong together: then the
-    notebook was released by another version of the course.
+    Changes nothing and raises `Ungraded` when the cells and the laws of the verdict do not belong
+    together: then the notebook was released by another version of the course.
     """
     exercise = catalogue(result.exercise)
     laws = {law_id(law.number): law for law in result.laws}

@@ -47,8 +47,8 @@ class Conversation:
     def ask(self, question: str) -> Iterator[str]:
         """The answer, piece by piece. Afterwards `speed` says how fast it came.
 
-        When the talk outgrows the model's context the oldest questions are forgotten. Raises `Unanswerable` for a
-        question that is empty or too long by itself.
+        When the talk outgrows the model's context the oldest questions are forgotten. Raises
+        `Unanswerable` for a question that is empty or too long by itself.
         """
         asked = f"Guest {self.guest}: {_plain(question)}\nWaiter:"
         tokens = self._fit(asked)

@@ -1,7 +1,7 @@
 """Who may use a device now: many checks of correctness side by side, a timed law alone.
 
-One lock file a device and machine. Two batches on one machine share them. A gate in front of the lock keeps a timed law
-from waiting forever behind a stream of others.
+One lock file a device and machine. Two batches on one machine share them. A gate in front of the
+lock keeps a timed law from waiting forever behind a stream of others.
 """
 
 from __future__ import annotations

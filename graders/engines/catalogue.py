@@ -37,8 +37,8 @@ class InstallRecipe:
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """One engine. distribution: the package whose version is the engine's, under any of these names; none: it runs in
-    our own environment.
+    """One engine. distribution: the package whose version is the engine's, under any of these
+    names; none: it runs in our own environment.
 
     adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
     said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
@@ -162,8 +162,8 @@ _KINDS = (
             ),
         },
         notes=dict.fromkeys((CPU, CUDA), "its flash attention: near-ties up to 0.1 are let pass"),
-        # In 480 answers to random prompts 0.046 was the most, to the waiter's 0.024; without flash attention it
-        # is 1e-4, at less than half the speed.
+        # In 480 answers to random prompts 0.046 was the most, to the waiter's 0.024; without flash
+        # attention it is 1e-4, at less than half the speed.
         tie=0.1,
     ),
     EngineKind(

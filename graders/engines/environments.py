@@ -43,8 +43,8 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentStatus:
-    """One engine on this machine. version: of the engine. trial: how its last trial run went, "" if it had none.
-    locked: its packages are those of a lock.
+    """One engine on this machine. version: of the engine. trial: how its last trial run went, "" if
+    it had none. locked: its packages are those of a lock.
 
     advice: what is missing and what to type, when the state is not READY.
     """

@@ -51,9 +51,9 @@ def install(
 ) -> str:
     """Make the environment of `kind` for `device` from nothing and try it; the engine's version. Raises NotInstalled.
 
-    An environment that is there is replaced, if all goes well. One that fails its trial stays, and counts as broken,
-    where there is no better one to come back. unlocked: by the recipe, where there is no lock for this platform. `say`
-    is told what happens, step by step.
+    An environment that is there is replaced, if all goes well. One that fails its trial stays, and
+    counts as broken, where there is no better one to come back. unlocked: by the recipe, where
+    there is no lock for this platform. `say` is told what happens, step by step.
     """
     plan = environments.recipe(kind, device)
     lack = environments.lacking(plan) or _unfit(kind, device, unlocked)
@@ -109,7 +109,8 @@ def _fill(work: _Work, run: Run, say: Callable[[str], None]) -> None:
     log.unlink(missing_ok=True)
     variables = dict(work.plan.variables)
     if not work.unlocked:
-        # Nobody's configuration may add to what a lock says; a build finds the tools that the lock has installed.
+        # Nobody's configuration may add to what a lock says; a build finds the tools that the lock
+        # has installed.
         tools = os.path.join(os.path.realpath(environments.folder(work.kind)), "bin")
         variables |= {"PIP_CONSTRAINT": os.devnull, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     made = steps(work.kind, work.plan) if work.unlocked else locked_steps(work.kind, work.device)

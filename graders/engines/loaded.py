@@ -25,8 +25,8 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """weights: the digest of the checkpoint's tensors (`reference_engine.peers.loaded_weights.digest`). parameters,
-    dtype: of what computes.
+    """weights: the digest of the checkpoint's tensors
+    (`reference_engine.peers.loaded_weights.digest`). parameters, dtype: of what computes.
 
     An engine recomputes the digest from the folder that it was given, and counts in its own memory.
     """
@@ -95,8 +95,8 @@ class NoModel(Exception):
 def of_model(name: str) -> Loaded:
     """What engines load today that serve the model called `name`.
 
-    Weights that are made from a seed are made for it, once; torch is imported for those only. Raises NoModel, OSError
-    and ValueError.
+    Weights that are made from a seed are made for it, once; torch is imported for those only.
+    Raises NoModel, OSError and ValueError.
     """
     from reference_engine.waiter import CHECKPOINT
 

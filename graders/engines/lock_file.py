@@ -47,8 +47,8 @@ class LockBroken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One package in one version. hashes: SHA-256 of each file that may be installed, in hex. pythons: the minor
-    versions that get it, of those that the lock is for.
+    """One package in one version. hashes: SHA-256 of each file that may be installed, in hex.
+    pythons: the minor versions that get it, of those that the lock is for.
     """
 
     name: str

@@ -94,9 +94,9 @@ def race(
 ) -> RaceResults:
     """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the model.
 
-    An interruption (KeyboardInterrupt) ends it with the rounds that are complete; before the first is, it is raised.
-    say: told what happens, line by line. warn: told what makes the figures doubtful; None: `say`. make: makes the
-    drivers, where they are not the usual ones.
+    An interruption (KeyboardInterrupt) ends it with the rounds that are complete; before the first
+    is, it is raised. say: told what happens, line by line. warn: told what makes the figures
+    doubtful; None: `say`. make: makes the drivers, where they are not the usual ones.
     """
     warn = warn or say
     _refuse(plan)

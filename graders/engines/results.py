@@ -19,8 +19,8 @@ BUSY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RaceSample:
-    """One engine on one trace. cpu: seconds of processors that it used. ttft, tpot: seconds, (median, 95th percentile).
-    floor: seconds that the trace takes at least.
+    """One engine on one trace. cpu: seconds of processors that it used. ttft, tpot: seconds,
+    (median, 95th percentile). floor: seconds that the trace takes at least.
 
     trace: the hash of the trace; place: in which turn of its round the engine ran.
     """
@@ -133,8 +133,8 @@ class RaceEntry:
 class RaceSetup:
     """What was raced on, and where.
 
-    arriving: requests come one by one. bandwidth, peak: ceilings in this run, bytes and operations a second, as they
-    were measured, or higher: raised says which of them are what an engine did.
+    arriving: requests come one by one. bandwidth, peak: ceilings in this run, bytes and operations
+    a second, as they were measured, or higher: raised says which of them are what an engine did.
     """
 
     workload: str

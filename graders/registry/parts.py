@@ -12,8 +12,8 @@ from dataclasses import dataclass
 class Part:
     """What a learner writes for one exercise.
 
-    slug: folder name under exercises/, solutions/ and graders/exercises/. class_name: the class the file must define;
-    empty when the part is a module of functions (exercise 4).
+    slug: folder name under exercises/, solutions/ and graders/exercises/. class_name: the class the
+    file must define; empty when the part is a module of functions (exercise 4).
     """
 
     number: int

@@ -1,8 +1,8 @@
 """What a hostile part would try, one method each. Sent to a worker as if it were a submission; see `probe`.
 
-A method returns nothing when it got through, and raises (any OSError will do) when it was stopped. It is given what a
-hostile part would have to find out: pids, paths, ports. Nothing here does harm: signals are number 0, files are read or
-appended to where `probe` has put them.
+A method returns nothing when it got through, and raises (any OSError will do) when it was stopped.
+It is given what a hostile part would have to find out: pids, paths, ports. Nothing here does harm:
+signals are number 0, files are read or appended to where `probe` has put them.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
         for attempt in report.attempts:
             attempt.name, attempt.blocked, attempt.detail
 
-Nothing is taken from a table: each line is an attempt that was made just now (`escapes`), and where it leaves a trace
-outside (a byte written, a packet, a process) the trace is what counts.
+Nothing is taken from a table: each line is an attempt that was made just now (`escapes`), and where
+it leaves a trace outside (a byte written, a packet, a process) the trace is what counts.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ def _leave_a_process(worker: Worker) -> EscapeResult:
 class Canaries:
     """What the escapes reach for: canaries outside of the worker, all removed at the end.
 
-    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port, abstract: servers of this
-    process. segment_key: shared memory of this process.
+    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port,
+    abstract: servers of this process. segment_key: shared memory of this process.
     """
 
     def __init__(self) -> None:

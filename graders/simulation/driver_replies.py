@@ -1,7 +1,7 @@
 """What the driver of the symbolic engine answers (see `graders.sandbox.guest.scheduler`), read strictly.
 
-Whatever is not of the form that the driver writes is a ProtocolError. What the parts themselves put into it, an id or a
-number that is no int, is a Deviation: they are wrong, and nobody has tampered.
+Whatever is not of the form that the driver writes is a ProtocolError. What the parts themselves put
+into it, an id or a number that is no int, is a Deviation: they are wrong, and nobody has tampered.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class SlotWriter:
 class Access:
     """One request's use of its memory in one step: the text of positions [0, len(text)), through its block table.
 
-    start: the first position that the step writes. rejected: how many slots after the text it fills with guesses that
-    will not be accepted.
+    start: the first position that the step writes. rejected: how many slots after the text it fills
+    with guesses that will not be accepted.
     """
 
     request: int

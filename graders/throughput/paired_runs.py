@@ -60,9 +60,9 @@ class Pair:
 class PairedRuns:
     """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
 
-    time_limit: seconds after which what is too close to call stays undecided.
-    opponents: further engines that take part, by name. progress: told before every pair what is going on.
-    roof: what the machine can do; known after the warm-up.
+    time_limit: seconds after which what is too close to call stays undecided. opponents: further
+    engines that take part, by name. progress: told before every pair what is going on. roof: what
+    the machine can do; known after the warm-up.
     """
 
     name: str

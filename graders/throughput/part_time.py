@@ -7,8 +7,8 @@ worker alone, and its time is taken off both. Seconds are those in which a worke
 `graders.sandbox.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made
 while the clock runs: the same number, or the answer was another.
 
-The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the part's. Each
-side's time in a pair is the least of `TRIES` short questions.
+The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the
+part's. Each side's time in a pair is the least of `TRIES` short questions.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class PartContest:
     def decide(self) -> list[UnitTime]:
         """Pairs until every bound is decided, or one is missed beyond hope.
 
-        Raises Broken when the part breaks down, returns something else than the reference, or computes in the
-        reference's turn.
+        Raises Broken when the part breaks down, returns something else than the reference, or
+        computes in the reference's turn.
         """
         began = time.monotonic()
         self._prepare()

@@ -59,8 +59,8 @@ class RecordingRequest:
 def record(order: RecordingRequest, *, say: Say = lambda _: None, make: Make | None = None) -> BaselineCard:
     """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would not say.
 
-    Raises ValueError for a workload that cannot be drawn, ModelError for a model that cannot be loaded.
-    make: makes the drivers, where they are not the usual ones.
+    Raises ValueError for a workload that cannot be drawn, ModelError for a model that cannot be
+    loaded. make: makes the drivers, where they are not the usual ones.
     """
     kind = KINDS.get(order.engine)
     if kind is None:

@@ -1,10 +1,10 @@
 """What speculation gains on the waiter, and from which batch on it loses: `python -m
 reference_engine.benchmarks.medusa`.
 
-Guests of held-out dialogues ask one question after the other, so many dialogues at a time: without speculation, with
-it always on, and with it on where the engine's own cost model finds that it pays, in turn (A B C C B A). Prompts are
-the whole dialogue so far; a prefix cache makes them cheap for all sides. Steps that only decode are timed apart from
-those that also read prompts.
+Guests of held-out dialogues ask one question after the other, so many dialogues at a time: without
+speculation, with it always on, and with it on where the engine's own cost model finds that it pays,
+in turn (A B C C B A). Prompts are the whole dialogue so far; a prefix cache makes them cheap for
+all sides. Steps that only decode are timed apart from those that also read prompts.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ FILE = "speed.json"
 
 @dataclass(frozen=True, slots=True)
 class SpeculationRun:
-    """One side of a race. decoding: seconds in steps that only decode, and tokens said in them; whole: in all
-    steps."""
+    """One side of a race. decoding: seconds in steps that only decode, and tokens said in them;
+    whole: in all steps."""
 
     seconds: float
     tokens: int

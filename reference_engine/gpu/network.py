@@ -1,5 +1,5 @@
-"""One step of a Llama on a device: everything between the staged numbers and the tokens said. No host work inside, so
-a CUDA graph can hold it."""
+"""One step of a Llama on a device: everything between the staged numbers and the tokens said. No
+host work inside, so a CUDA graph can hold it."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class DeviceOutcome(Outcome):
 class GpuRunner:
     """Runs a model whose weights are on a CUDA device. See `reference_engine.runner.Runner`.
 
-    A token −(r + 1) in a batch stands for the likeliest token of row r of the outcome before, whether or not the host
-    has read it yet. notes: what does not work as it should, in sentences.
+    A token −(r + 1) in a batch stands for the likeliest token of row r of the outcome before,
+    whether or not the host has read it yet. notes: what does not work as it should, in sentences.
     """
 
     def __init__(

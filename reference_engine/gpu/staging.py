@@ -32,8 +32,8 @@ class Size:
 class Fields(Generic[T]):
     """The int32 fields of a step.
 
-    tokens, positions, slots [rows]; starts [batch + 1]; lengths, seats, trees [batch]; wanted [wanted]: row numbers;
-    where, block [patches]: changed cells of the flat block tables.
+    tokens, positions, slots [rows]; starts [batch + 1]; lengths, seats, trees [batch]; wanted
+    [wanted]: row numbers; where, block [patches]: changed cells of the flat block tables.
     """
 
     tokens: T

@@ -35,8 +35,8 @@ class Weights:
 
 
 def packed(model: Model) -> Weights:
-    """The model's weights, packed. Where the model's mapping is a dict, its matrices become views of the packed ones,
-    equal to what they were, so that nothing is held twice."""
+    """The model's weights, packed. Where the model's mapping is a dict, its matrices become views
+    of the packed ones, equal to what they were, so that nothing is held twice."""
     layers = tuple(_layer(model, f"model.layers.{index}") for index in range(model.config.layers))
     embedding, norm = model.weights["model.embed_tokens.weight"], model.weights["model.norm.weight"]
     return Weights(embedding.contiguous(), layers, norm, model.head.contiguous())

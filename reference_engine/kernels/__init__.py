@@ -1,8 +1,8 @@
 """GPU kernels in Triton, one file a kernel, each beside its plain-torch twin.
 
 `ops(device)` is what a runner asks for: the kernels where they can run, the twins where they cannot, and why. Importing
-this package works without triton and without a GPU. With TRITON_INTERPRET=1 in the environment before the first import,
-the kernels run in Triton's interpreter on CPU tensors (slow: for tests).
+this package works without triton and without a GPU. With TRITON_INTERPRET=1 in the environment
+before the first import, the kernels run in Triton's interpreter on CPU tensors (slow: for tests).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ __all__ = ["KERNELS", "TWINS", "KernelsUnavailable", "Ops", "Paging", "ops", "tr
 class Ops:
     """The fused operations of one decoder step. Contracts: the functions of the same names in this package.
 
-    name: "triton", "triton-interpreter" or "torch". capturable: a CUDA graph may hold them. why: why they are not the
-    compiled kernels, in one sentence; "" when they are.
+    name: "triton", "triton-interpreter" or "torch". capturable: a CUDA graph may hold them. why:
+    why they are not the compiled kernels, in one sentence; "" when they are.
     """
 
     name: str

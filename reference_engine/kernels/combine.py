@@ -1,7 +1,7 @@
 """The second half of split-KV attention: one softmax out of the splits' partial ones (flash decoding).
 
-Split s of row t and head h left its accumulator a[s] = Σ exp2(z − m[s])·v, not yet divided, in fp32, and the pair
-m[s] (its maximum, in the base-2 scale) and l[s] = Σ exp2(z − m[s]). Then
+Split s of row t and head h left its accumulator a[s] = Σ exp2(z − m[s])·v, not yet divided, in
+fp32, and the pair m[s] (its maximum, in the base-2 scale) and l[s] = Σ exp2(z − m[s]). Then
     out[t, h] = Σ_s a[s]·exp2(m[s] − M) / Σ_s l[s]·exp2(m[s] − M),   M = max_s m[s].
 
 Shapes: sums fp32 [S, T, Hq, D]; stats fp32 [S, T, Hq, 2] (m, l); out [T, Hq, D]; starts int32 [B + 1]; lengths int32

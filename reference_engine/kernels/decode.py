@@ -127,10 +127,10 @@ def decode_attention(
 ) -> Tensor:
     """Attention of the sequences that own one row of the step.
 
-    q [T, Hq, D] with contiguous heads (a view into the packed projection will do); keys, values [S, Hkv, D]; rows of
-    other sequences are left as they were in `out` [T, Hq, D] (new: uninitialised). `splits`, `config`: None
-    chooses.
-    Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
+    q [T, Hq, D] with contiguous heads (a view into the packed projection will do); keys, values [S,
+    Hkv, D]; rows of other sequences are left as they were in `out` [T, Hq, D] (new: uninitialised).
+    `splits`, `config`: None chooses. Raises ValueError on shapes that do not fit,
+    KernelsUnavailable where kernels cannot run.
     """
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)

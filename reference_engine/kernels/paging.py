@@ -3,9 +3,9 @@
 A step computes T rows (tokens) of B sequences. Sequence b owns rows starts[b] .. starts[b + 1] − 1, the last tokens of
 its `lengths[b]` tokens of KV; with table = tables[seats[b]], token n lies in slot
 `table[n // block_size] · block_size + n % block_size`. Rows at or beyond starts[B] belong to nobody (a captured graph
-is padded with them). A sequence of length 0 that owns a row is padding too: its attention is zero. The last trees[b]
-rows of b, if any, are nodes of a tree of guesses: each sees all KV before the tree, and of the tree's own what `mask`
-allows.
+is padded with them). A sequence of length 0 that owns a row is padding too: its attention is zero.
+The last trees[b] rows of b, if any, are nodes of a tree of guesses: each sees all KV before the
+tree, and of the tree's own what `mask` allows.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
 Row i of sequence b, the token at position p = lengths[b] − rows + i, sees KV 0 .. p. If the last N = trees[b] rows are
 a tree, its node j sees all KV before the tree and the nodes that mask[j] allows (itself and its ancestors).
 
-Shapes: q, out [T, Hq, D]; keys, values [S, Hkv, D]; tables int32 [seats, M]; seats, lengths, trees int32 [B]; starts
-int32 [B + 1]; mask bool [N, N]. Only sequences that own two rows or more are computed; `decode_attention`
-serves the others.
+Shapes: q, out [T, Hq, D]; keys, values [S, Hkv, D]; tables int32 [seats, M]; seats, lengths, trees
+int32 [B]; starts int32 [B + 1]; mask bool [N, N]. Only sequences that own two rows or more are
+computed; `decode_attention` serves the others.
 
 One program serves `TILE_Q` rows and the G = Hq / Hkv heads that share one KV head, packed into one tile of TILE_Q·G
 rows. The grid is T // TILE_Q + B tiles whatever the batch holds, so a captured graph serves any; each program finds its
@@ -30,7 +30,8 @@ from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr,
 from reference_engine.kernels.split import choose_splits, sequence_of, span_of
 
 
-# 31 parameters, because a Triton kernel takes pointers, strides and sizes one by one and no record of them.
+# 31 parameters, because a Triton kernel takes pointers, strides and sizes one by one and no record
+# of them.
 @jit
 def _prefill_attention(
     q: Pointer,
@@ -165,10 +166,10 @@ def prefill_attention(
 ) -> Tensor:
     """Attention of the sequences that own two rows of the step or more.
 
-    q [T, Hq, D] with contiguous heads (a view into the packed projection will do); keys, values [S, Hkv, D]; rows of
-    other sequences are left as they were in `out` [T, Hq, D] (new: uninitialised). `splits` > 1 suits a step of few
-    rows: `tree_splits` chooses. `config`: None chooses.
-    Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
+    q [T, Hq, D] with contiguous heads (a view into the packed projection will do); keys, values [S,
+    Hkv, D]; rows of other sequences are left as they were in `out` [T, Hq, D] (new: uninitialised).
+    `splits` > 1 suits a step of few rows: `tree_splits` chooses. `config`: None chooses. Raises
+    ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
     """
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)

@@ -1,14 +1,13 @@
 """RoPE on queries and keys, and the store of keys and values into their slots, in one pass over the packed projection.
 
-The pair (i, i + D/2) of a head turns by positions[t] · inv_freq[i] (Hugging Face's half split). Queries turn in place
-inside `qkv`; keys turn on their way into the pool; values are copied there. With `q_norm` and `k_norm` (Qwen3) each
-head is RMS-normalised before it turns.
+The pair (i, i + D/2) of a head turns by positions[t] · inv_freq[i] (Hugging Face's half split).
+Queries turn in place inside `qkv`; keys turn on their way into the pool; values are copied there.
+With `q_norm` and `k_norm` (Qwen3) each head is RMS-normalised before it turns.
 
-Shapes: qkv [T, (Hq + 2·Hkv)·D]; positions, slots [T]; cos, sin fp32 [P, D/2]; pools [S, Hkv, D].
-A row with a negative slot stores nothing. Rows that share a slot (the padding rows of a graph, all on block 0) race,
-and nobody reads what they leave.
-Bytes moved: T·(2·Hq + 4·Hkv)·D elements (each head read once and written once) and T·D fp32 of the tables.
-Floor: those bytes over bandwidth.
+Shapes: qkv [T, (Hq + 2·Hkv)·D]; positions, slots [T]; cos, sin fp32 [P, D/2]; pools [S, Hkv, D]. A
+row with a negative slot stores nothing. Rows that share a slot (the padding rows of a graph, all on
+block 0) race, and nobody reads what they leave. Bytes moved: T·(2·Hq + 4·Hkv)·D elements (each head
+read once and written once) and T·D fp32 of the tables. Floor: those bytes over bandwidth.
 """
 
 from __future__ import annotations
@@ -99,9 +98,9 @@ def rope_store(
 ) -> None:
     """Turn the queries of `qkv` in place, turn its keys into `keys`, copy its values into `values`.
 
-    qkv [T, (Hq + 2·Hkv)·D], rows contiguous; positions, slots int32 or int64 [T]; cos, sin fp32 [P, D/2];
-    keys, values [S, Hkv, D] with one slot stride; q_norm, k_norm [D], both or neither.
-    Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
+    qkv [T, (Hq + 2·Hkv)·D], rows contiguous; positions, slots int32 or int64 [T]; cos, sin fp32 [P,
+    D/2]; keys, values [S, Hkv, D] with one slot stride; q_norm, k_norm [D], both or neither. Raises
+    ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
     """
     heads, kv_heads, width = _checked(qkv, positions, slots, cos, keys, values, q_norm, k_norm)
     require(qkv, positions, slots, cos, sin, keys, values)

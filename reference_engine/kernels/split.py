@@ -17,9 +17,9 @@ MAX_SPLITS = 64
 def sequence_of(starts: Pointer, batch: Scalar, unit: Scalar, TILE: constexpr, SPARE: constexpr) -> Scalar:
     """The last b with starts[b] // TILE + b·SPARE ≤ unit, by bisection.
 
-    With TILE = 1 and SPARE = 0, `unit` is a row and b its sequence. With SPARE = 1, `unit` numbers tiles of TILE rows,
-    of which sequence b is given rows // TILE + 1, so
-    that T // TILE + B programs cover any batch (vLLM's unified kernel).
+    With TILE = 1 and SPARE = 0, `unit` is a row and b its sequence. With SPARE = 1, `unit` numbers
+    tiles of TILE rows, of which sequence b is given rows // TILE + 1, so that T // TILE + B
+    programs cover any batch (vLLM's unified kernel).
     """
     low, high = 0, batch
     while high - low > 1:

@@ -5,8 +5,8 @@ matrices: queries `[rows * heads, D]` times the whole pool `[rows, D]`, computed
 points, which is the pattern of a sparse matrix. The mix of values is a weighted sum of pool rows, which is what an
 embedding bag computes. So nothing is gathered: the bytes moved are the KV itself.
 
-Spans of many rows (prefill chunks, trees) use a dense kernel: a prompt's first chunk on its own keys and values, later
-chunks on a gathered copy.
+Spans of many rows (prefill chunks, trees) use a dense kernel: a prompt's first chunk on its own
+keys and values, later chunks on a gathered copy.
 """
 
 from __future__ import annotations

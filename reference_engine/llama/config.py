@@ -138,8 +138,8 @@ SHAPES: dict[str, LlamaConfig] = {
 def from_json(data: object) -> LlamaConfig:
     """The sizes in a config.json. Raises ValueError, in one sentence, for what the engine does not compute.
 
-    Keys that may be absent, or null, have the values that transformers gives them; sizes without which no tensor has a
-    shape may not.
+    Keys that may be absent, or null, have the values that transformers gives them; sizes without
+    which no tensor has a shape may not.
     """
     if not isinstance(data, dict):
         raise ValueError("it holds no table of sizes")

@@ -3,9 +3,9 @@
 With one row the product reads the weight once and a plain transposed matrix is fastest; with more, oneDNN's own layout
 is: it needs no packing in each call, which is what makes the plain fp32 product slow at 2 to 64 rows.
 
-oneDNN prepares code for every number of rows that it meets, which takes longer than a small product. `tile` therefore
-cuts many rows into pieces of few sizes, which are known after a few steps and keep what is between two products in the
-processor's cache.
+oneDNN prepares code for every number of rows that it meets, which takes longer than a small
+product. `tile` therefore cuts many rows into pieces of few sizes, which are known after a few steps
+and keep what is between two products in the processor's cache.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """The forward pass of a step's rows through all layers, as one piece of TorchScript.
 
-So Python costs once a step what it would cost at each operation, and the interpreter lock is free meanwhile: threads
-can run parts of a batch side by side.
+So Python costs once a step what it would cost at each operation, and the interpreter lock is free
+meanwhile: threads can run parts of a batch side by side.
 """
 
 from typing import List, NamedTuple, Optional  # noqa: UP035  (TorchScript)
@@ -38,8 +38,8 @@ class LlamaNetwork(NamedTuple):
 class SingleRowInputs(NamedTuple):
     """What rows that stand alone read: see `attention.SingleRows`.
 
-    pattern: sparse `[n * heads, pool rows]`. mask: added to its values, flat. groups: views of its values, one score
-    row a line. offsets int32 `[n * heads]`: where each score row begins.
+    pattern: sparse `[n * heads, pool rows]`. mask: added to its values, flat. groups: views of its
+    values, one score row a line. offsets int32 `[n * heads]`: where each score row begins.
     """
 
     pattern: Tensor
@@ -51,8 +51,8 @@ class SingleRowInputs(NamedTuple):
 class Reading(NamedTuple):
     """What the rows [start, end) of one request read: pool rows, head by head; None: its own keys and values.
 
-    mask float `[rows, tokens]`, None: each row sees itself and what came before. wanted: how many of its last rows the
-    last layer needs; last: the mask of those, None when they see everything.
+    mask float `[rows, tokens]`, None: each row sees itself and what came before. wanted: how many
+    of its last rows the last layer needs; last: the mask of those, None when they see everything.
     """
 
     start: int

@@ -54,8 +54,8 @@ class PackedWeights:
 class ThreadShard:
     """Runs the model for the spans that it is given, on the thread that calls it.
 
-    Weights, pool and tables are shared with other shards; the spans of one step may be spread over shards, since no
-    request reads what another writes in the same step.
+    Weights, pool and tables are shared with other shards; the spans of one step may be spread over
+    shards, since no request reads what another writes in the same step.
     """
 
     def __init__(self, packed: PackedWeights, pool: KVPool, tables: Tables) -> None:

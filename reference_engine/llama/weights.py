@@ -37,8 +37,8 @@ def read_config(folder: Path) -> LlamaConfig:
 def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Every tensor that `config` asks for, by its Hugging Face name.
 
-    Raises ModelError for a missing, truncated or corrupt file, a missing tensor, a tensor of another shape and one that
-    holds no finite numbers throughout.
+    Raises ModelError for a missing, truncated or corrupt file, a missing tensor, a tensor of
+    another shape and one that holds no finite numbers throughout.
     """
     found: dict[str, Tensor] = {}
     for path in files(folder):
@@ -57,8 +57,8 @@ def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dty
 def random_weights(config: LlamaConfig, seed: int, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Weights that depend on `seed`, the tensor's name and the device type alone.
 
-    They are scaled so that activations keep their size and every token's KV matters to what is said next: a wrong
-    read of KV shows in the greedy text.
+    They are scaled so that activations keep their size and every token's KV matters to what is said
+    next: a wrong read of KV shows in the greedy text.
     """
     return {
         name: _random(name, shape, seed, device).to(dtype) if len(shape) > 1 else _ones(shape, device, dtype)

@@ -23,8 +23,8 @@ KEPT = 64
 AGAIN = 10
 """The better kind is taken so many times as long as a trial of the worse one lasts."""
 SURE = 32
-"""From so many steps of the worse kind on, every trial that confirms the choice doubles the time to the next one: fewer
-may all lie in the same disturbance."""
+"""From so many steps of the worse kind on, every trial that confirms the choice doubles the time to
+the next one: fewer may all lie in the same disturbance."""
 SELDOM = 80
 """The better kind is taken at most so many times as long as a trial: a machine changes."""
 THINKING = 32

@@ -44,8 +44,8 @@ class CostModel(Protocol):
 class MedusaSpeculator:
     """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
 
-    cost_model: decides when trees are drafted; without one every greedy request that has guesses carries one. keep:
-    remember the passes of the last step in `passes`.
+    cost_model: decides when trees are drafted; without one every greedy request that has guesses
+    carries one. keep: remember the passes of the last step in `passes`.
     """
 
     def __init__(

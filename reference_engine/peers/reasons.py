@@ -1,7 +1,7 @@
 """The line of an engine's error that says why: of exceptions, of what processes printed, of compilers.
 
-Works by the form that Python, pydantic and compilers give to errors, never by what a sentence says. Needs the standard
-library alone: it runs in the environments of all engines too.
+Works by the form that Python, pydantic and compilers give to errors, never by what a sentence says.
+Needs the standard library alone: it runs in the environments of all engines too.
 """
 
 import re
@@ -86,8 +86,8 @@ def of_log(text: str) -> list[str]:
 def _end_of_traceback(lines: list[str], width: int) -> list[str]:
     """The exception that ends the traceback which begins here; none when it is cut off.
 
-    width: of the prefix. Loggers that write the name and place of a process first make it differ by a digit or two, so
-    the exception is looked for behind a prefix of about that width.
+    width: of the prefix. Loggers that write the name and place of a process first make it differ by
+    a digit or two, so the exception is looked for behind a prefix of about that width.
     """
     for number, line in enumerate(lines):
         if TRACEBACK.search(line):

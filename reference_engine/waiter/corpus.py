@@ -11,9 +11,9 @@ A document reads
     Waiter: The tomato soup is 6 euros, Mira.<|end|>
     Guest Omar: ...
 
-Answers follow from the context and have one phrasing each; questions have many. Every piece ends where the tokenizer
-cuts anyway (after a newline, a colon or `END`), so that tokens of pieces are the pieces of tokens: `menu_prompt` is a
-shared prefix of all its guests, in tokens too.
+Answers follow from the context and have one phrasing each; questions have many. Every piece ends
+where the tokenizer cuts anyway (after a newline, a colon or `END`), so that tokens of pieces are
+the pieces of tokens: `menu_prompt` is a shared prefix of all its guests, in tokens too.
 
 Two splits never meet: a (waiter, table, guest) triple belongs to exactly one of them.
 """

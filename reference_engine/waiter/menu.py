@@ -1,7 +1,7 @@
 """Restaurants and their menus, fixed once and for all.
 
-Dishes recur from restaurant to restaurant, each time at another price and another time, so an answer read from the
-wrong menu is wrong in a way that a person sees.
+Dishes recur from restaurant to restaurant, each time at another price and another time, so an
+answer read from the wrong menu is wrong in a way that a person sees.
 """
 
 from __future__ import annotations

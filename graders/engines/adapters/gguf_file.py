@@ -1,8 +1,8 @@
-"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, with its byte-level vocabulary where it
-has one.
+"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, with its byte-level
+vocabulary where it has one.
 
-Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the rows of its query
-and key projections are put in llama.cpp's order.
+Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the
+rows of its query and key projections are put in llama.cpp's order.
 """
 
 import json

@@ -2,8 +2,8 @@
 
     python host.py ADAPTER.py
 
-A frame is four bytes, big-endian, the length of what follows, then that many bytes of JSON, one object. A question has
-an "id", which its answer repeats. Questions:
+A frame is four bytes, big-endian, the length of what follows, then that many bytes of JSON, one
+object. A question has an "id", which its answer repeats. Questions:
 
     {"do": "start", "job": {...}}                       -> {"version": "...", "flags": {...}, "loaded": {...}}
     {"do": "serve", "requests": [[prompt, max_new, arrival], ...]}

@@ -1,7 +1,7 @@
 """Our engine, with the parts that the job names.
 
-job["parts"]: paths by slot; job["speculate"]: with the waiter's Medusa heads, stretched where the model is a stretched
-waiter.
+job["parts"]: paths by slot; job["speculate"]: with the waiter's Medusa heads, stretched where the
+model is a stretched waiter.
 """
 
 import gc

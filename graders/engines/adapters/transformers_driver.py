@@ -1,7 +1,7 @@
 """transformers: batched `generate`, padded on the left, its static KV memory being what a batch reserves.
 
-Requests are taken in order of arrival, as many to a batch as fit into the seats and the KV budget, every batch until
-its longest answer is done; what a request did not ask for is cut off.
+Requests are taken in order of arrival, as many to a batch as fit into the seats and the KV budget,
+every batch until its longest answer is done; what a request did not ask for is cut off.
 """
 
 from typing import Any

@@ -36,8 +36,8 @@ ASK_LIMITS = {"cpu": 30.0, "wall": 120.0}  # for one question: all of them at on
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What is drawn from the seed. few, more: how many run while instructions are counted; sizes: while time is taken,
-    rising. prompts: lengths in turn."""
+    """What is drawn from the seed. few, more: how many run while instructions are counted; sizes:
+    while time is taken, rising. prompts: lengths in turn."""
 
     few: int
     more: int

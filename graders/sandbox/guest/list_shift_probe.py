@@ -1,7 +1,7 @@
 """Sees whether a call moves all elements of a long list: `pop(0)`, `insert(0, x)`, `del list[0]`.
 
-Such a move costs time in proportion to the list, but little of it: no clock tells it from honest arithmetic. What gives
-it away is that everything has changed place.
+Such a move costs time in proportion to the list, but little of it: no clock tells it from honest
+arithmetic. What gives it away is that everything has changed place.
 """
 
 import gc

@@ -5,10 +5,10 @@ It keeps no clock and judges nothing.
   new    tree: as in `guest.medusa`
   run    function, batch, seed, times, idle     that many calls on inputs drawn from the seed: a number for the answers
 
-idle: the part is not called; tensors of the right shapes stand for its answers, so that the question costs what the
-driver itself costs. The number is a weighted sum of all that was returned,
-weights drawn from the seed; it cannot be had before the answers are there. For the pairs of `compact`, whose order is
-free, it does not depend on the order.
+idle: the part is not called; tensors of the right shapes stand for its answers, so that the
+question costs what the driver itself costs. The number is a weighted sum of all that was returned,
+weights drawn from the seed; it cannot be had before the answers are there. For the pairs of
+`compact`, whose order is free, it does not depend on the order.
 
 A part meets its inputs while the clock runs and not before: tokens, verdicts and slots are drawn within the question,
 and every call has its own. Exactly one path of each row is right, and every p(token) stays far from its bar,

@@ -1,5 +1,5 @@
-"""Bubblewrap (https://github.com/containers/bubblewrap), where it is installed: namespaces made by a program that the
-system trusts to make them, also where it lets no other program do so."""
+"""Bubblewrap (https://github.com/containers/bubblewrap), where it is installed: namespaces made by
+a program that the system trusts to make them, also where it lets no other program do so."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def end(box: Path) -> None:
 
 
 def of(box: Path) -> list[int]:
-    """Living processes whose environment, command line (the supervisor's, for all that it started) or current
-    folder names `box`."""
+    """Living processes whose environment, command line (the supervisor's, for all that it started)
+    or current folder names `box`."""
     mark = os.fsencode(box)
     found = []
     for name in os.listdir("/proc"):

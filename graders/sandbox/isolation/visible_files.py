@@ -1,7 +1,7 @@
 """What the file system of a worker holds: an interpreter's library, the engine, the worker's own side of the wire.
 
-The specifications, laws, tests, solutions and the oracle are not in it: a part of another exercise that a worker needs
-comes over the wire as text.
+The specifications, laws, tests, solutions and the oracle are not in it: a part of another exercise
+that a worker needs comes over the wire as text.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ def device_seconds(
 ) -> float:
     """Seconds of one call of `action(i)`, launches apart; the median of `repeats`, or what `of` makes of them.
 
-    On a GPU `calls` calls are captured in one graph and replayed. `i` counts them, so that an action may rotate its
-    inputs and read nothing that a call before left in the cache.
+    On a GPU `calls` calls are captured in one graph and replayed. `i` counts them, so that an
+    action may rotate its inputs and read nothing that a call before left in the cache.
     """
     if device.type != "cuda":
         return wall_seconds(lambda: action(0), device, repeats=repeats, of=of)

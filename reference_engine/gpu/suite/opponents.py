@@ -62,8 +62,8 @@ def start(job):
     return serve, json.loads(open(job["told"]).read())
 """,
 }
-"""How each is started; what `start` returns serves prompts and tells the lengths of the answers, and says what it has
-loaded."""
+"""How each is started; what `start` returns serves prompts and tells the lengths of the answers,
+and says what it has loaded."""
 TIMING = """
 import json, sys, time
 import loaded_weights

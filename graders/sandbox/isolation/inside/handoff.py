@@ -15,8 +15,8 @@ Config = dict[str, Any]
 class WorkerSpec:
     """A worker to be. locks: what to put on, by name. uid: to run as; 0 for the grader's own.
 
-    tell: a pipe on which a refusal is told to the supervisor; that everybody has closed it is the news that all
-    went well.
+    tell: a pipe on which a refusal is told to the supervisor; that everybody has closed it is the
+    news that all went well.
     """
 
     locks: tuple[str, ...]

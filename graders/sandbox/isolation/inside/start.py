@@ -24,8 +24,8 @@ class LevelRefused(Exception):
 class StartedWorker:
     """A worker, locked up and waiting. watched: the supervisor's child whose end is the worker's.
 
-    verdict: read end of a pipe on which the worker's own parent tells how it ended, -1 where that is the supervisor.
-    lifeline: when it closes, that parent ends.
+    verdict: read end of a pipe on which the worker's own parent tells how it ended, -1 where that
+    is the supervisor. lifeline: when it closes, that parent ends.
     """
 
     level: str

@@ -19,8 +19,8 @@ class Entry:
 
 
 def entries(shown: Iterable[str], hidden: Iterable[str]) -> list[Entry]:
-    """What to show, so that nothing in `hidden` is, there already or not: a folder is opened up only where something is
-    hidden below it.
+    """What to show, so that nothing in `hidden` is, there already or not: a folder is opened up
+    only where something is hidden below it.
 
     Sorted, a folder before what it holds; nothing twice.
     """

@@ -31,8 +31,8 @@ def undo_wake_on_death() -> None:
 
 
 def wait(watched: int, lifeline: int, woken: int, too_much: Callable[[], str]) -> tuple[int | None, str]:
-    """Until the child `watched` is dead (its exit code, negative for a signal), the lifeline closes, or `too_much`
-    names what is used beyond the limits."""
+    """Until the child `watched` is dead (its exit code, negative for a signal), the lifeline
+    closes, or `too_much` names what is used beyond the limits."""
     looked = time.monotonic()
     while True:
         readable, _, _ = select.select([lifeline, woken], [], [], TICK)
