@@ -73,19 +73,6 @@ def path_chances(ranks: Iterable[Sequence[int]], total: int) -> dict[Path, float
     return {path: count / total for path, count in counts.items()}
 
 
-def independent(accuracies: Sequence[Sequence[float]]) -> dict[Path, float]:
-    """The chances of all paths if heads were right independently: accuracies[h][r] of guess r of head h + 1.
-
-    Medusa's own estimate; it undervalues deep paths, because heads tend to be right together.
-    """
-    chances: dict[Path, float] = {}
-    level: dict[Path, float] = {(): 1.0}
-    for head in accuracies:
-        level = {(*path, rank): chance * x for path, chance in level.items() for rank, x in enumerate(head) if x > 0}
-        chances |= level
-    return chances
-
-
 def write_tree(tree: TreeChoice, folder: File) -> None:
     """Stores the tree beside the heads that it was measured with."""
     content = {"choices": [list(path) for path in tree.choices], "chances": list(tree.chances)}

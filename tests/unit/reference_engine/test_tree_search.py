@@ -14,7 +14,6 @@ from reference_engine.medusa.tree_search import (
     CPU_NODES,
     TreeChoice,
     choose_tree,
-    independent,
     path_chances,
     read_tree,
     tree_for,
@@ -45,10 +44,6 @@ def test_no_tree_of_as_many_nodes_is_worth_more(seed: int) -> None:
 
 def test_path_chances_count_beginnings() -> None:
     assert path_chances([[0, 1], [0], []], 4) == {(0,): 0.5, (0, 1): 0.25}
-
-
-def test_heads_that_are_right_independently_multiply() -> None:
-    assert independent([[0.5, 0.25], [0.5]]) == {(0,): 0.5, (1,): 0.25, (0, 0): 0.25, (1, 0): 0.125}
 
 
 def test_a_smaller_tree_is_a_part_of_the_larger() -> None:
@@ -88,7 +83,7 @@ def test_the_verdict_says_why() -> None:
 
 
 def test_a_cpu_gets_the_likeliest_few_nodes(tmp_path: Path) -> None:
-    tree = choose_tree(independent([[0.6, 0.2, 0.1]] * 4), 16)
+    tree = choose_tree(random_chances(random.Random(1)), 16)
     write_tree(tree, tmp_path)
     assert tree_for("cuda", tmp_path) == tree
     assert tree_for("cpu", tmp_path) == tree.pruned(CPU_NODES)
