@@ -29,6 +29,7 @@ from graders.batch.worker_loop import work
 from graders.registry.catalogue import exercises
 from graders.reports import words, writing
 from graders.reports.row import Row
+from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.throughput.bounds import BadBounds, read
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class BatchRequest:
     csv: Path | None = None
     html: Path | None = None
     nbgrader: Path | None = None
-    require: str = "L1"
+    require: str = FOR_MARKS
     laws_only: bool = False
     bounds: Path | None = None
     seed: int | None = None
@@ -317,7 +318,7 @@ def _print(done: BatchResult) -> None:
     screen = console()
     states = Counter(words.state(row) for row in done.rows)
     for row in done.rows[:SHOWN]:
-        name = shorten(clean(row.student).replace("\n", " "), 32)
+        name = shorten(clean(row.shown), 32)
         line = f"{name:32} {row.exercise}  {words.state(row):11} {words.score(row):>9}  {words.verdict(row)}"
         screen.print(line, soft_wrap=True)
     if len(done.rows) > SHOWN:

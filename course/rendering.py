@@ -77,7 +77,8 @@ def summary(result: ExerciseResult) -> Text:
     line = Text.assemble(
         (f"{held} of {len(result.laws)} laws hold", "bold green" if result.passed else "bold"),
         f" · {result.points:g} of {result.max_points:g} points · {result.seconds:.1f} s",
-        (f" · seed {result.seed} · isolation {clean(result.isolation)}", "dim"),
+        (f" · seed {result.seed}" if result.seed else "", "dim"),
+        (f" · isolation {clean(result.isolation)}", "dim"),
     )
     if result.advisory:
         line.append(" · advisory: isolation is below the required level", style="yellow")

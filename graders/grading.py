@@ -58,7 +58,7 @@ def grade(
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
-    run = _Run(entry, others, secrets.randbits(32) if seed is None else seed, on_law or (lambda _: None), isolation)
+    run = _Run(entry, others, secrets.randbits(63) if seed is None else seed, on_law or (lambda _: None), isolation)
     run.progress, run.beside, run.live = progress or run.progress, beside, live
     run.laws_only, run.ready, run.until_broken = laws_only, ready, until_broken
     problem = run.all(submission, laws)

@@ -17,6 +17,7 @@ from pathlib import Path
 from course.errors import Problem
 from course.workspace import installed_root
 from graders.registry.catalogue import Exercise
+from graders.sandbox.isolation.levels import FOR_MARKS
 
 CONTENTS = ("course", "graders", "reference_engine", "solutions", "exercises")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt")
@@ -58,7 +59,7 @@ exit 0
 """
 
 
-def gradescope(folder: Path, exercise: Exercise, *, require: str = "L1", laws_only: bool = False) -> Path:
+def gradescope(folder: Path, exercise: Exercise, *, require: str = FOR_MARKS, laws_only: bool = False) -> Path:
     """Write `autograder.zip`, and its parts beside it to be read, into `folder`; the archive to be uploaded.
 
     `Problem` when the folder cannot be written or this is no clone of the project.
@@ -83,7 +84,7 @@ def gradescope(folder: Path, exercise: Exercise, *, require: str = "L1", laws_on
     return archive
 
 
-def run_script(exercise: Exercise, require: str = "L1", laws_only: bool = False) -> str:
+def run_script(exercise: Exercise, require: str = FOR_MARKS, laws_only: bool = False) -> str:
     """The script for each submission. $AUTOGRADER and $COURSE replace /autograder and its command, for trying it."""
     from graders.reports.gradescope import crashed
 

@@ -36,7 +36,7 @@ LEVELS = ("L1", "L2", "L3", "L4")
 )
 @click.option("--live", is_flag=True, help="Time installed engines themselves instead of using cards.")
 @click.option("--laws-only", is_flag=True, help="Leave the timed part out.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Draw the same stories again.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Draw the same stories again.")
 @click.option(
     "--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is advisory: exit 4."
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from course.batch_grading import BatchRequest
 
 LEVELS = ("L1", "L2", "L3", "L4")
+FOR_MARKS = "L2"  # as in graders.sandbox.isolation.levels, which a help text need not import
 FORMATS = ("json", "junit", "gradescope", "github", "markdown")
 LAUNCHERS = ("local", "slurm", "ray", "none")
 
@@ -57,10 +58,16 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--csv", type=FILE, help="One line a row for spreadsheets.")
 @click.option("--html", type=FILE, help="An overview of the class in one file.")
 @click.option("--nbgrader", type=FOLDER, help="Enter the scores in the gradebook of this nbgrader course.")
-@click.option("--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is exit 4.")
+@click.option(
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default=FOR_MARKS,
+    help="Less is exit 4.  [default: L2]",
+)
 @click.option("--laws-only", is_flag=True, help="Leave the timed laws out.")
 @click.option("--bounds", type=FILE, envvar="COURSE_BOUNDS", help="Your own bounds of the timed laws, a TOML file.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Draw the same stories as another batch.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Draw the same stories as another batch.")
 @click.option("--retry", is_flag=True, help="Let quarantined submissions out and try them again.")
 @click.option("--one", is_flag=True, help="Each of SUBMISSIONS is one student's, whatever is in it.")
 @click.option("--check", is_flag=True, help="Exit 1 if any submission fails, as for a single one.")

@@ -13,6 +13,7 @@ from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
 
 LEVELS = ("L1", "L2", "L3", "L4")
+FOR_MARKS = "L2"  # as in graders.sandbox.isolation.levels, which a help text need not import
 Numbers = tuple[int, ...]
 
 chosen = click.option(
@@ -75,7 +76,13 @@ def bundle() -> None:
 @folder
 @click.option("--exercise", "-e", "number", type=int, required=True, metavar="N", help="Which exercise it grades.")
 @click.option("--laws-only", is_flag=True, help="Leave the timed laws out.")
-@click.option("--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is no verdict.")
+@click.option(
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default=FOR_MARKS,
+    help="Less is no verdict.  [default: L2]",
+)
 def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> ExitCode:
     """Write an autograder for Gradescope into FOLDER."""
     from course.authoring import bundle as bundles

@@ -11,6 +11,7 @@ from typing import Any
 
 PLUGINS = {
     "CourseStub": "releasing",
+    "CourseExporter": "guarded_exporter",
     "CourseRestore": "autograding",
     "CourseGrade": "autograding",
     "CourseSave": "autograding",

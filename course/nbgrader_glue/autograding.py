@@ -12,18 +12,21 @@ from typing import Any
 
 from nbformat import from_dict
 from nbgrader.api import Gradebook
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Enum, Integer
 
 from course.nbgrader_glue import feedback, solution_cell, submission_metadata, write_outputs
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.grade_cell import GradingTerms, judge
-from course.nbgrader_glue.released import released
+from course.nbgrader_glue.notebook import KERNEL
+from course.nbgrader_glue.released import page, released
 from course.nbgrader_glue.restore_cells import restore
 from graders.registry.catalogue import Exercise
-from graders.sandbox.isolation import LEVELS
+from graders.sandbox.isolation import FOR_MARKS, LEVELS
 from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, take
 
+FORMAT = 4, 5  # of the notebooks that are written
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
 
 
@@ -41,11 +44,12 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
         exercise = solution_cell.exercise_of(names["notebook"])
         with Gradebook(names["db_url"]) as gradebook:
             known = released(gradebook, names["assignment"], names["notebook"])
-        found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else ())
-        nb.cells = [from_dict(cell) for cell in found.cells]
-        _identify(nb)
-        beside = _beside(exercise, folder)
-        nb.metadata[KEY] = from_dict({"notices": list(found.notices), "beside": beside})
+        shown = page(CourseDirectory(config=self.config), names["assignment"], names["notebook"])
+        found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else (), shown)
+        nb.cells = [from_dict(cell) for cell in identified(found.cells)]
+        nb.nbformat, nb.nbformat_minor = FORMAT
+        aside = {"notices": list(found.notices), "beside": _beside(exercise, folder)}
+        nb.metadata = from_dict({"kernelspec": KERNEL, KEY: aside})
         for notice in found.notices:
             self.log.warning("%s: %s", names["student"], notice)
         return nb, resources
@@ -56,12 +60,17 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
 
     salt = Integer(None, allow_none=True, help="A secret number; with it a regrade is the same.").tag(config=True)
     retries = Integer(2, help="How often a part that could not be judged is tried again.").tag(config=True)
-    require_isolation = Enum(LEVELS, "L1", help="Below this level of isolation nothing is graded.").tag(config=True)
+    require_isolation = Enum(LEVELS, FOR_MARKS, help="Below this level of isolation nothing is graded.").tag(
+        config=True
+    )
     laws_only = Bool(False, help="Leave the timed laws out; their scores stay as they are.").tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Set the outputs. When there is no verdict an older score is taken back, lest it be mistaken for one."""
         names = resources["nbgrader"]
+        directory = CourseDirectory(config=self.config)
+        handed_in = directory.format_path(directory.submitted_directory, names["student"], names["assignment"])
+        submission_metadata.copy(Path(directory.root, handed_in), Path(resources["metadata"]["path"]))
         submission_metadata.complete(Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb")
         try:
             self._grade(nb, names)
@@ -126,15 +135,11 @@ def _ends_in(cell: Any, name: str) -> bool:
     return any(said["output_type"] == "error" and said["ename"] == name for said in cell.get("outputs", ()))
 
 
-def _identify(nb: Any) -> None:
-    """Give every cell an id of its own where the format has ids (4.5), none where it has not."""
-    seen: set[str] = set()
-    for number, cell in enumerate(nb.cells):
-        wanted = cell.pop("id", None) or write_outputs.grade_id(cell)
-        if nb.get("nbformat_minor", 0) >= 5:
-            wanted = wanted if isinstance(wanted, str) and wanted not in seen else f"cell-{number}"
-            cell["id"] = wanted or f"cell-{number}"
-            seen.add(cell["id"])
+def identified(cells: list[Any]) -> list[Any]:
+    """The cells, each with an id of its own, as `FORMAT` wants it."""
+    for number, cell in enumerate(cells):
+        cell["id"] = write_outputs.grade_id(cell) or f"cell-{number}"
+    return cells
 
 
 def _refuse_large(path: Path) -> None:

@@ -51,7 +51,9 @@ c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
-# Submissions are graded in isolated processes of the course. No notebook is executed.
+# Submissions are graded in isolated processes of the course. No notebook is executed, no link is followed, no other
+# file is copied, and what students say stays text when you open it.
+c.Autograde.exporter_class = "course.nbgrader_glue.CourseExporter"
 c.Autograde.sanitize_preprocessors = [
     "course.nbgrader_glue.CourseRestore",
     "nbgrader.preprocessors.OverwriteKernelspec",
@@ -66,18 +68,12 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
-# What a student may write instead of the notebook's cell: the stub beside it. This keeps nbgrader from putting the stub
-# of source/ in place of what was written.
-c.Autograde.exclude_overwriting = {{
-{overwriting}
-}}
-
 # Keep this number secret: the stories that a part is tried with are drawn from it and from the part's text, so grading
 # the same text again gives the same verdict, and nobody knows the stories of a text not yet handed in.
 c.CourseGrade.salt = {salt}
 c.CourseGrade.retries = 2
 c.CourseGrade.laws_only = False  # True: the timed laws wait for `course grade --nbgrader` on a quiet machine
-c.CourseGrade.require_isolation = "L1"  # "L2" or "L3": without that isolation nothing is graded; `course doctor` says
+c.CourseGrade.require_isolation = "L2"  # less is not fit for marks: nothing is graded then; `course doctor` says why
 
 # What a day late costs: 0.1 takes 10 % of the score for every day begun. Due dates: `nbgrader db assignment add NAME
 # --duedate="2027-01-31 23:59 UTC"`.
@@ -145,9 +141,7 @@ def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: boo
 
 
 def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator[tuple[Path, str]]:
-    overwriting = "\n".join(f'    "{exercise.slug}": ["{exercise.file_name}"],' for exercise in chosen)
-    salt = secrets.randbits(31)
-    words = {"course_id": course_id, "exchange": EXCHANGE, "overwriting": overwriting, "salt": salt}
+    words = {"course_id": course_id, "exchange": EXCHANGE, "salt": secrets.randbits(128)}
     yield folder / CONFIG, CONFIGURATION.format(**words)
     yield folder / ROSTER, STUDENTS
     yield folder / PAGE, INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug)

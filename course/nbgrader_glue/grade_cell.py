@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course.nbgrader_glue.feedback import Advisory, Ungraded, is_ungraded, reasons
+from graders.batch import jobs
 from graders.registry.catalogue import Exercise
 from graders.result import ExerciseResult
+from graders.sandbox.isolation.levels import FOR_MARKS
 
 TOO_LOW = (
     "isolation {reached} is below {required}, which c.CourseGrade.require_isolation in nbgrader_config.py requires; "
@@ -28,12 +30,15 @@ class GradingTerms:
 
     salt: int | None = None
     retries: int = 2
-    require: str = "L1"
+    require: str = FOR_MARKS
     laws_only: bool = False
 
 
 def judge(exercise: Exercise, text: str, terms: GradingTerms) -> ExerciseResult:
-    """Every law decided. Raises `Ungraded` when that cannot be had after the retries; nothing is a zero then."""
+    """Every law decided; without the seed, since students see what becomes of it.
+
+    Raises `Ungraded` when that cannot be had after the retries; nothing is a zero then.
+    """
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         path = Path(folder, exercise.file_name)
         path.write_text(text, encoding="utf-8", errors="replace")
@@ -45,13 +50,12 @@ def judge(exercise: Exercise, text: str, terms: GradingTerms) -> ExerciseResult:
         raise Ungraded(f"exercise {exercise.number} could not be judged: {reasons(result)}")
     if result.advisory:
         raise Advisory(TOO_LOW.format(reached=result.isolation, required=terms.require))
-    return result
+    return replace(result, seed=0)
 
 
 def seed_of(exercise: Exercise, data: bytes, salt: int) -> int:
     """The seed of a part: the same whenever it is graded in a course with this salt."""
-    words = f"{salt}/{exercise.number}/".encode() + data
-    return int.from_bytes(hashlib.sha256(words).digest()[:4], "big")
+    return jobs.seed_of(f"{exercise.number}/{hashlib.sha256(data).hexdigest()}", salt)
 
 
 def _once(exercise: Exercise, path: Path, terms: GradingTerms) -> ExerciseResult:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from graders.reports.row import Row
 
 LONGEST_NAME = 200
+# Formgrader writes names into its pages as they are: into HTML, and between quotes into a script.
+MARKUP = re.compile(r'[<>]|"(?=.*[;,(`])')
 GRAMMAR = "rfc3987_syntax"  # jsonschema imports it to check addresses, which notebooks have none of; that takes 1.3 s
 
 
@@ -98,6 +100,8 @@ def check_name(student: str) -> None:
     """Raises `BadName` for a name under which nbgrader cannot keep a folder."""
     if not student.strip() or student.strip() != student or student.startswith("."):
         raise BadName(f"{student!r} cannot be a student's name: it is empty, or begins or ends oddly.")
+    if MARKUP.search(student):
+        raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: Formgrader would take it for markup.")
     odd = any(mark in student for mark in "/\\\0\n\r*?[") or student != student.encode(errors="replace").decode()
     if odd or len(os.fsencode(student)) > LONGEST_NAME:
         raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so.")

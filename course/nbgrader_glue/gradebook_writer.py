@@ -15,16 +15,16 @@ from nbgrader.preprocessors import AssignLatePenalties
 
 from course.errors import Problem
 from course.nbgrader_glue import feedback, notebook, solution_cell, submission_metadata, write_outputs
-from course.nbgrader_glue.autograding import forget, is_flagged, leave
+from course.nbgrader_glue.autograding import FORMAT, forget, identified, is_flagged, leave
 from course.nbgrader_glue.feedback import Advisory, Ungraded
-from course.nbgrader_glue.released import released
+from course.nbgrader_glue.released import page, released
 from course.nbgrader_glue.restore_cells import ReleasedCell, restore
 from course.nbgrader_glue.settings import LOCK_SECONDS, Settings
 from course.progress import replace_file
 from graders.registry.catalogue import Exercise, catalogue
 from graders.result import ExerciseResult
-from graders.sandbox.isolation import LEVELS, below
-from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, take
+from graders.sandbox.isolation import FOR_MARKS, LEVELS, below
+from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, regular, take
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
@@ -44,6 +44,7 @@ class GradebookWriter:
         self._book = Gradebook(self._url, settings.directory.course_id)
         self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
         self._released: dict[str, list[ReleasedCell]] = {}
+        self._pages: dict[str, list[Any]] = {}
         self._cells: list[Any] = []  # holds the rows of the released cells in memory
 
     def __enter__(self) -> GradebookWriter:
@@ -78,6 +79,7 @@ class GradebookWriter:
         if exercise.slug not in self._released:
             try:
                 self._released[exercise.slug] = released(self._book, exercise.slug, exercise.slug)
+                self._pages[exercise.slug] = page(self._settings.directory, exercise.slug, exercise.slug)
                 found = self._book.find_notebook(exercise.slug, exercise.slug)
                 self._cells += [*found.grade_cells, *found.solution_cells]
             except MissingEntry:
@@ -99,15 +101,15 @@ class GradebookWriter:
         if feedback.is_ungraded(row.result):
             raise Ungraded(feedback.reasons(row.result))
         self._refuse_advisory(row.result)
-        sheet, found = _handed_in(exercise, Path(row.source))
-        restored = restore(sheet["cells"], known, Declared.of(exercise).defines)
-        sheet["cells"] = restored.cells
-        _number(sheet)
+        cells, found = _handed_in(exercise, Path(row.source))
+        restored = restore(cells, known, Declared.of(exercise).defines, self._pages[exercise.slug])
+        sheet = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
+        sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
         return sheet, write_outputs.mark(restored.cells, row.result, found, restored.notices)
 
     def _refuse_advisory(self, result: ExerciseResult) -> None:
         """Whoever judged may have required less than this course does."""
-        required = str(self._settings.config.CourseGrade.get("require_isolation", "L1"))
+        required = str(self._settings.config.CourseGrade.get("require_isolation", FOR_MARKS))
         tried = result.isolation in LEVELS
         if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
             raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
@@ -139,21 +141,22 @@ class GradebookWriter:
         self._book.db.expire_all()
 
 
-def _handed_in(exercise: Exercise, source: Path) -> tuple[dict[str, Any], str]:
-    """The notebook that was handed in, alone or beside the file, or the released one; and what was graded, in words."""
+def _handed_in(exercise: Exercise, source: Path) -> tuple[list[Any], str]:
+    """The cells of the notebook that was handed in, alone or beside the file, or of one made for the file that was; and
+    what was graded, in words."""
     path = source if source.suffix == ".ipynb" else source.with_name(f"{exercise.slug}.ipynb")
     try:
         return _read(path), CELL if path == source else f"the file {exercise.file_name} beside the notebook"
-    except (ValueError, OSError, nbformat.ValidationError, RecursionError):
-        sheet = json.loads(_empty(exercise.slug))
+    except (ValueError, OSError, nbformat.ValidationError, RecursionError, UnusableSubmission):
+        cells = json.loads(_empty(exercise.slug))["cells"]
     if path == source:
-        return sheet, f"{source.name}, which is no notebook that can be read"
+        return cells, f"{source.name}, which is no notebook that can be read"
     try:
         text = take(source, Declared.of(exercise)).data
     except UnusableSubmission:
-        return sheet, f"{source.name}, which cannot be read"
-    next(cell for cell in sheet["cells"] if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
-    return sheet, f"the file {exercise.file_name}"
+        return cells, f"{source.name}, which cannot be read"
+    next(cell for cell in cells if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
+    return cells, f"the file {exercise.file_name}"
 
 
 @cache
@@ -163,11 +166,9 @@ def _empty(slug: str) -> str:
     return notebook.text(notebook.release(exercise)) if exercise else "{}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> list[Any]:
     """The cells of a notebook of any version. Raises Unusable, ValueError or nbformat's error for what is none."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_PARCEL:
-        raise ValueError("no file, a link, or too large")
-    text = path.read_text(encoding="utf-8-sig")
+    text = regular(path, path.name, LARGEST_PARCEL, path.parent).decode("utf-8-sig")
     sheet = json.loads(text)
     if not isinstance(sheet, dict):
         raise ValueError("no notebook")
@@ -175,14 +176,7 @@ def _read(path: Path) -> dict[str, Any]:
         sheet = nbformat.reads(text, as_version=4)
     if not isinstance(sheet.get("cells"), list):
         raise ValueError("a notebook without cells")
-    return {"cells": list(sheet["cells"]), "metadata": {"kernelspec": notebook.KERNEL}}
-
-
-def _number(sheet: dict[str, Any]) -> None:
-    """Ids of their own for all cells; the format is then 4.5."""
-    sheet["nbformat"], sheet["nbformat_minor"] = 4, 5
-    for number, cell in enumerate(sheet["cells"]):
-        cell["id"] = f"cell-{number}"
+    return list(sheet["cells"])
 
 
 def _with_timeout(url: str) -> str:

@@ -1,7 +1,8 @@
 """A submitted notebook put in order again: every cell that nbgrader knows is there, once, marked as it was released.
 
-What a learner wrote stays. What a learner did to the marks (renamed, copied, deleted, changed points or versions) is
-undone, from what the gradebook knows of the released notebook; so no mark in a submission can stop a batch.
+What is left is the released notebook with what the learner wrote in its places, answers in words as literal text: other
+people open it. What a learner did to the marks (renamed, copied, deleted, changed points or versions) is undone, from
+what the gradebook knows of the released notebook; so no mark in a submission can stop a batch.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graders.submissions.notebook import Cell, has, identify, name_of, shape, untouched, washed
+from course.nbgrader_glue.literal_text import literal
+from graders.submissions.notebook import Cell, has, identify, name_of, shaped, untouched, washed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,17 @@ class RestoredCells:
     notices: tuple[str, ...]
 
 
-def restore(cells: Iterable[Cell], released: Sequence[ReleasedCell], defines: Collection[str] = ()) -> RestoredCells:
-    """Put the cells of a submission in order. Changes them in place.
+def restore(
+    cells: Iterable[Cell], released: Sequence[ReleasedCell], defines: Collection[str] = (), page: Iterable[Cell] = ()
+) -> RestoredCells:
+    """Put the cells of a submission in order.
 
     released: the known cells, in order. defines: names of which an exercise's part defines at least one; by them it is
-    known when its cell is gone. None for a notebook that is no exercise's.
+    known when its cell is gone. None for a notebook that is no exercise's. page: the cells of the released notebook,
+    washed; what stands between the known ones is taken from there. Of a submission nothing survives but the text of the
+    cells to write in: no other cell, no metadata, no attachment.
     """
-    return _Restoration([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines)
+    return _Restoration([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines, page)
 
 
 class _Restoration:
@@ -63,21 +69,48 @@ class _Restoration:
         self.notices: list[str] = []
         self._kept: dict[str, Cell] = {}
 
-    def restore(self, defines: Collection[str]) -> RestoredCells:
+    def restore(self, defines: Collection[str], page: Iterable[Cell]) -> RestoredCells:
         for known in self.released:
             if not known.solution:
                 self._keep_locked(known)
         for cell_type in ("code", "markdown"):
             self._find_solutions(cell_type, defines)
-        marked = {id(cell) for cell in self._kept.values()}
-        for cell in self.cells:
-            if id(cell) not in marked:
-                cell["metadata"].pop("nbgrader", None)
         for known in self.released:
-            if known.grade_id in self._kept:
-                _mark(self._kept[known.grade_id], known)
-        self._insert_missing()
-        return RestoredCells(self.cells, tuple(self.notices))
+            if known.grade_id not in self._kept:
+                missing = f"the cell {known.grade_id} was missing; it was put back as it was released."
+                self.notices.append(missing)
+        laid_out = self._laid_out(page := list(page))
+        if page:
+            self._tell_what_was_added(laid_out)
+        return RestoredCells(laid_out, tuple(self.notices))
+
+    def _laid_out(self, page: Iterable[Cell]) -> list[Cell]:
+        """The cells as they were released, in their order, with what the learner wrote in its places."""
+        open_ones = {known.grade_id: known for known in self.released}
+        laid_out = []
+        for cell in page:
+            name = name_of(cell)
+            if not name:
+                laid_out.append(shaped({"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}))
+            elif name in open_ones:
+                laid_out.append(self._filled(open_ones.pop(name)))
+        return laid_out + [self._filled(known) for known in open_ones.values()]
+
+    def _filled(self, known: ReleasedCell) -> Cell:
+        source = known.source
+        if known.solution and known.grade_id in self._kept:
+            source = self._kept[known.grade_id]["source"]
+            if known.cell_type != "code" and source != known.source:
+                source = literal(source)
+        return shaped({"cell_type": known.cell_type, "metadata": {"nbgrader": known.mark}, "source": source})
+
+    def _tell_what_was_added(self, laid_out: Sequence[Cell]) -> None:
+        shown = {cell["source"].strip() for cell in laid_out} | {""}
+        kept = {id(cell) for cell in self._kept.values()}
+        added = [cell for cell in self.cells if id(cell) not in kept and not name_of(cell)]
+        count = sum(cell["source"].strip() not in shown for cell in added)
+        if count:
+            self.notices.append(f"{count} cells that were not released are left out here; submitted/ has them.")
 
     def _keep_locked(self, known: ReleasedCell) -> None:
         found = [cell for cell in self.cells if name_of(cell) == known.grade_id]
@@ -105,25 +138,3 @@ class _Restoration:
         for name, found in identify(cells, list(wanted), names, is_written, is_part).items():
             self._kept[name] = found.cell
             self.notices += [found.notice] if found.notice else []
-
-    def _insert_missing(self) -> None:
-        """Every missing cell behind the one that came before it when it was released."""
-        before: Cell | None = None
-        for known in self.released:
-            cell = self._kept.get(known.grade_id)
-            if cell is None:
-                cell = type(self.cells[0])() if self.cells else {}
-                cell.update({"cell_type": known.cell_type, "metadata": type(cell)(), "source": known.source})
-                _mark(cell, known)
-                places = [index for index, other in enumerate(self.cells) if other is before]
-                self.cells.insert(places[0] + 1 if places else 0, cell)
-                self.notices.append(f"the cell {known.grade_id} was missing; it was put back as it was released.")
-            before = cell
-
-
-def _mark(cell: Cell, known: ReleasedCell) -> None:
-    cell["cell_type"] = known.cell_type
-    cell["metadata"]["nbgrader"] = type(cell["metadata"])(known.mark)
-    if not known.solution:
-        cell["source"] = known.source
-    shape(cell)

@@ -14,6 +14,7 @@ from nbgrader.utils import parse_utc
 
 from course.nbgrader_glue.feedback import Ungraded
 from course.progress import replace_file
+from graders.submissions.submission_reader import UnusableSubmission, regular
 
 TIME, SECRET = "timestamp.txt", "submission_secret.txt"
 LONGEST = 200  # characters of a file; nbgrader writes less than a hundred
@@ -21,24 +22,27 @@ LONGEST = 200  # characters of a file; nbgrader writes less than a hundred
 
 def time(submitted: Path) -> datetime | None:
     """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written there is no time."""
-    path = submitted / TIME
-    if not path.is_file() or path.is_symlink():
-        return None
-    with path.open(encoding="utf-8", errors="replace") as file:
-        written = file.read(LONGEST).strip()
+    written = (_read(submitted / TIME) or "").strip()
     try:
         return parse_utc(written) if written else None
     except (ValueError, OverflowError):
-        raise Ungraded(f"{path} holds no date and time; correct or delete it.") from None
+        raise Ungraded(f"{submitted / TIME} holds no date and time; correct or delete it.") from None
 
 
 def copy(submitted: Path, autograded: Path) -> None:
     """Take them over, as `nbgrader autograde` does. Links are not followed."""
     for name in (TIME, SECRET):
-        path = submitted / name
-        if path.is_file() and not path.is_symlink():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                replace_file(autograded / name, file.read(LONGEST))
+        written = _read(submitted / name)
+        if written is not None:
+            replace_file(autograded / name, written)
+
+
+def _read(path: Path) -> str | None:
+    """What a file says, None if it is none or stands behind a link: of itself, its folder or the student's."""
+    try:
+        return regular(path, path.name, LONGEST, path.parents[2]).decode("utf-8", "replace")
+    except UnusableSubmission:
+        return None
 
 
 def complete(autograded: Path, notebook: str) -> None:

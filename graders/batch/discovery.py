@@ -15,7 +15,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from graders.batch.jobs import UNKNOWN, GradeJob, Options, key_of
@@ -26,6 +26,7 @@ from graders.submissions.submission_reader import LARGEST_PARCEL, MOST_ENTRIES, 
 
 MOST_FILES = 5000  # entries of one student's folder that are looked at
 SUFFIXES = (".py", ".zip", ".ipynb")
+OURS = ("solutions", "tests")  # of a clone of the course, which may be handed in whole
 IGNORED = ("__MACOSX", "__pycache__")
 JOURNAL = ".journal"  # the ending of folders in which batches live
 IN_NOTEBOOK, IN_FILE, PROBLEM, STUB = range(4)  # of several parts of one student the one of the lowest rank counts
@@ -33,10 +34,14 @@ IN_NOTEBOOK, IN_FILE, PROBLEM, STUB = range(4)  # of several parts of one studen
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredJob:
-    """A job, and the bytes of its part; empty for a job with a problem."""
+    """A job, and the bytes of its part; empty for a job with a problem.
+
+    guessed: the student's name was taken out of the longer name of a file, "bob" out of bob_block_manager.py.
+    """
 
     job: GradeJob
     data: bytes = b""
+    guessed: bool = False
 
 
 class Discovery:
@@ -53,20 +58,26 @@ class Discovery:
         self.insists = bool(wanted)
 
     def all(self, paths: Iterable[Path]) -> list[DiscoveredJob]:
-        """Every job in all of `paths`, sorted; of two parts of one student for one exercise neither is preferred."""
+        """Every job in all of `paths`, sorted; of two parts of one student for one exercise neither is preferred.
+
+        But a file whose longer name only holds the name of somebody who handed in otherwise is not theirs: anybody can
+        name a file so. It is a row of its own.
+        """
         found: dict[tuple[str, int], DiscoveredJob] = {}
-        for path in paths:
-            for handed in self._of(path):
-                before = found.setdefault(handed.job.order, handed)
-                if before is not handed and before.job.key != handed.job.key:
-                    found[handed.job.order] = self._twice(before, handed)
+        every = [each for path in paths for each in self._of(path)]
+        certain = {each.job.student for each in every if not each.guessed}
+        for each in every:
+            handed = self._claimed(each) if each.guessed and each.job.student in certain else each
+            before = found.setdefault(handed.job.order, handed)
+            if before is not handed and before.job.key != handed.job.key:
+                found[handed.job.order] = self._twice(before, handed)
         return [found[order] for order in sorted(found)]
 
     # ------------------------------------------------------------ whose is it
 
     def _of(self, path: Path) -> Iterator[DiscoveredJob]:
         if not _is_folder(path):
-            yield from self._student(self._name_of(path), [path], path)
+            yield from self._of_file(path)
         elif self.one or is_of_one(path):
             yield from self._student(path.resolve().name, list(_inside(path)), path)
         else:
@@ -74,13 +85,18 @@ class Discovery:
                 if _is_folder(entry):
                     yield from self._student(entry.name, list(_inside(entry)), entry)
                 else:
-                    yield from self._student(self._name_of(entry), [entry], entry)
+                    yield from self._of_file(entry)
 
-    def _name_of(self, path: Path) -> str:
-        """The student's name in the name of a file: "ada" of ada.zip and of ada_block_manager.py."""
+    def _of_file(self, path: Path) -> Iterator[DiscoveredJob]:
+        """Whose it is says the file's name: "ada" of ada.zip and of ada_block_manager.py."""
         name = path.name
         for suffix in SUFFIXES:
             name = name.removesuffix(suffix)
+        student = self._name_in(name)
+        for handed in self._student(student, [path], path):
+            yield replace(handed, guessed=student != name)
+
+    def _name_in(self, name: str) -> str:
         for part in (word for each in exercises() for word in (each.slug, each.slot)):
             shorter = re.sub(rf"(^|[-_. ]+){re.escape(part)}([-_. ]+|$)", "", name)
             name = shorter or name
@@ -99,20 +115,21 @@ class Discovery:
             places = list(_places(exercise, entries, alone=len(self.every) == 1))
             if places:
                 count += 1
-                yield self._first(student, exercise, places)
+                yield self._first(student, exercise, places, home)
             elif self.insists:
                 count += 1
                 yield self._missing(student, exercise, entries, home)
         if not count:
             yield from self._problems(student, home, _why_nothing(entries, home))
 
-    def _first(self, student: str, exercise: Exercise, places: list[Path]) -> DiscoveredJob:
+    def _first(self, student: str, exercise: Exercise, places: list[Path], home: Path) -> DiscoveredJob:
         """Of the places one where something was written: in a notebook, as nbgrader does it, else in the first. If
         there is none the first problem, if there is none of those either the first stub."""
         found: list[tuple[int, DiscoveredJob]] = []
         for place in places:
             try:
-                data = take(place, None if place.suffix == ".py" else Declared.of(exercise)).data
+                below = home if place != home else home.parent
+                data = take(place, None if place.suffix == ".py" else Declared.of(exercise), below).data
             except UnusableSubmission as unusable:
                 found.append((PROBLEM, self._problem(student, exercise.number, place, unusable)))
                 continue
@@ -144,6 +161,11 @@ class Discovery:
         tampering = unusable.outcome is Outcome.INVALID
         return DiscoveredJob(GradeJob(student, exercise, str(source), source.name, key, unusable.problem, tampering))
 
+    def _claimed(self, handed: DiscoveredJob) -> DiscoveredJob:
+        source = Path(handed.job.source)
+        problem = f"{source.name} is named for {handed.job.student}, who handed in otherwise; whose is it?"
+        return self._problem(source.name, handed.job.exercise, source, UnusableSubmission(problem))
+
     def _twice(self, one: DiscoveredJob, other: DiscoveredJob) -> DiscoveredJob:
         places = f"{one.job.source} and {other.job.source}"
         problem = f"{one.job.student} handed in two different parts, {places}; keep one."
@@ -154,9 +176,22 @@ class Discovery:
 
 
 def is_of_one(folder: Path) -> bool:
-    """Whether a folder is one student's, and not a class's."""
-    names = {"exercises", *(name for each in exercises() for name in (each.file_name, each.slug))}
-    return any(os.path.lexists(folder / name) for name in names)
+    """Whether a folder is one student's, and not a class's: it holds a part, no other folder in it does, and there are
+    no archives in it.
+
+    A class in which somebody's entry is named like a part's is still a class.
+    """
+    names = _names_of_parts()
+    if not any(os.path.lexists(folder / name) for name in names):
+        return False
+    others = [entry for entry in _inside(folder) if entry.name not in (*names, *OURS)]
+    if sum(entry.suffix == ".zip" for entry in others) > 1:
+        return False
+    return not any(os.path.lexists(entry / name) for entry in others if _is_folder(entry) for name in names)
+
+
+def _names_of_parts() -> set[str]:
+    return {"exercises", *(name for each in exercises() for name in (each.file_name, each.slug))}
 
 
 def _places(exercise: Exercise, entries: list[Path], *, alone: bool) -> Iterator[Path]:
@@ -174,10 +209,12 @@ def _places(exercise: Exercise, entries: list[Path], *, alone: bool) -> Iterator
 
 
 def _below(folder: Path, exercise: Exercise) -> Iterator[Path]:
-    """The part in the folder of an exercise, or in the `exercises` of a workspace."""
-    if not _is_folder(folder):
-        return
+    """The part in the folder of an exercise, or in the `exercises` of a workspace; what a link leads to is refused by
+    whoever takes it."""
     inner = folder if folder.name == exercise.slug else folder / exercise.slug
+    if folder.is_symlink() or inner.is_symlink():
+        yield inner / exercise.file_name
+        return
     names = (exercise.file_name, f"{exercise.slug}.zip", f"{exercise.slug}.ipynb")
     yield from (inner / name for name in names if os.path.lexists(inner / name))
 

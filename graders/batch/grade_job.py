@@ -33,10 +33,14 @@ def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseRes
 def decide(
     exercise: int, path: Path, seed: int | None, *, laws_only: bool, require: str, source: str = ""
 ) -> ExerciseResult:
-    """Grade one part where others grade too: the timed laws run with nothing beside them on their device."""
+    """Grade one part for marks, where others grade too: the timed laws run with nothing beside them on their device.
+
+    No story names the command that replays it: it would name the seed, and students read stories.
+    """
     with shared():
         first = grade(exercise, path, seed=seed, laws_only=True, source=source, require=require)
     timed = [law for law in catalogue(exercise).laws if law.kind == "throughput"]
+    first = dataclasses.replace(first, laws=tuple(map(_without_replay, first.laws)))
     if laws_only or not timed:
         return first
     outcomes = {law.number: law.outcome for law in first.laws}
@@ -47,7 +51,7 @@ def decide(
         only = [law.number for law in ready]
         second = grade(exercise, path, seed=first.seed, only=only, source=source, require=require)
     others = [_skipped(law, unmet(law, outcomes)) for law in timed if law not in ready]
-    return _joined(first, [*second.laws, *others], second)
+    return _joined(first, [*map(_without_replay, second.laws), *others], second)
 
 
 def without_a_try(
@@ -96,6 +100,10 @@ def _joined(first: ExerciseResult, laws: list[LawResult], second: ExerciseResult
         seconds=first.seconds + second.seconds,
         problem=first.problem or second.problem,
     )
+
+
+def _without_replay(law: LawResult) -> LawResult:
+    return dataclasses.replace(law, story=dataclasses.replace(law.story, replay="")) if law.story else law
 
 
 def _skipped(law: Law, missing: tuple[str, ...]) -> LawResult:

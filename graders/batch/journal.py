@@ -32,6 +32,7 @@ from graders.reports.row import Row
 from graders.result import ExerciseResult, Outcome
 
 FORMAT = 1
+SALT_BITS = 128
 MOST_UNGRADED = 2  # tries that may end ungraded; after one more the job is quarantined
 FOLDERS = ("files", "leases", "results", "attempts", "quarantine", "logs")
 
@@ -69,7 +70,7 @@ class Journal:
                 self._keep_file(each)
         with contextlib.suppress(BadJournal):
             seed = self.plan().salt if seed is None else seed
-        plan = BatchPlan(tuple(jobs), options, secrets.randbits(32) if seed is None else seed)
+        plan = BatchPlan(tuple(jobs), options, secrets.randbits(SALT_BITS) if seed is None else seed)
         storage.replace(self.root / "plan.json", json.dumps(asdict(plan)).encode())
         return plan
 

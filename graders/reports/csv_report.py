@@ -29,7 +29,7 @@ def render(rows: Sequence[Row]) -> str:
 def _values(row: Row) -> list[str]:
     result = row.result
     return [
-        row.student,
+        row.shown,
         str(row.exercise),
         result.name,
         words.state(row),

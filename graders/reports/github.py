@@ -25,9 +25,7 @@ _KINDS = {Outcome.UNGRADED: "warning"}
 def render(rows: Sequence[Row], token: str = "") -> str:
     """What goes to stdout. token: ends the part in which no command is obeyed; drawn when empty."""
     token = token or secrets.token_hex(16)
-    text = "\n".join(
-        f"{line(row.student)} · {row.exercise} · {words.score(row)} · {words.verdict(row)}" for row in rows
-    )
+    text = "\n".join(f"{line(row.shown)} · {row.exercise} · {words.score(row)} · {words.verdict(row)}" for row in rows)
     return "\n".join([f"::stop-commands::{token}", text, f"::{token}::", *notes(rows)]) + "\n"
 
 
@@ -67,7 +65,7 @@ def _annotation(kind: str, row: Row, law: LawResult) -> str:
     where = [f"file={_property(_relative(row.source))}"] if row.source else []
     where += [f"line={words.line_of(law)}"] if row.source.endswith(".py") and words.line_of(law) else []
     about = words.title(law) if not row.problem else f"exercise {row.exercise}" if row.exercise else "handed in"
-    where.append(f"title={_property(f'{row.student}: {about}')}")
+    where.append(f"title={_property(f'{row.shown}: {about}')}")
     return f"::{kind} {','.join(where)}::{_message(law.message or law.statement)}"
 
 

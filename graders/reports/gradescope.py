@@ -94,4 +94,4 @@ def _summary(row: Row) -> str:
 
 def _extra(row: Row) -> dict[str, Any]:
     result = row.result
-    return {"exercise": row.exercise, "key": row.key, "seed": result.seed, "grader": result.grader}
+    return {"exercise": row.exercise, "key": row.key, "grader": result.grader}

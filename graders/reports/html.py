@@ -108,7 +108,7 @@ def _row(row: Row, order: list[str]) -> Data:
     laws = {law.number: law for law in row.result.laws}
     untried = row.problem and row.result.outcome is Outcome.FAIL
     return {
-        "student": line(row.student),
+        "student": line(row.shown),
         "score": "" if words.ungraded(row) else words.score(row),
         "cells": [_cell(None if untried else laws.get(each)) for each in order],
         "verdict": words.verdict(row),

@@ -1,4 +1,4 @@
-"""All there is, as one JSON document."""
+"""All there is but the seed, which is for whoever marks, as one JSON document."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def _row(row: Row) -> dict[str, Any]:
         "quarantined": row.quarantined,
         "attempts": list(row.attempts),
         "verdict": words.verdict(row),
-        "result": row.result.to_json(),
+        "result": {name: value for name, value in row.result.to_json().items() if name != "seed"},
     }

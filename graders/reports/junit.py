@@ -27,7 +27,7 @@ def _suite(row: Row) -> ElementTree.Element:
     laws = row.result.laws
     suite = ElementTree.Element(
         "testsuite",
-        name=line(f"{row.student} · exercise {row.exercise}"),
+        name=line(f"{row.shown} · exercise {row.exercise}"),
         tests=str(len(laws)),
         failures=str(sum(law.outcome.failed for law in laws)),
         errors=str(sum(law.outcome is Outcome.UNGRADED for law in laws)),
@@ -45,7 +45,7 @@ def _suite(row: Row) -> ElementTree.Element:
 def _properties(row: Row) -> list[tuple[str, str]]:
     result = row.result
     named = [
-        ("student", row.student),
+        ("student", row.shown),
         ("exercise", str(row.exercise)),
         ("score", number(result.points)),
         ("max_score", number(result.max_points)),
@@ -53,7 +53,6 @@ def _properties(row: Row) -> list[tuple[str, str]]:
         ("advisory", str(result.advisory).lower()),
         ("state", words.state(row)),
         ("grader", result.grader),
-        ("seed", str(result.seed)),
     ]
     return named + [(f"figure {figure.name}", f"{number(figure.value)} {figure.unit}") for figure in result.figures]
 
@@ -61,7 +60,7 @@ def _properties(row: Row) -> list[tuple[str, str]]:
 def _case(row: Row, law: LawResult) -> ElementTree.Element:
     case = ElementTree.Element(
         "testcase",
-        classname=line(f"{row.student}.exercise{row.exercise}"),
+        classname=line(f"{row.shown}.exercise{row.exercise}"),
         name=words.title(law),
         time=f"{law.seconds:.3f}",
     )

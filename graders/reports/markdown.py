@@ -45,13 +45,13 @@ def _table(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         mark = _MARK.get(words.state(row), "❌")
         isolation = row.result.isolation + (" (advisory)" if row.result.advisory else "")
-        cells = [mark, escaped(row.student), str(row.exercise), words.score(row), isolation]
+        cells = [mark, escaped(row.shown), str(row.exercise), words.score(row), isolation]
         lines.append("| " + " | ".join([*cells, escaped(words.verdict(row))]) + " |")
     return lines
 
 
 def _told(row: Row) -> list[str]:
-    lines = ["", f"## {escaped(row.student)}, exercise {row.exercise}", ""]
+    lines = ["", f"## {escaped(row.shown)}, exercise {row.exercise}", ""]
     for law in row.result.laws:
         if law.outcome.failed or law.outcome == "ungraded":
             lines += _law(law)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graders.reports.plain import person
 from graders.result import ExerciseResult
 
 
@@ -21,6 +22,11 @@ class Row:
     key: str = ""
     quarantined: bool = False
     attempts: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The student in a report for people."""
+        return person(self.student)
 
     @property
     def problem(self) -> str:

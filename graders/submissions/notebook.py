@@ -111,17 +111,17 @@ def washed(cell: Cell) -> Cell:
     source = cell.get("source", cell.get("input", ""))  # format 3 says input
     text = "".join(map(str, source)) if isinstance(source, list) else str(source)
     cell["source"] = text.encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written to a file
-    shape(cell)
-    return cell
+    return shaped(cell)
 
 
-def shape(cell: Cell) -> None:
-    """A code cell has outputs, here none, and a count; no other cell has."""
+def shaped(cell: Cell) -> Cell:
+    """The cell with outputs, here none, and a count if it is a code cell; no other cell has them. Changed in place."""
     if cell["cell_type"] == "code":
         cell["outputs"], cell["execution_count"] = [], None
     else:
         cell.pop("outputs", None)
         cell.pop("execution_count", None)
+    return cell
 
 
 def _marks(cell: Cell) -> dict[str, Any]:

@@ -7,6 +7,7 @@ archive, a file that swells when unpacked) is refused with the reason.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
@@ -15,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graders.registry.parts import Part
-from graders.result import Location, Outcome
+from graders.result import Outcome
 from graders.submissions.notebook import LARGEST, part_of
+from graders.submissions.opened import UnusableSubmission, descriptor, refuse_links
 from reference_engine.parts import FUNCTION_NAMES
+
+__all__ = ["Declared", "ReadSubmission", "UnusableSubmission", "regular", "take"]
 
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_ENTRIES = 2000
@@ -32,27 +36,6 @@ KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-
-
-class UnusableSubmission(Exception):
-    """Nothing could be graded; the text is one sentence for the person who typed the command.
-
-    missing: the declared file is not there, whatever else is. location: where in the file the problem lies.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        outcome: Outcome = Outcome.FAIL,
-        *,
-        missing: bool = False,
-        location: Location | None = None,
-    ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.outcome = outcome
-        self.missing = missing
-        self.location = location or Location()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +65,20 @@ class ReadSubmission:
     data: bytes
 
 
-def take(path: Path, declared: Declared | None = None) -> ReadSubmission:
-    """The declared file in whatever lies at `path`; without a declaration, the file itself. Raises Unusable."""
+def take(path: Path, declared: Declared | None = None, below: Path | None = None) -> ReadSubmission:
+    """The declared file in whatever lies at `path`; without a declaration, the file itself. Raises Unusable.
+
+    below: the folder that the instructor named, if `path` lies deeper in it: no link is followed on the way from there.
+    """
+    below = below or path.parent
     kind = _mode(path)
     if declared is None or not (stat.S_ISDIR(kind) or path.suffix in (".zip", ".ipynb")):
-        return ReadSubmission(path.name, _regular(path, path.name, LARGEST))
+        return ReadSubmission(path.name, regular(path, path.name, LARGEST, below))
     if stat.S_ISDIR(kind):
-        return _from_folder(path, declared)
-    data = _regular(path, path.name, LARGEST_PARCEL)
+        return _from_folder(path, declared, below)
+    data = regular(path, path.name, LARGEST_PARCEL, below)
     if path.suffix == ".zip":
-        return _from_archive(path, declared)
+        return _from_archive(data, path.name, declared)
     text = _from_notebook(data, path.name, declared)
     return ReadSubmission(f"the cell of {path.name}", text.encode("utf-8", "replace"))  # whose lines are counted
 
@@ -108,13 +95,12 @@ def _mode(path: Path) -> int:
         raise UnusableSubmission(f"{path.name} cannot be read: {_reason(trouble)}.") from None
 
 
-def _regular(path: Path, name: str, largest: int) -> bytes:
-    """The bytes of a regular file that is not a link; never waits for a pipe."""
+def regular(path: Path, name: str, largest: int, below: Path) -> bytes:
+    """The bytes of a regular file to which no link leads below the folder `below`. Raises Unusable."""
     _refuse_kind(_mode(path), name)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            _refuse_kind(os.fstat(descriptor).st_mode, name)
+        with open(descriptor(path, below), "rb") as file:
+            _refuse_kind(os.fstat(file.fileno()).st_mode, name)
             data = file.read(largest + 1)
     except OSError as trouble:
         raise UnusableSubmission(f"{name} cannot be read: {_reason(trouble)}.") from None
@@ -129,19 +115,13 @@ def _refuse_kind(mode: int, name: str) -> None:
             raise UnusableSubmission(f"{name} is {words}, not a file; hand in the file itself.")
 
 
-def _from_folder(folder: Path, declared: Declared) -> ReadSubmission:
-    places = [Path(declared.name), *([Path(declared.folder, declared.name)] if declared.folder else [])]
+def _from_folder(folder: Path, declared: Declared, below: Path) -> ReadSubmission:
+    places = [declared.name, *([f"{declared.folder}/{declared.name}"] if declared.folder else [])]
     for place in places:
-        for length in range(1, len(place.parts)):
-            above = folder.joinpath(*place.parts[:length])
-            if above.is_symlink():
-                raise UnusableSubmission(
-                    f"{above.name} is a symbolic link; hand in the folder itself.", Outcome.INVALID
-                )
-        if os.path.lexists(folder / place):
-            if (folder / place).is_symlink():
-                raise UnusableSubmission(f"{place} is a symbolic link; hand in the file itself.", Outcome.INVALID)
-            return ReadSubmission(declared.name, _regular(folder / place, str(place), LARGEST))
+        path = folder / place
+        refuse_links(path, below)
+        if os.path.lexists(path):
+            return ReadSubmission(declared.name, regular(path, place, LARGEST, below))
     raise UnusableSubmission(f"{declared.name} is missing: there is none in {folder}.", missing=True)
 
 
@@ -152,16 +132,16 @@ def _reason(trouble: OSError | ValueError) -> str:
 # ---------------------------------------------------------------- archives
 
 
-def _from_archive(path: Path, declared: Declared) -> ReadSubmission:
+def _from_archive(parcel: bytes, name: str, declared: Declared) -> ReadSubmission:
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            entry = _declared_entry(archive.infolist(), path.name, declared.name)
+        with zipfile.ZipFile(io.BytesIO(parcel)) as archive:
+            entry = _declared_entry(archive.infolist(), name, declared.name)
             with archive.open(entry) as packed:
                 data = packed.read(LARGEST + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as trouble:
-        raise UnusableSubmission(f"{path.name} is no readable zip archive: {trouble}.") from None
+        raise UnusableSubmission(f"{name} is no readable zip archive: {trouble}.") from None
     if len(data) > LARGEST:
-        problem = f"{declared.name} in {path.name} unpacks to more than {LARGEST // 1024} KiB, too large for one part."
+        problem = f"{declared.name} in {name} unpacks to more than {LARGEST // 1024} KiB, too large for one part."
         raise UnusableSubmission(
             problem, Outcome.INVALID if entry.file_size > SWELLING * entry.compress_size else Outcome.FAIL
         )

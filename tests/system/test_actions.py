@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,17 @@ from graders.registry.catalogue import exercises
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
+
+
+def _admit() -> Any:
+    found = importlib.util.spec_from_file_location("admit", GITHUB / "admit.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+admit = _admit()
 
 
 def read(name: str) -> dict[Any, Any]:
@@ -87,6 +101,85 @@ def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
     (checkout,) = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
     assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
     assert checkout["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("name", [*NAMES, OWN])
+def test_no_action_may_change_under_its_name(name: str) -> None:
+    used = [step["uses"] for step in steps(name) if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}|\./\.github/actions/grade", action) for action in used)
+
+
+def test_only_a_hand_in_of_a_class_is_judged() -> None:
+    (job,) = read("workflows/judge.yml")["jobs"].values()
+    run = "github.event.workflow_run"
+    assert set(job["if"].split(" && ")) == {
+        "vars.KITCHEN_CLASS == 'true'",
+        f"{run}.conclusion == 'success'",
+        f"{run}.event == 'pull_request'",
+        f"{run}.path == '.github/workflows/hand-in.yml'",
+    }
+    (admitted,) = [step["env"] for step in job["steps"] if "admit.py" in step.get("run", "")]
+    assert admitted["LOGIN"] == "${{ github.event.workflow_run.actor.login }}"
+
+
+def parcel(path: Path, *entries: tuple[str, bytes], mode: int = 0) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in entries:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            packed.writestr(entry, data, zipfile.ZIP_DEFLATED)
+    return path
+
+
+PART = "ex1_paged_allocation/block_manager.py"
+
+
+def test_the_parts_of_whoever_started_the_run_are_let_in(tmp_path: Path) -> None:
+    (path,) = admit.unpack(parcel(tmp_path / "p.zip", (f"bob/{PART}", b"mine")), "bob", tmp_path / "in")
+    assert path == tmp_path / "in" / "bob" / PART and path.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("entries", "mode", "says"),
+    [
+        ([(f"alice/{PART}", b"")], 0, "bob handed in something for 'alice'"),
+        ([(f"bob/{PART}", b""), (f"alice/{PART}", b"")], 0, "for 'alice'"),
+        ([(f"bob/../alice/{PART}", b"")], 0, "is no part"),
+        ([(f"/bob/{PART}", b"")], 0, "for ''"),
+        ([("bob/ex1_paged_allocation/conftest.py", b"")], 0, "is no part"),
+        ([("bob/ex1_paged_allocation/", b"")], 0, "is no part"),
+        ([(f"bob/{PART}", b"/etc/passwd")], 0o120777, "is no part"),
+        ([(f"bob/{PART}", b"0" * (9 << 20))], 0, "unpacks to more"),
+        ([(f"bob/{PART}", b"1"), (f"bob/{PART}", b"2")], 0, "holds a file twice"),
+        ([], 0, "is empty"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_nothing_else_of_a_parcel_is_let_in(
+    tmp_path: Path, entries: list[tuple[str, bytes]], mode: int, says: str
+) -> None:
+    with pytest.raises(admit.Refused, match=says):
+        admit.unpack(parcel(tmp_path / "p.zip", *entries, mode=mode), "bob", tmp_path / "in")
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("login", ["", "../bob", "bob/x", "-bob", "b" * 40])
+def test_what_is_no_login_lets_nothing_in(tmp_path: Path, login: str) -> None:
+    with pytest.raises(admit.Refused, match="no login"):
+        admit.unpack(parcel(tmp_path / "p.zip", (f"{login}/{PART}", b"")), login, tmp_path / "in")
+
+
+@pytest.mark.parametrize("sizes", [[], [1, 1], [17 << 20]])
+def test_one_parcel_of_a_run_is_fetched_and_no_large_one(sizes: list[int]) -> None:
+    found = [
+        {"name": "submissions", "expired": False, "size_in_bytes": size, "archive_download_url": "u"} for size in sizes
+    ]
+    with pytest.raises(admit.Refused):
+        admit.address(json.dumps({"artifacts": found}).encode())
+    listing = {
+        "artifacts": [{"name": "submissions", "expired": False, "size_in_bytes": 9, "archive_download_url": "u"}]
+    }
+    assert admit.address(json.dumps(listing).encode()) == "u"
 
 
 def test_the_workflow_that_packs_takes_the_declared_files_that_were_changed(tmp_path: Path) -> None:

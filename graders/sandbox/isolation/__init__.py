@@ -1,7 +1,10 @@
 """Where a worker process comes from: one door, `spawn`, whatever the level of isolation (see `levels`)."""
 
-from graders.sandbox.isolation.levels import HIGHEST, LEVELS, below
+from graders.sandbox.isolation.levels import FOR_MARKS, HIGHEST, LEVELS, below
 from graders.sandbox.isolation.limits import Limits
 from graders.sandbox.isolation.process import CannotStart, MachineFault, Process, WorkerLost, spawn
 
-__all__ = ["HIGHEST", "LEVELS", "CannotStart", "Limits", "MachineFault", "Process", "WorkerLost", "below", "spawn"]
+__all__ = [
+    "FOR_MARKS", "HIGHEST", "LEVELS", "CannotStart", "Limits", "MachineFault", "Process", "WorkerLost", "below",
+    "spawn",
+]  # fmt: skip

@@ -163,6 +163,51 @@ def test_a_link_to_another_students_folder_is_no_submission(tmp_path: Path) -> N
     assert job.tampering
 
 
+@pytest.mark.parametrize("link", ["exercises", "ex3_prefix_cache", "exercises/ex3_prefix_cache"])
+@pytest.mark.parametrize("one", [True, False])
+def test_a_folder_that_is_a_link_is_tampering_wherever_it_stands(tmp_path: Path, link: str, one: bool) -> None:
+    """At the top of Gradescope's layout (`one`) as deep in a class."""
+    target = tmp_path / "elsewhere" / ("ex3_prefix_cache" if link == "exercises" else "")
+    put(target / "prefix_cache.py", solution_file(catalogue(3)).read_text())
+    put(target / "ex3_prefix_cache" / "prefix_cache.py", solution_file(catalogue(3)).read_text())
+    student = tmp_path / "class" / "bob"
+    (student / link).parent.mkdir(parents=True)
+    (student / link).symlink_to(target)
+    place = student if one else tmp_path / "class"
+    (handed,) = Discovery((3,), one=one).all([place])
+    assert handed.job.tampering and "is a symbolic link" in handed.job.problem and not handed.data
+
+
+@pytest.mark.parametrize(
+    "file", ["bob_block_manager.py", "bob-prefix_cache.zip", "ex3_prefix_cache bob.py", "block_manager_bob.py"]
+)
+def test_a_file_that_is_named_for_somebody_costs_them_nothing(tmp_path: Path, file: str) -> None:
+    put(tmp_path / "class" / "bob" / "block_manager.py", solution_file(catalogue(1)).read_text())
+    put(tmp_path / "class" / "ada" / "block_manager.py", stub_of(catalogue(1)))
+    put(tmp_path / "class" / file)
+    found = jobs(tmp_path / "class")
+    assert not found["bob", 1].problem
+    assert {student for student, _ in found} == {"ada", "bob", file}
+    assert all("whose is it?" in job.problem for (student, _), job in found.items() if student == file)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["block_manager.py", "ex1_paged_allocation/block_manager.py", "exercises/x/y.py", "ex2_batching_scheduler/notes"],
+)
+def test_an_entry_that_is_named_like_an_exercise_makes_nobody_vanish(tmp_path: Path, entry: str) -> None:
+    for student in ("ada", "bob", "cyd"):
+        put(tmp_path / "class" / student / "prefix_cache.py", f"# {student}\n{STUB}")
+    put(tmp_path / "class" / entry)
+    assert {("ada", 3), ("bob", 3), ("cyd", 3)} < set(jobs(tmp_path / "class"))
+
+
+def test_a_clone_of_the_course_is_one_students(tmp_path: Path) -> None:
+    for folder in ("exercises", "solutions"):
+        put(tmp_path / "ada" / folder / "ex3_prefix_cache" / "prefix_cache.py")
+    assert set(jobs(tmp_path / "ada")) == {("ada", 3)}
+
+
 def test_a_journal_beside_the_students_is_no_student(tmp_path: Path) -> None:
     put(tmp_path / "class" / "ada" / "prefix_cache.py")
     put(tmp_path / "class" / "ada.journal" / "plan.json", "{}")

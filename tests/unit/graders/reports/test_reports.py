@@ -296,3 +296,15 @@ def test_the_distribution_counts_every_right_part_once() -> None:
 def test_a_report_of_rows_that_do_not_fit_says_so() -> None:
     with pytest.raises(ValueError, match="one student"):
         writing.render("gradescope", ROWS)
+
+
+@pytest.mark.parametrize("kind", ["csv", "markdown", "html", "junit", "github"])
+def test_no_two_students_look_alike(kind: str) -> None:
+    names = ["bob", "bob ", " bob", "b ob", "b  ob", "b\u00a0ob", "b\tob", "b\nob", "bob\u3000"]
+    texts = {writing.render(kind, [replace(RIGHT, student=name, source="", key="")]) for name in names}
+    assert len(texts) == len(names)
+
+
+@pytest.mark.parametrize("kind", ["json", "junit", "gradescope", "github", "markdown"])
+def test_no_report_that_a_student_sees_holds_the_seed(kind: str) -> None:
+    assert "987654321987" not in writing.render(kind, [replace(RIGHT, result=replace(RIGHT.result, seed=987654321987))])
