@@ -115,7 +115,7 @@ class _Run:
         except UnusableSubmission as unusable:
             self.location = unusable.location
             return self._none(laws, unusable.problem, unusable.outcome)
-        source = Source(self.exercise.slot, submission.name, submission.source)
+        source = Source.of(self.exercise.slot, submission)
         limits, first = Limits(packages=self.exercise.torch), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None

@@ -103,7 +103,7 @@ class GradebookWriter:
         self._refuse_advisory(row.result)
         cells, found = _handed_in(exercise, Path(row.source))
         restored = restore(cells, known, Declared.of(exercise).defines, self._pages[exercise.slug])
-        sheet = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
+        sheet: dict[str, Any] = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
         sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
         return sheet, write_outputs.mark(restored.cells, row.result, found, restored.notices)
 

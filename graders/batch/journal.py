@@ -8,6 +8,7 @@ attempts/KEY.N      why try N ended ungraded
 quarantine/KEY.json the ungraded result of a job that nobody shall try again
 journal.jsonl  who got what, one line each with a checksum, only ever added to
 logs/          what workers had to say
+.key           whoever may read it signs what is stored here; nothing else is believed
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from graders.batch import lease, storage
 from graders.batch.discovery import DiscoveredJob
 from graders.batch.grade_job import Unreadable, pack, unpack, without_a_try
 from graders.batch.jobs import GradeJob, Options, canonical, key_of
+from graders.batch.seal import Seal
 from graders.reports.row import Row
 from graders.result import ExerciseResult, Outcome
 
@@ -56,13 +58,16 @@ class Journal:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._seal = Seal(root)
 
     # ------------------------------------------------------------ the plan
 
     def open(self, handed: Iterable[DiscoveredJob], options: Options, seed: int | None = None) -> BatchPlan:
         """Write the plan and the files, beside what earlier runs have left. OSError when it cannot be written."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
         for name in FOLDERS:
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(exist_ok=True)
         jobs = []
         for each in handed:
             jobs.append(each.job)
@@ -71,19 +76,23 @@ class Journal:
         with contextlib.suppress(BadJournal):
             seed = self.plan().salt if seed is None else seed
         plan = BatchPlan(tuple(jobs), options, secrets.randbits(SALT_BITS) if seed is None else seed)
-        storage.replace(self.root / "plan.json", json.dumps(asdict(plan)).encode())
+        storage.replace(self.root / "plan.json", json.dumps(self._seal.signed(asdict(plan), "plan")).encode())
         return plan
 
     def plan(self) -> BatchPlan:
         """The plan that was written. Raises BadJournal."""
         try:
-            plan = msgspec.convert(json.loads((self.root / "plan.json").read_bytes()), BatchPlan)
+            written = json.loads((self.root / "plan.json").read_bytes())
+            if not isinstance(written, dict) or written.get("format") != FORMAT:
+                raise BadJournal(f"{self.root} was written by another version of the course; grade into a new folder.")
+            ours = self._seal.opened(written, "plan")
+            if ours is None:
+                raise BadJournal(f"{self.root / 'plan.json'} was not written by you with this journal's key.")
+            plan = msgspec.convert(ours, BatchPlan)
         except FileNotFoundError:
             raise BadJournal(f"{self.root} is no journal: it has no plan.json.") from None
         except (OSError, ValueError, msgspec.ValidationError) as wrong:
             raise BadJournal(f"{self.root / 'plan.json'} cannot be read: {wrong}.") from None
-        if plan.format != FORMAT:
-            raise BadJournal(f"{self.root} was written by another version of the course; grade into a new folder.")
         return plan
 
     def file(self, job: GradeJob, options: Options) -> Path:
@@ -118,18 +127,18 @@ class Journal:
         if reason:
             self.failed(job, reason, result)
         else:
-            storage.keep_first(self._result(job.key), pack(result))
+            self._keep(self._result(job.key), job.key, result)
 
     def failed(self, job: GradeJob, reason: str, result: ExerciseResult | None = None) -> None:
         """A try ended ungraded. After too many the job is quarantined."""
-        tries = self.attempts(job.key)
-        number = len(tries)
-        while not storage.keep_first(self.root / "attempts" / f"{job.key}.{number}", reason.encode("utf-8", "replace")):
+        number = len(self.attempts(job.key))
+        signed = json.dumps(self._seal.signed({"reason": legal_text(reason)}, f"{job.key}.attempt")).encode()
+        while not storage.keep_first(self.root / "attempts" / f"{job.key}.{number}", signed):
             number += 1
-        if number >= MOST_UNGRADED:
+        if len(self.attempts(job.key)) > MOST_UNGRADED:
             short = self.plan().options.laws_only
             last = result if result is not None else without_a_try(job, reason, laws_only=short)
-            storage.keep_first(self._quarantine(job.key), pack(last))
+            self._keep(self._quarantine(job.key), job.key, last)
 
     def attempts(self, key: str) -> tuple[str, ...]:
         """Why earlier tries of a job ended ungraded."""
@@ -137,7 +146,8 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             for number in range(1000):
                 path = self.root / "attempts" / f"{key}.{number}"
-                found.append(path.read_text(encoding="utf-8", errors="replace"))
+                said = self._signed_in(path, f"{key}.attempt")
+                found += [str(said["reason"])] if said else []
         return tuple(found)
 
     def retry(self) -> int:
@@ -156,15 +166,15 @@ class Journal:
         call enters nothing."""
         with (self.root / "journal.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            known = {_identity(entry) for entry in storage.lines(self._lines)}
+            known = {_identity(entry) for entry in self._entries()}
             fresh = [entry for entry in map(self._entry, plan.jobs) if entry and _identity(entry) not in known]
             if fresh:
-                storage.append(self._lines, fresh)
+                storage.append(self._lines, [self._seal.signed(entry, "line") for entry in fresh])
             return len(fresh)
 
     def committed(self) -> list[Row]:
         """The rows entered so far, sorted; of a student's results for one exercise the last. Raises nothing."""
-        latest = {(entry["student"], entry["exercise"]): entry for entry in storage.lines(self._lines)}
+        latest = {(entry["student"], entry["exercise"]): entry for entry in self._entries()}
         rows = [self._row(entry) for entry in latest.values()]
         return sorted((row for row in rows if row is not None), key=lambda row: row.order)
 
@@ -200,16 +210,36 @@ class Journal:
                 return
         storage.replace(path, handed.data)
 
+    def _keep(self, path: Path, key: str, result: ExerciseResult) -> None:
+        """Store it, if it is the first that is ours: what others put in its place is put aside."""
+        signed = json.dumps(self._seal.signed(json.loads(pack(result)), key), sort_keys=True).encode()
+        if not storage.keep_first(path, signed) and self._read(key) is None:
+            storage.keep_first(path, signed)
+
     def _read(self, key: str) -> tuple[ExerciseResult, bool] | None:
-        """The result and whether it is a quarantined one. A damaged file is put aside: the job is graded again."""
+        """The result and whether it is a quarantined one. A file that is damaged, or not ours, is put aside: the job is
+        graded again."""
         for path, quarantined in ((self._result(key), False), (self._quarantine(key), True)):
             try:
-                return unpack(path.read_bytes()), quarantined
+                return unpack(json.dumps(self._signed_in(path, key)).encode()), quarantined
             except FileNotFoundError:
                 continue
             except Unreadable:
                 os.replace(path, path.with_suffix(".damaged"))
         return None
+
+    def _signed_in(self, path: Path, about: str) -> dict[str, Any] | None:
+        """What a file says, if it was signed; FileNotFoundError if there is none."""
+        try:
+            return self._seal.opened(json.loads(path.read_bytes()), about)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """The lines of the journal that are ours."""
+        yield from filter(None, (self._seal.opened(line, "line") for line in storage.lines(self._lines)))
 
     def _entry(self, job: GradeJob) -> dict[str, Any] | None:
         found = self._read(job.key)
@@ -241,6 +271,11 @@ class Journal:
             words = tries[-1] if tries else f"Not graded: {because.rstrip('.')}."
             found = without_a_try(job, words, laws_only=laws_only), False
         return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries)
+
+
+def legal_text(text: str) -> str:
+    """As UTF-8 can hold it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def ungraded_because(result: ExerciseResult) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from dataclasses import dataclass
@@ -46,9 +47,10 @@ class LeaseHolder:
 class Lease:
     """A job in hand. As a context: beats until left, then lets go."""
 
-    def __init__(self, path: Path, generation: int) -> None:
+    def __init__(self, path: Path, generation: int, starts: int) -> None:
         self.path = path
         self.generation = generation
+        self.starts = starts  # of this job, by its owner, before this one
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._beats, daemon=True, name="heartbeat")
 
@@ -73,13 +75,14 @@ def acquire(folder: Path, key: str) -> Lease | None:
     if newest >= 0 and not abandoned(_path(folder, key, newest)):
         return None
     path = _path(folder, key, newest + 1)
+    starts = sum(_ours(_path(folder, key, number)) for number in range(newest + 1))
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return None
     with os.fdopen(descriptor, "w") as file:
         file.write(_signature(LeaseHolder.here()))
-    return Lease(path, newest + 1)
+    return Lease(path, newest + 1, starts)
 
 
 def release(path: Path) -> None:
@@ -89,8 +92,11 @@ def release(path: Path) -> None:
 
 
 def abandoned(path: Path) -> bool:
-    """Whether nobody works under this lease any more."""
+    """Whether nobody works under this lease any more, or somebody who has no business here made it: another user, or
+    one who says that it was kept warm tomorrow."""
     try:
+        if not _ours(path):
+            return True
         text = path.read_text(encoding="utf-8", errors="replace")
         age = _now(path.parent) - path.stat().st_mtime
     except FileNotFoundError:
@@ -98,6 +104,8 @@ def abandoned(path: Path) -> bool:
     if text == "released":
         return True
     holder = _holder(text)
+    if age < -UNSIGNED:
+        return True
     if holder is None:
         return age > UNSIGNED
     return holder.dead or age > ABANDONED
@@ -130,6 +138,14 @@ def generations(folder: Path) -> dict[str, int]:
         if number.isdecimal():
             found[key] = max(found.get(key, -1), int(number))
     return found
+
+
+def _ours(path: Path) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _path(folder: Path, key: str, number: int) -> Path:

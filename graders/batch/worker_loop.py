@@ -78,8 +78,8 @@ def _try(journal: Journal, plan: BatchPlan, job: GradeJob, tally: WorkerTally, g
         if journal.settled(job.key):
             return False
         try:
-            if lease.generation >= MOST_STARTS:
-                journal.failed(job, f"Not graded: whoever graded it died, {lease.generation} times.")
+            if lease.starts >= MOST_STARTS:
+                journal.failed(job, f"Not graded: whoever graded it died, {lease.starts} times.")
             else:
                 journal.store(job, _verdict(journal, plan, job))
         except OSError as error:

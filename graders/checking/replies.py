@@ -17,6 +17,7 @@ ADVICE = {  # what an exception says about the part, where its own words do not
 }
 LONGEST = 300  # characters of a text that a report shows
 FRAMES = 8
+LONGEST_NAME = 60
 METHODS = ({"type": "method"}, {"type": "function"})  # what was not called, as plain data
 OF_THE_CONTRACT = ("OutOfBlocks", "KeyError", "ValueError")
 LEAVING = {
@@ -53,7 +54,7 @@ class Raised:
                 raise protocol.ProtocolError("an exception that is not one")
         kind, text = protocol.field(data, "type", str)[:LONGEST], protocol.field(data, "text", str)[:LONGEST]
         got = protocol.field(data, "got", str)[:LONGEST] if "got" in data else ""
-        return cls(tuple(kinds), kind, text, tuple((line, name[:LONGEST]) for line, name in frames[-FRAMES:]), got)
+        return cls(tuple(kinds), kind, text, tuple((line, function_name(name)) for line, name in frames[-FRAMES:]), got)
 
     @property
     def outcome(self) -> Outcome:
@@ -103,6 +104,12 @@ class Raised:
         if self.type == "ModuleNotFoundError":
             return f"{name}{line}: {self.text}; a part is written with the standard library alone."
         return f"{name} could not be imported: {self}{line}{self.advice}."
+
+
+def function_name(name: str) -> str:
+    """Of a frame: an identifier of at most 60 characters, or <lambda> and its like; "?" for what no file calls so."""
+    inner = name[1:-1] if name.startswith("<") and name.endswith(">") else name
+    return name if inner.isidentifier() and len(name) <= LONGEST_NAME else "?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from graders.sandbox import fakes
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
 from graders.sandbox.protocol import ProtocolError
 from graders.sandbox.worker import OUTPUT_CAP, Tampered, Worker, WorkerDied, WorkerHung
+from graders.submissions.source import Submission
 
 PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
 NONE = "none"  # the isolation of what was never run
@@ -22,11 +23,21 @@ IMPORTING = 120.0  # seconds that the driver of a slot may take to import, torch
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file that a worker loads: which slot it fills, the name its tracebacks show, its text."""
+    """One file that a worker loads: which slot it fills, the name its tracebacks show, its text.
+
+    watched: it is a learner's, whose code has to be in its text. secret: it is the course's own, beside a learner's.
+    """
 
     slot: str
     name: str
     text: str
+    watched: bool = False
+    secret: bool = False
+
+    @classmethod
+    def of(cls, slot: str, submission: Submission) -> Source:
+        """What was handed in for a slot."""
+        return cls(slot, submission.name, submission.source, not submission.ours)
 
 
 class Workers:
@@ -100,6 +111,7 @@ class Workers:
         if self._lowest == NONE or below(worker.level, self._lowest):
             self._lowest = worker.level
         self._surround(worker)
+        worker.quiet = any(source.secret for source in self.sources) and self.sources[-1].watched
         for source in self.sources:
             self._load(worker, source)
         return worker
@@ -118,7 +130,7 @@ class Workers:
     def _load(self, worker: Worker, source: Source) -> None:
         try:
             worker.ask("driver", slot=source.slot, cpu=IMPORTING, wall=IMPORTING)
-            answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text)
+            answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text, watched=source.watched)
         except WorkerDied as death:
             raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None
         except WorkerHung as wait:

@@ -17,6 +17,7 @@ from typing import Any
 
 from graders.sandbox.isolation import HIGHEST, Limits, Process, spawn
 from graders.sandbox.protocol import Caps, Conversation, ProtocolError, field
+from graders.sandbox.quiet import PRINTED, quiet
 
 OUTPUT_CAP = 4096
 INBOX = 1 << 18  # bytes of an answer that are taken at once, into the same place each time
@@ -93,6 +94,7 @@ class Worker:
         self.pid = self._process.worker
         self.box = self._process.box
         self.alive = True
+        self.quiet = False  # it holds parts of the course's, which nothing that it says may show
         self._abandoned = False
         self._slept = 0.0
         self._delayed = 0.0  # of the process, when it was last looked at
@@ -137,13 +139,17 @@ class Worker:
             self._unsent = memoryview(self._talk.ask({"do": do, **fields}))
             answer = self._answer(cpu, wall)
             changed = field(answer, "tampered", str) if "tampered" in answer else ""
+            foreign = field(answer, "foreign", str) if "foreign" in answer else ""
         except ProtocolError as wrong:
             self.end()
             raise Tampered(f"the worker sent {wrong}") from None
+        if foreign:
+            self.end()
+            raise Tampered(f"the part made code that is not in its text ({foreign[:CHANGED]})")
         if changed:
             self.end()
             raise Tampered(f"the part changed {changed[:CHANGED]}, which is not its own")
-        return answer
+        return quiet(answer) if self.quiet else answer
 
     def take_output(self) -> str:
         """What the part has printed since the last call, capped; bytes that are not UTF-8 are replaced."""
@@ -154,7 +160,7 @@ class Worker:
             text += f"\n… {self._lost} more bytes"
         self._printed.clear()
         self._lost = 0
-        return text
+        return PRINTED if text and self.quiet else text
 
     def end(self) -> None:
         """Kill the worker and everything it started."""

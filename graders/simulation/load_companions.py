@@ -20,7 +20,7 @@ def company(context: CheckContext) -> Iterator[CheckContext]:
     """
     others = [] if context.others == "naive" else [part.slot for part in simulated()]
     sources = [source(context, slot) for slot in others if slot != context.exercise.slot]
-    own = Source(context.exercise.slot, context.submission.name, context.submission.source)
+    own = Source.of(context.exercise.slot, context.submission)
     workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits)
     joined = dataclasses.replace(context, workers=workers)
     try:
@@ -33,4 +33,4 @@ def company(context: CheckContext) -> Iterator[CheckContext]:
 def source(context: CheckContext, slot: str) -> Source:
     """The course's own part for a slot, to be sent to a worker."""
     path: Path = context.solution(slot)
-    return Source(slot, path.name, path.read_text(encoding="utf-8"))
+    return Source(slot, path.name, path.read_text(encoding="utf-8"), secret=context.others == "solutions")

@@ -20,12 +20,16 @@ FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One file. `lines`: method or function name -> line of its def. `unwritten`: those that are still the stub's."""
+    """One file. `lines`: method or function name -> line of its def. `unwritten`: those that are still the stub's.
+
+    ours: it is a solution of the course, where the course keeps them; a kit's are sealed.
+    """
 
     name: str
     source: str
     lines: dict[str, int] = field(default_factory=dict)
     unwritten: tuple[str, ...] = ()
+    ours: bool = False
 
     def location(self, function: str) -> Location:
         """Of a method or function; of its name alone when the file has no such def."""
@@ -47,7 +51,13 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     unwritten = tuple(node.name for node in functions if _is_stub(node))
     lines = {node.name: node.lineno for node in functions}
-    return Submission(taken.name, source, lines, unwritten)
+    return Submission(taken.name, source, lines, unwritten, _is_ours(path))
+
+
+def _is_ours(path: Path) -> bool:
+    import solutions
+
+    return any(path.resolve().is_relative_to(Path(home).resolve()) for home in solutions.__path__)
 
 
 def digest(text: str) -> str:

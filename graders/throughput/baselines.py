@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,15 @@ def find(
         return card, tuple(bad.aside for bad in news)
     reasons = [bad for bad in refused if not isinstance(bad, Foreign)] or refused[:1]
     return None, tuple(bad.brief for bad in reasons) or ("there is no card",)
+
+
+def whose(card: BaselineCard, measure: Measure, places: tuple[Path, ...]) -> str:
+    """ "FILE, not the course's own"; empty for a card that came with the course."""
+    for path in files(places):
+        with suppress(BadCard):
+            if _wanted(path, card.engine, measure) == card:
+                return f"{path}, not the course's own" if path.parent != SHIPPED else ""
+    return ""
 
 
 def _wanted(path: Path, engine: str, measure: Measure) -> BaselineCard | None:

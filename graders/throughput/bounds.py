@@ -93,6 +93,15 @@ def measures(exercise: int, device: str = "cpu", *, beside: Path | None = None) 
     return _of(read(SHIPPED), exercise, device)
 
 
+def whose(exercise: int, *, beside: Path | None = None) -> str:
+    """ "the bounds are those of FILE, not the course's"; empty when they are the course's. Raises BadBounds."""
+    for path in _instructors(beside):
+        numbers = [measure.exercise for measure in read(path)] + [bound.exercise for bound in read_parts(path)]
+        if exercise in numbers:
+            return f"the bounds are those of {path}, not the course's"
+    return ""
+
+
 def read(path: Path) -> tuple[Measure, ...]:
     """Every [[measure]] of one file, all of which can be used. Raises BadBounds."""
     read_parts(path)

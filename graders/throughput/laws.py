@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graders.checking.failure import Broken
@@ -48,12 +49,13 @@ def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]
     """
     from contextlib import ExitStack
 
-    from graders.throughput.bounds import BadBounds, measures, part_bounds
+    from graders.throughput.bounds import BadBounds, measures, part_bounds, whose
     from graders.throughput.timing import TimedEngines, timed, timed_calls, together
 
     try:
         found = measures(context.exercise.number, beside=context.beside)
         calls = part_bounds(context.exercise.number, beside=context.beside)
+        own = whose(context.exercise.number, beside=context.beside)
     except BadBounds as bad:
         raise Broken(f"Not timed: {bad}", outcome=Outcome.UNGRADED) from None
     if not found:
@@ -65,5 +67,7 @@ def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]
             verdicts.append(timed_calls(context, found[0], calls, engines, given(context)))
     worst = together(verdicts)
     context.score = worst.score
+    if own:  # passed or not, the verdict says by whose bounds
+        context.figures[:] = [replace(each, note="; ".join(filter(None, (each.note, own)))) for each in context.figures]
     if worst.outcome is not Outcome.PASS:
-        raise Broken(worst.message, outcome=worst.outcome)
+        raise Broken(f"{worst.message} ({own})" if own else worst.message, outcome=worst.outcome)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graders.checking.failure import Broken
-from graders.throughput.baselines import find, folders, misnamed
+from graders.throughput.baselines import find, folders, misnamed, whose
 from graders.throughput.bounds import REFERENCE, Measure
 from graders.throughput.hardware import here
 from graders.throughput.paired_runs import Contender
@@ -61,7 +61,8 @@ def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitSt
         why = "; ".join((*refused, *news, instead))
         return Opponent(engine, engine, why=f"the bound against {engine} was not measured ({why})")
     stale = [f", {card.stale()}"] if card.stale() else []
-    asides = "; ".join((*refused, *news))
+    own = whose(card, measure, folders(context.beside))
+    asides = "; ".join((*filter(None, [own]), *refused, *news))
     how = "".join(("through its card", *stale, *([f" ({asides})"] if asides else [])))
     return Opponent(engine, card.label, how=how, factor=card.slowness)
 

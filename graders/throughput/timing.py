@@ -157,7 +157,7 @@ def _sides(context: CheckContext, measure: Measure, engines: TimedEngines) -> tu
     """The engine with the submission, and the one with the solutions alone."""
     family = FAMILIES[measure.workload]
     guesses = "guessed" in family.kinds
-    own = Source(context.exercise.slot, context.submission.name, context.submission.source)
+    own = Source.of(context.exercise.slot, context.submission)
     parts = [part for part in PARTS if part.timed_in in family.kinds]
     if context.others == "naive":
         parts = [part for part in parts if part.slot == own.slot or not part.simulated]
@@ -173,7 +173,7 @@ def _sides(context: CheckContext, measure: Measure, engines: TimedEngines) -> tu
 
 def _source(context: CheckContext, slot: str, others: str) -> Source:
     path = dataclasses.replace(context, others=others).solution(slot)
-    return Source(slot, path.name, path.read_text(encoding="utf-8"))
+    return Source(slot, path.name, path.read_text(encoding="utf-8"), secret=others == "solutions")
 
 
 def _figure(measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision, missing: str) -> Figure:

@@ -16,6 +16,7 @@ from graders.checking.workers import Source, Workers
 from graders.result import Figure
 from graders.sandbox import protocol
 from graders.sandbox.worker_prestart import ASK_LIMITS, LIMITS
+from graders.simulation.load_companions import source
 
 BLOCK_SIZE = 16
 NUM_BLOCKS = 1 + 2 * 1024 // BLOCK_SIZE  # two of the longest talks
@@ -58,10 +59,9 @@ def real_engine(context: CheckContext) -> None:
 @contextmanager
 def _engine_room(context: CheckContext) -> Iterator[Workers]:
     """Workers with torch, the submission, and the scheduler that `context.others` says."""
-    sources = [Source(context.exercise.slot, context.submission.name, context.submission.source)]
+    sources = [Source.of(context.exercise.slot, context.submission)]
     if context.others != "naive":
-        path = context.solution("scheduler")
-        sources.insert(0, Source("scheduler", path.name, path.read_text(encoding="utf-8")))
+        sources.insert(0, source(context, "scheduler"))
     first = context.ahead.take() if context.ahead is not None else None
     workers = Workers(sources, level=context.worker.level, limits=LIMITS, first=first)
     try:

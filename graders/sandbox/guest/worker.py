@@ -5,13 +5,14 @@ by exact type, so that a subclass of int or an object with a cunning __eq__ reac
 
 Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
 a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
-In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`).
+In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`),
+{"foreign": event} when it made code of something else than its text (`foreign_code`); nobody answers after that.
 Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
 Of what was returned and is not due (`due`) "x" also has "got": that half of the text.
 
 Requests ({"do": …}):
   driver slot                            import what the slot's driver needs (torch, for exercise 4); {}
-  load   slot, file, source              compile and run the part's source as module <slot>; {} or {"x": …}
+  load   slot, file, source, watched     compile and run the part's source as module <slot>; {} or {"x": …}
   stand_in slot, source                  the same for what is to surround the part; {}
   new    slot, args, keywords            a fresh object through the slot's driver; {} or {"x": …}
   call   calls [[method, args]], watch   each call on that object; {"calls": [outcome], "seen": [snapshot]}
@@ -32,6 +33,7 @@ import sys
 import types
 
 from . import counting, list_shift_probe
+from .foreign_code import ForeignCode
 from .return_types import Undue
 from .tamper_check import TamperCheck
 
@@ -39,11 +41,13 @@ LONGEST = 100_000
 LARGEST = 2**63 - 1
 DEEPEST = 6
 MOST = 150_000  # items of all lists in a value: one that holds itself has no end
+LONGEST_NAME = 60
 PIECE = 1 << 16  # bytes of a question that are read at once
 EVERY = 32  # of many calls in a row so many are made between two looks at what a part may not change
 KINDS = (Undue, KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
 
+_exit = os._exit
 _import = importlib.import_module
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _loads = json.loads
@@ -60,12 +64,20 @@ def serve(wire: int, limits: dict) -> None:
         hard = resource.getrlimit(getattr(resource, name))[1]
         if hard == resource.RLIM_INFINITY or value < hard:
             resource.setrlimit(getattr(resource, name), (value, value))
-    worker_parts, seal, calls = GuestParts(), TamperCheck(), 0
+    worker_parts, seal, calls, asked = GuestParts(), TamperCheck(), 0, 0
+
+    def stop(event: str) -> None:
+        payload = _encode({"id": asked, "foreign": event}).encode()
+        _send(wire, len(payload).to_bytes(4, "big") + payload)
+        _exit(1)
+
+    worker_parts.foreign = ForeignCode(stop)
     while True:
         question = _question(wire)
         if question is None:
             return
         request = _loads(question)
+        asked = request["id"]
         calls = calls + 1 if request["do"] == "call" else 0
         answer = _answer(worker_parts, request, seal, calls < 2 or calls % EVERY == 0)
         payload = _encode({"id": request["id"], **answer}).encode()
@@ -104,7 +116,7 @@ def _send(wire: int, frame: bytes) -> None:
 class GuestParts:
     """The parts loaded, and the object under test. No instance has methods of its own."""
 
-    __slots__ = ("driver", "files", "memory", "part", "parts", "room", "slots", "stand_ins")
+    __slots__ = ("driver", "files", "foreign", "memory", "part", "parts", "room", "slots", "stand_ins")
 
     def __init__(self) -> None:
         from reference_engine import slots
@@ -115,6 +127,7 @@ class GuestParts:
         self.files: dict = {}
         self.driver: types.ModuleType = types
         self.part: object = None
+        self.foreign: ForeignCode | None = None
         self.room = MOST
         self.memory: dict = {}  # a driver's own, as long as the object lives
 
@@ -139,6 +152,8 @@ class GuestParts:
             return {"x": {**self.raised(error), "frames": [[error.lineno, "<module>"]] if error.lineno else []}}
         except BaseException as error:
             return {"x": self.raised(error)}
+        if request.get("watched") and self.foreign is not None:
+            self.foreign.watch(code)
         try:
             exec(code, module.__dict__)
         except BaseException as error:
@@ -256,7 +271,7 @@ class GuestParts:
         while step is not None:
             code = step.tb_frame.f_code
             if code.co_filename in self.files:
-                frames.append([step.tb_lineno, code.co_name])
+                frames.append([step.tb_lineno, function_name(code.co_name)])
             step = step.tb_next
         try:
             text = _cut(str(error), slice(300))
@@ -265,6 +280,12 @@ class GuestParts:
         text = text.encode("utf-8", "replace").decode()
         told = {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}
         return {**told, "got": error.got[:300].encode("utf-8", "replace").decode()} if type(error) is Undue else told
+
+
+def function_name(name: str) -> str:
+    """As a file of Python can have it, so that a name carries nothing else: an identifier, or <lambda> and its like."""
+    inner = name[1:-1] if name[:1] == "<" and name[-1:] == ">" else name
+    return _cut(name, slice(LONGEST_NAME)) if inner.isidentifier() else "?"
 
 
 def type_name(kind: type) -> str:

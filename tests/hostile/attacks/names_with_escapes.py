@@ -1,6 +1,6 @@
 """Names its class, its functions and its text so that a terminal, a page or a reader is led astray.
 
-L1: fail
+L1: invalid
 """
 
 from right import Right

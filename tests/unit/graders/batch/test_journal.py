@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import json
 import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -20,9 +22,10 @@ from graders.batch import batch, lease, storage, worker_loop
 from graders.batch.device_lock import alone, shared
 from graders.batch.discovery import Discovery
 from graders.batch.grade_job import judge, pack, unpack, without_a_try
-from graders.batch.jobs import Options
+from graders.batch.jobs import Options, seed_of
 from graders.batch.journal import BadJournal, BatchPlan, Journal
 from graders.batch.pool import WorkerPool, environment
+from graders.batch.seal import Seal
 from graders.batch.worker_loop import work
 from graders.registry.catalogue import catalogue
 from graders.reports import words
@@ -114,6 +117,34 @@ def test_a_lease_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
     assert lease.acquire(tmp_path, "job") is None
     old = time.time() - lease.ABANDONED - 5
     os.utime(path, (old, old))
+    assert lease.acquire(tmp_path, "job") is not None
+
+
+@pytest.mark.parametrize("days", [1, 365])
+@pytest.mark.parametrize("text", ["", "another-host", "here"])
+def test_a_lease_from_tomorrow_holds_nothing(tmp_path: Path, days: int, text: str) -> None:
+    path = tmp_path / "job.0"
+    held = lease.acquire(tmp_path, "job")
+    assert held is not None
+    path.write_text(
+        {"another-host": json.dumps(["another-host", "boot", 1, "1"]), "here": path.read_text()}.get(text, "")
+    )
+    os.utime(path, (time.time() + days * 86400,) * 2)
+    assert lease.acquire(tmp_path, "job") is not None
+
+
+def test_a_lease_of_another_user_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / f"job.{number}").write_text(json.dumps(["another-host", "boot", 1, "1"]))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    taken = lease.acquire(tmp_path, "job")
+    assert taken is not None
+    assert (taken.generation, taken.starts) == (3, 0)
+
+
+def test_a_lease_that_is_a_link_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "kept-warm").write_text(json.dumps(["another-host", "boot", 1, "1"]))
+    (tmp_path / "job.0").symlink_to(tmp_path / "kept-warm")
     assert lease.acquire(tmp_path, "job") is not None
 
 
@@ -364,3 +395,100 @@ def test_a_plan_survives_being_read_again(journal: Journal) -> None:
     assert isinstance(plan, BatchPlan)
     assert plan.salt == 1
     assert [job.student for job in plan.jobs] == ["ada", "bob", "cyd"]
+
+
+# ---------------------------------------------------------------- what others put there
+
+
+def right_for_all(journal: Journal) -> dict[str, ExerciseResult]:
+    """Full points, by key, as somebody would like to have them."""
+    found = {}
+    for job in journal.plan().jobs:
+        missing = without_a_try(job, "", Outcome.FAIL, laws_only=True)
+        laws = tuple(replace(law, outcome=Outcome.PASS, points=law.max_points) for law in missing.laws)
+        found[job.key] = replace(missing, laws=laws, problem="")
+    return found
+
+
+@pytest.mark.parametrize("folder", ["results", "quarantine"])
+def test_a_result_that_somebody_planted_is_not_believed(journal: Journal, folder: str) -> None:
+    for key, result in right_for_all(journal).items():
+        (journal.root / folder / f"{key}.json").write_bytes(pack(result))
+    assert {words.state(row) for row in journal.rows(journal.plan())} == {"ungraded"}
+    assert journal.pending(journal.plan())  # they are to be graded
+
+
+def test_a_planted_result_does_not_stand_before_the_true_one(journal: Journal) -> None:
+    job = journal.plan().jobs[0]
+    (journal.root / "results" / f"{job.key}.json").write_bytes(pack(right_for_all(journal)[job.key]))
+    journal.store(job, without_a_try(job, "wrong", Outcome.FAIL, laws_only=True))
+    assert journal.rows(journal.plan())[0].result.points == 0
+
+
+def test_a_result_of_one_part_is_none_of_another(journal: Journal) -> None:
+    one, other = {job.key: job for job in journal.plan().jobs}.values()
+    journal.store(one, right_for_all(journal)[one.key])
+    data = (journal.root / "results" / f"{one.key}.json").read_bytes()
+    (journal.root / "results" / f"{other.key}.json").write_bytes(data)
+    states = {row.key: words.state(row) for row in journal.rows(journal.plan())}
+    assert (states[one.key], states[other.key]) == ("pass", "ungraded")
+
+
+def test_a_result_that_was_edited_is_not_believed(journal: Journal) -> None:
+    job = journal.plan().jobs[0]
+    journal.store(job, without_a_try(job, "wrong", Outcome.FAIL, laws_only=True))
+    path = journal.root / "results" / f"{job.key}.json"
+    path.write_text(path.read_text().replace('"fail"', '"pass"'))
+    assert words.state(journal.rows(journal.plan())[0]) == "ungraded"
+
+
+def test_planted_tries_put_nothing_in_quarantine(journal: Journal) -> None:
+    job = journal.plan().jobs[0]
+    for number in range(5):
+        (journal.root / "attempts" / f"{job.key}.{number}").write_text("died")
+    journal.failed(job, "Not graded: once")
+    assert journal.attempts(job.key) == ("Not graded: once",)
+    assert not journal.settled(job.key)
+
+
+def test_planted_lines_of_the_journal_are_passed_over(journal: Journal) -> None:
+    job = journal.plan().jobs[0]
+    line = {"student": "mallory", "exercise": 3, "source": "", "key": job.key, "quarantined": False}
+    storage.append(journal.root / "journal.jsonl", [line])
+    assert journal.committed() == []
+
+
+def test_a_plan_that_somebody_else_wrote_is_no_plan(journal: Journal) -> None:
+    path = journal.root / "plan.json"
+    path.write_text(path.read_text().replace('"salt": 1', '"salt": 2'))
+    with pytest.raises(BadJournal, match="not written by you"):
+        journal.plan()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 32, "link", "open"])
+def test_a_key_that_is_not_ours_alone_is_replaced(tmp_path: Path, key: str) -> None:
+    """Whoever knows the key could sign."""
+    path = tmp_path / ".key"
+    if key == "link":
+        (tmp_path / "known").write_bytes(b"x" * 32)
+        (tmp_path / "known").chmod(0o600)
+        path.symlink_to(tmp_path / "known")
+    else:
+        path.write_text("x" * 32 if key == "open" else key)
+        path.chmod(0o644)
+    forged = hmac.digest(b"x" * 32, b"plan\0{}", "sha256").hex()
+    assert Seal(tmp_path).opened({"mac": forged}, "plan") is None
+    assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600 and path.read_bytes() != b"x" * 32
+    assert Seal(tmp_path).opened(Seal(tmp_path).signed({"a": 1}, "plan"), "plan") == {"a": 1}
+
+
+def test_a_journal_is_readable_by_its_owner_alone(journal: Journal) -> None:
+    assert stat.S_IMODE(journal.root.stat().st_mode) == 0o700
+
+
+def test_salts_have_as_many_bits_as_a_key_and_seeds_are_not_told_by_one_another(tmp_path: Path) -> None:
+    salts = {Journal(tmp_path / str(number)).open([], Options(grader="x")).salt for number in range(8)}
+    assert max(salt.bit_length() for salt in salts) > 120 and len(salts) == 8
+    assert Journal(tmp_path / "0").plan().salt in salts
+    seeds = [seed_of(f"key{number}", 1 << 127) for number in range(64)]
+    assert max(seed.bit_length() for seed in seeds) > 60 and len(set(seeds)) == 64

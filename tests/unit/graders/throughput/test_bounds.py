@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graders.throughput.bounds import REFERENCE, SHIPPED, VARIABLE, BadBounds, measures, read
+from graders.throughput.bounds import REFERENCE, SHIPPED, VARIABLE, BadBounds, measures, read, whose
 
 OWN = """
 [[measure]]
@@ -50,6 +50,13 @@ def test_a_file_in_the_workspace_is_found(tmp_path: Path) -> None:
     assert measures(1, beside=tmp_path) == measures(1)
     (tmp_path / "bounds.toml").write_text(OWN)
     assert measures(1, beside=tmp_path)[0].bounds[0].bound == 0.2
+
+
+def test_whose_bounds_they_are_is_told_with_the_file(tmp_path: Path) -> None:
+    assert whose(1, beside=tmp_path) == ""
+    (tmp_path / "bounds.toml").write_text(OWN)
+    assert whose(1, beside=tmp_path) == f"the bounds are those of {tmp_path / 'bounds.toml'}, not the course's"
+    assert whose(2, beside=tmp_path) == ""
 
 
 @pytest.mark.parametrize(

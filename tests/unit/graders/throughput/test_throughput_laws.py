@@ -97,6 +97,27 @@ def timed(context: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
     return play
 
 
+@pytest.mark.parametrize("ratio", [0.9, 0.1])
+def test_a_learners_own_bounds_and_cards_are_named_in_the_verdict(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ratio: float
+) -> None:
+    (tmp_path / "bounds.toml").write_text(
+        '[[measure]]\nexercise = 1\nworkload = "ragged"\nagainst.reference = { floor = 0.01, bound = 0.02 }\n'
+    )
+    save(card(hardware=here()), tmp_path)
+    context.beside = tmp_path
+    said = ""
+    try:
+        timed(context, monkeypatch, Play(ratio))
+    except Broken as broken:
+        said = broken.message
+    named = f"the bounds are those of {tmp_path / 'bounds.toml'}, not the course's"
+    assert context.figures and all(named in figure.note for figure in context.figures)
+    assert named in said or ratio == 0.9
+    (path,) = tmp_path.glob("*.json")
+    assert any(f"{path}, not the course's own" in figure.note for figure in context.figures)
+
+
 def test_a_bound_that_nobody_could_decide_takes_no_points_of_another(
     context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
