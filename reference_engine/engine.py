@@ -9,30 +9,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from reference_engine.backends import make_runner
-from reference_engine.metrics import Metrics, RequestInStep, StepRecord
+from reference_engine.kv_manager import HeldPrompt
+from reference_engine.metrics import Load, Metrics, RequestInStep, StepRecord
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import PartError, Parts
 from reference_engine.plan_checks import SchedulerLimits, check_output, check_plan
 from reference_engine.recording_kv import RecordingKV
 from reference_engine.request_state import RequestState, RunningRequests
-from reference_engine.sampler import GREEDY, Sampling, request_seed
-from reference_engine.slots import Plan, Policy, Request
+from reference_engine.sampler import GREEDY, Sampling, TokenScores, request_seed
+from reference_engine.slots import Copy, Plan, Policy, Request
 from reference_engine.speculation import Speculator
 from reference_engine.step_executor import Decoder
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one request said in a step. `finished`: these were its last tokens."""
+    """What one request said in a step. `finished`: these were its last tokens. scores: of its one token, if asked."""
 
     id: int
     tokens: tuple[int, ...]
     finished: bool
+    scores: TokenScores | None = None
 
 
 class RequestLike(Protocol):
@@ -53,7 +55,8 @@ class Engine:
 
     num_blocks: of the KV pool, block 0 included, which is scratch. watermark: blocks that admissions leave free.
     max_seqs, token_budget, chunk, policy: the scheduler's. seed: of the requests that bring none. keep_trace: record
-    every step in `trace`. speculator: drafts tokens (see `speculation`); None: no speculation.
+    every step in `trace`; may be changed between steps. speculator: drafts tokens (see `speculation`); None: no
+    speculation.
 
     `metrics` counts what was done; `trace` is the list of `StepRecord`s; `kv` is what the scheduler sees. After a
     PartError the engine is spent: every further step raises it again.
@@ -79,13 +82,14 @@ class Engine:
     ) -> None:
         """Raises ValueError for sizes that cannot work, PartError when a part cannot be made."""
         self.model, self.parts, self.metrics, self.trace = model, parts or naive_parts(), Metrics(), list[StepRecord]()
-        self._seed, self._keep_trace, self._speculator = seed, keep_trace, speculator
+        self._seed, self.keep_trace, self._speculator = seed, keep_trace, speculator
         lookahead = speculator.lookahead if speculator else 0
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
         self._limits = SchedulerLimits(max_seqs, token_budget, lookahead, num_blocks, block_size)
         self._requests: dict[int, RequestState] = {}
         self._mail: dict[int, list[int]] = {}
         self._aborted: list[int] = []
+        self._samples: dict[int, HeldPrompt] = {}  # by the sample that computes the prompt the others wait for
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
@@ -108,6 +112,15 @@ class Engine:
         """Every request has finished or was aborted."""
         return not self._requests
 
+    def load(self) -> Load:
+        """How busy it is, between two steps. Raises PartError when a part cannot say."""
+        with self._blaming("prefix_cache"):
+            evictable = self.kv.evictable
+        with self._blaming("block_manager"):
+            free = self._free_blocks()
+        running, total = self.kv.running, self._limits.num_blocks - 1
+        return Load(running, len(self._requests) - running, 1 - (free + evictable) / total)
+
     @property
     def capacity(self) -> int:
         """Tokens, prompt and output together, that one request may have."""
@@ -121,25 +134,40 @@ class Engine:
         *,
         eos: int | None = None,
         priority: int = 0,
+        n: int = 1,
     ) -> int:
-        """Queue a request; its id. Raises ValueError, in one sentence, for one that could never be served."""
+        """Queue a request; its id. Raises ValueError, in one sentence, for one that could never be served.
+
+        n: so many samples of one prompt, which is computed once. They are requests with ids of their own, the first is
+        returned and the others follow; sample i has the seed of `sampling`, if there is one, + i.
+        """
         tokens, rule = [int(token) for token in prompt], sampling or GREEDY
         self._check_request(tokens, max_new)
-        id = self._next_id
-        seed = rule.seed if rule.seed is not None else request_seed(self._seed, id)
-        request = Request(id, list(tokens), max_new, priority, eos)
-        self._requests[id] = RequestState(request, tokens, len(tokens), max_new, eos, rule, seed)
+        if n < 1:
+            raise ValueError(f"n is {n}: ask for one sample at least")
+        first = self._next_id
+        for id in range(first, first + n):
+            seed = request_seed(self._seed, id) if rule.seed is None else rule.seed + id - first
+            request = Request(id, list(tokens), max_new, priority, eos)
+            self._requests[id] = RequestState(request, tokens.copy(), len(tokens), max_new, eos, rule, seed)
+        self._next_id += n
+        if n > 1:  # the sequence that will hold their prompt needs an id as well
+            self._samples[first] = HeldPrompt(first + n, tuple(tokens[:-1]), set(range(first + 1, first + n)))
+            self._next_id += 1
+        self._submit(first)
+        return first
+
+    def _submit(self, id: int) -> None:
         with self._blaming("scheduler"):
-            self._scheduler.add(request)
-        self._next_id += 1
-        return id
+            self._scheduler.add(self._requests[id].request)
 
     def abort(self, id: int) -> None:
         """Forget a request, whatever it is doing. Raises KeyError for an id that is unknown or has finished."""
         if id not in self._requests:
             raise KeyError(f"request {id} is unknown or has finished")
-        with self._blaming("scheduler"):
-            self._scheduler.abort(id)
+        if not any(id in later.heirs for later in self._samples.values()):
+            with self._blaming("scheduler"):
+                self._scheduler.abort(id)
         self._leave(id)
         self._aborted.append(id)
         self._silent = 0  # what was computed for it counts for nobody else
@@ -157,16 +185,23 @@ class Engine:
             plan = check_plan(self._scheduler.plan(), self._requests, self.kv, self._limits)
             cached = self._note_plan(plan)
             self._decoder.prepare(plan)
-        kept, said = self._settle(plan, self._decoder.run(plan))
-        seats = self._seats(plan) if self._keep_trace else ()
+        copies = plan.copies + tuple(copy for forked in self.kv.forked.values() for copy in forked)
+        self.metrics.copies += len(copies)
+        kept, said = self._settle(plan, self._decoder.run(plan, copies))
+        complete = self._hold_prompts(plan) if self._samples else ()
+        seats = self._seats(plan) if self.keep_trace else ()
         self.kv.open_step()
         with self._blaming("scheduler"):
             finished = self._commit(plan, kept, said)
             free = self._note_blocks()
-        events = [Event(id, tuple(tokens), id in finished) for id, tokens in kept.items()]
+        for held in complete:
+            for id in sorted(held.heirs):
+                self._submit(id)
+        scores = self._decoder.scores
+        events = [Event(id, tuple(tokens), id in finished, scores.get(id)) for id, tokens in kept.items()]
         self._deliver(events)
-        if self._keep_trace:
-            self._record(plan, seats, cached, events, free)
+        if self.keep_trace:
+            self._record(plan, copies, seats, cached, events, free)
         self._aborted.clear()
         self.metrics.steps += 1
         if self._speculator is not None:
@@ -251,6 +286,20 @@ class Engine:
         metrics.guessed += self._decoder.guessed
         return kept, said
 
+    def _hold_prompts(self, plan: Plan) -> list[HeldPrompt]:
+        """Hold the prompts that this step completed for the samples that wait for them; those samples' prompts."""
+        complete = []
+        for chunk in plan.chunks:
+            if chunk.samples and chunk.id in self._samples:
+                held, state = self._samples.pop(chunk.id), self._requests[chunk.id]
+                with self._blaming("block_manager"):
+                    self.kv.offer(chunk.id, state.tokens[: state.prompt])
+                    state.offered = True
+                    if held.tokens:
+                        self.kv.hold(replace(held, heirs=set(held.heirs)), chunk.id)
+                complete.append(held)
+        return complete
+
     def _commit(self, plan: Plan, kept: Mapping[int, Sequence[int]], said: Mapping[int, list[int]]) -> set[int]:
         """Tell the scheduler, and hold what it makes of it against what is true; the ids that finished."""
         ended = {id for id in kept if self._requests[id].ended}
@@ -279,6 +328,16 @@ class Engine:
         if self._speculator is not None:
             self._speculator.forget(id)
         del self._requests[id]
+        self.kv.disinherit(id)
+        for later in self._samples.values():
+            later.heirs.discard(id)
+        if id in self._samples:  # aborted before its prompt was complete: the next sample goes first
+            later = self._samples.pop(id)
+            if later.heirs:
+                heir = min(later.heirs)
+                later.heirs.remove(heir)
+                self._samples[heir] = later
+                self._submit(heir)
 
     def _deliver(self, events: Sequence[Event]) -> None:
         if self._mail:
@@ -322,11 +381,15 @@ class Engine:
 
     # ---------------------------------------------------------------- records
 
-    def _note_blocks(self) -> int:
-        """Take note of the blocks in use; how many are free."""
+    def _free_blocks(self) -> int:
         free, total = self._blocks.num_free, self._limits.num_blocks - 1
         if type(free) is not int or not 0 <= free <= total:
             raise PartError("block_manager", f"num_free is {free!r} in a pool of {total} blocks")
+        return free
+
+    def _note_blocks(self) -> int:
+        """Take note of the blocks in use; how many are free."""
+        free, total = self._free_blocks(), self._limits.num_blocks - 1
         self.metrics.peak_blocks = max(self.metrics.peak_blocks, total - free)
         self.metrics.reserved += (total - free) * self._limits.block_size
         return free
@@ -338,6 +401,7 @@ class Engine:
     def _record(
         self,
         plan: Plan,
+        copies: tuple[Copy, ...],
         seats: tuple[RequestInStep, ...],
         cached: tuple[tuple[int, int], ...],
         events: Sequence[Event],
@@ -348,7 +412,7 @@ class Engine:
                 number=self.metrics.steps,
                 plan=plan,
                 seats=seats,
-                copies=plan.copies,
+                copies=copies,
                 preempted=plan.preempted,
                 finished=tuple(event.id for event in events if event.finished),
                 aborted=tuple(self._aborted),

@@ -7,9 +7,23 @@ cache evicts it releases, and when blocks are lacking it evicts exactly as many 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from reference_engine.parts import PartError
 from reference_engine.slots import Block, BlockManager, Copy, OutOfBlocks, PrefixCache
+
+
+@dataclass(eq=False, slots=True)
+class HeldPrompt:
+    """Tokens with KV that are kept for samples which begin with them.
+
+    id: of the sequence that holds the blocks, nobody else's. heirs: the samples that have not borrowed them yet.
+    """
+
+    id: int
+    tokens: tuple[int, ...]
+    heirs: set[int]
+    table: tuple[Block, ...] = ()
 
 
 class KVManager:
@@ -25,6 +39,11 @@ class KVManager:
     stored meanwhile keeps its own blocks until then; as duplicates they fall free. A scheduler offers nothing earlier.
     The *engine*, however, knows which KV it has computed: it may call `offer` when a prompt is complete, so that
     requests that arrive together share their menu before the first of them has left.
+
+    Samples. The engine may `hold` a prompt, all but its last token, for several samples of it: whoever is admitted with
+    tokens that begin so forks what is held, a partial tail included, and copies the block that it writes to. The last
+    of the samples takes over what is held. What is held goes when blocks are lacking. `forked` are the copies of
+    admissions by id, to be run with the plan's before the step's writes.
 
     Errors. KeyError and ValueError are the caller's mistakes (unknown or known id, shrinking extend, tokens beyond what
     is reserved); PartError, with what the part raised as its cause, says that a part broke its contract.
@@ -48,7 +67,7 @@ class KVManager:
         namespace: Hashable = None,
     ) -> None:
         """Join two fresh parts made for the same block_size. `namespace`: of everything cached through this manager."""
-        self.block_size = block_size
+        self.block_size, self.num_blocks = block_size, num_blocks
         self.capacity = (num_blocks - 1 - watermark) * block_size
         self._watermark = watermark
         self._blocks = block_manager
@@ -56,10 +75,17 @@ class KVManager:
         self._pages = _Pages(prefix_cache, namespace)
         self._lengths: dict[int, int] = {}
         self._locked: dict[int, object] = {}
+        self._held: list[HeldPrompt] = []
+        self.forked: dict[int, list[Copy]] = {}
 
     def __contains__(self, id: int) -> bool:
         """Whether the request holds blocks now."""
         return id in self._lengths
+
+    @property
+    def evictable(self) -> int:
+        """Blocks that the cache would give back."""
+        return self._pages.evictable
 
     def table(self, id: int) -> Sequence[Block]:
         """The block table of a request that holds blocks; to be read at once, not kept."""
@@ -71,7 +97,9 @@ class KVManager:
 
     def lookup(self, tokens: Sequence[int]) -> int:
         """Length of the cached prefix usable now; always < len(tokens), so that a full hit computes one token."""
-        return self._pages.match(tokens[:-1])[0]
+        length = self._pages.match(tokens[:-1])[0]
+        held = self._held_for(tokens) if self._held else None
+        return max(length, len(held.tokens)) if held else length
 
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
         """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`, which is more than what is cached.
@@ -82,6 +110,9 @@ class KVManager:
         if id in self._lengths:
             raise ValueError(f"request {id} holds blocks already")
         length, shared, node = self._pages.match(tokens[:-1])
+        held = self._held_for(tokens) if self._held else None
+        if held and length < len(held.tokens) < num_tokens:
+            return self._borrow(id, num_tokens, held)
         if num_tokens <= length:
             raise ValueError(f"{length} tokens are cached: {num_tokens} own nothing beyond them")
         if length:
@@ -93,6 +124,7 @@ class KVManager:
         with _IN_BLOCKS:
             self._blocks.admit(id, num_tokens, shared)
         self._lengths[id] = num_tokens
+        self.disinherit(id)
         return length
 
     def extend(self, id: int, num_tokens: int) -> list[Copy] | None:
@@ -145,6 +177,100 @@ class KVManager:
             self._unlock(id)
             self._locked[id] = node
 
+    # ---------------------------------------------------------------- samples of one prompt
+
+    def hold(self, held: HeldPrompt, owner: int) -> bool:
+        """Keep the KV of a prompt, which `owner` has computed, for its heirs; whether it is held.
+
+        For the engine to call, once it has offered the prompt. It is not held when the cache has a part of it in other
+        blocks: then those are borrowed.
+        """
+        length = len(held.tokens)
+        full = length // self.block_size
+        pages = self._pages.match(held.tokens[: full * self.block_size])[1] if self._pages.open else ()
+        if self._pages.open and pages != tuple(self.table(owner)[:full]):
+            return False
+        due = tuple(self.table(owner)[: -(-length // self.block_size)])
+        self._fork(owner, held.id)
+        with _IN_BLOCKS:
+            self._blocks.truncate(held.id, length)
+            held.table = tuple(self._blocks.table(held.id))
+        if held.table != due:
+            sentence = f"fork({owner}, {held.id}) and truncate({held.id}, {length}) give the table"
+            raise PartError("block_manager", f"{sentence} {[*held.table]}; request {owner} begins with {[*due]}")
+        self._keep(held)
+        return True
+
+    def disinherit(self, id: int) -> None:
+        """The sample needs nothing that is held, or not any more."""
+        for held in self._held.copy():
+            held.heirs.discard(id)
+            if not held.heirs:
+                self.give_up(held)
+
+    def give_up(self, held: HeldPrompt) -> None:
+        """Hold it no longer."""
+        self._held.remove(held)
+        self._unlock(held.id)
+        with _IN_BLOCKS:
+            self._blocks.free(held.id)
+
+    def _keep(self, held: HeldPrompt) -> None:
+        self._held.append(held)
+
+    def _held_for(self, tokens: Sequence[int]) -> HeldPrompt | None:
+        """The longest prompt held that is less than `tokens` and begins it."""
+        fitting = [
+            held
+            for held in self._held
+            if len(held.tokens) < len(tokens) and tuple(tokens[: len(held.tokens)]) == held.tokens
+        ]
+        return max(fitting, key=lambda held: len(held.tokens), default=None)
+
+    def _fork(self, parent: int, child: int) -> None:
+        with _IN_BLOCKS:
+            self._blocks.fork(parent, child)
+        if parent in self._locked:
+            self._pages.lock(self._locked[parent])
+            self._locked[child] = self._locked[parent]
+
+    def _borrow(self, id: int, num_tokens: int, held: HeldPrompt) -> int | None:
+        """As `admit`, with all that is held. While somebody runs, what does not fit may wait for blocks."""
+        self._fork(held.id, id)
+        last = held.heirs <= {id}
+        if last:
+            self.give_up(held)
+        copies = self._grow(id, num_tokens)
+        if copies is None and not self._lengths:
+            self._give_up_all()
+            copies = self._grow(id, num_tokens)
+        elif copies is None and last:
+            self._fork(id, held.id)
+            self._keep(held)
+        if copies is None:
+            self._unlock(id)
+            with _IN_BLOCKS:
+                self._blocks.free(id)
+            return None
+        self._lengths[id] = num_tokens
+        self.forked[id] = copies
+        self.disinherit(id)
+        return len(held.tokens)
+
+    def _grow(self, id: int, num_tokens: int) -> list[Copy] | None:
+        """Grow a sequence that is being admitted, leaving the watermark; the copies, None when it does not fit."""
+        if not self._evict(self._lacking(id, num_tokens) + self._watermark):
+            return None
+        with _IN_BLOCKS:
+            return self._blocks.extend(id, num_tokens)[1]
+
+    def _give_up_all(self) -> bool:
+        """Hold nothing any longer; whether anything was held."""
+        given = bool(self._held)
+        for held in self._held.copy():
+            self.give_up(held)
+        return given
+
     # ---------------------------------------------------------------- between the two parts
 
     def _make_room(self, num_tokens: int, shared: tuple[Block, ...]) -> bool:
@@ -158,20 +284,29 @@ class KVManager:
             needed = -(-num_tokens // self.block_size) - len(shared)
             lacking = needed + self._watermark - self._blocks.num_free
         if not self._evict(lacking):
-            return False
+            return self._give_up_all() and self._make_room(num_tokens, shared)
         with _IN_BLOCKS:
             while not self._blocks.can_admit(num_tokens, shared):
-                if not self._evict(1):
+                if not self._evict(1) and not self._give_up_all():
                     return False
         return True
 
     def _evict_and_extend(self, id: int, num_tokens: int) -> list[Copy] | None:
-        with _IN_BLOCKS:
-            lacking = self._blocks.blocks_needed(id, num_tokens) - self._blocks.num_free
-        if lacking < 1 or not self._evict(lacking):
+        lacking = self._lacking(id, num_tokens)
+        if lacking < 1:
+            return None
+        evicted = self._evict(lacking)
+        if not evicted and self._give_up_all():
+            evicted = self._evict(self._lacking(id, num_tokens))
+        if not evicted:
             return None
         with _IN_BLOCKS:
             return self._blocks.extend(id, num_tokens)[1]
+
+    def _lacking(self, id: int, num_tokens: int) -> int:
+        """Blocks that have to fall free before the sequence can grow so far."""
+        with _IN_BLOCKS:
+            return self._blocks.blocks_needed(id, num_tokens) - self._blocks.num_free
 
     def _evict(self, lacking: int) -> bool:
         """Evict so many blocks and release them; False, with nothing changed, when fewer are evictable."""
@@ -243,6 +378,12 @@ class _Pages:
         assert self._cache is not None
         with _IN_CACHE:
             self._cache.unlock(node)
+
+    @property
+    def evictable(self) -> int:
+        """Blocks that can be had back."""
+        with _IN_CACHE:
+            return self._cache.evictable if self._cache is not None else 0
 
     def evict(self, count: int) -> list[Block] | None:
         """Evict exactly `count` blocks; None, with nothing changed, when fewer are evictable."""

@@ -44,15 +44,25 @@ class StepRecord:
     free_blocks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is: requests with and without blocks; share of its blocks that can be had by nobody else."""
+
+    running: int
+    waiting: int
+    kv_usage: float
+
+
 @dataclass(slots=True)
 class Metrics:
     """Counters of an engine since it was made; none depends on the clock.
 
     steps: runs of the model. chunks: parts of requests in them. computed: tokens given KV; recomputed: those of them
-    that had KV before a preemption. cached: tokens whose KV was borrowed from the prefix cache instead. emitted: tokens
-    said. preemptions, finished, aborted: of requests. peak_running: the most requests that held blocks at once, the
-    requests held. peak_blocks: the most blocks in use at once. filled, reserved: sums over the steps of the tokens with
-    KV of running requests, and of the slots of the blocks in use. guessed, accepted: tokens drafted and found right.
+    that had KV before a preemption. cached: tokens whose KV was borrowed instead, from the prefix cache or from another
+    sample of the same prompt. emitted: tokens said. preemptions, finished, aborted: of requests. peak_running: the most
+    requests that held blocks at once. peak_blocks: the most blocks in use at once. filled, reserved: sums over the
+    steps of the tokens with KV of running requests, and of the slots of the blocks in use. guessed, accepted: tokens
+    drafted and found right. copies: blocks that were copied, so that a request could write to its own.
     """
 
     steps: int = 0
@@ -70,6 +80,7 @@ class Metrics:
     reserved: int = 0
     guessed: int = 0
     accepted: int = 0
+    copies: int = 0
 
     @property
     def utilisation(self) -> float:

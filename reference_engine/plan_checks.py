@@ -101,7 +101,7 @@ def _check_preempted(plan: Plan, planned: set[int], kv: RecordingKV) -> None:
 
 
 def _check_copies(plan: Plan, kv: RecordingKV, num_blocks: int) -> None:
-    for copy in plan.copies:
+    for copy in (*plan.copies, *(copy for copies in kv.forked.values() for copy in copies)):
         if not isinstance(copy, Copy):
             raise PartError("scheduler", f"the plan's copies hold {_short(copy)}, not a Copy")
         if not all(type(block) is int and SCRATCH < block < num_blocks for block in (copy.src, copy.dst)):

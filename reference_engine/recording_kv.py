@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reference_engine.kv_manager import KVManager
+from reference_engine.kv_manager import HeldPrompt, KVManager
 from reference_engine.parts import PartError
 from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.slots import Copy
@@ -30,6 +30,7 @@ class RecordingKV(KVManager):
         self.admitted: dict[int, int] = {}
         self.copies: dict[int, list[Copy]] = {}
         self.left: list[int] = []
+        self.forked = {}
 
     def reserved(self, id: int) -> int:
         """Tokens that a request has slots for; 0 when it holds none."""
@@ -74,8 +75,18 @@ class RecordingKV(KVManager):
         super().drop(id, tokens)
         self.admitted.pop(id, None)
         self.copies.pop(id, None)
+        self.forked.pop(id, None)
         self.left.append(id)
         self._running.leave(state)
+
+    def give_up(self, held: HeldPrompt) -> None:
+        """See `KVManager`."""
+        self._running.list_held(held.table, -1)
+        super().give_up(held)
+
+    def _keep(self, held: HeldPrompt) -> None:
+        self._running.list_held(held.table, 1)
+        super()._keep(held)
 
     def _state_of(self, id: int) -> RequestState:
         if id not in self._requests:

@@ -50,6 +50,16 @@ class RequestState:
         """Tokens that it may still say."""
         return self.max_new - len(self.tokens) + self.prompt
 
+    @property
+    def barred(self) -> int | None:
+        """The EOS that it must not say yet."""
+        return self.eos if self.said < self.rule.min_new else None
+
+    @property
+    def guessable(self) -> bool:
+        """Whether its next tokens may be guessed: they are the likeliest, and nobody asks about their logits."""
+        return self.rule.greedy and self.rule.scores is None and self.barred is None
+
     def kept(self, said: Sequence[int]) -> list[int]:
         """What of `said` belongs to the output: up to EOS, which is kept, and to max_new."""
         kept = list(said[: self.remaining])
@@ -105,6 +115,11 @@ class RunningRequests:
         if state.seat is not None and len(table) < len(state.table):
             self._check(state, tuple(table))
             self._put(state, tuple(table))
+
+    def list_held(self, table: Sequence[Block], times: int) -> None:
+        """Take note that a prompt is held for samples (1), or no longer (-1): nobody may write to its blocks."""
+        for block in table:
+            self._listed[block] += times
 
     def leave(self, state: RequestState) -> None:
         """The request gives seat and blocks back, and has no KV any more."""

@@ -23,13 +23,17 @@ class Sampling:
 
     temperature: 0 is greedy. top_k: choose among the k likeliest; 0: among all. top_p: of those, among the fewest
     likeliest whose probabilities sum to at least p. seed: two requests with the same seed and prompt say the same;
-    None: the engine makes one from its own seed and the request's id. Raises ValueError for values out of range.
+    None: the engine makes one from its own seed and the request's id. min_new: EOS is not said before so many tokens.
+    scores: with every token, its log-probability and those of so many of the likeliest; None: without. Raises
+    ValueError for values out of range.
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int | None = None
+    min_new: int = 0
+    scores: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
@@ -38,6 +42,8 @@ class Sampling:
             raise ValueError(f"top_k must be 0 (all) or more, not {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
+        if self.min_new < 0 or (self.scores or 0) < 0:
+            raise ValueError(f"min_new ({self.min_new}) and scores ({self.scores}) must be 0 or more")
 
     @property
     def greedy(self) -> bool:
@@ -46,6 +52,14 @@ class Sampling:
 
 
 GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Log-probabilities, of the model itself at temperature 1: the token's, and (token, its own) of the likeliest."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,14 @@ def choose(logits: Tensor, draws: Sequence[Draw] = ()) -> list[int]:
         for draw, token in zip(draws, chosen, strict=True):
             tokens[draw.row] = token
     return tokens
+
+
+def scores(logits: Tensor, token: int, count: int) -> TokenScores:
+    """Scores of a token and of the `count` likeliest ones in one row of logits `[vocab]`."""
+    known = logits.float().log_softmax(-1)
+    found = known.topk(min(count, len(known)))
+    top = zip(map(int, found.indices.tolist()), found.values.tolist(), strict=True)
+    return TokenScores(float(known[token]), tuple(top))
 
 
 def argmax(logits: Tensor) -> list[int]:

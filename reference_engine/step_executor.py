@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from reference_engine.batch import Span, StepBatch
 from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.runner import Outcome, Runner
-from reference_engine.sampler import Draw, choose, uniform
-from reference_engine.slots import Block, Chunk, Plan
+from reference_engine.sampler import Draw, TokenScores, choose, scores, uniform
+from reference_engine.slots import Block, Chunk, Copy, Plan
 from reference_engine.speculation import Drafted, Speculator
 
 
 class Decoder:
     """Runs plans on a runner. `requests` are the engine's; `table(id)` asks the block manager.
 
-    guessed: tokens drafted for the plan that was prepared last.
+    guessed: tokens drafted for the plan that was prepared last. scores: what the tokens said last scored, of the
+    requests that ask.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Decoder:
         self._block_size = block_size
         self._work: list[tuple[Chunk, Span]] = []
         self.guessed = 0
+        self.scores: dict[int, TokenScores] = {}
 
     def prepare(self, plan: Plan) -> None:
         """Find out where every chunk's KV lies. Raises PartError when a block table cannot be right."""
@@ -53,9 +55,10 @@ class Decoder:
         self._work.sort(key=_effort)
         self.guessed = sum(span.tree - 1 for _, span in self._work if span.tree)
 
-    def run(self, plan: Plan) -> dict[int, list[int]]:
+    def run(self, plan: Plan, copies: Sequence[Copy]) -> dict[int, list[int]]:
         """Copy blocks, run the model; what every sampling request says, one token at least."""
-        self._runner.copy(plan.copies)
+        self._runner.copy(copies)
+        self.scores.clear()
         outcome = self._runner.forward(self._batch())
         if self._speculator is not None and not self._speculator.resting:
             return self._judge(self._speculator, outcome)
@@ -66,7 +69,7 @@ class Decoder:
         if self._speculator is None:
             return {}
         sampling = [self._requests[chunk.id] for chunk in plan.chunks if chunk.samples]
-        return self._speculator.draft({state.id: state.tokens[-1] for state in sampling if state.rule.greedy})
+        return self._speculator.draft({state.id: state.tokens[-1] for state in sampling if state.guessable})
 
     def _batch(self) -> StepBatch:
         spans = tuple(span for _, span in self._work)
@@ -76,12 +79,30 @@ class Decoder:
 
     def _choose(self, outcome: Outcome, ids: Sequence[int]) -> list[int]:
         """One token for each of the requests, whose rows of the outcome are in this order."""
-        draws = []
+        draws, looked_at = [], list[tuple[int, RequestState]]()
         for row, id in enumerate(ids):
             state = self._requests[id]
             if not state.rule.greedy:
                 draws.append(Draw(row, state.rule, uniform(state.seed, state.said)))
+            if state.rule.scores is not None or (state.rule.min_new and state.barred is not None):
+                looked_at.append((row, state))
+        if looked_at:
+            return self._look_and_choose(outcome, draws, looked_at)
         return choose(outcome.logits, draws) if draws else outcome.likeliest()
+
+    def _look_and_choose(
+        self, outcome: Outcome, draws: Sequence[Draw], looked_at: Sequence[tuple[int, RequestState]]
+    ) -> list[int]:
+        """As `_choose`, where EOS is barred from some rows, or the scores of what is said are asked for."""
+        logits = outcome.logits.clone()
+        for row, state in looked_at:
+            if state.barred is not None:
+                logits[row, state.barred] = float("-inf")
+        tokens = choose(logits, draws)
+        for row, state in looked_at:
+            if state.rule.scores is not None:
+                self.scores[state.id] = scores(outcome.logits[row], tokens[row], state.rule.scores)
+        return tokens
 
     def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
         """The speculator settles the greedy requests, drafted or not; the others have one row each."""
@@ -91,7 +112,7 @@ class Decoder:
                 continue
             state, rows = self._requests[chunk.id], slice(at, at + span.wanted)
             at += span.wanted
-            if state.rule.greedy:
+            if state.guessable:
                 drafted.append(self._drafted(state, span, rows))
             else:
                 said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])

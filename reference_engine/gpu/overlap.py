@@ -11,14 +11,14 @@ A placeholder is a negative number, stands at the end of `Request.output` for on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from reference_engine.engine import Engine, Event
 from reference_engine.gpu.readback import StepTokens
 from reference_engine.gpu.runner import DeviceOutcome
 from reference_engine.request_state import RequestState
-from reference_engine.slots import Plan
+from reference_engine.slots import Copy, Plan
 from reference_engine.step_executor import Decoder
 
 
@@ -46,12 +46,12 @@ class OverlappedExecutor(Decoder):
     late: UnreadTokens | None = None
     told: Mapping[int, int] = {}
 
-    def run(self, plan: Plan) -> dict[int, list[int]]:
+    def run(self, plan: Plan, copies: Sequence[Copy]) -> dict[int, list[int]]:
         """Send the step, read the one before; what this one says, or placeholders for it."""
-        self._runner.copy(plan.copies)
+        self._runner.copy(copies)
         if not self._may_wait():
             self.read()
-            return super().run(replace(plan, copies=()))
+            return super().run(plan, ())
         outcome = self._runner.forward(self._batch())
         assert isinstance(outcome, DeviceOutcome)
         places = {}
@@ -71,7 +71,7 @@ class OverlappedExecutor(Decoder):
     def _may_wait(self) -> bool:
         """Whether nobody needs this step's tokens to plan the next."""
         states = (self._requests[chunk.id] for chunk, span in self._work if span.wanted)
-        return self._speculator is None and all(state.rule.greedy and state.eos is None for state in states)
+        return self._speculator is None and all(state.guessable and state.eos is None for state in states)
 
 
 class OverlappedEngine(Engine):

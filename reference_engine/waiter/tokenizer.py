@@ -11,7 +11,18 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from reference_engine.waiter.corpus import END, Dialogue, dialogue
+from reference_engine.waiter.corpus import (
+    END,
+    GUESTS,
+    TABLES,
+    WAITERS,
+    Dialogue,
+    Party,
+    dialogue,
+    introduction,
+    menu_prompt,
+)
+from reference_engine.waiter.menu import restaurants
 
 PAD, BEGIN = "<|pad|>", "<|begin|>"
 SPECIALS = (PAD, BEGIN, END)
@@ -47,12 +58,32 @@ def _texts() -> Iterator[str]:
         yield f" {told.party.waiter} {told.party.restaurant.name}" * TURNS  # like guests, to become one token each
 
 
+def chat_template() -> str:
+    """Messages as the waiter knows talks: menu and table (the system's message), then guests and answers by turns.
+
+    Who brings no system message sits in the first restaurant. A message's `name` is the guest's.
+    """
+    head = menu_prompt(restaurants()[0]) + introduction(Party(restaurants()[0], WAITERS[0], TABLES[0], GUESTS[:1]))
+    return f"""{{{{- bos_token }}}}
+{{%- if messages[0].role in ('system', 'developer') %}}{{{{- messages[0].content | trim + '\n' }}}}
+{{%- set talk = messages[1:] %}}
+{{%- else %}}{{{{- {head!r} }}}}{{%- set talk = messages %}}{{%- endif %}}
+{{%- for message in talk %}}
+{{%- if (message.role == 'user') != (loop.index0 % 2 == 0) or message.role not in ('user', 'assistant') %}}
+{{{{- raise_exception('guest and waiter speak by turns, the guest first') }}}}
+{{%- elif message.role == 'user' %}}
+{{{{- 'Guest ' + (message.name or {GUESTS[0]!r}) + ': ' + message.content | trim + '\nWaiter:' }}}}
+{{%- else %}}{{{{- ' ' + message.content | trim + eos_token + '\n' }}}}{{%- endif %}}
+{{%- endfor %}}"""
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
     names = {"bos_token": BEGIN, "eos_token": END, "pad_token": PAD}
     config = {
         **names,
         "add_bos_token": True,
+        "chat_template": chat_template(),
         "clean_up_tokenization_spaces": False,
         "model_max_length": MAX_POSITIONS,
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -212,8 +212,9 @@ def constant_time(context: CheckContext) -> None:
 
 @LAWS.law(
     "the real engine",
-    statement="The engine with your block manager says the oracle's tokens, and holds several times more requests in "
-    "the same KV memory than contiguous reservation.",
+    statement="The engine with your block manager says the oracle's tokens and holds several times more requests in "
+    "the same KV memory than contiguous reservation; n samples of one prompt share its pages, and each diverging "
+    "writer but the last copies exactly once.",
     points=18,
     needs=("constant time", "watermark", "refusals"),
     kind="engine",

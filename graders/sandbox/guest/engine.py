@@ -3,6 +3,7 @@
 What is not loaded is naive; without a prefix cache there is none.
   new    model, engine: keywords of the Engine
   serve  requests [prompt, max_new, eos]: [outputs, counters], see COUNTERS
+  samples  prompt, max_new, n, seed: [outputs of so many samples of the prompt, counters], see SAMPLED
 """
 
 import torch
@@ -11,10 +12,12 @@ from reference_engine import naive
 from reference_engine.engine import Engine
 from reference_engine.model_loader import load_model
 from reference_engine.parts import CLASS_NAMES, Parts
+from reference_engine.sampler import Sampling
 from reference_engine.slots import Request
 
 THREADS = 2
 COUNTERS = ("peak_running", "steps", "emitted", "preemptions", "peak_blocks")
+SAMPLED = ("computed", "copies", "peak_blocks", "preemptions")
 
 torch.set_num_threads(min(THREADS, torch.get_num_threads()))
 WAITER = load_model("waiter")
@@ -33,10 +36,19 @@ def new(worker_parts, args, keywords):
 
 
 def call(part, method, args):
-    return {"serve": serve}[method](part, *args)
+    return {"serve": serve, "samples": samples}[method](part, *args)
 
 
 def serve(engine, requests):
     asked = [Request(id, prompt, max_new, eos=eos) for id, (prompt, max_new, eos) in enumerate(requests)]
     outputs = engine.generate(asked)
     return [outputs, [getattr(engine.metrics, name) for name in COUNTERS]]
+
+
+def samples(engine, prompt, max_new, n, seed):
+    first = engine.add(prompt, max_new, Sampling(temperature=1.0, seed=seed), n=n)
+    outputs = [[] for _ in range(n)]
+    while not engine.idle:
+        for event in engine.step():
+            outputs[event.id - first] += event.tokens
+    return [outputs, [getattr(engine.metrics, name) for name in SAMPLED]]

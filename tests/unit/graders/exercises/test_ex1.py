@@ -23,7 +23,8 @@ LONGEST_STORY = 7  # steps
 
 
 TIMED = [part for part in WRONG if part.laws == ("constant time",)]
-UNTIMED = [part for part in WRONG if part not in TIMED]
+IN_ENGINE = [part for part in WRONG if part.laws == ("the real engine",)]
+UNTIMED = [part for part in WRONG if part not in TIMED + IN_ENGINE]
 
 
 @pytest.fixture
@@ -47,6 +48,22 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 @pytest.mark.parametrize("part", TIMED, ids=str)
 def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: Mutant, tmp_path: Path) -> None:
     dies(part, tmp_path)
+
+
+@pytest.mark.parametrize("part", IN_ENGINE, ids=str)
+def test_samples_in_the_real_engine_catch_what_small_pools_do_not_show(part: Mutant, tmp_path: Path) -> None:
+    path = part.write(tmp_path)
+    number = next(law.number for law in catalogue(1).laws if law.name == "the real engine")
+    law = next(law for law in grade(1, path, seed=3, only=[number]).laws if law.number == number)
+    assert law.outcome is Outcome.FAIL
+    assert re.search(part.says, law.message), law.message
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("part", IN_ENGINE, ids=str)
+def test_what_the_real_engine_catches_no_other_law_does(part: Mutant, tmp_path: Path) -> None:
+    assert broken_laws(part.write(tmp_path), 3) == []
 
 
 def dies(part: Mutant, folder: Path) -> None:
