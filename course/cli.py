@@ -28,6 +28,7 @@ COMMANDS = {
     "solution": "Show the solution, once you have passed or given up.",
     "chat": "Talk to the waiter, the small model inside the course.",
     "run": "Serve requests with any mix of parts.",
+    "serve": "Serve the model over HTTP, to any client that speaks OpenAI's API.",
     "show": "Draw what a part does: block table, timeline, radix tree.",
     "engines": "The engines beside ours: which work here, how to get one.",
     "race": "Engines side by side on one workload: table, JSON, plot.",

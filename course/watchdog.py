@@ -33,7 +33,7 @@ def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float
 
     def look(number: int, frame: FrameType | None) -> None:
         before, last[0] = last[0], steps()
-        if before == last[0] and (method := _called(frame, files)):
+        if before == last[0] and (method := called(frame, files)):
             if method == MODULE:
                 raise NoAnswerInTime(f"The file was still not imported after {seconds:.0f} s: a loop at module level?")
             raise NoAnswerInTime(f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?")
@@ -47,7 +47,7 @@ def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float
         signal.signal(signal.SIGVTALRM, previous)
 
 
-def _called(frame: FrameType | None, files: Collection[str]) -> str:
+def called(frame: FrameType | None, files: Collection[str]) -> str:
     """The function of a part that was called from outside and is still at work; "" when none is."""
     name = ""
     while frame is not None:

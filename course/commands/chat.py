@@ -39,7 +39,7 @@ _TABLE = click.IntRange(min(TABLES), max(TABLES))
 )
 @click.option("--table", type=_TABLE, default=TABLES[0], show_default=True, help="Where you sit.")
 @click.option("-m", "--message", "messages", multiple=True, help="Ask this and leave; may be given more than once.")
-@click.option("--use", "uses", multiple=True, metavar="PART:N", help="Let a part of yours serve, such as mine:1,3.")
+@click.option("--use", "uses", multiple=True, metavar="PART:N", help="Let a part of yours serve, such as mine:1,4.")
 def command(
     restaurant: str, guest: str, waiter: str, table: int, messages: tuple[str, ...], uses: tuple[str, ...]
 ) -> ExitCode:
@@ -84,7 +84,9 @@ def _sit_down(party: Party, choices: tuple[part_mix.PartChoice, ...]) -> Convers
         model = load_model("waiter")
         blocks = 1 + 2 * -(-model.config.positions // BLOCK_SIZE)
         with part_mix.blamed(choices):
-            engine = Engine(model, part_mix.parts(choices), num_blocks=blocks, block_size=BLOCK_SIZE)
+            parts = part_mix.parts(choices)
+            speculator = part_mix.speculator(model, parts)
+            engine = Engine(model, parts, num_blocks=blocks, block_size=BLOCK_SIZE, speculator=speculator)
         assert model.tokenizer
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error

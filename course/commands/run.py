@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from rich.text import Text
 
@@ -26,11 +28,15 @@ BLOCK_SIZE = 16
 )
 @click.option("--blocks", type=click.IntRange(2, 65536), default=192, show_default=True, help="KV blocks of 16 tokens.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which requests arrive.")
-def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCode:
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page in which the run can be watched."
+)
+def command(uses: tuple[str, ...], count: int, blocks: int, seed: int, html: Path | None) -> ExitCode:
     """Serve requests with any mix of parts: mine, solutions, naive, or a file's.
 
-    Slots that are not named get the solution. Every token is held against the model without any of the parts; when one
-    is wrong, or a part breaks its contract, the parts are swapped out one by one to find the one to blame.
+    Slots that are not named get the solution; nothing is guessed unless a part 4 is named. Every token is held against
+    the model without any of the parts; when one is wrong, or a part breaks its contract, the parts are swapped out one
+    by one to find the one to blame.
     """
     choices = part_mix.mix(uses, workspace.find_or_none())
     screen = console()
@@ -40,7 +46,7 @@ def command(uses: tuple[str, ...], count: int, blocks: int, seed: int) -> ExitCo
     screen.print(f"\n{count} requests arrive at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
     from course.playground import run, serve
 
-    return run.serve_and_report(screen, choices, serve.EngineSizes(blocks, BLOCK_SIZE), count, seed)
+    return run.serve_and_report(screen, choices, serve.EngineSizes(blocks, BLOCK_SIZE), count, seed, html)
 
 
 def _line(choice: part_mix.PartChoice) -> Text:

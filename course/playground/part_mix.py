@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course.check_request import submission
 from course.errors import ExitCode, Problem
@@ -22,11 +22,16 @@ from course.terminal import clean
 from course.watchdog import NoAnswerInTime
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
-from graders.registry.parts import simulated
+from graders.registry.parts import PARTS, simulated
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
-from reference_engine.parts import PartError, PartMissing, Parts, load_part
+from reference_engine.parts import SLOTS, PartError, PartMissing, Parts, load_part
 
-"""The exercises whose parts can be mixed."""
+if TYPE_CHECKING:
+    from reference_engine.medusa.speculator import MedusaSpeculator
+    from reference_engine.model import Model
+
+GUESSING = "medusa"
+"""The slot that stays empty unless a part for it is named: without it nothing is guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +60,53 @@ def choose(number: int, source: str, place: Workspace | None) -> PartChoice:
 
 
 def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
-    """One choice for each slot: as told by `uses`, the last word on a slot counting; else the solution."""
+    """One choice for each slot: as told by `uses`, the last word on a slot counting; else the solution.
+
+    Nothing is guessed, and there is no choice for that slot, unless a part that guesses is named.
+    """
     sources = dict.fromkeys((part.number for part in simulated()), "solutions")
     for use in uses:
         source, numbers = _read(use)
         sources |= dict.fromkeys(numbers, source)
-    return tuple(choose(number, source, place) for number, source in sources.items())
+    guessing = [part.number for part in PARTS if part.slot == GUESSING]
+    return tuple(
+        choose(number, source, place)
+        for number, source in sources.items()
+        if source != "naive" or number not in guessing
+    )
 
 
 def parts(choices: Sequence[PartChoice]) -> Parts:
     """What an engine is made of."""
     return Parts(**{choice.exercise.slot: choice.load() for choice in choices})
+
+
+def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> MedusaSpeculator | None:
+    """A fresh one, with the waiter's heads, for an engine of these parts; None when none of them guesses.
+
+    thrifty: guess only while it pays, by the clock. Raises ModelError for a model that the heads do not fit.
+    """
+    if parts.medusa is None:
+        return None
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.cost_model import MeasuredCosts
+    from reference_engine.medusa.heads import load_heads
+    from reference_engine.medusa.speculator import MedusaSpeculator
+    from reference_engine.medusa.tree_search import tree_for
+
+    heads, tree = load_heads(HEADS, model), tree_for(model.device.type, HEADS)
+    costs = MeasuredCosts() if thrifty else None
+    return MedusaSpeculator(parts.medusa, heads, tree, cost_model=costs)
+
+
+def lookahead(choices: Sequence[PartChoice]) -> int:
+    """Slots that a request needs beyond its tokens, for guesses."""
+    if all(choice.exercise.slot != GUESSING for choice in choices):
+        return 0
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.tree_search import tree_for
+
+    return len(tree_for("cpu", HEADS).choices)
 
 
 @contextmanager
@@ -131,7 +172,7 @@ def _read(use: str) -> tuple[str, list[int]]:
         seats = [int(number) for number in numbers.split(",")]
     except ValueError:
         seats = []
-    known = [part.number for part in simulated()]
+    known = [part.number for part in PARTS if part.slot in SLOTS]
     if not source or not seats or not set(seats) <= set(known):
         last = known[-1]
         raise Problem(f"{use!r} names no parts; write --use mine:1,3 (mine, solutions, naive or a file; 1 to {last}).")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -12,6 +14,7 @@ from course.errors import ExitCode, Problem
 from course.playground import part_mix, serve
 from course.playground.serve import EngineSizes
 from course.terminal import clean
+from course.window.page import Subject, page, words_of
 from graders.result import Figure
 from reference_engine import naive
 from reference_engine.model import Model, ModelError
@@ -24,17 +27,27 @@ SHOWN = 4
 
 
 def serve_and_report(
-    screen: Console, choices: Sequence[part_mix.PartChoice], sizes: EngineSizes, count: int, seed: int
+    screen: Console,
+    choices: Sequence[part_mix.PartChoice],
+    sizes: EngineSizes,
+    count: int,
+    seed: int,
+    html: Path | None = None,
 ) -> ExitCode:
-    """Serve `count` requests drawn from `seed`, print what happened, and 0 or 1 for how it went."""
+    """Serve `count` requests drawn from `seed`, print what happened, and 0 or 1 for how it went.
+
+    html: a file for the window on what was served.
+    """
     dialogues = list(guests(restaurants()[0], count, seed))
     try:
         model = load_model("waiter")
         asked = serve.requests(model, dialogues)
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
-    _check_room(asked, sizes)
-    served, wrong = serve.trial(model, choices, asked, sizes)
+    _check_room(asked, sizes, part_mix.lookahead(choices))
+    served, wrong = serve.trial(model, choices, asked, replace(sizes, keep_trace=html is not None))
+    if served is not None and html is not None:
+        _write_window(html, model, served, sizes, f"course run: {', '.join(_named(each) for each in choices)}")
     if served is None or wrong:
         guilty = serve.culprit(model, choices, asked, sizes)
         rendering.print_block(screen, _accusation(wrong, guilty))
@@ -47,9 +60,22 @@ def serve_and_report(
     return ExitCode.PASS
 
 
-def _check_room(asked: Sequence[Request], sizes: EngineSizes) -> None:
-    """`Problem` when the longest request could not be served even alone."""
-    longest = max(len(request.prompt) + request.max_new for request in asked)
+def _named(choice: part_mix.PartChoice) -> str:
+    return f"{choice.exercise.number} {clean(choice.source)}"
+
+
+def _write_window(path: Path, model: Model, served: serve.ServedRequests, sizes: EngineSizes, title: str) -> None:
+    subject = Subject(title, sizes.num_blocks, sizes.block_size)
+    words = words_of(served.trace, model.tokenizer.decode)
+    try:
+        path.write_text(page(subject, served.trace, words), encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _check_room(asked: Sequence[Request], sizes: EngineSizes, lookahead: int) -> None:
+    """`Problem` when the longest request could not be served even alone, with room for its guesses."""
+    longest = max(len(request.prompt) + request.max_new for request in asked) + lookahead
     needed = 1 + -(-longest // sizes.block_size)
     if sizes.num_blocks < needed:
         raise Problem(f"{sizes.num_blocks} blocks cannot hold a single request of {longest} tokens; --blocks {needed}.")
@@ -85,6 +111,8 @@ def _figures(served: serve.ServedRequests, before: serve.ServedRequests) -> list
         ("tokens computed", "", now.computed, then.computed),
         ("tokens from the cache", "", now.cached, then.cached),
         ("requests preempted", "", now.preemptions, then.preemptions),
+        ("guesses accepted", "", now.accepted, then.accepted),
         ("answers", "tok/s", now.emitted / served.seconds, then.emitted / before.seconds),
     )
-    return [Figure(name, float(value), unit, float(other), "naive parts") for name, unit, value, other in pairs]
+    shown = [pair for pair in pairs if now.guessed or pair[0] is not pairs[-2][0]]
+    return [Figure(name, float(value), unit, float(other), "naive parts") for name, unit, value, other in shown]

@@ -10,7 +10,7 @@ from course.playground import part_mix
 from course.watchdog import stall_limit
 from reference_engine import oracle
 from reference_engine.engine import Engine
-from reference_engine.metrics import Metrics
+from reference_engine.metrics import Metrics, StepRecord
 from reference_engine.model import Model
 from reference_engine.parts import PartError, Parts
 from reference_engine.slots import Request
@@ -21,21 +21,23 @@ LONGEST_ANSWER = 64
 
 @dataclass(frozen=True, slots=True)
 class EngineSizes:
-    """How large an engine is: KV blocks and their tokens, seats, tokens a step."""
+    """How large an engine is: KV blocks and their tokens, seats, tokens a step. keep_trace: record its steps."""
 
     num_blocks: int
     block_size: int = 16
     max_seqs: int = 64
     token_budget: int = 512
+    keep_trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRequests:
-    """What every request got, the engine's counters, seconds from first request to last token."""
+    """What every request got, the engine's counters, seconds from first request to last token, its steps if kept."""
 
     outputs: tuple[tuple[int, ...], ...]
     metrics: Metrics
     seconds: float
+    trace: tuple[StepRecord, ...] = ()
 
 
 def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
@@ -59,11 +61,14 @@ def serve(
         block_size=sizes.block_size,
         max_seqs=sizes.max_seqs,
         token_budget=sizes.token_budget,
+        keep_trace=sizes.keep_trace,
+        speculator=part_mix.speculator(model, parts),
     )
     start = time.perf_counter()
     with stall_limit(lambda: engine.metrics.steps, files):
         outputs = engine.generate([replace(request, output=[]) for request in asked])
-    return ServedRequests(tuple(map(tuple, outputs)), engine.metrics, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return ServedRequests(tuple(map(tuple, outputs)), engine.metrics, seconds, tuple(engine.trace))
 
 
 def first_wrong(model: Model, asked: Sequence[Request], served: ServedRequests) -> tuple[int, int] | None:

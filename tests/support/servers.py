@@ -1,0 +1,57 @@
+"""Servers for tests: the waiter behind the endpoints, in this process, with parts that may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from starlette.testclient import TestClient
+
+from course.playground import part_mix
+from course.server.app import ApiServer
+from course.server.engine_thread import EngineThread
+from course.server.limits import Limits
+from course.server.opening import EngineOptions, served_model
+from reference_engine.engine import Engine
+from reference_engine.model import Model
+from reference_engine.model_loader import load_model
+from reference_engine.parts import Parts
+from reference_engine.slots import Policy
+
+
+@cache
+def waiter() -> Model:
+    """The model, loaded once."""
+    return load_model("waiter")
+
+
+@cache
+def solved() -> Parts:
+    """The solutions."""
+    return part_mix.parts(part_mix.mix((), None))
+
+
+@contextmanager
+def open_server(
+    parts: Parts | None = None,
+    *,
+    limits: Limits | None = None,
+    policy: Policy = "fcfs",
+    blocks: int = 200,
+    seats: int = 8,
+    stall: float = 30.0,
+    files: tuple[str, ...] = (),
+) -> Iterator[tuple[TestClient, EngineThread]]:
+    """A client of a server that is open as long as the block runs, and its engine thread."""
+
+    def make() -> Engine:
+        own = parts or solved()
+        speculator = part_mix.speculator(waiter(), own)
+        return Engine(waiter(), own, num_blocks=blocks, max_seqs=seats, policy=policy, speculator=speculator)
+
+    thread = EngineThread(make, files=files, stall=stall)
+    model = served_model(waiter(), thread, EngineOptions(seats=seats, policy=policy))
+    app = ApiServer(thread, model, limits or Limits()).app
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client, thread

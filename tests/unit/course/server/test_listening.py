@@ -1,0 +1,133 @@
+"""A real server on a real port: clients that hang up or dawdle, OpenAI's client, SIGTERM."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("uvicorn")
+
+import uvicorn
+from servers import solved, waiter
+
+from course.commands import serve
+from course.errors import ExitCode, Problem
+from course.server import opening
+from course.server.app import ApiServer
+from course.server.engine_thread import EngineThread
+from course.server.limits import Limits
+from reference_engine.engine import Engine
+
+
+@contextmanager
+def listening(limits: Limits | None = None, head_seconds: float = 20.0) -> Iterator[tuple[int, EngineThread]]:
+    """The port of a server in a thread of this process, and its engine thread; drained at the end."""
+    thread = EngineThread(lambda: Engine(waiter(), solved(), num_blocks=400, max_seqs=16))
+    model = opening.served_model(waiter(), thread, opening.EngineOptions(seats=16))
+    door = opening.listen("127.0.0.1", 0)
+    app = ApiServer(thread, model, limits or Limits()).app
+    protocol = opening.patient_protocol(head_seconds)
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", log_level="error"))
+    runs = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    runs.start()
+    try:
+        yield door.getsockname()[1], thread
+    finally:
+        server.should_exit = True
+        runs.join()
+        door.close()
+
+
+def test_openais_client_chats_streams_and_is_refused_in_its_own_words() -> None:
+    openai = pytest.importorskip("openai")
+    with listening() as (port, thread):
+        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
+            _chat(openai, client)
+        assert thread.unfinished == 0
+
+
+def _chat(openai: ModuleType, client: object) -> None:
+    assert isinstance(client, openai.OpenAI)
+    asked = {"model": "waiter", "messages": [{"role": "user", "content": "Who are you?"}], "temperature": 0}
+    whole = client.chat.completions.create(**asked).choices[0].message.content
+    assert "Tom" in whole
+    stream = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    chunks = list(stream)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+    assert chunks[-1].usage.completion_tokens > 3
+    told = client.completions.create(model="waiter", prompt="Waiter:", n=2, logprobs=2, max_tokens=3)
+    assert [len(choice.logprobs.tokens) for choice in told.choices] == [3, 3]
+    assert [card.id for card in client.models.list()] == ["waiter"]
+    with pytest.raises(openai.NotFoundError, match="'gpt-5' does not exist"):
+        client.completions.create(model="gpt-5", prompt="Waiter:")
+    with pytest.raises(openai.BadRequestError, match="unknown field"):
+        client.completions.create(model="waiter", prompt="Waiter:", extra_body={"top_z": 1})
+
+
+def test_who_hangs_up_in_a_stream_is_served_no_further() -> None:
+    with listening() as (port, thread):
+        line = http.client.HTTPConnection("127.0.0.1", port)
+        body = b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 900, "ignore_eos": true, "stream": true}'
+        line.request("POST", "/v1/completions", body)
+        answer = line.getresponse()
+        assert answer.read(20).startswith(b"data: ")
+        answer.close()
+        line.close()
+        while not thread.engine.metrics.aborted:
+            assert _ask(port) == 200
+
+
+def _ask(port: int) -> int:
+    line = http.client.HTTPConnection("127.0.0.1", port)
+    line.request("POST", "/v1/completions", b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 2}')
+    status = line.getresponse().status
+    line.close()
+    return status
+
+
+def test_connections_that_say_nothing_are_closed_and_keep_nobody_out() -> None:
+    with listening(head_seconds=0.2) as (port, _):
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        idle[0].sendall(b"POST /v1/comp")
+        assert _ask(port) == 200
+        assert {line.recv(1) for line in idle} == {b""}
+        for line in idle:
+            line.close()
+
+
+def test_a_server_that_is_told_to_end_answers_first() -> None:
+    answers: list[int] = []
+    with listening() as (port, thread):
+        line = http.client.HTTPConnection("127.0.0.1", port)
+        line.request(
+            "POST",
+            "/v1/completions",
+            b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 300, "ignore_eos": true}',
+        )
+        while not thread.engine.metrics.steps:
+            pass
+    answers.append(line.getresponse().status)
+    assert answers == [200]
+
+
+def test_a_port_in_use_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(Problem, match="is in use") as told:
+            opening.listen("127.0.0.1", taken.getsockname()[1])
+    assert told.value.code is ExitCode.USAGE
+    with pytest.raises(Problem, match="nobody can listen at"):
+        opening.listen("no-such-host.invalid", 0)
+
+
+def test_without_uvicorn_a_sentence_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(Problem, match=r"pip install 'inference-kitchen\[serve\]'"):
+        serve.command.main([], standalone_mode=False)
