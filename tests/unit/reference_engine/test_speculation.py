@@ -149,6 +149,26 @@ def test_three_hundred_random_engines_say_what_the_oracle_says(block: int) -> No
     assert sum(run.metrics.preemptions for run in runs) > 0
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kind", ["perfect", "mixed", "useless"])
+def test_samples_of_one_prompt_are_guessed_like_requests_alone(kind: str, seed: int) -> None:
+    dice = random.Random(seed)
+    model, prompt, n, max_new = MODELS[seed % 4], dice.choices(range(VOCAB), k=dice.randint(1, 14)), 4, 12
+    due = oracle.greedy(model, prompt, max_new)
+    ahead, size = BUSHY.nodes - 1, dice.choice((1, 2, 4, 16))
+    blocks = 1 + -(-(len(prompt) + max_new + ahead) // size) + dice.choice((0, 1, 3, 40))
+    sizes = {"num_blocks": blocks, "block_size": size, "max_seqs": 3, "chunk": dice.choice((None, 3))}
+    served = engine(model, Prophet([due] * n, BUSHY.depth, kind, seed), BUSHY, **sizes)
+    served.add(prompt, max_new, n=n)
+    said: dict[int, list[int]] = {id: [] for id in range(n)}
+    while not served.idle:
+        for event in served.step():
+            said[event.id] += event.tokens
+    asked = [Request(id, prompt, max_new) for id in range(n)]
+    assert_greedy(model, asked, list(said.values()), [due] * n)
+    assert served.load().kv_usage == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(50))
 def test_two_thousand_more(block: int) -> None:

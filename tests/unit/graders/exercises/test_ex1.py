@@ -59,13 +59,6 @@ def test_samples_in_the_real_engine_catch_what_small_pools_do_not_show(part: Mut
     assert re.search(part.says, law.message), law.message
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("part", IN_ENGINE, ids=str)
-def test_what_the_real_engine_catches_no_other_law_does(part: Mutant, tmp_path: Path) -> None:
-    assert broken_laws(part.write(tmp_path), 3) == []
-
-
 def dies(part: Mutant, folder: Path) -> None:
     (law,) = part.laws
     broken = broken_laws(part.write(folder), 3, law)
