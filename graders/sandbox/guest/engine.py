@@ -36,7 +36,8 @@ def new(worker_parts, args, keywords):
 
 
 def call(part, method, args):
-    return {"serve": serve, "samples": samples}[method](part, *args)
+    calls: dict = {"serve": serve, "samples": samples}
+    return calls[method](part, *args)
 
 
 def serve(engine, requests):
@@ -47,7 +48,7 @@ def serve(engine, requests):
 
 def samples(engine, prompt, max_new, n, seed):
     first = engine.add(prompt, max_new, Sampling(temperature=1.0, seed=seed), n=n)
-    outputs = [[] for _ in range(n)]
+    outputs: list = [[] for _ in range(n)]
     while not engine.idle:
         for event in engine.step():
             outputs[event.id - first] += event.tokens
