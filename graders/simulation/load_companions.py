@@ -21,7 +21,8 @@ def company(context: CheckContext) -> Iterator[CheckContext]:
     others = [] if context.others == "naive" else [part.slot for part in simulated()]
     sources = [source(context, slot) for slot in others if slot != context.exercise.slot]
     own = Source.of(context.exercise.slot, context.submission)
-    workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits)
+    first = context.ahead.take() if context.ahead is not None else None
+    workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits, first=first)
     joined = dataclasses.replace(context, workers=workers)
     try:
         yield joined

@@ -289,8 +289,8 @@ ENGINE_SIZES = (
 a pass waits for its weights, as real models do, and further rows are nearly free."""
 
 
-BRIEF_SIZES = (EngineSize("waiter", 4, 12),)
-"""Where the clock is left out."""
+BRIEF_SIZES = (EngineSize("waiter", 4, 6),)
+"""Where the clock is left out, and haste is what counts."""
 
 
 def waiter(context: CheckContext) -> None:

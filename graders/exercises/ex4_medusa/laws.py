@@ -245,6 +245,7 @@ def greedy_text(context: CheckContext) -> None:
     points=10,
     kind="engine",
     needs=("greedy text",),
+    ahead="medusa",
     hints=(
         "The story is of a whole engine. Look for the first token that differs, and at the tree verified there.",
         "Requests come and go, are preempted and resume; their trees share a batch and a pool, no more. A guess past"
