@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Type
+from rich.console import Console
 
 import graders.grading
 from course import cli, progress
-from course.commands import check
+from course.commands import check, lesson
 from course.targets import solution_file, stub_of
 from course.terminal import tolerate
 from course.workspace import Workspace, installed_root
@@ -566,3 +567,11 @@ def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type
     assert (shown.code, shown.err) == (0, "")
     assert "My notes" in shown.out
     assert "A tree of blocks." in shown.out
+
+
+def test_a_lesson_is_read_page_by_page_where_a_person_looks(course: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr(lesson, "console", lambda: Console(file=io.StringIO(), force_terminal=True, width=80))
+    monkeypatch.setattr("pydoc.pager", pages.append)
+    assert course("lesson", "1").code == 0
+    assert "Paged allocation" in pages[0]
