@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from graders.checking.check_context import CheckContext
@@ -164,6 +164,8 @@ class _Run:
             law.check(context)
         except Broken as broken:
             outcome, message, story, reason = broken.outcome, broken.message, broken.story, broken.reason
+            if reason is Reason.UNWRITTEN:
+                message += _called_too(submission, context.called - {broken.method})
         except MachineFault:
             raise
         except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
@@ -210,6 +212,12 @@ class _Run:
         )
         self.results.append(result)
         self._on_law(result)
+
+
+def _called_too(submission: Submission, called: Collection[str]) -> str:
+    """What else the law's calls use of the part that is not written yet, each with its line."""
+    others = [f"`{name}` (line {submission.lines[name]})" for name in submission.unwritten if name in called]
+    return f" This law also calls {', '.join(others)}: not written either." if others else ""
 
 
 def _part(law: Law, outcome: Outcome, score: float) -> float:

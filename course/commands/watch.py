@@ -143,18 +143,22 @@ class WatchSession:
 
     def _judge(self, request: CheckRequest, laws: Sequence[Law]) -> ExerciseResult:
         """The laws in order, until one is broken, with the worker that waits; another begins to wait."""
-        stamp = request.submission.stat().st_mtime_ns
+        stamp, told = request.submission.stat().st_mtime_ns, set[str]()
 
         def on_law(law: LawResult) -> None:
+            told.add(law.number)
             if law.seconds:  # else nothing could be tried, which is told in a sentence
                 self.screen.print(rendering.law_line(law), soft_wrap=True)
             with suppress(OSError):
                 if request.submission.stat().st_mtime_ns != stamp:
                     raise _Superseded
 
+        def note(words: str) -> None:
+            self.screen.print(Text(f"  … {laws[len(told)].number} {words}", style="dim"), soft_wrap=True)
+
         ready, request = self._ready, request.only(laws)
         try:
-            return judge(request, on_law, ready=ready, until_broken=True)
+            return judge(request, on_law, note, ready=ready, until_broken=True)
         finally:
             ready.end()
             self._ready = self._prestart(self.exercise.number)

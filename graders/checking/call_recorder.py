@@ -54,6 +54,7 @@ class CallRecorder:
         dies or hangs on the way, the trace is played again from the start, one move at a time, to see where.
         """
         self._waiting = list(moves)
+        self.context.called |= {move[0] for move in moves if type(move) in (list, tuple) and type(move[0]) is str}
         self._make(written, code)
         fresh = {"slot": self.slot, "args": list(args), "keywords": dict(keywords)}
         try:
@@ -119,6 +120,7 @@ class CallRecorder:
     def call(self, method: str, args: Sequence[Any], written: str, watch: Any = None) -> tuple[Reply, Any]:
         """Call a method; what it returned or raised, and the driver's snapshot after it (None without `watch`)."""
         self.method = method
+        self.context.called.add(method)
         self.tell(f"{self.label}.{written}", code=self.code_of(method, args))
         answer = self._ask("call", calls=[[method, list(args)]], watch=watch)
         reply, seen = self.parsed(lambda: one_call(answer, watch is not None))

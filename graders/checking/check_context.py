@@ -43,6 +43,7 @@ class CheckContext:
     beside: Path | None = None
     live: bool = False
     laws_only: bool = False
+    called: set[str] = field(default_factory=set)  # names of the part that the law's calls so far have used
     ask_limits: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
 
     @property

@@ -55,7 +55,7 @@ class Diagnostician:
             return Diagnosis(method, f"`{method}` {raised.text}.", expected)
         if "NotImplementedError" in raised.kinds:
             method = raised.frames[-1][1] if raised.frames else method
-            return Diagnosis(method, f"`{method}` is not written yet.{self._nor(method)}", expected, Reason.UNWRITTEN)
+            return Diagnosis(method, f"`{method}` is not written yet.", expected, Reason.UNWRITTEN)
         if not raised.frames and "AttributeError" in raised.kinds:
             return self._lacking(method, raised, expected)
         if not raised.frames and "TypeError" in raised.kinds:
@@ -63,12 +63,6 @@ class Diagnostician:
             return Diagnosis(method, message, self._written(method, expected))
         meant = self._meant(raised) if "AttributeError" in raised.kinds else ""
         return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected)
-
-    def _nor(self, method: str) -> str:
-        """What else is not written, each with its line."""
-        others = [name for name in self._submission.unwritten if name != method]
-        listed = ", ".join(f"`{name}` (line {self._submission.lines[name]})" for name in others)
-        return f" Nor {'is' if len(others) == 1 else 'are'} {listed}." if others else ""
 
     def _meant(self, raised: Raised) -> str:
         """The name that the part has, when it asks itself for one that it has not."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from graders.result import Location, Outcome, Reason, Story
 
-MOST_TOLD = 8  # cases of one law whose messages are told beside the first
+MOST_TOLD = 12  # cases of one law whose messages are told beside the first
 Refusals = dict[str, str]  # the exceptions that the contract allows here -> why
 
 
@@ -98,9 +98,9 @@ class Together:
             return
         told = first or self.found[0]
         others = list(dict.fromkeys(each.message for each in self.found[1:] if each.message != told.message))
-        if others:
-            more = f" (and {len(others) - MOST_TOLD} more)" if len(others) > MOST_TOLD else ""
-            told.message += f"\nLikewise: {' '.join(others[:MOST_TOLD])}{more}"
+        lines = [f"Likewise: {message}" for message in others[:MOST_TOLD]]
+        more = [f"And {len(others) - MOST_TOLD} more."] if len(others) > MOST_TOLD else []
+        told.message = "\n".join([told.message, *lines, *more])
         raise told
 
 

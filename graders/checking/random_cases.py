@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, TypeVar
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
 from graders.checking.shrinking import shorten, size
-from graders.result import Outcome
+from graders.result import Outcome, Reason
 from graders.sandbox.isolation import MachineFault
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ CEILING = (1 << 16) - 1  # far above SPAN: most draws below it lower nothing
 ATTEMPTS = 60
 SHORT = 6  # steps of a story that need not be made shorter
 SHRINKING = 0.8  # seconds of our CPU time spent on making a story shorter
+CALLING = 30  # cases that are played to see which of a part's methods a law calls
 WAITING = 10.0  # and of the clock
 HANGING = 4.0  # of the clock when the part hangs
 BRIEF = {"cpu": 0.3, "wall": 5.0}  # while the story of a hanging part is made shorter
@@ -115,6 +116,23 @@ def explore(
     first: stories that are the same in every run, tried before. When one of them breaks the law and is not short, a
     random one may be shorter.
     """
+    try:
+        _explore(context, play, cases, moves, first)
+    except Broken as broken:
+        if broken.reason is Reason.UNWRITTEN:
+            _call_all(context, play, moves)
+        raise
+
+
+def _call_all(context: CheckContext, play: Play, moves: int) -> None:
+    """Play on although something is not written, so that the context knows what else the law's calls use."""
+    chance = random.Random(context.seed)
+    for _ in range(CALLING):
+        with contextlib.suppress(Broken):
+            play(context, Case.draw(chance, moves))
+
+
+def _explore(context: CheckContext, play: Play, cases: int, moves: int, first: Fixed | None) -> None:
     told = _told(context, first) if first else None
     search, chance = _Search(context, play), random.Random(context.seed)
     for _ in range(cases):
@@ -123,7 +141,8 @@ def explore(
         try:
             search.try_case(case)
         except Broken as broken:
-            if broken.outcome is not Outcome.INVALID:  # what a person is to look at needs no shorter story
+            context.progress("is broken: looking for the shortest story")
+            if broken.outcome is not Outcome.INVALID and broken.reason is Reason.LAW:  # others need no shorter story
                 _shorten(search, case)
             break
     if search.trouble is not None:
@@ -140,6 +159,8 @@ def _told(context: CheckContext, first: Fixed) -> Broken | None:
     try:
         first(context)
     except Broken as broken:
+        if broken.reason is Reason.UNWRITTEN:
+            raise
         told = _whittled(context, broken)
         if told.outcome is not Outcome.FAIL or _steps(told) <= SHORT:
             raise told from None

@@ -50,7 +50,8 @@ def near(source: str, class_name: str, missing: str) -> str:
         for node in ast.walk(written or tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     ]
-    return next(iter(difflib.get_close_matches(missing, [*functions, *stored], n=1, cutoff=LIKE)), "")
+    names = [name for name in (*functions, *stored) if name != missing]  # += of what is not there counts as stored
+    return next(iter(difflib.get_close_matches(missing, names, n=1, cutoff=LIKE)), "")
 
 
 def called(text: str) -> list[str]:

@@ -184,9 +184,8 @@ def retain_and_release(context: CheckContext) -> None:
 )
 def refusals(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, impossible_pools, refusals
+    from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, refusals
 
-    impossible_pools(context)
     each_forbidden_call(context)
     explore(context, refusals, cases=120)
 

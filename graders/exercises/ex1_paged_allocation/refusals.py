@@ -74,13 +74,20 @@ def refusals(context: CheckContext, case: Case) -> None:
 
 
 def each_forbidden_call(context: CheckContext) -> None:
-    """Every kind of forbidden call once, whatever the seed; all that break the law, the first in its smallest state."""
+    """Impossible pools, and every kind of forbidden call once, whatever the seed; all that get through are told.
+
+    The first call that does is told in its smallest state.
+    """
     together, smallest = Together(), None
+    for num_blocks, block_size in IMPOSSIBLE:
+        with together.case():
+            refuse_constructor(context, num_blocks, block_size)
     for forbidden in ALL_OF_THEM:
+        before = len(together.found)
         with together.case():
             _after(context, SETTING, forbidden)
-        if together.found and smallest is None:
-            smallest = _in_smallest_state(context, forbidden) or together.found[0]
+        if not before and together.found:
+            smallest = _in_smallest_state(context, forbidden)
     together.tell(smallest)
     context.cases += len(ALL_OF_THEM)
 
@@ -105,15 +112,6 @@ def _after(
     for call in (*setting, forbidden):
         call(script)
     BlockManagerJudge(context, script).judge()
-
-
-def impossible_pools(context: CheckContext) -> None:
-    """Constructors that must refuse."""
-    together = Together()
-    for num_blocks, block_size in IMPOSSIBLE:
-        with together.case():
-            refuse_constructor(context, num_blocks, block_size)
-    together.tell()
 
 
 class Forbidden:
