@@ -81,8 +81,9 @@ def verify_greedy(tree: Tree, tokens: Tensor, argmax: Tensor) -> Verdict:
     """Walk down from node 0 as long as a child says what the model says: the text of greedy decoding, several at once.
 
     tokens int64 [B, N]: what each node proposes. argmax int64 [B, N]: the token the model wants AFTER each node, having
-    read that node and its ancestors. Standing on a node, step to the child whose token equals `argmax` of the node you
-    stand on (the lowest index if two do); stop when no child does.
+    read that node and its ancestors. Standing on a node, step to a child whose token equals `argmax` of the node you
+    stand on; stop when no child does. Where siblings carry the same token any path that stands is right: the text is
+    the same, and a longer one saves passes.
 
     Returns count int64 [B]: the depth reached, 0..D; nodes int64 [B, D + 1]: the nodes walked, nodes[:, 0] = 0 and -1
     after count; next int64 [B]: argmax at the node where the walk ended. So a pass yields count + 1 new tokens, and at
@@ -122,8 +123,9 @@ def verify_typical(
 
     A path stands when each of its nodes does (node 0 always). The longest path that stands, starting at node 0, wins;
     among equally long ones that with the larger sum of ln p(token); among equal sums that which ends at the lower node
-    index. `next` is the argmax of the logits where the path ends, or, when a generator is given, one draw from p there,
-    made with this generator alone. Temperature 0 is greedy: the verdict of `verify_greedy` on the argmax of the logits.
+    index, or any path of the same tokens. `next` is the argmax of the logits where the path ends, or, when a generator
+    is given, one draw from p there, made with this generator alone. Temperature 0 is greedy: the verdict of
+    `verify_greedy` on the argmax of the logits.
 
     This does NOT keep the model's distribution: it is no rejection sampling. Where the model is unsure (large H) the
     bar falls and any plausible guess passes, and a guess that passes is taken without rolling dice.

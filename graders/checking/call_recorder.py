@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from dataclasses import replace
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from graders.checking.check_context import CheckContext
 from graders.checking.diagnosis import Diagnostician
 from graders.checking.failure import Broken, Step
 from graders.checking.replies import Raised, Reply, exception_of, one_call, outcome_of, outcomes_of, replies_of, shown
 from graders.checking.transport import Lost, Transport, overslept
-from graders.result import Outcome, Story
+from graders.result import Location, Outcome, Reason, Story
 from graders.sandbox import protocol
 
 T = TypeVar("T")
@@ -28,8 +29,11 @@ class CallRecorder:
 
     slot: which part. label: how the story calls the object ("bm"). imports: what a script of the story begins with,
     where what is written is Python; "" where it is not. Every method below raises Broken when the part dies, hangs or
-    tampers; the story so far is attached.
+    tampers; the story so far is attached. CALLS: of methods that the driver has and the part has not, which of the
+    part's they call.
     """
+
+    CALLS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, context: CheckContext, slot: str, label: str, imports: str = "") -> None:
         self.context = context
@@ -146,7 +150,7 @@ class CallRecorder:
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
         if answer:
             raised = self.parsed(lambda: exception_of(answer))
-            self._blame(raised, [method for method, _ in calls])
+            self.blame(raised, [method for method, _ in calls])
             self.unexpected(raised, "no exception")
         self._refuse_faster_than_a_call(self.context.worker.cpu_seconds() - before, times * len(calls))
 
@@ -162,6 +166,7 @@ class CallRecorder:
         for (method, _), reply in zip([*calls] * times, replies, strict=True):
             self.method = method
             if isinstance(reply, Raised):
+                self.blame(reply, [method])
                 self.unexpected(reply, "no exception")
             values.append(reply.value)
         return values[-len(calls) :]
@@ -191,7 +196,7 @@ class CallRecorder:
         answer = self._ask("tally", calls=[[method, list(args)] for method, args in calls], most=most)
         if "x" in answer:
             raised = self.parsed(lambda: exception_of(answer))
-            self._blame(raised, [method for method, _ in calls])
+            self.blame(raised, [method for method, _ in calls])
             self.unexpected(raised, "no exception")
         return self.parsed(lambda: protocol.integers(answer.get("tally"), len(calls)))
 
@@ -205,9 +210,10 @@ class CallRecorder:
             if self.context.worker.alive:
                 self._ask("still", on=False)
 
-    def _blame(self, raised: Raised, methods: Collection[str]) -> None:
+    def blame(self, raised: Raised, methods: Collection[str]) -> None:
         """Of several calls made in one go the one that raised, by its own frames."""
-        self.method = next((name for _, name in raised.frames if name in methods), self.method)
+        calls = {called for method in methods for called in self.CALLS.get(method, (method,))}
+        self.method = next((name for _, name in raised.frames if name in calls), self.method)
 
     def look(self) -> None:
         """Have the worker look whether the part has changed what is not its own; Broken if it has."""
@@ -244,11 +250,23 @@ class CallRecorder:
 
     def unexpected(self, raised: Raised, expected: str) -> NoReturn:
         """Raise Broken for an exception that the contract does not allow here."""
+        if "NotImplementedError" in raised.kinds and raised.file not in ("", self.context.submission.name):
+            raise self._companion_unwritten(raised)
         found = self._diagnostician.of(self.method, raised, expected)
         self.method = found.method
         broken = self.breach(found.message, got=raised.told, expected=found.expected, raised=raised)
         broken.outcome, broken.reason = raised.outcome, found.reason
         raise broken
+
+    def _companion_unwritten(self, raised: Raised) -> Broken:
+        """A part that surrounds the one under test is a stub still: nothing is to be mended in the latter."""
+        line, method = raised.frames[-1]
+        message = f"`{method}` of {raised.file}, one of the parts beside {self.context.submission.name}, is not written"
+        broken = self.breach(f"{message} yet.", got=raised.told, expected="parts that are written")
+        broken.location, broken.reason, broken.method = Location(raised.file, line, method), Reason.UNWRITTEN, ""
+        if broken.story is not None:
+            broken.story = replace(broken.story, location=broken.location)
+        return broken
 
     def no_property(self, name: str, value: Any) -> None:
         """Raise Broken if `value`, read where the contract has a property, is a method."""

@@ -31,7 +31,7 @@ LEAVING = {
 class Raised:
     """An exception in the part. kinds: the exception classes that callers may catch it by; frames: the part's own.
 
-    got: of something that was returned and is not due, in words.
+    got: of something that was returned and is not due, in words. file: where it was raised, if in a part at all.
     """
 
     kinds: tuple[str, ...]
@@ -39,13 +39,14 @@ class Raised:
     text: str
     frames: tuple[tuple[int, str], ...]
     got: str = ""
+    file: str = ""
 
     @classmethod
     def of(cls, data: Any) -> Raised:
         """From the wire; ProtocolError if it is anything else."""
         if type(data) is not dict:
             raise protocol.ProtocolError("an exception that is not one")
-        protocol.only(data, ("kinds", "type", "text", "frames", "got"))
+        protocol.only(data, ("kinds", "type", "text", "frames", "got", "file"))
         kinds, frames = protocol.field(data, "kinds", list), protocol.field(data, "frames", list)
         if not all(type(kind) is str for kind in kinds):
             raise protocol.ProtocolError("an exception that is not one")
@@ -53,8 +54,9 @@ class Raised:
             if type(frame) is not list or [type(item) for item in frame] != [int, str]:
                 raise protocol.ProtocolError("an exception that is not one")
         kind, text = protocol.field(data, "type", str)[:LONGEST], protocol.field(data, "text", str)[:LONGEST]
-        got = protocol.field(data, "got", str)[:LONGEST] if "got" in data else ""
-        return cls(tuple(kinds), kind, text, tuple((line, function_name(name)) for line, name in frames[-FRAMES:]), got)
+        got, file = (protocol.field(data, key, str)[:LONGEST] if key in data else "" for key in ("got", "file"))
+        named = tuple((line, function_name(name)) for line, name in frames[-FRAMES:])
+        return cls(tuple(kinds), kind, text, named, got, file)
 
     @property
     def outcome(self) -> Outcome:

@@ -37,6 +37,14 @@ NAMES = {  # what of the part a call is about
     "store": "insert",
     "evict": "evict",
 }
+CALLS: dict[str, tuple[str, ...]] = {  # what a method of the driver calls
+    **{kind: tuple(names.split(", ")) for kind, names in NAMES.items()},
+    "clutch": ("insert",),
+    "ladder": ("insert",),
+    "fill": ("insert",),
+    "weigh": ("insert", "match"),
+    "shelf": ("__init__",),
+}
 COUNTED_TURN = ("find", "pin", "evict", "store")
 TURNS_OF = (("find",), ("pin",), ("evict",), ("store",), ("evict", "find", "store"))
 Call = tuple[str, list[Any]]
@@ -67,12 +75,30 @@ def fullness(context: CheckContext) -> None:
     draw = Draw.of(context.seed)
     context.ask_limits = dict(ASK_LIMITS)
     try:
-        with CallRecorder(context, "prefix_cache", "cache").still():
+        with ShelfRecorder(context).still():
             for groups in (0, draw.groups):
                 _Leaves(context, draw, groups).judge()
             _Paths(context, draw).judge()
     finally:
         context.ask_limits = {}
+
+
+class ShelfRecorder(CallRecorder):
+    """A cache whose texts lie on a shelf of the driver."""
+
+    CALLS = CALLS
+
+    def __init__(self, context: CheckContext) -> None:
+        super().__init__(context, "prefix_cache", "cache")
+
+    def value(self, method: str, args: list[Any], written: str) -> Any:
+        """What the driver's method returned; Broken if a call of the part raised."""
+        reply, _ = self.call(method, args, written)
+        self.method = CALLS[method][0]
+        if isinstance(reply, Raised):
+            self.blame(reply, [method])
+            self.unexpected(reply, "no exception")
+        return reply.value
 
 
 class _Compared:
@@ -110,7 +136,7 @@ class _Compared:
         return any(known == unit for known, _ in self._known)
 
     def _grows(self, growth: Growth) -> NoReturn:
-        recorder = CallRecorder(self._context, "prefix_cache", "cache")
+        recorder = ShelfRecorder(self._context)
         for cost in (growth.small, growth.large):
             recorder.steps.append(Step(f"{growth.what}, {self.what} {cost.size}: {cost} a call"))
         message = f"`{growth.what}` costs {growth.dearer} as much, {self.what} {growth.larger} as many"
@@ -177,7 +203,7 @@ class _Paths(_Compared):
     def _climb(self, rungs: int) -> None:
         """A path of single blocks that were stored one after the other: longer than recursion goes."""
         cache = Cache(self._context, 1, 2, rungs)
-        cache.call("ladder", [1], "insert")
+        cache.call("ladder", [1])
         for kind, due in PATH[1:]:
             cache.timed([(kind, [rungs] if kind == "evict" else [1, rungs])], [due(cache, rungs)])
         self._context.cases += 1
@@ -199,7 +225,7 @@ class Cache:
 
     def __init__(self, context: CheckContext, size: int, groups: int, depth: int = 2) -> None:
         self.size = size
-        self.recorder = CallRecorder(context, "prefix_cache", "cache")
+        self.recorder = ShelfRecorder(context)
         self._context = context
         self._groups = groups
         self._depth = depth
@@ -209,20 +235,16 @@ class Cache:
         raised = self.recorder.new([size], {}, f"PrefixCache(block_size={size})")
         if raised:
             self.recorder.unexpected(raised, "a prefix cache")
-        self.call("shelf", [size, depth, groups], "__init__")
+        self.call("shelf", [size, depth, groups])
 
     def fill(self, count: int) -> None:
         for start in range(0, count, FILLED_AT_ONCE):
-            self.call("clutch", [start, min(FILLED_AT_ONCE, count - start)], "insert")
+            self.call("clutch", [start, min(FILLED_AT_ONCE, count - start)])
         for number in range(count):
             self._stored(number)
 
-    def call(self, method: str, args: list[Any], blamed: str) -> Any:
-        reply, _ = self.recorder.call(method, args, f"{method}({', '.join(map(str, args))})")
-        self.recorder.method = blamed
-        if isinstance(reply, Raised):
-            self.recorder.unexpected(reply, "no exception")
-        return reply.value
+    def call(self, method: str, args: list[Any]) -> Any:
+        return self.recorder.value(method, args, f"{method}({', '.join(map(str, args))})")
 
     def timed(self, calls: Sequence[Call], due: Sequence[Any]) -> float:
         """Seconds of CPU time of the calls, which must return what is due."""

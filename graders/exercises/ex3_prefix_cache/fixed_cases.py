@@ -2,21 +2,85 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement, product
 
 from graders.checking.check_context import CheckContext
 from graders.exercises.ex3_prefix_cache.judge import PrefixCacheJudge
-from graders.exercises.ex3_prefix_cache.operations import PrefixCacheScript
+from graders.exercises.ex3_prefix_cache.operations import FORMS, PrefixCacheScript
+from graders.exercises.ex3_prefix_cache.random_cases import NAMES, long_run
 from graders.exercises.ex3_prefix_cache.specification import Namespace
 
 EVERYTHING = 99
 LENGTH = 5  # blocks of a long text
+LONG, OFTEN = 300, 300  # blocks of a longer one; locks of one handle: more than 8 bits, and than Python keeps ints for
+WIDE = 128_256  # tokens are below that in the vocabulary of Llama 3
+SIZES = (16, 64, 256, 1024)  # tokens of larger blocks
 SPACES: tuple[Namespace, ...] = (None, "", "a", "None")
 
 
 def _text(count: int, size: int, start: int = 1) -> list[int]:
     """So many blocks, all different."""
     return [(start + number) * 10 + at for number in range(count) for at in range(size)]
+
+
+def texts(context: CheckContext) -> None:
+    """Law 3.1: all of the following."""
+    splits(context)
+    two_caches(context)
+    forms(context)
+    long_texts(context)
+
+
+def two_caches(context: CheckContext) -> None:
+    """Law 3.1: what another cache is made for and stores is none of this one's."""
+    script = PrefixCacheScript(1)
+    script.insert([1, 2])
+    script.beside([1, 3, 4], [1, 2, 3])
+    script.match([1, 2])
+    script.match([1, 3])
+    script.insert([1, 3])
+    PrefixCacheJudge(context, script).judge()
+
+
+def forms(context: CheckContext) -> None:
+    """Law 3.1: what is stored in one form of sequence is found in every other, whatever objects its numbers are."""
+    for form in FORMS:
+        for first in (1, 300):
+            script = PrefixCacheScript(2, form=form, first=first)
+            for tokens in ([1, 2, 3, 4], [300, 400, 500, 600], [WIDE - 2, WIDE - 1, 0, 1]):
+                script.insert(tokens)
+                script.match([*tokens, 7])
+                script.insert([*tokens[:2], 8, 9])
+                script.match(tokens)
+            PrefixCacheJudge(context, script).judge()
+
+
+def long_texts(context: CheckContext) -> None:
+    """Law 3.1: texts of hundreds of blocks that part beyond the two hundred and fifty-sixth."""
+    script = PrefixCacheScript(1)
+    long = list(range(LONG))
+    script.insert(long)
+    script.match(long)
+    for kept in (255, 256, 257, LONG - 1):
+        script.match([*long[:kept], 1])
+        script.insert([*long[:kept], 2, kept])
+    script.match(long)
+    PrefixCacheJudge(context, script).judge()
+
+
+def block_sizes(context: CheckContext) -> None:
+    """Law 3.2: large blocks that differ in one token, wherever it is; tails of all but one token."""
+    for size in SIZES:
+        script = PrefixCacheScript(size)
+        block = list(range(WIDE - size, WIDE))
+        script.insert([*block, *block[:-1]], [1, 2])
+        for at in (size - 1, size // 2, 0):
+            other = [*block[:at], 1, *block[at + 1 :]]
+            script.match(other)
+            script.insert([*block, *other], [1, 10 + at])
+        script.match([*block, *block[:-1]])
+        script.match([*block, *block])
+        PrefixCacheJudge(context, script).judge()
 
 
 def splits(context: CheckContext) -> None:
@@ -39,6 +103,34 @@ def elsewhere(context: CheckContext) -> None:
     """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is evicted before 3.4."""
     for bad in range(3):
         PrefixCacheJudge(context, _elsewhere(bad)).judge()
+    for first, second in combinations(range(3), 2):
+        PrefixCacheJudge(context, _twice(first, second)).judge()
+    for extra in (1, 2):
+        PrefixCacheJudge(context, _beyond(extra)).judge()
+
+
+def _twice(first: int, second: int) -> PrefixCacheScript:
+    """One block in two places of a new text, or of the new end of one."""
+    script = PrefixCacheScript(1)
+    blocks = [11, 12, 13]
+    blocks[second] = blocks[first]
+    script.insert([1, 2, 3], blocks)
+    script.match([1, 2, 3])
+    script.insert([4, 5], [1, 2])
+    script.insert([4, 5, 1, 2, 3], [1, 2, *blocks])
+    script.match([4, 5, 1, 2, 3])
+    script.insert([4, 5, 1, 2, 3], [1, 2, 11, 12, 13])
+    return script
+
+
+def _beyond(extra: int) -> PrefixCacheScript:
+    """Blocks beyond the whole ones are not looked at: they may be stored, or be one that comes before."""
+    script = PrefixCacheScript(2)
+    script.insert([1, 2], [1])
+    script.insert([3, 4, 5], [2, 1])
+    script.insert([6, 7, 8], [3, 3, 2][: 1 + extra])
+    script.match([6, 7, 8])
+    return script
 
 
 def _elsewhere(bad: int) -> PrefixCacheScript:
@@ -124,21 +216,58 @@ def exact_ages(context: CheckContext) -> None:
             for _ in range(4):
                 script.evict(2)
             PrefixCacheJudge(context, script).judge()
-    script = PrefixCacheScript(1)
-    script.insert([1, 2])
-    script.insert([3])
-    script.insert([1, 2, 4], [11, 12, 3])  # block 3 is stored: refused
-    script.insert([1, 2, 4], [11, 12])  # too few: refused
-    script.evict(1)
-    script.evict(EVERYTHING)
-    PrefixCacheJudge(context, script).judge()
+    refused_inserts(context)
+
+
+def refused_inserts(context: CheckContext) -> None:
+    """Law 3.5: an insert that is refused touches nothing, whatever it holds, and wherever it would have split."""
+    for held, blocks in product(range(LENGTH + 1), ([4, 41], [40], [40, 40])):
+        script = PrefixCacheScript(1)
+        script.insert([1, 2, 3, 4, 5], [11, 12, 13, 14, 15])
+        script.insert([9], [4])
+        script.insert([*range(1, held + 1), 8, 7], [*range(11, 11 + held), *blocks])  # stored, too few, twice: refused
+        script.evict(1)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
 
 
 def locking(context: CheckContext) -> None:
     """Law 3.6: all of the following."""
     two_handles(context)
+    touched_while_pinned(context)
     locked_splits(context)
     ages_under_locks(context)
+    locked_often(context)
+
+
+def touched_while_pinned(context: CheckContext) -> None:
+    """Law 3.6: a match, or an insert, of what is pinned makes it young, and counts when it is pinned no more."""
+    for again in ("match", "insert"):
+        script = PrefixCacheScript(1)
+        old = script.insert([1, 3])
+        script.lock(old)
+        script.insert([2])
+        script.match([1, 3]) if again == "match" else script.insert([1, 3])
+        script.unlock(old)
+        script.evict(1)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
+
+
+def locked_often(context: CheckContext) -> None:
+    """Law 3.6: one handle is locked hundreds of times, as by as many requests that run the same text."""
+    script = PrefixCacheScript(1)
+    handles = [script.insert([1, 2]), script.insert([1, 3])]
+    for number in range(OFTEN):
+        script.lock(handles[number % 7 == 0])
+    script.insert([1, 4])
+    for number in range(OFTEN):
+        script.unlock(handles[number % 7 == 0])
+        if number > OFTEN - 9:
+            script.evict(1)
+    script.unlock(handles[0]) if script.spec.handles.get(handles[0]) else None
+    script.evict(EVERYTHING)
+    PrefixCacheJudge(context, script).judge()
 
 
 def ages_under_locks(context: CheckContext) -> None:
@@ -166,6 +295,15 @@ def ages_under_locks(context: CheckContext) -> None:
     script.lock(nine)
     script.evict(1)
     script.unlock(two)
+    script.unlock(nine)
+    script.evict(EVERYTHING)
+    PrefixCacheJudge(context, script).judge()
+    script = PrefixCacheScript(1)
+    nine = script.insert([9])
+    script.lock(nine)
+    script.insert([1, 2])
+    script.insert([1, 8], [11, 1])  # stored elsewhere: refused, and [1] is as old as before
+    script.evict(1)
     script.unlock(nine)
     script.evict(EVERYTHING)
     PrefixCacheJudge(context, script).judge()
@@ -216,9 +354,56 @@ def two_handles(context: CheckContext) -> None:
 
 
 def names(context: CheckContext) -> None:
-    """Law 3.7: the same text under several names; a block that another name holds. Nothing is locked before 3.6."""
+    """Law 3.7: one text under names of every kind; a block that another name holds. Nothing is locked before 3.6."""
     for owner in range(len(SPACES)):
         PrefixCacheJudge(context, _named(owner, locked=False)).judge()
+    script = PrefixCacheScript(1)
+    for name in NAMES:
+        script.insert([7, 8], namespace=name)
+    for name in NAMES:
+        script.insert([7, 9], namespace=name)
+        script.match([7, 8], name)
+    script.evict(len(NAMES))
+    for name in NAMES:
+        script.match([7, 9], name)
+    PrefixCacheJudge(context, script).judge()
+    beginnings(context)
+
+
+def beginnings(context: CheckContext) -> None:
+    """Law 3.7: a namespace is no token, and none of its text."""
+    for name, tokens in ((7, [8]), ((7, 8), [9]), ((7,), [8, 9]), ("7", [8]), (0, [0])):
+        script = PrefixCacheScript(1)
+        script.insert(tokens, namespace=name)
+        script.insert([7, 8, 9])
+        script.match([7, 8, 9])
+        script.match([0])
+        script.match(tokens, name)
+        PrefixCacheJudge(context, script).judge()
+
+
+def everything(context: CheckContext) -> None:
+    """Law 3.10: all of the following."""
+    names_and_locks(context)
+    named_splits(context)
+    long_run(context)
+
+
+def named_splits(context: CheckContext) -> None:
+    """Law 3.10: a locked text of a namespace is left by another after each of its blocks."""
+    for name, kept in product((None, "a", 0, ("a", "bc")), range(3)):
+        script = PrefixCacheScript(1)
+        long = _text(3, 1)
+        script.insert(long, namespace="b")
+        handle = script.insert(long, namespace=name)
+        script.lock(handle)
+        script.insert([*long[:kept], 9], namespace=name)
+        script.match(long[: kept + 1], name)
+        script.evict(EVERYTHING)
+        script.unlock(handle)
+        script.match(long, name)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
 
 
 def names_and_locks(context: CheckContext) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
@@ -15,7 +15,9 @@ from graders.result import Outcome
 from graders.sandbox import protocol
 
 IMPORTS = "from prefix_cache import PrefixCache\n"
+FEW = 12  # tokens of a block that are shown in whole
 KEPT = " Did `insert` keep the caller's list? Store tuple(...) or list(...) of it: the caller may change its own."
+ANY = " The same calls with lists are answered rightly: a caller may hand over any Sequence; list(...) makes it one."
 
 
 class PrefixCacheJudge:
@@ -33,12 +35,13 @@ class PrefixCacheJudge:
         return (PrefixCacheJudge(self._recorder.context, script) for script in self._script.shorter(self._played))
 
     def judge(self) -> None:
-        """If the caller has emptied lists of its own, a deviation that goes away when it does not is told as such."""
+        """If the caller has emptied lists of its own, or had none, a deviation that goes away with lists which are left
+        alone is told as such."""
         try:
             self._play()
         except Broken as broken:
-            if broken.outcome is Outcome.FAIL and any(move.clears for move in self._script.moves):
-                broken.message += _kept(self._recorder.context, self._script)
+            if broken.outcome is Outcome.FAIL and not self._script.plain:
+                broken.message += _with_lists(self._recorder.context, self._script)
             broken.trace = self
             raise
 
@@ -54,9 +57,11 @@ class PrefixCacheJudge:
             "lock": self._lock,
             "unlock": self._unlock,
             "evict": self._evict,
+            "beside": lambda _, reply: self._returned(reply, "no exception"),
         }
         for move in self._script.moves:
-            reply, counts = self._recorder.next(move.method, str(move), move.code("cache"))
+            method = "insert" if move.method == "beside" else move.method
+            reply, counts = self._recorder.next(method, str(move), move.code("cache"))
             self._played += 1
             judges[move.method](move, reply)
             self._recorder.steps[-1].answer += move.afterwards
@@ -82,9 +87,10 @@ class PrefixCacheJudge:
         value = self._returned(reply, "an Inserted")
         reused = self.spec.insert(move.tokens, move.blocks, move.namespace, move.handle)
         if repr(value) != repr(reused):
-            told = plural(value, "token") if type(value) is int else f"{shown(value)} tokens"
-            verb = "was" if value == 1 else "were"
-            message = f"`insert` says that {told} {verb} held already; it should say {reused}."
+            message = f"`insert` returned reused={shown(value)}; an int is due."
+            if type(value) is int:
+                verb = "was" if value == 1 else "were"
+                message = f"`insert` says that {plural(value, 'token')} {verb} held already; it should say {reused}."
             self._broken(message, f"reused={shown(value)}", f"reused={reused}")
 
     def _lock(self, move: PrefixCacheCall, reply: Reply) -> None:
@@ -102,7 +108,7 @@ class PrefixCacheJudge:
     def _evict(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a list of blocks")
         places = {stored.block: path for path, stored in self.spec.stored.items()}
-        pinned = [stored.block for path, stored in self.spec.stored.items() if self.spec.pinned(path)]
+        pinned = [self.spec.stored[path].block for path in self.spec.pins]
         due = self.spec.evict(move.number)
         if repr(value) != repr(due):
             self._misevicted(value, due, places, pinned)
@@ -117,19 +123,39 @@ class PrefixCacheJudge:
         got = f"length={shown(length)}, blocks={shown(blocks)}"
         expected = f"length={right}, blocks={shown(due)}"
         if length == right and type(length) is int:
-            self._broken(f"`match` found the right length, {right}, and the wrong blocks.", got, expected)
-        if type(length) is not int or length % self.spec.block_size:
+            whats = "the wrong blocks" if blocks != due else "blocks that are no ints"
+            self._broken(f"`match` found the right length, {right}, and {whats}.", got, expected)
+        if type(length) is not int:
+            message = f"`match` returned a length of {shown(length)}; an int is due."
+        elif length % self.spec.block_size:
             message = f"`match` returned a length of {shown(length)}: only whole blocks match."
         elif length > right:
-            why = (
-                f"after the {plural(right, 'token')} before the tokens differ" if right else "no block begins like that"
-            )
             verb = "is" if right == 1 else "are"
+            why = self._why_no_more(path, move.tokens)
             message = f"`match` found {plural(length, 'token')}, but only {right} of them {verb} stored: {why}."
         else:
             verb = "is" if right == 1 else "are"
             message = f"`match` found {plural(length, 'token')}, but {right} {verb} stored."
         self._broken(message, got, expected)
+
+    def _why_no_more(self, path: Path, asked: Sequence[int]) -> str:
+        """Why a match ends where it does."""
+        size, end = self.spec.block_size, len(path.tokens)
+        block = tuple(asked[end : end + size])
+        after = [other.tokens[end:] for other in self.spec.stored if self.spec.parent(other) == path]
+        names = [other.namespace for other in self.spec.stored if other.tokens == path.tokens + block]
+        if len(block) < size:
+            return f"the {plural(len(block), 'token')} after them fill no block" if block else "there are no more"
+        if names:
+            return f"block {list(block)} is stored for namespace {names[0]!r}, not for {path.namespace!r}"
+        where = "after them" if path.tokens else "as the first block"
+        if after:
+            nearest = max(after, key=lambda tokens: sum(map(int.__eq__, tokens, block)))
+            at = next(index for index, token in enumerate(nearest) if token != block[index])
+            if size > FEW:
+                return f"{nearest[at]} is token {at} of the block stored {where}, {block[at]} is asked for"
+            return f"{list(nearest)} is stored {where}, {list(block)} is asked for"
+        return f"nothing is stored {where}"
 
     def _misevicted(self, value: Any, due: list[int], places: dict[int, Path], pinned: list[int]) -> NoReturn:
         got, expected = shown(value), shown(due)
@@ -184,6 +210,10 @@ class PrefixCacheJudge:
         if type(reply.value) is list and len(reply.value) == len(due):
             for name, value in zip(("evictable", "protected"), reply.value, strict=True):
                 self._recorder.no_property(name, value)
+            for name, value in zip(("evictable", "protected"), reply.value, strict=True):
+                if type(value) is not int:
+                    self._recorder.method = name
+                    self._broken(f"`{name}` is {shown(value)}; an int is due.", f"{name} == {shown(value)}", "an int")
         method = self._recorder.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
         self._recorder.tell("[cache.evictable, cache.protected]", shown(reply.value))
@@ -197,13 +227,13 @@ class PrefixCacheJudge:
         self._recorder.broken(message, got=got, expected=expected)
 
 
-def _kept(context: CheckContext, script: PrefixCacheScript) -> str:
-    """Advice, if the part plays the script rightly as soon as the caller leaves its own lists as they are."""
+def _with_lists(context: CheckContext, script: PrefixCacheScript) -> str:
+    """Advice, if the part plays the script rightly as soon as the caller has lists and leaves them as they are."""
     try:
-        PrefixCacheJudge(context, script.unchanged()).judge()
+        PrefixCacheJudge(context, script.with_lists()).judge()
     except Broken:
         return ""
-    return KEPT
+    return KEPT if script.clears else ANY
 
 
 def _sum(value: Any) -> str:

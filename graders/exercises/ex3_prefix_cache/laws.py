@@ -31,7 +31,7 @@ def longest_prefix(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.longest_prefix, cases=60, first=fixed_cases.splits)
+    explore(context, random_cases.longest_prefix, cases=60, first=fixed_cases.texts)
 
 
 @LAWS.law(
@@ -50,9 +50,9 @@ def longest_prefix(context: CheckContext) -> None:
 )
 def whole_blocks(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex3_prefix_cache import random_cases
+    from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.whole_blocks, cases=80)
+    explore(context, random_cases.whole_blocks, cases=80, first=fixed_cases.block_sizes)
 
 
 @LAWS.law(
@@ -218,7 +218,7 @@ def everything_at_once(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.everything, cases=100, moves=16, first=fixed_cases.names_and_locks)
+    explore(context, random_cases.everything, cases=100, moves=16, first=fixed_cases.everything)
 
 
 @LAWS.law(

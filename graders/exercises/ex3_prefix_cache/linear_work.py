@@ -13,12 +13,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
 from graders.checking.complexity import Cost, Growth
 from graders.checking.failure import Step
-from graders.checking.replies import Raised, Returned, shown
-from graders.exercises.ex3_prefix_cache.cache_growth import fullness
+from graders.checking.replies import shown
+from graders.exercises.ex3_prefix_cache.cache_growth import ShelfRecorder, fullness
 from graders.result import Figure
 from graders.sandbox import protocol
 from graders.simulation.backend import items
@@ -60,7 +59,8 @@ def _new_end(chance: random.Random, text: list[int], size: int) -> list[int]:
 def _weigh(context: CheckContext, size: int, texts: list[list[int]], asked: list[int], what: str) -> None:
     recorder = _recorder(context, size)
     written = f"insert({what}), then match it with another last block"
-    reply = _call(recorder, "weigh", [texts, asked, size], written)
+    reply = recorder.value("weigh", [texts, asked, size], written)
+    recorder.method = "match"
     inserting, matching, *returned = recorder.parsed(lambda: items(reply, 5))
     lengths = (len(texts[-1]), len(asked))
     told = (_looks("insert", inserting, lengths[0]), _looks("match", matching, lengths[1]))
@@ -110,8 +110,8 @@ def _grow(context: CheckContext, chance: random.Random, size: int) -> None:
 def _cost(context: CheckContext, size: int, blocks: int, chance: random.Random) -> Cost:
     """CPU time of matching most of a long text, and then something else: the cheapest of a few, each asked once."""
     recorder = _recorder(context, size)
-    _call(recorder, "shelf", [size, blocks, 2], "texts of the shelf")
-    _call(recorder, "store", [1, blocks], "insert(…)")
+    recorder.value("shelf", [size, blocks, 2], "texts of the shelf")
+    recorder.value("store", [1, blocks], "insert(…)")
     spent = []
     for _ in range(PASSES):
         before = context.worker.cpu_seconds()
@@ -123,31 +123,22 @@ def _cost(context: CheckContext, size: int, blocks: int, chance: random.Random) 
 def _show(context: CheckContext, text: Sequence[int]) -> None:
     """Figure: the CPU time of a long match, the copying of its list included."""
     recorder = _recorder(context, SIZE)
-    _call(recorder, "fill", [text, SIZE], "insert(…)")
+    recorder.value("fill", [text, SIZE], "insert(…)")
     before = context.worker.cpu_seconds()
     recorder.again([("match", [list(text)])], TIMES)
     spent = (context.worker.cpu_seconds() - before) / TIMES
     context.figures.append(Figure(f"match of {SHOWN} tokens", round(spent * 1e6), "µs", note="CPU time of the worker"))
 
 
-def _recorder(context: CheckContext, size: int) -> CallRecorder:
-    recorder = CallRecorder(context, "prefix_cache", "cache")
+def _recorder(context: CheckContext, size: int) -> ShelfRecorder:
+    recorder = ShelfRecorder(context)
     raised = recorder.new([size], {}, f"PrefixCache(block_size={size})")
     if raised:
         recorder.unexpected(raised, "a prefix cache")
     return recorder
 
 
-def _call(recorder: CallRecorder, method: str, args: list[Any], written: str) -> Any:
-    reply, _ = recorder.call(method, args, written)
-    recorder.method = "match"
-    if isinstance(reply, Raised):
-        recorder.unexpected(reply, "no exception")
-    assert isinstance(reply, Returned)
-    return reply.value
-
-
-def _too_much(recorder: CallRecorder, method: str, what: str, looks: int, length: int) -> NoReturn:
+def _too_much(recorder: ShelfRecorder, method: str, what: str, looks: int, length: int) -> NoReturn:
     message = f"`{method}` of {what} looks at its tokens {looks} times, {looks / max(1, length):.3g} times each: "
     message += "compare and hash every block once."
     got = f"{looks} looks at tokens, {looks / max(1, length):.3g} at each"

@@ -1,30 +1,35 @@
 """What a prefix cache has to be like: a dict from a whole prefix to its block, looked through for every question.
 
 A stored block is known by its namespace and all tokens from the beginning of the text to the end of the block. Nothing
-is hashed but by Python's own dict, which compares in full; nothing is remembered that could be counted.
+is hashed but by Python's own dict, which compares in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graders.checking.failure import Refusals, plural
 
 Tokens = tuple[int, ...]
-Namespace = str | None
+Namespace = Hashable
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+@dataclass(frozen=True)
+class Tenant:
+    """A namespace of more than a name: who asks, by which adapter. Equal to others of its kind, never the same."""
+
+    name: str
+    adapter: int
+
+
+class Path(NamedTuple):
     """A prefix of whole blocks in a namespace: what a handle covers."""
 
     namespace: Namespace
     tokens: Tokens
-
-    def begins(self, other: Path) -> bool:
-        """Whether this is `other` or one of its ancestors."""
-        return self.namespace == other.namespace and other.tokens[: len(self.tokens)] == self.tokens
 
 
 @dataclass(slots=True)
@@ -53,20 +58,18 @@ class PrefixCacheSpec:
         self.stored: dict[Path, StoredBlock] = {}
         self.handles: dict[int, Path] = {}
         self.locks: dict[int, int] = {}  # handle -> times it is locked
+        self.pins: dict[Path, int] = {}  # path -> locks that cover it; none of 0
         self.clock = 0
 
     # ------------------------------------------------------------ looking
 
     @property
     def protected(self) -> int:
-        return sum(self.pinned(path) for path in self.stored)
+        return len(self.pins)
 
     @property
     def evictable(self) -> int:
-        return len(self.stored) - self.protected
-
-    def pinned(self, path: Path) -> bool:
-        return any(path.begins(self.handles[handle]) for handle, times in self.locks.items() if times)
+        return len(self.stored) - len(self.pins)
 
     def path(self, tokens: Sequence[int], namespace: Namespace) -> Path:
         """The longest stored prefix."""
@@ -83,27 +86,32 @@ class PrefixCacheSpec:
         ends = range(self.block_size, len(path.tokens) + 1, self.block_size)
         return [Path(path.namespace, path.tokens[:end]) for end in ends]
 
+    def parent(self, path: Path) -> Path:
+        """What is left of a path without its last block."""
+        return Path(path.namespace, path.tokens[: -self.block_size])
+
     def blocks(self, path: Path) -> list[int]:
         return [self.stored[step].block for step in self.above(path)]
 
     def branches(self) -> list[Branch]:
         """The whole forest, parents before children, for a drawing."""
-        order = sorted(self.stored, key=lambda path: (path.namespace is not None, path.namespace or "", path.tokens))
-        return [Branch(path, self.stored[path].block, self._locks(path), self.stored[path].tick) for path in order]
-
-    def _locks(self, path: Path) -> int:
-        return sum(times for handle, times in self.locks.items() if times and path.begins(self.handles[handle]))
+        order = sorted(self.stored, key=lambda path: (path.namespace is not None, str(path.namespace), path.tokens))
+        return [Branch(path, self.stored[path].block, self.pins.get(path, 0), self.stored[path].tick) for path in order]
 
     # ------------------------------------------------------------ what is refused
 
     def refuse_insert(self, tokens: Sequence[int], blocks: Sequence[int], namespace: Namespace) -> Refusals:
         full = len(tokens) // self.block_size
         if len(blocks) < full:
-            return {"ValueError": f"{len(tokens)} tokens fill {plural(full)}, {len(blocks)} were given"}
-        held = len(self.path(tokens, namespace).tokens) // self.block_size
+            return {"ValueError": f"{plural(len(tokens), 'token')} for {plural(full)}, and blocks given: {len(blocks)}"}
+        new = blocks[len(self.path(tokens, namespace).tokens) // self.block_size : full]
         elsewhere = {stored.block for stored in self.stored.values()}
-        foreign = [block for block in blocks[held:full] if block in elsewhere]
-        return {"ValueError": f"block {foreign[0]} is stored at another place"} if foreign else {}
+        for at, block in enumerate(new):
+            if block in elsewhere:
+                return {"ValueError": f"block {block} is stored at another place"}
+            if block in new[:at]:
+                return {"ValueError": f"block {block} is listed twice"}
+        return {}
 
     def refuse_unlock(self, handle: int) -> Refusals:
         return {} if self.locks.get(handle) else {"ValueError": "this handle is not locked"}
@@ -128,16 +136,23 @@ class PrefixCacheSpec:
 
     def lock(self, handle: int) -> None:
         self.locks[handle] = self.locks.get(handle, 0) + 1
+        for path in self.above(self.handles[handle]):
+            self.pins[path] = self.pins.get(path, 0) + 1
 
     def unlock(self, handle: int) -> None:
         self.locks[handle] -= 1
+        for path in self.above(self.handles[handle]):
+            self.pins[path] -= 1
+            if not self.pins[path]:
+                del self.pins[path]
 
     def evict(self, count: int) -> list[int]:
         evicted = []
+        children = Counter(self.parent(path) for path in self.stored) if count else Counter[Path]()
         for _ in range(min(count, self.evictable)):
-            parents = {Path(path.namespace, path.tokens[: -self.block_size]) for path in self.stored}
-            leaves = [path for path in self.stored if path not in parents and not self.pinned(path)]
+            leaves = (path for path in self.stored if not children[path] and path not in self.pins)
             oldest = min(leaves, key=lambda path: self.stored[path].tick)
+            children[self.parent(oldest)] -= 1
             evicted.append(self.stored.pop(oldest).block)
         self.handles = {handle: path for handle, path in self.handles.items() if self.locks.get(handle)}
         return evicted

@@ -6,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Together
 from graders.exercises.ex4_medusa.judge import MedusaJudge
-from graders.exercises.ex4_medusa.specification import Path, PathTree, TypicalRule, entropy, softmax
+from graders.exercises.ex4_medusa.specification import Path, PathTree, RowVerdict, TypicalRule, entropy, softmax
 from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
 
 NEVER = -math.inf
@@ -20,23 +21,30 @@ DRAWS = 1500
 ENDS = ([1.0, NEVER, 0.5, -0.5, 0.0], [0.0, 1.0, NEVER, 0.5, 0.0])  # logits where the path ends, by turns
 BESIDE = 1e-4
 
-TREES: tuple[list[Path], ...] = (
-    [(0,)],
-    [(1,), (0,)],
-    [(0, 1)],
-    [(0,), (0,), (0, 0), (0, 0)],
+PATHS: tuple[Path, ...] = ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1))  # of the smallest trees
+TREES: tuple[Sequence[Path], ...] = (
+    *([path] for path in PATHS),
+    *([first, second] for first, second in product(PATHS, repeat=2)),
+    ((1,), (0, 0)),
     [(10,), (9,), (2,)],
+    [(1, 11), (11, 1)],
+    [(0, 11), (1, 0)],
     [(0, 11), (0, 2), (3,)],
     [(2, 0), (0, 0, 1), (1,)],
+    [(0, 1, 0, 1, 0, 1, 0)],
 )
+DEEP: list[Path] = [(0,) * 12, (0, 0, 0, 0, 0, 1), (0,) * 8 + (2,)]
+BUSHY: list[Path] = [*((rank,) for rank in range(120)), (119, 3), (119, 3, 0), *((100, rank) for rank in range(150))]
 
-REFUSED_CHOICES: tuple[tuple[list[Path], str], ...] = (
+REFUSED_CHOICES: tuple[tuple[list[tuple[float, ...]], str], ...] = (
     ([], "there is no choice at all"),
     ([()], "a choice is empty"),
     ([(0,), ()], "the second choice is empty"),
     ([(-1,)], "a rank is negative"),
     ([(0,), (0, -1)], "a rank is negative"),
     ([(-1, 0)], "a rank is negative"),
+    ([(0.5,)], "a rank is no integer"),
+    ([(0,), (0, 1.5)], "a rank is no integer"),
 )
 
 REFUSED_GUESSES: tuple[tuple[list[Path], int, int, str], ...] = (
@@ -53,8 +61,8 @@ def refused_choices(context: CheckContext) -> None:
     for choices, why in REFUSED_CHOICES:
         context.cases += 1
         with together.case():
-            judge = MedusaJudge(context)
-            judge.refused("build_tree", [[list(choice) for choice in choices]], f"build_tree({choices})", why)
+            judge, written = MedusaJudge(context), f"build_tree({choices})"
+            judge.refused("build_tree", [[list(choice) for choice in choices], "list"], written, why)
     together.tell()
 
 
@@ -77,7 +85,112 @@ def named_trees(context: CheckContext) -> None:
     for choices in TREES:
         context.cases += 1
         judge = MedusaJudge(context)
-        judge.judge_tree(choices, judge.build_tree(choices), ("parent", "rank"))
+        judge.judge_tree(choices, judge.build_tree(choices, ("parent", "rank")), ("parent", "rank"))
+
+
+def large_trees(context: CheckContext) -> None:
+    """Deeper than any heads are today, and more nodes than 8 bits count."""
+    for choices in (DEEP, BUSHY):
+        context.cases += 1
+        judge = MedusaJudge(context)
+        judge.judge_tree(choices, judge.build_tree(choices, ()), ("parent", "rank", "depth", "mask"))
+
+
+def large_proposals(context: CheckContext) -> None:
+    """The same trees: heads of a hundred guesses and more, each another token."""
+    for choices in (DEEP, BUSHY):
+        context.cases += 1
+        tree = PathTree.of(choices)
+        width = max(tree.rank) + 1
+        topk = [[(head + 1) * 1000 + rank for rank in range(width)] for head in range(tree.height)]
+        MedusaJudge(context).propose(tree, [7], [topk])
+
+
+def large_walks(context: CheckContext) -> None:
+    """The same trees: down to the deepest, the last, and a node in between; tokens whose lower bits are alike."""
+    for choices in (DEEP, BUSHY):
+        tree = PathTree.of(choices)
+        tokens = [node * 3 for node in range(len(tree))]
+        ends = (len(tree) - 1, tree.depth.index(tree.height), len(tree) // 2)
+        context.cases += 1
+        MedusaJudge(context).verify_greedy(tree, [tokens] * len(ends), [_led(tree, tokens, end) for end in ends])
+    for token, other in ((1, 65_537), (2048, 2049), (16_777_216, 16_777_217), (128_255, 128_254)):
+        context.cases += 1
+        tree = PathTree.of([(0,), (1,)])
+        MedusaJudge(context).verify_greedy(tree, [[0, token, other]] * 2, [[other, 5, 6], [token, 5, 6]])
+
+
+def _led(tree: PathTree, tokens: Sequence[int], end: int) -> list[int]:
+    """What a model says that wants the path to a node, and nothing that is proposed elsewhere."""
+    said = [1] * len(tree)
+    for node in tree.walk(end)[1:]:
+        said[tree.parent[node]] = tokens[node]
+    return said
+
+
+def large_verdicts(context: CheckContext) -> None:
+    """The same trees by the typical rule: the path to the last node, or to the deepest, stands."""
+    for choices in (DEEP, BUSHY):
+        tree = PathTree.of(choices)
+        for end in (len(tree) - 1, tree.depth.index(tree.height)):
+            context.cases += 1
+            walk = tree.walk(end)
+            tokens = [1 if node in walk else 2 for node in range(len(tree))]
+            logits = [[0.0, 3.0, -3.0] if node in walk[:-1] else [3.0, 0.0, 0.0] for node in range(len(tree))]
+            MedusaJudge(context).verify_typical(tree, [tokens], [logits], TypicalRule(1.0, 0.3, 1.0))
+    context.cases += 1
+    many = [3.0 if token == 7 else 0.0 for token in range(300)]  # p(7) = 0.063, of the 50 likeliest alone 0.29
+    MedusaJudge(context).verify_typical(PathTree.of([(0,)]), [[0, 7]], [[many, many]], TypicalRule(1.0, 0.1, 20.0))
+
+
+def large_moves(context: CheckContext) -> None:
+    """The same trees: all of a long path moves, and nodes of three digits do."""
+    for choices in (DEEP, BUSHY):
+        tree = PathTree.of(choices)
+        slots = [70_000 - 3 * node for node in range(len(tree))]
+        for end in (len(tree) - 1, tree.depth.index(tree.height)):
+            context.cases += 1
+            MedusaJudge(context).compact(tree, [RowVerdict(tuple(tree.walk(end)), 1)], [slots])
+
+
+def large_batches(context: CheckContext) -> None:
+    """As many rows as an engine decodes at once, each with a path of its own."""
+    tree = PathTree.of([(0, 0), (1,), (0, 1)])
+    paths = [tree.walk(node) for node in range(len(tree))]
+    for rows in (33, 128):
+        context.cases += 1
+        judge = MedusaJudge(context)
+        walks = [paths[row * 3 % len(paths)] for row in range(rows)]
+        tokens = [[row + 10 * node for node in range(len(tree))] for row in range(rows)]
+        judge.propose(tree, [row[0] for row in tokens], [[[row, row + 1], [row + 2, row + 3]] for row in range(rows)])
+        judge.verify_greedy(tree, tokens, [_led(tree, row, walk[-1]) for row, walk in zip(tokens, walks, strict=True)])
+        likely = [[0.0, 3.0], [3.0, 0.0]]
+        said = [[int(node in walk) for node in range(len(tree))] for walk in walks]
+        logits = [[likely[node not in walk[:-1]] for node in range(len(tree))] for walk in walks]
+        judge.verify_typical(tree, said, logits, TypicalRule(1.0, 0.3, 1.0))
+        slots = [[row * 8 + 5 - node for node in range(len(tree))] for row in range(rows)]
+        judge.compact(tree, [RowVerdict(tuple(walk), 1) for walk in walks], slots)
+
+
+def refused_rules(context: CheckContext) -> None:
+    """Numbers of the rule that are none, and a model that says NaN where the path ends."""
+    nan, fine = math.nan, [[0.0, 1.0], [1.0, 0.0]]
+    broken = [fine[0], [nan, nan]]
+    cases: list[tuple[dict[str, float], list[list[float]], int | None, str]] = [
+        ({name: wrong}, fine, None, f"{name} is {'NaN' if math.isnan(wrong) else 'negative'}")
+        for name in ("temperature", "epsilon", "delta")
+        for wrong in (-0.5, nan)
+    ]
+    for warmth in (1.0, 0.0):
+        for seed in (None, 1):
+            cases.append(({"temperature": warmth}, [[nan, nan], fine[1]], seed, "logits are NaN where the path ends"))
+            cases.append(({"temperature": warmth}, broken, seed, "logits are NaN where the path ends"))
+    tree = PathTree.of([(0,)])
+    for changed, logits, seed, why in cases:
+        context.cases += 1
+        numbers = {"temperature": 1.0, "epsilon": 0.3, "delta": 0.3} | changed
+        rule = TypicalRule(numbers["temperature"], numbers["epsilon"], numbers["delta"], seed=seed)
+        MedusaJudge(context).typical_refused(tree, [[0, 1]], [logits], rule, why)
 
 
 def winners(context: CheckContext) -> None:
@@ -89,7 +202,8 @@ def winners(context: CheckContext) -> None:
         ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.1, 0.3, 0.6), 1: (0.05, 0.9, 0.05), 2: (0.3, 0.2, 0.5)}, 1.0),
         ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.06, 0.04, 0.9), 1: (0.02, 0.95, 0.03), 2: (0.5, 0.4, 0.1)}, 1.0),
         ([(0,), (1,)], [0, 1, 1], {0: (0.3, 0.5, 0.2)}, 1.0),
-        ([(0,), (1,)], [1, 0, 0], {0: (0.3, 0.5, 0.2)}, 1.0),
+        ([(0,), (1,)], [1, 2, 0], {0: (0.4, 0.2, 0.4)}, 1.0),
+        ([(0, 0), (1, 0)], [0, 1, 2, 2, 2], {0: (0.2, 0.4, 0.4)}, 1.0),
         ([(0, 0), (1, 0)], [0, 1, 2, 1, 1], {0: (0.2, 0.4, 0.4), 1: (0.01, 0.42, 0.57), 2: (0.31, 0.38, 0.31)}, 0.5),
     )
     for choices, tokens, cells, temperature in cases:
@@ -125,6 +239,10 @@ def holes(context: CheckContext) -> None:
     for logits in ([root, nan, end, nan], [[NEVER, 1.0, 2.0], nan, end, nan], [root, [NEVER] * 2 + [0.0], end, end]):
         context.cases += 1
         MedusaJudge(context).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
+    for epsilon, delta in ((0.9, 0.3), (0.1, 1.0), (0.5, 1.0), (0.9, 0.6)):  # p = 0.27: it stands, stands, and does not
+        context.cases += 1
+        rule = TypicalRule(1.0, epsilon, delta)
+        MedusaJudge(context).verify_typical(PathTree.of([(0,)]), [[0, 1]], [[[NEVER, 1.0, 2.0], end]], rule)
 
 
 def _logits(tree: PathTree, cells: Cells) -> list[list[float]]:

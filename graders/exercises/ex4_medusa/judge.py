@@ -7,15 +7,16 @@ from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
+from graders.checking.failure import Broken
 from graders.checking.replies import Raised, Reply, Returned, shown
-from graders.exercises.ex4_medusa import diagnostics
+from graders.exercises.ex4_medusa import diagnostics, mistakes
 from graders.exercises.ex4_medusa import specification as spec
 from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
 from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, python, sent, sent_tree
 
-INTEGERS = ("int64", "int32", "int16", "uint8", "int8")
-Walked = tuple[int, list[int], int]  # count, nodes, next of a row
+FIELDS = ("parent", "depth", "rank", "mask")  # of a Tree
 IMPORTS = "from math import inf, nan\n\nimport medusa\nimport torch\nfrom reference_engine.slots import Verdict\n"
+PROBES = 6  # further questions, before a mistake is named
 WIDEST = 400  # characters of one value in a story
 
 
@@ -23,7 +24,7 @@ class TensorCallRecorder(CallRecorder):
     """The recorder of exercise 4: what the functions returned is told by name."""
 
     NAMES = {  # noqa: RUF012
-        "build_tree": ("parent", "depth", "rank", "mask"),
+        "build_tree": FIELDS,
         "verify_greedy": ("count", "nodes", "next"),
         "verify_typical": ("count", "nodes", "next"),
         "compact": ("src", "dst"),
@@ -74,19 +75,30 @@ class MedusaJudge:
             message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
             self.scene.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
 
-    def build_tree(self, choices: Sequence[Path]) -> list[Array]:
-        """Call it; parent, depth, rank and mask of the right shapes, not judged further."""
+    def typical_refused(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, why: str) -> None:
+        """A call of verify_typical that has to raise ValueError."""
+        self._given(tree)
+        args, written = _typical_args(tree, tokens, logits, rule, 0)
+        self.refused("verify_typical", args, written, why)
+
+    def build_tree(self, choices: Sequence[Path], names: Sequence[str] = FIELDS) -> list[Array]:
+        """Call it; parent, depth, rank and mask of the right shapes, not judged further. names: those that the story
+        tells."""
         count = len(PathTree.of(choices))
-        written = f"build_tree({list(choices)})"
-        result = self._call("build_tree", [[list(choice) for choice in choices]], written)
-        arrays = self._arrays(result, ("parent", "depth", "rank", "mask"), "a Tree of tensors")
+        form = "list" if isinstance(choices, list) else "tuple"
+        written = f"build_tree({choices})"
+        result = self._call("build_tree", [[list(choice) for choice in choices], form], written)
+        arrays = self._arrays(result, FIELDS, "a Tree of tensors")
+        self.scene.steps[-1].answer = ", ".join(f"{name} {arrays[FIELDS.index(name)]}" for name in names)
         got = arrays[0].shape
         if got != (count,):
             nodes = "[N] of one dimension" if len(got) != 1 else f"{got[0]} nodes"
-            message = f"The tree of {list(choices)} has {count} nodes with node 0 and every prefix; parent has {nodes}."
+            message = f"The tree of {choices} has {count} nodes with node 0 and every prefix; parent has {nodes}."
+            self.scene.steps[-1].answer = f"parent {arrays[0]}"
             self.scene.broken(message, got=f"parent {arrays[0]}", expected=f"{count} nodes")
-        for name, array in zip(("parent", "depth", "rank", "mask"), arrays, strict=True):
-            self._typed(name, array, (count, count) if name == "mask" else (count,), "bool" if name == "mask" else "")
+        for name, array in zip(FIELDS[:3], arrays[:3], strict=True):
+            self._typed(name, array, (count,))
+        self._typed("mask", arrays[3], (count, count), "bool")
         return arrays
 
     def propose(self, tree: PathTree, roots: Sequence[int], topk: Sequence[Rows]) -> None:
@@ -100,19 +112,36 @@ class MedusaJudge:
         due = [spec.greedy(tree, *row) for row in zip(tokens, argmax, strict=True)]
         arrays = self.greedy_raw(tree, tokens, argmax)
         self._judge_walk(
-            tree, arrays, due, lambda row, _: diagnostics.why_greedy(tree, due[row], tokens[row], argmax[row])
+            tree, arrays, due, lambda row, right: diagnostics.why_greedy(tree, right, tokens[row], argmax[row])
         )
 
     def verify_typical(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule) -> None:
         """Judged with `next` the argmax (rule.seed None, or temperature 0)."""
         due = [
-            spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdict
+            spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdicts
             for row in zip(tokens, logits, strict=True)
         ]
         result = self.typical_raw(tree, tokens, logits, rule, 0)
-        self._judge_walk(
-            tree, result, due, lambda row, got: diagnostics.why_typical(tree, tokens[row], logits[row], rule, got)
-        )
+
+        def why(row: int, right: RowVerdict) -> str:
+            told = diagnostics.why_typical(tree, tokens[row], logits[row], rule)
+            question = mistakes.Question(tree, tokens, logits, rule)
+            return told + (self._mistake(question, row, result[1].nested[row]) if rule.temperature else "")
+
+        self._judge_walk(tree, result, due, why)
+
+    def _mistake(self, question: mistakes.Question, row: int, nodes: Sequence[int]) -> str:
+        """The mistake that explains this verdict and those on a few other questions, with its p; empty if none does."""
+        found = [mistake for mistake in mistakes.MISTAKES if mistake.explains(question, row, nodes)]
+        for other in mistakes.others(PROBES) if found else ():
+            try:
+                asked = MedusaJudge(self.scene.context)
+                _, given, _ = asked.typical_raw(other.tree, other.tokens, other.logits, other.rule, 0)
+            except Broken:
+                return ""
+            rows = list(enumerate(given.nested))
+            found = [each for each in found if all(each.explains(other, at, nodes) for at, nodes in rows)]
+        return f" Your answer is what comes out {found[0].told(question, row)}." if found else ""
 
     def compact(self, tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
         """The moves, judged: exactly those due, in any order."""
@@ -143,18 +172,8 @@ class MedusaJudge:
     ) -> list[Array]:
         """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story."""
         self._given(tree)
-        size = len(logits[0][0]) if logits else 2
-        args = [
-            sent_tree(tree),
-            sent("int64", tokens, (len(tokens), len(tree))),
-            sent("float32", logits, (len(tokens), len(tree), size)),
-            {"temperature": rule.temperature, "epsilon": rule.epsilon, "delta": rule.delta},
-            None if rule.seed is None else [rule.seed, rule.used],
-            unrelated,
-        ]
-        values = brief or f"tokens={_cut(tokens)}, logits={_cut(logits)}"
-        result = self._call("verify_typical", args, f"verify_typical(tree, {values}, {rule})")
-        return self._verdict(tree, result, len(tokens))
+        args, written = _typical_args(tree, tokens, logits, rule, unrelated, brief)
+        return self._verdict(tree, self._call("verify_typical", args, written), len(tokens))
 
     def compact_raw(self, verdict: list[Any], slots: Rows, written: str) -> list[tuple[int, int]]:
         """The moves. verdict: as the wire carries it."""
@@ -163,8 +182,8 @@ class MedusaJudge:
         result = self._call("compact", [verdict, sent("int64", slots, shape)], written)
         src, dst = self._arrays(result, ("src", "dst"), "two tensors (src, dst)")
         for name, array in (("src", src), ("dst", dst)):
-            if array.dtype not in INTEGERS or len(array.shape) != 1:
-                message = f"`compact` returned {name} as {array.dtype} {list(array.shape)}; flat integers are due."
+            if array.dtype != "int64" or len(array.shape) != 1:
+                message = f"`compact` returned {name} as {array.dtype} {list(array.shape)}; int64 [moves] is due."
                 self.scene.broken(message, got=str(array), expected="int64 [moves]")
         if src.shape != dst.shape:
             message = f"`compact` returned {src.shape[0]} sources for {dst.shape[0]} destinations."
@@ -176,24 +195,30 @@ class MedusaJudge:
     def judge_tree(self, choices: Sequence[Path], arrays: Sequence[Array], names: Sequence[str]) -> None:
         """Compare the named fields with brute force."""
         tree = PathTree.of(choices)
-        fields = dict(zip(("parent", "depth", "rank", "mask"), arrays, strict=True))
+        fields = dict(zip(FIELDS, arrays, strict=True))
         for name in names:
             if fields[name].nested != getattr(tree, name):
                 self._wrong_field(tree, name, fields[name].nested)
 
     def _judge_walk(
-        self, tree: PathTree, arrays: Sequence[Array], due: Sequence[RowVerdict], why: Callable[[int, Walked], str]
+        self,
+        tree: PathTree,
+        arrays: Sequence[Array],
+        due: Sequence[Sequence[RowVerdict]],
+        why: Callable[[int, RowVerdict], str],
     ) -> None:
-        """why: told the row and what was answered."""
-        count, nodes, following = arrays
-        for row, verdict in enumerate(due):
-            got = (count.items[row], nodes.nested[row], following.items[row])
+        """due: for each row the verdicts that are right."""
+        count, nodes, following = (array.nested for array in arrays)
+        for row, verdicts in enumerate(due):
+            got = (count[row], nodes[row], following[row])
+            if got in [(each.count, each.padded(tree.height), each.next) for each in verdicts]:
+                continue
+            verdict = diagnostics.nearest(verdicts, nodes[row])
             expected = (verdict.count, verdict.padded(tree.height), verdict.next)
-            if got != expected:
-                message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row, got)}"
-                self.scene.broken(
-                    message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected)
-                )
+            message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row, verdict)}"
+            self.scene.broken(
+                message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected)
+            )
 
     def _judge_moves(self, moves: list[tuple[int, int]], verdicts: Sequence[RowVerdict], slots: Rows) -> None:
         wanted = {
@@ -319,14 +344,31 @@ class MedusaJudge:
         self._typed("the result", array, shape)
         return array
 
-    def _typed(self, name: str, array: Array, shape: tuple[int, ...], dtype: str = "") -> None:
-        fits = array.dtype == dtype if dtype else array.dtype in INTEGERS
-        if fits and array.shape == shape:
+    def _typed(self, name: str, array: Array, shape: tuple[int, ...], dtype: str = "int64") -> None:
+        if array.dtype == dtype and array.shape == shape:
             return
         got = f"{array.dtype} {list(array.shape)}"
-        expected = f"{dtype or 'int64'} {list(shape)}"
+        expected = f"{dtype} {list(shape)}"
         message = f"`{self.scene.method}`: {name} is {got}; {expected} is due."
         self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
+
+
+def _typical_args(
+    tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, unrelated: int, brief: str = ""
+) -> tuple[list[Any], str]:
+    """What goes to the driver, and the line of the story."""
+    size = len(logits[0][0]) if logits else 2
+    numbers = {"temperature": rule.temperature, "epsilon": rule.epsilon, "delta": rule.delta}
+    args = [
+        sent_tree(tree),
+        sent("int64", tokens, (len(tokens), len(tree))),
+        sent("float32", logits, (len(tokens), len(tree), size)),
+        {name: str(number) for name, number in numbers.items()},
+        None if rule.seed is None else [rule.seed, rule.used],
+        unrelated,
+    ]
+    values = brief or f"tokens={_cut(tokens)}, logits={_cut(logits)}"
+    return args, f"verify_typical(tree, {values}, {rule})"
 
 
 def _compaction_of(tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> tuple[list[Any], Rows, str]:

@@ -52,12 +52,12 @@ def who_sees_whom(context: CheckContext) -> None:
 
 @LAWS.law(
     "refused choices",
-    statement="No choice at all, an empty choice or a negative rank: build_tree raises ValueError.",
+    statement="No choice at all, an empty choice, a rank that is negative or no integer: build_tree raises ValueError.",
     points=5,
     hints=(
         "Look at what build_tree does before it begins.",
         "Python slices and negative indices are forgiving: () has no last rank, and rank -1 would be the last guess.",
-        "if not choices or any(not c or min(c) < 0 for c in choices): raise ValueError(...)",
+        "if not choices or any(not c or any(r < 0 or r % 1 for r in c) for c in choices): raise ValueError(...)",
     ),
 )
 def refused_choices(context: CheckContext) -> None:
@@ -79,9 +79,9 @@ def refused_choices(context: CheckContext) -> None:
 )
 def candidates(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.candidates, cases=40, moves=5)
+    explore(context, random_cases.candidates, cases=40, moves=5, first=edge_cases.large_proposals)
 
 
 @LAWS.law(
@@ -115,9 +115,9 @@ def refused_guesses(context: CheckContext) -> None:
 )
 def one_pass(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.large, cases=12, moves=8)
+    explore(context, random_cases.large, cases=12, moves=8, first=edge_cases.large_trees)
 
 
 @LAWS.law(
@@ -133,9 +133,9 @@ def one_pass(context: CheckContext) -> None:
 )
 def greedy_walk(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.walk, cases=120, moves=6)
+    explore(context, random_cases.walk, cases=120, moves=6, first=edge_cases.large_walks)
 
 
 @LAWS.law(
@@ -156,12 +156,13 @@ def typical_acceptance(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.winners(context)
-    explore(context, random_cases.plausible, cases=120, moves=5)
+    explore(context, random_cases.plausible, cases=120, moves=5, first=edge_cases.large_verdicts)
 
 
 @LAWS.law(
     "typical edges",
-    statement="Temperature 0 is greedy, -inf has p = 0, NaN off the path harms nobody, p at the bar does not stand.",
+    statement="Temperature 0 is greedy, -inf has p = 0, p at the bar does not stand; NaN harms nobody off the path and "
+    "is refused where it ends, as are numbers of the rule below 0.",
     points=5,
     needs=("typical acceptance",),
     hints=(
@@ -178,6 +179,7 @@ def typical_edges(context: CheckContext) -> None:
     edge_cases.bars(context)
     edge_cases.near(context)
     edge_cases.holes(context)
+    edge_cases.refused_rules(context)
     explore(context, random_cases.wounded, cases=60, moves=4)
     edge_cases.draws(context)
 
@@ -196,9 +198,9 @@ def typical_edges(context: CheckContext) -> None:
 )
 def compaction(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.moves, cases=60, moves=6)
+    explore(context, random_cases.moves, cases=60, moves=6, first=edge_cases.large_moves)
 
 
 @LAWS.law(
@@ -214,9 +216,9 @@ def compaction(context: CheckContext) -> None:
 )
 def rows_apart(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.batch, cases=40, moves=4)
+    explore(context, random_cases.batch, cases=40, moves=4, first=edge_cases.large_batches)
 
 
 @LAWS.law(

@@ -19,6 +19,7 @@ from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 NEAR = 2e-3  # decisions nearer than this are left to rounding
 LEVELS, RANKS = (8, 8, 6, 3), 10  # of a tree whose calls are timed: nodes of each depth, guesses of each head
 FAR = 65_537  # a token or block whose number needs more than 16 bits
+DEEPEST, WIDEST = (4, 4, 9), (3, 3, 10)  # of a tree: ranks are below the second
 
 
 def choices(case: Case, *, widest: int = 3, deepest: int = 4) -> list[Path]:
@@ -70,20 +71,25 @@ def tree_of_calls(seed: int) -> list[Any]:
 
 def structure(context: CheckContext, case: Case) -> None:
     """Parents, order, prefixes, duplicates, ranks."""
-    judge, given = MedusaJudge(context), choices(case, widest=case.setup.pick((2, 3, 12)))
-    judge.judge_tree(given, judge.build_tree(given), ("parent", "rank"))
+    setup = case.setup
+    given = choices(case, widest=setup.pick((2, 3, 12)), deepest=setup.pick(DEEPEST))
+    _judge_tree(context, given, ("parent", "rank"))
 
 
 def sight(context: CheckContext, case: Case) -> None:
     """Mask and depth."""
-    judge, given = MedusaJudge(context), choices(case)
-    judge.judge_tree(given, judge.build_tree(given), ("depth", "mask"))
+    _judge_tree(context, choices(case, deepest=case.setup.pick(DEEPEST)), ("depth", "mask"))
+
+
+def _judge_tree(context: CheckContext, given: list[Path], names: Sequence[str]) -> None:
+    judge = MedusaJudge(context)
+    judge.judge_tree(given, judge.build_tree(given, names), names)
 
 
 def candidates(context: CheckContext, case: Case) -> None:
     """One row; every guess is another number, so that a token betrays where it was taken from."""
     setup = case.setup
-    tree = PathTree.of(choices(case, deepest=3))
+    tree = PathTree.of(choices(case, widest=setup.pick(WIDEST), deepest=setup.pick((3, 3, 7))))
     heads, guesses = tree.height + setup.pick((0, 1, 2)), max(tree.rank) + setup.pick((1, 2, 3))
     chance = random.Random(setup.number(0, 200))
     numbers = iter(chance.sample(range(setup.pick((500, 2 * FAR))), heads * guesses + 1))
@@ -94,7 +100,7 @@ def candidates(context: CheckContext, case: Case) -> None:
 def walk(context: CheckContext, case: Case) -> None:
     """One row, few tokens, some with large ids: equal siblings and the token 0 are everywhere."""
     setup = case.setup
-    tree, vocab = PathTree.of(choices(case)), setup.pick((2, 3, 5))
+    tree, vocab = PathTree.of(choices(case, deepest=setup.pick(DEEPEST))), setup.pick((2, 3, 5))
     chance, apart = random.Random(setup.number(0, 200)), setup.pick((1, 1, FAR))
     tokens = tokens_for(tree, vocab, chance)
     argmax = argmax_for(tree, tokens, vocab, chance)
@@ -106,7 +112,7 @@ def walk(context: CheckContext, case: Case) -> None:
 def plausible(context: CheckContext, case: Case) -> None:
     """The typical rule on one row; cases in which rounding could decide are drawn anew."""
     setup = case.setup
-    tree, vocab = PathTree.of(choices(case, deepest=3)), setup.pick((4, 3, 8))
+    tree, vocab = PathTree.of(choices(case, deepest=setup.pick((3, 3, 3, 7)))), setup.pick((4, 3, 8))
     chance = random.Random(setup.number(0, 200))
     rule = TypicalRule(
         chance.choice((1.0, 0.5, 2.0)), chance.choice((0.3, 0.1, 0.6, 0.9)), chance.choice((0.3, 0.6, 0.1, 1.0))
@@ -148,7 +154,7 @@ def _holed(chance: random.Random, vocab: int, base: float) -> list[float]:
 def moves(context: CheckContext, case: Case) -> None:
     """One row, any path of the tree accepted, slots in no order."""
     setup = case.setup
-    tree = PathTree.of(choices(case))
+    tree = PathTree.of(choices(case, widest=setup.pick(WIDEST), deepest=setup.pick(DEEPEST)))
     chance = random.Random(setup.number(0, 200))
     end = chance.randrange(len(tree))
     verdict = spec.RowVerdict(tuple(tree.walk(end)), chance.randrange(9))

@@ -47,28 +47,40 @@ class PathTree:
 
     @cached_property
     def parent(self) -> list[int]:
-        return [NOWHERE] + [self.paths.index(path[:-1]) for path in self.paths[1:]]
+        return [NOWHERE] + [self._nodes[path[:-1]] for path in self.paths[1:]]
 
-    @property
+    @cached_property
     def depth(self) -> list[int]:
         return [len(path) for path in self.paths]
 
-    @property
+    @cached_property
     def rank(self) -> list[int]:
         return [path[-1] if path else 0 for path in self.paths]
 
-    @property
+    @cached_property
     def mask(self) -> list[list[bool]]:
         """mask[i][j]: path j is a beginning of path i."""
-        return [[path[: len(other)] == other for other in self.paths] for path in self.paths]
+        beginnings = [{path[:depth] for depth in range(len(path) + 1)} for path in self.paths]
+        return [[other in begins for other in self.paths] for begins in beginnings]
 
     def children(self, node: int) -> list[int]:
-        return [child for child in range(len(self)) if self.parent[child] == node]
+        return self._children[node]
 
     def walk(self, node: int) -> list[int]:
         """The nodes from 0 to `node`."""
         path = self.paths[node]
-        return [self.paths.index(path[:depth]) for depth in range(len(path) + 1)]
+        return [self._nodes[path[:depth]] for depth in range(len(path) + 1)]
+
+    @cached_property
+    def _nodes(self) -> dict[Path, int]:
+        return {path: node for node, path in enumerate(self.paths)}
+
+    @cached_property
+    def _children(self) -> list[list[int]]:
+        children: list[list[int]] = [[] for _ in self.paths]
+        for child in range(1, len(self)):
+            children[self.parent[child]].append(child)
+        return children
 
 
 @dataclass(frozen=True)
@@ -95,14 +107,17 @@ def propose(tree: PathTree, root: int, topk: Sequence[Sequence[int]]) -> list[in
     return [root] + [topk[len(path) - 1][path[-1]] for path in tree.paths[1:]]
 
 
-def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> RowVerdict:
-    """One row: step to the first child that says what the model says, until none does."""
-    walk = [0]
-    while True:
+def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> list[RowVerdict]:
+    """One row: step to a child that says what the model says, until none does. Several where siblings say the same; the
+    lowest nodes first."""
+    walks, ended = [(0,)], list[RowVerdict]()
+    while walks:
+        walk = walks.pop()
         steps = [child for child in tree.children(walk[-1]) if tokens[child] == argmax[walk[-1]]]
+        walks += [(*walk, step) for step in reversed(steps)]
         if not steps:
-            return RowVerdict(tuple(walk), argmax[walk[-1]])
-        walk.append(steps[0])
+            ended.append(RowVerdict(walk, argmax[walk[-1]]))
+    return ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +161,12 @@ def bar(p: Sequence[float], epsilon: float, delta: float) -> float:
 class Typical:
     """One row judged by the typical rule.
 
-    closeness: how near the nearest decision was to going the other way, relative; a case below 1e-3 or so is left to
-    rounding and says nothing about a part. `p`: the distribution where the path ends.
+    verdicts: those that are right, one unless siblings say the same. closeness: how near the nearest decision was to
+    going the other way, relative; a case below 1e-3 or so is left to rounding and says nothing about a part.
     """
 
-    verdict: RowVerdict
+    verdicts: list[RowVerdict]
     closeness: float
-    p: tuple[float, ...]
 
 
 def typical(
@@ -167,20 +181,31 @@ def typical(
     if temperature == 0:
         return _cold(tree, tokens, logits)
     p = [softmax(row, temperature) for row in logits]
+    needed = [bar(row, epsilon, delta) for row in p]
+    chance = [0.0] + [p[parent][token] for parent, token in zip(tree.parent[1:], tokens[1:], strict=True)]
+    ends, closeness = winners(tree, tokens, chance, [0.0] + [needed[parent] for parent in tree.parent[1:]])
+    verdicts = [RowVerdict(tuple(tree.walk(end)), top_token(logits[end])) for end in ends]
+    return Typical(verdicts, min(closeness, *(_lead(logits[end], temperature) for end in ends)))
+
+
+def winners(
+    tree: PathTree, tokens: Sequence[int], chance: Sequence[float], needed: Sequence[float]
+) -> tuple[list[int], float]:
+    """Where the longest path ends on which every node's chance exceeds what is needed; and how near that was.
+
+    Several ends only where siblings say the same, the lowest first.
+    """
     stands, margins = {0: 0.0}, [1.0]
     for node in range(1, len(tree)):
         parent = tree.parent[node]
-        if parent not in stands or math.isnan(p[parent][0]):
+        if parent not in stands or math.isnan(chance[node]):
             continue
-        chance, needed = p[parent][tokens[node]], bar(p[parent], epsilon, delta)
-        if chance not in (0.0, 1.0):
-            margins.append(abs(chance - needed) / max(chance, needed))
-        if chance > needed:
-            stands[node] = stands[parent] + math.log(chance)
-    end, gap = winner(tree, tokens, stands)
-    final = p[end]
-    margins += [gap, _lead(logits[end], temperature)]
-    return Typical(RowVerdict(tuple(tree.walk(end)), _argmax(logits[end])), min(margins), tuple(final))
+        if chance[node] not in (0.0, 1.0):
+            margins.append(abs(chance[node] - needed[node]) / max(chance[node], needed[node]))
+        if chance[node] > needed[node]:
+            stands[node] = stands[parent] + math.log(chance[node])
+    ends, gap = _likeliest(tree, tokens, stands)
+    return ends, min(gap, *margins)
 
 
 def compaction(walk: Sequence[int], slots: Sequence[int]) -> set[tuple[int, int]]:
@@ -189,25 +214,23 @@ def compaction(walk: Sequence[int], slots: Sequence[int]) -> set[tuple[int, int]
 
 
 def _cold(tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]]) -> Typical:
-    tops = [NOWHERE if any(map(math.isnan, row)) else _argmax(row) for row in logits]
-    verdict = greedy(tree, tokens, tops)
-    closeness = min(_lead(logits[node], 1.0) for node in verdict.walk)
-    return Typical(verdict, closeness, tuple(float(token == verdict.next) for token in range(len(logits[0]))))
+    tops = [NOWHERE if any(map(math.isnan, row)) else top_token(row) for row in logits]
+    verdicts = greedy(tree, tokens, tops)
+    return Typical(verdicts, min(_lead(logits[node], 1.0) for verdict in verdicts for node in verdict.walk))
 
 
-def winner(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[int, float]:
-    """The end of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
-    depth = tree.depth
-    longest = max(depth[node] for node in stands)
-    ends = {node: score for node, score in stands.items() if depth[node] == longest}
+def _likeliest(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[list[int], float]:
+    """The ends of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
+    longest = max(tree.depth[node] for node in stands)
+    ends = {node: score for node, score in stands.items() if tree.depth[node] == longest}
     best = max(ends.values())
-    said = [tokens[node] for node in tree.walk(min(node for node in ends if ends[node] == best))]
-    others = [score for node, score in ends.items() if [tokens[step] for step in tree.walk(node)] != said]
-    gap = min((abs(best - score) for score in others), default=1.0)
-    return min(node for node in ends if ends[node] == best), gap
+    said = {node: [tokens[step] for step in tree.walk(node)] for node in ends}
+    first = min(node for node in ends if ends[node] == best)
+    gap = min((abs(best - score) for node, score in ends.items() if said[node] != said[first]), default=1.0)
+    return [node for node in ends if ends[node] == best and said[node] == said[first]], gap
 
 
-def _argmax(logits: Sequence[float]) -> int:
+def top_token(logits: Sequence[float]) -> int:
     """The lowest index of the largest."""
     return max(range(len(logits)), key=lambda token: (logits[token], -token)) if logits else NOWHERE
 

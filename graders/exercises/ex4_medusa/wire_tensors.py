@@ -57,13 +57,14 @@ def sent_tree(tree: PathTree) -> list[Any]:
 def python(method: str, args: Sequence[Any]) -> list[str]:
     """The arguments of a call as they went over the wire, in Python; a tree is called `tree` there."""
     if method == "build_tree":
-        return [str([tuple(choice) for choice in args[0]])]
+        choices = [tuple(choice) for choice in args[0]]
+        return [str(tuple(choices) if args[1] == "tuple" else choices)]
     if method == "compact":
         fields = zip(("count", "nodes", "next"), args[0], strict=True)
         return [f"Verdict({', '.join(f'{name}={_python(field)}' for name, field in fields)})", _python(args[1])]
     words = ["tree", *map(_python, args[1:3])]
     if method == "verify_typical":
-        words += [f"{name}={value!r}" for name, value in args[3].items()]
+        words += [f"{name}={value}" for name, value in args[3].items()]
         if args[4] is not None:
             words.append(f"generator=torch.Generator().manual_seed({args[4][0]})")
     return words

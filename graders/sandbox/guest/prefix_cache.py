@@ -3,11 +3,12 @@
 A handle stays here; the grader names it by the number under which the call that returned it was to keep it.
 
 moves  [method, …], each answered with [outcome, [evictable, protected]]:
-       match   tokens, namespace, handle, clears           [length, blocks]
-       insert  tokens, blocks, namespace, handle, clears   reused
+       match   tokens, namespace, handle, form, clears           [length, blocks]
+       insert  tokens, blocks, namespace, handle, form, clears   reused
        lock    handle
        unlock  handle
        evict   count                               blocks
+       beside  tokens, blocks                      another cache is made, stores this and lives on
        weigh   texts, asked, block_size            [looks of the last insert, looks of the match (see `Token`), what
                                                    they returned: reused, length, blocks]
        fill    tokens, block_size                  insert them with blocks from 1 on
@@ -18,8 +19,14 @@ moves  [method, …], each answered with [outcome, [evictable, protected]]:
        pin     number, depth                       [evictable, protected] while that match is locked
        clutch  first, count                        inserts so many texts
        ladder  number                              inserts the first block of it, the first two, and so on
-A namespace is null or {"name": text}. clears: the caller empties its own lists as soon as the call is over.
+A namespace is null or {"name": text, number, {"tuple": [more of these]} or {"tenant": [text, number]}}. form: "list",
+"tuple", "array" or "sequence", in which tokens and blocks are handed over. clears: the caller empties its own lists as
+soon as the call is over.
 """
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reference_engine.slots import Inserted, Match
 
@@ -29,7 +36,8 @@ LOOKS = [0]  # at tokens that count; not in their class, which a part has in han
 
 
 def new(worker_parts, args, keywords):
-    return CacheDriver(worker_parts.parts["prefix_cache"].PrefixCache(*args, **keywords))
+    made = worker_parts.parts["prefix_cache"].PrefixCache
+    return CacheDriver(made(*args, **keywords), lambda: made(*args, **keywords))
 
 
 def trace(worker_parts, part, move):
@@ -52,10 +60,12 @@ def bind(part, method):
 
 
 class CacheDriver:
-    """The part, and the handles that it gave out."""
+    """The part, and the handles that it gave out. another: makes a cache of the same kind."""
 
-    def __init__(self, part):
+    def __init__(self, part, another):
         self.part = part
+        self.another = another
+        self.others = []
         self.handles = {}
         self.books = Shelf(1, 1, 1)
 
@@ -84,8 +94,8 @@ class CacheDriver:
         for depth in range(1, self.books.depth + 1):
             self.store(number, depth)
 
-    def match(self, tokens, namespace, handle, clears=False):
-        tokens = list(tokens)
+    def match(self, tokens, namespace, handle, form, clears):
+        tokens = FORMS[form](tokens)
         match = due(self.part.match(tokens, *named(namespace)), Match, "a Match(length, blocks, node)")
         if clears:
             tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
@@ -94,8 +104,8 @@ class CacheDriver:
             due(match.blocks, tuple, "a tuple of blocks", "a Match whose blocks are ")
         return [match.length, list(match.blocks)]
 
-    def insert(self, tokens, blocks, namespace, handle, clears=False):
-        tokens, blocks = list(tokens), list(blocks)
+    def insert(self, tokens, blocks, namespace, handle, form, clears):
+        tokens, blocks = FORMS[form](tokens), FORMS[form](blocks)
         inserted = due(self.part.insert(tokens, blocks, *named(namespace)), Inserted, "an Inserted(reused, node)")
         if clears:
             tokens.clear()
@@ -111,6 +121,10 @@ class CacheDriver:
 
     def evict(self, count):
         return self.part.evict(count)
+
+    def beside(self, tokens, blocks):
+        self.others.append(self.another())
+        self.others[-1].insert(tokens, blocks)
 
     def counts(self):
         return [self.part.evictable, self.part.protected]
@@ -204,6 +218,36 @@ class CountingList(list):
         return found
 
 
+class Numbers(Sequence):
+    """Nothing but a Sequence; a slice of it is another."""
+
+    def __init__(self, items):
+        self._items = tuple(items)
+
+    def __len__(self):
+        return len(self._items)
+
+    def __getitem__(self, at):
+        return Numbers(self._items[at]) if isinstance(at, slice) else self._items[at]
+
+
+FORMS: dict = {"list": list, "tuple": tuple, "array": lambda numbers: array("q", numbers), "sequence": Numbers}
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A namespace; equal to another of the same fields, and a new object in every call."""
+
+    name: str
+    adapter: int
+
+
 def named(namespace):
     """Nothing at all for no namespace: a default that must be None."""
-    return () if namespace is None else (namespace["name"],)
+    return () if namespace is None else (name_of(namespace["name"]),)
+
+
+def name_of(data):
+    if type(data) is not dict:
+        return data
+    return tuple(map(name_of, data["tuple"])) if "tuple" in data else Tenant(*data["tenant"])

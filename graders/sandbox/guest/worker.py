@@ -7,7 +7,8 @@ Values, as the grader sees them: null, true, false, a 64-bit integer, a finite f
 a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
 In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`),
 {"foreign": event} when it made code of something else than its text (`foreign_code`); nobody answers after that.
-Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]]}}.
+Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]],
+"file": name}}: frames are those of parts, file is that of the last of them, a companion's or the submission's.
 Of what was returned and is not due (`due`) "x" also has "got": that half of the text.
 
 Requests ({"do": …}):
@@ -266,19 +267,21 @@ class GuestParts:
     def raised(self, error: BaseException) -> dict:
         ancestors = _ancestors(type(error))
         kinds = [kind.__name__ for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING) if kind in ancestors]
-        frames = []
+        frames, file = [], ""
         step = _traceback(error)
         while step is not None:
             code = step.tb_frame.f_code
             if code.co_filename in self.files:
                 frames.append([step.tb_lineno, function_name(code.co_name)])
+                file = code.co_filename
             step = step.tb_next
         try:
             text = _cut(str(error), slice(300))
         except BaseException:  # its __str__ is the part's code too; the exception itself is reported all the same
             text = ""
         text = text.encode("utf-8", "replace").decode()
-        told = {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames[-8:]}
+        frames = [*frames[:1], *frames[1:][-7:]]  # the call itself, and where it ended
+        told = {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames, "file": file}
         return {**told, "got": error.got[:300].encode("utf-8", "replace").decode()} if type(error) is Undue else told
 
 

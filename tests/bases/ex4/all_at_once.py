@@ -8,6 +8,8 @@ from reference_engine.slots import Tree, Verdict
 def build_tree(choices):
     if len(choices) == 0 or any(len(choice) == 0 or min(choice) < 0 for choice in choices):
         raise ValueError("choices are paths of ranks")
+    if any(not isinstance(rank, int) for choice in choices for rank in choice):
+        raise ValueError("ranks are integers")
     paths = sorted({choice[:end] for choice in choices for end in range(len(choice) + 1)}, key=lambda p: (len(p), p))
     depth = torch.tensor([len(path) for path in paths])
     deep = int(depth.max())
@@ -50,8 +52,12 @@ def verify_greedy(tree, tokens, argmax):
 
 
 def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generator=None):
+    if min(temperature, epsilon, delta) < 0 or temperature + epsilon + delta != temperature + epsilon + delta:
+        raise ValueError("numbers of the rule")
     if temperature == 0:
-        return verify_greedy(tree, tokens, logits.argmax(-1))
+        verdict = verify_greedy(tree, tokens, logits.argmax(-1))
+        _known(logits[torch.arange(len(logits)), verdict.nodes.amax(1)])
+        return verdict
     p = (logits / temperature).softmax(-1)
     entropy = -torch.xlogy(p, p).sum(-1)
     bar = torch.minimum(torch.tensor(epsilon), delta * torch.exp(-entropy))
@@ -64,12 +70,18 @@ def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generat
     longest = torch.where(whole, tree.depth, -1)
     best = torch.where(longest == longest.amax(1, keepdim=True), score, float("-inf"))
     end = best.argmax(1)
-    final = p[torch.arange(len(p)), end]
+    final = _known(p[torch.arange(len(p)), end])
     if generator is not None and len(p):
         following = torch.multinomial(final, 1, generator=generator)[:, 0]
     else:
         following = final.argmax(-1)
     return _verdict(tree, tree.mask[end], following)
+
+
+def _known(final):
+    if final.isnan().any():
+        raise ValueError("NaN where a path ends")
+    return final
 
 
 def compact(verdict, slots):

@@ -13,8 +13,8 @@ def build_tree(choices):
         if not choice:
             raise ValueError("empty choice")
         for depth, rank in enumerate(choice):
-            if rank < 0:
-                raise ValueError("negative rank")
+            if rank < 0 or type(rank) is not int:
+                raise ValueError("no rank")
             children[choice[:depth]][rank] = True
             children.setdefault(choice[: depth + 1], {})
     level, order = [()], []
@@ -80,8 +80,13 @@ def verify_greedy(tree, tokens, argmax):
 
 
 def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generator=None):
+    if not (temperature >= 0 <= epsilon and delta >= 0):
+        raise ValueError("temperature, epsilon and delta")
     if temperature == 0:
-        return verify_greedy(tree, tokens, logits.argmax(dim=-1))
+        verdict = verify_greedy(tree, tokens, logits.argmax(dim=-1))
+        if any(logits[row, max(nodes)].isnan().any() for row, nodes in enumerate(verdict.nodes.tolist())):
+            raise ValueError("NaN")
+        return verdict
     parent, depth = tree.parent.tolist(), tree.depth.tolist()
     p = torch.softmax(logits.double() / temperature, dim=-1)
     surprise = torch.where(p > 0, -p * p.clamp(min=1e-300).log(), torch.zeros_like(p)).sum(-1)
@@ -101,6 +106,8 @@ def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generat
         ends.append(end)
     rows = torch.arange(len(ends))
     final = p[rows, torch.tensor(ends, dtype=torch.long)]
+    if final.isnan().any():
+        raise ValueError("NaN")
     if generator is None or not len(ends):
         drawn = final.argmax(-1)
     else:

@@ -13,8 +13,8 @@ def build_tree(choices):
     todo, seen = [tuple(c) for c in choices], set()
     if any(len(c) == 0 for c in todo):
         raise ValueError("empty choice")
-    if any(r < 0 for c in todo for r in c):
-        raise ValueError("negative rank")
+    if any(r < 0 or r % 1 for c in todo for r in c):
+        raise ValueError("negative rank, or none")
     while todo:
         c = todo.pop()
         if c in seen:
@@ -86,7 +86,7 @@ def verify_greedy(tree, tokens, argmax):
 
 
 def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generator=None):
-    if not min(temperature, epsilon, delta) >= 0 or temperature != temperature:
+    if not (temperature >= 0 and epsilon >= 0 and delta >= 0):
         raise ValueError("bad numbers")
     B, _N, _V = logits.shape
     if temperature == 0:

@@ -10,6 +10,8 @@ from reference_engine.slots import Tree, Verdict
 def build_tree(choices):
     paths = {()}
     for choice in choices:
+        if any(rank != int(rank) for rank in choice):
+            raise ValueError(f"half a rank in {choice}")
         if len(choice) == 0 or any(rank < 0 for rank in choice):
             raise ValueError(f"bad choice {choice}")
         for length in range(1, len(choice) + 1):
@@ -62,6 +64,20 @@ def verify_greedy(tree, tokens, argmax):
 
 
 def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generator=None):
+    if not all(number >= 0 for number in (temperature, epsilon, delta)):
+        raise ValueError("a rule of negative numbers")
+    verdict = _typical(tree, tokens, logits, temperature, epsilon, delta, generator)
+    for row, walk in enumerate(verdict.nodes.tolist()):
+        _sure(logits[row, max(walk)])
+    return verdict
+
+
+def _sure(logits):
+    if logits.isnan().any():
+        raise ValueError("the model says NaN")
+
+
+def _typical(tree, tokens, logits, temperature, epsilon, delta, generator):
     if temperature == 0:
         return verify_greedy(tree, tokens, logits.argmax(-1))
     walks, following = [], []
@@ -70,6 +86,7 @@ def verify_typical(tree, tokens, logits, *, temperature, epsilon, delta, generat
         walk = _best(tree, said, p, epsilon, delta)
         walks.append(walk)
         end = walk[-1]
+        _sure(logits[row, end])
         if generator is None:
             following.append(int(logits[row, end].argmax()))
         else:

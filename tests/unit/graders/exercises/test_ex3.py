@@ -22,7 +22,7 @@ EXERCISE = 3
 SOLUTION = Path(solutions.__path__[0]) / catalogue(EXERCISE).slug / catalogue(EXERCISE).file_name
 
 FIGURES = {"match of 32768 tokens", "pages computed for 100 contracts of 51"}
-CLOSING = {"everything at once", "fast enough"}  # they try all of the others together
+CLOSING = {"fast enough"}  # it tries all of the others together
 
 
 @pytest.fixture

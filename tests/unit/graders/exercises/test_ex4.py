@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
     (law,) = judged(part.write(tmp_path), seed=3, only=numbers(part)).laws
     assert law.outcome is Outcome.FAIL, "it lives"
     assert law.message and law.story and law.story.steps
+    assert re.search(part.says, law.message)
 
 
 @pytest.mark.slow
