@@ -16,7 +16,7 @@ from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, python, s
 
 FIELDS = ("parent", "depth", "rank", "mask")  # of a Tree
 IMPORTS = "from math import inf, nan\n\nimport medusa\nimport torch\nfrom reference_engine.slots import Verdict\n"
-PROBES = 6  # further questions, before a mistake is named
+PROBES = 14  # further questions, before a mistake is named
 WIDEST = 400  # characters of one value in a story
 
 

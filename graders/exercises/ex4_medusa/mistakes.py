@@ -122,6 +122,6 @@ def others(count: int) -> list[Question]:
     for _ in range(count):
         logits = [[[chance.randint(-6, 6) / 2 for _ in range(4)] for _ in tree.paths] for _ in range(2)]
         tokens = [chance.sample(range(4), 4) + [chance.randrange(4)] * (len(tree) - 4) for _ in range(2)]
-        rule = TypicalRule(chance.choice((0.5, 2.0)), chance.choice((0.1, 0.3)), chance.choice((0.3, 0.6)))
+        rule = TypicalRule(chance.choice((0.5, 2.0)), chance.choice((0.05, 0.1, 0.9)), chance.choice((0.02, 0.3, 3.0)))
         questions.append(Question(tree, tokens, logits, rule))
     return questions
