@@ -57,7 +57,7 @@ class PrefixCacheJudge:
             "lock": self._lock,
             "unlock": self._unlock,
             "evict": self._evict,
-            "beside": lambda _, reply: self._returned(reply, "no exception"),
+            "beside": self._beside,
         }
         for move in self._script.moves:
             method = "insert" if move.method == "beside" else move.method
@@ -104,6 +104,9 @@ class PrefixCacheJudge:
             return
         self._returned(reply, "no exception")
         self.spec.unlock(move.handle)
+
+    def _beside(self, move: PrefixCacheCall, reply: Reply) -> None:
+        self._returned(reply, "no exception")
 
     def _evict(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a list of blocks")

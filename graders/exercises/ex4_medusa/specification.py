@@ -110,7 +110,7 @@ def propose(tree: PathTree, root: int, topk: Sequence[Sequence[int]]) -> list[in
 def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> list[RowVerdict]:
     """One row: step to a child that says what the model says, until none does. Several where siblings say the same; the
     lowest nodes first."""
-    walks, ended = [(0,)], list[RowVerdict]()
+    walks, ended = list[tuple[int, ...]]([(0,)]), list[RowVerdict]()
     while walks:
         walk = walks.pop()
         steps = [child for child in tree.children(walk[-1]) if tokens[child] == argmax[walk[-1]]]
