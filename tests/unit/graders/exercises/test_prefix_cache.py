@@ -96,7 +96,7 @@ class Pair:
         for handle, times in self.spec.locks.items():
             for _ in range(times):
                 self.part.unlock(self.nodes[handle])
-        self.spec.locks.clear()
+                self.spec.unlock(handle)
         assert self.part.evict(999) == self.spec.evict(999)
         assert (self.part.evictable, self.part.protected) == (0, 0)
 
