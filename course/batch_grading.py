@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from course.errors import ExitCode, Problem
+from course.targets import solution_file, stub_of
 from course.terminal import clean, console, shorten
 from graders.batch import batch, ray_cluster, slurm
 from graders.batch.batch import BatchResult
@@ -51,6 +52,7 @@ class BatchRequest:
     formats: tuple[tuple[str, Path | None], ...] = ()
     csv: Path | None = None
     html: Path | None = None
+    similarity: Path | None = None
     nbgrader: Path | None = None
     require: str = FOR_MARKS
     laws_only: bool = False
@@ -80,7 +82,7 @@ def grade(request: BatchRequest) -> ExitCode:
         if request.launcher == "slurm":
             return _through_slurm(request, journal, plan)
         done = LAUNCHERS[request.launcher](request, journal, plan)
-        _report(request, done)
+        _report(request, journal, plan, done)
         refused = _into_gradebook(request.nbgrader, done.rows) if request.nbgrader is not None else ()
         check = request.check or _is_one(request, done.rows)
         return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
@@ -273,7 +275,7 @@ def _progress(screen: Console) -> Progress:
 # ---------------------------------------------------------------- reporting
 
 
-def _report(request: BatchRequest, done: BatchResult) -> None:
+def _report(request: BatchRequest, journal: Journal, plan: BatchPlan, done: BatchResult) -> None:
     """Every report that was asked for; the table for people when none goes to stdout."""
     for kind, file in request.formats:
         text = _rendered(kind, done.rows)
@@ -287,10 +289,24 @@ def _report(request: BatchRequest, done: BatchResult) -> None:
         _write(request.csv, writing.render("csv", done.rows))
     if request.html is not None:
         _write(request.html, writing.render("html", done.rows))
+    if request.similarity is not None:
+        _write(request.similarity, _who_wrote_alike(journal, plan))
     if all(file is not None for _, file in request.formats):
         _print(done)
     elif done.trouble:
         click.echo(clean(done.trouble), err=True)
+
+
+def _who_wrote_alike(journal: Journal, plan: BatchPlan) -> str:
+    """Everybody's parts beside each other and beside the solutions, for a person to look at."""
+    from graders.reports.similarity import Written, alike, render
+
+    jobs = [job for job in plan.jobs if not job.problem]
+    parts = [Written(job.student, job.exercise, journal.text(job, plan.options)) for job in jobs]
+    entries = [exercise for exercise in exercises() if exercise.number in {job.exercise for job in jobs}]
+    solved = ((each.number, solution_file(each).read_text(encoding="utf-8")) for each in entries)
+    parts += [Written("the solution", number, text, ours=True) for number, text in solved]
+    return render(alike(parts, {each.number: stub_of(each) for each in entries}))
 
 
 def _rendered(kind: str, rows: tuple[Row, ...]) -> str:

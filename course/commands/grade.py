@@ -57,6 +57,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--format", "formats", type=Report(), multiple=True, help=f"{', '.join(FORMATS)}; =FILE for a file.")
 @click.option("--csv", type=FILE, help="One line a row for spreadsheets.")
 @click.option("--html", type=FILE, help="An overview of the class in one file.")
+@click.option("--similarity", type=FILE, help="Which parts are alike: a table for a person, no verdict.")
 @click.option("--nbgrader", type=FOLDER, help="Enter the scores in the gradebook of this nbgrader course.")
 @click.option(
     "--require-isolation",

@@ -102,6 +102,13 @@ class Journal:
             raise OSError(f"{path} is not what was handed in any more")
         return path
 
+    def text(self, job: GradeJob, options: Options) -> str:
+        """The part of a job, as far as it is text; empty if it is gone or another."""
+        try:
+            return self.file(job, options).read_bytes().decode("utf-8-sig", "replace")
+        except OSError:
+            return ""
+
     # ------------------------------------------------------------ what workers write
 
     def settled(self, key: str) -> bool:
