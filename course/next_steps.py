@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from course.progress import Progress
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import Law
@@ -26,11 +24,10 @@ def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
     number = exercise.number
     steps = [
         f"course run --use mine:{number}   your part serves guests, beside the engine before anyone improved it",
+        f"course serve --use mine:{number} the same behind an address, for any client",
         f"course solution {number}         our way, to compare with",
         f"course explain {number}          the questions, to be answered in plain words",
     ]
-    if find_spec("course.commands.serve"):
-        steps.append("course serve              your engine behind an address, for any client")
     following = open_exercise(memory)
     if following is not None:
         return [f"course lesson {following.number}           exercise {following.number}, {following.name}", *steps]
