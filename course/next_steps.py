@@ -23,16 +23,16 @@ def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
     """What there is to do once every law of an exercise holds: command, and what it is for."""
     number = exercise.number
     steps = [
-        f"course run --use mine:{number}   your part serves guests, beside the engine before anyone improved it",
-        f"course serve --use mine:{number} the same behind an address, for any client",
-        f"course solution {number}         our way, to compare with",
-        f"course explain {number}          the questions, to be answered in plain words",
+        (f"run --use mine:{number}", "your part serves guests, beside the engine before anyone improved it"),
+        (f"serve --use mine:{number}", "the same behind an address, for any client"),
+        (f"solution {number}", "our way, to compare with"),
+        (f"explain {number}", "the questions, to be answered in plain words"),
     ]
     following = open_exercise(memory)
     if following is not None:
-        return [f"course lesson {following.number}           exercise {following.number}, {following.name}", *steps]
-    mine = ",".join(str(each.number) for each in exercises() if each.laws)
-    return [f"course run --use mine:{mine}   everything is solved: your whole engine", *steps, CERTIFICATE]
-
-
-CERTIFICATE = "course certificate        a page of your verdicts"
+        steps.insert(0, (f"lesson {following.number}", f"exercise {following.number}, {following.name}"))
+    else:
+        mine = ",".join(str(each.number) for each in exercises() if each.laws)
+        steps.insert(0, (f"run --use mine:{mine}", "everything is solved: your whole engine"))
+        steps.append(("certificate", "a page of your verdicts"))
+    return [f"course {command:<22} {what}" for command, what in steps]

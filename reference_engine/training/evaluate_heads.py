@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ NODES = 16
 """Nodes of the stored tree; smaller trees are its first nodes."""
 GUESSES = 8
 """Guesses of a head that a tree may use."""
+TELL_EVERY = 20  # dialogues
 CHOSEN_ON = range(60_000_000, 60_000_200)
 MEASURED_ON = range(100_000, 100_200)
 
@@ -150,12 +152,21 @@ def as_json(figures: HeadsFigures) -> dict[str, object]:
     }
 
 
+def counted(seeds: Sequence[int], purpose: str) -> Iterator[int]:
+    """The seeds of dialogues one by one; every now and then how many were read is told on stderr: it takes minutes."""
+    for number, seed in enumerate(seeds, 1):
+        yield seed
+        if number % TELL_EVERY == 0 or number == len(seeds):
+            print(f"{number} of {len(seeds)} dialogues {purpose}", file=sys.stderr)
+
+
 def evaluate(checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool = False) -> HeadsFigures:
     """Measure the heads in a folder; `write`: store the tree, figures.json and the model card beside them."""
     network, tokenizer = load_network(checkpoint), load_tokenizer(checkpoint)
     heads = load_heads(folder, load_model(checkpoint))
-    chosen_on = answers(network, tokenizer, CHOSEN_ON, "train", heads.count)
-    measured_on = answers(network, tokenizer, MEASURED_ON, "heldout", heads.count)
+    choosing, measuring = counted(CHOSEN_ON, "to choose a tree on"), counted(MEASURED_ON, "to measure on")
+    chosen_on = answers(network, tokenizer, choosing, "train", heads.count)
+    measured_on = answers(network, tokenizer, measuring, "heldout", heads.count)
     figures = measure(heads, chosen_on, measured_on, nodes)
     print(report(figures))
     if write:

@@ -14,6 +14,7 @@ from reference_engine.model import ModelError, random_model
 from reference_engine.model_loader import load_model
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library, reason
+from reference_engine.training import evaluate_heads
 
 MODEL = load_model("random:tiny")
 
@@ -112,3 +113,10 @@ def test_equal_logits_are_guessed_in_order_of_their_ids() -> None:
     assert heads.guess(torch.ones(1, 16), 5).tolist() == [[[0, 1, 2, 3, 4]]]
     with pytest.raises(ValueError, match="41 guesses of a vocabulary of 40"):
         heads.guess(torch.ones(1, 16), 41)
+
+
+def test_what_takes_minutes_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(evaluate_heads.counted(range(7, 50), "to measure on")) == list(range(7, 50))
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [f"{number} of 43 dialogues to measure on" for number in (20, 40, 43)]
