@@ -60,9 +60,9 @@ def exactly(wire, count):
 
 def take_over():
     frame = sys._getframe()
-    while "shop" not in frame.f_locals or "wire" not in frame.f_locals:
+    while "worker_parts" not in frame.f_locals or "wire" not in frame.f_locals:
         frame = frame.f_back
-    shop, wire, request = (frame.f_locals[name] for name in ("shop", "wire", "request"))
+    shop, wire, request = (frame.f_locals[name] for name in ("worker_parts", "wire", "request"))
     while True:
         payload = json.dumps({**(mangled(shop.answer(request)) or {}), "id": request["id"]}).encode()
         os.write(wire, len(payload).to_bytes(4, "big") + payload)
