@@ -1,4 +1,4 @@
-"""What a learner wrote an exercise in: the file, or the notebook beside it."""
+"""What a learner wrote an exercise in: the file, or the notebook beside it. What counts here counts when handed in."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def notebook_beside(file: Path, exercise: Exercise) -> Path:
     return file.with_name(f"{exercise.slug}.ipynb")
 
 
-def written_in(notebook: Path, exercise: Exercise) -> str:
-    """The text of the cell to write in; nothing when there is no such notebook, or the cell is still the stub."""
-    return "" if not notebook.exists() or is_untouched(notebook, exercise) else text_of(notebook, exercise)
+def written_in(path: Path, exercise: Exercise) -> str:
+    """The text of a file, or of a notebook's cell to write in; nothing when it is the stub, or cannot be read."""
+    return "" if not path.exists() or is_untouched(path, exercise) else text_of(path, exercise)
 
 
 def is_untouched(path: Path, exercise: Exercise) -> bool:
@@ -27,14 +27,15 @@ def is_untouched(path: Path, exercise: Exercise) -> bool:
 
 
 def in_use(file: Path, exercise: Exercise) -> Path:
-    """The file; but if nothing was written in it, or it is gone, and something in the notebook beside it, that one.
+    """The notebook beside the file if anything is written in its cell, else the file.
 
-    A notebook that cannot be read counts as written in: whoever is told of the stub would look in the wrong place.
+    A notebook that cannot be read counts beside a stub: whoever is told of the stub would look in the wrong place.
     """
     notebook = notebook_beside(file, exercise)
-    if not notebook.is_file() or (file.exists() and not is_untouched(file, exercise)):
-        return file
-    return file if is_untouched(notebook, exercise) else notebook
+    if not notebook.is_file() or written_in(notebook, exercise):
+        return notebook if notebook.is_file() else file
+    left_alone = not file.exists() or is_untouched(file, exercise)
+    return notebook if left_alone and not is_untouched(notebook, exercise) else file
 
 
 def text_of(path: Path, exercise: Exercise) -> str:
@@ -46,10 +47,9 @@ def text_of(path: Path, exercise: Exercise) -> str:
         return ""
 
 
-def set_aside(file: Path, exercise: Exercise) -> Path | None:
-    """The notebook that holds another text than the file which is in use; None when there is no such thing."""
-    notebook = notebook_beside(file, exercise)
-    if file == notebook:
-        return None
-    other = written_in(notebook, exercise)
-    return notebook if other and other.strip() != text_of(file, exercise).strip() else None
+def set_aside(path: Path, exercise: Exercise) -> Path | None:
+    """Of file and notebook the one that holds another text than `path`, which is in use; None for no such thing."""
+    notebook = notebook_beside(path, exercise)
+    other = path.with_name(exercise.file_name) if path == notebook else notebook
+    text = written_in(other, exercise)
+    return other if text and text.strip() != text_of(path, exercise).strip() else None

@@ -18,19 +18,21 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from course.class_roster import Door, door, show
 from course.errors import ExitCode, Problem
 from course.targets import solution_file, stub_of
 from course.terminal import clean, console, shorten
 from graders.batch import batch, ray_cluster, slurm
 from graders.batch.batch import BatchResult
-from graders.batch.discovery import JOURNAL, Discovery, is_of_one
+from graders.batch.discovery import DiscoveredJob, Discovery
 from graders.batch.jobs import Options
 from graders.batch.journal import BadJournal, BatchPlan, Journal
 from graders.batch.worker_loop import work
 from graders.registry.catalogue import exercises
-from graders.reports import words, writing
+from graders.reports import html, words, writing
 from graders.reports.row import Row
 from graders.sandbox.isolation.levels import FOR_MARKS
+from graders.submissions.class_folder import JOURNAL, is_of_class
 from graders.throughput.bounds import BadBounds, read
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class BatchRequest:
     retry: bool = False
     one: bool = False
     check: bool = False
+    roster: Path | None = None
+    accept_new: bool = False
+    dry_run: bool = False
+    diff: bool = False
 
     def options(self) -> Options:
         """How everybody is judged. `Problem` when the bounds cannot be read."""
@@ -73,17 +79,23 @@ class BatchRequest:
 
 
 def grade(request: BatchRequest) -> ExitCode:
-    """Plan, launch, report."""
+    """Plan, launch, enter, report."""
+    _expect(request)
     with _journal(request) as journal, _interruptible():
+        if request.dry_run:
+            return _dry_run(request, journal)
         plan = _plan(request, journal)
-        _expect(request)
         if request.retry:
             journal.retry()
         if request.launcher == "slurm":
             return _through_slurm(request, journal, plan)
         done = LAUNCHERS[request.launcher](request, journal, plan)
+        refused: tuple[RefusedRow, ...] = ()
+        if request.nbgrader is not None and request.diff:
+            _show_differences(request.nbgrader, done.rows)
+        elif request.nbgrader is not None:
+            refused = _into_gradebook(request.nbgrader, done.rows)
         _report(request, journal, plan, done)
-        refused = _into_gradebook(request.nbgrader, done.rows) if request.nbgrader is not None else ()
         check = request.check or _is_one(request, done.rows)
         return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
 
@@ -125,7 +137,7 @@ def _journal(request: BatchRequest) -> Iterator[Journal]:
     """The folder of the batch: as named, beside a folder of submissions, or for a lone file one that is thrown away."""
     if request.journal is not None:
         yield Journal(request.journal)
-    elif request.submissions[0].is_dir() and not (request.one or is_of_one(request.submissions[0])):
+    elif not request.one and is_of_class(request.submissions[0], _door(request).roster):
         path = request.submissions[0].resolve()
         place = path.with_name(f"{path.name}{JOURNAL}")
         console(stderr=True).print(f"The journal of this batch: {place}", soft_wrap=True)
@@ -135,25 +147,52 @@ def _journal(request: BatchRequest) -> Iterator[Journal]:
             yield Journal(Path(folder))
 
 
-def _plan(request: BatchRequest, journal: Journal) -> BatchPlan:
+def _door(request: BatchRequest) -> Door:
+    return door(request.roster, request.nbgrader)
+
+
+def _dry_run(request: BatchRequest, journal: Journal) -> ExitCode:
+    """Who would get what; `Problem` when there is nobody, or somebody whom the roster does not know."""
+    if not request.submissions:
+        raise Problem("--dry-run reads what was handed in: name it.")
+    handed, strangers = _discovered(request, request.options())
+    return show(handed, _door(request), {} if request.accept_new else strangers, journal)
+
+
+def _discovered(request: BatchRequest, options: Options) -> tuple[list[DiscoveredJob], dict[str, str]]:
+    _known(request.exercises)
+    discovery = Discovery(request.exercises, options, one=request.one, roster=_door(request).roster)
+    handed = discovery.all(request.submissions)
+    if not handed:
+        raise Problem(f"{request.submissions[0]} is empty: there is nobody to grade.")
+    return handed, discovery.strangers
+
+
+def _known(numbers: tuple[int, ...]) -> None:
     known = [exercise.number for exercise in exercises() if exercise.laws]
-    for number in request.exercises:
+    for number in numbers:
         if number not in known:
             raise Problem(f"there is no exercise {number}; there are {known[0]} to {known[-1]}.")
+
+
+def _plan(request: BatchRequest, journal: Journal) -> BatchPlan:
+    _known(request.exercises)
     if not request.submissions:
         try:
             return journal.plan()
         except BadJournal as bad:
             raise Problem(str(bad)) from None
     options = request.options()
-    handed = Discovery(request.exercises, options, one=request.one).all(request.submissions)
-    if not handed:
-        raise Problem(f"{request.submissions[0]} is empty: there is nobody to grade.")
+    handed, strangers = _discovered(request, options)
+    refused = _door(request).refuse(strangers)
+    if refused and not request.accept_new:
+        raise Problem(refused)
     try:
         return batch.plan(journal, handed, options, request.seed)
     except OSError as error:
         where = error.filename or journal.root
-        raise Problem(f"the journal cannot be written: {where}: {os.strerror(error.errno or 0)}.") from None
+        reason = os.strerror(error.errno or 0)
+        raise Problem(f"the journal cannot be written: {where}: {reason}.", ExitCode.UNGRADED) from None
 
 
 # ---------------------------------------------------------------- launching
@@ -288,7 +327,9 @@ def _report(request: BatchRequest, journal: Journal, plan: BatchPlan, done: Batc
     if request.csv is not None:
         _write(request.csv, writing.render("csv", done.rows))
     if request.html is not None:
-        _write(request.html, writing.render("html", done.rows))
+        there = {row.student for row in done.rows}
+        absent = [who for who in _door(request).roster.ids if who not in there]
+        _write(request.html, html.render(done.rows, absent))
     if request.similarity is not None:
         _write(request.similarity, _who_wrote_alike(journal, plan))
     if all(file is not None for _, file in request.formats):
@@ -335,7 +376,8 @@ def _print(done: BatchResult) -> None:
     states = Counter(words.state(row) for row in done.rows)
     for row in done.rows[:SHOWN]:
         name = shorten(clean(row.shown), 32)
-        line = f"{name:32} {row.exercise}  {words.state(row):11} {words.score(row):>9}  {words.verdict(row)}"
+        score = "" if words.ungraded(row) else words.score(row)
+        line = f"{name:32} {row.exercise}  {words.state(row):14} {score:>9}  {words.verdict(row)}"
         screen.print(line, soft_wrap=True)
     if len(done.rows) > SHOWN:
         screen.print(f"… {len(done.rows) - SHOWN} more; --csv FILE and --html FILE show all", soft_wrap=True)
@@ -346,11 +388,28 @@ def _print(done: BatchResult) -> None:
 
 
 def _expect(request: BatchRequest) -> None:
-    """Better now than after hours of grading: `Problem` when there is no gradebook to enter anything in."""
+    """Better now than after hours of grading: `Problem` when something cannot be written in the end."""
+    for path in (request.csv, request.html, request.similarity, *(file for _, file in request.formats)):
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            reason = "it may not be written" if path.parent.is_dir() else f"there is no folder {path.parent}"
+            raise Problem(f"{path} cannot be written: {reason}.")
     if request.nbgrader is not None:
         from course.nbgrader_glue.gradebook import expect
 
         expect(request.nbgrader)
+
+
+def _show_differences(folder: Path, rows: tuple[Row, ...]) -> None:
+    """Print which scores of the gradebook would change; nothing is entered."""
+    from course.nbgrader_glue.gradebook import differences
+
+    stdout, found = console(), differences(folder, rows)
+    for row, cell, now, then in found:
+        words = " -> ".join("none" if score is None else f"{score:g}" for score in (now, then))
+        stdout.print(clean(f"{row.student}  {cell}  {words}"), soft_wrap=True)
+    students = len({row.student for row, *_ in found})
+    again = "Nothing was entered; the same command without --diff enters them."
+    stdout.print(f"{len(found)} scores of {students} students would change. {again}", soft_wrap=True)
 
 
 def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[RefusedRow, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from course.errors import EXIT_CODES, ExitCode, Problem
+from course.output_stream import prepare
 
 COMMANDS = {
     "list": "The exercises, how far you are, what to do next.",
@@ -90,10 +91,7 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one sentence on stderr."""
-    from course.terminal import tolerate
-
-    tolerate(sys.stdout)
-    tolerate(sys.stderr)
+    prepare()
     try:
         code = cli.main(args=None if arguments is None else list(arguments), prog_name="course", standalone_mode=False)
         sys.stdout.flush()
@@ -108,9 +106,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _say(f"{error.format_message()}\n{usage}", ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _say("\nInterrupted. Nothing is lost; type the command again to start over.", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAIL
     except Exception as error:  # the last guard: no traceback reaches a learner
         return _say(_confess(error), ExitCode.UNGRADED)
 

@@ -8,8 +8,10 @@ another law under the same number, the mark no longer counts.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ class Progress:
     data: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
     frozen: bool = False  # written by a newer version: read it, never write it
+    changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)  # since it was loaded
 
     def outcome(self, law: str, name: str) -> Outcome | None:
         """What became of law "1.4" when it was last checked, if the law of that name was."""
@@ -66,6 +69,7 @@ class Progress:
         The exercise counts as passed once every law of the catalogue was passed in one check. A law that was broken
         keeps its story, which `course story` writes as a script.
         """
+        self.changes.append((Progress.record, (result,)))
         exercise = self._exercise(result.exercise)
         if result.passed and len(result.laws) == len(catalogue(result.exercise).laws):
             exercise["passed"] = True
@@ -78,25 +82,37 @@ class Progress:
                 laws[law.number] = mark
 
     def record_hint(self, law: str, level: int) -> None:
+        self.changes.append((Progress.record_hint, (law, level)))
         hints = self._part(self._exercise(int(law.split(".")[0])), "hints")
         hints[law] = max(level, self.hint_level(law))
 
     def record_gave_up(self, exercise: int) -> None:
+        self.changes.append((Progress.record_gave_up, (exercise,)))
         self._exercise(exercise)["gave_up"] = True
 
     def forget_marks(self, exercise: int) -> None:
         """After a reset the marks of the old file say nothing of the new one; hints and having passed stay."""
+        self.changes.append((Progress.forget_marks, (exercise,)))
         self._exercise(exercise).pop("laws", None)
 
     def save(self) -> None:
-        """Write the file in one step. `NotSaved` with the reason when that does not work."""
+        """Write the file in one step. `NotSaved` with the reason when that does not work.
+
+        What other commands have remembered meanwhile stays: the changes are made to the file as it is now.
+        """
         if self.path is None or self.frozen:
             return
-        self.data["format"] = FORMAT
-        text = json.dumps(self.data, indent=1, sort_keys=True) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, text)
+            with _alone(self.path.parent):
+                now = load(self.path.parent)
+                if now.frozen:
+                    return
+                for change, arguments in self.changes:
+                    change(now, *arguments)
+                self.data = now.data
+                self.data["format"] = FORMAT
+                replace_file(self.path, json.dumps(self.data, indent=1, sort_keys=True) + "\n")
         except OSError as error:
             raise NotSaved(f"Your progress could not be saved in {self.path}: {error.strerror or error}.") from error
 
@@ -145,6 +161,18 @@ def forget(memory: Path, exercise: int) -> None:
     known.forget_marks(exercise)
     with contextlib.suppress(NotSaved):
         known.save()
+
+
+@contextlib.contextmanager
+def _alone(memory: Path) -> Iterator[None]:
+    """While no other command of the course writes there; on a disk that knows no locks, at once."""
+    folder = os.open(memory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -114,7 +114,8 @@ class _Run:
             _refuse_stub(submission)
         except UnusableSubmission as unusable:
             self.location = unusable.location
-            return self._none(laws, unusable.problem, unusable.outcome)
+            why = Reason.PERSON if unusable.outcome is Outcome.UNGRADED else Reason.LAW
+            return self._none(laws, unusable.problem, unusable.outcome, reason=why)
         source = Source.of(self.exercise.slot, submission)
         limits, first = Limits(packages=self.exercise.torch), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
@@ -175,12 +176,15 @@ class _Run:
         seconds = time.monotonic() - start
         self._decide(law, outcome, message, story, seconds, context.cases, workers.take_output(), context.score, reason)
 
-    def _none(self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "") -> str:
+    def _none(
+        self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "", reason: Reason = Reason.LAW
+    ) -> str:
         """Nothing could be tried: the first open law carries the reason, the others are skipped."""
         tried = {result.number for result in self.results}
         for law in laws:
             if law.number not in tried:
-                self._decide(law, outcome, problem if outcome is not Outcome.SKIPPED else "not tried", output=output)
+                said = problem if outcome is not Outcome.SKIPPED else "not tried"
+                self._decide(law, outcome, said, output=output, reason=reason)
                 outcome, output = Outcome.SKIPPED if outcome is not Outcome.UNGRADED else outcome, ""
         return problem
 

@@ -34,6 +34,7 @@ class Reason(enum.StrEnum):
 
     LAW = ""  # the law itself
     UNWRITTEN = "unwritten"  # a method or function that is still the stub's
+    PERSON = "person"  # what was handed in is in doubt: a person has to look, and trying again does not help
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,11 @@ class ExerciseResult:
     @property
     def passed(self) -> bool:
         return self.outcome is Outcome.PASS
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether nothing can be judged before a person has said what was handed in."""
+        return any(law.reason is Reason.PERSON for law in self.laws)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the fields, and the derived `outcome`, `points`, `max_points`, `passed`; a story's `where`."""

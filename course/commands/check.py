@@ -19,6 +19,7 @@ from course.syntax_pointer import offence
 from course.targets import Asked, asked
 from course.terminal import clean, console
 from graders.registry.catalogue import catalogue
+from graders.registry.law import with_needs
 from graders.result import ExerciseResult, LawResult, Outcome
 
 LEVELS = ("L1", "L2", "L3", "L4")
@@ -40,6 +41,7 @@ LEVELS = ("L1", "L2", "L3", "L4")
 @click.option(
     "--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is advisory: exit 4."
 )
+@click.option("--needs", is_flag=True, help="With one law: try the laws that it needs before it, as grading does.")
 @click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
 def command(
     what: tuple[str, ...],
@@ -49,6 +51,7 @@ def command(
     laws_only: bool,
     seed: int | None,
     require: str,
+    needs: bool,
     as_json: bool,
 ) -> ExitCode:
     """Judge your part of an exercise (such as 1), some laws of it (1.4 1.6), or the file that is named.
@@ -74,9 +77,10 @@ def command(
             _print_json(ExerciseResult(exercise.number, exercise.name, using, (), problem=str(trouble)))
         raise
     beside = place.root if place else None
-    request = CheckRequest(
-        exercise, chosen.laws, path, source, own, others, home, laws_only, seed, require, beside, live
-    )
+    laws = chosen.laws
+    if needs:
+        laws = tuple(exercise.law(number) for law in laws for number in with_needs(law.number, exercise.laws))
+    request = CheckRequest(exercise, laws, path, source, own, others, home, laws_only, seed, require, beside, live)
     result = _judge_silently(request) if as_json else _judge_aloud(request, memory)
     if own:
         remember(memory, request, result)

@@ -59,6 +59,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--html", type=FILE, help="An overview of the class in one file.")
 @click.option("--similarity", type=FILE, help="Which parts are alike: a table for a person, no verdict.")
 @click.option("--nbgrader", type=FOLDER, help="Enter the scores in the gradebook of this nbgrader course.")
+@click.option("--roster", type=FILE, help="Who is in the class, a CSV.  [default: students.csv of --nbgrader]")
+@click.option("--accept-new", is_flag=True, help="Take in whoever is not on the roster.")
+@click.option("--dry-run", is_flag=True, help="Print who gets what, and who is missing; judge and write nothing.")
+@click.option("--diff", is_flag=True, help="With --nbgrader: print which scores would change, and enter nothing.")
 @click.option(
     "--require-isolation",
     "require",
@@ -96,6 +100,8 @@ def _refuse_nonsense(request: BatchRequest, claim: bool) -> None:
     """Problems that can be seen before anything is read."""
     if not request.submissions and not request.journal:
         raise Problem("nothing to grade was named; type a folder of submissions, or --journal DIR to go on with one.")
+    if request.diff and request.nbgrader is None:
+        raise Problem("--diff compares with a gradebook: name it with --nbgrader DIR.")
     if claim and not request.journal:
         raise Problem("--claim needs --journal DIR, the batch to help with.")
     for path in request.submissions:

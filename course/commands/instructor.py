@@ -11,10 +11,17 @@ import click
 from course.errors import ExitCode, Problem
 from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
+from graders.registry.law import choose as choose_laws
+from graders.sandbox.isolation import Limits
 
 LEVELS = ("L1", "L2", "L3", "L4")
 FOR_MARKS = "L2"  # as in graders.sandbox.isolation.levels, which a help text need not import
 Numbers = tuple[int, ...]
+
+FOREIGN = (
+    "{file} is there already and does not grade with this course: nbgrader would run what is handed in without any "
+    "isolation. Move it aside, or name another folder, and put your own settings into the new one."
+)
 
 chosen = click.option(
     "--exercise", "-e", "numbers", type=int, multiple=True, metavar="N", help="Only this one; may be repeated."
@@ -40,6 +47,8 @@ def init(folder: Path, numbers: Numbers, course_id: str, renew: bool) -> ExitCod
         raise Problem(f"{course_id!r} is no course id: letters, digits, - and _ only.")
     screen = console()
     picked = choose(numbers)
+    if not course_folder.is_ours(folder):
+        raise Problem(FOREIGN.format(file=folder / "nbgrader_config.py"))
     try:
         written = course_folder.make(folder, picked, course_id, renew=renew)
     except OSError as error:
@@ -87,8 +96,18 @@ def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> Exit
     """Write an autograder for Gradescope into FOLDER."""
     from course.authoring import bundle as bundles
 
-    archive = bundles.gradescope(folder, choose((number,))[0], require=require, laws_only=laws_only)
-    console().print(f"{archive} is ready to be uploaded.", soft_wrap=True)
+    exercise = choose((number,))[0]
+    archive = bundles.gradescope(folder, exercise, require=require, laws_only=laws_only)
+    memory = Limits(packages=exercise.torch).resident
+    points = sum(law.points for law in choose_laws(exercise.laws, laws_only=laws_only))
+    screen = console()
+    screen.print(f"{archive} is ready to be uploaded.", soft_wrap=True)
+    screen.print(
+        f"On Gradescope: autograder points {points:g}, base image Ubuntu 24.04 or newer (Python 3.11), and more memory "
+        f"than one worker may use, {memory >> 20} MiB, for the grader beside it. Answers in plain words are "
+        "not judged there: give them a rubric question of their own.",
+        soft_wrap=True,
+    )
     return ExitCode.PASS
 
 

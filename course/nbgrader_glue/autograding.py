@@ -7,6 +7,7 @@ autograding list where nbgrader has its own `Execute` and `SaveAutoGrades`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,28 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Enum, Integer
 
-from course.nbgrader_glue import feedback, solution_cell, submission_metadata, write_outputs
+from course.nbgrader_glue import (
+    answer_sheet,
+    feedback,
+    score_changes,
+    solution_cell,
+    submission_metadata,
+    write_outputs,
+)
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.grade_cell import GradingTerms, judge
 from course.nbgrader_glue.notebook import KERNEL
 from course.nbgrader_glue.released import page, released
-from course.nbgrader_glue.restore_cells import restore
+from course.nbgrader_glue.restore_cells import PUT_BACK, restore
+from course.nbgrader_glue.score_changes import Change
+from graders.batch.grade_job import without_a_try
+from graders.batch.jobs import GradeJob
 from graders.registry.catalogue import Exercise
+from graders.result import Outcome
 from graders.sandbox.isolation import FOR_MARKS, LEVELS
-from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, take
+from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import LARGEST_PARCEL, items
+from graders.submissions.submission_reader import Declared, explain, handed_in
 
 FORMAT = 4, 5  # of the notebooks that are written
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
@@ -36,7 +50,7 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the notebook in place. Raises `Ungraded` for one that is too large.
 
-        A file beside it is looked at here, where it was handed in: links are not followed.
+        Which file is the part is decided here, where it was handed in, by the reader that everybody asks.
         """
         names = resources["nbgrader"]
         folder = Path(resources.get("metadata", {}).get("path") or os.devnull)
@@ -46,11 +60,15 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
             known = released(gradebook, names["assignment"], names["notebook"])
         shown = page(CourseDirectory(config=self.config), names["assignment"], names["notebook"])
         found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else (), shown)
+        if exercise is not None:
+            answer_sheet.fill_in(found.cells, exercise, items(folder))
         nb.cells = [from_dict(cell) for cell in identified(found.cells)]
         nb.nbformat, nb.nbformat_minor = FORMAT
-        aside = {"notices": list(found.notices), "beside": _beside(exercise, folder)}
+        aside = {"notices": list(found.notices)}
+        if exercise is not None:
+            aside |= _part(exercise, folder, found.notices)
         nb.metadata = from_dict({"kernelspec": KERNEL, KEY: aside})
-        for notice in found.notices:
+        for notice in aside["notices"]:
             self.log.warning("%s: %s", names["student"], notice)
         return nb, resources
 
@@ -87,11 +105,14 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
                 f"{names['notebook']} is no exercise of the course; grade it with nbgrader's own autograder."
             )
         aside = nb.metadata.pop(KEY, {})
-        cell = next((cell["source"] for cell in nb.cells if write_outputs.grade_id(cell) == exercise.slot), None)
-        part = solution_cell.choose(exercise, cell, aside.get("beside"))
         terms = GradingTerms(self.salt, self.retries, self.require_isolation, self.laws_only)
-        result = judge(exercise, part.text, terms)
-        write_outputs.mark(nb.cells, result, part.found, aside.get("notices", ()))
+        if aside["problem"]:
+            outcome = Outcome(aside["blame"])
+            job = GradeJob(names["student"], exercise.number, "", exercise.file_name, "", aside["problem"])
+            result = without_a_try(job, job.problem, outcome, laws_only=self.laws_only)
+        else:
+            result = judge(exercise, aside["part"].encode("latin-1"), terms)
+        write_outputs.mark(nb.cells, result, aside["found"], aside["notices"])
         nb.cells = [from_dict(cell) for cell in nb.cells]
         self.log.info("%s: %g of %g points", names["student"], result.points, result.max_points)
 
@@ -102,18 +123,34 @@ class CourseSave(SaveAutoGrades):  # type: ignore[misc]
     def _add_score(self, cell: Any, resources: Any) -> None:
         names = resources["nbgrader"]
         where = (write_outputs.grade_id(cell), names["notebook"], names["assignment"], names["student"])
-        if _ends_in(cell, feedback.NOT_TIMED):
-            leave(self.gradebook.find_grade(*where))
-        else:
+        grade = self.gradebook.find_grade(*where)
+        was = grade.auto_score, grade.needs_manual_grade
+        if not _ends_in(cell, feedback.NOT_TIMED):
             super()._add_score(cell, resources)
-        if is_flagged(cell):
-            self.gradebook.find_grade(*where).needs_manual_grade = True
+        before = getattr(getattr(self.parent, "parent", None), "course_answers", {})
+        settle(grade, cell, was, before.get(names["student"], {}))
         self.gradebook.db.commit()
+        where = names["student"], names["assignment"], grade.name, score_changes.LAW
+        home = Path(self.config.CourseDirectory.get("root", "."))
+        score_changes.note(home, [Change(*where, was[0], grade.auto_score, "nbgrader autograde")])
 
 
-def is_flagged(cell: Any) -> bool:
-    """Whether a person has to look at this cell: its law was found invalid."""
-    return _ends_in(cell, feedback.INVALID)
+def settle(grade: Any, cell: Any, was: tuple[float | None, bool], answers: Mapping[str, str]) -> None:
+    """Correct what nbgrader makes of a cell that was not judged, that a person has to look at, or has looked at.
+
+    was: the automatic score and the flag before. answers: the texts of the answers when they were last graded.
+    """
+    if cell["metadata"].get(PUT_BACK) or _ends_in(cell, feedback.PERSON):
+        grade.auto_score = None
+        grade.needs_manual_grade = grade.manual_score is None
+    elif _ends_in(cell, feedback.NOT_TIMED):
+        leave(grade)
+    elif _ends_in(cell, feedback.INVALID):
+        grade.needs_manual_grade = grade.manual_score is None or was[0] != grade.auto_score
+    elif grade.manual_score is not None:
+        name = write_outputs.grade_id(cell)
+        same = answers[name] == cell["source"] if name in answers else was[0] is not None and was[0] == grade.auto_score
+        grade.needs_manual_grade = was[1] if same else True
 
 
 def leave(grade: Any) -> None:
@@ -148,11 +185,14 @@ def _refuse_large(path: Path) -> None:
         raise Ungraded(f"{path.name} has {large}, too large for a notebook; ask for one without outputs.")
 
 
-def _beside(exercise: Exercise | None, folder: Path) -> str | None:
-    """The text of the exercise's file beside the notebook, None when there is none that may be read."""
-    if exercise is None:
-        return None
+def _part(exercise: Exercise, folder: Path, notices: Sequence[str]) -> dict[str, Any]:
+    """What of the folder is the part, as plain data: the bytes, where they were found, or why there are none."""
     try:
-        return take(folder / exercise.file_name).data.decode("utf-8-sig", "replace")
-    except UnusableSubmission:
-        return None
+        found = handed_in(items(folder), exercise, folder.parent.name, alone=True)
+    except UnusableSubmission as unusable:
+        return {"problem": unusable.problem, "blame": unusable.outcome.value, "found": "nothing"}
+    if found is None:
+        missing = explain(items(folder), exercise, folder.parent.name)
+        return {"problem": missing.problem, "blame": missing.outcome.value, "found": "nothing"}
+    told = [*notices, *found.unused]
+    return {"problem": "", "part": found.data.decode("latin-1"), "found": found.where, "notices": told}

@@ -130,9 +130,9 @@ def _bulk(home: Path, exercise: Exercise) -> float:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "".join(next(cell["source"] for cell in cells if grade_id(cell) == exercise.slot))
         start = time.monotonic()
-        result = judge(exercise, text, GradingTerms(salt=1, laws_only=laws_only))
+        result = judge(exercise, text.encode(), GradingTerms(salt=1, laws_only=laws_only))
         checks += time.monotonic() - start
-        rows.append(Row(path.parts[-3], exercise.number, result, str(path)))
+        rows.append(Row(path.parts[-3], exercise.number, result, str(path), notebook=(str(path), "")))
     done = commit(home, rows)
     if done.refused:
         raise SystemExit(f"not committed: {done.refused[0].reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.nbgrader_glue import notebook
-from course.nbgrader_glue.settings import CONFIG
+from course.nbgrader_glue.settings import CONFIG, settings
 from course.progress import replace_file
 from course.targets import stub_of
 from graders.registry.catalogue import Exercise
@@ -22,6 +23,10 @@ CONFIGURATION = '''\
 """nbgrader's configuration of this course. Made by `course instructor init`; yours to change."""
 
 from pathlib import Path
+
+from course.nbgrader_glue import intake
+
+intake.install()  # `nbgrader autograde` takes .py files, archives and renamed notebooks too
 
 c = get_config()  # noqa: F821
 
@@ -75,8 +80,9 @@ c.CourseGrade.retries = 2
 c.CourseGrade.laws_only = False  # True: the timed laws wait for `course grade --nbgrader` on a quiet machine
 c.CourseGrade.require_isolation = "L2"  # less is not fit for marks: nothing is graded then; `course doctor` says why
 
-# What a day late costs: 0.1 takes 10 % of the score for every day begun. Due dates: `nbgrader db assignment add NAME
-# --duedate="2027-01-31 23:59 UTC"`.
+# What a day late costs: 0.1 takes 10 % of the score for every day begun, as the score stands at `nbgrader export`. Due
+# dates: `nbgrader db assignment add NAME --duedate="2027-01-31 23:59 UTC"`; more time for one student: extensions.csv,
+# with the columns id,assignment,days.
 c.AssignLatePenalties.plugin_class = "course.nbgrader_glue.LateByDay"
 c.LateByDay.per_day = 0.0
 c.LateByDay.grace_minutes = 15
@@ -103,13 +109,16 @@ nbgrader generate_assignment {slug}     source/ becomes release/, solutions clea
 nbgrader release_assignment {slug}      students fetch it, or copy release/ yourself
 nbgrader collect {slug}                 or put files at submitted/<student>/{slug}/
 nbgrader autograde {slug}               graded in isolation, no kernel starts
-nbgrader formgrader                                  answers in plain words are graded by a person
+jupyter lab                                          menu Nbgrader, Formgrader: a person grades the answers
 nbgrader generate_feedback {slug}
 nbgrader release_feedback {slug}
 nbgrader export                                      grades.csv
 ```
 
-(`nbgrader formgrader` opens in `jupyter lab` as well.) A submission that could not be judged, through no fault of its
+{roster} may have columns `canvas`, `moodle`, `gradescope` and `github` with what other systems call a student;
+`extensions.csv` (`id,assignment,days`) gives single students more time; `score_changes.csv` says which scores changed,
+when and why. `course grade submitted --nbgrader . --dry-run` prints who handed in what. A submission that could not be
+judged, through no fault of its
 own, has no score and stands as an error in the log: type `nbgrader autograde` again. To grade again what has a score,
 add `--force`; scores given by a person stay.
 """
@@ -138,6 +147,19 @@ def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: boo
         exchange.mkdir(parents=True)
         os.chmod(exchange, 0o777)  # students hand in there; nbgrader makes the folders below it
     return WrittenFiles(tuple(new), tuple(kept))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the folder's configuration, if there is one, grades with the course. `Problem` when it cannot be read."""
+    if not (folder / CONFIG).exists():
+        return True
+    if importlib.util.find_spec("nbgrader") is None:
+        return "course.nbgrader_glue.CourseGrade" in (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
+    grading = settings(folder).config.Autograde
+    steps = [*grading.get("sanitize_preprocessors", ()), *grading.get("autograde_preprocessors", ())]
+    return all(
+        any(str(step).endswith(name) for step in steps) for name in ("CourseRestore", "CourseGrade", "CourseSave")
+    )
 
 
 def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator[tuple[Path, str]]:

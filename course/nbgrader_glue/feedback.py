@@ -12,11 +12,12 @@ from typing import Any
 
 from course import rendering
 from course.terminal import clean, shorten
-from graders.result import ExerciseResult, LawResult, Outcome
+from graders.result import ExerciseResult, LawResult, Outcome, Reason
 
 Output = dict[str, Any]
 
 INVALID = "Tampering"  # the name of the error for an invalid law; a person looks at it
+PERSON = "NeedsAPerson"  # of every law of a hand-in that is in doubt
 NOT_TIMED = "NotTimed"  # of a timed law that was left out
 NAMES = {
     Outcome.FAIL: "LawBroken",
@@ -37,8 +38,11 @@ class Advisory(Ungraded):
 
 
 def is_ungraded(result: ExerciseResult) -> bool:
-    """Whether any law could not be judged. One is enough: a score without it would be wrong."""
-    return not result.laws or any(law.outcome is Outcome.UNGRADED for law in result.laws)
+    """Whether any law could not be judged. One is enough: a score without it would be wrong.
+
+    Where a person has to decide what was handed in, that is the verdict.
+    """
+    return not result.laws or any(law.outcome is Outcome.UNGRADED for law in result.laws if not result.needs_person)
 
 
 def reasons(result: ExerciseResult) -> str:
@@ -49,6 +53,9 @@ def reasons(result: ExerciseResult) -> str:
 
 def outputs(law: LawResult) -> list[Output]:
     """What the cell of this law shows and scores. Raises `Ungraded` for a law that was not judged."""
+    if law.reason is Reason.PERSON:
+        line = f"{PERSON}: {shorten(clean(law.message).replace(chr(10), ' '), LONGEST)}"
+        return [{"output_type": "error", "ename": PERSON, "evalue": line, "traceback": [line]}]
     if law.outcome is Outcome.UNGRADED:
         raise Ungraded(law.message)
     if not (math.isfinite(law.points) and 0 <= law.points <= law.max_points):

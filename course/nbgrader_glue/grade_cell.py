@@ -34,14 +34,14 @@ class GradingTerms:
     laws_only: bool = False
 
 
-def judge(exercise: Exercise, text: str, terms: GradingTerms) -> ExerciseResult:
+def judge(exercise: Exercise, part: bytes, terms: GradingTerms) -> ExerciseResult:
     """Every law decided; without the seed, since students see what becomes of it.
 
     Raises `Ungraded` when that cannot be had after the retries; nothing is a zero then.
     """
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
         path = Path(folder, exercise.file_name)
-        path.write_text(text, encoding="utf-8", errors="replace")
+        path.write_bytes(part)
         for _ in range(terms.retries + 1):
             result = _once(exercise, path, terms)
             if not is_ungraded(result):

@@ -84,6 +84,16 @@ def commit(course: Path, rows: Iterable[Row]) -> CommitReport:
     return CommitReport(written, tuple(refused))
 
 
+def differences(course: Path, rows: Iterable[Row]) -> list[tuple[Row, str, float | None, float | None]]:
+    """Which scores `commit` would change: row, cell, score now, score then. Nothing is written; raises as `commit`."""
+    if not _load():
+        raise Problem(MISSING)
+    from course.nbgrader_glue.gradebook_writer import GradebookWriter
+
+    with _reported(course), GradebookWriter(settings(course)) as writer:
+        return [(row, *change) for row in rows for change in writer.differences(row)]
+
+
 def _refused(row: Row, reason: Exception) -> RefusedRow:
     """OSError: this one's files cannot be read or written; that need not be so for the next."""
     if isinstance(reason, OSError):

@@ -14,17 +14,30 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
 
 from course.errors import Problem
-from course.nbgrader_glue import feedback, notebook, solution_cell, submission_metadata, write_outputs
-from course.nbgrader_glue.autograding import FORMAT, forget, identified, is_flagged, leave
+from course.nbgrader_glue import (
+    answer_sheet,
+    feedback,
+    notebook,
+    score_changes,
+    solution_cell,
+    submission_metadata,
+    write_outputs,
+)
+from course.nbgrader_glue.autograding import FORMAT, forget, identified, leave, settle
 from course.nbgrader_glue.feedback import Advisory, Ungraded
+from course.nbgrader_glue.intake import Sources, answers
+from course.nbgrader_glue.notebook import law_id
 from course.nbgrader_glue.released import page, released
 from course.nbgrader_glue.restore_cells import ReleasedCell, restore
+from course.nbgrader_glue.score_changes import Change
 from course.nbgrader_glue.settings import LOCK_SECONDS, Settings
 from course.progress import replace_file
 from graders.registry.catalogue import Exercise, catalogue
 from graders.result import ExerciseResult
 from graders.sandbox.isolation import FOR_MARKS, LEVELS, below
-from graders.submissions.submission_reader import LARGEST_PARCEL, Declared, UnusableSubmission, regular, take
+from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import opened
+from graders.submissions.submission_reader import Declared, take
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
@@ -69,11 +82,32 @@ class GradebookWriter:
             forget(self._book, exercise.slug, exercise.slug, row.student)
             raise
         target = self._settings.place("autograded", row.student, exercise.slug)
+        before = answers(target / f"{exercise.slug}.ipynb")
         target.mkdir(parents=True, exist_ok=True)
         replace_file(target / f"{exercise.slug}.ipynb", notebook.text(sheet))
-        submission_metadata.copy(self._settings.place("submitted", row.student, exercise.slug), target)
+        submission_metadata.copy(self._submitted(exercise, row), target)
         submission_metadata.complete(target, f"{exercise.slug}.ipynb")
-        self._score(exercise.slug, row.student, sheet, left_out)
+        self._score(exercise.slug, row.student, sheet, left_out, before)
+
+    def differences(self, row: Row) -> list[tuple[str, float | None, float | None]]:
+        """Which automatic scores `enter` would change: the cell, the score now, the score then. Nothing is written."""
+        if not row.result.exercise or feedback.is_ungraded(row.result):
+            return []
+        slug = catalogue(row.result.exercise).slug
+        then = {} if row.result.needs_person else {law_id(law.number): law.points for law in row.result.laws}
+        try:
+            grades = self._book.find_submission_notebook(slug, slug, row.student).grades
+            now = {grade.name: grade.auto_score for grade in grades if grade.name.startswith("law-")}
+        except MissingEntry:
+            now = {}
+        if row.result.needs_person:
+            return [(name, score, None) for name, score in now.items() if score is not None]
+        return [(name, now.get(name), score) for name, score in then.items() if now.get(name) != score]
+
+    def _submitted(self, exercise: Exercise, row: Row) -> Path:
+        """Where it was handed in; under another name than the roster's, that is where it was found."""
+        place = self._settings.place("submitted", row.student, exercise.slug)
+        return place if place.is_dir() else Path(row.source).parent
 
     def _known(self, exercise: Exercise) -> list[ReleasedCell]:
         if exercise.slug not in self._released:
@@ -88,9 +122,13 @@ class GradebookWriter:
         return self._released[exercise.slug]
 
     def _submit(self, exercise: Exercise, row: Row) -> None:
+        if not self._settings.config.Autograde.get("create_student", True):
+            try:
+                self._book.find_student(row.student)
+            except MissingEntry:
+                raise Ungraded(f"{row.student} is not in the gradebook, and create_student is False there.") from None
         self._book.update_or_create_student(row.student)
-        place = self._settings.place("submitted", row.student, exercise.slug)
-        when = submission_metadata.time(place)
+        when = submission_metadata.time(self._submitted(exercise, row))
         stamp = {"timestamp": when} if when else {}
         with self._book.db.no_autoflush:
             self._book.update_or_create_submission(exercise.slug, row.student, **stamp)
@@ -101,11 +139,13 @@ class GradebookWriter:
         if feedback.is_ungraded(row.result):
             raise Ungraded(feedback.reasons(row.result))
         self._refuse_advisory(row.result)
-        cells, found = _handed_in(exercise, Path(row.source))
+        cells, found = _handed_in(exercise, row)
         restored = restore(cells, known, Declared.of(exercise).defines, self._pages[exercise.slug])
+        answer_sheet.fill_in(restored.cells, exercise, answer_sheet.beside(Path(row.source)))
         sheet: dict[str, Any] = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
         sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
-        return sheet, write_outputs.mark(restored.cells, row.result, found, restored.notices)
+        notices = [*restored.notices, *row.notices]
+        return sheet, write_outputs.mark(restored.cells, row.result, found, notices)
 
     def _refuse_advisory(self, result: ExerciseResult) -> None:
         """Whoever judged may have required less than this course does."""
@@ -114,23 +154,27 @@ class GradebookWriter:
         if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
             raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
 
-    def _score(self, slug: str, student: str, sheet: dict[str, Any], left_out: set[str]) -> None:
+    def _score(self, slug: str, student: str, sheet: dict[str, Any], left_out: set[str], before: Sources) -> None:
         submitted = self._book.find_submission_notebook(slug, slug, student)
         cells = {write_outputs.grade_id(cell): nbformat.from_dict(cell) for cell in sheet["cells"]}
+        changes, why = [], "course grade"
         for grade in submitted.grades:
             if grade.name in left_out:
                 leave(grade)
                 continue
+            was = grade.auto_score, grade.needs_manual_grade
             score, _ = utils.determine_grade(cells[grade.name])
             grade.auto_score = score
-            flagged = is_flagged(cells[grade.name])
-            grade.needs_manual_grade = score is None or grade.manual_score is not None or flagged
+            grade.needs_manual_grade = score is None or grade.manual_score is not None
+            settle(grade, cells[grade.name], was, before)
+            changes.append(Change(student, slug, grade.name, score_changes.LAW, was[0], grade.auto_score, why))
         for comment in submitted.comments:
             cell = cells[comment.name]
             idle = cell.metadata.nbgrader["checksum"] == utils.compute_checksum(cell)
             comment.auto_comment = "No response." if idle else None
         submitted.late_submission_penalty = None
         self._book.db.commit()
+        score_changes.note(self._settings.root, changes)
         if submitted.assignment.total_seconds_late > 0:
             self._penalize(slug, student)
 
@@ -141,22 +185,27 @@ class GradebookWriter:
         self._book.db.expire_all()
 
 
-def _handed_in(exercise: Exercise, source: Path) -> tuple[list[Any], str]:
-    """The cells of the notebook that was handed in, alone or beside the file, or of one made for the file that was; and
-    what was graded, in words."""
-    path = source if source.suffix == ".ipynb" else source.with_name(f"{exercise.slug}.ipynb")
-    try:
-        return _read(path), CELL if path == source else f"the file {exercise.file_name} beside the notebook"
-    except (ValueError, OSError, nbformat.ValidationError, RecursionError, UnusableSubmission):
-        cells = json.loads(_empty(exercise.slug))["cells"]
-    if path == source:
-        return cells, f"{source.name}, which is no notebook that can be read"
+def _handed_in(exercise: Exercise, row: Row) -> tuple[list[Any], str]:
+    """The cells of the notebook that was handed in, or of the released one with the part in it; what was graded, in
+    words."""
+    source = Path(row.source)
+    found = f"the file {source.name}" if source.suffix != ".ipynb" else CELL
+    path, inner = row.notebook
+    beside = source if source.suffix == ".ipynb" else source.with_name(f"{exercise.slug}.ipynb")
+    if not path and beside.is_file():  # rows from before this was noted
+        path = str(beside)
+    if path:
+        try:
+            return _read(opened(Path(path), inner)), found
+        except (ValueError, UnusableSubmission, nbformat.ValidationError, RecursionError):
+            found = f"{source.name}, which is no notebook that can be read"
+    cells = json.loads(_empty(exercise.slug))["cells"]
     try:
         text = take(source, Declared.of(exercise)).data
     except UnusableSubmission:
-        return cells, f"{source.name}, which cannot be read"
+        return cells, found
     next(cell for cell in cells if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
-    return cells, f"the file {exercise.file_name}"
+    return cells, found
 
 
 @cache
@@ -166,9 +215,9 @@ def _empty(slug: str) -> str:
     return notebook.text(notebook.release(exercise)) if exercise else "{}"
 
 
-def _read(path: Path) -> list[Any]:
-    """The cells of a notebook of any version. Raises Unusable, ValueError or nbformat's error for what is none."""
-    text = regular(path, path.name, LARGEST_PARCEL, path.parent).decode("utf-8-sig")
+def _read(data: bytes) -> list[Any]:
+    """The cells of a notebook of any version. Raises ValueError or nbformat's error for what is none."""
+    text = data.decode("utf-8-sig")
     sheet = json.loads(text)
     if not isinstance(sheet, dict):
         raise ValueError("no notebook")

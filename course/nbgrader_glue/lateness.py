@@ -1,13 +1,24 @@
-"""What handing in late costs."""
+"""What handing in late costs: computed whenever grades go out, from the scores as they stand then."""
 
 from __future__ import annotations
 
+import csv
 import math
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 from nbgrader.plugins import LateSubmissionPlugin
+from nbgrader.preprocessors import AssignLatePenalties
 from traitlets import Float
 
+from course.nbgrader_glue.score_changes import LATE, Change
+
 DAY = 24 * 60 * 60
+EXTENSIONS = "extensions.csv"  # beside nbgrader_config.py: id, assignment, days
+
+Extensions = Mapping[tuple[str, str], timedelta]
 
 
 class LateByDay(LateSubmissionPlugin):  # type: ignore[misc]
@@ -24,3 +35,53 @@ class LateByDay(LateSubmissionPlugin):  # type: ignore[misc]
         if late <= 0 or self.per_day == 0:
             return None
         return float(score * min(1.0, self.per_day * math.ceil(late / DAY)))
+
+
+class BadExtensions(ValueError):
+    """The file says something that nobody can follow; one sentence."""
+
+
+def extensions(course: Path) -> Extensions:
+    """Who has more time for what, as the file in the course's folder says. Raises BadExtensions."""
+    path = course / EXTENSIONS
+    if not path.exists():
+        return {}
+    found: dict[tuple[str, str], timedelta] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), 2):
+                who, what = (row.get("id") or "").strip(), (row.get("assignment") or "").strip()
+                if not who or not what:
+                    raise BadExtensions(f"{path} has no id or no assignment in line {number}.")
+                found[who, what] = timedelta(days=float(row.get("days") or ""))
+    except (OSError, UnicodeDecodeError, csv.Error) as wrong:
+        raise BadExtensions(f"{path} cannot be read: {wrong}.") from None
+    except (ValueError, OverflowError) as wrong:
+        if isinstance(wrong, BadExtensions):
+            raise
+        raise BadExtensions(
+            f"{path} needs a number in the column `days`, such as 2 or 0.5, in line {number}."
+        ) from None
+    return found
+
+
+def penalize(gradebook: Any, parent: Any, given: Extensions) -> list[Change]:
+    """Write the penalty of every submission anew; what changed. parent: whose configuration names the plugin."""
+    changes = []
+    penalties = AssignLatePenalties(parent=parent)
+    penalties.init_plugin()
+    for assignment in gradebook.assignments:
+        for submission in assignment.submissions:
+            extended = given.get((submission.student_id, assignment.name))
+            if extended is not None:
+                submission.extension = extended
+            late = submission.total_seconds_late if assignment.duedate else 0
+            who = submission.student_id
+            for notebook in submission.notebooks:
+                taken = penalties.plugin_inst.late_submission_penalty(who, notebook.score, late) if late > 0 else None
+                now, before = max(0.0, min(taken or 0.0, notebook.score)), notebook.late_submission_penalty or 0.0
+                notebook.late_submission_penalty = now or None
+                why = f"{late / DAY:.2f} days late, of {notebook.score:g} points"
+                changes.append(Change(who, assignment.name, "", LATE, before, now, why))
+    gradebook.db.commit()
+    return changes

@@ -14,6 +14,8 @@ from typing import Any
 from course.nbgrader_glue.literal_text import literal
 from graders.submissions.notebook import Cell, has, identify, name_of, shaped, untouched, washed
 
+PUT_BACK = "course_put_back"  # of an answer that was gone: whether there is one elsewhere a person has to see
+
 
 @dataclass(frozen=True, slots=True)
 class ReleasedCell:
@@ -102,7 +104,10 @@ class _Restoration:
             source = self._kept[known.grade_id]["source"]
             if known.cell_type != "code" and source != known.source:
                 source = literal(source)
-        return shaped({"cell_type": known.cell_type, "metadata": {"nbgrader": known.mark}, "source": source})
+        marks: dict[str, Any] = {"nbgrader": known.mark}
+        if known.solution and known.grade and known.grade_id not in self._kept:
+            marks[PUT_BACK] = True
+        return shaped({"cell_type": known.cell_type, "metadata": marks, "source": source})
 
     def _tell_what_was_added(self, laid_out: Sequence[Cell]) -> None:
         shown = {cell["source"].strip() for cell in laid_out} | {""}
@@ -138,3 +143,17 @@ class _Restoration:
         for name, found in identify(cells, list(wanted), names, is_written, is_part).items():
             self._kept[name] = found.cell
             self.notices += [found.notice] if found.notice else []
+        for name in [name for name in wanted if name not in self._kept and cell_type == "markdown"]:
+            self._find_answer(name)
+
+    def _find_answer(self, name: str) -> None:
+        """An answer whose mark was lost, by the cell's id or by the question above it."""
+        question = f"**Question {name.rpartition('-')[2]}**"
+        before: Cell = {"source": ""}
+        for cell in self.cells:
+            asked = before["source"].startswith(question)
+            if cell["cell_type"] == "markdown" and not name_of(cell) and (asked or cell.get("id") == name):
+                self._kept[name] = cell
+                self.notices.append(f"the cell {name} had lost its mark; it was known by its place.")
+                return
+            before = cell

@@ -45,6 +45,8 @@ def check(number: str, inputs: Sequence[str] | None = None) -> None:
         )
     law = _judge(exercise, number, part.text)
     print(feedback.told(law), end="")
+    if law.outcome is Outcome.SKIPPED:
+        raise NotJudged(f"law {law.number}, {law.name}, was not tried and has no points yet: it {law.message}.")
     if law.outcome is Outcome.UNGRADED:
         raise NotJudged(f"{law.message} Your part is not to blame.")
     if law.outcome is not Outcome.PASS:
@@ -58,14 +60,25 @@ def law_of(data: dict[str, Any]) -> LawResult:
 
 def _judge(exercise: Exercise, number: str, text: str) -> LawResult:
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
-        Path(folder, exercise.file_name).write_text(text, encoding="utf-8", errors="replace")
-        order = [sys.executable, "-m", "course.cli", "check", number, "--using", exercise.file_name, "--json"]
+        Path(folder, exercise.file_name).write_text(text, encoding="utf-8", errors="surrogateescape")
+        order = [
+            sys.executable,
+            "-m",
+            "course.cli",
+            "check",
+            number,
+            "--using",
+            exercise.file_name,
+            "--needs",
+            "--json",
+        ]
         run = subprocess.run(order, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
     try:
-        laws = json.loads(run.stdout)["laws"]
+        said = json.loads(run.stdout)
+        laws = said["laws"]
     except (ValueError, KeyError):
         raise NotJudged(run.stderr.strip() or "`course check` gave no answer.") from None
-    law = law_of(laws[0])
+    law = law_of(laws[0 if said["problem"] else -1])  # those before it are what it needs
     return replace(law, story=replace(law.story, replay="")) if law.story else law
 
 
@@ -85,6 +98,6 @@ def _history() -> list[str]:
 
 def _beside(exercise: Exercise) -> str | None:
     try:
-        return Path(exercise.file_name).read_text(encoding="utf-8-sig", errors="replace")
+        return Path(exercise.file_name).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError:
         return None

@@ -17,7 +17,9 @@ from course.progress import replace_file
 from graders.submissions.submission_reader import UnusableSubmission, regular
 
 TIME, SECRET = "timestamp.txt", "submission_secret.txt"
-LONGEST = 200  # characters of a file; nbgrader writes less than a hundred
+FILES = (TIME, SECRET)
+MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
+LONGEST = 400  # bytes of a file; nbgrader writes less than a hundred
 
 
 def time(submitted: Path) -> datetime | None:
@@ -31,16 +33,26 @@ def time(submitted: Path) -> datetime | None:
 
 def copy(submitted: Path, autograded: Path) -> None:
     """Take them over, as `nbgrader autograde` does. Links are not followed."""
-    for name in (TIME, SECRET):
+    for name in FILES:
         written = _read(submitted / name)
         if written is not None:
             replace_file(autograded / name, written)
 
 
+def straighten(submitted: Path) -> None:
+    """Write a time that nbgrader cannot read, for its byte order mark or its encoding, as nbgrader would."""
+    path = submitted / TIME
+    written = _read(path)
+    if written is not None and written.encode() != path.read_bytes():
+        replace_file(path, written)
+
+
 def _read(path: Path) -> str | None:
-    """What a file says, None if it is none or stands behind a link: of itself, its folder or the student's."""
+    """What a file says, PowerShell's encodings too; None if it is none or stands behind a link: of itself, its folder
+    or the student's."""
     try:
-        return regular(path, path.name, LONGEST, path.parents[2]).decode("utf-8", "replace")
+        data = regular(path, path.name, LONGEST, path.parents[2])
+        return data.decode("utf-16" if data[:2] in MARKS else "utf-8-sig", "replace")
     except UnusableSubmission:
         return None
 

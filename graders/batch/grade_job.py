@@ -14,7 +14,7 @@ from graders.batch.jobs import UNKNOWN, GradeJob, Options, seed_of
 from graders.grading import grade
 from graders.registry.catalogue import catalogue
 from graders.registry.law import Law, choose, unmet
-from graders.result import ExerciseResult, LawResult, Outcome, completed
+from graders.result import ExerciseResult, LawResult, Outcome, Reason, completed
 
 
 class Unreadable(ValueError):
@@ -24,8 +24,7 @@ class Unreadable(ValueError):
 def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseResult:
     """Grade the file at `path`."""
     if job.problem:
-        outcome = Outcome.INVALID if job.tampering else Outcome.FAIL
-        return without_a_try(job, job.problem, outcome, laws_only=options.laws_only)
+        return without_a_try(job, job.problem, Outcome(job.blame or Outcome.FAIL), laws_only=options.laws_only)
     seed = seed_of(job.key, salt)
     return decide(job.exercise, path, seed, laws_only=options.laws_only, require=options.require, source=job.name)
 
@@ -57,14 +56,18 @@ def decide(
 def without_a_try(
     job: GradeJob, reason: str, outcome: Outcome = Outcome.UNGRADED, *, laws_only: bool = False
 ) -> ExerciseResult:
-    """The result when there was nothing to try: the first law carries the reason, the others are skipped."""
+    """The result when there was nothing to try: the first law carries the reason, the others are skipped.
+
+    What a person has to decide about is ungraded, for that reason.
+    """
+    why = Reason.PERSON if job.problem and outcome is Outcome.UNGRADED else Reason.LAW
     if job.exercise == UNKNOWN:
-        law = LawResult("0.0", "handed in", "A part of an exercise is handed in.", outcome, 0.0, 0.0, reason)
+        law = LawResult("0.0", "handed in", "A part is handed in.", outcome, 0.0, 0.0, reason, reason=why)
         return ExerciseResult(UNKNOWN, "unknown", job.name, (law,), isolation="none", problem=reason)
     exercise = catalogue(job.exercise)
     rest = outcome if outcome is Outcome.UNGRADED else Outcome.SKIPPED
     laws = [
-        LawResult(law.number, law.name, law.statement, rest if done else outcome, 0.0, law.points, reason)
+        LawResult(law.number, law.name, law.statement, rest if done else outcome, 0.0, law.points, reason, reason=why)
         for done, law in enumerate(choose(exercise.laws, laws_only=laws_only))
     ]
     return ExerciseResult(exercise.number, exercise.name, job.name, tuple(laws), isolation="none", problem=reason)

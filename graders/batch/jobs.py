@@ -12,7 +12,9 @@ from pathlib import Path
 import graders
 import reference_engine
 import solutions
+from graders.result import Outcome
 from graders.sandbox.isolation.levels import FOR_MARKS
+from graders.submissions.submission_reader import canonical
 
 UNKNOWN = 0  # the exercise of a submission in which no exercise's file was found
 CODE = (".py", ".json", ".toml", ".cpp", ".h")  # what decides a verdict: laws, specifications, bounds, the engine
@@ -59,8 +61,8 @@ class GradeJob:
     """One student's part for one exercise.
 
     source: the path of what was handed in. name: what the part's file is called in messages. problem: why nothing of
-    it can be graded, or empty. tampering: that problem is evidence of tampering. Equal files have equal keys: they are
-    graded once.
+    it can be graded, or empty; blame: its `Outcome`. notices: what was not judged. notebook: the file or archive that
+    holds the notebook, and its name in the archive; empty for none. Equal files have equal keys: they are graded once.
     """
 
     student: str
@@ -69,7 +71,14 @@ class GradeJob:
     name: str
     key: str
     problem: str = ""
-    tampering: bool = False
+    blame: str = ""
+    notices: tuple[str, ...] = ()
+    notebook: tuple[str, str] = ("", "")
+
+    @property
+    def tampering(self) -> bool:
+        """Whether the problem is evidence of tampering."""
+        return self.blame == Outcome.INVALID
 
     @property
     def order(self) -> tuple[str, int]:
@@ -81,11 +90,6 @@ def key_of(exercise: int, name: str, data: bytes, options: Options) -> str:
     part = hashlib.sha256(canonical(data)).hexdigest()
     words = [exercise, name, part, asdict(options) | {"bounds": ""}]  # what they say counts, not where they lie
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
-
-
-def canonical(data: bytes) -> bytes:
-    """The file without what no judge looks at: a byte order mark and the kind of newlines."""
-    return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def seed_of(key: str, salt: int) -> int:

@@ -28,10 +28,11 @@ import msgspec
 from graders.batch import lease, storage
 from graders.batch.discovery import DiscoveredJob
 from graders.batch.grade_job import Unreadable, pack, unpack, without_a_try
-from graders.batch.jobs import GradeJob, Options, canonical, key_of
+from graders.batch.jobs import GradeJob, Options, key_of
 from graders.batch.seal import Seal
 from graders.reports.row import Row
 from graders.result import ExerciseResult, Outcome
+from graders.submissions.submission_reader import canonical
 
 FORMAT = 1
 SALT_BITS = 128
@@ -129,9 +130,9 @@ class Journal:
         return [key for key in lease.held_by(self.root / "leases", pid) if not self.settled(key)]
 
     def store(self, job: GradeJob, result: ExerciseResult) -> None:
-        """Keep the result, if it is the job's first; an ungraded one counts as a try."""
+        """Keep the result, if it is the job's first; an ungraded one counts as a try, unless a person has to decide."""
         reason = ungraded_because(result)
-        if reason:
+        if reason and not result.needs_person:
             self.failed(job, reason, result)
         else:
             self._keep(self._result(job.key), job.key, result)
@@ -262,6 +263,8 @@ class Journal:
             "points": result.points,
             "max_points": result.max_points,
             "quarantined": quarantined,
+            "notices": job.notices,
+            "notebook": job.notebook,
         }
 
     def _row(self, entry: dict[str, Any]) -> Row | None:
@@ -269,7 +272,10 @@ class Journal:
         if found is None:
             return None
         tries = self.attempts(entry["key"])
-        return Row(entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries)
+        beside = tuple(entry.get("notices", ())), tuple(entry.get("notebook", ("", "")))
+        return Row(
+            entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries, *beside
+        )
 
     def _row_of(self, job: GradeJob, because: str, laws_only: bool) -> Row:
         found = self._read(job.key)
@@ -277,7 +283,8 @@ class Journal:
         if found is None:
             words = tries[-1] if tries else f"Not graded: {because.rstrip('.')}."
             found = without_a_try(job, words, laws_only=laws_only), False
-        return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries)
+        beside = job.notices, job.notebook
+        return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries, *beside)
 
 
 def legal_text(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import subprocess
 from typing import Any
 
@@ -16,6 +17,7 @@ from graders.batch.pool import environment
 from graders.batch.slurm import command
 
 CPUS = 1
+LONGEST_KNOCK = 10.0  # seconds
 
 
 class NoRay(Exception):
@@ -53,10 +55,24 @@ def run(journal: Journal, tasks: int, address: str | None = None, on_progress: A
 
 
 def _begin(ray: Any, address: str | None) -> None:
+    _knock(address)
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise NoRay(f"no Ray cluster can be had at {address or 'this machine'}: {error}") from None
+    except Exception as error:  # whatever keeps a cluster from starting, its own kinds of timeout among them
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise NoRay(f"no Ray cluster can be had at {address or 'this machine'}: {reason}.") from None
+
+
+def _knock(address: str | None) -> None:
+    """Whether anybody listens at "host:port"; Ray itself would wait for ten minutes. NoRay if not."""
+    host, colon, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LONGEST_KNOCK).close()
+    except (OSError, OverflowError) as trouble:
+        reason = getattr(trouble, "strerror", None) or str(trouble) or "no answer"
+        raise NoRay(f"no Ray cluster can be had at {address}: {reason}.") from None
 
 
 def _shared() -> dict[str, str]:

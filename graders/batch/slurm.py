@@ -12,6 +12,7 @@ from graders.batch.journal import Journal
 from graders.batch.pool import environment
 
 SCRIPT = "claim.sbatch"
+LONGEST = 120.0  # seconds for the answer of sbatch
 
 
 class NotSubmitted(Exception):
@@ -57,11 +58,17 @@ def command(journal: Journal) -> list[str]:
 def submit(journal: Journal, tasks: int, extra: tuple[str, ...] = ()) -> str:
     """Write the script into the journal and hand it to sbatch; the id of the job. Raises NotSubmitted."""
     path = journal.root / SCRIPT
-    path.write_text(script(journal, tasks, extra), encoding="utf-8")
+    order = ["sbatch", "--parsable", os.fspath(path)]
     try:
-        done = subprocess.run(["sbatch", "--parsable", os.fspath(path)], capture_output=True, text=True, check=False)
+        path.write_text(script(journal, tasks, extra), encoding="utf-8")
+        done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=LONGEST)
     except FileNotFoundError:
         raise NotSubmitted(f"there is no sbatch on this machine; submit {path} where there is one.") from None
+    except subprocess.TimeoutExpired:
+        raise NotSubmitted(f"sbatch gave no answer for {LONGEST:g} s; submit {path} by hand.") from None
+    except OSError as trouble:
+        where = trouble.filename or path
+        raise NotSubmitted(f"{where} cannot be written or started: {os.strerror(trouble.errno or 0)}.") from None
     if done.returncode:
         reason = " ".join(done.stderr.split())[:300] or f"it ended with status {done.returncode}"
         raise NotSubmitted(f"sbatch did not take {path}: {reason}")

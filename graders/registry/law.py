@@ -123,3 +123,12 @@ def choose(laws: Iterable[Law], only: Iterable[str] | None = None, *, laws_only:
 def unmet(law: Law, outcomes: dict[str, Outcome]) -> tuple[str, ...]:
     """Which of the law's needs were tried and did not pass (a need that was not asked for stands in nobody's way)."""
     return tuple(need for need in law.needs if outcomes.get(need, Outcome.PASS) is not Outcome.PASS)
+
+
+def with_needs(number: str, laws: Iterable[Law]) -> list[str]:
+    """The law's number after those of all laws that must hold before it is tried, in order. KeyError for no law."""
+    every = {law.number: law for law in laws}
+    wanted = {number}
+    for law in sorted(every.values(), key=lambda law: law.order, reverse=True):
+        wanted.update(law.needs if law.number in wanted else ())
+    return sorted(wanted, key=lambda each: every[each].order)

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from graders.registry.parts import PARTS
 from graders.reports import markdown, words
 from graders.reports.plain import legal, line
 from graders.reports.row import Row
@@ -77,6 +78,10 @@ def _capped(kind: str, texts: list[str]) -> list[str]:
 
 
 def _relative(source: str) -> str:
+    """The file as its student's repository has it: what was packed lies in exercises/ there."""
+    packed = Path(source)
+    if packed.parent.name in {part.slug for part in PARTS}:
+        return f"exercises/{packed.parent.name}/{packed.name}"
     home = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
     path = os.path.relpath(source, home)
     return source if path.startswith("..") else path

@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from graders.registry.catalogue import exercises
 from graders.reports import words
-from graders.reports.plain import line, number
+from graders.reports.plain import legal, line, number
 from graders.reports.row import Row
-from graders.reports.template import PAGE
+from graders.reports.template import PAGE, SCRIPT
 from graders.result import LawResult, Outcome
 
 BINS = 16
 WIDEST = 24.0  # rem, the longest bar
 TOP = 15  # laws that are listed
+REASONS = 3  # messages of each
+LONGEST = 1200  # characters of a story
+SYMBOLS = {
+    "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "⧗", "crash": "☇", "invalid": "⚑", "ungraded": "?",
+}  # fmt: skip
+RANKS = {outcome: place for place, outcome in enumerate(SYMBOLS)}
 Data = dict[str, Any]
 
 
-def render(rows: Sequence[Row]) -> str:
-    """One self-contained HTML file; every text in it is escaped."""
+def render(rows: Sequence[Row], absent: Sequence[str] = ()) -> str:
+    """One self-contained HTML file; every text in it is escaped. absent: who is in the class and handed in nothing."""
     states = Counter(words.state(row) for row in rows)
     numbers = sorted({row.exercise for row in rows})
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    tables = [
+        _table(each, [(place, row) for place, row in enumerate(rows) if row.exercise == each]) for each in numbers
+    ]
     return page.render(
+        script=Markup(SCRIPT),
+        digest=Markup(digest),
+        symbols=SYMBOLS,
+        absent=[line(name) for name in absent],
+        titles=list(dict.fromkeys(law["title"] for table in tables for law in table["laws"])),
+        same=identical(rows),
+        stories=[_story(place, row, law) for place, row in enumerate(rows) for law in words.broken(row)],
         students=len({row.student for row in rows}),
         rows=rows,
         passed=sum(row.result.passed for row in rows),
         states=sorted(states.items()),
-        tables=[_table(each, [row for row in rows if row.exercise == each]) for each in numbers],
+        tables=tables,
         hardest=hardest(rows)[:TOP],
         charts=charts(rows),
     )
 
 
 def hardest(rows: Sequence[Row]) -> list[Data]:
-    """The laws that were broken, the most often broken first."""
+    """The laws that were broken, the most often broken first, each with the messages that were given most often."""
     laws: dict[str, LawResult] = {}
     broken: Counter[str] = Counter()
     tried: Counter[str] = Counter()
+    reasons: dict[str, Counter[str]] = {}
     for law in (law for row in rows if not row.problem for law in row.result.laws):
         laws.setdefault(law.number, law)
         tried[law.number] += law.outcome not in (Outcome.SKIPPED, Outcome.UNGRADED)
         broken[law.number] += law.outcome.failed
+        if law.outcome.failed:  # the same fault with other values is the same fault
+            reasons.setdefault(law.number, Counter())[re.sub(r"\d+(\.\d+)?", "…", line(law.message, 160))] += 1
     most = max(broken.values(), default=0)
     return [
         {
@@ -54,6 +78,7 @@ def hardest(rows: Sequence[Row]) -> list[Data]:
             "broken": count,
             "tried": tried[name],
             "width": number(WIDEST * count / most),
+            "reasons": [{"text": text, "count": times} for text, times in reasons[name].most_common(REASONS)],
         }
         for name, count in sorted(broken.items(), key=lambda item: (-item[1], item[0]))
         if count
@@ -63,14 +88,46 @@ def hardest(rows: Sequence[Row]) -> list[Data]:
 def charts(rows: Sequence[Row]) -> list[Data]:
     """A distribution for each ratio of speeds that was measured."""
     found: dict[tuple[int, str], list[float]] = {}
+    bounds: dict[tuple[int, str], float] = {}
     for row in rows:
         for figure in filter(words.is_speed, row.result.figures):
             found.setdefault((row.exercise, figure.name), []).append(figure.value)
-    return [_chart(*what, sorted(ratios)) for what, ratios in sorted(found.items())]
+            if figure.against == "bound" and figure.reference is not None:
+                bounds[row.exercise, figure.name] = figure.reference
+    return [_chart(*what, sorted(ratios), bounds.get(what)) for what, ratios in sorted(found.items())]
 
 
-def _chart(exercise: int, name: str, ratios: list[float]) -> Data:
+def identical(rows: Sequence[Row]) -> list[Data]:
+    """Groups of students whose parts are the same text, stubs and what could not be tried left out."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for row in rows:
+        if row.key and not row.problem:
+            groups.setdefault((row.exercise, row.key), []).append(line(row.student))
+    return [
+        {"exercise": exercise, "students": sorted(students)}
+        for (exercise, _), students in groups.items()
+        if len(students) > 1
+    ]
+
+
+def _story(place: int, row: Row, law: LawResult) -> Data:
+    return {
+        "id": _anchor(place, law),
+        "student": line(row.student, 80),
+        "title": words.title(law),
+        "where": line(law.story.where, 80) if law.story else "",
+        "text": legal(f"{law.message}\n{words.story(law.story) if law.story else ''}")[:LONGEST],
+    }
+
+
+def _anchor(place: int, law: LawResult) -> str:
+    return f"s{place}-{law.number.replace('.', '-')}"
+
+
+def _chart(exercise: int, name: str, ratios: list[float], bound: float | None = None) -> Data:
     low, high = ratios[0], ratios[-1]
+    if bound is not None:
+        low, high = min(low, bound), max(high, bound)
     width = (high - low) / BINS or 1.0
     bins = Counter(min(BINS - 1, int((ratio - low) / width)) for ratio in ratios)
     most = max(bins.values())
@@ -78,6 +135,8 @@ def _chart(exercise: int, name: str, ratios: list[float]) -> Data:
         "title": line(f"Exercise {exercise}: {name}"),
         "count": len(ratios),
         "median": number(statistics.median(ratios)),
+        "bound": "" if bound is None else number(bound),
+        "mark": number(10 + 380 * ((bound or low) - low) / (high - low or 1.0)),
         "low": number(low),
         "high": number(high),
         "bars": [_bar(place, count, most, low + place * width) for place, count in sorted(bins.items())],
@@ -95,28 +154,36 @@ def _bar(place: int, count: int, most: int, start: float) -> Data:
     }
 
 
-def _table(exercise: int, rows: list[Row]) -> Data:
+def _table(exercise: int, rows: list[tuple[int, Row]]) -> Data:
     named = {each.number: each for each in exercises()}
     name = named[exercise].name if exercise in named else "nothing that could be found"
-    heads = {law.number: law for row in rows for law in row.result.laws}
+    heads = {law.number: law for _, row in rows for law in row.result.laws}
     order = sorted(heads, key=lambda each: tuple(map(int, each.split("."))))
     laws = [{"title": words.title(heads[each]), "statement": heads[each].statement} for each in order]
-    return {"number": exercise, "name": name, "laws": laws, "rows": [_row(row, order) for row in rows]}
+    return {"number": exercise, "name": name, "laws": laws, "rows": [_row(*each, order) for each in rows]}
 
 
-def _row(row: Row, order: list[str]) -> Data:
+def _row(place: int, row: Row, order: list[str]) -> Data:
     laws = {law.number: law for law in row.result.laws}
     untried = row.problem and row.result.outcome is Outcome.FAIL
     return {
         "student": line(row.shown),
         "score": "" if words.ungraded(row) else words.score(row),
-        "cells": [_cell(None if untried else laws.get(each)) for each in order],
+        "points": "" if words.ungraded(row) else number(row.result.points),
+        "state": words.state(row),
+        "cells": [_cell(place, row, None if untried else laws.get(each)) for each in order],
         "verdict": words.verdict(row),
     }
 
 
-def _cell(law: LawResult | None) -> Data:
+def _cell(place: int, row: Row, law: LawResult | None) -> Data:
     if law is None:
-        return {"outcome": "skipped", "tip": "not tried"}
+        return {"outcome": "skipped", "tip": "not tried", "law": "", "rank": RANKS["skipped"], "story": ""}
     why = law.message if law.outcome is not Outcome.PASS else ""
-    return {"outcome": str(law.outcome), "tip": line(f"{law.number} {law.outcome} {why}", 160)}
+    return {
+        "outcome": str(law.outcome),
+        "tip": line(f"{law.number} {law.outcome} {why}", 160),
+        "law": words.title(law),
+        "rank": RANKS[law.outcome],
+        "story": _anchor(place, law) if law in words.broken(row) else "",
+    }

@@ -12,7 +12,9 @@ from graders.result import ExerciseResult
 class Row:
     """student: as handed in, any text. source: the path of what was handed in. key: names the job.
 
-    quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did.
+    quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did. notices:
+    what was handed in and not judged. notebook: the file or archive with the notebook that was handed in, and its name
+    in that archive.
     """
 
     student: str
@@ -22,6 +24,8 @@ class Row:
     key: str = ""
     quarantined: bool = False
     attempts: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    notebook: tuple[str, str] = ("", "")
 
     @property
     def shown(self) -> str:

@@ -43,8 +43,10 @@ def verdict(row: Row) -> str:
         return line(result.problem)
     laws = broken(row)
     if not laws:
-        return "every law holds" if result.passed else line(_reason(row))
-    return line(f"{title(laws[0])}: {laws[0].message or laws[0].outcome}")
+        said = "every law holds" if result.passed else _reason(row)
+    else:
+        said = f"{title(laws[0])}: {laws[0].message or laws[0].outcome}"
+    return line(" ".join([said, *(f"({notice})" for notice in row.notices)]))
 
 
 def broken(row: Row) -> tuple[LawResult, ...]:
@@ -63,7 +65,10 @@ def ungraded(row: Row) -> bool:
 
 
 def state(row: Row) -> str:
-    """The outcome; "ungraded" as soon as anything is, "quarantined" when nobody will try again."""
+    """The outcome; "ungraded" as soon as anything is, "quarantined" when nobody will try again, "needs a person" when
+    what was handed in is in doubt."""
+    if row.result.needs_person:
+        return "needs a person"
     if row.quarantined:
         return "quarantined"
     return "ungraded" if ungraded(row) else str(row.result.outcome)

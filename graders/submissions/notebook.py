@@ -19,6 +19,7 @@ Cell = Any  # a dict, or nbformat's dict that has attributes
 TYPES = ("code", "markdown", "raw")
 LONGEST = 2000  # characters of one line; a dotted name of 100,000 parts takes Python minutes to read
 LARGEST = 256 * 1024  # bytes of one source file
+MAGIC = re.compile(r"^([ \t]*)(%{1,2}[A-Za-z].*|!.*|\?{0,2}[A-Za-z_][\w.]*\?{1,2}[ \t]*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ def cells_of(notebook: bytes) -> list[Cell]:
         return [washed(cell) for cell in cells if isinstance(cell, dict)]
     except (KeyError, TypeError, AttributeError, RecursionError) as wrong:
         raise ValueError("no notebook") from wrong
+
+
+def cell_names(notebook: bytes) -> set[str]:
+    """Everything in a notebook that may be the name of a cell; it need not be one that can be read."""
+    return {found.decode() for found in re.findall(rb'"grade_id"\s*:\s*"([A-Za-z0-9_-]{1,80})"', notebook)}
 
 
 def part_of(notebook: bytes, name: str, defines: Collection[str]) -> str | None:
@@ -134,7 +140,7 @@ def _marks(cell: Cell) -> dict[str, Any]:
 
 def has(code: str, names: Collection[str]) -> bool:
     """Whether the code defines one of the names at its top level."""
-    tree = _tree(without_magics(code))
+    tree = _tree(code)
     if tree is None:
         return any(re.search(rf"^(class|def) {name}\b", code, re.MULTILINE) for name in names)
     return any(isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names for node in tree.body)
@@ -142,7 +148,7 @@ def has(code: str, names: Collection[str]) -> bool:
 
 def untouched(code: str) -> bool:
     """Whether no function of the code has a body yet: each raises NotImplementedError, or there is none."""
-    tree = _tree(without_magics(code))
+    tree = _tree(code)
     if tree is None:
         return False
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -150,11 +156,21 @@ def untouched(code: str) -> bool:
 
 
 def without_magics(code: str) -> str:
-    """The code with a first line such as `%%writefile x.py` made a comment; the other lines keep their numbers."""
-    return f"# {code}" if code.startswith("%%") else code
+    """The code with what only a notebook understands (`%%time`, `!pip install x`, `help?`) made comments.
+
+    The other lines keep their numbers. What is Python without that stays as it is.
+    """
+    code = f"# {code}" if code.startswith("%%") else code
+    if not MAGIC.search(code) or _parsed(code) is not None:
+        return code
+    return MAGIC.sub(lambda line: f"{line[1]}pass  # {line[2]}" if line[1] else f"# {line[2]}", code)
 
 
 def _tree(code: str) -> ast.Module | None:
+    return _parsed(without_magics(code))
+
+
+def _parsed(code: str) -> ast.Module | None:
     """The syntax tree; None when there is none, or when reading it would take long."""
     if len(code) > LARGEST or any(len(line) > LONGEST for line in code.split("\n")):
         return None

@@ -19,7 +19,8 @@ FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # never waits
 class UnusableSubmission(Exception):
     """Nothing could be graded; the text is one sentence for the person who typed the command.
 
-    missing: the declared file is not there, whatever else is. location: where in the file the problem lies.
+    outcome: FAIL when the part is to blame, INVALID for evidence of tampering, UNGRADED when a person has to say what
+    was handed in. missing: the part is not there, whatever else is. location: where in the file the problem lies.
     """
 
     def __init__(

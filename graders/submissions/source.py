@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -108,7 +109,8 @@ def _parse(name: str, source: str) -> ast.Module:
             tree = ast.parse(source, name)
     except SyntaxError as wrong:
         line = f" in line {wrong.lineno}" if wrong.lineno else ""
-        problem = f"{name} has a syntax error{line}: {wrong.msg}."
+        here = f"Python {sys.version_info.major}.{sys.version_info.minor}"  # the part may be written for a newer one
+        problem = f"{name} has a syntax error{line} for {here}, which judges it: {wrong.msg}."
         raise UnusableSubmission(problem, location=Location(name, wrong.lineno or 0)) from None
     except ValueError as wrong:
         raise UnusableSubmission(f"{name} is not Python source: {wrong}.") from None

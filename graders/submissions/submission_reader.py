@@ -1,41 +1,41 @@
-"""What is handed in, and the one declared file of it that enters: a file, a folder, a zip archive or a notebook.
+"""Which of the files of a hand-in is the part: the one answer that checks, batches, bundles and nbgrader all use.
 
-Nothing is unpacked and nothing executed. In a folder or archive only the declared file is looked at; a folder is not
-walked, so it may hold a million others. Whatever cannot be what it seems (a link, a named pipe, a path that leaves the
-archive, a file that swells when unpacked) is refused with the reason.
+A notebook's cell counts if anything is written in it, else the file; a stub counts when there is nothing else. A file
+is known by its name, whatever was added to that (`prefix_cache (1).py`), or by what it defines. What was handed in and
+is not judged is named. Where two different parts have the same claim a person has to choose, and nobody gets a zero.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import stat
-import zipfile
-import zlib
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-from graders.registry.parts import Part
-from graders.result import Outcome
-from graders.submissions.notebook import LARGEST, part_of
-from graders.submissions.opened import UnusableSubmission, descriptor, refuse_links
+from graders.registry.parts import PARTS, Part
+from graders.submissions.notebook import LARGEST, cell_names, has, part_of, untouched
+from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import LARGEST_PARCEL, Item, doubtful, items, regular
 from reference_engine.parts import FUNCTION_NAMES
 
-__all__ = ["Declared", "ReadSubmission", "UnusableSubmission", "regular", "take"]
+__all__ = [
+    "LARGEST",
+    "LARGEST_PARCEL",
+    "Declared",
+    "HandIn",
+    "UnusableSubmission",
+    "choose",
+    "explain",
+    "handed_in",
+    "take",
+]
 
-LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
-MOST_ENTRIES = 2000
-SWELLING = 100  # times that a file may grow when it is unpacked; text does not
-USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
-DEEPEST = 6  # folders above the declared file in an archive
-KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+WRITTEN, PROBLEM, STUB = range(3)
+EXACT, COPY, NAMED, DEFINES, MENTIONS, OTHER = range(6)  # how a file's name fits, the best first
+COPIED = r"(?:[-_ .]*(?:\(\d+\)|v?\d+|copy|kopie|copie))*"  # what systems and people add to a name
+PACKED = (".py", ".ipynb", ".zip")
+SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")  # beside a part, and never one
+EXPECTED = ("timestamp.txt", "submission_secret.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,138 +56,218 @@ class Declared:
         defines = (part.class_name,) if part.class_name else FUNCTION_NAMES
         return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines)
 
+    @property
+    def slug(self) -> str:
+        """The folder of the exercise, which its notebook and its archive are called after."""
+        return PurePosixPath(self.folder).name
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a name holds that stands for the exercise, the longest first."""
+        return tuple(word for word in (self.slug, self.cell, PurePosixPath(self.name).stem) if word)
+
 
 @dataclass(frozen=True, slots=True)
-class ReadSubmission:
-    """What entered: `name` for messages, the bytes as they were handed in."""
+class HandIn:
+    """What of one hand-in is the part. name: for messages. data: the file, or the text of the cell, as handed in.
+
+    item: where it was found. unused: a sentence about everything else that might have been meant. notebook: the
+    notebook that was handed in, judged or not: it holds the answers in plain words.
+    """
 
     name: str
     data: bytes
+    item: Item
+    unused: tuple[str, ...] = ()
+    notebook: Item | None = None
+
+    @property
+    def where(self) -> str:
+        """What is judged, in words."""
+        return f"the cell in {self.item.place}" if self.item.suffix == ".ipynb" else f"the file {self.item.place}"
 
 
-def take(path: Path, declared: Declared | None = None, below: Path | None = None) -> ReadSubmission:
-    """The declared file in whatever lies at `path`; without a declaration, the file itself. Raises Unusable.
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A file that may be the part, read. state: WRITTEN, PROBLEM or STUB. fit: how well its name fits."""
 
-    below: the folder that the instructor named, if `path` lies deeper in it: no link is followed on the way from there.
+    item: Item
+    fit: int
+    state: int
+    data: bytes = b""
+    problem: UnusableSubmission | None = field(default=None, compare=False)
+
+    @property
+    def claim(self) -> tuple[int, bool, int]:
+        """The lowest counts."""
+        return self.state, self.item.suffix != ".ipynb", EXACT if self.fit == COPY else self.fit
+
+
+def take(path: Path, declared: Declared | None = None) -> HandIn:
+    """The declared part in whatever lies at `path`; without a declaration, the file itself. Raises Unusable."""
+    item = Item(PurePosixPath(path.name), path, "", lambda largest: regular(path, path.name, largest, path.parent))
+    if declared is None:
+        return HandIn(path.name, item.open(LARGEST), item)
+    found = items(path)
+    if [each.source for each in found] == [path] and not found[0].inner and path.suffix.lower() != ".zip":
+        if found[0].suffix != ".ipynb":
+            return HandIn(path.name, item.open(LARGEST), item)
+        return HandIn(f"the cell of {path.name}", _cell(item, declared), item, notebook=item)
+    return choose(found, declared, f"{path}" if path.is_dir() else path.name)
+
+
+def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool = False) -> HandIn | None:
+    """The part for the exercise among the files of one student; None when there is no trace of one. Raises Unusable.
+
+    alone: a lone Python file of any name is taken for it.
     """
-    below = below or path.parent
-    kind = _mode(path)
-    if declared is None or not (stat.S_ISDIR(kind) or path.suffix in (".zip", ".ipynb")):
-        return ReadSubmission(path.name, regular(path, path.name, LARGEST, below))
-    if stat.S_ISDIR(kind):
-        return _from_folder(path, declared, below)
-    data = regular(path, path.name, LARGEST_PARCEL, below)
-    if path.suffix == ".zip":
-        return _from_archive(data, path.name, declared)
-    text = _from_notebook(data, path.name, declared)
-    return ReadSubmission(f"the cell of {path.name}", text.encode("utf-8", "replace"))  # whose lines are counted
+    declared = Declared.of(exercise)
+    others = [Declared.of(part) for part in PARTS if part.number != exercise.number]
+    if any(_fit(each, declared) is not None for each in found):
+        return choose(found, declared, home)
+    python = [each for each in found if each.suffix == ".py"]
+    python = [each for each in python if all(_fit(each, other) is None for other in others)]
+    if alone and len(python) == 1:
+        return HandIn(declared.name, python[0].open(LARGEST), python[0])
+    return None
 
 
-# ---------------------------------------------------------------- files and folders
+def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
+    """The one part among the files of one student. Raises Unusable; home: what these files are called in messages."""
+    candidates = sorted(_candidates(found, declared), key=lambda each: each.claim)
+    if not candidates:
+        raise _nothing(found, declared.name, home)
+    best = candidates[0]
+    if best.problem is not None:
+        raise best.problem
+    others = [each for each in candidates[1:] if not _same(each.data, best.data)]
+    rivals = [each for each in others if each.claim == best.claim]
+    if rivals and best.state == WRITTEN:
+        places = " and ".join(each.item.place for each in [best, *rivals])
+        raise doubtful(f"{places} are different parts and nothing says which one counts; keep one.")
+    spare = [each for each in others if each.state != STUB]
+    unused = tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare)
+    sheets = [each.item for each in candidates if each.item.suffix == ".ipynb"]
+    cell = best.item.suffix == ".ipynb"  # whose lines are counted
+    name = f"the cell of {best.item.name}" if cell else declared.name
+    return HandIn(name, best.data, best.item, unused, sheets[0] if sheets else None)
 
 
-def _mode(path: Path) -> int:
+def canonical(data: bytes) -> bytes:
+    """The file without what no judge looks at: a byte order mark and the kind of newlines."""
+    return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+# ---------------------------------------------------------------- what may be a part
+
+
+def _candidates(found: Sequence[Item], declared: Declared) -> list[_Candidate]:
+    """Beside what fits, an archive that cannot be read may hold the part, unless nothing else says so."""
+    fits = [(item, _fit(item, declared)) for item in found]
+    if all(fit is None for _, fit in fits):
+        return []
+    fits = [(item, OTHER if fit is None and item.suffix == ".zip" else fit) for item, fit in fits]
+    return [_read(item, fit, declared) for item, fit in fits if fit is not None]
+
+
+def _fit(item: Item, declared: Declared) -> int | None:
+    """How well a file fits an exercise; None when it is for another one, or for none."""
+    if item.suffix not in PACKED:
+        return None
+    stem = item.path.stem.lower()
+    fit = _named(stem, item.suffix, declared)
+    if fit is not None:
+        return fit
+    if any(_named(stem, item.suffix, Declared.of(part)) is not None for part in PARTS if part.slot != declared.cell):
+        return None  # called after another exercise
+    mentioned = any(word.lower() in stem for word in declared.words)
+    if item.suffix == ".zip":
+        return MENTIONS if mentioned else None
+    if _holds(item, declared):
+        return NAMED if mentioned else DEFINES
+    return MENTIONS if mentioned else None
+
+
+def _named(stem: str, suffix: str, declared: Declared) -> int | None:
+    """Whether a file is called after an exercise, exactly or with what systems and people add."""
+    name = declared.slug if suffix != ".py" else PurePosixPath(declared.name).stem
+    if stem == name.lower():
+        return EXACT
+    added = any(re.fullmatch(rf"(?:copy\W+of\W+)?{re.escape(word.lower())}{COPIED}", stem) for word in declared.words)
+    return COPY if added else None
+
+
+def _holds(item: Item, declared: Declared) -> bool:
+    """Whether a file defines the part, or is its notebook, however it is called."""
     try:
-        return os.lstat(path).st_mode
-    except FileNotFoundError:
-        raise UnusableSubmission(f"{path.name} is missing: there is no file {path}.", missing=True) from None
-    except (OSError, ValueError) as trouble:
-        raise UnusableSubmission(f"{path.name} cannot be read: {_reason(trouble)}.") from None
+        if item.suffix == ".py":
+            return has(item.open(LARGEST).decode("utf-8", "replace"), declared.defines)
+        sheet = item.open(LARGEST_PARCEL)
+        known = cell_names(sheet) & _cells_of(declared)
+        return bool(known) or part_of(sheet, declared.cell, declared.defines) is not None
+    except (UnusableSubmission, ValueError):
+        return False
 
 
-def regular(path: Path, name: str, largest: int, below: Path) -> bytes:
-    """The bytes of a regular file to which no link leads below the folder `below`. Raises Unusable."""
-    _refuse_kind(_mode(path), name)
+def _cells_of(declared: Declared) -> set[str]:
+    """nbgrader's names of the cells by which a notebook is known to be this exercise's, one of them renamed or not."""
+    number = next((part.number for part in PARTS if part.slot == declared.cell), 0)
+    return {declared.cell, *(f"law-{number}-{law}" for law in range(1, 40))}
+
+
+def _read(item: Item, fit: int, declared: Declared) -> _Candidate:
     try:
-        with open(descriptor(path, below), "rb") as file:
-            _refuse_kind(os.fstat(file.fileno()).st_mode, name)
-            data = file.read(largest + 1)
-    except OSError as trouble:
-        raise UnusableSubmission(f"{name} cannot be read: {_reason(trouble)}.") from None
-    if len(data) > largest:
-        raise UnusableSubmission(f"{name} is larger than {largest // 1024} KiB, too large for one part.")
-    return data
+        data = _cell(item, declared) if item.suffix == ".ipynb" else item.open(LARGEST)
+    except UnusableSubmission as unusable:
+        return _Candidate(item, fit, PROBLEM, problem=unusable)
+    if item.suffix == ".zip":
+        unread = doubtful(f"{item.place} is an archive in an archive in an archive; hand in the part itself.")
+        return _Candidate(item, fit, PROBLEM, problem=unread)
+    return _Candidate(item, fit, STUB if untouched(data.decode("utf-8-sig", "replace")) else WRITTEN, data)
 
 
-def _refuse_kind(mode: int, name: str) -> None:
-    for is_kind, words in KINDS:
-        if is_kind(mode):
-            raise UnusableSubmission(f"{name} is {words}, not a file; hand in the file itself.")
-
-
-def _from_folder(folder: Path, declared: Declared, below: Path) -> ReadSubmission:
-    places = [declared.name, *([f"{declared.folder}/{declared.name}"] if declared.folder else [])]
-    for place in places:
-        path = folder / place
-        refuse_links(path, below)
-        if os.path.lexists(path):
-            return ReadSubmission(declared.name, regular(path, place, LARGEST, below))
-    raise UnusableSubmission(f"{declared.name} is missing: there is none in {folder}.", missing=True)
-
-
-def _reason(trouble: OSError | ValueError) -> str:
-    return getattr(trouble, "strerror", None) or str(trouble)
-
-
-# ---------------------------------------------------------------- archives
-
-
-def _from_archive(parcel: bytes, name: str, declared: Declared) -> ReadSubmission:
-    try:
-        with zipfile.ZipFile(io.BytesIO(parcel)) as archive:
-            entry = _declared_entry(archive.infolist(), name, declared.name)
-            with archive.open(entry) as packed:
-                data = packed.read(LARGEST + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as trouble:
-        raise UnusableSubmission(f"{name} is no readable zip archive: {trouble}.") from None
-    if len(data) > LARGEST:
-        problem = f"{declared.name} in {name} unpacks to more than {LARGEST // 1024} KiB, too large for one part."
-        raise UnusableSubmission(
-            problem, Outcome.INVALID if entry.file_size > SWELLING * entry.compress_size else Outcome.FAIL
-        )
-    return ReadSubmission(declared.name, data)
-
-
-def _declared_entry(entries: list[zipfile.ZipInfo], archive: str, name: str) -> zipfile.ZipInfo:
-    """The one entry of that name; Unusable when there is none or another, or when any entry is not what it seems."""
-    if len(entries) > MOST_ENTRIES:
-        raise UnusableSubmission(f"{archive} holds {len(entries)} files; hand in {name} alone.")
-    for entry in entries:
-        _refuse_path(entry, archive)
-    found = [entry for entry in entries if entry.filename.split("/")[-1] == name]
-    if not found:
-        raise UnusableSubmission(f"{name} is missing: there is none in {archive}.", missing=True)
-    if len(found) > 1:
-        raise UnusableSubmission(f"{archive} holds {len(found)} files named {name}; hand in one.")
-    if found[0].flag_bits & 1:
-        raise UnusableSubmission(f"{archive} is encrypted; hand it in without a password.")
-    if found[0].compress_type not in USUAL:
-        raise UnusableSubmission(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
-    return found[0]
-
-
-def _refuse_path(entry: zipfile.ZipInfo, archive: str) -> None:
-    parts = entry.filename.split("/")
-    if ".." in parts or entry.filename.startswith("/") or "\\" in entry.filename or ":" in parts[0]:
-        raise UnusableSubmission(f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID)
-    if len(parts) > DEEPEST + 1:
-        raise UnusableSubmission(f"{archive} holds folders nested deeper than {DEEPEST}; hand in the file itself.")
-    mode = entry.external_attr >> 16
-    if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        problem = f"{archive} holds something that is not a file: {entry.filename[:80]!r}."
-        raise UnusableSubmission(problem, Outcome.INVALID)
-
-
-# ---------------------------------------------------------------- notebooks
-
-
-def _from_notebook(notebook: bytes, name: str, declared: Declared) -> str:
+def _cell(item: Item, declared: Declared) -> bytes:
     """The text of the learner's cell. Unusable when that is gone, or this is no notebook."""
     try:
-        text = part_of(notebook, declared.cell, declared.defines)
+        text = part_of(item.open(LARGEST_PARCEL), declared.cell, declared.defines)
     except ValueError:
-        raise UnusableSubmission(f"{name} is not a notebook that can be read; save it again.") from None
+        raise doubtful(f"{item.name} is not a notebook that can be read; save it again.") from None
     if text is None:
-        problem = f"{name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again."
-        raise UnusableSubmission(problem, missing=True)
-    return text
+        problem = f"{item.name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again."
+        raise doubtful(problem)
+    return text.encode("utf-8", "replace")
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    return canonical(one).strip() == canonical(other).strip()
+
+
+# ---------------------------------------------------------------- when there is none
+
+
+def explain(found: Sequence[Item], exercise: Part | None, home: str) -> UnusableSubmission:
+    """Why there is no part: one that cannot be read, files that nobody can place, or none at all."""
+    if not found:
+        return UnusableSubmission(f"{home} is empty: nothing was handed in.", missing=True)
+    return _nothing(found, exercise.file_name if exercise else "", home)
+
+
+def _nothing(found: Sequence[Item], name: str, home: str) -> UnusableSubmission:
+    for item in found:
+        if item.suffix in PACKED or item.source.is_symlink():
+            try:
+                item.open(LARGEST_PARCEL)
+            except UnusableSubmission as unusable:
+                return unusable
+    unplaced = [item.place for item in found if not _is_placed(item)]
+    missing = f"{name} is missing: there is none in {home}" if name else f"No part of any exercise was found in {home}"
+    if unplaced:
+        return doubtful(f"{missing}, but {', '.join(unplaced[:5])}; a person has to look.", missing=True)
+    return UnusableSubmission(f"{missing}.", missing=True)
+
+
+def _is_placed(item: Item) -> bool:
+    """Whether a file needs no person: it is for some exercise, or no part of any."""
+    if item.suffix in SPARE or item.name in EXPECTED:
+        return True
+    return any(_fit(item, Declared.of(part)) is not None for part in PARTS)

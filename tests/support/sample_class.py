@@ -92,18 +92,29 @@ def broken_inputs(exercise: int) -> Iterator[Pupil]:
     def bad(name: str, says: str, write: Callable[[Path], None], outcome: str = "fail") -> Pupil:
         return Pupil(name, exercise, outcome, write, says)
 
+    def doubt(name: str, says: str, write: Callable[[Path], None]) -> Pupil:
+        """A person has to look at it."""
+        return bad(name, says, write, "ungraded")
+
     yield bad("empty folder", "nothing was handed in", lambda home: None)
-    yield bad("no notebook", "not a notebook that can be read", lambda home: _text(home / f"{cell}.ipynb", "no json"))
+    yield bad(
+        "no notebook",
+        "not a notebook that can be read",
+        lambda home: _text(home / f"{cell}.ipynb", "no json"),
+        "ungraded",
+    )
     yield bad("old notebook", "defines no class", lambda home: _text(home / f"{cell}.ipynb", _old(cell)))
-    yield bad("cell gone", "was deleted", lambda home: _notebook(home / f"{cell}.ipynb", []))
+    yield doubt("cell gone", "was deleted", lambda home: _notebook(home / f"{cell}.ipynb", []))
     twice = [_cell(cell, "1"), _cell(cell, "2")]
     yield bad("cell twice", "defines no class", lambda home: _notebook(home / f"{cell}.ipynb", twice))
-    yield bad("100 MB", "too large", lambda home: _large(home / f"{cell}.ipynb", 100 << 20))
-    yield bad("no archive", "no readable zip archive", lambda home: _text(home / f"{cell}.zip", "PK and no more"))
+    yield doubt("100 MB", "too large", lambda home: _large(home / f"{cell}.ipynb", 100 << 20))
+    yield bad(
+        "no archive", "no readable zip archive", lambda home: _text(home / f"{cell}.zip", "PK and no more"), "ungraded"
+    )
     yield bad("binary", "not UTF-8", lambda home: _bytes(home / file, b"x = 1\n\xff\xfe\xfa"))
-    yield bad("folder", "is a folder, not a file", lambda home: (home / file).mkdir())
-    yield bad("pipe", "is a named pipe", lambda home: os.mkfifo(home / file))
-    yield bad("link", "is a symbolic link", lambda home: (home / file).symlink_to("/etc/hostname"))
+    yield doubt("folder", "is a folder, not a file", lambda home: (home / file).mkdir())
+    yield doubt("pipe", "is a named pipe", lambda home: os.mkfifo(home / file))
+    yield bad("link", "is a symbolic link", lambda home: (home / file).symlink_to("/etc/hostname"), "invalid")
     yield bad("nothing in it", "defines no class", lambda home: _text(home / file, ""))
     yield bad('qu"ote', "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# q"))
     yield bad("=1+1", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# f"))

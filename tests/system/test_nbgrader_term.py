@@ -449,7 +449,8 @@ def test_course_grade_enters_a_class_in_the_gradebook(term: Term, course_folder:
     for student in ("cyd", "fay", "gus", "hal", "jon"):
         shutil.copytree(term.home / "submitted" / student, course_folder.home / "submitted" / student)
     order = ("submitted", "--exercise", "3", "--laws-only", "--nbgrader", ".")
-    said = course_folder.must("grade", *order, module="course.cli")
+    assert "of nobody on the roster: fay, gus, hal, jon" in course_folder.type("grade", *order, module="course.cli")
+    said = course_folder.must("grade", *order, "--accept-new", module="course.cli")
     assert "5 rows entered in the gradebook" in said and "not entered" not in said
     for student in ("cyd", "fay", "gus", "hal", "jon"):
         assert course_folder.of(student) == term.scores[student], student

@@ -93,5 +93,16 @@ def test_a_verdict_below_the_required_level_is_advisory_and_ends_in_4(
     assert words in shown.out
 
 
+@pytest.mark.parametrize("mask", [0o027, 0o077])
+def test_a_strict_umask_fails_nobody(right: Path, course: Type, mask: int) -> None:
+    """As root the worker has another uid, which the folders made for it once kept out: a zero for everybody."""
+    before = os.umask(mask)
+    try:
+        shown = course("check", "1.1", "--using", str(right))
+    finally:
+        os.umask(before)
+    assert shown.code == 0, shown.out
+
+
 def test_a_verdict_at_the_required_level_is_not_advisory(right: Path, course: Type) -> None:
     assert course("check", "1.1", "--using", str(right), "--require-isolation", "L1").code == 0

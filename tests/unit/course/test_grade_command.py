@@ -20,6 +20,7 @@ from course.workspace import Workspace
 from graders.batch.journal import Journal
 from graders.registry.catalogue import catalogue
 from graders.reports.row import Row
+from graders.submissions.submission_reader import Declared, take
 
 STUB = stub_of(catalogue(3))
 PLAIN = ("--laws-only", "--seed", "1")
@@ -124,11 +125,40 @@ def test_an_empty_folder_is_nobody(course: Type, tmp_path: Path) -> None:
     assert "there is nobody to grade" in typed.err
 
 
-def test_a_report_that_cannot_be_written_loses_nothing(course: Type, desks: Path) -> None:
-    typed = course("grade", str(desks), *PLAIN, "--csv", "/nowhere/at/all.csv")
+@pytest.mark.parametrize("option", ["--csv", "--html", "--format"])
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(
+    course: Type, desks: Path, option: str
+) -> None:
+    file = "/nowhere/at/all.csv"
+    typed = course("grade", str(desks), *PLAIN, option, f"json={file}" if option == "--format" else file)
     assert typed.code == 2
-    assert "/nowhere/at/all.csv cannot be written" in typed.err
-    assert len(Journal(desks.with_name("class.journal")).committed()) == 4
+    assert f"{file} cannot be written: there is no folder /nowhere/at" in typed.err
+    assert not desks.with_name("class.journal").exists()
+
+
+def test_a_dry_run_says_who_gets_what_and_writes_nothing(course: Type, desks: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in desks.iterdir())
+    (tmp_path / "roster.csv").write_text("\n".join(["id", *names, "zoe"]))
+    order = ("grade", str(desks), *PLAIN, "--roster", str(tmp_path / "roster.csv"), "--dry-run")
+    typed = course(*order)
+    assert typed.code == 0, typed.err
+    assert all(name in typed.out for name in names)
+    assert typed.out.count(" new ") == 4
+    assert "Nothing of 1: zoe" in typed.out
+    assert not desks.with_name("class.journal").exists()
+    assert course(*order[:-1]).code == 0
+    assert course(*order).out.count(" same ") == 4
+
+
+def test_whom_the_roster_does_not_know_stops_at_the_door(course: Type, desks: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in desks.iterdir())
+    (tmp_path / "roster.csv").write_text("\n".join(["id", *names[1:]]))
+    order = ("grade", str(desks), *PLAIN, "--roster", str(tmp_path / "roster.csv"))
+    typed = course(*order)
+    assert typed.code == 2
+    assert f"of nobody on the roster: {names[0]}" in typed.err and "--accept-new" in typed.err
+    assert not desks.with_name("class.journal").exists()
+    assert course(*order, "--accept-new").code == 0
 
 
 def test_claiming_workers_do_the_work_that_another_planned(course: Type, desks: Path, tmp_path: Path) -> None:
@@ -144,13 +174,13 @@ def test_everything_that_can_be_wrong_is_a_row_and_the_batch_goes_on(course: Typ
     expected = sample_class.enrol(tmp_path / "class", pupils)
     out = tmp_path / "report.json"
     typed = course("grade", str(tmp_path / "class"), "--exercise", "3", *PLAIN, "--format", f"json={out}")
-    assert typed.code == 0, typed.err
+    assert typed.code == 3, typed.err
     rows = json.loads(out.read_text())["rows"]
     assert len(rows) == len(expected)
     said = {row["verdict"] for row in rows}
     for pupil in pupils:
         assert any(pupil.says in verdict for verdict in said), pupil.name
-    assert {row["state"] for row in rows} == {"fail"}
+    assert {row["state"] for row in rows} == {"fail", "invalid", "needs a person"}
     assert len({row["result"]["max_points"] for row in rows}) == 1  # with the timed laws left out for everybody
 
 
@@ -210,11 +240,11 @@ def test_submit_packs_what_was_written_in_the_notebook_if_the_file_was_left_alon
     assert typed.code == 0 and "from the cell in" in typed.out and "ex3_prefix_cache.ipynb" in typed.out
     with zipfile.ZipFile("ex3_prefix_cache.zip") as archive:
         assert archive.read("ex3_prefix_cache/prefix_cache.py").decode() == cell["source"]
+        assert archive.read("ex3_prefix_cache/ex3_prefix_cache.ipynb").decode() == notebook.text(sheet)
     (folder / "prefix_cache.py").write_text("class PrefixCache:\n    def match(self): return 1\n")
     typed = course("submit", "3", "--force")
-    assert typed.code == 0 and "is another text and not in the archive" in typed.out
-    with zipfile.ZipFile("ex3_prefix_cache.zip") as archive:
-        assert b"return 1" in archive.read("ex3_prefix_cache/prefix_cache.py")
+    assert typed.code == 0 and "prefix_cache.py is another text and not in the archive" in typed.out
+    assert take(Path("ex3_prefix_cache.zip"), Declared.of(catalogue(3))).data.decode() == cell["source"]
 
 
 def test_what_was_packed_is_what_is_graded(course: Type, place: Workspace) -> None:

@@ -20,11 +20,11 @@ import graders.batch.grade_job
 from course import nbgrader_glue
 from course.errors import Problem
 from course.exercise_text.questions import questions
-from course.nbgrader_glue import feedback, grade_cell, notebook, solution_cell, student_api, write_outputs
+from course.nbgrader_glue import answer_sheet, feedback, grade_cell, notebook, solution_cell, student_api, write_outputs
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.grade_cell import GradingTerms
 from course.nbgrader_glue.gradebook import BadName, check_name, commit, expect
-from course.nbgrader_glue.restore_cells import ReleasedCell, restore
+from course.nbgrader_glue.restore_cells import PUT_BACK, ReleasedCell, restore
 from course.targets import solution_file, stub_of
 from graders.registry.catalogue import catalogue, exercises
 from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
@@ -228,6 +228,38 @@ def test_half_a_character_in_an_answer_stops_nothing() -> None:
     assert put_in_order(sheet)[0]["explain-3-1"]["source"] == "so ? it is"
 
 
+def test_an_answer_whose_mark_was_lost_is_known_by_its_place() -> None:
+    sheet = submission()
+    for name in ("explain-3-1", "explain-3-2"):
+        answer = nbgrader_cells(sheet)[name]
+        answer["source"], answer["id"] = f"My answer to {name}.", "x"
+    for cell in sheet["cells"]:
+        cell["metadata"].pop("nbgrader", None)
+    cells, notices = put_in_order(sheet)
+    assert [cells[f"explain-3-{number}"]["source"] for number in (1, 2)] == [
+        "My answer to explain-3-1.",
+        "My answer to explain-3-2.",
+    ]
+    assert any("had lost its mark" in notice for notice in notices)
+
+
+def test_an_answer_that_is_gone_is_marked_for_a_person() -> None:
+    sheet = submission()
+    sheet["cells"] = [cell for cell in sheet["cells"] if "explain-3-1" not in cell["id"]]
+    cells, _ = put_in_order(sheet)
+    assert cells["explain-3-1"]["metadata"][PUT_BACK]
+    assert PUT_BACK not in cells["explain-3-2"]["metadata"]
+
+
+def test_answers_handed_in_as_a_sheet_go_into_cells_in_which_nothing_was_answered(tmp_path: Path) -> None:
+    text = "## Question 1 (10 points)\n\nWhy?\n\n### Your answer\n\nBecause.\n\n## Question 2 (10 points)\n\nHow?\n"
+    (tmp_path / "explain.md").write_text(f"{text}\n### Your answer\n\nSo.\n")
+    cells = nbgrader_cells(notebook.release(EXERCISE))
+    cells["explain-3-2"]["source"] = "In the notebook."
+    answer_sheet.fill_in(cells.values(), EXERCISE, answer_sheet.beside(tmp_path / "prefix_cache.py"))
+    assert [cells[f"explain-3-{number}"]["source"] for number in (1, 2)] == ["Because.", "In the notebook."]
+
+
 def test_an_empty_notebook_gets_every_cell() -> None:
     cells, _ = put_in_order({"cells": []})
     assert set(cells) == {known.grade_id for known in released()}
@@ -381,7 +413,7 @@ def graded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_what_could_not_be_judged_is_tried_again(graded: list[Any]) -> None:
     graded += [result(Outcome.FAIL, Outcome.UNGRADED), result(Outcome.UNGRADED), result()]
-    assert grade_cell.judge(EXERCISE, SOLVED, GradingTerms(salt=1)).passed
+    assert grade_cell.judge(EXERCISE, SOLVED.encode(), GradingTerms(salt=1)).passed
     seeds = [asked["seed"] for asked in graded if isinstance(asked, dict)]
     assert len(seeds) == 3 and len(set(seeds)) == 1
 
@@ -389,14 +421,14 @@ def test_what_could_not_be_judged_is_tried_again(graded: list[Any]) -> None:
 def test_what_can_never_be_judged_raises_with_the_reason(graded: list[Any]) -> None:
     graded.append(result(Outcome.PASS, Outcome.UNGRADED))
     with pytest.raises(Ungraded, match="exercise 3 could not be judged: why"):
-        grade_cell.judge(EXERCISE, SOLVED, GradingTerms(retries=1))
+        grade_cell.judge(EXERCISE, SOLVED.encode(), GradingTerms(retries=1))
     assert sum(isinstance(asked, dict) for asked in graded) == 2
 
 
 def test_isolation_below_what_the_course_requires_is_no_verdict(graded: list[Any]) -> None:
     graded.append(replace(result(), advisory=True, isolation="L1"))
     with pytest.raises(Ungraded, match=r"isolation L1 is below L3, which .*; no score. `course doctor"):
-        grade_cell.judge(EXERCISE, SOLVED, GradingTerms(require="L3"))
+        grade_cell.judge(EXERCISE, SOLVED.encode(), GradingTerms(require="L3"))
 
 
 def test_the_same_text_gets_the_same_stories_and_another_text_others() -> None:
@@ -421,6 +453,17 @@ def test_the_students_check_of_a_broken_part_tells_the_story_and_raises_one_line
     assert str(caught.value).startswith("law 3.1, longest prefix: ")
     assert caught.value._render_traceback_() == [f"LawBroken: {caught.value}"]
     assert "Law 3.1" in capsys.readouterr().out
+
+
+def test_the_students_check_of_a_law_whose_needs_are_broken_shows_no_points(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in grading: the cell of 3.2 alone once showed full points where grading gives none."""
+    monkeypatch.chdir(tmp_path)
+    needs = EXERCISE.laws[1].needs
+    assert needs == ("3.1",)
+    with pytest.raises(student_api.NotJudged, match=r"has no points yet: it needs 3\.1 first"):
+        student_api.check("3.2", ["class PrefixCache:\n    def __init__(self, block_size): pass"])
 
 
 def test_the_students_check_without_a_cell_says_what_to_run_first(
@@ -472,6 +515,18 @@ def test_every_class_that_the_configuration_names_is_known(course: Type, tmp_pat
 def test_init_says_what_is_wrong_in_one_sentence(course: Type, tmp_path: Path, typed: tuple[str, ...]) -> None:
     said = course("instructor", "init", str(tmp_path / "x"), *typed)
     assert said.code == 2 and len(said.err.strip().splitlines()) == 1 and not (tmp_path / "x").exists()
+
+
+def test_init_beside_a_foreign_configuration_is_refused_before_anything_is_written(
+    course: Type, tmp_path: Path
+) -> None:
+    """nbgrader would run what is handed in, in a kernel, with nothing around it."""
+    pytest.importorskip("nbgrader")
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'mine'\n")
+    said = course("instructor", "init", str(tmp_path), "-e", "3")
+    assert said.code == 2
+    assert "nbgrader_config.py" in said.err and "isolation" in said.err
+    assert [path.name for path in tmp_path.iterdir() if path.name != "kitchen"] == ["nbgrader_config.py"]
 
 
 def test_init_in_a_place_that_cannot_be_written_says_so(course: Type, tmp_path: Path) -> None:

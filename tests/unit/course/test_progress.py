@@ -153,3 +153,14 @@ def test_a_broken_file_that_cannot_be_moved_is_left_alone(tmp_path: Path, monkey
     memory.save()
     assert "could not be moved aside" in memory.notice
     assert (tmp_path / "progress.json").read_text() == "{"
+
+
+def test_two_checks_at_once_keep_both_their_marks(tmp_path: Path) -> None:
+    one, other = progress.load(tmp_path), progress.load(tmp_path)
+    one.record(result_of(Outcome.PASS))
+    other.record_hint("1.2", 2)
+    one.save()
+    other.save()
+    again = progress.load(tmp_path)
+    assert again.outcome("1.1", LAWS[0].name) is Outcome.PASS
+    assert again.hint_level("1.2") == 2

@@ -33,6 +33,7 @@ OUT_OF_MEMORY = "out of memory"
 def main(text: str) -> NoReturn:
     """See above. Never returns."""
     config = json.loads(text)
+    os.umask(0o022)  # the worker may have another uid: it has to get through the folders that are made for it
     _import_child(config)
     woken = wait.wake_on_death()
     with contextlib.suppress(OSError):

@@ -144,15 +144,23 @@ def test_nothing_that_can_be_wrong_stops_the_others(tmp_path: Path) -> None:
 def test_what_belongs_to_no_exercise_is_a_row_too(tmp_path: Path) -> None:
     put(tmp_path / "class" / "ada" / "prefix_cache.py")
     put(tmp_path / "class" / "bob" / "essay.docx")
+    put(tmp_path / "class" / "cyd" / "README.md")
     found = jobs(tmp_path / "class")
-    assert found["bob", UNKNOWN].problem == "No part of any exercise was found in bob."
+    looked = "No part of any exercise was found in bob, but essay.docx; a person has to look."
+    assert (found["bob", UNKNOWN].problem, found["bob", UNKNOWN].blame) == (looked, "ungraded")
+    assert found["cyd", UNKNOWN].problem == "No part of any exercise was found in cyd."
+    assert found["cyd", UNKNOWN].blame == "fail"
 
 
 def test_two_different_parts_of_one_student_are_not_chosen_between(tmp_path: Path) -> None:
-    put(tmp_path / "class" / "ada" / "prefix_cache.py")
+    put(tmp_path / "class" / "ada" / "prefix_cache.py", WRITTEN)
     put(tmp_path / "class" / "ada.py", solution_file(catalogue(3)).read_text())
     put(tmp_path / "class" / "bob" / "prefix_cache.py")
-    assert "handed in two different parts" in jobs(tmp_path / "class")["ada", 3].problem
+    found = jobs(tmp_path / "class")["ada", 3]
+    assert not found.problem
+    assert found.notices == ("ada.py was not judged; prefix_cache.py was.",)
+    put(tmp_path / "class" / "ada" / "hw" / "prefix_cache.py", OTHER)
+    assert "are different parts" in jobs(tmp_path / "class")["ada", 3].problem
 
 
 def test_a_link_to_another_students_folder_is_no_submission(tmp_path: Path) -> None:

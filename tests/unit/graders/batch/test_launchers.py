@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -161,3 +162,24 @@ def test_without_ray_the_command_says_what_to_install(submissions: Path, tmp_pat
     done = course(*order, PYTHONPATH=str(tmp_path / "empty"))
     assert done.returncode == 3
     assert "pip install 'inference-kitchen[ray]'" in done.stderr
+
+
+def test_a_cluster_that_nobody_listens_at_is_told_at_once() -> None:
+    """Ray itself waits for ten minutes."""
+    from graders.batch import ray_cluster
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        with pytest.raises(ray_cluster.NoRay, match="no Ray cluster can be had at ray://127"):
+            ray_cluster._begin(None, f"ray://127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_whatever_keeps_a_cluster_from_starting_is_one_sentence() -> None:
+    from graders.batch import ray_cluster
+
+    class Slow:
+        def init(self, **_: object) -> None:
+            raise TimeoutError("the node did not start\nin time")
+
+    with pytest.raises(ray_cluster.NoRay, match=r"at this machine: the node did not start\.$"):
+        ray_cluster._begin(Slow(), None)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 from sample_rows import (
+    EVIL,
     FIGURES,
     FORMULA,
     HUNG,
@@ -31,6 +32,7 @@ from sample_rows import (
 from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
 from graders.reports.plain import cell
 from graders.reports.row import Row
+from graders.reports.template import SCRIPT
 from graders.result import Figure, Outcome
 
 
@@ -269,11 +271,38 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_overview_is_one_closed_page_that_fetches_and_runs_nothing() -> None:
-    page = Page(html.render(ROWS))
+def test_the_overview_is_one_closed_page_that_fetches_nothing_and_runs_our_script_alone() -> None:
+    text = html.render(ROWS, [EVIL])
+    page = Page(text)
     assert page.open == []
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert page.links == []
+    assert not {"link", "img", "iframe"} & set(page.tags)
+    assert page.tags.count("script") == 1 and f"<script>{SCRIPT}</script>" in text
+    assert {link[0] for link in page.links} == {"#"}
+
+
+def test_a_cell_of_the_overview_says_its_outcome_without_colour_and_leads_to_the_story() -> None:
+    text = html.render(ROWS)
+    assert '<a href="#s1-3-1" aria-label="fail">✗</a>' in text
+    assert '<details id="s1-3-1">' in text and "prefix_cache.py:41 (match)" in text
+
+
+def test_the_overview_names_the_absent_equal_parts_and_the_bound() -> None:
+    twin = replace(RIGHT, student="zoe")
+    text = html.render([RIGHT, twin, WRONG], ["yan"])
+    assert "Nothing of 1: yan." in text
+    assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [{"exercise": 3, "students": ["ada", "zoe"]}]
+    assert "The red line is the bound, 0.8" in text
+
+
+def test_the_most_frequent_messages_of_a_law_are_counted_whatever_their_values() -> None:
+    rows = [replace(HUNG, result=replace(HUNG.result, laws=(replace(HUNG.result.laws[1], message=said),)))
+            for said in ("got 1 of 2", "got 30 of 4", "none")]  # fmt: skip
+    (law,) = html.hardest(rows)
+    assert law["reasons"] == [{"text": "got … of …", "count": 2}, {"text": "none", "count": 1}]
+
+
+def test_the_overview_of_300_students_is_under_two_megabytes() -> None:
+    assert len(html.render([WRONG, RIGHT, HUNG] * 100).encode()) < 2 << 20
 
 
 def test_the_overview_shows_who_holds_what_and_what_fails_most() -> None:

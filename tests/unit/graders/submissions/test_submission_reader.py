@@ -19,7 +19,8 @@ from graders.submissions.source import read
 from graders.submissions.submission_reader import LARGEST, Declared, UnusableSubmission, take
 
 PART = Declared("block_manager.py", "exercises/ex1_paged_allocation", "block_manager", ("BlockManager",))
-SOURCE = b"class BlockManager:\n    pass\n"
+SOURCE = b"class BlockManager:\n    def admit(self): return 1\n"
+OTHER = b"class BlockManager:\n    def admit(self): return 2\n"
 
 
 def refusal(path: Path, declared: Declared | None = PART) -> UnusableSubmission:
@@ -148,9 +149,13 @@ def test_a_flood_of_files_is_refused(tmp_path: Path) -> None:
     assert "holds 2001 files" in refusal(path).problem
 
 
-def test_two_files_of_the_name_are_refused(tmp_path: Path) -> None:
+def test_of_two_different_files_of_the_name_none_is_chosen(tmp_path: Path) -> None:
     path = archive(tmp_path / "work.zip", [("a/block_manager.py", SOURCE), ("b/block_manager.py", SOURCE)])
-    assert refusal(path).problem == "work.zip holds 2 files named block_manager.py; hand in one."
+    assert take(path, PART).data == SOURCE  # which of two equal files is no question
+    path = archive(tmp_path / "work.zip", [("a/block_manager.py", SOURCE), ("b/block_manager.py", OTHER)])
+    refused = refusal(path)
+    assert "a/block_manager.py in work.zip and b/block_manager.py in work.zip are different parts" in refused.problem
+    assert refused.outcome is Outcome.UNGRADED
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

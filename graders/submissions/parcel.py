@@ -1,0 +1,275 @@
+"""What lies in a hand-in, as one flat list of files: a file, a folder, an archive, archives in folders and in archives.
+
+Nothing is unpacked to the disk and nothing executed; no link is followed. What a system leaves behind (`__MACOSX`,
+`.venv`, `desktop.ini`) is no file of anybody. A file is read when somebody asks for it; whatever cannot be what it
+seems (a link, a named pipe, a path that leaves its archive, a file that swells when unpacked) is refused then, with the
+reason.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from graders.result import Outcome
+from graders.submissions.opened import UnusableSubmission, descriptor
+
+LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
+MOST_FILES = 5000  # entries of one student's folder that are looked at
+MOST_ENTRIES = 2000  # of one student's archive
+MOST_OF_CLASS = 100_000  # of the archive of a whole class
+SWELLING = 100  # times that a file may grow when it is unpacked; text does not
+USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
+DEEPEST = 6  # folders above a file
+NESTED = 2  # archives in archives that are opened
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+JOURNAL = ".journal"  # the ending of folders in which batches live
+IGNORED = frozenset(("__macosx", "__pycache__", "venv", "node_modules", "desktop.ini", "thumbs.db", "ehthumbs.db"))
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def doubtful(problem: str, *, missing: bool = False) -> UnusableSubmission:
+    """A hand-in that a person has to look at: no score, and no zero either."""
+    return UnusableSubmission(problem, Outcome.UNGRADED, missing=missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of a hand-in.
+
+    path: inside of it, accents composed. source: the file or archive on the disk. inner: the name in that archive,
+    empty for a file of its own. open: its bytes, at most so many; Unusable when they cannot be had.
+    """
+
+    path: PurePosixPath
+    source: Path
+    inner: str
+    open: Callable[[int], bytes]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending in small letters: ".ZIP" is ".zip"."""
+        return self.path.suffix.lower()
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in words."""
+        return f"{self.path} in {self.source.name}" if self.inner else str(self.path)
+
+    def below(self, path: PurePosixPath) -> Item:
+        """The same file by another path."""
+        return Item(path, self.source, self.inner, self.open)
+
+
+def items(path: Path, *, most: int = MOST_FILES) -> list[Item]:
+    """Every file in what lies at `path`, those nearest to its top first. Unusable when there is no such thing.
+
+    Of a folder with more than `most` entries only so many are looked at.
+    """
+    mode = mode_of(path)
+    if stat.S_ISDIR(mode):
+        return list(_in_folder(path, most))
+    return list(_opened(_file(path, PurePosixPath(composed(path.name))), MOST_ENTRIES))
+
+
+def class_items(archive: Path) -> list[Item]:
+    """Every file of an archive that holds a class. Unusable when it cannot be read."""
+    item = _file(archive, PurePosixPath(archive.name))
+    return list(_in_archive(item, MOST_OF_CLASS, lambda: archive.open("rb"), 0, DEEPEST + 2))
+
+
+def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
+    """The bytes of a file that was found before, in an archive or by itself. Unusable when it is gone."""
+    found = items(source) if inner else [_file(source, PurePosixPath(source.name))]
+    for item in found:
+        if item.inner == inner:
+            return item.open(largest)
+    raise doubtful(f"{inner} is not in {source.name} any more.")
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's composed form, in which an accent belongs to its letter."""
+    return unicodedata.normalize("NFC", text)
+
+
+def is_noise(name: str) -> bool:
+    """Not handed in by anyone: hidden files, what systems leave behind, journals of batches."""
+    small = name.lower()
+    return name.startswith(".") or small in IGNORED or small.endswith((JOURNAL, ".pyc"))
+
+
+def mode_of(path: Path) -> int:
+    """What kind of thing lies there, links not followed. Unusable when nothing does."""
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        raise UnusableSubmission(f"{path.name} is missing: there is no file {path}.", missing=True) from None
+    except (OSError, ValueError) as trouble:
+        raise doubtful(f"{path.name} cannot be read: {_reason(trouble)}.") from None
+
+
+# ---------------------------------------------------------------- files and folders
+
+
+def regular(path: Path, name: str, largest: int, below: Path) -> bytes:
+    """The bytes of a regular file to which no link leads below the folder `below`. Raises Unusable."""
+    _refuse_kind(mode_of(path), name)
+    try:
+        with open(descriptor(path, below), "rb") as file:
+            _refuse_kind(os.fstat(file.fileno()).st_mode, name)
+            data = file.read(largest + 1)
+    except OSError as trouble:
+        raise doubtful(f"{name} cannot be read: {_reason(trouble)}.") from None
+    if len(data) > largest:
+        raise doubtful(f"{name} is larger than {largest // 1024} KiB, too large for one part.")
+    return data
+
+
+def _refuse_kind(mode: int, name: str) -> None:
+    for is_kind, words in KINDS:
+        if is_kind(mode):
+            outcome = Outcome.INVALID if stat.S_ISLNK(mode) else Outcome.UNGRADED
+            raise UnusableSubmission(f"{name} is {words}, not a file; hand in the file itself.", outcome)
+
+
+def _reason(trouble: OSError | ValueError) -> str:
+    return getattr(trouble, "strerror", None) or str(trouble)
+
+
+def _file(path: Path, inside: PurePosixPath) -> Item:
+    below = path.parents[len(inside.parts) - 1]
+    return Item(inside, path, "", lambda largest: regular(path, path.name, largest, below))
+
+
+def _in_folder(top: Path, most: int) -> Iterator[Item]:
+    """Breadth first, so that what lies near the top is seen however much lies below."""
+    waiting = deque([(top, PurePosixPath())])
+    while waiting:
+        folder, inside = waiting.popleft()
+        for entry in _entries(folder, most):
+            most -= 1
+            path = inside / composed(entry.name)
+            if entry.is_dir(follow_symlinks=False) and not _is_part(entry.name):
+                if len(path.parts) <= DEEPEST:
+                    waiting.append((Path(entry.path), path))
+            else:
+                yield from _opened(_file(Path(entry.path), path), MOST_ENTRIES)
+
+
+def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as listing:
+            found = [entry for entry, _ in zip(listing, range(most), strict=False)]
+    except OSError:
+        return []
+    return sorted((entry for entry in found if not is_noise(entry.name)), key=lambda entry: entry.name)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a folder has the name of a file: whoever looks for that file is told so."""
+    return name.lower().endswith((".py", ".ipynb", ".zip"))
+
+
+# ---------------------------------------------------------------- archives
+
+
+def _opened(item: Item, most: int, nested: int = 0) -> Iterator[Item]:
+    """The files in an archive; the file itself if it is none, or one that cannot be read."""
+    if item.suffix != ".zip" or nested >= NESTED:
+        yield item
+        return
+    try:
+        if item.inner or stat.S_ISREG(mode_of(item.source)):
+            data = item.open(LARGEST_PARCEL)
+            yield from list(_in_archive(item, most, lambda: io.BytesIO(data), nested, DEEPEST))
+        else:
+            yield item
+    except UnusableSubmission as unusable:
+        yield Item(item.path, item.source, item.inner, _refusing(unusable))
+
+
+def _refusing(unusable: UnusableSubmission) -> Callable[[int], bytes]:
+    def refuse(_: int) -> bytes:
+        raise unusable
+
+    return refuse
+
+
+def _in_archive(
+    item: Item, most: int, data: Callable[[], io.BufferedIOBase], nested: int, deepest: int
+) -> Iterator[Item]:
+    try:
+        with data() as file, zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+    except DAMAGED as trouble:
+        raise doubtful(f"{item.name} is no readable zip archive: {trouble}.") from None
+    if len(entries) > most:
+        raise doubtful(f"{item.name} holds {len(entries)} files; hand in the part alone.")
+    for entry in sorted(entries, key=lambda entry: entry.filename.count("/")):
+        path = _path_of(entry, item.name)
+        if entry.filename.endswith(("/", "\\")) or not path.parts or any(map(is_noise, path.parts)):
+            continue
+        if len(path.parts) > deepest + 1:
+            raise doubtful(f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself.")
+        packed = Item(path, item.source, entry.filename, _unpacking(entry, item.name, data))
+        yield from _opened(packed, most, nested + 1)
+
+
+def _path_of(entry: zipfile.ZipInfo, archive: str) -> PurePosixPath:
+    """Old Windows writes backslashes. Unusable for a path that leaves the archive."""
+    name = composed(entry.filename.replace("\\", "/"))
+    parts = name.split("/")
+    if ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name):
+        raise UnusableSubmission(f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID)
+    return PurePosixPath(name)
+
+
+def _unpacking(entry: zipfile.ZipInfo, archive: str, data: Callable[[], io.BufferedIOBase]) -> Callable[[int], bytes]:
+    def unpack(largest: int) -> bytes:
+        _refuse_entry(entry, archive)
+        try:
+            with data() as file, zipfile.ZipFile(file) as opened, opened.open(entry) as packed:
+                unpacked = packed.read(largest + 1)
+        except DAMAGED as trouble:
+            raise doubtful(f"{archive} is no readable zip archive: {trouble}.") from None
+        if len(unpacked) > largest:
+            name = entry.filename.rpartition("/")[2]
+            bomb = entry.file_size > SWELLING * max(1, entry.compress_size)
+            raise UnusableSubmission(
+                f"{name} in {archive} unpacks to more than {largest // 1024} KiB, too large for one part.",
+                Outcome.INVALID if bomb else Outcome.UNGRADED,
+            )
+        return unpacked
+
+    return unpack
+
+
+def _refuse_entry(entry: zipfile.ZipInfo, archive: str) -> None:
+    mode = entry.external_attr >> 16
+    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
+        problem = f"{archive} holds something that is not a file: {entry.filename[:80]!r}."
+        raise UnusableSubmission(problem, Outcome.INVALID)
+    if entry.flag_bits & 1:
+        raise doubtful(f"{archive} is encrypted; hand it in without a password.")
+    if entry.compress_type not in USUAL:
+        raise doubtful(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
