@@ -14,7 +14,8 @@ from nbgrader.utils import parse_utc
 
 from course.nbgrader_glue.feedback import Ungraded
 from course.progress import replace_file
-from graders.submissions.submission_reader import UnusableSubmission, regular
+from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import regular
 
 TIME, SECRET = "timestamp.txt", "submission_secret.txt"
 FILES = (TIME, SECRET)
