@@ -57,7 +57,8 @@ class PrefixCache:
             raise ValueError("too few blocks")
         path = self.walk(keys, namespace)
         held = len(path)
-        if any(block in self.where for block in blocks[held : len(keys)]):
+        new = list(blocks[held : len(keys)])
+        if any(block in self.where for block in new) or len(new) > len(set(new)):
             raise ValueError("stored elsewhere")
         node = path[-1] if path else self.roots[namespace]
         for key, block in list(zip(keys, blocks, strict=False))[held:]:

@@ -81,7 +81,7 @@ class PrefixCache:
         steps = self.walk(keys, namespace)
         held = sum(agree for _, agree in steps)
         new = list(blocks[held : len(keys)])
-        if any(block in self.stored for block in new):
+        if any(block in self.stored for block in new) or len(new) > len(set(new)):
             raise ValueError("stored elsewhere")
         if new:
             edge = self.roots[namespace]
