@@ -160,11 +160,13 @@ class _Run:
         context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
         context.progress, context.beside, context.live = self.progress, self.beside, self.live
         context.laws_only = self.laws_only
-        outcome, message, story, reason = Outcome.PASS, "", None, Reason.LAW
+        outcome, message, story, reason, output = Outcome.PASS, "", None, Reason.LAW, ""
         try:
             law.check(context)
         except Broken as broken:
-            outcome, message, story, reason = broken.outcome, broken.message, broken.story, broken.reason
+            output = _printed(broken, workers)
+            outcome, story, reason = broken.outcome, broken.story, broken.reason
+            message = " ".join(filter(None, (broken.message, law.elsewhere.get(broken.habit))))
             if reason is Reason.UNWRITTEN:
                 message += _called_too(submission, context.called - {broken.method})
         except MachineFault:
@@ -174,7 +176,8 @@ class _Run:
             outcome, message = Outcome.UNGRADED, _own_fault(fault)
         self.figures += context.figures
         seconds = time.monotonic() - start
-        self._decide(law, outcome, message, story, seconds, context.cases, workers.take_output(), context.score, reason)
+        output = output or workers.take_output()
+        self._decide(law, outcome, message, story, seconds, context.cases, output, context.score, reason)
 
     def _none(
         self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "", reason: Reason = Reason.LAW
@@ -222,6 +225,20 @@ def _called_too(submission: Submission, called: Collection[str]) -> str:
     """What else the law's calls use of the part that is not written yet, each with its line."""
     others = [f"`{name}` (line {submission.lines[name]})" for name in submission.unwritten if name in called]
     return f" This law also calls {', '.join(others)}: not written either." if others else ""
+
+
+def _printed(broken: Broken, workers: Workers) -> str:
+    """What the part prints in the story that is told, and not in all that were tried; "" if it cannot be told again."""
+    printed = workers.take_output()
+    if not printed or broken.trace is None or broken.outcome is not Outcome.FAIL:
+        return printed
+    workers.end()
+    workers.take_output()
+    try:
+        broken.trace.replay()
+    except (Broken, MachineFault):
+        return printed
+    return workers.take_output() or printed
 
 
 def _part(law: Law, outcome: Outcome, score: float) -> float:

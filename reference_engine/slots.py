@@ -129,16 +129,18 @@ class KVManager(Protocol):
 
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
         """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`. The cached length; None: does not
-        fit, nothing changed."""
+        fit, nothing changed. ValueError: the id holds blocks already, or num_tokens is not above the cached length."""
 
     def extend(self, id: int, num_tokens: int) -> list[Copy] | None:
-        """Grow TO num_tokens. The copies to run; None: does not fit, nothing changed."""
+        """Grow TO num_tokens. The copies to run; None: does not fit, nothing changed. KeyError: the id holds no blocks;
+        ValueError: it holds more than num_tokens."""
 
     def truncate(self, id: int, num_tokens: int) -> None:
-        """Shrink TO num_tokens."""
+        """Shrink TO num_tokens. KeyError: the id holds no blocks; ValueError: it holds fewer than num_tokens."""
 
     def drop(self, id: int, tokens: Sequence[int]) -> None:
-        """Give everything back; `tokens`, whose KV is computed and kept, are offered to the cache."""
+        """Give everything back; `tokens`, whose KV is computed and kept, are offered to the cache. KeyError: the id
+        holds no blocks; ValueError: it holds fewer than len(tokens)."""
 
 
 @runtime_checkable

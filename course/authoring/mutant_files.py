@@ -7,6 +7,7 @@ A file tests/mutants/exN/LAW.mutants holds those that one law kills:
     ## copies_backwards (from stack)
     wrong: Copy has its ends exchanged.
     says: backwards|src
+    after: vllm-project/vllm#417
     <<<<
                 copies.append(Copy(old, new[0]))
     ====
@@ -17,7 +18,8 @@ The base in parentheses is a file of tests/bases/exN, or the `solution`; its mod
 `slow/name` is right but for what it costs; a mutant without edits is such a base as it stands. Edits are
 whole lines, in any order: what is between <<<< and ==== occurs once in the base, as it stands before any edit, and what
 is between ==== and >>>> comes in its place. `says`, which may be missing, is a regular expression that is searched for
-in what the learner reads. A mutant with a `law` of its own may be killed by others than its file's, "a|b" by either.
+in what the learner reads; `after`, missing as a rule, names the public report of an engine's bug that it is made after.
+A mutant with a `law` of its own may be killed by others than its file's, "a|b" by either.
 
 Whatever does not fit is a `Problem` that names file and line: a search text that is not in the base, or not once; an
 unknown base or law; a name given twice; a mutant that is its base unchanged.
@@ -48,8 +50,8 @@ _FIELD = re.compile(r"(?P<key>[a-z]+): (?P<value>.*\S)")
 class Mutant:
     """A wrong part.
 
-    laws: names of the laws of which one kills it. says: "" for any message. code: the module but for its docstring.
-    where: the file and line that it is from, for messages.
+    laws: names of the laws of which one kills it. says: "" for any message. after: "" or owner/repository#number. code:
+    the module but for its docstring. where: the file and line that it is from, for messages.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Mutant:
     says: str
     code: str
     where: str
+    after: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -67,6 +70,7 @@ class Mutant:
     def text(self) -> str:
         """The module, with a docstring that says what is wrong, by which law it dies, and how."""
         told = f"Wrong: {self.wrong}\n\nLaw: {'|'.join(self.laws)}.\n" + (f"Says: {self.says}\n" if self.says else "")
+        told += f"After: {self.after}\n" if self.after else ""
         return f'{"r" if chr(92) in told else ""}"""{told}"""\n{self.code}'
 
     def write(self, folder: Path) -> Path:
@@ -184,7 +188,7 @@ def _entries(file: _File) -> Iterator[_Entry]:
         heading = _HEADING.fullmatch(file.take() or "")
         if not heading:
             raise file.fault(line, "`## name (from base)` is due here, or <<<<")
-        fields = head | _fields(file, "law", "wrong", "says")
+        fields = head | _fields(file, "law", "wrong", "says", "after")
         edits = []
         while file.next == "<<<<":
             edits.append(_edit(file))
@@ -238,7 +242,8 @@ def _mutant(entry: _Entry, exercise: Exercise, bases: _Bases, file: _File) -> Mu
     code = _edited(base, entry, file)
     if code == base and not entry.base.startswith(SLOW):
         raise file.fault(entry.line, f"{entry.name} is {entry.base} unchanged")
-    return Mutant(entry.name, exercise.number, wrong, laws, says, code, file.where(entry.line))
+    after = entry.fields.get("after", "")
+    return Mutant(entry.name, exercise.number, wrong, laws, says, code, file.where(entry.line), after)
 
 
 def _edited(base: str, entry: _Entry, file: _File) -> str:

@@ -44,9 +44,12 @@ class Scheduler:
     lookahead stops before it.
 
     Order. Requests are ordered by arrival; under the policy "priority" by (priority, arrival), lower first. A step
-    serves the running decodes, then the running prefills, then it admits from the queue; each group in that order.
-    `chunk` caps the length of a prefill chunk. An admission borrows the cached prefix and computes the rest. The queue
-    is served from its head only: when the head does not fit, nobody overtakes it.
+    serves the running decodes, then the running prefills, then it admits from the queue; each group in that order. Who
+    runs and has one token left to compute decodes; if that is the last of the prompt, it may be served as a prefill
+    too. A decode that the budget cannot pay, its lookahead included, waits for the next step; what is left of the
+    budget may go to those behind it, or to nobody. `chunk` caps the length of a prefill chunk. An admission borrows the
+    cached prefix and computes the rest. The queue is served from its head only: when the head does not fit, nobody
+    overtakes it.
 
     Preemption. When blocks are lacking for a running request, the running request that comes last in the order is the
     victim, which may be the very one that lacks them, or one that has its chunk in this plan already. The victim's
@@ -89,7 +92,8 @@ class Scheduler:
     def add(self, request: Request) -> None:
         """Put a request into the queue, at its place in the order.
 
-        The scheduler keeps the object: `commit` appends to `request.output`.
+        The scheduler keeps the object: `commit` appends to `request.output`. Ids are any ints; that of a request that
+        has finished or was aborted is free again.
         Raises ValueError for an empty prompt, max_new < 1, an id that waits or runs already, and for a request that
         could never fit: len(prompt) + max_new + lookahead > kv.capacity.
         """
@@ -106,20 +110,23 @@ class Scheduler:
     def plan(self) -> Plan:
         """Decide the next step. Runs no model; reserves the blocks that the step writes to.
 
-        Plan.chunks in the order decodes, prefills, admissions; Plan.preempted in the order of preemption; Plan.copies
-        are those that kv.extend asked for. Each chunk holds blocks for tokens [0, start + length), and `lookahead` more
-        if it samples. The plan is empty only when the scheduler is idle. Every plan is followed by its commit.
+        Plan.chunks in any order; Plan.preempted in the order of preemption; Plan.copies are those that kv.extend asked
+        for, in any order. Each chunk holds blocks for tokens [0, start + length), and `lookahead` more if it samples,
+        but none beyond. kv.admit and kv.extend return None when blocks are lacking; what they refuse with an exception
+        (see `slots.KVManager`) is never asked of them. The plan is empty only when the scheduler is idle. Every plan is
+        followed by its commit.
         """
         raise NotImplementedError("your code: Scheduler.plan")
 
     def commit(self, plan: Plan, tokens: Mapping[int, Sequence[int]]) -> list[int]:
-        """Take in what the model said to a plan; the ids that finished, in the order of the plan.
+        """Take in what the model said to a plan; the ids that finished, in any order.
 
-        tokens[id] are the tokens for a sampling chunk, one at least: with k of them the first k - 1 are verified
-        guesses whose KV is there, so computed grows by length + k - 1, and what was reserved beyond is truncated. Other
-        chunks have no tokens: computed grows by length. The tokens are appended to the request's output. It finishes
-        with its EOS, which is kept as the last token, or with max_new tokens exactly, be it in the middle of the k:
-        what comes after is thrown away. Its blocks are dropped, and its computed tokens offered to the cache; its id is
-        forgotten. A chunk whose request was aborted after the plan is ignored.
+        `tokens` may be any mapping to any sequences; tokens[id] are the tokens for a sampling chunk, one at least: with
+        k of them the first k - 1 are verified guesses whose KV is there, so computed grows by length + k - 1, and what
+        was reserved beyond is truncated. Other chunks have no tokens: computed grows by length. The tokens are appended
+        to the request's output. It finishes with its EOS, which is kept as the last token, or with max_new tokens
+        exactly, be it in the middle of the k: what comes after is thrown away. Its blocks are dropped, and its computed
+        tokens offered to the cache; its id is forgotten. A chunk whose request was aborted after the plan is ignored,
+        even if the id has been added anew since.
         """
         raise NotImplementedError("your code: Scheduler.commit")

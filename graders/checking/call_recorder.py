@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from graders.checking.check_context import CheckContext
 from graders.checking.diagnosis import Diagnostician
-from graders.checking.failure import Broken, Step
+from graders.checking.failure import Broken, Deviation, Step
 from graders.checking.replies import Raised, Reply, exception_of, one_call, outcome_of, outcomes_of, replies_of, shown
 from graders.checking.transport import Lost, Transport, overslept
 from graders.result import Location, Outcome, Reason, Story
@@ -243,10 +243,16 @@ class CallRecorder:
         return (f"{self._imports}\n{first}", *others)
 
     def broken(
-        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None, habit: str = ""
     ) -> NoReturn:
         """Raise Broken with the story so far."""
-        raise self.breach(message, got=got, expected=expected, method=method, raised=raised)
+        broken = self.breach(message, got=got, expected=expected, method=method, raised=raised)
+        broken.habit = habit
+        raise broken
+
+    def deviates(self, found: Deviation, method: str = "") -> NoReturn:
+        """Raise Broken for what a specification found, with the story so far."""
+        self.broken(found.message, got=found.got, expected=found.expected, method=method, habit=found.habit)
 
     def unexpected(self, raised: Raised, expected: str) -> NoReturn:
         """Raise Broken for an exception that the contract does not allow here."""

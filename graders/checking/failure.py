@@ -15,13 +15,17 @@ Refusals = dict[str, str]  # the exceptions that the contract allows here -> why
 
 
 class Deviation(Exception):
-    """The part did something that the contract does not allow. `message`: one sentence, naming the fault."""
+    """The part did something that the contract does not allow. `message`: one sentence, naming the fault.
 
-    def __init__(self, message: str, got: str, expected: str) -> None:
+    habit: under which name the exercise's laws tell of an engine that does it so; empty where none is known to.
+    """
+
+    def __init__(self, message: str, got: str, expected: str, habit: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.got = got
         self.expected = expected
+        self.habit = habit
 
 
 class Replayable(Protocol):
@@ -29,6 +33,9 @@ class Replayable(Protocol):
 
     def judge(self) -> None:
         """Raise Broken, with a `trace` of what was played until then, if the part breaks the law."""
+
+    def replay(self) -> None:
+        """Make the calls that were judged last once more, and no others, for what the part prints."""
 
     def shorter(self) -> Iterator[Replayable]:
         """The same calls without one of them (and those that make no sense without it), then with simpler values.
@@ -46,9 +53,11 @@ class Broken(Exception):
     location: where to look, where there is no story.
     reason: what it is about, where that is not the law itself.
     trace: the calls of the story, where they can be made again without some of them.
+    habit: see `Deviation`.
     """
 
     trace: Replayable | None = None
+    habit: str = ""
 
     def __init__(
         self,

@@ -53,6 +53,10 @@ SHRINKING = 0.8  # seconds of our CPU time spent on making a story shorter
 CALLING = 30  # cases that are played to see which of a part's methods a law calls
 WAITING = 10.0  # and of the clock
 HANGING = 4.0  # of the clock when the part hangs
+KEPT = (
+    " (The same story passes in a fresh process: is something kept between objects, in a class attribute, a module"
+    " variable or a default argument, or is something random?)"
+)
 BRIEF = {"cpu": 0.3, "wall": 5.0}  # while the story of a hanging part is made shorter
 
 
@@ -161,6 +165,9 @@ def _told(context: CheckContext, first: Fixed) -> Broken | None:
     except Broken as broken:
         if broken.reason is Reason.UNWRITTEN:
             raise
+        if broken.outcome is Outcome.FAIL and _passes_afresh(context, broken):
+            broken.message += KEPT
+            raise
         told = _whittled(context, broken)
         if told.outcome is not Outcome.FAIL or _steps(told) <= SHORT:
             raise told from None
@@ -233,10 +240,7 @@ class _Search:
             self.play(self.context, self.case)
         except Broken:
             return _whittled(self.context, self.best)
-        self.best.message += (
-            " (The same story passes in a fresh process: is something kept between objects, in a class attribute, a"
-            " module variable or a default argument, or is something random?)"
-        )
+        self.best.message += KEPT
         return self.best
 
 

@@ -29,8 +29,8 @@ in `graders.checking.random_cases`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graders.result import Outcome
@@ -47,7 +47,8 @@ class Law:
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
     code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a
     driver under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start
-    (`CheckContext.ahead`), those of a timed law from the middle of the run.
+    (`CheckContext.ahead`), those of a timed law from the middle of the run. elsewhere: by name of a habit (see
+    `graders.checking.failure.Deviation`) a sentence that says which engine has it, and what is asked here.
     """
 
     number: str
@@ -60,6 +61,7 @@ class Law:
     kind: Kind = "unit"
     ahead: str = ""
     crew: int = 1
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def exercise(self) -> int:
@@ -73,10 +75,11 @@ class Law:
 
 
 class LawBook:
-    """The laws of one exercise, in order of declaration."""
+    """The laws of one exercise, in order of declaration. elsewhere: of each of them."""
 
-    def __init__(self, exercise: int) -> None:
+    def __init__(self, exercise: int, elsewhere: Mapping[str, str] | None = None) -> None:
         self.exercise = exercise
+        self._elsewhere = dict(elsewhere or {})
         self._laws: list[Law] = []
 
     def __iter__(self) -> Iterator[Law]:
@@ -103,7 +106,8 @@ class LawBook:
 
         def declare(check: Check) -> Check:
             needed = tuple(numbers[need] for need in needs)
-            self._laws.append(Law(number, name, statement, points, needed, hints, check, kind, ahead, crew))
+            found = Law(number, name, statement, points, needed, hints, check, kind, ahead, crew, self._elsewhere)
+            self._laws.append(found)
             return check
 
         return declare

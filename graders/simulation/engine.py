@@ -31,6 +31,13 @@ from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Request
 """
 """What a script of a scheduler's story begins with."""
+DUE = {  # what a call comes to
+    "add": "a request that waits",
+    "abort": "a request that is gone",
+    "plan": "a Plan(chunks, preempted, copies)",
+    "commit": "a list of the ids that finished",
+    "idle": "True or False",
+}
 SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
 
 
@@ -97,6 +104,7 @@ class SimulatedEngine:
 
     conserving: False for the naive parts, which waste seats and budget and are right in everything else.
     method: of the part, called last. counters, moments: of the run so far. played: how many moves of the script.
+    drained: the calls of the last of them, if that was "drain".
     """
 
     def __init__(self, side: Backend, script: EngineScript, *, conserving: bool = True) -> None:
@@ -106,6 +114,7 @@ class SimulatedEngine:
         self.moments: list[Moment] = []
         self.method = "__init__"
         self.played = 0
+        self.drained: list[str] = []
         self._side = side
         self._script = script
         self._toy = script.toy
@@ -116,6 +125,7 @@ class SimulatedEngine:
         self._sampled = 0
         self._left: list[int] = []
         self._ghosts: list[int] = []
+        self._gone: set[int] = set()  # ids of those who were here
 
     def judge(self) -> None:
         """Play the script to its end."""
@@ -127,6 +137,7 @@ class SimulatedEngine:
         plays = {
             "add": self._add,
             "again": self._again,
+            "anew": self._anew,
             "abort": self._abort,
             "fork": self._fork,
             "join": self._join,
@@ -158,6 +169,15 @@ class SimulatedEngine:
         else:
             self._side.steps.pop()
 
+    def _anew(self, move: EngineMove) -> None:
+        assert move.newcomer is not None
+        reply, id = self._side.next("add", "add(…)")
+        if type(id) is not int or (id != move.newcomer.id and id not in self._gone):
+            raise protocol.ProtocolError("an answer about somebody else")
+        newcomer = replace(move.newcomer, id=id)
+        self._retold(f"add({newcomer})" + "  # an id that was here before" * (id in self._gone), _added(newcomer))
+        self._come(newcomer, reply, id)
+
     def _come(self, newcomer: Newcomer, reply: Reply, id: Any) -> None:
         if id != newcomer.id:
             raise protocol.ProtocolError("an answer about somebody else")
@@ -186,6 +206,7 @@ class SimulatedEngine:
             self._look_at_idle(answer.idle)
             self.spec.aborted(id, answer.asked, answer.held)
             self._left.append(id)
+            self._gone.add(id)
             if answer.idle is not (not self.spec.requests):
                 here = plural(len(self.spec.requests), "request")
                 message = (
@@ -202,8 +223,10 @@ class SimulatedEngine:
             self._ghosts.append(GHOST + len(self._ghosts))
             told = f"# somebody else shares the blocks of request {id} from now on"
             self._side.steps.append(Step(told, code=f"blocks.fork({id}, {self._ghosts[-1]})"))
+            self.spec.beset = True
 
     def _join(self, move: EngineMove) -> None:
+        self.spec.beset = False
         self._allowed("plan", self._side.next("plan", "")[0], {})
         self._side.steps.pop()
         self._side.steps[-1].code += "".join(f"\nblocks.free({ghost})" for ghost in self._ghosts)
@@ -242,11 +265,14 @@ class SimulatedEngine:
             return
         _, steps = self._side.next("plan", "drain()")
         self._side.steps.pop()
+        self.drained = []
         for step in driver_replies.every(steps):
             plan, commit = items(step, 2)
             self._side.steps.append(self._step("plan()", PLAN))
+            self.drained.append("plan")
             self._take_plan(reply_of(plan))
             self._side.steps.append(self._step("commit(…)", self._committing()))
+            self.drained.append("commit")
             self._take_commit(reply_of(commit))
         self._check_end(move.number)
 
@@ -262,7 +288,7 @@ class SimulatedEngine:
         self._check_end(move.number)
 
     def _check_end(self, limit: int) -> None:
-        if self.spec.requests:
+        if self.spec.requests and not self.spec.beset:
             requests = self.spec.requests.values()
             here = ", ".join(f"{request.id} has {len(request.output)} of {request.max_new}" for request in requests)
             message = f"After {limit} more steps there are still requests: {here}."
@@ -295,6 +321,7 @@ class SimulatedEngine:
             raise protocol.ProtocolError("other tokens than were written down")
         done = self.spec.committed(present, answer.finished, answer.asked, answer.held)
         self._check_outputs(done, answer.outputs)
+        self._gone |= {request.id for request in done}
         self._end_step(tuple(answer.finished))
 
     def _end_step(self, finished: tuple[int, ...]) -> None:
@@ -315,7 +342,7 @@ class SimulatedEngine:
                 "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(books.idle)}", "True"
             )
         total = self.setting.num_blocks - 1
-        if books.protected or books.free + books.evictable != total:
+        if not self.spec.beset and (books.protected or books.free + books.evictable != total):
             got = f"{books.free} free, {books.evictable} evictable, {books.protected} protected, of {total} blocks"
             raise Deviation("Everybody has left, and not every block was given back.", got, "no block in use")
 
@@ -325,7 +352,7 @@ class SimulatedEngine:
         self.method = method
         if isinstance(reply, Raised):
             if not reply.is_one_of(refusals):
-                raise Failed(method, reply, next(iter(refusals), "no exception"))
+                raise Failed(method, reply, next(iter(refusals), DUE[method]))
         elif refusals:
             due, why = next(iter(refusals.items()))
             raise Deviation(f"`{method}` must raise {due}: {why}.", "no exception", f"raises {due}")
@@ -402,6 +429,9 @@ class SimulatedEngine:
             if request is None:
                 continue
             due = self._records[id].newcomer.due if id in ended else request.output
+            if repr(output) != repr(due) and id not in ended and id not in self.spec.sampled:
+                message = f"Request {id} came after the plan, under the id of one that was aborted, and `commit` gave "
+                raise Deviation(f"{message}it what was said to that one.", f"output == {shown(output)}", f"{due}")
             if repr(output) != repr(due):
                 message = f"The output of request {id} is not what the model said, up to its end: `commit` appends it."
                 raise Deviation(message, f"output == {shown(output)}", f"{due}")

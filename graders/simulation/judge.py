@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Callable, Iterator
 
 from graders.checking.call_recorder import CallRecorder
@@ -9,7 +11,7 @@ from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Deviation
 from graders.sandbox import protocol
 from graders.simulation.engine import IMPORTS, Failed, NoProperty, RunCounters, SimulatedEngine
-from graders.simulation.script import EngineScript
+from graders.simulation.script import EngineMove, EngineScript
 
 Heed = Callable[[SimulatedEngine], bool]
 
@@ -48,6 +50,7 @@ class SchedulerJudge:
         self._conserving = conserving
         self._heed = heed
         self._played = 0
+        self._drained: list[str] = []
 
     def judge(self) -> None:
         """Raise Broken for what the contract does not allow."""
@@ -59,7 +62,18 @@ class SchedulerJudge:
             broken.trace = self
             raise
         finally:
-            self.counters, self._played = engine.counters, engine.played
+            self.counters, self._played, self._drained = engine.counters, engine.played, engine.drained
+
+    def replay(self) -> None:
+        """See `graders.checking.failure.Replayable`."""
+        script = copy.copy(self._script)
+        script.moves = script.moves[: self._played]
+        if script.moves and script.moves[-1].method == "drain":
+            del script.moves[-1]
+            for method in self._drained:
+                script.moves.append(EngineMove(method))
+        with contextlib.suppress(Broken):
+            SchedulerJudge(self._context, script, self._label, self._conserving, self._heed).judge()
 
     def shorter(self) -> Iterator[SchedulerJudge]:
         """The moves that were played without one of them; then with a token less for somebody."""
@@ -71,7 +85,7 @@ class SchedulerJudge:
             engine.judge()
         except Deviation as deviation:
             if self._heed(engine):
-                recorder.broken(deviation.message, got=deviation.got, expected=deviation.expected, method=engine.method)
+                recorder.deviates(deviation, engine.method)
         except Failed as failed:
             if self._heed(engine):
                 recorder.method = failed.method

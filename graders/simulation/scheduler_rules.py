@@ -43,7 +43,8 @@ class EngineSetting:
 class RequestSpec:
     """A request as the contract has it.
 
-    computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something since it sat down.
+    computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something since it sat down;
+    preempted: it has lost its seat before.
     """
 
     id: int
@@ -56,6 +57,7 @@ class RequestSpec:
     computed: int = 0
     running: bool = False
     sampled: bool = False
+    preempted: bool = False
 
     @property
     def tokens(self) -> list[int]:
@@ -129,6 +131,8 @@ class SchedulerSpec:
         self.conserving = conserving
         self.requests: dict[int, RequestSpec] = {}
         self.plan: dict[int, PlannedChunk] = {}
+        self.sampled: set[int] = set()  # who was told something in the last commit
+        self.beset = False  # somebody else holds blocks, so that there may be none for anybody
         self._arrivals = 0
 
     # ------------------------------------------------------------ who is there
@@ -187,7 +191,7 @@ class SchedulerSpec:
         """Check a plan against every rule, then follow it."""
         self._known(plan)
         self._preemptions(plan)
-        if not plan.chunks and self.requests:
+        if not plan.chunks and self.requests and not self.beset:
             here = f"{len(self.running)} run and {len(self.waiting)} wait"
             raise Deviation(f"The plan is empty although {here}.", f"{plan}", "work for somebody")
         for work in plan.chunks:
@@ -221,7 +225,9 @@ class SchedulerSpec:
                 message = (
                     f"Request {id} is preempted, but {running[-1]} comes after it: the victim is the last in order."
                 )
-                raise Deviation(message, f"{id}", f"{running[-1]}")
+                said = [len(request.output) for request in self.running]
+                fewest = said and len(self.requests[id].output) == min(said) < max(said)
+                raise Deviation(message, f"{id}", f"{running[-1]}", "victim by output" if fewest else "")
             running.pop()
             if any(work.id == id for work in plan.chunks):
                 self._readmitted(id, plan)
@@ -257,8 +263,8 @@ class SchedulerSpec:
             message = f"Request {work.id} has {plural(start, 'token')} {known}, and its chunk starts at {work.start}."
             raise Deviation(message, f"{work}", f"start == {start}")
         if work.length < 1 or work.end > request.size:
-            message = f"Request {work.id} has {request.size} tokens; its chunk is [{work.start}, {work.end})."
-            raise Deviation(message, f"{work}", f"1 to {request.size - start} tokens from {start} on")
+            message = f"Request {work.id} has {plural(request.size, 'token')}; its chunk is [{work.start}, {work.end})."
+            raise Deviation(message, f"{work}", f"1 to {plural(request.size - start, 'token')} from {start} on")
         if work.samples != (work.end == request.size):
             reach = (
                 "reaches the last token"
@@ -271,7 +277,7 @@ class SchedulerSpec:
             raise Deviation(message, f"samples={work.samples}", f"samples={not work.samples}")
         cap = self.setting.chunk
         if cap is not None and work.length > cap and request.size - start > 1:
-            message = f"The chunk of request {work.id} has {work.length} tokens; at most {cap} are allowed."
+            message = f"The chunk of request {work.id} has {plural(work.length, 'token')}; at most {cap} are allowed."
             raise Deviation(message, f"{work}", f"at most {cap} prefill tokens of one request")
 
     def _cached(self, request: RequestSpec, plan: Planned) -> int:
@@ -321,7 +327,9 @@ class SchedulerSpec:
             head = next(id for id in queue if id not in admitted)
             message = f"Request {next(id for id in admitted if id not in queue[: len(admitted)])} is admitted, but "
             message += f"request {head} is before it in the queue: nobody overtakes the head."
-            raise Deviation(message, f"admitted {admitted}", f"in the order {queue}")
+            borrowed = any(ask.what == ADMIT and ask.answer for ask in plan.asked)
+            habit = "longest prefix first" if borrowed else ""
+            raise Deviation(message, f"admitted {admitted}", f"in the order {queue}", habit)
 
     # ------------------------------------------------------------ whose turn it is
 
@@ -393,10 +401,21 @@ class SchedulerSpec:
         elif behind:
             message += f"went to requests behind it ({', '.join(map(str, behind))}) or to nobody."
             if not request.running:
-                message += " The place in the queue is that of the arrival, after a preemption too."
+                message += self._place(request)
         else:
             message += f"{'is' if left == 1 else 'are'} left over."
-        raise Deviation(message, got, "decodes first, then prefills, each in order, then admissions")
+        first = request.running and request.gap == 1 and any(map(self._reads, behind))
+        due = "decodes first, then prefills, each in order, then admissions"
+        raise Deviation(message, got, due, "prefills first" if first else "")
+
+    def _place(self, request: RequestSpec) -> str:
+        """What decides where somebody stands in the queue, in a sentence."""
+        by = "of (priority, arrival)" if self.setting.policy == "priority" else "of the arrival"
+        return f" The place in the queue is that {by}{', after a preemption too' if request.preempted else ''}."
+
+    def _reads(self, id: int) -> bool:
+        """Whether a request still reads its prompt, or waits to."""
+        return self.requests[id].gap > 1 or not self.requests[id].running
 
     def _later(self, work: PlannedChunk, request: RequestSpec) -> bool:
         return self._rank(self.requests[work.id], True) > self._rank(request, True)
@@ -416,7 +435,8 @@ class SchedulerSpec:
         if left > self.setting.lookahead and whole <= plan.available - self.setting.watermark:
             message = f"Request {head.id}, the head of the queue, is not admitted although it fits: "
             message += f"{plural(seats, 'seat')}, a budget of {left} and {plural(plan.available)} are left."
-            raise Deviation(message, f"{plan}", f"a chunk for {head.id}")
+            habit = "whole prompts only" if head.size > left else "room to the end"
+            raise Deviation(message, f"{plan}", f"a chunk for {head.id}", habit)
 
     def _known_prefixes(self, plan: Planned) -> set[int]:
         """What the cache may hold of somebody who was looked up and not admitted."""
@@ -438,13 +458,13 @@ class SchedulerSpec:
             most = lengths[-1]
             what = "more tokens than have KV" if len(offered) > most else "not all its computed tokens"
             message = f"Request {request.id} was dropped with {what}: {len(offered)}, computed are {most}."
-            raise Deviation(message, f"{len(offered)} tokens offered", f"{most}")
+            raise Deviation(message, f"{plural(len(offered), 'token')} offered", f"{most}")
 
     def _given_back(self, method: str, held: Mapping[int, int]) -> None:
         running = {request.id for request in self.running}
         for id in sorted(set(held) - running):
             message = f"Request {id} still holds blocks after `{method}` although it does not run."
-            raise Deviation(message, f"{held[id]} tokens reserved", "everything is given back")
+            raise Deviation(message, f"{plural(held[id], 'token')} reserved", "everything is given back")
         for id in sorted(running - set(held)):
             message = f"Request {id} runs and holds no blocks after `{method}`."
             raise Deviation(message, "nothing reserved", "blocks until it finishes")
@@ -457,11 +477,19 @@ class SchedulerSpec:
                 message = f"Request {work.id} writes up to token {work.end - 1}{ahead}, but has only "
                 message += f"{plural(plan.held[work.id], 'token')} reserved."
                 raise Deviation(message, f"{plan.held[work.id]} reserved", f"{due}")
+            if self.setting.blocks_for(plan.held[work.id]) > self.setting.blocks_for(due):
+                self._too_much(work, plan.held[work.id], due)
+
+    def _too_much(self, work: PlannedChunk, held: int, due: int) -> NoReturn:
+        message = f"Request {work.id} has {plural(held, 'token')} reserved, more blocks than its chunk writes to: "
+        message += f"it ends at {due}{'' if work.samples else ' and samples nothing, so it has no guesses'}"
+        guesses = not work.samples and held == due + self.setting.lookahead
+        raise Deviation(f"{message}.", f"{held} reserved", f"{due}", "guesses of prefills" if guesses else "")
 
     def _follow(self, plan: Planned) -> None:
         for id in plan.preempted:
             request = self.requests[id]
-            request.running, request.sampled, request.computed = False, False, 0
+            request.running, request.sampled, request.computed, request.preempted = False, False, 0, True
         for work in plan.chunks:
             request = self.requests[work.id]
             request.running, request.computed = True, work.start
@@ -486,6 +514,7 @@ class SchedulerSpec:
         held: Mapping[int, int],
     ) -> list[RequestSpec]:
         """The last plan was committed with these tokens; those who have finished, in the order that was returned."""
+        self.sampled = {work.id for work in self.plan.values() if work.samples}
         done: dict[int, RequestSpec] = {}
         offers: dict[int, list[int]] = {}
         for work in self.plan.values():
@@ -524,6 +553,7 @@ class SchedulerSpec:
         for work in self.plan.values():
             request = self.requests.get(work.id)
             if request and work.samples and held[work.id] != request.computed:
-                message = f"Request {work.id} has {request.computed} tokens with KV and {held[work.id]} reserved: "
-                message += "what was reserved for guesses is truncated by `commit`."
-                raise Deviation(message, f"{held[work.id]} reserved", f"{request.computed}")
+                computed = plural(request.computed, "token")
+                message = f"Request {work.id} has {computed} with KV and {held[work.id]} reserved: what was "
+                message += "reserved for guesses is truncated by `commit`."
+                raise Deviation(message, f"{held[work.id]} reserved", f"{request.computed}", "keeps guesses")

@@ -50,8 +50,9 @@ class Newcomer:
 
 @dataclass(frozen=True, slots=True)
 class EngineMove:
-    """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "abort", "plan", "commit",
-    "drain" (steps until nobody is there, at most `number`), "fork", "join", "rest". number: who of those present."""
+    """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "anew" (under that of whoever
+    left last), "abort", "plan", "commit", "drain" (steps until nobody is there, at most `number`), "fork", "join",
+    "rest". number: who of those present."""
 
     method: str
     number: int = 0
@@ -80,6 +81,10 @@ class EngineScript:
     def again(self, number: int, prompt: Sequence[int], max_new: int) -> None:
         """A newcomer who claims the id of somebody who is there; nothing happens when nobody is."""
         self._note("again", number, self._newcomer(STRANGER, prompt, max_new, 0, None))
+
+    def anew(self, id: int, prompt: Sequence[int], max_new: int, *, eos: int | None = None) -> None:
+        """A newcomer under the id of whoever left last; under `id` when nobody has."""
+        self._note("anew", 0, self._newcomer(id, prompt, max_new, 0, eos))
 
     def abort(self, number: int) -> None:
         """Somebody of those present leaves; a stranger is to when nobody is present."""
@@ -136,7 +141,9 @@ class EngineScript:
     def _settings(self, moves: Sequence[EngineMove]) -> Iterator[EngineSetting]:
         """A few blocks less, or one thing as usual; nothing where somebody who was refused might be let in."""
         requests = [move.newcomer for move in moves if move.newcomer]
-        smaller = [replace(self.setting, num_blocks=self.setting.num_blocks - less) for less in range(1, FEWER + 1)]
+        least = self.setting.watermark + 2  # a pool that holds somebody
+        blocks = range(self.setting.num_blocks - 1, max(least, self.setting.num_blocks - FEWER) - 1, -1)
+        smaller = [replace(self.setting, num_blocks=count) for count in blocks]
         plainer = [replace(self.setting, **{name: getattr(USUAL, name)}) for name in DETAILS]
         for setting in (*smaller, *plainer) if all(_fits(request, self.setting) for request in requests) else ():
             if setting != self.setting and all(_fits(request, setting) for request in requests):

@@ -132,12 +132,14 @@ class BlockManager:
         ### END SOLUTION
 
     def admit(self, seq: int, num_tokens: int, shared: Sequence[Block] = ()) -> list[Block]:
-        """Create sequence `seq` with `num_tokens` tokens; the new blocks only, in table order.
+        """Create sequence `seq` with `num_tokens` tokens; the new blocks only, in any order.
 
-        shared: full blocks that somebody references already (a cached prefix). They open the table and each gains one
-        ref; the other ceil(num_tokens / block_size) - len(shared) blocks are fresh, with ref 1.
-        Raises ValueError when seq exists, num_tokens < 1, or `shared` holds a free block, a block twice, or more blocks
-        than num_tokens fill; OutOfBlocks when blocks are lacking or fewer than `watermark` would stay free.
+        seq: any int, 0 and negative ones too. shared: any sequence of blocks that somebody references already (a cached
+        prefix). They open the table in their order, and each gains one ref; the other ceil(num_tokens / block_size) -
+        len(shared) blocks are fresh, with ref 1. There may be none: then no block has to be free but the watermark.
+        Raises ValueError when seq exists, num_tokens < 1, or `shared` holds a free block (scratch is one), a block
+        twice, or more than ceil(num_tokens / block_size) blocks; OutOfBlocks when blocks are lacking or fewer than
+        `watermark` would stay free.
         """
         ### BEGIN SOLUTION
         if seq in self._tables:
@@ -160,8 +162,8 @@ class BlockManager:
 
         The caller will write positions [old length, num_tokens). If the first of them falls into a block with ref > 1,
         others still read that block: it is replaced in this table by a fresh block and one Copy(old, fresh) is
-        returned; the fresh block is the first of the new ones, the old one loses a ref. Apart from that one replacement
-        a table grows at its end only. Growing to the present length writes nothing and returns ([], []).
+        returned; the fresh block is one of the new ones, in any order, the old one loses a ref. Apart from that one
+        replacement a table grows at its end only. Growing to the present length writes nothing and returns ([], []).
         May use the watermark: it is kept for this.
         Raises KeyError for an unknown sequence, ValueError when num_tokens is below the length, OutOfBlocks when fewer
         than `blocks_needed(seq, num_tokens)` blocks are free.
@@ -190,7 +192,7 @@ class BlockManager:
         ### END SOLUTION
 
     def truncate(self, seq: int, num_tokens: int) -> list[Block]:
-        """Shrink the sequence TO num_tokens tokens; the blocks whose ref fell to 0, tail first.
+        """Shrink the sequence TO num_tokens tokens; the blocks whose ref fell to 0, in any order.
 
         Blocks that no longer hold a token leave the table and lose a ref. Nothing is copied: a tail that others read
         too stays as it is until somebody writes into it. Shrinking to 0 leaves an empty table; the sequence goes on.
@@ -225,7 +227,10 @@ class BlockManager:
         ### END SOLUTION
 
     def free(self, seq: int) -> list[Block]:
-        """Forget the sequence; the blocks whose ref fell to 0, tail first. Raises KeyError for an unknown sequence."""
+        """Forget the sequence; the blocks whose ref fell to 0, in any order. Its id is unknown again, and free.
+
+        Raises KeyError for an unknown sequence.
+        """
         ### BEGIN SOLUTION
         table = self._tables.pop(seq)
         del self._lengths[seq]
@@ -235,7 +240,8 @@ class BlockManager:
     def retain(self, blocks: Iterable[Block]) -> None:
         """Add one reference to each block, as the prefix cache does to what it keeps; a block listed twice gains two.
 
-        Raises ValueError when one of them is free. `blocks` may be any iterable, a generator too.
+        Raises ValueError when one of them is free, as scratch always is. `blocks` may be any iterable, a generator too,
+        and empty.
         """
         ### BEGIN SOLUTION
         blocks = list(blocks)
@@ -248,10 +254,10 @@ class BlockManager:
         ### END SOLUTION
 
     def release(self, blocks: Iterable[Block]) -> list[Block]:
-        """Take back one `retain` of each block; the blocks whose ref fell to 0.
+        """Take back one `retain` of each block; the blocks whose ref fell to 0, in any order.
 
         Raises ValueError when a block is released more often than it was retained, even if tables still list it: those
-        references are not the caller's to give back. `blocks` may be any iterable.
+        references are not the caller's to give back. `blocks` may be any iterable, and empty.
         """
         ### BEGIN SOLUTION
         blocks = list(blocks)

@@ -63,7 +63,7 @@ class Plan:
     @classmethod
     def draw(cls, seed: int) -> Plan:
         chance = random.Random(seed)
-        small = chance.randrange(440, 600)
+        small = chance.randrange(600, 650)  # the large pool has more than 65,536 blocks
         holes = sorted(chance.random() for _ in range(chance.randrange(8, 14)))
         block = chance.randrange(200, 700)
         factors = chance.uniform(7, 9), chance.uniform(110, 130)
@@ -99,6 +99,15 @@ RETURNED: dict[str, Callable[[list[Any], Plan], bool]] = {  # whether the calls 
     ),
     "can_admit, blocks_needed": lambda values, _: repr(values) == "[True, 0]",
     "num_free, length, table, ref": lambda values, plan: values[1] == plan.short,
+}
+
+
+DUE = {
+    "admit, free": "one new block, and the same one given back",
+    "extend, truncate": "([one new block], []), and the same one given back",
+    "fork, extend, free": "None, ([a fresh block], [Copy]), and the fresh one given back",
+    "can_admit, blocks_needed": "True and 0",
+    "num_free, length, table, ref": "the length as second",
 }
 
 
@@ -255,13 +264,23 @@ class Pool:
             self._recorder.unexpected(raised, "a block manager")
         self._call("admit", [1, self._plan.short])
         if self._state == USED:
-            self._call("admit", [3, self._long])
+            self._each_its_own(self._call("admit", [3, self._long]))
         elif self._state == SCATTERED:
             count = self.num_blocks - 1 - 3
             self._call("crowd", [CROWD, count], "admit")
             self._call("leave", [sorted({CROWD + int(count * hole) for hole in self._plan.holes})], "free")
         table = self._call("table", [1])
         self._table = table if type(table) is list else []
+
+    def _each_its_own(self, blocks: Any) -> None:
+        """Raise Broken if so many blocks are not as many different ones of the pool."""
+        due = -(-self._long // self._plan.block)
+        good = {block for block in blocks if type(block) is int} if type(blocks) is list else set()
+        good = {block for block in good if 0 < block < self.num_blocks}
+        if len(good) != due:
+            message = f"`admit` handed out {len(good):,} different blocks of 1 to {self.num_blocks - 1:,} where "
+            message += f"{due:,} are due: are numbers of blocks cut to 16 bits?"
+            self._recorder.broken(message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit")
 
     def _call(self, method: str, args: list[Any], blamed: str = "") -> Any:
         reply, _ = self._recorder.call(method, args, _written(method, args), watch=None)
@@ -311,8 +330,8 @@ class Pool:
             spent.append(max(LEAST, (self._context.worker.cpu_seconds() - before) / ANSWERED))
         if not RETURNED[loop](returned, self._plan):
             words = ", ".join(map(shown, returned))
-            message = f"`{loop}` returned {words}: not what these calls return on a pool of {self.num_blocks}."
-            self._recorder.broken(message, got=words, expected="what they return on any other pool")
+            message = f"`{loop}` returned {words} on a pool of {self.num_blocks} blocks of {self._plan.block} tokens."
+            self._recorder.broken(message, got=words, expected=DUE[loop])
         return self._cost(min(spent))
 
     def _pass(self, calls: tuple[Call, ...], times: int) -> Cost:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Broken, Deviation, Refusals
+from graders.checking.failure import Broken, Deviation, Refusals, plural
 from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
-from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Blocks
+from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Blocks, Call
 from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, BlockManagerSpec
 from graders.sandbox import protocol
 
 NUM_FREE = "num_free"
-IMPORTS = "from block_manager import BlockManager\n"
+IMPORTS = "from array import array\n\nfrom block_manager import BlockManager\n"
 
 
 class Snapshot:
@@ -61,8 +63,10 @@ class BlockManagerJudge:
         self.spec = BlockManagerSpec(drafted.num_blocks, drafted.block_size, drafted.watermark)
         self._script = script
         self._recorder = CallRecorder(context, "block_manager", "bm", IMPORTS)
-        self._blocks = list(range(1, drafted.num_blocks)) if script.refs else []
+        self._blocks = list(range(drafted.num_blocks)) if script.refs else []
+        self._parents: dict[int, int] = {}  # of forked sequences
         self._known: dict[int, int] = {}
+        self._over = ""  # of many calls made in one
         self._played = 0
 
     def judge(self) -> None:
@@ -72,6 +76,13 @@ class BlockManagerJudge:
         except Broken as broken:
             broken.trace = self
             raise
+
+    def replay(self) -> None:
+        """See `graders.checking.failure.Replayable`."""
+        script = copy.copy(self._script)
+        script.moves = script.moves[: self._played]
+        with contextlib.suppress(Broken):
+            BlockManagerJudge(self._recorder.context, script).judge()
 
     def shorter(self) -> Iterator[BlockManagerJudge]:
         """See `graders.checking.shrinking.Trace`."""
@@ -99,8 +110,7 @@ class BlockManagerJudge:
             self._recorder.unexpected(raised, "a block manager")
 
     def _actual(self, blocks: Blocks) -> list[int]:
-        free = self.spec.free_blocks
-        return [self._known[name] if name > 0 else free[-name - 1] for name in blocks.names]
+        return blocks.among(self._known, self.spec.free_blocks) or []
 
     # ------------------------------------------------------------ the calls
 
@@ -108,9 +118,19 @@ class BlockManagerJudge:
         refusals = self.spec.refuse_admit(seq, num_tokens, shared)
         reply = self._call(f"admit(seq={seq}, num_tokens={num_tokens}{self._shared(shared)})", refusals)
         if not refusals:
+            if isinstance(reply, Raised) and len(shared) * self.spec.block_size > num_tokens:
+                self._refused_partly_filled(reply, num_tokens, shared)
             new = self._blocks_of(self._returned(reply, "a list of the new blocks"))
             self._follow(lambda: self.spec.admitted(seq, num_tokens, shared, new, self._table(seq)))
         self._look(refusals)
+
+    def _refused_partly_filled(self, reply: Raised, num_tokens: int, shared: Sequence[int]) -> None:
+        """Raise Broken if it was refused because the last shared block is not full for the newcomer."""
+        if "ValueError" in reply.kinds:
+            message = f"`admit` refused {plural(len(shared), 'shared block')} for {plural(num_tokens, 'token')}, "
+            message += f"which fill {self.spec.blocks_for(num_tokens)}: the last of them need not be full."
+            habit = "shares full blocks only"
+            self._recorder.broken(message, got=f"raised {reply}", expected="[]", raised=reply, habit=habit)
 
     def extend(self, seq: int, num_tokens: int) -> None:
         refusals = self.spec.refuse_extend(seq, num_tokens)
@@ -142,6 +162,7 @@ class BlockManagerJudge:
         if not refusals:
             self._returned(reply, "None")
             self.spec.forked(parent, child)
+            self._parents[child] = parent
         self._look(refusals)
 
     def retain(self, blocks: Sequence[int]) -> None:
@@ -149,7 +170,7 @@ class BlockManagerJudge:
         reply = self._call(f"retain({self._written(blocks)})", refusals)
         if not refusals:
             self._returned(reply, "None")
-            self.spec.retained.update(blocks)
+            self.spec.retain(blocks)
         self._look(refusals)
 
     def release(self, blocks: Sequence[int]) -> None:
@@ -160,11 +181,47 @@ class BlockManagerJudge:
             self._follow(lambda: self.spec.released(blocks, freed))
         self._look(refusals)
 
+    # ------------------------------------------------------------ many in one
+
+    def forks(self, parent: int, first: int, count: int) -> None:
+        """So many forks of one sequence."""
+        last = first + count - 1
+        code = f"for child in range({first}, {last + 1}):\n    answer = bm.fork({parent}, child)"
+        reply = self._call(f"fork({parent}, {first})  # and so on: fork({parent}, {last})", {}, "fork", code)
+        self._returned(reply, "None")
+        for child in range(first, last + 1):
+            self.spec.forked(parent, child)
+        self._look({})
+
+    def leave(self, seqs: Sequence[int]) -> None:
+        """Sequences are freed, one after the other."""
+        code = f"answer = [block for seq in {list(seqs)} for block in bm.free(seq)]"
+        reply = self._call(f"free({seqs[0]})  # and so on: free({seqs[-1]})", {}, "free", code)
+        freed = self._blocks_of(self._returned(reply, "lists of the freed blocks"))
+        self._follow(lambda: self.spec.all_freed(seqs, freed))
+        self._look({})
+
+    def rounds(self, count: int, calls: Sequence[Call]) -> None:
+        """Calls that leave nothing behind, over and over."""
+        each = [f"{call.method}({', '.join(map(self._plain, call.args))})" for call in calls]
+        code = f"import contextlib\n\nfrom reference_engine.slots import OutOfBlocks\n\nfor _ in range({count}):"
+        code += "".join(f"\n    with contextlib.suppress(OutOfBlocks):\n        answer = bm.{call}" for call in each)
+        reply = self._call(f"{'; '.join(each)}  # {count:,} times over", {}, calls[-1].method, code)
+        if isinstance(reply, Raised):
+            self._recorder.method = next((name for _, name in reply.frames), self._recorder.method)
+        self._returned(reply, "None")
+        self._over = f" and the calls before it, {count:,} times over: a little is lost or kept now and then"
+        self._look({})
+        self._over = ""
+
+    def _plain(self, arg: int | Blocks) -> str:
+        return f"{self._actual(arg)}" if isinstance(arg, Blocks) else f"{arg}"
+
     # ------------------------------------------------------------ the questions
 
     def can_admit(self, num_tokens: int, shared: Sequence[int] = ()) -> None:
         """Asks; the answer must say what `admit` of a new sequence would do."""
-        refusals = self.spec.refuse_admit(-1, num_tokens, shared)
+        refusals = self.spec.refuse_admit(None, num_tokens, shared)
         reply = self._call(f"can_admit(num_tokens={num_tokens}{self._shared(shared)})", {})
         if isinstance(reply, Raised) and "ValueError" in reply.kinds and "ValueError" in refusals:
             return self._look(refusals)
@@ -202,10 +259,13 @@ class BlockManagerJudge:
 
     # ------------------------------------------------------------ judging
 
-    def _call(self, written: str, refusals: Refusals) -> Reply:
-        """The next move's outcome; if the contract wants it refused, see that it was."""
-        method, seqs = self._move.method, list(self._move.seqs)
-        reply, seen = self._recorder.next(method, written)
+    def _call(self, written: str, refusals: Refusals, method: str = "", code: str = "") -> Reply:
+        """The next move's outcome; if the contract wants it refused, see that it was. method: the move's, if none.
+
+        code: the Python of it, where it is not the call as it is written.
+        """
+        method, seqs = method or self._move.method, list(self._move.seqs)
+        reply, seen = self._recorder.next(method, written, code)
         self._seen = self._recorder.parsed(lambda: Snapshot(seen, seqs, self._blocks))
         if refusals:
             self._must_refuse(method, reply, refusals)
@@ -232,7 +292,8 @@ class BlockManagerJudge:
     def _written(self, blocks: Sequence[int]) -> str:
         """The list of blocks of this move as it was handed over."""
         form = next(arg.form for arg in self._move.args if isinstance(arg, Blocks))
-        return {"list": f"{list(blocks)}", "tuple": f"{tuple(blocks)}", "iterator": f"iter({list(blocks)})"}[form]
+        text = f"{tuple(blocks) if form == 'tuple' else list(blocks)}"
+        return {"iterator": f"iter({text})", "array": f"array('q', {text})"}.get(form, text)
 
     def _returned(self, reply: Reply, expected: str) -> Any:
         if isinstance(reply, Raised):
@@ -250,7 +311,7 @@ class BlockManagerJudge:
         try:
             step()
         except Deviation as deviation:
-            self._recorder.broken(deviation.message, got=deviation.got, expected=deviation.expected)
+            self._recorder.deviates(deviation)
 
     def _blocks_of(self, value: Any) -> list[int]:
         if not _ints(value):
@@ -265,11 +326,11 @@ class BlockManagerJudge:
             self._recorder.broken(message, got=shown(value), expected="([new blocks], [copies])")
         self._recorder.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
         copies = []
-        for copy in value[1]:
-            ends = copy.get("copy") if type(copy) is dict else None
+        for each in value[1]:
+            ends = each.get("copy") if type(each) is dict else None
             if type(ends) is not list or [type(end) for end in ends] != [int, int]:
-                message = f"`extend` returned {shown(copy)} among the copies; a slots.Copy(src, dst) of ints is due."
-                self._recorder.broken(message, got=shown(copy), expected="Copy(src, dst)")
+                message = f"`extend` returned {shown(each)} among the copies; a slots.Copy(src, dst) of ints is due."
+                self._recorder.broken(message, got=shown(each), expected="Copy(src, dst)")
             copies.append((ends[0], ends[1]))
         return self._blocks_of(value[0]), copies
 
@@ -300,12 +361,33 @@ class BlockManagerJudge:
 
     def _find(self, seen: Snapshot, refusals: Refusals) -> None:
         """Raise Broken for the first thing that is not as it has to be."""
+        for seq in seen.seqs:
+            if seq not in self._move.subjects and seq in self._related():
+                self._bystander(seq, seen.table(seq))
+        for seq in self._move.subjects[1:] if not refusals else ():
+            self._same("table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals)
         self._same(NUM_FREE, NUM_FREE, seen.num_free, self.spec.num_free, refusals)
         for seq in seen.seqs:
             self._same("table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals)
             self._same("length", f"length(seq={seq})", seen.length(seq), self.spec.lengths[seq], refusals)
         for block in seen.blocks:
             self._same("ref", f"ref(block={block})", seen.ref(block), self.spec.ref(block), refusals)
+
+    def _related(self) -> set[int]:
+        """Those that were forked from the sequence of this move, or from which it was."""
+        subjects = self._move.subjects
+        children = {child for child, parent in self._parents.items() if parent in subjects}
+        return children | {self._parents[seq] for seq in subjects if seq in self._parents}
+
+    def _bystander(self, seq: int, reply: Reply) -> None:
+        """A fork and its parent have lists of their own: what changes one must not change the other."""
+        if not isinstance(reply, Returned) or reply.value == self.spec.tables[seq] or not _ints(reply.value):
+            return
+        changed_by, due = self._recorder.method, self.spec.tables[seq]
+        self._recorder.tell(f"bm.table(seq={seq})", shown(reply.value))
+        message = f"`{changed_by}` of sequence {self._move.subjects[0]} changed the table of sequence {seq} too: "
+        message += "do they share one list since `fork`? It has to copy it."
+        self._recorder.broken(message, got=f"{reply.value}", expected=f"{due}", method="fork")
 
     def _same(self, method: str, written: str, reply: Reply, due: Any, refusals: Refusals) -> None:
         if isinstance(reply, Raised) or type(reply.value) is not type(due):
@@ -317,8 +399,17 @@ class BlockManagerJudge:
         if refusals:
             message = f"`{changed_by}` refused, but not without a trace: {written} is {reply.value}, was {due}."
         else:
-            message = f"{written} is {reply.value} after `{changed_by}`; {due} due{self._because(method)}."
-        self._recorder.broken(message, got=f"{written} == {reply.value}", expected=f"{due}")
+            message = f"{written} is {reply.value} after `{changed_by}`{self._over}; {due} due{self._because(method)}."
+        habit = self._habit(changed_by, reply.value, due)
+        self._recorder.broken(message, got=f"{written} == {reply.value}", expected=f"{due}", habit=habit)
+
+    def _habit(self, changed_by: str, value: Any, due: Any) -> str:
+        """Whose way it looks like that something is `value` and not `due`."""
+        if changed_by == "truncate" and type(due) is list and value[: len(due)] == due:
+            return "keeps blocks beyond the tokens"
+        tail = [block for seq in self._move.subjects[1:] for block in self.spec.tables[seq][-1:]]
+        copied = type(due) is list and len(value) == len(due) and value[:-1] == due[:-1] and due[-1:] == tail
+        return "copies the tail in fork" if tail and copied else ""
 
     def _because(self, method: str) -> str:
         if method == NUM_FREE:

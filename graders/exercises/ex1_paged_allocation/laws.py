@@ -10,7 +10,15 @@ from graders.throughput.laws import add_throughput
 if TYPE_CHECKING:
     from graders.checking.check_context import CheckContext
 
-LAWS = LawBook(exercise=1)
+ELSEWHERE = {  # what another engine does by rule, and the contract does not
+    "shares full blocks only": "This is how vLLM and nano-vllm do it, which share full blocks only; here the contract "
+    "asks for every admission with no more shared blocks than ceil(num_tokens / block_size).",
+    "copies the tail in fork": "This is how TensorRT-LLM does it, which copies the partial block at once; here the "
+    "contract asks that fork shares it, and that whoever writes into it first gets the copy.",
+    "keeps blocks beyond the tokens": "This is how vLLM does it, which keeps blocks of rejected guesses for the next "
+    "step; here the contract asks that truncate gives back what holds no token any more.",
+}
+LAWS = LawBook(exercise=1, elsewhere=ELSEWHERE)
 
 
 @LAWS.law(
@@ -27,28 +35,28 @@ LAWS = LawBook(exercise=1)
 )
 def block_arithmetic(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.arithmetic, cases=80)
+    explore(context, random_cases.arithmetic, cases=80, first=fixed_cases.arithmetic)
 
 
 @LAWS.law(
     "giving back",
-    statement="free returns the sequence's blocks, tail first, once; every block of the pool can be used again.",
+    statement="free returns the blocks whose ref fell to 0, each once; every block of the pool can be used again.",
     points=8,
     needs=("block arithmetic",),
     hints=(
-        "Look at what `free` returns, in which order, and at what it leaves behind in your dictionaries.",
+        "Look at what `free` returns, and at what it leaves behind in your dictionaries.",
         "Blocks go back to the free list exactly when they leave the table, and the sequence is unknown afterwards.",
-        "table = tables.pop(seq) raises the KeyError for you; give its blocks back in reversed(table), and forget the "
+        "table = tables.pop(seq) raises the KeyError for you; give its blocks back, in any order, and forget the "
         "length too.",
     ),
 )
 def giving_back(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.giving_back, cases=80)
+    explore(context, random_cases.giving_back, cases=80, first=fixed_cases.giving_back)
 
 
 @LAWS.law(
@@ -65,9 +73,9 @@ def giving_back(context: CheckContext) -> None:
 )
 def all_or_nothing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.all_or_nothing, cases=100)
+    explore(context, random_cases.all_or_nothing, cases=100, first=fixed_cases.all_or_nothing)
 
 
 @LAWS.law(
@@ -84,9 +92,9 @@ def all_or_nothing(context: CheckContext) -> None:
 )
 def sharing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.sharing, cases=100)
+    explore(context, random_cases.sharing, cases=100, first=fixed_cases.sharing)
 
 
 @LAWS.law(
@@ -104,14 +112,14 @@ def sharing(context: CheckContext) -> None:
 )
 def copy_on_write(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.copy_on_write, cases=140)
+    explore(context, random_cases.copy_on_write, cases=140, first=fixed_cases.copy_on_write)
 
 
 @LAWS.law(
     "truncate",
-    statement="truncate keeps ceil(n / block_size) blocks and returns those whose ref fell to 0, tail first.",
+    statement="truncate keeps ceil(n / block_size) blocks and returns those whose ref fell to 0.",
     points=8,
     needs=("sharing",),
     hints=(
@@ -119,21 +127,21 @@ def copy_on_write(context: CheckContext) -> None:
         "What falls off the end of the table is treated as in `free`; the rest stays, and so does the sequence, even "
         "with no token left.",
         "keep = -(-num_tokens // block_size); dropped = table[keep:]; del table[keep:]; then one ref less for each of "
-        "reversed(dropped).",
+        "dropped.",
     ),
 )
 def truncate(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.truncate, cases=100)
+    explore(context, random_cases.truncate, cases=100, first=fixed_cases.truncate)
 
 
 @LAWS.law(
     "watermark",
     statement="admit leaves `watermark` blocks free, extend may use them; can_admit says exactly what admit would do.",
     points=8,
-    needs=("all or nothing", "sharing"),
+    needs=("copy-on-write",),
     hints=(
         "Look at `can_admit` one block to either side of the watermark, with and without shared blocks.",
         "Shared blocks are not taken from the free list. The watermark binds newcomers only: it is there so that those "
@@ -144,9 +152,9 @@ def truncate(context: CheckContext) -> None:
 )
 def watermark(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.watermark, cases=120)
+    explore(context, random_cases.watermark, cases=120, first=fixed_cases.watermark)
 
 
 @LAWS.law(
@@ -164,10 +172,9 @@ def watermark(context: CheckContext) -> None:
 )
 def retain_and_release(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex1_paged_allocation import random_cases
+    from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.references, cases=160, moves=14)
-    random_cases.twice(context)
+    explore(context, random_cases.references, cases=160, moves=14, first=fixed_cases.references)
 
 
 @LAWS.law(

@@ -8,18 +8,19 @@ the part handed out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from graders.exercises.ex1_paged_allocation.specification import BlockManagerSpec
 
-Form = Literal["list", "tuple", "iterator"]
+MANY = ("forks", "leave", "rounds")  # moves that are many calls
+Form = Literal["list", "tuple", "iterator", "array"]
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A list of blocks handed to the part: names, or -k for the k-th free one; `alive`: the names in use then."""
+    """A list of blocks handed to the part: names, 0 for scratch, -k for the k-th free one; alive: names in use."""
 
     names: tuple[int, ...]
     form: Form
@@ -28,13 +29,31 @@ class Blocks:
     def to_wire(self) -> dict[str, Any]:
         return {"blocks": self.names, "as": self.form, "alive": self.alive}
 
+    def among(self, known: Mapping[int, int], free: Sequence[int]) -> list[int] | None:
+        """The blocks that are meant, given those in use by name and the free ones; None when one is not there."""
+        if any(name not in known if name > 0 else -name > len(free) for name in self.names):
+            return None
+        return [known[name] if name > 0 else free[-name - 1] if name else 0 for name in self.names]
 
-Argument = int | Blocks
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of many that are made in one go."""
+
+    method: str
+    args: tuple[int | Blocks, ...]
+
+    def to_wire(self) -> list[Any]:
+        return [self.method, [arg.to_wire() if isinstance(arg, Blocks) else arg for arg in self.args]]
+
+
+Argument = int | Blocks | tuple[int, ...] | tuple[Call, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BlockManagerCall:
-    """One call. grown: the sequence whose table it may change at the end. seqs: those alive after it.
+    """One call, or many in one. grown: the sequence whose table it may change at the end. seqs: those to look at
+    after it.
 
     refused: it has to be.
     """
@@ -46,15 +65,27 @@ class BlockManagerCall:
     names: tuple[int, ...] = ()
     refused: bool = False
 
+    @property
+    def subjects(self) -> tuple[int, ...]:
+        """The sequences that it is about; of a fork both."""
+        named = self.args[: 2 if self.method == "fork" else 1]
+        return tuple(arg for arg in named if isinstance(arg, int))
+
     def to_wire(self, watched: Sequence[int]) -> list[Any]:
-        args = [arg.to_wire() if isinstance(arg, Blocks) else arg for arg in self.args]
+        args = [_sent(arg) for arg in self.args]
         return [self.method, args, [self.seqs, watched], [self.grown, self.names] if self.grown is not None else None]
+
+
+def _sent(arg: Argument) -> Any:
+    if isinstance(arg, tuple):
+        return [item.to_wire() if isinstance(item, Call) else item for item in arg]
+    return arg.to_wire() if isinstance(arg, Blocks) else arg
 
 
 class BlockManagerScript:
     """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right part would.
 
-    refs: whether ref() of every block is looked at after each move.
+    refs: whether ref() of every block is looked at after each move, that of scratch too.
     """
 
     def __init__(self, num_blocks: int, block_size: int, *, watermark: int = 0, refs: bool = True) -> None:
@@ -102,14 +133,14 @@ class BlockManagerScript:
         named = self._named(blocks, form)
         refused = bool(self.spec.refuse_retain(blocks))
         if not refused:
-            self.spec.retained.update(blocks)
+            self.spec.retain(blocks)
         self._note("retain", named, refused=refused)
 
     def release(self, blocks: Sequence[int], form: Form = "list") -> None:
         named = self._named(blocks, form)
         refused = bool(self.spec.refuse_release(blocks))
         if not refused:
-            self.spec.retained.subtract(blocks)
+            self.spec.release(blocks)
         self._note("release", named, refused=refused)
 
     def can_admit(self, num_tokens: int, shared: Sequence[int] = (), form: Form = "tuple") -> None:
@@ -124,9 +155,36 @@ class BlockManagerScript:
     def table(self, seq: int) -> None:
         self._note("table", seq, refused=bool(self.spec.refuse_unknown(seq)))
 
+    def forks(self, parent: int, first: int, count: int) -> None:
+        """So many forks of one sequence, which are called `first` and so on."""
+        for child in range(first, first + count):
+            self.spec.forked(parent, child)
+        self._note("forks", parent, first, count)
+
+    def leave(self, seqs: Sequence[int]) -> None:
+        """Sequences are freed, one after the other."""
+        for seq in seqs:
+            self.spec.drop(seq, None)
+        self._note("leave", tuple(seqs))
+
+    def rounds(self, count: int, story: Callable[[BlockManagerScript], None]) -> None:
+        """Calls that leave nothing behind, over and over; blocks in them are those that stay."""
+        before = len(self.moves)
+        story(self)
+        calls = tuple(
+            Call(move.method, tuple(arg for arg in move.args if not isinstance(arg, tuple)))
+            for move in self.moves[before:]
+        )
+        del self.moves[before:]
+        self._note("rounds", count, calls)
+
     def shorter(self, played: int) -> Iterator[BlockManagerScript]:
-        """The first `played` calls without one of them, and without what makes no sense then."""
-        for left_out in reversed(range(played)):
+        """The first `played` calls without one of them, and without what makes no sense then.
+
+        Nothing where many are made in one: such a story is written as short as it can be.
+        """
+        many = any(move.method in MANY for move in self.moves)
+        for left_out in reversed(range(played)) if not many else ():
             script = self._again([move for at, move in enumerate(self.moves[:played]) if at != left_out])
             if script is not None:
                 yield script
@@ -152,14 +210,14 @@ class BlockManagerScript:
     def _here(self, move: BlockManagerCall, known: dict[int, int]) -> list[Any] | None:
         """The arguments of another script's call as they are called here; None when a block of it is not there."""
         args: list[Any] = []
-        free = self.spec.free_blocks
         for arg in move.args:
-            if isinstance(arg, int):
+            if not isinstance(arg, Blocks):
                 args.append(arg)
                 continue
-            if any(name not in known if name > 0 else -name > len(free) for name in arg.names):
+            blocks = arg.among(known, self.spec.free_blocks)
+            if blocks is None:
                 return None
-            args += [[known[name] if name > 0 else free[-name - 1] for name in arg.names], arg.form]
+            args += [blocks, arg.form]
         return args
 
     def _named(self, blocks: Sequence[int], form: Form) -> Blocks:

@@ -10,26 +10,45 @@ from graders.checking.failure import Broken, Together
 from graders.checking.random_cases import Case, Picks
 from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge, refuse_constructor
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript
-from graders.exercises.ex1_paged_allocation.random_cases import SIZES, STRANGER, BlockManagerCases, Move
+from graders.exercises.ex1_paged_allocation.random_cases import IDS, LISTS, SIZES, STRANGER, BlockManagerCases, Move
 
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
 # Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are retained once, 5 to 7
 # are free. Lists open with what is lawful: a call done by halves shows.
-SETTING: tuple[Callable[[BlockManagerScript], None], ...] = (
+Calls = Callable[[BlockManagerScript], None]
+
+
+def _then(*calls: Calls) -> Calls:
+    """One after the other."""
+
+    def both(script: BlockManagerScript) -> None:
+        for call in calls:
+            call(script)
+
+    return both
+
+
+SETTING: tuple[Calls, ...] = (
     lambda script: script.admit(1, 9),
     lambda script: script.admit(2, 3),
     lambda script: script.retain([1]),
     lambda script: script.retain([4]),
 )
-ALL_OF_THEM: tuple[Callable[[BlockManagerScript], None], ...] = (
+ALL_OF_THEM: tuple[Calls, ...] = (
     lambda script: script.retain([1, 5]),
     lambda script: script.retain([5, 1], "iterator"),
+    lambda script: script.retain([0]),
+    lambda script: script.retain([1, 0], "array"),
+    lambda script: script.release([0]),
     lambda script: script.release([1, 2]),
     lambda script: script.release([1, 1]),
     lambda script: script.release([4, 5], "iterator"),
     lambda script: script.release([1, 4, 4]),
     lambda script: script.admit(4, 12, [1, 5]),
     lambda script: script.admit(4, 12, [1, 1]),
+    lambda script: script.admit(4, 12, [1, 2, 1], "array"),
+    lambda script: script.admit(4, 4, [0]),
+    lambda script: script.admit(4, 9, [1, 0]),
     lambda script: script.admit(4, 4, [1, 2]),
     lambda script: script.admit(4, 5, [1, 2, 4], "list"),
     lambda script: script.admit(1, 1),
@@ -55,22 +74,36 @@ ALL_OF_THEM: tuple[Callable[[BlockManagerScript], None], ...] = (
     lambda script: script.can_admit(0),
     lambda script: script.can_admit(8, [1, 1]),
     lambda script: script.can_admit(8, [1, 5]),
+    lambda script: script.can_admit(8, [0]),
+    lambda script: script.admit(0, 0),
+    lambda script: script.fork(0, 4),
+    lambda script: script.free(-1),
     lambda script: script.can_admit(4, [1, 2], "list"),
+    _then(lambda script: script.release([1]), lambda script: script.release([1])),
+    _then(lambda script: script.free(2), lambda script: script.length(2)),
+    _then(lambda script: script.free(2), lambda script: script.table(2)),
+    _then(lambda script: script.free(2), lambda script: script.blocks_needed(2, 5)),
+    _then(lambda script: script.free(2), lambda script: script.extend(2, 5)),
+    _then(lambda script: script.free(2), lambda script: script.truncate(2, 0)),
+    _then(lambda script: script.free(2), lambda script: script.fork(2, 4)),
+    _then(lambda script: script.admit(4, 100), lambda script: script.length(4)),
+    _then(lambda script: script.admit(4, 8, [1, 1]), lambda script: script.table(4)),
+    _then(lambda script: script.truncate(2, 0), lambda script: script.admit(2, 1)),
+    _then(lambda script: script.truncate(2, 0), lambda script: script.fork(1, 2)),
 )
 
 
 def refusals(context: CheckContext, case: Case) -> None:
     """Build a state, then forbidden calls, each followed by a look at everything."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)))
+    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
     forbidden = Forbidden(writer)
     lawful: tuple[Move, ...] = (writer.admit, writer.fork, writer.free, writer.retain)
-    for move in case.moves:
-        if move.number(0, 2):
-            move.pick(lawful)(move)
-        else:
-            move.pick(forbidden.calls)(move)
-    BlockManagerJudge(context, writer.script).judge()
+
+    def call(move: Picks) -> None:
+        move.pick(lawful if move.number(0, 2) else forbidden.calls)(move)
+
+    writer.play(context, case, (call,))
 
 
 def each_forbidden_call(context: CheckContext) -> None:
@@ -105,8 +138,8 @@ def _in_smallest_state(context: CheckContext, forbidden: Callable[[BlockManagerS
 
 def _after(
     context: CheckContext,
-    setting: Iterable[Callable[[BlockManagerScript], None]],
-    forbidden: Callable[[BlockManagerScript], None],
+    setting: Iterable[Calls],
+    forbidden: Calls,
 ) -> None:
     script = BlockManagerScript(8, 4)
     for call in (*setting, forbidden):
@@ -137,16 +170,17 @@ class Forbidden:
         )
 
     def stranger(self, move: Picks) -> None:
-        """A sequence that nobody admitted: KeyError from every method that is given one."""
+        """A sequence that nobody admitted, or that is gone: KeyError from every method that is given one."""
         script = self.script
+        seq = next(iter(self.writer.absent), STRANGER) if move.number(0, 1) else STRANGER
         calls: tuple[Callable[[], None], ...] = (
-            lambda: script.free(STRANGER),
-            lambda: script.extend(STRANGER, 1),
-            lambda: script.truncate(STRANGER, 0),
-            lambda: script.fork(STRANGER, self.writer.newcomer()),
-            lambda: script.length(STRANGER),
-            lambda: script.table(STRANGER),
-            lambda: script.blocks_needed(STRANGER, 1),
+            lambda: script.free(seq),
+            lambda: script.extend(seq, 1),
+            lambda: script.truncate(seq, 0),
+            lambda: script.fork(seq, self.writer.newcomer()),
+            lambda: script.length(seq),
+            lambda: script.table(seq),
+            lambda: script.blocks_needed(seq, 1),
         )
         move.pick(calls)()
 
@@ -204,7 +238,7 @@ class Forbidden:
         if not self.spec.free_blocks:
             return self.stranger(move)
         held = self.spec.referenced[: move.number(0, 1)]
-        return self.script.retain([*held, move.pick(self.spec.free_blocks)], move.pick(("list", "iterator")))
+        return self.script.retain([*held, move.pick(self.spec.free_blocks)], move.pick(LISTS))
 
     def release_too_much(self, move: Picks) -> None:
         """Release what nobody retained, or more often than it was, alone or behind a lawful one."""

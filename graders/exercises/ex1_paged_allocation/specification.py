@@ -1,14 +1,14 @@
 """What a block manager has to be like: two dicts and a counter.
 
 The specification hands out nothing. It is told which blocks the part handed out, checks that it was allowed to, and
-follows. So any order of handing out blocks is right, and so is any order of the new blocks within one list; only what
-the contract fixes is compared.
+follows. So any order of handing out blocks is right, and so is any order within a list of new or of freed blocks; only
+what the contract fixes is compared.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graders.checking.failure import Deviation, Refusals, plural
 
@@ -25,26 +25,25 @@ class BlockManagerSpec:
         self.tables: dict[int, list[int]] = {}
         self.lengths: dict[int, int] = {}
         self.retained: Counter[int] = Counter()
+        self._refs: dict[int, int] = {}  # of blocks with ref > 0: tables that list it, and retains
 
     # ------------------------------------------------------------ what can be asked
 
     def ref(self, block: int) -> int:
-        return sum(block in table for table in self.tables.values()) + self.retained[block]
+        return self._refs.get(block, 0)
 
     @property
     def referenced(self) -> list[int]:
         """Blocks with ref > 0, ascending."""
-        held = {block for table in self.tables.values() for block in table} | set(+self.retained)
-        return sorted(held)
+        return sorted(self._refs)
 
     @property
     def free_blocks(self) -> list[int]:
-        held = set(self.referenced)
-        return [block for block in range(1, self.num_blocks) if block not in held]
+        return [block for block in range(1, self.num_blocks) if block not in self._refs]
 
     @property
     def num_free(self) -> int:
-        return self.num_blocks - 1 - len(self.referenced)
+        return self.num_blocks - 1 - len(self._refs)
 
     def blocks_for(self, tokens: int) -> int:
         return -(-tokens // self.block_size)
@@ -63,7 +62,8 @@ class BlockManagerSpec:
 
     # ------------------------------------------------------------ what must be refused
 
-    def refuse_admit(self, seq: int, num_tokens: int, shared: Sequence[int] = ()) -> Refusals:
+    def refuse_admit(self, seq: int | None, num_tokens: int, shared: Sequence[int] = ()) -> Refusals:
+        """seq: None for one that nobody is called."""
         refusals = {}
         if seq in self.tables:
             refusals["ValueError"] = f"sequence {seq} exists already"
@@ -79,12 +79,17 @@ class BlockManagerSpec:
         if num_tokens < 1:
             return {"ValueError": f"num_tokens is {num_tokens}"}
         if free:
-            return {"ValueError": f"shared block {free[0]} is free"}
+            return {"ValueError": f"shared block {free[0]} is {self._unowned(free[0])}"}
         if len(set(shared)) < len(shared):
             return {"ValueError": "a shared block is repeated"}
         if len(shared) > self.blocks_for(num_tokens):
-            return {"ValueError": f"{plural(len(shared), 'shared block')} are too many for {num_tokens} tokens"}
+            return {
+                "ValueError": f"{plural(len(shared), 'shared block')} are too many for {plural(num_tokens, 'token')}"
+            }
         return {}
+
+    def _unowned(self, block: int) -> str:
+        return "free" if block else "scratch: nobody owns it"
 
     def refuse_extend(self, seq: int, num_tokens: int) -> Refusals:
         if seq not in self.tables:
@@ -119,7 +124,7 @@ class BlockManagerSpec:
 
     def refuse_retain(self, blocks: Sequence[int]) -> Refusals:
         free = [block for block in blocks if not self.ref(block)]
-        return {"ValueError": f"block {free[0]} is free"} if free else {}
+        return {"ValueError": f"block {free[0]} is {self._unowned(free[0])}"} if free else {}
 
     def refuse_release(self, blocks: Sequence[int]) -> Refusals:
         for block, count in Counter(blocks).items():
@@ -139,8 +144,7 @@ class BlockManagerSpec:
         why += f", less {len(shared)} shared" if shared else ""
         self._allow("admit", new, count, why)
         self._table("admit", seq, list(shared), new, table)
-        self.tables[seq] = table
-        self.lengths[seq] = num_tokens
+        self._follow(seq, num_tokens, table)
 
     def extended(
         self, seq: int, num_tokens: int, new: list[int], copies: list[tuple[int, int]], table: list[int]
@@ -163,8 +167,7 @@ class BlockManagerSpec:
                 )
             kept, new = [*old[:-1], fresh], [block for block in new if block != fresh]
         self._table("extend", seq, kept, new, table)
-        self.tables[seq] = table
-        self.lengths[seq] = num_tokens
+        self._follow(seq, num_tokens, table)
 
     def _copies(self, seq: int, due: bool, copies: list[tuple[int, int]]) -> None:
         tail = self.tables[seq][-1] if self.tables[seq] else 0
@@ -188,7 +191,7 @@ class BlockManagerSpec:
         return "nothing is written"
 
     def drop(self, seq: int, num_tokens: int | None) -> list[int]:
-        """Truncate, or free when num_tokens is None; the blocks whose ref fell to 0, tail first."""
+        """Truncate, or free when num_tokens is None; the blocks whose ref fell to 0."""
         old = self.tables.pop(seq)
         kept = [] if num_tokens is None else old[: self.blocks_for(num_tokens)]
         if num_tokens is None:
@@ -196,17 +199,61 @@ class BlockManagerSpec:
         else:
             self.tables[seq] = kept
             self.lengths[seq] = num_tokens
-        return [block for block in reversed(old[len(kept) :]) if not self.ref(block)]
+        return self._lose(old[len(kept) :])
 
     def dropped(self, method: str, seq: int, num_tokens: int | None, returned: list[int]) -> None:
-        """free (num_tokens None) or truncate returned `returned`."""
-        due = self.drop(seq, num_tokens)
-        if returned != due:
-            raise Deviation(self._wrong_drop(method, returned, due), f"{returned}", f"{due}")
+        """free (num_tokens None) or truncate returned `returned`; the order is free."""
+        self._freed(method, returned, self.drop(seq, num_tokens))
+
+    def all_freed(self, seqs: Sequence[int], returned: list[int]) -> None:
+        """free of each in turn returned these blocks, all in all."""
+        self._freed("free", returned, [block for seq in seqs for block in self.drop(seq, None)])
+
+    def retain(self, blocks: Sequence[int]) -> None:
+        self.retained.update(blocks)
+        self._gain(blocks)
+
+    def release(self, blocks: Sequence[int]) -> list[int]:
+        """The blocks whose ref fell to 0."""
+        self.retained.subtract(blocks)
+        return self._lose(blocks)
+
+    def released(self, blocks: Sequence[int], returned: list[int]) -> None:
+        """release returned `returned`; the order is free."""
+        self._freed("release", returned, self.release(blocks))
+
+    def forked(self, parent: int, child: int) -> None:
+        self._follow(child, self.lengths[parent], list(self.tables[parent]))
+
+    def _follow(self, seq: int, num_tokens: int, table: list[int]) -> None:
+        """The sequence has this length and this table from now on."""
+        old = self.tables.get(seq, [])
+        kept = len(old) if table[: len(old)] == old else len(old) - 1
+        self._gain(table[kept:])
+        self._lose(old[kept:])
+        self.tables[seq], self.lengths[seq] = table, num_tokens
+
+    def _gain(self, blocks: Iterable[int]) -> None:
+        for block in blocks:
+            self._refs[block] = self._refs.get(block, 0) + 1
+
+    def _lose(self, blocks: Iterable[int]) -> list[int]:
+        """The blocks whose ref fell to 0."""
+        fallen = []
+        for block in blocks:
+            self._refs[block] -= 1
+            if not self._refs[block]:
+                del self._refs[block]
+                fallen.append(block)
+        return fallen
+
+    def _freed(self, method: str, returned: list[int], due: list[int]) -> None:
+        if sorted(returned) == sorted(due):
+            return
+        free = ", in any order" if len(due) > 1 else ""
+        raise Deviation(self._wrong_drop(method, returned, due), f"{returned}", f"{sorted(due)}{free}")
 
     def _wrong_drop(self, method: str, returned: list[int], due: list[int]) -> str:
-        if sorted(returned) == sorted(due):
-            return f"`{method}` listed the freed blocks in the wrong order: tail first is due."
         held = [block for block in returned if self.ref(block)]
         if held:
             return f"`{method}` gave back block {held[0]}, which is still referenced (ref {self.ref(held[0])})."
@@ -216,17 +263,6 @@ class BlockManagerSpec:
         if missing:
             return f"`{method}` did not give back block {missing[0]}, whose ref fell to 0."
         return f"`{method}` gave back blocks that it did not free."
-
-    def released(self, blocks: Sequence[int], returned: list[int]) -> None:
-        """release returned `returned`; the order is free."""
-        self.retained.subtract(blocks)
-        due = sorted({block for block in blocks if not self.ref(block)})
-        if sorted(returned) != due:
-            raise Deviation(self._wrong_drop("release", returned, due), f"{returned}", f"{due}, in any order")
-
-    def forked(self, parent: int, child: int) -> None:
-        self.tables[child] = list(self.tables[parent])
-        self.lengths[child] = self.lengths[parent]
 
     def _allow(self, method: str, new: list[int], count: int, why: str) -> None:
         """The part handed out `new`; `count` blocks were due."""

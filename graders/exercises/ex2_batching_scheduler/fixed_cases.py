@@ -7,7 +7,7 @@ from itertools import product
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.exercises.ex2_batching_scheduler.random_cases import VOCABULARY, SchedulerCases, text
+from graders.exercises.ex2_batching_scheduler.random_cases import VOCABULARIES, VOCABULARY, SchedulerCases, text
 from graders.simulation.engine import SimulatedEngine
 from graders.simulation.judge import Heed, always, judge
 from graders.simulation.scheduler_rules import EngineSetting
@@ -15,24 +15,70 @@ from graders.simulation.script import EngineScript
 from graders.simulation.toy_model import TextNumbers
 
 Sizes = Sequence[tuple[int, int]]  # of requests: tokens of the prompt, of the answer
+LARGE = 300  # of tokens: equal ints above 256 are not the same object
+CROWD = 300  # requests that come in one story
+BATCH = 128
+FAR = 16  # guesses
 SHARED = " Is something kept between objects, in a class attribute, a module variable or a default argument?"
 
 
 def lives(context: CheckContext) -> None:
-    """Law 2.1: both of the following."""
+    """Law 2.1: each of the following."""
     alone(context)
     a_second_scheduler(context)
+    long_lives(context)
+    ids_come_back(context)
+    somebody_comes_within(context)
 
 
 def alone(context: CheckContext) -> None:
-    """Law 2.1: one request after the other, whose answers end in different ways; in between none is present."""
+    """Law 2.1: one request after the other, whose answers end in different ways; in between none is present.
+
+    Tokens are as large as those of language models: equal ones are not the same object.
+    """
+    for vocabulary in VOCABULARIES[1:]:
+        script = EngineScript(EngineSetting(), TextNumbers(vocabulary))
+        for id, eos_at in ((0, None), (2, 0), (1, 1), (3, 3), (4, 2), (-1, 1), (1 << 40, 2)):
+            prompt = text(5, id)
+            will = script.toy.say(prompt, 4, None)
+            script.add(id, prompt, 4, eos=None if eos_at is None else will[eos_at])
+            script.drain()
+            script.rest()
+        judge(context, script)
+
+
+def long_lives(context: CheckContext) -> None:
+    """Law 2.1: lengths above 256, where equal ints are not the same object: of a prompt, and of an answer."""
+    setting = EngineSetting(num_blocks=40, block_size=256, token_budget=LARGE)
+    for length, answer in ((LARGE, 2), (1, LARGE), (LARGE - 1, 1)):
+        _all_at_once(context, setting, [(length, answer)])
+
+
+def ids_come_back(context: CheckContext) -> None:
+    """Law 2.1: the id of whoever has finished is free again, many times over; known while it is here."""
     script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
-    for id, eos_at in ((0, None), (2, 0), (1, 1), (3, 3), (4, 2)):
-        prompt = text(5, id)
-        will = script.toy.say(prompt, 4, None)
-        script.add(id, prompt, 4, eos=None if eos_at is None else will[eos_at])
+    script.add(7, text(3, 1), 2)
+    script.step()
+    script.again(0, text(3, 2), 1)
+    script.drain()
+    for number in range(3):
+        script.anew(7, text(2 + number, number), 2)
+        script.step()
+        script.again(0, text(3, 2), 1)
         script.drain()
         script.rest()
+    judge(context, script)
+
+
+def somebody_comes_within(context: CheckContext) -> None:
+    """Law 2.1: a plan is committed although the queue is not what it was: whoever was planned gets the tokens."""
+    script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
+    script.add(0, text(3, 0), 3)
+    for id in (1, 2):
+        script.plan()
+        script.add(id, text(3, id), 2)
+        script.commit()
+    script.drain()
     judge(context, script)
 
 
@@ -50,6 +96,46 @@ def a_second_scheduler(context: CheckContext) -> None:
         broken.message += SHARED
         broken.trace = None  # alone it says nothing: the first scheduler was there before it
         raise
+
+
+def many(context: CheckContext) -> None:
+    """Law 2.2: hundreds come and are served in the order in which they came; a batch of 128."""
+    _all_at_once(context, EngineSetting(max_seqs=32), [(1, 1)] * CROWD)
+    _all_at_once(context, EngineSetting(num_blocks=300, max_seqs=128, token_budget=512), [(2, 3)] * (BATCH + 2))
+    script = EngineScript(EngineSetting(max_seqs=2), TextNumbers(VOCABULARY))
+    for id in range(4):
+        script.add(id, text(2, id), 1 + id % 2)
+    script.plan()
+    script.add(4, text(1, 4), 1)
+    script.commit()
+    script.drain()
+    judge(context, script)
+
+
+def decodes_first(context: CheckContext) -> None:
+    """Law 2.3: somebody decodes when one who matters more begins to read a prompt longer than the budget; and budgets
+    that are used up to the last token.
+
+    Under the other policy decodes are never short: those who came later sat down with what was left.
+    """
+    belt = SchedulerCases(EngineSetting(token_budget=4, policy="priority"))
+    belt.newcomer(text(2, 1), 6, priority=5)
+    belt.script.step()
+    belt.newcomer(text(12, 2), 2)
+    belt.script.drain()
+    judge(context, belt.script)
+    for budget in (3, LARGE):
+        _all_at_once(
+            context, EngineSetting(num_blocks=400, token_budget=budget), [(budget, 1), (budget + 1, 2), (1, 2)]
+        )
+
+
+def chunks(context: CheckContext) -> None:
+    """Law 2.4: a short step for three, and chunks above 256 tokens."""
+    a_queue_in_order(context)
+    for longest in (LARGE, LARGE + 1, 2 * LARGE):
+        setting = EngineSetting(num_blocks=400, chunk=LARGE, token_budget=3 * LARGE)
+        _all_at_once(context, setting, [(longest, 2), (1, 3)])
 
 
 def a_queue_in_order(context: CheckContext) -> None:
@@ -76,6 +162,28 @@ def preemptions(context: CheckContext) -> None:
         _all_at_once(context, setting, [(6, 1), (1, 5), (1, 5)])  # three blocks at once: more than one victim has
     _late_returns(context, heed=_preempting)
     _copies(context)
+    script = EngineScript(EngineSetting(num_blocks=4, block_size=2, token_budget=6), TextNumbers(VOCABULARY))
+    for id in (0, 1):
+        script.add(id, text(2, id), 4)
+    for _ in range(3):
+        script.step()
+        script.again(1, text(2, 2), 1)  # preempted or not, it is here
+    script.drain()
+    script.anew(1, text(2, 3), 2)
+    script.drain()
+    judge(context, script)
+    _a_long_day(context)
+
+
+def _a_long_day(context: CheckContext) -> None:
+    """Hundreds come to a small pool, one in every step, and many are preempted: whatever is lost now and then is missed
+    in the end."""
+    belt = SchedulerCases(EngineSetting(num_blocks=9, block_size=2, max_seqs=4, token_budget=8, chunk=3))
+    for number in range(CROWD):
+        belt.newcomer(text(2 + number % 3, number), 1 + number % 5)
+        belt.script.step()
+    belt.script.drain()
+    judge(context, belt.script)
 
 
 def priorities(context: CheckContext) -> None:
@@ -123,8 +231,52 @@ def aborts(context: CheckContext) -> None:
         judge(context, belt.script)
 
 
+def departures(context: CheckContext) -> None:
+    """Law 2.8: aborts at every place, and ids that come back at once."""
+    aborts(context)
+    ids_of_the_aborted(context)
+
+
+def ids_of_the_aborted(context: CheckContext) -> None:
+    """Law 2.8: somebody new comes under the id of one who was aborted, before a commit and after it. What was said to
+    the one is nothing to the other (engines had this wrong: vllm-project/vllm#23697)."""
+    for steps, within, beside in product((0, 1, 2), (True, False), (0, 1)):
+        script = EngineScript(EngineSetting(), TextNumbers(VOCABULARIES[-1]))
+        script.add(5, text(3, 5), 4)
+        for id in range(6, 6 + beside):
+            script.add(id, text(2, id), 4)
+        for _ in range(steps):
+            script.step()
+        script.plan()
+        if not within:
+            script.commit()
+        script.abort(0)
+        script.anew(5, text(4, 1), 3)
+        script.commit()
+        script.drain()
+        script.anew(5, text(2, 2), 2)
+        script.drain()
+        script.abort(0)
+        script.rest()
+        judge(context, script)
+    script = EngineScript(EngineSetting(max_seqs=1), TextNumbers(VOCABULARY))
+    for id in (0, 1, 2):
+        script.add(id, text(3, id), 3)
+    script.plan()
+    for _ in range(3):
+        script.abort(0)  # all of them
+    script.commit()
+    script.rest()
+    judge(context, script)
+
+
 def several_tokens(context: CheckContext) -> None:
-    """Law 2.9: guesses at every edge: of the budget, the pool, the answer and the text."""
+    """Law 2.9: guesses at every edge: of the budget, the pool, the answer and the text; none while a prompt is read."""
+    belt = SchedulerCases(EngineSetting(num_blocks=6, block_size=1, max_seqs=2, token_budget=6, chunk=1, lookahead=1))
+    for length in (2, 3):
+        belt.newcomer(text(length, length), 1)
+    belt.script.drain()
+    judge(context, belt.script)
     _late_returns(context)
     for ahead, told, eos_at in product((1, 2, 3), (0, 1, 3), (None, 1, 2)):
         setting = EngineSetting(block_size=2, lookahead=ahead, token_budget=2 * ahead + 3, chunk=2, max_seqs=3)
@@ -135,6 +287,11 @@ def several_tokens(context: CheckContext) -> None:
         script.drain()
         judge(context, script)
     _all_at_once(context, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)])
+    script = EngineScript(EngineSetting(lookahead=FAR, token_budget=3 * FAR), TextNumbers(VOCABULARY), [FAR, 7, 0, 1])
+    for id, answer in enumerate((1, FAR, FAR + 1, 3 * FAR)):
+        script.add(id, text(4, id), answer)
+    script.drain()
+    judge(context, script)
     for blocks in range(9, 13):
         _all_at_once(
             context, EngineSetting(num_blocks=blocks, block_size=1, lookahead=2, token_budget=14), [(3, 3)] * 3

@@ -10,7 +10,23 @@ from graders.throughput.laws import add_throughput
 if TYPE_CHECKING:
     from graders.checking.check_context import CheckContext
 
-LAWS = LawBook(exercise=2)
+ELSEWHERE = {  # what another engine does by rule, and the contract does not
+    "prefills first": "This is how nano-vllm and SGLang do it, which read new prompts first and let decodes wait; here "
+    "the contract asks for decodes first, then prefills, then admissions.",
+    "whole prompts only": "This is how vLLM did it before chunked prefill, and nano-vllm, which wait for a step that "
+    "holds the whole prompt; here the contract asks for a chunk as long as the budget lasts.",
+    "victim by output": "This is how SGLang does it, which retracts whoever has said least; here the contract asks for "
+    "the last in order.",
+    "longest prefix first": "This is how SGLang does it, which may order its queue by cached prefix; here the contract "
+    "asks that nobody overtakes the head.",
+    "room to the end": "This is how SGLang does it, which admits a request when an estimate of all its tokens has "
+    "room; here the contract asks for its admission when its tokens so far have.",
+    "guesses of prefills": "This is how vLLM does it, which reserves lookahead slots for every running request; here "
+    "the contract asks for them when a chunk samples, and only then.",
+    "keeps guesses": "This is how vLLM does it, which keeps the slots of rejected guesses for the next step; here the "
+    "contract asks `commit` to give them back.",
+}
+LAWS = LawBook(exercise=2, elsewhere=ELSEWHERE)
 
 
 @LAWS.law(
@@ -48,9 +64,9 @@ def life_cycle(context: CheckContext) -> None:
 )
 def join_and_leave(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex2_batching_scheduler import random_cases
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(context, random_cases.join_and_leave, cases=40)
+    explore(context, random_cases.join_and_leave, cases=40, first=fixed_cases.many)
 
 
 @LAWS.law(
@@ -69,9 +85,9 @@ def join_and_leave(context: CheckContext) -> None:
 )
 def token_budget(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex2_batching_scheduler import random_cases
+    from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(context, random_cases.budget, cases=50, moves=14)
+    explore(context, random_cases.budget, cases=50, moves=14, first=fixed_cases.decodes_first)
 
 
 @LAWS.law(
@@ -90,7 +106,7 @@ def chunked_prefill(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(context, random_cases.chunks, cases=50, moves=14, first=fixed_cases.a_queue_in_order)
+    explore(context, random_cases.chunks, cases=50, moves=14, first=fixed_cases.chunks)
 
 
 @LAWS.law(
@@ -176,7 +192,7 @@ def abort(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex2_batching_scheduler import fixed_cases, random_cases
 
-    explore(context, random_cases.abort, cases=50, moves=14, first=fixed_cases.aborts)
+    explore(context, random_cases.abort, cases=50, moves=14, first=fixed_cases.departures)
 
 
 @LAWS.law(

@@ -12,45 +12,78 @@ from graders.simulation.script import STRANGER, EngineScript
 from graders.simulation.toy_model import TextNumbers
 
 Move = Callable[[Picks], None]
-VOCABULARY = 5
+VOCABULARIES = (5, 5, 50_300)  # few tokens, which repeat, and more than a language model has
+VOCABULARY = VOCABULARIES[0]
+IDS = (  # of a case's newcomers, in the order in which they come
+    (1, 0, 3, 2, 5, 4, *range(6, STRANGER)),
+    (300, 0, -1, 1 << 40, 7, -(1 << 40), *range(301, 390)),
+)
 
 
 class SchedulerCases:
     """A script and the moves that plays are made of. longest, answers: tokens of a prompt, of an answer, at most."""
 
     def __init__(
-        self, setting: EngineSetting, *, longest: int = 6, answers: int = 4, guesses: Sequence[int] = (0,)
+        self,
+        setting: EngineSetting,
+        *,
+        longest: int = 6,
+        answers: int = 4,
+        guesses: Sequence[int] = (0,),
+        vocabulary: int = VOCABULARY,
+        ids: Sequence[int] = IDS[0],
     ) -> None:
         self.setting = setting
-        self.script = EngineScript(setting, TextNumbers(VOCABULARY), guesses)
+        self.script = EngineScript(setting, TextNumbers(vocabulary), guesses)
         self.longest = longest
         self.answers = answers
+        self._ids = ids
         self._count = 0
 
     def add(self, move: Picks) -> None:
-        """A newcomer: prompt length, answer length, and perhaps an EOS."""
+        """A newcomer: prompt length, answer length, and perhaps an EOS, one of its first tokens or any."""
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
-        self.newcomer(text(length, self._count + 1), answer, eos=move.pick((None, None, 0, 1)))
+        prompt, ends = text(length, self._count + 1), move.pick((None, None, 0, 2, 1))
+        eos = None if ends is None else self.script.toy.say(prompt, ends + 1, None)[ends]
+        self.newcomer(prompt, answer, eos=eos)
+
+    def anew(self, move: Picks) -> None:
+        """A newcomer under the id of whoever left last."""
+        length, answer = move.number(1, self.longest), move.number(1, self.answers)
+        self.script.anew(self._next(), self._fitting(text(length, self._count), answer), answer)
+
+    def add_within(self, move: Picks) -> None:
+        """Somebody comes between a plan and its commit."""
+        self.script.plan()
+        move.pick((self.add, self.add, self.anew))(move)
+        self.script.commit()
 
     def add_with_priority(self, move: Picks) -> None:
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
-        self.newcomer(text(length, self._count + 1), answer, priority=move.pick((0, 1, 2, -1)))
+        self.newcomer(text(length, self._count + 1), answer, priority=move.pick((0, 1, 2, -1, 300, -(1 << 40))))
 
     def newcomer(self, prompt: Sequence[int], answer: int, *, priority: int = 0, eos: int | None = None) -> None:
-        """Somebody with a new id (1, 0, 3, 2, 5, 4, ...); the prompt is cut to what could ever fit."""
-        fits = max(1, self.setting.capacity - self.setting.lookahead - answer)
-        self.script.add(self._count ^ 1, prompt[:fits], answer, priority=priority, eos=eos)
+        """Somebody with a new id; the prompt is cut to what could ever fit."""
+        self.script.add(self._next(), self._fitting(prompt, answer), answer, priority=priority, eos=eos)
+
+    def _next(self) -> int:
         self._count += 1
+        return self._ids[self._count - 1] if self._count <= len(self._ids) else 1000 + self._count
+
+    def _fitting(self, prompt: Sequence[int], answer: int) -> Sequence[int]:
+        return prompt[: max(1, self.setting.capacity - self.setting.lookahead - answer)]
 
     def step(self, move: Picks) -> None:
         self.script.step()
 
     def abort(self, move: Picks) -> None:
-        """Somebody leaves, between two steps or in the middle of one."""
-        who, within = move.number(0, 7), move.pick((False, True))
+        """Somebody leaves, between two steps or in the middle of one; the id may come back at once."""
+        who, within, again = move.number(0, 7), move.pick((False, True)), move.pick((False, True, False))
         if within:
             self.script.plan()
         self.script.abort(who)
+        if again:
+            self.anew(move)
         if within:
             self.script.commit()
 
@@ -72,7 +105,8 @@ def life_cycle(context: CheckContext, case: Case) -> None:
 
     Who sits down when is the affair of later laws.
     """
-    belt = SchedulerCases(EngineSetting(num_blocks=48, max_seqs=16, token_budget=256))
+    setting = EngineSetting(num_blocks=48, max_seqs=16, token_budget=256)
+    belt = SchedulerCases(setting, vocabulary=case.setup.pick(VOCABULARIES), ids=case.setup.pick(IDS))
 
     def refused(move: Picks) -> None:
         kind = move.pick(("empty", "no_answer", "too_long", "known", "just_fits"))
@@ -89,13 +123,15 @@ def life_cycle(context: CheckContext, case: Case) -> None:
         else:
             belt.script.again(move.number(0, 7), [1, 2], 1)
 
-    belt.play(context, case, (belt.add, belt.step, belt.step, refused), conserving=False)
+    moves = (belt.add, belt.step, belt.step, refused, belt.anew, belt.add_within)
+    belt.play(context, case, moves, conserving=False)
 
 
 def join_and_leave(context: CheckContext, case: Case) -> None:
     """Law 2.2: few seats, many requests, answers of different lengths."""
-    belt = SchedulerCases(EngineSetting(max_seqs=case.setup.pick((2, 1, 3))), answers=5)
-    belt.play(context, case, (belt.add, belt.step, belt.add))
+    setup = case.setup
+    belt = SchedulerCases(EngineSetting(max_seqs=setup.pick((2, 1, 3))), answers=5, ids=setup.pick(IDS))
+    belt.play(context, case, (belt.add, belt.step, belt.add, belt.add_within))
 
 
 def budget(context: CheckContext, case: Case) -> None:
@@ -139,8 +175,9 @@ def preemption(context: CheckContext, case: Case) -> None:
         block_size=setup.pick((2, 1)),
         token_budget=setup.pick((16, 4, 5, 6)),
         chunk=setup.pick((None, 1, 2, None)),
+        watermark=setup.pick((0, 0, 1)),
     )
-    belt = SchedulerCases(setting, longest=4, answers=6)
+    belt = SchedulerCases(setting, longest=4, answers=6, ids=setup.pick(IDS))
     belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
@@ -164,7 +201,7 @@ def abort(context: CheckContext, case: Case) -> None:
     setting = EngineSetting(
         num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3))
     )
-    belt = SchedulerCases(setting, answers=5)
+    belt = SchedulerCases(setting, answers=5, ids=setup.pick(IDS))
     belt.play(context, case, (belt.add, belt.abort, belt.step, belt.step))
 
 
@@ -174,7 +211,8 @@ def lookahead(context: CheckContext, case: Case) -> None:
     count = setup.pick((2, 1, 3))
     budget = count + setup.pick((16, 1, 3, 5))
     setting = EngineSetting(block_size=setup.pick((4, 1, 2)), lookahead=count, token_budget=budget)
-    belt = SchedulerCases(setting, answers=7, guesses=[setup.number(0, count), count, 0, 1, count])
+    guesses = [setup.number(0, count), count, 0, 1, count]
+    belt = SchedulerCases(setting, answers=7, guesses=guesses, vocabulary=setup.pick(VOCABULARIES))
     belt.play(context, case, (belt.add, belt.step, belt.step))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -29,6 +31,13 @@ class PrefixCacheJudge:
         self._recorder = CallRecorder(context, "prefix_cache", "cache", IMPORTS)
         self._refusals = 0
         self._played = 0
+
+    def replay(self) -> None:
+        """See `graders.checking.failure.Replayable`."""
+        script = copy.copy(self._script)
+        script.moves = script.moves[: self._played]
+        with contextlib.suppress(Broken):
+            PrefixCacheJudge(self._recorder.context, script)._play()
 
     def shorter(self) -> Iterator[PrefixCacheJudge]:
         """See `graders.checking.shrinking.Trace`."""

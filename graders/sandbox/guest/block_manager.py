@@ -3,13 +3,19 @@
 A trace is written before the part has handed out any block, so it names blocks by numbers of its own. A move is
 [method, args, look, names]: look = [sequences, blocks] to look at afterwards, names = [sequence, numbers] says which
 numbers the blocks of that sequence's table go by from now on. An argument that is an object is a list of blocks:
-{"blocks": [...], "as": "list" | "tuple" | "iterator", "alive": [...]}. A negative number -k in it means the k-th
-(from 1) of the blocks that are free, those that no number in `alive` stands for.
+{"blocks": [...], "as": "list" | "tuple" | "iterator" | "array", "alive": [...]}. A negative number -k in it means the
+k-th (from 1) of the blocks that are free, those that no number in `alive` stands for; 0 is scratch.
 
-Two names stand for many calls at once: crowd(first, count) admits sequences of a token, leave(sequences) frees them.
+Some names stand for many calls at once: crowd(first, count) admits sequences of a token, forks(parent, first, count)
+forks one that often, leave(sequences) frees them and returns all that fell free, rounds(count, calls) makes calls
+[method, args] over and over, of which some may find no blocks.
 """
 
+import array
+import contextlib
 from collections import abc
+
+from reference_engine.slots import OutOfBlocks
 
 
 def new(worker_parts, args, keywords):
@@ -21,10 +27,12 @@ def trace(worker_parts, part, move):
     """[outcome, snapshot]; the snapshot is [num_free, [[length, table] of each sequence], [ref of each block]]."""
     method, args, look, names = move
     known = worker_parts.memory["known"]
-    handed = [_argument(worker_parts.memory, arg) if type(arg) is dict else arg for arg in args]
+    handed = _handed(worker_parts.memory, args)
+    if method == "rounds":
+        handed[1] = [[name, _handed(worker_parts.memory, each)] for name, each in args[1]]
     outcome = worker_parts.attempt(call, part, method, handed)
     for arg in handed:
-        if type(arg) is list:
+        if type(arg) is list and method != "rounds":
             arg.clear()  # the caller's list is the caller's: a part that kept it sees it change
     if names:
         for number, block in zip(names[1], _read(part, names[0]), strict=False):
@@ -38,12 +46,23 @@ def crowd(part, first, count):
         part.admit(seq, 1)
 
 
+def forks(part, parent, first, count):
+    for child in range(first, first + count):
+        part.fork(parent, child)
+
+
 def leave(part, seqs):
-    for seq in seqs:
-        part.free(seq)
+    return [block for seq in seqs for block in part.free(seq)]
 
 
-OURS: dict = {"crowd": crowd, "leave": leave}  # many calls in one
+def rounds(part, count, calls):
+    for _ in range(count):
+        for method, args in calls:
+            with contextlib.suppress(OutOfBlocks):
+                call(part, method, args)
+
+
+OURS: dict = {"crowd": crowd, "forks": forks, "leave": leave, "rounds": rounds}  # many calls in one
 
 
 def call(part, method, args):
@@ -58,6 +77,10 @@ def bind(part, method):
     return (lambda: part.num_free) if method == "num_free" else getattr(part, method)
 
 
+def _handed(memory, args):
+    return [_argument(memory, arg) if type(arg) is dict else arg for arg in args]
+
+
 def _argument(memory, arg):
     known = memory["known"]
     alive = {known.get(number) for number in arg["alive"]}
@@ -65,12 +88,14 @@ def _argument(memory, arg):
     blocks = [_block(number, known, free) for number in arg["blocks"]]
     if arg["as"] == "list":
         return blocks
+    if arg["as"] == "array":
+        return array.array("q", blocks)
     return tuple(blocks) if arg["as"] == "tuple" else iter(blocks)
 
 
 def _block(number, known, free):
-    """Block 0 stands for what a part that has gone astray no longer has."""
-    if number > 0:
+    """Block 0 stands for what a part that has gone astray no longer has, too."""
+    if number >= 0:
         return known.get(number, 0)
     return free[-number - 1] if -number <= len(free) else 0
 

@@ -9,6 +9,7 @@ new    one dict: num_blocks, block_size, watermark; cache: whether there is one;
 moves  [method, number, …], each answered with [outcome, the id it was about or None]:
        add     0, id, prompt, max_new, priority, eos, will      will: what the model says after the prompt; idle
        again   k, (as add)       the same, under the id of the k-th of those present; None when nobody is
+       anew    0, (as add)       the same, under the id of whoever left last, if somebody has
        abort   k                 of the k-th of those present, or of a stranger: [asked, held, idle]
        plan    0                 [chunks, preempted, copies, asked, held, tables, books]: chunks [id, start, length,
                                  samples]; copies [src, dst]; held [id, tokens reserved] of all that hold blocks; tables
@@ -28,6 +29,9 @@ asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1
        of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of tokens offered.
 """
 
+import array
+import types
+
 from reference_engine import naive
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Chunk, Copy, Plan, Request
@@ -36,6 +40,7 @@ from .return_types import due
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
+SEQUENCES = (list, tuple, lambda tokens: array.array("q", tokens))  # in which the tokens of a commit come, in turn
 GHOST = 1 << 20
 
 
@@ -92,8 +97,11 @@ class ToyEngine:
         self.guesses = guesses
         self.sampled = 0
         self.voices = {}
+        self.gone = []
         self.requests = {}
         self.last = None
+        self.asked = {}
+        self.commits = 0
         self.about = None
         self.ghosts = 0
         self.scheduler = parts.get("scheduler", naive).Scheduler(self.kv, **keywords)
@@ -111,10 +119,13 @@ class ToyEngine:
             return self.add(0, self.present(number), prompt, *rest)
         return None
 
+    def anew(self, number, id, *rest):
+        return self.add(0, self.gone.pop() if self.gone else id, *rest)
+
     def abort(self, number):
         self.about = id = self.present(number)
-        self.scheduler.abort(id)
-        self.voices.pop(id, None)
+        self.scheduler.abort(id + 0)
+        self.leave(id)
         return [self.kv.told(), self.kv.holds(), self.scheduler.idle]
 
     def plan(self, number=0):
@@ -126,6 +137,7 @@ class ToyEngine:
             due(getattr(plan, name), tuple, "a tuple", f"a Plan whose {name} are ")
         chunks = [due(chunk, Chunk, "a Chunk", "a Plan that has among its chunks ") for chunk in plan.chunks]
         copies = [due(copy, Copy, "a Copy", "a Plan that has among its copies ") for copy in plan.copies]
+        self.asked = {chunk.id: self.voices.get(chunk.id) for chunk in chunks}
         return [
             [[chunk.id, chunk.start, chunk.length, chunk.samples] for chunk in chunks],
             plan.preempted,
@@ -141,7 +153,10 @@ class ToyEngine:
         if plan is None:
             return None
         told = {chunk.id: self.say(chunk.id) for chunk in plan.chunks if chunk.samples}
-        finished = self.scheduler.commit(plan, {id: list(told[id]) for id in reversed(told)})
+        self.commits += 1
+        form = SEQUENCES[self.commits % len(SEQUENCES)]
+        tokens = {id + 0: form(told[id]) for id in reversed(told)}  # an equal id need not be the same object
+        finished = self.scheduler.commit(plan, types.MappingProxyType(tokens) if self.commits % 2 else tokens)
         for chunk in plan.chunks if self.offers else ():
             self.offer(chunk)
         outputs = [[id, list(self.requests[id].output)] for id in told]
@@ -193,20 +208,28 @@ class ToyEngine:
         return told
 
     def present(self, number):
-        """The number-th of the requests that are present, or an unknown id."""
+        """The number-th of the requests that are present; when there is none whoever left last, or a stranger."""
         ids = sorted(self.voices)
+        if not ids and self.gone and number % 2 == 0:
+            return self.gone[-1]
         return ids[number % len(ids)] if ids else STRANGER
 
     def say(self, id):
         """What the model says to a sampling chunk; to one of somebody who has been aborted, anything."""
         count = 1 + self.guesses[self.sampled % len(self.guesses)]
         self.sampled += 1
-        if id not in self.voices:
+        voice = self.voices.get(id)
+        if voice is None or voice is not self.asked[id]:
             return [0] * count
-        tokens, finished = self.voices[id].speak(count)
+        tokens, finished = voice.speak(count)
         if finished:
-            del self.voices[id]
+            self.leave(id)
         return tokens
+
+    def leave(self, id):
+        """Nobody of that id is present any more."""
+        self.voices.pop(id, None)
+        self.gone.append(id)
 
     def offer(self, chunk):
         """What the engine does when a prompt has been read to its end."""

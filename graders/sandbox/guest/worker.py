@@ -259,6 +259,9 @@ class GuestParts:
                 return {"type": f"{kind.__name__} of {len(value)} items"}
             items = value[:LONGEST]  # at once: a thread may be at work on it
             self.room = room - len(items)
+            others = [item for item in items if type(item) is not int]
+            if items and not others and min(items) >= -LARGEST and max(items) <= LARGEST:
+                return items  # most lists are: ids, tokens, tables
             return [self.plain(item, depth - 1) for item in items]
         if kind is self.slots.Copy:
             return {"copy": [self.plain(value.src, 0), self.plain(value.dst, 0)]}

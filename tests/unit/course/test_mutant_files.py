@@ -63,6 +63,12 @@ def test_a_mutant_is_its_base_edited_with_a_docstring_that_tells(clone: Path) ->
     assert mutant.write(clone).name == "other.py"
 
 
+def test_a_mutant_may_name_the_public_report_that_it_is_made_after(clone: Path) -> None:
+    (mutant,) = read(clone, FIRST.replace("says: must .*", "after: vllm-project/vllm#1556"))
+    assert (mutant.after, mutant.says) == ("vllm-project/vllm#1556", "")
+    assert "After: vllm-project/vllm#1556\n" in mutant.text
+
+
 def test_a_docstring_holds_a_regular_expression_as_it_is(clone: Path) -> None:
     (mutant,) = read(clone, FIRST.replace("must .*", r"\d+ due\."))
     assert "Says: \\d+ due\\." in (ast.get_docstring(ast.parse(mutant.text)) or "")

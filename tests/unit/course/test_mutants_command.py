@@ -53,6 +53,9 @@ def test_a_wrong_part_dies_by_the_law_it_names(course: Type, clone: Path) -> Non
     assert "block_zero" in shown.out
     assert "1.1  block arithmetic" in shown.out
     assert "parts: 1, surprises: 0" in shown.out
+    table = shown.out[shown.out.index("seeds") :].splitlines()
+    assert table[1].split() == ["1.1", "block", "arithmetic", "1", "1", "1", "of", "1"], "law, parts, alone, seeds"
+    assert table[2].split() == ["1.2", "giving", "back", "0", "0"]
 
 
 def test_a_wrong_part_that_dies_by_another_law_is_a_surprise(course: Type, clone: Path) -> None:
