@@ -207,10 +207,13 @@ class BlockManagerJudge:
         code = f"import contextlib\n\nfrom reference_engine.slots import OutOfBlocks\n\nfor _ in range({count}):"
         code += "".join(f"\n    with contextlib.suppress(OutOfBlocks):\n        answer = bm.{call}" for call in each)
         reply = self._call(f"{'; '.join(each)}  # {count:,} times over", {}, calls[-1].method, code)
-        if isinstance(reply, Raised):
-            self._recorder.method = next((name for _, name in reply.frames), self._recorder.method)
-        self._returned(reply, "None")
         self._over = f" and the calls before it, {count:,} times over: a little is lost or kept now and then"
+        if isinstance(reply, Raised) and reply.frames and not reply.leaving:
+            method = reply.frames[0][1]
+            message = f"`{method}` raised {reply} among calls that leave nothing behind, made {count:,} times over: "
+            message += "is a little lost or kept now and then?"
+            self._recorder.broken(message, got=reply.told, expected="no exception", method=method, raised=reply)
+        self._returned(reply, "None")
         self._look({})
         self._over = ""
 
