@@ -262,6 +262,12 @@ def ids_of_the_aborted(context: CheckContext) -> None:
     script = EngineScript(EngineSetting(max_seqs=1), TextNumbers(VOCABULARY))
     for id in (0, 1, 2):
         script.add(id, text(3, id), 3)
+    script.step()
+    script.abort(0)
+    script.anew(0, text(3, 4), 1)  # behind all others
+    script.drain()
+    for id in (0, 1, 2):
+        script.add(id, text(3, id), 3)
     script.plan()
     for _ in range(3):
         script.abort(0)  # all of them
