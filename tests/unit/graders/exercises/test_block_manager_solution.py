@@ -46,8 +46,6 @@ class Pair:
         known = self.spec.referenced if self.chance.random() < 0.8 else list(range(self.num_blocks + 1))
         shared = [self.chance.choice(known) for _ in range(self.chance.choice((0, 0, 1, 2)))] if known else []
         tokens = self.tokens()
-        if self.spec.blocks_for(tokens) == len(shared) and self.mark:
-            return  # whether a watermark that is broken already is broken by an admission of no new block is open
         assert self.part.can_admit(tokens, shared) == (not self.spec.refuse_admit(99, tokens, shared))
         refusals |= self.spec.refuse_admit(seq, tokens, shared)
         new = self.part.admit(seq, tokens, shared)
@@ -71,7 +69,7 @@ class Pair:
         child = self.chance.randint(0, 5)
         refusals |= self.spec.refuse_fork(seq, child)
         self.part.fork(seq, child)
-        self.spec.tables[child], self.spec.lengths[child] = list(self.spec.tables[seq]), self.spec.lengths[seq]
+        self.spec.forked(seq, child)
 
     def free(self, seq: int, refusals: dict[str, str]) -> None:
         refusals |= self.spec.refuse_unknown(seq)
@@ -81,14 +79,12 @@ class Pair:
         blocks = [self.chance.randint(0, self.num_blocks) for _ in range(self.chance.randint(0, 3))]
         refusals |= self.spec.refuse_retain(blocks)
         self.part.retain(iter(blocks))
-        self.spec.retained.update(blocks)
+        self.spec.retain(blocks)
 
     def release(self, seq: int, refusals: dict[str, str]) -> None:
         blocks = [self.chance.randint(0, self.num_blocks) for _ in range(self.chance.randint(0, 2))]
         refusals |= self.spec.refuse_release(blocks)
-        freed = self.part.release(iter(blocks))
-        self.spec.retained.subtract(blocks)
-        assert sorted(freed) == sorted({block for block in blocks if not self.spec.ref(block)})
+        self.spec.released(blocks, self.part.release(iter(blocks)))
 
     def look(self) -> None:
         assert self.part.num_free == self.spec.num_free
