@@ -435,8 +435,14 @@ class SchedulerSpec:
         if left > self.setting.lookahead and whole <= plan.available - self.setting.watermark:
             message = f"Request {head.id}, the head of the queue, is not admitted although it fits: "
             message += f"{plural(seats, 'seat')}, a budget of {left} and {plural(plan.available)} are left."
-            habit = "whole prompts only" if head.size > left else "room to the end"
-            raise Deviation(message, f"{plan}", f"a chunk for {head.id}", habit)
+            raise Deviation(message, f"{plan}", f"a chunk for {head.id}", self._held_back(head, left, plan))
+
+    def _held_back(self, head: RequestSpec, left: int, plan: Planned) -> str:
+        """Whose way it looks like that the head waits."""
+        to_the_end = self.setting.blocks_for(len(head.prompt) + head.max_new + self.setting.lookahead)
+        if head.size > left:
+            return "whole prompts only"
+        return "room to the end" if to_the_end > plan.available - self.setting.watermark else ""
 
     def _known_prefixes(self, plan: Planned) -> set[int]:
         """What the cache may hold of somebody who was looked up and not admitted."""
