@@ -111,10 +111,10 @@ class Scheduler:
         """Decide the next step. Runs no model; reserves the blocks that the step writes to.
 
         Plan.chunks in any order; Plan.preempted in the order of preemption; Plan.copies are those that kv.extend asked
-        for, in any order. Each chunk holds blocks for tokens [0, start + length), and `lookahead` more if it samples,
-        but none beyond. kv.admit and kv.extend return None when blocks are lacking; what they refuse with an exception
-        (see `slots.KVManager`) is never asked of them. The plan is empty only when the scheduler is idle. Every plan is
-        followed by its commit.
+        for, in any order. Each chunk holds blocks for tokens [0, start + length), and `lookahead` more if it samples;
+        kv.extend is asked for no more. kv.admit and kv.extend return None when blocks are lacking; what they refuse
+        with an exception (see `slots.KVManager`) is never asked of them. The plan is empty only when the scheduler is
+        idle. Every plan is followed by its commit.
         """
         raise NotImplementedError("your code: Scheduler.plan")
 

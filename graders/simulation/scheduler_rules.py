@@ -216,6 +216,9 @@ class SchedulerSpec:
             raise Deviation(f"Request {twice[0]} has two chunks in one plan.", f"{plan}", "one chunk a request")
 
     def _preemptions(self, plan: Planned) -> None:
+        for ask in plan.asked:
+            if ask.what == EXTEND and ask.answer is None and ask.id in self.requests:
+                self._asked_too_much(self.requests[ask.id], ask.number)
         running = [request.id for request in self.running]
         for count, id in enumerate(plan.preempted):
             if id not in running:
@@ -249,6 +252,21 @@ class SchedulerSpec:
         if lost:
             message = f"Request {lost[0]} has lost its blocks, and Plan.preempted does not name it."
             raise Deviation(message, f"preempted={list(plan.preempted)}", f"{lost[0]} among them")
+
+    def _asked_too_much(self, request: RequestSpec, number: int) -> None:
+        """Blocks were lacking: not for more than any chunk of this request could write to."""
+        length = min(request.gap, self.setting.chunk or request.gap)
+        ahead = self.setting.lookahead if length == request.gap else 0
+        most = request.computed + length + ahead
+        if request.running and number > most:
+            asked = plural(number, "token")
+            message = (
+                f"Request {request.id} lacked blocks when kv.extend was asked for {asked}, more than its chunk could "
+            )
+            message += f"write to: {most}."
+            guesses = not ahead and number <= most + self.setting.lookahead
+            message += " A chunk that does not sample has no guesses." if guesses else ""
+            raise Deviation(message, f"{number}", f"{most} at most", "guesses of prefills" if guesses else "")
 
     def _readmitted(self, id: int, plan: Planned) -> None:
         if any(ask.what == ADMIT and ask.id == id and ask.answer is not None for ask in plan.asked):
@@ -483,14 +501,6 @@ class SchedulerSpec:
                 message = f"Request {work.id} writes up to token {work.end - 1}{ahead}, but has only "
                 message += f"{plural(plan.held[work.id], 'token')} reserved."
                 raise Deviation(message, f"{plan.held[work.id]} reserved", f"{due}")
-            if self.setting.blocks_for(plan.held[work.id]) > self.setting.blocks_for(due):
-                self._too_much(work, plan.held[work.id], due)
-
-    def _too_much(self, work: PlannedChunk, held: int, due: int) -> NoReturn:
-        message = f"Request {work.id} has {plural(held, 'token')} reserved, more blocks than its chunk writes to: "
-        message += f"it ends at {due}{'' if work.samples else ' and samples nothing, so it has no guesses'}"
-        guesses = not work.samples and held == due + self.setting.lookahead
-        raise Deviation(f"{message}.", f"{held} reserved", f"{due}", "guesses of prefills" if guesses else "")
 
     def _follow(self, plan: Planned) -> None:
         for id in plan.preempted:

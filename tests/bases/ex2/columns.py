@@ -120,7 +120,7 @@ class Scheduler:
         finished = []
         for chunk in plan.chunks:
             row = self.row.get(chunk.id)
-            if row is None:
+            if row is None or self.states[row] != RUNS:
                 continue
             request = self.requests[row]
             told = list(tokens.get(chunk.id, ()))

@@ -122,7 +122,7 @@ class Scheduler:
     def commit(self, plan, tokens):
         finished = []
         for chunk in plan.chunks:
-            if chunk.id not in self.by_id:
+            if chunk.id not in self.kvs:
                 continue
             request = self.register[self.by_id[chunk.id][1]]
             self.kvs[chunk.id] += chunk.length

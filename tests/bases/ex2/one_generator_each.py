@@ -129,7 +129,7 @@ class Scheduler:
         done = []
         for chunk in plan.chunks:
             guest = self.guests.get(chunk.id)
-            if guest is None:
+            if guest is None or guest.computed < 0:
                 continue
             if guest.life.send((chunk.length, tokens[chunk.id] if chunk.samples else None)):
                 self.kv.drop(chunk.id, guest.text()[: guest.computed])

@@ -116,9 +116,9 @@ class Scheduler:
     def commit(self, plan, tokens):
         done = []
         for chunk in plan.chunks:
-            if chunk.id not in self.book:
+            page = self.book.get(chunk.id)
+            if page is None or page[2] is None:
                 continue
-            page = self.book[chunk.id]
             request = page[1]
             said = list(tokens[chunk.id]) if chunk.samples else []
             kept = 0
