@@ -37,7 +37,7 @@ class PrefixCacheJudge:
         script = copy.copy(self._script)
         script.moves = script.moves[: self._played]
         with contextlib.suppress(Broken):
-            PrefixCacheJudge(self._recorder.context, script)._play()
+            PrefixCacheJudge(self._recorder.context, script).judge()
 
     def shorter(self) -> Iterator[PrefixCacheJudge]:
         """See `graders.checking.shrinking.Trace`."""
