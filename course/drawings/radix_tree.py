@@ -268,5 +268,5 @@ def _emptied(specification: PrefixCacheSpec) -> list[Block]:
     """The blocks in the order in which they would go; the specification stays as it is."""
     copy = PrefixCacheSpec(specification.block_size)
     copy.stored, copy.handles = dict(specification.stored), dict(specification.handles)
-    copy.locks = dict(specification.locks)
+    copy.pins = dict(specification.pins)
     return copy.evict(EVERYTHING)
