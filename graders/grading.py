@@ -9,20 +9,24 @@ import traceback
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from graders.checking.check_context import CheckContext
+from graders.checking.check_context import Allowance, CheckContext
 from graders.checking.failure import Broken
 from graders.checking.workers import NONE, Source, Workers
 from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law, choose, unmet
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
-from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
-from graders.sandbox.worker_prestart import LIMITS, TIMED, Prestarted
+from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, WorkerLost, below
+from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
+from graders.sandbox.worker_prestart import ASK_LIMITS, LIMITS, TIMED, Prestarted
 from graders.submissions.source import Submission, UnusableSubmission, digest, read
 from graders.submissions.submission_reader import Declared
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
 LONGEST = 200  # characters of a fault of our own
+SECONDS = {False: 600.0, True: 1200.0}  # that a part may take for one law, and for one that is timed
+ALL_SECONDS = 2400.0  # for all laws together
+TRIES = 3  # of what ends without a word from the part
 
 
 def grade(
@@ -105,6 +109,7 @@ class _Run:
         self.until_broken = False
         self._on_law = on_law
         self._aheads: dict[str, Prestarted] = {}
+        self._left = ALL_SECONDS
 
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
         """Try the laws; returns the problem if nothing could be graded."""
@@ -122,7 +127,7 @@ class _Run:
             first = self.ready.take() if self.ready else None
         workers = Workers([source], level=self._isolation, limits=limits, first=first)
         try:
-            workers.get()
+            self._outlived(workers, workers.get)
             for tried, law in enumerate(laws):
                 self._start_ahead(laws, tried)
                 self._one(law, submission, workers)
@@ -156,28 +161,62 @@ class _Run:
         if missing:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
-        ahead = self._aheads.get(law.number)
-        context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
-        context.progress, context.beside, context.live = self.progress, self.beside, self.live
-        context.laws_only = self.laws_only
+        contexts: list[CheckContext] = []
+        allowance = Allowance(min(SECONDS[law.kind == "throughput"], self._left))
+
+        def check() -> None:
+            ahead = None if contexts else self._aheads.get(law.number)
+            contexts.append(self._context(law, submission, workers, ahead))
+            contexts[-1].allowance = allowance
+            law.check(contexts[-1])
+
         outcome, message, story, reason, output = Outcome.PASS, "", None, Reason.LAW, ""
         try:
-            law.check(context)
+            self._outlived(workers, check)
         except Broken as broken:
             output = _printed(broken, workers)
             outcome, story, reason = broken.outcome, broken.story, broken.reason
             message = " ".join(filter(None, (broken.message, law.elsewhere.get(broken.habit))))
             if reason is Reason.UNWRITTEN:
-                message += _called_too(submission, context.called - {broken.method})
+                message += _called_too(submission, contexts[-1].called - {broken.method})
         except MachineFault:
             raise
         except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
             workers.end()
             outcome, message = Outcome.UNGRADED, _own_fault(fault)
+        self._left -= allowance.whole - allowance.left
+        context = contexts[-1]
         self.figures += context.figures
         seconds = time.monotonic() - start
         output = output or workers.take_output()
         self._decide(law, outcome, message, story, seconds, context.cases, output, context.score, reason)
+
+    def _context(self, law: Law, submission: Submission, workers: Workers, ahead: Prestarted | None) -> CheckContext:
+        context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
+        context.progress, context.beside, context.live = self.progress, self.beside, self.live
+        context.laws_only = self.laws_only
+        return context
+
+    def _outlived(self, workers: Workers, call: Callable[[], object]) -> None:
+        """Call it, again if a worker is lost meanwhile; lost each time, and not without the part, it is the part's."""
+        for tried in range(TRIES):
+            try:
+                call()
+            except WorkerLost as lost:
+                workers.end()
+                if tried < TRIES - 1:
+                    continue
+                self._start_without_a_part()
+                raise Broken(f"{TRIES} times {lost}, each time with this part.", outcome=Outcome.CRASH) from None
+            return
+
+    def _start_without_a_part(self) -> None:
+        """MachineFault if that is not to be had either."""
+        try:
+            with Worker(self._isolation) as worker:
+                worker.ask("driver", slot=self.exercise.slot, **ASK_LIMITS)
+        except (WorkerDied, WorkerHung, Tampered) as failure:
+            raise MachineFault(f"a worker without any part {failure}") from None
 
     def _none(
         self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "", reason: Reason = Reason.LAW

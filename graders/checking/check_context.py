@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from graders.checking.workers import Workers
 from graders.registry.parts import Part, part_in
@@ -13,6 +15,17 @@ from graders.result import Figure
 from graders.sandbox.worker import Worker
 from graders.sandbox.worker_prestart import Prestarted
 from graders.submissions.source import Submission
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Seconds that workers may take to answer, all questions together. whole: at first."""
+
+    whole: float
+    left: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.whole
 
 
 @dataclass
@@ -45,6 +58,8 @@ class CheckContext:
     laws_only: bool = False
     called: set[str] = field(default_factory=set)  # names of the part that the law's calls so far have used
     ask_limits: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
+    allowance: Allowance = field(default_factory=lambda: Allowance(math.inf))
+    told: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # see Worker.ask
 
     @property
     def seed(self) -> int:

@@ -127,9 +127,16 @@ class Workers:
         except (WorkerDied, WorkerHung, Tampered) as failure:
             raise MachineFault(f"the worker {failure} before it had met the part") from None
 
-    def _load(self, worker: Worker, source: Source) -> None:
+    def _import_driver(self, worker: Worker, slot: str) -> None:
+        """The submission comes last, so nothing of it is in the worker yet: whatever happens is no fault of its."""
         try:
-            worker.ask("driver", slot=source.slot, cpu=IMPORTING, wall=IMPORTING)
+            worker.ask("driver", slot=slot, cpu=IMPORTING, wall=IMPORTING)
+        except (WorkerDied, WorkerHung, Tampered) as failure:
+            raise MachineFault(f"the worker {failure} before it had met the part") from None
+
+    def _load(self, worker: Worker, source: Source) -> None:
+        self._import_driver(worker, source.slot)
+        try:
             answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text, watched=source.watched)
         except WorkerDied as death:
             raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None

@@ -34,6 +34,7 @@ ESCAPES = Path(__file__).with_name("escapes.py")
 DAEMON = 120.0  # seconds that a leftover process would live
 ARRIVING = 2.0  # seconds within which what got through shows outside: a datagram, on a busy machine
 IPC_CREATE, IPC_REMOVE = 0o1600, 0
+FAN_REPORT_FID = 0x200  # what fanotify gives to everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,9 @@ def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("TCP to a server of this machine", "L2", "tcp", (bait.tcp_port,))
     yield Escape("UDP and name service", "L2", "udp", (bait.udp_port,), bait.packet_arrived)
     yield Escape("abstract sockets", "L2", "unix", (bait.abstract,))
+    yield Escape("datagrams from a pair of sockets", "L2", "datagram_of_a_pair", (bait.post,), bait.post_arrived)
+    yield Escape("notices about the files of others", "L2", "kernel", (300, 262, FAN_REPORT_FID, 0))
+    yield Escape("writing out the disks of the machine", "L2", "kernel", (162, 81))
     yield Escape("sockets to the host of a virtual machine", "L2", "virtual_socket")
     yield Escape("sockets in the file system", "L2", "unix", (bait.file("socket"),))
 
@@ -173,8 +177,8 @@ def _leave_a_process(worker: Worker) -> EscapeResult:
 class Canaries:
     """What the escapes reach for: canaries outside of the worker, all removed at the end.
 
-    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port,
-    abstract: servers of this process. segment_key: shared memory of this process.
+    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port, abstract, post (for
+    datagrams): servers of this process. segment_key: shared memory of this process.
     """
 
     def __init__(self) -> None:
@@ -190,6 +194,10 @@ class Canaries:
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", 0))
         self._udp.setblocking(False)
+        self.post = f"\0bait-{secrets.token_hex(8)}"
+        self._post = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._post.bind(self.post)
+        self._post.setblocking(False)
         self._unix = [_listen(self.abstract), _listen(self.file("socket"))]
         self.segment_key = secrets.randbelow(1 << 30) + 1
         self._segment = ctypes.CDLL(None).shmget(self.segment_key, ctypes.c_size_t(4096), IPC_CREATE)
@@ -198,7 +206,7 @@ class Canaries:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for server in (self._tcp, self._udp, *self._unix):
+        for server in (self._tcp, self._udp, self._post, *self._unix):
             server.close()
         ctypes.CDLL(None).shmctl(self._segment, IPC_REMOVE, None)
         shutil.rmtree(self.folder)
@@ -222,9 +230,10 @@ class Canaries:
         return port
 
     def packet_arrived(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            return bool(self._udp.recv(64))
-        return False
+        return _arrived(self._udp)
+
+    def post_arrived(self) -> bool:
+        return _arrived(self._post)
 
     def changed(self) -> bool:
         return Path(self.file("results")).read_bytes() != b"bait"
@@ -236,6 +245,12 @@ class Canaries:
         with contextlib.suppress(OSError):
             return Path(self.shared).read_bytes() != b"bait"
         return False
+
+
+def _arrived(server: socket.socket) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        return bool(server.recv(64))
+    return False
 
 
 def _listen(name: str) -> socket.socket:

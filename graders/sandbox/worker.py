@@ -117,6 +117,10 @@ class Worker:
         """Seconds that the worker has been idle in all while it was asked; moments are not counted."""
         return self._slept
 
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing of the worker runs meanwhile; see `Process.still`."""
+        return self._process.still()
+
     def cpu_seconds(self) -> float:
         """CPU time of the worker so far, read when it has come to rest: what it used since its last rest is not counted
         by the kernel before."""
@@ -129,15 +133,26 @@ class Worker:
         cpu = self.cpu_seconds()
         return Reading(clock, cpu, self._process.delayed_seconds(), _held_up(), _rests(self.pid))
 
-    def ask(self, do: str, *, cpu: float = CPU_PATIENCE, wall: float = WALL_PATIENCE, **fields: Any) -> dict[str, Any]:
+    def ask(
+        self,
+        do: str,
+        *,
+        cpu: float = CPU_PATIENCE,
+        wall: float = WALL_PATIENCE,
+        told: Any = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
         """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
 
-        cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung.
+        cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung. told(answer): what
+        the worker is told when it asks for a forward pass before it answers; raises ProtocolError for what is none.
         """
         try:
             self._unasked()
-            self._unsent = memoryview(self._talk.ask({"do": do, **fields}))
-            answer = self._answer(cpu, wall)
+            start, spent = time.monotonic(), self._process.cpu_seconds()
+            answer = self._exchange({"do": do, **fields}, start, spent, cpu, wall)
+            while told is not None and "forward" in answer:
+                answer = self._exchange({"do": "told", **told(answer)}, start, spent, cpu, wall)
             changed = field(answer, "tampered", str) if "tampered" in answer else ""
             foreign = field(answer, "foreign", str) if "foreign" in answer else ""
         except ProtocolError as wrong:
@@ -173,8 +188,11 @@ class Worker:
         """From another thread: nobody waits any more for what is being asked; `ask` soon raises Hung."""
         self._abandoned = True
 
-    def _answer(self, cpu: float, wall: float) -> dict[str, Any]:
-        start, spent = time.monotonic(), self._process.cpu_seconds()
+    def _exchange(
+        self, question: dict[str, Any], start: float, spent: float, cpu: float, wall: float
+    ) -> dict[str, Any]:
+        """One question and its answer. start, spent: the clock, and the worker's, when patience began."""
+        self._unsent = memoryview(self._talk.ask(question))
         self._refuse_sleep(self._slept, wall)
         self._send()
         while True:

@@ -9,7 +9,8 @@ most 1 in 20, whatever the noise looks like. The rule:
     lower >= bound                       it is met
     upper <  bound                       it is missed
     else, fewer than 23 pairs            measure more
-    else, bracket too wide               undecided: the machine is too noisy, nobody is to blame
+    else, bracket too wide               undecided: the machine is too noisy, nobody is to blame, unless the
+                                         reference's own times are steady and the submission's are not
     else                                 the median decides, within `MARGIN` of the bound in favour of the submission:
                                          marginal
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 import enum
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EARLY, HOPELESS = 3, 0.5
 """After so many pairs, a submission is sent home if all of its ratios are below this share of the bound."""
@@ -99,8 +100,25 @@ def decide(bracket: Interval, bound: float, *, ceiling: float | None = None) -> 
         return Decision(Call.MORE, bracket, bound, review=review)
     if bracket.upper > WIDEST * bracket.lower:
         return Decision(Call.UNDECIDED, bracket, bound, review=review)
-    call = Call.MET if bracket.median >= bound * (1 - MARGIN) else Call.MISSED
-    return Decision(call, bracket, bound, marginal=True, review=review)
+    return by_median(Decision(Call.UNDECIDED, bracket, bound, review=review))
+
+
+def by_median(decision: Decision) -> Decision:
+    """The median decides, within `MARGIN` of the bound in favour of the submission."""
+    met = decision.bracket.median >= decision.bound * (1 - MARGIN)
+    return replace(decision, call=Call.MET if met else Call.MISSED, marginal=True)
+
+
+def own_noise(decision: Decision, mine: Sequence[float], theirs: Sequence[float]) -> Decision:
+    """What is undecided is so for the machine's noise only where the reference's times have it too.
+
+    mine, theirs: of each pair, seconds for the same work. A submission that is noisy by itself has the median's call.
+    """
+    if decision.call is not Call.UNDECIDED:
+        return decision
+    noisy, steady = Interval.of(mine), Interval.of(theirs)
+    alone = noisy.upper > WIDEST * noisy.lower and steady.upper <= WIDEST * steady.lower
+    return by_median(decision) if alone else decision
 
 
 def score(ratio: float, floor: float, bound: float) -> float:

@@ -9,7 +9,18 @@ from typing import Protocol, TypeVar
 
 from graders.checking.failure import Broken
 from graders.result import Outcome
-from graders.throughput.decision import EARLY, LOOKS, Call, Decision, Interval, decide, next_look, submission_first
+from graders.sandbox.isolation import MachineFault, WorkerLost
+from graders.throughput.decision import (
+    EARLY,
+    LOOKS,
+    Call,
+    Decision,
+    Interval,
+    decide,
+    next_look,
+    own_noise,
+    submission_first,
+)
 from graders.throughput.timed_engine import Output, TimedEngine, TimedRun
 from graders.workloads import Trace, workload
 from reference_engine.processor import processor
@@ -97,8 +108,10 @@ class PairedRuns:
             if goal == EARLY and any(each.final for each in decisions):
                 break
             if goal > EARLY and time.monotonic() - began > self.time_limit:
-                return [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
-        return decisions
+                decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
+        mine = [pair.mine / pair.work.operations for pair in self.pairs]
+        theirs = [pair.theirs[REFERENCE] / pair.work.operations for pair in self.pairs]
+        return [own_noise(each, mine, theirs) for each in decisions]
 
     @property
     def raised(self) -> tuple[RaisedCeiling, ...]:
@@ -128,7 +141,7 @@ class PairedRuns:
         self.progress(f"timing {self.name}: warming up")
         trace = self._trace(63)
         theirs, *_ = [self._other(name, trace) for name in (REFERENCE, *self.opponents)]
-        self._verify(trace, self.mine.serve(trace), theirs)
+        self._verify(trace, self._own(trace), theirs)
         peak, self._each = self._peak(trace)
         limit = processor().theoretical_peak
         self.roof = Roof(Ceilings(peak), lambda: Ceilings(self._peak(trace, AGAIN)[0]), limit=limit)
@@ -143,7 +156,7 @@ class PairedRuns:
         turns = [MINE, REFERENCE, *self.opponents]
         for name in turns if submission_first(number) else reversed(turns):
             if name == MINE:
-                mine = self.mine.serve(trace)
+                mine = self._own(trace)
             else:
                 others[name] = self._alone(name, trace)
         assert mine is not None
@@ -158,10 +171,26 @@ class PairedRuns:
         for name, timed in {**others, "the engine with your part": mine}.items():
             self.roof.watch(work, max(timed.seconds, 1e-9), name)
 
+    def _own(self, trace: Trace) -> TimedRun:
+        """The submission's turn. What ends it is the machine's fault where the reference ends as well, only there."""
+        try:
+            return self.mine.serve(trace)
+        except WorkerLost:  # whoever grades tries again
+            raise
+        except (Broken, MachineFault) as end:
+            if isinstance(end, Broken) and end.outcome is Outcome.INVALID:
+                raise
+            self._other(REFERENCE, trace)
+            if isinstance(end, Broken) and end.outcome is not Outcome.UNGRADED:
+                raise
+            message = f"While it was timed: {end}; the reference engine served the same requests."
+            raise Broken(message, outcome=Outcome.CRASH) from None
+
     def _alone(self, name: str, trace: Trace) -> TimedRun:
-        """Another's turn; Broken if the submission's process does not sit still meanwhile."""
+        """Another's turn, in which the submission's process and its keeper stand still; Broken if they did not."""
         before = self.mine.cpu_seconds()
-        timed = self._other(name, trace)
+        with self.mine.still():
+            timed = self._other(name, trace)
         used = self.mine.cpu_seconds() - before
         if used > IDLE * timed.seconds + 0.02:
             message = f"It computed for {used:.2f} s while another engine was timed."

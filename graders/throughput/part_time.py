@@ -13,6 +13,7 @@ part's. Each side's time in a pair is the least of `TRIES` short questions.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import statistics
 import time
@@ -24,7 +25,7 @@ from graders.checking.failure import Broken
 from graders.registry.parts import timed_calls
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
-from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, submission_first
+from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, own_noise, submission_first
 
 TRIES = 2
 QUESTION = 0.002
@@ -52,6 +53,10 @@ class Side(Protocol):
 
     def run(self, function: str, size: int, seed: int, times: int, *, idle: bool = False) -> Ran:
         """So many calls on inputs drawn from the seed; with `idle` a stand-in makes them."""
+        ...
+
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing of its process runs meanwhile."""
         ...
 
     def cpu_seconds(self) -> float: ...
@@ -144,6 +149,7 @@ class PartContest:
                 break
             if goal > EARLY and time.monotonic() - began > self.time_limit:
                 decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
+        decisions = [own_noise(each, *self._seconds(bound)) for each, bound in zip(decisions, self.bounds, strict=True)]
         return [
             UnitTime(bound, decision, tuple(cell.time() for cell in self._unit(bound)))
             for bound, decision in zip(self.bounds, decisions, strict=True)
@@ -153,12 +159,16 @@ class PartContest:
         return [self._cells[function, bound.size] for function in timed_calls(bound.exercise)[bound.unit]]
 
     def _decision(self, bound: PartBound) -> Decision:
-        cells = self._unit(bound)
-        ratios = []
-        for pair in range(self.pairs):
-            mine, theirs = (sum(cell.net(side(cell)[pair]) for cell in cells) for side in (_mine, _theirs))
-            ratios.append(theirs / mine)
+        ratios = [theirs / mine for mine, theirs in zip(*self._seconds(bound), strict=True)]
         return decide(Interval.of(ratios), bound.bound)
+
+    def _seconds(self, bound: PartBound) -> tuple[list[float], list[float]]:
+        """Of the part's calls and the reference's, by pair."""
+        cells, sides = self._unit(bound), (_mine, _theirs)
+        mine, theirs = (
+            [sum(cell.net(side(cell)[pair]) for cell in cells) for pair in range(self.pairs)] for side in sides
+        )
+        return mine, theirs
 
     def _prepare(self) -> None:
         """Warm up, and choose how many calls make a question."""
@@ -178,7 +188,8 @@ class PartContest:
         if submission_first(number):
             mine = self.mine.run(*ask)
         before = self.mine.cpu_seconds()
-        theirs = self.theirs.run(*ask)
+        with self.mine.still():
+            theirs = self.theirs.run(*ask)
         self._used += self.mine.cpu_seconds() - before
         self._waited += theirs.seconds
         if not submission_first(number):

@@ -8,12 +8,13 @@ milliseconds at most.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
@@ -22,10 +23,12 @@ from graders.checking.replies import Raised
 from graders.checking.workers import Workers
 from graders.result import Outcome
 from graders.sandbox import protocol
-from graders.sandbox.isolation import MachineFault
 from graders.throughput.part_time import Ran
 from graders.workloads import Trace
 from reference_engine.roofline import TokenWork
+
+if TYPE_CHECKING:
+    from graders.throughput.model_room import ModelRoom
 
 SLOT = "throughput"
 ALL = 0
@@ -52,13 +55,18 @@ class TimedEngine:
         self._guesses = guesses
 
     def serve(self, trace: Trace) -> TimedRun:
-        """Serve the trace with a fresh engine, whose making is not timed."""
-        recorder = self._recorder(trace)
+        """Serve the trace with a fresh engine, whose making is not timed, by a model in this process."""
+        model = self._model(trace)
+        recorder = self._recorder(trace, model)
         began = time.monotonic()
         arriving = trace.requests[-1].arrival > 0
         outputs = _serve_arriving(recorder, trace, began) if arriving else _serve_at_once(recorder, trace)
         seconds = time.monotonic() - began
         recorder.look()
+        missing = model.unsaid(trace, outputs)
+        if missing:
+            message = f"While it was timed, {missing} tokens came that no pass of the model has said."
+            raise Broken(message, outcome=Outcome.INVALID)
         return TimedRun(seconds, outputs)
 
     def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
@@ -70,6 +78,10 @@ class TimedEngine:
         peak, least, more = recorder.parsed(lambda: protocol.integers(value, 3))
         return float(peak), TokenWork(least, more)
 
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing of the engine's process runs meanwhile."""
+        return self._context.worker.still()
+
     def cpu_seconds(self) -> float:
         """CPU time that the engine's process has used so far."""
         return self._context.worker.cpu_seconds()
@@ -78,8 +90,18 @@ class TimedEngine:
         """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
         return PartCalls(self._context, slot, given)
 
-    def _recorder(self, trace: Trace) -> CallRecorder:
-        recorder = CallRecorder(self._context, SLOT, "engine")
+    def _model(self, trace: Trace) -> ModelRoom:
+        from graders.throughput.model_room import ModelRoom  # torch
+        from reference_engine.model import ModelError
+
+        try:
+            return ModelRoom(trace, guesses=self._guesses)
+        except ModelError as unusable:
+            raise Broken(f"Not timed: the model cannot be used: {unusable}.", outcome=Outcome.UNGRADED) from None
+
+    def _recorder(self, trace: Trace, model: ModelRoom | None = None) -> CallRecorder:
+        context = self._context if model is None else dataclasses.replace(self._context, told=model.told)
+        recorder = CallRecorder(context, SLOT, "engine")
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
         sizes["max_seqs"] = trace.max_seqs
         words = ", ".join(f"{name}={value}" for name, value in sizes.items())
@@ -119,6 +141,10 @@ class PartCalls:
             self._recorder.unexpected(reply, "an answer")
         (number,) = self._recorder.parsed(lambda: protocol.integers([reply.value], 1))
         return Ran(seconds, number)
+
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing of the part's process runs meanwhile."""
+        return self._context.worker.still()
 
     def cpu_seconds(self) -> float:
         """CPU time that the part's process has used so far."""
@@ -198,10 +224,7 @@ def _value(recorder: CallRecorder, method: str, args: list[Any], written: str) -
 
 
 def _stopped(recorder: CallRecorder, raised: Raised) -> NoReturn:
-    if not raised.frames and (raised.type in ("MemoryError", "OSError") or "can't allocate memory" in raised.text):
-        raise MachineFault(f"the engine that was timed got no memory: {raised}")
-    if not raised.frames and raised.type == "ModelError":
-        raise Broken(f"Not timed: the model cannot be used: {raised.text}.", outcome=Outcome.UNGRADED)
+    """Whatever it claims (no memory, no model): it counts as the machine's where the reference meets it too."""
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
         recorder.broken(message, got=raised.text, expected="all requests served", raised=raised)

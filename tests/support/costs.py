@@ -110,11 +110,11 @@ def wire() -> WireCost:
     """Of the law that asks the most. AssertionError if the solution does not pass it."""
     asked: list[str] = []
     timed: list[tuple[int, float]] = []
-    ask, serve = Worker.ask, TimedEngine.serve
+    exchange, serve = Worker._exchange, TimedEngine.serve
 
-    def asking(worker: Worker, do: str, **fields: Any) -> dict[str, Any]:
-        asked.append(do)
-        return ask(worker, do, **fields)
+    def asking(worker: Worker, question: dict[str, Any], *limits: float) -> dict[str, Any]:
+        asked.append(question["do"])
+        return exchange(worker, question, *limits)
 
     def serving(room: TimedEngine, trace: Trace) -> TimedRun:
         before = len(asked)
@@ -124,7 +124,7 @@ def wire() -> WireCost:
 
     entry = catalogue(EXERCISE)
     laws = [law.number for law in entry.laws if law.ahead == "throughput"]
-    with mock.patch.object(Worker, "ask", asking), mock.patch.object(TimedEngine, "serve", serving):
+    with mock.patch.object(Worker, "_exchange", asking), mock.patch.object(TimedEngine, "serve", serving):
         result = grade(EXERCISE, Path(solutions.__path__[0], entry.slug, entry.file_name), only=laws)
     assert result.passed, result.laws[0].message
     questions, seconds = (sum(values) for values in zip(*timed, strict=True))

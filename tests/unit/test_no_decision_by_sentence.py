@@ -55,7 +55,6 @@ ALLOWED = {
     ("reference_engine.processor", "core id"): OTHERS,  # /proc/cpuinfo
     ("reference_engine.peers.reasons", r"Traceback \(most recent call last\):\s*$"): OTHERS,  # Python's
     ("graders.sandbox.isolation.process", "out of memory"): CODE,  # of the supervisor, in the same words in its file
-    ("graders.throughput.timed_engine", "can't allocate memory"): OTHERS,  # torch has no class for it
     ("reference_engine.waiter.corpus", "the "): "a corpus is text",
     ("reference_engine.waiter.corpus", r"(\d+) euros"): "a corpus is text",
     ("reference_engine.waiter.corpus", r"(\d+) minutes"): "a corpus is text",

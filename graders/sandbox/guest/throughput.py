@@ -1,6 +1,7 @@
-"""Driver of the timed engine inside the worker: the parts that were loaded, a real model, whole traces.
+"""Driver of the timed engine inside the worker: the parts that were loaded, whole traces.
 
-It keeps no clock. What is not loaded is naive; a prefix cache and guesses take part when they are loaded and asked for.
+It keeps no clock, and computes no pass: those are asked for (`asking_runner`). What is not loaded is naive; a prefix
+cache and guesses take part when they are loaded and asked for.
   new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
   serve  requests [prompt, max_new]                        their outputs, in order
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
@@ -16,11 +17,12 @@ import torch
 
 from reference_engine import naive
 from reference_engine.ceilings import measure_peak
-from reference_engine.engine import Engine
 from reference_engine.model_loader import load_model
 from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.roofline import token_work
 from reference_engine.slots import Request
+
+from .asking_runner import asking_engine
 
 MODELS: dict = {}
 GUESSERS: dict = {}
@@ -40,7 +42,8 @@ def new(worker_parts, args, keywords):
     model = loaded(name)
     parts = parts_of(worker_parts, cached)
     speculator = speculator_of(worker_parts.parts["medusa"], name) if guesses else None
-    served = ServedEngine(model, Engine(model, parts, speculator=speculator, **keywords))
+    engine = asking_engine(worker_parts.line)(model, parts, speculator=speculator, **keywords)
+    served = ServedEngine(model, engine)
     gc.collect()
     gc.freeze()
     return served

@@ -65,24 +65,17 @@ def serve(wire: int, limits: dict) -> None:
         hard = resource.getrlimit(getattr(resource, name))[1]
         if hard == resource.RLIM_INFINITY or value < hard:
             resource.setrlimit(getattr(resource, name), (value, value))
-    worker_parts, seal, calls, asked = GuestParts(), TamperCheck(), 0, 0
+    line = Line(wire)
+    worker_parts, seal, calls = GuestParts(line), TamperCheck(), 0
 
     def stop(event: str) -> None:
-        payload = _encode({"id": asked, "foreign": event}).encode()
-        _send(wire, len(payload).to_bytes(4, "big") + payload)
+        line.say({"foreign": event})
         _exit(1)
 
     worker_parts.foreign = ForeignCode(stop)
-    while True:
-        question = _question(wire)
-        if question is None:
-            return
-        request = _loads(question)
-        asked = request["id"]
+    while (request := line.hear()) is not None:
         calls = calls + 1 if request["do"] == "call" else 0
-        answer = _answer(worker_parts, request, seal, calls < 2 or calls % EVERY == 0)
-        payload = _encode({"id": request["id"], **answer}).encode()
-        _send(wire, len(payload).to_bytes(4, "big") + payload)
+        line.say(_answer(worker_parts, request, seal, calls < 2 or calls % EVERY == 0))
 
 
 def _answer(worker_parts: "GuestParts", request: dict, seal: TamperCheck, looking: bool) -> dict:
@@ -114,14 +107,43 @@ def _send(wire: int, frame: bytes) -> None:
         view = view[_write(wire, view) :]
 
 
+class Line:
+    """This end of the wire. An answer may be a question in turn (`ask`), while something is made for the grader."""
+
+    __slots__ = ("asked", "wire")
+
+    def __init__(self, wire: int) -> None:
+        self.wire = wire
+        self.asked = 0
+
+    def hear(self) -> "dict | None":
+        """The next question; None when the grader has closed the wire."""
+        question = _question(self.wire)
+        if question is None:
+            return None
+        request: dict = _loads(question)
+        self.asked = request["id"]
+        return request
+
+    def say(self, answer: dict) -> None:
+        payload = _encode({"id": self.asked, **answer}).encode()
+        _send(self.wire, len(payload).to_bytes(4, "big") + payload)
+
+    def ask(self, wanted: dict) -> dict:
+        """What the grader answers: the question it asks then is {"do": "told", …}."""
+        self.say(wanted)
+        return self.hear() or os._exit(0)
+
+
 class GuestParts:
-    """The parts loaded, and the object under test. No instance has methods of its own."""
+    """The parts loaded, and the object under test. No instance has methods of its own. line: to the grader."""
 
-    __slots__ = ("driver", "files", "foreign", "memory", "part", "parts", "room", "slots", "stand_ins")
+    __slots__ = ("driver", "files", "foreign", "line", "memory", "part", "parts", "room", "slots", "stand_ins")
 
-    def __init__(self) -> None:
+    def __init__(self, line: "Line | None" = None) -> None:
         from reference_engine import slots
 
+        self.line = line
         self.slots = slots
         self.parts: dict = {}
         self.stand_ins: dict = {}

@@ -18,13 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from graders.sandbox.isolation import bubblewrap, cleanup
-from graders.sandbox.isolation.inside import privileges
+from graders.sandbox.isolation.inside import privileges, process_tree
 from graders.sandbox.isolation.inside.rmtree import remove
 from graders.sandbox.isolation.levels import HIGHEST, LEVELS
 from graders.sandbox.isolation.limits import Limits
@@ -79,6 +79,7 @@ class Process:
         self.box = box
         self._spent = 0.0
         self._ended = False
+        self.wrapped = False
 
     def wait_until_ready(self) -> None:
         """Until the worker is locked up and listens. CannotStart with the reason if it never will."""
@@ -127,6 +128,24 @@ class Process:
         with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{self.worker}/schedstat", "rb") as file:
             return int(file.read().split()[1]) / 1e9
         return 0.0
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """The worker, all that it started and its keeper stand still meanwhile, whatever they were about to do.
+
+        In bubblewrap they do not: nobody would wake them after the grader's death.
+        """
+        if self.wrapped or self._ended:
+            yield
+            return
+        keeper = self._supervisor.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGSTOP)
+        stopped = process_tree.stop_all(keeper)
+        try:
+            yield
+        finally:
+            process_tree.go_on((keeper, *stopped))
 
     def end(self) -> None:
         """Kill the worker and everything it started; returns when the tree is dead and its folder is gone."""
@@ -217,6 +236,7 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
     process = Process(supervisor, wire, output, control, box)
     process.wait_until_ready()
     if wrap:
+        process.wrapped = True
         process.level, process.locks = "L4", ("bubblewrap", *process.locks)
     if process.level == "L1":
         privileges.hide()

@@ -1,6 +1,6 @@
 """Kills the process that watches over it.
 
-L1: ungraded
+L1: crash
 L2: blocked, pass
 """
 

@@ -1,6 +1,6 @@
 """Kills the process that watches over it, from one that has left its folder, its environment and its readers behind.
 
-L1: ungraded
+L1: crash
 L2: blocked, pass
 """
 

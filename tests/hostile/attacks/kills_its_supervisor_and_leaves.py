@@ -1,6 +1,6 @@
 """Detaches a process, then kills the one that watches over it.
 
-L1: ungraded
+L1: crash
 L2: blocked, pass
 """
 

@@ -8,7 +8,7 @@ import resource
 import signal
 import stat
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from . import system
 
@@ -18,18 +18,19 @@ NOBODY = 65534
 LAST_CAPABILITY = 63
 
 
-def stranger(shown: Iterable[str], *, through_root: bool) -> tuple[int, str]:
+def stranger(shown: Iterable[str], ours: Iterable[str], *, through_root: bool) -> tuple[int, str]:
     """The uid that a worker of this supervisor can run as, or (0, why it has to keep the grader's).
 
-    shown: what it must be able to read. through_root: the folders above that are somebody else's (a new root).
+    shown: what it must be able to read; of `ours` every file, since a checkout takes its rights from somebody's umask.
+    through_root: the folders above that are somebody else's (a new root).
     """
     if os.geteuid() != 0:
         return 0, "only root can give the worker another uid"
     uid = next((uid for uid in (STRANGER + os.getpid(), NOBODY) if _mapped(uid)), 0)
     if not uid:
         return 0, "this container knows no other uid"
-    for path in shown:
-        closed = _closed_to_others(path, above=not through_root)
+    for path in (*shown, *(file for folder in ours for file in _sources(folder))):
+        closed = _closed_to_others(path, above=not through_root and not path.endswith(".py"))
         if closed:
             return 0, f"{closed} is closed to other users"
     return uid, ""
@@ -47,7 +48,7 @@ def _mapped(uid: int) -> bool:
 
 def _closed_to_others(path: str, *, above: bool) -> str:
     """The first folder or file on the way to `path`, or the path itself, that others may not read; "" if none."""
-    path = os.path.realpath(path)
+    path = os.path.realpath(path) if above else path
     for place in [*_parents(path), path] if above else [path]:
         with contextlib.suppress(OSError):
             mode = os.stat(place).st_mode
@@ -55,6 +56,11 @@ def _closed_to_others(path: str, *, above: bool) -> str:
             if not mode & needed:
                 return place
     return ""
+
+
+def _sources(folder: str) -> Iterator[str]:
+    for place, _, files in os.walk(folder):
+        yield from (f"{place}/{file}" for file in files if file.endswith(".py"))
 
 
 def _parents(path: str) -> list[str]:

@@ -7,13 +7,14 @@ import itertools
 import os
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROUNDS = 100
 GONE = b" (deleted)"
 IN_MEMORY = (b"/dev/zero", b"/memfd:", b"/SYSV", b"/anon_hugepage", b"/[aio]")
+MAPS = 16_384  # pieces of memory of a process; to read more of them takes the keeper too long
 DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 
@@ -21,12 +22,14 @@ DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 class TreeUsage:
     """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads.
 
-    unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory.
+    unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory. maps: pieces of memory of
+    the process that has the most.
     """
 
     memory: int
     tasks: int
     unnamed: int = 0
+    maps: int = 0
 
 
 def descendants(root: int) -> list[int]:
@@ -41,15 +44,33 @@ def descendants(root: int) -> list[int]:
 
 def usage(root: int) -> TreeUsage:
     """Count what lives below `root`."""
-    memory = tasks = 0
+    memory = tasks = most = 0
     sizes: dict[tuple[int, int], int] = {}
     for pid in descendants(root):
         with contextlib.suppress(OSError, ValueError):
-            with open(f"/proc/{pid}/statm", "rb") as file:
-                memory += int(file.read().split()[1]) * PAGE
-            tasks += len(os.listdir(f"/proc/{pid}/task"))
-            sizes |= {**_mapped(f"/proc/{pid}/maps"), **_unnamed(f"/proc/{pid}/fd")}
-    return TreeUsage(memory, tasks, sum(sizes.values()))
+            threads = os.listdir(f"/proc/{pid}/task")
+            tasks += len(threads)
+            place, resident = _resident(pid, threads)
+            memory += resident
+            maps = _read(f"{place}/maps")
+            most = max(most, maps.count(b"\n"))
+            sizes |= {**_mapped(maps), **_unnamed(f"{place}/fd")}
+    return TreeUsage(memory, tasks, sum(sizes.values()), most)
+
+
+def _resident(pid: int, threads: list[str]) -> tuple[str, int]:
+    """Where in /proc a process can be looked at, and its resident bytes: a thread, when its first one has ended."""
+    for place in (f"/proc/{pid}", *(f"/proc/{pid}/task/{thread}" for thread in threads)):
+        with contextlib.suppress(OSError):
+            pages = int(_read(f"{place}/statm").split()[1])
+            if pages:
+                return place, pages * PAGE
+    return f"/proc/{pid}", 0
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:
@@ -64,11 +85,9 @@ def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:
     return found
 
 
-def _mapped(path: str) -> dict[tuple[int, int], int]:
+def _mapped(maps: bytes) -> dict[tuple[int, int], int]:
     """Bytes that are mapped of each file that has lost its name; memory that only looks like a file is resident."""
     found: dict[tuple[int, int], int] = {}
-    with open(path, "rb") as file:
-        maps = file.read()
     for line in maps.splitlines() if GONE in maps else ():
         if line.endswith(GONE):
             span, _, _, device, inode, name = line.split(None, 5)
@@ -98,6 +117,12 @@ def folder(path: str, most: int) -> tuple[int, int]:
 
 def end_all(root: int) -> None:
     """Stop everything below `root` until nothing new appears, then kill it. The caller reaps."""
+    for pid in stop_all(root):
+        _signal(pid, signal.SIGKILL)
+
+
+def stop_all(root: int) -> set[int]:
+    """Stop everything below `root` until nothing new appears; what was stopped."""
     stopped: set[int] = set()
     for _ in range(ROUNDS):
         new = [pid for pid in descendants(root) if pid not in stopped]
@@ -106,8 +131,13 @@ def end_all(root: int) -> None:
         for pid in new:
             _signal(pid, signal.SIGSTOP)
         stopped.update(new)
-    for pid in stopped:
-        _signal(pid, signal.SIGKILL)
+    return stopped
+
+
+def go_on(pids: Iterable[int]) -> None:
+    """Let those go on that were stopped."""
+    for pid in pids:
+        _signal(pid, signal.SIGCONT)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -1,11 +1,12 @@
-"""A filter on system calls (seccomp, no privilege needed): what no part has a use for is denied with EPERM.
+"""A filter on system calls (seccomp, no privilege needed): what no part has a use for is denied.
 
-Denied: every new socket (a connected pair may be made), anything done to another process (signals, memory,
-descriptors, limits, priorities), new processes and programs unless `spawning` (threads stay possible), namespaces and
-mounts, memory and queues shared outside of the file system, leases on files, rights, owners, times and attributes of
-files and files that only memory holds unless `spawning` (Landlock does not bind them), and the corners of the kernel
-that attacks start from (bpf, io_uring, perf, userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is
-False elsewhere.
+A part may do what `ALLOWED` lists, which is what an interpreter with threads, files and memory of its own needs, and a
+connected pair of streams may be made; all else is refused with EPERM, or, of numbers that old kernels do not know, with
+ENOSYS, as those do. Where programs may be started (`spawning`: compilers of GPU code, whose calls nobody can list) it
+is a list of what is `DENIED` instead: every new socket, anything done to another process (signals, memory, descriptors,
+limits, priorities), namespaces and mounts, memory and queues shared outside of the file system, leases on files and
+notices about them, and the corners of the kernel that attacks start from (bpf, io_uring, perf, userfaultfd, keys,
+modules). Known for x86-64 and arm64; `available` is False elsewhere.
 """
 
 from __future__ import annotations
@@ -18,15 +19,47 @@ from dataclasses import dataclass
 from . import system
 
 ALLOW, DENY, UNKNOWN, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000  # run, EPERM, ENOSYS, end the process
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data
 X32 = 0x40000000
 CLONE_THREAD, CLONE_NEW = 0x00010000, 0x7E020000
 CLONE3 = 435
 MODE_FILTER = 2
 
+NEW = 424  # from here on numbers are the same everywhere, and C libraries ask whether the kernel knows them
+
+# What a part may do, by number. Left out on purpose: connecting, binding and making sockets, sync and syncfs, fanotify
+# and inotify, priorities, sessions, other processes, rights and owners of files, memory shared by key, the clock.
+ALLOWED = {
+    "x86_64": (
+        *range(29),  # read to madvise
+        *(32, 33, 34, 35, 36, 37, 38, 39, 40),  # dup, pause, timers, getpid, sendfile
+        *(44, 45, 46, 47, 48, 51, 52, 54, 55),  # on sockets that are there
+        *(60, 61, 63, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89),  # exit, wait4, files
+        *(95, 96, 97, 98, 99, 100, 102, 104, 107, 108, 110, 111, 115, 118, 120, 121, 124),  # umask, who am I
+        *(127, 128, 130, 131, 137, 138, 140, 143, 145, 146, 147, 158, 160, 186, 187),  # signals, statfs, arch_prctl
+        *(191, 192, 193, 194, 195, 196, 201, 202, 204, 213, 217, 218, 219, 221),  # attributes to read, futex, epoll
+        *(222, 223, 224, 225, 226, 228, 229, 230, 231, 232, 233, 239, 247),  # timers, clocks, exit_group, waitid
+        *(257, 258, 262, 263, 264, 265, 266, 267, 269, 270, 271, 273, 274, 275, 276),  # files, select, robust lists
+        *(281, 282, 283, 284, 285, 286, 287, 289, 290, 291, 292, 293, 295, 296, 299, 307),  # epoll, events, pipes
+        *(309, 315, 316, 318, 324, 326, 327, 328, 329, 330, 331, 332, 334),  # getcpu, getrandom, statx, rseq
+        *(436, 437, 439, 441, 449),  # close_range, openat2, faccessat2, epoll_pwait2, futex_waitv
+    ),
+    "aarch64": (
+        *(8, 9, 10, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 29, 32, 34, 35, 36, 37, 38, 43, 44, 45, 46, 47, 48, 49, 50),
+        *(56, 57, 59, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 76, 77, 78, 79, 80, 82, 83, 85, 86, 87),
+        *(93, 94, 95, 96, 98, 99, 100, 101, 102, 103, 107, 108, 109, 110, 111, 113, 114, 115),
+        *(120, 121, 123, 124, 125, 126, 128, 132, 133, 134, 135, 136, 137, 139, 141, 148, 150, 153, 155, 156, 158),
+        *(160, 163, 164, 165, 166, 168, 169, 172, 173, 174, 175, 176, 177, 178, 179),
+        *(204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 222, 223, 226, 227, 232, 233, 236, 243),
+        *(260, 269, 275, 276, 278, 283, 285, 286, 287, 288, 289, 290, 291, 293, 436, 437, 439, 441, 449),
+    ),
+}
 DENIED = {  # name: (x86-64, arm64)
     "socket": (41, 198),
+    "fanotify_init": (300, 262),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -87,46 +120,24 @@ TO_ITSELF_ONLY = {  # the first argument is a process: itself (its number or 0),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }
-ABOUT_FILES = {  # what compilers do to their own files, and a part has no use for
-    "chmod": (90, -1),
-    "fchmod": (91, 52),
-    "fchmodat": (268, 53),
-    "fchmodat2": (452, 452),
-    "chown": (92, -1),
-    "fchown": (93, 55),
-    "lchown": (94, -1),
-    "fchownat": (260, 54),
-    "utime": (132, -1),
-    "utimes": (235, -1),
-    "futimesat": (261, -1),
-    "utimensat": (280, 88),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-    "removexattr": (197, 14),
-    "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16),
-    "setxattrat": (463, 463),
-    "removexattrat": (466, 466),
-    "file_setattr": (469, 469),
-    "inotify_add_watch": (254, 27),
-    "memfd_create": (319, 279),  # files that no folder shows
-}
+SOCKETPAIR, STREAM = (53, 199), 1  # the second argument: from a pair of datagram sockets one can send to any address
 FCNTL, SET_LEASE = (72, 25), 1024  # the second argument: whoever holds a lease keeps others from writing to the file
 PRCTL, SET_DUMPABLE = (157, 167), 4  # the first: nobody may look into a process that is not, the supervisor neither
-SPAWNING = {"fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281)}
 CLONE = (56, 220)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """column: where its numbers stand in the tables above. audit: the kernel's word for it."""
+    """name: as `uname` has it. column: of its numbers in the tables above. audit: the kernel's word for it."""
 
+    name: str
     column: int
     audit: int
 
 
-ARCHITECTURES = {"x86_64": Architecture(0, 0xC000003E), "aarch64": Architecture(1, 0xC00000B7)}
+ARCHITECTURES = {
+    one.name: one for one in (Architecture("x86_64", 0, 0xC000003E), Architecture("aarch64", 1, 0xC00000B7))
+}
 
 
 def available() -> bool:
@@ -154,13 +165,18 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
     yield from ((LOAD, 0, 0, AUDIT), (EQUAL, 1, 0, architecture.audit), (RETURN, 0, 0, KILL))
     yield (LOAD, 0, 0, NUMBER)
     yield from ((AT_LEAST, 0, 1, X32), (RETURN, 0, 0, DENY))
-    for numbers in (*DENIED.values(), *(() if spawning else (SPAWNING | ABOUT_FILES).values())):
-        if numbers[architecture.column] >= 0:
-            yield from ((EQUAL, 0, 1, numbers[architecture.column]), (RETURN, 0, 0, DENY))
+    if spawning:
+        listed, then = [numbers[architecture.column] for numbers in DENIED.values()], DENY
+    else:
+        listed, then = [*ALLOWED[architecture.name]], ALLOW
+    for number in listed:
+        yield from ((EQUAL, 0, 1, number), (RETURN, 0, 0, then))
     yield from ((EQUAL, 0, 1, CLONE3), (RETURN, 0, 0, UNKNOWN))  # its flags cannot be seen: C libraries then use clone
     for numbers in TO_ITSELF_ONLY.values():
         yield from ((EQUAL, 0, 5, numbers[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
         yield from ((EQUAL, 2, 0, own), (EQUAL, 1, 0, 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
+    yield from ((EQUAL, 0, 5, SOCKETPAIR[architecture.column]), (LOAD, 0, 0, SECOND_ARGUMENT), (AND, 0, 0, 15))
+    yield from ((EQUAL, 0, 1, STREAM), (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, DENY))
     yield from ((EQUAL, 0, 4, FCNTL[architecture.column]), (LOAD, 0, 0, SECOND_ARGUMENT))
     yield from ((EQUAL, 0, 1, SET_LEASE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
     yield from ((EQUAL, 0, 4, PRCTL[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
@@ -168,7 +184,8 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
     fine, bad = (DENY, ALLOW) if spawning else (ALLOW, DENY)
     yield from ((EQUAL, 0, 4, CLONE[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
     yield from ((ANY_BIT, 0, 1, CLONE_NEW if spawning else CLONE_THREAD), (RETURN, 0, 0, fine), (RETURN, 0, 0, bad))
-    yield (RETURN, 0, 0, ALLOW)
+    yield from () if spawning else ((AT_LEAST, 0, 1, NEW), (RETURN, 0, 0, UNKNOWN))
+    yield (RETURN, 0, 0, ALLOW if spawning else DENY)
 
 
 def _address(code: bytes) -> int:

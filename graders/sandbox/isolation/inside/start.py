@@ -43,7 +43,8 @@ class StartedWorker:
 def start(level: str, config: Config) -> StartedWorker:
     """A worker at that level, or Refused."""
     without = config["without"]
-    uid, no_uid = privileges.stranger(config["shown"], through_root=level == "L4")
+    ours = (f"{config['root']}/reference_engine", f"{config['home']}/guest")
+    uid, no_uid = privileges.stranger(config["shown"], ours, through_root=level == "L4")
     if level == "L3" or "uid" in without:
         uid = 0
     if level == "L4" and not uid:

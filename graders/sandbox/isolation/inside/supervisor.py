@@ -38,6 +38,7 @@ def main(text: str) -> NoReturn:
     woken = wait.wake_on_death()
     with contextlib.suppress(OSError):
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
+        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGCONT)  # a grader that dies may have stopped it
     refused: dict[str, str] = {}
     for level in config["levels"]:
         try:
@@ -82,6 +83,8 @@ def _too_much(config: Config) -> str:
     tree = process_tree.usage(os.getpid())
     if tree.memory > config["memory"]:
         return f"used more than {config['memory'] // MIB} MiB of memory"
+    if tree.maps > process_tree.MAPS:
+        return f"mapped more than {process_tree.MAPS} pieces of memory"
     if tree.tasks > config["tasks"]:
         return f"started more than {config['tasks']} processes or threads"
     size, files = process_tree.folder(config["box"], config["files"])

@@ -7,5 +7,5 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_wire_adds_less_than_two_percent_to_a_timed_run() -> None:
-    assert costs.wire().share < 0.02
+def test_the_wire_adds_less_than_five_percent_to_a_timed_run() -> None:
+    assert costs.wire().share < 0.05

@@ -20,6 +20,7 @@ from graders.throughput.decision import (
     Interval,
     decide,
     next_look,
+    own_noise,
     score,
     submission_first,
 )
@@ -166,3 +167,13 @@ def test_equals_measured_against_each_other_come_out_within_one_and_a_half_per_c
         medians.append(Interval.of([theirs / mine for mine, theirs in runs]).median)
     within = sum(abs(median - 1) <= 0.015 for median in medians) / len(medians)
     assert within >= 0.94
+
+
+def test_whoever_makes_the_noise_himself_is_judged_by_the_median() -> None:
+    even, noisy = [1.0, 1.01] * 11 + [1.0], [0.5, 2.0] * 11 + [2.0]
+    undecided = decide(Interval.of([mine / theirs for mine, theirs in zip(even, noisy, strict=True)]), 0.9)
+    assert undecided.call is Call.UNDECIDED
+    assert own_noise(undecided, noisy, even).call is Call.MISSED
+    assert own_noise(undecided, noisy, noisy) == undecided
+    assert own_noise(undecided, even, even) == undecided
+    assert own_noise(decide(Interval.of(even), 0.9), noisy, even).call is Call.MET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,6 +43,9 @@ class FakeRoom:
     def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
         self.effort.append(effort)
         return next(self.peaks), TokenWork(10, 5)
+
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def cpu_seconds(self) -> float:
         return next(self.spent)

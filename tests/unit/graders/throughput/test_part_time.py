@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -41,6 +42,9 @@ class Clockwork:
         self.asked += 1
         spent = 0.0 if idle else SECONDS.get(function, 0.002) * self.slower.get(function, self.every)
         return Ran(WIRE + times * spent, seed if function != self.lies else seed + 1)
+
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def cpu_seconds(self) -> float:
         return self.computes * self._tick()

@@ -1,0 +1,25 @@
+"""Has the kernel read and write behind its back (aio).
+
+L1: open, pass
+L2: blocked, pass
+"""
+
+import ctypes
+import os
+import platform
+
+from right import Right, tried
+
+
+def escape():
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = {"x86_64": 206, "aarch64": 0}[platform.machine()]
+    if libc.syscall(number, 1, ctypes.byref(ctypes.c_ulong())) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+tried(escape)
+
+
+class BlockManager(Right):
+    pass

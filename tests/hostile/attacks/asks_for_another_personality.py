@@ -1,0 +1,25 @@
+"""Asks for memory at the same places every time.
+
+L1: open, pass
+L2: blocked, pass
+"""
+
+import ctypes
+import os
+import platform
+
+from right import Right, tried
+
+
+def escape():
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = {"x86_64": 135, "aarch64": 92}[platform.machine()]
+    if libc.syscall(number, 0x0040000) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+tried(escape)
+
+
+class BlockManager(Right):
+    pass

@@ -1,0 +1,25 @@
+"""Has the kernel write out all disks, while others are timed.
+
+L1: open, pass
+L2: blocked, pass
+"""
+
+import ctypes
+import os
+import platform
+
+from right import Right, tried
+
+
+def escape():
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = {"x86_64": 162, "aarch64": 81}[platform.machine()]
+    if libc.syscall(number, 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+tried(escape)
+
+
+class BlockManager(Right):
+    pass
