@@ -4,6 +4,7 @@ L1: pass
 fast
 """
 
+import contextlib
 import os
 import socket
 
@@ -12,7 +13,8 @@ from right import Right
 for name in (b"\xff\xfe", b"\x1b[2J", b"x" * 255, b"new\nline", "\u202egnp.exe".encode(), b"-rf", b"$(id)"):
     with open(name, "wb"):
         pass
-os.mkfifo("pipe")
+with contextlib.suppress(PermissionError):  # refused where system calls are on a list
+    os.mkfifo("pipe")
 os.symlink("/", "root")
 os.symlink("loop", "loop")
 os.symlink("../" * 40 + "etc", "etc")
