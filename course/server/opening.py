@@ -152,13 +152,13 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
     class PatientProtocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._patience = self.loop.call_later(seconds, self._lose_patience)
+            self._patience = self.loop.call_later(seconds, self._time_out)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._patience.cancel()
             super().connection_lost(exc)
 
-        def _lose_patience(self) -> None:
+        def _time_out(self) -> None:
             if self.cycle is None:
                 self.transport.close()
 
