@@ -48,7 +48,7 @@ CODE = 1 << BITS * FIELDS  # a move is drawn as one number below this: four pick
 MIXER = 0x9E3779B1
 CEILING = (1 << 16) - 1  # far above SPAN: most draws below it lower nothing
 ATTEMPTS = 60
-SHORT = 6  # steps of a story that need not be made shorter
+SHORT, READABLE = 6, 400  # steps and characters of a story that need not be made shorter
 SHRINKING = 0.8  # seconds of our CPU time spent on making a story shorter
 CALLING = 30  # cases that are played to see which of a part's methods a law calls
 WAITING = 10.0  # and of the clock
@@ -169,10 +169,15 @@ def _told(context: CheckContext, first: Fixed) -> Broken | None:
             broken.message += KEPT
             raise
         told = _whittled(context, broken)
-        if told.outcome is not Outcome.FAIL or _steps(told) <= SHORT:
+        if told.outcome is not Outcome.FAIL or _is_short(told):
             raise told from None
         return told
     return None
+
+
+def _is_short(broken: Broken) -> bool:
+    steps, characters, _ = size(broken)
+    return steps <= SHORT and characters <= READABLE
 
 
 def _whittled(context: CheckContext, broken: Broken) -> Broken:

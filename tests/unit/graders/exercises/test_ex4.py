@@ -65,12 +65,13 @@ def test_every_unit_law_is_needed() -> None:
     assert named == {law.name for law in catalogue(4).laws if law.kind == "unit"}
 
 
-def test_a_story_is_short(tmp_path: Path) -> None:
+def test_a_story_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_cases, "SHRINKING", 60.0)  # until it is done, on any machine
     result = judged(wrong_part(4, "argmax_at_the_node").write(tmp_path), seed=5, only=["4.7"])
     story = result.laws[0].story
     assert story is not None and len(story.steps) == 2
     choices = ast.literal_eval(story.steps[0].partition("build_tree(")[2].removesuffix(")"))
-    assert len(choices) <= 3
+    assert len(choices) <= 3, choices
 
 
 def test_the_points_of_all_laws_make_a_hundred() -> None:
