@@ -22,16 +22,13 @@ from course.terminal import clean
 from course.watchdog import NoAnswerInTime
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
-from graders.registry.parts import PARTS, simulated
+from graders.registry.parts import PARTS, part_of, simulated
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 from reference_engine.parts import SLOTS, PartError, PartMissing, Parts, load_part
 
 if TYPE_CHECKING:
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model import Model
-
-GUESSING = "medusa"
-"""The slot that stays empty unless a part for it is named: without it nothing is guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
     for use in uses:
         source, numbers = _read(use)
         sources |= dict.fromkeys(numbers, source)
-    guessing = [part.number for part in PARTS if part.slot == GUESSING]
+    guessing = [part.number for part in PARTS if part.guesses]
     return tuple(
         choose(number, source, place)
         for number, source in sources.items()
@@ -101,7 +98,7 @@ def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> MedusaSp
 
 def lookahead(choices: Sequence[PartChoice]) -> int:
     """Slots that a request needs beyond its tokens, for guesses."""
-    if all(choice.exercise.slot != GUESSING for choice in choices):
+    if not any(part_of(choice.exercise.number).guesses for choice in choices):
         return 0
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.tree_search import tree_for

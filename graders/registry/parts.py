@@ -37,6 +37,11 @@ class Part:
     drawn: str = ""
     """What is seen there."""
 
+    @property
+    def guesses(self) -> bool:
+        """Its slot stays empty unless a part for it is named: without it nothing is guessed."""
+        return self.timed_in == "guessed"
+
 
 PARTS = (
     Part(

@@ -141,6 +141,7 @@ def test_a_compiler_that_does_not_serve_is_named(
     assert not list((tmp_path / "built").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_compiler")
 def test_where_the_package_cannot_be_written_the_cache_takes_it(tmp_path: Path) -> None:
     (tmp_path / "built").write_text("a file, no folder")
@@ -233,6 +234,7 @@ def test_others_may_read_it_and_what_was_built_long_ago_goes(tmp_path: Path) -> 
     assert {path.name for path in built.parent.iterdir()} == {"young.so", built.name}
 
 
+@pytest.mark.slow
 def test_where_no_thread_can_be_had_one_does_the_work() -> None:
     """The system refuses threads to a user who has too many tasks; root is never refused."""
     code = f"""

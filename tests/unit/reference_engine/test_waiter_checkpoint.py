@@ -186,6 +186,7 @@ def test_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     assert rates[100] == 0
 
 
+@pytest.mark.slow
 def test_run_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     recipe = TrainingRecipe(stages=(TrainingStage(40, rows=1, positions=64, menu=False),), warmup=1)
     straight = TrainingRun(recipe, tmp_path)
