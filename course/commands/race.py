@@ -30,7 +30,7 @@ from graders.workloads import NAMES
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--timeout",
-    "--timeout",
+    "--patience",
     "timeout",
     type=FiniteRange(1, 1e6),
     default=300.0,

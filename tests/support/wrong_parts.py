@@ -17,7 +17,7 @@ from graders.registry.catalogue import catalogue
 from graders.result import LawResult
 
 CLONE = Path(__file__).parents[1].parent
-OF_A_LAW = 6
+OF_A_LAW = 4
 """So many wrong parts of a law are judged by `make test`; all are by `make test-long` and `course mutants`."""
 
 

@@ -23,6 +23,7 @@ from graders.sandbox.isolation.inside import process_tree
 
 ROOT = Path(__file__).parents[2]
 SEED = 11
+UNGRADED = 3  # one hand-in of the class is no archive, which a person has to look at
 PATIENCE = 120.0  # seconds, for what takes one or two: a guard against waiting forever
 
 
@@ -51,7 +52,7 @@ def school_of(tmp_path_factory: pytest.TempPathFactory) -> School:
     home = tmp_path_factory.mktemp("school")
     sample_class.enrol(home / "class", pupils())
     start = time.monotonic()
-    assert grading(home / "class", home / "undisturbed").wait() == 0
+    assert grading(home / "class", home / "undisturbed").wait() == UNGRADED
     return School(home / "class", verdicts(home / "undisturbed"), time.monotonic() - start)
 
 
@@ -132,7 +133,7 @@ def workers_of(journal: Path) -> list[int]:
 def survives(school_of: School, journal: Path, kills: int, chance: random.Random) -> None:
     for _ in range(kills):
         killed(school_of, journal, chance.uniform(0.05, 0.6 * school_of.seconds))
-    assert grading(school_of.folder, journal).wait() == 0
+    assert grading(school_of.folder, journal).wait() == UNGRADED
     assert verdicts(journal) == school_of.undisturbed
     lines = [json.loads(line)["entry"] for line in (journal / "journal.jsonl").read_text().splitlines()]
     assert len({(line["student"], line["exercise"]) for line in lines}) == len(lines)
@@ -153,7 +154,7 @@ def test_killed_twice_and_resumed(school_of: School, tmp_path: Path) -> None:
 def test_a_killed_worker_is_replaced(school_of: School, tmp_path: Path) -> None:
     with grading(school_of.folder, tmp_path / "journal") as batch:
         kill_a_worker(batch, tmp_path / "journal")
-        assert batch.wait() == 0
+        assert batch.wait() == UNGRADED
     found = verdicts(tmp_path / "journal")
     assert len(found) == len(school_of.undisturbed)
     assert [verdict["laws"] for verdict in found] == [verdict["laws"] for verdict in school_of.undisturbed]
