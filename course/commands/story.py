@@ -38,7 +38,7 @@ def command(law: str) -> ExitCode:
     story = failure.get("story")
     if not isinstance(story, dict):
         number = wanted.law.number
-        raise Problem(f"law {number} was not broken when it was last checked: course check {number}", ExitCode.FAIL)
+        raise Problem(f"no broken story of law {number} is kept: course check {number}", ExitCode.FAIL)
     file = in_use(learner_file(place, wanted.exercise), wanted.exercise)
     script = _script(place, file, wanted.exercise, wanted.law, str(failure.get("message", "")), story)
     shown = shlex.quote(place.shown(script))
