@@ -400,8 +400,11 @@ def test_whoever_stands_still_computes_nothing_until_he_may_go_on() -> None:
             while _states(worker) != {b"T"}:  # a signal has to find its way to a process that waits for a processor
                 assert time.monotonic() < until
             before = worker.cpu_seconds()
-            sum(range(10**6))
-            assert worker.cpu_seconds() == before
+            burnt = time.thread_time()
+            sum(range(10**7))
+            burnt = time.thread_time() - burnt
+            # The kernel may book the last microseconds before the stop after it.
+            assert worker.cpu_seconds() - before < 0.1 * burnt
         assert worker.ask("driver", slot="block_manager") == {}
 
 
