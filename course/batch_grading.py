@@ -9,7 +9,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from course.class_roster import Door, door, show
 from course.errors import ExitCode, Problem
+from course.regrading import Regrade, merge, prepare
 from course.targets import solution_file, stub_of
 from course.terminal import clean, console, shorten
 from graders.batch import batch, ray_cluster, slurm
@@ -27,10 +28,12 @@ from graders.batch.batch import BatchResult
 from graders.batch.discovery import DiscoveredJob, Discovery
 from graders.batch.jobs import Options
 from graders.batch.journal import BadJournal, BatchPlan, Journal
+from graders.batch.regrade import journal_of
 from graders.batch.worker_loop import work
 from graders.registry.catalogue import exercises
-from graders.reports import html, words, writing
+from graders.reports import html, similarity, words, writing
 from graders.reports.row import Row
+from graders.reports.similarity import Alike, Written
 from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.submissions.class_folder import JOURNAL, is_of_class
 from graders.throughput.bounds import BadBounds, read
@@ -67,13 +70,16 @@ class BatchRequest:
     accept_new: bool = False
     dry_run: bool = False
     diff: bool = False
+    regrade: tuple[str, ...] = ()
+    why: str = ""
 
     def options(self) -> Options:
         """How everybody is judged. `Problem` when the bounds cannot be read."""
         try:
             if self.bounds is not None:
                 read(self.bounds)
-            return Options(self.laws_only, self.require, os.fspath(self.bounds.resolve()) if self.bounds else "")
+            bounds = os.fspath(self.bounds.resolve()) if self.bounds else ""
+            return Options(self.laws_only, self.require, bounds, only=self.regrade)
         except BadBounds as bad:
             raise Problem(str(bad)) from None
 
@@ -84,17 +90,23 @@ def grade(request: BatchRequest) -> ExitCode:
     with _journal(request) as journal, _interruptible():
         if request.dry_run:
             return _dry_run(request, journal)
+        again = prepare(request.regrade, journal) if request.regrade else None
+        if again:
+            request = replace(request, regrade=again.laws, exercises=again.exercises)
+            journal = journal_of(journal)
         plan = _plan(request, journal)
         if request.retry:
             journal.retry()
         if request.launcher == "slurm":
             return _through_slurm(request, journal, plan)
         done = LAUNCHERS[request.launcher](request, journal, plan)
+        if again:
+            done = replace(done, rows=merge(again, done.rows))
         refused: tuple[RefusedRow, ...] = ()
         if request.nbgrader is not None and request.diff:
-            _show_differences(request.nbgrader, done.rows)
+            _show_differences(request.nbgrader, done.rows, again)
         elif request.nbgrader is not None:
-            refused = _into_gradebook(request.nbgrader, done.rows)
+            refused = _into_gradebook(request.nbgrader, done.rows, request.why, again)
         _report(request, journal, plan, done)
         check = request.check or _is_one(request, done.rows)
         return exit_code(done.rows, check=check, trouble=done.trouble, refused=refused)
@@ -329,25 +341,33 @@ def _report(request: BatchRequest, journal: Journal, plan: BatchPlan, done: Batc
     if request.html is not None:
         there = {row.student for row in done.rows}
         absent = [who for who in _door(request).roster.ids if who not in there]
-        _write(request.html, html.render(done.rows, absent))
+        pairs = [pair for pair in _who_wrote_alike(journal, plan) if pair.flagged]
+        _write(request.html, html.render(done.rows, absent, _late(request), pairs))
     if request.similarity is not None:
-        _write(request.similarity, _who_wrote_alike(journal, plan))
+        _write(request.similarity, similarity.render(_who_wrote_alike(journal, plan)))
     if all(file is not None for _, file in request.formats):
         _print(done)
     elif done.trouble:
         click.echo(clean(done.trouble), err=True)
 
 
-def _who_wrote_alike(journal: Journal, plan: BatchPlan) -> str:
-    """Everybody's parts beside each other and beside the solutions, for a person to look at."""
-    from graders.reports.similarity import Written, alike, render
+def _late(request: BatchRequest) -> dict[tuple[str, int], float]:
+    """By student and exercise the days, as the gradebook knows them; none without one."""
+    if request.nbgrader is None:
+        return {}
+    from course.nbgrader_glue.gradebook import late
 
+    return late(request.nbgrader)
+
+
+def _who_wrote_alike(journal: Journal, plan: BatchPlan) -> list[Alike]:
+    """Everybody's parts beside each other and beside the solutions, for a person to look at."""
     jobs = [job for job in plan.jobs if not job.problem]
     parts = [Written(job.student, job.exercise, journal.text(job, plan.options)) for job in jobs]
     entries = [exercise for exercise in exercises() if exercise.number in {job.exercise for job in jobs}]
     solved = ((each.number, solution_file(each).read_text(encoding="utf-8")) for each in entries)
     parts += [Written("the solution", number, text, ours=True) for number, text in solved]
-    return render(alike(parts, {each.number: stub_of(each) for each in entries}))
+    return similarity.alike(parts, {each.number: stub_of(each) for each in entries})
 
 
 def _rendered(kind: str, rows: tuple[Row, ...]) -> str:
@@ -399,24 +419,25 @@ def _expect(request: BatchRequest) -> None:
         expect(request.nbgrader)
 
 
-def _show_differences(folder: Path, rows: tuple[Row, ...]) -> None:
+def _show_differences(folder: Path, rows: tuple[Row, ...], again: Regrade | None) -> None:
     """Print which scores of the gradebook would change; nothing is entered."""
     from course.nbgrader_glue.gradebook import differences
 
-    stdout, found = console(), differences(folder, rows)
+    stdout, found = console(), differences(folder, rows, again.cells if again else frozenset())
     for row, cell, now, then in found:
         words = " -> ".join("none" if score is None else f"{score:g}" for score in (now, then))
         stdout.print(clean(f"{row.student}  {cell}  {words}"), soft_wrap=True)
     students = len({row.student for row, *_ in found})
-    again = "Nothing was entered; the same command without --diff enters them."
-    stdout.print(f"{len(found)} scores of {students} students would change. {again}", soft_wrap=True)
+    advice = "Nothing was entered; the same command without --diff enters them."
+    stdout.print(f"{len(found)} scores of {students} students would change. {advice}", soft_wrap=True)
 
 
-def _into_gradebook(folder: Path, rows: tuple[Row, ...]) -> tuple[RefusedRow, ...]:
+def _into_gradebook(folder: Path, rows: tuple[Row, ...], why: str, again: Regrade | None) -> tuple[RefusedRow, ...]:
     """Enter the rows and say how many; those that were refused."""
     from course.nbgrader_glue.gradebook import commit
 
-    done = commit(folder, rows)
+    judged = f"course grade --regrade {' '.join(again.laws)}" if again else "course grade"
+    done = commit(folder, rows, ": ".join(filter(None, (judged, why))), again.cells if again else frozenset())
     stderr = console(stderr=True)
     stderr.print(f"{done.written} rows entered in the gradebook of {folder.resolve()}.", soft_wrap=True)
     for refused in done.refused:

@@ -63,6 +63,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--accept-new", is_flag=True, help="Take in whoever is not on the roster.")
 @click.option("--dry-run", is_flag=True, help="Print who gets what, and who is missing; judge and write nothing.")
 @click.option("--diff", is_flag=True, help="With --nbgrader: print which scores would change, and enter nothing.")
+@click.option("--regrade", multiple=True, metavar="LAW", help="Judge this law again and what needs it, such as 1.10.")
+@click.option("--why", default="", metavar="TEXT", help="A reason, for the gradebook's log of scores that changed.")
 @click.option(
     "--require-isolation",
     "require",
@@ -102,6 +104,8 @@ def _refuse_nonsense(request: BatchRequest, claim: bool) -> None:
         raise Problem("nothing to grade was named; type a folder of submissions, or --journal DIR to go on with one.")
     if request.diff and request.nbgrader is None:
         raise Problem("--diff compares with a gradebook: name it with --nbgrader DIR.")
+    if request.regrade and (request.launcher == "slurm" or claim or request.dry_run):
+        raise Problem("--regrade waits for its verdicts: leave --claim, --dry-run and the launcher slurm out.")
     if claim and not request.journal:
         raise Problem("--claim needs --journal DIR, the batch to help with.")
     for path in request.submissions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,31 @@ def kit(folder: Path, numbers: Numbers) -> ExitCode:
     for path in written:
         screen.print(f"  {path}", soft_wrap=True)
     screen.print(f"{folder} is ready; its README.md is the student's first page.", soft_wrap=True)
+    return ExitCode.PASS
+
+
+@command.command("read")
+@folder
+@chosen
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen.  [default: any that is free]")
+def read(folder: Path, numbers: Numbers, port: int) -> ExitCode:
+    """Read the answers in plain words of the nbgrader course in FOLDER, question by question and without names, until
+    Ctrl-C. Scores and comments go into its gradebook; the page is for this machine alone."""
+    from course.nbgrader_glue import gradebook
+
+    gradebook.expect(folder)
+    with gradebook.reported(folder):
+        from course.nbgrader_glue import answer_desk, answer_page
+        from course.nbgrader_glue.settings import settings
+
+        desks = answer_desk.desks(settings(folder), choose(numbers), every=bool(numbers))
+    try:
+        made, address = answer_page.server(desks, port=port)
+    except OSError as error:
+        raise Problem(f"nothing can listen at port {port}: {error.strerror}.") from None
+    console().print(f"Open {address} in a browser on this machine. Ctrl-C ends it.", soft_wrap=True)
+    with made, contextlib.suppress(KeyboardInterrupt):
+        made.serve_forever()
     return ExitCode.PASS
 
 

@@ -37,8 +37,8 @@ from graders.registry.catalogue import Exercise
 from graders.result import Outcome
 from graders.sandbox.isolation import FOR_MARKS, LEVELS
 from graders.submissions.opened import UnusableSubmission
-from graders.submissions.parcel import LARGEST_PARCEL, items
-from graders.submissions.submission_reader import Declared, explain, handed_in
+from graders.submissions.parcel import items
+from graders.submissions.submission_reader import Declared, explain, handed_in, papers
 
 FORMAT = 4, 5  # of the notebooks that are written
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
@@ -48,20 +48,21 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
     """Puts the cells of a submission in order; see `restore_cells`."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Change the notebook in place. Raises `Ungraded` for one that is too large.
+        """Change the notebook in place.
 
         Which file is the part is decided here, where it was handed in, by the reader that everybody asks.
         """
         names = resources["nbgrader"]
         folder = Path(resources.get("metadata", {}).get("path") or os.devnull)
-        _refuse_large(folder / f"{names['notebook']}.ipynb")
         exercise = solution_cell.exercise_of(names["notebook"])
         with Gradebook(names["db_url"]) as gradebook:
             known = released(gradebook, names["assignment"], names["notebook"])
         shown = page(CourseDirectory(config=self.config), names["assignment"], names["notebook"])
         found = restore(nb.cells, known, Declared.of(exercise).defines if exercise else (), shown)
         if exercise is not None:
-            answer_sheet.fill_in(found.cells, exercise, items(folder))
+            sheet = papers(items(folder), exercise).answers
+            answers = answer_sheet.text(sheet.source, sheet.inner) if sheet else ""
+            answer_sheet.fill_in(found.cells, exercise, answers)
         nb.cells = [from_dict(cell) for cell in identified(found.cells)]
         nb.nbformat, nb.nbformat_minor = FORMAT
         aside = {"notices": list(found.notices)}
@@ -177,12 +178,6 @@ def identified(cells: list[Any]) -> list[Any]:
     for number, cell in enumerate(cells):
         cell["id"] = write_outputs.grade_id(cell) or f"cell-{number}"
     return cells
-
-
-def _refuse_large(path: Path) -> None:
-    if path.is_file() and path.stat().st_size > LARGEST_PARCEL:
-        large = f"{path.stat().st_size / 2**20:.0f} MiB"
-        raise Ungraded(f"{path.name} has {large}, too large for a notebook; ask for one without outputs.")
 
 
 def _part(exercise: Exercise, folder: Path, notices: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from course.errors import ExitCode, Problem
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.settings import configuration, settings
 from course.terminal import shorten
+from graders.registry.catalogue import exercises
 
 if TYPE_CHECKING:
     from graders.reports.row import Row
@@ -62,8 +63,10 @@ def expect(course: Path) -> None:
     threading.Thread(target=_load, name="nbgrader").start()
 
 
-def commit(course: Path, rows: Iterable[Row]) -> CommitReport:
+def commit(course: Path, rows: Iterable[Row], why: str = "course grade", only: Collection[str] = ()) -> CommitReport:
     """Write the rows into the gradebook of the nbgrader course in the folder `course`.
+
+    why: what the log of changed scores says. only: the cells whose scores are written, all when there are none.
 
     A row without a verdict takes an older automatic score back and is refused, as is one that belongs to no released
     assignment. Raises `Problem` when there is no such course, or its gradebook cannot be read or written at all.
@@ -73,25 +76,46 @@ def commit(course: Path, rows: Iterable[Row]) -> CommitReport:
     from course.nbgrader_glue.gradebook_writer import GradebookWriter
 
     written, refused = 0, []
-    with _reported(course), GradebookWriter(settings(course)) as writer:
+    with reported(course), GradebookWriter(settings(course)) as writer:
         for row in rows:
             try:
                 check_name(row.student)
-                writer.enter(row)
+                writer.enter(row, why, only)
                 written += 1
             except (Ungraded, BadName, OSError) as reason:
                 refused.append(_refused(row, reason))
     return CommitReport(written, tuple(refused))
 
 
-def differences(course: Path, rows: Iterable[Row]) -> list[tuple[Row, str, float | None, float | None]]:
+def differences(
+    course: Path, rows: Iterable[Row], only: Collection[str] = ()
+) -> list[tuple[Row, str, float | None, float | None]]:
     """Which scores `commit` would change: row, cell, score now, score then. Nothing is written; raises as `commit`."""
     if not _load():
         raise Problem(MISSING)
     from course.nbgrader_glue.gradebook_writer import GradebookWriter
 
-    with _reported(course), GradebookWriter(settings(course)) as writer:
-        return [(row, *change) for row in rows for change in writer.differences(row)]
+    with reported(course), GradebookWriter(settings(course)) as writer:
+        found = [(row, *change) for row in rows for change in writer.differences(row)]
+    return [each for each in found if not only or each[1] in only]
+
+
+def late(course: Path) -> dict[tuple[str, int], float]:
+    """How many days after the due date, extensions counted, by student and exercise. Raises as `commit`."""
+    if not _load():
+        raise Problem(MISSING)
+    from nbgrader.api import Gradebook
+
+    from course.nbgrader_glue.lateness import BadExtensions, days_late
+
+    numbers = {exercise.slug: exercise.number for exercise in exercises()}
+    found = settings(course)
+    with reported(course), Gradebook(found.url, found.directory.course_id) as book:
+        try:
+            days = days_late(book, course)
+        except BadExtensions as bad:
+            raise Problem(f"{bad}") from None
+    return {(who, numbers[what]): count for (who, what), count in days.items() if what in numbers}
 
 
 def _refused(row: Row, reason: Exception) -> RefusedRow:
@@ -144,7 +168,7 @@ def _without(module: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reported(course: Path) -> Iterator[None]:
+def reported(course: Path) -> Iterator[None]:
     """Database trouble as one sentence."""
     from nbgrader.api import InvalidEntry
     from sqlalchemy.exc import DatabaseError, OperationalError

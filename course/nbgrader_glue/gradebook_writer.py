@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,6 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import AssignLatePenalties
 
-from course.errors import Problem
 from course.nbgrader_glue import (
     answer_sheet,
     feedback,
@@ -30,11 +30,12 @@ from course.nbgrader_glue.notebook import law_id
 from course.nbgrader_glue.released import page, released
 from course.nbgrader_glue.restore_cells import ReleasedCell, restore
 from course.nbgrader_glue.score_changes import Change
-from course.nbgrader_glue.settings import LOCK_SECONDS, Settings
+from course.nbgrader_glue.settings import Settings
 from course.progress import replace_file
 from graders.registry.catalogue import Exercise, catalogue
 from graders.result import ExerciseResult
 from graders.sandbox.isolation import FOR_MARKS, LEVELS, below
+from graders.submissions.notebook import cells_of
 from graders.submissions.opened import UnusableSubmission
 from graders.submissions.parcel import opened
 from graders.submissions.submission_reader import Declared, take
@@ -49,11 +50,8 @@ class GradebookWriter:
     """Holds the gradebook open. Not for threads: a gradebook has one writer. `Problem` when there is no gradebook."""
 
     def __init__(self, settings: Settings) -> None:
-        file = Path(settings.directory.db_url.removeprefix("sqlite:///"))
-        if settings.directory.db_url.startswith("sqlite:") and not file.is_file():
-            raise Problem(f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one.")
         self._settings = settings
-        self._url = _with_timeout(settings.directory.db_url)
+        self._url = settings.url
         self._book = Gradebook(self._url, settings.directory.course_id)
         self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
         self._released: dict[str, list[ReleasedCell]] = {}
@@ -66,8 +64,8 @@ class GradebookWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._book.close()
 
-    def enter(self, row: Row) -> None:
-        """Write one row: the autograded notebook, then the scores.
+    def enter(self, row: Row, why: str = "course grade", only: Collection[str] = ()) -> None:
+        """Write one row: the autograded notebook, then the scores, those of the cells `only` if there are any.
 
         Raises `Ungraded` when it is no verdict.
         """
@@ -87,7 +85,9 @@ class GradebookWriter:
         replace_file(target / f"{exercise.slug}.ipynb", notebook.text(sheet))
         submission_metadata.copy(self._submitted(exercise, row), target)
         submission_metadata.complete(target, f"{exercise.slug}.ipynb")
-        self._score(exercise.slug, row.student, sheet, left_out, before)
+        submitted = self._book.find_submission_notebook(exercise.slug, exercise.slug, row.student)
+        asked = [grade for grade in submitted.grades if not only or grade.name in only]
+        self._score(submitted, asked, sheet, left_out, before, why)
 
     def differences(self, row: Row) -> list[tuple[str, float | None, float | None]]:
         """Which automatic scores `enter` would change: the cell, the score now, the score then. Nothing is written."""
@@ -141,7 +141,7 @@ class GradebookWriter:
         self._refuse_advisory(row.result)
         cells, found = _handed_in(exercise, row)
         restored = restore(cells, known, Declared.of(exercise).defines, self._pages[exercise.slug])
-        answer_sheet.fill_in(restored.cells, exercise, answer_sheet.beside(Path(row.source)))
+        answer_sheet.fill_in(restored.cells, exercise, answer_sheet.text(*row.answers))
         sheet: dict[str, Any] = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
         sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
         notices = [*restored.notices, *row.notices]
@@ -154,11 +154,19 @@ class GradebookWriter:
         if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
             raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
 
-    def _score(self, slug: str, student: str, sheet: dict[str, Any], left_out: set[str], before: Sources) -> None:
-        submitted = self._book.find_submission_notebook(slug, slug, student)
+    def _score(
+        self,
+        submitted: Any,
+        grades: Sequence[Any],
+        sheet: dict[str, Any],
+        left_out: set[str],
+        before: Sources,
+        why: str,
+    ) -> None:
+        slug, student = submitted.assignment.name, submitted.assignment.student_id
         cells = {write_outputs.grade_id(cell): nbformat.from_dict(cell) for cell in sheet["cells"]}
-        changes, why = [], "course grade"
-        for grade in submitted.grades:
+        changes = []
+        for grade in grades:
             if grade.name in left_out:
                 leave(grade)
                 continue
@@ -173,8 +181,8 @@ class GradebookWriter:
             idle = cell.metadata.nbgrader["checksum"] == utils.compute_checksum(cell)
             comment.auto_comment = "No response." if idle else None
         submitted.late_submission_penalty = None
-        self._book.db.commit()
         score_changes.note(self._settings.root, changes)
+        self._book.db.commit()
         if submitted.assignment.total_seconds_late > 0:
             self._penalize(slug, student)
 
@@ -196,8 +204,8 @@ def _handed_in(exercise: Exercise, row: Row) -> tuple[list[Any], str]:
         path = str(beside)
     if path:
         try:
-            return _read(opened(Path(path), inner)), found
-        except (ValueError, UnusableSubmission, nbformat.ValidationError, RecursionError):
+            return cells_of(opened(Path(path), inner)), found
+        except (ValueError, UnusableSubmission):
             found = f"{source.name}, which is no notebook that can be read"
     cells = json.loads(_empty(exercise.slug))["cells"]
     try:
@@ -213,21 +221,3 @@ def _empty(slug: str) -> str:
     """The student's notebook as text; making it takes longer than anything else here."""
     exercise = solution_cell.exercise_of(slug)
     return notebook.text(notebook.release(exercise)) if exercise else "{}"
-
-
-def _read(data: bytes) -> list[Any]:
-    """The cells of a notebook of any version. Raises ValueError or nbformat's error for what is none."""
-    text = data.decode("utf-8-sig")
-    sheet = json.loads(text)
-    if not isinstance(sheet, dict):
-        raise ValueError("no notebook")
-    if sheet.get("nbformat") != 4:
-        sheet = nbformat.reads(text, as_version=4)
-    if not isinstance(sheet.get("cells"), list):
-        raise ValueError("a notebook without cells")
-    return list(sheet["cells"])
-
-
-def _with_timeout(url: str) -> str:
-    """The address of the gradebook, with how long to wait for another writer."""
-    return f"{url}?timeout={LOCK_SECONDS}" if url.startswith("sqlite:") and "?" not in url else url

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from nbconvert.exporters import NotebookExporter
+from nbformat import from_dict
 
 from course.nbgrader_glue import submission_metadata
+from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.gradebook import check_name
+from course.nbgrader_glue.notebook import release
 from course.nbgrader_glue.solution_cell import exercise_of
-from graders.submissions.opened import refuse_links
+from graders.registry.catalogue import Exercise
+from graders.submissions.notebook import cells_of, washed
+from graders.submissions.opened import UnusableSubmission, refuse_links
+from graders.submissions.parcel import LARGEST_PARCEL, items
+from graders.submissions.submission_reader import handed_in, papers
 
 NOTHING = ["*"]  # what nbgrader is told to ignore when it copies
+FORMAT = 4, 5  # of the notebooks that are made
 
 
 class CourseExporter(NotebookExporter):  # type: ignore[misc]
@@ -27,6 +35,47 @@ class CourseExporter(NotebookExporter):  # type: ignore[misc]
         super().__init__(*args, **keywords)
         if self.parent is not None:
             _guard(self.parent)
+
+    def from_file(self, file_stream: Any, resources: Any = None, **keywords: Any) -> Any:
+        """Of a hand-in the notebook that the reader of hand-ins takes, wherever it lies; of all else the file.
+
+        Where none can be read and the part lies in a file of its own, the released notebook stands for it. Raises what
+        nbformat does when there is no part either, `Ungraded` for a notebook that is too large.
+        """
+        path = Path(file_stream.name)
+        exercise = exercise_of(path.stem)
+        cells = _cells(path.parent, exercise) if exercise and self._is_handed_in(path.parent, resources) else None
+        if cells is None:
+            _refuse_large(path)
+            return super().from_file(file_stream, resources=resources, **keywords)
+        sheet = {"cells": cells, "metadata": {}, "nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
+        return self.from_notebook_node(from_dict(sheet), resources=resources, **keywords)
+
+    def _is_handed_in(self, folder: Path, resources: Any) -> bool:
+        names, directory = (resources or {}).get("nbgrader"), getattr(self.parent, "coursedir", None)
+        if not names or directory is None:
+            return False
+        place = directory.format_path(directory.submitted_directory, names["student"], names["assignment"])
+        return Path(directory.root, place).resolve() == folder.resolve()
+
+
+def _cells(folder: Path, exercise: Exercise) -> list[Any] | None:
+    """The cells of the notebook that counts, the released ones beside a part in a file; None for neither."""
+    found = items(folder)
+    sheet = papers(found, exercise).notebook
+    if sheet is not None:
+        return cells_of(sheet.open(LARGEST_PARCEL))
+    try:
+        part = handed_in(found, exercise, folder.parent.name, alone=True)
+    except UnusableSubmission:
+        return None
+    return [washed(cell) for cell in release(exercise)["cells"]] if part else None
+
+
+def _refuse_large(path: Path) -> None:
+    if path.stat().st_size > LARGEST_PARCEL:
+        large = f"{path.stat().st_size / 2**20:.0f} MiB"
+        raise Ungraded(f"{path.name} has {large}, too large for a notebook; ask for one without outputs.")
 
 
 def _guard(converter: Any) -> None:

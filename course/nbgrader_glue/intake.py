@@ -1,8 +1,8 @@
 """Before `nbgrader autograde`: what was handed in is put where nbgrader looks for it.
 
 nbgrader sees notebooks alone, under one name. Whoever hands in a `.py` file, an archive or a notebook that a browser
-renamed would have handed in nothing; so a notebook is put beside it, theirs or the released one, and the reader of
-hand-ins decides as everywhere which file is the part. What an interrupted run left unfinished is begun anew.
+renamed would have handed in nothing; so the released notebook is put beside it, and the reader of hand-ins decides as
+everywhere which file is the part, and whose answers are read. What an interrupted run left unfinished is begun anew.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from course.progress import replace_file
 from graders.registry.catalogue import Exercise
 from graders.submissions import roster
 from graders.submissions.opened import UnusableSubmission, refuse_links
-from graders.submissions.parcel import LARGEST_PARCEL, items
+from graders.submissions.parcel import items
 from graders.submissions.roster import Roster
-from graders.submissions.submission_reader import handed_in
 
 Sources = dict[str, str]  # grade_id -> text of a cell
 INSTALLED = "course_intake"
@@ -79,19 +78,14 @@ def _prepare(converter: Any, folder: Path, exercise: Exercise) -> None:
         shutil.rmtree(graded)
 
 
-def put_in_place(folder: Path, exercise: Exercise) -> bool:
-    """Put a notebook where nbgrader looks for one, if something else was handed in; whether that was done."""
+def put_in_place(folder: Path, exercise: Exercise) -> None:
+    """Put a notebook where nbgrader looks for one, if something else was handed in. The reader knows it for ours."""
     target = folder / f"{exercise.slug}.ipynb"
-    found = items(folder)
-    if os.path.lexists(target) or not [item for item in found if item.name not in submission_metadata.FILES]:
-        return False
-    try:
-        part = handed_in(found, exercise, folder.name, alone=True)
-        theirs = part.notebook.open(LARGEST_PARCEL).decode("utf-8-sig", "replace") if part and part.notebook else ""
-    except UnusableSubmission:  # the reader says so again when it is graded
-        theirs = ""
-    replace_file(target, theirs or notebook.text(notebook.release(exercise)))
-    return True
+    handed_in = [item for item in items(folder) if item.name not in submission_metadata.FILES]
+    if handed_in and not os.path.lexists(target):
+        sheet = notebook.release(exercise)
+        sheet["metadata"]["course_placed"] = True
+        replace_file(target, notebook.text(sheet))
 
 
 def _is_finished(sheet: Path, exercise: Exercise) -> bool:

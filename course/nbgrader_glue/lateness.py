@@ -65,6 +65,18 @@ def extensions(course: Path) -> Extensions:
     return found
 
 
+def days_late(gradebook: Any, course: Path) -> dict[tuple[str, str], float]:
+    """By student and assignment, extensions counted. Raises BadExtensions."""
+    given, found = extensions(course), {}
+    for assignment in (each for each in gradebook.assignments if each.duedate):
+        for submission in (each for each in assignment.submissions if each.timestamp):
+            more = given.get((submission.student_id, assignment.name), submission.extension or timedelta())
+            days = (submission.timestamp - assignment.duedate - more) / timedelta(days=1)
+            if days > 0:
+                found[submission.student_id, assignment.name] = days
+    return found
+
+
 def penalize(gradebook: Any, parent: Any, given: Extensions) -> list[Change]:
     """Write the penalty of every submission anew; what changed. parent: whose configuration names the plugin."""
     changes = []

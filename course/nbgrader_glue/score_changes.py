@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -30,19 +31,34 @@ class Change:
 
 
 def note(course: Path, changes: Iterable[Change]) -> None:
-    """Add the changes that are any. Raises OSError."""
+    """Add the changes that are any. Raises OSError.
+
+    To be called before the scores are written: whoever is killed in between says it twice and never not at all.
+    """
     real = [change for change in changes if change.before != change.after]
     if not real:
         return
     path = course / FILE
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    torn = _is_torn(path)
     with path.open("a", encoding="utf-8", newline="") as file:
         table = csv.writer(file, quoting=csv.QUOTE_ALL)
+        if torn:
+            file.write('"\r\n')  # what a kill has left of a line, closed off
         if not file.tell():
             table.writerow(COLUMNS)
         for change in real:
             values = ["" if value is None else str(value) for value in astuple(change)]
             table.writerow([now, *map(harmless, values)])
+
+
+def _is_torn(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # there is none, or nothing in it
+        return False
 
 
 def note_by_hand(course: Path, gradebook: Any) -> None:

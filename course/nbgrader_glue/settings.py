@@ -22,6 +22,15 @@ class Settings:
     config: Any
     directory: Any
 
+    @property
+    def url(self) -> str:
+        """The address of the gradebook, with how long to wait for another writer. `Problem` when there is none yet."""
+        url: str = self.directory.db_url
+        file = Path(url.removeprefix("sqlite:///"))
+        if url.startswith("sqlite:") and not file.is_file():
+            raise Problem(f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one.")
+        return f"{url}?timeout={LOCK_SECONDS}" if url.startswith("sqlite:") and "?" not in url else url
+
     def place(self, step: str, student: str, assignment: str) -> Path:
         """The folder of a step ("submitted", "autograded") of a student's assignment."""
         name = getattr(self.directory, f"{step}_directory")

@@ -7,16 +7,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from graders.batch.jobs import UNKNOWN, GradeJob, Options, key_of
 from graders.registry.catalogue import Exercise, exercises
 from graders.submissions.class_folder import Work, works
 from graders.submissions.opened import UnusableSubmission
-from graders.submissions.parcel import doubtful
+from graders.submissions.parcel import doubtful, unread
 from graders.submissions.roster import Roster
-from graders.submissions.submission_reader import HandIn, explain, handed_in
+from graders.submissions.submission_reader import HandIn, Papers, explain, handed_in, papers
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +78,30 @@ class Discovery:
         """The jobs of one student, who may have handed in at several places."""
         home = found[0].home
         items = [item for work in found for item in work.items]
-        trouble = next((work.trouble for work in found if work.trouble), None)
         count = 0
         for exercise in self.every:
+            unusable = None
             try:
                 part = handed_in(items, exercise, home.name, alone=len(self.every) == 1)
-            except UnusableSubmission as unusable:
-                count += 1
-                yield self._problem(student, exercise.number, home, unusable)
+            except UnusableSubmission as raised:
+                part, unusable = None, raised
+            if part is None and unusable is None and not self.insists:
                 continue
+            count += 1
             if part is not None:
-                count += 1
-                yield self._handed(student, exercise, part)
-            elif self.insists:
-                count += 1
-                yield self._problem(student, exercise.number, home, trouble or explain(items, exercise, home.name))
+                made = self._handed(student, exercise, part)
+            else:
+                unusable = unusable or explain(items, exercise, home.name)
+                made = self._problem(student, exercise.number, home, unusable)
+            yield replace(made, job=_with_papers(made.job, papers(items, exercise)))
         if not count:
-            yield self._problem(student, UNKNOWN, home, trouble or explain(items, None, home.name))
+            yield self._problem(student, UNKNOWN, home, explain(items, None, home.name))
 
     def _handed(self, student: str, exercise: Exercise, part: HandIn) -> DiscoveredJob:
         name = exercise.file_name
         key = key_of(exercise.number, name, part.data, self.options)
-        sheet = (str(part.notebook.source), part.notebook.inner) if part.notebook else ("", "")
-        source = str(part.item.source)
-        return DiscoveredJob(
-            GradeJob(student, exercise.number, source, name, key, "", "", part.unused, sheet), part.data
-        )
+        job = GradeJob(student, exercise.number, str(part.item.source), name, key, notices=part.unused)
+        return DiscoveredJob(job, part.data)
 
     def _problem(self, student: str, exercise: int, source: Path, unusable: UnusableSubmission) -> DiscoveredJob:
         words = json.dumps([student, exercise, str(source), unusable.problem, asdict(self.options)])
@@ -112,6 +110,11 @@ class Discovery:
         return DiscoveredJob(GradeJob(student, exercise, str(source), source.name, key, unusable.problem, outcome))
 
 
+def _with_papers(job: GradeJob, read: Papers) -> GradeJob:
+    notebook, answers = ((str(item.source), item.inner) if item else ("", "") for item in (read.notebook, read.answers))
+    return replace(job, notebook=notebook, answers=answers)
+
+
 def _claimed(student: str, work: Work) -> Work:
     problem = f"{work.home.name} is named for {student}, who handed in otherwise; whose is it?"
-    return Work((work.home.name,), work.home, trouble=doubtful(problem))
+    return Work((work.home.name,), work.home, (unread(work.home.name, work.home, doubtful(problem)),))

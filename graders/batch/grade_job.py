@@ -25,20 +25,27 @@ def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseRes
     """Grade the file at `path`."""
     if job.problem:
         return without_a_try(job, job.problem, Outcome(job.blame or Outcome.FAIL), laws_only=options.laws_only)
-    seed = seed_of(job.key, salt)
-    return decide(job.exercise, path, seed, laws_only=options.laws_only, require=options.require, source=job.name)
+    seed, short, only = seed_of(job.key, salt), options.laws_only, options.only
+    return decide(job.exercise, path, seed, laws_only=short, require=options.require, source=job.name, only=only)
 
 
 def decide(
-    exercise: int, path: Path, seed: int | None, *, laws_only: bool, require: str, source: str = ""
+    exercise: int,
+    path: Path,
+    seed: int | None,
+    *,
+    laws_only: bool,
+    require: str,
+    source: str = "",
+    only: tuple[str, ...] = (),
 ) -> ExerciseResult:
     """Grade one part for marks, where others grade too: the timed laws run with nothing beside them on their device.
 
     No story names the command that replays it: it would name the seed, and students read stories.
     """
     with shared():
-        first = grade(exercise, path, seed=seed, laws_only=True, source=source, require=require)
-    timed = [law for law in catalogue(exercise).laws if law.kind == "throughput"]
+        first = grade(exercise, path, seed=seed, only=only or None, laws_only=True, source=source, require=require)
+    timed = [law for law in choose(catalogue(exercise).laws, only or None) if law.kind == "throughput"]
     first = dataclasses.replace(first, laws=tuple(map(_without_replay, first.laws)))
     if laws_only or not timed:
         return first
@@ -47,8 +54,8 @@ def decide(
     if not ready:
         return _joined(first, [_skipped(law, unmet(law, outcomes)) for law in timed])
     with alone(timed_device()):
-        only = [law.number for law in ready]
-        second = grade(exercise, path, seed=first.seed, only=only, source=source, require=require)
+        numbers = [law.number for law in ready]
+        second = grade(exercise, path, seed=first.seed, only=numbers, source=source, require=require)
     others = [_skipped(law, unmet(law, outcomes)) for law in timed if law not in ready]
     return _joined(first, [*map(_without_replay, second.laws), *others], second)
 

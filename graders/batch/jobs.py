@@ -42,7 +42,8 @@ def version(bounds: str = "") -> str:
 class Options:
     """How every job of a batch is judged; part of each key.
 
-    laws_only: the timed laws are left out. require: a result reached at a lower level of isolation is advisory.
+    laws_only: the timed laws are left out. require: a result reached at a lower level of isolation is advisory. only:
+    numbers of the laws that are judged, all when there are none.
     bounds: the path of an instructor's own bounds, empty for the course's. grader: the version of whoever judges.
     """
 
@@ -50,6 +51,7 @@ class Options:
     require: str = FOR_MARKS
     bounds: str = ""
     grader: str = ""
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.grader:
@@ -61,8 +63,9 @@ class GradeJob:
     """One student's part for one exercise.
 
     source: the path of what was handed in. name: what the part's file is called in messages. problem: why nothing of
-    it can be graded, or empty; blame: its `Outcome`. notices: what was not judged. notebook: the file or archive that
-    holds the notebook, and its name in the archive; empty for none. Equal files have equal keys: they are graded once.
+    it can be graded, or empty; blame: its `Outcome`. notices: what was not judged. notebook, answers: what a person
+    reads of it: the file or archive, and the name in the archive; empty for none. Equal files have equal keys: they are
+    graded once.
     """
 
     student: str
@@ -74,6 +77,7 @@ class GradeJob:
     blame: str = ""
     notices: tuple[str, ...] = ()
     notebook: tuple[str, str] = ("", "")
+    answers: tuple[str, str] = ("", "")
 
     @property
     def tampering(self) -> bool:

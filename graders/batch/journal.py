@@ -265,6 +265,7 @@ class Journal:
             "quarantined": quarantined,
             "notices": job.notices,
             "notebook": job.notebook,
+            "answers": job.answers,
         }
 
     def _row(self, entry: dict[str, Any]) -> Row | None:
@@ -272,7 +273,7 @@ class Journal:
         if found is None:
             return None
         tries = self.attempts(entry["key"])
-        beside = tuple(entry.get("notices", ())), tuple(entry.get("notebook", ("", "")))
+        beside = (tuple(entry["notices"]), tuple(entry["notebook"]), tuple(entry["answers"]))
         return Row(
             entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries, *beside
         )
@@ -283,7 +284,7 @@ class Journal:
         if found is None:
             words = tries[-1] if tries else f"Not graded: {because.rstrip('.')}."
             found = without_a_try(job, words, laws_only=laws_only), False
-        beside = job.notices, job.notebook
+        beside = job.notices, job.notebook, job.answers
         return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries, *beside)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -15,8 +15,9 @@ from markupsafe import Markup
 
 from graders.registry.catalogue import exercises
 from graders.reports import words
-from graders.reports.plain import legal, line, number
+from graders.reports.plain import legal, line, number, person
 from graders.reports.row import Row
+from graders.reports.similarity import Alike
 from graders.reports.template import PAGE, SCRIPT
 from graders.result import LawResult, Outcome
 
@@ -32,14 +33,24 @@ RANKS = {outcome: place for place, outcome in enumerate(SYMBOLS)}
 Data = dict[str, Any]
 
 
-def render(rows: Sequence[Row], absent: Sequence[str] = ()) -> str:
-    """One self-contained HTML file; every text in it is escaped. absent: who is in the class and handed in nothing."""
+def render(
+    rows: Sequence[Row],
+    absent: Sequence[str] = (),
+    late: Mapping[tuple[str, int], float] | None = None,
+    alike: Sequence[Alike] = (),
+) -> str:
+    """One self-contained HTML file; every text in it is escaped.
+
+    absent: who is in the class and handed in nothing. late: by student and exercise how many days. alike: parts that
+    are similar, or the same.
+    """
+    late = late or {}
     states = Counter(words.state(row) for row in rows)
     numbers = sorted({row.exercise for row in rows})
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     tables = [
-        _table(each, [(place, row) for place, row in enumerate(rows) if row.exercise == each]) for each in numbers
+        _table(each, [(place, row) for place, row in enumerate(rows) if row.exercise == each], late) for each in numbers
     ]
     return page.render(
         script=Markup(SCRIPT),
@@ -47,7 +58,9 @@ def render(rows: Sequence[Row], absent: Sequence[str] = ()) -> str:
         symbols=SYMBOLS,
         absent=[line(name) for name in absent],
         titles=list(dict.fromkeys(law["title"] for table in tables for law in table["laws"])),
+        late=[{"student": line(row.shown), "days": number(late[row.order])} for row in rows if row.order in late],
         same=identical(rows),
+        similar=[_pair(pair) for pair in alike if pair.share < 1],
         stories=[_story(place, row, law) for place, row in enumerate(rows) for law in words.broken(row)],
         students=len({row.student for row in rows}),
         rows=rows,
@@ -154,16 +167,21 @@ def _bar(place: int, count: int, most: int, start: float) -> Data:
     }
 
 
-def _table(exercise: int, rows: list[tuple[int, Row]]) -> Data:
+def _pair(pair: Alike) -> Data:
+    share = f"{pair.share:.0%}"
+    return {"exercise": pair.exercise, "one": person(pair.one), "other": person(pair.other), "share": share}
+
+
+def _table(exercise: int, rows: list[tuple[int, Row]], late: Mapping[tuple[str, int], float]) -> Data:
     named = {each.number: each for each in exercises()}
     name = named[exercise].name if exercise in named else "nothing that could be found"
     heads = {law.number: law for _, row in rows for law in row.result.laws}
     order = sorted(heads, key=lambda each: tuple(map(int, each.split("."))))
     laws = [{"title": words.title(heads[each]), "statement": heads[each].statement} for each in order]
-    return {"number": exercise, "name": name, "laws": laws, "rows": [_row(*each, order) for each in rows]}
+    return {"number": exercise, "name": name, "laws": laws, "rows": [_row(*each, order, late) for each in rows]}
 
 
-def _row(place: int, row: Row, order: list[str]) -> Data:
+def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, int], float]) -> Data:
     laws = {law.number: law for law in row.result.laws}
     untried = row.problem and row.result.outcome is Outcome.FAIL
     return {
@@ -171,6 +189,7 @@ def _row(place: int, row: Row, order: list[str]) -> Data:
         "score": "" if words.ungraded(row) else words.score(row),
         "points": "" if words.ungraded(row) else number(row.result.points),
         "state": words.state(row),
+        "late": number(late[row.order]) if row.order in late else "",
         "cells": [_cell(place, row, None if untried else laws.get(each)) for each in order],
         "verdict": words.verdict(row),
     }

@@ -13,8 +13,8 @@ class Row:
     """student: as handed in, any text. source: the path of what was handed in. key: names the job.
 
     quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did. notices:
-    what was handed in and not judged. notebook: the file or archive with the notebook that was handed in, and its name
-    in that archive.
+    what was handed in and not judged. notebook, answers: the file or archive with the notebook or the sheet of answers
+    that was handed in, and its name in that archive.
     """
 
     student: str
@@ -26,6 +26,7 @@ class Row:
     attempts: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     notebook: tuple[str, str] = ("", "")
+    answers: tuple[str, str] = ("", "")
 
     @property
     def shown(self) -> str:

@@ -75,6 +75,8 @@ svg line { stroke: #d1495b; stroke-width: 1.5; }
 <p>{% for state, count in states %}{{ count }} {{ state }}{{ ", " if not loop.last }}{% endfor %}.
 Points of parts that could not be judged are not counted as zero.</p>
 {% if absent %}<p>Nothing of {{ absent | length }}: {{ absent | join(", ") }}.</p>{% endif %}
+{% if late %}<p>Late, {{ late | length }}:
+{% for each in late %}{{ each.student }} ({{ each.days }} days){{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}
 
 <h2>Who holds which law</h2>
 <p class="key">{% for outcome, symbol in symbols.items() %}<span class="{{ outcome }}">{{ symbol }} {{ outcome }}</span>
@@ -89,14 +91,16 @@ Points of parts that could not be judged are not counted as zero.</p>
 <div class="wide"><table class="class">
 <thead><tr><th><button>student</button></th><th><button>points</button></th>{% for law in table.laws %}
 <th class="law" title="{{ law.statement }}"><button>{{ law.title }}</button></th>{% endfor %}
-<th><button>state</button></th><th><button>what to know</button></th></tr></thead>
+<th><button>state</button></th>
+{%- if late %}<th><button>days late</button></th>{% endif %}<th><button>what to know</button></th></tr></thead>
 <tbody>{% for row in table.rows %}
 <tr><th class="who" scope="row">{{ row.student }}</th><td class="n" data-sort="{{ row.points }}">{{ row.score }}</td>
 {%- for cell in row.cells %}<td class="law {{ cell.outcome }}" title="{{ cell.tip }}" data-law="{{ cell.law }}"
  data-outcome="{{ cell.outcome }}" data-sort="{{ cell.rank }}">
 {%- if cell.story %}<a href="#{{ cell.story }}" aria-label="{{ cell.outcome }}">{{ symbols[cell.outcome] }}</a>
 {%- else %}<span aria-label="{{ cell.outcome }}">{{ symbols[cell.outcome] }}</span>{% endif %}</td>{% endfor -%}
-<td>{{ row.state }}</td><td class="know">{{ row.verdict }}</td></tr>{% endfor %}
+<td>{{ row.state }}</td>
+{%- if late %}<td class="n">{{ row.late }}</td>{% endif %}<td class="know">{{ row.verdict }}</td></tr>{% endfor %}
 </tbody></table></div>
 {% endfor %}
 
@@ -125,6 +129,9 @@ Points of parts that could not be judged are not counted as zero.</p>
 <h2>Who handed in the same part</h2>
 {% for group in same %}<p>Exercise {{ group.exercise }}: {{ group.students | join(", ") }}.</p>
 {% else %}<p>Nobody: no two parts are equal.</p>{% endfor %}
+{% if similar %}<h3>Alike, names and order aside: for a person to look at</h3>
+<ul>{% for each in similar %}<li>{{ each.exercise }}: {{ each.one }} and {{ each.other }}, {{ each.share }}</li>
+{% endfor %}</ul>{% endif %}
 
 <div class="stories"><h2>The stories</h2>
 {% for story in stories %}

@@ -21,9 +21,12 @@ from graders.submissions.parcel import (
     Item,
     class_items,
     composed,
+    ending,
     is_noise,
     items,
     mode_of,
+    unread,
+    without_ending,
 )
 from graders.submissions.roster import Roster
 from graders.submissions.submission_reader import COPIED, PACKED, SPARE
@@ -48,7 +51,6 @@ class Work:
     names: tuple[str, ...]
     home: Path
     items: tuple[Item, ...] = ()
-    trouble: UnusableSubmission | None = None
     guessed: bool = False
 
 
@@ -95,14 +97,16 @@ def is_of_class(path: Path, roster: Roster | None = None) -> bool:
 
 
 def _is_left_over(entry: Path) -> bool:
-    return entry.suffix.lower() in LEFT_OVER and not entry.is_symlink()
+    """A list or a page that was put beside the students; none of which Canvas says whose it is."""
+    left_over = ending(entry.name) in LEFT_OVER and not entry.is_symlink()
+    return left_over and not CANVAS.fullmatch(composed(entry.name))
 
 
 def _work(names: tuple[str, ...], home: Path) -> Work:
     try:
         return Work(names, home, tuple(items(home)))
     except UnusableSubmission as unusable:
-        return Work(names, home, trouble=unusable)
+        return Work(names, home, (unread(composed(home.name), home, unusable),))
 
 
 def _loose(path: Path, roster: Roster, *, one: bool, named: bool) -> Iterator[Work]:
@@ -133,8 +137,8 @@ def _renamed(item: Item, name: str) -> Item:
 def _student_of(file: str) -> str:
     """The student's name in the name of a file: "ada" of ada.zip and of ada_block_manager.py."""
     name = composed(file)
-    if name.lower().endswith(PACKED):
-        name = name[: name.rindex(".")]
+    if ending(name) in PACKED:
+        name = without_ending(name)
     for word in sorted({word for part in PARTS for word in (part.slug, part.slot)}, key=len, reverse=True):
         for added in (COPIED, ""):
             shorter = re.sub(rf"(^|[-_. ]+){re.escape(word)}{added}([-_. ]+|$)", "", name, flags=re.IGNORECASE)
@@ -191,9 +195,11 @@ def _split(found: list[Item], roster: Roster) -> dict[tuple[str, ...], list[Item
 
 def _owner(item: Item, roster: Roster) -> tuple[tuple[str, ...], PurePosixPath]:
     top, *rest = item.path.parts
+    canvas = CANVAS.fullmatch(top)
+    if canvas and (not rest or ending(top) == ".zip"):
+        return _canvas_names(canvas), PurePosixPath(canvas["name"], *rest)
     if not rest:
-        canvas = CANVAS.fullmatch(top)
-        return (_canvas_names(canvas), PurePosixPath(canvas["name"])) if canvas else ((), item.path)
+        return (), item.path
     below = PurePosixPath(*rest)
     if MOODLE.fullmatch(top):
         return _folder_names(top), below

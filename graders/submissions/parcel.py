@@ -9,6 +9,7 @@ reason.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from graders.result import Outcome
@@ -30,7 +32,9 @@ MOST_OF_CLASS = 100_000  # of the archive of a whole class
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above a file
+ENDING = re.compile(r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.[^. ]+))?[. ]*$")  # browsers add to what is text
 NESTED = 2  # archives in archives that are opened
+WITHIN = "\0"  # between the names of archives in archives; no name holds it
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 JOURNAL = ".journal"  # the ending of folders in which batches live
 IGNORED = frozenset(("__macosx", "__pycache__", "venv", "node_modules", "desktop.ini", "thumbs.db", "ehthumbs.db"))
@@ -54,7 +58,8 @@ class Item:
     """One file of a hand-in.
 
     path: inside of it, accents composed. source: the file or archive on the disk. inner: the name in that archive,
-    empty for a file of its own. open: its bytes, at most so many; Unusable when they cannot be had.
+    with those of archives on the way, empty for a file of its own. open: its bytes, at most so many; Unusable when they
+    cannot be had.
     """
 
     path: PurePosixPath
@@ -68,8 +73,13 @@ class Item:
 
     @property
     def suffix(self) -> str:
-        """The ending in small letters: ".ZIP" is ".zip"."""
-        return self.path.suffix.lower()
+        """The ending in small letters: ".ZIP" is ".zip", and what a browser makes of ".py", ".py.txt", is ".py"."""
+        return ending(self.name)
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending, in small letters."""
+        return without_ending(self.name).lower()
 
     @property
     def place(self) -> str:
@@ -100,16 +110,40 @@ def class_items(archive: Path) -> list[Item]:
 
 def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
     """The bytes of a file that was found before, in an archive or by itself. Unusable when it is gone."""
-    found = items(source) if inner else [_file(source, PurePosixPath(source.name))]
-    for item in found:
-        if item.inner == inner:
-            return item.open(largest)
-    raise doubtful(f"{inner} is not in {source.name} any more.")
+    if not inner:
+        return _file(source, PurePosixPath(source.name)).open(largest)
+    _refuse_kind(mode_of(source), source.name)
+    data: Callable[[], io.BufferedIOBase] = partial(open, source, "rb")
+    *archives, name = inner.split(WITHIN)
+    for each in archives:
+        data = partial(io.BytesIO, _unpacked(data, each, source.name, LARGEST_PARCEL))
+    return _unpacked(data, name, source.name, largest)
+
+
+def _unpacked(data: Callable[[], io.BufferedIOBase], name: str, archive: str, largest: int) -> bytes:
+    try:
+        with data() as file, zipfile.ZipFile(file) as packed:
+            entry = packed.getinfo(name)
+    except (*DAMAGED, KeyError):
+        raise doubtful(f"{name} is not in {archive} any more.") from None
+    return _unpacking(entry, archive, data)(largest)
 
 
 def composed(text: str) -> str:
     """The text in Unicode's composed form, in which an accent belongs to its letter."""
     return unicodedata.normalize("NFC", text)
+
+
+def ending(name: str) -> str:
+    """What kind of file a name stands for, in small letters: ".py" of "a.PY", of "a.py.txt" and of "a.py "."""
+    found = ENDING.search(name.lower())
+    return (found[1] or found[2] or "") if found and found.start() else ""
+
+
+def without_ending(name: str) -> str:
+    """The name without that."""
+    found = ENDING.search(name.lower())
+    return name[: found.start()] if found and found.start() else name
 
 
 def is_noise(name: str) -> bool:
@@ -162,32 +196,45 @@ def _file(path: Path, inside: PurePosixPath) -> Item:
 
 
 def _in_folder(top: Path, most: int) -> Iterator[Item]:
-    """Breadth first, so that what lies near the top is seen however much lies below."""
+    """Breadth first, so that what lies near the top is seen however much lies below. A folder into which nobody looked
+    is an item that says so: what may lie there was handed in."""
     waiting = deque([(top, PurePosixPath())])
     while waiting:
         folder, inside = waiting.popleft()
-        for entry in _entries(folder, most):
-            most -= 1
+        name = str(inside) if inside.parts else composed(top.name)
+        try:
+            entries = _entries(folder, most)
+        except OSError as trouble:
+            yield unread(name, folder, doubtful(f"{name} cannot be read: {_reason(trouble)}."))
+            continue
+        for entry in entries:
             path = inside / composed(entry.name)
-            if entry.is_dir(follow_symlinks=False) and not _is_part(entry.name):
-                if len(path.parts) <= DEEPEST:
-                    waiting.append((Path(entry.path), path))
-            else:
+            if not entry.is_dir(follow_symlinks=False) or _is_part(entry.name):
                 yield from _opened(_file(Path(entry.path), path), MOST_ENTRIES)
+            elif len(path.parts) <= DEEPEST:
+                waiting.append((Path(entry.path), path))
+            else:
+                yield unread(f"{path}", Path(entry.path), doubtful(f"{path} lies deeper than {DEEPEST} folders."))
+        most -= len(entries)
+        if most <= 0:
+            yield unread(name, folder, doubtful(f"{name} is among too many files to look through; hand in the part."))
+            return
 
 
 def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as listing:
-            found = [entry for entry, _ in zip(listing, range(most), strict=False)]
-    except OSError:
-        return []
-    return sorted((entry for entry in found if not is_noise(entry.name)), key=lambda entry: entry.name)
+    with os.scandir(folder) as listing:
+        found = (entry for entry in listing if not is_noise(entry.name))
+        return sorted(itertools.islice(found, most), key=lambda entry: entry.name)
+
+
+def unread(name: str, source: Path, why: UnusableSubmission) -> Item:
+    """What stands for something that was handed in and that nobody has looked into: whoever opens it is told why."""
+    return Item(PurePosixPath(name), source, "", _refusing(why))
 
 
 def _is_part(name: str) -> bool:
     """Whether a folder has the name of a file: whoever looks for that file is told so."""
-    return name.lower().endswith((".py", ".ipynb", ".zip"))
+    return ending(name) in (".py", ".ipynb", ".zip")
 
 
 # ---------------------------------------------------------------- archives
@@ -223,16 +270,28 @@ def _in_archive(
             entries = archive.infolist()
     except DAMAGED as trouble:
         raise doubtful(f"{item.name} is no readable zip archive: {trouble}.") from None
-    if len(entries) > most:
-        raise doubtful(f"{item.name} holds {len(entries)} files; hand in the part alone.")
-    for entry in sorted(entries, key=lambda entry: entry.filename.count("/")):
-        path = _path_of(entry, item.name)
-        if entry.filename.endswith(("/", "\\")) or not path.parts or any(map(is_noise, path.parts)):
-            continue
-        if len(path.parts) > deepest + 1:
-            raise doubtful(f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself.")
-        packed = Item(path, item.source, entry.filename, _unpacking(entry, item.name, data))
-        yield from _opened(packed, most, nested + 1)
+    files = [(path, entry) for path, entry in _paths(entries, item.name) if not any(map(is_noise, path.parts))]
+    if len(files) > most:
+        raise doubtful(f"{item.name} holds {len(files)} files; hand in the part alone.")
+    if not files:
+        raise doubtful(f"{item.name} is an archive with nothing in it.")
+    for inside, entry in sorted(files, key=lambda each: len(each[0].parts)):
+        path = item.path / inside if nested else inside
+        inner = f"{item.inner}{WITHIN}{entry.filename}" if item.inner else entry.filename
+        if len(inside.parts) > deepest + 1:
+            problem = f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself."
+            yield Item(path, item.source, inner, _refusing(doubtful(problem)))
+        else:
+            packed = Item(path, item.source, inner, _unpacking(entry, item.name, data))
+            yield from _opened(packed, most, nested + 1)
+
+
+def _paths(entries: list[zipfile.ZipInfo], archive: str) -> Iterator[tuple[PurePosixPath, zipfile.ZipInfo]]:
+    """The files of an archive and where they lie. Unusable for a path that leaves it."""
+    for entry in entries:
+        path = _path_of(entry, archive)
+        if path.parts and not entry.filename.endswith(("/", "\\")):
+            yield path, entry
 
 
 def _path_of(entry: zipfile.ZipInfo, archive: str) -> PurePosixPath:

@@ -2,7 +2,8 @@
 
 A notebook's cell counts if anything is written in it, else the file; a stub counts when there is nothing else. A file
 is known by its name, whatever was added to that (`prefix_cache (1).py`), or by what it defines. What was handed in and
-is not judged is named. Where two different parts have the same claim a person has to choose, and nobody gets a zero.
+is not judged is named. Where two different parts have the same claim, or something that nobody can place lies beside an
+untouched stub, a person has to choose, and nobody gets a zero.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from graders.registry.parts import PARTS, Part
-from graders.submissions.notebook import LARGEST, cell_names, has, part_of, untouched
+from graders.submissions.notebook import LARGEST, Cell, cell_names, cells_of, has, part_of, untouched
 from graders.submissions.opened import UnusableSubmission
 from graders.submissions.parcel import LARGEST_PARCEL, Item, doubtful, items, regular
 from reference_engine.parts import FUNCTION_NAMES
@@ -23,10 +24,12 @@ __all__ = [
     "LARGEST_PARCEL",
     "Declared",
     "HandIn",
+    "Papers",
     "UnusableSubmission",
     "choose",
     "explain",
     "handed_in",
+    "papers",
     "take",
 ]
 
@@ -36,6 +39,10 @@ COPIED = r"(?:[-_ .]*(?:\(\d+\)|v?\d+|copy|kopie|copie))*"  # what systems and p
 PACKED = (".py", ".ipynb", ".zip")
 SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")  # beside a part, and never one
 EXPECTED = ("timestamp.txt", "submission_secret.txt")
+COURSE = ("solutions", "tests", "course", "graders", "reference_engine", "docs", "LICENSE", "Makefile")  # in a clone
+PLACED = b'"course_placed": true'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
+SHEET = "explain"  # the answers in plain words, a Markdown file
+TITLE = re.compile(r"^# Explain it back: exercise (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +78,26 @@ class Declared:
 class HandIn:
     """What of one hand-in is the part. name: for messages. data: the file, or the text of the cell, as handed in.
 
-    item: where it was found. unused: a sentence about everything else that might have been meant. notebook: the
-    notebook that was handed in, judged or not: it holds the answers in plain words.
+    item: where it was found. unused: a sentence about everything else that might have been meant.
     """
 
     name: str
     data: bytes
     item: Item
     unused: tuple[str, ...] = ()
-    notebook: Item | None = None
 
     @property
     def where(self) -> str:
         """What is judged, in words."""
         return f"the cell in {self.item.place}" if self.item.suffix == ".ipynb" else f"the file {self.item.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """What a person reads of one hand-in, whatever became of the part: the notebook, and the sheet of answers."""
+
+    notebook: Item | None = None
+    answers: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ def take(path: Path, declared: Declared | None = None) -> HandIn:
     if [each.source for each in found] == [path] and not found[0].inner and path.suffix.lower() != ".zip":
         if found[0].suffix != ".ipynb":
             return HandIn(path.name, item.open(LARGEST), item)
-        return HandIn(f"the cell of {path.name}", _cell(item, declared), item, notebook=item)
+        return HandIn(f"the cell of {path.name}", _cell(item, declared), item)
     return choose(found, declared, f"{path}" if path.is_dir() else path.name)
 
 
@@ -123,6 +136,7 @@ def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool =
     """
     declared = Declared.of(exercise)
     others = [Declared.of(part) for part in PARTS if part.number != exercise.number]
+    found = _theirs(found)
     if any(_fit(each, declared) is not None for each in found):
         return choose(found, declared, home)
     python = [each for each in found if each.suffix == ".py"]
@@ -134,12 +148,15 @@ def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool =
 
 def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
     """The one part among the files of one student. Raises Unusable; home: what these files are called in messages."""
+    found = _theirs(found)
     candidates = sorted(_candidates(found, declared), key=lambda each: each.claim)
     if not candidates:
         raise _nothing(found, declared.name, home)
     best = candidates[0]
     if best.problem is not None:
         raise best.problem
+    if any(each.state == STUB for each in candidates) and (strange := _strange(best, found)):
+        raise doubtful(f"{declared.name} is the untouched stub, but {strange} was handed in too; a person has to look.")
     others = [each for each in candidates[1:] if not _same(each.data, best.data)]
     rivals = [each for each in others if each.claim == best.claim]
     if rivals and best.state == WRITTEN:
@@ -147,15 +164,67 @@ def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
         raise doubtful(f"{places} are different parts and nothing says which one counts; keep one.")
     spare = [each for each in others if each.state != STUB]
     unused = tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare)
-    sheets = [each.item for each in candidates if each.item.suffix == ".ipynb"]
     cell = best.item.suffix == ".ipynb"  # whose lines are counted
     name = f"the cell of {best.item.name}" if cell else declared.name
-    return HandIn(name, best.data, best.item, unused, sheets[0] if sheets else None)
+    return HandIn(name, best.data, best.item, unused)
+
+
+def papers(found: Sequence[Item], exercise: Part) -> Papers:
+    """What is to be read for the exercise among the files of one student, whether there is a part or not."""
+    declared = Declared.of(exercise)
+    found = _theirs(found)
+    fits = [(item, _fit(item, declared)) for item in found if item.suffix == ".ipynb"]
+    sheets = [_read(item, fit, declared) for item, fit in fits if fit is not None and _cells(item) is not None]
+    sheets.sort(key=lambda each: each.claim)
+    answers = [item for item in found if _is_sheet(item, exercise.number)]
+    answers.sort(key=lambda item: item.path.parent.name != exercise.slug)
+    return Papers(sheets[0].item if sheets else None, answers[0] if answers else None)
 
 
 def canonical(data: bytes) -> bytes:
     """The file without what no judge looks at: a byte order mark and the kind of newlines."""
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+# ---------------------------------------------------------------- what was handed in and is nobody's
+
+
+def _theirs(found: Sequence[Item]) -> list[Item]:
+    """The student's own files: not the course's, of a clone or a kit that was handed in whole, and none of ours."""
+    parts = [item.path.parts for item in found]
+    homes = {each[: each.index("exercises")] for each in parts if "exercises" in each[:-1]}
+    homes &= {each[: each.index("graders")] for each in parts if "graders" in each[:-1]}
+    ours = {(*home, name) for home in homes for name in COURSE}
+    kept = [item for item in found if not any(item.path.parts[: len(each)] == each for each in ours)]
+    return [item for item in kept if not _is_placed_by_us(item)]
+
+
+def _is_placed_by_us(item: Item) -> bool:
+    if item.inner or item.suffix != ".ipynb" or item.stem not in {part.slug for part in PARTS}:
+        return False
+    try:
+        return PLACED in item.open(LARGEST_PARCEL)
+    except UnusableSubmission:
+        return False
+
+
+def _strange(best: _Candidate, found: Sequence[Item]) -> str:
+    """Of a hand-in with an untouched stub: what may have been meant in its place; empty for nothing."""
+    if best.state == WRITTEN and best.fit == MENTIONS and best.item.suffix == ".py":
+        return best.item.place
+    others = [item.place for item in found if not _is_placed(item)] if best.state == STUB else []
+    return ", ".join(others[:5])
+
+
+def _is_sheet(item: Item, number: int) -> bool:
+    """Whether a file holds the answers for an exercise: by its name, unless its title says that it is another's."""
+    if item.suffix not in (".md", ".txt") or not re.fullmatch(rf"{SHEET}{COPIED}(?:\.md)?", item.stem):
+        return False
+    try:
+        title = TITLE.search(item.open(LARGEST).decode("utf-8-sig", "replace"))
+    except UnusableSubmission:
+        return False
+    return title is None or int(title[1]) == number
 
 
 # ---------------------------------------------------------------- what may be a part
@@ -174,7 +243,7 @@ def _fit(item: Item, declared: Declared) -> int | None:
     """How well a file fits an exercise; None when it is for another one, or for none."""
     if item.suffix not in PACKED:
         return None
-    stem = item.path.stem.lower()
+    stem = item.stem
     fit = _named(stem, item.suffix, declared)
     if fit is not None:
         return fit
@@ -238,6 +307,14 @@ def _cell(item: Item, declared: Declared) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def _cells(item: Item) -> list[Cell] | None:
+    """The cells of a notebook; None when it cannot be read."""
+    try:
+        return cells_of(item.open(LARGEST_PARCEL))
+    except (UnusableSubmission, ValueError):
+        return None
+
+
 def _same(one: bytes, other: bytes) -> bool:
     return canonical(one).strip() == canonical(other).strip()
 
@@ -247,27 +324,41 @@ def _same(one: bytes, other: bytes) -> bool:
 
 def explain(found: Sequence[Item], exercise: Part | None, home: str) -> UnusableSubmission:
     """Why there is no part: one that cannot be read, files that nobody can place, or none at all."""
-    if not found:
+    if not (found := _theirs(found)):
         return UnusableSubmission(f"{home} is empty: nothing was handed in.", missing=True)
     return _nothing(found, exercise.file_name if exercise else "", home)
 
 
 def _nothing(found: Sequence[Item], name: str, home: str) -> UnusableSubmission:
-    for item in found:
-        if item.suffix in PACKED or item.source.is_symlink():
-            try:
-                item.open(LARGEST_PARCEL)
-            except UnusableSubmission as unusable:
-                return unusable
-    unplaced = [item.place for item in found if not _is_placed(item)]
+    unplaced = [item for item in found if not _is_placed(item)]
+    for item in unplaced or [item for item in found if item.suffix in PACKED or item.source.is_symlink()]:
+        try:
+            item.open(LARGEST_PARCEL)
+        except UnusableSubmission as unusable:
+            return unusable
     missing = f"{name} is missing: there is none in {home}" if name else f"No part of any exercise was found in {home}"
+    if not any(item.suffix in PACKED for item in found):  # pictures of a part, or its text
+        unplaced = [item for item in found if item.name not in EXPECTED and item.suffix != ".md"]
     if unplaced:
-        return doubtful(f"{missing}, but {', '.join(unplaced[:5])}; a person has to look.", missing=True)
+        places = ", ".join(item.place for item in unplaced[:5])
+        return doubtful(f"{missing}, but {places}; a person has to look.", missing=True)
     return UnusableSubmission(f"{missing}.", missing=True)
 
 
 def _is_placed(item: Item) -> bool:
     """Whether a file needs no person: it is for some exercise, or no part of any."""
-    if item.suffix in SPARE or item.name in EXPECTED:
-        return True
+    if item.suffix in SPARE or item.name in (*EXPECTED, "__init__.py"):
+        return item.suffix != ".txt" or not _is_code(item)
     return any(_fit(item, Declared.of(part)) is not None for part in PARTS)
+
+
+def _is_code(item: Item) -> bool:
+    """Whether a file that calls itself text is called after an exercise, or defines a part."""
+    declared = [Declared.of(part) for part in PARTS]
+    if any(word.lower() in item.stem for each in declared for word in each.words):
+        return True
+    try:
+        text = item.open(LARGEST).decode("utf-8-sig", "replace")
+    except UnusableSubmission:
+        return False
+    return any(has(text, each.defines) for each in declared)

@@ -19,36 +19,51 @@ from typing import Any
 from course.nbgrader_glue import notebook
 from course.targets import stub_of
 from graders.registry.catalogue import catalogue
+from graders.submissions.parcel import LARGEST_PARCEL, MOST_ENTRIES
+from graders.submissions.submission_reader import LARGEST
 
 EXERCISE = catalogue(3)
 FILE, SLUG = EXERCISE.file_name, EXERCISE.slug
 STUB = stub_of(EXERCISE)
+OPEN = next(cell["source"] for cell in notebook.release(EXERCISE)["cells"] if cell["id"] == EXERCISE.slot)
 LINK = (stat.S_IFLNK | 0o777) << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One student's things. part: the text to be judged; None where a person has to look. says: in row or notices."""
+    """One student's things. part: the text to be judged; None where a person has to look. says: in row or notices.
+
+    blame: the outcome, for cases without a part. answer: to the first question, which a person has to find.
+    """
 
     name: str
     write: Callable[[Path], None]
     part: str | None
     says: str = ""
-    blame: str = "ungraded"  # for cases without a part
+    blame: str = "ungraded"
+    answer: str = ""
 
 
-def sheet(text: str | None, *, drop: bool = False, marks: bool = True, **metadata: Any) -> str:
+def sheet(text: str | None, *, drop: bool = False, marks: bool = True, answer: str = "", **metadata: Any) -> str:
     """The exercise's notebook as students get it, with `text` in the cell to write in; None: the stub."""
     made = notebook.release(EXERCISE)
     made["metadata"] |= metadata
     for cell in made["cells"]:
         if cell["id"] == EXERCISE.slot and text is not None:
             cell["source"] = text
+        if cell["id"] == notebook.question_id(EXERCISE.number, 0) and answer:
+            cell["source"] = answer
         if not marks:
             cell["metadata"].pop("nbgrader", None)
     if drop:
         made["cells"] = [cell for cell in made["cells"] if cell["id"] != EXERCISE.slot]
     return json.dumps(made)
+
+
+def answered(answer: str, number: int = EXERCISE.number) -> str:
+    """The sheet of answers of an exercise with one written."""
+    title = f"# Explain it back: exercise {number}, name\n\n"
+    return f"{title}## Question 1 (10 points)\n\nWhy?\n\n### Your answer\n\n{answer}\n"
 
 
 def tree(texts: Mapping[str, str | bytes]) -> Callable[[Path], None]:
@@ -107,8 +122,67 @@ def cases(good: str, other: str) -> Iterator[Case]:
     yield Case("byte order mark", tree({FILE: b"\xef\xbb\xbf" + good.encode()}), "\N{BYTE ORDER MARK}" + good)
     yield Case("what systems leave", tree({FILE: good, "desktop.ini": "x", "Thumbs.db": b"x"}), good)
     yield Case("decomposed name", tree({unicodedata.normalize("NFD", f"josé_{FILE}"): good}), good)
+    yield Case("text to a browser", tree({f"{FILE}.txt": good}), good)
+    yield Case("notebook that is text to a browser", tree({f"{SLUG}.ipynb.txt": sheet(good)}), good)
+    yield Case("notebook that is json to a browser", tree({f"{SLUG}.ipynb.json": sheet(good)}), good)
+    yield Case("trailing dot", tree({f"{FILE}.": good}), good)
+    yield Case("trailing blank", tree({f"{FILE} ": good}), good)
+    yield Case("capitals", tree({FILE.upper(): good}), good)
+    yield Case("quotes, commas and lines in a name", tree({f'my "own", new\n{FILE}': good}), good)
+    yield Case("windows line ends", tree({FILE: good.replace("\n", "\r\n")}), good)
+    yield Case("old line ends", tree({FILE: good.replace("\n", "\r")}), good)
+    yield Case("package", tree({"prefix_cache/__init__.py": good}), good)
+    yield Case("notebook saved as a script", tree({f"{SLUG}.py": good}), good)
+    two = {f"{SLUG}.ipynb": sheet(good), f"{SLUG}-Copy1.ipynb": sheet(other)}
+    yield Case("two notebooks", tree(two), None, "Copy1")
+    yield Case("checkpoint", tree({f"{SLUG}.ipynb": sheet(good), ".ipynb_checkpoints/x.ipynb": sheet(other)}), good)
+    yield Case("copy of the notebook", tree({f"{SLUG}.ipynb": sheet(None), f"{SLUG}-Copy1.ipynb": sheet(good)}), good)
+    yield Case("no notebook beside it", tree({FILE: good, f"{SLUG}.ipynb": "no json"}), good)
+    yield Case("huge notebook beside it", tree({FILE: good, f"{SLUG}.ipynb": sheet(None) + " " * LARGEST_PARCEL}), good)
+    environment = {f"env/.cache/{number}": "" for number in range(MOST_ENTRIES)}
+    yield Case("many hidden files", tree({"work.zip": packed({FILE: good, **environment})}), good)
+    kit = {f"kit/solutions/{SLUG}/{FILE}": other, "kit/graders/grading.py": "x = 1\n", "kit/LICENSE": ""}
+    yield Case("kit", tree({**kit, f"kit/exercises/{SLUG}/{FILE}": good}), good)
+    yield Case("kit as it came", tree({**kit, f"kit/exercises/{SLUG}/{FILE}": STUB}), STUB)
+    yield Case("stub", tree({f"{SLUG}.ipynb": sheet(None), FILE: STUB}), OPEN)
+    yield Case("stub and a paper", tree({FILE: STUB, "work.docx": "x"}), None, "work.docx")
+    yield Case("stub and another archive", tree({f"{SLUG}.ipynb": sheet(None), "work.7z": "x"}), None, "work.7z")
+    yield Case("stub and text", tree({FILE: STUB, "code.txt": good}), None, "code.txt")
+    yield Case(
+        "stub and tests", tree({FILE: STUB, "test_prefix_cache.py": "def test(): 1\n"}), None, "test_prefix_cache.py"
+    )
+    yield Case("picture", tree({"photo.png": b"x"}), None, "photo.png")
+    yield Case("capitals and not", tree({FILE.title(): good, FILE: other}), None, "are different parts")
+    yield Case("empty zip", tree({"work.zip": packed({})}), None, "nothing in it")
+    yield Case("zip of what systems leave", tree({"work.zip": packed({"__MACOSX/x": "x"})}), None, "nothing in it")
+    yield Case("no bytes", tree({"work.zip": b""}), None, "no readable zip archive")
+    inner = packed({"b.zip": packed({"c.zip": packed({FILE: good})})})
+    yield Case("zip in a zip in a zip", tree({"a.zip": inner}), None, "c.zip")
+    yield Case("deep", tree({f"1/2/3/4/5/6/7/8/{FILE}": good}), None, "deeper than")
+    yield Case("deep in a zip", tree({"work.zip": packed({f"1/2/3/4/5/6/7/8/{FILE}": good})}), None, "deeper than")
+    yield Case("large", tree({FILE: good + "#" * LARGEST}), None, "too large")
+    yield Case("folder called like the file", tree({f"{FILE}/{FILE}": good}), None, "is a folder")
+    yield Case("named pipe", lambda home: os.mkfifo(home / FILE), None, "is a named pipe")
+    yield from _answered(good)
     yield Case("cell gone", tree({f"{SLUG}.ipynb": sheet(None, drop=True)}), None, "was deleted")
     yield Case("no zip", tree({"work.zip": "PK and no more", FILE: STUB}), None, "no readable zip archive")
     yield Case("a paper", tree({"essay.docx": "x"}), None, "essay.docx")
     yield Case("link", lambda home: os.symlink("/etc/hostname", home / FILE), None, "is a symbolic link", "invalid")
     yield Case("nothing", lambda home: None, None, "nothing was handed in", "fail")
+
+
+def _answered(good: str) -> Iterator[Case]:
+    """With an answer in plain words, which somebody has to read whatever becomes of the part."""
+    said, sheets = "Because.", {"explain.md": answered("Because.")}
+    yield Case("answers above the part", tree({f"hw3/{FILE}": good, **sheets}), good, answer=said)
+    yield Case("answers as text", tree({FILE: good, "explain (1).md.txt": answered(said)}), good, answer=said)
+    yield Case("answers in an archive", tree({FILE: good, "more.zip": packed(sheets)}), good, answer=said)
+    both = {"exercises/ex1_paged_allocation/explain.md": answered("Of another.", 1), FILE: good}
+    yield Case("answers of two", tree({**both, f"exercises/{SLUG}/explain.md": answered(said)}), good, answer=said)
+    lost = sheet(None, drop=True, answer=said)
+    yield Case("answers, cell gone", tree({f"{SLUG}.ipynb": lost}), None, "was deleted", answer=said)
+    mine = {"work.zip": packed({f"{SLUG}.ipynb": sheet(good, answer=said)}), f"{SLUG}.ipynb": sheet(None)}
+    yield Case("answers in a packed notebook", tree(mine), good, answer=said)
+    yield Case("answers and no part", tree({**sheets, f"{SLUG}.ipynb": sheet(None)}), OPEN, answer=said)
+    other = {"prefix_cache_v1.py": good, "prefix_cache_v2.py": good + "x = 1\n"}
+    yield Case("answers and doubt", tree({**other, "hw.ipynb": sheet(None, answer=said)}), None, "v2", answer=said)

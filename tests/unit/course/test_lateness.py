@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gradebook with one law and one answer; ada is late, bob in time, both have 60 points from the law."""
     path = tmp_path_factory.mktemp("template") / "gradebook.db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # nbgrader calls alembic by its name
+        patch.setattr("nbgrader.api.get_alembic_version", lambda: "x")  # nbgrader asks a process for it
         _fill(path)
     return path
 

@@ -260,7 +260,7 @@ def test_answers_handed_in_as_a_sheet_go_into_cells_in_which_nothing_was_answere
     (tmp_path / "explain.md").write_text(f"{text}\n### Your answer\n\nSo.\n")
     cells = nbgrader_cells(notebook.release(EXERCISE))
     cells["explain-3-2"]["source"] = "In the notebook."
-    answer_sheet.fill_in(cells.values(), EXERCISE, answer_sheet.beside(tmp_path / "prefix_cache.py"))
+    answer_sheet.fill_in(cells.values(), EXERCISE, answer_sheet.text(tmp_path / "explain.md", ""))
     assert [cells[f"explain-3-{number}"]["source"] for number in (1, 2)] == ["Because.", "In the notebook."]
 
 

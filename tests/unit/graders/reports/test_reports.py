@@ -32,6 +32,7 @@ from sample_rows import (
 from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
 from graders.reports.plain import cell
 from graders.reports.row import Row
+from graders.reports.similarity import Alike
 from graders.reports.template import SCRIPT
 from graders.result import Figure, Outcome
 
@@ -292,6 +293,13 @@ def test_the_overview_names_the_absent_equal_parts_and_the_bound() -> None:
     assert "Nothing of 1: yan." in text
     assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [{"exercise": 3, "students": ["ada", "zoe"]}]
     assert "The red line is the bound, 0.8" in text
+
+
+def test_the_overview_says_who_was_late_and_whose_parts_are_alike() -> None:
+    text = html.render([RIGHT, WRONG], late={RIGHT.order: 1.25}, alike=[Alike(3, "ada", "zoe", 0.9)])
+    assert f"Late, 1:\n{RIGHT.student} (1.25 days)." in text and '<td class="n">1.25</td>' in text
+    assert "<li>3: ada and zoe, 90%</li>" in text
+    assert "days late" not in html.render([RIGHT, WRONG])
 
 
 def test_the_most_frequent_messages_of_a_law_are_counted_whatever_their_values() -> None:

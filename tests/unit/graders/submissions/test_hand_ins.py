@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hand_ins
@@ -14,6 +17,7 @@ from graders.batch.jobs import UNKNOWN, Options
 from graders.reports import words
 from graders.reports.row import Row
 from graders.result import Outcome
+from graders.submissions.parcel import items, opened
 from graders.submissions.roster import Roster, read
 from graders.submissions.submission_reader import Declared, UnusableSubmission, canonical, take
 
@@ -79,6 +83,54 @@ def test_a_moodle_zip_of_a_class_is_split_by_student(tmp_path: Path, top: str) -
     (tmp_path / "all.zip").write_bytes(packed(things))
     assert students(tmp_path / "all.zip") == {"Lovelace Ada_12345": GOOD, "Bob B_77": OTHER}
     assert students(tmp_path) == {"Lovelace Ada_12345": GOOD, "Bob B_77": OTHER}
+
+
+def test_archives_in_the_archive_of_a_class_are_their_students_and_so_is_what_lies_in_them(tmp_path: Path) -> None:
+    inner = {who: packed({FILE: GOOD, f"{SLUG}.ipynb": sheet(None, answer=who)}) for who in ("Ada A", "Bob B", "cyd")}
+    things = {f"{who}_{len(who)}_assignsubmission_file/work.zip": inner[who] for who in ("Ada A", "Bob B")}
+    (tmp_path / "all.zip").write_bytes(packed({**things, "cyd_1001_5679_work-1.zip": inner["cyd"]}))
+    found = {each.job.student: each for each in Discovery((3,), Options(grader="x")).all([tmp_path / "all.zip"])}
+    assert {who: each.data.decode() for who, each in found.items()} == dict.fromkeys(
+        ("Ada A_5", "Bob B_5", "cyd"), GOOD
+    )
+    for who, each in found.items():
+        path, name = each.job.notebook
+        assert f'"{who.partition("_")[0]}"' in opened(Path(path), name).decode()
+
+
+def test_what_a_student_wrote_in_canvas_itself_is_a_row_and_not_left_out(tmp_path: Path) -> None:
+    tree({"ada_1001_5679_text.html": "<p>class PrefixCache</p>", "bob_7_8_prefix_cache.py": GOOD})(tmp_path)
+    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    assert (found["ada"].blame, found["bob"].problem) == ("ungraded", "")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_question_and_no_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree({"ada/hw/x": "", f"bob/{FILE}": GOOD})(tmp_path)
+    look = os.scandir
+
+    def locked(path: Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "hw":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    assert (found["ada"].blame, "hw cannot be read: Permission denied" in found["ada"].problem) == ("ungraded", True)
+
+
+def test_an_archive_that_cannot_be_read_counts_beside_a_stub_in_another_place(tmp_path: Path) -> None:
+    tree({f"ada/{FILE}": STUB, "ada.zip": "PK and no more", f"bob/{FILE}": GOOD, "bob.zip": "PK"})(tmp_path)
+    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    assert (found["ada"].blame, found["bob"].problem) == ("ungraded", "")
+
+
+def test_more_files_than_anybody_looks_through_are_a_question_and_no_zero(tmp_path: Path) -> None:
+    tree({f"ada/{number}": "" for number in range(9)})(tmp_path)
+    found = items(tmp_path / "ada", most=5)
+    with pytest.raises(UnusableSubmission, match="too many files"):
+        found[-1].open(1)
 
 
 def test_an_archive_of_one_student_with_two_tries_is_one_student(tmp_path: Path) -> None:
