@@ -113,11 +113,15 @@ def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
     if not inner:
         return _file(source, PurePosixPath(source.name)).open(largest)
     _refuse_kind(mode_of(source), source.name)
-    data: Callable[[], io.BufferedIOBase] = partial(open, source, "rb")
+
+    def data() -> io.BufferedIOBase:
+        return source.open("rb")
+
     *archives, name = inner.split(WITHIN)
+    at: Callable[[], io.BufferedIOBase] = data
     for each in archives:
-        data = partial(io.BytesIO, _unpacked(data, each, source.name, LARGEST_PARCEL))
-    return _unpacked(data, name, source.name, largest)
+        at = partial(io.BytesIO, _unpacked(at, each, source.name, LARGEST_PARCEL))
+    return _unpacked(at, name, source.name, largest)
 
 
 def _unpacked(data: Callable[[], io.BufferedIOBase], name: str, archive: str, largest: int) -> bytes:
