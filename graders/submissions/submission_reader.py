@@ -40,7 +40,7 @@ PACKED = (".py", ".ipynb", ".zip")
 SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")  # beside a part, and never one
 EXPECTED = ("timestamp.txt", "submission_secret.txt")
 COURSE = ("solutions", "tests", "course", "graders", "reference_engine", "docs", "LICENSE", "Makefile")  # in a clone
-PLACED = b'"course_placed": true'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
+PLACED = b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
 SHEET = "explain"  # the answers in plain words, a Markdown file
 TITLE = re.compile(r"^# Explain it back: exercise (\d+)", re.MULTILINE)
 
