@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from xml.sax.saxutils import escape
 
+from course.drawings.panels import FAINT, GRID, INK, PAPER, Scale, document, text
 from course.race.table import count
 from graders.engines.results import RaceResults, Result
 
-PAPER, INK, FAINT, GRID = "#fdfcf8", "#22252a", "#6f7680", "#e4e1d8"
-FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 COLORS = {
     "reference": "#d1495b",
     "naive": "#e8a7a0",
@@ -33,23 +30,6 @@ BAR, GAP = 30, 14
 PANEL, HEIGHT = 300, 230  # of the lower row: distance from panel to panel, height of the axes
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """From values to pixels, straight or logarithmic."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    logarithmic: bool = False
-
-    def __call__(self, value: float) -> float:
-        low, high = self.low, self.high
-        if self.logarithmic:
-            low, high, value = math.log(low), math.log(high), math.log(max(value, self.low))
-        return self.start + (value - low) / ((high - low) or 1.0) * (self.end - self.start)
-
-
 def svg(race: RaceResults) -> str:
     """The text of an SVG document, without fonts or scripts from elsewhere."""
     whole = race.of("whole")
@@ -57,19 +37,14 @@ def svg(race: RaceResults) -> str:
     height = lower + HEIGHT + 92
     title, under = headline(race), conditions(race)
     marks = [
-        _text(28, 38, title, size=20, weight=600),
-        _text(28, 62, under, size=12.5, fill=FAINT),
+        text(28, 38, title, size=20, weight=600),
+        text(28, 62, under, size=12.5, fill=FAINT),
         *_bars(whole),
         *_sweep(race, 76, lower),
         *_waits(whole, 76 + PANEL + 120, lower),
-        _text(28, height - 20, _footnote(race), size=11.5, fill=FAINT),
+        text(28, height - 20, _footnote(race), size=11.5, fill=FAINT),
     ]
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
-        f'height="{height:.0f}" role="img" font-family="{escape(FONT)}">'
-    )
-    paper = f'<rect width="100%" height="100%" fill="{PAPER}" rx="8"/>'
-    return "\n".join([head, f"<title>{escape(title)}</title>", paper, *marks, "</svg>", ""])
+    return document(title, WIDTH, height, marks)
 
 
 def png(race: RaceResults, path: Path) -> None:
@@ -135,11 +110,11 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
         return
     fastest = max(lap.rate for result in whole for lap in result.laps)
     across = Scale(0, fastest, LEFT, WIDTH - RIGHT - 190)
-    yield _text(28, TOP + 10, "Output tokens a second", size=14, weight=600)
+    yield text(28, TOP + 10, "Output tokens a second", size=14, weight=600)
     for place, result in enumerate(whole):
         top = TOP + 26 + place * (BAR + GAP)
         color = _color(result.engine)
-        yield _text(LEFT - 12, top + BAR / 2 + 5, result.engine, size=14, anchor="end")
+        yield text(LEFT - 12, top + BAR / 2 + 5, result.engine, size=14, anchor="end")
         box = f'x="{LEFT}" y="{top}" width="{across(result.rate) - LEFT:.1f}" height="{BAR}" rx="3"'
         yield f'<rect {box} fill="{color}"/>'
         for lap in result.laps:
@@ -147,8 +122,8 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
             yield f'<circle {spot} fill="{PAPER}" stroke="{INK}" stroke-width="1.2"/>'
         ratio = "" if place == 0 else f"{median(result.ratios(whole[0]) or (0.0,)):.2f}x {whole[0].engine}"
         right = max(across(lap.rate) for lap in result.laps) + 14
-        yield _text(right, top + BAR / 2 + 5, f"{result.rate:,.0f}", size=14, weight=600)
-        yield _text(right + 58, top + BAR / 2 + 5, ratio, size=13, fill=FAINT)
+        yield text(right, top + BAR / 2 + 5, f"{result.rate:,.0f}", size=14, weight=600)
+        yield text(right + 58, top + BAR / 2 + 5, ratio, size=13, fill=FAINT)
 
 
 def _curves(race: RaceResults) -> dict[str, list[tuple[int, float]]]:
@@ -171,10 +146,10 @@ def _sweep(race: RaceResults, left: float, top: float) -> Iterator[str]:
     low, high = 10 ** math.floor(math.log10(min(rates))), 10 ** math.ceil(math.log10(max(rates)))
     across = Scale(batches[0], max(batches[-1], batches[0] + 1), left, left + PANEL, logarithmic=True)
     up = Scale(low, high, top + HEIGHT, top + 18, logarithmic=True)
-    yield _text(28, top - 4, "Decoding alone: tokens a second over the batch", size=14, weight=600)
+    yield text(28, top - 4, "Decoding alone: tokens a second over the batch", size=14, weight=600)
     yield from _decades(low, high, up, left)
     for batch in batches:
-        yield _text(across(batch), top + HEIGHT + 20, str(batch), size=12, anchor="middle", fill=FAINT)
+        yield text(across(batch), top + HEIGHT + 20, str(batch), size=12, anchor="middle", fill=FAINT)
     names = sorted(curves, key=lambda name: -curves[name][-1][1])
     heights = _spaced([up(curves[name][-1][1]) for name in names])
     for name, height in zip(names, heights, strict=True):
@@ -182,7 +157,7 @@ def _sweep(race: RaceResults, left: float, top: float) -> Iterator[str]:
         yield f'<polyline points="{points}" fill="none" stroke="{_color(name)}" stroke-width="2.5"/>'
         for batch, rate in curves[name]:
             yield f'<circle cx="{across(batch):.1f}" cy="{up(rate):.1f}" r="4" fill="{_color(name)}"/>'
-        yield _text(left + PANEL + 12, height + 4, name, size=12.5, fill=_color(name), weight=600)
+        yield text(left + PANEL + 12, height + 4, name, size=12.5, fill=_color(name), weight=600)
 
 
 def _decades(low: float, high: float, up: Scale, left: float) -> Iterator[str]:
@@ -190,7 +165,7 @@ def _decades(low: float, high: float, up: Scale, left: float) -> Iterator[str]:
     while value <= high:
         y = up(value)
         yield f'<line x1="{left}" x2="{left + PANEL}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
-        yield _text(left - 8, y + 4, f"{value:,.0f}", size=12, anchor="end", fill=FAINT)
+        yield text(left - 8, y + 4, f"{value:,.0f}", size=12, anchor="end", fill=FAINT)
         value *= 10
 
 
@@ -201,18 +176,18 @@ def _waits(whole: Sequence[Result], left: float, top: float) -> Iterator[str]:
     left += 90
     right = WIDTH - RIGHT - 74
     across = Scale(0, max(result.ttft[1] for result in whole), left, right)
-    yield _text(left - 88, top - 4, "Time to first token: median and 95th percentile", size=14, weight=600)
+    yield text(left - 88, top - 4, "Time to first token: median and 95th percentile", size=14, weight=600)
     step = min(44.0, (HEIGHT - 30) / len(whole))
     for place, result in enumerate(whole):
         y, color = top + 36 + place * step, _color(result.engine)
         first, late = (across(seconds) for seconds in result.ttft)
-        yield _text(left - 10, y + 4, result.engine, size=12.5, anchor="end")
+        yield text(left - 10, y + 4, result.engine, size=12.5, anchor="end")
         yield f'<line x1="{left}" x2="{right:.1f}" y1="{y}" y2="{y}" stroke="{GRID}"/>'
         yield f'<line x1="{first:.1f}" x2="{late:.1f}" y1="{y}" y2="{y}" stroke="{color}" stroke-width="5"/>'
         yield f'<circle cx="{first:.1f}" cy="{y}" r="6" fill="{color}"/>'
         yield f'<circle cx="{late:.1f}" cy="{y}" r="5" fill="{PAPER}" stroke="{color}" stroke-width="2.5"/>'
         told = f"{1e3 * result.ttft[0]:,.0f} / {1e3 * result.ttft[1]:,.0f} ms"
-        yield _text(
+        yield text(
             max(late + 12, first + 12), y - 8, told, size=11, fill=FAINT, anchor="end" if late > right - 60 else "start"
         )
 
@@ -223,13 +198,6 @@ def _spaced(heights: Sequence[float], least: float = 16.0) -> list[float]:
     for height in heights:
         placed.append(max(height, placed[-1] + least) if placed else height)
     return placed
-
-
-def _text(
-    x: float, y: float, text: str, *, size: float, fill: str = INK, weight: int = 400, anchor: str = "start"
-) -> str:
-    look = f'font-size="{size}" fill="{fill}" font-weight="{weight}" text-anchor="{anchor}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {look}>{escape(text)}</text>'
 
 
 def _color(engine: str) -> str:

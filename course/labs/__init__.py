@@ -1,0 +1,1 @@
+"""The labs as files, tables and figures."""
