@@ -15,6 +15,8 @@ PALETTE = ("#d1495b", "#30638e", "#5b8c3a", "#c98a1b", "#8a5fa8", "#2a9d8f", "#4
 WIDTH, MARGIN, TOP = 1000, 28, 84
 PANEL, HEIGHT, ACROSS, DOWN, LEFT = 372, 220, 490, 372, 72
 """Of a panel: width and height of its axes; from panel to panel; room for the numbers on its left."""
+ROOM = 1.1
+"""Times the largest value: above it stand the figures of bars, and above those the legend."""
 LETTER = 6.6
 """Pixels of a letter in a legend, on average."""
 Style = Literal["measured", "formula"]
@@ -103,10 +105,11 @@ def bounds(panel: Panel) -> tuple[tuple[float, ...], tuple[float, ...]]:
     xs = xs or sorted({x for x, _ in points})
     ys = [y for _, y in points]
     positive = [y for y in ys if y > 0] or [1.0]
+    roof = ROOM * max(positive)
     up = (
-        ticks(min(positive), max(positive), logarithmic=True)
+        ticks(min(positive) / ROOM, roof, logarithmic=True)
         if panel.log_y
-        else ticks(min(0.0, *ys), max(ys), logarithmic=False)
+        else ticks(min(0.0, *ys), roof, logarithmic=False)
     )
     few = xs if panel.log_x or len(xs) <= 7 else list(ticks(xs[0], xs[-1], logarithmic=False))
     return tuple(few), up
@@ -224,9 +227,11 @@ def png(figure: Figure, path: Path) -> None:
     from matplotlib.figure import Figure as Canvas  # type: ignore[import-not-found, unused-ignore]
 
     rows = -(-len(figure.panels) // 2)
-    canvas: Any = Canvas(figsize=(11, 0.9 + 3.9 * rows), facecolor=PAPER, layout="constrained")
-    canvas.suptitle(f"{figure.title}\n", fontsize=15, color=INK, x=0.01, ha="left", weight="bold")
-    canvas.text(0.01, 1 - 0.55 / (0.9 + 3.9 * rows), figure.under, fontsize=8, color=FAINT, va="top")
+    inches = 1.2 + 3.9 * rows
+    canvas: Any = Canvas(figsize=(11, inches), facecolor=PAPER, layout="constrained")
+    canvas.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.8 / inches))  # the rest is for the two lines above
+    canvas.text(0.01, 1 - 0.2 / inches, figure.title, fontsize=15, color=INK, va="top", weight="bold")
+    canvas.text(0.01, 1 - 0.55 / inches, figure.under, fontsize=8, color=FAINT, va="top")
     axes = canvas.subplots(rows, 2, squeeze=False).flatten()
     for panel, axis in zip(figure.panels, axes, strict=False):
         _draw(panel, axis)
@@ -260,7 +265,9 @@ def _draw(panel: Panel, axis: Any) -> None:
     axis.set_yscale("log" if panel.log_y else "linear")
     axis.set_ylim(beside[0], beside[-1])
     axis.set_xticks(below, panel.names or [number(value) for value in below], fontsize=8)
+    axis.set_yticks(beside, [number(value) for value in beside], fontsize=8)
     axis.set_xticks([], minor=True)
+    axis.set_yticks([], minor=True)
     axis.set_xlabel(panel.x, fontsize=8, color=FAINT)
     axis.set_ylabel(panel.y, fontsize=8, color=FAINT)
     axis.grid(axis="y", color=GRID)

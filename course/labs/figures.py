@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from course.drawings.panels import Curve, Figure, Panel
 from course.labs.formulas import Formulas, shape
 from graders.engines.results import RaceResults
+from graders.experiments.drawn_requests import BLOCK_SIZE, POOL, lengths, menu_prompts
 from graders.experiments.lab_names import LABS, SIDES
 from graders.experiments.readings import break_even, ceilings, floor, speed_ups
 from graders.experiments.results import LabResults, Measurement
@@ -25,7 +26,7 @@ def figure(results: LabResults, formulas: Formulas) -> Figure:
         f"Lab {setup.lab}: {LABS[setup.lab].title}{' (quick)' * setup.quick}",
         under,
         tuple(panels),
-        f"Dots and bars are medians. Dashed: {formulas.source}.",
+        f"Dots and bars are medians. {f'Dashed: {formulas.source}' if formulas.module else formulas.source}.",
     )
 
 
@@ -60,10 +61,7 @@ def _lab2(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     shares = results.of("hit rate")
     counted = [Curve("counted", tuple((point.x, point.value) for point in shares))]
     if shares:
-        from graders.experiments.lab2 import prompts
-        from graders.experiments.workbench import BLOCK_SIZE
-
-        asked = prompts(results.setup.seed)
+        asked = menu_prompts(results.setup.seed)
         counted.append(_predicted(formulas, shares, lambda x: formulas("hit_rate", asked, BLOCK_SIZE, int(x))))
     yield Panel("Hit rate", "blocks that the cache may store", "share of prompt tokens", tuple(counted))
     printed = results.of("photocopier")
@@ -176,13 +174,11 @@ def _floor_by(results: LabResults, point: Measurement, formulas: Formulas) -> fl
 
 
 def _held(results: LabResults, formulas: Formulas) -> Iterator[Curve]:
-    from graders.experiments.lab3 import MIXES, POOL, lengths
-
     for mix in results.series("pages"):
         points = results.of("pages", mix)
         yield Curve(mix, tuple((point.x, point.value) for point in points))
     for mix in results.series("pages"):
-        wanted = lengths(MIXES[mix], results.setup.seed)
+        wanted = lengths(mix, results.setup.seed)
         yield _predicted(
             formulas,
             results.of("pages", mix),

@@ -15,7 +15,7 @@ from course import workspace
 from course.workspace import Workspace
 from graders.experiments.lab_names import LABS
 
-NOT_BUILT = "no formulas: this installation has none for this lab"
+NOT_BUILT = "No predictions: this installation has no formulas for this lab"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def render(results: LabResults, place: Workspace | None) -> Iterator[Text | Tabl
             yield Text(f"\n{panel.title}{f', {panel.y}' if panel.y else ''}")
             yield _table(panel)
     told = list(gaps(results)) if setup.lab == 1 else []
-    yield Text("\n".join(["", *told, f"Predictions: {whose.source}."]))
+    yield Text("\n".join(["", *told, f"Predictions: {whose.source}." if whose.module else f"{whose.source}."]))
     for name, why in results.failures.items():
         yield Text(f"missing: {name}: {clean(why.removeprefix(f'{name}: '))}", style="yellow")
     yield Text()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from graders.experiments import engine_races
+from graders.experiments.drawn_requests import BLOCK_SIZE
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
 from graders.experiments.workbench import (
-    BLOCK_SIZE,
     LabPlan,
     Stopwatch,
     ceilings,

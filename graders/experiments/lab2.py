@@ -6,19 +6,18 @@ import random
 from collections.abc import Sequence
 
 from graders.experiments import engine_races
+from graders.experiments.drawn_requests import BLOCK_SIZE, OWN, menu_prompts
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
-from graders.experiments.workbench import BLOCK_SIZE, LabPlan, Stopwatch, solved, tokens
+from graders.experiments.workbench import LabPlan, Stopwatch, solved, tokens
 from reference_engine.engine import Engine
 from reference_engine.kv_manager import KVManager
 from reference_engine.model_loader import load_model
 from reference_engine.parts import Parts
 
-SHARED, OWN = (0, 64, 256, 1024), 16
-"""Tokens that two prompts begin with alike, and tokens that each has for itself."""
+SHARED = (0, 64, 256, 1024)
+"""Tokens that two prompts begin with alike."""
 CONTRACTS, PAGES = 100, 50
-MENUS, MENU, VISITS = 8, 12, 80
-"""Of the hit rate: menus that differ, blocks of each, requests."""
 CAPACITIES = (0, 6, 12, 24, 36, 48, 60, 72, 84, 96, 120, 144)
 """Blocks that the cache may store."""
 SIDES = {"cache on": True, "cache off": False}
@@ -85,17 +84,9 @@ def contracts(plan: LabPlan, name: str) -> Finished:
     return Finished(tuple(points))
 
 
-def prompts(seed: int) -> list[list[int]]:
-    """The requests of the hit rate: each opens with one of the menus, popular ones more often, and ends alone."""
-    dice = random.Random(seed)
-    menus = [[dice.randrange(10_000) for _ in range(MENU * BLOCK_SIZE)] for _ in range(MENUS)]
-    chosen = dice.choices(menus, [1 / rank for rank in range(1, MENUS + 1)], k=VISITS)
-    return [[*menu, *(dice.randrange(10_000) for _ in range(OWN + 1))] for menu in chosen]
-
-
 def hits(plan: LabPlan) -> Finished:
     """Which share of the prompts' tokens a cache of so many blocks has; counted, so that no clock takes part."""
-    asked, parts = prompts(plan.seed), solved(cache=True)
+    asked, parts = menu_prompts(plan.seed), solved(cache=True)
     points = []
     for capacity in CAPACITIES:
         share = cached_tokens(asked, parts, capacity) / sum(map(len, asked))

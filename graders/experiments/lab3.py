@@ -11,10 +11,11 @@ from functools import partial
 from statistics import mean
 
 from graders.experiments import engine_races
+from graders.experiments.drawn_requests import BLOCK_SIZE, MIXES, POOL, lengths
 from graders.experiments.lab_names import ALONE, CONTINUOUS, PAGED, SIDES, STATIC
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
-from graders.experiments.workbench import BLOCK_SIZE, LabPlan, Stopwatch, solved, tokens
+from graders.experiments.workbench import LabPlan, Stopwatch, solved, tokens
 from graders.workloads import Trace, workload
 from reference_engine import naive
 from reference_engine.engine import Engine
@@ -22,8 +23,7 @@ from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.parts import Parts
 
-BLOCK_SIZES, POOL = (1, 4, 8, 16, 32, 64, 128), 8192
-MIXES = {"8 to 64 tokens": (8, 64), "32 to 256 tokens": (32, 256), "512 to 1024 tokens": (512, 1024)}
+BLOCK_SIZES = (1, 4, 8, 16, 32, 64, 128)
 RESERVED = 1024
 """Tokens set aside for everybody where memory is contiguous: the longest of `MIXES`."""
 CHUNKS, DECODERS, NEWCOMER = (32, 64, 128, 256, 512, 1024), 8, 1024
@@ -106,20 +106,12 @@ def _served(model: Model, parts: Parts, trace: Trace, seats: int) -> Run:
 # ---------------------------------------------------------------- pages
 
 
-def lengths(mix: tuple[int, int], seed: int) -> list[int]:
-    """So many that no pool of `POOL` tokens holds them all."""
-    dice, drawn = random.Random(f"{mix}/{seed}"), list[int]()
-    while sum(drawn) <= POOL:
-        drawn.append(dice.randint(*mix))
-    return drawn
-
-
 def pages(plan: LabPlan) -> Finished:
     """How many requests a pool holds, and how much of what they hold is empty; counted, without a clock."""
     model, points = load_model("random:tiny"), list[Measurement]()
     contiguous = Parts(partial(naive.BlockManager, max_tokens=RESERVED), solved(cache=False).scheduler)  # type: ignore[arg-type]
-    for mix, span in MIXES.items():
-        wanted = lengths(span, plan.seed)
+    for mix in MIXES:
+        wanted = lengths(mix, plan.seed)
         for size in BLOCK_SIZES:
             facts = held(model, solved(cache=False), wanted, size)
             points.append(Measurement("pages", mix, float(size), (facts["held"],), facts))

@@ -8,9 +8,10 @@ from functools import partial
 from statistics import median
 
 from graders.experiments.drafters import DRAFTERS, medusa_chain, medusa_tree
+from graders.experiments.drawn_requests import BLOCK_SIZE
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
-from graders.experiments.workbench import BLOCK_SIZE, LabPlan, Stopwatch, counted, purely_decoding, solved
+from graders.experiments.workbench import LabPlan, Stopwatch, counted, purely_decoding, solved
 from graders.workloads import workload
 from reference_engine.engine import Engine
 from reference_engine.medusa import HEADS

@@ -12,6 +12,7 @@ import torch
 
 from graders.engines.launch_config import SOLUTIONS
 from graders.engines.launch_config import parts as part_paths
+from graders.experiments.drawn_requests import BLOCK_SIZE
 from graders.experiments.results import Measurement
 from reference_engine.ceilings import measure
 from reference_engine.engine import Engine
@@ -21,7 +22,6 @@ from reference_engine.parts import Parts, load_part
 from reference_engine.processor import processor
 from reference_engine.roofline import Roof, Work, weights_read
 
-BLOCK_SIZE = 16
 SIZES = ("vocab", "width", "layers", "heads", "kv_heads", "head_width", "inner", "tied")
 
 

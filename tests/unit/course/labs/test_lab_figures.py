@@ -20,6 +20,7 @@ from course.workspace import Workspace
 from graders.experiments.lab_names import LABS
 from graders.experiments.results import LabResults
 
+SVG = "{http://www.w3.org/2000/svg}"
 NONE = Formulas(NOT_BUILT)
 RATES = {"reference": {0: 100.0, 1: 50.0, 16: 300.0}, "naive": {0: 50.0, 1: 40.0, 16: 90.0}}
 LABS_MADE_UP = {"1": lab1(race(RATES)), "3": lab3(), "4": lab4(), "nothing": LabResults(setup(2), ("a",))}
@@ -32,7 +33,7 @@ def test_a_figure_is_an_svg_that_stands_alone(name: str) -> None:
     assert root.tag.endswith("svg")
     assert "nan" not in drawn and "inf" not in drawn.lower().replace("infer", "")
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    spots = [(float(each.attrib["x"]), float(each.attrib["y"])) for each in root.iter("{*}text")]
+    spots = [(float(each.attrib["x"]), float(each.attrib["y"])) for each in root.iter(f"{SVG}text")]
     assert all(0 <= x <= width and 0 <= y <= height for x, y in spots)
 
 
@@ -40,8 +41,8 @@ def test_legends_stand_above_the_axes() -> None:
     """A curve as high as it can be does not reach its own name."""
     panel = Panel("t", "x", "y", (Curve("the name", ((1.0, 1.0), (2.0, 10.0))),))
     root = ET.fromstring(panels.svg(Figure("f", "", (panel,))))
-    name = next(float(each.attrib["y"]) for each in root.iter("{*}text") if each.text == "the name")
-    assert name < min(float(each.attrib["cy"]) for each in root.iter("{*}circle"))
+    name = next(float(each.attrib["y"]) for each in root.iter(f"{SVG}text") if each.text == "the name")
+    assert name < min(float(each.attrib["cy"]) for each in root.iter(f"{SVG}circle"))
 
 
 def test_what_was_not_measured_is_said_in_its_panel() -> None:
@@ -84,7 +85,7 @@ def test_break_even_is_marked() -> None:
 def test_a_lab_is_told_in_the_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for block in render(LABS_MADE_UP[name], None):
         console().print(block, soft_wrap=True)
-    assert "Predictions: " in capsys.readouterr().out
+    assert "redictions: " in capsys.readouterr().out
 
 
 def test_a_png_shows_the_same_panels(tmp_path: Path) -> None:
