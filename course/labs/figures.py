@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from course.drawings.panels import Curve, Figure, Panel
 from course.labs.formulas import Formulas, shape
@@ -145,10 +146,13 @@ def _lab4(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
 
 
 def _floors(
-    results: LabResults, points: Sequence[Measurement], formulas: Formulas, name: str, told: object
+    results: LabResults,
+    points: Sequence[Measurement],
+    formulas: Formulas,
+    name: str,
+    told: Callable[[float, float], float],
 ) -> Iterator[Curve]:
     """The floor as this machine's roofline has it, and as the formulas have it."""
-    assert callable(told)
     least = [(point.x, floor(results, point)) for point in points]
     yield Curve(f"{name} of this machine", tuple((x, told(x, seconds)) for x, seconds in least if seconds), dots=False)
     predicted = [(point.x, _floor_by(results, point, formulas)) for point in points]
@@ -198,8 +202,7 @@ def _of_tree(formulas: Formulas, nodes: int) -> float | None:
     return None if told is None else float(told)
 
 
-def _predicted(formulas: Formulas, points: Sequence[Measurement], at: object) -> Curve:
-    assert callable(at)
+def _predicted(formulas: Formulas, points: Sequence[Measurement], at: Callable[[float], Any]) -> Curve:
     told = ((point.x, at(point.x)) for point in points)
     return Curve(formulas.source, tuple((x, float(y)) for x, y in told if y is not None), "formula")
 

@@ -14,20 +14,32 @@ from course.terminal import clean
 from graders.experiments.quick_reference import COLUMNS, NOT_MEASURED, Advice, Cell, Row
 
 TITLE = "Quick reference"
+LEFT = (0, 1, 2 + len(COLUMNS), 3 + len(COLUMNS))
+"""Columns that hold words."""
+SHORT = ("engine", "version", "prefill", "alone", "at 16", "at 64", "x ours", "cache", "start", "MiB")
+SHORT_LEGEND = (
+    "prefill, and decoding alone, at 16 and at 64, in tokens a second; mixed requests, times ours; times as fast by "
+    "its prefix cache on a shared menu; seconds to start; memory at most."
+)
+STYLE = (
+    "body{font-family:system-ui,sans-serif;background:#fdfcf8;color:#22252a;max-width:80rem;margin:2rem auto}"
+    "table{border-collapse:collapse}th,td{padding:.3rem .6rem;border-bottom:1px solid #e4e1d8;text-align:left}"
+)
 LEGEND = f"Every figure was measured here, or is of a card that counts here. {NOT_MEASURED.capitalize()}: –."
 
 
 def render(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> Iterator[Text | Table]:
-    """For the terminal: engines across, as there are fewer of them than figures."""
+    """For the terminal: one row an engine."""
     yield Text(f"{TITLE}: {machine}", style="bold")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, heading in enumerate(SHORT):
+        table.add_column(heading, justify="right" if place > 1 else "left", no_wrap=True)
     for row in rows:
-        table.add_column(row.engine.name, justify="right", overflow="fold")
-    for heading, cells in _lines(rows):
-        table.add_row(Text(heading, style="dim"), *map(clean, cells))
+        table.add_row(*(clean(cell) for place, cell in enumerate(_cells(row)) if place < len(SHORT)))
     yield table
-    yield Text(LEGEND, style="dim")
+    yield Text(f"{SHORT_LEGEND} {LEGEND}", style="dim")
+    for row in rows:
+        yield Text(f"{row.engine.name}: known for {row.engine.good_for}; guesses: {row.engine.guesses}")
     for source in _sources(rows):
         yield Text(source, style="dim")
     yield Text()
@@ -36,43 +48,26 @@ def render(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> Itera
 
 
 def markdown(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
-    """One row a figure, one column an engine."""
-    head = f"| | {' | '.join(row.engine.what for row in rows)} |"
-    rule = f"|---|{'---:|' * len(rows)}"
-    lines = [f"| {heading} | {' | '.join(_escaped(cell) for cell in cells)} |" for heading, cells in _lines(rows)]
+    """One row an engine."""
+    headings = _headings()
+    rule = "|".join("---" if place in LEFT else "---:" for place in range(len(headings)))
+    lines = [f"| {' | '.join(map(_escaped, _cells(row)))} |" for row in rows]
     notes = [f"* {_escaped(_sentence(each))}" for each in advice]
     sources = [f"* {_escaped(source)}" for source in _sources(rows)]
-    return "\n".join([f"# {TITLE}", "", machine, "", head, rule, *lines, "", LEGEND, "", *sources, "", *notes, ""])
+    head = [f"# {TITLE}", "", machine, "", f"| {' | '.join(headings)} |", f"|{rule}|"]
+    return "\n".join([*head, *lines, "", LEGEND, "", *sources, "", *notes, ""])
 
 
 def html(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
     """A page without scripts, fonts or styles from elsewhere."""
-    head = "".join(f"<th>{escape(row.engine.what)}</th>" for row in rows)
-    lines = [
-        f"<tr><th>{escape(heading)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-        for heading, cells in _lines(rows)
-    ]
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in _headings())
+    lines = [f"<tr>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in _cells(row))}</tr>" for row in rows]
     notes = [f"<li>{escape(_sentence(each))}</li>" for each in advice]
     sources = [f"<li>{escape(source)}</li>" for source in _sources(rows)]
-    style = (
-        "body{font-family:system-ui,sans-serif;background:#fdfcf8;color:#22252a;max-width:70rem;margin:2rem auto}"
-        "table{border-collapse:collapse}th,td{padding:.3rem .7rem;border-bottom:1px solid #e4e1d8;text-align:right}"
-        "th:first-child{text-align:left}"
-    )
-    return "\n".join(
-        [
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{style}</style>',
-            f"<h1>{TITLE}</h1><p>{escape(machine)}</p>",
-            f"<table><tr><th></th>{head}</tr>",
-            *lines,
-            f"</table><p>{escape(LEGEND)}</p><ul>",
-            *sources,
-            "</ul><h2>Which one</h2><ul>",
-            *notes,
-            "</ul></html>",
-            "",
-        ]
-    )
+    opening = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{STYLE}</style>'
+    body = [f"<h1>{TITLE}</h1><p>{escape(machine)}</p><table><tr>{head}</tr>", *lines, "</table>"]
+    beside = [f"<p>{escape(LEGEND)}</p><ul>", *sources, "</ul><h2>Which one</h2><ul>", *notes, "</ul></html>", ""]
+    return "\n".join([opening, *body, *beside])
 
 
 def as_json(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
@@ -81,12 +76,13 @@ def as_json(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
-    yield "version", [row.version or "–" for row in rows]
-    for name, (heading, unit) in COLUMNS.items():
-        yield f"{heading}, {unit}", [_figure(row.cells[name], unit) for row in rows]
-    yield "guesses, as documented", [row.engine.guesses for row in rows]
-    yield "known for", [row.engine.good_for for row in rows]
+def _headings() -> list[str]:
+    return ["engine", "version", *(f"{name}, {unit}" for name, unit in COLUMNS.values()), "guesses", "known for"]
+
+
+def _cells(row: Row) -> list[str]:
+    figures = [_figure(row.cells[name], unit) for name, (_, unit) in COLUMNS.items()]
+    return [row.engine.name, row.version or "–", *figures, row.engine.guesses, row.engine.good_for]
 
 
 def _figure(cell: Cell, unit: str) -> str:
@@ -112,8 +108,12 @@ def _sources(rows: Sequence[Row]) -> Iterator[str]:
 def _sentence(advice: Advice) -> str:
     if not advice.supported:
         return f"{advice.purpose}: the popular answer is {advice.popular}; {advice.because}"
-    agrees = f"not the popular answer, {advice.popular}" if advice.differs else "which is the popular answer too"
-    return f"{advice.purpose}: {advice.supported}, {agrees}; {advice.because}"
+    popular = f"the popular answer, {advice.popular}, was {NOT_MEASURED}"
+    if advice.differs:
+        popular = f"not {advice.popular}, the popular answer"
+    elif advice.supported == advice.popular:
+        popular = "the popular answer too"
+    return f"{advice.purpose}: {advice.because}; {popular}"
 
 
 def _escaped(text: str) -> str:

@@ -37,19 +37,19 @@ ENGINES = (
     EngineFacts("sglang", "SGLang", "shared prompts", "draft models, n-grams, EAGLE"),
     EngineFacts("tensorrt-llm", "TensorRT-LLM", "most speed on NVIDIA", "draft models, n-grams, Medusa, EAGLE"),
     EngineFacts("llama.cpp", "llama.cpp", "CPUs and small devices", "draft models, n-grams"),
-    EngineFacts("ollama", "Ollama", "just learning", "none of its own"),
+    EngineFacts("ollama", "Ollama", "easy setup", "none of its own"),
 )
 COLUMNS = {
     "reading": ("prefill", "tok/s"),
     "alone": ("decode alone", "tok/s"),
     "at 16": ("decode at 16", "tok/s"),
     "at 64": ("decode at 64", "tok/s"),
-    "beside ours": ("mixed requests, times ours", "x"),
-    "shared": ("gain of the prefix cache", "x"),
+    "beside ours": ("times ours", "x"),
+    "shared": ("cache gain", "x"),
     "start": ("start", "s"),
-    "memory": ("memory at most", "MiB"),
+    "memory": ("memory", "MiB"),
 }
-"""Heading and unit of every figure."""
+"""Heading and unit of every figure. beside ours: of mixed requests. shared: of a prefix cache, on a shared menu."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """For one purpose: the popular engine, and the one that the figures support; "" when they support none."""
+    """For one purpose: the popular engine, and the one that the figures support; "" when they support none. compared:
+    those that have the figure.
+    """
 
     purpose: str
     popular: str
     supported: str
     because: str
+    compared: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
-        """The figures speak for another engine than the popular one."""
-        return bool(self.supported) and self.supported != self.popular
+        """The figures speak for another engine than the popular one, which has some too."""
+        return self.popular in self.compared and self.supported != self.popular
 
 
 PURPOSES = (
@@ -168,6 +171,6 @@ def guide(table: Iterable[Row]) -> tuple[Advice, ...]:
             found.append(Advice(purpose, popular, "", f"fewer than two engines have the figure: {NOT_MEASURED}"))
             continue
         name = best(values, key=values.__getitem__)
-        absent = "" if popular in values else f"; {popular} was {NOT_MEASURED}"
-        found.append(Advice(purpose, popular, name, f"{name} {words}, of {', '.join(values)}{absent}"))
+        because = f"{name} {words}, of {', '.join(values)}"
+        found.append(Advice(purpose, popular, name, because, tuple(values)))
     return tuple(found)

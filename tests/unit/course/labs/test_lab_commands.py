@@ -131,8 +131,8 @@ def test_the_reference_is_a_table_a_page_and_json(tmp_path: Path, capsys: pytest
     for flags in ([], ["--md"], ["--json"], ["--html", str(page)]):
         assert cli.run(["reference", "--folder", str(tmp_path), *flags]) == ExitCode.PASS
     out = capsys.readouterr().out
-    assert "not the popular answer, vllm" in out or "fewer than two engines" in out
-    assert "| decode at 64, tok/s | 400 |" in out
+    assert "the popular answer, ollama, was not measured here" in out
+    assert "| engine | version | prefill, tok/s |" in out and "| 300 | 400 |" in out
     assert "<td>400</td>" in page.read_text(encoding="utf-8")
 
 
