@@ -21,7 +21,7 @@ from graders.experiments.workbench import (
     tokens,
 )
 from reference_engine.engine import Engine
-from reference_engine.model import Model
+from reference_engine.llama.config import LlamaConfig
 from reference_engine.model_loader import load_model
 from reference_engine.roofline import serving_work
 
@@ -59,19 +59,19 @@ def prefill(plan: LabPlan, name: str) -> Finished:
                 engine.step()
             if number:  # the first round warms up
                 samples[length].append(watches[length].last)
-    return Finished(tuple(_beside_floors(model, samples, watches)))
+    return Finished(tuple(_beside_floors(name, model.config, samples, watches)))
 
 
 def _beside_floors(
-    model: Model, samples: dict[int, list[float]], watches: dict[int, Stopwatch]
+    name: str, config: LlamaConfig, samples: dict[int, list[float]], watches: dict[int, Stopwatch]
 ) -> Iterator[Measurement]:
-    over = roof(model.config)
+    over = roof(config)
     for length, seconds in samples.items():
-        work = serving_work(model.config, [([0] * length, 1)], seats=1, shared=False)
+        work = serving_work(config, [([0] * length, 1)], seats=1, shared=False)
         over.watch(work, min(seconds), f"a prompt of {length}")
         facts = {"operations": work.operations, "moved": work.moved}
-        yield Measurement("prefill", model.name, float(length), tuple(seconds), facts, watches[length].cores)
-    yield ceilings(over, model.name)
+        yield Measurement("prefill", name, float(length), tuple(seconds), facts, watches[length].cores)
+    yield ceilings(over, name)
 
 
 def decode(plan: LabPlan, name: str) -> Finished:
@@ -89,5 +89,5 @@ def decode(plan: LabPlan, name: str) -> Finished:
         work = decode_work(model.config, batch, context)
         over.watch(work, min(seconds), f"a step of {batch}")
         facts = {"operations": work.operations, "moved": work.moved, "context": float(context)}
-        points.append(Measurement("decode", model.name, float(batch), tuple(seconds), facts, watch.cores))
-    return Finished((*points, ceilings(over, model.name)))
+        points.append(Measurement("decode", name, float(batch), tuple(seconds), facts, watch.cores))
+    return Finished((*points, ceilings(over, name)))

@@ -60,7 +60,7 @@ class Run:
 def effects(plan: LabPlan, name: str) -> Finished:
     """Four engines on the same requests in the same memory, in turn."""
     model = load_model(name)
-    trace = workload("ragged", plan.seed, model=name, scale=0.5 if plan.quick else 1.0)
+    trace = workload("ragged", plan.seed, model=name, scale=0.25 if plan.quick else 1.0)
     parts = _parts(trace.longest)
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
     for number in range(plan.rounds()):
