@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from course.drawings.panels import Curve, Figure, Panel
@@ -182,12 +183,11 @@ def _held(results: LabResults, formulas: Formulas) -> Iterator[Curve]:
         points = results.of("pages", mix)
         yield Curve(mix, tuple((point.x, point.value) for point in points))
     for mix in results.series("pages"):
-        wanted = lengths(mix, results.setup.seed)
-        yield _predicted(
-            formulas,
-            results.of("pages", mix),
-            lambda x, wanted=wanted: formulas("held_paged", wanted, int(x), 1 + POOL // int(x)),
-        )
+        yield _predicted(formulas, results.of("pages", mix), partial(_fitting, formulas, mix, results.setup.seed))
+
+
+def _fitting(formulas: Formulas, mix: str, seed: int, block_size: float) -> Any:
+    return formulas("held_paged", lengths(mix, seed), int(block_size), 1 + POOL // int(block_size))
 
 
 def _of_tree(formulas: Formulas, nodes: int) -> float | None:

@@ -137,7 +137,7 @@ def _later_heads(results: LabResults) -> Judgement:
 
 
 def _guesses_cost(results: LabResults) -> Judgement:
-    told, worst = list[str](), (0.0,)
+    told, worst = list[str](), tuple[float, ...]((0.0,))
     for model in _speeds(results):
         batches = [point.x for point in results.of(f"speed:{model}", MEDUSA)]
         batch = max(batches)
