@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("L1", "L2", "L3", "L4")
 FOR_MARKS = "L2"  # as in graders.sandbox.isolation.levels, which a help text need not import
-FORMATS = ("json", "junit", "gradescope", "github", "markdown")
+FORMATS = ("json", "junit", "gradescope", "github", "check", "markdown")
 LAUNCHERS = ("local", "slurm", "ray", "none")
 
 

@@ -15,6 +15,7 @@ KINDS: dict[str, Callable[[Sequence[Row]], str]] = {
     "junit": junit.render,
     "gradescope": gradescope.render,
     "github": github.render,
+    "check": github.check,
     "markdown": markdown.render,
     "csv": csv_report.render,
     "html": html.render,

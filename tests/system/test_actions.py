@@ -11,14 +11,17 @@ import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sample_class
 import yaml
+from sample_rows import WRONG
 
 from graders.registry.catalogue import exercises
+from graders.reports import github
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
@@ -64,8 +67,35 @@ def test_no_job_has_a_secret_or_may_write() -> None:
         document = read(name)
         assert document["permissions"] == {}
         assert "secrets." not in (GITHUB / name).read_text()
-        for job in document["jobs"].values():
-            assert set(job["permissions"].values()) == {"read"}
+        for name, job in document["jobs"].items():
+            may = {"write"} if name == "tell" else {"read"}
+            assert set(job["permissions"].values()) == may
+
+
+def test_the_job_that_writes_at_the_pull_request_runs_nothing_and_may_nothing_else() -> None:
+    job = read("workflows/judge.yml")["jobs"]["tell"]
+    assert (job["permissions"], job["runs-on"]) == ({"checks": "write"}, "ubuntu-24.04")
+    assert [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step] == ["actions/download-artifact"]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_check_run_is_written_at_the_commit_that_was_handed_in(tmp_path: Path, judged: bool) -> None:
+    (script,) = [step["run"] for step in read("workflows/judge.yml")["jobs"]["tell"]["steps"] if "run" in step]
+    if judged:
+        (tmp_path / "reports").mkdir()
+        (tmp_path / "reports" / "check.json").write_text(github.check([replace(WRONG, source="s/bob/" + PART)]))
+    (tmp_path / "curl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > asked\ncat > sent\n')
+    (tmp_path / "curl").chmod(0o755)
+    names = {"TOKEN": "t", "SHA": "abc", "RUN": "u", "GITHUB_API_URL": "https://api", "GITHUB_REPOSITORY": "o/r"}
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **names}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
+    sent = json.loads((tmp_path / "sent").read_text())
+    assert (sent["head_sha"], sent["details_url"], sent["name"]) == ("abc", "u", github.NAME)
+    assert sent["conclusion"] == ("failure" if judged else "neutral") and sent["output"]["summary"]
+    assert "https://api/repos/o/r/check-runs" in (tmp_path / "asked").read_text().split("\n")
+    if judged:
+        (note,) = sent["output"]["annotations"]
+        assert (note["path"], note["start_line"]) == (f"exercises/{PART}", 41)
 
 
 def test_the_projects_own_tests_only_read_and_take_no_action_that_may_change() -> None:
@@ -96,7 +126,7 @@ def test_the_projects_own_tests_are_the_readmes_commands_on_every_python_it_name
 def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
     document = read("workflows/judge.yml")
     assert list(document[True]) == ["workflow_run"]  # taken from the default branch
-    (job,) = document["jobs"].values()
+    job = document["jobs"]["judge"]
     assert "self-hosted" in job["runs-on"]
     (checkout,) = [step for step in job["steps"] if "checkout" in step.get("uses", "")]
     assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
@@ -110,7 +140,7 @@ def test_no_action_may_change_under_its_name(name: str) -> None:
 
 
 def test_only_a_hand_in_of_a_class_is_judged() -> None:
-    (job,) = read("workflows/judge.yml")["jobs"].values()
+    job = read("workflows/judge.yml")["jobs"]["judge"]
     run = "github.event.workflow_run"
     assert set(job["if"].split(" && ")) == {
         "vars.KITCHEN_CLASS == 'true'",
@@ -272,6 +302,8 @@ def test_the_action_grades_and_reports(runner: dict[str, str], tmp_path: Path) -
     assert done.returncode == 1, done.stderr
     assert "::error file=submissions/ada/prefix_cache.py" in done.stdout
     assert Path(runner["GITHUB_OUTPUT"]).read_text() == "code=1\n"
+    told = json.loads((tmp_path / "reports" / "check.json").read_text())
+    assert told["conclusion"] == "failure" and len(told["output"]["annotations"]) == 2
     assert "0 of 2 passed" in Path(runner["GITHUB_STEP_SUMMARY"]).read_text()
     assert len(ElementTree.parse(tmp_path / "reports" / "report.xml").getroot()) == 2
     assert (tmp_path / "reports" / "report.json").stat().st_size

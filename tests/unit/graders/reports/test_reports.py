@@ -199,6 +199,14 @@ def test_no_more_than_ten_annotations_of_a_kind() -> None:
     assert len([note for note in notes if note.startswith("::warning")]) == 10
 
 
+def test_a_check_run_says_what_came_of_it_within_what_github_takes() -> None:
+    told = json.loads(github.check([replace(WRONG, student=str(number)) for number in range(80)]))
+    assert (told["conclusion"], len(told["output"]["annotations"])) == ("failure", github.MOST_OF_CHECK)
+    assert len(told["output"]["summary"]) <= github.LARGEST_CHECK and len(told["output"]["title"]) <= 200
+    concluded = [json.loads(github.check([row]))["conclusion"] for row in (RIGHT, UNGRADED, STUB)]
+    assert concluded == ["success", "neutral", "failure"]
+
+
 def test_the_job_summary_is_cut_at_a_mebibyte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(github.SUMMARY, str(tmp_path / "summary"))
     rows = [replace(WRONG, student=f"{number} " + "ß" * 250) for number in range(3000)]
