@@ -53,15 +53,18 @@ def measure(
     threads: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    width: int = 4,
     effort: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Ceilings:
-    """Measured now, with so many threads, in a second or two. effort: how many times as many samples."""
+    """Measured now, with so many threads, in a second or two. width: bytes of a number of the weights, on a CPU.
+    effort: how many times as many samples.
+    """
     if device != "cpu":
         return _of_gpu(config, device, dtype, effort, clock)
     peak = measure_peak(config, threads=threads, effort=effort, clock=clock)
     with torch.inference_mode():
-        return Ceilings(peak, _bandwidth(config, threads, effort, clock))
+        return Ceilings(peak, _bandwidth(width * weights_read(config), threads, effort, clock))
 
 
 def measure_peak(config: LlamaConfig, *, threads: int, effort: int = 1, clock: Clock = time.perf_counter) -> float:
@@ -146,9 +149,11 @@ def _products(config: LlamaConfig, threads: int, wanted: Sequence[int]) -> list[
     return kernels
 
 
-def _bandwidth(config: LlamaConfig, threads: int, effort: int, clock: Clock) -> float:
-    """Bytes a second: of all threads at once; of what fits into a cache also of a core alone, times the cores."""
-    size, cores = 4 * weights_read(config), min(threads, processor().cores)
+def _bandwidth(size: int, threads: int, effort: int, clock: Clock) -> float:
+    """Bytes a second of a read of so many bytes: of all threads at once; of what fits into a cache
+    also of a core alone, times the cores.
+    """
+    cores = min(threads, processor().cores)
     cached = size <= processor().cache
     with _threads(threads):
         together = _read(size, threads, effort, clock, cached=cached)

@@ -56,6 +56,18 @@ class Model:
         """What the weights are."""
         return self.weights["model.norm.weight"].dtype
 
+    @cached_property
+    def half(self) -> bool:
+        """Whether bf16 holds every matrix without loss, as those of most checkpoints: they are stored so on a CPU,
+        read in half the time, and computed with in fp32 all the same.
+        """
+        return held_by_bf16(*(weight for weight in self.weights.values() if weight.dim() > 1))
+
+    @property
+    def bytes_a_weight(self) -> int:
+        """Of a number of the matrices, as small as they are without loss."""
+        return 2 if self.half else self.dtype.itemsize
+
     @property
     def head(self) -> Tensor:
         """The LM head `[vocab, width]`."""
@@ -80,6 +92,11 @@ class Model:
             return Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def held_by_bf16(*weights: Tensor) -> bool:
+    """Whether bf16 holds all of them without loss."""
+    return all(each.dtype is torch.bfloat16 or torch.equal(each.bfloat16().float(), each.float()) for each in weights)
 
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")

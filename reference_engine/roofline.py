@@ -141,13 +141,20 @@ def weights_read(config: LlamaConfig) -> int:
 
 
 def serving_work(
-    config: LlamaConfig, requests: Sequence[Asked], *, seats: int, shared: bool, tokens_a_step: int = 1, width: int = 4
+    config: LlamaConfig,
+    requests: Sequence[Asked],
+    *,
+    seats: int,
+    shared: bool,
+    tokens_a_step: int = 1,
+    width: int = 4,
+    stored: int = 4,
 ) -> Work:
     """What serving these requests takes at least, counted in the engine's favour.
 
     Weights are read once a step, and steps are as few as can be: `seats` requests at once,
     `tokens_a_step` for each (guesses). shared: there is a prefix cache, so an opening is computed
-    once, and read by nobody. width: bytes of a number.
+    once, and read by nobody. width: bytes of a number of keys and values; stored: of the weights.
     """
     heads = borrowed(requests) if shared else [0] * len(requests)
     each, asked = token_work(config), [wanted for _, wanted in requests]
@@ -162,7 +169,7 @@ def serving_work(
     operations = 2 * (each.least * tokens + each.more * sum(asked)) + attention
     steps = -(-max(max(asked), -(-sum(asked) // seats)) // tokens_a_step)
     keys = 2 * config.layers * config.keys * decoded / tokens_a_step
-    return Work(operations, float(width) * (weights_read(config) * steps + keys))
+    return Work(operations, float(stored) * weights_read(config) * steps + float(width) * keys)
 
 
 def borrowed(requests: Sequence[Asked]) -> list[int]:

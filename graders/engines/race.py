@@ -315,7 +315,8 @@ class _Race:
         except EngineFailed as failed:
             racer.leave(failed, self._warn)
             return
-        work = trace_work(trace, self._model.config, tokens_a_step=racer.tokens_a_step)
+        model = self._model
+        work = trace_work(trace, model.config, tokens_a_step=racer.tokens_a_step, stored=model.bytes_a_weight)
         self._works[scenario, number, racer.tokens_a_step] = work
         self._roof.watch(work, served.seconds, racer.name)
         lap = RaceSample(
@@ -358,8 +359,8 @@ def _roof(model: Model, threads: int, device: str) -> Roof:
     """Measured now; and again, with more effort, when an engine comes above it."""
     limit = processor().theoretical_peak if device == "cpu" else math.inf
     return Roof(
-        measure(model.config, threads=threads, device=device),
-        lambda: measure(model.config, threads=threads, device=device, effort=2),
+        measure(model.config, threads=threads, device=device, width=model.bytes_a_weight),
+        lambda: measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=2),
         limit=limit,
     )
 

@@ -7,7 +7,14 @@ from reference_engine.llama.config import LlamaConfig
 from reference_engine.roofline import Work, serving_work
 
 
-def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1) -> Work:
-    """The work of `trace`. tokens_a_step: that one request can get of one step (guesses)."""
+def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, stored: int = 4) -> Work:
+    """The work of `trace`. tokens_a_step: that one request can get of one step (guesses). stored: bytes of a weight."""
     requests = [(request.prompt, request.max_new) for request in trace.requests]
-    return serving_work(config, requests, seats=trace.max_seqs, shared=trace.cached, tokens_a_step=tokens_a_step)
+    return serving_work(
+        config,
+        requests,
+        seats=trace.max_seqs,
+        shared=trace.cached,
+        tokens_a_step=tokens_a_step,
+        stored=stored,
+    )

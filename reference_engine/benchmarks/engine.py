@@ -180,7 +180,7 @@ def report(model: Model, workload: Workload, contenders: Sequence[BenchmarkedEng
         beside = "" if contender is contenders[0] else f"engine {times:.2f}x"
         print(f"{line:<62} {beside:<14} {verified(model, workload, contender)}", flush=True)
     asked = [(request.prompt, request.max_new) for request in workload.requests]
-    work = serving_work(model.config, asked, seats=len(asked), shared=workload.cache)
+    work = serving_work(model.config, asked, seats=len(asked), shared=workload.cache, stored=model.bytes_a_weight)
     for name, rate in rates.items():
         roof.watch(work, workload.tokens / max(rate), name)
     limit = workload.tokens / roof.ceilings.seconds(work)
@@ -201,9 +201,9 @@ def parts_in(folder: Path) -> Parts:
 def race(model: Model, parts: Parts, opponent: BenchmarkedEngine | None, options: argparse.Namespace) -> None:
     """Every workload that was asked for, with the contenders that say something about it."""
     threads = torch.get_num_threads()
-    machine = measure_ceilings(model.config, threads=threads)
+    machine = measure_ceilings(model.config, threads=threads, width=model.bytes_a_weight)
     print(f"peak {machine.peak / 1e9:.0f} GFLOP/s, weights are read at {machine.bandwidth / 1e9:.0f} GB/s")
-    again = partial(measure_ceilings, model.config, threads=threads, effort=2)
+    again = partial(measure_ceilings, model.config, threads=threads, width=model.bytes_a_weight, effort=2)
     roof = Roof(machine, again, limit=processor().theoretical_peak)
     plain = engine_contender("engine", model, replace(parts, prefix_cache=None), options.budget)
     naive = engine_contender("engine with naive parts", model, naive_parts(), options.budget)

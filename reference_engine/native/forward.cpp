@@ -1,4 +1,5 @@
-// The forward pass of a Llama for one step of the engine, and what Medusa heads guess, in fp32.
+// The forward pass of a Llama for one step of the engine, and what Medusa heads guess. Numbers are fp32; weights may be
+// stored as bf16.
 //
 // Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
 
@@ -17,14 +18,18 @@ namespace {
 constexpr int64_t PASSING = 8 * MAX_ROWS;  // rows that go past a panel together: they stay in the cache
 
 struct Layer {
-    const float *qkv, *out, *gate_up, *down;    // packed; the norms before them are folded in
+    Panels qkv, out, gate_up, down;
+    const float *input_norm, *inner_norm;       // [width] before qkv and gate_up; null: folded into them
     const float *query_norm, *key_norm;         // [D] or null
 };
 
 struct Net {
     int64_t layers, width, heads, kv_heads, depth, inner, vocab, positions;
     float eps, scale;
-    const float *embedding, *norm, *head;       // [vocab, width], [width], packed
+    const void* embedding;                      // [vocab, width]
+    Format embedded;
+    Panels head;
+    const float* norm;                          // [width]
     const float *cosines, *sines;               // [positions, D / 2]
     const Layer* layer;
     int64_t head_columns() const { return heads + 2 * kv_heads; }
@@ -51,8 +56,8 @@ struct Step {
 
 struct Heads {
     int64_t count, width, vocab;
-    const float* blocks;                        // packed [count * width, width]
-    const float* const* projections;            // packed [vocab, width] each
+    Panels blocks;                              // [count * width, width]
+    const Panels* projections;                  // [vocab, width] each
 };
 
 // Where a span's rows lie among the step's.
@@ -96,6 +101,19 @@ float over_length(const float* x, int64_t width, float eps) {
 void over_lengths(const float* x, int64_t rows, int64_t width, float eps, std::vector<float>& scales) {
     scales.resize(rows);
     for (int64_t row = 0; row < rows; row++) scales[row] = over_length(x + row * width, width, eps);
+}
+
+// The embedding of a token -> x [width]
+void embed(const Net& net, int64_t token, float* x) {
+    if (net.embedded == Format::fp32) {
+        std::copy_n(static_cast<const float*>(net.embedding) + token * net.width, net.width, x);
+        return;
+    }
+    const uint16_t* from = static_cast<const uint16_t*>(net.embedding) + token * net.width;
+    for (int64_t i = 0; i < net.width; i++) {
+        const uint32_t bits = static_cast<uint32_t>(from[i]) << 16;
+        std::memcpy(x + i, &bits, sizeof bits);
+    }
 }
 
 // RoPE of one head: from [D], normed by norm [D] if the model does that -> to [D], times `factor`.
@@ -142,6 +160,7 @@ class Pass {
         mixed_ = buffers[2].get(rows * net.heads * net.depth);
         inner_ = buffers[3].get(rows * net.inner);
         last_x_ = buffers[4].get(step.wanted * net.width);
+        normed_ = buffers[5].get(rows * net.width);
         int64_t at = 0, wanted = 0;
         for (int64_t i = 0; i < step.spans; i++) {
             places_.push_back({at, wanted});
@@ -155,16 +174,16 @@ class Pass {
         const int64_t width = net_.width;
         workers_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
-                std::copy_n(net_.embedding + step_.tokens[row] * width, width, x_ + row * width);
+                embed(net_, step_.tokens[row], x_ + row * width);
         });
         float* x = x_;
         int64_t rows = step_.rows;
         for (int64_t index = 0; index < net_.layers; index++) {
             const Layer& layer = net_.layer[index];
             const int64_t columns = net_.head_columns() * net_.depth;
-            over_lengths(x, rows, width, net_.eps, scales_);
+            const float* read_by = normed(x, rows, layer.input_norm);
             multiply_shared(
-                workers_, {x, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows
+                workers_, {read_by, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows
             );
             const bool last = index + 1 == net_.layers;
             workers_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
@@ -190,14 +209,25 @@ class Pass {
     }
 
   private:
+    // RMSNorm of x [rows, width] but for the rows' scales, which go to scales_: times norm [width], unless that is folded
+    // into the next product.
+    const float* normed(const float* x, int64_t rows, const float* norm) {
+        const int64_t width = net_.width;
+        over_lengths(x, rows, width, net_.eps, scales_);
+        if (!norm) return x;
+        for (int64_t row = 0; row < rows; row++)
+            for (int64_t i = 0; i < width; i++) normed_[row * width + i] = x[row * width + i] * norm[i];
+        return normed_;
+    }
+
     // x [rows, width] += attention [rows, heads * D] x out; += silu(x gate) * (x up) [rows, inner] x down.
     void feed(const Layer& layer, float* x, int64_t rows) {
         const int64_t width = net_.width, read = net_.heads * net_.depth;
         multiply_shared(workers_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, Epilogue::add}, rows);
-        over_lengths(x, rows, width, net_.eps, scales_);
+        const float* read_by = normed(x, rows, layer.inner_norm);
         multiply_shared(
             workers_,
-            {x, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated},
+            {read_by, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated},
             rows
         );
         multiply_shared(
@@ -266,7 +296,7 @@ class Pass {
     const Net& net_;
     const Step& step_;
     ThreadPool& workers_;
-    float *x_, *states_, *mixed_, *inner_, *last_x_;
+    float *x_, *states_, *mixed_, *inner_, *last_x_, *normed_;
     std::vector<Place> places_;
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };
@@ -275,7 +305,7 @@ class Pass {
 struct PoolRegistry {
     std::mutex lock;
     std::map<int, ThreadPool*> pools;  // never deleted: their threads sleep on
-    Scratch buffers[5];
+    Scratch buffers[6];
     ThreadPool& of(int members) {
         ThreadPool*& workers = pools[members];
         if (!workers || !workers->usable()) workers = new ThreadPool(members);
@@ -304,6 +334,18 @@ void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
     }
 }
 
+// A number of a panel, by its k counted through all panels, and its column.
+inline void put(float value, Format format, void* panels, int64_t k, int64_t column) {
+    if (format == Format::fp32) {
+        static_cast<float*>(panels)[k * COLUMNS + column] = value;
+        return;
+    }
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    uint32_t& word = static_cast<uint32_t*>(panels)[k * W + column % W];
+    word = column < W ? (word & 0xffff0000u) | bits >> 16 : (word & 0xffffu) | (bits & 0xffff0000u);
+}
+
 }  // namespace
 
 extern "C" {
@@ -312,16 +354,16 @@ int64_t panel_columns() { return COLUMNS; }
 
 int64_t step_bytes() { return sizeof(Step); }
 
-// weight [out, in] -> panels [ceil(out / 2 W), in, 2 W]; `paired`: its first half are gates, the second what they let
-// through.
-void pack(const float* weight, int64_t out, int64_t in, int64_t paired, float* to) {
+// weight [out, in] -> panels [ceil(out / 2 W), in, 2 W], or words [.., W] of bf16, cut off; `paired`: its first half are
+// gates, the second what they let through.
+void pack(const float* weight, int64_t out, int64_t in, int64_t paired, Format format, void* to) {
     const int64_t half = out / 2, panels = paired ? (half + W - 1) / W : (out + COLUMNS - 1) / COLUMNS;
     for (int64_t panel = 0; panel < panels; panel++)
         for (int64_t column = 0; column < COLUMNS; column++) {
             const int64_t within = paired ? panel * W + column % W : panel * COLUMNS + column;
             const bool there = within < (paired ? half : out);
             const float* row = weight + (paired && column >= W ? half + within : within) * in;
-            for (int64_t k = 0; k < in; k++) to[(panel * in + k) * COLUMNS + column] = there ? row[k] : 0.0f;
+            for (int64_t k = 0; k < in; k++) put(there ? row[k] : 0.0f, format, to, panel * in + k, column);
         }
 }
 

@@ -1,5 +1,8 @@
 // GEMM of a few rows with a weight that was packed once: panels of 2 W columns, all of K for a panel side by side.
 //
+// A panel holds fp32, or bf16 of which each number is the upper half of the fp32 that it is multiplied as: two columns,
+// W apart, share a word. Reading it costs half as much and loses nothing.
+//
 // Every sum runs over k in order, in one accumulator, whatever the tile: a row's result does not depend on what rows
 // are computed beside it.
 #pragma once
@@ -11,8 +14,16 @@
 constexpr int COLUMNS = 2 * W;  // of a panel
 constexpr int64_t AHEAD = 64;   // numbers of k to prefetch ahead: what few rows need comes too late when it is used
 
+enum class Format : int64_t { fp32, bf16 };
+
+// [ceil(out / COLUMNS), in, COLUMNS], zeros beyond `out`; bf16: [.., W] words.
+struct Panels {
+    const void* numbers;
+    Format format;
+};
+
 struct Weight {
-    const float* panels;  // [ceil(out / COLUMNS), in, COLUMNS], zeros beyond `out`
+    Panels panels;
     int64_t in, out;
     int64_t count() const { return (out + COLUMNS - 1) / COLUMNS; }
 };
@@ -56,8 +67,29 @@ inline void finish(const Gemm& p, int64_t row, int64_t panel, Vec low, Vec high)
     }
 }
 
+// What one k of a panel holds, as fp32.
+struct Full {
+    using Word = float;
+    static constexpr int64_t WORDS = COLUMNS;
+    static void prefetch(const float* at) {
+        __builtin_prefetch(at, 0, 2);
+        __builtin_prefetch(at + W, 0, 2);
+    }
+    static Vec left(const float* at) { return opaque(load(at)); }
+    static Vec right(const float* at) { return opaque(load(at + W)); }
+};
+
+struct Half {
+    using Word = uint32_t;
+    static constexpr int64_t WORDS = W;
+    static void prefetch(const uint32_t* at) { __builtin_prefetch(at, 0, 2); }
+    static WordVec words(const uint32_t* at) { return *reinterpret_cast<const WordVec*>(at); }
+    static Vec left(const uint32_t* at) { return opaque(as_floats(words(at) << 16)); }
+    static Vec right(const uint32_t* at) { return opaque(as_floats(words(at) & 0xffff0000u)); }
+};
+
 // a [R, in] x panels [P, in, 2 W] -> sums [R, P * 2 W] in registers -> epilogue.
-template <int R, int P>
+template <int R, int P, class Stored>
 void tile(const Gemm& p, int64_t row, int64_t panel) {
     Vec low[R][P], high[R][P];
 #pragma GCC unroll 16
@@ -66,16 +98,13 @@ void tile(const Gemm& p, int64_t row, int64_t panel) {
         for (int j = 0; j < P; j++) low[r][j] = high[r][j] = Vec{};
     const int64_t in = p.weight.in;
     const float* a = p.a + row * p.a_stride;
-    const float* b = p.weight.panels + panel * in * COLUMNS;
+    const auto* b = static_cast<const typename Stored::Word*>(p.weight.panels.numbers) + panel * in * Stored::WORDS;
     for (int64_t k = 0; k < in; k++) {
 #pragma GCC unroll 8
         for (int j = 0; j < P; j++) {
-            const float* at = b + (j * in + k) * COLUMNS;
-            if constexpr (P == 1) {
-                __builtin_prefetch(at + AHEAD * COLUMNS, 0, 2);
-                __builtin_prefetch(at + AHEAD * COLUMNS + W, 0, 2);
-            }
-            const Vec left = opaque(load(at)), right = opaque(load(at + W));
+            const auto* at = b + (j * in + k) * Stored::WORDS;
+            if constexpr (P == 1) Stored::prefetch(at + AHEAD * Stored::WORDS);
+            const Vec left = Stored::left(at), right = Stored::right(at);
 #pragma GCC unroll 16
             for (int r = 0; r < R; r++) {
                 const float value = a[r * p.a_stride + k];
@@ -97,32 +126,38 @@ void tile(const Gemm& p, int64_t row, int64_t panel) {
 constexpr int panels_beside(int rows) { return rows == 1 ? 4 : 2 * rows <= MAX_ROWS ? 2 : 1; }
 
 // a [R, in] x panels [from, to) -> c [R, (to - from) * 2 W], P panels at a time.
-template <int R>
+template <int R, class Stored>
 void strip(const Gemm& p, int64_t row, int64_t from, int64_t to) {
     constexpr int P = panels_beside(R);
     int64_t panel = from;
-    for (; panel + P <= to; panel += P) tile<R, P>(p, row, panel);
+    for (; panel + P <= to; panel += P) tile<R, P, Stored>(p, row, panel);
     if constexpr (P > 1)
-        for (; panel < to; panel++) tile<R, 1>(p, row, panel);
+        for (; panel < to; panel++) tile<R, 1, Stored>(p, row, panel);
 }
 
 // The same for a number of rows known only now, 1 .. MAX_ROWS.
-template <int R = MAX_ROWS>
+template <class Stored, int R = MAX_ROWS>
 void rest(const Gemm& p, int64_t rows, int64_t row, int64_t from, int64_t to) {
     if constexpr (R > 0) {
-        if (rows == R) return strip<R>(p, row, from, to);
-        rest<R - 1>(p, rows, row, from, to);
+        if (rows == R) return strip<R, Stored>(p, row, from, to);
+        rest<Stored, R - 1>(p, rows, row, from, to);
     }
 }
 
 // a [last - first, in] x panels [from, to) -> c rows [first, last). Few rows: panels stream by.
 // Many: a panel stays while rows pass, in tiles of nearly equal height.
-inline void multiply(const Gemm& p, int64_t first, int64_t last, int64_t from, int64_t to) {
+template <class Stored>
+void multiply_stored(const Gemm& p, int64_t first, int64_t last, int64_t from, int64_t to) {
     const int64_t rows = last - first, tiles = (rows + MAX_ROWS - 1) / MAX_ROWS;
-    if (tiles == 1) return rest(p, rows, first, from, to);
+    if (tiles == 1) return rest<Stored>(p, rows, first, from, to);
     for (int64_t panel = from; panel < to; panel++)
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t start = i * rows / tiles, end = (i + 1) * rows / tiles;
-            rest(p, end - start, first + start, panel, panel + 1);
+            rest<Stored>(p, end - start, first + start, panel, panel + 1);
         }
+}
+
+inline void multiply(const Gemm& p, int64_t first, int64_t last, int64_t from, int64_t to) {
+    if (p.weight.panels.format == Format::bf16) return multiply_stored<Half>(p, first, last, from, to);
+    multiply_stored<Full>(p, first, last, from, to);
 }

@@ -7,21 +7,24 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.huge_pages import TensorArena
+from reference_engine.model import held_by_bf16
 from reference_engine.native import library
-from reference_engine.native.weights import panels
+from reference_engine.native.library import Format
+from reference_engine.native.weights import Packer
 
 
 class NativeHeads:
     """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
 
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
-        self._compiled, arena = compiled, TensorArena()
-        self._blocks = panels(compiled, arena, residual.flatten(0, 1))
-        self._projections = [panels(compiled, arena, each) for each in project]
-        self._places = (ctypes.c_void_p * len(project))(*(each.data_ptr() for each in self._projections))
+        self._compiled, self._packer = (
+            compiled,
+            Packer(compiled, Format.BF16 if held_by_bf16(residual, project) else Format.FP32),
+        )
         count, vocab, width = project.shape
-        self._heads = library.NativeHeadsStruct(count, width, vocab, self._blocks.data_ptr(), self._places)
+        self._projections = (library.NativePanels * count)(*(self._packer.pack(each) for each in project))
+        blocks = self._packer.pack(residual.flatten(0, 1))
+        self._heads = library.NativeHeadsStruct(count, width, vocab, blocks, self._projections)
 
     def guess(self, hidden: Tensor, count: int) -> Tensor:
         """hidden `[R, width]` -> int64 `[R, H, count]`: each head's guesses, likeliest first, then lowest id."""

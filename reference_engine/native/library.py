@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import enum
 import functools
 import hashlib
 import os
@@ -28,10 +29,26 @@ FORGOTTEN = 30 * 24 * 3600
 """Seconds after which a library that another source or processor asked for is removed, when a new one is built."""
 
 
+class Format(enum.IntEnum):
+    """`Format` of gemm.h: how the numbers of a weight are stored."""
+
+    FP32 = 0
+    BF16 = 1
+
+
+class NativePanels(ctypes.Structure):
+    """`Panels` of gemm.h."""
+
+    _fields_ = [("numbers", c_void_p), ("format", c_int64)]
+
+
 class NativeLayer(ctypes.Structure):
     """`Layer` of forward.cpp."""
 
-    _fields_ = [(name, c_void_p) for name in ("qkv", "out", "gate_up", "down", "query_norm", "key_norm")]
+    _fields_ = [
+        *((name, NativePanels) for name in ("qkv", "out", "gate_up", "down")),
+        *((name, c_void_p) for name in ("input_norm", "inner_norm", "query_norm", "key_norm")),
+    ]
 
 
 class Net(ctypes.Structure):
@@ -40,7 +57,10 @@ class Net(ctypes.Structure):
     _fields_ = [
         *((name, c_int64) for name in ("layers", "width", "heads", "kv_heads", "depth", "inner", "vocab", "positions")),
         *((name, c_float) for name in ("eps", "scale")),
-        *((name, c_void_p) for name in ("embedding", "norm", "head", "cosines", "sines")),
+        ("embedding", c_void_p),
+        ("embedded", c_int64),
+        ("head", NativePanels),
+        *((name, c_void_p) for name in ("norm", "cosines", "sines")),
         ("layer", POINTER(NativeLayer)),
     ]
 
@@ -65,8 +85,8 @@ class NativeHeadsStruct(ctypes.Structure):
 
     _fields_ = [
         *((name, c_int64) for name in ("count", "width", "vocab")),
-        ("blocks", c_void_p),
-        ("projections", POINTER(c_void_p)),
+        ("blocks", NativePanels),
+        ("projections", POINTER(NativePanels)),
     ]
 
 
@@ -197,7 +217,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
         return None
     if loaded.step_bytes() != ctypes.sizeof(NativeStep):  # made from other sources
         return None
-    loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p]
+    loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p]
     loaded.forward.argtypes = [POINTER(Net), POINTER(NativeStep), c_int64]
     loaded.guess.argtypes = [POINTER(NativeHeadsStruct), c_void_p, c_int64, c_int64, c_void_p, c_int64]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]

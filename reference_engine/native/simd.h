@@ -16,6 +16,7 @@ constexpr int MAX_ROWS = 6;
 #endif
 
 typedef float Vec __attribute__((vector_size(W * 4), aligned(4), may_alias));
+typedef uint32_t WordVec __attribute__((vector_size(W * 4), aligned(4), may_alias));
 typedef int32_t IntVec __attribute__((vector_size(W * 4), aligned(4), may_alias));
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Vec*>(from); }
@@ -34,6 +35,13 @@ inline Vec opaque(Vec v) {
     asm("" : "+w"(v));
 #endif
     return v;
+}
+
+// The bits of each lane, read as a float.
+inline Vec as_floats(WordVec bits) {
+    Vec floats;
+    std::memcpy(&floats, &bits, sizeof floats);
+    return floats;
 }
 
 inline float sum(Vec v) {

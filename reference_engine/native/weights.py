@@ -1,4 +1,9 @@
-"""A model's weights as the compiled pass reads them: panels as wide as two vectors, norms folded into what follows."""
+"""A model's weights as the compiled pass reads them: panels as wide as two vectors.
+
+Weights that bf16 holds without loss, as those of most checkpoints, are stored so: a step reads half as much, and
+computes the same products in fp32. A norm before a product is folded into weights that stay fp32; folded into others it
+would cost them their form.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,14 @@ from reference_engine.huge_pages import TensorArena
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
 from reference_engine.native import library
+from reference_engine.native.library import Format, NativePanels
 
 
 class NativeWeights:
-    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to."""
+    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to.
+
+    format: how the matrices are stored.
+    """
 
     @staticmethod
     def of(model: Model, compiled: ctypes.CDLL) -> NativeWeights:
@@ -23,16 +32,16 @@ class NativeWeights:
 
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
-        self.config, self._weights, self._compiled, self._kept = config, model.weights, compiled, list[Tensor]()
-        self._arena = TensorArena()
+        self.config, self.format = config, Format.BF16 if model.half else Format.FP32
+        self._weights, self._kept, self._packer = model.weights, list[Tensor](), Packer(compiled, self.format)
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
             *(config.layers, config.width, config.heads, config.kv_heads, config.head_width, config.inner),
             *(config.vocab, config.positions, config.norm_eps, config.head_width**-0.5),
-            self._keep(self._weight("model.embed_tokens")),
+            *self._embedding(),
+            self._packer.pack(model.head),
             self._keep(self._weight("model.norm")),
-            self._panels(model.head),
             *(self._keep(part) for part in (turned.real, turned.imag)),
             self._layers,
         )
@@ -41,33 +50,46 @@ class NativeWeights:
         def weight(name: str) -> Tensor:
             return self._weight(f"model.layers.{index}.{name}")
 
-        before, after = weight("input_layernorm"), weight("post_attention_layernorm")
-        states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"]) * before  # [(Hq + 2·Hkv)·D, d]
-        gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj"))) * after  # [2f, d]
-        norms = [self._keep(weight(f"self_attn.{name}_norm")) for name in "qk"] if self.config.qk_norm else (None, None)
+        norms = weight("input_layernorm"), weight("post_attention_layernorm")
+        states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"])  # [(Hq + 2·Hkv)·D, d]
+        gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj")))  # [2f, d]
+        folded = self.format is Format.FP32
+        of_heads = [weight(f"self_attn.{name}_norm") for name in "qk"] if self.config.qk_norm else [None, None]
         return library.NativeLayer(
-            self._panels(states),
-            self._panels(weight("self_attn.o_proj")),
-            self._panels(gate_up, paired=True),
-            self._panels(weight("mlp.down_proj")),
-            *norms,
+            self._packer.pack(states * norms[0] if folded else states),
+            self._packer.pack(weight("self_attn.o_proj")),
+            self._packer.pack(gate_up * norms[1] if folded else gate_up, paired=True),
+            self._packer.pack(weight("mlp.down_proj")),
+            *(None if norm is None else self._keep(norm) for norm in ((None, None) if folded else norms)),
+            *(None if norm is None else self._keep(norm) for norm in of_heads),
         )
+
+    def _embedding(self) -> tuple[int, Format]:
+        """Where it lies as it is, and what its numbers are."""
+        rows = self._weights["model.embed_tokens.weight"]
+        half = rows.dtype is torch.bfloat16
+        return self._keep(rows if half else rows.float()), Format.BF16 if half else Format.FP32
 
     def _weight(self, name: str) -> Tensor:
         return self._weights[f"{name}.weight"].float()
-
-    def _panels(self, weight: Tensor, *, paired: bool = False) -> int:
-        self._kept.append(panels(self._compiled, self._arena, weight, paired=paired))
-        return self._kept[-1].data_ptr()
 
     def _keep(self, tensor: Tensor) -> int:
         self._kept.append(tensor.contiguous())
         return self._kept[-1].data_ptr()
 
 
-def panels(compiled: ctypes.CDLL, arena: TensorArena, weight: Tensor, *, paired: bool = False) -> Tensor:
-    """`weight` `[out, in]`, packed into the arena; `paired`: its halves are gates and what they let through."""
-    rows, columns, wide = weight.shape[0], weight.shape[1], compiled.panel_columns()
-    weight, packed = weight.float().contiguous(), arena.take(-(-rows // wide) * wide * columns)
-    compiled.pack(weight.data_ptr(), rows, columns, int(paired), packed.data_ptr())
-    return packed
+class Packer:
+    """Packs weights side by side, and keeps them."""
+
+    def __init__(self, compiled: ctypes.CDLL, format: Format) -> None:
+        self._compiled, self._format, self._arena, self._kept = compiled, format, TensorArena(), list[Tensor]()
+
+    def pack(self, weight: Tensor, *, paired: bool = False) -> NativePanels:
+        """`weight` `[out, in]`; `paired`: its halves are gates and what they let through."""
+        rows, columns, wide = weight.shape[0], weight.shape[1], self._compiled.panel_columns()
+        numbers = -(-rows // wide) * wide * columns
+        packed = self._arena.take(numbers // 2 if self._format is Format.BF16 else numbers)
+        weight = weight.float().contiguous()
+        self._compiled.pack(weight.data_ptr(), rows, columns, int(paired), self._format, packed.data_ptr())
+        self._kept.append(packed)
+        return NativePanels(packed.data_ptr(), self._format)

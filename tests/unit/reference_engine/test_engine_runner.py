@@ -20,12 +20,22 @@ from reference_engine.llama.cpu_runner import CpuRunner
 from reference_engine.llama.thread_shard import PackedWeights
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
-from reference_engine.native.library import library, reason
+from reference_engine.native.library import Format, library, reason
 from reference_engine.native.runner import NativeRunner
+from reference_engine.native.weights import NativeWeights
 from reference_engine.parts import Parts
 from reference_engine.slots import Copy, Request
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
+
+
+def rounded(model: Model) -> Model:
+    """The same with weights that bf16 holds, but for the norms'."""
+    weights = {
+        name: weight.bfloat16().float() if weight.dim() > 1 else weight for name, weight in model.weights.items()
+    }
+    return replace(model, weights=weights)
+
 
 MODELS = {
     "tiny": load_model("random:tiny"),
@@ -33,6 +43,7 @@ MODELS = {
     "every head its own, tied": random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)),
     "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
 }
+MODELS |= {f"{name}, of 16 bits": rounded(MODELS[name]) for name in ("one KV head", "normed heads")}
 TEXT = random.Random(0).choices(range(64), k=40)
 
 
@@ -132,6 +143,19 @@ def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_i
     changed = replace(model, weights={**model.weights, "model.norm.weight": 2 * model.weights["model.norm.weight"]})
     outcome = runner_for(changed).forward(StepBatch((Span(0, 0, TEXT, 1),)))
     assert_close(outcome.logits[0], oracle.logits(changed, TEXT)[-1])
+
+
+def test_matrices_are_stored_in_16_bits_where_that_loses_nothing(kind: str) -> None:
+    if kind != "compiled":
+        pytest.skip("stored by compiled code alone")
+    whole, half = MODELS["normed heads"], MODELS["normed heads, of 16 bits"]
+    assert NativeWeights.of(whole, library()).format is Format.FP32
+    assert NativeWeights.of(half, library()).format is Format.BF16
+    assert (whole.bytes_a_weight, half.bytes_a_weight) == (4, 2)
+    weights = dict(half.weights)
+    weights["model.layers.1.mlp.down_proj.weight"] = weights["model.layers.1.mlp.down_proj.weight"].clone()
+    weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 2**-20
+    assert not replace(half, weights=weights).half, "one number that needs more"
 
 
 def test_shards_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
