@@ -14,6 +14,7 @@ from course.race.files import RaceFiles
 from course.sigterm import interruptible
 from course.terminal import clean, console
 from graders.engines.catalogue import KINDS, unknown
+from graders.engines.loaded import DTYPE, DTYPES
 from graders.engines.results import RaceResults
 from graders.workloads import NAMES
 
@@ -27,6 +28,13 @@ from graders.workloads import NAMES
 @click.option("--whole-only", is_flag=True, help="Only the workload itself: no prompts alone, no sweep.")
 @click.option("--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests.")
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=DTYPE,
+    show_default=True,
+    help="Of the weights that all are given, and of what they compute in; ours computes in fp32.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--timeout",
@@ -49,6 +57,7 @@ def command(
     whole_only: bool,
     scale: float,
     threads: int,
+    dtype: str,
     seed: int,
     timeout: float,
     json_file: Path | None,
@@ -67,7 +76,7 @@ def command(
     for the README. Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are
     complete.
     """
-    kept = _stored(workload, model) if store else None
+    kept = _stored(workload, model, dtype) if store else None
     files = RaceFiles(json_file, svg_file, png_file, kept)
     names, batches = _engines(engines), () if whole_only else _batches(sweep)
     files.check()
@@ -83,6 +92,7 @@ def command(
         seed=seed,
         scale=scale,
         threads=threads,
+        dtype=dtype,
         timeout=timeout,
     )
     results = _run(plan)
@@ -96,12 +106,12 @@ def command(
     return ExitCode.PASS if results.complete else ExitCode.UNGRADED
 
 
-def _stored(workload: str, model: str) -> Path:
+def _stored(workload: str, model: str, dtype: str) -> Path:
     """Where the race is kept. Raises Problem where there is no README to tell of it."""
     from course.race import readme_table
     from course.workspace import installed_root
 
-    root, called = installed_root(), readme_table.name(workload, model)
+    root, called = installed_root(), readme_table.name(workload, model, dtype)
     if not (root / "pyproject.toml").is_file():
         raise Problem("--store works in a clone of the project only; this is an installed package. Use --json.")
     if Path(called).name != called:

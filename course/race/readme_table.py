@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from course.race.table import count, doubts
+from graders.engines.loaded import DTYPE
 from graders.engines.results import RaceEntry, RaceResults, Result, read
 
 FOLDER = Path("graders", "throughput", "races")
@@ -15,9 +16,9 @@ FOLDER = Path("graders", "throughput", "races")
 BLOCK = re.compile(r"<!-- race (?P<name>\S+): [^>]*-->\n.*?<!-- end of race -->", re.DOTALL)
 
 
-def name(workload: str, model: str) -> str:
+def name(workload: str, model: str, dtype: str = DTYPE) -> str:
     """How the race of a workload on a model is called; races of one name replace each other."""
-    return f"{workload}-{model}"
+    return f"{workload}-{model}{'' if dtype == DTYPE else f'-{dtype}'}"
 
 
 def path(called: str) -> Path:

@@ -43,6 +43,7 @@ class EngineKind:
     adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
     said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
     likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
+    exact: it computes in fp32 whatever its weights are.
     """
 
     name: str
@@ -54,6 +55,7 @@ class EngineKind:
     notes: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 120.0
     tie: float | None = None
+    exact: bool = False
 
     @property
     def path(self) -> Path:
@@ -94,8 +96,8 @@ _SGLANG_NEEDS = (
 _NO_STUB = "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
 
 _KINDS = (
-    EngineKind("reference", "our engine with the solutions", "reference_driver.py"),
-    EngineKind("naive", "our engine with the parts of before", "reference_driver.py"),
+    EngineKind("reference", "our engine with the solutions", "reference_driver.py", exact=True),
+    EngineKind("naive", "our engine with the parts of before", "reference_driver.py", exact=True),
     EngineKind(
         "vllm",
         "vLLM",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from reference_engine.model import Model
 
 DTYPE = "float32"
-"""What engines are compared in."""
+"""What engines are compared in, if nothing else is said."""
+DTYPES = (DTYPE, "bfloat16")
+"""What they can be compared in."""
 SHOWN = 12
 """Digits of a digest that a person compares."""
 
@@ -85,7 +87,8 @@ def checkpoint(model: Model) -> Iterator[Checkpoint]:
     with TemporaryDirectory(prefix="course-race-") as name:
         folder = Path(name)
         write(model, folder)
-        yield Checkpoint(folder, given(folder, model.config))
+        dtype = str(model.dtype).removeprefix("torch.")
+        yield Checkpoint(folder, given(folder, model.config, dtype))
 
 
 class NoModel(Exception):

@@ -24,7 +24,7 @@ from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
-from graders.engines.loaded import Checkpoint, checkpoint
+from graders.engines.loaded import DTYPE, Checkpoint, checkpoint
 from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
 from graders.engines.scenarios import Scenario, dropped, scenarios
@@ -49,6 +49,7 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
     decoding scenarios. apart: prompts alone too. threads: 0 takes every core. timeout: seconds for one trace.
+    dtype: of the checkpoint that all are given, and what they compute in, float32 or bfloat16; ours computes in fp32.
     """
 
     engines: tuple[str, ...]
@@ -60,6 +61,7 @@ class RacePlan:
     seed: int = 0
     scale: float = 1.0
     threads: int = 0
+    dtype: str = DTYPE
     timeout: float = 300.0
 
 
@@ -102,8 +104,8 @@ def race(
     _refuse(plan)
     device, busy = device_class(), load()
     _announce(plan, device, busy, warn)
-    model = load_model(plan.model)
-    refuse_copies_that_do_not_fit(plan.model, 4 * model.config.parameters, len(set(plan.engines)))
+    model = load_model(plan.model, dtype=getattr(torch, plan.dtype))
+    refuse_copies_that_do_not_fit(plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
     chosen = scenarios(sample, plan.batches, apart=plan.apart)
@@ -316,7 +318,13 @@ class _Race:
             racer.leave(failed, self._warn)
             return
         model = self._model
-        work = trace_work(trace, model.config, tokens_a_step=racer.tokens_a_step, stored=model.bytes_a_weight)
+        work = trace_work(
+            trace,
+            model.config,
+            tokens_a_step=racer.tokens_a_step,
+            stored=model.bytes_a_weight,
+            width=model.dtype.itemsize,
+        )
         self._works[scenario, number, racer.tokens_a_step] = work
         self._roof.watch(work, served.seconds, racer.name)
         lap = RaceSample(
@@ -357,7 +365,8 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
 
 def _roof(model: Model, threads: int, device: str) -> Roof:
     """Measured now; and again, with more effort, when an engine comes above it."""
-    limit = processor().theoretical_peak if device == "cpu" else math.inf
+    fp32 = device == "cpu" and model.dtype is torch.float32  # what is known of the processor's multipliers
+    limit = processor().theoretical_peak if fp32 else math.inf
     return Roof(
         measure(model.config, threads=threads, device=device, width=model.bytes_a_weight),
         lambda: measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=2),
@@ -375,7 +384,7 @@ def _course(plan: RacePlan, sample: Trace, threads: int, device: str, busy: floa
         device=device,
         machine=machine(device),
         threads=threads,
-        dtype="float32",
+        dtype=plan.dtype,
         kv_tokens=sample.kv_tokens,
         max_seqs=sample.max_seqs,
         prefix_cache=sample.cached,

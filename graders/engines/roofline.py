@@ -7,8 +7,10 @@ from reference_engine.llama.config import LlamaConfig
 from reference_engine.roofline import Work, serving_work
 
 
-def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, stored: int = 4) -> Work:
-    """The work of `trace`. tokens_a_step: that one request can get of one step (guesses). stored: bytes of a weight."""
+def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, stored: int = 4, width: int = 4) -> Work:
+    """The work of `trace`. tokens_a_step: that one request can get of one step (guesses).
+    stored: bytes of a weight; width: of a key's or value's number.
+    """
     requests = [(request.prompt, request.max_new) for request in trace.requests]
     return serving_work(
         config,
@@ -17,4 +19,5 @@ def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, sto
         shared=trace.cached,
         tokens_a_step=tokens_a_step,
         stored=stored,
+        width=width,
     )

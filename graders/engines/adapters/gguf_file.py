@@ -1,4 +1,4 @@
-"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, with its byte-level
+"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32 or bf16, with its byte-level
 vocabulary where it has one.
 
 Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the
@@ -33,8 +33,9 @@ OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_he
 CONTROL = 3  # the kind of a token that is no text
 
 
-def write(folder: Path, path: Path, *, endless: bool = False) -> None:
+def write(folder: Path, path: Path, *, endless: bool = False, half: bool = False) -> int:
     """Write `path` from the checkpoint in `folder`. endless: no token ends an answer (for engines that always stop).
+    half: matrices in bf16. Returns how many numbers are f32 all the same, being no matrix's.
 
     Keys that a config may leave out have the values that transformers gives them. Raises ValueError, in one sentence,
     for a model that is no plain Llama or Qwen3, and for a checkpoint that lacks what llama.cpp needs.
@@ -49,17 +50,26 @@ def write(folder: Path, path: Path, *, endless: bool = False) -> None:
     writer = gguf.GGUFWriter(str(path), kind)
     heads, kv_heads = config["num_attention_heads"], _kv_heads(config)
     _sizes(writer, config, heads, kv_heads)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16 if half else gguf.LlamaFileType.ALL_F32)
     _vocabulary(writer, folder, config, endless)
+    vectors = 0
     for name, tensor in _tensors(folder, config):
         if kind == "llama" and name.endswith("q_proj.weight"):
             tensor = permuted(tensor, heads)
         elif kind == "llama" and name.endswith("k_proj.weight"):
             tensor = permuted(tensor, kv_heads)
-        writer.add_tensor(renamed(name), numpy.ascontiguousarray(tensor))
+        matrix = tensor.ndim > 1
+        vectors += 0 if matrix else tensor.size
+        if half and matrix:
+            kept = gguf.quants.quantize(numpy.ascontiguousarray(tensor), gguf.GGMLQuantizationType.BF16)
+            writer.add_tensor(renamed(name), kept, raw_dtype=gguf.GGMLQuantizationType.BF16)
+        else:
+            writer.add_tensor(renamed(name), numpy.ascontiguousarray(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return vectors
 
 
 def permuted(rows: Any, heads: int) -> Any:
@@ -101,7 +111,6 @@ def _sizes(writer: Any, config: dict[str, Any], heads: int, kv_heads: int) -> No
     writer.add_rope_freq_base(rope.get("rope_theta") or config.get("rope_theta") or 10000.0)
     writer.add_layer_norm_rms_eps(config.get("rms_norm_eps") or 1e-6)
     writer.add_vocab_size(config["vocab_size"])
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
 
 def _vocabulary(writer: Any, folder: Path, config: dict[str, Any], endless: bool) -> None:

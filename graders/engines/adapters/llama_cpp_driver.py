@@ -18,6 +18,7 @@ import numpy
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gguf_file  # type: ignore[import-not-found, unused-ignore]
 
+KINDS = ("float32", "bfloat16")
 BATCH = 512
 ERROR = 4
 """The level of llama.cpp's log at which it gives up."""
@@ -50,16 +51,16 @@ class LlamaCpp:
     """One model and one context."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        if job["dtype"] != "float32":
-            raise ValueError(f"this driver serves float32, not {job['dtype']}")
-        self._job = job
+        if job["dtype"] not in KINDS:
+            raise ValueError(f"this driver serves {' and '.join(KINDS)}, not {job['dtype']}")
+        self._job, self._half = job, job["dtype"] == "bfloat16"
         self._complaints: list[str] = []
         self._quiet = llama_cpp.llama_log_callback(self._hear)  # kept alive: C calls it
         llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.gguf"
-            gguf_file.write(Path(job["model"]), path)
+            self._vectors = gguf_file.write(Path(job["model"]), path, half=self._half)
             self._model = self._load(path, job)
         self._context = self._open(job)
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -69,7 +70,7 @@ class LlamaCpp:
         self._kept: list[Sequence] = []
         self.version = llama_cpp.__version__
         self.flags = {
-            "dtype": "f32, KV f32",
+            "dtype": "bf16, KV f16" if self._half else "f32, KV f32",
             "threads": job["threads"],
             "n_batch": self._width,
             "n_ctx": job["kv_tokens"],
@@ -101,7 +102,7 @@ class LlamaCpp:
         settings.n_ctx, settings.n_seq_max = job["kv_tokens"], job["max_seqs"]
         settings.n_batch = settings.n_ubatch = self._width
         settings.n_threads = settings.n_threads_batch = job["threads"]
-        settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F32
+        settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F16 if self._half else llama_cpp.GGML_TYPE_F32
         settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         settings.kv_unified = True
         settings.no_perf = True
@@ -111,9 +112,10 @@ class LlamaCpp:
         return context
 
     def loaded(self) -> dict[str, Any]:
-        """Parameters as llama.cpp counts them, and their dtype: with four bytes for each, all are f32."""
+        """Parameters as llama.cpp counts them, and their dtype by the bytes that they take; norms are f32 always."""
         count, size = llama_cpp.llama_model_n_params(self._model), llama_cpp.llama_model_size(self._model)
-        return {"parameters": count, "dtype": {4 * count: "float32", 2 * count: "16 bit"}.get(size, "mixed")}
+        kinds = {4 * count: "float32", 2 * (count + self._vectors): "bfloat16"}
+        return {"parameters": count, "dtype": kinds.get(size, "mixed")}
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -118,6 +118,13 @@ def test_every_engine_is_given_a_config_with_all_keys_and_the_same_tensors(tmp_p
     assert not kept.exists() and (tmp_path / "model.safetensors").exists()
 
 
+def test_a_model_of_16_bits_is_given_in_16_bits() -> None:
+    with checkpoint(load_model("waiter@20m", dtype=torch.bfloat16)) as written:
+        assert json.loads((written.folder / "config.json").read_text())["dtype"] == "bfloat16"
+        assert {weight.dtype for weight in load_file(written.folder / "model.safetensors").values()} == {torch.bfloat16}
+        assert written.loaded.dtype == "bfloat16"
+
+
 def test_a_stretched_models_folder_holds_the_stretched_model() -> None:
     model, small = load_model("waiter@20m"), load_model("waiter")
     assert model.folder is None and model.source == CHECKPOINT

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from graders.checking.failure import Broken
 from graders.engines.catalogue import KINDS
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
-from graders.engines.token_check import check_tokens
+from graders.engines.token_check import HALF_TIE, check_tokens
 from graders.throughput.opponents import LiveEngine
 from graders.workloads import Trace, TraceRequest
 from reference_engine import oracle
@@ -61,6 +62,21 @@ def test_how_near_a_tie_must_be_is_the_engines_own_affair() -> None:
     check_tokens(MODEL, TRACE, nearly, replace(KIND, tie=gap * 1.01))
     with pytest.raises(EngineFailed):
         check_tokens(MODEL, TRACE, nearly, replace(KIND, tie=gap * 0.99))
+
+
+def test_arithmetic_in_16_bits_is_let_pass_a_little_and_only_where_it_is_done() -> None:
+    half = load_model("random:tiny", dtype=torch.bfloat16)
+    right = [oracle.greedy(half, request.prompt, request.max_new) for request in TRACE.requests]
+    scores = oracle.logits(half, TRACE.requests[0].prompt)[-1]
+    gaps = scores.max() - scores
+    near, far = int((gaps + (gaps == 0) * 9).argmin()), int(gaps.argmax())
+    assert 0 < float(gaps[near]) < HALF_TIE < float(gaps[far])
+    rest = oracle.greedy(half, [*TRACE.requests[0].prompt, near], TRACE.requests[0].max_new - 1)
+    nearly = served((near, *rest), tuple(right[1]))
+    check_tokens(half, TRACE, nearly, KIND)
+    for kind, output in ((KINDS["reference"], nearly), (KIND, served((far, *rest), tuple(right[1])))):
+        with pytest.raises(EngineFailed):
+            check_tokens(half, TRACE, output, kind)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
