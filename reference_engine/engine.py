@@ -122,6 +122,11 @@ class Engine:
         return Load(running, len(self._requests) - running, 1 - (free + evictable) / total)
 
     @property
+    def token_budget(self) -> int:
+        """Tokens that a step computes at most."""
+        return self._limits.token_budget
+
+    @property
     def capacity(self) -> int:
         """Tokens, prompt and output together, that one request may have."""
         return min(self.kv.capacity - self._limits.lookahead, self.model.config.positions)
@@ -190,6 +195,7 @@ class Engine:
         kept, said = self._settle(plan, self._decoder.run(plan, copies))
         complete = self._hold_prompts(plan) if self._samples else ()
         seats = self._seats(plan) if self.keep_trace else ()
+        prompts = self._prompts(cached) if self.keep_trace else ()
         self.kv.open_step()
         with self._blaming("scheduler"):
             finished = self._commit(plan, kept, said)
@@ -201,8 +207,9 @@ class Engine:
         events = [Event(id, tuple(tokens), id in finished, scores.get(id)) for id, tokens in kept.items()]
         self._deliver(events)
         if self.keep_trace:
-            self._record(plan, copies, seats, cached, events, free)
+            self._record(plan, copies, seats, cached, prompts, events, free)
         self._aborted.clear()
+        self.kv.changes.clear()
         self.metrics.steps += 1
         if self._speculator is not None:
             self._speculator.spent(time.perf_counter() - began, sum(chunk.length for chunk in plan.chunks), kept)
@@ -398,12 +405,17 @@ class Engine:
         states = [self._requests[chunk.id] for chunk in plan.chunks]
         return tuple(RequestInStep(state.id, state.computed, len(state.tokens), state.table) for state in states)
 
+    def _prompts(self, admitted: Iterable[tuple[int, int]]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        states = [self._requests[id] for id, _ in admitted]
+        return tuple((state.id, tuple(state.tokens[: state.prompt])) for state in states)
+
     def _record(
         self,
         plan: Plan,
         copies: tuple[Copy, ...],
         seats: tuple[RequestInStep, ...],
         cached: tuple[tuple[int, int], ...],
+        prompts: tuple[tuple[int, tuple[int, ...]], ...],
         events: Sequence[Event],
         free: int,
     ) -> None:
@@ -421,6 +433,9 @@ class Engine:
                 running=self.kv.running,
                 waiting=len(self._requests) - self.kv.running,
                 free_blocks=free,
+                prompts=prompts,
+                changes=tuple(self.kv.changes),
+                trees=self._speculator.passes if self._speculator is not None else (),
             )
         )
 

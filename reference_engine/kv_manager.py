@@ -314,9 +314,12 @@ class KVManager:
             evicted = self._pages.evict(lacking)
             if evicted is None:
                 return False
-            with _IN_BLOCKS:
-                self._blocks.release(evicted)
+            self._release(evicted)
         return True
+
+    def _release(self, evicted: Sequence[Block]) -> None:
+        with _IN_BLOCKS:
+            self._blocks.release(evicted)
 
     def _insert(self, id: int, tokens: Sequence[int]) -> object | None:
         """Insert the full blocks of `tokens`; the handle on them, or None when nothing was newly stored."""
@@ -325,10 +328,16 @@ class KVManager:
             return None
         blocks = list(self.table(id)[:full])
         reused, node = self._pages.insert(tokens[: full * self.block_size], blocks)
-        new = blocks[reused // self.block_size :]
+        first = reused // self.block_size
+        if not blocks[first:]:
+            return None
+        self._retain(id, first, blocks[first:])
+        return node
+
+    def _retain(self, id: int, first: int, new: Sequence[Block]) -> None:
+        """The cache holds `new`, a request's blocks from the place `first` on."""
         with _IN_BLOCKS:
             self._blocks.retain(new)
-        return node if new else None
 
     def _unlock(self, id: int) -> None:
         if id in self._locked:

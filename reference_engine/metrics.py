@@ -21,13 +21,45 @@ class RequestInStep:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheChange:
+    """Blocks that the prefix cache began to hold, or gave back.
+
+    id: the request whose text they hold, None where they were evicted. first: the place of the first in that text, in
+    blocks.
+    """
+
+    blocks: tuple[Block, ...]
+    id: int | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTree:
+    """The guesses that one request carried through a step.
+
+    parents: of each node, -1 for node 0, which was certain. tokens, slots: of each node, and where its KV was written.
+    walk: the nodes that stood, node 0 first. next: the token that the model says after them. moves: (from, to), the
+    slots between which their KV was moved.
+    """
+
+    id: int
+    parents: tuple[int, ...]
+    tokens: tuple[int, ...]
+    slots: tuple[int, ...]
+    walk: tuple[int, ...]
+    next: int
+    moves: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
     """One step of the engine.
 
     number: counted from 0. plan: the scheduler's. seats: the requests of the plan, in its order. copies: block copies
     run before the writes. preempted, finished, aborted: ids (aborted since the step before). emitted: (id, tokens).
     cached: (id, tokens borrowed from the prefix cache) for each admission. running, waiting: requests with and without
-    blocks after the step. free_blocks: after it.
+    blocks after the step. free_blocks: after it. prompts: (id, tokens) for each admission. changes: of the prefix
+    cache, in order, from the last step's end to this one's. trees: of guesses that were verified.
     """
 
     number: int
@@ -42,6 +74,9 @@ class StepRecord:
     running: int
     waiting: int
     free_blocks: int
+    prompts: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    changes: tuple[CacheChange, ...] = ()
+    trees: tuple[VerifiedTree, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reference_engine.kv_manager import HeldPrompt, KVManager
+from reference_engine.metrics import CacheChange
 from reference_engine.parts import PartError
 from reference_engine.request_state import RequestState, RunningRequests
-from reference_engine.slots import Copy
+from reference_engine.slots import Block, Copy
 
 
 class RecordingKV(KVManager):
     """A `KVManager` that notes admissions, copies and departures since `open_step`, and refuses untrue tokens.
 
-    admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped.
+    admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped. changes: of the prefix
+    cache, until whoever reads them clears the list.
     """
 
     def __init__(
@@ -23,6 +25,7 @@ class RecordingKV(KVManager):
         super().__init__(*parts, **sizes)
         self._requests = requests
         self._running = running
+        self.changes: list[CacheChange] = []
         self.open_step()
 
     def open_step(self) -> None:
@@ -83,6 +86,14 @@ class RecordingKV(KVManager):
         """See `KVManager`."""
         self._running.list_held(held.table, -1)
         super().give_up(held)
+
+    def _retain(self, id: int, first: int, new: Sequence[Block]) -> None:
+        super()._retain(id, first, new)
+        self.changes.append(CacheChange(tuple(new), id, first))
+
+    def _release(self, evicted: Sequence[Block]) -> None:
+        super()._release(evicted)
+        self.changes.append(CacheChange(tuple(evicted)))
 
     def _keep(self, held: HeldPrompt) -> None:
         self._running.list_held(held.table, 1)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from reference_engine.metrics import VerifiedTree
 from reference_engine.runner import Outcome, Runner
 
 
@@ -33,13 +34,17 @@ class Drafted:
 
 class Speculator(Protocol):
     """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`. `resting`:
-    in the step drafted last nobody guesses or is to; every request says one token, and none is settled.
+    in the step drafted last nobody guesses or is to; every request says one token, and none is settled. `passes`: the
+    trees that were verified in it.
     """
 
     lookahead: int
     resting: bool
     depths: tuple[int, ...]
     mask: Tensor
+
+    @property
+    def passes(self) -> tuple[VerifiedTree, ...]: ...
 
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of nodes 0..N-1 for those of the greedy requests {id: last token} that are worth it in this step.

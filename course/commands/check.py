@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from course.errors import ExitCode, Problem
 from course.syntax_pointer import offence
 from course.targets import Asked, asked
 from course.terminal import clean, console
+from course.window.story_film import film
 from graders.registry.catalogue import catalogue
 from graders.registry.law import with_needs
 from graders.result import ExerciseResult, LawResult, Outcome
@@ -42,6 +44,7 @@ LEVELS = ("L1", "L2", "L3", "L4")
     "--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is advisory: exit 4."
 )
 @click.option("--needs", is_flag=True, help="With one law: try the laws that it needs before it, as grading does.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the story of the first broken law as a film.")
 @click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
 def command(
     what: tuple[str, ...],
@@ -52,6 +55,7 @@ def command(
     seed: int | None,
     require: str,
     needs: bool,
+    html: Path | None,
     as_json: bool,
 ) -> ExitCode:
     """Judge your part of an exercise (such as 1), some laws of it (1.4 1.6), or the file that is named.
@@ -84,7 +88,18 @@ def command(
     result = _judge_silently(request) if as_json else _judge_aloud(request, memory)
     if own:
         remember(memory, request, result)
+    if html is not None:
+        _write_film(html, result)
     return exit_code(result)
+
+
+def _write_film(path: Path, result: ExerciseResult) -> None:
+    broken = rendering.first_broken(result)
+    window = film(broken) if broken is not None else None
+    if window is not None:
+        window.write(path)
+    told = f"Written: {path}" if window else f"No law was broken by a story, so there is no film of one in {path}."
+    console(stderr=True).print(told, soft_wrap=True)
 
 
 def _chosen(what: tuple[str, ...], memory: progress.Progress) -> Asked:

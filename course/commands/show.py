@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.text import Text
@@ -16,6 +18,7 @@ from course.progress import replace_file
 from course.targets import target
 from course.terminal import console
 from course.watchdog import stall_limit
+from course.window.page import Window
 from graders.registry.parts import PARTS
 
 MOST = 3.0  # seconds of computing, as in `course check`
@@ -28,12 +31,18 @@ DRAWN = "".join(f"{part.number}  {part.drawn}\n" for part in PARTS if part.drawi
 @click.argument("exercise")
 @click.option("--using", metavar="PART", default="mine", help="Draw this part: solutions, naive or a FILE.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the drawing to this file instead.")
-def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write it as a film to watch instead.")
+def command(exercise: str, using: str, svg_file: Path | None, html_file: Path | None) -> ExitCode:
     """Draw what your part of EXERCISE does in a short run."""
     chosen = target(exercise).exercise
     choice = part_mix.choose(chosen.number, using, workspace.find_or_none())
     title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
     screen = console()
+    if html_file is not None:
+        _film(choice, title).write(html_file)
+        screen.print(f"Written: {html_file}", soft_wrap=True)
+        if svg_file is None:
+            return ExitCode.PASS
     heading = [Text(title, style="bold"), Text()]
     if svg_file is None:
         for line in heading:
@@ -54,15 +63,30 @@ def command(exercise: str, using: str, svg_file: Path | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def _draw(choice: part_mix.PartChoice) -> tuple[list[Text], Problem | None]:
-    """The drawing, as far as it came, and what it stopped at."""
-    lines: list[Text] = []
+def _film(choice: part_mix.PartChoice, title: str) -> Window:
+    """The drawing as a film. `Problem` for what stops it."""
+    with part_mix.told_apart(choice), _in_time(choice):
+        film: Window = _drawing(choice).window(choice.load(), title)
+    return film
+
+
+def _drawing(choice: part_mix.PartChoice) -> Any:
     exercise = choice.exercise
     if not exercise.drawing:
         raise Problem(f"there is no drawing for exercise {exercise.number}.")
-    drawing = importlib.import_module(f"course.drawings.{exercise.drawing}")
+    return importlib.import_module(f"course.drawings.{exercise.drawing}")
+
+
+def _in_time(choice: part_mix.PartChoice) -> AbstractContextManager[None]:
+    return stall_limit(lambda: 0, [str(choice.path)], most=MOST)
+
+
+def _draw(choice: part_mix.PartChoice) -> tuple[list[Text], Problem | None]:
+    """The drawing, as far as it came, and what it stopped at."""
+    lines: list[Text] = []
+    drawing = _drawing(choice)
     try:
-        with part_mix.told_apart(choice), stall_limit(lambda: 0, [str(choice.path)], most=MOST):
+        with part_mix.told_apart(choice), _in_time(choice):
             for line in drawing.show(choice.load()):
                 lines.append(line)
     except Problem as trouble:

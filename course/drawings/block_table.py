@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from reference_engine.slots import BlockManager, OutOfBlocks
+from course.window.page import EngineRun, Window, call_record
+from reference_engine.slots import BlockManager, Copy, OutOfBlocks
 
 NUM_BLOCKS, BLOCK_SIZE, WATERMARK = 10, 4, 1
 NAMES = {1: "Ada", 2: "Bob", 3: "Cem"}
@@ -19,7 +20,8 @@ INK = {"Ada": "black on green", "Bob": "black on yellow", "Cem": "black on cyan"
 class Frame:
     """The state after one call, read through the contract alone.
 
-    tables: (name, length in tokens, blocks) of every sequence. refs: block -> references, for all but block 0.
+    tables: (name, length in tokens, blocks) of every sequence. refs: block -> references, for all but block 0. copies:
+    that the call asks for.
     """
 
     call: str
@@ -27,6 +29,7 @@ class Frame:
     tables: tuple[tuple[str, int, tuple[int, ...]], ...]
     refs: dict[int, int]
     free: int
+    copies: tuple[Copy, ...] = ()
 
 
 Call = tuple[str, Callable[[BlockManager], object]]
@@ -54,18 +57,35 @@ def show(part: Any) -> Iterator[Text]:
         yield from draw(frame)
 
 
+def window(part: Any, title: str) -> Window:
+    """The same calls as a film."""
+    told = list(frames(part(NUM_BLOCKS, BLOCK_SIZE, watermark=WATERMARK)))
+    ids = {name: seq for seq, name in NAMES.items()}
+    nobody: dict[int, tuple[int, tuple[int, ...]]] = {}
+    here = [{ids[name]: (length, blocks) for name, length, blocks in frame.tables} for frame in told]
+    records = [
+        call_record(number, now, frame.free, {"copies": frame.copies, "aborted": tuple(set(before) - set(now))})
+        for number, (frame, before, now) in enumerate(zip(told, [nobody, *here], here, strict=False))
+    ]
+    captions = [(frame.call, frame.answer) for frame in told]
+    return Window(title, (EngineRun("block manager", NUM_BLOCKS, BLOCK_SIZE, 0, records, captions, NAMES),), {})
+
+
 def frames(part: BlockManager) -> Iterator[Frame]:
     """Play the calls on `part`, made for `NUM_BLOCKS` blocks of `BLOCK_SIZE` tokens; one frame a call."""
     here: list[int] = []
     for text, call in CALLS:
+        copies = tuple[Copy, ...]()
         try:
-            answer = _told(call(part))
+            answered = call(part)
+            answer = _told(answered)
+            copies = tuple(answered[1]) if isinstance(answered, tuple) and len(answered) == 2 else ()
         except OutOfBlocks:
             answer = "OutOfBlocks, nothing changed"
         here = [seq for seq in NAMES if _holds(part, seq)]
         tables = tuple((NAMES[seq], part.length(seq), tuple(part.table(seq))) for seq in here)
         refs = {block: part.ref(block) for block in range(1, NUM_BLOCKS)}
-        yield Frame(text, answer, tables, refs, part.num_free)
+        yield Frame(text, answer, tables, refs, part.num_free, copies)
 
 
 def draw(frame: Frame) -> list[Text]:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
+from torch import Tensor  # here already, so that loading it is not on the account of the part
 
 from course.errors import ExitCode, Problem
+from course.window.page import EngineRun, Window, words_of
+from reference_engine.metrics import VerifiedTree
+from reference_engine.slots import Chunk
 
 DIALOGUE = 300_004  # a held-out dialogue
 TURN = 2
 LONGEST = 48
+BLOCK_SIZE = 16
 ACCEPTED, REJECTED, SURE = "bold green", "dim", "bold"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the tree: its path of ranks, the word it proposes, whether it stood."""
+    """A node of the tree: its path of ranks, the word it proposes, whether it stood.
+
+    position: of its token in the text. slot: where its KV was written. sees: the nodes that its row of the mask shows.
+    """
 
     path: tuple[int, ...]
     word: str
     stood: bool
+    position: int
+    slot: int
+    sees: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,8 @@ class GuessTree:
     """One verified pass.
 
     before: the answer so far, node 0's word included. nodes: in node order, node 0 first. heads: for each head its
-    guesses that the tree uses, best first. next: the word that the model said at the end of the path.
+    guesses that the tree uses, best first. next: the word that the model said at the end of the path. gained: tokens
+    that the answer got. moves: (from, to), the slots between which `compact` moved KV.
     """
 
     number: int
@@ -38,11 +50,13 @@ class GuessTree:
     nodes: tuple[Node, ...]
     heads: tuple[tuple[str, ...], ...]
     next: str
+    gained: int
+    moves: tuple[tuple[int, int], ...]
 
     @property
-    def gained(self) -> int:
-        """Tokens that the pass yielded."""
-        return sum(node.stood for node in self.nodes)
+    def stood(self) -> int:
+        """Guesses that were what the model says."""
+        return sum(node.stood for node in self.nodes[1:])
 
     def children(self, path: tuple[int, ...]) -> list[Node]:
         """Those directly below a path."""
@@ -51,18 +65,28 @@ class GuessTree:
 
 @dataclass(frozen=True, slots=True)
 class DecodedAnswer:
-    """One answer, decoded with guesses. expected: tokens a pass that the tree promised where it was chosen."""
+    """One answer, decoded with guesses. expected: tokens a pass that the tree promised where it was chosen.
+
+    trace: the engine's records. tokens: of the answer. words: the text of each token that was met.
+    """
 
     question: str
     answer: str
     passes: tuple[GuessTree, ...]
     tokens: int
     expected: float
+    run: EngineRun
+    words: Mapping[int, str]
+
+    @property
+    def gained(self) -> int:
+        """Tokens that came from passes with guesses; the first came from reading the question."""
+        return sum(each.gained for each in self.passes)
 
     @property
     def measured(self) -> float:
-        """Tokens a pass in this answer; its first token came from reading the question."""
-        return (self.tokens - 1) / len(self.passes) if self.passes else 0.0
+        """Tokens a pass in this answer."""
+        return self.gained / len(self.passes) if self.passes else 0.0
 
     @property
     def telling(self) -> GuessTree:
@@ -73,16 +97,26 @@ class DecodedAnswer:
 
 def show(part: Any) -> list[Text]:
     """What `course show` draws of a module that verifies. `Problem` when the waiter cannot be loaded."""
+    return draw(play(part))
+
+
+def window(part: Any, title: str) -> Window:
+    """The whole answer in the window."""
+    answer = play(part)
+    return Window(title, (answer.run,), answer.words)
+
+
+def play(part: Any) -> DecodedAnswer:
+    """Let the waiter answer one request, with this verification and the shipped heads."""
     from reference_engine.model import ModelError
 
     try:
-        return draw(play(part))
+        return _played(part)
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
 
 
-def play(part: Any) -> DecodedAnswer:
-    """Let the waiter answer one request, with this verification and the shipped heads. `ModelError` without a model."""
+def _played(part: Any) -> DecodedAnswer:
     from reference_engine.engine import Engine
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.heads import load_heads
@@ -93,10 +127,18 @@ def play(part: Any) -> DecodedAnswer:
     from reference_engine.waiter.tokenizer import special_id
 
     model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
-    speculator = MedusaSpeculator(part, load_heads(HEADS, model), read_tree(HEADS), keep=True)
+    speculator = MedusaSpeculator(part, load_heads(HEADS, model), read_tree(HEADS))
     prompt = model.tokenizer.encode(told.prompt(TURN)).ids
-    blocks = 2 + (len(prompt) + LONGEST + speculator.lookahead) // 16
-    engine = Engine(model, num_blocks=2 * blocks, max_seqs=1, token_budget=2048, speculator=speculator)
+    blocks = 2 + (len(prompt) + LONGEST + speculator.lookahead) // BLOCK_SIZE
+    engine = Engine(
+        model,
+        num_blocks=2 * blocks,
+        block_size=BLOCK_SIZE,
+        max_seqs=1,
+        token_budget=2048,
+        speculator=speculator,
+        keep_trace=True,
+    )
     engine.add(prompt, LONGEST, eos=special_id(model.tokenizer, END))
     said: list[int] = []
     passes: list[GuessTree] = []
@@ -104,9 +146,14 @@ def play(part: Any) -> DecodedAnswer:
         before = _words(model, said)
         (event,) = engine.step()
         said += event.tokens
-        passes += [_drawn(model, speculator, each, len(passes) + 1, before) for each in speculator.passes]
-    answer = _words(model, said)
-    return DecodedAnswer(told.turns[TURN].asked, answer, tuple(passes), len(said), speculator.choice.expected)
+        step = engine.trace[-1]
+        for each in step.trees:
+            tree = _drawn(model, speculator, each, step.plan.chunks[0])
+            passes.append(replace(tree, number=len(passes) + 1, before=before, gained=len(event.tokens)))
+    words = words_of(engine.trace, lambda tokens: _words(model, tokens))
+    run = EngineRun("an answer with guesses", 2 * blocks, BLOCK_SIZE, engine.token_budget, engine.trace)
+    asked, expected = told.turns[TURN].asked, speculator.choice.expected
+    return DecodedAnswer(asked, _words(model, said), tuple(passes), len(said), expected, run, words)
 
 
 def draw(answer: DecodedAnswer) -> list[Text]:
@@ -121,21 +168,26 @@ def draw(answer: DecodedAnswer) -> list[Text]:
     lines.append(
         Text.assemble("  then the model says ", (_quoted(tree.next), SURE), (", which nobody had to guess", "dim"))
     )
-    lines += [Text(), *_heads(tree), Text(), *_costs(answer, tree)]
-    return lines
+    return [*lines, Text(), *_heads(tree), Text(), *_layout(tree), Text(), *_costs(answer, tree)]
 
 
-def _drawn(model: Any, speculator: Any, each: Any, number: int, before: str) -> GuessTree:
+def _drawn(model: Any, speculator: Any, each: VerifiedTree, chunk: Chunk) -> GuessTree:
     words = [_words(model, [token]) for token in each.tokens]
     paths = ((), *sorted(speculator.choice.choices, key=lambda path: (len(path), path)))
+    root = chunk.start + chunk.length - 1
     nodes = tuple(
-        Node(path, word, index in each.walk) for index, (path, word) in enumerate(zip(paths, words, strict=True))
+        Node(path, word, index in each.walk, root + speculator.depths[index], each.slots[index], sees)
+        for index, (path, word, sees) in enumerate(zip(paths, words, _seen(speculator.mask), strict=True))
     )
     heads = []
     for depth in range(1, speculator.choice.depth + 1):
         guesses = {node.path[-1]: node.word for node in nodes if len(node.path) == depth}
         heads.append(tuple(guesses[rank] for rank in sorted(guesses)))
-    return GuessTree(number, before, nodes, tuple(heads), _words(model, [each.next]))
+    return GuessTree(0, "", nodes, tuple(heads), _words(model, [each.next]), 0, each.moves)
+
+
+def _seen(mask: Tensor) -> list[frozenset[int]]:
+    return [frozenset(other for other, sees in enumerate(row) if sees) for row in mask.tolist()]
 
 
 def _branches(tree: GuessTree, path: tuple[int, ...], indent: str) -> Iterator[Text]:
@@ -156,14 +208,26 @@ def _heads(tree: GuessTree) -> Iterator[Text]:
         yield Text.assemble(f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words)
 
 
+def _layout(tree: GuessTree) -> Iterator[Text]:
+    """A row of the pass for each node: its position, its slot, whom it sees; then where KV that stays goes."""
+    yield Text("  node  word            position  slot  its row of the mask: the nodes that it sees", style="dim")
+    for number, node in enumerate(tree.nodes):
+        mask = "".join("■" if other in node.sees else "·" for other in range(len(tree.nodes)))
+        row = f"  {number:>4}  {_quoted(node.word):<14}  {node.position:>8}  {node.slot:>4}  "
+        yield Text.assemble((row, ACCEPTED if node.stood else REJECTED), mask)
+    moves = ", ".join(f"slot {source} to {target}" for source, target in tree.moves)
+    yield Text(f"  compact moves KV: {moves or 'none, all that stays lies where it belongs'}")
+
+
 def _costs(answer: DecodedAnswer, tree: GuessTree) -> list[Text]:
-    rows, rejected = len(tree.nodes), len(tree.nodes) - tree.gained
-    passes = ", ".join(str(each.gained) for each in answer.passes)
+    rows, vain = len(tree.nodes), len(tree.nodes) - 1 - tree.stood
+    behind = tree.stood + 1 - tree.gained
+    cut = f", less {behind} behind the end of the answer" if behind else ""
+    passes = " + ".join(str(each.gained) for each in answer.passes)
     return [
-        Text(
-            f"  this pass: {rows} rows computed, {rows} KV slots, {tree.gained} tokens gained, {rejected} rows in vain"
-        ),
-        Text(f"  the answer: {answer.tokens} tokens, the first from reading the question, then {passes}"),
+        Text(f"  this pass: {rows} rows = node 0 + {tree.stood} that stood + {vain} in vain; {rows} KV slots"),
+        Text(f"  gained: {tree.gained} tokens = {tree.stood} that stood + the model's own next{cut}"),
+        Text(f"  the answer: {answer.tokens} tokens = {answer.tokens - answer.gained} from the question + {passes}"),
         Text(f"  tokens a pass: {answer.measured:.2f} here, {answer.expected:.2f} expected of this tree, 1 without"),
     ]
 

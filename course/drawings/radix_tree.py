@@ -3,18 +3,20 @@
 A prefix cache keeps its tree to itself, but its answers give it away: `match` tells the blocks of a text, `evict` the
 order in which blocks go, and what stays when everything may go is locked. Asking changes what is asked (a match is a
 touch), so the calls are played again on a fresh cache for each look. Beside it the specification plays the same
-calls: whatever differs is said in red, below the tree.
+calls: whatever breaks the contract is crossed out, with what is due, and the first of it is said below the tree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.text import Text
 
+from course.window.page import EngineRun, Window, call_record
 from graders.exercises.ex3_prefix_cache.specification import PrefixCacheSpec
+from reference_engine.metrics import CacheChange, RequestInStep, StepRecord
 from reference_engine.slots import Block, PrefixCache
 
 BLOCK_SIZE = 4
@@ -31,18 +33,23 @@ WORDS = {word: number for number, word in enumerate(dict.fromkeys(MENU + SOUP + 
 
 
 Path = tuple[int, ...]  # the tokens of whole blocks from the beginning of a text
-Answer = tuple[str, Sequence[Block]]
+Answer = tuple[str, dict[str, Any]]  # in words, and as fields of a record
 Step = Callable[[PrefixCache, dict[str, object]], Answer]
 EVERYTHING = 99
+POOL = 25  # blocks, scratch included: more than the calls store
 
 
 @dataclass(frozen=True, slots=True)
 class TreeView:
-    """A tree: the block of each path, the paths that are locked, the other blocks in the order in which they go."""
+    """A tree: the block of each path, the paths that are locked, the other blocks in the order in which they go.
+
+    wrong: of paths that break the contract, what is due.
+    """
 
     blocks: dict[Path, Block]
     locked: frozenset[Path]
     order: tuple[Block, ...]
+    wrong: dict[Path, str] = field(default_factory=dict)
 
     def children(self, path: Path) -> list[Path]:
         """The paths that are a block longer, in the order in which they were found."""
@@ -52,7 +59,7 @@ class TreeView:
 class CheckedCache:
     """A prefix cache and the specification beside it; both hear every call. Speaks in words.
 
-    make: makes a cache of so many tokens a block, as often as somebody has to look.
+    make: makes a cache of so many tokens a block, as often as somebody has to look. records: of the calls.
     """
 
     def __init__(self, make: Callable[[int], PrefixCache]) -> None:
@@ -63,7 +70,9 @@ class CheckedCache:
         self._handles: dict[str, int] = {}
         self._steps: list[Step] = []
         self._texts: list[Path] = []
+        self._readers: dict[str, int] = {}  # the text of each holder
         self._next = 1
+        self.records: list[StepRecord] = []
 
     def insert(self, words: Sequence[str]) -> str:
         """Store the words under blocks nobody has used yet."""
@@ -71,11 +80,13 @@ class CheckedCache:
         blocks = list(range(self._next, self._next + len(tokens) // BLOCK_SIZE))
         self._next += len(blocks)
         self._specification.insert(tokens, blocks, None, len(self._steps))
-        whole = len(blocks) * BLOCK_SIZE
+        whole, text = len(blocks) * BLOCK_SIZE, len(self._texts) - 1
 
         def insert(cache: PrefixCache, _: dict[str, object]) -> Answer:
             reused = cache.insert(list(tokens), list(blocks)).reused
-            return f"{reused} of {whole} tokens were there already", ()
+            first = reused // BLOCK_SIZE
+            stored = {"prompts": ((text, tokens),), "changes": (CacheChange(tuple(blocks[first:]), text, first),)}
+            return f"{reused} of {whole} tokens were there already", stored
 
         return self._do(insert)
 
@@ -86,6 +97,8 @@ class CheckedCache:
         if holder:
             self._specification.lock(handle)
             self._handles[holder] = handle
+            self._readers[holder] = len(self._texts) - 1
+        text = len(self._texts) - 1
 
         def match(cache: PrefixCache, nodes: dict[str, object]) -> Answer:
             found = cache.match(list(tokens))
@@ -93,27 +106,31 @@ class CheckedCache:
                 cache.lock(found.node)
                 nodes[holder] = found.node
             locked = f", locked for {holder}" if holder else ""
-            return f"{found.length} tokens, blocks {list(found.blocks)}{locked}", ()
+            seats = (RequestInStep(text, found.length, found.length, tuple(found.blocks)),) if holder else ()
+            told = {"prompts": ((text, tokens),), "seats": seats, "cached": ((text, found.length),) * len(seats)}
+            return f"{found.length} tokens, blocks {list(found.blocks)}{locked}", told
 
         return self._do(match)
 
     def leave(self, holder: str) -> str:
         """Unlock what `holder` kept."""
         self._specification.unlock(self._handles.pop(holder))
+        gone = {"aborted": (self._readers.pop(holder),)}
 
         def unlock(cache: PrefixCache, nodes: dict[str, object]) -> Answer:
             cache.unlock(nodes.pop(holder))
-            return "unlocked", ()
+            return "unlocked", gone
 
         return self._do(unlock)
 
     def evict(self, num_blocks: int) -> str:
         """Make room."""
-        self._specification.evict(num_blocks)
+        due = self._specification.evict(num_blocks)
 
         def evict(cache: PrefixCache, _: dict[str, object]) -> Answer:
             gone = cache.evict(num_blocks)
-            return f"blocks {list(gone)} are free again", gone
+            wrong = "" if list(gone) == due else f"  ✗ due: {_then(due)}"
+            return f"freed {_then(gone)}{wrong}", {"changes": (CacheChange(tuple(gone)),)}
 
         return self._do(evict)
 
@@ -139,7 +156,10 @@ class CheckedCache:
 
     def _do(self, step: Step) -> str:
         self._steps.append(step)
-        return step(self.cache, self._nodes)[0]
+        answer, told = step(self.cache, self._nodes)
+        free = POOL - 1 - self.cache.evictable - self.cache.protected
+        self.records.append(call_record(len(self.records), {}, free, told))
+        return answer
 
     def _anew(self) -> PrefixCache:
         cache, nodes = self._make(BLOCK_SIZE), dict[str, object]()
@@ -174,16 +194,47 @@ def show(part: Any) -> Iterator[Text]:
         yield from draw(cache, call, play(cache))
 
 
+def window(part: Any, title: str) -> Window:
+    """The same calls as a film."""
+    cache = CheckedCache(part)
+    captions = [_captioned(cache, call, play(cache)) for call, play in CALLS]
+    words = {number: f"{word} " for word, number in WORDS.items()}
+    return Window(title, (EngineRun("prefix cache", POOL, BLOCK_SIZE, 0, cache.records, captions),), words)
+
+
+def _captioned(cache: CheckedCache, call: str, answer: str) -> tuple[str, ...]:
+    wrong = difference(cache.seen, cache.due)
+    return (call, f"{answer}. {wrong}", "bad") if wrong else (call, answer)
+
+
 def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:
     """The tree after one call: words, blocks, when they go; runs that go or stay together are one line."""
     seen, due = cache.seen, cache.due
     lines = [Text.assemble((call, "bold"), "  -> ", answer)]
-    lines += list(_branches(seen, (), "  ")) or [Text("  (empty)", style="dim")]
+    lines += list(_branches(compared(seen, due), (), "  ")) or [Text("  (empty)", style="dim")]
     counts = f"  {cache.cache.evictable} blocks could go, {cache.cache.protected} are locked"
     lines.append(Text(counts, style="dim"))
     if wrong := difference(seen, due):
         lines.append(Text(f"  ✗ {wrong}", style="bold red"))
     return lines
+
+
+def compared(seen: TreeView, due: TreeView) -> TreeView:
+    """What is seen, with what is due where that is something else, and what is missing in its place."""
+    wrong = {path: _fault(seen, due, path) for path in seen.blocks}
+    missing = {path: block for path, block in due.blocks.items() if path not in seen.blocks}
+    told = {path: fault for path, fault in wrong.items() if fault} | dict.fromkeys(missing, "missing")
+    return TreeView(seen.blocks | missing, seen.locked, seen.order, told)
+
+
+def _fault(seen: TreeView, due: TreeView, path: Path) -> str:
+    if path not in due.blocks:
+        return "should be gone"
+    if seen.blocks[path] != due.blocks[path]:
+        return f"should be block {due.blocks[path]}"
+    if (path in seen.locked) is not (path in due.locked):
+        return f"should {'' if path in due.locked else 'not '}be locked"
+    return ""
 
 
 def difference(seen: TreeView, due: TreeView) -> str:
@@ -208,21 +259,26 @@ def _branches(seen: TreeView, above: Path, indent: str) -> Iterator[Text]:
     for number, path in enumerate(children, 1):
         last = number == len(children)
         stretch = list(_stretch(seen, path))
-        locked = path in seen.locked
+        locked, wrong = path in seen.locked, seen.wrong.get(path, "")
         line = Text(indent, style="dim").append("└─ " if last else "├─ ", style="dim")
-        line.append(_words(stretch[-1][len(above) :]), style="bold red" if locked else "green")
+        line.append("✗ " if wrong else "", style="bold red")
+        style = "strike red" if wrong else "bold red" if locked else "green"
+        line.append(_words(stretch[-1][len(above) :]), style=style)
         line.append(f"  [{' '.join(str(seen.blocks[each]) for each in stretch)}]")
         line.append("  locked" if locked else _going(seen, stretch), style="bold red" if locked else "")
+        line.append(f"  ✗ {wrong}" if wrong else "", style="bold red")
         yield line
         yield from _branches(seen, stretch[-1], indent + ("   " if last else "│  "))
 
 
 def _stretch(seen: TreeView, path: Path) -> Iterator[Path]:
-    """`path` and those below it for as long as there is one child, which is locked too, or goes just before."""
+    """`path` and those below it while there is one child, as wrong, that is locked too or goes just before."""
     yield path
     while len(children := seen.children(path)) == 1:
         (child,) = children
-        if (child in seen.locked) is not (path in seen.locked) or _place(seen, path) != _place(seen, child) + 1:
+        if seen.wrong.get(child) != seen.wrong.get(path) or (child in seen.locked) is not (path in seen.locked):
+            return
+        if _place(seen, path) != _place(seen, child) + 1:
             return
         yield child
         path = child
@@ -237,7 +293,7 @@ def _place(seen: TreeView, path: Path) -> int:
 def _going(seen: TreeView, stretch: Sequence[Path]) -> str:
     places = [seen.order.index(seen.blocks[path]) + 1 for path in stretch if seen.blocks[path] in seen.order]
     if not places:
-        return "  never goes"
+        return "" if stretch[0] in seen.wrong else "  never goes"
     return f"  goes {_nth(places[-1])}" + (f" to {_nth(places[0])}" if len(places) > 1 else "")
 
 
@@ -251,6 +307,11 @@ def _words(path: Sequence[int]) -> str:
     names = dict(zip(WORDS.values(), WORDS, strict=True))
     words = [names[token] for token in path]
     return " ".join(words if len(words) <= 9 else [*words[:4], "…", *words[-3:]])
+
+
+def _then(blocks: Sequence[Block]) -> str:
+    """In the order in which they went."""
+    return f"blocks {', then '.join(map(str, blocks))}" if blocks else "no block"
 
 
 def _list(blocks: Sequence[Block]) -> str:

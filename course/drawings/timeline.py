@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ from rich.text import Text
 
 from course.targets import solution_file
 from course.watchdog import NoAnswerInTime
+from course.window.page import EngineRun, Window, call_record
 from graders.registry.catalogue import catalogue
 from graders.registry.parts import part_in
 from reference_engine.kv_manager import KVManager
+from reference_engine.metrics import RequestInStep, StepRecord
 from reference_engine.parts import load_part
 from reference_engine.slots import BlockManager, Plan, Request, Scheduler
 
@@ -65,17 +67,86 @@ def show(part: Any) -> list[Text]:
     """What `course show` draws of a scheduler's class, with static batching below it."""
     from reference_engine import naive
 
-    slot = "block_manager"
-    blocks = load_part(solution_file(catalogue(part_in(slot).number)), slot)
+    blocks = _blocks()
     lines = draw(play(scheduler(part, blocks)), "this scheduler")
     before = draw(play(scheduler(naive.Scheduler, blocks)), "static batching, for comparison")
     return [*lines, Text(), *before, Text(), legend()]
 
 
+def window(part: Any, title: str) -> Window:
+    """The same run as a film, static batching beside it."""
+    from reference_engine import naive
+
+    runs = [_filmed("this scheduler", part), _filmed("static batching", naive.Scheduler)]
+    said = {token for run in runs for record in run.trace for _, tokens in record.emitted for token in tokens}
+    return Window(title, tuple(runs), {token: f" word-of-step-{token}" for token in said})
+
+
+def _filmed(name: str, part: Callable[..., Scheduler]) -> EngineRun:
+    blocks = _blocks()(POOL, BLOCK_SIZE)
+    kv = _kv(blocks)
+    watched = WatchedScheduler(part(kv, max_seqs=SEATS, token_budget=BUDGET), kv, blocks)
+    play(watched)
+    names = {number: request.name for number, request in enumerate(REQUESTS)}
+    return EngineRun(name, POOL, BLOCK_SIZE, BUDGET, watched.records, names=names)
+
+
+class WatchedScheduler:
+    """A scheduler, and a record of each of its steps, as an engine would keep it."""
+
+    def __init__(self, scheduler: Scheduler, kv: KVManager, blocks: BlockManager) -> None:
+        self.records: list[StepRecord] = []
+        self._scheduler, self._kv, self._blocks = scheduler, kv, blocks
+        self._running, self._waiting = set[int](), set[int]()
+        self._seats: tuple[RequestInStep, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        return self._scheduler.idle
+
+    def add(self, request: Request) -> None:
+        self._waiting.add(request.id)
+        self._scheduler.add(request)
+
+    def abort(self, id: int) -> None:
+        self._scheduler.abort(id)
+
+    def plan(self) -> Plan:
+        plan = self._scheduler.plan()
+        ends = {chunk.id: chunk.start + chunk.length for chunk in plan.chunks}
+        self._seats = tuple(RequestInStep(id, end, end, tuple(self._kv.table(id))) for id, end in ends.items())
+        self._running = (self._running | set(ends)) - set(plan.preempted)
+        self._waiting = (self._waiting | set(plan.preempted)) - self._running
+        return plan
+
+    def commit(self, plan: Plan, tokens: Mapping[int, Sequence[int]]) -> list[int]:
+        ended = self._scheduler.commit(plan, tokens)
+        self._running -= set(ended)
+        told: dict[str, Any] = {
+            "plan": plan,
+            "preempted": plan.preempted,
+            "finished": tuple(ended),
+            "copies": plan.copies,
+        }
+        told |= {"seats": self._seats, "running": len(self._running), "waiting": len(self._waiting)}
+        told["emitted"] = tuple((id, tuple(each)) for id, each in tokens.items())
+        self.records.append(call_record(len(self.records), {}, self._blocks.num_free, told))
+        return ended
+
+
+def _blocks() -> Callable[[int, int], BlockManager]:
+    slot = "block_manager"
+    part: Callable[[int, int], BlockManager] = load_part(solution_file(catalogue(part_in(slot).number)), slot)
+    return part
+
+
+def _kv(blocks: BlockManager) -> KVManager:
+    return KVManager(blocks, None, block_size=BLOCK_SIZE, num_blocks=POOL)
+
+
 def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int], BlockManager]) -> Scheduler:
     """One made by `part`, with few seats, a small budget and a pool that gets tight, so that everything happens."""
-    kv = KVManager(block_manager(POOL, BLOCK_SIZE), None, block_size=BLOCK_SIZE, num_blocks=POOL)
-    return part(kv, max_seqs=SEATS, token_budget=BUDGET)
+    return part(_kv(block_manager(POOL, BLOCK_SIZE)), max_seqs=SEATS, token_budget=BUDGET)
 
 
 def play(scheduler: Scheduler, requests: Sequence[DrawnRequest] = REQUESTS) -> Timeline:

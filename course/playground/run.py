@@ -14,7 +14,7 @@ from course.errors import ExitCode, Problem
 from course.playground import part_mix, serve
 from course.playground.serve import EngineSizes
 from course.terminal import clean
-from course.window.page import Subject, page, words_of
+from course.window.page import EngineRun, Window, words_of
 from graders.result import Figure
 from reference_engine import naive
 from reference_engine.model import Model, ModelError
@@ -46,31 +46,34 @@ def serve_and_report(
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
     _check_room(asked, sizes, part_mix.lookahead(choices))
     served, wrong = serve.trial(model, choices, asked, replace(sizes, keep_trace=html is not None))
-    if served is not None and html is not None:
-        _write_window(html, model, served, sizes, f"course run: {', '.join(_named(each) for each in choices)}")
-    if served is None or wrong:
+    before = None if wrong else serve.serve(model, naive.parts(), asked, replace(sizes, keep_trace=html is not None))
+    if html is not None and served is not None:
+        _window(model, choices, sizes, served, before).write(html)
+    if served is None or before is None:
         guilty = serve.culprit(model, choices, asked, sizes)
         rendering.print_block(screen, _accusation(wrong, guilty))
         return ExitCode.FAIL
     _print_answers(screen, model, dialogues, served)
-    before = serve.serve(model, naive.parts(), asked, sizes)
     for line in rendering.figure_lines(_figures(served, before)):
         screen.print(line, soft_wrap=True)
     screen.print("\nEvery token is what the model says alone, without batch, pages or cache.", style="green")
     return ExitCode.PASS
 
 
-def _named(choice: part_mix.PartChoice) -> str:
-    return f"{choice.exercise.number} {clean(choice.source)}"
-
-
-def _write_window(path: Path, model: Model, served: serve.ServedRequests, sizes: EngineSizes, title: str) -> None:
-    subject = Subject(title, sizes.num_blocks, sizes.block_size)
-    words = words_of(served.trace, model.tokenizer.decode)
-    try:
-        path.write_text(page(subject, served.trace, words), encoding="utf-8")
-    except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror or error}.") from error
+def _window(
+    model: Model,
+    choices: Sequence[part_mix.PartChoice],
+    sizes: EngineSizes,
+    served: serve.ServedRequests,
+    before: serve.ServedRequests | None,
+) -> Window:
+    """What the mix did, and the naive parts beside it."""
+    pool = sizes.num_blocks, sizes.block_size, sizes.token_budget
+    runs = [EngineRun("these parts", *pool, served.trace)]
+    runs += [EngineRun("naive parts", *pool, before.trace)] if before else []
+    parts = ", ".join(f"{each.exercise.number} {clean(each.source)}" for each in choices)
+    words = words_of([record for run in runs for record in run.trace], model.tokenizer.decode)
+    return Window(f"course run: {parts}", tuple(runs), words)
 
 
 def _check_room(asked: Sequence[Request], sizes: EngineSizes, lookahead: int) -> None:

@@ -22,7 +22,8 @@ from course.server.question import Question, ServedModel, of_chat, of_completion
 from course.server.reply import DONE, Reply, event
 from course.server.serving_metrics import ServingMetrics
 from course.window.frames import FrameWriter
-from course.window.page import Subject, page, policy, words_of
+from course.window.page import EngineRun, live, policy, words_of
+from reference_engine.engine import Engine
 
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -44,11 +45,10 @@ class ApiServer:
             "/v1/models": (self._models, "GET"),
             "/tokenize": (self._tokenize, "POST"),
             "/detokenize": (self._detokenize, "POST"),
-            "/": (self._window, "GET"),
             "/trace": (self._trace, "GET"),
         }
         routes = [Route(path, self._keyed(what), methods=[how]) for path, (what, how) in keyed.items()]
-        routes += [Route("/health", self._health), Route("/metrics", self._tell_metrics)]
+        routes += [Route("/", self._window), Route("/health", self._health), Route("/metrics", self._tell_metrics)]
         handlers: Mapping[Any, Any] = {
             ApiError: _refused,
             HTTPException: _no_such_thing,
@@ -117,28 +117,37 @@ class ApiServer:
         return PlainTextResponse(self._metrics.text(self._thread), media_type=kind)
 
     async def _window(self, request: Request) -> Response:
-        kv = self._thread.engine.kv
-        subject = Subject(f"{self._model.name} at work", kv.num_blocks, kv.block_size, live=True)
+        """The page is the same for everybody and tells nothing; what it shows is asked for at /trace, with the key."""
         headers = {"Content-Security-Policy": policy(live=True), "X-Content-Type-Options": "nosniff"}
-        return HTMLResponse(page(subject), headers=headers)
+        return HTMLResponse(live(), headers=headers)
 
     async def _trace(self, request: Request) -> Response:
         return EventStream(self._records())
 
     async def _records(self) -> AsyncGenerator[bytes]:
-        """Records as they are made, several to an event."""
-        feed, writer, decode = self._thread.feed, FrameWriter(), self._model.tokenizer.decode
+        """Which engine it is, and again when another takes over; its records as they are made, several to an event."""
+        feed, seen = self._thread.feed, -1
         feed.watchers += 1
         try:
-            count, records = feed.since(0)
             while not self.closing():
+                if feed.engine != seen:
+                    seen, count, run = feed.engine, 0, self._run_of(self._thread.engine)
+                    writer = FrameWriter(run.size)
+                    yield event({"title": f"{self._model.name} at work", "run": run.about})
+                count, records = feed.since(count)
                 if records:
                     steps = [writer.frame(record) for record in records]
-                    yield event({"words": words_of(records, decode), "steps": steps})
+                    yield event({"words": words_of(records, self._word), "steps": steps})
                 await asyncio.sleep(WINDOW_SECONDS)
-                count, records = feed.since(count)
         finally:
             feed.watchers -= 1
+
+    def _run_of(self, engine: Engine) -> EngineRun:
+        return EngineRun(self._model.name, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget)
+
+    def _word(self, tokens: list[int]) -> str:
+        text: str = self._model.tokenizer.decode(tokens, skip_special_tokens=False)
+        return text
 
     # ---------------------------------------------------------------- answers
 

@@ -257,6 +257,7 @@ class EngineThread:
         except PartError as again:
             self._complain(again)
             self.failure = broken_part(again)
+        self.feed.restart()
 
     def _tell(self, batch: Sequence[tuple[Ticket, Said | Failed]]) -> None:
         def hand_out() -> None:

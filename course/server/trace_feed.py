@@ -12,10 +12,10 @@ KEPT = 4096
 
 
 class TraceFeed:
-    """The last records of an engine. watchers: how many look; without any nothing is recorded."""
+    """The last records of an engine. watchers: how many look; without any nothing is recorded. engine: which one."""
 
     def __init__(self) -> None:
-        self.watchers = 0
+        self.watchers = self.engine = 0
         self._lock, self._records, self._count = threading.Lock(), deque[StepRecord](maxlen=KEPT), 0
 
     def take(self, trace: list[StepRecord]) -> None:
@@ -25,6 +25,13 @@ class TraceFeed:
                 self._records.extend(trace)
                 self._count += len(trace)
             trace.clear()
+
+    def restart(self) -> None:
+        """Another engine serves from now on: its steps and requests are counted anew."""
+        with self._lock:
+            self._records.clear()
+            self._count = 0
+            self.engine += 1
 
     def since(self, count: int) -> tuple[int, list[StepRecord]]:
         """How many records there have been, and those that came after the first `count`, as far as they are kept."""

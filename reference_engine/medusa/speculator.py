@@ -16,20 +16,11 @@ from torch import Tensor
 from reference_engine.medusa.cost_model import StepCost
 from reference_engine.medusa.heads import Guesser, Heads, RequestProgress
 from reference_engine.medusa.tree_search import TreeChoice
+from reference_engine.metrics import VerifiedTree
 from reference_engine.parts import PartError
 from reference_engine.runner import Outcome, Runner
 from reference_engine.slots import Tree, Verdict
 from reference_engine.speculation import Drafted
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """One verified tree, for drawings: tokens of the nodes, the accepted path, the token after it."""
-
-    id: int
-    tokens: tuple[int, ...]
-    walk: tuple[int, ...]
-    next: int
 
 
 class CostModel(Protocol):
@@ -41,11 +32,28 @@ class CostModel(Protocol):
     def pass_over(self, batch: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the part said of the trees of a step; moves: all their sources, all their destinations."""
+
+    drafted: Sequence[Drafted]
+    walks: Sequence[Sequence[int]]
+    following: Sequence[int]
+    moves: tuple[Sequence[int], Sequence[int]]
+
+    def trees(self, parents: tuple[int, ...]) -> tuple[VerifiedTree, ...]:
+        told = []
+        for one, walk, token in zip(self.drafted, self.walks, self.following, strict=True):
+            moves = tuple(move for move in zip(*self.moves, strict=True) if move[0] in one.slots)
+            told.append(VerifiedTree(one.id, parents, tuple(one.tokens), tuple(one.slots), tuple(walk), token, moves))
+        return tuple(told)
+
+
 class MedusaSpeculator:
     """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
 
     cost_model: decides when trees are drafted; without one every greedy request that has guesses
-    carries one. keep: remember the passes of the last step in `passes`.
+    carries one.
     """
 
     def __init__(
@@ -55,24 +63,28 @@ class MedusaSpeculator:
         choice: TreeChoice,
         *,
         cost_model: CostModel | None = None,
-        keep: bool = False,
     ) -> None:
         """Raises PartError when the part cannot build the tree."""
-        self._part, self._cost_model, self._keep = part, cost_model, keep
+        self._part, self._cost_model = part, cost_model
         self._guesser = guesser.first(choice.depth) if isinstance(guesser, Heads) else guesser
         self.choice = choice
         self.tree: Tree = _call("build_tree", part.build_tree, choice.choices)
         self.mask, self.depths = _checked_tree(self.tree, choice)
         self.lookahead, self.resting = len(self.depths) - 1, False
-        self.passes: tuple[Pass, ...] = ()
+        self._judged: _Judged | None = None
         self._guessed: dict[int, int] = {}  # whose guesses lie in which row of `_topk`
         self._topk = torch.empty(0, dtype=torch.int64)
         self._batch = self._vocab = 0
         self._drafted: frozenset[int] = frozenset()  # whose trees are in the step
 
+    @property
+    def passes(self) -> tuple[VerifiedTree, ...]:
+        """See `Speculator`. Made when it is asked for: serving does not pay for it."""
+        return self._judged.trees(_parents(self.mask, self.depths)) if self._judged else ()
+
     def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
-        self._batch, self._drafted, self.passes = len(roots), frozenset(), ()
+        self._batch, self._drafted, self._judged = len(roots), frozenset(), None
         self.resting = not roots or not self.speculates(self._batch)
         if self.resting:
             if roots:
@@ -151,11 +163,7 @@ class MedusaSpeculator:
         for one, walk, token in zip(trees, walks, following, strict=True):
             said[one.id] = [*(one.tokens[node] for node in walk[1:]), token]
             states[one.id] = one.rows.start + walk[-1]
-        if self._keep:
-            self.passes = tuple(
-                Pass(one.id, tuple(one.tokens), tuple(walk), token)
-                for one, walk, token in zip(trees, walks, following, strict=True)
-            )
+        self._judged = _Judged(trees, walks, following, moves)
 
     def _expect_tokens(self, name: str, tokens: Sequence[int]) -> None:
         """PartError unless every one is in the vocabulary."""
@@ -188,6 +196,15 @@ class MedusaSpeculator:
         told = [RequestProgress(one.id, said[one.id]) for one in going]
         self._topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
         self._guessed = {one.id: row for row, one in enumerate(going)}
+
+
+def _parents(mask: Tensor, depths: Sequence[int]) -> tuple[int, ...]:
+    """Of each node the deepest other one that its row of the mask shows, -1 where it shows none."""
+    seen: list[list[int]] = [[other for other, sees in enumerate(row) if sees] for row in mask.tolist()]
+    return tuple(
+        max((other for other in others if other != node), key=lambda other: depths[other], default=-1)
+        for node, others in enumerate(seen)
+    )
 
 
 def _call(name: str, function: Any, *arguments: Any) -> Any:

@@ -11,7 +11,7 @@ from conftest import Type
 from rich.text import Text
 
 from course import watchdog
-from course.drawings import block_table, radix_tree, svg, timeline
+from course.drawings import block_table, guess_tree, radix_tree, svg, timeline
 from course.playground import part_mix
 from course.targets import solution_file
 from course.workspace import Workspace
@@ -120,6 +120,43 @@ def test_the_tree_is_the_parts_own_and_where_it_strays_is_said(part: type, says:
     assert f"  ✗ {says}" in [line for lines in drawn for line in lines]
 
 
+def test_what_breaks_the_contract_is_crossed_out_with_what_is_due() -> None:
+    cache = radix_tree.CheckedCache(Swapped)
+    lines = radix_tree.draw(cache, "insert", radix_tree.CALLS[0][1](cache))
+    crossed = [line for line in lines if any("strike" in str(span.style) for span in line.spans)]
+    assert "✗ should be block 1" in crossed[0].plain
+    missing = radix_tree.compared(radix_tree.TreeView({}, frozenset(), ()), cache.due)
+    assert set(missing.wrong.values()) == {"missing"}
+    assert missing.blocks == cache.due.blocks
+
+
+def test_evictions_stand_in_their_order_beside_the_one_that_is_due() -> None:
+    told = []
+    for part in (PrefixCache, Backwards):
+        cache = radix_tree.CheckedCache(part)
+        told.append([play(cache) for _, play in radix_tree.CALLS][5])
+    assert told == [
+        "freed blocks 12, then 11, then 18",
+        "freed blocks 18, then 11, then 12  ✗ due: blocks 12, then 11, then 18",
+    ]
+
+
+def test_the_arithmetic_of_guesses_adds_up_and_nothing_counts_behind_the_end() -> None:
+    answer = guess_tree.play(part_mix.choose(4, "solutions", None).load())
+    assert answer.tokens == 1 + sum(tree.gained for tree in answer.passes)
+    for tree in answer.passes:
+        assert tree.gained <= tree.stood + 1
+        assert all(0 in node.sees for node in tree.nodes)
+        assert len({node.slot for node in tree.nodes}) == len(tree.nodes)
+        assert [node.position - tree.nodes[0].position for node in tree.nodes] == [
+            len(node.path) for node in tree.nodes
+        ]
+    last = answer.passes[-1]
+    assert last.gained < last.stood + 1, "what stands behind the end is none of the answer's"
+    text = "\n".join(plain(guess_tree.draw(answer)))
+    assert f"{answer.tokens} tokens = 1 from the question + " in text
+
+
 def test_looking_at_the_tree_does_not_change_it() -> None:
     looked, alone = radix_tree.CheckedCache(PrefixCache), radix_tree.CheckedCache(PrefixCache)
     for _, play in radix_tree.CALLS:
@@ -145,6 +182,8 @@ def test_show_draws_and_writes_svg(course: Type, place: Workspace, number: int) 
     assert max(map(len, shown.out.splitlines())) <= 100
     assert course("show", str(number), "--using", "solutions", "--svg", "drawing.svg").code == 0
     ElementTree.fromstring((place.root / "drawing.svg").read_text())
+    assert course("show", str(number), "--using", "solutions", "--html", "film.html").code == 0
+    assert "<!doctype html>" in (place.root / "film.html").read_text()
 
 
 def test_show_of_a_stub_says_that_it_is_not_written_and_what_to_type(course: Type) -> None:

@@ -283,6 +283,25 @@ def test_the_trace_tells_every_token_once() -> None:
     assert sorted(id for record in engine.trace for id in record.finished) == list(told)
 
 
+def test_the_trace_tells_what_the_cache_holds_and_what_was_asked() -> None:
+    asked = requests(random.Random(13), 6)
+    engine = Engine(MODEL, CACHED, num_blocks=24, block_size=4, token_budget=20, keep_trace=True)
+    engine.generate(asked)
+    held, evicted = set[int](), 0
+    for change in (change for record in engine.trace for change in record.changes):
+        if change.id is None:
+            assert held >= set(change.blocks)
+            held -= set(change.blocks)
+            evicted += len(change.blocks)
+        else:
+            assert not held & set(change.blocks)
+            held |= set(change.blocks)
+    assert len(held) == engine.kv.evictable > 0
+    assert evicted
+    prompts = {id: tokens for record in engine.trace for id, tokens in record.prompts}
+    assert prompts == {request.id: tuple(request.prompt) for request in asked}
+
+
 def test_the_counters_add_up() -> None:
     asked = requests(random.Random(14), 8)
     engine = Engine(MODEL, CACHED, num_blocks=20, block_size=4, token_budget=20, keep_trace=True)

@@ -92,7 +92,7 @@ BUSHY = tree_of((0, 0, 0), (0, 1), (1, 0), (2,))
 def engine(model: Model, guesser: Guesser, tree: TreeChoice, part: Any = medusa, **sizes: Any) -> Engine:
     """A roomy engine with everything on, unless `sizes` say otherwise."""
     cost_model, cache = sizes.pop("cost_model", None), sizes.pop("cache", PrefixCache)
-    speculator = MedusaSpeculator(part, guesser, tree, cost_model=cost_model, keep=True)
+    speculator = MedusaSpeculator(part, guesser, tree, cost_model=cost_model)
     parts = Parts(BlockManager, Scheduler, cache, part)
     return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
 
@@ -254,6 +254,21 @@ def test_while_no_greedy_guest_speaks_nothing_is_shown_and_nothing_forgotten() -
     assert speculator.passes == () and speculator.resting
     speculator._guessed = {7: 0}
     assert speculator.draft({}) == {} and speculator._guessed == {7: 0}
+
+
+def test_the_trace_tells_the_guesses_what_stood_and_where_its_kv_went() -> None:
+    request = Request(0, [1, 2], 8)
+    served = engine(MODELS[0], Prophet(texts_of(MODELS[0], [request]), 3, "perfect"), BUSHY, keep_trace=True)
+    served.generate([request])
+    trees = [(record, tree) for record in served.trace for tree in record.trees]
+    assert trees
+    for record, tree in trees:
+        assert tree.parents == (-1, 0, 0, 0, 1, 1, 2, 4)[: len(tree.tokens)]
+        (seat,) = record.seats
+        said = [*(tree.tokens[node] for node in tree.walk[1:]), tree.next]
+        assert tuple(said[: len(record.emitted[0][1])]) == record.emitted[0][1]
+        assert {slot // 4 for slot in tree.slots} <= set(seat.table)
+        assert {end for move in tree.moves for end in move} <= set(tree.slots)
 
 
 def plain(model: Model) -> Engine:

@@ -1,0 +1,28 @@
+// What everything is drawn with.
+const $ = (id) => document.getElementById(id);
+const hue = (id, light = 58) => `hsl(${(id * 137.508 + 210) % 360} 62% ${light}%)`;
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function element(tag, told = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(told)) name in made ? (made[name] = value) : made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function shape(tag, told, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(told)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function fit(canvas, height) { // sharp on every screen; a pen, and the width in pixels of the style sheet
+  const ratio = devicePixelRatio || 1, width = canvas.clientWidth || 300;
+  canvas.width = width * ratio; canvas.height = height * ratio; canvas.style.height = `${height}px`;
+  const pen = canvas.getContext("2d"); pen.scale(ratio, ratio);
+  return [pen, width];
+}
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
