@@ -11,7 +11,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test quick test-long hostile fuzz error-rates race gpu-suite lint generate bench sensitivity help
+.PHONY: demo test quick test-long hostile fuzz error-rates race serve-bench serve-clients gpu-suite lint generate bench sensitivity help
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "make fuzz      20,000 random engines of toy models, 2,000 with Medusa, against the oracle"
 	@echo "make error-rates  how often the laws about cost fail right parts and pass slow ones (ARGS='--rounds 30 1.10')"
 	@echo "make race      our engine beside the others that are installed here (see course engines)"
+	@echo "make serve-bench  our server beside vLLM's and llama.cpp's, one client (ARGS='--scale 0.1 --rounds 1')"
+	@echo "make serve-clients  vLLM's and SGLang's own benchmark clients, unmodified, on our server"
 	@echo "make gpu-suite kernels, tokens, throughput and roofline on the GPU; a JSON card (ARGS=--dry: on the CPU)"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make generate  write exercises/ from solutions/"
@@ -67,6 +69,12 @@ error-rates: $(INSTALLED_DEV)
 
 race: $(INSTALLED)
 	$(COURSE) race $(ARGS)
+
+serve-bench: $(INSTALLED_DEV)
+	$(BIN)/python -m course.serving_race $(ARGS)
+
+serve-clients: $(INSTALLED_DEV)
+	$(BIN)/python -m course.serving_race.other_clients $(ARGS)
 
 gpu-suite: $(INSTALLED)
 	$(BIN)/python -m reference_engine.gpu.suite $(ARGS)
