@@ -102,12 +102,12 @@ function keyOfServer() { return decodeURIComponent(location.hash.replace(/^#key=
 async function listen() { // for as long as the page is open; what comes in is told by the server's feed
   $("enter").onclick = () => { location.hash = `key=${encodeURIComponent($("key").value)}`; };
   $("key").onkeydown = (event) => { if (event.key === "Enter") $("enter").click(); };
-  onhashchange = () => location.reload();
   for (;;) {
     const state = await hear().catch(() => "away");
     $("locked").hidden = state !== "locked";
-    if (state === "locked") { $("empty").hidden = true; $("key").focus(); return; }
-    await new Promise((awake) => setTimeout(awake, 2000));
+    if (state !== "locked") { await new Promise((awake) => setTimeout(awake, 2000)); continue; }
+    $("empty").hidden = true; $("key").focus();
+    await new Promise((given) => addEventListener("hashchange", given, { once: true }));
   }
 }
 

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course.errors import Problem
 from course.progress import replace_file
 from course.window.frames import FrameWriter
 from reference_engine.metrics import RequestInStep, StepRecord
 from reference_engine.slots import Block, Plan
+
+if TYPE_CHECKING:
+    from reference_engine.engine import Engine
 
 SCRIPTS = ("records", "strokes", "pool", "timeline", "cache_tree", "guess_tree", "telling", "page")
 """One script, in this order."""
@@ -80,6 +83,18 @@ class Window:
     def _repr_html_(self) -> str:
         frame = f'sandbox="allow-scripts" width="100%" height="{TALLEST}" title="{html.escape(self.title)}"'
         return f'<iframe {frame} srcdoc="{html.escape(self.html())}"></iframe>'
+
+
+def watch(engine: Engine, title: str = "An engine at work") -> Window:
+    """What an engine that keeps its trace has done so far: the last line of a notebook's cell.
+
+    Raises ValueError for an engine that keeps none.
+    """
+    if not engine.trace:
+        raise ValueError("there is nothing to watch: make the engine with keep_trace=True, and let it serve something")
+    run = EngineRun(title, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget, tuple(engine.trace))
+    words = words_of(run.trace, engine.model.tokenizer.decode) if engine.model.source else {}
+    return Window(title, (run,), words)
 
 
 def live() -> str:

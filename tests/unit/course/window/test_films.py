@@ -8,10 +8,12 @@ import pytest
 
 from course.drawings import block_table, radix_tree, timeline
 from course.playground import part_mix
-from course.window.page import EngineRun
+from course.window.page import EngineRun, watch
 from course.window.story_film import PoolInStory, film
 from graders.result import LawResult, Outcome, Story
-from reference_engine.slots import Copy
+from reference_engine.engine import Engine
+from reference_engine.model_loader import load_model
+from reference_engine.slots import Copy, Request
 
 STORY = (
     "bm = BlockManager(6, 4)",
@@ -66,6 +68,17 @@ def test_the_film_of_a_law_ends_with_what_was_expected() -> None:
 def test_what_cannot_be_drawn_is_told(steps: tuple[str, ...]) -> None:
     shown = film(broken(steps))
     assert shown is not None and len(shown.runs[0].told()["steps"]) == len(steps) + 1
+
+
+def test_an_engine_that_kept_its_trace_is_shown_in_a_cell() -> None:
+    model = load_model("random:tiny")
+    engine = Engine(model, num_blocks=20, block_size=4, keep_trace=True)
+    with pytest.raises(ValueError, match="keep_trace=True"):
+        watch(engine)
+    engine.generate([Request(0, [1, 2, 3], 3)])
+    shown = watch(engine, "mine")
+    assert len(shown.runs[0].told()["steps"]) == len(engine.trace)
+    assert shown._repr_html_().startswith("<iframe")
 
 
 def test_a_law_without_a_story_has_no_film() -> None:
