@@ -4,8 +4,9 @@ The same calls on three pools, the second some 8 times larger than the first and
 free, almost used up by one long sequence, and cut up among thousands of short ones, with a few free blocks far apart.
 On the first two the bytecode instructions of every call are counted: a loop over the pool in Python shows in them
 exactly. A loop in C (`min`, `sum`, `in` on a list, a copy) shows in the CPU time of the worker process, read from
-outside of it, the cheapest of several rounds, with the garbage collector still: only ratios decide, never a time. What
-costs about as little as arithmetic on one long integer, but has no excuse, moving a whole list by pop(0), is found by
+outside of it, the cheapest of several rounds, with the garbage collector still: only ratios decide, never a time. They
+are ratios to the same calls on the small pool, and to a copy of a list as long as the large one, made here. What costs
+about as little as arithmetic on one long integer, but has no excuse, moving a whole list by pop(0), is found by
 looking at the list. The calls are then made once more in the way of all other laws, one answer each, so that a part
 gains nothing by knowing when it is measured. All sizes are drawn from the seed.
 
@@ -22,14 +23,22 @@ from typing import Any, NoReturn
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
-from graders.checking.complexity import MOST_PASSES, SLICE, Cost, Growth, cheapest, medians
+from graders.checking.complexity import (
+    MOST_PASSES,
+    SLICE,
+    Cost,
+    Growth,
+    cheapest,
+    looking_at_each,
+    medians,
+)
 from graders.checking.failure import Broken, Step
 from graders.checking.replies import Raised, shown
 from graders.result import Outcome
 
 FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cut up among many sequences"
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
-TIMED = {"middle": 5.0, "large": 10.0}  # times dearer allowed; one integer of as many bits as blocks costs some
+TIMED = {"middle": (5.0, 2.0), "large": (3.0, 0.4)}  # see `_too_dear`
 SQUARE = 3.0  # times more than in proportion allowed
 BEYOND = 4.0  # so many times more than allowed is believed at once
 ROUNDS = 4
@@ -131,6 +140,7 @@ class _Comparison:
         self._context = context
         self._plan = plan
         self._state = state
+        self._look = looking_at_each(plan.large)
         self._small: dict[tuple[str, str], list[Cost]] = {}  # (how it is measured, loop): on the smallest pool
 
     def judge(self) -> None:
@@ -150,9 +160,9 @@ class _Comparison:
         for loop in pool.loops(how):
             for number in range(ROUNDS):
                 found = self._dearest(pool, how, loop)
-                if not found.exceeds(self._allowance(how, pool)):
+                if not self._too_dear(found, how, pool):
                     break
-                if "counted" in how or number == ROUNDS - 1 or found.exceeds(BEYOND * self._allowance(how, pool)):
+                if "counted" in how or number == ROUNDS - 1 or self._too_dear(found, how, pool, BEYOND):
                     self._grows(found)
                 small = self._filled(self._plan.small)
                 pairs = zip(self._small[how, loop], small.costs(how, loop), strict=True)
@@ -160,19 +170,25 @@ class _Comparison:
                 pool.fill()
             self._context.cases += 1
 
+    def _too_dear(self, growth: Growth, how: str, pool: Pool, beyond: float = 1.0) -> bool:
+        """Whether it costs so many times more than it may.
+
+        Time: some times more than on the small pool, and more by some share of what a look at every block costs. Caches
+        make cheap calls many times dearer, but by little; beside a dear call a loop in C is few times dearer, but by a
+        look at least. Arithmetic on one integer with a bit for every block is a tenth of one.
+        """
+        if how not in ("timed", "answered"):
+            return growth.exceeds(beyond * (COUNTED if how == "counted" else SQUARE))
+        times, looks = TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
+        least = looks * self._look * pool.num_blocks / self._plan.large
+        return growth.exceeds(beyond * times) and growth.more > beyond * least
+
     def _dearest(self, pool: Pool, how: str, loop: str) -> Growth:
         growths = [
             Growth(what, small, cost, linear="proportion" in how or how == "building")
             for small, (what, cost) in zip(self._small[how, loop], pool.costs(how, loop), strict=True)
         ]
         return max(growths, key=lambda growth: growth.times)
-
-    def _allowance(self, how: str, pool: Pool) -> float:
-        if how == "counted":
-            return COUNTED
-        if "proportion" in how or how == "building":
-            return SQUARE
-        return TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
 
     def _filled(self, num_blocks: int) -> Pool:
         pool = Pool(self._context, self._plan, num_blocks, self._state)

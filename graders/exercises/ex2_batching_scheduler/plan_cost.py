@@ -51,7 +51,7 @@ class Draw:
         chance = random.Random(seed)
         few, crowd = chance.randrange(40, 60), chance.randrange(70, 110)
         more = int(few * chance.uniform(7, 9))
-        sizes = crowd, int(crowd * chance.uniform(7, 10)), int(crowd * chance.uniform(58, 65))
+        sizes = crowd, int(crowd * chance.uniform(7, 10)), int(crowd * chance.uniform(88, 95))
         prompts = tuple(chance.randrange(3, 30) for _ in range(chance.randrange(5, 12)))
         return cls(few, more, sizes, prompts, chance.randrange(3), chance.choice(("fcfs", "priority")))
 
