@@ -11,7 +11,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3 python
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in $(CANDIDATES); do if $$name -c '$(USABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 
-.PHONY: demo test quick test-long hostile fuzz error-rates race serve-bench serve-clients gpu-suite lint generate bench sensitivity help
+.PHONY: demo test quick test-long hostile fuzz error-rates killers race serve-bench serve-clients gpu-suite lint generate bench sensitivity help
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make hostile   every attack on the grader, at the highest level and at L1, as a table (ARGS='--repeat 1000')"
 	@echo "make fuzz      20,000 random engines of toy models, 2,000 with Medusa, against the oracle"
 	@echo "make error-rates  how often the laws about cost fail right parts and pass slow ones (ARGS='--rounds 30 1.10')"
+	@echo "make killers   whether wrong parts die by the law they name, and right parts live, at 20 seeds (ARGS='--right 3')"
 	@echo "make race      our engine beside the others that are installed here (see course engines)"
 	@echo "make serve-bench  our server beside vLLM's and llama.cpp's, one client (ARGS='--scale 0.1 --rounds 1')"
 	@echo "make serve-clients  vLLM's and SGLang's own benchmark clients, unmodified, on our server"
@@ -66,6 +67,9 @@ fuzz: $(INSTALLED_DEV)
 
 error-rates: $(INSTALLED_DEV)
 	$(BIN)/python tests/support/error_rates.py $(ARGS)
+
+killers: $(INSTALLED_DEV)
+	$(BIN)/python tests/support/killing_laws.py $(ARGS)
 
 race: $(INSTALLED)
 	$(COURSE) race $(ARGS)

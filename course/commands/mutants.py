@@ -107,12 +107,12 @@ class Judged:
 
     @property
     def fine(self) -> bool:
-        return _fine(self.part.mutant, self.worst)
+        return as_expected(self.part.mutant, self.worst)
 
     @property
     def worst(self) -> ExerciseResult:
         """The first that is a surprise; the first of all where none is."""
-        wrong = (result for result in self.results if not _fine(self.part.mutant, result))
+        wrong = (result for result in self.results if not as_expected(self.part.mutant, result))
         return next(wrong, self.results[0])
 
     def deaths(self, law: str) -> int:
@@ -130,10 +130,6 @@ def _broken(result: ExerciseResult) -> list[LawResult]:
     return [law for law in result.laws if law.outcome.failed]
 
 
-def _fine(mutant: Mutant | None, result: ExerciseResult) -> bool:
-    return _as_expected(mutant, _broken(result), result.passed)
-
-
 def _table(judged: list[Judged], exercise: Exercise, seeds: int) -> Table:
     """Law by law: parts that name it, those that it alone kills, the fewest seeds at which one of them died by it."""
     table = Table(box=None, pad_edge=True)
@@ -148,9 +144,11 @@ def _table(judged: list[Judged], exercise: Exercise, seeds: int) -> Table:
     return table
 
 
-def _as_expected(mutant: Mutant | None, broken: list[LawResult], passed: bool) -> bool:
+def as_expected(mutant: Mutant | None, result: ExerciseResult) -> bool:
+    """Whether it died by a law that it names, in those words; of a right part whether it lives."""
+    broken = _broken(result)
     if mutant is None:
-        return passed
+        return result.passed
     if not broken or broken[0].name not in mutant.laws:
         return False
     return re.search(mutant.says, _words(broken[0])) is not None

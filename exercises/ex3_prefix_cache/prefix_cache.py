@@ -116,6 +116,7 @@ class PrefixCache:
 
         Each time the block goes that was touched longest ago among those that have no child and are not pinned. So a
         parent goes only after its children, and of blocks touched by the same call the deepest goes first. Unlocked
-        handles from before this call are void. Works in about O(log n) a block; nothing scans the tree.
+        handles from before this call are void. Works in about O(log n) a block; nothing scans the tree. The list is the
+        caller's, who may change it: a new one each time.
         """
         raise NotImplementedError("your code: PrefixCache.evict")

@@ -6,8 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from graders.checking.failure import Deviation
 from graders.result import Outcome
 from graders.sandbox import protocol
+from graders.sandbox.guest.callers_own import SCRAWL
 
 ADVICE = {  # what an exception says about the part, where its own words do not
     "BdbQuit": "a breakpoint is left in the part, and nobody is there to go on from it",
@@ -144,6 +146,15 @@ def exception_of(data: dict[str, Any]) -> Raised:
 def value_or_raised(data: Any) -> Reply:
     """One item of a driver's snapshot: {"x": exception}, or the plain value itself."""
     return Raised.of(data["x"]) if type(data) is dict and "x" in data else Returned(data)
+
+
+def returned_again(method: str, value: Any) -> Deviation | None:
+    """What there is to say if a part returned a list, or a list in one, that is the caller's since a call before."""
+    if type(value) is not list or not any(SCRAWL in each for each in (value, *value) if type(each) is list):
+        return None
+    message = f"`{method}` returned {shown(value)}: {SCRAWL} is what the caller has written into a list that a call "
+    message += "before returned. What is returned must not be kept, nor returned again."
+    return Deviation(message, shown(value), "a list of its own")
 
 
 def shown(value: Any) -> str:

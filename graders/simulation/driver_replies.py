@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.checking.failure import Deviation
-from graders.checking.replies import shown
+from graders.checking.replies import returned_again, shown
 from graders.sandbox import protocol
 from graders.simulation.backend import items
 from graders.simulation.scheduler_rules import DROP, EXTEND, KVCall, Planned, PlannedChunk
@@ -77,6 +77,9 @@ def abort_of(value: Any) -> Aborted:
 
 def commit_of(value: Any) -> CommitReply:
     told, finished, asked, held, outputs = items(value, 5)
+    again = returned_again("commit", finished)
+    if again:
+        raise again
     if type(finished) is not list or any(type(id) is not int for id in finished):
         raise Deviation("`commit` returned something else than a list of ids.", shown(finished), "a list of ids")
     said = {_int(id): protocol.integers(tokens) for id, tokens in (items(pair, 2) for pair in every(told))}

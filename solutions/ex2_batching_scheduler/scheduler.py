@@ -199,7 +199,8 @@ class Scheduler:
         to the request's output. It finishes with its EOS, which is kept as the last token, or with max_new tokens
         exactly, be it in the middle of the k: what comes after is thrown away. Its blocks are dropped, and its computed
         tokens offered to the cache; its id is forgotten. A chunk whose request was aborted after the plan is ignored,
-        even if the id has been added anew since.
+        even if the id has been added anew since. What is handed over and what is returned is the caller's, who may
+        change it afterwards: keep neither list.
         """
         ### BEGIN SOLUTION
         finished = []

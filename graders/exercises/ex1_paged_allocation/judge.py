@@ -10,13 +10,15 @@ from typing import Any, NoReturn
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Deviation, Refusals, plural
-from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
+from graders.checking.replies import Raised, Reply, Returned, returned_again, shown, value_or_raised
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript, Blocks, Call
 from graders.exercises.ex1_paged_allocation.specification import OUT_OF_BLOCKS, BlockManagerSpec
 from graders.sandbox import protocol
+from graders.sandbox.guest.callers_own import SCRAWL
 
 NUM_FREE = "num_free"
 IMPORTS = "from array import array\n\nfrom block_manager import BlockManager\n"
+SCRAWLED = f"for each in answer if type(answer) is tuple else [answer]:\n    each[:] = [{SCRAWL}] * len(each)"
 
 
 class Snapshot:
@@ -191,6 +193,7 @@ class BlockManagerJudge:
         self._returned(reply, "None")
         for child in range(first, last + 1):
             self.spec.forked(parent, child)
+            self._parents[child] = parent
         self._look({})
 
     def leave(self, seqs: Sequence[int]) -> None:
@@ -272,7 +275,22 @@ class BlockManagerJudge:
         self._seen = self._recorder.parsed(lambda: Snapshot(seen, seqs, self._blocks))
         if refusals:
             self._must_refuse(method, reply, refusals)
+        self._keeps_no_list(method, reply)
         return reply
+
+    def _keeps_no_list(self, method: str, reply: Reply) -> None:
+        """Raise Broken if what the caller wrote into a list that it had been given shows."""
+        again = returned_again(method, reply.value) if isinstance(reply, Returned) else None
+        if again:
+            self._recorder.deviates(again)
+        tables = self._recorder.parsed(lambda: [self._seen.table(seq) for seq in self._seen.seqs])
+        for seq, table in zip(self._seen.seqs, tables, strict=True):
+            if isinstance(table, Returned) and type(table.value) is list and SCRAWL in table.value:
+                self._recorder.tell(f"# the caller writes {SCRAWL} into what `{method}` returned", code=SCRAWLED)
+                self._recorder.tell(f"bm.table(seq={seq})", shown(table.value))
+                message = f"The list that `{method}` returned is the one that is kept as table({seq}): whatever the "
+                message += "caller does with it happens to the table. Return a list of its own."
+                self._recorder.broken(message, got=shown(table.value), expected="a table that stays")
 
     def _must_refuse(self, method: str, reply: Reply, refusals: Refusals) -> None:
         due, why = " or ".join(refusals), next(iter(refusals.values()))
@@ -390,7 +408,7 @@ class BlockManagerJudge:
         self._recorder.tell(f"bm.table(seq={seq})", shown(reply.value))
         message = f"`{changed_by}` of sequence {self._move.subjects[0]} changed the table of sequence {seq} too: "
         message += "do they share one list since `fork`? It has to copy it."
-        self._recorder.broken(message, got=f"{reply.value}", expected=f"{due}", method="fork")
+        self._recorder.broken(message, got=shown(reply.value), expected=shown(due), method="fork")
 
     def _same(self, method: str, written: str, reply: Reply, due: Any, refusals: Refusals) -> None:
         if isinstance(reply, Raised) or type(reply.value) is not type(due):

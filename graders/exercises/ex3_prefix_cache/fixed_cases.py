@@ -217,6 +217,21 @@ def exact_ages(context: CheckContext) -> None:
                 script.evict(2)
             PrefixCacheJudge(context, script).judge()
     refused_inserts(context)
+    turns(context)
+
+
+def turns(context: CheckContext) -> None:
+    """Law 3.5: every match has a tick of its own: of two texts goes the one that was matched before the other."""
+    for matched in ("a", "b", "ab", "ba", "aba", "bab"):
+        script = PrefixCacheScript(1)
+        texts = {"a": [1], "b": [2]}
+        for tokens in texts.values():
+            script.insert(tokens)
+        for name in matched:
+            script.match(texts[name])
+        script.evict(1)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
 
 
 def refused_inserts(context: CheckContext) -> None:

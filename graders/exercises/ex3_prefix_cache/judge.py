@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Refusals, plural
-from graders.checking.replies import Raised, Reply, Returned, shown, value_or_raised
+from graders.checking.replies import Raised, Reply, Returned, returned_again, shown, value_or_raised
 from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall, PrefixCacheScript
 from graders.exercises.ex3_prefix_cache.specification import Path, PrefixCacheSpec
 from graders.result import Outcome
@@ -208,6 +208,9 @@ class PrefixCacheJudge:
     def _returned(self, reply: Reply, expected: str) -> Any:
         if isinstance(reply, Raised):
             self._recorder.unexpected(reply, expected)
+        again = returned_again(self._recorder.method, reply.value)
+        if again:
+            self._recorder.deviates(again)
         return reply.value
 
     def _count(self, counts: Any) -> None:

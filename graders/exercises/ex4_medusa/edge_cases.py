@@ -36,6 +36,8 @@ TREES: tuple[Sequence[Path], ...] = (
 DEEP: list[Path] = [(0,) * 12, (0, 0, 0, 0, 0, 1), (0,) * 8 + (2,)]
 BUSHY: list[Path] = [*((rank,) for rank in range(120)), (119, 3), (119, 3, 0), *((100, rank) for rank in range(150))]
 
+FORK = PathTree.of([(0,), (1,)])
+
 REFUSED_CHOICES: tuple[tuple[list[tuple[float, ...]], str], ...] = (
     ([], "there is no choice at all"),
     ([()], "a choice is empty"),
@@ -82,6 +84,10 @@ def refused_guesses(context: CheckContext) -> None:
 
 
 def named_trees(context: CheckContext) -> None:
+    """Small ones; and two of as many nodes by one caller, who keeps the first: so with each function below."""
+    judge = MedusaJudge(context)
+    for choices in ([(0,), (1,)], [(0,), (0, 2)]):
+        judge.judge_tree(choices, judge.build_tree(choices, ("parent", "rank")), ("parent", "rank"))
     for choices in TREES:
         context.cases += 1
         judge = MedusaJudge(context)
@@ -98,6 +104,9 @@ def large_trees(context: CheckContext) -> None:
 
 def large_proposals(context: CheckContext) -> None:
     """The same trees: heads of a hundred guesses and more, each another token."""
+    judge = MedusaJudge(context)
+    for root, guesses in ((7, [1, 2]), (8, [3, 4])):
+        judge.propose(FORK, [root], [[guesses]])
     for choices in (DEEP, BUSHY):
         context.cases += 1
         tree = PathTree.of(choices)
@@ -108,6 +117,9 @@ def large_proposals(context: CheckContext) -> None:
 
 def large_walks(context: CheckContext) -> None:
     """The same trees: down to the deepest, the last, and a node in between; tokens whose lower bits are alike."""
+    judge = MedusaJudge(context)
+    for argmax in ([5, 1, 1], [6, 1, 2]):
+        judge.verify_greedy(FORK, [[0, 5, 6]], [argmax])
     for choices in (DEEP, BUSHY):
         tree = PathTree.of(choices)
         tokens = [node * 3 for node in range(len(tree))]
@@ -130,6 +142,9 @@ def _led(tree: PathTree, tokens: Sequence[int], end: int) -> list[int]:
 
 def large_verdicts(context: CheckContext) -> None:
     """The same trees by the typical rule: the path to the last node, or to the deepest, stands."""
+    judge = MedusaJudge(context)
+    for likely in ([0.0, 3.0, -3.0], [0.0, -3.0, 3.0]):
+        judge.verify_typical(FORK, [[0, 1, 2]], [[likely] * len(FORK)], TypicalRule(1.0, 0.3, 1.0))
     for choices in (DEEP, BUSHY):
         tree = PathTree.of(choices)
         for end in (len(tree) - 1, tree.depth.index(tree.height)):
@@ -145,6 +160,9 @@ def large_verdicts(context: CheckContext) -> None:
 
 def large_moves(context: CheckContext) -> None:
     """The same trees: all of a long path moves, and nodes of three digits do."""
+    judge = MedusaJudge(context)
+    for first in (10, 20):
+        judge.compact(FORK, [RowVerdict((0, 2), 1)], [[first, first + 1, first + 2]])
     for choices in (DEEP, BUSHY):
         tree = PathTree.of(choices)
         slots = [70_000 - 3 * node for node in range(len(tree))]
@@ -154,7 +172,8 @@ def large_moves(context: CheckContext) -> None:
 
 
 def large_batches(context: CheckContext) -> None:
-    """As many rows as an engine decodes at once, each with a path of its own."""
+    """As many rows as an engine decodes at once, each with a path of its own; and rows that are alike in part."""
+    rows_alike(context)
     tree = PathTree.of([(0, 0), (1,), (0, 1)])
     paths = [tree.walk(node) for node in range(len(tree))]
     for rows in (33, 128):
@@ -170,6 +189,23 @@ def large_batches(context: CheckContext) -> None:
         judge.verify_typical(tree, said, logits, TypicalRule(1.0, 0.3, 1.0))
         slots = [[row * 8 + 5 - node for node in range(len(tree))] for row in range(rows)]
         judge.compact(tree, [RowVerdict(tuple(walk), 1) for walk in walks], slots)
+
+
+def rows_alike(context: CheckContext) -> None:
+    """Rows that are given the same, but for one argument: what is known of one says nothing about the other."""
+    tree, said = PathTree.of([(0, 0), (1,)]), [4, 5, 6, 7]
+    ends = (3, 2, 0, 1, 3)
+    walks = [tree.walk(end) for end in ends]
+    judge = MedusaJudge(context)
+    judge.propose(tree, [8, 9, 8], [[[1, 2], [3, 4]], [[1, 2], [3, 4]], [[1, 2], [3, 5]]])
+    judge.verify_greedy(tree, [said] * len(ends), [_led(tree, said, end) for end in ends])
+    judge.verify_greedy(tree, [said, [4, 6, 5, 7], said[::-1]], [_led(tree, said, 3)] * 3)
+    likely, small = [[0.0, 3.0], [3.0, 0.0]], [int(node > 0) for node in range(len(tree))]
+    logits = [[likely[node not in walk[:-1]] for node in range(len(tree))] for walk in walks]
+    judge.verify_typical(tree, [small] * len(ends), logits, TypicalRule(1.0, 0.3, 1.0))
+    slots = [[10 * row + 5 - node for node in range(len(tree))] for row in range(len(ends))]
+    judge.compact(tree, [RowVerdict(tuple(tree.walk(3)), 1)] * len(ends), slots)
+    context.cases += 1
 
 
 def refused_rules(context: CheckContext) -> None:

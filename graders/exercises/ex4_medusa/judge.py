@@ -307,12 +307,21 @@ class MedusaJudge:
         if isinstance(reply, Raised):
             self.scene.unexpected(reply, "a result")
         value = reply.value
-        if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
+        if type(value) is not list or [type(item) for item in value[1:]] != [list] * 3:
             self.scene.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
-        if value[1]:
-            name = shown(value[1][0]).strip("'")
-            message = f"`{method}` changed its argument `{name}`; no function changes what it is given."
-            self.scene.broken(message, got=f"`{name}` changed", expected="everything as it was")
+        changed, views, overwritten = ([shown(name).strip("'") for name in names] for names in value[1:])
+        if changed:
+            message = f"`{method}` changed its argument `{changed[0]}`; no function changes what it is given."
+            self.scene.broken(message, got=f"`{changed[0]}` changed", expected="everything as it was")
+        if overwritten:
+            message = (
+                f"`{method}` changed what `{overwritten[0]}` had returned before: is one buffer used over and over?"
+            )
+            self.scene.broken(message, got="an answer that changes later", expected="tensors of its own each time")
+        if views:
+            message = f"`{method}` returned a view of its argument `{views[0]}`, which the caller writes over for the "
+            message += "next step. Return a copy."
+            self.scene.broken(message, got=f"memory of `{views[0]}`", expected="tensors of its own")
         return value[0]
 
     def _verdict(self, tree: PathTree, result: Any, rows: int) -> list[Array]:

@@ -17,9 +17,11 @@ from collections import abc
 
 from reference_engine.slots import OutOfBlocks
 
+from .callers_own import CallersOwn
+
 
 def new(worker_parts, args, keywords):
-    worker_parts.memory = {"known": {}, "blocks": args[0]}
+    worker_parts.memory = {"known": {}, "blocks": args[0], "returned": CallersOwn()}
     return worker_parts.parts["block_manager"].BlockManager(*args, **keywords)
 
 
@@ -30,14 +32,23 @@ def trace(worker_parts, part, move):
     handed = _handed(worker_parts.memory, args)
     if method == "rounds":
         handed[1] = [[name, _handed(worker_parts.memory, each)] for name, each in args[1]]
-    outcome = worker_parts.attempt(call, part, method, handed)
-    for arg in handed:
-        if type(arg) is list and method != "rounds":
-            arg.clear()  # the caller's list is the caller's: a part that kept it sees it change
+    if method in OURS or method == "table":  # a table that is returned may be the part's own
+        outcome = worker_parts.attempt(call, part, method, handed)
+    else:
+        returned = worker_parts.memory["returned"]
+        outcome = worker_parts.attempt(_taken, returned, part, method, handed)
+        for arg in handed:
+            if type(arg) in (list, array.array):
+                del arg[:]  # the caller's list is the caller's: a part that kept it sees it change
+        returned.scrawl()
     if names:
         for number, block in zip(names[1], _read(part, names[0]), strict=False):
             known[number] = block
     return [outcome, _look(worker_parts, part, *look)]
+
+
+def _taken(returned, part, method, args):
+    return returned.take(call(part, method, args))
 
 
 def crowd(part, first, count):

@@ -2,7 +2,8 @@
 
 A tensor crosses as [dtype name, shape, flat items]; items that JSON has no number for are texts: "nan", "inf", "-inf".
 A tree crosses as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What a function returned comes back in
-the same form, by exact type; the last item of every answer lists the arguments that the call changed.
+the same form, by exact type; beside it come the names of the arguments that the call changed, of those whose memory
+is in what it returned, and of the function whose earlier answer it changed, if it did.
 
 One more method is no function of the part: `serve` runs the real engine with it. Its only argument is a dict:
   model      "waiter" or [name of a shape, seed, sizes that differ]
@@ -32,6 +33,7 @@ class LoadedPart:
     def __init__(self, module, parts):
         self.module = module
         self.parts = parts
+        self.earlier = []  # (function, tensor that it returned, what was in it) of the last call
 
 
 def new(worker_parts, args, keywords):
@@ -43,7 +45,7 @@ def watch(worker_parts, part, wanted):
 
 
 def call(part, method, args):
-    """Call `method` of the module; [result, names of changed arguments]."""
+    """Call `method` of the module; [result, changed arguments, those that the result is a view of, changed answers]."""
     if method == "serve":
         return serve(part, **args[0])
     found = getattr(part.module, method)
@@ -51,9 +53,27 @@ def call(part, method, args):
     given = unpack(*args)
     keywords = given.pop("keywords", {})
     before = {name: _copy(value) for name, value in given.items()}
-    result = pack(found(*given.values(), **keywords))
+    answer = found(*given.values(), **keywords)
+    result = pack(answer)
     changed = [name for name, was in before.items() if not _same(given[name], was)]
-    return [result, changed]
+    overwritten = [name for name, tensor, was in part.earlier if not _same(tensor, was)]
+    part.earlier = [(method, tensor, _copy(tensor)) for tensor in _tensors(answer)]
+    kept = {_memory(tensor) for _, tensor, _ in part.earlier} - {0}
+    views = [name for name, value in given.items() if kept & {_memory(tensor) for tensor in _tensors(value)}]
+    return [result, changed, views, overwritten[:1]]
+
+
+def _tensors(value):
+    """Those that it is, or that are its fields or items."""
+    if hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
+    items = value if type(value) in (list, tuple) else [value]
+    return [item for item in items if type(item) is torch.Tensor]
+
+
+def _memory(tensor):
+    """Where its numbers lie; 0 for none."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _choices(choices, form):

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 from reference_engine.slots import Inserted, Match
 
+from .callers_own import CallersOwn
 from .return_types import due
 
 LOOKS = [0]  # at tokens that count; not in their class, which a part has in hand
@@ -43,6 +44,7 @@ def new(worker_parts, args, keywords):
 def trace(worker_parts, part, move):
     """[outcome, counts]."""
     outcome = worker_parts.attempt(getattr(part, move[0]), *move[1:])
+    part.returned.scrawl()
     return [outcome, worker_parts.peek(part.counts)]
 
 
@@ -67,6 +69,7 @@ class CacheDriver:
         self.another = another
         self.others = []
         self.handles = {}
+        self.returned = CallersOwn()
         self.books = Shelf(1, 1, 1)
 
     def shelf(self, block_size, depth, groups):
@@ -102,7 +105,7 @@ class CacheDriver:
         self.handles[handle] = match.node
         if type(match.blocks) is not list:
             due(match.blocks, tuple, "a tuple of blocks", "a Match whose blocks are ")
-        return [match.length, list(match.blocks)]
+        return [match.length, list(self.returned.take(match.blocks))]
 
     def insert(self, tokens, blocks, namespace, handle, form, clears):
         tokens, blocks = FORMS[form](tokens), FORMS[form](blocks)
@@ -120,7 +123,7 @@ class CacheDriver:
         return self.part.unlock(self.handles[handle])
 
     def evict(self, count):
-        return self.part.evict(count)
+        return self.returned.take(self.part.evict(count))
 
     def beside(self, tokens, blocks):
         self.others.append(self.another())

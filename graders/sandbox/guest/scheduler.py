@@ -36,6 +36,7 @@ from reference_engine import naive
 from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Chunk, Copy, Plan, Request
 
+from .callers_own import CallersOwn
 from .return_types import due
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
@@ -52,6 +53,7 @@ def trace(worker_parts, part, move):
     """[outcome, the id it was about]."""
     part.about = None
     outcome = worker_parts.attempt(getattr(part, move[0]), *move[1:])
+    part.returned.scrawl()
     return [outcome, part.about]
 
 
@@ -104,6 +106,7 @@ class ToyEngine:
         self.commits = 0
         self.about = None
         self.ghosts = 0
+        self.returned = CallersOwn()
         self.scheduler = parts.get("scheduler", naive).Scheduler(self.kv, **keywords)
 
     def add(self, number, id, prompt, max_new, priority, eos, will):
@@ -156,7 +159,12 @@ class ToyEngine:
         self.commits += 1
         form = SEQUENCES[self.commits % len(SEQUENCES)]
         tokens = {id + 0: form(told[id]) for id in reversed(told)}  # an equal id need not be the same object
-        finished = self.scheduler.commit(plan, types.MappingProxyType(tokens) if self.commits % 2 else tokens)
+        given = types.MappingProxyType(tokens) if self.commits % 2 else tokens
+        finished = self.returned.take(self.scheduler.commit(plan, given))
+        for said in tokens.values():
+            if type(said) is list:
+                said.clear()  # the caller's list is the caller's, and so is what it is in
+        tokens.clear()
         for chunk in plan.chunks if self.offers else ():
             self.offer(chunk)
         outputs = [[id, list(self.requests[id].output)] for id in told]
@@ -184,6 +192,7 @@ class ToyEngine:
         steps: list = []
         while self.voices and len(steps) < limit:
             steps.append([self.attempt(self.plan), self.attempt(self.commit)])
+            self.returned.scrawl()
             if any("x" in outcome for outcome in steps[-1]):
                 break
         self.about = steps
