@@ -12,7 +12,7 @@ from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken, Refusals, plural
 from graders.checking.replies import Raised, Reply, Returned, returned_again, shown, value_or_raised
 from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall, PrefixCacheScript
-from graders.exercises.ex3_prefix_cache.specification import Path, PrefixCacheSpec
+from graders.exercises.ex3_prefix_cache.specification import Path, PrefixCacheSpec, ReleasedLast
 from graders.result import Outcome
 from graders.sandbox import protocol
 
@@ -148,7 +148,14 @@ class PrefixCacheJudge:
         else:
             verb = "is" if right == 1 else "are"
             message = f"`match` found {plural(length, 'token')}, but {right} {verb} stored."
-        self._broken(message, got, expected)
+        known = length > right and self._same_hash(path, move.tokens)
+        self._broken(message, got, expected, "trusts a hash" if known else "")
+
+    def _same_hash(self, path: Path, asked: Sequence[int]) -> bool:
+        """Whether another block with the hash of the one asked for is stored where a match ends."""
+        size, end = self.spec.block_size, len(path.tokens)
+        wanted = hash(tuple(asked[end : end + size]))
+        return any(self.spec.parent(other) == path and hash(other.tokens[end:]) == wanted for other in self.spec.stored)
 
     def _why_no_more(self, path: Path, asked: Sequence[int]) -> str:
         """Why a match ends where it does."""
@@ -179,7 +186,10 @@ class PrefixCacheJudge:
             if block in pinned:
                 self._broken(f"`evict` took block {block}, which is pinned.", got, expected)
         if len(value) != len(due):
-            self._broken(f"`evict` took {plural(len(value))} where {plural(len(due))} had to go.", got, expected)
+            message = f"`evict` took {plural(len(value))} where {plural(len(due))} had to go."
+            edge = [places[block] for block in value if block not in due]
+            whole = any(self._on_one_path(edge, places[block]) for block in due)
+            self._broken(message, got, expected, "evicts whole leaves" if edge and whole else "")
         at = next(index for index, block in enumerate(due) if value[index] != block)
         first, other = due[at], value[at]
         children = [
@@ -195,13 +205,21 @@ class PrefixCacheJudge:
             message = f"`evict` took block {other} before block {first}, which was touched longer ago."
             if self._refusals:
                 message += " An insert that is refused touches nothing."
+            if value == self._script.evicted_by(ReleasedLast, self._played):
+                self._broken(message, got, expected, "in order of release")
         self._broken(message, got, expected)
+
+    def _on_one_path(self, paths: Sequence[Path], end: Path) -> bool:
+        """Whether `paths` are all above or below `end`: more of the edge that it is part of."""
+        return all(path in self.spec.above(end) or end in self.spec.above(path) for path in paths)
 
     def _refused(self, reply: Reply, refusals: Refusals) -> None:
         self._refusals += 1
         due, why = next(iter(refusals.items()))
         if isinstance(reply, Returned):
-            self._broken(f"`{self._recorder.method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}")
+            method = self._recorder.method
+            habit = "trusts the caller's blocks" if method == "insert" else "trusts the caller's locks"
+            self._broken(f"`{method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}", habit)
         if not reply.is_one_of([due]):
             self._recorder.unexpected(reply, f"raises {due}")
 
@@ -238,8 +256,8 @@ class PrefixCacheJudge:
         )
         self._broken(message, got, expected)
 
-    def _broken(self, message: str, got: str, expected: str) -> NoReturn:
-        self._recorder.broken(message, got=got, expected=expected)
+    def _broken(self, message: str, got: str, expected: str, habit: str = "") -> NoReturn:
+        self._recorder.broken(message, got=got, expected=expected, habit=habit)
 
 
 def _with_lists(context: CheckContext, script: PrefixCacheScript) -> str:

@@ -141,6 +141,20 @@ class PrefixCacheScript:
         """Another cache is made, and stores this; nothing changes here."""
         self._note(PrefixCacheCall("beside", tuple(tokens), tuple(blocks), number=self.spec.block_size))
 
+    def evicted_by(self, policy: type[PrefixCacheSpec], played: int) -> list[int]:
+        """What a cache of another policy would have evicted in the last of the first `played` calls."""
+        spec, evicted = policy(self.spec.block_size), list[int]()
+        for move in self.moves[:played]:
+            if move.method == "match":
+                spec.match(move.tokens, move.namespace, move.handle)
+            elif move.method == "insert" and not move.refused:
+                spec.insert(move.tokens, move.blocks, move.namespace, move.handle)
+            elif move.method == "evict":
+                evicted = spec.evict(move.number)
+            elif not move.refused:
+                getattr(spec, move.method)(move.handle)
+        return evicted
+
     @property
     def plain(self) -> bool:
         """Whether the caller hands over lists, and leaves them as they are."""

@@ -161,3 +161,11 @@ class PrefixCacheSpec:
         self.clock += 1
         for step in self.above(path):
             self.stored[step].tick = self.clock
+
+
+class ReleasedLast(PrefixCacheSpec):
+    """As in vLLM, where blocks queue up for eviction when a request lets go of them."""
+
+    def unlock(self, handle: int) -> None:
+        super().unlock(handle)
+        self._touch(self.handles[handle])

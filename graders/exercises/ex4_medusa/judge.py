@@ -229,9 +229,8 @@ class MedusaJudge:
         got, expected = diagnostics.moves(moves), diagnostics.moves(sorted(wanted))
         for src, dst in moves:
             if src == dst:
-                self.scene.broken(
-                    f"`compact` moves slot {src} onto itself; such moves are dropped.", got=got, expected=expected
-                )
+                message = f"`compact` moves slot {src} onto itself; such moves are dropped."
+                self.scene.broken(message, got=got, expected=expected, habit="copies what is in place")
             if (src, dst) not in wanted:
                 self.scene.broken(
                     f"`compact` moves slot {src} to {dst}: {diagnostics.why_not(src, dst, verdicts, slots)}.",
@@ -359,7 +358,9 @@ class MedusaJudge:
         got = f"{array.dtype} {list(array.shape)}"
         expected = f"{dtype} {list(shape)}"
         message = f"`{self.scene.method}`: {name} is {got}; {expected} is due."
-        self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
+        narrow = (array.dtype, array.shape, dtype) == ("int32", shape, "int64")
+        habit = "indices of 32 bits" if narrow else ""
+        self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}", habit=habit)
 
 
 def _typical_args(

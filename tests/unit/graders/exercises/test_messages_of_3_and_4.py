@@ -119,3 +119,30 @@ def test_one_guess_is_no_guesses(tmp_path: Path) -> None:
     broken = first_broken(wrong_part(4, "compared_as_halves").write(tmp_path), 4, only=["4.7"], seed=3)
     assert broken is not None
     assert "but 1 guess is on the path" in broken.message
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name", "law", "says"),
+    [
+        (3, "whole_edges_evicted", "3.4", "This is how SGLang does it, which frees a leaf"),
+        (3, "unlock_touches", "3.6", "This is how vLLM does it, whose blocks queue up"),
+        (3, "twice_in_one_insert", "3.3", "This is how SGLang does it, whose insert trusts"),
+        (3, "unlock_of_the_unlocked_is_silent", "3.6", "This is how SGLang does it, which counts a lock down"),
+        (3, "hash_only", "3.8", "This is how vLLM does it, which knows a block by its hash|held already"),
+        (4, "verdict_of_32_bits", "4.7", "This is how SGLang and TensorRT-LLM do it"),
+        (4, "moves_onto_itself", "4.10", "This is how Medusa does it"),
+    ],
+)
+def test_what_another_engine_does_by_rule_is_told_as_that(
+    exercise: int, name: str, law: str, says: str, tmp_path: Path
+) -> None:
+    broken = first_broken(wrong_part(exercise, name).write(tmp_path), exercise, only=[law], seed=2)
+    assert broken is not None
+    assert re.search(says, broken.message)
+    assert "here the contract asks" in broken.message or "held already" in broken.message
+
+
+def test_a_deviation_that_no_engine_has_is_not_excused(tmp_path: Path) -> None:
+    broken = first_broken(wrong_part(3, "newest_evicted").write(tmp_path), 3, only=["3.4"], seed=2)
+    assert broken is not None
+    assert "This is how" not in broken.message
