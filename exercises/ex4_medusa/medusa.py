@@ -24,9 +24,9 @@ Medusa head h (counted from 1) gives guesses for the token of t+1+h: they stand 
     node i, however, is written to slots[i]: the tree is stored flat, in node order, and `compact` mends that.
 
 Shapes: B rows (sequences), N nodes, D = depth of the tree, H heads, K guesses of each head, V tokens in the vocabulary.
-Integers are int64. No function changes what it is given. B may be 0; rows never influence each other. What is returned
-is the caller's: no view of an argument, which the engine writes over in its next step, and no buffer that a later call
-fills again.
+Integers are int64; a tensor may be a view of a larger one, with strides of its own. No function changes what it is
+given. B may be 0; rows never influence each other. What is returned is the caller's: no view of an argument, which the
+engine writes over in its next step, and no buffer that a later call fills again.
 
 Devices. The engine hands your functions tensors on the CPU, on a GPU too: they hold a few numbers a step, and what is
 decided about them is decided by the host. `build_tree` makes its tensors there; what the others return is on the device

@@ -41,12 +41,16 @@ ENDLESS = "did not come back"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A part and the seeds at which it was a surprise, with what was seen at the first of them."""
+    """A part and the seeds at which it was a surprise, with what was seen at the first of them.
+
+    cases: the most that a law had tried, at any seed, when the part died. seconds: CPU time of this process.
+    """
 
     name: str
     laws: tuple[str, ...]
     seeds: tuple[int, ...]
     seen: str
+    cases: int
     seconds: float
 
     def __str__(self) -> str:
@@ -74,7 +78,7 @@ def right(exercise: int, laws: list[Law], seeds: range, only: str = "") -> Itera
 def _judged(exercise: int, path: Path, part: Mutant | None, laws: list[Law], seeds: range) -> Judged:
     start, numbers = time.process_time(), [law.number for law in laws]
     apart = any(law.kind != "unit" or law.name in COSTS for law in laws) or (part and ENDLESS in part.says)
-    odd, seen = [], ""
+    odd, seen, cases = [], "", 0
     for seed in seeds:
         with ExitStack() as here:
             if not apart:
@@ -82,11 +86,12 @@ def _judged(exercise: int, path: Path, part: Mutant | None, laws: list[Law], see
             result = grade(exercise, path, seed=seed, only=numbers)
         if not as_expected(part, result) and part and _broken(result):
             result = grade(exercise, path, seed=seed, only=numbers)
+        cases = max([cases, *(law.cases for law in result.laws if law.outcome.failed)])
         if not as_expected(part, result):
             odd.append(seed)
             seen = seen or _broken(result) or result.problem or "lives"
     name = part.name if part else path.stem
-    return Judged(name, tuple(numbers), tuple(odd), seen, time.process_time() - start)
+    return Judged(name, tuple(numbers), tuple(odd), seen, cases, time.process_time() - start)
 
 
 def _broken(result: ExerciseResult) -> str:
@@ -99,6 +104,7 @@ def in_this_process() -> Iterator[None]:
     with (
         mock.patch("graders.checking.workers.Worker", LocalWorker),
         mock.patch("graders.checking.random_cases._shorten", lambda *_: None),
+        mock.patch("graders.checking.random_cases._is_short", lambda _: True),
         mock.patch("graders.checking.random_cases.shorten", lambda broken, **_: broken),
     ):
         yield
@@ -133,14 +139,15 @@ def _asked_for(law: Law, exercise: int, named: list[str]) -> bool:
 
 
 def _table(judged: list[Judged], laws: list[Law], seeds: int) -> str:
-    """For each law its parts, how many of them died or lived as they should at all seeds, and CPU seconds."""
+    """For each law its parts, how many died or lived as they should at all seeds, the last case that one died by."""
     lines = []
     for law in laws:
         of_it = [each for each in judged if law.number in each.laws]
         fine = sum(not each.seeds for each in of_it)
+        last = max(of_it, key=lambda each: each.cases, default=None)
         spent = sum(each.seconds / len(each.laws) for each in of_it)
         line = f"{law.number:<5}{law.name:<26}{len(of_it):>4} parts, {fine:>4} as due at {seeds} of {seeds} seeds"
-        lines.append(f"{line}, {spent:.1f} s")
+        lines.append(f"{line}, {spent:.1f} s" + (f"; last death: case {last.cases} ({last.name})" if last else ""))
     return "\n".join(lines)
 
 

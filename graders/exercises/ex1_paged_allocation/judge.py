@@ -283,14 +283,13 @@ class BlockManagerJudge:
         again = returned_again(method, reply.value) if isinstance(reply, Returned) else None
         if again:
             self._recorder.deviates(again)
-        tables = self._recorder.parsed(lambda: [self._seen.table(seq) for seq in self._seen.seqs])
-        for seq, table in zip(self._seen.seqs, tables, strict=True):
-            if isinstance(table, Returned) and type(table.value) is list and SCRAWL in table.value:
+        for seq, (_, table) in zip(self._seen.seqs, self._seen.data[1], strict=True):
+            if type(table) is list and SCRAWL in table:
                 self._recorder.tell(f"# the caller writes {SCRAWL} into what `{method}` returned", code=SCRAWLED)
-                self._recorder.tell(f"bm.table(seq={seq})", shown(table.value))
+                self._recorder.tell(f"bm.table(seq={seq})", shown(table))
                 message = f"The list that `{method}` returned is the one that is kept as table({seq}): whatever the "
                 message += "caller does with it happens to the table. Return a list of its own."
-                self._recorder.broken(message, got=shown(table.value), expected="a table that stays")
+                self._recorder.broken(message, got=shown(table), expected="a table that stays")
 
     def _must_refuse(self, method: str, reply: Reply, refusals: Refusals) -> None:
         due, why = " or ".join(refusals), next(iter(refusals.values()))

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from graders.checking.check_context import CheckContext
 
 ELSEWHERE = {  # what another engine does by rule, and the contract does not
-    "evicts whole leaves": "This is how SGLang does it, which frees a leaf of its tree with all of its blocks; here the "
-    "contract asks for exactly min(num_blocks, evictable) of them.",
-    "in order of release": "This is how vLLM does it, whose blocks queue up as requests let go of them; here the contract "
-    "asks for the order of the last match or insert.",
+    "evicts whole leaves": "This is how SGLang does it, which frees a leaf of its tree with all of its blocks; here "
+    "the contract asks for exactly min(num_blocks, evictable) of them.",
+    "in order of release": "This is how vLLM does it, whose blocks queue up as requests let go of them; here the "
+    "contract asks for the order of the last match or insert.",
     "trusts the caller's blocks": "This is how SGLang does it, whose insert trusts the caller; here the contract asks "
     "that bad blocks are refused, with nothing changed.",
-    "trusts the caller's locks": "This is how SGLang does it, which counts a lock down without a look; here the contract "
-    "asks for ValueError.",
-    "trusts a hash": "This is how vLLM does it, which knows a block by its hash; here the contract asks that tokens are "
-    "compared in full.",
+    "trusts the caller's locks": "This is how SGLang does it, which counts a lock down without a look; here the "
+    "contract asks for ValueError.",
+    "trusts a hash": "This is how vLLM does it, which knows a block by its hash; here the contract asks that tokens "
+    "are compared in full.",
 }
 LAWS = LawBook(exercise=3, elsewhere=ELSEWHERE)
 

@@ -173,7 +173,8 @@ def large_moves(context: CheckContext) -> None:
 
 def large_batches(context: CheckContext) -> None:
     """As many rows as an engine decodes at once, each with a path of its own; and rows that are alike in part."""
-    rows_alike(context)
+    for views in (False, True):
+        rows_alike(context, views)
     tree = PathTree.of([(0, 0), (1,), (0, 1)])
     paths = [tree.walk(node) for node in range(len(tree))]
     for rows in (33, 128):
@@ -191,12 +192,12 @@ def large_batches(context: CheckContext) -> None:
         judge.compact(tree, [RowVerdict(tuple(walk), 1) for walk in walks], slots)
 
 
-def rows_alike(context: CheckContext) -> None:
+def rows_alike(context: CheckContext, views: bool) -> None:
     """Rows that are given the same, but for one argument: what is known of one says nothing about the other."""
     tree, said = PathTree.of([(0, 0), (1,)]), [4, 5, 6, 7]
     ends = (3, 2, 0, 1, 3)
     walks = [tree.walk(end) for end in ends]
-    judge = MedusaJudge(context)
+    judge = MedusaJudge(context, views=views)
     judge.propose(tree, [8, 9, 8], [[[1, 2], [3, 4]], [[1, 2], [3, 4]], [[1, 2], [3, 5]]])
     judge.verify_greedy(tree, [said] * len(ends), [_led(tree, said, end) for end in ends])
     judge.verify_greedy(tree, [said, [4, 6, 5, 7], said[::-1]], [_led(tree, said, 3)] * 3)

@@ -12,7 +12,7 @@ from graders.checking.replies import Raised, Reply, Returned, shown
 from graders.exercises.ex4_medusa import diagnostics, mistakes
 from graders.exercises.ex4_medusa import specification as spec
 from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
-from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, python, sent, sent_tree
+from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, as_views, python, sent, sent_tree
 
 FIELDS = ("parent", "depth", "rank", "mask")  # of a Tree
 IMPORTS = "from math import inf, nan\n\nimport medusa\nimport torch\nfrom reference_engine.slots import Verdict\n"
@@ -52,9 +52,13 @@ class TensorCallRecorder(CallRecorder):
 
 
 class MedusaJudge:
-    """The five functions, each called on the part and judged; the first deviation raises Broken."""
+    """The five functions, each called on the part and judged; the first deviation raises Broken.
 
-    def __init__(self, context: CheckContext) -> None:
+    views: the tensors that are handed over are views of larger ones.
+    """
+
+    def __init__(self, context: CheckContext, *, views: bool = False) -> None:
+        self._views = views
         self.scene = TensorCallRecorder(context, "medusa", "medusa", IMPORTS)
         raised = self.scene.new((), {}, "import")
         self.scene.steps.clear()
@@ -302,6 +306,8 @@ class MedusaJudge:
 
     def _call(self, method: str, args: Sequence[Any], written: str) -> Any:
         """The result as plain data; the arguments must be as they were."""
+        if self._views:
+            args, written = as_views(args), f"{written}, tensors that are views"
         reply, _ = self.scene.call(method, args, written)
         if isinstance(reply, Raised):
             self.scene.unexpected(reply, "a result")

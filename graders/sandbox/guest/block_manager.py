@@ -121,11 +121,10 @@ def _read(part, seq):
 
 def _look(worker_parts, part, seqs, blocks):
     sequences = [[worker_parts.peek(_length, part, seq), worker_parts.peek(_table, part, seq)] for seq in seqs]
-    return [
-        worker_parts.peek(getattr, part, "num_free"),
-        sequences,
-        [worker_parts.peek(_ref, part, block) for block in blocks],
-    ]
+    refs = worker_parts.peek(_refs, part, blocks)
+    if type(refs) is not list:  # one of them raises: which?
+        refs = [worker_parts.peek(_ref, part, block) for block in blocks]
+    return [worker_parts.peek(getattr, part, "num_free"), sequences, refs]
 
 
 def _length(part, seq):
@@ -136,6 +135,10 @@ def _table(part, seq):
     """Any sequence will do for a table: a list, a tuple, an array, a range."""
     table = part.table(seq)
     return list(table) if isinstance(table, abc.Sequence) and not isinstance(table, (str, bytes)) else table
+
+
+def _refs(part, blocks):
+    return [part.ref(block) for block in blocks]
 
 
 def _ref(part, block):

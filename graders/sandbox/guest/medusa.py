@@ -1,6 +1,7 @@
 """Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as plain lists.
 
-A tensor crosses as [dtype name, shape, flat items]; items that JSON has no number for are texts: "nan", "inf", "-inf".
+A tensor crosses as [dtype name, shape, flat items], and True behind them for one that is a view of a larger one; items
+that JSON has no number for are texts: "nan", "inf", "-inf".
 A tree crosses as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What a function returned comes back in
 the same form, by exact type; beside it come the names of the arguments that the call changed, of those whose memory
 is in what it returned, and of the function whose earlier answer it changed, if it did.
@@ -107,9 +108,10 @@ def _compact(verdict, slots):
 
 
 def _tensor(data):
-    dtype, shape, items = data
+    dtype, shape, items, *view = data
     items = [float(item) for item in items] if dtype.startswith("float") else items
-    return torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
+    made = torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
+    return torch.cat([made] * 2, -1)[..., : shape[-1]] if view else made
 
 
 def _tree(data):

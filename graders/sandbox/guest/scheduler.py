@@ -161,6 +161,7 @@ class ToyEngine:
         tokens = {id + 0: form(told[id]) for id in reversed(told)}  # an equal id need not be the same object
         given = types.MappingProxyType(tokens) if self.commits % 2 else tokens
         finished = self.returned.take(self.scheduler.commit(plan, given))
+        finished = list(finished) if type(finished) is list else finished
         for said in tokens.values():
             if type(said) is list:
                 said.clear()  # the caller's list is the caller's, and so is what it is in
