@@ -37,7 +37,7 @@ def block_arithmetic(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.arithmetic, cases=80, first=fixed_cases.arithmetic)
+    explore(context, random_cases.arithmetic, cases=60, first=fixed_cases.arithmetic)
 
 
 @LAWS.law(
@@ -56,7 +56,7 @@ def giving_back(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.giving_back, cases=80, first=fixed_cases.giving_back)
+    explore(context, random_cases.giving_back, cases=40, first=fixed_cases.giving_back)
 
 
 @LAWS.law(
@@ -75,7 +75,7 @@ def all_or_nothing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.all_or_nothing, cases=100, first=fixed_cases.all_or_nothing)
+    explore(context, random_cases.all_or_nothing, cases=40, first=fixed_cases.all_or_nothing)
 
 
 @LAWS.law(
@@ -94,7 +94,7 @@ def sharing(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.sharing, cases=100, first=fixed_cases.sharing)
+    explore(context, random_cases.sharing, cases=60, first=fixed_cases.sharing)
 
 
 @LAWS.law(
@@ -114,7 +114,7 @@ def copy_on_write(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.copy_on_write, cases=140, first=fixed_cases.copy_on_write)
+    explore(context, random_cases.copy_on_write, cases=70, first=fixed_cases.copy_on_write)
 
 
 @LAWS.law(
@@ -134,7 +134,7 @@ def truncate(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.truncate, cases=100, first=fixed_cases.truncate)
+    explore(context, random_cases.truncate, cases=60, first=fixed_cases.truncate)
 
 
 @LAWS.law(
@@ -154,7 +154,7 @@ def watermark(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.watermark, cases=120, first=fixed_cases.watermark)
+    explore(context, random_cases.watermark, cases=60, first=fixed_cases.watermark)
 
 
 @LAWS.law(
@@ -174,7 +174,7 @@ def retain_and_release(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex1_paged_allocation import fixed_cases, random_cases
 
-    explore(context, random_cases.references, cases=160, moves=14, first=fixed_cases.references)
+    explore(context, random_cases.references, cases=90, moves=14, first=fixed_cases.references)
 
 
 @LAWS.law(
@@ -194,7 +194,7 @@ def refusals(context: CheckContext) -> None:
     from graders.exercises.ex1_paged_allocation.refusals import each_forbidden_call, refusals
 
     each_forbidden_call(context)
-    explore(context, refusals, cases=120)
+    explore(context, refusals, cases=50)
 
 
 @LAWS.law(

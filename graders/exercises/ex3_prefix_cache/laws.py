@@ -64,7 +64,7 @@ def whole_blocks(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.whole_blocks, cases=80, first=fixed_cases.block_sizes)
+    explore(context, random_cases.whole_blocks, cases=50, first=fixed_cases.block_sizes)
 
 
 @LAWS.law(
@@ -107,7 +107,7 @@ def eviction(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.evicting, cases=80, first=fixed_cases.evicting)
+    explore(context, random_cases.evicting, cases=60, first=fixed_cases.evicting)
 
 
 @LAWS.law(
@@ -128,7 +128,7 @@ def recency(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.recency, cases=80, first=fixed_cases.exact_ages)
+    explore(context, random_cases.recency, cases=60, first=fixed_cases.exact_ages)
 
 
 @LAWS.law(
@@ -150,7 +150,7 @@ def locks(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.locks, cases=120, moves=14, first=fixed_cases.locking)
+    explore(context, random_cases.locks, cases=100, moves=14, first=fixed_cases.locking)
 
 
 @LAWS.law(
@@ -168,7 +168,7 @@ def namespaces(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.namespaces, cases=80, first=fixed_cases.names)
+    explore(context, random_cases.namespaces, cases=50, first=fixed_cases.names)
 
 
 @LAWS.law(
@@ -187,7 +187,7 @@ def no_hash_alone(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import random_cases
 
-    explore(context, random_cases.same_hash, cases=100)
+    explore(context, random_cases.same_hash, cases=50)
 
 
 @LAWS.law(
@@ -230,7 +230,7 @@ def everything_at_once(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex3_prefix_cache import fixed_cases, random_cases
 
-    explore(context, random_cases.everything, cases=100, moves=16, first=fixed_cases.everything)
+    explore(context, random_cases.everything, cases=80, moves=16, first=fixed_cases.everything)
 
 
 @LAWS.law(

@@ -35,7 +35,7 @@ def tree_of_choices(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.named_trees(context)
-    explore(context, random_cases.structure, cases=50, moves=6)
+    explore(context, random_cases.structure, cases=30, moves=6)
 
 
 @LAWS.law(
@@ -53,7 +53,7 @@ def who_sees_whom(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(context, random_cases.sight, cases=50, moves=6)
+    explore(context, random_cases.sight, cases=30, moves=6)
 
 
 @LAWS.law(
@@ -87,7 +87,7 @@ def candidates(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.candidates, cases=40, moves=5, first=edge_cases.large_proposals)
+    explore(context, random_cases.candidates, cases=30, moves=5, first=edge_cases.large_proposals)
 
 
 @LAWS.law(
@@ -141,7 +141,7 @@ def greedy_walk(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.walk, cases=120, moves=6, first=edge_cases.large_walks)
+    explore(context, random_cases.walk, cases=70, moves=6, first=edge_cases.large_walks)
 
 
 @LAWS.law(
@@ -162,7 +162,7 @@ def typical_acceptance(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.winners(context)
-    explore(context, random_cases.plausible, cases=120, moves=5, first=edge_cases.large_verdicts)
+    explore(context, random_cases.plausible, cases=90, moves=5, first=edge_cases.large_verdicts)
 
 
 @LAWS.law(
@@ -186,7 +186,7 @@ def typical_edges(context: CheckContext) -> None:
     edge_cases.near(context)
     edge_cases.holes(context)
     edge_cases.refused_rules(context)
-    explore(context, random_cases.wounded, cases=60, moves=4)
+    explore(context, random_cases.wounded, cases=40, moves=4)
     edge_cases.draws(context)
 
 
@@ -206,7 +206,7 @@ def compaction(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.moves, cases=60, moves=6, first=edge_cases.large_moves)
+    explore(context, random_cases.moves, cases=40, moves=6, first=edge_cases.large_moves)
 
 
 @LAWS.law(
@@ -224,7 +224,7 @@ def rows_apart(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.batch, cases=40, moves=4, first=edge_cases.large_batches)
+    explore(context, random_cases.batch, cases=25, moves=4, first=edge_cases.large_batches)
 
 
 @LAWS.law(
@@ -244,7 +244,7 @@ def greedy_text(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(context, random_cases.text, cases=50, moves=4)
+    explore(context, random_cases.text, cases=30, moves=4)
 
 
 @LAWS.law(
