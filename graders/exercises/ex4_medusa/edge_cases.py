@@ -36,7 +36,8 @@ TREES: tuple[Sequence[Path], ...] = (
 DEEP: list[Path] = [(0,) * 12, (0, 0, 0, 0, 0, 1), (0,) * 8 + (2,)]
 BUSHY: list[Path] = [*((rank,) for rank in range(120)), (119, 3), (119, 3, 0), *((100, rank) for rank in range(150))]
 
-FORK = PathTree.of([(0,), (1,)])
+ALIKE: tuple[Sequence[Path], ...] = ([(0,), (1,)], [(0,), (0, 2)])  # of as many nodes
+FORK = PathTree.of(ALIKE[0])
 
 REFUSED_CHOICES: tuple[tuple[list[tuple[float, ...]], str], ...] = (
     ([], "there is no choice at all"),
@@ -86,7 +87,7 @@ def refused_guesses(context: CheckContext) -> None:
 def named_trees(context: CheckContext) -> None:
     """Small ones; and two of as many nodes by one caller, who keeps the first: so with each function below."""
     judge = MedusaJudge(context)
-    for choices in ([(0,), (1,)], [(0,), (0, 2)]):
+    for choices in ALIKE:
         judge.judge_tree(choices, judge.build_tree(choices, ("parent", "rank")), ("parent", "rank"))
     for choices in TREES:
         context.cases += 1
