@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
+HEARD_OUT = 8
+"""So many times what is allowed is read and thrown away: who still sends when a connection ends hears no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """body: bytes. body_seconds: until all of it has come. answers: due at once, those that wait included. key: what a
@@ -26,7 +30,7 @@ class Limits:
     async def read(self, request: Request) -> bytes:
         """The body. Raises ApiError 413 or 408."""
         told = request.headers.get("content-length", "")
-        if told.isdecimal() and int(told) > self.body:
+        if told.isdecimal() and int(told) > HEARD_OUT * self.body:
             raise self._too_large()
         try:
             async with asyncio.timeout(self.body_seconds):
@@ -36,11 +40,15 @@ class Limits:
             raise ApiError(408, sentence, headers={"Connection": "close"}) from None
 
     async def _gather(self, request: Request) -> bytes:
-        body = bytearray()
+        body, count = bytearray(), 0
         async for piece in request.stream():
-            body += piece
-            if len(body) > self.body:
-                raise self._too_large()
+            count += len(piece)
+            if count <= self.body:
+                body += piece
+            elif count > HEARD_OUT * self.body:
+                break
+        if count > self.body:
+            raise self._too_large()
         return bytes(body)
 
     def _too_large(self) -> ApiError:
@@ -57,7 +65,9 @@ class Limits:
             raise ApiError(401, "this server asks for an API key.", code="invalid_api_key", headers=headers)
 
     def check_room(self, waiting: int, more: int) -> None:
-        """Raises ApiError 429 when so many more answers are too many."""
+        """Raises ApiError 429 when so many more answers are too many now, 400 when they always are."""
+        if more > self.answers:
+            raise ApiError(400, f"{more} answers in one request are too many; {self.answers} may be due.", param="n")
         if waiting + more > self.answers:
             sentence = f"{waiting} answers are due already, {self.answers} may be; come back in a second."
             raise ApiError(429, sentence, code="queue_full", headers={"Retry-After": "1"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import resource
 import signal
 import socket
@@ -135,6 +136,7 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
         server_header=False,
     )
     _allow_many_connections()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it complains of every client that hangs up
     server = uvicorn.Server(config)
     api.closing = lambda: server.should_exit
     before = {each: signal.signal(each, _ignore) for each in (signal.SIGTERM, signal.SIGINT)}

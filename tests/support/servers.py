@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,6 +10,7 @@ from functools import cache
 from starlette.testclient import TestClient
 
 from course.playground import part_mix
+from course.server import opening
 from course.server.app import ApiServer
 from course.server.engine_thread import EngineThread
 from course.server.limits import Limits
@@ -55,3 +57,24 @@ def open_server(
     app = ApiServer(thread, model, limits or Limits()).app
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client, thread
+
+
+@contextmanager
+def listening(limits: Limits | None = None, head_seconds: float = 20.0) -> Iterator[tuple[int, EngineThread]]:
+    """The port of a real server in a thread of this process, and its engine thread; drained at the end."""
+    import uvicorn
+
+    thread = EngineThread(lambda: Engine(waiter(), solved(), num_blocks=400, max_seqs=16))
+    model = opening.served_model(waiter(), thread, opening.EngineOptions(seats=16))
+    door = opening.listen("127.0.0.1", 0)
+    app = ApiServer(thread, model, limits or Limits()).app
+    protocol = opening.patient_protocol(head_seconds)
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", log_level="error"))
+    runs = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    runs.start()
+    try:
+        yield door.getsockname()[1], thread
+    finally:
+        server.should_exit = True
+        runs.join()
+        door.close()

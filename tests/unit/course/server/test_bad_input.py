@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -120,11 +121,20 @@ def test_a_key_is_asked_for_but_not_by_health() -> None:
 
 
 def test_a_full_queue_answers_429_with_retry_after() -> None:
-    with open_server(limits=Limits(answers=2)) as (client, _):
-        answer = client.post(COMPLETIONS, json=SHORT | {"n": 3})
+    with open_server(limits=Limits(answers=2)) as (client, thread):
+        waits: Any = Mock(question=Mock(samples=1))
+        thread._tickets.add(waits)
+        answer = client.post(COMPLETIONS, json=SHORT | {"n": 2})
+        thread._tickets.remove(waits)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
         assert answer.json()["error"]["type"] == "rate_limit_error"
         assert client.post(COMPLETIONS, json=SHORT | {"n": 2}).status_code == 200
+
+
+def test_what_never_fits_is_not_told_to_come_back() -> None:
+    with open_server(limits=Limits(answers=2)) as (client, _):
+        answer = client.post(COMPLETIONS, json=SHORT | {"prompt": ["a", "b", "c"]})
+        assert (answer.status_code, "retry-after" in answer.headers) == (400, False)
 
 
 def test_a_body_without_a_length_is_limited_as_well() -> None:

@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
 
 import pytest
 
 pytest.importorskip("uvicorn")
 
-import uvicorn
-from servers import solved, waiter
+from servers import listening
 
 from course.commands import serve
 from course.errors import ExitCode, Problem
 from course.server import opening
-from course.server.app import ApiServer
-from course.server.engine_thread import EngineThread
 from course.server.limits import Limits
-from reference_engine.engine import Engine
-
-
-@contextmanager
-def listening(limits: Limits | None = None, head_seconds: float = 20.0) -> Iterator[tuple[int, EngineThread]]:
-    """The port of a server in a thread of this process, and its engine thread; drained at the end."""
-    thread = EngineThread(lambda: Engine(waiter(), solved(), num_blocks=400, max_seqs=16))
-    model = opening.served_model(waiter(), thread, opening.EngineOptions(seats=16))
-    door = opening.listen("127.0.0.1", 0)
-    app = ApiServer(thread, model, limits or Limits()).app
-    protocol = opening.patient_protocol(head_seconds)
-    server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", log_level="error"))
-    runs = threading.Thread(target=server.run, kwargs={"sockets": [door]})
-    runs.start()
-    try:
-        yield door.getsockname()[1], thread
-    finally:
-        server.should_exit = True
-        runs.join()
-        door.close()
 
 
 def test_openais_client_chats_streams_and_is_refused_in_its_own_words() -> None:
@@ -99,6 +73,14 @@ def test_connections_that_say_nothing_are_closed_and_keep_nobody_out() -> None:
         assert {line.recv(1) for line in idle} == {b""}
         for line in idle:
             line.close()
+
+
+def test_who_sends_too_much_hears_so() -> None:
+    """A connection that ended while the client was still sending took the answer with it."""
+    with listening(Limits(body=1 << 20)) as (port, _):
+        line = http.client.HTTPConnection("127.0.0.1", port)
+        line.request("POST", "/v1/completions", b"x" * (6 << 20))
+        assert line.getresponse().status == 413
 
 
 def test_a_server_that_is_told_to_end_answers_first() -> None:
