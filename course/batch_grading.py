@@ -338,13 +338,14 @@ def _report(request: BatchRequest, journal: Journal, plan: BatchPlan, done: Batc
             _summarize(done.rows)
     if request.csv is not None:
         _write(request.csv, writing.render("csv", done.rows))
+    pairs = _who_wrote_alike(journal, plan) if request.html or request.similarity else []
     if request.html is not None:
         there = {row.student for row in done.rows}
         absent = [who for who in _door(request).roster.ids if who not in there]
-        pairs = [pair for pair in _who_wrote_alike(journal, plan) if pair.flagged]
-        _write(request.html, html.render(done.rows, absent, _late(request), pairs))
+        flagged = [pair for pair in pairs if pair.flagged]
+        _write(request.html, html.render(done.rows, absent, _late(request), flagged))
     if request.similarity is not None:
-        _write(request.similarity, similarity.render(_who_wrote_alike(journal, plan)))
+        _write(request.similarity, similarity.render(pairs))
     if all(file is not None for _, file in request.formats):
         _print(done)
     elif done.trouble:

@@ -32,7 +32,7 @@ folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
 
 @click.group("instructor")
 def command() -> None:
-    """Teach with the course: an nbgrader course, a kit for students, a bundle for Gradescope."""
+    """Teach with the course: an nbgrader course, its answers in words, a kit for students, a bundle for Gradescope."""
 
 
 @command.command("init")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from course.nbgrader_glue.answer_desk import AnswerDesk, Refused
 
@@ -30,11 +30,10 @@ const left = document.getElementById("left");
 function count() { left.textContent = document.querySelectorAll("article.open").length; }
 async function save(card) {
   const said = card.querySelector("output"), score = card.querySelector("input").value.trim();
+  const points = score === "" ? null : Number(score.replace(",", "."));
+  if (Number.isNaN(points)) { said.textContent = "not saved: that is no number"; return; }
   said.textContent = "saving";
-  const body = JSON.stringify({
-    key: card.id, score: score === "" ? null : Number(score.replace(",", ".")),
-    comment: card.querySelector("textarea").value,
-  });
+  const body = JSON.stringify({ key: card.id, score: points, comment: card.querySelector("textarea").value });
   try {
     const answer = await fetch(location.pathname, {
       method: "POST", headers: { "content-type": "application/json" }, body });
@@ -72,6 +71,7 @@ pre { font: inherit; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0
 .none { opacity: .7; font-style: italic; }
 input { width: 4rem; } textarea { width: 100%; box-sizing: border-box; margin-top: .4rem; }
 input, textarea, button { font: inherit; }
+h1 { font-size: 1.25rem; } h2 { font-size: 1rem; }
 nav a { margin-right: 1rem; } nav a[aria-current] { font-weight: bold; }
 @media (max-width: 45rem) { main { grid-template-columns: 1fr; } aside { position: static; order: -1; } }
 </style>
@@ -79,7 +79,7 @@ nav a { margin-right: 1rem; } nav a[aria-current] { font-weight: bold; }
 <body>
 <nav>{% for _ in questions %}<a href="{{ loop.index }}"
  {%- if loop.index0 == index %} aria-current="page"{% endif %}>Question {{ loop.index }}</a>{% endfor %}</nav>
-<h1>{{ question.text }}</h1>
+<h1>{{ question.text | prose }}</h1>
 <p>{{ answers | length }} answers, without names and in no order; <span id="left"></span> wait for you.</p>
 <main>
 <div>{% for answer in answers %}
@@ -91,7 +91,7 @@ of {{ question.points }}
 {% endfor %}<output></output>
 <textarea rows="2" placeholder="comment, for the student" aria-label="comment">{{ answer.comment }}</textarea>
 </article>{% else %}<p>Nobody's answer was entered yet: grade the class first.</p>{% endfor %}</div>
-<aside><h2>A good answer</h2><p>{{ question.answer }}</p></aside>
+<aside><h2>A good answer</h2><p>{{ question.answer | prose }}</p></aside>
 </main>
 <script>{{ script }}</script>
 </body>
@@ -110,8 +110,9 @@ HEADERS = {
 def render(desk: AnswerDesk, index: int) -> str:
     """The page of a question, counted from 0."""
     question = desk.questions[index]
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
-    return page.render(
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["prose"] = _prose
+    return environment.from_string(PAGE).render(
         exercise=desk.exercise,
         questions=desk.questions,
         question=question,
@@ -120,6 +121,12 @@ def render(desk: AnswerDesk, index: int) -> str:
         steps=[question.points * share / 4 for share in range(5)],
         script=Markup(SCRIPT),
     )
+
+
+def _prose(text: str) -> Markup:
+    """The course's own words, with what is stressed in them and what is code; everything else escaped."""
+    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", said))
 
 
 def server(desks: Sequence[AnswerDesk], token: str = "", port: int = 0) -> tuple[HTTPServer, str]:

@@ -109,7 +109,8 @@ nbgrader generate_assignment {slug}     source/ becomes release/, solutions clea
 nbgrader release_assignment {slug}      students fetch it, or copy release/ yourself
 nbgrader collect {slug}                 or put files at submitted/<student>/{slug}/
 nbgrader autograde {slug}               graded in isolation, no kernel starts
-jupyter lab                                          menu Nbgrader, Formgrader: a person grades the answers
+course instructor read .                             a person reads the answers, question by question, without names
+jupyter lab                                          or in its menu Nbgrader, Formgrader
 nbgrader generate_feedback {slug}
 nbgrader release_feedback {slug}
 nbgrader export                                      grades.csv

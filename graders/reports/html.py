@@ -27,7 +27,7 @@ TOP = 15  # laws that are listed
 REASONS = 3  # messages of each
 LONGEST = 1200  # characters of a story
 SYMBOLS = {
-    "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "⧗", "crash": "☇", "invalid": "⚑", "ungraded": "?",
+    "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "∞", "crash": "☇", "invalid": "⚑", "ungraded": "?",
 }  # fmt: skip
 RANKS = {outcome: place for place, outcome in enumerate(SYMBOLS)}
 Data = dict[str, Any]

@@ -8,12 +8,13 @@ from __future__ import annotations
 SCRIPT = """
 "use strict";
 const all = (query, under) => [...(under || document).querySelectorAll(query)];
-const key = (row, column) => row.cells[column].dataset.sort ?? row.cells[column].textContent;
+const { compare } = new Intl.Collator(undefined, { numeric: true });
+const key = (cell) => cell.dataset.sort ?? cell.textContent;
 function sort(head) {
   const body = head.closest("table").tBodies[0], up = head.ariaSort !== "ascending";
-  const order = (a, b) => (up ? 1 : -1) * key(a, head.cellIndex)
-    .localeCompare(key(b, head.cellIndex), undefined, { numeric: true });
-  body.append(...[...body.rows].sort(order));
+  const rows = [...body.rows].map((row) => [key(row.cells[head.cellIndex]), row]);
+  rows.sort((a, b) => (up ? 1 : -1) * compare(a[0], b[0]));
+  body.replaceChildren(...rows.map((each) => each[1]));
   all("th", head.closest("thead")).forEach((other) => (other.ariaSort = "none"));
   head.ariaSort = up ? "ascending" : "descending";
 }
@@ -57,10 +58,11 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.law { min-width: .9rem; text-align: center; } td.law a { color: inherit; display: block; text-decoration: none; }
 .pass { background: var(--pass); } .fail, .crash, .timeout, .invalid { background: var(--fail); }
 .ungraded { background: var(--other); } .skipped { background: var(--none); }
-th.who { overflow-wrap: anywhere; max-width: 16rem; }
+th.who { overflow-wrap: anywhere; min-width: 6rem; max-width: 16rem; position: sticky; left: 0; background: Canvas; }
 td.know { overflow-wrap: anywhere; min-width: 12rem; }
 .bar { display: inline-block; height: .8rem; background: var(--fail); max-width: 40vw; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 1rem; }
+details { content-visibility: auto; contain-intrinsic-height: auto 1.5rem; }
 svg { width: 100%; max-width: 40rem; height: auto; } svg rect { fill: #2a9d5c; } svg text { fill: currentColor; }
 svg line { stroke: #d1495b; stroke-width: 1.5; }
 .key span { display: inline-block; padding: 0 .5rem; margin-right: .4rem; }

@@ -124,7 +124,7 @@ def _loose(path: Path, roster: Roster, *, one: bool, named: bool) -> Iterator[Wo
     work = _work(_canvas_names(canvas) if canvas else (student,), path)
     if canvas:
         work = replace(work, items=tuple(_renamed(item, canvas["name"]) for item in work.items))
-    yield replace(work, guessed=not canvas and student != composed(path.stem))
+    yield replace(work, guessed=not canvas and student != without_ending(composed(path.name)))
 
 
 def _renamed(item: Item, name: str) -> Item:

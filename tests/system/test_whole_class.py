@@ -5,6 +5,7 @@ Which file is judged and where the points go is looked at here, not how parts ar
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -27,9 +28,11 @@ from wrong_parts import wrong_part
 
 from course.authoring import bundle
 from course.nbgrader_glue import course_folder, intake
-from course.nbgrader_glue.notebook import question_id
+from course.nbgrader_glue.notebook import law_id, question_id
 from course.targets import solution_file
 from course.workspace import installed_root
+from graders.registry.law import Law
+from graders.result import LawResult, Outcome
 from graders.submissions.source import decode
 
 pytestmark = pytest.mark.slow
@@ -141,6 +144,31 @@ def test_nbgrader_gives_everybody_the_same_points(home: Path) -> None:
 def test_a_batch_after_nbgrader_changes_nothing(home: Path, course: Type) -> None:
     order = ("--exercise", "3", "--laws-only", "--nbgrader", str(home), "--diff", "--journal", str(home.parent / "new"))
     assert "0 scores of 0 students would change" in course("grade", str(home / "submitted"), *order).out
+
+
+def test_a_regrade_enters_the_chosen_law_alone_and_the_log_says_why(
+    home: Path, course: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def holds(law: Law, text: str) -> LawResult:
+        return LawResult(law.number, law.name, law.statement, Outcome.PASS, law.points, law.points)
+
+    monkeypatch.setattr(cheap_judge, "_decided", holds)
+    number = [law.number for law in EXERCISE.laws if law.kind == "unit"][-1]
+    before = laws_in(home)
+    order = ("--laws-only", "--nbgrader", str(home), "--regrade", number, "--why", "the disk was full")
+    said = course("grade", str(home / "submitted"), *order)
+    after = laws_in(home)
+    changed = {cell for cell in before.keys() | after.keys() if before.get(cell) != after.get(cell)}
+    assert changed and {law for _, law in changed} == {law_id(number)}, said.out + said.err
+    with (home / "score_changes.csv").open(encoding="utf-8", newline="") as file:
+        why = [(row["student"], row["cell"]) for row in csv.DictReader(file) if "the disk was full" in row["why"]]
+    assert len(why) == len(changed)
+
+
+def laws_in(home: Path) -> dict[tuple[str, str], float | None]:
+    with Gradebook(f"sqlite:///{home}/gradebook.db") as book:
+        every = book.notebook_submissions(SLUG, SLUG)
+        return {(each.student.id, grade.name): grade.auto_score for each in every for grade in each.grades}
 
 
 def test_the_bundle_gives_everybody_the_same_points(home: Path, course: Type, tmp_path: Path) -> None:
