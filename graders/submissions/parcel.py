@@ -105,7 +105,7 @@ def items(path: Path, *, most: int = MOST_FILES) -> list[Item]:
 def class_items(archive: Path) -> list[Item]:
     """Every file of an archive that holds a class. Unusable when it cannot be read."""
     item = _file(archive, PurePosixPath(archive.name))
-    return list(_in_archive(item, MOST_OF_CLASS, lambda: archive.open("rb"), 0, DEEPEST + 2))
+    return list(_in_archive(item, MOST_OF_CLASS, lambda: archive.open("rb"), -1, DEEPEST + 2))
 
 
 def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
@@ -213,7 +213,7 @@ def _in_folder(top: Path, most: int) -> Iterator[Item]:
             continue
         for entry in entries:
             path = inside / composed(entry.name)
-            if not entry.is_dir(follow_symlinks=False) or _is_part(entry.name):
+            if not entry.is_dir(follow_symlinks=False) or _is_empty_part(entry):
                 yield from _opened(_file(Path(entry.path), path), MOST_ENTRIES)
             elif len(path.parts) <= DEEPEST:
                 waiting.append((Path(entry.path), path))
@@ -236,9 +236,12 @@ def unread(name: str, source: Path, why: UnusableSubmission) -> Item:
     return Item(PurePosixPath(name), source, "", _refusing(why))
 
 
-def _is_part(name: str) -> bool:
-    """Whether a folder has the name of a file: whoever looks for that file is told so."""
-    return ending(name) in (".py", ".ipynb", ".zip")
+def _is_empty_part(folder: os.DirEntry[str]) -> bool:
+    """Whether a folder has the name of a file and nothing in it: whoever looks for that file is told so."""
+    try:
+        return ending(folder.name) in (".py", ".ipynb", ".zip") and not os.listdir(folder)
+    except OSError:
+        return False
 
 
 # ---------------------------------------------------------------- archives
@@ -280,7 +283,7 @@ def _in_archive(
     if not files:
         raise doubtful(f"{item.name} is an archive with nothing in it.")
     for inside, entry in sorted(files, key=lambda each: len(each[0].parts)):
-        path = item.path / inside if nested else inside
+        path = item.path / inside if item.inner else inside
         inner = f"{item.inner}{WITHIN}{entry.filename}" if item.inner else entry.filename
         if len(inside.parts) > deepest + 1:
             problem = f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself."

@@ -200,7 +200,7 @@ def _theirs(found: Sequence[Item]) -> list[Item]:
 
 
 def _is_placed_by_us(item: Item) -> bool:
-    if item.inner or item.suffix != ".ipynb" or item.stem not in {part.slug for part in PARTS}:
+    if item.suffix != ".ipynb" or item.stem not in {part.slug for part in PARTS}:
         return False
     try:
         return PLACED in item.open(LARGEST_PARCEL)
