@@ -69,6 +69,9 @@ def judged(claim: Claim, results: LabResults | None, absent: str = "") -> Judgem
         return claim.judge(results)
     except Lacking as lacking:
         return Judgement(Verdict.UNKNOWN, lacking.measured, lacking.because)
+    except (ValueError, KeyError, IndexError, ZeroDivisionError):
+        told = f"the results of lab {claim.lab} are not what it writes: {advice} --fresh measures anew"
+        return Judgement(Verdict.UNKNOWN, because=told)
 
 
 # ---------------------------------------------------------------- rules

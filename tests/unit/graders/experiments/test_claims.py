@@ -124,6 +124,15 @@ def test_gain_of_all_three_ideas_that_is_hardly_any_is_not_shared_out() -> None:
     assert "too little" in of(6, lab3((2.0, 2.0, 1.9, 1.9))).because
 
 
+@pytest.mark.parametrize("edit", [{"samples": ()}, {"samples": (0.0,)}, {"facts": {}}])
+@pytest.mark.parametrize("number", range(1, 10))
+def test_results_that_somebody_edited_end_in_no_traceback(number: int, edit: dict[str, object]) -> None:
+    whole = {1: lab1(), 2: menu(135.0), 3: lab3(), 4: lab4()}[CLAIMS[number - 1].lab]
+    points = [replace(point, **edit) for each in whole.finished.values() for point in each.measurements]  # type: ignore[arg-type]
+    judgement = of(number, whole.but("all", Finished(tuple(points))))
+    assert judgement.verdict in Verdict and (judgement.measured or judgement.because)
+
+
 def test_one_head_cannot_be_compared_with_others() -> None:
     points = [Measurement("heads", "t+1+k", 1.0, (0.8,)), Measurement("heads", "t+1", 1.0, (0.0,))]
     assert of(2, lab(4, points)).verdict is UNKNOWN
