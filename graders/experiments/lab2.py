@@ -45,11 +45,12 @@ def first_token(plan: LabPlan, name: str) -> Finished:
     blocks = 1 + 3 * -(-(lengths[-1] + OWN + 1) // BLOCK_SIZE)
     points = []
     for side, cached in SIDES.items():
+        parts = solved(cache=cached)
         for length in lengths:
             watch, seconds, computed = Stopwatch(), list[float](), 0
             for _ in range(plan.rounds(5)):
                 budget = lengths[-1] + OWN
-                engine = Engine(model, solved(cache=cached), num_blocks=blocks, max_seqs=1, token_budget=budget)
+                engine = Engine(model, parts, num_blocks=blocks, max_seqs=1, token_budget=budget)
                 opening = tokens(dice, model, length)
                 for _ in "ab":  # the second finds what the first has left
                     engine.add([*opening, *tokens(dice, model, OWN)], 1)

@@ -109,11 +109,12 @@ def _served(model: Model, parts: Parts, trace: Trace, seats: int) -> Run:
 def pages(plan: LabPlan) -> Finished:
     """How many requests a pool holds, and how much of what they hold is empty; counted, without a clock."""
     model, points = load_model("random:tiny"), list[Measurement]()
-    contiguous = Parts(partial(naive.BlockManager, max_tokens=RESERVED), solved(cache=False).scheduler)  # type: ignore[arg-type]
+    paged = solved(cache=False)
+    contiguous = Parts(partial(naive.BlockManager, max_tokens=RESERVED), paged.scheduler)  # type: ignore[arg-type]
     for mix in MIXES:
         wanted = lengths(mix, plan.seed)
         for size in BLOCK_SIZES:
-            facts = held(model, solved(cache=False), wanted, size)
+            facts = held(model, paged, wanted, size)
             points.append(Measurement("pages", mix, float(size), (facts["held"],), facts))
         facts = held(model, contiguous, wanted, BLOCK_SIZE)
         points.append(Measurement("contiguous", mix, 0.0, (facts["held"],), facts))
