@@ -39,12 +39,12 @@ class LabRun:
 
     def run(self, plan: LabPlan, *, fresh: bool = False) -> LabResults:
         """Measure what is not measured yet. Raises Problem; KeyboardInterrupt leaves what is finished in the file."""
-        import torch
-
         if plan.threads:
+            import torch
+
             torch.set_num_threads(plan.threads)
         tasks: list[Task] = importlib.import_module(f"graders.experiments.lab{plan.lab}").tasks(plan)
-        setup = _setup(plan, torch.get_num_threads(), torch.__version__)
+        setup = set_up(plan)
         self._announce(setup)
         results = begin(setup, tasks, None if fresh else self._earlier(setup))
         return go_on(results, tasks, keep=self.files.keep, say=self.say)
@@ -99,16 +99,19 @@ def passed(lab: int, place: Workspace | None) -> bool:
     return bool(known.passed(f"lab{lab}"))
 
 
-def _setup(plan: LabPlan, threads: int, torch: str) -> LabSetup:
+def set_up(plan: LabPlan) -> LabSetup:
+    """What is asked for, and where it will run."""
+    import torch
+
     return LabSetup(
         lab=plan.lab,
         quick=plan.quick,
         models={name: _sizes(name) for name in plan.models},
         engines=plan.engines,
-        threads=threads,
+        threads=torch.get_num_threads(),
         seed=plan.seed,
         hardware=here(),
-        versions=_versions(plan.engines, torch),
+        versions=_versions(plan.engines, str(torch.__version__)),  # a text of a kind of its own
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         busy=load_per_core(),
     )

@@ -14,7 +14,7 @@ from course.errors import ExitCode
 from course.labs import running
 from course.labs.files import LabFiles
 from graders.experiments import lab1 as measured_lab1
-from graders.experiments.results import Finished, LabResults, LabSetup
+from graders.experiments.results import Finished, LabResults, LabSetup, read
 from graders.experiments.session import Task
 from graders.experiments.workbench import LabPlan
 from graders.throughput.hardware import here
@@ -34,7 +34,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
     """Tasks of lab 1 that take no time."""
     asked = {"prefill": Task("prefill", "reading", lambda: lab1().finished["all"])}
     monkeypatch.setattr(measured_lab1, "tasks", lambda plan: list(asked.values()))
-    monkeypatch.setattr(running, "_setup", lambda plan, threads, torch: _mine(plan))
+    monkeypatch.setattr(running, "set_up", _mine)
     return asked
 
 
@@ -112,6 +112,14 @@ def test_a_model_that_cannot_be_had_is_a_setup_without_sizes() -> None:
     assert running._sizes("nowhere") == {}
     assert running._sizes("waiter@20m")["width"] == 384
     assert running._sizes("waiter")["vocab"] == 1024
+
+
+def test_a_setup_made_here_can_be_kept_and_read_back() -> None:
+    """torch's version is a text of a kind of its own, which no encoder knows."""
+    plan = LabPlan(1, quick=True, models=("random:tiny",), engines=("llama.cpp",))
+    made = running.set_up(plan)
+    assert read(LabResults(made, ("a",)).as_json()).setup == made
+    assert set(made.versions) == {"inference-kitchen", "torch", "llama.cpp"}
 
 
 def test_the_claims_are_told_with_verdict_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
