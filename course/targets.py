@@ -69,13 +69,13 @@ def exercise_of(path: Path) -> Exercise | None:
 def target(typed: str) -> Target:
     """Read "1" or "1.4". `Problem` naming what there is when there is no such exercise or law."""
     number, dot, law = typed.partition(".")
-    last = len(exercises())
+    known = [exercise.number for exercise in exercises()]
     if not number.isdecimal() or (dot and not law.isdecimal()):
         meant = _meant(typed)
         advice = f"did you mean {meant}?" if meant else "type 1 for exercise 1, or 1.4 for its law 4."
         raise Problem(f"{typed!r} is not an exercise; {advice}")
-    if not 1 <= int(number) <= last:
-        raise Problem(f"there is no exercise {int(number)}; there are 1 to {last}.")
+    if int(number) not in known:
+        raise Problem(f"there is no exercise {int(number)}; there are 1 to {known[-1]}.")
     exercise = ready(catalogue(int(number)))
     if not dot:
         return Target(exercise, None)
@@ -89,8 +89,9 @@ def _meant(typed: str) -> str:
     word = typed.lower().replace("_", " ").replace("-", " ").strip()
     if not word or not any(letter.isalpha() for letter in word):
         return ""
-    for number, exercise in enumerate(exercises(), 1):
-        names = (NUMBERS[number - 1], exercise.name.lower(), exercise.slot.replace("_", " "), exercise.slug)
+    for exercise in exercises():
+        number = exercise.number
+        names = (*NUMBERS[number - 1 : number], exercise.name.lower(), exercise.slot.replace("_", " "), exercise.slug)
         if word in names or re.fullmatch(rf"ex(ercise)? ?{number}( .*|[.]py)?", word):
             return str(number)
     return ""

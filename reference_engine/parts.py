@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from reference_engine.slots import BlockManager, PrefixCache, Scheduler
 
 CLASS_NAMES = {"block_manager": "BlockManager", "scheduler": "Scheduler", "prefix_cache": "PrefixCache"}
-FUNCTION_NAMES = ("build_tree", "propose", "verify_greedy", "verify_typical", "compact")
+FUNCTION_NAMES = {
+    "medusa": ("build_tree", "propose", "verify_greedy", "verify_typical", "compact"),
+    "draft_tree": ("frontier", "grow", "rerank"),
+    "paged_attention": ("paged_decode",),
+}
+"""Parts that are modules of functions."""
 SLOTS = (*CLASS_NAMES, "medusa")
+"""Those that an engine is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +57,17 @@ class PartMissing(Exception):
 
 
 def load_part(path: str | os.PathLike[str], slot: str) -> Any:
-    """The class (for "medusa": the module) that fills `slot`, from the Python file at `path`.
+    """The class (of FUNCTION_NAMES: the module) that fills `slot`, from the Python file at `path`.
 
     Raises ValueError for an unknown slot; PartMissing when the file cannot be read, parsed or
     imported, or lacks the name; the cause is chained.
     """
-    if slot not in SLOTS:
-        raise ValueError(f"unknown slot {slot!r}: choose one of {', '.join(SLOTS)}")
+    known = (*CLASS_NAMES, *FUNCTION_NAMES)
+    if slot not in known:
+        raise ValueError(f"unknown slot {slot!r}: choose one of {', '.join(known)}")
     module = _import_file(Path(path), slot)
-    if slot == "medusa":
-        missing = [name for name in FUNCTION_NAMES if not callable(getattr(module, name, None))]
+    if slot in FUNCTION_NAMES:
+        missing = [name for name in FUNCTION_NAMES[slot] if not callable(getattr(module, name, None))]
         if missing:
             raise PartMissing(f"{path} has no {' or '.join(missing)}")
         return module

@@ -60,7 +60,7 @@ class Declared:
     @classmethod
     def of(cls, part: Part) -> Declared:
         """What an exercise declares."""
-        defines = (part.class_name,) if part.class_name else FUNCTION_NAMES
+        defines = (part.class_name,) if part.class_name else FUNCTION_NAMES.get(part.slot, ())
         return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines)
 
     @property

@@ -23,7 +23,7 @@ import graders.sandbox.worker_prestart
 import solutions
 from graders import ExerciseResult, Outcome, grade
 from graders.checking.replies import Raised
-from graders.exercises.ex4_medusa.wire_tensors import array_of
+from graders.checking.wire_tensors import array_of
 from graders.registry.catalogue import exercises
 from graders.sandbox.protocol import ProtocolError
 

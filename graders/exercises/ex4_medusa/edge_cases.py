@@ -10,9 +10,10 @@ from itertools import product
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Together
+from graders.checking.wire_tensors import sent
 from graders.exercises.ex4_medusa.judge import MedusaJudge
 from graders.exercises.ex4_medusa.specification import Path, PathTree, RowVerdict, TypicalRule, entropy, softmax
-from graders.exercises.ex4_medusa.wire_tensors import sent, sent_tree
+from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
@@ -65,7 +66,7 @@ def refused_choices(context: CheckContext) -> None:
         context.cases += 1
         with together.case():
             judge, written = MedusaJudge(context), f"build_tree({choices})"
-            judge.refused("build_tree", [[list(choice) for choice in choices], "list"], written, why)
+            judge.scene.refused("build_tree", [[list(choice) for choice in choices], "list"], written, why)
     together.tell()
 
 
@@ -80,7 +81,7 @@ def refused_guesses(context: CheckContext) -> None:
             with together.case():
                 judge = MedusaJudge(context)
                 judge.scene.tell(call := f"tree = medusa.build_tree({choices})", code=call)
-                judge.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+                judge.scene.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
     together.tell()
 
 

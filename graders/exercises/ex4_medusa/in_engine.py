@@ -12,7 +12,7 @@ from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
 from graders.checking.random_cases import Case, explore
 from graders.checking.replies import Raised, shown
-from graders.exercises.ex4_medusa.judge import TensorCallRecorder
+from graders.exercises.ex4_medusa.judge import MedusaCallRecorder
 from graders.exercises.ex4_medusa.specification import PathTree
 from graders.result import Figure
 from graders.simulation.load_companions import company
@@ -54,11 +54,8 @@ class EngineStory:
     """The engine in the worker, as a story."""
 
     def __init__(self, context: CheckContext) -> None:
-        self.scene = TensorCallRecorder(context, "medusa", "engine")
-        raised = self.scene.new((), {}, "import")
-        self.scene.steps.clear()
-        if raised:
-            self.scene.unexpected(raised, "a module")
+        self.scene = MedusaCallRecorder(context, "medusa", "engine")
+        self.scene.load()
 
     def serve(self, setting: dict[str, Any], written: str) -> EngineReport:
         """Run the engine to the end. Raises Broken when the part makes that impossible."""

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
-from graders.checking.call_recorder import CallRecorder
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.checking.replies import Raised, Reply, Returned, shown
+from graders.checking.tensor_calls import TensorCallRecorder, cut
+from graders.checking.wire_tensors import Array, sent
 from graders.exercises.ex4_medusa import diagnostics, mistakes
 from graders.exercises.ex4_medusa import specification as spec
 from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
-from graders.exercises.ex4_medusa.wire_tensors import Array, array_of, as_views, python, sent, sent_tree
+from graders.exercises.ex4_medusa.wire_tensors import python, sent_tree
 
 FIELDS = ("parent", "depth", "rank", "mask")  # of a Tree
 IMPORTS = "from math import inf, nan\n\nimport medusa\nimport torch\nfrom reference_engine.slots import Verdict\n"
 PROBES = 14  # further questions, before a mistake is named
-WIDEST = 400  # characters of one value in a story
 
 
-class TensorCallRecorder(CallRecorder):
-    """The recorder of exercise 4: what the functions returned is told by name."""
+class MedusaCallRecorder(TensorCallRecorder):
+    """The recorder of exercise 4."""
 
-    NAMES = {  # noqa: RUF012
+    NAMES: ClassVar[Mapping[str, Sequence[str]]] = {
         "build_tree": FIELDS,
         "verify_greedy": ("count", "nodes", "next"),
         "verify_typical": ("count", "nodes", "next"),
         "compact": ("src", "dst"),
     }
 
-    def code_of(self, method: str, args: Sequence[Any]) -> str:
-        return f"answer = {self.label}.{method}({', '.join(python(method, args))})"
-
-    def _outcome_shown(self, reply: Reply) -> None:
-        if isinstance(reply, Raised):
-            self.steps[-1].answered(f"raised {reply}")
-            return
-        result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
-        names = self.NAMES.get(self.method, ())
-        arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
-        if len(arrays) != len(names or (1,)) or not all(arrays):
-            self.steps[-1].answered(shown(result))
-            return
-        words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
-        self.steps[-1].answered(", ".join(words))
-
-    def arrays(self, values: Sequence[Any]) -> list[Array | None]:
-        """The tensors among them; Broken if one has been tampered with."""
-        return self.parsed(lambda: [array_of(value) for value in values])
+    def python(self, method: str, args: Sequence[Any]) -> list[str]:
+        return python(method, args)
 
 
 class MedusaJudge:
@@ -58,32 +40,17 @@ class MedusaJudge:
     """
 
     def __init__(self, context: CheckContext, *, views: bool = False) -> None:
-        self._views = views
-        self.scene = TensorCallRecorder(context, "medusa", "medusa", IMPORTS)
-        raised = self.scene.new((), {}, "import")
-        self.scene.steps.clear()
-        if raised:
-            self.scene.unexpected(raised, "a module")
+        self.scene = MedusaCallRecorder(context, "medusa", "medusa", IMPORTS)
+        self.scene.views = views
+        self.scene.load()
 
     # ------------------------------------------------------------ the calls
-
-    def refused(self, method: str, args: Sequence[Any], written: str, why: str) -> None:
-        """A call that has to raise ValueError."""
-        reply, _ = self.scene.call(method, args, written)
-        if isinstance(reply, Returned):
-            message = f"`{method}` must raise ValueError: {why}."
-            self.scene.broken(message, got="no exception", expected="raises ValueError")
-        if not reply.is_one_of(["ValueError"]):
-            if reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
-                self.scene.unexpected(reply, "raises ValueError")
-            message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
-            self.scene.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
 
     def typical_refused(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, why: str) -> None:
         """A call of verify_typical that has to raise ValueError."""
         self._given(tree)
         args, written = _typical_args(tree, tokens, logits, rule, 0)
-        self.refused("verify_typical", args, written, why)
+        self.scene.refused("verify_typical", args, written, why)
 
     def build_tree(self, choices: Sequence[Path], names: Sequence[str] = FIELDS) -> list[Array]:
         """Call it; parent, depth, rank and mask of the right shapes, not judged further. names: those that the story
@@ -91,8 +58,8 @@ class MedusaJudge:
         count = len(PathTree.of(choices))
         form = "list" if isinstance(choices, list) else "tuple"
         written = f"build_tree({choices})"
-        result = self._call("build_tree", [[list(choice) for choice in choices], form], written)
-        arrays = self._arrays(result, FIELDS, "a Tree of tensors")
+        result = self.scene.result("build_tree", [[list(choice) for choice in choices], form], written)
+        arrays = self.scene.named(result, FIELDS, "a Tree of tensors")
         self.scene.steps[-1].answer = ", ".join(f"{name} {arrays[FIELDS.index(name)]}" for name in names)
         got = arrays[0].shape
         if got != (count,):
@@ -101,8 +68,8 @@ class MedusaJudge:
             self.scene.steps[-1].answer = f"parent {arrays[0]}"
             self.scene.broken(message, got=f"parent {arrays[0]}", expected=f"{count} nodes")
         for name, array in zip(FIELDS[:3], arrays[:3], strict=True):
-            self._typed(name, array, (count,))
-        self._typed("mask", arrays[3], (count, count), "bool")
+            self.scene.typed(name, array, (count,))
+        self.scene.typed("mask", arrays[3], (count, count), "bool")
         return arrays
 
     def propose(self, tree: PathTree, roots: Sequence[int], topk: Sequence[Rows]) -> None:
@@ -161,14 +128,16 @@ class MedusaJudge:
         written = f"propose(tree, root={list(roots)}, topk={_cut(topk)})"
         shape = (len(roots), *_shape_of_topk(tree, topk))
         args = [sent_tree(tree), sent("int64", roots, (len(roots),)), sent("int64", topk, shape)]
-        return self._one(self._call("propose", args, written), (len(roots), len(tree)))
+        return self.scene.one(self.scene.result("propose", args, written), (len(roots), len(tree)))
 
     def greedy_raw(self, tree: PathTree, tokens: Rows, argmax: Rows) -> list[Array]:
         """count, nodes, next."""
         self._given(tree)
         shape = (len(tokens), len(tree))
         args = [sent_tree(tree), sent("int64", tokens, shape), sent("int64", argmax, shape)]
-        result = self._call("verify_greedy", args, f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})")
+        result = self.scene.result(
+            "verify_greedy", args, f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})"
+        )
         return self._verdict(tree, result, len(tokens))
 
     def typical_raw(
@@ -177,14 +146,14 @@ class MedusaJudge:
         """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story."""
         self._given(tree)
         args, written = _typical_args(tree, tokens, logits, rule, unrelated, brief)
-        return self._verdict(tree, self._call("verify_typical", args, written), len(tokens))
+        return self._verdict(tree, self.scene.result("verify_typical", args, written), len(tokens))
 
     def compact_raw(self, verdict: list[Any], slots: Rows, written: str) -> list[tuple[int, int]]:
         """The moves. verdict: as the wire carries it."""
         rows, width = verdict[1][1]
         shape = (rows, len(slots[0]) if slots else width)
-        result = self._call("compact", [verdict, sent("int64", slots, shape)], written)
-        src, dst = self._arrays(result, ("src", "dst"), "two tensors (src, dst)")
+        result = self.scene.result("compact", [verdict, sent("int64", slots, shape)], written)
+        src, dst = self.scene.named(result, ("src", "dst"), "two tensors (src, dst)")
         for name, array in (("src", src), ("dst", dst)):
             if array.dtype != "int64" or len(array.shape) != 1:
                 message = f"`compact` returned {name} as {array.dtype} {list(array.shape)}; int64 [moves] is due."
@@ -304,69 +273,13 @@ class MedusaJudge:
         if all(step.call != call for step in self.scene.steps):
             self.scene.tell(call, code=call)
 
-    def _call(self, method: str, args: Sequence[Any], written: str) -> Any:
-        """The result as plain data; the arguments must be as they were."""
-        if self._views:
-            args, written = as_views(args), f"{written}, tensors that are views"
-        reply, _ = self.scene.call(method, args, written)
-        if isinstance(reply, Raised):
-            self.scene.unexpected(reply, "a result")
-        value = reply.value
-        if type(value) is not list or [type(item) for item in value[1:]] != [list] * 3:
-            self.scene.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
-        changed, views, overwritten = ([shown(name).strip("'") for name in names] for names in value[1:])
-        if changed:
-            message = f"`{method}` changed its argument `{changed[0]}`; no function changes what it is given."
-            self.scene.broken(message, got=f"`{changed[0]}` changed", expected="everything as it was")
-        if overwritten:
-            message = (
-                f"`{method}` changed what `{overwritten[0]}` had returned before: is one buffer used over and over?"
-            )
-            self.scene.broken(message, got="an answer that changes later", expected="tensors of its own each time")
-        if views:
-            message = f"`{method}` returned a view of its argument `{views[0]}`, which the caller writes over for the "
-            message += "next step. Return a copy."
-            self.scene.broken(message, got=f"memory of `{views[0]}`", expected="tensors of its own")
-        return value[0]
-
     def _verdict(self, tree: PathTree, result: Any, rows: int) -> list[Array]:
         """count, nodes, next of a verdict, shapes and dtypes checked."""
-        arrays = self._arrays(result, ("count", "nodes", "next"), "a Verdict of tensors")
-        self._typed("count", arrays[0], (rows,))
-        self._typed("nodes", arrays[1], (rows, tree.height + 1))
-        self._typed("next", arrays[2], (rows,))
+        arrays = self.scene.named(result, ("count", "nodes", "next"), "a Verdict of tensors")
+        self.scene.typed("count", arrays[0], (rows,))
+        self.scene.typed("nodes", arrays[1], (rows, tree.height + 1))
+        self.scene.typed("next", arrays[2], (rows,))
         return arrays
-
-    def _arrays(self, result: Any, names: Sequence[str], expected: str) -> list[Array]:
-        arrays = self.scene.arrays(result) if type(result) is list else []
-        found = [array for array in arrays if array is not None]
-        if len(found) == len(arrays) == len(names):
-            return found
-        got = shown(result)
-        if len(arrays) == len(names):
-            wrong = arrays.index(None)
-            got = f"{names[wrong]} {shown(result[wrong])}"
-        return self.scene.broken(
-            f"`{self.scene.method}` returned {got}; {expected} is due.", got=got, expected=expected
-        )
-
-    def _one(self, result: Any, shape: tuple[int, ...]) -> Array:
-        (array,) = self.scene.arrays([result])
-        if array is None:
-            message = f"`{self.scene.method}` returned {shown(result)}; a tensor is due."
-            self.scene.broken(message, got=shown(result), expected="a tensor")
-        self._typed("the result", array, shape)
-        return array
-
-    def _typed(self, name: str, array: Array, shape: tuple[int, ...], dtype: str = "int64") -> None:
-        if array.dtype == dtype and array.shape == shape:
-            return
-        got = f"{array.dtype} {list(array.shape)}"
-        expected = f"{dtype} {list(shape)}"
-        message = f"`{self.scene.method}`: {name} is {got}; {expected} is due."
-        narrow = (array.dtype, array.shape, dtype) == ("int32", shape, "int64")
-        habit = "indices of 32 bits" if narrow else ""
-        self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {expected}", habit=habit)
 
 
 def _typical_args(
@@ -407,8 +320,7 @@ def _shape_of_topk(tree: PathTree, topk: Sequence[Rows]) -> tuple[int, int]:
 
 
 def _cut(value: Any) -> str:
-    text = str([list(row) for row in value])
-    return text if len(text) <= WIDEST else text[:WIDEST] + " …"
+    return cut(str([list(row) for row in value]))
 
 
 def _bits(row: Sequence[bool]) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from graders.checking.wire_tensors import sent
 from graders.exercises.ex4_medusa.judge import MedusaJudge
 from graders.exercises.ex4_medusa.specification import Path, PathTree
 from graders.exercises.ex4_medusa.toy_model import Entry, ToyHeads, ToyModel, one_pass
-from graders.exercises.ex4_medusa.wire_tensors import sent
 
 
 @dataclass

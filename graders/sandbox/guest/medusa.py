@@ -1,10 +1,8 @@
 """Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as plain lists.
 
-A tensor crosses as [dtype name, shape, flat items], and True behind them for one that is a view of a larger one; items
-that JSON has no number for are texts: "nan", "inf", "-inf".
-A tree crosses as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What a function returned comes back in
-the same form, by exact type; beside it come the names of the arguments that the call changed, of those whose memory
-is in what it returned, and of the function whose earlier answer it changed, if it did.
+A tensor crosses as in `guest.tensors`, a tree as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What
+a function returned comes back in the same form, by exact type; the last item of every answer lists the arguments that
+the call changed.
 
 One more method is no function of the part: `serve` runs the real engine with it. Its only argument is a dict:
   model      "waiter" or [name of a shape, seed, sizes that differ]
@@ -19,22 +17,14 @@ microseconds spent in the part and in all, by this process's own clock: for figu
 """
 
 import gc
-import math
 import time
 
 import torch
 
+from . import tensors
+from .tensors import LoadedPart, plain_tensor, tensor
+
 torch.set_num_threads(1)
-_clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num  # before a part can change them
-
-
-class LoadedPart:
-    """The object that calls are made on: the loaded module, and all parts that the worker holds."""
-
-    def __init__(self, module, parts):
-        self.module = module
-        self.parts = parts
-        self.earlier = []  # (function, tensor that it returned, what was in it) of the last call
 
 
 def new(worker_parts, args, keywords):
@@ -46,35 +36,10 @@ def watch(worker_parts, part, wanted):
 
 
 def call(part, method, args):
-    """Call `method` of the module; [result, changed arguments, those that the result is a view of, changed answers]."""
+    """Call `method` of the module; [result, names of changed arguments]."""
     if method == "serve":
         return serve(part, **args[0])
-    found = getattr(part.module, method)
-    unpack, pack = FORMS[method]
-    given = unpack(*args)
-    keywords = given.pop("keywords", {})
-    before = {name: _copy(value) for name, value in given.items()}
-    answer = found(*given.values(), **keywords)
-    result = pack(answer)
-    changed = [name for name, was in before.items() if not _same(given[name], was)]
-    overwritten = [name for name, tensor, was in part.earlier if not _same(tensor, was)]
-    part.earlier = [(method, tensor, _copy(tensor)) for tensor in _tensors(answer)]
-    kept = {_memory(tensor) for _, tensor, _ in part.earlier} - {0}
-    views = [name for name, value in given.items() if kept & {_memory(tensor) for tensor in _tensors(value)}]
-    return [result, changed, views, overwritten[:1]]
-
-
-def _tensors(value):
-    """Those that it is, or that are its fields or items."""
-    if hasattr(value, "__dataclass_fields__"):
-        value = [getattr(value, name) for name in value.__dataclass_fields__]
-    items = value if type(value) in (list, tuple) else [value]
-    return [item for item in items if type(item) is torch.Tensor]
-
-
-def _memory(tensor):
-    """Where its numbers lie; 0 for none."""
-    return tensor.untyped_storage().data_ptr()
+    return tensors.call(FORMS, part.module, method, args)
 
 
 def _choices(choices, form):
@@ -83,11 +48,11 @@ def _choices(choices, form):
 
 
 def _propose(tree, root, topk):
-    return {"tree": _tree(tree), "root": _tensor(root), "topk": _tensor(topk)}
+    return {"tree": _tree(tree), "root": tensor(root), "topk": tensor(topk)}
 
 
 def _greedy(tree, tokens, argmax):
-    return {"tree": _tree(tree), "tokens": _tensor(tokens), "argmax": _tensor(argmax)}
+    return {"tree": _tree(tree), "tokens": tensor(tokens), "argmax": tensor(argmax)}
 
 
 def _typical(tree, tokens, logits, rule, seed, unrelated):
@@ -98,69 +63,36 @@ def _typical(tree, tokens, logits, rule, seed, unrelated):
     if seed is not None:
         keywords["generator"] = torch.Generator().manual_seed(seed[0])
         torch.rand(seed[1], generator=keywords["generator"])
-    return {"tree": _tree(tree), "tokens": _tensor(tokens), "logits": _tensor(logits), "keywords": keywords}
+    return {"tree": _tree(tree), "tokens": tensor(tokens), "logits": tensor(logits), "keywords": keywords}
 
 
 def _compact(verdict, slots):
     from reference_engine.slots import Verdict
 
-    return {"verdict": Verdict(*map(_tensor, verdict)), "slots": _tensor(slots)}
-
-
-def _tensor(data):
-    dtype, shape, items, *view = data
-    items = [float(item) for item in items] if dtype.startswith("float") else items
-    made = torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
-    return torch.cat([made] * 2, -1)[..., : shape[-1]] if view else made
+    return {"verdict": Verdict(*map(tensor, verdict)), "slots": tensor(slots)}
 
 
 def _tree(data):
     from reference_engine.slots import Tree
 
-    return Tree(*map(_tensor, data))
-
-
-def _plain_tensor(value):
-    """The tensor as data; anything else as it is (the wire names its type)."""
-    if type(value) is not torch.Tensor:
-        return value
-    items = value.detach().reshape(-1).tolist()
-    if value.dtype.is_floating_point:
-        items = [item if math.isfinite(item) else str(item) for item in items]
-    return [str(value.dtype).removeprefix("torch."), list(value.shape), items]
+    return Tree(*map(tensor, data))
 
 
 def _plain_tree(tree):
-    return [_plain_tensor(item) for item in (tree.parent, tree.depth, tree.rank, tree.mask)]
+    return [plain_tensor(item) for item in (tree.parent, tree.depth, tree.rank, tree.mask)]
 
 
 def _plain_verdict(verdict):
-    return [_plain_tensor(item) for item in (verdict.count, verdict.nodes, verdict.next)]
+    return [plain_tensor(item) for item in (verdict.count, verdict.nodes, verdict.next)]
 
 
 def _plain_pair(pair):
-    return [_plain_tensor(item) for item in pair] if type(pair) in (tuple, list) else pair
-
-
-def _copy(value):
-    if type(value) is torch.Tensor:
-        return _clone(value)
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _copy(getattr(value, name)) for name in value.__dataclass_fields__}
-    return list(value) if type(value) is list else value
-
-
-def _same(value, was):
-    if type(was) is torch.Tensor:
-        return value.shape == was.shape and _equal(_filled(value, nan=7e7), _filled(was, nan=7e7))
-    if type(was) is dict:
-        return all(_same(getattr(value, name), old) for name, old in was.items())
-    return value == was
+    return [plain_tensor(item) for item in pair] if type(pair) in (tuple, list) else pair
 
 
 FORMS: dict = {
     "build_tree": (_choices, _plain_tree),
-    "propose": (_propose, _plain_tensor),
+    "propose": (_propose, plain_tensor),
     "verify_greedy": (_greedy, _plain_verdict),
     "verify_typical": (_typical, _plain_verdict),
     "compact": (_compact, _plain_pair),

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from graders.checking import wire_tensors
 from graders.checking.random_cases import Case
 from graders.exercises.ex3_prefix_cache import fixed_cases
 from graders.exercises.ex3_prefix_cache import random_cases as cache_cases
 from graders.exercises.ex3_prefix_cache.operations import FORMS, PrefixCacheCall, PrefixCacheScript
-from graders.exercises.ex4_medusa import edge_cases, wire_tensors
+from graders.exercises.ex4_medusa import edge_cases
 from graders.exercises.ex4_medusa import random_cases as medusa_cases
 from graders.exercises.ex4_medusa.specification import PathTree
 

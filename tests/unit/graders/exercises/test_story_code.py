@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from graders.checking.failure import Step
+from graders.checking.wire_tensors import sent
 from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall
 from graders.exercises.ex4_medusa.specification import PathTree
-from graders.exercises.ex4_medusa.wire_tensors import python, sent, sent_tree
+from graders.exercises.ex4_medusa.wire_tensors import python, sent_tree
 from reference_engine.slots import Verdict
 
 TREE = sent_tree(PathTree.of([(0,), (1,)]))

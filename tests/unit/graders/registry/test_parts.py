@@ -1,4 +1,4 @@
-"""An exercise is an entry of the table and its own folders: a fifth one just works."""
+"""An exercise is an entry of the table and its own folders: one more just works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from graders.submissions.submission_reader import Declared
 
 TABLE = "graders.registry.parts"
 FOLDER = r"\bex\d+_[a-z]"
-TOY = parts.Part(5, "counting", "ex5_counter", "counter", "counter.py", "Counter")
+TOY = parts.Part(99, "counting", "ex99_counter", "counter", "counter.py", "Counter")
 SOLUTION = '''"""A counter."""
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Counter:
 LAWS = """
 from graders.registry.law import LawBook
 
-LAWS = LawBook(exercise=5)
+LAWS = LawBook(exercise=99)
 
 
 @LAWS.law("one by one", statement="up adds one.", points=3, hints=("where", "idea", "code"))
@@ -74,15 +74,15 @@ def seen(part, watch):
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folders of a fifth exercise, and its entry in the table."""
+    """The folders of one more exercise, and its entry in the table."""
     LocalWorker()  # from here on the worker's code can be imported as `guest`
     for path, text in (
-        ("exercises/ex5_counter/__init__.py", ""),
-        ("exercises/ex5_counter/laws.py", LAWS),
+        ("exercises/ex99_counter/__init__.py", ""),
+        ("exercises/ex99_counter/laws.py", LAWS),
         ("guest/counter.py", DRIVER),
-        ("project/solutions/ex5_counter/counter.py", SOLUTION),
-        ("project/solutions/ex5_counter/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
-        ("project/solutions/ex5_counter/questions.md", ""),
+        ("project/solutions/ex99_counter/counter.py", SOLUTION),
+        ("project/solutions/ex99_counter/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
+        ("project/solutions/ex99_counter/questions.md", ""),
         ("wrong.py", SOLUTION.replace("+ 1", "+ 2")),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -95,24 +95,24 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     catalogue.cache_clear()
     yield tmp_path
     catalogue.cache_clear()
-    for name in ("graders.exercises.ex5_counter", "graders.exercises.ex5_counter.laws", "guest.counter", "counter"):
+    for name in ("graders.exercises.ex99_counter", "graders.exercises.ex99_counter.laws", "guest.counter", "counter"):
         sys.modules.pop(name, None)
 
 
-def test_a_fifth_exercise_is_listed_typed_and_graded(project: Path) -> None:
-    assert [exercise.number for exercise in exercises()] == [1, 2, 3, 4, 5]
-    assert target("5.1").exercise.points == 3
-    assert Declared.of(catalogue(5)) == Declared("counter.py", "exercises/ex5_counter", "counter", ("Counter",))
-    right = grade(5, project / "project" / "solutions" / "ex5_counter" / "counter.py")
+def test_one_more_exercise_is_listed_typed_and_graded(project: Path) -> None:
+    assert [exercise.number for exercise in exercises()] == [part.number for part in parts.PARTS]
+    assert target("99.1").exercise.points == 3
+    assert Declared.of(catalogue(99)) == Declared("counter.py", "exercises/ex99_counter", "counter", ("Counter",))
+    right = grade(99, project / "project" / "solutions" / "ex99_counter" / "counter.py")
     assert [law.outcome for law in right.laws] == [Outcome.PASS]
-    (law,) = grade(5, project / "wrong.py").laws
+    (law,) = grade(99, project / "wrong.py").laws
     assert law.outcome is Outcome.FAIL and law.story is not None
 
 
-def test_a_fifth_exercise_gets_its_stub_its_lesson_and_its_notebook(project: Path) -> None:
+def test_one_more_exercise_gets_its_stub_its_lesson_and_its_notebook(project: Path) -> None:
     made = {file.path.as_posix() for file in generate(project / "project")}
-    folder = "exercises/ex5_counter"
-    assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/ex5_counter.ipynb"} <= made
+    folder = "exercises/ex99_counter"
+    assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/ex99_counter.ipynb"} <= made
 
 
 def outside(*own: str, holding: str) -> Iterator[str]:

@@ -1,0 +1,114 @@
+"""A part that is a module of functions on tensors: each call is told, and what comes back is looked at for its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from graders.checking.call_recorder import CallRecorder
+from graders.checking.replies import Raised, Returned, shown
+from graders.checking.wire_tensors import Array, array_of
+
+WIDEST = 400  # characters of one value in a story
+
+
+class TensorCallRecorder(CallRecorder):
+    """The recorder of such a module: what the functions returned is told by name.
+
+    NAMES: of functions that return several tensors, what each is called. Every method raises Broken where the
+    contract's form is not kept.
+    """
+
+    NAMES: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def code_of(self, method: str, args: Sequence[Any]) -> str:
+        return f"answer = {self.label}.{method}({', '.join(self.python(method, args))})"
+
+    def python(self, method: str, args: Sequence[Any]) -> list[str]:
+        """The arguments of a call as they went over the wire, in Python."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Take the module that the worker holds; nothing of it is told."""
+        raised = self.new((), {}, "import")
+        self.steps.clear()
+        if raised:
+            self.unexpected(raised, "a module")
+
+    def refused(self, method: str, args: Sequence[Any], written: str, why: str) -> None:
+        """A call that has to raise ValueError."""
+        reply, _ = self.call(method, args, written)
+        if isinstance(reply, Returned):
+            message = f"`{method}` must raise ValueError: {why}."
+            self.broken(message, got="no exception", expected="raises ValueError")
+        if not reply.is_one_of(["ValueError"]):
+            if reply.leaving or "NotImplementedError" in reply.kinds or not reply.frames:
+                self.unexpected(reply, "raises ValueError")
+            message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
+            self.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
+
+    def result(self, method: str, args: Sequence[Any], written: str) -> Any:
+        """What it returned, as plain data; the arguments must be as they were."""
+        reply, _ = self.call(method, args, written)
+        if isinstance(reply, Raised):
+            self.unexpected(reply, "a result")
+        value = reply.value
+        if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
+            self.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
+        if value[1]:
+            name = shown(value[1][0]).strip("'")
+            message = f"`{method}` changed its argument `{name}`; no function changes what it is given."
+            self.broken(message, got=f"`{name}` changed", expected="everything as it was")
+        return value[0]
+
+    def arrays(self, values: Sequence[Any]) -> list[Array | None]:
+        """The tensors among them; Broken if one has been tampered with."""
+        return self.parsed(lambda: [array_of(value) for value in values])
+
+    def named(self, result: Any, names: Sequence[str], expected: str) -> list[Array]:
+        """The tensors of a result that has so many."""
+        arrays = self.arrays(result) if type(result) is list else []
+        found = [array for array in arrays if array is not None]
+        if len(found) == len(arrays) == len(names):
+            return found
+        got = shown(result)
+        if len(arrays) == len(names):
+            wrong = arrays.index(None)
+            got = f"{names[wrong]} {shown(result[wrong])}"
+        return self.broken(f"`{self.method}` returned {got}; {expected} is due.", got=got, expected=expected)
+
+    def one(self, result: Any, shape: tuple[int, ...], dtype: str = "int64") -> Array:
+        """The tensor that was returned."""
+        (array,) = self.arrays([result])
+        if array is None:
+            message = f"`{self.method}` returned {shown(result)}; a tensor is due."
+            self.broken(message, got=shown(result), expected="a tensor")
+        self.typed("the result", array, shape, dtype)
+        return array
+
+    def typed(self, name: str, array: Array, shape: tuple[int, ...], dtype: str = "int64") -> None:
+        """Broken unless a tensor has this shape and dtype."""
+        if array.dtype == dtype and array.shape == shape:
+            return
+        got = f"{array.dtype} {list(array.shape)}"
+        expected = f"{dtype} {list(shape)}"
+        message = f"`{self.method}`: {name} is {got}; {expected} is due."
+        self.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
+
+    def _outcome_shown(self, reply: Any) -> None:
+        if isinstance(reply, Raised):
+            self.steps[-1].answered(f"raised {reply}")
+            return
+        result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
+        names = self.NAMES.get(self.method, ())
+        arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
+        if len(arrays) != len(names or (1,)) or not all(arrays):
+            self.steps[-1].answered(shown(result))
+            return
+        words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
+        self.steps[-1].answered(cut(", ".join(words)))
+
+
+def cut(text: str) -> str:
+    """At most WIDEST characters of it."""
+    return text if len(text) <= WIDEST else text[:WIDEST] + " …"
