@@ -268,3 +268,59 @@ class Verification(Protocol):
     ) -> Verdict: ...
 
     def compact(self, verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+# ---------------------------------------------------------------- exercise 6: the draft tree of EAGLE
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The candidates of B rows so far, M in each, in order of creation; the root is left out.
+
+    token   int64 [B, M]
+    parent  int64 [B, M], index of a candidate, -1: the root
+    depth   int64 [B, M], from 1
+    value   float [B, M], log-probability of the path from the root, never above that of the parent
+    """
+
+    token: Tensor
+    parent: Tensor
+    depth: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class DraftTree:
+    """A tree of guesses for each row, N nodes sorted by (depth, creation); node 0 is the root.
+
+    token   int64 [B, N], token[:, 0] the root's
+    parent  int64 [B, N], a node number, parent[:, 0] = -1
+    depth   int64 [B, N], depth[:, 0] = 0
+    mask    bool  [B, N, N], mask[b, i, j]: in row b, j is i or an ancestor of i
+    """
+
+    token: Tensor
+    parent: Tensor
+    depth: Tensor
+    mask: Tensor
+
+
+class DraftTrees(Protocol):
+    """The functions of exercise 6 (EAGLE-2, arXiv 2406.16858); a module is one."""
+
+    def frontier(self, growth: Growth, depth: int, width: int) -> Tensor: ...
+
+    def grow(self, growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tensor) -> Growth: ...
+
+    def rerank(self, growth: Growth, root: Tensor, size: int) -> DraftTree: ...
+
+
+# ---------------------------------------------------------------- exercise 7: paged attention, the kernel
+
+
+class PagedAttention(Protocol):
+    """The function of exercise 7 (PagedAttention, SOSP'23; flash decoding); a module is one."""
+
+    def paged_decode(
+        self, q: Tensor, k: Tensor, v: Tensor, tables: Tensor, lengths: Tensor, scale: float, *, split: int = 1
+    ) -> Tensor: ...

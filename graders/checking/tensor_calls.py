@@ -15,8 +15,8 @@ WIDEST = 400  # characters of one value in a story
 class TensorCallRecorder(CallRecorder):
     """The recorder of such a module: what the functions returned is told by name.
 
-    NAMES: of functions that return several tensors, what each is called. Every method raises Broken where the
-    contract's form is not kept.
+    NAMES: of functions that return several tensors, what the first of them are called. Every method raises Broken
+    where the contract's form is not kept.
     """
 
     NAMES: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -101,7 +101,7 @@ class TensorCallRecorder(CallRecorder):
             return
         result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
         names = self.NAMES.get(self.method, ())
-        arrays = self.arrays(result) if names and type(result) is list else self.arrays([result])
+        arrays = self.arrays(result[: len(names)]) if names and type(result) is list else self.arrays([result])
         if len(arrays) != len(names or (1,)) or not all(arrays):
             self.steps[-1].answered(shown(result))
             return

@@ -80,6 +80,12 @@ PARTS = (
         drawing="guess_tree",
         drawn="the guess tree of a real step: what was guessed, what stood",
     ),
+    Part(
+        *(6, "draft tree of EAGLE", "ex6_draft_tree", "draft_tree", "draft_tree.py", ""),
+        torch=True,
+        drawing="draft_tree",
+        drawn="the draft tree of a real step: what grew, what was kept, what stood",
+    ),
 )
 
 

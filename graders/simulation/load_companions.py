@@ -13,13 +13,14 @@ from graders.registry.parts import simulated
 
 
 @contextmanager
-def company(context: CheckContext) -> Iterator[CheckContext]:
+def company(context: CheckContext, *besides: str) -> Iterator[CheckContext]:
     """A context whose workers hold the submission and, for the other slots, the parts that `context.others` says.
 
-    "naive" parts that are not loaded are filled in by the driver. Figures go to the context given.
+    besides: slots that are filled too, though the engine without a model has none of them. "naive" parts that are not
+    loaded are filled in by the driver. Figures go to the context given.
     """
     others = [] if context.others == "naive" else [part.slot for part in simulated()]
-    sources = [source(context, slot) for slot in others if slot != context.exercise.slot]
+    sources = [source(context, slot) for slot in (*others, *besides) if slot != context.exercise.slot]
     own = Source.of(context.exercise.slot, context.submission)
     first = context.ahead.take() if context.ahead is not None else None
     workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits, first=first)

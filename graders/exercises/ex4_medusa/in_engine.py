@@ -12,6 +12,7 @@ from graders.checking.check_context import CheckContext
 from graders.checking.failure import Step
 from graders.checking.random_cases import Case, explore
 from graders.checking.replies import Raised, shown
+from graders.checking.tensor_calls import TensorCallRecorder
 from graders.exercises.ex4_medusa.judge import MedusaCallRecorder
 from graders.exercises.ex4_medusa.specification import PathTree
 from graders.result import Figure
@@ -51,11 +52,16 @@ class EngineReport:
 
 
 class EngineStory:
-    """The engine in the worker, as a story."""
+    """The engine in the worker, as a story. blamed: the function to look at when a text is wrong."""
 
-    def __init__(self, context: CheckContext) -> None:
-        self.scene = MedusaCallRecorder(context, "medusa", "engine")
+    def __init__(self, scene: TensorCallRecorder, blamed: str = "verify_greedy") -> None:
+        self.scene, self.blamed = scene, blamed
         self.scene.load()
+
+    @classmethod
+    def of(cls, context: CheckContext) -> EngineStory:
+        """That of a module that verifies."""
+        return cls(MedusaCallRecorder(context, "medusa", "engine"))
 
     def serve(self, setting: dict[str, Any], written: str) -> EngineReport:
         """Run the engine to the end. Raises Broken when the part makes that impossible."""
@@ -94,7 +100,7 @@ class EngineStory:
                     f"greedy decoding says {_at(text, place)}."
                     " Speculation may change how many passes a text takes, never the text."
                 )
-                self.scene.broken(message, got=shown(output), expected=shown(text), method="verify_greedy")
+                self.scene.broken(message, got=shown(output), expected=shown(text), method=self.blamed)
 
 
 def same_text(context: CheckContext, *, cases: int) -> None:
@@ -110,7 +116,7 @@ def any_engine(context: CheckContext, *, cases: int) -> None:
 
     context: one whose worker holds the other parts too, as everywhere below.
     """
-    with _one_thread():
+    with one_thread():
         explore(context, _one_engine, cases=cases, moves=4)
 
 
@@ -120,8 +126,8 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     setup, chance = case.setup, random.Random(repr(case.codes[0]))
     model, kind = chance.randrange(MODEL_SEEDS), setup.pick(KINDS)
     tree = _tree(case, chance)
-    loaded = _tiny(model)
-    requests = _requests(chance, setup.number(1, 4))
+    loaded = tiny(model)
+    requests = drawn_requests(chance, setup.number(1, 4))
     due = [oracle.greedy(loaded, *request) for request in requests]
     guesses = [_script(kind, text, tree, chance) for text in due]
     sizes = _sizes(chance, requests, len(tree) - 1, naive=context.others == "naive")
@@ -134,7 +140,7 @@ def _one_engine(context: CheckContext, case: Case) -> None:
         "arrivals": [chance.randint(0, 2) for _ in range(4)],
     }
     words = ", ".join(f"{name}={value}" for name, value in sizes.items())
-    kitchen = EngineStory(context)
+    kitchen = EngineStory.of(context)
     kitchen.scene.steps.append(Step(f"tree = medusa.build_tree({list(tree.paths[1:])})"))
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})")
@@ -161,7 +167,7 @@ def _count_passes(kitchen: EngineStory, served: EngineReport, kind: str, tree: P
     if served.decodes != passes:
         message = f"With {kind} heads and a tree {tree.height} deep the texts took {served.decodes} passes."
         kitchen.scene.broken(
-            message, got=f"{served.decodes} passes", expected=f"{passes} passes", method="verify_greedy"
+            message, got=f"{served.decodes} passes", expected=f"{passes} passes", method=kitchen.blamed
         )
 
 
@@ -171,7 +177,7 @@ def _tree(case: Case, chance: random.Random) -> PathTree:
     return PathTree.of([*paths, (0,) * height])
 
 
-def _requests(chance: random.Random, count: int) -> list[tuple[Text, int, int | None]]:
+def drawn_requests(chance: random.Random, count: int) -> list[tuple[Text, int, int | None]]:
     menu = [chance.randrange(SIZES["vocab"]) for _ in range(10)]
     requests: list[tuple[Text, int, int | None]] = []
     for _ in range(count):
@@ -188,11 +194,11 @@ def _script(kind: str, text: Text, tree: PathTree, chance: random.Random) -> lis
     for said in range(len(text) + 1):
         ahead = text[said : said + tree.height] if kind != "late" else text[said - 1 : said - 1 + tree.height]
         truth = [*ahead, *[0] * tree.height][: tree.height]
-        script.append([_guesses(kind, token, max(tree.rank) + 1, chance) for token in truth])
+        script.append([drawn_guesses(kind, token, max(tree.rank) + 1, chance) for token in truth])
     return script
 
 
-def _guesses(kind: str, truth: int, count: int, chance: random.Random) -> list[int]:
+def drawn_guesses(kind: str, truth: int, count: int, chance: random.Random) -> list[int]:
     wrong = [(truth + chance.randrange(1, SIZES["vocab"])) % SIZES["vocab"] for _ in range(count)]
     if kind == "alike":
         return [0] * count
@@ -222,7 +228,7 @@ def _sizes(
 _MODELS: dict[int, Any] = {}
 
 
-def _tiny(seed: int) -> Any:
+def tiny(seed: int) -> Any:
     """The model that the worker makes too; made once, never changed."""
     from reference_engine.llama.config import SHAPES
     from reference_engine.model import random_model
@@ -235,7 +241,7 @@ def _tiny(seed: int) -> Any:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The oracle's products are small: threads would only wait for each other."""
     import torch
 
@@ -299,8 +305,8 @@ def waiter(context: CheckContext) -> None:
 
     model, share, chance = load_model("waiter"), 0.0, random.Random(context.seed)
     sizes = BRIEF_SIZES if context.laws_only else ENGINE_SIZES
-    requests, known = _questions(model, max(size.requests for size in sizes)), set[tuple[int, ...]]()
-    kitchen = EngineStory(context)
+    requests, known = questions(model, max(size.requests for size in sizes)), set[tuple[int, ...]]()
+    kitchen = EngineStory.of(context)
     for size in sizes:
         context.progress(str(size))
         words, asked = (
@@ -308,7 +314,7 @@ def waiter(context: CheckContext) -> None:
             requests[: size.requests],
         )
         served = kitchen.serve(_waiter(asked, size, "heads"), f"serve({words})")
-        _judge_waiter(kitchen, model, asked, served.outputs, known, chance)
+        judge_waiter(kitchen, model, asked, served.outputs, known, chance)
         passes = round(served.tokens_a_pass, 2)
         context.figures.append(Figure(f"tokens a pass, {size}", passes, "tokens", 1.0, "no speculation"))
         if not context.laws_only:
@@ -323,7 +329,7 @@ def _gain(plain: EngineReport, served: EngineReport) -> float:
     return round(plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said)), 2)
 
 
-def _judge_waiter(
+def judge_waiter(
     kitchen: EngineStory,
     model: Any,
     requests: Sequence[tuple[Text, int, int]],
@@ -345,14 +351,14 @@ def _judge_waiter(
         place = oracle.replay(model, prompt, output) if len(output) <= count else None
         if place is not None:
             message = f"Request {row} gets something else than the waiter's greedy answer, from token {place} on."
-            kitchen.scene.broken(message, got=shown(output), expected="greedy decoding", method="verify_greedy")
+            kitchen.scene.broken(message, got=shown(output), expected="greedy decoding", method=kitchen.blamed)
         whole = output and (output[-1] == eos or len(output) == count) and eos not in output[:-1]
         if not whole or len(output) > count:
             message = f"The answer to request {row} ends after {len(output)} tokens, neither at its end nor at max_new."
             kitchen.scene.broken(message, got=shown(output), expected="a whole answer")
 
 
-def _questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
+def questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
     """(prompt, max_new, eos) of held-out requests."""
     from reference_engine.waiter.corpus import END, dialogue
     from reference_engine.waiter.tokenizer import special_id

@@ -146,11 +146,17 @@ class TimedPart:
 
 
 def serve(part, model, guesses, choices, engine, requests, arrivals):
+    loaded, watched = model_of(model), TimedPart(part.module)
+    speculator = _speculator(loaded, watched, guesses, choices)
+    parts = parts_of(part.parts, speculator and watched)
+    return served(loaded, parts, speculator, watched, engine, requests, arrivals)
+
+
+def served(model, parts, speculator, watched, engine, requests, arrivals):
+    """Run an engine to the end; what `serve` answers."""
     from reference_engine.engine import Engine
 
-    loaded, watched = _model(model), TimedPart(part.module)
-    speculator = _speculator(loaded, watched, guesses, choices)
-    running = Engine(loaded, _parts(part.parts, speculator and watched), speculator=speculator, **engine)
+    running = Engine(model, parts, speculator=speculator, **engine)
     outputs: dict = {}
     arrivals, coming = list(arrivals), [tuple(each) for each in requests]
     decodes, talking, said, metrics = 0, 0.0, 0, running.metrics
@@ -172,7 +178,7 @@ def serve(part, model, guesses, choices, engine, requests, arrivals):
     return [list(outputs.values()), [*counters, round(watched.seconds * 1e6), round(talking * 1e6), said]]
 
 
-def _model(name):
+def model_of(name):
     from reference_engine.llama.config import SHAPES
     from reference_engine.model import random_model
     from reference_engine.model_loader import load_model
@@ -204,7 +210,7 @@ def _speculator(model, module, guesses, choices):
     return MedusaSpeculator(module, guesser, tree)
 
 
-def _parts(loaded, medusa):
+def parts_of(loaded, medusa):
     from reference_engine import naive
     from reference_engine.parts import CLASS_NAMES, Parts
 

@@ -138,7 +138,7 @@ class Line:
 class GuestParts:
     """The parts loaded, and the object under test. No instance has methods of its own. line: to the grader."""
 
-    __slots__ = ("driver", "files", "foreign", "line", "memory", "part", "parts", "room", "slots", "stand_ins")
+    __slots__ = ("driver", "files", "foreign", "line", "memory", "part", "parts", "room", "slots", "stand_ins", "texts")
 
     def __init__(self, line: "Line | None" = None) -> None:
         from reference_engine import slots
@@ -148,6 +148,7 @@ class GuestParts:
         self.parts: dict = {}
         self.stand_ins: dict = {}
         self.files: dict = {}
+        self.texts: dict = {}  # of the parts, by slot
         self.driver: types.ModuleType = types
         self.part: object = None
         self.foreign: ForeignCode | None = None
@@ -165,6 +166,7 @@ class GuestParts:
     def do_load(self, request: dict) -> dict:
         slot, name = request["slot"], request["file"]
         self.files[name] = slot
+        self.texts[slot] = request["source"]
         self.driver_of(slot)
         module = types.ModuleType(slot)
         module.__file__ = name

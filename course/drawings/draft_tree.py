@@ -1,0 +1,178 @@
+"""Exercise 6 drawn: one real step of the waiter, what grew, what was kept of it, what stood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from course.errors import ExitCode, Problem
+from course.targets import solution_file
+from course.window.page import EngineRun, Window, words_of
+from graders.registry.catalogue import catalogue
+from graders.registry.parts import part_in
+
+DIALOGUE, TURN = 300_004, 2  # a held-out dialogue, as in exercise 4
+LONGEST, BLOCK_SIZE = 48, 16
+SIZE, DEPTH, WIDTH, GUESSES = 10, 3, 3, 3
+STOOD, KEPT, CUT = "bold green", "", "dim"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A candidate. parent: its index, -1: the root. chance: of its path, by the drafter. node: 0: it was cut off."""
+
+    parent: int
+    word: str
+    chance: float
+    node: int
+    stood: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrownTree:
+    """One step. before: the answer so far. root: the word of node 0. next: what the model said where the path ended."""
+
+    question: str
+    before: str
+    root: str
+    branches: tuple[Branch, ...]
+    next: str
+
+    @property
+    def gained(self) -> int:
+        """Tokens of the pass, the model's own one included."""
+        return 1 + sum(each.stood for each in self.branches)
+
+    @property
+    def expected(self) -> float:
+        """The same, by the drafter's own confidence."""
+        return 1 + sum(each.chance for each in self.branches if each.node)
+
+
+@dataclass(frozen=True, slots=True)
+class GrownAnswer:
+    """One answer. words: the text of each token that was met."""
+
+    steps: tuple[GrownTree, ...]
+    run: EngineRun
+    words: Mapping[int, str]
+
+
+def show(part: Any) -> list[Text]:
+    """What `course show` draws of a module that grows trees. `Problem` when the waiter cannot be loaded."""
+    return draw(max(play(part).steps, key=lambda step: step.gained))
+
+
+def window(part: Any, title: str) -> Window:
+    """The whole answer in the window."""
+    answer = play(part)
+    return Window(title, (answer.run,), answer.words)
+
+
+def play(part: Any) -> GrownAnswer:
+    """Let the waiter answer one request with trees that the part grows."""
+    from reference_engine.model import ModelError
+
+    try:
+        return _played(part)
+    except ModelError as error:
+        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
+
+
+def _played(part: Any) -> GrownAnswer:
+    from reference_engine.engine import Engine
+    from reference_engine.medusa import HEADS
+    from reference_engine.medusa.dynamic_tree import DynamicSpeculator, HeadWeigher
+    from reference_engine.medusa.heads import load_heads
+    from reference_engine.model_loader import load_model
+    from reference_engine.parts import load_part
+    from reference_engine.waiter.corpus import END, dialogue
+    from reference_engine.waiter.tokenizer import special_id
+
+    model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
+    verifying = load_part(solution_file(catalogue(part_in("medusa").number)), "medusa")
+    sizes = {"size": SIZE, "depth": DEPTH, "width": WIDTH, "guesses": GUESSES}
+    speculator = DynamicSpeculator(verifying, part, HeadWeigher(load_heads(HEADS, model)), **sizes)
+    prompt = model.tokenizer.encode(told.prompt(TURN)).ids
+    blocks = 4 + (len(prompt) + LONGEST + SIZE) // 8
+    engine = Engine(
+        model,
+        num_blocks=blocks,
+        block_size=BLOCK_SIZE,
+        max_seqs=1,
+        token_budget=2048,
+        speculator=speculator,
+        keep_trace=True,
+    )
+    engine.add(prompt, LONGEST, eos=special_id(model.tokenizer, END))
+    said: list[int] = []
+    steps = []
+    while not engine.idle:
+        before = _words(model, said)
+        (event,) = engine.step()
+        said += event.tokens
+        trees = engine.trace[-1].trees
+        steps += [_drawn(model, speculator, each, told.turns[TURN].asked, before) for each in trees]
+    words = words_of(engine.trace, lambda tokens: _words(model, tokens))
+    run = EngineRun("an answer with grown trees", blocks, BLOCK_SIZE, engine.token_budget, engine.trace)
+    return GrownAnswer(tuple(steps), run, words)
+
+
+def draw(step: GrownTree) -> list[Text]:
+    """The step: the growth as a tree, then its figures."""
+    kept = sum(each.node > 0 for each in step.branches)
+    lines = [Text(step.question.splitlines()[0]), Text.assemble(("Waiter:", "dim"), (step.before, "bold")), Text()]
+    lines.append(Text(f"{len(step.branches)} candidates grew, {kept} were kept beside the root:", style="dim"))
+    lines.append(Text.assemble("  ", (repr(step.root), "bold"), ("   node 0: the model's own word, certain", "dim")))
+    lines += _branches(step.branches, -1, "  ")
+    lines += [
+        Text.assemble("  then the model says ", (repr(step.next), "bold"), (", which nobody had to guess", "dim")),
+        Text(),
+        Text(f"  this pass: {step.gained} tokens; {step.expected:.2f} expected by the drafter's own confidence"),
+    ]
+    return lines
+
+
+def _branches(branches: Sequence[Branch], parent: int, indent: str) -> Iterator[Text]:
+    children = [index for index, each in enumerate(branches) if each.parent == parent]
+    for index in children:
+        each, last = branches[index], index == children[-1]
+        mark = "✓" if each.stood else "·" if each.node else "✂"
+        style = STOOD if each.stood else KEPT if each.node else CUT
+        where = f"   {each.chance:.2f}" + (f", node {each.node}" if each.node else "")
+        twig = (f"{indent}{'└' if last else '├'}─ ", "dim")
+        yield Text.assemble(twig, (f"{mark} {each.word!r}", style), (where, "dim"))
+        yield from _branches(branches, index, indent + ("   " if last else "│  "))
+
+
+def _drawn(model: Any, speculator: Any, each: Any, question: str, before: str) -> GrownTree:
+    growth, tree = speculator.grown, speculator.tree
+    parents, tokens = growth.parent[0].tolist(), growth.token[0].tolist()
+    nodes = _nodes(parents, tokens, each.tokens, tree.parent.tolist())
+    branches = tuple(
+        Branch(
+            parent, _words(model, [token]), math.exp(value), nodes.get(index, 0), nodes.get(index, 0) in each.walk[1:]
+        )
+        for index, (parent, token, value) in enumerate(zip(parents, tokens, growth.value[0].tolist(), strict=True))
+    )
+    return GrownTree(question, before, _words(model, [each.tokens[0]]), branches, _words(model, [each.next]))
+
+
+def _nodes(parents: Sequence[int], tokens: Sequence[int], kept: Sequence[int], above: Sequence[int]) -> dict[int, int]:
+    """The node of each candidate that was kept: its parent's child with the same token that is not taken yet."""
+    nodes, free = {-1: 0}, set(range(1, len(kept)))
+    for index, (parent, token) in enumerate(zip(parents, tokens, strict=True)):
+        found = sorted(node for node in free if kept[node] == token and above[node] == nodes.get(parent))
+        if found:
+            nodes[index] = found[0]
+            free.discard(found[0])
+    return nodes
+
+
+def _words(model: Any, tokens: Sequence[int]) -> str:
+    words: str = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
+    return words
