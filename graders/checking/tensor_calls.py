@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from graders.checking.call_recorder import CallRecorder
 from graders.checking.replies import Raised, Returned, shown
-from graders.checking.wire_tensors import Array, array_of
+from graders.checking.wire_tensors import Array, array_of, as_views
 
 WIDEST = 400  # characters of one value in a story
 
@@ -15,11 +15,12 @@ WIDEST = 400  # characters of one value in a story
 class TensorCallRecorder(CallRecorder):
     """The recorder of such a module: what the functions returned is told by name.
 
-    NAMES: of functions that return several tensors, what the first of them are called. Every method raises Broken
-    where the contract's form is not kept.
+    NAMES: of functions that return several tensors, what the first of them are called. views: the tensors that are
+    handed over are views of larger ones. Every method raises Broken where the contract's form is not kept.
     """
 
     NAMES: ClassVar[Mapping[str, Sequence[str]]] = {}
+    views = False
 
     def code_of(self, method: str, args: Sequence[Any]) -> str:
         return f"answer = {self.label}.{method}({', '.join(self.python(method, args))})"
@@ -49,17 +50,32 @@ class TensorCallRecorder(CallRecorder):
 
     def result(self, method: str, args: Sequence[Any], written: str) -> Any:
         """What it returned, as plain data; the arguments must be as they were."""
+        if self.views:
+            args, written = as_views(args), f"{written}, tensors that are views"
         reply, _ = self.call(method, args, written)
         if isinstance(reply, Raised):
             self.unexpected(reply, "a result")
         value = reply.value
-        if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
+        if type(value) is not list or [type(item) for item in value[1:]] != [list] * 3:
             self.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
-        if value[1]:
-            name = shown(value[1][0]).strip("'")
-            message = f"`{method}` changed its argument `{name}`; no function changes what it is given."
-            self.broken(message, got=f"`{name}` changed", expected="everything as it was")
+        self._own(*([shown(name).strip("'") for name in names] for names in value[1:]))
         return value[0]
+
+    def _own(self, changed: Sequence[str], views: Sequence[str], overwritten: Sequence[str]) -> None:
+        """Broken where what is the caller's was changed, or is handed out as the part's."""
+        method = self.method
+        if changed:
+            message = f"`{method}` changed its argument `{changed[0]}`; no function changes what it is given."
+            self.broken(message, got=f"`{changed[0]}` changed", expected="everything as it was")
+        if overwritten:
+            message = (
+                f"`{method}` changed what `{overwritten[0]}` had returned before: is one buffer used over and over?"
+            )
+            self.broken(message, got="an answer that changes later", expected="tensors of its own each time")
+        if views:
+            message = f"`{method}` returned a view of its argument `{views[0]}`, which the caller writes over for the "
+            message += "next step. Return a copy."
+            self.broken(message, got=f"memory of `{views[0]}`", expected="tensors of its own")
 
     def arrays(self, values: Sequence[Any]) -> list[Array | None]:
         """The tensors among them; Broken if one has been tampered with."""
@@ -93,7 +109,9 @@ class TensorCallRecorder(CallRecorder):
         got = f"{array.dtype} {list(array.shape)}"
         expected = f"{dtype} {list(shape)}"
         message = f"`{self.method}`: {name} is {got}; {expected} is due."
-        self.broken(message, got=f"{name} {got}", expected=f"{name} {expected}")
+        narrow = (array.dtype, array.shape, dtype) == ("int32", shape, "int64")
+        habit = "indices of 32 bits" if narrow else ""
+        self.broken(message, got=f"{name} {got}", expected=f"{name} {expected}", habit=habit)
 
     def _outcome_shown(self, reply: Any) -> None:
         if isinstance(reply, Raised):

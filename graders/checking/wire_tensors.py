@@ -44,11 +44,17 @@ def sent(dtype: str, nested: Any, shape: Sequence[int] | None = None) -> list[An
     return [dtype, list(shape), [item if math.isfinite(item) else str(float(item)) for item in flat]]
 
 
+def as_views(args: Sequence[Any]) -> list[Any]:
+    """The same arguments, their tensors views of larger ones: not contiguous. A tree, a list of tensors, stays."""
+    return [[*arg, True] if type(arg) is list and arg and type(arg[0]) is str else arg for arg in args]
+
+
 def python_of(array: list[Any]) -> str:
     """A tensor from the wire as the Python that makes it."""
-    dtype, shape, items = array
+    dtype, shape, items, *view = array
     nested = str(_nested(items, tuple(shape))).replace("'", "")
-    return f"torch.tensor({nested}, dtype=torch.{dtype})" + ("" if all(shape) else f".reshape({shape})")
+    made = f"torch.tensor({nested}, dtype=torch.{dtype})" + ("" if all(shape) else f".reshape({shape})")
+    return f"torch.cat([{made}] * 2, -1)[..., :{shape[-1]}]" if view else made
 
 
 def array_of(data: Any) -> Array | None:

@@ -1,7 +1,7 @@
 """Driver of exercise 6 inside the worker: how the three functions are called.
 
 A tensor crosses as in `guest.tensors`, a growth and a tree as lists of their fields. What a function returned comes
-back in the same form; the last item of every answer lists the arguments that the call changed.
+back in the same form; what comes beside it is told by `guest.tensors.call`.
 
 One more method is no function of the part: `serve` runs the real engine with it, as that of `guest.medusa`, but for
   guesses    "heads", or for each request a list: item n are [guesses [H][K], their logprobs [H][K]] when n tokens have
@@ -26,15 +26,15 @@ def watch(worker_parts, part, wanted):
 
 
 def call(part, method, args):
-    """Call `method` of the module; [result, names of changed arguments]."""
+    """Call `method` of the module, see `guest.tensors.call`."""
     if method == "serve":
         return serve(part, **args[0])
-    return tensors.call(FORMS, part.module, method, args)
+    return tensors.call(FORMS, part, method, args)
 
 
 def bind(part, method):
     """For counting: the code around the function is the driver's, which is left out."""
-    return lambda *args: tensors.call(FORMS, part.module, method, args)
+    return lambda *args: tensors.call(FORMS, part, method, args)
 
 
 def _growth(data):

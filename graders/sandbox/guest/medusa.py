@@ -1,8 +1,7 @@
 """Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as plain lists.
 
 A tensor crosses as in `guest.tensors`, a tree as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What
-a function returned comes back in the same form, by exact type; the last item of every answer lists the arguments that
-the call changed.
+a function returned comes back in the same form, by exact type; what comes beside it is told by `guest.tensors.call`.
 
 One more method is no function of the part: `serve` runs the real engine with it. Its only argument is a dict:
   model      "waiter" or [name of a shape, seed, sizes that differ]
@@ -36,10 +35,10 @@ def watch(worker_parts, part, wanted):
 
 
 def call(part, method, args):
-    """Call `method` of the module; [result, names of changed arguments]."""
+    """Call `method` of the module, see `guest.tensors.call`."""
     if method == "serve":
         return serve(part, **args[0])
-    return tensors.call(FORMS, part.module, method, args)
+    return tensors.call(FORMS, part, method, args)
 
 
 def _choices(choices, form):

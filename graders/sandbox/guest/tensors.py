@@ -1,6 +1,7 @@
 """Tensors between the wire and a part that is a module of functions: how they come, go, and are seen to be unchanged.
 
-A tensor crosses as [dtype name, shape, flat items]; items that JSON has no number for are texts: "nan", "inf", "-inf".
+A tensor crosses as [dtype name, shape, flat items], and True behind them for one that is a view of a larger one; items
+that JSON has no number for are texts: "nan", "inf", "-inf".
 """
 
 import math
@@ -16,27 +17,47 @@ class LoadedPart:
     def __init__(self, module, parts):
         self.module = module
         self.parts = parts
+        self.earlier = []  # (function, tensor that it returned, what was in it) of the last call
 
 
-def call(forms, module, method, args):
-    """Call `method` of the module; [result, names of changed arguments].
+def call(forms, part, method, args):
+    """Call `method` of the module; [result, changed arguments, those that the result is a view of, changed answers].
 
     forms: for each method how the arguments come (a dict by name; "keywords" are given by name) and how a result goes.
     """
-    found = getattr(module, method)
+    found = getattr(part.module, method)
     unpack, pack = forms[method]
     given = unpack(*args)
     keywords = given.pop("keywords", {})
     before = {name: copied(value) for name, value in given.items()}
-    result = pack(found(*given.values(), **keywords))
+    answer = found(*given.values(), **keywords)
+    result = pack(answer)
     changed = [name for name, was in before.items() if not same(given[name], was)]
-    return [result, changed]
+    overwritten = [name for name, each, was in part.earlier if not same(each, was)]
+    part.earlier = [(method, each, copied(each)) for each in _tensors(answer)]
+    kept = {_memory(each) for _, each, _ in part.earlier} - {0}
+    views = [name for name, value in given.items() if kept & {_memory(each) for each in _tensors(value)}]
+    return [result, changed, views, overwritten[:1]]
+
+
+def _tensors(value):
+    """Those that it is, or that are its fields or items."""
+    if hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
+    items = value if type(value) in (list, tuple) else [value]
+    return [item for item in items if type(item) is torch.Tensor]
+
+
+def _memory(each):
+    """Where its numbers lie; 0 for none."""
+    return each.untyped_storage().data_ptr()
 
 
 def tensor(data):
-    dtype, shape, items = data
+    dtype, shape, items, *view = data
     items = [float(item) for item in items] if dtype.startswith("float") else items
-    return torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
+    made = torch.tensor(items, dtype=getattr(torch, dtype)).reshape(shape)
+    return torch.cat([made] * 2, -1)[..., : shape[-1]] if view else made
 
 
 def plain_tensor(value):
