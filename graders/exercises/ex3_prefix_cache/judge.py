@@ -137,6 +137,7 @@ class PrefixCacheJudge:
         if length == right and type(length) is int:
             whats = "the wrong blocks" if blocks != due else "blocks that are no ints"
             self._broken(f"`match` found the right length, {right}, and {whats}.", got, expected)
+        habit = ""
         if type(length) is not int:
             message = f"`match` returned a length of {shown(length)}; an int is due."
         elif length % self.spec.block_size:
@@ -145,11 +146,11 @@ class PrefixCacheJudge:
             verb = "is" if right == 1 else "are"
             why = self._why_no_more(path, move.tokens)
             message = f"`match` found {plural(length, 'token')}, but only {right} of them {verb} stored: {why}."
+            habit = "trusts a hash" if self._same_hash(path, move.tokens) else ""
         else:
             verb = "is" if right == 1 else "are"
             message = f"`match` found {plural(length, 'token')}, but {right} {verb} stored."
-        known = length > right and self._same_hash(path, move.tokens)
-        self._broken(message, got, expected, "trusts a hash" if known else "")
+        self._broken(message, got, expected, habit)
 
     def _same_hash(self, path: Path, asked: Sequence[int]) -> bool:
         """Whether another block with the hash of the one asked for is stored where a match ends."""

@@ -151,7 +151,7 @@ class PrefixCacheScript:
                 spec.insert(move.tokens, move.blocks, move.namespace, move.handle)
             elif move.method == "evict":
                 evicted = spec.evict(move.number)
-            elif not move.refused:
+            elif move.method in ("lock", "unlock") and not move.refused:
                 getattr(spec, move.method)(move.handle)
         return evicted
 

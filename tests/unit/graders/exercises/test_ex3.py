@@ -48,6 +48,7 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, quick: None, tmp_pa
         ("insert", "4", "`insert` returned an int (4); an Inserted(reused, node) is due.", "an Inserted"),
         ("insert", "type('Inserted', (), {})()", "an Inserted of another class; import", "an Inserted"),
         ("match", "Match(0, None, None)", "a Match whose blocks are None; a tuple", "a Match"),
+        ("match", "Match(None, (), None)", "`match` returned a length of None; an int is due.", "length=0, blocks=[]"),
         ("match", "", "There is no `match`", "a method match(self, tokens, namespace=None)"),
     ],
 )

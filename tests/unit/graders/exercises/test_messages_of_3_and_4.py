@@ -12,7 +12,8 @@ from wrong_parts import CLONE, first_broken, wrong_part
 import graders.checking.random_cases
 import graders.checking.workers
 from graders import grade
-from graders.exercises.ex3_prefix_cache.specification import PrefixCacheSpec
+from graders.exercises.ex3_prefix_cache.operations import PrefixCacheScript
+from graders.exercises.ex3_prefix_cache.specification import PrefixCacheSpec, ReleasedLast
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome, Reason
 
@@ -146,3 +147,16 @@ def test_a_deviation_that_no_engine_has_is_not_excused(tmp_path: Path) -> None:
     broken = first_broken(wrong_part(3, "newest_evicted").write(tmp_path), 3, only=["3.4"], seed=2)
     assert broken is not None
     assert "This is how" not in broken.message
+
+
+def test_what_another_policy_would_have_evicted_is_known_beside_another_cache() -> None:
+    script = PrefixCacheScript(1)
+    script.insert([1])
+    first = script.insert([2])
+    script.lock(first)
+    script.beside([3], [7])
+    script.insert([3])
+    script.unlock(first)
+    script.evict(2)
+    assert script.evicted_by(PrefixCacheSpec, len(script.moves)) == [1, 2]
+    assert script.evicted_by(ReleasedLast, len(script.moves)) == [1, 3]
