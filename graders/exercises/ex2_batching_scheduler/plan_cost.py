@@ -22,7 +22,7 @@ from graders.simulation.engine import sent, written
 from graders.simulation.scheduler_rules import EngineSetting
 
 COUNTED, TIMED = 2.0, 4.0  # times more than in proportion allowed: n log n, and caches
-BEYOND = 3.0  # so many times more than allowed is believed at once
+BEYOND = 1.75  # so many times more than allowed is believed at once
 ROUNDS = 4
 SAMPLES = 4  # of the time of a step with many, twice as many with few
 SPAN = 2000  # decodes that one sample takes at least
