@@ -30,6 +30,10 @@ from graders.throughput.decision import EARLY, Call, Decision, Interval, decide,
 TRIES = 2
 QUESTION = 0.002
 """Seconds that a question should take the reference: long beside the wire, short beside a slice of a busy machine."""
+NEARLY = (3 / 4, 5 / 4)
+"""What is drawn for a size: a number that is public could be told from all others."""
+FEW = 8
+"""A size below it is what it is."""
 MANY = 64
 """Calls of a question at most."""
 SLOWER = 8
@@ -77,11 +81,12 @@ class CallTime:
 
 @dataclass(frozen=True, slots=True)
 class UnitTime:
-    """What one bound came to, and the calls it is made of."""
+    """What one bound came to, and the calls it is made of. size: what was drawn for the bound's."""
 
     bound: PartBound
     decision: Decision
     calls: tuple[CallTime, ...]
+    size: int
 
     @property
     def slowest(self) -> CallTime:
@@ -151,12 +156,17 @@ class PartContest:
                 decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
         decisions = [own_noise(each, *self._seconds(bound)) for each, bound in zip(decisions, self.bounds, strict=True)]
         return [
-            UnitTime(bound, decision, tuple(cell.time() for cell in self._unit(bound)))
+            UnitTime(bound, decision, tuple(cell.time() for cell in self._unit(bound)), self._size(bound))
             for bound, decision in zip(self.bounds, decisions, strict=True)
         ]
 
+    def _size(self, bound: PartBound) -> int:
+        """Drawn from the seed, the same for all units of one size."""
+        least, most = (round(share * bound.size) for share in NEARLY)
+        return bound.size if bound.size < FEW else random.Random(f"{self.seed}/{bound.size}").randint(least, most)
+
     def _unit(self, bound: PartBound) -> list[_Cell]:
-        return [self._cells[function, bound.size] for function in timed_calls(bound.exercise)[bound.unit]]
+        return [self._cells[function, self._size(bound)] for function in timed_calls(bound.exercise)[bound.unit]]
 
     def _decision(self, bound: PartBound) -> Decision:
         ratios = [theirs / mine for mine, theirs in zip(*self._seconds(bound), strict=True)]
@@ -175,7 +185,8 @@ class PartContest:
         self.progress("timing your part's calls: warming up")
         for bound in self.bounds:
             for function in timed_calls(bound.exercise)[bound.unit]:
-                cell = self._cells.setdefault((function, bound.size), _Cell(function, bound.size))
+                size = self._size(bound)
+                cell = self._cells.setdefault((function, size), _Cell(function, size))
                 tries = [self._question(cell, number) for number in (-2, -1)]
                 theirs, mine = (min(ran[side].seconds for ran in tries) for side in (0, 1))
                 base = min(self._idle(cell, number) for number in (-2, -1))

@@ -232,7 +232,7 @@ def _group(unit: UnitTime) -> str:
 
 
 def _size(unit: UnitTime) -> str:
-    return part_of(unit.bound.exercise).size.format(unit.bound.size)
+    return part_of(unit.bound.exercise).size.format(unit.size)
 
 
 def _span(seconds: float) -> str:

@@ -3,8 +3,8 @@
   run   what, size, seed, times, idle     so often: `size` requests, each matched, locked, inserted with its answer and
                                           unlocked; every eighth time some blocks are evicted; a number for the answers
 
-Prompts are drawn from the seed: one of four openings, then words of their own. Everything returned is fixed by the
-contract, the order of eviction too. idle: a stand-in answers, for the cost of the driver alone.
+Prompts and the size of a block are drawn from the seed: one of four openings, then words of their own. Everything
+returned is fixed by the contract, the order of eviction too. idle: a stand-in answers, for the cost of the driver.
 """
 
 import random
@@ -12,11 +12,11 @@ from array import array
 
 from reference_engine.slots import Inserted, Match
 
-BLOCK_SIZE = 16
+BLOCK_SIZE = (13, 19)
 OPENINGS = 4
-OPENING = 26 * BLOCK_SIZE
+OPENING = 26 * 16
 OWN = (16, 96)
-EVICTED = 12
+EVICTED = (9, 15)
 PRIME = 1_000_003
 SUMS = 1 << 61
 
@@ -37,7 +37,8 @@ def run(module, what, size, seed, times, idle):
     made = Known if idle else module.PrefixCache
     dice, number = random.Random(seed), 0
     for _ in range(times):
-        number = (number * PRIME + _serve(made, _prompts(dice, size))) % SUMS
+        prompts, drawn = _prompts(dice, size), (dice.randint(*BLOCK_SIZE), dice.randint(*EVICTED))
+        number = (number * PRIME + _serve(made, prompts, *drawn)) % SUMS
     return number
 
 
@@ -49,14 +50,14 @@ def _prompts(dice, size):
     return [openings[dice.randrange(OPENINGS)] + own[at * OWN[1] :][:length] for at, length in enumerate(lengths)]
 
 
-def _serve(made, prompts):
-    cache, number, fresh = made(BLOCK_SIZE), 0, 1
+def _serve(made, prompts, block_size, evicted):
+    cache, number, fresh = made(block_size), 0, 1
     for turn, tokens in enumerate(prompts, 1):
         match = cache.match(tokens)
         if match.length:
             cache.lock(match.node)
         blocks = list(match.blocks)
-        lacking = len(tokens) // BLOCK_SIZE - len(blocks)
+        lacking = len(tokens) // block_size - len(blocks)
         blocks += range(fresh, fresh + lacking)
         fresh += lacking
         stored = cache.insert(tokens, blocks)
@@ -64,7 +65,7 @@ def _serve(made, prompts):
             cache.unlock(match.node)
         number += (match.length * 3 + stored.reused * 5) * turn
         if turn % 8 == 0:
-            for place, block in enumerate(cache.evict(EVICTED), 1):
+            for place, block in enumerate(cache.evict(evicted), 1):
                 number += block * place
         number = (number + cache.evictable * 7 + cache.protected * 11) % SUMS
     return number

@@ -3,8 +3,8 @@
   run   what, size, seed, times, idle     so often: `size` requests, planned and committed until all have finished; a
                                           number for the plans and for who finished when
 
-There is KV memory and budget for all of them. Prompts, answers and tokens are drawn from the seed. idle: a stand-in
-answers, for the cost of the driver alone; it plans for all requests in each step, as the real one does.
+There is KV memory and budget for all of them. Prompts, answers, tokens and the budget are drawn from the seed.
+idle: a stand-in answers, for the cost of the driver alone; it plans for all of them in each step, as the real one does.
 """
 
 import random
@@ -13,7 +13,8 @@ from reference_engine.slots import Chunk, Plan, Request
 
 PROMPTS = (16, 64)
 ANSWERS = (16, 32)
-BUDGET = 1 << 14
+BUDGET = (12_000, 20_000)
+BLOCK_SIZE = (13, 19)
 PRIME = 1_000_003
 SUMS = 1 << 61
 
@@ -35,12 +36,13 @@ def run(module, what, size, seed, times, idle):
     dice, number = random.Random(seed), 0
     for _ in range(times):
         asked = [(dice.choices(range(1000), k=dice.randint(*PROMPTS)), dice.randint(*ANSWERS)) for _ in range(size)]
-        number = (number * PRIME + _serve(made, asked, dice.randrange(1000))) % SUMS
+        memory, budget = Memory(dice.randint(*BLOCK_SIZE)), dice.randint(*BUDGET)
+        number = (number * PRIME + _serve(made, asked, memory, budget, dice.randrange(1000))) % SUMS
     return number
 
 
-def _serve(made, asked, token):
-    scheduler = made(Memory(), max_seqs=len(asked), token_budget=BUDGET)
+def _serve(made, asked, memory, budget, token):
+    scheduler = made(memory, max_seqs=len(asked), token_budget=budget)
     for id, (prompt, max_new) in enumerate(asked):
         scheduler.add(Request(id, prompt, max_new))
     number = step = 0
@@ -62,8 +64,10 @@ def _serve(made, asked, token):
 class Memory:
     """A KV manager with room for everybody."""
 
-    block_size = 16
     capacity = 1 << 20
+
+    def __init__(self, block_size):
+        self.block_size = block_size
 
     def lookup(self, tokens):
         return 0

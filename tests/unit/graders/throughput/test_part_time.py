@@ -83,7 +83,8 @@ def test_the_function_that_loses_the_most_time_is_named_with_its_batch() -> None
     """Law 4.14 said only how fast the engine was: a sleep in `verify_greedy` did not show."""
     found = verdict(4, Clockwork(slower={"verify_greedy": 31}))
     assert found.outcome is Outcome.FAIL and found.score < 0.2
-    assert "`verify_greedy` takes 31x the reference at batch 64 (6,200 µs a call beside 200 µs)" in found.message
+    size = max(unit.size for unit in contest(4, Clockwork()).decide())
+    assert f"`verify_greedy` takes 31x the reference at batch {size} (6,200 µs a call beside 200 µs)" in found.message
     assert "`verify_typical` takes 60x the reference" in verdict(4, Clockwork(slower={"verify_typical": 60})).message
 
 
@@ -118,8 +119,17 @@ def test_the_figure_tells_every_functions_microseconds_beside_the_references() -
     units = contest(4, Clockwork(every=2)).decide()
     figures = [timing._calls_figure(unit) for unit in units]
     assert "propose 600 µs (reference 300 µs), verify_greedy 400 µs (reference 200 µs)" in figures[0].note
-    assert figures[2].name == "propose + verify_greedy + compact at batch 64, speed beside the reference"
+    assert figures[2].name == f"propose + verify_greedy + compact at batch {units[2].size}, speed beside the reference"
     assert {unit.bound.size for unit in units} == {1, 16, 64}
+
+
+def test_at_which_size_calls_are_timed_is_drawn_from_the_seed() -> None:
+    """A part that is slow but for the sizes that the laws were known to use got full points."""
+    contests = [PartContest(seed, Clockwork(), Clockwork(), part_bounds(4)) for seed in range(12)]
+    drawn = [{unit.size for unit in one.decide()} for one in contests]
+    assert all(len(sizes) == 3 and 1 in sizes for sizes in drawn)
+    assert all(any(12 <= size <= 20 for size in sizes) and 48 <= max(sizes) <= 80 for sizes in drawn)
+    assert len({max(sizes) for sizes in drawn}) > 4
 
 
 # ---------------------------------------------------------------- the bounds file
