@@ -99,7 +99,7 @@ def test_killed_twenty_times_the_gradebook_is_that_of_an_undisturbed_run(tmp_pat
     while hit < KILLS:
         batch = grading(killed)
         try:
-            batch.wait(chance.uniform(0.1, 0.9) * whole)
+            batch.wait(chance.uniform(0.05, 0.5) * whole)
         except subprocess.TimeoutExpired:
             os.killpg(batch.pid, signal.SIGKILL)
             batch.wait()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_ins import OPEN, packed, sheet, tree
 
+from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.gradebook import BadName
 from graders.registry.catalogue import catalogue
+from graders.result import Outcome
 from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import LARGEST_PARCEL, items
+from graders.submissions.submission_reader import explain, handed_in
 
 pytest.importorskip("nbgrader")
 
 from nbgrader.converters.base import BaseConverter
 from nbgrader.coursedir import CourseDirectory
 
-from course.nbgrader_glue import submission_metadata
+from course.nbgrader_glue import intake, submission_metadata
 from course.nbgrader_glue.guarded_exporter import CourseExporter
 
 EXERCISE = catalogue(3)
@@ -130,3 +137,51 @@ def test_the_papers_of_a_submission_are_not_read_through_a_link(home: Path, fold
     assert submission_metadata.time(submitted) is None
     submission_metadata.copy(submitted, autograded)
     assert not list(autograded.iterdir())
+
+
+# ---------------------------------------------------------------- which notebook nbgrader is given
+
+WORK = "class PrefixCache:\n    def match(self, tokens):\n        return 0\n"
+
+
+def given(home: Path, files: dict[str, str | bytes]) -> str:
+    """The cell to write in of the notebook that nbgrader goes on with, when bob handed in these files."""
+    folder = home / "submitted" / "bob" / SLUG
+    shutil.rmtree(folder)
+    tree(files)(folder)
+    intake.put_in_place(folder, EXERCISE)
+    made, sheet = converter(home), str(folder / SHEET)
+    text, _ = made.exporter.from_filename(sheet, resources=made.init_single_notebook_resources(sheet))
+    found = {cell["metadata"].get("nbgrader", {}).get("grade_id"): cell["source"] for cell in json.loads(text)["cells"]}
+    return "".join(found[EXERCISE.slot])
+
+
+@pytest.mark.parametrize(
+    ("files", "source"),
+    [
+        ({SHEET: sheet(WORK)}, WORK),
+        ({SHEET: sheet(None), "work.zip": packed({SHEET: sheet(WORK)})}, WORK),
+        ({f"{SLUG} (1).ipynb": sheet(WORK)}, WORK),
+        ({SHEET: "no json", EXERCISE.file_name: WORK}, OPEN),
+        ({EXERCISE.file_name: WORK}, OPEN),
+        ({"paper.docx": "x"}, OPEN),
+    ],
+)
+def test_nbgrader_is_given_the_notebook_that_counts_or_the_released_one(
+    home: Path, files: dict[str, str | bytes], source: str
+) -> None:
+    assert given(home, files).strip() == source.strip()
+
+
+def test_what_was_put_in_place_is_nobodys_hand_in(home: Path) -> None:
+    given(home, {"photo.png": b"x"})
+    folder = home / "submitted" / "bob" / SLUG
+    assert (folder / SHEET).exists() and handed_in(items(folder), EXERCISE, "bob") is None
+    assert explain(items(folder), EXERCISE, "bob").outcome is Outcome.UNGRADED
+
+
+def test_a_notebook_that_is_none_or_too_large_is_an_error_that_says_so(home: Path) -> None:
+    with pytest.raises(Ungraded, match="too large for a notebook"):
+        given(home, {SHEET: " " * (LARGEST_PARCEL + 1)})
+    with pytest.raises(ValueError):
+        given(home, {SHEET: "no json"})
