@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="inference-kitchen", prog_name="course", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Build the four parts that make an LLM inference engine fast, and have them judged.
+    """Build the parts that make an LLM inference engine fast, and have them judged.
 
     \b
     First:     course lesson 1     the idea, the laws, what to expect

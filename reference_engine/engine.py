@@ -23,7 +23,7 @@ from reference_engine.recording_kv import RecordingKV
 from reference_engine.request_state import RequestState, RunningRequests
 from reference_engine.sampler import GREEDY, Sampling, TokenScores, request_seed
 from reference_engine.slots import Copy, Plan, Policy, Request
-from reference_engine.speculation import Speculator
+from reference_engine.speculation import Room, Speculator
 from reference_engine.step_executor import Decoder
 
 
@@ -94,6 +94,8 @@ class Engine:
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
         self.runner = make_runner(model, num_blocks=num_blocks, block_size=block_size, seats=max_seqs, width=width)
+        if speculator is not None:
+            speculator.attach(self.runner, model, Room(num_blocks, block_size, max_seqs, width))
         running = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
         with self._blaming("block_manager"):
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
@@ -189,8 +191,8 @@ class Engine:
             self.kv.open_step()
             plan = check_plan(self._scheduler.plan(), self._requests, self.kv, self._limits)
             cached = self._note_plan(plan)
-            self._decoder.prepare(plan)
-        copies = plan.copies + tuple(copy for forked in self.kv.forked.values() for copy in forked)
+            copies = plan.copies + tuple(copy for forked in self.kv.forked.values() for copy in forked)
+            self._decoder.prepare(plan, copies)
         self.metrics.copies += len(copies)
         kept, said = self._settle(plan, self._decoder.run(plan, copies))
         complete = self._hold_prompts(plan) if self._samples else ()

@@ -1,6 +1,7 @@
-"""The four parts of an engine, how one is read from a file, and how a bad one is named.
+"""The parts of an engine, how one is read from a file, and how a bad one is named.
 
-Slots are "block_manager", "scheduler", "prefix_cache" and "medusa" (exercises 1 to 4). This module imports no torch.
+Slots are those of exercises 1 to 5: "block_manager", "scheduler", "prefix_cache", "medusa" and "speculative_sampling".
+This module imports no torch.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ if TYPE_CHECKING:
 CLASS_NAMES = {"block_manager": "BlockManager", "scheduler": "Scheduler", "prefix_cache": "PrefixCache"}
 FUNCTION_NAMES = {
     "medusa": ("build_tree", "propose", "verify_greedy", "verify_typical", "compact"),
+    "speculative_sampling": ("probabilities", "accept_chain", "accept_siblings"),
     "draft_tree": ("frontier", "grow", "rerank"),
     "paged_attention": ("paged_decode",),
 }
 """Parts that are modules of functions."""
-SLOTS = (*CLASS_NAMES, "medusa")
+SLOTS = (*CLASS_NAMES, "medusa", "speculative_sampling")
 """Those that an engine is made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an engine is made of: classes for the first three slots, a module for "medusa"; None: without."""
+    """What an engine is made of: classes for the first three slots, modules for the others; None: without."""
 
     block_manager: type[BlockManager]
     scheduler: type[Scheduler]
     prefix_cache: type[PrefixCache] | None = None
     medusa: Any = None
+    speculative_sampling: Any = None
 
 
 class PartError(Exception):

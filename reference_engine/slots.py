@@ -270,6 +270,31 @@ class Verification(Protocol):
     def compact(self, verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+# ---------------------------------------------------------------- exercise 5: speculative sampling
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What stands of K guesses in a row, for a batch of B rows.
+
+    count  int64 [B], guesses that stand, 0..K
+    next   int64 [B], the token after them
+    """
+
+    count: Tensor
+    next: Tensor
+
+
+class SpeculativeSampling(Protocol):
+    """The functions of exercise 5 (Leviathan et al., arXiv 2211.17192); a module is one."""
+
+    def probabilities(self, logits: Tensor, *, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor: ...
+
+    def accept_chain(self, draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> Accepted: ...
+
+    def accept_siblings(self, tokens: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
 # ---------------------------------------------------------------- exercise 6: the draft tree of EAGLE
 
 

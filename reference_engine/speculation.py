@@ -1,6 +1,6 @@
 """Where guesses enter the engine. The engine knows a tree of drafted tokens and what was accepted, nothing of heads.
 
-A sampling chunk of a greedy request may carry a draft: node 0 is its last known token, the other
+A sampling chunk of a request may carry a draft: node 0 is its last known token, the other
 nodes guess what follows. The nodes take the slots after its KV in node order (`lookahead` of them
 beyond node 0), see their ancestors only, and each gets logits.
 """
@@ -14,12 +14,25 @@ from typing import Protocol
 from torch import Tensor
 
 from reference_engine.metrics import VerifiedTree
+from reference_engine.model import Model
+from reference_engine.request_state import RequestState
 from reference_engine.runner import Outcome, Runner
+from reference_engine.slots import Chunk, Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The sizes of an engine's KV pool, its seats, and the blocks that one table may hold."""
+
+    num_blocks: int
+    block_size: int
+    seats: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """One greedy request's share of a step's outcome.
+    """One request's share of a step's outcome.
 
     rows: its rows of the outcome, one a node; without a draft it is one row, the last token's.
     tokens: of its nodes. slots: where their KV lies. remaining: how many tokens it may still say.
@@ -46,14 +59,22 @@ class Speculator(Protocol):
     @property
     def passes(self) -> tuple[VerifiedTree, ...]: ...
 
-    def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
-        """Tokens of nodes 0..N-1 for those of the greedy requests {id: last token} that are worth it in this step.
+    def attach(self, runner: Runner, model: Model, room: Room) -> None:
+        """The engine that it drafts for was made. Raises ValueError when it cannot."""
 
-        All drafts have N tokens. A request that is not in the answer is served without a draft.
+    def takes(self, state: RequestState) -> bool:
+        """Whether this request, while it is so, is the speculator's to settle."""
+
+    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
+        """Tokens of nodes 0..N-1 for those of the requests that are worth it in this step, by id.
+
+        work: the chunks of the step and whose they are, seats and tables as they will be; copies: of blocks, which are
+        run before anything is written. All drafts have N tokens. A request that is not in the answer is served without
+        a draft.
         """
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
-        """The tokens that each greedy request of the step says: accepted guesses, then the model's own next token.
+        """The tokens that each request it takes says in the step: accepted guesses, then the model's own next token.
 
         Moves the KV of accepted nodes to where their positions belong (`runner.move`), and keeps
         what it needs to draft next time.

@@ -39,19 +39,22 @@ class Decoder:
         self.guessed = 0
         self.scores: dict[int, TokenScores] = {}
 
-    def prepare(self, plan: Plan) -> None:
-        """Find out where every chunk's KV lies. Raises PartError when a block table cannot be right."""
-        drafts = self._drafts(plan)
+    def prepare(self, plan: Plan, copies: Sequence[Copy]) -> None:
+        """Find out where every chunk's KV lies, and guess. Raises PartError when a block table cannot be right."""
+        work = [(chunk, self._requests[chunk.id]) for chunk in plan.chunks]
+        for chunk, state in work:
+            reserved = chunk.start + chunk.length + self._lookahead * chunk.samples
+            self._running.place(state, self._table(chunk.id), reserved, chunk.start)
+        drafts = {} if self._speculator is None else self._speculator.draft(work, copies)
         self._work = []
-        for chunk in plan.chunks:
-            state, end, draft = self._requests[chunk.id], chunk.start + chunk.length, drafts.get(chunk.id, ())
-            reserved = end + self._lookahead * chunk.samples
-            seat = self._running.place(state, self._table(chunk.id), reserved, chunk.start)
-            tokens = state.tokens[chunk.start : end]
+        for chunk, state in work:
+            assert state.seat is not None
+            draft = drafts.get(chunk.id, ())
+            tokens = state.tokens[chunk.start : chunk.start + chunk.length]
             if draft:
                 tokens += draft[1:]
             wanted = max(1, len(draft)) if chunk.samples else 0
-            self._work.append((chunk, Span(seat, chunk.start, tokens, wanted, len(draft))))
+            self._work.append((chunk, Span(state.seat, chunk.start, tokens, wanted, len(draft))))
         self._work.sort(key=_effort)
         self.guessed = sum(span.tree - 1 for _, span in self._work if span.tree)
 
@@ -64,12 +67,6 @@ class Decoder:
             return self._judge(self._speculator, outcome)
         ids = [chunk.id for chunk, span in self._work if span.wanted]
         return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}
-
-    def _drafts(self, plan: Plan) -> Mapping[int, Sequence[int]]:
-        if self._speculator is None:
-            return {}
-        sampling = [self._requests[chunk.id] for chunk in plan.chunks if chunk.samples]
-        return self._speculator.draft({state.id: state.tokens[-1] for state in sampling if state.guessable})
 
     def _batch(self) -> StepBatch:
         spans = tuple(span for _, span in self._work)
@@ -105,14 +102,14 @@ class Decoder:
         return tokens
 
     def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
-        """The speculator settles the greedy requests, drafted or not; the others have one row each."""
+        """The speculator settles the requests it takes, drafted or not; the others have one row each."""
         said, drafted, at = dict[int, list[int]](), list[Drafted](), 0
         for chunk, span in self._work:
             if not span.wanted:
                 continue
             state, rows = self._requests[chunk.id], slice(at, at + span.wanted)
             at += span.wanted
-            if state.guessable:
+            if speculator.takes(state):
                 drafted.append(self._drafted(state, span, rows))
             else:
                 said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])

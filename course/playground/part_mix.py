@@ -27,8 +27,8 @@ from graders.submissions.submission_reader import Declared, UnusableSubmission, 
 from reference_engine.parts import SLOTS, PartError, PartMissing, Parts, load_part
 
 if TYPE_CHECKING:
-    from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model import Model
+    from reference_engine.speculation import Speculator
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,23 @@ def parts(choices: Sequence[PartChoice]) -> Parts:
     return Parts(**{choice.exercise.slot: choice.load() for choice in choices})
 
 
-def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> MedusaSpeculator | None:
-    """A fresh one, with the waiter's heads, for an engine of these parts; None when none of them guesses.
+def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculator | None:
+    """A fresh one for an engine of these parts, with the waiter's draft model where there is a part for it, else with
+    the waiter's heads; None when none of them guesses.
 
     thrifty: guess only while it pays, by the clock. Raises ModelError for a model that the heads do not fit.
     """
+    from reference_engine.medusa.cost_model import MeasuredCosts
+
+    if parts.speculative_sampling is not None:
+        from reference_engine.drafting import draft_for
+        from reference_engine.drafting.speculator import DraftSpeculator
+
+        costs = MeasuredCosts() if thrifty else None
+        return DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs)
     if parts.medusa is None:
         return None
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.cost_model import MeasuredCosts
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import tree_for
@@ -98,7 +106,12 @@ def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> MedusaSp
 
 def lookahead(choices: Sequence[PartChoice]) -> int:
     """Slots that a request needs beyond its tokens, for guesses."""
-    if not any(part_of(choice.exercise.number).guesses for choice in choices):
+    kinds = {part_of(choice.exercise.number).timed_in for choice in choices}
+    if "drafted" in kinds:
+        from reference_engine.drafting import GUESSES
+
+        return GUESSES
+    if "guessed" not in kinds:
         return 0
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.tree_search import tree_for

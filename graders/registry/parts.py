@@ -27,7 +27,8 @@ class Part:
     simulated: bool = False
     """The slot takes part in the engine without a model, where a naive part or a fake stands in for it."""
     timed_in: str = ""
-    """Which timed engines hold the part: "every" one, or those of workloads that are "cached" or "guessed"."""
+    """Which timed engines hold the part: "every" one, or those of workloads that are "cached", "guessed" (by heads) or
+    "drafted" (by a small model)."""
     calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Calls of the part that are timed alone, in named groups whose times add up because they are made together."""
     size: str = ""
@@ -40,7 +41,7 @@ class Part:
     @property
     def guesses(self) -> bool:
         """Its slot stays empty unless a part for it is named: without it nothing is guessed."""
-        return self.timed_in == "guessed"
+        return self.timed_in in ("guessed", "drafted")
 
 
 PARTS = (
@@ -79,6 +80,15 @@ PARTS = (
         size="batch {}",
         drawing="guess_tree",
         drawn="the guess tree of a real step: what was guessed, what stood",
+    ),
+    Part(
+        *(5, "speculative sampling", "ex5_speculative_sampling", "speculative_sampling", "speculative_sampling.py", ""),
+        torch=True,
+        timed_in="drafted",
+        calls=(("chain", ("probabilities", "accept_chain")), ("siblings", ("accept_siblings",))),
+        size="batch {}",
+        drawing="guess_chain",
+        drawn="a chain of guesses: what stood, what fell, what was drawn instead, and how often",
     ),
     Part(
         *(6, "draft tree of EAGLE", "ex6_draft_tree", "draft_tree", "draft_tree.py", ""),

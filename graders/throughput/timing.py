@@ -100,12 +100,14 @@ def timed(context: CheckContext, measure: Measure, engines: TimedEngines) -> Wor
 
 def timed_calls(
     context: CheckContext,
-    measure: Measure,
+    measure: Measure | None,
     bounds: Sequence[PartBound],
     engines: TimedEngines,
     given: Sequence[Any] = (),
 ) -> WorkloadVerdict:
-    """Time the part's calls in the workers that serve `measure`. Raises Broken when the part fails on the way.
+    """Time the part's calls in the workers that serve `measure`; None: in workers of their own.
+
+    Raises Broken when the part fails on the way.
 
     given: what the driver of the calls is told beforehand.
     """
@@ -153,12 +155,12 @@ def _paired_runs(
     )
 
 
-def _sides(context: CheckContext, measure: Measure, engines: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
-    """The engine with the submission, and the one with the solutions alone."""
-    family = FAMILIES[measure.workload]
-    guesses = "guessed" in family.kinds
+def _sides(context: CheckContext, measure: Measure | None, engines: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
+    """The engine with the submission, and the one with the solutions alone; without a measure the parts alone."""
+    kinds = FAMILIES[measure.workload].kinds if measure else set[str]()
+    model, guesses = measure.model if measure else "waiter", "guessed" in kinds
     own = Source.of(context.exercise.slot, context.submission)
-    parts = [part for part in PARTS if part.timed_in in family.kinds]
+    parts = [part for part in PARTS if part.timed_in in kinds or part.slot == own.slot]
     if context.others == "naive":
         parts = [part for part in parts if part.slot == own.slot or not part.simulated]
     slots = [part.slot for part in parts]
@@ -166,8 +168,8 @@ def _sides(context: CheckContext, measure: Measure, engines: TimedEngines) -> tu
     mine = [*(_source(context, slot, beside) for slot in slots if slot != own.slot), own]
     theirs = [_source(context, slot, "solutions") for slot in slots]
     return (
-        engines.engine("mine", mine, measure.model, guesses=guesses),
-        engines.engine("reference", theirs, measure.model, guesses=guesses),
+        engines.engine("mine", mine, model, guesses=guesses),
+        engines.engine("reference", theirs, model, guesses=guesses),
     )
 
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from reference_engine.medusa.heads import Heads, RequestProgress
-from reference_engine.medusa.speculator import MedusaSpeculator
+from reference_engine.medusa.speculator import MedusaSpeculator, greedy_roots
 from reference_engine.parts import PartError
-from reference_engine.slots import DraftTree, Growth, Tree
+from reference_engine.request_state import RequestState
+from reference_engine.slots import Chunk, Copy, DraftTree, Growth, Tree
 from reference_engine.speculation import Drafted
 
 
@@ -72,8 +73,9 @@ class DynamicSpeculator(MedusaSpeculator):
         self._batch = self._vocab = 0
         self._drafted: frozenset[int] = frozenset()
 
-    def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
+    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
         """A tree for the first request that has guesses."""
+        roots = greedy_roots(work)
         self._batch, self._drafted, self._judged = len(roots), frozenset(), None
         self.resting = not roots
         one = next((id for id in roots if id in self._weighed), None)

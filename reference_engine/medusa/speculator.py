@@ -17,10 +17,12 @@ from reference_engine.medusa.cost_model import StepCost
 from reference_engine.medusa.heads import Guesser, Heads, RequestProgress
 from reference_engine.medusa.tree_search import TreeChoice
 from reference_engine.metrics import VerifiedTree
+from reference_engine.model import Model
 from reference_engine.parts import PartError
+from reference_engine.request_state import RequestState
 from reference_engine.runner import Outcome, Runner
-from reference_engine.slots import Tree, Verdict
-from reference_engine.speculation import Drafted
+from reference_engine.slots import Chunk, Copy, Tree, Verdict
+from reference_engine.speculation import Drafted, Room
 
 
 class CostModel(Protocol):
@@ -82,8 +84,16 @@ class MedusaSpeculator:
         """See `Speculator`. Made when it is asked for: serving does not pay for it."""
         return self._judged.trees(_parents(self.mask, self.depths)) if self._judged else ()
 
-    def draft(self, roots: Mapping[int, int]) -> Mapping[int, Sequence[int]]:
+    def attach(self, runner: Runner, model: Model, room: Room) -> None:
+        """The heads were made for the model; they need nothing of the engine."""
+
+    def takes(self, state: RequestState) -> bool:
+        """Greedy requests."""
+        return state.guessable
+
+    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
+        roots = greedy_roots(work)
         self._batch, self._drafted, self._judged = len(roots), frozenset(), None
         self.resting = not roots or not self.speculates(self._batch)
         if self.resting:
@@ -205,6 +215,11 @@ def _parents(mask: Tensor, depths: Sequence[int]) -> tuple[int, ...]:
         max((other for other in others if other != node), key=lambda other: depths[other], default=-1)
         for node, others in enumerate(seen)
     )
+
+
+def greedy_roots(work: Sequence[tuple[Chunk, RequestState]]) -> dict[int, int]:
+    """The last known token of each greedy request that says something in the step."""
+    return {state.id: state.tokens[-1] for chunk, state in work if chunk.samples and state.guessable}
 
 
 def _call(name: str, function: Any, *arguments: Any) -> Any:

@@ -21,12 +21,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
-from reference_engine.training.network import Waiter, initialise
+from reference_engine.training.network import ModelShape, Waiter, initialise
 from reference_engine.training.storage import save_checkpoint, write_json
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.corpus import KINDS, dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue, train_tokenizer
 
+WAITER = ModelShape()
 TURNS = 40
 """Enough questions for every dialogue to reach the last position."""
 
@@ -54,9 +55,13 @@ class TrainingRecipe:
 
     Looking up who serves and where, hundreds of tokens back, is learnt late from whole documents: the one token that
     matters is lost among the others. So dialogues begin short and about nothing else, and grow once it is there.
-    Row b of step s is the training dialogue of seed `first_seed + s * spacing + b`.
+    Row b of step s is the training dialogue of seed `first_seed + s * spacing + b`. narrow: the network computes in
+    bf16, which not every processor is quick at; muon: so do the updates of its matrices.
     """
 
+    shape: ModelShape = WAITER
+    narrow: bool = True
+    muon: bool = True
     stages: tuple[TrainingStage, ...] = (LOOKUPS, SHORT, MIDDLE, WHOLE)
     seed: int = 7
     first_seed: int = 1_000_000
@@ -110,9 +115,9 @@ def draw(recipe: TrainingRecipe, step: int, tokenizer: Tokenizer) -> TrainingBat
     return TrainingBatch(ids, said)
 
 
-def score(network: Waiter, batch: TrainingBatch, aside: float) -> Score:
-    """Loss and look-up accuracy of a batch, the network running in bf16."""
-    with torch.autocast("cpu", torch.bfloat16):
+def score(network: Waiter, batch: TrainingBatch, aside: float, *, narrow: bool = True) -> Score:
+    """Loss and look-up accuracy of a batch. narrow: the network runs in bf16."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
         logits = network(batch.ids[:, :-1])
     targets = batch.ids[:, 1:]
     losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
@@ -129,17 +134,19 @@ def answers_right(right: Tensor, said: Tensor) -> float:
     return float((wrong == 0).float().mean())
 
 
-def optimisers(network: Waiter, recipe: TrainingRecipe) -> tuple[Optimizer, Optimizer]:
-    """Muon for the matrices of the layers, which learns rare associations in fewer tokens; AdamW for the rest."""
+def optimisers(network: Waiter, recipe: TrainingRecipe) -> tuple[Optimizer, ...]:
+    """Muon for the matrices of the layers, which learns rare associations in fewer tokens; AdamW for what is left."""
     matrices = [weight for weight in network.model.layers.parameters() if weight.dim() == 2]
     vectors = [weight for weight in network.parameters() if weight.dim() == 1]
     rest = [
         {"params": [network.model.embed_tokens.weight], "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    rate = recipe.learning_rate
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if not recipe.muon:
+        return (AdamW([{"params": matrices, "weight_decay": decay}, *rest], lr=rate, betas=(0.9, 0.95)),)
     return (
-        Muon(matrices, lr=rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
         AdamW(rest, lr=rate, betas=(0.9, 0.95)),
     )
 
@@ -151,7 +158,7 @@ class TrainingRun:
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe, self.folder = recipe, folder
         self.tokenizer = train_tokenizer()
-        self.network = Waiter()
+        self.network = Waiter(recipe.shape)
         initialise(self.network, torch.Generator().manual_seed(recipe.seed))
         self.optimisers = optimisers(self.network, recipe)
         self.step, self.seconds = 0, 0.0
@@ -161,7 +168,7 @@ class TrainingRun:
         """One step: draw, score, learn."""
         began = time.monotonic()
         batch = draw(self.recipe, self.step, self.tokenizer)
-        result = score(self.network, batch, self.recipe.aside)
+        result = score(self.network, batch, self.recipe.aside, narrow=self.recipe.narrow)
         torch.autograd.backward(result.loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         for optimiser in self.optimisers:

@@ -8,3 +8,6 @@ from pathlib import Path
 
 CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
 """config.json, model.safetensors, the tokenizer, generation_config.json, figures.json and the model card."""
+
+DRAFT = Path(__file__).resolve().parent / "draft"
+"""The same for the model that guesses what the waiter says, a tenth of its size."""

@@ -130,7 +130,7 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     requests = drawn_requests(chance, setup.number(1, 4))
     due = [oracle.greedy(loaded, *request) for request in requests]
     guesses = [_script(kind, text, tree, chance) for text in due]
-    sizes = _sizes(chance, requests, len(tree) - 1, naive=context.others == "naive")
+    sizes = drawn_sizes(chance, requests, len(tree) - 1, naive=context.others == "naive")
     setting = {
         "model": ["tiny", model, SIZES],
         "guesses": guesses,
@@ -209,7 +209,7 @@ def drawn_guesses(kind: str, truth: int, count: int, chance: random.Random) -> l
     return wrong
 
 
-def _sizes(
+def drawn_sizes(
     chance: random.Random, requests: Sequence[tuple[Text, int, int | None]], ahead: int, *, naive: bool
 ) -> dict[str, int | None]:
     """An engine in which the largest request just fits, or with size to spare."""

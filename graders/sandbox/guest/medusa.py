@@ -161,8 +161,8 @@ def served(model, parts, speculator, watched, engine, requests, arrivals):
     decodes, talking, said, metrics = 0, 0.0, 0, running.metrics
     while coming or not running.idle:
         for _ in range(min(arrivals.pop(0), len(coming)) if arrivals else len(coming)):
-            prompt, max_new, eos = coming.pop(0)
-            outputs[running.add(prompt, max_new, eos=eos)] = []
+            prompt, max_new, eos, *sampling = coming.pop(0)
+            outputs[running.add(prompt, max_new, *sampling, eos=eos)] = []
         before, began = (metrics.computed - metrics.chunks, watched.seconds), time.perf_counter()
         events = running.step()
         if metrics.computed - metrics.chunks == before[0]:  # nobody read a prompt

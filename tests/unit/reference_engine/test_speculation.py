@@ -253,7 +253,7 @@ def test_while_no_greedy_guest_speaks_nothing_is_shown_and_nothing_forgotten() -
     served.step()
     assert speculator.passes == () and speculator.resting
     speculator._guessed = {7: 0}
-    assert speculator.draft({}) == {} and speculator._guessed == {7: 0}
+    assert speculator.draft([], ()) == {} and speculator._guessed == {7: 0}
 
 
 def test_the_trace_tells_the_guesses_what_stood_and_where_its_kv_went() -> None:

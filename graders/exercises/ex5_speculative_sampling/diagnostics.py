@@ -1,0 +1,150 @@
+"""What is said of a wrong answer: the rule with the learner's own numbers put in, and what else would give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from graders.exercises.ex5_speculative_sampling import specification as spec
+from graders.exercises.ex5_speculative_sampling.specification import Chain, Row, Rule, Siblings, Spread
+
+Made = Callable[[Row, Rule], list[float]]
+LONGEST = 8  # numbers of a row that are told
+
+
+def number(x: float | Fraction) -> str:
+    """ "0.25", "0.3333"."""
+    return f"{float(x):.4g}"
+
+
+def numbers(row: Sequence[float | Fraction]) -> str:
+    more = ", …" if len(row) > LONGEST else ""
+    return f"[{', '.join(map(number, row[:LONGEST]))}{more}]"
+
+
+# ---------------------------------------------------------------- probabilities
+
+
+def spread_fault(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
+    """What is wrong at the first token that has another probability than is due."""
+    said = f"token {token} has {number(got[token])} where {number(due.p[token])} is due"
+    made = next((words for words, make in MISTAKES if _alike(got, _tried(make, logits, rule))), "")
+    return f"{said}: {_why(logits, rule, due, got, token)}." + (f" Your numbers are those of {made}." if made else "")
+
+
+def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
+    if rule.temperature == 0:
+        best = spec.top_token(logits)
+        return (
+            f"at temperature 0 all weight is on token {best}, the first of the largest logits ({number(logits[best])})"
+        )
+    if due.p[token] == 0 and logits[token] == -math.inf:
+        return "its logit is -inf"
+    if due.p[token] == 0 and logits[token] < due.least:
+        return f"its logit {number(logits[token])} is below the {_nth(rule.top_k)} largest, {number(due.least)}"
+    held = f"those before it hold {number(due.before[token])}"
+    if due.p[token] == 0:
+        return f"{held}, which reaches top_p = {rule.top_p}"
+    if got[token] == 0 and rule.top_p < 1:
+        return f"{held}, less than top_p = {rule.top_p}, so it is needed to reach it"
+    if got[token] == 0 and logits[token] == due.least:
+        return f"its logit equals the {_nth(rule.top_k)} largest, {number(due.least)}: those as likely as it stay"
+    whole = math.fsum(got)
+    if not math.isnan(whole) and abs(whole - 1) > 1e-3:
+        return f"what is kept sums to 1; yours sums to {number(whole)}"
+    return f"softmax of logits / {rule.temperature}" + (" over what is kept" if rule.top_k or rule.top_p < 1 else "")
+
+
+def _nth(place: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(place, f"{place}th")
+
+
+def _alike(got: Sequence[float], other: Sequence[float]) -> bool:
+    return len(got) == len(other) and all(abs(x - y) < 1e-4 for x, y in zip(got, other, strict=True))
+
+
+def _tried(make: Made, logits: Row, rule: Rule) -> list[float]:
+    try:
+        return make(logits, rule)
+    except (ArithmeticError, ValueError, IndexError):
+        return []
+
+
+def _warm(power: int) -> Made:
+    """A softmax alone, of logits / temperature ** power."""
+
+    def make(logits: Row, rule: Rule) -> list[float]:
+        return spec.softmax(logits, rule.temperature**power) if rule.temperature != 1 else []
+
+    return make
+
+
+MISTAKES: tuple[tuple[str, Made], ...] = (
+    ("no top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, 0, rule.top_p)).p),
+    ("no top_p", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k)).p),
+    ("a softmax of the logits, not divided by the temperature", _warm(0)),
+    ("logits that were multiplied by the temperature", _warm(-1)),
+    ("one token less than top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k - 1)).p),
+    ("one token more than top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k + 1)).p),
+)
+
+
+# ---------------------------------------------------------------- a chain
+
+
+def count_fault(chain: Chain, got: int) -> str:
+    """The guess on which the two counts part."""
+    place = min(max(got, 0), chain.count)
+    if not 0 <= got <= len(chain.guesses) or place >= len(chain.guesses):
+        return f"count is {got}, where {chain.count} of {len(chain.guesses)} guesses stand."
+    guess = chain.guesses[place]
+    p, q = guess.p[guess.token], guess.q[guess.token]
+    does = "stands" if guess.stands else "falls, and ends it"
+    rule = f"it stands when u < min(1, p / q) = {number(guess.bar)}, and u is {number(guess.u)}: it {does}"
+    return f"guess {place}, token {guess.token}, has p = {number(p)} and q = {number(q)}; {rule}. Your count is {got}."
+
+
+def next_fault(chain: Chain, got: int) -> str:
+    """What `next` is drawn from, and what else would give the learner's."""
+    v = Fraction(chain.v)
+    if chain.count == len(chain.guesses):
+        what = f"all guesses stood, so next is drawn from p[{chain.count}] = {numbers(chain.weights)}"
+        others = {f"p[{place}]": spec.exact(one.p) for place, one in enumerate(chain.guesses)}
+    else:
+        fell = chain.guesses[chain.count]
+        left = spec.missing(spec.exact(fell.p), spec.exact(fell.q))
+        source = "max(p - q, 0)" if any(left) else "p, since max(p - q, 0) is 0 everywhere,"
+        what = f"guess {chain.count} fell, so next is drawn from {source} there = {numbers(chain.weights)}"
+        others = {"p itself": spec.exact(fell.p), "q": spec.exact(fell.q)}
+        others["max(q - p, 0)"] = spec.missing(spec.exact(fell.q), spec.exact(fell.p))
+    return f"{what}, with v = {number(chain.v)}: {chain.next}, not {got}.{_else(others, v, got)}"
+
+
+def _else(others: dict[str, list[Fraction]], v: Fraction, got: int) -> str:
+    """Of what a draw with the same v would have given that token."""
+    found = [name for name, weights in others.items() if any(weights) and spec.drawn(weights, v) == got]
+    return f" (From {found[0]} it would be {got}.)" if found else ""
+
+
+# ---------------------------------------------------------------- candidates
+
+
+def siblings_fault(row: Siblings, which: int, got: int) -> str:
+    """The turn on which the two answers part, or the draw at the end."""
+    if which == row.which:
+        if which >= 0:
+            return f"candidate {which} stands, so next is its token {row.next}, not {got}."
+        v, first = Fraction(row.v), spec.exact(row.p)
+        what = f"no candidate stands, so next is drawn from the p that is left, {numbers(row.weights)}"
+        others = {"the p of the beginning": first, "q": spec.exact(row.q)}
+        return f"{what}, with v = {number(row.v)}: {row.next}, not {got}.{_else(others, v, got)}"
+    ends = [end if end >= 0 else len(row.tokens) for end in (which, row.which)]
+    place = min(ends)
+    if not -1 <= which < len(row.tokens) or place >= len(row.turns):
+        return f"which is {which}, where {row.which} is due."
+    turn, token = row.turns[place], row.tokens[place]
+    does = "stands" if turn.stands else "falls"
+    now = f"p = {number(turn.p[token])} of {numbers(turn.p)} and q = {number(turn.q[token])} of {numbers(turn.q)}"
+    rule = f"it stands when u < {number(turn.bar)}, and u is {number(row.u[place])}: it {does}"
+    return f"candidate {place}, token {token}, has {now} in its turn; {rule}. Your answer is {which}."

@@ -1,0 +1,97 @@
+"""Exercise 5: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from local_worker import LocalWorker
+from wrong_parts import numbers, right_parts, sampled, wrong_part, wrong_parts
+
+from course.authoring.mutant_files import Mutant
+from graders import grade
+from graders.checking import random_cases
+from graders.exercises.ex5_speculative_sampling import distribution
+from graders.registry.catalogue import catalogue
+from graders.result import ExerciseResult, Outcome
+
+WRONG = wrong_parts(5)
+SOLUTION = Path("solutions/ex5_speculative_sampling/speculative_sampling.py").resolve()
+RIGHT = [*right_parts(5), SOLUTION]
+UNIT = [law.number for law in catalogue(5).laws if law.kind == "unit"]
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("graders.checking.workers.Worker", LocalWorker)
+    monkeypatch.setattr(random_cases, "SHRINKING", 0.2)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def judged(path: Path, seed: int, only: list[str] = UNIT) -> ExerciseResult:
+    return grade(5, path, seed=seed, only=only)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path if path in (SOLUTION, RIGHT[0]) else pytest.param(path, marks=pytest.mark.slow) for path in RIGHT],
+    ids=lambda path: path.stem,
+)
+def test_a_right_part_passes_every_unit_law(path: Path) -> None:
+    result = judged(path, seed=1)
+    assert result.passed, [law.message for law in result.laws if law.outcome is not Outcome.PASS]
+
+
+@pytest.mark.parametrize("part", sampled(WRONG, of_a_law=2), ids=str)
+def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> None:
+    laws = judged(part.write(tmp_path), seed=3, only=numbers(part)).laws
+    law = next((law for law in laws if law.outcome is Outcome.FAIL), None)
+    assert law is not None, "it lives"
+    assert law.message and law.story and law.story.steps
+    assert re.search(part.says, law.message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part))
+@pytest.mark.parametrize("seed", range(4, 9))
+def test_no_other_law_is_broken_first(part: Mutant | Path, seed: int, tmp_path: Path) -> None:
+    path = part if isinstance(part, Path) else part.write(tmp_path)
+    broken = [law.name for law in judged(path, seed).laws if law.outcome.failed]
+    assert bool(broken) == isinstance(part, Mutant)
+    assert isinstance(part, Path) or broken[0] in part.laws
+
+
+def test_every_unit_law_is_needed() -> None:
+    named = {name for part in WRONG for name in part.laws}
+    assert named == {law.name for law in catalogue(5).laws if law.kind == "unit"}
+
+
+def test_a_story_is_one_call_of_few_guesses(tmp_path: Path) -> None:
+    (law,) = judged(wrong_part(5, "from_p_itself").write(tmp_path), seed=5, only=["5.5"]).laws
+    assert law.story is not None and len(law.story.steps) == 1
+    assert "From p itself it would be" in law.message
+    assert law.story.steps[0].count("draft=[[") == 1
+
+
+# ---------------------------------------------------------------- what the counts prove
+
+
+def test_the_limit_is_that_of_the_published_rate_of_false_alarms() -> None:
+    for freedom in (2, 4, 8):
+        assert distribution.survival(distribution.limit(freedom), freedom) == pytest.approx(1e-6, rel=1e-3)
+    assert distribution.survival(9.48773, 4) == pytest.approx(0.05, rel=1e-4)  # of any table of chi-square
+
+
+def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_far() -> None:
+    p = {(token,): 0.25 for token in range(4)}
+    other = {(0,): 0.35, (1,): 0.15, (2,): 0.25, (3,): 0.25}
+    shift = sum((other[text] - p[text]) ** 2 / p[text] for text in p)
+    assert shift > distribution.seen_shift(4)
+    seen = {text: round(distribution.ROWS * share) for text, share in other.items()}
+    assert distribution.chi_square(seen, p) > distribution.limit(4)
+    assert distribution.chi_square({(9,): 1}, p) == float("inf")
