@@ -230,9 +230,29 @@ def same_distribution(context: CheckContext) -> None:
     distribution.same_distribution(context)
 
 
+@LAWS.law(
+    "same text, fewer passes",
+    statement="The real engine with a draft model says the greedy text, and drawn text as often, in fewer passes.",
+    points=10,
+    kind="engine",
+    needs=("same distribution",),
+    ahead="speculative_sampling",
+    hints=(
+        "The story is of a whole engine. Look for the first token that differs, and at the guesses judged there.",
+        "The engine asks `probabilities` for both models, with the request's numbers; greedy requests come with"
+        " temperature 0. Requests come and go, and batches of all sizes are judged.",
+        "Print draft, q and p of the drafted tokens, u and what you return for the pass before the first wrong token.",
+    ),
+)
+def same_text(context: CheckContext) -> None:
+    from graders.exercises.ex5_speculative_sampling import in_engine
+
+    in_engine.same_text(context, cases=20)
+
+
 add_throughput(
     LAWS,
-    needs=("same distribution",),
+    needs=("same text, fewer passes",),
     hints=(
         "Look at the figures: which function takes how many times the reference's time, and at which batch.",
         "A function is slow that reads single elements of tensors: each read costs a microsecond, and a batch of "

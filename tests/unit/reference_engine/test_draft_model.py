@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,14 +18,18 @@ import torch
 from graders.exercises.ex5_speculative_sampling.distribution import chi_square, limit
 from graders.exercises.ex5_speculative_sampling.specification import Rule, spread
 from reference_engine import oracle
+from reference_engine.drafting import draft_for
 from reference_engine.drafting.speculator import DraftSpeculator
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.medusa.cost_model import StepCost
 from reference_engine.model import Model, random_model
+from reference_engine.model_loader import load_model
 from reference_engine.parts import PartError, Parts
 from reference_engine.sampler import Sampling
 from reference_engine.slots import Accepted, Request
+from reference_engine.training import train_draft
+from reference_engine.waiter import CHECKPOINT, DRAFT
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
 from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
@@ -217,3 +224,32 @@ def test_a_part_that_answers_nonsense_is_named() -> None:
 def test_a_draft_of_another_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match="another vocabulary"):
         engine(MODELS[0], random_model(replace(SMALL, vocab=VOCAB + 8), 1))
+
+
+# ---------------------------------------------------------------- the draft model that is shipped
+
+
+def test_the_shipped_draft_is_a_tenth_of_the_waiter_and_below_a_megabyte() -> None:
+    waiter = load_model("waiter")
+    draft = draft_for(waiter)
+    sizes = [sum(weight.numel() for weight in model.weights.values()) for model in (draft, waiter)]
+    assert 0.08 < sizes[0] / sizes[1] < 0.12
+    assert sum(path.stat().st_size for path in DRAFT.iterdir()) < 1 << 20
+    assert draft.config.vocab == waiter.config.vocab
+    assert (DRAFT / "tokenizer.json").read_bytes() == (CHECKPOINT / "tokenizer.json").read_bytes()
+
+
+def test_the_card_of_the_draft_says_what_was_measured(tmp_path: Path) -> None:
+    shutil.copytree(DRAFT, tmp_path / "draft")
+    figures = train_draft.DraftFigures(**json.loads((DRAFT / "figures.json").read_text()))
+    train_draft.write_card(tmp_path / "draft", figures)
+    for name in ("README.md", "figures.json"):
+        assert (tmp_path / "draft" / name).read_text() == (DRAFT / name).read_text()
+    assert json.loads((DRAFT / "training.json").read_text())["recipe"]["seed"] == train_draft.RECIPE.seed
+
+
+def test_tokens_a_pass_are_counted_from_every_place() -> None:
+    certain, hopeless = torch.ones(6), torch.zeros(6)
+    assert train_draft.tokens_a_pass([certain], 4) == 5
+    assert train_draft.tokens_a_pass([hopeless], 4) == 1
+    assert train_draft.tokens_a_pass([torch.full((4,), 0.5)], 2) == pytest.approx(1.75)

@@ -78,6 +78,14 @@ def test_a_story_is_one_call_of_few_guesses(tmp_path: Path) -> None:
     assert law.story.steps[0].count("draft=[[") == 1
 
 
+@pytest.mark.parametrize("name", ["", "from_p_itself", "ratio_upside_down"])
+def test_the_engine_shows_what_is_wrong_with_a_part_and_nothing_with_the_solution(name: str, tmp_path: Path) -> None:
+    path = wrong_part(5, name).write(tmp_path) if name else SOLUTION
+    (law,) = grade(5, path, seed=2, only=["5.12"], laws_only=True).laws
+    assert law.outcome is (Outcome.FAIL if name else Outcome.PASS), law.message
+    assert not name or "the text is not the large model's" in law.message
+
+
 # ---------------------------------------------------------------- what the counts prove
 
 
@@ -95,3 +103,7 @@ def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_f
     seen = {text: round(distribution.ROWS * share) for text, share in other.items()}
     assert distribution.chi_square(seen, p) > distribution.limit(4)
     assert distribution.chi_square({(9,): 1}, p) == float("inf")
+
+
+def test_the_points_of_all_laws_make_a_hundred() -> None:
+    assert sum(law.points for law in catalogue(5).laws if law.kind != "throughput") == 100
