@@ -25,7 +25,7 @@ MISSING = "course serve needs starlette and uvicorn: pip install 'inference-kitc
 @click.option(
     "--kv-tokens", type=click.IntRange(32, 2**24), default=32768, show_default=True, help="That the KV pool holds."
 )
-@click.option("--budget", type=click.IntRange(1, 65536), default=512, show_default=True, help="Tokens of a step.")
+@click.option("--budget", type=click.IntRange(1, 65536), help="Tokens of a step.  [default: 128, or two a seat]")
 @click.option("--chunk", type=click.IntRange(1, 65536), help="Prompt tokens of one request in a step, at most.")
 @click.option("--policy", type=click.Choice(("fcfs", "priority")), default="fcfs", show_default=True, help="Who first.")
 def command(
@@ -36,7 +36,7 @@ def command(
     api_key: str | None,
     seats: int,
     kv_tokens: int,
-    budget: int,
+    budget: int | None,
     chunk: int | None,
     policy: str,
 ) -> ExitCode:
@@ -53,6 +53,8 @@ def command(
 
     door = opening.listen(host, port)
     model = opening.load(name)
+    # few: while prompts are read, whoever talks waits for a step of so many tokens
+    budget = budget or max(128, 2 * seats)
     options = opening.EngineOptions(seats, kv_tokens, budget, chunk, "priority" if policy == "priority" else "fcfs")
     thread = opening.engine_thread(model, choices, options)
     served = opening.served_model(model, thread, options)

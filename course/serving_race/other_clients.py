@@ -69,7 +69,9 @@ def main() -> int:
             ran = subprocess.run(order, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             screen.print(" ".join(order), style="bold", soft_wrap=True, markup=False)
             screen.print("\n".join(ran.stdout.strip().split("\n")[-SHOWN:]), soft_wrap=True, markup=False)
-            code = code if ran.returncode == 0 else 3
+            if ran.returncode:
+                screen.print(f"{name} ended with {ran.returncode}.", style="yellow")
+                code = 3
     return code
 
 

@@ -51,14 +51,16 @@ def stand_ins(folder: Path) -> dict[str, str]:
     """Variables under which programs of vLLM and SGLang start that ask for what their environments lack.
 
     `vllm` asks for its version by a name under which its CPU build is not installed; SGLang's client imports
-    `datasets`, of which random prompts need nothing.
+    `datasets` and what its engine imports, of which random prompts need nothing.
     """
-    version = environments.read_stamp(environments.folder(KINDS["vllm"])).get("version", "0")
-    about = folder / f"vllm-{version}.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+    place = environments.folder(KINDS["vllm"])
+    if not [*place.glob("lib/*/site-packages/vllm-*.dist-info")]:
+        version = f"{environments.read_stamp(place).get('version', '0')}+cpu"  # by which it knows its platform
+        about = folder / f"vllm-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
     (folder / "datasets.py").write_text("def load_dataset(*_, **__):\n    raise ImportError('datasets is not here')\n")
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ADAPTERS / 'sglang_stand_ins'}", "SGLANG_USE_CPU_ENGINE": "1"}
 
 
 def _ours(room: Room, port: int, folder: Path) -> list[str]:

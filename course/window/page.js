@@ -24,9 +24,9 @@ function draw() {
   $("scrub").max = $("step").max = last(); $("scrub").value = at;
   if (document.activeElement !== $("step")) $("step").value = at;
   runs.forEach((each, place) => drawTime($(`time-${place}`), each, each === run ? at : null));
-  tellStep(run, state, step, word, at);
   drawPool(run, state, step, before, picked);
   if (!$("s-steps").hidden) drawSteps(run, at, picked);
+  tellStep(run, state, step, word, at);
   if (!$("s-guess").hidden) drawGuesses(run, step, word, picked, pick);
   if (!$("s-cache").hidden) drawCache(run, state, at, word, picked);
   listRequests(state, picked); tellRequest(run, state, at, word, picked);
@@ -91,7 +91,7 @@ document.onkeydown = (event) => {
   if (event.key === " " && event.target.tagName !== "BUTTON") { event.preventDefault(); toggle(); }
   else if (KEYS[event.key]) { event.preventDefault(); KEYS[event.key](); }
 };
-onresize = later; matchMedia("(prefers-color-scheme: dark)").onchange = later;
+onresize = later; matchMedia("(prefers-color-scheme: dark)").onchange = () => { colours = {}; later(); };
 draw();
 if (data.live) listen();
 
@@ -100,8 +100,7 @@ if (data.live) listen();
 function keyOfServer() { return decodeURIComponent(location.hash.replace(/^#key=/, "")); }
 
 async function listen() { // for as long as the page is open; what comes in is told by the server's feed
-  $("enter").onclick = () => { location.hash = `key=${encodeURIComponent($("key").value)}`; };
-  $("key").onkeydown = (event) => { if (event.key === "Enter") $("enter").click(); };
+  $("locked").onsubmit = (event) => { event.preventDefault(); location.hash = `key=${encodeURIComponent($("key").value)}`; };
   for (;;) {
     const state = await hear().catch(() => "away");
     $("locked").hidden = state !== "locked";

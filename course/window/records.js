@@ -63,23 +63,26 @@ class Run {
 const copied = (state) => ({ seats: new Map(state.seats), cache: new Map(state.cache) });
 const tokensOf = (step) => (step.c ?? []).reduce((sum, chunk) => sum + chunk[2], 0);
 
-function known(state, id) { // a copy of its own: states share what did not change
-  const one = { table: [], computed: 0, cached: 0, preempted: 0, running: false, ...state.seats.get(id) };
-  state.seats.set(id, one);
-  return one;
-}
-
 function apply(state, step, i, size) {
-  for (const id of step.a ?? []) state.seats.delete(id);
-  for (const id of step.p ?? []) { const one = known(state, id); one.table = []; one.computed = one.cached = 0; one.running = false; one.preempted++; }
-  for (const [id, kept, more] of step.t ?? []) { const one = known(state, id); one.table = one.table.slice(0, kept).concat(more); one.running = true; }
+  const own = new Map(); // copied once a step: states share what did not change
+  const known = (id) => {
+    let one = own.get(id);
+    if (!one) {
+      one = { table: [], computed: 0, cached: 0, preempted: 0, running: false, ...state.seats.get(id) };
+      own.set(id, one); state.seats.set(id, one);
+    }
+    return one;
+  };
+  for (const id of step.a ?? []) { state.seats.delete(id); own.delete(id); }
+  for (const id of step.p ?? []) { const one = known(id); one.table = []; one.computed = one.cached = 0; one.running = false; one.preempted++; }
+  for (const [id, kept, more] of step.t ?? []) { const one = known(id); one.table = one.table.slice(0, kept).concat(more); one.running = true; }
   for (const [id, count] of step.h ?? []) {
-    const one = known(state, id); one.cached = count;
+    const one = known(id); one.cached = count;
     for (const block of one.table.slice(0, Math.ceil(count / size))) if (state.cache.has(block)) state.cache.set(block, { ...state.cache.get(block), used: i });
   }
-  for (const [id, start, length] of step.c ?? []) { const one = known(state, id); one.computed = start + length; one.running = true; }
-  for (const [id, count] of step.m ?? []) known(state, id).computed = count;
-  for (const [id, tokens] of step.e ?? []) known(state, id).computed += tokens.length - 1;
+  for (const [id, start, length] of step.c ?? []) { const one = known(id); one.computed = start + length; one.running = true; }
+  for (const [id, count] of step.m ?? []) known(id).computed = count;
+  for (const [id, tokens] of step.e ?? []) if (tokens.length > 1) known(id).computed += tokens.length - 1;
   for (const change of step.x ?? []) {
     if (change.length === 1) { for (const block of change[0]) state.cache.delete(block); continue; }
     const [id, first, parent, blocks] = change;

@@ -1,7 +1,8 @@
 // What everything is drawn with.
 const $ = (id) => document.getElementById(id);
 const hue = (id, light = 58) => `hsl(${(id * 137.508 + 210) % 360} 62% ${light}%)`;
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+let colours = {}; // asked for once: each question to the style sheet is a layout
+const css = (name) => (colours[name] ??= getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 
 function element(tag, told = {}, ...children) {
   const made = document.createElement(tag);
@@ -19,7 +20,8 @@ function shape(tag, told, ...children) {
 
 function fit(canvas, height) { // sharp on every screen; a pen, and the width in pixels of the style sheet
   const ratio = devicePixelRatio || 1, width = canvas.clientWidth || 300;
-  canvas.width = width * ratio; canvas.height = height * ratio; canvas.style.height = `${height}px`;
+  canvas.width = width * ratio; canvas.height = height * ratio;
+  if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d"); pen.scale(ratio, ratio);
   return [pen, width];
 }

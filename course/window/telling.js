@@ -6,11 +6,11 @@ function tellStep(run, state, step, word, at) {
   const chunks = step.c ?? [], tokens = tokensOf(step), lines = [], say = (kind, mark, text) => lines.push([kind, mark, text]);
   $("now").textContent = step.l ? `Call ${at + 1} of ${run.steps.length}; ${step.v} of ${run.blocks - 1} blocks are free.`
     : `Step ${step.n}: ${several(tokens, "token")} of ${several(chunks.length, "request")}; ${step.r} run, ${step.w} wait; ${step.v} of ${run.blocks - 1} blocks are free.`;
-  $("h-events").textContent = step.l ? "In this call" : "In this step";
-  if (step.l) say(step.l[2] ?? "", "›", step.l[1] ? `${step.l[0]}  →  ${step.l[1]}` : step.l[0]);
+  $("h-events").textContent = step.l ? "Call by call" : "In this step";
+  if (step.l) run.steps.slice(Math.max(0, at - FEW), at + FEW).forEach(({ n, l: [call, answer, kind] }) => say(n === step.n ? kind ?? "now" : "then", n === step.n ? "▶" : "", answer ? `${call}  →  ${answer}` : call));
   if (step.p) say("bad", "✕", `Preempted: ${several(step.p.length, "request").replace(/^\d+ /, "")} ${all(step.p)}. Blocks were lacking, so all blocks of it were taken (red frames in the pool); it waits, and is computed again later.`);
-  const borrowed = (step.h ?? []).filter((each) => each[1]);
-  for (const [id, count] of borrowed.slice(0, FEW)) say("good", "⇉", `Request ${who(id)} came in and borrows ${several(count, "token")} of KV that others computed: those blocks are shared now (striped, with the number of readers).`);
+  const borrowed = Map.groupBy((step.h ?? []).filter((each) => each[1]), (each) => each[1]);
+  for (const [count, each] of borrowed) say("good", "⇉", `${each.length > 1 ? "Requests" : "Request"} ${all(each.map(([id]) => id))} came in with ${several(count, "token")} of KV borrowed, which others computed: those blocks are shared now (striped, with the number of readers).`);
   if (step.k) say("", "↗", `Copied before writing: ${step.k.slice(0, FEW).map(([a, b]) => `block ${a} to ${b}`).join(", ")}. Somebody else reads the first, so the writer got its own (arrow).`);
   const out = (step.x ?? []).filter((each) => each.length === 1).flatMap((each) => each[0]);
   if (out.length) say("", "♻", `Evicted from the prefix cache, least recently used first: ${several(out.length, "block")} (${cut(out.join(" "), 40)}).`);

@@ -3,11 +3,19 @@ const CELL = 20, LANE = 21, LABEL = 30, LANES = 24;
 let lanes = null; // what is where, for clicks
 
 function drawTime(canvas, run, at) {
-  const height = 84, [pen, width] = fit(canvas, height), steps = run.steps, x = width / Math.max(1, run.longest);
+  const height = 84, [pen, width] = fit(canvas, height), key = [run.steps.length, run.longest, canvas.width, css("--kv")].join();
+  if (run.chart?.key !== key) run.chart = { key, sheet: chartOf(run, canvas.width, canvas.height, width, height) };
+  pen.drawImage(run.chart.sheet, 0, 0, width, height);
+  if (at !== null) { pen.fillStyle = css("--ink"); pen.fillRect((at + .5) * width / run.longest - .75, 0, 1.5, height); }
+}
+
+function chartOf(run, wide, high, width, height) { // all but the mark of the step
+  const sheet = element("canvas", { width: wide, height: high }), pen = sheet.getContext("2d"), { steps } = run, x = width / run.longest;
+  pen.scale(wide / width, high / height);
   const skip = Math.max(1, Math.floor(steps.length / (2 * width)));
   const line = (value, colour, filled) => {
-    pen.beginPath(); if (filled) pen.moveTo(0, height);
     let end = 0;
+    pen.beginPath(); if (filled) pen.moveTo(0, height);
     for (let i = 0; i < steps.length; i += skip) pen.lineTo(end = (i + .5) * x, height - 2 - (height - 14) * value(steps[i]));
     if (filled) { pen.lineTo(end, height); pen.globalAlpha = .3; pen.fillStyle = colour; pen.fill(); pen.globalAlpha = 1; }
     else { pen.strokeStyle = colour; pen.lineWidth = 1.5; pen.stroke(); }
@@ -16,7 +24,7 @@ function drawTime(canvas, run, at) {
   line((step) => step.r / run.most, css("--run")); line((step) => step.w / run.most, css("--wait"));
   pen.fillStyle = css("--bad");
   for (const i of run.found.preempted) pen.fillRect(i * x, 0, Math.max(2, x), 7);
-  if (at !== null) { pen.fillStyle = css("--ink"); pen.fillRect((at + .5) * x - .75, 0, 1.5, height); }
+  return sheet;
 }
 
 function drawSteps(run, at, picked) {

@@ -5,7 +5,9 @@ Skipped without a Chromium, which $CHROMIUM may name. $WINDOW_PICTURES names a f
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +24,6 @@ from reference_engine.waiter.menu import restaurants
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 SIZES = serve.EngineSizes(num_blocks=40, keep_trace=True)
-UNTIL_STEP_2 = """new Promise((then) => {
-    const look = () => document.getElementById("step").value > 1 ? then(0) : setTimeout(look, 20);
-    look();
-})"""
 SCRUB = """(() => {  // milliseconds of script that a step takes, on average over the whole run
     const scrub = document.getElementById("scrub"), later = requestAnimationFrame, began = performance.now();
     window.requestAnimationFrame = (draw) => draw();
@@ -34,6 +32,11 @@ SCRUB = """(() => {  // milliseconds of script that a step takes, on average ove
     return (performance.now() - began) / 40;
 })()"""
 LONG = "a very long name of a run, " * 20 + "x" * 200
+
+
+def until(true: str) -> str:
+    """A script that is over once an expression is true."""
+    return f"new Promise((then) => {{ const look = () => {true} ? then(0) : setTimeout(look, 20); look(); }})"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def test_buttons_and_keys_go_where_they_say(page: Page, window: Window) -> None:
 def test_play_goes_on_and_stops(page: Page) -> None:
     click(page, "play")
     assert text(page, "play") == "Pause"
-    page.run(page.run(UNTIL_STEP_2))
+    page.run(until("document.getElementById('step').value > 1"))
     click(page, "play")
     assert text(page, "play") == "Play"
 
@@ -145,6 +148,32 @@ def test_nothing_overflows(page: Page, width: int, scheme: str) -> None:
     for what in ("preempted", "guessed", "shared"):
         click(page, f"find-{what}")
         assert page.run("document.documentElement.scrollWidth") <= width
+
+
+def test_a_server_with_a_key_asks_for_it_and_then_shows_its_engine_live(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    from servers import listening
+
+    from course.server.limits import Limits
+
+    with listening(Limits(key="salt & pepper")) as (port, thread), open_page(tmp_path / "browser") as page:
+        page.open(f"http://127.0.0.1:{port}/")
+        page.run(until("!document.getElementById('locked').hidden"))
+        assert text(page, "now") == "Nothing has run yet."
+        page.run("document.getElementById('key').value = 'salt & pepper'")
+        page.run("document.getElementById('enter').click()")
+        page.run(until("document.title.startsWith('waiter')"))
+        ask = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/completions",
+            json.dumps({"model": "waiter", "prompt": "Waiter:", "max_tokens": 5, "ignore_eos": True}).encode(),
+            {"Content-Type": "application/json", "Authorization": "Bearer salt & pepper"},
+        )
+        urllib.request.urlopen(ask).read()
+        page.run(until("document.getElementById('now').textContent.startsWith('Step 4:')"))
+        page.run("document.querySelector('.request').click()")
+        assert "Waiter" in text(page, "words")
+        assert [line for line in page.said if "401" not in line] == []
+    assert thread.unfinished == 0
 
 
 def test_ten_thousand_steps_are_a_small_file_in_which_a_step_costs_what_it_costs_in_a_short_one(
