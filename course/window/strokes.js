@@ -20,9 +20,11 @@ function shape(tag, told, ...children) {
 
 function fit(canvas, height) { // sharp on every screen; a pen, and the width in pixels of the style sheet
   const ratio = devicePixelRatio || 1, width = canvas.clientWidth || 300;
-  canvas.width = width * ratio; canvas.height = height * ratio;
-  if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
-  const pen = canvas.getContext("2d"); pen.scale(ratio, ratio);
+  const wide = Math.round(width * ratio), high = Math.round(height * ratio), pen = canvas.getContext("2d");
+  if (canvas.width !== wide || canvas.height !== high) { // a new size is a new picture, and costs as much
+    canvas.width = wide; canvas.height = high; canvas.style.height = `${height}px`;
+  }
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0); pen.clearRect(0, 0, width + 1, height + 1);
   return [pen, width];
 }
 
