@@ -11,6 +11,8 @@ from graders.experiments.results import LabResults
 from graders.throughput.baselines import BaselineCard
 
 NOT_MEASURED = "not measured here"
+WORKLOAD = "ragged"
+"""Of the cards that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _row(engine: EngineFacts, labs: Mapping[int, LabResults], cards: list[Baseli
     first, name = labs.get(1), engine.name
     race = first.race("engines") if first else None
     entrant = next((each for each in race.entrants if each.engine == name), None) if race else None
-    card = next((each for each in cards if each.engine == name and each.workload == "ragged"), None)
+    card = next((each for each in cards if each.engine == name and each.workload == WORKLOAD), None)
     told = _told(first)
     cells = {
         "reading": _of(race, name, "prefill", 0, told, lambda result: result.reading),

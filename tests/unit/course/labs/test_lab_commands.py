@@ -10,6 +10,7 @@ import pytest
 from made_up_labs import lab1, lab3, lab4, race, setup
 
 from course import cli
+from course.commands import reference
 from course.errors import ExitCode
 from course.labs import running
 from course.labs.files import LabFiles
@@ -133,7 +134,10 @@ def test_the_claims_are_told_with_verdict_and_figure(tmp_path: Path, capsys: pyt
     assert told["7"]["because"].startswith("lab 1 was not run")
 
 
-def test_the_reference_is_a_table_a_page_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reference_is_a_table_a_page_and_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "_cards", lambda *_: ())
     keep(tmp_path, lab1(race(RATES)))
     page = tmp_path / "page.html"
     for flags in ([], ["--md"], ["--json"], ["--html", str(page)]):
@@ -144,6 +148,9 @@ def test_the_reference_is_a_table_a_page_and_json(tmp_path: Path, capsys: pytest
     assert "<td>400</td>" in page.read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "_cards", lambda *_: ())
     assert cli.run(["reference", "--folder", str(tmp_path), "--html", str(tmp_path)]) == ExitCode.USAGE
     assert "cannot be written" in capsys.readouterr().err
