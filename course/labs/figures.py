@@ -23,7 +23,8 @@ def figure(results: LabResults, formulas: Formulas) -> Figure:
     """All panels of a lab. Where nothing was measured the panel says so."""
     setup = results.setup
     panels = {1: _lab1, 2: _lab2, 3: _lab3, 4: _lab4}[setup.lab](results, formulas)
-    under = f"{setup.hardware} · {setup.threads} threads · {', '.join(setup.models)} · {setup.date[:10]}"
+    threads = f"{setup.threads} thread{'s' * (setup.threads != 1)}"
+    under = f"{setup.hardware} · {threads} · {', '.join(setup.models)} · {setup.date[:10]}"
     return Figure(
         f"Lab {setup.lab}: {LABS[setup.lab].title}{' (quick)' * setup.quick}",
         under,
