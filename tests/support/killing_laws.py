@@ -30,11 +30,10 @@ import solutions  # noqa: E402
 from course.authoring.mutant_files import Mutant  # noqa: E402
 from course.commands.mutants import as_expected  # noqa: E402
 from graders import grade  # noqa: E402
-from graders.registry.catalogue import catalogue  # noqa: E402
+from graders.registry.catalogue import catalogue, exercises  # noqa: E402
 from graders.registry.law import Law  # noqa: E402
 from graders.result import ExerciseResult  # noqa: E402
 
-EXERCISES = (1, 2, 3, 4)
 COSTS = ("constant time", "linear work", "swift plan")  # laws about what calls cost
 ENDLESS = "did not come back"
 
@@ -119,7 +118,7 @@ def main() -> int:
     parser.add_argument("--right", action="store_true", help="the right parts instead")
     chosen = parser.parse_args()
     seeds, surprises = range(chosen.first, chosen.first + chosen.seeds), 0
-    for exercise in EXERCISES:
+    for exercise in (entry.number for entry in exercises()):
         laws = [law for law in catalogue(exercise).laws if _asked_for(law, exercise, chosen.laws)]
         if laws:
             judged = []
@@ -147,7 +146,8 @@ def _table(judged: list[Judged], laws: list[Law], seeds: int) -> str:
         last = max(of_it, key=lambda each: each.cases, default=None)
         spent = sum(each.seconds / len(each.laws) for each in of_it)
         line = f"{law.number:<5}{law.name:<26}{len(of_it):>4} parts, {fine:>4} as due at {seeds} of {seeds} seeds"
-        lines.append(f"{line}, {spent:.1f} s" + (f"; last death: case {last.cases} ({last.name})" if last else ""))
+        told = f"; last death: case {last.cases} ({last.name})" if last and last.cases else ""
+        lines.append(f"{line}, {spent:.1f} s{told}")
     return "\n".join(lines)
 
 

@@ -49,8 +49,8 @@ def _tensors(value):
 
 
 def _memory(each):
-    """Where its numbers lie; 0 for none."""
-    return each.untyped_storage().data_ptr()
+    """Where its numbers lie; 0 if it has none."""
+    return each.untyped_storage().data_ptr() if each.numel() else 0
 
 
 def tensor(data):
