@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from reference_engine.drafting.speculator import DraftSpeculator
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model import Model
     from reference_engine.parts import Parts
@@ -48,6 +49,14 @@ def medusa_tree(model: Model, parts: Parts, nodes: int = 0) -> MedusaSpeculator:
     return MedusaSpeculator(parts.medusa, load_heads(HEADS, model), tree)
 
 
+def draft_model(model: Model, parts: Parts) -> DraftSpeculator:
+    """The small waiter that was trained to guess what the waiter says."""
+    from reference_engine.drafting import draft_for
+    from reference_engine.drafting.speculator import DraftSpeculator
+
+    return DraftSpeculator(parts.speculative_sampling, draft_for(model))
+
+
 def _plain(model: Model, parts: Parts) -> None:
     return None
 
@@ -56,7 +65,7 @@ DRAFTERS = {
     kind.name: kind
     for kind in (
         DrafterKind(PLAIN, "no guesses", _plain),
-        DrafterKind("draft", "a smaller model guesses", missing="not built here"),
+        DrafterKind("draft", "a smaller model guesses", draft_model),
         DrafterKind(MEDUSA, "heads on the model guess", medusa_tree),
         DrafterKind("eagle", "a layer on the model's features guesses", missing="not built here"),
     )

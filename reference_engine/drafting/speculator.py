@@ -181,17 +181,22 @@ class DraftSpeculator:
             asked = [chains[id] for id, span in spans if span.wanted]
             if not asked:
                 return
-            self._draw(asked, outcome.logits, place)
+            self._draw(asked, outcome, place)
             spans = [(one.state.id, Span(seats[one.state.id], one.end + place, one.guesses[-1:], 1)) for one in asked]
             spans.sort(key=lambda each: each[1].start)
 
-    def _draw(self, asked: Sequence[_Chain], logits: Tensor, place: int) -> None:
-        """One more guess for each chain, whose rows of the logits are in this order."""
+    def _draw(self, asked: Sequence[_Chain], outcome: Outcome, place: int) -> None:
+        """One more guess for each chain, whose rows of the outcome are in this order."""
+        best, vocab = outcome.likeliest(), outcome.logits.shape[1]
         for rule in dict.fromkeys(_rule(chain.state.rule) for chain in asked):
             rows = [row for row, chain in enumerate(asked) if _rule(chain.state.rule) == rule]
-            q = self._probabilities(logits[rows], rule)  # [rows, V]
             states = [asked[row].state for row in rows]
-            tokens = _drawn(q, [uniform(state.seed ^ GUESSING, state.said + place) for state in states])
+            if rule[0] > 0:
+                q = self._probabilities(outcome.logits[rows], rule)  # [rows, V]
+                tokens = _drawn(q, [uniform(state.seed ^ GUESSING, state.said + place) for state in states])
+            else:
+                tokens = [best[row] for row in rows]
+                q = _certain(torch.tensor(tokens), vocab)  # [rows, V]
             for row, token, weights in zip(rows, tokens, q, strict=True):
                 asked[row].guesses.append(token)
                 asked[row].q.append(weights)
@@ -205,7 +210,7 @@ class DraftSpeculator:
         chains = [self._chains[one.id] for one in alike]
         draft = torch.tensor([chain.guesses for chain in chains])  # [B, K]
         q = torch.stack([torch.stack(chain.q) for chain in chains])  # [B, K, V]
-        p = self._probabilities(self._logits(rule, alike, outcome, best), rule)  # [B, K + 1, V]
+        p = self._judgement(rule, alike, outcome, best)  # [B, K + 1, V]
         u, v = self._dice(chains, q.dtype)
         try:
             accepted = self._part.accept_chain(draft, q, p, u, v)
@@ -223,12 +228,11 @@ class DraftSpeculator:
             self._read[chain.state.id].tokens = chain.end + min(stood, self.lookahead - 1)
         return said
 
-    def _logits(self, rule: Rule, alike: Sequence[Drafted], outcome: Outcome, best: Sequence[int]) -> Tensor:
-        """What the large model says in the places of the guesses and after them, `[B, K + 1, V]`, on the host."""
+    def _judgement(self, rule: Rule, alike: Sequence[Drafted], outcome: Outcome, best: Sequence[int]) -> Tensor:
+        """How likely the large model says each token in the places of the guesses and after them, `[B, K + 1, V]`."""
         if rule[0] > 0:
-            return torch.stack([outcome.logits[one.rows] for one in alike]).cpu()
-        wanted = torch.tensor([best[one.rows] for one in alike])
-        return torch.nn.functional.one_hot(wanted, outcome.logits.shape[1]).float()  # the likeliest is all that counts
+            return self._probabilities(torch.stack([outcome.logits[one.rows] for one in alike]), rule)
+        return _certain(torch.tensor([best[one.rows] for one in alike]), outcome.logits.shape[1])
 
     def _dice(self, chains: Sequence[_Chain], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """u `[B, K]` and v `[B]`: a token's die is used once, whichever chain it comes to be judged in.
@@ -274,13 +278,17 @@ def _rule(sampling: Sampling) -> Rule:
     return (0.0, 0, 1.0) if sampling.greedy else (sampling.temperature, sampling.top_k, sampling.top_p)
 
 
+def _certain(tokens: Tensor, vocab: int) -> Tensor:
+    """What a model says at temperature 0, `[..., V]`: runners find the likeliest token on the way."""
+    return torch.zeros(*tokens.shape, vocab).scatter_(-1, tokens[..., None], 1.0)
+
+
 def _drawn(weights: Tensor, numbers: Sequence[float]) -> list[int]:
-    """One token a row of weights `[R, V]`. NaN, which a wrong part may give, draws the first."""
-    reach = weights.double().cumsum(-1).nan_to_num()
+    """One token a row of weights `[R, V]`. Of NaN, which a wrong part may give, any."""
+    reach = weights.double().cumsum(-1)
     due = torch.tensor(numbers, dtype=torch.float64)[:, None] * reach[:, -1:]
-    place = (reach <= due).sum(-1)
-    last = weights.shape[1] - 1 - (weights.flip(-1) > 0).long().argmax(-1)
-    return [int(token) for token in place.minimum(last).tolist()]
+    found = torch.searchsorted(reach, due, right=True).clamp(max=weights.shape[1] - 1)
+    return [int(token) for token in found.squeeze(1).tolist()]
 
 
 def _integers(accepted: object, name: str, rows: int) -> list[int]:
