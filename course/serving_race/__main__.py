@@ -21,6 +21,7 @@ from rich.table import Table
 from course.playground import part_mix
 from course.serving_race.client import Answered, Asked, ask_all
 from course.serving_race.servers import SERVERS, Room, Server, running
+from course.sigterm import interruptible
 from course.terminal import clean, console
 from reference_engine.engine import Engine
 from reference_engine.model import Model
@@ -214,4 +215,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        with interruptible():  # SIGTERM ends the servers too
+            sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from course.serving_race.servers import SERVERS, Room, running, stand_ins
+from course.sigterm import interruptible
 from course.terminal import console
 from graders.engines.catalogue import KINDS
 from graders.engines.environments import python
@@ -76,4 +77,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        with interruptible():  # SIGTERM ends the servers too
+            sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
