@@ -26,7 +26,7 @@ from wrong_parts import wrong_part
 
 from course.batch_grading import exit_code
 from course.errors import Problem
-from course.nbgrader_glue import gradebook_writer, notebook
+from course.nbgrader_glue import notebook, settings
 from course.nbgrader_glue.grade_cell import GradingTerms, judge
 from course.nbgrader_glue.gradebook import CommitReport, commit
 from course.nbgrader_glue.write_outputs import grade_id
@@ -541,7 +541,7 @@ def test_a_gradebook_that_cannot_be_used_is_one_sentence(
     capfd: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(gradebook_writer, "PATIENCE", 0)
+    monkeypatch.setattr(settings, "LOCK_SECONDS", 0)
     other = sqlite3.connect(course_folder.home / "gradebook.db", isolation_level=None)
     if trouble == "locked":
         other.execute("BEGIN EXCLUSIVE")
@@ -580,7 +580,7 @@ def watched(*words, **asked):
         return grade(*words, **asked)
     finally:
         with open({log!r}, "a") as log:
-            log.write(f"{{os.getpid()}} {{'timed' if 'only' in asked else 'laws'}} {{began}} {{time.monotonic()}}\\n")
+            log.write(f"{{os.getpid()}} {{'timed' if asked.get('only') else 'laws'}} {{began}} {{time.monotonic()}}\\n")
 
 graders.batch.grade_job.grade = watched
 main()
