@@ -96,6 +96,10 @@ PARTS = (
         drawing="draft_tree",
         drawn="the draft tree of a real step: what grew, what was kept, what stood",
     ),
+    Part(
+        *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention", "paged_attention.py", ""),
+        torch=True,
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from local_worker import LocalWorker
-from wrong_parts import CLONE, numbers, right_parts, sampled, wrong_part, wrong_parts
+from wrong_parts import CLONE, numbers, right_parts, sampled, some, wrong_part, wrong_parts
 
 from course.authoring.mutant_files import Mutant
 from graders import grade
@@ -38,13 +38,13 @@ def judged(path: Path, seed: int, only: list[str] = UNIT) -> ExerciseResult:
     return grade(6, path, seed=seed, only=only)
 
 
-@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(RIGHT, 1), ids=lambda path: path.stem)
 def test_a_right_part_passes_every_unit_law(path: Path) -> None:
     result = judged(path, seed=1)
     assert result.passed, [law.message for law in result.laws if law.outcome is not Outcome.PASS]
 
 
-@pytest.mark.parametrize("part", sampled(WRONG), ids=str)
+@pytest.mark.parametrize("part", sampled(WRONG, 2), ids=str)
 def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> None:
     (law,) = judged(part.write(tmp_path), seed=3, only=numbers(part)).laws
     assert law.outcome is Outcome.FAIL, "it lives"

@@ -1,0 +1,1 @@
+"""Exercise 7: its laws, its specification, and how both are tried."""

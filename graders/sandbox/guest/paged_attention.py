@@ -1,0 +1,255 @@
+"""Driver of exercise 7 inside the worker: the kernel in Triton's interpreter, every load and store of it looked at.
+
+  paged_decode   a dict: sizes, tables, lengths, scale, split, numbers
+    sizes        [blocks, block_size, query heads, KV heads, D, dtype name]
+    numbers      sixteenths of q [B, Hq, D], and of the keys and values of each request [length, Hkv, D], flat
+    magnitude    all of them are multiplied by it
+  gives [result, names of changed arguments, loads]: loads are what the kernels read of keys and values.
+
+Whatever no request owns is NaN; entries of the tables beyond a length are as the grader says. Loads come back as
+  counts        for each request, keys and values: how often each position's row of each KV head was read, flat, the
+                most of any column
+  least         the same, the least of any column
+  strays        [tensor, block, slot, head, request for which it was read (-1: unknown), program] beyond a request's own
+  outside       [tensor, program] that lay in no tensor the kernel was given; it was not executed
+  programs      for each request and KV head: how many keys each program read that read any
+A request's program is known by the row of q or of the tables that it read last.
+"""
+
+import functools
+import inspect
+import linecache
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"  # before triton is imported
+
+import numpy as np
+import torch
+import triton.language as tl
+import triton.runtime.interpreter as inner
+
+from .tensors import LoadedPart, copied, plain_tensor, same
+
+torch.set_num_threads(1)
+MOST = 6  # strays that are told
+NAMES = ("k", "v", "q", "tables", "lengths")
+PATCH, BEGIN = "_patch_lang", "_init_args_hst"  # of the interpreter, which has no other door
+
+
+def new(worker_parts, args, keywords):
+    module = worker_parts.parts["paged_attention"]
+    text = worker_parts.texts["paged_attention"]
+    linecache.cache[module.__file__] = (len(text), None, text.splitlines(True), module.__file__)
+    return LoadedPart(module, worker_parts.parts)
+
+
+def watch(worker_parts, part, wanted):
+    return None
+
+
+def call(part, method, args):
+    given = Given(**args[0])
+    before = {name: copied(value) for name, value in given.tensors.items()}
+    observed, result = Observed(given), None
+    with observed:
+        try:
+            result = getattr(part.module, method)(*given.tensors.values(), given.scale, split=given.split)
+        except inner.InterpreterError as error:
+            raise _cause(error) from None
+    changed = [name for name, was in before.items() if not same(given.tensors[name], was)]
+    return [plain_tensor(result), changed, observed.told()]
+
+
+def _cause(error):
+    """What was raised in a kernel, of which the interpreter says only the words."""
+    while isinstance(error, inner.InterpreterError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+class Given:
+    """The tensors of a call."""
+
+    def __init__(self, sizes, tables, lengths, scale, split, numbers, magnitude):
+        blocks, self.block_size, heads, self.kv_heads, width, dtype = sizes
+        kind = getattr(torch, dtype)
+        shape = (blocks, self.block_size, self.kv_heads, width)
+        self.lengths, self.tables, self.scale, self.split = lengths, tables, scale, split
+        self.own = [table[: -(-length // self.block_size)] for table, length in zip(tables, lengths, strict=True)]
+        q, keys, values = numbers
+        pools = []
+        for rows in (keys, values):
+            pool = torch.full(shape, float("nan"), dtype=kind)
+            for table, length, flat in zip(tables, lengths, rows, strict=True):
+                for position, row in enumerate(_scaled(flat, magnitude, kind).reshape(length, self.kv_heads, width)):
+                    pool[table[position // self.block_size], position % self.block_size] = row
+            pools.append(pool)
+        self.tensors = {
+            "q": _scaled(q, magnitude, kind).reshape(len(lengths), heads, width),
+            "k": pools[0],
+            "v": pools[1],
+            "tables": torch.tensor(tables, dtype=torch.int32).reshape(len(lengths), len(tables[0]) if tables else 1),
+            "lengths": torch.tensor(lengths, dtype=torch.int32),
+        }
+
+
+def _scaled(flat, magnitude, kind):
+    return (torch.tensor(flat, dtype=torch.float64) / 16 * magnitude).to(kind)
+
+
+class Outside(Exception):
+    """A load or store of an address in no tensor that the kernel was given."""
+
+
+class Observed:
+    """While it is entered, what kernels load is counted. One launch at a time."""
+
+    def __init__(self, given):
+        self.given = given
+        self.counts = {name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")}
+        self.readers = {}  # (block, slot, head) of keys -> programs
+        self.strays, self.outside = [], []
+        self.serving = -1
+        self.launched = []  # (begin, end) in bytes of what the kernel was given
+        self.undo = []
+
+    def __enter__(self):
+        scopes = {}
+        builder, executor = inner.InterpreterBuilder, inner.GridExecutor
+        patch, begin = getattr(inner, PATCH), getattr(executor, BEGIN)
+        load, store = builder.create_masked_load, builder.create_masked_store
+        place = builder.set_grid_idx
+
+        def patched(function):
+            """Once for a set of modules, not for every call of a function of the library."""
+            found = (value for value in function.__globals__.values() if inspect.ismodule(value))
+            key = frozenset(id(value) for value in found if value in (tl, tl.core))
+            if key not in scopes:
+                scopes[key] = patch(function)
+                self.undo.append(scopes[key].restore)
+            return Kept
+
+        def loaded(builder, ptrs, mask, other, *more):
+            self.look(ptrs, mask, "reads")
+            return load(builder, ptrs, mask, other, *more)
+
+        def stored(builder, ptrs, value, mask, *more):
+            self.look(ptrs, mask, "writes")
+            return store(builder, ptrs, value, mask, *more)
+
+        def began(executor, args, keywords):
+            host = begin(executor, args, keywords)
+            tensors = [each for each in (*host[0], *host[1].values()) if isinstance(each, torch.Tensor)]
+            storages = [each.untyped_storage() for each in tensors]
+            self.launched = [(each.data_ptr(), each.data_ptr() + each.nbytes()) for each in storages]
+            return host
+
+        def placed(builder, *index):
+            self.serving = -1
+            place(builder, *index)
+
+        changes = (
+            (inner, PATCH, patched),
+            (builder, "create_masked_load", loaded),
+            (builder, "create_masked_store", stored),
+            (builder, "set_grid_idx", placed),
+            (executor, BEGIN, began),
+        )
+        for home, name, value in changes:
+            self.undo.append(functools.partial(setattr, home, name, getattr(home, name)))
+            setattr(home, name, value)
+        self.quiet = np.errstate(all="ignore")
+        self.quiet.__enter__()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.quiet.__exit__(None, None, None)
+        for back in reversed(self.undo):
+            back()
+        return bool(self.outside) and error is not None  # it is told, with what it came to
+
+    def look(self, ptrs, mask, does):
+        """Note one load or store of many addresses."""
+        width = max(1, ptrs.get_element_ty().primitive_bitwidth // 8)
+        addresses = np.atleast_1d(ptrs.data)[np.broadcast_to(np.atleast_1d(mask.data), np.atleast_1d(ptrs.data).shape)]
+        addresses = addresses.reshape(-1).astype(np.int64)
+        if not len(addresses):
+            return
+        within = np.zeros(len(addresses), dtype=bool)
+        for begin, end in self.launched:
+            within |= (addresses >= begin) & (addresses + width <= end)
+        if not within.all():
+            self.outside.append([does, self._nearest(int(addresses[~within][0])), *self._program()])
+            raise Outside("an address in no tensor")
+        for name in NAMES:
+            tensor = self.given.tensors[name]
+            begin = tensor.data_ptr()
+            inside = (addresses >= begin) & (addresses < begin + tensor.nbytes)
+            if inside.any():
+                self._note(name, does, (addresses[inside] - begin) // tensor.element_size())
+
+    def _note(self, name, does, elements):
+        shape = self.given.tensors[name].shape
+        if does == "writes":
+            return  # the arguments are compared afterwards
+        if name in ("q", "tables"):
+            rows = np.unique(elements // int(np.prod(shape[1:])))
+            self.serving = int(rows[0]) if len(rows) == 1 else -1
+        elif name in self.counts:
+            np.add.at(self.counts[name].reshape(-1), elements, 1)
+            self._judge(name, elements // shape[3])
+
+    def _judge(self, name, cells):
+        """cells: of [blocks, block_size, Hkv]."""
+        heads, size = self.given.kv_heads, self.given.block_size
+        for cell in np.unique(cells).tolist():
+            block, slot, head = cell // (heads * size), cell // heads % size, cell % heads
+            owner = self.serving
+            owned = self.given.own[owner] if owner >= 0 else [each for own in self.given.own for each in own]
+            if block not in owned and len(self.strays) < MOST:
+                self.strays.append([name, block, slot, head, owner, *self._program()])
+            if name == "k":
+                self.readers.setdefault((block, slot, head), set()).add(self._program())
+
+    def _program(self):
+        return tuple(int(index) for index in inner.interpreter_builder.grid_idx)
+
+    def _nearest(self, address):
+        """Of which of our tensors it is just beyond."""
+        far = {}
+        for name in NAMES:
+            tensor = self.given.tensors[name]
+            begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
+            far[name] = max(begin - address, address - end, 0)
+        return min(far, key=lambda name: far[name])
+
+    def told(self):
+        """As lists, for the wire."""
+        counts: list = []
+        least: list = []
+        programs: list = []
+        size = self.given.block_size
+        for table, length in zip(self.given.tables, self.given.lengths, strict=True):
+            places = [(table[position // size], position % size) for position in range(length)]
+            per_head = []
+            for head in range(self.given.kv_heads):
+                shares: dict = {}
+                for block, slot in places:
+                    for program in self.readers.get((block, slot, head), ()):
+                        shares[program] = shares.get(program, 0) + 1
+                per_head.append(sorted(shares.values()))
+            programs.append(per_head)
+            for to, reduced in ((counts, np.max), (least, np.min)):
+                rows = [[reduced(self.counts[name][place], axis=-1) for place in places] for name in ("k", "v")]
+                to.append([np.array(each, dtype=int).reshape(-1).tolist() for each in rows])
+        outside = [[does, name, list(program)] for does, name, *program in self.outside]
+        strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
+        return [counts, least, strays, outside, programs]
+
+
+class Kept:
+    """Stands in for a scope: what was patched is restored when the call is over."""
+
+    @staticmethod
+    def restore():
+        return None
