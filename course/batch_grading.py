@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from course.class_roster import Door, door, show
 from course.errors import ExitCode, Problem
 from course.regrading import Regrade, merge, prepare
-from course.targets import solution_file, stub_of
+from course.targets import known, solution_file, stub_of
 from course.terminal import clean, console, shorten
 from graders.batch import batch, ray_cluster, slurm
 from graders.batch.batch import BatchResult
@@ -31,6 +31,7 @@ from graders.batch.journal import BadJournal, BatchPlan, Journal
 from graders.batch.regrade import journal_of
 from graders.batch.worker_loop import work
 from graders.registry.catalogue import exercises
+from graders.registry.parts import Number
 from graders.reports import html, similarity, words, writing
 from graders.reports.row import Row
 from graders.reports.similarity import Alike, Written
@@ -49,7 +50,7 @@ class BatchRequest:
     """What was typed after `course grade`."""
 
     submissions: tuple[Path, ...]
-    exercises: tuple[int, ...] = ()
+    exercises: tuple[Number, ...] = ()
     jobs: int = 1
     journal: Path | None = None
     launcher: str = "local"
@@ -172,7 +173,8 @@ def _dry_run(request: BatchRequest, journal: Journal) -> ExitCode:
 
 
 def _discovered(request: BatchRequest, options: Options) -> tuple[list[DiscoveredJob], dict[str, str]]:
-    _known(request.exercises)
+    for number in request.exercises:
+        known(number)
     discovery = Discovery(request.exercises, options, one=request.one, roster=_door(request).roster)
     handed = discovery.all(request.submissions)
     if not handed:
@@ -180,15 +182,9 @@ def _discovered(request: BatchRequest, options: Options) -> tuple[list[Discovere
     return handed, discovery.strangers
 
 
-def _known(numbers: tuple[int, ...]) -> None:
-    known = [exercise.number for exercise in exercises() if exercise.laws]
-    for number in numbers:
-        if number not in known:
-            raise Problem(f"there is no exercise {number}; there are {known[0]} to {known[-1]}.")
-
-
 def _plan(request: BatchRequest, journal: Journal) -> BatchPlan:
-    _known(request.exercises)
+    for number in request.exercises:
+        known(number)
     if not request.submissions:
         try:
             return journal.plan()
@@ -352,7 +348,7 @@ def _report(request: BatchRequest, journal: Journal, plan: BatchPlan, done: Batc
         click.echo(clean(done.trouble), err=True)
 
 
-def _late(request: BatchRequest) -> dict[tuple[str, int], float]:
+def _late(request: BatchRequest) -> dict[tuple[str, Number], float]:
     """By student and exercise the days, as the gradebook knows them; none without one."""
     if request.nbgrader is None:
         return {}

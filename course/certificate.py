@@ -18,6 +18,7 @@ from typing import Any
 
 from course.progress import replace_file
 from graders.registry.catalogue import catalogue, exercises
+from graders.registry.parts import Number, titled
 from graders.result import ExerciseResult
 from graders.submissions.source import digest
 from graders.submissions.submission_reader import LARGEST_PARCEL
@@ -35,11 +36,15 @@ class NoCertificate(Exception):
 class Passed:
     """One exercise in which every law held. date: ISO. machine: in words. text: of the part, as it was judged."""
 
-    exercise: int
+    exercise: Number
     date: str
     machine: str
     text: str
     result: ExerciseResult
+
+    @property
+    def title(self) -> str:
+        return titled(self.exercise)
 
     @property
     def sound(self) -> bool:
@@ -129,7 +134,7 @@ def _passed(data: Any) -> Passed:
         number = data["exercise"]
     except (KeyError, TypeError, Unreadable):
         raise NoCertificate("a verdict is damaged.") from None
-    known = type(number) is int and any(each.number == number for each in exercises())
+    known = type(number) in (int, str) and any(each.number == number for each in exercises())
     if not known or not all(isinstance(word, str) for word in (date, machine, text)):
         raise NoCertificate("a verdict is damaged.")
     return Passed(number, date, machine, text, result)
@@ -156,7 +161,7 @@ code, pre { font-size: 13px; overflow-wrap: anywhere; } pre { overflow-x: auto; 
 <h1>Inference kitchen{% if name %} · {{ name }}{% endif %}</h1>
 <p>{{ verdicts | length }} parts of an inference engine, written by hand; every law of each held in one check.</p>
 {% for one in verdicts %}
-<h2>Exercise {{ one.exercise }} · {{ one.result.name }}</h2>
+<h2>{{ one.title | capitalize }} · {{ one.result.name }}</h2>
 <dl>
 <dt>verdict</dt><dd class="held">{{ one.result.laws | length }} of {{ one.result.laws | length }} laws held,
 {{ "%g" | format(one.result.points) }} of {{ "%g" | format(one.result.max_points) }} points</dd>
@@ -173,7 +178,7 @@ code, pre { font-size: 13px; overflow-wrap: anywhere; } pre { overflow-x: auto; 
 <li>{{ law.number }} {{ law.name }}: {{ law.statement }}</li>{% endfor %}</ul></details>
 <details><summary>the part</summary><pre>{{ one.text }}</pre></details>
 {% endfor %}
-{% if missing %}<p>Not passed yet: {% for each in missing %}exercise {{ each.number }}, {{ each.name }}
+{% if missing %}<p>Not passed yet: {% for each in missing %}{{ each.title }}, {{ each.name }}
 {{- "; " if not loop.last }}{% endfor %}.</p>{% endif %}
 <h2>What this page proves</h2>
 <p>It was written on the learner's own machine, which proves nothing: numbers can be typed. But it carries the text of

@@ -130,7 +130,7 @@ def companions_home(others: str, exercise: Exercise, place: Workspace | None) ->
     if others != "mine":
         return None
     for each in exercises():
-        if each.number != exercise.number:
+        if each.timed_in and each.number != exercise.number:
             submission(each, "mine", place)
     return place.exercises if place else None
 

@@ -85,7 +85,7 @@ def show(handed: Sequence[DiscoveredJob], at: Door, strangers: dict[str, str], j
     before = {(row.student, row.exercise): row.key for row in journal.committed()} if journal.root.is_dir() else {}
     for each in handed:
         job = each.job
-        old = before.get(job.order)
+        old = before.get(job.who)
         since = "new" if old is None else "same" if old == job.key else "changed"
         what = job.problem or os.path.relpath(job.source)
         name = shorten(clean(job.student).replace("\n", " "), 32)

@@ -1,4 +1,4 @@
-"""Numbers as they are typed."""
+"""Numbers of every kind, as they are typed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import click
+
+from graders.registry.parts import Number, number_of
 
 
 class FiniteRange(click.FloatRange):
@@ -17,3 +19,12 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class ExerciseNumber(click.ParamType[Number]):
+    """1 or lab1: the number of an exercise, there or not."""
+
+    name = "N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Number:
+        return number_of(str(value))

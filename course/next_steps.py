@@ -19,20 +19,28 @@ def open_law(exercise: Exercise, memory: Progress) -> Law | None:
     return next((law for law in laws if memory.outcome(law.number, law.name) is not Outcome.PASS), None)
 
 
+def whole_engine() -> str:
+    """All of a learner's parts that an engine is made of, as `--use` takes them."""
+    return "mine:" + ",".join(str(each.number) for each in exercises() if each.timed_in)
+
+
 def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
     """What there is to do once every law of an exercise holds: command, and what it is for."""
     number = exercise.number
-    steps = [
+    served = [
         (f"run --use mine:{number}", "your part serves guests, beside the engine before anyone improved it"),
         (f"serve --use mine:{number}", "the same behind an address, for any client"),
+    ]
+    measured = [(exercise.title, "the experiment: what you have predicted, measured on this machine")]
+    steps = [
+        *(served if exercise.timed_in else measured if isinstance(number, str) else []),
         (f"solution {number}", "our way, to compare with"),
         (f"explain {number}", "the questions, to be answered in plain words"),
     ]
     following = open_exercise(memory)
     if following is not None:
-        steps.insert(0, (f"lesson {following.number}", f"exercise {following.number}, {following.name}"))
+        steps.insert(0, (f"lesson {following.number}", f"{following.title}, {following.name}"))
     else:
-        mine = ",".join(str(each.number) for each in exercises() if each.laws)
-        steps.insert(0, (f"run --use mine:{mine}", "everything is solved: your whole engine"))
+        steps.insert(0, (f"run --use {whole_engine()}", "everything is solved: your whole engine"))
         steps.append(("certificate", "a page of your verdicts"))
     return [f"course {command:<22} {what}" for command, what in steps]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from graders.registry.catalogue import catalogue
+from graders.registry.parts import Number, exercise_of
 from graders.result import ExerciseResult, Outcome
 
 FORMAT = 1
@@ -51,16 +52,16 @@ class Progress:
         told = self._mark(law, name).get("failure")
         return told if isinstance(told, dict) else {}
 
-    def passed(self, exercise: int) -> bool:
+    def passed(self, exercise: Number) -> bool:
         """Every law of the exercise was passed in one check, once."""
         return self._exercise(exercise).get("passed") is True
 
-    def gave_up(self, exercise: int) -> bool:
+    def gave_up(self, exercise: Number) -> bool:
         return self._exercise(exercise).get("gave_up") is True
 
     def hint_level(self, law: str) -> int:
         """The highest hint given for this law, 0 for none."""
-        level = self._part(self._exercise(int(law.split(".")[0])), "hints").get(law, 0)
+        level = self._part(self._exercise(exercise_of(law)), "hints").get(law, 0)
         return level if isinstance(level, int) else 0
 
     def record(self, result: ExerciseResult) -> None:
@@ -83,14 +84,14 @@ class Progress:
 
     def record_hint(self, law: str, level: int) -> None:
         self.changes.append((Progress.record_hint, (law, level)))
-        hints = self._part(self._exercise(int(law.split(".")[0])), "hints")
+        hints = self._part(self._exercise(exercise_of(law)), "hints")
         hints[law] = max(level, self.hint_level(law))
 
-    def record_gave_up(self, exercise: int) -> None:
+    def record_gave_up(self, exercise: Number) -> None:
         self.changes.append((Progress.record_gave_up, (exercise,)))
         self._exercise(exercise)["gave_up"] = True
 
-    def forget_marks(self, exercise: int) -> None:
+    def forget_marks(self, exercise: Number) -> None:
         """After a reset the marks of the old file say nothing of the new one; hints and having passed stay."""
         self.changes.append((Progress.forget_marks, (exercise,)))
         self._exercise(exercise).pop("laws", None)
@@ -118,12 +119,12 @@ class Progress:
 
     def _mark(self, law: str, name: str) -> dict[str, Any]:
         """The mark of law "1.4", empty when the law of that name has none."""
-        mark = self._part(self._exercise(int(law.split(".")[0])), "laws").get(law)
+        mark = self._part(self._exercise(exercise_of(law)), "laws").get(law)
         if isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome):
             return mark
         return {}
 
-    def _exercise(self, number: int) -> dict[str, Any]:
+    def _exercise(self, number: Number) -> dict[str, Any]:
         return self._part(self._part(self.data, "exercises"), str(number))
 
     @staticmethod
@@ -155,7 +156,7 @@ def load(memory: Path | None) -> Progress:
     return Progress(path, data)
 
 
-def forget(memory: Path, exercise: int) -> None:
+def forget(memory: Path, exercise: Number) -> None:
     """Forget the marks of an exercise whose file was exchanged; a progress file that cannot be written stays."""
     known = load(memory)
     known.forget_marks(exercise)

@@ -10,6 +10,7 @@ from course.nbgrader_glue.notebook import law_id
 from course.terminal import clean, console
 from graders.batch import regrade
 from graders.batch.journal import Journal
+from graders.registry.parts import Number, exercise_of
 from graders.reports.row import Row
 
 
@@ -18,11 +19,11 @@ class Regrade:
     """Which laws are judged again, and the rows of the batch as they were. laws: with those that need one of them."""
 
     laws: tuple[str, ...]
-    before: dict[tuple[str, int], Row]
+    before: dict[tuple[str, Number], Row]
 
     @property
-    def exercises(self) -> tuple[int, ...]:
-        return tuple(sorted({int(law.partition(".")[0]) for law in self.laws}))
+    def exercises(self) -> tuple[Number, ...]:
+        return tuple(dict.fromkeys(map(exercise_of, self.laws)))
 
     @property
     def cells(self) -> frozenset[str]:
@@ -36,7 +37,7 @@ def prepare(numbers: Sequence[str], journal: Journal) -> Regrade:
         laws = regrade.with_dependents(numbers)
     except (KeyError, ValueError) as unknown:
         raise Problem(f"there is no law {unknown.args[0]}.") from None
-    before = {row.order: row for row in journal.committed()} if journal.root.is_dir() else {}
+    before = {row.who: row for row in journal.committed()} if journal.root.is_dir() else {}
     if not before:
         raise Problem(f"nothing was judged in {journal.root} yet; --regrade judges laws of what was judged before.")
     return Regrade(laws, before)
@@ -47,7 +48,7 @@ def merge(asked: Regrade, rows: Sequence[Row]) -> tuple[Row, ...]:
     stdout, found, changed = console(), [], 0
     stdout.print(f"Judged again: {', '.join(asked.laws)}.", soft_wrap=True)
     for row in rows:
-        old = asked.before.get(row.order)
+        old = asked.before.get(row.who)
         whole = regrade.merged(old, row) if old else None
         if whole is None or old is None:
             said = "is not what was judged before, or could not be judged; grade the class without --regrade"

@@ -37,15 +37,15 @@ MAX_OUTPUT_LINES = 8
 MAX_CHATTER = 20  # lines
 
 
-def header(exercise: int, name: str, source: str) -> Text:
+def header(title: str, name: str, source: str) -> Text:
     """The first line on the screen, there before anything is imported that takes time."""
-    return Text.assemble((f"Exercise {exercise}", "bold"), " · ", name, " · ", (clean(source), "cyan"))
+    return Text.assemble((title.capitalize(), "bold"), " · ", name, " · ", (clean(source), "cyan"))
 
 
 def law_line(law: LawResult) -> Text:
     """One law, one line: sign, number, name, points, what became of it."""
     sign, style = SIGNS[law.outcome]
-    line = Text.assemble("  ", (sign, style), f" {law.number:<5}", (f"{clean(law.name):<30}", _name_style(law)))
+    line = Text.assemble("  ", (sign, style), f" {law.number + ' ':<5}", (f"{clean(law.name):<30}", _name_style(law)))
     line.append(f" {law.points:g}/{law.max_points:g}".rjust(6), style="dim")
     if word := "not written yet" if _unwritten(law) else WORDS[law.outcome]:
         line.append(f"  {word}", style=style)

@@ -13,6 +13,7 @@ from course.exercise_text.stubs import stub
 from course.workspace import Workspace, installed_root
 from graders.registry.catalogue import Exercise, catalogue, exercises
 from graders.registry.law import Law
+from graders.registry.parts import Number, number_of, titled
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -69,19 +70,27 @@ def exercise_of(path: Path) -> Exercise | None:
 def target(typed: str) -> Target:
     """Read "1" or "1.4". `Problem` naming what there is when there is no such exercise or law."""
     number, dot, law = typed.partition(".")
-    known = [exercise.number for exercise in exercises()]
-    if not number.isdecimal() or (dot and not law.isdecimal()):
+    if not re.fullmatch(r"(lab)?\d+", number) or (dot and not law.isdecimal()):
         meant = _meant(typed)
         advice = f"did you mean {meant}?" if meant else "type 1 for exercise 1, or 1.4 for its law 4."
         raise Problem(f"{typed!r} is not an exercise; {advice}")
-    if int(number) not in known:
-        raise Problem(f"there is no exercise {int(number)}; there are 1 to {known[-1]}.")
-    exercise = ready(catalogue(int(number)))
+    exercise = known(number_of(number))
     if not dot:
         return Target(exercise, None)
     if not 1 <= int(law) <= len(exercise.laws):
-        raise Problem(f"exercise {exercise.number} has no law {int(law)}; it has 1 to {len(exercise.laws)}.")
+        raise Problem(f"{exercise.title} has no law {int(law)}; it has 1 to {len(exercise.laws)}.")
     return Target(exercise, exercise.laws[int(law) - 1])
+
+
+def known(number: Number) -> Exercise:
+    """The exercise of that number. `Problem` when there is none, or this version of the course has no laws for it."""
+    numbers = [exercise.number for exercise in exercises()]
+    if number not in numbers:
+        raise Problem(f"there is no {titled(number)}; there are {', '.join(map(str, numbers))}.")
+    exercise = catalogue(number)
+    if not exercise.laws:
+        raise Problem(f"{exercise.title} ({exercise.name}) is not in this version of the course yet.")
+    return exercise
 
 
 def _meant(typed: str) -> str:
@@ -90,25 +99,19 @@ def _meant(typed: str) -> str:
     if not word or not any(letter.isalpha() for letter in word):
         return ""
     for exercise in exercises():
-        number = exercise.number
-        names = (*NUMBERS[number - 1 : number], exercise.name.lower(), exercise.slot.replace("_", " "), exercise.slug)
-        if word in names or re.fullmatch(rf"ex(ercise)? ?{number}( .*|[.]py)?", word):
-            return str(number)
+        kind, number = exercise.title.split()
+        spoken = NUMBERS[int(number) - 1]
+        names = [exercise.name.lower(), exercise.slot.replace("_", " "), *([spoken] if kind == "exercise" else [])]
+        if word in names or re.fullmatch(rf"({kind}|ex) ?({number}|{spoken})( .*|[.]py)?", word):
+            return str(exercise.number)
     return ""
-
-
-def ready(exercise: Exercise) -> Exercise:
-    """`exercise` itself; `Problem` when this version of the course has no laws for it yet."""
-    if not exercise.laws:
-        raise Problem(f"exercise {exercise.number} ({exercise.name}) is not in this version of the course yet.")
-    return exercise
 
 
 def solution_file(exercise: Exercise) -> Path:
     """The solved module of an exercise. `Problem` when this installation lacks it."""
     path = installed_root() / "solutions" / exercise.slug / exercise.file_name
     if not path.is_file():
-        raise Problem(f"the solution of exercise {exercise.number} is not in this installation.")
+        raise Problem(f"the solution of {exercise.title} is not in this installation.")
     return path
 
 
@@ -116,7 +119,7 @@ def naive_file(exercise: Exercise) -> Path:
     """The part the engine starts with. `Problem` for a slot that starts empty."""
     path = installed_root() / "reference_engine" / "naive" / exercise.file_name
     if not path.is_file():
-        raise Problem(f"there is no naive part for exercise {exercise.number}: the engine starts without one.")
+        raise Problem(f"there is no naive part for {exercise.title}: the engine starts without one.")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,6 @@ def _upward() -> list[Path]:
 
 def _holds_exercises(folder: Path) -> bool:
     try:
-        return any((folder / "exercises").glob("ex[0-9]*_*"))
+        return any(re.match(r"(ex|lab)\d+_", path.name) for path in (folder / "exercises").iterdir())
     except OSError:
         return False

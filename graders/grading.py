@@ -14,6 +14,7 @@ from graders.checking.failure import Broken
 from graders.checking.workers import NONE, Source, Workers
 from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law, choose, unmet
+from graders.registry.parts import Number
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, WorkerLost, below
 from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
@@ -30,7 +31,7 @@ TRIES = 3  # of what ends without a word from the part
 
 
 def grade(
-    exercise: int,
+    exercise: Number,
     submission: Path,
     *,
     seed: int | None = None,
@@ -83,7 +84,7 @@ def grade(
     )
 
 
-def prestart(exercise: int, isolation: str = HIGHEST) -> Prestarted:
+def prestart(exercise: Number, isolation: str = HIGHEST) -> Prestarted:
     """A worker for the next `grade` of this exercise, started now; it has met no submission. To be ended if unused."""
     entry = catalogue(exercise)
     return Prestarted(entry.slot, isolation, limits=Limits(packages=entry.torch))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMAT = 1
+Number = int | str
+"""What an exercise is called in commands, tables and files: 1 for exercise 1, "lab1" for lab 1."""
 
 
 class Outcome(enum.StrEnum):
@@ -118,7 +120,7 @@ class Figure:
 class ExerciseResult:
     """The verdict on one submission for one exercise."""
 
-    exercise: int
+    exercise: Number
     name: str  # "paged allocation"
     source: str  # what was graded: a file name or "solutions" / "naive"
     laws: tuple[LawResult, ...]

@@ -349,3 +349,24 @@ class PagedAttention(Protocol):
     def paged_decode(
         self, q: Tensor, k: Tensor, v: Tensor, tables: Tensor, lengths: Tensor, scale: float, *, split: int = 1
     ) -> Tensor: ...
+
+
+# ---------------------------------------------------------------- labs
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a decoder, as the labs count with them (Llama: RMSNorm, grouped-query attention, SwiGLU).
+
+    vocab: tokens. width: numbers of a token's hidden state. heads: of queries, each head_width wide; kv_heads of keys
+    and values are shared by them evenly. inner: width of the feed-forward. tied: the LM head is the embedding.
+    """
+
+    vocab: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    inner: int
+    tied: bool

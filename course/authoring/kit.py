@@ -50,7 +50,7 @@ def readme(chosen: Iterable[Exercise]) -> str:
     parts = []
     for exercise in chosen:
         place = f"exercises/{exercise.slug}"
-        parts += [f"## Exercise {exercise.number}: {exercise.name}", ""]
+        parts += [f"## {exercise.title.capitalize()}: {exercise.name}", ""]
         parts += [f"The lesson is `{place}/README.md`; you write `{place}/{exercise.file_name}`, or in the notebook"]
         parts += [f"`{place}/{exercise.slug}.ipynb`.", ""]
         parts += ["```", f"course check {exercise.number}", f"course hint {exercise.number}.1"]

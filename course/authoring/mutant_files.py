@@ -36,6 +36,7 @@ from pathlib import Path
 
 from course.errors import Problem
 from graders.registry.catalogue import Exercise
+from graders.registry.parts import Number
 
 FOLDER = Path("tests", "mutants")
 BASES = Path("tests", "bases")
@@ -55,7 +56,7 @@ class Mutant:
     """
 
     name: str
-    exercise: int
+    exercise: Number
     wrong: str
     laws: tuple[str, ...]
     says: str
@@ -84,7 +85,7 @@ def mutants(exercise: Exercise, clone: Path) -> list[Mutant]:
     """Every mutant of an exercise by name; none where `clone` has none. `Problem` for a file that does not fit."""
     bases = _Bases(exercise, clone)
     found: dict[str, Mutant] = {}
-    for path in sorted((clone / FOLDER / f"ex{exercise.number}").glob("*.mutants")):
+    for path in sorted((clone / FOLDER / exercise.short).glob("*.mutants")):
         file = _File(path, path.relative_to(clone).as_posix())
         for entry in _entries(file):
             if entry.name in found:
@@ -95,12 +96,12 @@ def mutants(exercise: Exercise, clone: Path) -> list[Mutant]:
 
 def base_files(exercise: Exercise, clone: Path) -> list[Path]:
     """The right parts beside the solution, by name."""
-    return sorted((clone / BASES / f"ex{exercise.number}").glob("*.py"))
+    return sorted((clone / BASES / exercise.short).glob("*.py"))
 
 
 def slow_files(exercise: Exercise, clone: Path) -> list[Path]:
     """Bases that are right but for what they cost, by name: a mutant may be one of them as it stands."""
-    return sorted((clone / BASES / f"ex{exercise.number}" / SLOW).glob("*.py"))
+    return sorted((clone / BASES / exercise.short / SLOW).glob("*.py"))
 
 
 def code_of(text: str) -> str:
@@ -232,9 +233,9 @@ def _mutant(entry: _Entry, exercise: Exercise, bases: _Bases, file: _File) -> Mu
     if not wrong:
         raise file.fault(entry.line, f"{entry.name} lacks the sentence `wrong: …`")
     if base is None:
-        raise file.fault(entry.line, f"there is no base {entry.base} of exercise {exercise.number}")
+        raise file.fault(entry.line, f"there is no base {entry.base} of {exercise.title}")
     for law in set(laws) - {law.name for law in exercise.laws}:
-        raise file.fault(entry.line, f"exercise {exercise.number} has no law {law!r}")
+        raise file.fault(entry.line, f"{exercise.title} has no law {law!r}")
     try:
         re.compile(says)
     except re.error as error:

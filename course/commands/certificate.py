@@ -37,8 +37,8 @@ def command(name: str, output: Path, verify: Path | None, timed: bool) -> ExitCo
         replace_file(output, certificate.page(verdicts, name))
     except OSError as error:
         raise Problem(f"{output} cannot be written: {error.strerror}.") from error
-    screen, numbers = console(), ", ".join(str(each.exercise) for each in verdicts)
-    screen.print(f"{output}, of exercise {numbers}.", soft_wrap=True)
+    screen, numbers = console(), ", ".join(each.title for each in verdicts)
+    screen.print(f"{output}, of {numbers}.", soft_wrap=True)
     screen.print(f"Whoever wants to know: course certificate --verify {shlex.quote(str(output))}", soft_wrap=True)
     return ExitCode.PASS
 
@@ -51,14 +51,14 @@ def _verify(path: Path, *, timed: bool) -> ExitCode:
     screen, codes = console(), [ExitCode.PASS]
     for one in claimed:
         if not one.sound:
-            screen.print(f"✗ exercise {one.exercise}: the verdict on the page is about another text.", soft_wrap=True)
+            screen.print(f"✗ {one.title}: the verdict on the page is about another text.", soft_wrap=True)
             codes.append(ExitCode.FAIL)
     for one, result in certificate.judged_again([one for one in claimed if one.sound], timed=timed):
         sign, code = _outcome(result)
         held = sum(law.outcome is Outcome.PASS for law in result.laws)
         left_out = "" if timed else ", the timed one left out"
         screen.print(
-            f"{sign} exercise {one.exercise}: {held} of {len(result.laws)} laws hold here{left_out}; the page says "
+            f"{sign} {one.title}: {held} of {len(result.laws)} laws hold here{left_out}; the page says "
             f"{len(one.result.laws)}, {clean(one.date)}, {clean(one.machine)}",
             soft_wrap=True,
         )

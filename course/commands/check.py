@@ -128,7 +128,7 @@ def _judge_aloud(request: CheckRequest, memory: progress.Progress) -> ExerciseRe
     if request.own and request.beside and (place := workspace.Workspace(request.beside)).elsewhere:
         screen.print(f"No exercises/ here: judging {place.shown(request.submission)}", soft_wrap=True)
         screen.print("`course init kitchen` makes a folder of your own here.", soft_wrap=True)
-    screen.print(rendering.header(request.exercise.number, request.exercise.name, request.source), soft_wrap=True)
+    screen.print(rendering.header(request.exercise.title, request.exercise.name, request.source), soft_wrap=True)
     if request.own and (other := set_aside(request.submission, request.exercise)):
         screen.print(
             f"{other.name} beside it holds another text, which is not judged: --using it does.", style="yellow"

@@ -45,7 +45,7 @@ def _sheet(place: workspace.Workspace, exercise: Exercise) -> Path:
         return sheet
     blank = workspace.installed_root() / "exercises" / exercise.slug / ANSWERS
     if not blank.is_file():
-        raise Problem(f"exercise {exercise.number} has no questions in this installation.")
+        raise Problem(f"{exercise.title} has no questions in this installation.")
     try:
         sheet.parent.mkdir(parents=True, exist_ok=True)
         replace_file(sheet, blank.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from course.click_types import ExerciseNumber
 from course.errors import ExitCode, Problem
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command("grade")
 @click.argument("submissions", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--exercise", "exercises", type=int, multiple=True, help="Only this one; a row for everybody.")
+@click.option(
+    "--exercise", "exercises", type=ExerciseNumber(), multiple=True, help="Only this one; a row for everybody."
+)
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), help="Workers side by side.  [default: the cores of this machine]"
 )

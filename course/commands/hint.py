@@ -30,7 +30,7 @@ def command(law: str, level: int | None) -> ExitCode:
     asked = wanted.law or next_steps.open_law(wanted.exercise, memory)
     if asked is None:
         screen = console()
-        screen.print(f"\nEvery law of exercise {wanted.exercise.number} holds; to read on: course hint {law}.1")
+        screen.print(f"\nEvery law of {wanted.exercise.title} holds; to read on: course hint {law}.1")
         rendering.print_next(screen, next_steps.after_pass(wanted.exercise, memory))
         return ExitCode.PASS
     show(asked, memory, level)

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import click
 
+from course.click_types import ExerciseNumber
 from course.errors import ExitCode, Problem
+from course.targets import known
 from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import choose as choose_laws
+from graders.registry.parts import Number
 from graders.sandbox.isolation import Limits
 
 LEVELS = ("L1", "L2", "L3", "L4")
 FOR_MARKS = "L2"  # as in graders.sandbox.isolation.levels, which a help text need not import
-Numbers = tuple[int, ...]
+Numbers = tuple[Number, ...]
 
 FOREIGN = (
     "{file} is there already and does not grade with this course: nbgrader would run what is handed in without any "
@@ -25,7 +28,13 @@ FOREIGN = (
 )
 
 chosen = click.option(
-    "--exercise", "-e", "numbers", type=int, multiple=True, metavar="N", help="Only this one; may be repeated."
+    "--exercise",
+    "-e",
+    "numbers",
+    type=ExerciseNumber(),
+    multiple=True,
+    metavar="N",
+    help="Only this one; may be repeated.",
 )
 folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 
@@ -109,7 +118,9 @@ def bundle() -> None:
 
 @bundle.command("gradescope")
 @folder
-@click.option("--exercise", "-e", "number", type=int, required=True, metavar="N", help="Which exercise it grades.")
+@click.option(
+    "--exercise", "-e", "number", type=ExerciseNumber(), required=True, metavar="N", help="Which exercise it grades."
+)
 @click.option("--laws-only", is_flag=True, help="Leave the timed laws out.")
 @click.option(
     "--require-isolation",
@@ -118,7 +129,7 @@ def bundle() -> None:
     default=FOR_MARKS,
     help="Less is no verdict.  [default: L2]",
 )
-def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> ExitCode:
+def gradescope(folder: Path, number: Number, laws_only: bool, require: str) -> ExitCode:
     """Write an autograder for Gradescope into FOLDER."""
     from course.authoring import bundle as bundles
 
@@ -137,10 +148,7 @@ def gradescope(folder: Path, number: int, laws_only: bool, require: str) -> Exit
     return ExitCode.PASS
 
 
-def choose(numbers: Sequence[int]) -> list[Exercise]:
+def choose(numbers: Sequence[Number]) -> list[Exercise]:
     """The exercises with these numbers, all for none. `Problem` for one that is not there."""
-    ready = {exercise.number: exercise for exercise in exercises() if exercise.laws}
-    unknown = [number for number in numbers if number not in ready]
-    if unknown:
-        raise Problem(f"there is no exercise {unknown[0]}; there are {', '.join(map(str, ready))}.")
-    return [ready[number] for number in dict.fromkeys(numbers)] or list(ready.values())
+    ready = [exercise for exercise in exercises() if exercise.laws]
+    return [known(number) for number in dict.fromkeys(numbers)] or ready

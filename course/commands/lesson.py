@@ -44,7 +44,7 @@ def _lesson(exercise: Exercise) -> str:
                 return path.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise Problem(f"{path} cannot be read ({os.strerror(error.errno or 0)}).") from error
-    raise Problem(f"the lesson of exercise {exercise.number} is not in this installation.")
+    raise Problem(f"the lesson of {exercise.title} is not in this installation.")
 
 
 def _pages(screen: Any) -> AbstractContextManager[Any]:

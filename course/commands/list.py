@@ -43,7 +43,7 @@ def _print_exercise(
 ) -> None:
     holding = [law for law in exercise.laws if memory.outcome(law.number, law.name) is Outcome.PASS]
     held = len(holding)
-    line = Text.assemble("  ", (f"{exercise.number}", "bold"), f"  {exercise.name:<22}")
+    line = Text.assemble("  ", (f"{exercise.number:<4}", "bold"), f"  {exercise.name:<22}")
     if not exercise.laws:
         line.append("not in this version yet", style="dim")
     else:
@@ -56,7 +56,7 @@ def _print_exercise(
             line.append("  old: changed since", style="yellow")
     screen.print(line, soft_wrap=True)
     if place and exercise.laws:
-        screen.print(Text(f"     {place.shown(learner_file(place, exercise))}", style="dim"), soft_wrap=True)
+        screen.print(Text(f"        {place.shown(learner_file(place, exercise))}", style="dim"), soft_wrap=True)
 
 
 def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace) -> bool:
@@ -71,5 +71,5 @@ def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, pla
 def _next(memory: progress.Progress) -> str:
     todo = next_steps.open_exercise(memory)
     if todo is None:
-        return "Everything is solved. See it all together: course run --use mine:1,2,3,4"
+        return f"Everything is solved. See it all together: course run --use {next_steps.whole_engine()}"
     return f"Next: course check {todo.number}"

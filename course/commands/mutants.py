@@ -55,7 +55,7 @@ def command(exercise: str, seed: int, seeds: int, verbose: bool, only: str, fold
     right = [path for path in base_files(chosen, installed_root()) if only in path.stem]
     if not wrong and not right:
         where = f"{FOLDER.as_posix()} or {BASES.as_posix()}"
-        raise Problem(f"no such part of exercise {chosen.number} is under {where} (clones alone have them).")
+        raise Problem(f"no such part of {chosen.title} is under {where} (clones alone have them).")
     if folder is not None:
         return _write(wrong, folder)
     with _files(wrong, right) as parts:

@@ -28,7 +28,7 @@ def command() -> ExitCode:
         rendering.print_next(screen, next_steps.after_pass(last, memory))
         return ExitCode.PASS
     file = in_use(learner_file(place, exercise), exercise)
-    screen.print(rendering.header(exercise.number, exercise.name, place.shown(file)), soft_wrap=True)
+    screen.print(rendering.header(exercise.title, exercise.name, place.shown(file)), soft_wrap=True)
     number = exercise.number
     law = next_steps.open_law(exercise, memory)
     if is_untouched(file, exercise):

@@ -36,7 +36,7 @@ def command(exercise: str, using: str, svg_file: Path | None, html_file: Path | 
     """Draw what your part of EXERCISE does in a short run."""
     chosen = target(exercise).exercise
     choice = part_mix.choose(chosen.number, using, workspace.find_or_none())
-    title = f"Exercise {chosen.number} · {chosen.name} · {choice.source}"
+    title = f"{chosen.title.capitalize()} · {chosen.name} · {choice.source}"
     screen = console()
     if html_file is not None:
         _film(choice, title).write(html_file)
@@ -73,7 +73,7 @@ def _film(choice: part_mix.PartChoice, title: str) -> Window:
 def _drawing(choice: part_mix.PartChoice) -> Any:
     exercise = choice.exercise
     if not exercise.drawing:
-        raise Problem(f"there is no drawing for exercise {exercise.number}.")
+        raise Problem(f"there is no drawing for {exercise.title}.")
     return importlib.import_module(f"course.drawings.{exercise.drawing}")
 
 

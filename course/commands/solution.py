@@ -24,7 +24,7 @@ def command(exercise: str, give_up: bool) -> ExitCode:
     passed = memory.passed(chosen.number)
     if not (passed or give_up or memory.gave_up(chosen.number)):
         raise Problem(
-            f"the solution of exercise {chosen.number} is shown once you have passed it. A smaller step: "
+            f"the solution of {chosen.title} is shown once you have passed it. A smaller step: "
             f"`course hint {chosen.number}`. To see it anyway: `course solution {chosen.number} --give-up`.",
             ExitCode.FAIL,
         )

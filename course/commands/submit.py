@@ -113,7 +113,7 @@ def _write(archive: Path, data: bytes) -> None:
 
 def _tell(archive: Path, exercise: Exercise, shown: str, data: bytes, part: Submission) -> None:
     screen = console()
-    screen.print(f"{archive}, exercise {exercise.number}, {exercise.name}. In it:", soft_wrap=True)
+    screen.print(f"{archive}, {exercise.title}, {exercise.name}. In it:", soft_wrap=True)
     lines = data.count(b"\n") + 1
     screen.print(
         f"  {exercise.slug}/{exercise.file_name}   {len(data)} bytes, {lines} lines, from {shown}", soft_wrap=True

@@ -57,7 +57,7 @@ class AnswerDesk:
         self._settings = settings
         self._secret = secret.encode()
         if not self.questions:
-            raise Problem(f"exercise {exercise.number} asks nothing that is answered in plain words.")
+            raise Problem(f"{exercise.title} asks nothing that is answered in plain words.")
         with self._book() as book:
             try:
                 book.find_notebook(exercise.slug, exercise.slug)

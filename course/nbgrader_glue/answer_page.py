@@ -20,6 +20,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from course.nbgrader_glue.answer_desk import AnswerDesk, Refused
+from graders.registry.parts import Number, number_of
 
 LARGEST = 64 << 10  # bytes of what the page sends
 HOST = "127.0.0.1"
@@ -58,7 +59,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Exercise {{ exercise.number }}, question {{ index + 1 }}</title>
+<title>{{ exercise.title | capitalize }}, question {{ index + 1 }}</title>
 <style>
 :root { color-scheme: light dark; --line: #8884; --open: #e0a030; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 75rem; padding: 1rem; }
@@ -145,14 +146,14 @@ def server(desks: Sequence[AnswerDesk], token: str = "", port: int = 0) -> tuple
     Handler.token, Handler.desks, Handler.turn = token, by_number, threading.Lock()
     made = ThreadingHTTPServer((HOST, port), Handler)
     Handler.hosts = {f"{name}:{made.server_port}" for name in (HOST, "localhost")}
-    return made, f"http://{HOST}:{made.server_port}/{token}/{min(by_number)}/1"
+    return made, f"http://{HOST}:{made.server_port}/{token}/{next(iter(by_number))}/1"
 
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers whoever knows the token and speaks to this machine by its own name."""
 
     token: str
-    desks: dict[int, AnswerDesk]
+    desks: dict[Number, AnswerDesk]
     hosts: set[str]
     turn: threading.Lock
     timeout = 30  # seconds that a browser may keep a connection open and say nothing
@@ -191,10 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
         parts = self.path.partition("?")[0].split("/")[1:]
         known = self.headers.get("host", "") in self.hosts and len(parts) == 3
         if known and hmac.compare_digest(parts[0].encode(), self.token.encode()):
-            numbers = [int(part) for part in parts[1:] if re.fullmatch("[0-9]{1,4}", part)]
-            desk = self.desks.get(numbers[0]) if len(numbers) == 2 else None
-            if desk and 1 <= numbers[1] <= len(desk.questions):
-                return desk, numbers[1] - 1
+            desk, asked = self.desks.get(number_of(parts[1])), parts[2]
+            if desk and re.fullmatch("[0-9]{1,4}", asked) and 1 <= int(asked) <= len(desk.questions):
+                return desk, int(asked) - 1
         self._say(404, "There is nothing here.\n", "text/plain; charset=utf-8")
         return None
 

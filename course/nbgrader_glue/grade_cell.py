@@ -47,7 +47,7 @@ def judge(exercise: Exercise, part: bytes, terms: GradingTerms) -> ExerciseResul
             if not is_ungraded(result):
                 break
     if is_ungraded(result):
-        raise Ungraded(f"exercise {exercise.number} could not be judged: {reasons(result)}")
+        raise Ungraded(f"{exercise.title} could not be judged: {reasons(result)}")
     if result.advisory:
         raise Advisory(TOO_LOW.format(reached=result.isolation, required=terms.require))
     return replace(result, seed=0)

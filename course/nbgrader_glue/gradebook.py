@@ -26,6 +26,7 @@ from course.terminal import shorten
 from graders.registry.catalogue import exercises
 
 if TYPE_CHECKING:
+    from graders.registry.parts import Number
     from graders.reports.row import Row
 
 LONGEST_NAME = 200
@@ -39,7 +40,7 @@ class RefusedRow:
     """A row that was not written, and why. advisory: it was judged at less isolation than the course requires."""
 
     student: str
-    exercise: int
+    exercise: Number
     reason: str
     advisory: bool = False
 
@@ -100,7 +101,7 @@ def differences(
     return [each for each in found if not only or each[1] in only]
 
 
-def late(course: Path) -> dict[tuple[str, int], float]:
+def late(course: Path) -> dict[tuple[str, Number], float]:
     """How many days after the due date, extensions counted, by student and exercise. Raises as `commit`."""
     if not _load():
         raise Problem(MISSING)

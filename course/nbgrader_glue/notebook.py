@@ -18,6 +18,7 @@ from course.exercise_text.questions import questions
 from course.exercise_text.stubs import stub
 from course.targets import solution_file
 from graders.registry.catalogue import Exercise
+from graders.registry.parts import Number
 
 Cell = dict[str, Any]
 
@@ -50,7 +51,7 @@ def law_id(number: str) -> str:
     return f"law-{number.replace('.', '-')}"
 
 
-def question_id(exercise: int, index: int) -> str:
+def question_id(exercise: Number, index: int) -> str:
     """The grade_id of the answer to question `index`, counted from 0: "explain-1-1"."""
     return f"explain-{exercise}-{index + 1}"
 
@@ -109,7 +110,7 @@ def _lesson(exercise: Exercise, home: Path) -> list[str]:
     try:
         lesson = filled((home / LESSON).read_text(encoding="utf-8"), exercise, home)
     except FileNotFoundError:
-        raise Problem(f"the lesson of exercise {exercise.number} is not in this installation.") from None
+        raise Problem(f"the lesson of {exercise.title} is not in this installation.") from None
     lesson = re.sub(r"^<!--.*?-->\n", "", lesson, flags=re.MULTILINE)
     pieces = [piece.strip() for piece in re.split(r"^(?=## )", lesson, flags=re.MULTILINE) if piece.strip()]
     pieces = [piece for piece in pieces if not piece.startswith(EXPLAIN)]

@@ -16,6 +16,7 @@ import msgspec
 
 from course.nbgrader_glue import feedback, solution_cell
 from graders.registry.catalogue import Exercise, catalogue
+from graders.registry.parts import exercise_of
 from graders.result import LawResult, Outcome, completed
 
 
@@ -36,7 +37,7 @@ def check(number: str, inputs: Sequence[str] | None = None) -> None:
     inputs: the cells run so far; those of the running notebook if None. The last one that defines the part is judged,
     as `course check` would judge it. Raises `LawBroken` when it breaks the law, `NotJudged` when it was not tried.
     """
-    exercise = catalogue(int(number.partition(".")[0]))
+    exercise = catalogue(exercise_of(number))
     cell = solution_cell.newest(exercise, _history() if inputs is None else inputs)
     part = solution_cell.choose(exercise, cell, _beside(exercise))
     if not part.text:

@@ -22,7 +22,7 @@ from course.terminal import clean
 from course.watchdog import NoAnswerInTime
 from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
-from graders.registry.parts import PARTS, part_of, simulated
+from graders.registry.parts import PARTS, Number, part_of, simulated
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 from reference_engine.parts import SLOTS, PartError, PartMissing, Parts, load_part
 
@@ -49,7 +49,7 @@ class PartChoice:
             raise Problem(f"{clean(str(missing))}.", ExitCode.FAIL) from missing
 
 
-def choose(number: int, source: str, place: Workspace | None) -> PartChoice:
+def choose(number: Number, source: str, place: Workspace | None) -> PartChoice:
     """The part of exercise `number` called `source`. `Problem` when it cannot be read."""
     exercise = catalogue(number)
     path, _, own = submission(exercise, source, place)
@@ -145,7 +145,7 @@ def blamed(choices: Sequence[PartChoice]) -> Iterator[None]:
         choice = next((choice for choice in choices if choice.exercise.slot == error.slot), None)
         if choice is None:
             raise
-        sentence = f"{choice.source}, exercise {choice.exercise.number}: {blame(error, choice.path)}"
+        sentence = f"{choice.source}, {choice.exercise.title}: {blame(error, choice.path)}"
         advice = f"course check {choice.exercise.number}"
         raise Problem(f"{sentence}\nNext: {advice}" if choice.source == "mine" else sentence, ExitCode.FAIL) from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from graders.batch.jobs import UNKNOWN, GradeJob, Options, key_of
 from graders.registry.catalogue import Exercise, exercises
+from graders.registry.parts import Number
 from graders.submissions.class_folder import Work, works
 from graders.submissions.opened import UnusableSubmission
 from graders.submissions.parcel import doubtful, unread
@@ -37,7 +38,7 @@ class Discovery:
 
     def __init__(
         self,
-        wanted: Collection[int] = (),
+        wanted: Collection[Number] = (),
         options: Options | None = None,
         *,
         one: bool = False,
@@ -103,7 +104,7 @@ class Discovery:
         job = GradeJob(student, exercise.number, str(part.item.source), name, key, notices=part.unused)
         return DiscoveredJob(job, part.data)
 
-    def _problem(self, student: str, exercise: int, source: Path, unusable: UnusableSubmission) -> DiscoveredJob:
+    def _problem(self, student: str, exercise: Number, source: Path, unusable: UnusableSubmission) -> DiscoveredJob:
         words = json.dumps([student, exercise, str(source), unusable.problem, asdict(self.options)])
         key = hashlib.sha256(words.encode()).hexdigest()
         outcome = unusable.outcome.value

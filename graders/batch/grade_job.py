@@ -14,6 +14,7 @@ from graders.batch.jobs import UNKNOWN, GradeJob, Options, seed_of
 from graders.grading import grade
 from graders.registry.catalogue import catalogue
 from graders.registry.law import Law, choose, unmet
+from graders.registry.parts import Number
 from graders.result import ExerciseResult, LawResult, Outcome, Reason, completed
 
 
@@ -30,7 +31,7 @@ def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseRes
 
 
 def decide(
-    exercise: int,
+    exercise: Number,
     path: Path,
     seed: int | None,
     *,

@@ -12,6 +12,7 @@ from pathlib import Path
 import graders
 import reference_engine
 import solutions
+from graders.registry.parts import Number, place
 from graders.result import Outcome
 from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.submissions.submission_reader import canonical
@@ -69,7 +70,7 @@ class GradeJob:
     """
 
     student: str
-    exercise: int
+    exercise: Number
     source: str
     name: str
     key: str
@@ -85,11 +86,16 @@ class GradeJob:
         return self.blame == Outcome.INVALID
 
     @property
-    def order(self) -> tuple[str, int]:
+    def who(self) -> tuple[str, Number]:
+        """Student and exercise."""
         return self.student, self.exercise
 
+    @property
+    def order(self) -> tuple[str, tuple[int, str]]:
+        return self.student, place(self.exercise)
 
-def key_of(exercise: int, name: str, data: bytes, options: Options) -> str:
+
+def key_of(exercise: Number, name: str, data: bytes, options: Options) -> str:
     """sha256 of the canonical file, the exercise, the version of the grader and its bounds, and the options."""
     part = hashlib.sha256(canonical(data)).hexdigest()
     words = [exercise, name, part, asdict(options) | {"bounds": ""}]  # what they say counts, not where they lie

@@ -9,6 +9,7 @@ from pathlib import Path
 from graders.batch.journal import Journal
 from graders.registry.catalogue import catalogue
 from graders.registry.law import unmet
+from graders.registry.parts import exercise_of, place
 from graders.reports.row import Row
 from graders.result import ExerciseResult, LawResult, Outcome
 
@@ -23,7 +24,7 @@ def journal_of(journal: Journal) -> Journal:
 def with_dependents(numbers: Collection[str]) -> tuple[str, ...]:
     """The laws and whatever law needs one of them: it may have been skipped. KeyError for a number that no law has."""
     found: list[str] = []
-    for exercise in sorted({int(number.partition(".")[0]) for number in numbers}):
+    for exercise in sorted({exercise_of(number) for number in numbers}, key=place):
         laws = catalogue(exercise).laws
         asked = {number for number in numbers if number.startswith(f"{exercise}.")}
         if unknown := asked - {law.number for law in laws}:

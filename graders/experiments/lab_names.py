@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graders.registry.parts import part_of
+
 ALONE, STATIC, CONTINUOUS, PAGED = SIDES = ("one by one", "static batches", "continuous", "continuous, paged")
 """Of lab 3: each adds one idea to the one before; the requests and the memory are the same."""
 
@@ -21,10 +23,15 @@ class LabName:
     raced: bool = True
 
 
+def _lab(number: int, title: str, *models: str, raced: bool = True) -> LabName:
+    formulas = part_of(f"lab{number}")
+    return LabName(title, formulas.slug, formulas.file_name.removesuffix(".py"), models, raced)
+
+
 LABS = {
-    1: LabName("reading and writing", "lab1_prefill_decode", "cost_model", ("random:5m",)),
-    2: LabName("the photocopier at work", "lab2_shared_prompts", "cache_model", ("random:5m",)),
-    3: LabName("the conveyor belt and the loose leaves", "lab3_batching_memory", "capacity_model", ("random:5m",)),
-    4: LabName("guess and check", "lab4_speculation", "speculation_model", ("waiter", "waiter@20m"), raced=False),
+    1: _lab(1, "reading and writing", "random:5m"),
+    2: _lab(2, "the photocopier at work", "random:5m"),
+    3: _lab(3, "the conveyor belt and the loose leaves", "random:5m"),
+    4: _lab(4, "guess and check", "waiter", "waiter@20m", raced=False),
 }
 """By number."""

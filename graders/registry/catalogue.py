@@ -27,7 +27,7 @@ class Exercise(parts.Part):
 
 
 @cache
-def catalogue(exercise: int) -> Exercise:
+def catalogue(exercise: parts.Number) -> Exercise:
     """The exercise with its laws, in order. KeyError for a number that no exercise has."""
     entry = parts.part_of(exercise)
     name = f"graders.exercises.{entry.slug}.laws"

@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from graders.registry.parts import Number, exercise_of, place
 from graders.result import Outcome
 
 Check = Callable[[Any], None]
@@ -64,20 +65,19 @@ class Law:
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
-    def exercise(self) -> int:
-        return int(self.number.partition(".")[0])
+    def exercise(self) -> Number:
+        return exercise_of(self.number)
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> tuple[tuple[int, str], int]:
         """Sorting key: 1.10 comes after 1.9."""
-        exercise, _, law = self.number.partition(".")
-        return int(exercise), int(law)
+        return place(self.exercise), int(self.number.partition(".")[2])
 
 
 class LawBook:
     """The laws of one exercise, in order of declaration. elsewhere: of each of them."""
 
-    def __init__(self, exercise: int, elsewhere: Mapping[str, str] | None = None) -> None:
+    def __init__(self, exercise: Number, elsewhere: Mapping[str, str] | None = None) -> None:
         self.exercise = exercise
         self._elsewhere = dict(elsewhere or {})
         self._laws: list[Law] = []

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graders.result import Number as Number
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """What a learner writes for one exercise.
 
     slug: folder name under exercises/, solutions/ and graders/exercises/. class_name: the class the
-    file must define; empty when the part is a module of functions (exercise 4).
+    file must define; empty when the part is a module of functions. functions: those of a lab.
     """
 
-    number: int
+    number: Number
     name: str
     slug: str
     slot: str
     file_name: str
     class_name: str
+    functions: tuple[str, ...] = ()
     torch: bool = False
     """The part is written with torch: its workers may read installed packages."""
     simulated: bool = False
@@ -37,6 +40,16 @@ class Part:
     """The module of `course/drawings/` whose `show` draws what the part does."""
     drawn: str = ""
     """What is seen there."""
+
+    @property
+    def short(self) -> str:
+        """The beginning of its folders' names: "ex1", "lab1"."""
+        return self.slug.partition("_")[0]
+
+    @property
+    def title(self) -> str:
+        """As sentences call it: "exercise 1", "lab 1"."""
+        return titled(self.number)
 
     @property
     def guesses(self) -> bool:
@@ -100,12 +113,55 @@ PARTS = (
         *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention", "paged_attention.py", ""),
         torch=True,
     ),
+    Part(
+        *("lab1", "what a step costs", "lab1_prefill_decode", "cost_model", "cost_model.py", ""),
+        functions=(
+            *("parameters", "kv_bytes_per_token", "operations"),
+            *("decode_bytes", "floor_seconds", "break_even_batch"),
+        ),
+    ),
+    Part(
+        *("lab2", "what a cache saves", "lab2_shared_prompts", "cache_model", "cache_model.py", ""),
+        functions=("computed_tokens", "hit_rate", "pages_printed"),
+    ),
+    Part(
+        *("lab3", "how many are served", "lab3_batching_memory", "capacity_model", "capacity_model.py", ""),
+        functions=(
+            *("held_paged", "held_contiguous", "wasted_share"),
+            *("steps_static", "steps_continuous", "requests_in_flight"),
+        ),
+    ),
+    Part(
+        *("lab4", "what guessing yields", "lab4_speculation", "speculation_model", "speculation_model.py", ""),
+        functions=("tokens_a_pass_chain", "tokens_a_pass_tree", "best_choices", "speed_up"),
+    ),
 )
 
 
-def part_of(exercise: int) -> Part:
+def part_of(exercise: Number) -> Part:
     """The part of an exercise. KeyError for a number that no exercise has."""
     return {part.number: part for part in PARTS}[exercise]
+
+
+def titled(exercise: Number) -> str:
+    """As sentences call it: "exercise 1", "lab 1"."""
+    return f"exercise {exercise}" if isinstance(exercise, int) else f"lab {exercise.removeprefix('lab')}"
+
+
+def number_of(typed: str) -> Number:
+    """The number that a word of a command or of a file means: 1 for "1", "lab1" for itself; there or not."""
+    return int(typed) if typed.isdecimal() and len(typed) < 9 else typed
+
+
+def exercise_of(law: str) -> Number:
+    """The number of the exercise that a law "1.4" or "lab1.4" is of."""
+    return number_of(law.partition(".")[0])
+
+
+def place(exercise: Number) -> tuple[int, str]:
+    """Sorting key: the order of the table; whatever is not in it comes first."""
+    numbers = [part.number for part in PARTS]
+    return (numbers.index(exercise) if exercise in numbers else -1), str(exercise)
 
 
 def part_in(slot: str) -> Part:
@@ -118,6 +174,6 @@ def simulated() -> tuple[Part, ...]:
     return tuple(part for part in PARTS if part.simulated)
 
 
-def timed_calls(exercise: int) -> dict[str, tuple[str, ...]]:
+def timed_calls(exercise: Number) -> dict[str, tuple[str, ...]]:
     """The calls of an exercise that are timed alone, by group."""
     return dict(part_of(exercise).calls)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graders.registry.parts import PARTS
+from graders.registry.parts import PARTS, titled
 from graders.reports import markdown, words
 from graders.reports.plain import legal, line
 from graders.reports.row import Row
@@ -62,7 +62,7 @@ def check(rows: Sequence[Row]) -> str:
     """The check run as GitHub's API takes it, but for the commit that it is about: `head_sha`."""
     judged = bool(rows) and not any(words.ungraded(row) for row in rows)
     passed = judged and all(row.result.passed for row in rows)
-    said = "; ".join(f"exercise {row.exercise}: {words.score(row)} points" for row in rows if not words.ungraded(row))
+    said = "; ".join(f"{titled(row.exercise)}: {words.score(row)} points" for row in rows if not words.ungraded(row))
     found = [_note(row, law) for row in rows for law in row.result.laws if law.outcome.failed]
     output = {
         "title": line(said or "could not be judged", 200),
@@ -101,7 +101,7 @@ def _annotation(kind: str, row: Row, law: LawResult) -> str:
 
 def _about(row: Row, law: LawResult) -> str:
     """What an annotation is about, in a few words."""
-    return words.title(law) if not row.problem else f"exercise {row.exercise}" if row.exercise else "handed in"
+    return words.title(law) if not row.problem else titled(row.exercise) if row.exercise else "handed in"
 
 
 def _capped(kind: str, texts: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from graders.registry.parts import titled
 from graders.reports import words
 from graders.reports.plain import finite, line, number
 from graders.reports.row import Row
@@ -85,7 +86,7 @@ def _leaderboard(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _summary(row: Row) -> str:
     result = row.result
-    said = f"Exercise {row.exercise}, {result.name}: {words.score(row)} points. {words.verdict(row)}"
+    said = f"{titled(row.exercise).capitalize()}, {result.name}: {words.score(row)} points. {words.verdict(row)}"
     below = ", below what is required: no score is given" if result.advisory else ""
     said += f"\nIsolation {result.isolation}{below}."
     figures = [f"\n{figure.name}: {number(figure.value)} {figure.unit}".rstrip() for figure in result.figures]

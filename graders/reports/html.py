@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from graders.registry.catalogue import exercises
+from graders.registry.parts import Number, place, titled
 from graders.reports import words
 from graders.reports.plain import legal, line, number, person
 from graders.reports.row import Row
@@ -36,7 +37,7 @@ Data = dict[str, Any]
 def render(
     rows: Sequence[Row],
     absent: Sequence[str] = (),
-    late: Mapping[tuple[str, int], float] | None = None,
+    late: Mapping[tuple[str, Number], float] | None = None,
     alike: Sequence[Alike] = (),
 ) -> str:
     """One self-contained HTML file; every text in it is escaped.
@@ -46,7 +47,7 @@ def render(
     """
     late = late or {}
     states = Counter(words.state(row) for row in rows)
-    numbers = sorted({row.exercise for row in rows})
+    numbers = sorted({row.exercise for row in rows}, key=place)
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     tables = [
@@ -58,7 +59,7 @@ def render(
         symbols=SYMBOLS,
         absent=[line(name) for name in absent],
         titles=list(dict.fromkeys(law["title"] for table in tables for law in table["laws"])),
-        late=[{"student": line(row.shown), "days": number(late[row.order])} for row in rows if row.order in late],
+        late=[{"student": line(row.shown), "days": number(late[row.who])} for row in rows if row.who in late],
         same=identical(rows),
         similar=[_pair(pair) for pair in alike if pair.share < 1],
         stories=[_story(place, row, law) for place, row in enumerate(rows) for law in words.broken(row)],
@@ -100,24 +101,27 @@ def hardest(rows: Sequence[Row]) -> list[Data]:
 
 def charts(rows: Sequence[Row]) -> list[Data]:
     """A distribution for each ratio of speeds that was measured."""
-    found: dict[tuple[int, str], list[float]] = {}
-    bounds: dict[tuple[int, str], float] = {}
+    found: dict[tuple[Number, str], list[float]] = {}
+    bounds: dict[tuple[Number, str], float] = {}
     for row in rows:
         for figure in filter(words.is_speed, row.result.figures):
             found.setdefault((row.exercise, figure.name), []).append(figure.value)
             if figure.against == "bound" and figure.reference is not None:
                 bounds[row.exercise, figure.name] = figure.reference
-    return [_chart(*what, sorted(ratios), bounds.get(what)) for what, ratios in sorted(found.items())]
+    return [
+        _chart(*what, sorted(ratios), bounds.get(what))
+        for what, ratios in sorted(found.items(), key=lambda item: (place(item[0][0]), item[0][1]))
+    ]
 
 
 def identical(rows: Sequence[Row]) -> list[Data]:
     """Groups of students whose parts are the same text, stubs and what could not be tried left out."""
-    groups: dict[tuple[int, str], list[str]] = {}
+    groups: dict[tuple[Number, str], list[str]] = {}
     for row in rows:
         if row.key and not row.problem:
             groups.setdefault((row.exercise, row.key), []).append(line(row.student))
     return [
-        {"exercise": exercise, "students": sorted(students)}
+        {"title": titled(exercise), "students": sorted(students)}
         for (exercise, _), students in groups.items()
         if len(students) > 1
     ]
@@ -137,7 +141,7 @@ def _anchor(place: int, law: LawResult) -> str:
     return f"s{place}-{law.number.replace('.', '-')}"
 
 
-def _chart(exercise: int, name: str, ratios: list[float], bound: float | None = None) -> Data:
+def _chart(exercise: Number, name: str, ratios: list[float], bound: float | None = None) -> Data:
     low, high = ratios[0], ratios[-1]
     if bound is not None:
         low, high = min(low, bound), max(high, bound)
@@ -145,7 +149,7 @@ def _chart(exercise: int, name: str, ratios: list[float], bound: float | None = 
     bins = Counter(min(BINS - 1, int((ratio - low) / width)) for ratio in ratios)
     most = max(bins.values())
     return {
-        "title": line(f"Exercise {exercise}: {name}"),
+        "title": line(f"{titled(exercise).capitalize()}: {name}"),
         "count": len(ratios),
         "median": number(statistics.median(ratios)),
         "bound": "" if bound is None else number(bound),
@@ -169,19 +173,19 @@ def _bar(place: int, count: int, most: int, start: float) -> Data:
 
 def _pair(pair: Alike) -> Data:
     share = f"{pair.share:.0%}"
-    return {"exercise": pair.exercise, "one": person(pair.one), "other": person(pair.other), "share": share}
+    return {"title": titled(pair.exercise), "one": person(pair.one), "other": person(pair.other), "share": share}
 
 
-def _table(exercise: int, rows: list[tuple[int, Row]], late: Mapping[tuple[str, int], float]) -> Data:
+def _table(exercise: Number, rows: list[tuple[int, Row]], late: Mapping[tuple[str, Number], float]) -> Data:
     named = {each.number: each for each in exercises()}
     name = named[exercise].name if exercise in named else "nothing that could be found"
     heads = {law.number: law for _, row in rows for law in row.result.laws}
-    order = sorted(heads, key=lambda each: tuple(map(int, each.split("."))))
+    order = sorted(heads, key=lambda each: int(each.partition(".")[2]))
     laws = [{"title": words.title(heads[each]), "statement": heads[each].statement} for each in order]
-    return {"number": exercise, "name": name, "laws": laws, "rows": [_row(*each, order, late) for each in rows]}
+    return {"title": titled(exercise), "name": name, "laws": laws, "rows": [_row(*each, order, late) for each in rows]}
 
 
-def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, int], float]) -> Data:
+def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, Number], float]) -> Data:
     laws = {law.number: law for law in row.result.laws}
     untried = row.problem and row.result.outcome is Outcome.FAIL
     return {
@@ -189,7 +193,7 @@ def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, int], 
         "score": "" if words.ungraded(row) else words.score(row),
         "points": "" if words.ungraded(row) else number(row.result.points),
         "state": words.state(row),
-        "late": number(late[row.order]) if row.order in late else "",
+        "late": number(late[row.who]) if row.who in late else "",
         "cells": [_cell(place, row, None if untried else laws.get(each)) for each in order],
         "verdict": words.verdict(row),
     }

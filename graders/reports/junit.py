@@ -8,6 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
+from graders.registry.parts import titled
 from graders.reports import words
 from graders.reports.plain import legal, line, number
 from graders.reports.row import Row
@@ -27,7 +28,7 @@ def _suite(row: Row) -> ElementTree.Element:
     laws = row.result.laws
     suite = ElementTree.Element(
         "testsuite",
-        name=line(f"{row.shown} · exercise {row.exercise}"),
+        name=line(f"{row.shown} · {titled(row.exercise)}"),
         tests=str(len(laws)),
         failures=str(sum(law.outcome.failed for law in laws)),
         errors=str(sum(law.outcome is Outcome.UNGRADED for law in laws)),

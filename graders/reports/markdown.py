@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from graders.registry.parts import titled
 from graders.reports import words
 from graders.reports.plain import legal, line, number
 from graders.reports.row import Row
@@ -51,7 +52,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _told(row: Row) -> list[str]:
-    lines = ["", f"## {escaped(row.shown)}, exercise {row.exercise}", ""]
+    lines = ["", f"## {escaped(row.shown)}, {titled(row.exercise)}", ""]
     for law in row.result.laws:
         if law.outcome.failed or law.outcome == "ungraded":
             lines += _law(law)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graders.registry.parts import Number, place
 from graders.reports.plain import person
 from graders.result import ExerciseResult
 
@@ -18,7 +19,7 @@ class Row:
     """
 
     student: str
-    exercise: int
+    exercise: Number
     result: ExerciseResult
     source: str = ""
     key: str = ""
@@ -39,6 +40,11 @@ class Row:
         return self.result.problem
 
     @property
-    def order(self) -> tuple[str, int]:
-        """Sorting key: by student, then exercise."""
+    def who(self) -> tuple[str, Number]:
+        """Student and exercise: of a batch the only row of the two."""
         return self.student, self.exercise
+
+    @property
+    def order(self) -> tuple[str, tuple[int, str]]:
+        """Sorting key: by student, then exercise."""
+        return self.student, place(self.exercise)

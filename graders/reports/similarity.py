@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from graders.registry.parts import Number, place
 from graders.reports.plain import cell, person
 
 GRAM = 14  # tokens that a fingerprint stands for
@@ -31,7 +32,7 @@ class Written:
     """One part. who: the student, or how the course's own is called. ours: it is the course's."""
 
     who: str
-    exercise: int
+    exercise: Number
     text: str
     ours: bool = False
 
@@ -40,7 +41,7 @@ class Written:
 class Alike:
     """Two parts for one exercise, and the share of the shorter one's fingerprints that the other has too."""
 
-    exercise: int
+    exercise: Number
     one: str
     other: str
     share: float
@@ -50,14 +51,14 @@ class Alike:
         return self.share >= FLAGGED
 
 
-def alike(parts: Sequence[Written], stubs: dict[int, str]) -> list[Alike]:
+def alike(parts: Sequence[Written], stubs: dict[Number, str]) -> list[Alike]:
     """The pairs worth showing, most alike first; two of the course's own are no pair. stubs: by exercise."""
     found = []
-    for exercise in sorted({part.exercise for part in parts}):
+    for exercise in sorted({part.exercise for part in parts}, key=place):
         common = fingerprints(stubs.get(exercise, ""))
         prints = {part: fingerprints(part.text) - common for part in parts if part.exercise == exercise}
         found += list(_pairs({part: marks for part, marks in prints.items() if len(marks) >= FEWEST}))
-    return sorted(found, key=lambda pair: (-pair.share, pair.exercise, pair.one, pair.other))
+    return sorted(found, key=lambda pair: (-pair.share, place(pair.exercise), pair.one, pair.other))
 
 
 def _pairs(prints: dict[Written, frozenset[int]]) -> Iterator[Alike]:

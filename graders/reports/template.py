@@ -89,7 +89,7 @@ Points of parts that could not be judged are not counted as zero.</p>
 ><select id="outcome" aria-label="outcome"><option value="">any outcome</option>
 {%- for outcome in symbols %}<option>{{ outcome }}</option>{% endfor %}</select><span id="shown"></span></p>
 {% for table in tables %}
-<h3>Exercise {{ table.number }}, {{ table.name }}</h3>
+<h3>{{ table.title | capitalize }}, {{ table.name }}</h3>
 <div class="wide"><table class="class">
 <thead><tr><th><button>student</button></th><th><button>points</button></th>{% for law in table.laws %}
 <th class="law" title="{{ law.statement }}"><button>{{ law.title }}</button></th>{% endfor %}
@@ -129,10 +129,11 @@ Points of parts that could not be judged are not counted as zero.</p>
 {% else %}<p>Nothing was measured.</p>{% endfor %}
 
 <h2>Who handed in the same part</h2>
-{% for group in same %}<p>Exercise {{ group.exercise }}: {{ group.students | join(", ") }}.</p>
+{% for group in same %}<p>{{ group.title | capitalize }}: {{ group.students | join(", ") }}.</p>
 {% else %}<p>Nobody: no two parts are equal.</p>{% endfor %}
 {% if similar %}<h3>Alike, names and order aside: for a person to look at</h3>
-<ul>{% for each in similar %}<li>{{ each.exercise }}: {{ each.one }} and {{ each.other }}, {{ each.share }}</li>
+<ul>{% for each in similar %}
+<li>{{ each.title | capitalize }}: {{ each.one }} and {{ each.other }}, {{ each.share }}</li>
 {% endfor %}</ul>{% endif %}
 
 <div class="stories"><h2>The stories</h2>

@@ -16,6 +16,7 @@ from graders.submissions.submission_reader import Declared, UnusableSubmission, 
 
 __all__ = ["Submission", "UnusableSubmission", "decode", "digest", "read"]
 
+CONTRACTS = "reference_engine.slots"
 FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
 
@@ -47,7 +48,7 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
     source = decode(taken.name, taken.data)
     _refuse_long_lines(taken.name, source)
     tree = _parse(taken.name, source)
-    _refuse_answers(taken.name, tree)
+    _refuse_answers(taken.name, tree, contracts_only=declared is not None and declared.contracts_only)
     body = tree.body if not class_name else _class(taken.name, tree, class_name).body
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     unwritten = tuple(node.name for node in functions if _is_stub(node))
@@ -119,9 +120,10 @@ def _parse(name: str, source: str) -> ast.Module:
     return tree
 
 
-def _refuse_answers(name: str, tree: ast.Module) -> None:
+def _refuse_answers(name: str, tree: ast.Module, *, contracts_only: bool) -> None:
     for line, module in _imports(tree):
-        if module.partition(".")[0] in FORBIDDEN:
+        package = module.partition(".")[0]
+        if package in FORBIDDEN or (contracts_only and package == "reference_engine" and module != CONTRACTS):
             problem = f"{name} imports {module} in line {line}; a part has to be the learner's own."
             raise UnusableSubmission(problem, Outcome.INVALID, location=Location(name, line))
 

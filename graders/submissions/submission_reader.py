@@ -42,26 +42,28 @@ EXPECTED = ("timestamp.txt", "submission_secret.txt")
 COURSE = ("solutions", "tests", "course", "graders", "reference_engine", "docs", "LICENSE", "Makefile")  # in a clone
 PLACED = b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
 SHEET = "explain"  # the answers in plain words, a Markdown file
-TITLE = re.compile(r"^# Explain it back: exercise (\d+)", re.MULTILINE)
+TITLE = re.compile(r"^# Explain it back: ((?:exercise|lab) \d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
     """The file of an exercise: its name, the folder a workspace keeps it in, the notebook cell that holds it.
 
-    defines: names of which a part defines at least one, by which a cell is known whose marks were lost.
+    defines: names of which a part defines at least one, by which a cell is known whose marks were lost. contracts_only:
+    it may import nothing of the engine but the contracts: the engine counts what a lab asks for.
     """
 
     name: str
     folder: str = ""
     cell: str = ""
     defines: tuple[str, ...] = ()
+    contracts_only: bool = False
 
     @classmethod
     def of(cls, part: Part) -> Declared:
         """What an exercise declares."""
-        defines = (part.class_name,) if part.class_name else FUNCTION_NAMES.get(part.slot, ())
-        return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines)
+        defines = (part.class_name,) if part.class_name else part.functions or FUNCTION_NAMES.get(part.slot, ())
+        return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines, isinstance(part.number, str))
 
     @property
     def slug(self) -> str:
@@ -176,7 +178,7 @@ def papers(found: Sequence[Item], exercise: Part) -> Papers:
     fits = [(item, _fit(item, declared)) for item in found if item.suffix == ".ipynb"]
     sheets = [_read(item, fit, declared) for item, fit in fits if fit is not None and _cells(item) is not None]
     sheets.sort(key=lambda each: each.claim)
-    answers = [item for item in found if _is_sheet(item, exercise.number)]
+    answers = [item for item in found if _is_sheet(item, exercise.title)]
     answers.sort(key=lambda item: item.path.parent.name != exercise.slug)
     return Papers(sheets[0].item if sheets else None, answers[0] if answers else None)
 
@@ -216,7 +218,7 @@ def _strange(best: _Candidate, found: Sequence[Item]) -> str:
     return ", ".join(others[:5])
 
 
-def _is_sheet(item: Item, number: int) -> bool:
+def _is_sheet(item: Item, title_of: str) -> bool:
     """Whether a file holds the answers for an exercise: by its name, unless its title says that it is another's."""
     if item.suffix not in (".md", ".txt") or not re.fullmatch(rf"{SHEET}{COPIED}(?:\.md)?", item.stem):
         return False
@@ -224,7 +226,7 @@ def _is_sheet(item: Item, number: int) -> bool:
         title = TITLE.search(item.open(LARGEST).decode("utf-8-sig", "replace"))
     except UnusableSubmission:
         return False
-    return title is None or int(title[1]) == number
+    return title is None or title[1] == title_of
 
 
 # ---------------------------------------------------------------- what may be a part

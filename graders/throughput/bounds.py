@@ -14,7 +14,7 @@ from pathlib import Path
 
 from graders.engines.catalogue import CPU, CUDA, KINDS
 from graders.registry.catalogue import exercises
-from graders.registry.parts import timed_calls
+from graders.registry.parts import Number, timed_calls
 from graders.throughput import card_fields
 from graders.workloads import FAMILIES, NAMES, PART_SIZES, drawable, speaks_waiter
 
@@ -72,7 +72,7 @@ class PartBound:
     bound: float
 
 
-def part_bounds(exercise: int, *, beside: Path | None = None) -> tuple[PartBound, ...]:
+def part_bounds(exercise: Number, *, beside: Path | None = None) -> tuple[PartBound, ...]:
     """How fast the calls of the exercise's part must be. beside: a folder that may hold a `bounds.toml`.
 
     A file of an instructor that names the exercise in [[part]] replaces them. Raises BadBounds.
@@ -84,7 +84,7 @@ def part_bounds(exercise: int, *, beside: Path | None = None) -> tuple[PartBound
     return ()
 
 
-def measures(exercise: int, device: str = "cpu", *, beside: Path | None = None) -> tuple[Measure, ...]:
+def measures(exercise: Number, device: str = "cpu", *, beside: Path | None = None) -> tuple[Measure, ...]:
     """What exercise `exercise` is timed on. beside: a folder that may hold a `bounds.toml`. Raises BadBounds."""
     for path in _instructors(beside):
         found = _of(read(path), exercise, device)
@@ -93,7 +93,7 @@ def measures(exercise: int, device: str = "cpu", *, beside: Path | None = None) 
     return _of(read(SHIPPED), exercise, device)
 
 
-def whose(exercise: int, *, beside: Path | None = None) -> str:
+def whose(exercise: Number, *, beside: Path | None = None) -> str:
     """ "the bounds are those of FILE, not the course's"; empty when they are the course's. Raises BadBounds."""
     for path in _instructors(beside):
         numbers = [measure.exercise for measure in read(path)] + [bound.exercise for bound in read_parts(path)]
@@ -146,7 +146,7 @@ def _instructors(beside: Path | None) -> list[Path]:
     return [near] if near is not None and os.path.lexists(near) else []
 
 
-def _of(found: tuple[Measure, ...], exercise: int, device: str) -> tuple[Measure, ...]:
+def _of(found: tuple[Measure, ...], exercise: Number, device: str) -> tuple[Measure, ...]:
     return tuple(measure for measure in found if (measure.exercise, measure.device) == (exercise, device))
 
 
@@ -155,7 +155,9 @@ def _measured(where: str, row: object, home: Path) -> Measure:
     try:
         data = card_fields.table("", row, NEEDED, OPTIONAL)
         measure = Measure(
-            exercise=card_fields.whole("exercise", data["exercise"], [each.number for each in exercises()]),
+            exercise=card_fields.whole(
+                "exercise", data["exercise"], [each.number for each in exercises() if each.timed_in]
+            ),
             device=card_fields.choice("device", data.get("device", CPU), (CPU, CUDA)),
             workload=card_fields.choice("workload", data["workload"], NAMES),
             scale=card_fields.number("scale", data.get("scale", 1.0)),

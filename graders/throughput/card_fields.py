@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 LONGEST = 60  # characters of a value that a phrase shows
@@ -54,7 +54,7 @@ def truth(name: str, value: object) -> bool:
     return value
 
 
-def whole(name: str, value: object, among: Iterable[int] | None = None) -> int:
+def whole(name: str, value: object, among: Collection[object] | None = None) -> int:
     """A whole number; one of `among`, where that is given."""
     if isinstance(value, bool) or not isinstance(value, int) or (among is not None and value not in among):
         choices = f"one of {', '.join(map(str, among))}" if among is not None else "a whole number"

@@ -14,6 +14,7 @@ import pytest
 from course.authoring.mutant_files import Mutant, base_files, mutants
 from graders import grade
 from graders.registry.catalogue import catalogue
+from graders.registry.parts import Number
 from graders.result import LawResult
 
 CLONE = Path(__file__).parents[1].parent
@@ -21,17 +22,17 @@ OF_A_LAW = 4
 """So many wrong parts of a law are judged by `make test`; all are by `make test-long` and `course mutants`."""
 
 
-def wrong_parts(exercise: int) -> list[Mutant]:
+def wrong_parts(exercise: Number) -> list[Mutant]:
     return mutants(catalogue(exercise), CLONE)
 
 
 def sampled(parts: list[Mutant], of_a_law: int = OF_A_LAW) -> list[object]:
     """The same parts in their order; beyond so many of each first law, chosen by their names, they are slow."""
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[Number, str]] = Counter()
     quick = set()
     for part in sorted(parts, key=lambda part: hashlib.sha256(part.name.encode()).digest()):
-        seen[part.laws[0]] += 1
-        if seen[part.laws[0]] <= of_a_law:
+        seen[part.exercise, part.laws[0]] += 1
+        if seen[part.exercise, part.laws[0]] <= of_a_law:
             quick.add(part.name)
     return [part if part.name in quick else pytest.param(part, marks=pytest.mark.slow) for part in parts]
 
@@ -42,11 +43,11 @@ def some(paths: list[Path], count: int = 8) -> list[object]:
     return [path if path in quick else pytest.param(path, marks=pytest.mark.slow) for path in paths]
 
 
-def wrong_part(exercise: int, name: str) -> Mutant:
+def wrong_part(exercise: Number, name: str) -> Mutant:
     return {part.name: part for part in wrong_parts(exercise)}[name]
 
 
-def right_parts(exercise: int) -> list[Path]:
+def right_parts(exercise: Number) -> list[Path]:
     return base_files(catalogue(exercise), CLONE)
 
 

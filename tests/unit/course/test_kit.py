@@ -61,7 +61,7 @@ def test_nothing_of_any_solution_is_in_the_kit(made: Path) -> None:
     assert len(files) > 100
     for exercise in exercises():
         telling = answers(solution_file(exercise).read_text(encoding="utf-8"))
-        assert len(telling) > 15
+        assert len(telling) > 4
         assert [lines for lines in telling if lines in whole and lines not in naive] == []
 
 

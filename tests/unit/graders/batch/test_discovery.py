@@ -18,7 +18,7 @@ STUB = stub_of(catalogue(3))
 
 
 def jobs(*paths: Path, wanted: tuple[int, ...] = ()) -> dict[tuple[str, int], GradeJob]:
-    return {handed.job.order: handed.job for handed in Discovery(wanted).all(paths)}
+    return {handed.job.who: handed.job for handed in Discovery(wanted).all(paths)}
 
 
 def put(path: Path, text: str = STUB) -> Path:
@@ -73,7 +73,7 @@ def test_archives_and_notebooks_are_read_as_data(tmp_path: Path) -> None:
         tmp_path / "class",
         [sample_class.archive(3, "ada", STUB, "fail"), sample_class.notebook(3, "bob", STUB, "fail")],
     )
-    handed = {each.job.order: each for each in Discovery().all([tmp_path / "class"])}
+    handed = {each.job.who: each for each in Discovery().all([tmp_path / "class"])}
     assert set(handed) == set(expected)
     assert {each.data.decode() for each in handed.values()} == {STUB}
 
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_named_and_not_hidden_by_a_stub(tmp_path: 
 def test_a_notebook_with_another_name_and_a_renamed_cell_is_found(tmp_path: Path) -> None:
     sheet(tmp_path / "class" / "ada" / "final version (2).ipynb", WRITTEN, "mine")
     put(tmp_path / "class" / "bob" / "prefix_cache.py")
-    found = {each.job.order: each for each in Discovery().all([tmp_path / "class"])}
+    found = {each.job.who: each for each in Discovery().all([tmp_path / "class"])}
     assert found["ada", 3].data.decode() == WRITTEN
 
 

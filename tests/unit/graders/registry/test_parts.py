@@ -1,4 +1,4 @@
-"""An exercise is an entry of the table and its own folders: one more just works."""
+"""An exercise or a lab is an entry of the table and its own folders: another one just works."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from graders.result import Outcome
 from graders.submissions.submission_reader import Declared
 
 TABLE = "graders.registry.parts"
-FOLDER = r"\bex\d+_[a-z]"
-TOY = parts.Part(99, "counting", "ex99_counter", "counter", "counter.py", "Counter")
+FOLDER = r"\b(ex|lab)\d+_[a-z]"
+TOYS = [
+    parts.Part(9, "counting", "ex9_counter", "counter", "counter.py", "Counter"),
+    parts.Part("lab9", "counting", "lab9_counter", "counter", "counter.py", "Counter"),
+]
 SOLUTION = '''"""A counter."""
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Counter:
 LAWS = """
 from graders.registry.law import LawBook
 
-LAWS = LawBook(exercise=99)
+LAWS = LawBook(exercise={number!r})
 
 
 @LAWS.law("one by one", statement="up adds one.", points=3, hints=("where", "idea", "code"))
@@ -52,7 +55,7 @@ def one_by_one(context):
     from graders.checking.call_recorder import CallRecorder
 
     recorder = CallRecorder(context, "counter", "counter")
-    recorder.new((), {}, "Counter()")
+    recorder.new((), {{}}, "Counter()")
     for due in (1, 2, 3):
         reply, _ = recorder.call("up", (), "up()")
         if reply.value != due:
@@ -72,17 +75,23 @@ def seen(part, watch):
 """
 
 
+@pytest.fixture(params=TOYS, ids=lambda toy: toy.short)
+def toy(request: pytest.FixtureRequest) -> parts.Part:
+    found: parts.Part = request.param
+    return found
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folders of one more exercise, and its entry in the table."""
+def project(toy: parts.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folders of another exercise or lab, and its entry in the table."""
     LocalWorker()  # from here on the worker's code can be imported as `guest`
     for path, text in (
-        ("exercises/ex99_counter/__init__.py", ""),
-        ("exercises/ex99_counter/laws.py", LAWS),
+        (f"exercises/{toy.slug}/__init__.py", ""),
+        (f"exercises/{toy.slug}/laws.py", LAWS.format(number=toy.number)),
         ("guest/counter.py", DRIVER),
-        ("project/solutions/ex99_counter/counter.py", SOLUTION),
-        ("project/solutions/ex99_counter/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
-        ("project/solutions/ex99_counter/questions.md", ""),
+        (f"project/solutions/{toy.slug}/counter.py", SOLUTION),
+        (f"project/solutions/{toy.slug}/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
+        (f"project/solutions/{toy.slug}/questions.md", ""),
         ("wrong.py", SOLUTION.replace("+ 1", "+ 2")),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -90,29 +99,32 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     guest = importlib.import_module("guest")
     monkeypatch.setattr(graders.exercises, "__path__", [*graders.exercises.__path__, str(tmp_path / "exercises")])
     monkeypatch.setattr(guest, "__path__", [*guest.__path__, str(tmp_path / "guest")])
-    monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, TOY))
+    monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, toy))
     monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
     catalogue.cache_clear()
     yield tmp_path
     catalogue.cache_clear()
-    for name in ("graders.exercises.ex99_counter", "graders.exercises.ex99_counter.laws", "guest.counter", "counter"):
+    for name in (f"graders.exercises.{toy.slug}", f"graders.exercises.{toy.slug}.laws", "guest.counter", "counter"):
         sys.modules.pop(name, None)
 
 
-def test_one_more_exercise_is_listed_typed_and_graded(project: Path) -> None:
-    assert [exercise.number for exercise in exercises()] == [part.number for part in parts.PARTS]
-    assert target("99.1").exercise.points == 3
-    assert Declared.of(catalogue(99)) == Declared("counter.py", "exercises/ex99_counter", "counter", ("Counter",))
-    right = grade(99, project / "project" / "solutions" / "ex99_counter" / "counter.py")
+def test_another_exercise_is_listed_typed_and_graded(toy: parts.Part, project: Path) -> None:
+    assert [exercise.number for exercise in exercises()][-1] == toy.number
+    assert target(f"{toy.number}.1").exercise.points == 3
+    lab = isinstance(toy.number, str)
+    assert Declared.of(catalogue(toy.number)) == Declared(
+        "counter.py", f"exercises/{toy.slug}", "counter", ("Counter",), lab
+    )
+    right = grade(toy.number, project / "project" / "solutions" / toy.slug / "counter.py")
     assert [law.outcome for law in right.laws] == [Outcome.PASS]
-    (law,) = grade(99, project / "wrong.py").laws
+    (law,) = grade(toy.number, project / "wrong.py").laws
     assert law.outcome is Outcome.FAIL and law.story is not None
 
 
-def test_one_more_exercise_gets_its_stub_its_lesson_and_its_notebook(project: Path) -> None:
+def test_another_exercise_gets_its_stub_its_lesson_and_its_notebook(toy: parts.Part, project: Path) -> None:
     made = {file.path.as_posix() for file in generate(project / "project")}
-    folder = "exercises/ex99_counter"
-    assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/ex99_counter.ipynb"} <= made
+    folder = f"exercises/{toy.slug}"
+    assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/{toy.slug}.ipynb"} <= made
 
 
 def outside(*own: str, holding: str) -> Iterator[str]:
@@ -150,14 +162,16 @@ def test_nothing_outside_the_engine_and_its_drivers_decides_by_a_slot() -> None:
     """Those are the rooms that a part of that slot has files in, and the options that other engines call so."""
     own = {f"course.drawings.{part.drawing}" for part in parts.PARTS}
     rooms = ("graders.exercises", "graders.sandbox", "graders.simulation", "graders.engines.adapters")
+    rooms += ("graders.experiments",)  # which make engines of their own
     slots = {part.slot for part in parts.PARTS}
     for module in outside(*rooms, "reference_engine", *own, holding="|".join(slots)):
         assert not slots & words(module), module
 
 
 def test_nothing_is_listed_by_the_numbers_of_the_exercises() -> None:
-    every = [part.number for part in parts.PARTS]
+    every = [part.number for part in parts.PARTS if isinstance(part.number, int)]
     rooms = ("graders.exercises", "graders.sandbox", "graders.simulation", "reference_engine")
+    rooms += ("graders.experiments", "course.labs")  # whose numbers are those of experiments
     for module in outside(*rooms, holding=r"(?s)\b1\b.*\b2\b.*\b3\b.*\b4\b"):
         for node in ast.walk(tree(module)):
             items = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else getattr(node, "keys", [])

@@ -299,14 +299,14 @@ def test_the_overview_names_the_absent_equal_parts_and_the_bound() -> None:
     twin = replace(RIGHT, student="zoe")
     text = html.render([RIGHT, twin, WRONG], ["yan"])
     assert "Nothing of 1: yan." in text
-    assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [{"exercise": 3, "students": ["ada", "zoe"]}]
+    assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [{"title": "exercise 3", "students": ["ada", "zoe"]}]
     assert "The red line is the bound, 0.8" in text
 
 
 def test_the_overview_says_who_was_late_and_whose_parts_are_alike() -> None:
-    text = html.render([RIGHT, WRONG], late={RIGHT.order: 1.25}, alike=[Alike(3, "ada", "zoe", 0.9)])
+    text = html.render([RIGHT, WRONG], late={RIGHT.who: 1.25}, alike=[Alike(3, "ada", "zoe", 0.9)])
     assert f"Late, 1:\n{RIGHT.student} (1.25 days)." in text and '<td class="n">1.25</td>' in text
-    assert "<li>3: ada and zoe, 90%</li>" in text
+    assert "<li>Exercise 3: ada and zoe, 90%</li>" in text
     assert "days late" not in html.render([RIGHT, WRONG])
 
 

@@ -1,0 +1,1 @@
+"""The solution of lab 4."""
