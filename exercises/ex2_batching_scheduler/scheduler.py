@@ -39,6 +39,17 @@ class Scheduler:
     >>> scheduler.plan().chunks                     # the rest, up to the last token
     (Chunk(id=1, start=4, length=2, samples=True),)
 
+    What it is given and returns, from `reference_engine.slots` (`None` of kv: it does not fit, nothing changed):
+
+        Request(id, prompt, max_new, priority=0, eos=None, output=[])     only `output` is yours to change
+        Chunk(id, start, length, samples)     Plan(chunks, preempted, copies), three tuples     Copy(src, dst)
+        kv.capacity                           tokens that one request can ever hold
+        kv.lookup(tokens)                     length of the cached prefix, always < len(tokens)
+        kv.admit(id, tokens, num_tokens)      blocks for num_tokens, the cached prefix borrowed: its length, or None
+        kv.extend(id, num_tokens)             grow TO num_tokens: a list of copies for the plan, or None
+        kv.truncate(id, num_tokens)           shrink TO num_tokens
+        kv.drop(id, tokens)                   give everything back; `tokens`, whose KV is computed, go to the cache
+
     Budget. A step computes at most `token_budget` tokens. For speculation a sampling chunk also reserves `lookahead`
     further slots for guesses and costs length + lookahead. A chunk that could reach the last token but for the
     lookahead stops before it.

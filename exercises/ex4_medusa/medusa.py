@@ -51,7 +51,8 @@ def build_tree(choices: Sequence[tuple[int, ...]]) -> Tree:
     by (depth, path), so the order of `choices` does not matter and a parent always comes before its children. Node 0 is
     the base model's own token: parent -1, depth 0, rank 0.
 
-    Returns parent, depth, rank int64 [N] and mask bool [N, N]: mask[i, j] is True when j is i or an ancestor of i.
+    Returns Tree(parent, depth, rank, mask): int64 [N] three times and bool [N, N]; mask[i, j] is True when j is i or an
+    ancestor of i.
 
     Raises ValueError: no choice at all, an empty choice, a negative rank, a rank that is no integer.
 

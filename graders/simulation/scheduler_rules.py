@@ -480,8 +480,8 @@ class SchedulerSpec:
             raise Deviation(message, f"{offered}", f"{request.tokens[: len(offered)]}")
         if len(offered) not in lengths:
             most = lengths[-1]
-            what = "more tokens than have KV" if len(offered) > most else "not all its computed tokens"
-            message = f"Request {request.id} was dropped with {what}: {len(offered)}, computed are {most}."
+            message = f"`{method}` dropped request {request.id} with its first {plural(len(offered), 'token')}; "
+            message += f"{most} are computed (a chunk of n tokens adds n, and k - 1 more when commit is told k)."
             raise Deviation(message, f"{plural(len(offered), 'token')} offered", f"{most}")
 
     def _given_back(self, method: str, held: Mapping[int, int]) -> None:

@@ -51,7 +51,8 @@ def build_tree(choices: Sequence[tuple[int, ...]]) -> Tree:
     by (depth, path), so the order of `choices` does not matter and a parent always comes before its children. Node 0 is
     the base model's own token: parent -1, depth 0, rank 0.
 
-    Returns parent, depth, rank int64 [N] and mask bool [N, N]: mask[i, j] is True when j is i or an ancestor of i.
+    Returns Tree(parent, depth, rank, mask): int64 [N] three times and bool [N, N]; mask[i, j] is True when j is i or an
+    ancestor of i.
 
     Raises ValueError: no choice at all, an empty choice, a negative rank, a rank that is no integer.
 
@@ -184,7 +185,8 @@ def verify_typical(
     if not (temperature >= 0 and epsilon >= 0 and delta >= 0):
         raise ValueError(f"temperature {temperature}, epsilon {epsilon} and delta {delta} must not be negative")
     if temperature == 0:
-        verdict = verify_greedy(tree, tokens, logits.argmax(-1))
+        said = logits.argmax(-1).masked_fill(logits.isnan().any(-1), -1)  # after NaN no guess stands
+        verdict = verify_greedy(tree, tokens, said)
         _at_end(verdict, logits)
         return verdict
     log_p = (logits.float() / temperature).log_softmax(-1)

@@ -203,7 +203,8 @@ def refusals(context: CheckContext) -> None:
     points=8,
     needs=("copy-on-write", "truncate", "retain and release"),
     hints=(
-        "Look for loops over all blocks, and for their disguises: `in` on a list, pop(0), remove, min, sorted, sum.",
+        "Look for loops over all blocks, and for their disguises: `in` on a list, pop(0), remove, min, sorted, sum; "
+        "and for slices and copies of a long sequence's table where a block or two change.",
         "Take and give back at the same end of the free list, and keep what you would otherwise count: refs in a "
         "dictionary, the number of free blocks as the length of the list.",
         "free = list(range(num_blocks - 1, 0, -1)); take with free.pop(), give back with free.append(block). An extend "

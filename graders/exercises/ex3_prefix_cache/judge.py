@@ -31,6 +31,8 @@ class PrefixCacheJudge:
         self._recorder = CallRecorder(context, "prefix_cache", "cache", IMPORTS)
         self._refusals = 0
         self._played = 0
+        self._lines = dict[int, int]()  # by the clock's tick: the line of the story that touched something then
+        self._touched = dict[int, int]()  # by block, before an eviction: the line that touched it last
 
     def replay(self) -> None:
         """See `graders.checking.failure.Replayable`."""
@@ -72,7 +74,10 @@ class PrefixCacheJudge:
             method = "insert" if move.method == "beside" else move.method
             reply, counts = self._recorder.next(method, str(move), move.code("cache"))
             self._played += 1
+            clock = self.spec.clock
             judges[move.method](move, reply)
+            if self.spec.clock > clock:
+                self._lines[self.spec.clock] = len(self._recorder.steps)
             self._recorder.steps[-1].answer += move.afterwards
             self._count(counts)
         self._recorder.finish()
@@ -120,6 +125,7 @@ class PrefixCacheJudge:
     def _evict(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a list of blocks")
         places = {stored.block: path for path, stored in self.spec.stored.items()}
+        self._touched = {stored.block: self._lines.get(stored.tick, 0) for stored in self.spec.stored.values()}
         pinned = [self.spec.stored[path].block for path in self.spec.pins]
         due = self.spec.evict(move.number)
         if repr(value) != repr(due):
@@ -203,7 +209,10 @@ class PrefixCacheJudge:
         ]:
             message = f"`evict` took block {other} before its child {children[0]}."
         else:
-            message = f"`evict` took block {other} before block {first}, which was touched longer ago."
+            message = (
+                f"`evict` took block {other} before block {first}, which was touched longer ago: block {first} last"
+            )
+            message += f" in line {self._touched[first]}, block {other} in line {self._touched[other]}."
             if self._refusals:
                 message += " An insert that is refused touches nothing."
             if value == self._script.evicted_by(ReleasedLast, self._played):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,17 +50,39 @@ def why_greedy(tree: PathTree, due: RowVerdict, tokens: Sequence[int], argmax: S
     return f"({'; '.join(steps)}.)"
 
 
-def why_typical(tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]], rule: TypicalRule) -> str:
-    """The numbers that decide, node by node."""
+def why_typical(
+    tree: PathTree,
+    tokens: Sequence[int],
+    logits: Sequence[Sequence[float]],
+    rule: TypicalRule,
+    due: Sequence[int] = (),
+    told: Sequence[int] = (),
+) -> str:
+    """The numbers that decide, node by node: those first that are on the walk that is due or on the one that was told.
+
+    Of two walks that stand and are equally long, their sums too.
+    """
     if rule.temperature == 0:
         return "(Temperature 0 is greedy.)"
-    lines = []
+    lines, chances = dict[int, str](), [1.0]
+    stands = {0}
     for node in range(1, len(tree)):
         p = spec.softmax(logits[tree.parent[node]], rule.temperature)
         chance, needed = p[tokens[node]], spec.bar(p, rule.epsilon, rule.delta)
+        chances.append(chance)
+        if chance > needed and tree.parent[node] in stands:
+            stands.add(node)
         sign, where = ">" if chance > needed else "not >", f"its parent {tree.parent[node]}"
-        lines.append(f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at {where}, where H = {spec.entropy(p):.4g}")
-    return f"({'; '.join(lines[:6])}{'; …' if len(lines) > 6 else ''}.)"
+        lines[node] = f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at {where}, where H = {spec.entropy(p):.4g}"
+    ends = [node for node in told if node >= 0]
+    first = [node for node in dict.fromkeys((*due, *ends)) if node in lines]
+    shown = [*first, *(node for node in lines if node not in first)][: max(6, len(first))]
+    more = "; …" if len(shown) < len(lines) else ""
+    sums = ""
+    if len(ends) == len(due) and ends != list(due) and stands.issuperset(ends):
+        mine, right = (sum(math.log(chances[node]) for node in walk) for walk in (ends, due))
+        sums = f" Both stand and are equally long: the sum of ln p is {mine:.5g} on {ends}, {right:.5g} on {list(due)}."
+    return f"({'; '.join(lines[node] for node in sorted(shown))}{more}.){sums}"
 
 
 def why_not(src: int, dst: int, verdicts: Sequence[RowVerdict], slots: Rows) -> str:

@@ -95,7 +95,8 @@ class MedusaJudge:
         result = self.typical_raw(tree, tokens, logits, rule, 0)
 
         def why(row: int, right: RowVerdict) -> str:
-            told = diagnostics.why_typical(tree, tokens[row], logits[row], rule)
+            nodes = result[1].nested[row]
+            told = diagnostics.why_typical(tree, tokens[row], logits[row], rule, right.walk, nodes)
             question = mistakes.Question(tree, tokens, logits, rule)
             return told + (self._mistake(question, row, result[1].nested[row]) if rule.temperature else "")
 

@@ -175,7 +175,8 @@ def typical_acceptance(context: CheckContext) -> None:
         "Look for 0 * -inf, for a division by temperature 0, and for a NaN that spreads to a neighbour.",
         "0 ln 0 is 0. Comparing with NaN is False, a sum with NaN is NaN. With a generator, draw where the path ends.",
         "torch.special.entr(p).sum(-1); torch.where(mask, log_p, 0), not mask * log_p; torch.multinomial(p_end, 1,"
-        " generator=generator); temperature 0: return verify_greedy(tree, tokens, logits.argmax(-1)).",
+        " generator=generator); temperature 0: verify_greedy(tree, tokens, logits.argmax(-1)), -1 said after a node"
+        " whose logits are NaN, and refused where the path ends at one.",
     ),
 )
 def typical_edges(context: CheckContext) -> None:

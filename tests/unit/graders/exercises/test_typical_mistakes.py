@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 from graders.exercises.ex4_medusa import diagnostics
@@ -31,6 +32,15 @@ def test_the_questions_asked_besides_tell_every_mistake_from_every_other() -> No
         answers = [(asked, row, answer(mistake, asked, row)) for asked in others(PROBES) for row in range(2)]
         explaining = [each.what for each in MISTAKES if all(each.explains(*one) for one in answers)]
         assert explaining == ([] if mistake is RIGHT else [mistake.what])
+
+
+def test_two_walks_that_are_equally_long_are_told_with_their_sums_and_every_node_of_both() -> None:
+    """The list ended before the node in question, and what ranks two walks that stand was not said."""
+    tree = PathTree.of([(rank,) for rank in range(9)])
+    tokens, logits = list(range(10)), [[math.log((token + 1) / 55) for token in range(10)]] * 10
+    told = diagnostics.why_typical(tree, tokens, logits, TypicalRule(1.0, 0.01, 0.01), [0, 9], [0, 7, -1])
+    assert "node 7: p = 0.14545" in told and "node 9: p = 0.18182" in told
+    assert told.endswith("Both stand and are equally long: the sum of ln p is -1.9279 on [0, 7], -1.7047 on [0, 9].")
 
 
 def test_nothing_wrong_is_what_the_specification_says() -> None:
