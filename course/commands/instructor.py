@@ -97,12 +97,12 @@ def read(folder: Path, numbers: Numbers, port: int) -> ExitCode:
 
     gradebook.expect(folder)
     with gradebook.reported(folder):
-        from course.nbgrader_glue import answer_desk, answer_page
+        from course.nbgrader_glue import answer_page, answer_sheets
         from course.nbgrader_glue.settings import settings
 
-        desks = answer_desk.desks(settings(folder), choose(numbers), every=bool(numbers))
+        sheets = answer_sheets.sheets(settings(folder), choose(numbers), every=bool(numbers))
     try:
-        made, address = answer_page.server(desks, port=port)
+        made, address = answer_page.server(sheets, port=port)
     except OSError as error:
         raise Problem(f"nothing can listen at port {port}: {error.strerror}.") from None
     console().print(f"Open {address} in a browser on this machine. Ctrl-C ends it.", soft_wrap=True)

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 import jinja2
 from markupsafe import Markup, escape
 
-from course.nbgrader_glue.answer_desk import AnswerDesk, Refused
+from course.nbgrader_glue.answer_sheets import AnswerSheets, Refused
 from graders.registry.parts import Number, number_of
 
 LARGEST = 64 << 10  # bytes of what the page sends
@@ -108,17 +108,17 @@ HEADERS = {
 }
 
 
-def render(desk: AnswerDesk, index: int) -> str:
+def render(sheet: AnswerSheets, index: int) -> str:
     """The page of a question, counted from 0."""
-    question = desk.questions[index]
+    question = sheet.questions[index]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["prose"] = _prose
     return environment.from_string(PAGE).render(
-        exercise=desk.exercise,
-        questions=desk.questions,
+        exercise=sheet.exercise,
+        questions=sheet.questions,
         question=question,
         index=index,
-        answers=desk.answers(index),
+        answers=sheet.answers(index),
         steps=[question.points * share / 4 for share in range(5)],
         script=Markup(SCRIPT),
     )
@@ -130,7 +130,7 @@ def _prose(text: str) -> Markup:
     return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", said))
 
 
-def server(desks: Sequence[AnswerDesk], token: str = "", port: int = 0) -> tuple[HTTPServer, str]:
+def server(sheets: Sequence[AnswerSheets], token: str = "", port: int = 0) -> tuple[HTTPServer, str]:
     """A server of the pages, not yet running, and the address of the first: /TOKEN/EXERCISE/QUESTION.
 
     One request at a time reads or writes; threads are there for the connections on which browsers say nothing.
@@ -138,12 +138,12 @@ def server(desks: Sequence[AnswerDesk], token: str = "", port: int = 0) -> tuple
     OSError when it cannot listen at the port; 0 takes any.
     """
     token = token or secrets.token_urlsafe(24)
-    by_number = {desk.exercise.number: desk for desk in desks}
+    by_number = {sheet.exercise.number: sheet for sheet in sheets}
 
     class Handler(_Handler):
         pass
 
-    Handler.token, Handler.desks, Handler.turn = token, by_number, threading.Lock()
+    Handler.token, Handler.sheets, Handler.turn = token, by_number, threading.Lock()
     made = ThreadingHTTPServer((HOST, port), Handler)
     Handler.hosts = {f"{name}:{made.server_port}" for name in (HOST, "localhost")}
     return made, f"http://{HOST}:{made.server_port}/{token}/{next(iter(by_number))}/1"
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers whoever knows the token and speaks to this machine by its own name."""
 
     token: str
-    desks: dict[Number, AnswerDesk]
+    sheets: dict[Number, AnswerSheets]
     hosts: set[str]
     turn: threading.Lock
     timeout = 30  # seconds that a browser may keep a connection open and say nothing
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = self._place()
         if not found:
             return
-        desk, index = found
+        sheet, index = found
         try:
             size = int(self.headers.get("content-length", ""))
             if not 0 <= size <= LARGEST or self.headers.get_content_type() != "application/json":
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             typed = json.loads(self.rfile.read(size))
             score = None if typed["score"] is None else float(typed["score"])
             with self.turn:
-                answer = desk.save(index, str(typed["key"]), score, str(typed["comment"]))
+                answer = sheet.save(index, str(typed["key"]), score, str(typed["comment"]))
         except Refused as refused:
             self._tell(400, problem=str(refused))
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -187,14 +187,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._tell(200, open=answer.open)
 
-    def _place(self) -> tuple[AnswerDesk, int] | None:
+    def _place(self) -> tuple[AnswerSheets, int] | None:
         """Which question is meant; who does not know the token learns nothing."""
         parts = self.path.partition("?")[0].split("/")[1:]
         known = self.headers.get("host", "") in self.hosts and len(parts) == 3
         if known and hmac.compare_digest(parts[0].encode(), self.token.encode()):
-            desk, asked = self.desks.get(number_of(parts[1])), parts[2]
-            if desk and re.fullmatch("[0-9]{1,4}", asked) and 1 <= int(asked) <= len(desk.questions):
-                return desk, int(asked) - 1
+            sheet, asked = self.sheets.get(number_of(parts[1])), parts[2]
+            if sheet and re.fullmatch("[0-9]{1,4}", asked) and 1 <= int(asked) <= len(sheet.questions):
+                return sheet, int(asked) - 1
         self._say(404, "There is nothing here.\n", "text/plain; charset=utf-8")
         return None
 

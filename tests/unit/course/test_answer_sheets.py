@@ -19,7 +19,7 @@ from conftest import Type
 from nbgrader.api import Gradebook
 
 from course.nbgrader_glue import answer_page, notebook
-from course.nbgrader_glue.answer_desk import AnswerDesk, Refused, plain
+from course.nbgrader_glue.answer_sheets import AnswerSheets, Refused, plain
 from course.nbgrader_glue.literal_text import literal
 from course.nbgrader_glue.score_changes import FILE
 from course.nbgrader_glue.settings import Settings, settings
@@ -64,8 +64,8 @@ def read(template: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def desk(read: Settings) -> AnswerDesk:
-    return AnswerDesk(read, EXERCISE, "secret")
+def sheet(read: Settings) -> AnswerSheets:
+    return AnswerSheets(read, EXERCISE, "secret")
 
 
 def grade(read: Settings, student: str) -> tuple[float | None, bool, str | None]:
@@ -74,48 +74,48 @@ def grade(read: Settings, student: str) -> tuple[float | None, bool, str | None]
         return found.manual_score, found.needs_manual_grade, book.find_comment(FIRST, SLUG, SLUG, student).comment
 
 
-def key_of(desk: AnswerDesk, text: str) -> str:
-    return next(answer.key for answer in desk.answers(0) if answer.text == text)
+def key_of(sheet: AnswerSheets, text: str) -> str:
+    return next(answer.key for answer in sheet.answers(0) if answer.text == text)
 
 
-def test_answers_are_read_as_they_were_written_and_the_open_ones_come_first(desk: AnswerDesk) -> None:
-    found = desk.answers(0)
+def test_answers_are_read_as_they_were_written_and_the_open_ones_come_first(sheet: AnswerSheets) -> None:
+    found = sheet.answers(0)
     assert {answer.text for answer in found[:2]} == {SAID["ada"], SAID["bob"]}
     assert [(answer.text, answer.open) for answer in found[2:]] == [("", False)]
     assert plain(literal(SAID["ada"])) == SAID["ada"]
 
 
-def test_a_score_and_a_comment_land_in_the_gradebook_and_in_the_log(desk: AnswerDesk, read: Settings) -> None:
-    assert not desk.save(0, key_of(desk, SAID["bob"]), 7.5, " Nearly. ").open
+def test_a_score_and_a_comment_land_in_the_gradebook_and_in_the_log(sheet: AnswerSheets, read: Settings) -> None:
+    assert not sheet.save(0, key_of(sheet, SAID["bob"]), 7.5, " Nearly. ").open
     assert grade(read, "bob") == (7.5, False, "Nearly.")
     assert grade(read, "ada") == (None, True, None)
     assert '"bob","ex3_prefix_cache","explain-3-1","by hand","","7.5"' in (read.root / FILE).read_text()
-    assert desk.save(0, key_of(desk, SAID["bob"]), None, "").open
+    assert sheet.save(0, key_of(sheet, SAID["bob"]), None, "").open
     assert grade(read, "bob") == (None, True, None)
 
 
-def test_what_is_no_score_of_the_question_is_refused(desk: AnswerDesk, read: Settings) -> None:
+def test_what_is_no_score_of_the_question_is_refused(sheet: AnswerSheets, read: Settings) -> None:
     for score in (-1.0, 10.5, float("nan"), float("inf")):
         with pytest.raises(Refused):
-            desk.save(0, key_of(desk, SAID["bob"]), score, "")
+            sheet.save(0, key_of(sheet, SAID["bob"]), score, "")
     assert grade(read, "bob") == (None, True, None)
 
 
-def test_nobody_is_named_and_keys_of_one_student_do_not_belong_together(desk: AnswerDesk) -> None:
-    page = answer_page.render(desk, 0)
+def test_nobody_is_named_and_keys_of_one_student_do_not_belong_together(sheet: AnswerSheets) -> None:
+    page = answer_page.render(sheet, 0)
     assert not re.search(r"\b(ada|bob|cyd)\b", page)
-    assert not {answer.key for answer in desk.answers(0)} & {answer.key for answer in desk.answers(1)}
+    assert not {answer.key for answer in sheet.answers(0)} & {answer.key for answer in sheet.answers(1)}
 
 
-def test_the_rubric_stands_beside_and_what_a_student_wrote_is_text(desk: AnswerDesk) -> None:
-    page = answer_page.render(desk, 0)
-    assert desk.questions[0].answer.split()[0] in page and desk.questions[0].text.split()[0] in page
+def test_the_rubric_stands_beside_and_what_a_student_wrote_is_text(sheet: AnswerSheets) -> None:
+    page = answer_page.render(sheet, 0)
+    assert sheet.questions[0].answer.split()[0] in page and sheet.questions[0].text.split()[0] in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and page.count("<script>") == 1
 
 
 @pytest.fixture
-def served(desk: AnswerDesk) -> Iterator[Any]:
-    made, address = answer_page.server([desk], "token")
+def served(sheet: AnswerSheets) -> Iterator[Any]:
+    made, address = answer_page.server([sheet], "token")
     assert address == f"http://127.0.0.1:{made.server_port}/token/3/1"
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
@@ -140,8 +140,8 @@ def test_the_page_is_for_whoever_has_its_address(served: Any) -> None:
     assert asked(served, "/token/3/1", host="evil.example:80")[0] == 404
 
 
-def test_what_the_page_sends_is_saved_or_told_why_not(served: Any, desk: AnswerDesk, read: Settings) -> None:
-    key = key_of(desk, SAID["ada"])
+def test_what_the_page_sends_is_saved_or_told_why_not(served: Any, sheet: AnswerSheets, read: Settings) -> None:
+    key = key_of(sheet, SAID["ada"])
     typed = json.dumps({"key": key, "score": 4, "comment": "See 3.4."})
     assert asked(served, "/token/3/1", typed) == (200, '{"open": false}')
     assert grade(read, "ada") == (4.0, False, "See 3.4.")

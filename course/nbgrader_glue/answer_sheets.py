@@ -45,7 +45,7 @@ class Answer:
     open: bool
 
 
-class AnswerDesk:
+class AnswerSheets:
     """The answers to the questions of one exercise. secret: by it nobody can tell whose a key is.
 
     `Problem` when the exercise asks nothing, or was not released.
@@ -114,12 +114,12 @@ class AnswerDesk:
         return Gradebook(self._settings.url, self._settings.directory.course_id)
 
 
-def desks(settings: Settings, exercises: Sequence[Exercise], *, every: bool) -> list[AnswerDesk]:
-    """A desk for each exercise; every: `Problem` for one that has none, else they are left out."""
+def sheets(settings: Settings, exercises: Sequence[Exercise], *, every: bool) -> list[AnswerSheets]:
+    """A sheet for each exercise; every: `Problem` for one that has none, else they are left out."""
     secret, found = secrets.token_hex(32), []
     for exercise in exercises:
         try:
-            found.append(AnswerDesk(settings, exercise, secret))
+            found.append(AnswerSheets(settings, exercise, secret))
         except Problem:
             if every:
                 raise
