@@ -52,9 +52,11 @@ def _one_engine(context: CheckContext, case: Case) -> None:
 
     setup, chance = case.setup, random.Random(repr(case.codes[0]))
     seed, kind, size = chance.randrange(MODEL_SEEDS), setup.pick(KINDS), setup.pick((4, 2, 8, 13))
+    width = setup.pick((2, 1, 3))
+    size = min(size, 1 + GUESSES * (1 + width * (LEVELS - 1)))  # as many candidates as grow
     loaded, requests = tiny(seed), drawn_requests(chance, setup.pick((1, 2, 3)))
     due = [oracle.greedy(loaded, *request) for request in requests]
-    tree = {"size": size, "depth": LEVELS, "width": setup.pick((2, 1, 3)), "guesses": GUESSES}
+    tree = {"size": size, "depth": LEVELS, "width": width, "guesses": GUESSES}
     need = max(len(prompt) + count for prompt, count, _ in requests) + size
     sizes = {"num_blocks": 2 + need // 4 + chance.choice((0, 2, 40)), "block_size": 4, "max_seqs": 3}
     setting = {
