@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from course.authoring.mutant_files import Mutant
 from graders import grade
 from graders.checking import random_cases
 from graders.exercises.ex5_speculative_sampling import distribution
+from graders.exercises.ex5_speculative_sampling import random_cases as sampling_cases
 from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, Outcome
 
@@ -107,3 +109,11 @@ def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_f
 
 def test_the_points_of_all_laws_make_a_hundred() -> None:
     assert sum(law.points for law in catalogue(5).laws if law.kind != "throughput") == 100
+
+
+def test_no_logit_of_a_case_is_rounded_on_its_way() -> None:
+    """1001.85 is another number in float32, and its softmax another one: the solution broke the law by it."""
+    steps = [sampling_cases.chance_step(SimpleNamespace(codes=[code])) for code in (0, 1)]
+    for base in (0.0, sampling_cases.FAR, -sampling_cases.FAR):
+        found = [base + count * step for count in range(-6, 7) for step in steps]
+        assert torch.tensor(found, dtype=torch.float32).tolist() == found
