@@ -480,8 +480,12 @@ class SchedulerSpec:
             raise Deviation(message, f"{offered}", f"{request.tokens[: len(offered)]}")
         if len(offered) not in lengths:
             most = lengths[-1]
-            message = f"`{method}` dropped request {request.id} with its first {plural(len(offered), 'token')}; "
-            message += f"{most} are computed (a chunk of n tokens adds n, and k - 1 more when commit is told k)."
+            told = f"`{method}` dropped request {request.id} with "
+            if len(offered) > most:
+                message = f"{told}more tokens than have KV: {len(offered)}, {most} are computed."
+            else:
+                message = f"{told}not all its computed tokens: {len(offered)} of {most} "
+                message += "(a chunk of n tokens adds n, and k - 1 more when commit is told k)."
             raise Deviation(message, f"{plural(len(offered), 'token')} offered", f"{most}")
 
     def _given_back(self, method: str, held: Mapping[int, int]) -> None:

@@ -34,6 +34,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @NEEDS_TRITON
 def test_every_kernel_compiles_for_hopper_without_spilling(tmp_path: Path) -> None:
     code = """
