@@ -53,7 +53,7 @@ def measure(
     threads: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    width: int = 4,
+    width: float = 4,
     effort: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Ceilings:
@@ -64,7 +64,7 @@ def measure(
         return _of_gpu(config, device, dtype, effort, clock)
     peak = measure_peak(config, threads=threads, effort=effort, clock=clock)
     with torch.inference_mode():
-        return Ceilings(peak, _bandwidth(width * weights_read(config), threads, effort, clock))
+        return Ceilings(peak, _bandwidth(int(width * weights_read(config)), threads, effort, clock))
 
 
 def measure_peak(config: LlamaConfig, *, threads: int, effort: int = 1, clock: Clock = time.perf_counter) -> float:

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from reference_engine.formats import stored_as
 from reference_engine.llama.config import IDS, SHAPES, LlamaConfig, to_json
 from reference_engine.llama.weights import ModelError, files, random_weights, read_json, save
 from reference_engine.memory import refuse_what_does_not_fit
@@ -57,16 +58,11 @@ class Model:
         return self.weights["model.norm.weight"].dtype
 
     @cached_property
-    def half(self) -> bool:
-        """Whether bf16 holds every matrix without loss, as those of most checkpoints: they are stored so on a CPU,
-        read in half the time, and computed with in fp32 all the same.
-        """
-        return held_by_bf16(*(weight for weight in self.weights.values() if weight.dim() > 1))
-
-    @property
-    def bytes_a_weight(self) -> int:
-        """Of a number of the matrices, as small as they are without loss."""
-        return 2 if self.half else self.dtype.itemsize
+    def bytes_a_weight(self) -> float:
+        """Of a number of the matrices on average, each stored as small as it can be without loss."""
+        matrices = [weight for weight in self.weights.values() if weight.dim() > 1]
+        taken = sum(stored_as(weight).value * weight.numel() for weight in matrices)
+        return taken / sum(weight.numel() for weight in matrices)
 
     @property
     def head(self) -> Tensor:
@@ -92,11 +88,6 @@ class Model:
             return Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ModelError(f"{path} cannot be read: {error}") from error
-
-
-def held_by_bf16(*weights: Tensor) -> bool:
-    """Whether bf16 holds all of them without loss."""
-    return all(each.dtype is torch.bfloat16 or torch.equal(each.bfloat16().float(), each.float()) for each in weights)
 
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")

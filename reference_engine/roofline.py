@@ -148,7 +148,7 @@ def serving_work(
     shared: bool,
     tokens_a_step: int = 1,
     width: int = 4,
-    stored: int = 4,
+    stored: float = 4,
 ) -> Work:
     """What serving these requests takes at least, counted in the engine's favour.
 

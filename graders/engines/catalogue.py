@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graders.engines.loaded import DTYPE, DTYPES, HALF
+
 ADAPTERS = Path(__file__).resolve().parent / "adapters"
 CPU, CUDA = "cpu", "cuda"
 
@@ -43,7 +45,8 @@ class EngineKind:
     adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
     said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
     likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
-    exact: it computes in fp32 whatever its weights are.
+    exact: it computes in fp32 whatever its weights are. dtypes: what it can serve; where a race is in another it is
+    given the same weights in float32.
     """
 
     name: str
@@ -56,6 +59,7 @@ class EngineKind:
     timeout: float = 120.0
     tie: float | None = None
     exact: bool = False
+    dtypes: tuple[str, ...] = (DTYPE, HALF)
 
     @property
     def path(self) -> Path:
@@ -96,8 +100,8 @@ _SGLANG_NEEDS = (
 _NO_STUB = "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
 
 _KINDS = (
-    EngineKind("reference", "our engine with the solutions", "reference_driver.py", exact=True),
-    EngineKind("naive", "our engine with the parts of before", "reference_driver.py", exact=True),
+    EngineKind("reference", "our engine with the solutions", "reference_driver.py", exact=True, dtypes=DTYPES),
+    EngineKind("naive", "our engine with the parts of before", "reference_driver.py", exact=True, dtypes=DTYPES),
     EngineKind(
         "vllm",
         "vLLM",
@@ -167,6 +171,7 @@ _KINDS = (
         # In 480 answers to random prompts 0.046 was the most, to the waiter's 0.024; without flash
         # attention it is 1e-4, at less than half the speed.
         tie=0.1,
+        dtypes=DTYPES,
     ),
     EngineKind(
         "ollama",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graders.engines.catalogue import EngineKind
 from graders.engines.engine_protocol import LaunchConfig
-from graders.engines.loaded import Checkpoint
+from graders.engines.loaded import DTYPE, Checkpoint
 from graders.workloads import Trace
 from reference_engine.model import Model
 from reference_engine.parts import SLOTS, part_files
@@ -24,12 +24,13 @@ def job(
 ) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
+    loaded = given.loaded if given.loaded.dtype in kind.dtypes else replace(given.loaded, dtype=DTYPE)
     common = LaunchConfig(
         model=str(given.folder),
         max_len=min(model.config.positions, trace.kv_tokens),
         kv_tokens=trace.kv_tokens,
         max_seqs=trace.max_seqs,
-        loaded=given.loaded,
+        loaded=loaded,
         block_size=trace.block_size,
         device=device,
         threads=threads,
@@ -54,4 +55,4 @@ def parts(folder: Path) -> Mapping[str, str]:
 
 def speculates(model: Model, trace: Trace) -> bool:
     """Our engine guesses where that is what the workload is about, and the model has heads."""
-    return trace.batch > 0 and model.name.partition("@")[0] == "waiter"
+    return trace.batch > 0 and model.name.partition("@")[0].partition(":")[0] == "waiter"

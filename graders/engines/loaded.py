@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 DTYPE = "float32"
 """What engines are compared in, if nothing else is said."""
-DTYPES = (DTYPE, "bfloat16")
-"""What they can be compared in."""
+HALF, INT8 = "bfloat16", "q8_0"
+DTYPES = (DTYPE, HALF, INT8)
+"""What they can be compared in: q8_0 is int8 with a scale for every 32 weights."""
 SHOWN = 12
 """Digits of a digest that a person compares."""
 
@@ -77,18 +78,17 @@ class Checkpoint:
 
 
 @contextmanager
-def checkpoint(model: Model) -> Iterator[Checkpoint]:
+def checkpoint(model: Model, dtype: str = "") -> Iterator[Checkpoint]:
     """The folder that every engine loads: a temporary one, its config.json complete, its weights the model's own.
 
-    Raises ModelError when there is no room for it.
+    dtype: what engines make of them; "": the model's. Raises ModelError when there is no room for it.
     """
     from reference_engine.model import write
 
     with TemporaryDirectory(prefix="course-race-") as name:
         folder = Path(name)
         write(model, folder)
-        dtype = str(model.dtype).removeprefix("torch.")
-        yield Checkpoint(folder, given(folder, model.config, dtype))
+        yield Checkpoint(folder, given(folder, model.config, dtype or str(model.dtype).removeprefix("torch.")))
 
 
 class NoModel(Exception):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,21 +25,26 @@ from graders.engines import environments, launch_config
 from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
-from graders.engines.loaded import DTYPE, Checkpoint, checkpoint
+from graders.engines.loaded import DTYPE, HALF, INT8, Checkpoint, checkpoint
 from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
 from graders.engines.scenarios import Scenario, dropped, scenarios
-from graders.engines.token_check import check_tokens
+from graders.engines.token_check import check_tokens, tolerance
 from graders.workloads import FAMILIES, Trace
 from reference_engine.ceilings import measure
 from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.processor import processor
-from reference_engine.roofline import Roof, Work
+from reference_engine.quantized import quantized
+from reference_engine.roofline import Ceilings, Roof, Work
 
 WARM = 100
 """Seeds of a race that are kept for warming up."""
+KV_BYTES = {DTYPE: 4, HALF: 2, INT8: 2}
+"""Of a key's or value's number, as small as some engine has it in such a race."""
+INT8_SPEEDUP = 4
+"""A vector holds so many int8 for one fp32, and is multiplied as fast: nobody computes with them faster."""
 MOST_REQUESTS = 100_000
 """Of one trace: more are a slip of the pen, and would take all memory before the first is served."""
 Say = Callable[[str], None]
@@ -49,7 +55,8 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
     decoding scenarios. apart: prompts alone too. threads: 0 takes every core. timeout: seconds for one trace.
-    dtype: of the checkpoint that all are given, and what they compute in, float32 or bfloat16; ours computes in fp32.
+    dtype: of the weights that all are given, one of DTYPES, and what they compute in; ours computes in fp32. q8_0:
+    of the model rounded to int8; engines without a format for it are given the same weights in float32.
     """
 
     engines: tuple[str, ...]
@@ -81,7 +88,7 @@ class Racer:
 
     def check(self, model: Model, trace: Trace, served: ServedTrace) -> None:
         """Raises EngineFailed when its tokens are not the model's."""
-        check_tokens(model, trace, served, self.driver.kind)
+        check_tokens(model, trace, served, self.driver.kind, self.entrant.dtype)
 
     def leave(self, failed: EngineFailed, say: Say) -> None:
         """It is out, and none of its figures count."""
@@ -104,16 +111,17 @@ def race(
     _refuse(plan)
     device, busy = device_class(), load()
     _announce(plan, device, busy, warn)
-    model = load_model(plan.model, dtype=getattr(torch, plan.dtype))
+    model = load_model(plan.model, dtype=getattr(torch, DTYPE if plan.dtype == INT8 else plan.dtype))
+    model = quantized(model) if plan.dtype == INT8 else model
     refuse_copies_that_do_not_fit(plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
     chosen = scenarios(sample, plan.batches, apart=plan.apart)
     _tell_dropped(dropped(plan.batches, chosen), sample, warn)
-    roof = _roof(model, threads, device)
+    roof = _roof(model, plan.dtype, threads, device)
     course = _course(plan, sample, threads, device, busy)
     with ExitStack() as stack:
-        given = stack.enter_context(checkpoint(model))
+        given = stack.enter_context(checkpoint(model, plan.dtype))
         make = make or (lambda kind, job: Driver(kind, job, timeout=plan.timeout))
         run = _Race(plan, model, course, roof, chosen, say, warn)
         entrants = list(run.enter(plan.engines, given, sample, make, stack))
@@ -196,7 +204,7 @@ class _Race:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
             kind, device = KINDS[name], self._course.device
-            entrant = RaceEntry(name, kind.what, note=kind.notes.get(device, ""))
+            entrant = RaceEntry(name, kind.what, note=_note(kind, self._plan.dtype, device))
             there = environments.standing(kind, device)
             if not there.ready:
                 yield replace(entrant, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
@@ -323,7 +331,7 @@ class _Race:
             model.config,
             tokens_a_step=racer.tokens_a_step,
             stored=model.bytes_a_weight,
-            width=model.dtype.itemsize,
+            width=KV_BYTES[self._plan.dtype],
         )
         self._works[scenario, number, racer.tokens_a_step] = work
         self._roof.watch(work, served.seconds, racer.name)
@@ -363,15 +371,24 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
     return order[::-1] if number % 2 else order
 
 
-def _roof(model: Model, threads: int, device: str) -> Roof:
+def _note(kind: EngineKind, dtype: str, device: str) -> str:
+    """What has to be said beside an engine's figures."""
+    if dtype == DTYPE or kind.exact:
+        return kind.notes.get(device, "")
+    if dtype not in kind.dtypes:
+        return f"it has no {dtype}: the same weights in {DTYPE}"
+    return f"near-ties up to {tolerance(kind, dtype):g} are let pass"
+
+
+def _roof(model: Model, dtype: str, threads: int, device: str) -> Roof:
     """Measured now; and again, with more effort, when an engine comes above it."""
-    fp32 = device == "cpu" and model.dtype is torch.float32  # what is known of the processor's multipliers
-    limit = processor().theoretical_peak if fp32 else math.inf
-    return Roof(
-        measure(model.config, threads=threads, device=device, width=model.bytes_a_weight),
-        lambda: measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=2),
-        limit=limit,
-    )
+    fp32 = device == "cpu" and dtype == DTYPE  # what is known of the processor's multipliers
+
+    def ceilings(effort: int = 1) -> Ceilings:
+        found = measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=effort)
+        return replace(found, peak=INT8_SPEEDUP * found.peak) if dtype == INT8 else found
+
+    return Roof(ceilings(), partial(ceilings, 2), limit=processor().theoretical_peak if fp32 else math.inf)
 
 
 def _course(plan: RacePlan, sample: Trace, threads: int, device: str, busy: float) -> RaceSetup:

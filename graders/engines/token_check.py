@@ -9,27 +9,30 @@ import torch
 
 from graders.engines.catalogue import EngineKind
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
+from graders.engines.loaded import DTYPE, HALF, INT8
 from graders.workloads import Trace
 from reference_engine import oracle
 from reference_engine.model import Model
 
-HALF_TIE = 0.5
-"""How far below the likeliest a logit may lie in fp32 where an engine computed in 16 bits: the last place of a logit of
-32 is 0.25 in bf16, and its sum went through many."""
+NARROW_TIES = {HALF: 0.5, INT8: 0.5}
+"""How far below the likeliest a logit may lie in fp32 where an engine computed in so few bits: the last place of a
+logit of 32 is 0.25 in bf16, and its sum went through many; llama.cpp rounds to int8 what it multiplies with int8."""
 
 
-def check_tokens(model: Model, trace: Trace, served: ServedTrace, kind: EngineKind) -> None:
+def tolerance(kind: EngineKind, dtype: str) -> float:
+    """How far below the likeliest the logit of a token of this engine may lie that was given weights of `dtype`."""
+    own = oracle.TIE if kind.tie is None else kind.tie
+    return own if kind.exact else max(own, NARROW_TIES.get(dtype, 0.0))
+
+
+def check_tokens(model: Model, trace: Trace, served: ServedTrace, kind: EngineKind, dtype: str = DTYPE) -> None:
     """Raises EngineFailed at the first token that greedy decoding could not have emitted.
 
-    kind: the engine that served; its `tie` says how far below the likeliest a logit may lie.
-    Engines that are given 16 bits compute in them, but for ours.
+    kind: the engine that served, weights of `dtype`; see `tolerance`.
     """
-    tolerance = oracle.TIE if kind.tie is None else kind.tie
-    if model.dtype is torch.bfloat16 and not kind.exact:
-        tolerance = max(tolerance, HALF_TIE)
     with _one_thread():
         for number, (request, output) in enumerate(zip(trace.requests, served.outputs, strict=True)):
-            wrong = oracle.replay(model, request.prompt, output, tolerance)
+            wrong = oracle.replay(model, request.prompt, output, tolerance(kind, dtype))
             if wrong is not None:
                 told = f"token {wrong} of request {number} is {_compared(model, request.prompt, output[: wrong + 1])}"
                 raise EngineFailed(

@@ -85,7 +85,7 @@ class LiveEngine:
             self._driver.flush()
             served = self._driver.serve(trace)
             self._driver.pause()
-            check_tokens(self._model, trace, served, self._driver.kind)
+            check_tokens(self._model, trace, served, self._driver.kind, self._driver.job.dtype)
         except EngineFailed as failed:
             raise Broken(failed.sentence) from None
         return TimedRun(served.seconds, served.outputs)

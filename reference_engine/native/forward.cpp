@@ -1,5 +1,5 @@
 // The forward pass of a Llama for one step of the engine, and what Medusa heads guess. Numbers are fp32; weights may be
-// stored as bf16.
+// stored as bf16, or as int8 and scales.
 //
 // Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
 
@@ -334,36 +334,58 @@ void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
     }
 }
 
-// A number of a panel, by its k counted through all panels, and its column.
-inline void put(float value, Format format, void* panels, int64_t k, int64_t column) {
-    if (format == Format::fp32) {
-        static_cast<float*>(panels)[k * COLUMNS + column] = value;
-        return;
+// The same as int8: a group's largest is 127 times its scale.
+void put_bytes(const float* row, int64_t in, int8_t* panel, int64_t column) {
+    for (int64_t start = 0; start < in; start += GROUP) {
+        int8_t* span = panel + Quarter::words(start);
+        float most = 0.0f;
+        for (int64_t k = 0; row && k < GROUP; k++) most = std::max(most, std::fabs(row[start + k]));
+        const float scale = most / 127.0f;
+        std::memcpy(span + column * 4, &scale, sizeof scale);
+        for (int64_t k = 0; k < GROUP; k++)
+            span[Quarter::HEAD + k * COLUMNS + column] = most > 0.0f ? std::lrint(row[start + k] / scale) : 0;
     }
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    uint32_t& word = static_cast<uint32_t*>(panels)[k * W + column % W];
-    word = column < W ? (word & 0xffff0000u) | bits >> 16 : (word & 0xffffu) | (bits & 0xffff0000u);
+}
+
+// Numbers of one column of a panel, from a row of the weight [in]; null: zeros.
+void put(const float* row, int64_t in, Format format, void* panel, int64_t column) {
+    if (format == Format::int8) return put_bytes(row, in, static_cast<int8_t*>(panel), column);
+    for (int64_t k = 0; k < in; k++) {
+        const float value = row ? row[k] : 0.0f;
+        if (format == Format::fp32) {
+            static_cast<float*>(panel)[k * COLUMNS + column] = value;
+            continue;
+        }
+        uint32_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        uint32_t& word = static_cast<uint32_t*>(panel)[k * W + column % W];
+        word = column < W ? (word & 0xffff0000u) | bits >> 16 : (word & 0xffffu) | (bits & 0xffff0000u);
+    }
 }
 
 }  // namespace
 
 extern "C" {
 
-int64_t panel_columns() { return COLUMNS; }
-
 int64_t step_bytes() { return sizeof(Step); }
 
-// weight [out, in] -> panels [ceil(out / 2 W), in, 2 W], or words [.., W] of bf16, cut off; `paired`: its first half are
-// gates, the second what they let through.
+// Bytes of a weight [out, in] that was packed.
+int64_t packed_bytes(int64_t out, int64_t in, Format format) {
+    const int64_t panel = format == Format::int8 ? Quarter::words(in) : in * COLUMNS * (format == Format::bf16 ? 2 : 4);
+    return (out + COLUMNS - 1) / COLUMNS * panel;
+}
+
+// weight [out, in] -> panels (see gemm.h), bf16 cut off, int8 rounded; `paired`: its first half are gates, the second
+// what they let through.
 void pack(const float* weight, int64_t out, int64_t in, int64_t paired, Format format, void* to) {
     const int64_t half = out / 2, panels = paired ? (half + W - 1) / W : (out + COLUMNS - 1) / COLUMNS;
+    const int64_t size = packed_bytes(COLUMNS, in, format);
     for (int64_t panel = 0; panel < panels; panel++)
         for (int64_t column = 0; column < COLUMNS; column++) {
             const int64_t within = paired ? panel * W + column % W : panel * COLUMNS + column;
             const bool there = within < (paired ? half : out);
             const float* row = weight + (paired && column >= W ? half + within : within) * in;
-            for (int64_t k = 0; k < in; k++) put(there ? row[k] : 0.0f, format, to, panel * in + k, column);
+            put(there ? row : nullptr, in, format, static_cast<char*>(to) + panel * size, column);
         }
 }
 

@@ -7,9 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from reference_engine.model import held_by_bf16
 from reference_engine.native import library
-from reference_engine.native.library import Format
 from reference_engine.native.weights import Packer
 
 
@@ -17,10 +15,7 @@ class NativeHeads:
     """H heads on a CPU, packed. residual `[H, width, width]`, project `[H, vocab, width]`."""
 
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
-        self._compiled, self._packer = (
-            compiled,
-            Packer(compiled, Format.BF16 if held_by_bf16(residual, project) else Format.FP32),
-        )
+        self._compiled, self._packer = compiled, Packer(compiled)
         count, vocab, width = project.shape
         self._projections = (library.NativePanels * count)(*(self._packer.pack(each) for each in project))
         blocks = self._packer.pack(residual.flatten(0, 1))

@@ -34,6 +34,7 @@ class Format(enum.IntEnum):
 
     FP32 = 0
     BF16 = 1
+    INT8 = 2
 
 
 class NativePanels(ctypes.Structure):
@@ -211,12 +212,13 @@ def _compile(compiler: Sequence[str], target: Path) -> str:
 def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
-        loaded.panel_columns.restype = loaded.step_bytes.restype = c_int64
+        loaded.packed_bytes.restype = loaded.step_bytes.restype = c_int64
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
     except (OSError, AttributeError):
         return None
     if loaded.step_bytes() != ctypes.sizeof(NativeStep):  # made from other sources
         return None
+    loaded.packed_bytes.argtypes = [c_int64, c_int64, c_int64]
     loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p]
     loaded.forward.argtypes = [POINTER(Net), POINTER(NativeStep), c_int64]
     loaded.guess.argtypes = [POINTER(NativeHeadsStruct), c_void_p, c_int64, c_int64, c_void_p, c_int64]

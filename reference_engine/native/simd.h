@@ -1,8 +1,12 @@
-// Vectors of the width that the processor has, as the compiler's own vector types: no intrinsics, any architecture.
+// Vectors of the width that the processor has, as the compiler's own vector types: any architecture, and intrinsics only
+// where a compiler makes many instructions of what the processor has one for.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int W = 16;       // floats in a vector
@@ -42,6 +46,18 @@ inline Vec as_floats(WordVec bits) {
     Vec floats;
     std::memcpy(&floats, &bits, sizeof floats);
     return floats;
+}
+
+// W neighbouring int8 as floats.
+inline Vec widened(const int8_t* from) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Vec>(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Vec>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadu_si64(from))));
+#else
+    typedef int8_t Bytes __attribute__((vector_size(W), aligned(1), may_alias));
+    return __builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Vec);
+#endif
 }
 
 inline float sum(Vec v) {

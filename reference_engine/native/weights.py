@@ -1,8 +1,8 @@
 """A model's weights as the compiled pass reads them: panels as wide as two vectors.
 
-Weights that bf16 holds without loss, as those of most checkpoints, are stored so: a step reads half as much, and
-computes the same products in fp32. A norm before a product is folded into weights that stay fp32; folded into others it
-would cost them their form.
+A matrix that bf16 holds without loss, as those of most checkpoints, is stored so, and one that was rounded to int8 as
+that: a step reads a half or a quarter, and computes the same products in fp32. A norm before a product is folded into
+a matrix that stays fp32; folded into others it would cost them their form.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from reference_engine.formats import Stored, stored_as
 from reference_engine.huge_pages import TensorArena
 from reference_engine.llama.rotary import turns
 from reference_engine.model import Model
@@ -20,10 +21,7 @@ from reference_engine.native.library import Format, NativePanels
 
 
 class NativeWeights:
-    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to.
-
-    format: how the matrices are stored.
-    """
+    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to."""
 
     @staticmethod
     def of(model: Model, compiled: ctypes.CDLL) -> NativeWeights:
@@ -32,8 +30,8 @@ class NativeWeights:
 
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
-        self.config, self.format = config, Format.BF16 if model.half else Format.FP32
-        self._weights, self._kept, self._packer = model.weights, list[Tensor](), Packer(compiled, self.format)
+        self.config = config
+        self._weights, self._kept, self._packer = model.weights, list[Tensor](), Packer(compiled)
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
@@ -53,14 +51,17 @@ class NativeWeights:
         norms = weight("input_layernorm"), weight("post_attention_layernorm")
         states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"])  # [(Hq + 2·Hkv)·D, d]
         gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj")))  # [2f, d]
-        folded = self.format is Format.FP32
+        inputs = tuple(
+            (matrix * norm, None) if stored_as(matrix) is Stored.FP32 else (matrix, norm)
+            for matrix, norm in zip((states, gate_up), norms, strict=True)
+        )
         of_heads = [weight(f"self_attn.{name}_norm") for name in "qk"] if self.config.qk_norm else [None, None]
         return library.NativeLayer(
-            self._packer.pack(states * norms[0] if folded else states),
+            self._packer.pack(inputs[0][0]),
             self._packer.pack(weight("self_attn.o_proj")),
-            self._packer.pack(gate_up * norms[1] if folded else gate_up, paired=True),
+            self._packer.pack(inputs[1][0], paired=True),
             self._packer.pack(weight("mlp.down_proj")),
-            *(None if norm is None else self._keep(norm) for norm in ((None, None) if folded else norms)),
+            *(None if norm is None else self._keep(norm) for _, norm in inputs),
             *(None if norm is None else self._keep(norm) for norm in of_heads),
         )
 
@@ -79,17 +80,17 @@ class NativeWeights:
 
 
 class Packer:
-    """Packs weights side by side, and keeps them."""
+    """Packs weights side by side, each as small as it can be without loss, and keeps them."""
 
-    def __init__(self, compiled: ctypes.CDLL, format: Format) -> None:
-        self._compiled, self._format, self._arena, self._kept = compiled, format, TensorArena(), list[Tensor]()
+    def __init__(self, compiled: ctypes.CDLL) -> None:
+        self._compiled, self._arena, self._kept = compiled, TensorArena(), list[Tensor]()
 
     def pack(self, weight: Tensor, *, paired: bool = False) -> NativePanels:
         """`weight` `[out, in]`; `paired`: its halves are gates and what they let through."""
-        rows, columns, wide = weight.shape[0], weight.shape[1], self._compiled.panel_columns()
-        numbers = -(-rows // wide) * wide * columns
-        packed = self._arena.take(numbers // 2 if self._format is Format.BF16 else numbers)
+        rows, columns = weight.shape
+        format = Format[stored_as(weight).name]
+        packed = self._arena.take(self._compiled.packed_bytes(rows, columns, format) // 4)
         weight = weight.float().contiguous()
-        self._compiled.pack(weight.data_ptr(), rows, columns, int(paired), self._format, packed.data_ptr())
+        self._compiled.pack(weight.data_ptr(), rows, columns, int(paired), format, packed.data_ptr())
         self._kept.append(packed)
-        return NativePanels(packed.data_ptr(), self._format)
+        return NativePanels(packed.data_ptr(), format)

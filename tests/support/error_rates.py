@@ -4,7 +4,7 @@
 
 Each part is judged by the law so many times, every time with another seed: right parts of the test data and solutions,
 wrong parts that name the law, and slow parts made here: for each public method of exercise 1, something that grows with
-the pool, in Python and in C. Exits 1 if any verdict is wrong. Nothing else should be timed on the machine meanwhile,
+the pool, in Python and in C, and for two of them the square of a table. Exits 1 if any verdict is wrong. Nothing else should be timed on the machine meanwhile,
 but a busy machine is a good test.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from wrong_parts import numbers, right_parts, wrong_parts  # noqa: E402
 import solutions  # noqa: E402
 from graders import grade  # noqa: E402
 from graders.registry.catalogue import catalogue  # noqa: E402
-from graders.result import Outcome  # noqa: E402
+from graders.result import LawResult, Outcome  # noqa: E402
 
 LAWS = ("1.10", "2.13", "3.9")
 METHODS = {  # of exercise 1: how a method is defined
@@ -51,33 +51,47 @@ WASTE = {  # work in proportion to the pool
     "a list copied": "self.pool.copy()",
     "a dict copied": "dict(self.refs_too)",
 }
+SQUARES = {  # work in proportion to the square of a table
+    "each popped in front": "while table: table.pop(0)",
+    "each sliced off": "while table: table = table[1:]",
+    "each looked for": "for block in table: table.index(block)",
+    "all summed for each": "for block in table: sum(table)",
+    "copied for each": "for block in table: table.copy()",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many of so many verdicts on a part were wrong."""
+    """Which of so many verdicts on a part were wrong: by seed, what was said."""
 
     name: str
     right: bool
-    wrong_verdicts: int
+    wrong: Mapping[int, str]
     rounds: int
 
     def __str__(self) -> str:
         kind, error = ("right", "failed") if self.right else ("slow", "passed")
-        return f"  {kind:<6} {self.name:<44} {error} {self.wrong_verdicts} of {self.rounds}"
+        line = f"  {kind:<6} {self.name:<44} {error} {len(self.wrong)} of {self.rounds}"
+        return "\n".join((line, *(f"         at {seed}: {said}" for seed, said in self.wrong.items())))
 
 
 def rates(law: str, rounds: int, seed: int = 1, only: str = "", kind: str = "") -> Iterator[Rate]:
     """For each part, one after the other."""
+    seeds = range(seed, seed + rounds)
     with tempfile.TemporaryDirectory() as folder:
         for name, path, right in _parts(law, Path(folder)):
             if only in name and kind in ("", "right" if right else "slow"):
-                passed = [_passes(law, path, seed + number) for number in range(rounds)]
-                yield Rate(name, right, passed.count(not right), rounds)
+                laws = {at: grade(_exercise(law), path, seed=at, only=[law]).laws[0] for at in seeds}
+                wrong = {
+                    at: f"{each.outcome.value} {each.message}".strip()
+                    for at, each in laws.items()
+                    if _errs(each, right)
+                }
+                yield Rate(name, right, wrong, rounds)
 
 
-def _passes(law: str, path: Path, seed: int) -> bool:
-    return grade(_exercise(law), path, seed=seed, only=[law]).laws[0].outcome is Outcome.PASS
+def _errs(law: LawResult, right: bool) -> bool:
+    return (law.outcome is Outcome.PASS) is not right
 
 
 def _exercise(law: str) -> int:
@@ -113,6 +127,16 @@ def _wasteful(solution: Path, folder: Path) -> Iterator[tuple[str, Path]]:
                 encoding="utf-8",
             )
             yield f"{method}: {kind}", path
+    for method in ("free", "fork"):
+        for kind, work in SQUARES.items():
+            path = folder / f"{method}_{kind.replace(' ', '_')}.py"
+            path.write_text(
+                f"{text}\n\nclass BlockManager(BlockManager):\n"
+                f"    {METHODS[method]}\n        table = list(self.table(args[0]))\n"
+                f"        {work}\n        return super().{method}(*args)\n",
+                encoding="utf-8",
+            )
+            yield f"{method} of a long table: {kind}", path
 
 
 def main() -> int:
@@ -127,7 +151,7 @@ def main() -> int:
     for law in chosen.laws:
         print(f"law {law}")
         for rate in rates(law, chosen.rounds, chosen.seed, chosen.only, chosen.kind):
-            errors += rate.wrong_verdicts
+            errors += len(rate.wrong)
             print(rate, flush=True)
     return 1 if errors else 0
 

@@ -1,4 +1,4 @@
-"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32 or bf16, with its byte-level
+"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, bf16 or q8_0, with its byte-level
 vocabulary where it has one.
 
 Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the
@@ -30,12 +30,17 @@ NAMES = {
     "mlp.down_proj": "ffn_down",
 }
 OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+}
 CONTROL = 3  # the kind of a token that is no text
 
 
-def write(folder: Path, path: Path, *, endless: bool = False, half: bool = False) -> int:
+def write(folder: Path, path: Path, *, endless: bool = False, form: str = "f32") -> int:
     """Write `path` from the checkpoint in `folder`. endless: no token ends an answer (for engines that always stop).
-    half: matrices in bf16. Returns how many numbers are f32 all the same, being no matrix's.
+    form: of the matrices, f32, bf16 or q8_0; bf16 where a row is no blocks of q8_0. Returns the bytes of all tensors.
 
     Keys that a config may leave out have the values that transformers gives them. Raises ValueError, in one sentence,
     for a model that is no plain Llama or Qwen3, and for a checkpoint that lacks what llama.cpp needs.
@@ -50,26 +55,31 @@ def write(folder: Path, path: Path, *, endless: bool = False, half: bool = False
     writer = gguf.GGUFWriter(str(path), kind)
     heads, kv_heads = config["num_attention_heads"], _kv_heads(config)
     _sizes(writer, config, heads, kv_heads)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16 if half else gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(FILE_TYPES[form])
     _vocabulary(writer, folder, config, endless)
-    vectors = 0
+    size = 0
     for name, tensor in _tensors(folder, config):
         if kind == "llama" and name.endswith("q_proj.weight"):
             tensor = permuted(tensor, heads)
         elif kind == "llama" and name.endswith("k_proj.weight"):
             tensor = permuted(tensor, kv_heads)
-        matrix = tensor.ndim > 1
-        vectors += 0 if matrix else tensor.size
-        if half and matrix:
-            kept = gguf.quants.quantize(numpy.ascontiguousarray(tensor), gguf.GGMLQuantizationType.BF16)
-            writer.add_tensor(renamed(name), kept, raw_dtype=gguf.GGMLQuantizationType.BF16)
-        else:
-            writer.add_tensor(renamed(name), numpy.ascontiguousarray(tensor))
+        held = _kind(tensor, form)
+        kept = gguf.quants.quantize(numpy.ascontiguousarray(tensor), held)
+        writer.add_tensor(renamed(name), kept, raw_dtype=held)
+        size += kept.nbytes
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return vectors
+    return size
+
+
+def _kind(tensor: Any, form: str) -> Any:
+    """What a tensor is written as; one that is no matrix always as f32."""
+    kinds = gguf.GGMLQuantizationType
+    if tensor.ndim < 2 or form == "f32":
+        return kinds.F32
+    return kinds.Q8_0 if form == "q8_0" and tensor.shape[-1] % 32 == 0 else kinds.BF16
 
 
 def permuted(rows: Any, heads: int) -> Any:

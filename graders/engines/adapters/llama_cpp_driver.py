@@ -18,7 +18,7 @@ import numpy
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gguf_file  # type: ignore[import-not-found, unused-ignore]
 
-KINDS = ("float32", "bfloat16")
+FORMS = {"float32": "f32", "bfloat16": "bf16", "q8_0": "q8_0"}
 BATCH = 512
 ERROR = 4
 """The level of llama.cpp's log at which it gives up."""
@@ -51,16 +51,17 @@ class LlamaCpp:
     """One model and one context."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        if job["dtype"] not in KINDS:
-            raise ValueError(f"this driver serves {' and '.join(KINDS)}, not {job['dtype']}")
-        self._job, self._half = job, job["dtype"] == "bfloat16"
+        if job["dtype"] not in FORMS:
+            raise ValueError(f"this driver serves {', '.join(FORMS)}, not {job['dtype']}")
+        self._job, self._form = job, FORMS[job["dtype"]]
+        self._kv = "f32" if self._form == "f32" else "f16"
         self._complaints: list[str] = []
         self._quiet = llama_cpp.llama_log_callback(self._hear)  # kept alive: C calls it
         llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.gguf"
-            self._vectors = gguf_file.write(Path(job["model"]), path, half=self._half)
+            self._size = gguf_file.write(Path(job["model"]), path, form=self._form)
             self._model = self._load(path, job)
         self._context = self._open(job)
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -70,7 +71,7 @@ class LlamaCpp:
         self._kept: list[Sequence] = []
         self.version = llama_cpp.__version__
         self.flags = {
-            "dtype": "bf16, KV f16" if self._half else "f32, KV f32",
+            "dtype": f"{self._form}, KV {self._kv}",
             "threads": job["threads"],
             "n_batch": self._width,
             "n_ctx": job["kv_tokens"],
@@ -102,7 +103,7 @@ class LlamaCpp:
         settings.n_ctx, settings.n_seq_max = job["kv_tokens"], job["max_seqs"]
         settings.n_batch = settings.n_ubatch = self._width
         settings.n_threads = settings.n_threads_batch = job["threads"]
-        settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F16 if self._half else llama_cpp.GGML_TYPE_F32
+        settings.type_k = settings.type_v = getattr(llama_cpp, f"GGML_TYPE_{self._kv.upper()}")
         settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         settings.kv_unified = True
         settings.no_perf = True
@@ -112,10 +113,9 @@ class LlamaCpp:
         return context
 
     def loaded(self) -> dict[str, Any]:
-        """Parameters as llama.cpp counts them, and their dtype by the bytes that they take; norms are f32 always."""
+        """Parameters as llama.cpp counts them; their dtype is what was written if they take so many bytes."""
         count, size = llama_cpp.llama_model_n_params(self._model), llama_cpp.llama_model_size(self._model)
-        kinds = {4 * count: "float32", 2 * (count + self._vectors): "bfloat16"}
-        return {"parameters": count, "dtype": kinds.get(size, "mixed")}
+        return {"parameters": count, "dtype": self._job["dtype"] if size == self._size else "mixed"}
 
     def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""

@@ -14,6 +14,10 @@ from reference_engine.engine import Engine
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
+from reference_engine.quantized import is_quantized
+
+TORCH = {"q8_0": "float32"}
+"""What the checkpoint of a dtype that torch does not have is read as: it is stored as int8 where it holds it."""
 
 
 class Reference:
@@ -22,7 +26,9 @@ class Reference:
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["threads"])
         self._job = job
-        self._model = load_model(job["model"], device=job["device"], dtype=getattr(torch, job["dtype"]))
+        self._model = load_model(
+            job["model"], device=job["device"], dtype=getattr(torch, TORCH.get(job["dtype"], job["dtype"]))
+        )
         loaded = {slot: load_part(path, slot) for slot, path in job["parts"].items()}
         self._parts = Parts(**loaded) if loaded else naive_parts()
         if not job["prefix_cache"]:
@@ -57,6 +63,8 @@ class Reference:
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""
         distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
+        if self._job["dtype"] in TORCH and is_quantized(self._model):
+            return {"parameters": sum(weight.numel() for weight in distinct), "dtype": self._job["dtype"]}
         dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in distinct})
         return {"parameters": sum(weight.numel() for weight in distinct), "dtype": "+".join(dtypes)}
 

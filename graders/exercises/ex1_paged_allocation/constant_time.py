@@ -40,6 +40,7 @@ FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cu
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
 TIMED = {"middle": (5.0, 8.0), "large": (3.0, 0.8)}  # see `_too_dear`
 SQUARE = 3.0  # times more than in proportion allowed
+SQUARED = 0.1  # and so much of what a look at every block costs for every block
 BEYOND = 4.0  # so many times more than allowed is believed at once
 ROUNDS = 4
 REPEATS = 3  # countings of a call, and measurements of answered ones
@@ -178,13 +179,20 @@ class _Comparison:
         Time: some times more than on the small pool, and more by some share of what a look at every block costs. Caches
         make cheap calls many times dearer, but by little; beside a dear call a loop in C is few times dearer, but by a
         look at least. Arithmetic on one integer with a bit for every block is a fifth of one, `pop` of a
-        scattered set half of one: these are let pass.
+        scattered set half of one: these are let pass. In proportion: objects that lie scattered cost three times more
+        each once they are too many for a cache; a look at every block for every block costs a hundred times more.
         """
+        if how == "timed in proportion" and growth.beyond < beyond * SQUARED * self._look_at_all_for_each(pool):
+            return False
         if how not in ("timed", "answered"):
             return growth.exceeds(beyond * (COUNTED if how == "counted" else SQUARE))
         times, looks = TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
         least = looks * self._look * pool.num_blocks / self._plan.large
         return growth.exceeds(beyond * times) and growth.more > beyond * least
+
+    def _look_at_all_for_each(self, pool: Pool) -> float:
+        """Microseconds: what costs the square of a pool's size, and nothing more."""
+        return self._look / self._plan.large * pool.num_blocks**2
 
     def _dearest(self, how: str, loop: str, large: list[tuple[str, Cost]]) -> Growth:
         growths = [

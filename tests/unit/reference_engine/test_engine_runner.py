@@ -24,9 +24,18 @@ from reference_engine.native.library import Format, library, reason
 from reference_engine.native.runner import NativeRunner
 from reference_engine.native.weights import NativeWeights
 from reference_engine.parts import Parts
+from reference_engine.quantized import quantized
 from reference_engine.slots import Copy, Request
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
+
+
+def stored(model: Model) -> set[int]:
+    """In which formats its matrices lie."""
+    net = NativeWeights.of(model, library()).net
+    layers = [net.layer[index] for index in range(model.config.layers)]
+    lie = [panels.format for each in layers for panels in (each.qkv, each.out, each.gate_up, each.down)]
+    return {net.head.format, *lie}
 
 
 def rounded(model: Model) -> Model:
@@ -44,6 +53,7 @@ MODELS = {
     "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
 }
 MODELS |= {f"{name}, of 16 bits": rounded(MODELS[name]) for name in ("one KV head", "normed heads")}
+MODELS |= {f"{name}, of 8 bits": quantized(MODELS[name]) for name in ("tiny", "one KV head", "normed heads")}
 TEXT = random.Random(0).choices(range(64), k=40)
 
 
@@ -149,13 +159,24 @@ def test_matrices_are_stored_in_16_bits_where_that_loses_nothing(kind: str) -> N
     if kind != "compiled":
         pytest.skip("stored by compiled code alone")
     whole, half = MODELS["normed heads"], MODELS["normed heads, of 16 bits"]
-    assert NativeWeights.of(whole, library()).format is Format.FP32
-    assert NativeWeights.of(half, library()).format is Format.BF16
+    assert stored(whole) == {Format.FP32}
+    assert stored(half) == {Format.BF16}
     assert (whole.bytes_a_weight, half.bytes_a_weight) == (4, 2)
     weights = dict(half.weights)
     weights["model.layers.1.mlp.down_proj.weight"] = weights["model.layers.1.mlp.down_proj.weight"].clone()
     weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 2**-20
-    assert not replace(half, weights=weights).half, "one number that needs more"
+    assert stored(replace(half, weights=weights)) == {Format.BF16, Format.FP32}, "one number that needs more"
+
+
+def test_matrices_that_were_rounded_to_int8_are_stored_so(kind: str) -> None:
+    if kind != "compiled":
+        pytest.skip("stored by compiled code alone")
+    model = MODELS["normed heads, of 8 bits"]
+    assert stored(model) == {Format.INT8, Format.BF16}, "rows of 40 are no groups of 32"
+    weights = dict(model.weights)
+    weights["lm_head.weight"] = weights["lm_head.weight"].clone()
+    weights["lm_head.weight"][-1, -1] *= 1.0001
+    assert stored(replace(model, weights=weights)) == {Format.INT8, Format.BF16, Format.FP32}, "one number between two"
 
 
 def test_shards_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

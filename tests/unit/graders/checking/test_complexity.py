@@ -79,4 +79,4 @@ def test_no_verdict_about_cost_is_wrong(law: str) -> None:
     """Right parts of every make pass, slow ones of every kind are caught."""
     judged = list(rates(law, rounds=2, seed=11))
     assert {rate.right for rate in judged} == {True, False}
-    assert [str(rate) for rate in judged if rate.wrong_verdicts] == []
+    assert [str(rate) for rate in judged if rate.wrong] == []

@@ -26,7 +26,7 @@ from graders.engines.loaded import Checkpoint, of_model
 from graders.workloads import Trace, TraceRequest
 from reference_engine.llama.config import SHAPES
 from reference_engine.llama.weights import save
-from reference_engine.model import random_model
+from reference_engine.model import random_model, write
 from reference_engine.model_loader import load_model
 from reference_engine.peers import loaded_weights
 from reference_engine.waiter import CHECKPOINT
@@ -90,10 +90,29 @@ def test_a_model_that_is_no_llama_is_refused(gguf_file: Any, tmp_path: Path) -> 
         gguf_file.write(tmp_path, tmp_path / "model.gguf")
 
 
-def remembered(gguf_file: Any, folder: Path) -> Any:
+def remembered(gguf_file: Any, folder: Path, form: str = "f32") -> Any:
     """What is written of a checkpoint: as JSON, which the stand-in saves."""
-    gguf_file.write(folder, folder / "model.gguf")
+    gguf_file.write(folder, folder / "model.gguf", form=form)
     return json.loads((folder / "model.gguf").read_text())
+
+
+@pytest.mark.parametrize(("form", "matrix", "no_blocks"), [("bf16", "BF16", "BF16"), ("q8_0", "Q8_0", "BF16")])
+def test_matrices_are_written_in_the_form_asked_for_where_their_rows_allow_it(
+    gguf_file: Any, tmp_path: Path, form: str, matrix: str, no_blocks: str
+) -> None:
+    write(load_model("waiter"), tmp_path)
+    kinds = remembered(gguf_file, tmp_path, form)["kinds"]
+    assert kinds["blk.0.attn_q.weight"] == kinds["token_embd.weight"] == matrix
+    assert kinds["blk.0.ffn_down.weight"] == no_blocks, "rows of 688"
+    assert kinds["output_norm.weight"] == kinds["blk.0.attn_norm.weight"] == "F32"
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("reference", "q8_0"), ("llama.cpp", "q8_0"), ("vllm", "float32")])
+def test_an_engine_without_the_format_is_given_the_same_weights_in_fp32(name: str, dtype: str) -> None:
+    given = Checkpoint(CHECKPOINT, replace(of_model("waiter"), dtype="q8_0"))
+    trace = Trace("short", 0, "waiter", (TraceRequest((5, 6), 2),), num_blocks=65, max_seqs=2)
+    job = launch_config.job(KINDS[name], given, load_model("waiter"), trace, threads=1, engines=1, device="cpu")
+    assert job.loaded == replace(given.loaded, dtype=dtype)
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])

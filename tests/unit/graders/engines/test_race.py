@@ -49,7 +49,7 @@ def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind,
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fakes speak their own language; what they should have said is judged by its own rule."""
 
-    def check(model: object, trace: Trace, served: ServedTrace, kind: object) -> None:
+    def check(model: object, trace: Trace, served: ServedTrace, kind: object, dtype: str) -> None:
         for request, output in zip(trace.requests, served.outputs, strict=True):
             if output != tuple((sum(request.prompt) + step) % 128 for step in range(request.max_new)):
                 raise races.EngineFailed(EngineFailure.OTHER_TOKENS, "it said something else")
@@ -61,7 +61,7 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def standings() -> RaceResults:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(races, "check_tokens", lambda model, trace, served, kind: None)
+        patch.setattr(races, "check_tokens", lambda model, trace, served, kind, dtype: None)
         patch.setattr(races, "measure", lambda *_, **__: Ceilings(1e13, 1e13))
         return race(PLAN, make=makes({}, {"naive": PACE}))
 

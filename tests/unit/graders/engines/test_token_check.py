@@ -12,7 +12,8 @@ import torch
 from graders.checking.failure import Broken
 from graders.engines.catalogue import KINDS
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, ServedTrace
-from graders.engines.token_check import HALF_TIE, check_tokens
+from graders.engines.loaded import HALF
+from graders.engines.token_check import NARROW_TIES, check_tokens
 from graders.throughput.opponents import LiveEngine
 from graders.workloads import Trace, TraceRequest
 from reference_engine import oracle
@@ -70,20 +71,25 @@ def test_arithmetic_in_16_bits_is_let_pass_a_little_and_only_where_it_is_done() 
     scores = oracle.logits(half, TRACE.requests[0].prompt)[-1]
     gaps = scores.max() - scores
     near, far = int((gaps + (gaps == 0) * 9).argmin()), int(gaps.argmax())
-    assert 0 < float(gaps[near]) < HALF_TIE < float(gaps[far])
+    assert 0 < float(gaps[near]) < NARROW_TIES[HALF] < float(gaps[far])
     rest = oracle.greedy(half, [*TRACE.requests[0].prompt, near], TRACE.requests[0].max_new - 1)
     nearly = served((near, *rest), tuple(right[1]))
-    check_tokens(half, TRACE, nearly, KIND)
+    check_tokens(half, TRACE, nearly, KIND, HALF)
     for kind, output in ((KINDS["reference"], nearly), (KIND, served((far, *rest), tuple(right[1])))):
         with pytest.raises(EngineFailed):
-            check_tokens(half, TRACE, output, kind)
+            check_tokens(half, TRACE, output, kind, HALF)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_live_engine_is_held_against_the_model_too(wrong: bool) -> None:
     said = served(RIGHT[0], (*RIGHT[1][:2], second_best(1, 2)[0])) if wrong else served(*RIGHT)
     driver: Any = SimpleNamespace(
-        kind=KIND, resume=lambda: None, flush=lambda: None, pause=lambda: None, serve=lambda trace: said
+        kind=KIND,
+        job=SimpleNamespace(dtype="float32"),
+        resume=lambda: None,
+        flush=lambda: None,
+        pause=lambda: None,
+        serve=lambda trace: said,
     )
     if wrong:
         with pytest.raises(Broken, match="vllm said something else than the model would"):

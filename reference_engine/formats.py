@@ -1,0 +1,47 @@
+"""In how few bytes a matrix can be stored without loss: as bf16, or as int8 with a scale a group (llama.cpp's Q8_0)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+GROUP = 32
+"""Neighbouring weights of a row that share a scale of int8."""
+LARGEST = 127
+"""Of int8: the largest of a group in absolute value is so many times its scale."""
+
+
+class Stored(Enum):
+    """What a number of a matrix is stored as, and its bytes; with int8 its share of a scale in fp16 counts."""
+
+    FP32 = 4.0
+    BF16 = 2.0
+    INT8 = 1 + 2 / GROUP
+
+
+def stored_as(matrix: Tensor) -> Stored:
+    """As what a CPU stores `[out, in]`: as small as it can be without loss."""
+    if _held_by_int8(matrix[:1]) and _held_by_int8(matrix):
+        return Stored.INT8
+    half = matrix.dtype is torch.bfloat16 or torch.equal(matrix.bfloat16().float(), matrix.float())
+    return Stored.BF16 if half else Stored.FP32
+
+
+def _held_by_int8(matrix: Tensor) -> bool:
+    return matrix.shape[-1] % GROUP == 0 and torch.equal(to_int8(matrix), matrix.float())
+
+
+def to_int8(matrix: Tensor) -> Tensor:
+    """`[out, in]` as fp32, each number the nearest that int8 has: symmetric, in groups of GROUP along a row.
+
+    An int8 times a scale of 11 bits is an fp32, and rounding these again changes none. A scale is found as llama.cpp
+    finds it for Q8_0. Raises ValueError where `in` is no multiple of GROUP.
+    """
+    if matrix.shape[-1] % GROUP:
+        raise ValueError(f"rows of {matrix.shape[-1]} weights are no groups of {GROUP}")
+    groups = matrix.float().reshape(*matrix.shape[:-1], -1, GROUP)
+    exact = groups.abs().amax(-1, keepdim=True) / LARGEST
+    numbers = torch.where(exact > 0, groups / exact, 0.0).round().clamp(-LARGEST, LARGEST)
+    return (numbers * exact.half().float()).reshape(matrix.shape)
