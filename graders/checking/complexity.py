@@ -55,11 +55,6 @@ class Growth:
         """How much more the larger costs, in its unit."""
         return self.large.amount - self.small.amount
 
-    @property
-    def beyond(self) -> float:
-        """How much more it costs than in proportion to the size, in its unit."""
-        return self.large.amount - self.sizes * self.small.amount
-
     def exceeds(self, allowance: float) -> bool:
         """Whether it costs more than `allowance` times what is right at the larger size."""
         due = self.small.amount * (self.sizes if self.linear else 1.0)

@@ -4,8 +4,8 @@
 
 Each part is judged by the law so many times, every time with another seed: right parts of the test data and solutions,
 wrong parts that name the law, and slow parts made here: for each public method of exercise 1, something that grows with
-the pool, in Python and in C, and for two of them the square of a table. Exits 1 if any verdict is wrong. Nothing else should be timed on the machine meanwhile,
-but a busy machine is a good test.
+the pool, in Python and in C, and for two of them with the square of a table. Exits 1 if any verdict is wrong. Nothing
+else should be timed on the machine meanwhile, but a busy machine is a good test.
 """
 
 from __future__ import annotations

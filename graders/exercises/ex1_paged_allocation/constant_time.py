@@ -39,11 +39,13 @@ from graders.result import Outcome
 FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cut up among many sequences"
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
 TIMED = {"middle": (5.0, 8.0), "large": (3.0, 0.8)}  # see `_too_dear`
-SQUARE = 3.0  # times more than in proportion allowed
-SQUARED = 0.1  # and so much of what a look at every block costs for every block
+SQUARE = 3.0  # times more instructions than in proportion allowed
+PROPORTION = {"middle": 5.0, "large": 10.0}  # times more time: what lies scattered leaves one cache after the other
 BEYOND = 4.0  # so many times more than allowed is believed at once
 ROUNDS = 4
 REPEATS = 3  # countings of a call, and measurements of answered ones
+ASKING = 5 * SLICE  # beside which the question itself, about a slice when a worker has rested, is little
+SMALL = 2  # more measurements of the small pool
 PASSES = 64  # of a loop, at first
 LONG = 20  # slices: what takes so long is not measured twice
 BUILT = "BlockManager()"
@@ -149,11 +151,13 @@ class _Comparison:
         for how in Pool.WAYS:
             for loop in small.loops(how):
                 self._small[how, loop] = [cost for _, cost in small.costs(how, loop)]
+                for _ in range(SMALL if "timed" in how else 0):  # all is held against these: they must be the least
+                    self._small[how, loop] = _cheaper(self._small[how, loop], small.costs(how, loop))
         middle = self._filled(self._plan.middle)
         for how in ("building", "counted", "timed", "counted in proportion", "timed in proportion"):
             self._compare(middle, how)
         large = self._filled(self._plan.large)
-        for how in ("building", "timed", "answered"):
+        for how in ("building", "timed", "timed in proportion", "answered"):
             self._compare(large, how)
 
     def _compare(self, pool: Pool, how: str) -> None:
@@ -179,20 +183,16 @@ class _Comparison:
         Time: some times more than on the small pool, and more by some share of what a look at every block costs. Caches
         make cheap calls many times dearer, but by little; beside a dear call a loop in C is few times dearer, but by a
         look at least. Arithmetic on one integer with a bit for every block is a fifth of one, `pop` of a
-        scattered set half of one: these are let pass. In proportion: objects that lie scattered cost three times more
-        each once they are too many for a cache; a look at every block for every block costs a hundred times more.
+        scattered set half of one: these are let pass.
         """
-        if how == "timed in proportion" and growth.beyond < beyond * SQUARED * self._look_at_all_for_each(pool):
-            return False
-        if how not in ("timed", "answered"):
+        if "counted" in how:
             return growth.exceeds(beyond * (COUNTED if how == "counted" else SQUARE))
-        times, looks = TIMED["middle" if pool.num_blocks == self._plan.middle else "large"]
+        which = "middle" if pool.num_blocks == self._plan.middle else "large"
+        if growth.linear:
+            return growth.exceeds(beyond * PROPORTION[which])
+        times, looks = TIMED[which]
         least = looks * self._look * pool.num_blocks / self._plan.large
         return growth.exceeds(beyond * times) and growth.more > beyond * least
-
-    def _look_at_all_for_each(self, pool: Pool) -> float:
-        """Microseconds: what costs the square of a pool's size, and nothing more."""
-        return self._look / self._plan.large * pool.num_blocks**2
 
     def _dearest(self, how: str, loop: str, large: list[tuple[str, Cost]]) -> Growth:
         growths = [
@@ -269,7 +269,7 @@ class Pool:
         linear = "proportion" in how
         calls = (self._linear() if linear else self._loops())[loop]
         if how.startswith("timed"):
-            return [(loop, self._pass(calls, 1 if linear else PASSES))]
+            return [(loop, self._pass(calls, *((1, ASKING) if linear else (PASSES, SLICE))))]
         repeats = 1 if linear else REPEATS
         counts = medians(self._recorder.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls))
         named = zip(calls, counts, strict=True)
@@ -371,8 +371,8 @@ class Pool:
             self._recorder.broken(message, got=words, expected=DUE[loop])
         return self._cost(min(spent))
 
-    def _pass(self, calls: tuple[Call, ...], times: int) -> Cost:
-        while (spent := self._spent(calls, times)) < SLICE and times < MOST_PASSES:
+    def _pass(self, calls: tuple[Call, ...], times: int, least: float) -> Cost:
+        while (spent := self._spent(calls, times)) < least and times < MOST_PASSES:
             times = min(MOST_PASSES, times * 8)
         if spent < LONG * SLICE:
             spent = min(spent, self._spent(calls, times))
