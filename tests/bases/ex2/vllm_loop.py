@@ -88,9 +88,9 @@ class Scheduler:
 
     def plan(self):
         token_budget = self.max_num_scheduled_tokens
-        scheduled, copies, preempted = {}, {}, []
+        scheduled, copies, preempted, gone = {}, {}, [], set()
         for served in sorted(self.running, key=lambda one: one.num_tokens - one.num_computed_tokens > 1):
-            if served not in self.running:
+            if served in gone:
                 continue
             num_new_tokens, cost = self.new_tokens(served, token_budget)
             while num_new_tokens:
@@ -102,6 +102,7 @@ class Scheduler:
                     break
                 victim = max(self.running, key=lambda one: one.key)
                 self.running.remove(victim)
+                gone.add(victim)
                 token_budget += scheduled.pop(victim, (0, 0))[1]
                 copies.pop(victim, None)
                 self.free(victim)
@@ -121,9 +122,9 @@ class Scheduler:
                 break
             self.waiting.popleft()
             self.running.append(served)
-            self.running.sort(key=lambda one: one.key)
             scheduled[served] = num_new_tokens, cost
             token_budget -= cost
+        self.running.sort(key=lambda one: one.key)
         return Plan(
             tuple(self.chunk_of(served, count) for served, (count, _) in scheduled.items()),
             tuple(preempted),
@@ -136,7 +137,7 @@ class Scheduler:
         return Chunk(served.request_id, start, count, start + count == served.num_tokens)
 
     def commit(self, plan, tokens):
-        finished = []
+        finished, stopped = [], set()
         for chunk in plan.chunks:
             served = self.requests.get(chunk.id)
             if served is None or not served.in_flight:
@@ -144,11 +145,12 @@ class Scheduler:
             served.in_flight = False
             served.num_computed_tokens += chunk.length
             if chunk.samples and self.stopped(served, tokens[chunk.id]):
-                self.running.remove(served)
+                stopped.add(served)
                 self.free(served)
                 del self.requests[chunk.id]
-                finished.insert(0, chunk.id)
-        return finished
+                finished.append(chunk.id)
+        self.running = [served for served in self.running if served not in stopped]
+        return finished[::-1]
 
     def stopped(self, served, token_ids):
         """Whether it has ended with these tokens, which are kept up to there."""
