@@ -27,6 +27,8 @@ SURE = 32
 the next one: fewer may all lie in the same disturbance."""
 SELDOM = 80
 """The better kind is taken at most so many times as long as a trial: a machine changes."""
+REGRET = 0.05
+"""Where trees lose, no more than this share of the time is lost in trials: what loses much is tried seldom."""
 THINKING = 32
 """Every so many steps the choice is thought over: often, that would cost more than it saves."""
 
@@ -64,6 +66,11 @@ class Payback:
         """Tokens a second with trees over tokens a second without."""
         return self.tokens / self.ratio
 
+    @property
+    def lost(self) -> float:
+        """Plain steps that a step with trees loses; 0 where it gains."""
+        return max(0.0, self.ratio - self.tokens)
+
 
 class _Size:
     """One size of batch: what its steps took, and of which kind the next one is, with trees or without."""
@@ -89,7 +96,8 @@ class _Size:
         elif self.trees is self._better:
             if self._run % THINKING == 0:
                 self._think()
-            self._take(self._better if self._run < self._again * trial else not self._better)
+            wait = max(self._again, self.payback.lost / REGRET)
+            self._take(self._better if self._run < wait * trial else not self._better)
         elif self._run >= trial:
             if len(self._spent[self.trees]) >= SURE:
                 self._again = min(2 * self._again, SELDOM)

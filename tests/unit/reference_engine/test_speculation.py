@@ -324,7 +324,7 @@ def test_measured_costs_look_ever_more_seldom_and_often_again_after_a_change_of_
         drafted.append(measured.worth(8))
         measured.note(step(8, drafted[-1], costs[drafted[-1]]))
     waits = [len(list(same)) // 10 for kind, same in itertools.groupby(drafted) if not kind]
-    assert waits[:7] == [10, 10, 10, 20, 40, 80, 80]
+    assert waits[:6] == [20, 20, 20, 20, 40, 80], "a tree step loses a plain step: one in twenty may be lost"
     costs[True] = 2.0
     while not measured.worth(8) or (measured.gain(8) or 0) < 1:
         measured.note(step(8, measured.worth(8), costs[measured.worth(8)]))
