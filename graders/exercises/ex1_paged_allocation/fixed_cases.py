@@ -6,6 +6,7 @@ Where a case is after a bug that an engine had, it says which.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from graders.checking.check_context import CheckContext
 from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge
@@ -75,21 +76,23 @@ def all_or_nothing(context: CheckContext) -> None:
 
 def sharing(context: CheckContext) -> None:
     """Law 1.4: many references to a block, admissions that take no block, and tables that must not be one."""
-    _play(context, Script(4, 4), _hundreds_of_references)
+    for count in (2, MANY):  # what breaks with a few is told with a few
+        _play(context, Script(4, 4), partial(_references, count))
     for blocks in (5, 3):
         _play(context, Script(blocks, 4), _nothing_of_its_own)
     _play(context, Script(6, 4), _lists_of_their_own)
     _play(context, Script(8, 4), _blocks_of_several)
-    _play(context, Script(2 * LONG, 2, refs=False), _a_long_table)
+    for blocks in (5, LONG):
+        _play(context, Script(2 * blocks, 2, refs=False), partial(_a_table, blocks))
 
 
-def _hundreds_of_references(script: Script) -> None:
-    """More than a signed byte, and than a byte, can count."""
+def _references(count: int, script: Script) -> None:
+    """Of hundreds there are more than a signed byte, and than a byte, can count."""
     script.admit(0, 8)
-    script.forks(0, 1, MANY)
+    script.forks(0, 1, count)
     script.free(0)
-    script.leave(range(1, MANY))
-    script.free(MANY)
+    script.leave(range(1, count))
+    script.free(count)
 
 
 def _nothing_of_its_own(script: Script) -> None:
@@ -124,11 +127,11 @@ def _blocks_of_several(script: Script) -> None:
     script.free(2)
 
 
-def _a_long_table(script: Script) -> None:
-    """More blocks than a function can call itself."""
-    script.admit(1, 2 * LONG)
+def _a_table(blocks: int, script: Script) -> None:
+    """It may have more blocks than a function can call itself."""
+    script.admit(1, 2 * blocks)
     script.fork(1, 2)
-    script.extend(2, 2 * LONG + 1)
+    script.extend(2, 2 * blocks + 1)
     script.truncate(2, 7)
     script.free(1)
     script.free(2)

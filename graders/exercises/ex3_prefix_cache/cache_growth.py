@@ -138,9 +138,9 @@ class _Compared:
     def _grows(self, growth: Growth) -> NoReturn:
         recorder = ShelfRecorder(self._context)
         for cost in (growth.small, growth.large):
-            recorder.steps.append(Step(f"{growth.what}, {self.what} {cost.size}: {cost} a call"))
-        message = f"`{growth.what}` costs {growth.dearer} as much, {self.what} {growth.larger} as many"
-        message += f" ({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}): "
+            recorder.steps.append(Step(f"{growth.what}, {cost.size} {self.what}: {cost} a call"))
+        message = f"`{growth.what}` costs {growth.dearer} as much with {growth.larger} as many {self.what} "
+        message += f"({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}): "
         message += "more than in proportion." if growth.linear else "something looks through the cache."
         recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=growth.what.split(",")[0])
 
@@ -148,7 +148,7 @@ class _Compared:
 class _Leaves(_Compared):
     """Caches of many short texts. groups: how many beginnings they have, 0: each its own."""
 
-    what = "texts stored:"
+    what = "texts stored"
 
     def __init__(self, context: CheckContext, draw: Draw, groups: int) -> None:
         super().__init__(context, draw)
@@ -179,7 +179,7 @@ class _Leaves(_Compared):
 class _Paths(_Compared):
     """One text of so many blocks in a cache that is empty otherwise."""
 
-    what = "blocks on a path:"
+    what = "blocks on a path"
     linear = True
 
     def judge(self) -> None:
