@@ -1,29 +1,35 @@
-"""Whose predictions a figure shows: the learner's own formulas once they pass their laws, else the solution's."""
+"""Whose predictions a figure shows: the learner's own formulas while they keep their laws, else the solution's."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from course import workspace
+from course import progress, workspace
+from course.active_file import in_use, text_of
+from course.targets import learner_file
 from course.workspace import Workspace
-from graders.experiments.lab_names import LABS
+from graders.registry.catalogue import Exercise, catalogue
+from graders.result import Outcome
+from graders.submissions.source import digest
 
 NOT_BUILT = "No predictions: this installation has no formulas for this lab"
 
 
 @dataclass(frozen=True, slots=True)
 class Formulas:
-    """The functions of one lab. source: whose they are, for a legend; what is said when there are none."""
+    """The functions of one lab. source: whose they are, for a legend; what is said when there are none. own: they are
+    the learner's.
+    """
 
     source: str
     module: Any = None
+    own: bool = False
 
     def __call__(self, name: str, *arguments: Any) -> Any:
         """What the formula called `name` says; None where there is none, or it cannot say."""
@@ -35,15 +41,17 @@ class Formulas:
         return None
 
 
-def formulas(lab: int, place: Workspace | None, *, passed: bool) -> Formulas:
-    """The learner's, where their file passed every law of the lab; else the solution's, where it is there."""
-    name = LABS[lab]
-    if place is not None and passed:
-        own = _module(place.exercises / name.slug / f"{name.module}.py")
-        if own is not None:
-            return Formulas("your formula", own)
-    solution = _module(workspace.installed_root() / "solutions" / name.slug / f"{name.module}.py")
-    return Formulas(NOT_BUILT) if solution is None else Formulas("the solution's formula", solution)
+def formulas(lab: int, place: Workspace | None) -> Formulas:
+    """The learner's, where every law of the lab held for the text that counts now; else the solution's, where it is
+    there. What was passed with an older text says nothing of this one.
+    """
+    exercise = catalogue(f"lab{lab}")
+    own = _learners(exercise, place) if place else None
+    if own is not None:
+        return Formulas("your formula", own, own=True)
+    solution = workspace.installed_root() / "solutions" / exercise.slug / exercise.file_name
+    module = _module(solution.read_text(encoding="utf-8"), solution) if solution.is_file() else None
+    return Formulas(NOT_BUILT) if module is None else Formulas("the solution's formula", module)
 
 
 def shape(sizes: Mapping[str, int]) -> Any:
@@ -54,14 +62,19 @@ def shape(sizes: Mapping[str, int]) -> Any:
     return kind(**{**sizes, "tied": bool(sizes.get("tied"))})
 
 
-def _module(path: Path) -> Any:
-    """The module in a file; None when it is not there or cannot be imported."""
-    if not path.is_file():
-        return None
-    spec = importlib.util.spec_from_file_location(f"formulas_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+def _learners(exercise: Exercise, place: Workspace) -> Any:
+    """What is written in file or notebook; None unless every law holds for it."""
+    path = in_use(learner_file(place, exercise), exercise)
+    text, memory = text_of(path, exercise), progress.load(place.memory)
+    now = digest(text)
+    marks = [(memory.outcome(law.number, law.name), memory.old(law.number, law.name, now)) for law in exercise.laws]
+    return _module(text, path) if all(mark == (Outcome.PASS, False) for mark in marks) else None
+
+
+def _module(text: str, path: Path) -> Any:
+    """The module of a text; None when it cannot be executed."""
+    module = sys.modules[f"formulas_{path.stem}"] = ModuleType(f"formulas_{path.stem}")  # where dataclasses look for it
     with suppress(Exception):
-        spec.loader.exec_module(module)
+        exec(compile(text, str(path), "exec"), module.__dict__)
         return module
     return None

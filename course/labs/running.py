@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from course import progress
 from course.drawings import panels
 from course.errors import Problem
 from course.labs.figures import figure
@@ -52,7 +51,7 @@ class LabRun:
     def draw(self, results: LabResults, place: Workspace | None) -> tuple[Path, ...]:
         """Write the figure; where it lies. Without matplotlib the PNG is left out, and that is said."""
         lab = results.setup.lab
-        drawn = figure(results, formulas(lab, place, passed=passed(lab, place)))
+        drawn = figure(results, formulas(lab, place))
         self.files.write("svg", panels.svg(drawn))
         png = self.files.path("png")
         try:
@@ -91,12 +90,6 @@ class LabRun:
         if not found.complete and difference:
             self.warn(f"{self.files.path('json')} is not gone on with: {difference}.")
         return found
-
-
-def passed(lab: int, place: Workspace | None) -> bool:
-    """The learner's formulas of the lab have kept every law."""
-    known: Any = progress.load(place.memory if place else None)
-    return bool(known.passed(f"lab{lab}"))
 
 
 def set_up(plan: LabPlan) -> LabSetup:

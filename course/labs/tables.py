@@ -10,7 +10,6 @@ from rich.text import Text
 from course.drawings.panels import Panel, number
 from course.labs.figures import figure
 from course.labs.formulas import formulas
-from course.labs.running import passed
 from course.terminal import clean
 from course.workspace import Workspace
 from graders.experiments.claims import CLAIMS, Claim, Judgement, Verdict, judged
@@ -23,7 +22,7 @@ INK = {Verdict.HELD: "green", Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow"}
 def render(results: LabResults, place: Workspace | None) -> Iterator[Text | Table]:
     """A table a panel, the gaps, what is missing, and the claims that the lab settles."""
     setup = results.setup
-    whose = formulas(setup.lab, place, passed=passed(setup.lab, place))
+    whose = formulas(setup.lab, place)
     drawn = figure(results, whose)
     yield Text(drawn.title, style="bold")
     yield Text(f"{drawn.under} · {', '.join(f'{name} {version}' for name, version in setup.versions.items())}", "dim")
@@ -32,7 +31,10 @@ def render(results: LabResults, place: Workspace | None) -> Iterator[Text | Tabl
             yield Text(f"\n{panel.title}{f', {panel.y}' if panel.y else ''}")
             yield _table(panel)
     told = list(gaps(results)) if setup.lab == 1 else []
-    yield Text("\n".join(["", *told, f"Predictions: {whose.source}." if whose.module else f"{whose.source}."]))
+    told += [f"Predictions: {whose.source}." if whose.module else f"{whose.source}."]
+    if place and not whose.own:
+        told.append(f"Yours are drawn while every law holds for them: course check lab{setup.lab}")
+    yield Text("\n".join(["", *told]))
     for name, why in results.failures.items():
         yield Text(f"missing: {name}: {clean(why.removeprefix(f'{name}: '))}", style="yellow")
     yield Text()

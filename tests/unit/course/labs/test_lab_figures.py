@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from made_up_labs import lab1, lab3, lab4, race, setup
 
+from course import progress
 from course.drawings import panels
 from course.drawings.panels import Curve, Figure, Panel, number, ticks
 from course.labs.figures import figure
@@ -19,6 +20,9 @@ from course.terminal import console
 from course.workspace import Workspace
 from graders.experiments.lab_names import LABS
 from graders.experiments.results import LabResults
+from graders.registry.catalogue import catalogue
+from graders.result import ExerciseResult, LawResult, Outcome
+from graders.submissions.source import digest
 
 SVG = "{http://www.w3.org/2000/svg}"
 NONE = Formulas(NOT_BUILT)
@@ -63,16 +67,36 @@ def test_a_formula_that_raises_leaves_a_gap_and_nothing_else() -> None:
     assert not panel.curves[1].points and panel.curves[0].points
 
 
-def test_the_learners_formulas_are_taken_once_they_passed(tmp_path: Path) -> None:
-    name = LABS[1]
+TRUSTED = "def parameters(shape):\n    return 42\n"
+
+
+def judged_well(place: Workspace, text: str) -> None:
+    """Remember that every law of lab 1 held for this text."""
+    laws = [
+        LawResult(law.number, law.name, law.statement, Outcome.PASS, law.points, law.points)
+        for law in catalogue("lab1").laws
+    ]
+    known = progress.load(place.memory)
+    known.record(ExerciseResult("lab1", "what a step costs", "", tuple(laws), digest=digest(text)))
+    known.save()
+
+
+def test_the_learners_formulas_are_taken_while_every_law_holds_for_them(tmp_path: Path) -> None:
+    """What was passed once says nothing of the text that is there now; that of a notebook counts as a file's does."""
+    name, place = LABS[1], Workspace(tmp_path)
     file = tmp_path / "exercises" / name.slug / f"{name.module}.py"
     file.parent.mkdir(parents=True)
-    file.write_text("def parameters(shape):\n    return 42\n")
-    place = Workspace(tmp_path)
-    assert formulas(1, place, passed=True)("parameters", None) == 42
-    assert formulas(1, place, passed=False).source != "your formula"
+    file.write_text(TRUSTED)
+    assert not formulas(1, place).own
+    judged_well(place, TRUSTED)
+    assert formulas(1, place).own and formulas(1, place)("parameters", None) == 42
+    file.write_text(TRUSTED.replace("42", "43"))
+    assert not formulas(1, place).own
+    told = "".join(str(block) for block in render(LABS_MADE_UP["1"], place))
+    assert "course check lab1" in told
+    judged_well(place, "this is no Python")
     file.write_text("this is no Python")
-    assert formulas(1, place, passed=True).source != "your formula"
+    assert not formulas(1, place).own
 
 
 def test_break_even_is_marked() -> None:
