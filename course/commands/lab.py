@@ -85,7 +85,7 @@ def _run(
         screen.print(clean(line), style=style, soft_wrap=True)
 
     run = LabRun(files, tell, lambda line: tell(line, "yellow"))
-    plan = LabPlan(files.lab, files.quick, tuple(dict.fromkeys(models)), engines, threads, seed)
+    plan = LabPlan(files.lab, files.quick, tuple(dict.fromkeys(models)), engines, threads, seed, tell)
     try:
         with interruptible():
             results = run.run(plan, fresh=fresh)

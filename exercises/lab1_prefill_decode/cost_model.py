@@ -90,7 +90,8 @@ def break_even_batch(shape: Shape, context: int, bytes_per_value: int, peak: flo
 
     Every request of the batch has `context` tokens in the cache. A further request brings arithmetic and KV of its own,
     while the weights are read once for all; where its own KV alone takes longer than its own arithmetic, the batch
-    stays bound by memory however large it grows.
+    stays bound by memory however large it grows. Where the lines meet at a whole batch, it is that batch. It may be a
+    billion, or none: solve for it, whoever tries one batch after the other does not come back.
 
     >>> shape = Shape(vocab=10, width=4, layers=1, heads=2, kv_heads=1, head_width=2, inner=6, tied=True)
     >>> break_even_batch(shape, 0, 2, peak=4_000.0, bandwidth=1_000.0), break_even_batch(shape, 0, 2, 9e9, 1e3)

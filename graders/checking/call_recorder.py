@@ -41,7 +41,7 @@ class CallRecorder:
         self.label = label
         self._imports = imports
         self.steps: list[Step] = []
-        self.method = "__init__"
+        self.method, self.awaited = "__init__", "an answer"
         self._transport = Transport(context)
         self._diagnostician = Diagnostician(context.submission, context.exercise.class_name)
         self._played: list[Any] | None = None
@@ -316,6 +316,6 @@ class CallRecorder:
 
     def _ended(self, lost: Lost) -> NoReturn:
         self.steps[-1].answered(lost.got)
-        broken = self.breach(lost.message, got=lost.got, expected="an answer")
+        broken = self.breach(lost.message, got=lost.got, expected=self.awaited)
         broken.outcome = lost.outcome
         raise broken from None

@@ -128,8 +128,8 @@ class FormulaJudge:
     def ask(self, formula: Formula, asked: Question) -> Any:
         """What the function answers, of a fitting type; the arguments must be as they were."""
         wire = [[sent(each) for each in asked.args], {name: sent(each) for name, each in asked.keywords.items()}]
+        due = self.recorder.awaited = written(asked.put(formula.right))
         reply, _ = self.recorder.call(formula.name, wire, f"{formula.name}({asked})")
-        due = written(asked.put(formula.right))
         if isinstance(reply, Raised):
             self.recorder.unexpected(reply, due)
         got, changed = answer_of(reply.value)
@@ -214,6 +214,7 @@ def _type_fault(formula: Formula, got: Any, due: Any) -> str:
 def _deviation(formula: Formula, got: Any, due: Any) -> str:
     """How far off it is, in words."""
     if type(got) is int and type(due) is int and formula.noun:
-        more = "too many" if got > due else "too few"
-        return f"`{formula.name}` gives {got:,} {formula.noun}, {abs(got - due):,} {more}; {due:,} are due."
+        more, noun = "too many" if got > due else "too few", formula.noun.removesuffix("s" if got == 1 else "")
+        be = "is" if due == 1 else "are"
+        return f"`{formula.name}` gives {got:,} {noun}, {abs(got - due):,} {more}; {due:,} {be} due."
     return f"`{formula.name}` gives {written(got)} where {written(due)} is due."

@@ -14,7 +14,7 @@ from graders.engines.engine_protocol import LaunchConfig, ServedTrace
 from graders.engines.race import RacePlan, race
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
-from graders.experiments.workbench import LabPlan
+from graders.experiments.workbench import LabPlan, Say
 from graders.workloads import Trace
 
 OURS = ("reference", "naive")
@@ -67,13 +67,13 @@ def task(
         threads=plan.threads,
     )
     off = "" if cache else ", their prefix caches off"
-    return Task(key, f"{', '.join(engines)} side by side{off}", lambda: _run(course, cache))
+    return Task(key, f"{', '.join(engines)} side by side{off}", lambda: _run(course, cache, plan.say))
 
 
-def _run(course: RacePlan, cache: bool) -> Finished:
+def _run(course: RacePlan, cache: bool, say: Say) -> Finished:
     """KeyboardInterrupt when it was interrupted: half a race is none."""
     drivers = dict[str, WeighedDriver]()
-    results = race(course, make=_maker(drivers, course.timeout, cache))
+    results = race(course, say=lambda line: say(f"  {line}"), make=_maker(drivers, course.timeout, cache))
     if results.interrupted:
         raise KeyboardInterrupt
     there = {result.engine for result in results.results}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -22,13 +23,14 @@ from reference_engine.parts import Parts, load_part
 from reference_engine.processor import processor
 from reference_engine.roofline import Roof, Work, weights_read
 
+Say = Callable[[str], None]
 SIZES = ("vocab", "width", "layers", "heads", "kv_heads", "head_width", "inner", "tied")
 
 
 @dataclass(frozen=True, slots=True)
 class LabPlan:
     """What a lab is to measure. models: names that `load_model` knows, the first is the usual one.
-    engines: to be raced beside ours. quick: so little of it that a minute is enough.
+    engines: to be raced beside ours. quick: so little of it that a minute is enough. say: told how a long task goes.
     """
 
     lab: int
@@ -37,6 +39,7 @@ class LabPlan:
     engines: tuple[str, ...] = ()
     threads: int = 0
     seed: int = 0
+    say: Say = lambda line: None
 
     def rounds(self, quick: int = 3) -> int:
         """Of one experiment: how often every point is measured."""

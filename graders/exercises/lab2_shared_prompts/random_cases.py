@@ -54,7 +54,7 @@ def _of_blocks(move: Picks, size: int) -> Prompt:
 
 def hit_rate(context: CheckContext, case: Case) -> None:
     setup = case.setup
-    size, capacity = setup.pick(SIZES), setup.pick((None, None, 3))
+    size, capacity = setup.pick(SIZES), setup.pick((None, 0, None, 1))
     prompts = prompts_of(case.moves) if setup.pick((True, True, True, False)) else []
     FormulaJudge(context).judge(spec.HIT_RATE, prompts, block_size=size, capacity=capacity)
 

@@ -101,6 +101,15 @@ def computed_by(rules: Rules) -> Callable[..., int]:
     return formula
 
 
+def _one_again(prompts: Prompts, block_size: int, capacity: int | None = None) -> int:
+    """What is found of a whole prompt, of which one token at least is computed."""
+    shelf, computed = Shelf(block_size, capacity, replace(Rules(), last=False)), 0
+    for prompt in map(tuple, prompts):
+        computed += max(1, len(prompt) - shelf.found(prompt))
+        shelf.store(prompt)
+    return computed
+
+
 def hit_rate(prompts: Prompts, block_size: int, capacity: int | None = None) -> float:
     """Cached tokens over prompt tokens."""
     tokens = sum(len(prompt) for prompt in prompts)
@@ -137,6 +146,7 @@ PROBES = (
     Question.of([A, A, B, [*A, 1]], block_size=2),
     Question.of([A, B, A, [3, 4, 3, 4, 1], B, A], block_size=2, capacity=4),
     Question.of([A[:5], B[:6], [*A[:4], 7, 7], B], block_size=4, capacity=1),
+    Question.of([A, [*A[:3], 9, 9]], block_size=2),
 )
 COMPUTED = Formula(
     "computed_tokens",
@@ -144,6 +154,7 @@ COMPUTED = Formula(
     "tokens",
     (
         Mistake("a prompt that is cached in whole computes nothing", computed_by(replace(RIGHT, last=False))),
+        Mistake("all its tokens are looked up, and one is computed again", _one_again),
         Mistake("a part of a block is shared, too", computed_by(replace(RIGHT, whole=False))),
         Mistake("a block is found whatever stands before it", computed_by(replace(RIGHT, chained=False))),
         Mistake("nothing is ever forgotten", computed_by(replace(RIGHT, room=""))),
@@ -161,6 +172,9 @@ HIT_RATE = Formula(
     hit_rate,
     mistakes=(
         Mistake("the share that is computed is given", _missing),
+        Mistake(
+            "the capacity is not passed on", lambda prompts, block_size, capacity=None: hit_rate(prompts, block_size)
+        ),
         Mistake("each prompt's own rate counts as much, however long it is", _by_prompt),
         Mistake("it is given in per cent", lambda *a, **k: 100 * hit_rate(*a, **k)),
     ),

@@ -10,6 +10,7 @@ from graders.checking.formulas import Formula, Mistake, Question
 
 Path = tuple[int, ...]
 Share = Mapping[Path, float]
+FEW = 4  # nodes of a tree that are told one by one
 
 
 def chain(alpha: float, depth: int) -> float:
@@ -97,6 +98,12 @@ def _probes() -> Iterator[Question]:
     yield Question.of([(0, 1), (0, 0)], share=share)
 
 
+def _what_stands(got: object, choices: Sequence[Path], share: Share) -> str:
+    """Of a small tree, how often each of its nodes stands."""
+    told = [f"{path} in {_exact(path, share):g}" for path in sorted(nodes(choices))]
+    return f"Of all passes {', '.join(told)} stand." if 0 < len(told) <= FEW else ""
+
+
 def _why_not_best(got: object, share: Share, size: int) -> str:
     """What a tree that is not the best lacks."""
     if not isinstance(got, list) or not all(path in share for path in map(_hashable, got)):
@@ -139,11 +146,16 @@ TREE = Formula(
         Mistake("the model's own token is left out", _weighed(_exact, own=0)),
         Mistake("what stands above a guess is left out", _weighed(lambda path, share: share[path])),
         Mistake("beginnings that are not in `choices` are left out", _weighed(_exact, prefixes=False)),
+        Mistake(
+            "what stands above a guess is left out, and beginnings that are not in `choices` as well",
+            _weighed(lambda path, share: share[path], prefixes=False),
+        ),
         Mistake("a choice that is listed twice counts twice", _repeated),
         Mistake("a beginning counts once for each choice that has it", _each_choice_with_all),
         Mistake("only the best path counts", _deepest),
     ),
     probes=tuple(_probes()),
+    remark=_what_stands,
 )
 BEST = Formula(
     "best_choices",

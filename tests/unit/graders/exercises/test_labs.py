@@ -73,6 +73,23 @@ def test_every_law_has_a_wrong_part_and_the_points_make_a_hundred(lab: Part) -> 
     assert sum(law.points for law in laws) == 100
 
 
+QUOTIENTS = """
+    one, fixed = operations(shape, 1, context) / peak, decode_bytes(shape, [], bytes_per_value) / bandwidth
+    each = decode_bytes(shape, [context], bytes_per_value) / bandwidth - fixed
+    return max(1, math.ceil(fixed / (one - each))) if one > each else None
+"""
+
+
+def test_where_lines_meet_exactly_no_quotient_is_rounded(tmp_path: Path) -> None:
+    """Who divides times as floats is right too: the law asks for no exact arithmetic."""
+    solved = SOLUTIONS["lab1"].read_text()
+    part = tmp_path / "cost_model.py"
+    part.write_text(solved.replace(solved[solved.rindex("    ### BEGIN SOLUTION") :], QUOTIENTS))
+    for seed in range(6):
+        (law,) = judged("lab1", part, seed, ["lab1.6"]).laws
+        assert law.outcome is Outcome.PASS, law.message
+
+
 def test_the_best_tree_is_the_best_of_all_trees() -> None:
     chance = random.Random(5)
     paths = [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 0), (0, 1, 0)]

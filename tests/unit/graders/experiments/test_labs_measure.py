@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up_labs import setup
+from made_up_labs import race, setup
 
-from graders.experiments import lab1, lab2, lab3
+from graders.engines.results import RaceResults
+from graders.experiments import engine_races, lab1, lab2, lab3
 from graders.experiments.drafters import DRAFTERS
 from graders.experiments.drawn_requests import BLOCK_SIZE, MIXES, POOL, lengths, menu_prompts
 from graders.experiments.engine_races import peak_memory
@@ -84,6 +87,19 @@ def test_a_decode_step_reads_the_weights_once_and_every_requests_keys() -> None:
 def test_a_drafter_that_is_not_there_says_so() -> None:
     assert {name for name, kind in DRAFTERS.items() if kind.make is None and not kind.missing} == set()
     assert {"plain", "draft", "medusa", "eagle"} == set(DRAFTERS)
+
+
+def test_a_long_race_tells_how_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines take minutes to start: whoever waits sees which one is at it. What failed is told in the same place."""
+    heard: list[str] = []
+
+    def pretended(course: object, *, say: Callable[[str], None], **_: object) -> RaceResults:
+        say("starting vllm")
+        return race({"reference": {0: 1.0}})
+
+    monkeypatch.setattr(engine_races, "race", pretended)
+    engine_races.task(replace(PLAN, engines=("vllm",), say=heard.append), "engines").run()
+    assert heard == ["  starting vllm"]
 
 
 def test_memory_of_no_group_is_none() -> None:
