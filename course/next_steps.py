@@ -6,6 +6,7 @@ from course.progress import Progress
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import Law
 from graders.result import Outcome
+from reference_engine.parts import SLOTS
 
 
 def open_exercise(memory: Progress) -> Exercise | None:
@@ -33,7 +34,7 @@ def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
     ]
     measured = [(exercise.title, "the experiment: what you have predicted, measured on this machine")]
     steps = [
-        *(served if exercise.timed_in else measured if isinstance(number, str) else []),
+        *(served if exercise.slot in SLOTS else measured if isinstance(number, str) else []),
         (f"solution {number}", "our way, to compare with"),
         (f"explain {number}", "the questions, to be answered in plain words"),
     ]

@@ -20,8 +20,9 @@ class Span:
     """One request's rows in a step.
 
     tokens are computed at KV places start, start + 1, ... of the request whose block table is row
-    `seat` of the tables. The last `tree` of them are nodes of the batch's tree of guesses (0:
-    none); node 0 is the last known token. wanted: how many of its last rows need logits.
+    `seat` of the tables. The last `tree` of them are nodes of a tree of guesses (0: none), whose
+    node 0, the last known token, is node `first` of the batch. wanted: how many of its last rows
+    need logits.
     """
 
     seat: int
@@ -29,14 +30,16 @@ class Span:
     tokens: Sequence[int]
     wanted: int
     tree: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepBatch:
-    """The spans of a step and the tree that they share: decodes first, then by their number of rows.
+    """The spans of a step and their trees: decodes first, then by their number of rows.
 
-    depths: of the tree's nodes, depths[0] = 0. mask: bool [N, N], mask[i, j]: node i sees node j.
-    Both None without a tree. A node sees all of its request's KV before the tree.
+    depths: of the nodes of all trees, one tree after the other; spans may share one. mask: bool
+    [T * N, N] of T trees with N nodes, mask[i, j]: node i sees node j of its own tree. Both None
+    without a tree. A node sees all of its request's KV before the tree.
     """
 
     spans: tuple[Span, ...]
@@ -49,7 +52,7 @@ class StepBatch:
         if not span.tree or self.depths is None:
             return range(span.start, end)
         root = end - span.tree
-        return [*range(span.start, root), *(root + depth for depth in self.depths[: span.tree])]
+        return [*range(span.start, root), *(root + depth for depth in self.depths[span.first : span.first + span.tree])]
 
 
 class Tables:

@@ -1,7 +1,7 @@
 """The parts of an engine, how one is read from a file, and how a bad one is named.
 
-Slots are those of exercises 1 to 5: "block_manager", "scheduler", "prefix_cache", "medusa" and "speculative_sampling".
-This module imports no torch.
+Slots are those of exercises 1 to 6: "block_manager", "scheduler", "prefix_cache", "medusa", "speculative_sampling" and
+"draft_tree". This module imports no torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FUNCTION_NAMES = {
     "paged_attention": ("paged_decode",),
 }
 """Parts that are modules of functions."""
-SLOTS = (*CLASS_NAMES, "medusa", "speculative_sampling")
+SLOTS = (*CLASS_NAMES, "medusa", "speculative_sampling", "draft_tree")
 """Those that an engine is made of."""
 
 
@@ -39,6 +39,7 @@ class Parts:
     prefix_cache: type[PrefixCache] | None = None
     medusa: Any = None
     speculative_sampling: Any = None
+    draft_tree: Any = None
 
 
 class PartError(Exception):

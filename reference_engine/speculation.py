@@ -46,15 +46,18 @@ class Drafted:
 
 
 class Speculator(Protocol):
-    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the tree, as in `batch.Batch`. `resting`:
-    in the step drafted last nobody guesses or is to; every request says one token, and none is settled. `passes`: the
-    trees that were verified in it.
+    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the trees, as in `batch.StepBatch`, and
+    `first`: where in them the tree of a request begins, by id; 0 where it is not named. `resting`: in the step drafted
+    last nobody guesses or is to; every request says one token, and none is settled. `passes`: the trees that were
+    verified in it. `watches`: it is shown what the model makes of every token.
     """
 
     lookahead: int
     resting: bool
     depths: tuple[int, ...]
     mask: Tensor
+    first: Mapping[int, int]
+    watches: bool
 
     @property
     def passes(self) -> tuple[VerifiedTree, ...]: ...
@@ -72,6 +75,9 @@ class Speculator(Protocol):
         run before anything is written. All drafts have N tokens. A request that is not in the answer is served without
         a draft.
         """
+
+    def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
+        """The step was computed: the rows of `hidden` in which each chunk's own tokens lie, guesses left out."""
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """The tokens that each request it takes says in the step: accepted guesses, then the model's own next token.

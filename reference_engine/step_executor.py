@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from reference_engine.batch import Span, StepBatch
 from reference_engine.request_state import RequestState, RunningRequests
@@ -54,7 +55,8 @@ class Decoder:
             if draft:
                 tokens += draft[1:]
             wanted = max(1, len(draft)) if chunk.samples else 0
-            self._work.append((chunk, Span(state.seat, chunk.start, tokens, wanted, len(draft))))
+            first = self._speculator.first.get(chunk.id, 0) if draft and self._speculator else 0
+            self._work.append((chunk, Span(state.seat, chunk.start, tokens, wanted, len(draft), first)))
         self._work.sort(key=_effort)
         self.guessed = sum(span.tree - 1 for _, span in self._work if span.tree)
 
@@ -62,14 +64,28 @@ class Decoder:
         """Copy blocks, run the model; what every sampling request says, one token at least."""
         self._runner.copy(copies)
         self.scores.clear()
-        outcome = self._runner.forward(self._batch())
+        outcome = self._forward()
         if self._speculator is not None and not self._speculator.resting:
             return self._judge(self._speculator, outcome)
         ids = [chunk.id for chunk, span in self._work if span.wanted]
         return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}
 
-    def _batch(self) -> StepBatch:
-        spans = tuple(span for _, span in self._work)
+    def _forward(self) -> Outcome:
+        """The rows that are wanted; a speculator that watches is shown all of them."""
+        if self._speculator is None or not self._speculator.watches:
+            return self._runner.forward(self._batch())
+        outcome = self._runner.forward(self._batch(whole=True))
+        known, rows, at = list[tuple[RequestState, Chunk, slice]](), list[int](), 0
+        for chunk, span in self._work:
+            known.append((self._requests[chunk.id], chunk, slice(at, at + chunk.length)))
+            at += len(span.tokens)
+            rows += range(at - span.wanted, at)
+        self._speculator.watch(known, outcome.hidden)
+        return outcome if len(rows) == at else Outcome(outcome.hidden[rows], outcome.logits[rows])
+
+    def _batch(self, whole: bool = False) -> StepBatch:
+        """whole: every row is wanted."""
+        spans = tuple(replace(span, wanted=len(span.tokens)) if whole else span for _, span in self._work)
         if self._speculator is None or not any(span.tree for span in spans):
             return StepBatch(spans)
         return StepBatch(spans, self._speculator.depths, self._speculator.mask)

@@ -34,9 +34,9 @@ BLOCK_SIZE = 16
 def command(uses: tuple[str, ...], count: int, blocks: int, seed: int, html: Path | None) -> ExitCode:
     """Serve requests with any mix of parts: mine, solutions, naive, or a file's.
 
-    Slots that are not named get the solution; nothing is guessed unless a part 4 is named. Every token is held against
-    the model without any of the parts; when one is wrong, or a part breaks its contract, the parts are swapped out one
-    by one to find the one to blame.
+    Slots that are not named get the solution; nothing is guessed unless a part 4, 5 or 6 is named. Every token is held
+    against the model without any of the parts; when one is wrong, or a part breaks its contract, the parts are swapped
+    out one by one to find the one to blame.
     """
     choices = part_mix.mix(uses, workspace.find_or_none())
     screen = console()

@@ -84,10 +84,11 @@ def play(part: Any) -> GrownAnswer:
 
 
 def _played(part: Any) -> GrownAnswer:
+    from reference_engine.eagle import LAYER
+    from reference_engine.eagle.drafter import LayerDrafter
+    from reference_engine.eagle.layer import load_layer
+    from reference_engine.eagle.speculator import EagleSpeculator
     from reference_engine.engine import Engine
-    from reference_engine.medusa import HEADS
-    from reference_engine.medusa.dynamic_tree import DynamicSpeculator, HeadWeigher
-    from reference_engine.medusa.heads import load_heads
     from reference_engine.model_loader import load_model
     from reference_engine.parts import load_part
     from reference_engine.waiter.corpus import END, dialogue
@@ -96,7 +97,7 @@ def _played(part: Any) -> GrownAnswer:
     model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
     verifying = load_part(solution_file(catalogue(part_in("medusa").number)), "medusa")
     sizes = {"size": SIZE, "depth": DEPTH, "width": WIDTH, "guesses": GUESSES}
-    speculator = DynamicSpeculator(verifying, part, HeadWeigher(load_heads(HEADS, model)), **sizes)
+    speculator = EagleSpeculator(verifying, part, LayerDrafter(load_layer(LAYER, model)), **sizes)
     prompt = model.tokenizer.encode(told.prompt(TURN)).ids
     blocks = 4 + (len(prompt) + LONGEST + SIZE) // 8
     engine = Engine(
@@ -150,7 +151,7 @@ def _branches(branches: Sequence[Branch], parent: int, indent: str) -> Iterator[
 
 
 def _drawn(model: Any, speculator: Any, each: Any, question: str, before: str) -> GrownTree:
-    growth, tree = speculator.grown, speculator.tree
+    growth, tree = speculator.grown, speculator.trees[each.id]
     parents, tokens = growth.parent[0].tolist(), growth.token[0].tolist()
     nodes = _nodes(parents, tokens, each.tokens, tree.parent.tolist())
     branches = tuple(

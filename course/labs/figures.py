@@ -131,7 +131,8 @@ def _lab4(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     tree = results.of("tokens a pass", "tree")
     counted = Curve("counted", tuple((point.x, point.value) for point in tree))
     stored = _predicted(formulas, tree, lambda x: _of_tree(formulas, int(x)))
-    yield Panel("The likeliest tree", "nodes", "tokens a pass", (counted, stored), log_x=True)
+    grown = Curve("EAGLE's, grown", tuple((point.x, point.value) for point in results.of("tokens a pass", "eagle")))
+    yield Panel("The likeliest tree", "nodes", "tokens a pass", (counted, stored, grown), log_x=True)
     curves, marks = list[Curve](), list[tuple[float, str]]()
     for model in results.setup.models:
         for drafter, points in speed_ups(results, model).items():

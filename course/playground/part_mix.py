@@ -59,13 +59,17 @@ def choose(number: Number, source: str, place: Workspace | None) -> PartChoice:
 def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
     """One choice for each slot: as told by `uses`, the last word on a slot counting; else the solution.
 
-    Nothing is guessed, and there is no choice for that slot, unless a part that guesses is named.
+    Nothing is guessed, and there is no choice for that slot, unless a part that guesses is named. One whose guesses
+    another verifies brings it along.
     """
     sources = dict.fromkeys((part.number for part in simulated()), "solutions")
+    guessing = {part.number: part.guesser for part in PARTS if part.guesser}
     for use in uses:
         source, numbers = _read(use)
         sources |= dict.fromkeys(numbers, source)
-    guessing = [part.number for part in PARTS if part.guesses]
+    if any(guessing.get(number) == "layer" and source != "naive" for number, source in sources.items()):
+        heads = (number for number, guesser in guessing.items() if guesser == "heads")
+        sources |= {number: "solutions" for number in heads if sources.get(number, "naive") == "naive"}
     return tuple(
         choose(number, source, place)
         for number, source in sources.items()
@@ -80,18 +84,22 @@ def parts(choices: Sequence[PartChoice]) -> Parts:
 
 def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculator | None:
     """A fresh one for an engine of these parts, with the waiter's draft model where there is a part for it, else with
-    the waiter's heads; None when none of them guesses.
+    its EAGLE layer, else with its Medusa heads; None when none of them guesses.
 
-    thrifty: guess only while it pays, by the clock. Raises ModelError for a model that the heads do not fit.
+    thrifty: guess only while it pays, by the clock. Raises ModelError for a model that they do not fit.
     """
     from reference_engine.medusa.cost_model import MeasuredCosts
 
+    costs = MeasuredCosts() if thrifty else None
     if parts.speculative_sampling is not None:
         from reference_engine.drafting import draft_for
         from reference_engine.drafting.speculator import DraftSpeculator
 
-        costs = MeasuredCosts() if thrifty else None
         return DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs)
+    if parts.draft_tree is not None:
+        from reference_engine.eagle.speculator import eagle_for
+
+        return eagle_for(model, parts, cost_model=costs)
     if parts.medusa is None:
         return None
     from reference_engine.medusa import HEADS
@@ -100,18 +108,21 @@ def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculat
     from reference_engine.medusa.tree_search import tree_for
 
     heads, tree = load_heads(HEADS, model), tree_for(model.device.type, HEADS)
-    costs = MeasuredCosts() if thrifty else None
     return MedusaSpeculator(parts.medusa, heads, tree, cost_model=costs)
 
 
 def lookahead(choices: Sequence[PartChoice]) -> int:
     """Slots that a request needs beyond its tokens, for guesses."""
-    kinds = {part_of(choice.exercise.number).timed_in for choice in choices}
-    if "drafted" in kinds:
+    guessers = {part_of(choice.exercise.number).guesser for choice in choices}
+    if "model" in guessers:
         from reference_engine.drafting import GUESSES
 
         return GUESSES
-    if "guessed" not in kinds:
+    if "layer" in guessers:
+        from reference_engine.eagle import NODES
+
+        return NODES - 1
+    if "heads" not in guessers:
         return 0
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.tree_search import tree_for

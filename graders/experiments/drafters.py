@@ -1,4 +1,4 @@
-"""Who can guess for the engine in lab 4, by name. A drafter that this installation lacks says so."""
+"""Who can guess for the engine in lab 4, by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reference_engine.drafting.speculator import DraftSpeculator
+    from reference_engine.eagle.speculator import EagleSpeculator
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model import Model
     from reference_engine.parts import Parts
@@ -19,12 +20,11 @@ PLAIN, MEDUSA = "plain", "medusa"
 
 @dataclass(frozen=True, slots=True)
 class DrafterKind:
-    """One way to guess. make: a fresh one for an engine of these parts; None: it is not there, `missing` says why."""
+    """One way to guess. make: a fresh one for an engine of these parts; it makes None where nothing is guessed."""
 
     name: str
     about: str
-    make: Make | None = None
-    missing: str = ""
+    make: Make
 
 
 def medusa_chain(model: Model, parts: Parts, depth: int) -> MedusaSpeculator:
@@ -57,6 +57,14 @@ def draft_model(model: Model, parts: Parts) -> DraftSpeculator:
     return DraftSpeculator(parts.speculative_sampling, draft_for(model))
 
 
+def eagle_tree(model: Model, parts: Parts, nodes: int = 0) -> EagleSpeculator:
+    """EAGLE's layer with a tree of so many nodes that grows in every step; 0: as many as pay on a CPU."""
+    from reference_engine.eagle import NODES
+    from reference_engine.eagle.speculator import eagle_for
+
+    return eagle_for(model, parts, size=nodes or NODES)
+
+
 def _plain(model: Model, parts: Parts) -> None:
     return None
 
@@ -67,7 +75,7 @@ DRAFTERS = {
         DrafterKind(PLAIN, "no guesses", _plain),
         DrafterKind("draft", "a smaller model guesses", draft_model),
         DrafterKind(MEDUSA, "heads on the model guess", medusa_tree),
-        DrafterKind("eagle", "a layer on the model's features guesses", missing="not built here"),
+        DrafterKind("eagle", "a layer on the model's features guesses", eagle_tree),
     )
 }
 """Every drafter by name, plain decoding first."""

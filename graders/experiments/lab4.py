@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from graders.experiments.drafters import DRAFTERS, medusa_chain, medusa_tree
+from graders.experiments.drafters import DRAFTERS, eagle_tree, medusa_chain, medusa_tree
 from graders.experiments.drawn_requests import BLOCK_SIZE
 from graders.experiments.results import Finished, Measurement
 from graders.experiments.session import Task
@@ -122,6 +122,7 @@ def yields(plan: LabPlan, name: str) -> Finished:
     asked = talks(8 if plan.quick else 32, plan.seed)
     chains: list[tuple[str, int, Make]] = [("chain", depth, _chain(depth)) for depth in DEPTHS]
     trees: list[tuple[str, int, Make]] = [("tree", nodes, _tree(nodes)) for nodes in NODES]
+    trees += [("eagle", nodes, _grown(nodes)) for nodes in NODES]
     points = []
     for series, x, make in chains + trees:
         run = decoded(engine_of(model, parts, make(model, parts), asked), asked)
@@ -137,10 +138,14 @@ def _tree(nodes: int) -> Make:
     return lambda model, parts: medusa_tree(model, parts, nodes)
 
 
+def _grown(nodes: int) -> Make:
+    return lambda model, parts: eagle_tree(model, parts, nodes)
+
+
 def speed(plan: LabPlan, name: str) -> Finished:
     """Tokens a second of every drafter that there is, in turn, at every batch."""
     model, parts = load_model(name), solved(cache=True)
-    there = {kind.name: kind.make for kind in DRAFTERS.values() if kind.make is not None}
+    there = {kind.name: kind.make for kind in DRAFTERS.values()}
     points = list[Measurement]()
     for batch in _batches(plan, name):
         asked, runs = talks(batch, plan.seed), {drafter: list[Decoded]() for drafter in there}
@@ -149,8 +154,7 @@ def speed(plan: LabPlan, name: str) -> Finished:
             for drafter in sorted(there, reverse=bool(number % 2)):
                 runs[drafter].append(decoded(engines[drafter], asked))
         points += [_point(name, drafter, batch, every) for drafter, every in runs.items()]
-    missing = {kind.name: f"{kind.name}: {kind.missing}" for kind in DRAFTERS.values() if kind.make is None}
-    return Finished(tuple(points), failures=missing)
+    return Finished(tuple(points))
 
 
 def _batches(plan: LabPlan, name: str) -> tuple[int, ...]:

@@ -32,6 +32,9 @@ class Part:
     timed_in: str = ""
     """Which timed engines hold the part: "every" one, or those of workloads that are "cached", "guessed" (by heads) or
     "drafted" (by a small model)."""
+    guesser: str = ""
+    """Who guesses where the engine holds the part: "heads", "model" (a small one), or "layer", whose guesses the part
+    of the "heads" verifies. Its slot stays empty unless a part for it is named: without it nothing is guessed."""
     calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Calls of the part that are timed alone, in named groups whose times add up because they are made together."""
     size: str = ""
@@ -50,11 +53,6 @@ class Part:
     def title(self) -> str:
         """As sentences call it: "exercise 1", "lab 1"."""
         return titled(self.number)
-
-    @property
-    def guesses(self) -> bool:
-        """Its slot stays empty unless a part for it is named: without it nothing is guessed."""
-        return self.timed_in in ("guessed", "drafted")
 
 
 PARTS = (
@@ -89,6 +87,7 @@ PARTS = (
         *(4, "Medusa verification", "ex4_medusa", "medusa", "medusa.py", ""),
         torch=True,
         timed_in="guessed",
+        guesser="heads",
         calls=(("pass", ("propose", "verify_greedy", "compact")), ("typical", ("verify_typical",))),
         size="batch {}",
         drawing="guess_tree",
@@ -98,6 +97,7 @@ PARTS = (
         *(5, "speculative sampling", "ex5_speculative_sampling", "speculative_sampling", "speculative_sampling.py", ""),
         torch=True,
         timed_in="drafted",
+        guesser="model",
         calls=(("chain", ("probabilities", "accept_chain")), ("siblings", ("accept_siblings",))),
         size="batch {}",
         drawing="guess_chain",
@@ -106,6 +106,7 @@ PARTS = (
     Part(
         *(6, "draft tree of EAGLE", "ex6_draft_tree", "draft_tree", "draft_tree.py", ""),
         torch=True,
+        guesser="layer",
         drawing="draft_tree",
         drawn="the draft tree of a real step: what grew, what was kept, what stood",
     ),

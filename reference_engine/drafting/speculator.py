@@ -64,6 +64,9 @@ class DraftSpeculator:
     chains are drafted; without one every request that may be guessed carries one.
     """
 
+    watches = False
+    first: Mapping[int, int] = {}
+
     def __init__(self, part: Any, draft: Model, *, guesses: int = GUESSES, cost_model: CostModel | None = None) -> None:
         self._part, self._model, self._cost_model = part, draft, cost_model
         self.lookahead, self.resting = guesses, False
@@ -112,6 +115,9 @@ class DraftSpeculator:
         self._guess(going, self._spans(work, {chain.state.id for chain in going}))
         self._chains = {chain.state.id: chain for chain in going}
         return {id: [chain.state.tokens[-1], *chain.guesses] for id, chain in self._chains.items()}
+
+    def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
+        """It reads tokens, and no states."""
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """Guesses that stand and the token after them; of those without guesses one token, as without a draft."""

@@ -157,7 +157,7 @@ def _mask(span: Span, tree: Tensor | None) -> Tensor:
     if tree is None or span.tree < rows:
         return _scores(visible(span, tree))
     mask = torch.zeros(rows, total)  # [T, S]
-    mask[:, span.start :] = _scores(tree[:rows, :rows])  # [T, N]
+    mask[:, span.start :] = _scores(tree[span.first :][:rows, :rows])  # [T, N]
     return mask
 
 
@@ -166,7 +166,7 @@ def visible(span: Span, tree: Tensor | None) -> Tensor:
     rows, total = len(span.tokens), span.start + len(span.tokens)
     seen = torch.ones(rows, total, dtype=torch.bool).tril(span.start)  # [T, S]
     if span.tree and tree is not None:
-        seen[rows - span.tree :, total - span.tree :] = tree[: span.tree, : span.tree]  # [N, N]
+        seen[rows - span.tree :, total - span.tree :] = tree[span.first :][: span.tree, : span.tree]  # [N, N]
     return seen
 
 

@@ -6,7 +6,7 @@ answer becomes a `PartError` that names "medusa". Whether it is *right* shows in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,11 +43,13 @@ class _Judged:
     following: Sequence[int]
     moves: tuple[Sequence[int], Sequence[int]]
 
-    def trees(self, parents: tuple[int, ...]) -> tuple[VerifiedTree, ...]:
+    def trees(self, parents: Callable[[int], tuple[int, ...]]) -> tuple[VerifiedTree, ...]:
         told = []
         for one, walk, token in zip(self.drafted, self.walks, self.following, strict=True):
             moves = tuple(move for move in zip(*self.moves, strict=True) if move[0] in one.slots)
-            told.append(VerifiedTree(one.id, parents, tuple(one.tokens), tuple(one.slots), tuple(walk), token, moves))
+            told.append(
+                VerifiedTree(one.id, parents(one.id), tuple(one.tokens), tuple(one.slots), tuple(walk), token, moves)
+            )
         return tuple(told)
 
 
@@ -57,6 +59,9 @@ class MedusaSpeculator:
     cost_model: decides when trees are drafted; without one every greedy request that has guesses
     carries one.
     """
+
+    watches = False
+    first: Mapping[int, int] = {}
 
     def __init__(
         self,
@@ -82,7 +87,7 @@ class MedusaSpeculator:
     @property
     def passes(self) -> tuple[VerifiedTree, ...]:
         """See `Speculator`. Made when it is asked for: serving does not pay for it."""
-        return self._judged.trees(_parents(self.mask, self.depths)) if self._judged else ()
+        return self._judged.trees(self._parents) if self._judged else ()
 
     def attach(self, runner: Runner, model: Model, room: Room) -> None:
         """The heads were made for the model; they need nothing of the engine."""
@@ -113,8 +118,19 @@ class MedusaSpeculator:
             self._expect_tokens("propose", draft)
         return dict(zip(ids, drafts, strict=True))
 
+    def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
+        """Heads read the last state alone."""
+
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
         """What each greedy request says: its accepted guesses, then the model's own next token."""
+        said, states = self._settled(drafted, outcome, runner)
+        self._guess([one for one in drafted if len(said[one.id]) < one.remaining], said, states, outcome.hidden)
+        return said
+
+    def _settled(
+        self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
+    ) -> tuple[dict[int, list[int]], dict[int, int]]:
+        """What each request says, and which row of the outcome said the last of it."""
         best, self._vocab = outcome.likeliest(), outcome.logits.shape[1]
         said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
@@ -122,8 +138,7 @@ class MedusaSpeculator:
         self._drafted = frozenset(one.id for one in trees)
         if trees:
             self._verify(trees, best, runner, said, states)
-        self._guess([one for one in drafted if len(said[one.id]) < one.remaining], said, states, outcome.hidden)
-        return said
+        return said, states
 
     def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
         """See `Speculator`."""
@@ -160,29 +175,49 @@ class MedusaSpeculator:
         states: dict[int, int],
     ) -> None:
         """Let the part judge; fill in what was said and which row of the outcome said the last of it."""
-        tokens = torch.tensor([one.tokens for one in trees])
-        slots = torch.tensor([one.slots for one in trees])
-        wanted = torch.tensor([best[one.rows] for one in trees])
-        verdict = _call("verify_greedy", self._part.verify_greedy, self.tree, tokens, wanted)
-        walks = self._walks(verdict, len(trees))
-        moves = _checked_moves(_call("compact", self._part.compact, verdict, slots), slots)
-        if moves[0]:
-            runner.move(*moves)
-        following: list[int] = verdict.next.tolist()
-        self._expect_tokens("verify_greedy", following)
-        for one, walk, token in zip(trees, walks, following, strict=True):
+        judged = _joined([self._judge(tree, depth, alike, best) for tree, depth, alike in self._alike(trees)])
+        if judged.moves[0]:
+            runner.move(*judged.moves)
+        for one, walk, token in zip(judged.drafted, judged.walks, judged.following, strict=True):
             said[one.id] = [*(one.tokens[node] for node in walk[1:]), token]
             states[one.id] = one.rows.start + walk[-1]
-        self._judged = _Judged(trees, walks, following, moves)
+        self._judged = judged
+
+    def _alike(self, trees: Sequence[Drafted]) -> list[tuple[Tree, int, Sequence[Drafted]]]:
+        """A tree, how deep it is, and who carries it: here all of them the same one."""
+        return [(self.tree, max(self.depths), trees)]
+
+    def _judge(self, tree: Tree, depth: int, alike: Sequence[Drafted], best: Sequence[int]) -> _Judged:
+        """What the part says of requests that carry this tree."""
+        tokens = torch.tensor([one.tokens for one in alike])
+        slots = torch.tensor([one.slots for one in alike])
+        wanted = torch.tensor([best[one.rows] for one in alike])
+        verdict = _call("verify_greedy", self._part.verify_greedy, tree, tokens, wanted)
+        walks = self._walks(verdict, len(alike), depth)
+        moves = _checked_moves(_call("compact", self._part.compact, verdict, slots), slots)
+        following: list[int] = verdict.next.tolist()
+        self._expect_tokens("verify_greedy", following)
+        return _Judged(alike, walks, following, moves)
+
+    def _parents(self, id: int) -> tuple[int, ...]:
+        """Of each node of the tree that a request carried: the deepest other one that its row of the mask shows, -1
+        where it shows none."""
+        first, size = self.first.get(id, 0), self.lookahead + 1
+        depths, rows = self.depths[first : first + size], self.mask[first : first + size].tolist()
+        seen = [[other for other, sees in enumerate(row) if sees] for row in rows]
+        return tuple(
+            max((other for other in others if other != node), key=depths.__getitem__, default=-1)
+            for node, others in enumerate(seen)
+        )
 
     def _expect_tokens(self, name: str, tokens: Sequence[int]) -> None:
         """PartError unless every one is in the vocabulary."""
         if not 0 <= min(tokens) <= max(tokens) < self._vocab:
             raise PartError("medusa", f"{name}() returned tokens {list(tokens)}: the vocabulary has {self._vocab}")
 
-    def _walks(self, verdict: Verdict, rows: int) -> list[list[int]]:
+    def _walks(self, verdict: Verdict, rows: int, deep: int) -> list[list[int]]:
         """The accepted path of every row, node 0 first."""
-        deep, nodes = max(self.depths), self.lookahead + 1
+        nodes = self.lookahead + 1
         for field, shape in (("count", (rows,)), ("nodes", (rows, deep + 1)), ("next", (rows,))):
             _expect("verify_greedy", getattr(verdict, field, None), shape)
         walks = []
@@ -208,12 +243,15 @@ class MedusaSpeculator:
         self._guessed = {one.id: row for row, one in enumerate(going)}
 
 
-def _parents(mask: Tensor, depths: Sequence[int]) -> tuple[int, ...]:
-    """Of each node the deepest other one that its row of the mask shows, -1 where it shows none."""
-    seen: list[list[int]] = [[other for other, sees in enumerate(row) if sees] for row in mask.tolist()]
-    return tuple(
-        max((other for other in others if other != node), key=lambda other: depths[other], default=-1)
-        for node, others in enumerate(seen)
+def _joined(parts: Sequence[_Judged]) -> _Judged:
+    """All of them as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return _Judged(
+        [one for part in parts for one in part.drafted],
+        [walk for part in parts for walk in part.walks],
+        [token for part in parts for token in part.following],
+        ([slot for part in parts for slot in part.moves[0]], [slot for part in parts for slot in part.moves[1]]),
     )
 
 

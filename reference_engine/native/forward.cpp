@@ -36,15 +36,15 @@ struct Net {
 };
 
 struct Span {
-    int32_t seat, start, rows, wanted, tree;
+    int32_t seat, start, rows, wanted, tree, first;  // first: node of the step that is its tree's node 0
 };
 
 struct Step {
     int64_t spans, rows, wanted;                // wanted: rows with logits
     const Span* span;
     const int64_t* tokens;                      // [rows]
-    const int32_t* depths;                      // of the tree's nodes
-    const uint8_t* mask;                        // [nodes, nodes]
+    const int32_t* depths;                      // of the nodes of all trees
+    const uint8_t* mask;                        // [trees * nodes, nodes]
     int64_t nodes;
     const int32_t* tables;                      // [seats, table width]
     int64_t table_width;
@@ -283,14 +283,14 @@ class Pass {
     // Where a span's i-th row stands in its text; guesses beyond the context are never kept.
     int64_t position(const Span& span, int64_t i) const {
         const int64_t root = span.rows - span.tree;
-        const int64_t at = span.start + (i < root ? i : root + step_.depths[i - root]);
+        const int64_t at = span.start + (i < root ? i : root + step_.depths[span.first + i - root]);
         return std::min(at, net_.positions - 1);
     }
 
     RowMask visible(const Span& span, int64_t i) const {
         const int64_t root = span.rows - span.tree;
         if (i < root) return {span.start + i + 1, 0, nullptr};
-        return {span.start + span.rows, span.start + root, step_.mask + (i - root) * step_.nodes};
+        return {span.start + span.rows, span.start + root, step_.mask + (span.first + i - root) * step_.nodes};
     }
 
     const Net& net_;

@@ -70,7 +70,7 @@ class NativeRunner:
         """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
         step, spans, tokens, wanted = self._step, list[int](), list[int](), 0
         for span in batch.spans:
-            spans += (span.seat, span.start, len(span.tokens), span.wanted, span.tree)
+            spans += (span.seat, span.start, len(span.tokens), span.wanted, span.tree, span.first)
             tokens += span.tokens
             wanted += span.wanted
         if min(tokens) < 0 or max(tokens) >= self._packed.config.vocab:
@@ -84,12 +84,12 @@ class NativeRunner:
         return outcome
 
     def _tree(self, batch: StepBatch) -> object:
-        """Point to the tree of a batch; what must live as long as the step."""
+        """Point to the trees of a batch; what must live as long as the step."""
         if batch.mask is None or batch.depths is None:
             self._step.nodes = 0
             return None
         depths, mask = np.array(batch.depths, np.int32), batch.mask.contiguous()
-        self._step.depths, self._step.mask, self._step.nodes = depths.ctypes.data, mask.data_ptr(), len(depths)
+        self._step.depths, self._step.mask, self._step.nodes = depths.ctypes.data, mask.data_ptr(), mask.shape[1]
         return depths, mask
 
     def _outcome(self, wanted: int) -> NativeOutcome:

@@ -223,15 +223,20 @@ def in_proportion(context: CheckContext) -> None:
 
 @LAWS.law(
     "same text, more tokens a pass",
-    statement=("The real engine verifies the trees that your functions grow, and emits exactly the greedy text."),
+    statement=(
+        "The real engine verifies the trees that your functions grow of EAGLE's guesses: the greedy text, exactly, and "
+        "more tokens a pass than Medusa's tree of as many nodes."
+    ),
     points=10,
     kind="engine",
     needs=("rows apart", "best of its size", "one pass"),
     ahead="draft_tree",
     hints=(
-        "The story is of a whole engine. Look at the tree in the step before the first token that differs.",
+        "The story is of a whole engine. Look at the tree in the step before the first token that differs; where"
+        " the text is right and passes are many, at what was kept.",
         "Every step brings another growth: other tokens, other values, another tree. A tree whose"
-        " mask, depths and tokens belong together can only cost passes, never text.",
+        " mask, depths and tokens belong together can only cost passes, never text. EAGLE's layer is right nine times"
+        " in ten: the surest path is worth more than many short ones.",
         "Print growth and tree of that step, and compare parent, depth and mask by hand with the table of the lesson.",
     ),
 )

@@ -4,9 +4,10 @@ A tensor crosses as in `guest.tensors`, a growth and a tree as lists of their fi
 back in the same form; what comes beside it is told by `guest.tensors.call`.
 
 One more method is no function of the part: `serve` runs the real engine with it, as that of `guest.medusa`, but for
-  guesses    "heads", or for each request a list: item n are [guesses [H][K], their logprobs [H][K]] when n tokens have
-             been said; None: the static tree stored beside the heads, the part is not used
-  tree       size, depth, width and guesses of `DynamicSpeculator`; with a static tree, {}
+  guesses    "layer" (EAGLE's, trained for the waiter), or for each request a list: item n are [guesses [H][K], their
+             logprobs [H][K]] of level after level when n tokens have been said; None: the static tree stored beside
+             Medusa's heads, the part is not used
+  tree       size, depth, width and guesses of `EagleSpeculator`; with a static tree, {}
 """
 
 import torch
@@ -74,14 +75,38 @@ FORMS: dict = {
 # ---------------------------------------------------------------- the real engine
 
 
-class ScriptedWeights(medusa.ScriptedGuesses):
-    """Guesses and their logprobs, written down beforehand, by request and number of tokens said."""
+class ScriptedDrafter:
+    """Guesses and their logprobs, written down beforehand, by request and number of tokens said: a `Drafter`."""
 
-    def weigh(self, told, hidden, count):
-        for one in told:
-            self.said[one.id] = self.said.get(one.id, 0) + len(one.tokens)
-        pairs = [self._after(one.id) for one in told]
-        return torch.tensor([tokens for tokens, _ in pairs]), torch.tensor([logs for _, logs in pairs])
+    def __init__(self, scripts):
+        self.scripts = scripts
+
+    def attach(self, model, room):
+        pass
+
+    def read(self, work, copies, lookahead):
+        pass
+
+    def watch(self, known, hidden):
+        pass
+
+    def stood(self, one, walk, hidden):
+        pass
+
+    def begin(self, states, count, nodes):
+        told = [self.scripts[state.id] for state in states]
+        pairs = [script[min(state.said, len(script) - 1)] for state, script in zip(states, told, strict=True)]
+        self.tokens = torch.tensor([tokens for tokens, _ in pairs])  # [B, H, K]
+        self.logs = torch.tensor([logs for _, logs in pairs])
+        self.level = -1
+        return self._next(1)
+
+    def further(self, chosen, count):
+        return self._next(chosen.shape[1])
+
+    def _next(self, width):
+        self.level += 1
+        return tuple(each[:, self.level, None].repeat(1, width, 1) for each in (self.tokens, self.logs))
 
 
 def serve(part, model, guesses, tree, engine, requests, arrivals):
@@ -93,13 +118,16 @@ def serve(part, model, guesses, tree, engine, requests, arrivals):
 
 
 def _speculator(model, module, verifying, guesses, tree):
+    from reference_engine.eagle import LAYER
+    from reference_engine.eagle.drafter import LayerDrafter
+    from reference_engine.eagle.layer import load_layer
+    from reference_engine.eagle.speculator import EagleSpeculator
     from reference_engine.medusa import HEADS
-    from reference_engine.medusa.dynamic_tree import DynamicSpeculator, HeadWeigher
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import tree_for
 
     if guesses is None:
         return MedusaSpeculator(verifying, load_heads(HEADS, model), tree_for("cpu", HEADS))
-    weigher = HeadWeigher(load_heads(HEADS, model)) if guesses == "heads" else ScriptedWeights(guesses)
-    return DynamicSpeculator(verifying, module, weigher, **tree)
+    drafter = LayerDrafter(load_layer(LAYER, model)) if guesses == "layer" else ScriptedDrafter(guesses)
+    return EagleSpeculator(verifying, module, drafter, **tree)
