@@ -96,7 +96,7 @@ def _played(part: Any) -> GrownAnswer:
 
     model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
     verifying = load_part(solution_file(catalogue(part_in("medusa").number)), "medusa")
-    sizes = {"size": SIZE, "depth": DEPTH, "width": WIDTH, "guesses": GUESSES}
+    sizes: dict[str, Any] = {"size": SIZE, "depth": DEPTH, "width": WIDTH, "guesses": GUESSES}
     speculator = EagleSpeculator(verifying, part, LayerDrafter(load_layer(LAYER, model)), **sizes)
     prompt = model.tokenizer.encode(told.prompt(TURN)).ids
     blocks = 4 + (len(prompt) + LONGEST + SIZE) // 8

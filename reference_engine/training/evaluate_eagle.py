@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from reference_engine.benchmarks.medusa import waiter_parts
 from reference_engine.eagle import GROWTH, LAYER
 from reference_engine.eagle.drafter import LayerDrafter
 from reference_engine.eagle.layer import WEIGHTS, EagleLayer, load_layer
@@ -28,7 +27,7 @@ from reference_engine.medusa.speculator import MedusaSpeculator
 from reference_engine.medusa.tree_search import TreeChoice, read_tree
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
-from reference_engine.parts import Parts
+from reference_engine.parts import Parts, load_part, part_files
 from reference_engine.slots import Request
 from reference_engine.speculation import Speculator
 from reference_engine.training.network import Waiter
@@ -56,9 +55,9 @@ at p - 1, and guesses token p + 1 (Li et al., arXiv 2401.15077). Guesses grow in
 `python -m reference_engine.training.train_eagle`: {places:,} places, in {told} dialogues of the training split (seeds
 from {first_seed:,}) and {own:,} texts of the waiter's own, half of them greedy and half drawn at temperature 1; each
 read once. No loss on features, only on tokens, over {guesses} guesses one after the other, each made of the one before
-(the training-time test of arXiv 2503.01840). Muon at {learning_rate} falling to 0, {texts} texts an update, seed {seed}.
-The updates took {minutes} minutes of wall clock on {threads} thread(s) of a shared {machine} machine with torch {torch},
-on {date}.
+(the training-time test of arXiv 2503.01840). Muon at {learning_rate} falling to 0, {texts} texts an update, seed
+{seed}. The updates took {minutes} minutes of wall clock on {threads} thread(s) of a shared {machine} machine with torch
+{torch}, on {date}.
 
 ## Held-out quality
 
@@ -142,13 +141,15 @@ def questions(tokenizer: Tokenizer, dialogues: int) -> list[Request]:
 
 def measure(folder: Path, dialogues: int) -> EagleFigures:
     """The figures of the layer in a folder, beside those of Medusa's heads."""
-    model, parts, network = load_model("waiter"), waiter_parts(), load_network(CHECKPOINT)
+    files = part_files(Path(__file__).resolve().parents[2] / "solutions")
+    parts = Parts(**{slot: load_part(path, slot) for slot, path in files.items()})
+    model, network = load_model("waiter"), load_network(CHECKPOINT)
     layer, heads, tree = load_layer(folder, model), load_heads(HEADS, model), read_tree(HEADS)
     requests = questions(model.tokenizer, dialogues)
 
-    def eagle(size: int, **growth: int) -> float:
-        drafter = LayerDrafter(layer)
-        speculator = EagleSpeculator(parts.medusa, parts.draft_tree, drafter, size=size, **(GROWTH | growth))
+    def eagle(size: int, **changed: int) -> float:
+        growth: dict[str, Any] = GROWTH | changed
+        speculator = EagleSpeculator(parts.medusa, parts.draft_tree, LayerDrafter(layer), size=size, **growth)
         return tokens_a_pass(model, parts, speculator, requests)
 
     def medusa(choice: TreeChoice) -> float:

@@ -119,7 +119,8 @@ def _orthogonal(matrix: Tensor) -> Tensor:
     for _ in range(5):
         square = x @ x.T
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.T if tall else x
+    orthogonal: Tensor = x.T if tall else x
+    return orthogonal
 
 
 class EagleTrainee(torch.nn.Module):
