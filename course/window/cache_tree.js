@@ -30,7 +30,7 @@ function branch(view, block) { // the blocks that follow each other without a fo
     element("code", { textContent: text.length > 70 ? `${text.slice(0, 40)} … ${text.slice(-24)}` : text || "(read before anybody looked)" }), " ",
     element("small", { textContent: `${several(stretch.length, "block")}: ${cut(stretch.join(" "), 40)} · ` }),
     readers.length ? element("small", { className: "locked", textContent: `locked, read by ${cut(all(readers), 30)}` })
-      : element("small", { textContent: idle ? `unused for ${several(idle, "step")}` : "used now" }));
+      : element("small", { textContent: idle ? `matched or stored ${several(idle, "step")} ago` : "matched or stored now" }));
   const further = branches(view, end);
   if (further.length) line.append(element("ul", {}, ...further));
   return line;

@@ -15,13 +15,15 @@ function drawGuesses(run, step, word, picked, pick) {
     return;
   }
   const [id, tokens, walk, next] = chosen, stood = walk.length - 1, fell = tokens.length - 1 - stood;
+  const said = step.e?.find(([one]) => one === id)?.[1].length ?? stood + 1, gained = Math.min(stood, said - (said <= stood ? 0 : 1));
   $("verdict").textContent = `Request ${who(id)} tried ${tokens.length - 1} guesses in one step. `
-    + (stood ? `${stood} turned out to be what the model says (green): ${several(stood, "token")} gained for free. ` : "None of them was what the model says. ")
+    + (stood ? `${stood} turned out to be what the model says (green): ${several(gained, "token")} gained for free. ` : "None of them was what the model says. ")
+    + (said <= stood ? "The answer was over there: what follows was not needed. " : "")
     + (fell ? `${fell} rejected (struck through): computed in vain, their KV is overwritten.` : "");
-  $("guess").replaceChildren(guessPicture(run.parents, tokens, walk, next, word));
+  $("guess").replaceChildren(guessPicture(run.parents, tokens, walk, said > stood ? next : null, word, said));
 }
 
-function guessPicture(parents, tokens, walk, next, word) {
+function guessPicture(parents, tokens, walk, next, word, said) {
   const depth = [], below = tokens.map(() => []), row = [];
   parents.forEach((parent, node) => { depth[node] = parent < 0 ? 0 : depth[parent] + 1; if (parent >= 0) below[parent].push(node); });
   let rows = 0;
@@ -36,14 +38,16 @@ function guessPicture(parents, tokens, walk, next, word) {
   const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": $("verdict").textContent });
   const edge = (x, y, fromX, fromY, kind) => picture.append(shape("path", { d: `M${fromX + WIDE - 18} ${fromY + 13}C${x - 4} ${fromY + 13} ${fromX + WIDE - 8} ${y + 13} ${x} ${y + 13}`, class: `edge ${kind}` }));
   const box = (x, y, token, kind, mark) => {
-    const text = JSON.stringify(word(token)).slice(1, -1);
+    const text = (word(token) || `⟨${token}⟩`).replaceAll("\n", "↵").replace(/^ +$/, (blanks) => "␣".repeat(blanks.length));
     picture.append(shape("g", { class: `node ${kind}`, transform: `translate(${x} ${y + 2})` }, shape("title", {}, `${text}: ${TOLD[kind]}`),
-      shape("rect", { width: WIDE - 18, height: ROW - 5, rx: 5 }), shape("text", { x: 7, y: 15 }, `${mark} ${cut(text.trim() || text, 11)}`)));
+      shape("rect", { width: WIDE - 18, height: ROW - 5, rx: 5 }), shape("text", { x: 7, y: 15 }, `${mark} `, shape("tspan", {}, cut(text.trim() || text, 11)))));
   };
-  tokens.forEach((_, node) => { const parent = parents[node]; if (parent >= 0) edge(depth[node] * WIDE, row[node] * ROW, depth[parent] * WIDE, row[parent] * ROW, walk.includes(node) ? "stood" : "fell"); });
-  edge(last.x, last.y, depth[end] * WIDE, row[end] * ROW, "stood");
-  tokens.forEach((token, node) => box(depth[node] * WIDE, row[node] * ROW, token, !node ? "root" : walk.includes(node) ? "stood" : "fell", !node ? "●" : walk.includes(node) ? "✓" : "✗"));
-  box(last.x, last.y, next, "next", "→");
+  const kind = (node) => { const place = walk.indexOf(node); return !node ? "root" : place < 0 ? "fell" : place > said ? "late" : "stood"; };
+  const MARKS = { root: "●", stood: "✓", fell: "✗", late: "·" };
+  tokens.forEach((_, node) => { const parent = parents[node]; if (parent >= 0) edge(depth[node] * WIDE, row[node] * ROW, depth[parent] * WIDE, row[parent] * ROW, kind(node) === "root" ? "stood" : kind(node)); });
+  if (next !== null) edge(last.x, last.y, depth[end] * WIDE, row[end] * ROW, "stood");
+  tokens.forEach((token, node) => box(depth[node] * WIDE, row[node] * ROW, token, kind(node), MARKS[kind(node)]));
+  if (next !== null) box(last.x, last.y, next, "next", "→");
   return picture;
 }
-const TOLD = { root: "said before, certain", stood: "a guess that stood", fell: "a rejected guess", next: "said by the model itself, after the guesses that stood" };
+const TOLD = { root: "said before, certain", stood: "a guess that stood", fell: "a rejected guess", late: "a right guess behind the end of the answer, not needed", next: "said by the model itself, after the guesses that stood" };

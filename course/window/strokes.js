@@ -1,6 +1,6 @@
 // What everything is drawn with.
 const $ = (id) => document.getElementById(id);
-const hue = (id, light = 58) => `hsl(${(id * 137.508 + 210) % 360} 62% ${light}%)`;
+const hue = (id) => `hsl(${25 + ((id * 137.508 + 185) % 360) * 5 / 6} 62% ${[58, 46, 68][id % 3]}%)`; // no red: that is a preemption's
 let colours = {}; // asked for once: each question to the style sheet is a layout
 const css = (name) => (colours[name] ??= getComputedStyle(document.documentElement).getPropertyValue(name).trim());
 

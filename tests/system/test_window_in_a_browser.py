@@ -118,7 +118,7 @@ def test_what_happens_is_found_and_told(page: Page, what: str, says: str) -> Non
 def test_guesses_are_a_tree_in_which_some_stood_and_some_are_struck_through(page: Page) -> None:
     click(page, "find-guessed")
     assert "rejected (struck through)" in text(page, "verdict")
-    struck = "getComputedStyle(document.querySelector('.node.fell text')).textDecorationLine"
+    struck = "getComputedStyle(document.querySelector('.node.fell tspan')).textDecorationLine"
     assert page.run(struck) == "line-through"
     assert page.run("document.querySelectorAll('.node.stood').length") > 0
     assert page.run("document.querySelectorAll('.node.next').length") == 1
