@@ -86,10 +86,10 @@ def what_it_is_worth(context: CheckContext) -> None:
 
 @LAWS.law(
     "as the engine counts",
-    statement="tokens_a_pass_tree is what counted passes yield, and what the engine expects of its stored tree.",
+    statement="Your formulas give what counted passes yield, and what the engine expects of its tree and then counts.",
     points=10,
     kind="engine",
-    needs=("a tree of guesses",),
+    needs=("a chain of guesses", "a tree of guesses", "what it is worth"),
     hints=(
         "The laws before this one hold, so look at what is larger here: trees of a dozen nodes, shares of any size.",
         "The shares in the story were counted in the very passes that yielded the tokens.",

@@ -133,6 +133,16 @@ def test_lab_1_counts_what_the_engine_has_loaded_and_reserved() -> None:
     assert lab1.shape_of(config).tied
 
 
+def test_lab_4_counts_what_the_engine_does_while_it_serves(tmp_path: Path) -> None:
+    """Without `--laws-only`, as it loads torch: a formula that is wrong on an engine's shares alone is found there."""
+    (law,) = grade("lab4", SOLUTIONS["lab4"], seed=1, only=["lab4.5"]).laws
+    assert law.outcome is Outcome.PASS and law.cases == 9, law.message
+    part = tmp_path / "speculation_model.py"
+    part.write_text(SOLUTIONS["lab4"].read_text() + "\n\ndef speed_up(tokens_a_pass, pass_cost):\n    return 1.0\n")
+    (law,) = grade("lab4", part, seed=1, only=["lab4.5"]).laws
+    assert law.outcome is Outcome.FAIL and "steps without guesses" in law.message
+
+
 @pytest.mark.parametrize("line", ["import reference_engine.roofline", "from reference_engine.llama import config"])
 def test_a_lab_may_not_ask_the_engine(line: str, tmp_path: Path) -> None:
     part = tmp_path / "cost_model.py"
