@@ -19,11 +19,13 @@ from graders.registry.catalogue import exercises
 
 
 @click.command("init")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--notebooks", is_flag=True, help="Also each exercise as a notebook; write there or in the file.")
-def command(folder: Path, notebooks: bool) -> ExitCode:
+def command(folder: Path | None, notebooks: bool) -> ExitCode:
     """Copy the exercises into FOLDER. Files that are there already are left as they are, so it also adds what an
     update of the course has brought."""
+    if folder is None:
+        raise Problem("name a folder to copy the exercises into, such as `course init kitchen`.")
     place = Workspace(folder)
     screen = console()
     try:

@@ -19,8 +19,8 @@ Where q is what the small model thought and p what the large one thinks, a guess
     and that is what the token after a guess that fell is drawn from.         |__|####|##|@@___ token
                                                                                #: it stands    @: drawn instead
 Shapes: B rows (sequences), K guesses, C candidates, V tokens. Integers are int64, probabilities float32 or float64, and
-results are in the dtype of `p` (of the logits). No function changes what it is given. B may be 0; rows never influence
-each other.
+results are in the dtype of `p` (of the logits). No function changes what it is given. B may be 0, and so may K, where
+nothing was guessed and `next` is drawn from p[:, 0]. Rows never influence each other.
 
 Dice. Nothing here rolls any: randomness comes in as uniforms in [0, 1), so every answer has one right value. *Drawing*
 from weights w with a uniform v means: the lowest index i with cumsum(w)[i] > v * sum(w). If rounding leaves none, the

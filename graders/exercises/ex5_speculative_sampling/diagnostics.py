@@ -46,6 +46,9 @@ def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int)
     held = f"those before it hold {number(due.before[token])}"
     if due.p[token] == 0:
         return f"{held}, which reaches top_p = {rule.top_p}"
+    later = next((at for at in range(token + 1, len(got)) if got[at] > 0 and logits[at] == logits[token]), None)
+    if got[token] == 0 and rule.top_p < 1 and later is not None:
+        return f"{held}, less than top_p = {rule.top_p}; of equals the lower index comes first, you kept token {later}"
     if got[token] == 0 and rule.top_p < 1:
         return f"{held}, less than top_p = {rule.top_p}, so it is needed to reach it"
     if got[token] == 0 and logits[token] == due.least:

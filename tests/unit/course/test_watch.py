@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,21 @@ def test_next_names_the_law_to_work_on(course: Type, place: Workspace) -> None:
     out = course("next").out
     assert EXERCISE.laws[1].statement[:30] in out
     assert "course watch 1.2" in out
+
+
+def test_next_names_what_is_being_written_before_what_was_never_begun(course: Type, place: Workspace) -> None:
+    for number, when in ((3, 2_000_000_000), (5, 2_100_000_000), (4, 2_050_000_000)):
+        file = learner_file(place, catalogue(number))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(solution_file(catalogue(number)).read_bytes())
+        os.utime(file, (when, when))
+    assert catalogue(5).name in course("next").out
+
+
+def test_init_without_a_folder_says_what_to_type(course: Type) -> None:
+    told = course("init")
+    assert told.code == 2
+    assert "course init kitchen" in told.err
 
 
 def test_a_verdict_on_another_text_is_shown_as_old(course: Type, place: Workspace) -> None:
