@@ -145,13 +145,13 @@ class Worker:
         """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
 
         cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung. told(answer): what
-        the worker is told when it asks for a forward pass before it answers; raises ProtocolError for what is none.
+        the worker is told when it asks for a forward pass, or for guesses, before it answers; raises ProtocolError.
         """
         try:
             self._unasked()
             start, spent = time.monotonic(), self._process.cpu_seconds()
             answer = self._exchange({"do": do, **fields}, start, spent, cpu, wall)
-            while told is not None and "forward" in answer:
+            while told is not None and ("forward" in answer or "guess" in answer):
                 answer = self._exchange({"do": "told", **told(answer)}, start, spent, cpu, wall)
             changed = field(answer, "tampered", str) if "tampered" in answer else ""
             foreign = field(answer, "foreign", str) if "foreign" in answer else ""

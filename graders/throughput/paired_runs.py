@@ -21,6 +21,7 @@ from graders.throughput.decision import (
     own_noise,
     submission_first,
 )
+from graders.throughput.step_cost import undercharged
 from graders.throughput.timed_engine import Output, TimedEngine, TimedRun
 from graders.workloads import Trace, workload
 from reference_engine.processor import processor
@@ -52,7 +53,8 @@ class OpponentBound:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One trace, served by everybody. mine, theirs: seconds of the submission and of the others by their names.
+    """One trace, served by everybody. mine, theirs: seconds of the submission, with what `undercharged` adds, and of
+    the others by their names.
 
     work: what nobody who serves the trace can leave out.
     """
@@ -72,7 +74,7 @@ class PairedRuns:
     """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
 
     time_limit: seconds after which what is too close to call stays undecided. opponents: further
-    engines that take part, by name. progress: told before every pair what is going on. roof: what
+    engines that take part, by name. slot: of the part. progress: told before every pair what is going on. roof: what
     the machine can do; known after the warm-up.
     """
 
@@ -84,6 +86,7 @@ class PairedRuns:
     opponents: Mapping[str, Contender] = field(default_factory=dict)
     scale: float = 1.0
     model: str = "waiter"
+    slot: str = ""
     progress: Callable[[str], None] = lambda _: None
     time_limit: float = 120.0
     pairs: list[Pair] = field(default_factory=list)
@@ -163,7 +166,8 @@ class PairedRuns:
         self._verify(trace, mine, others[REFERENCE])
         work = Work(2 * (self._each.least * distinct_tokens(trace) + self._each.more * trace.tokens_out))
         self._watch(work, mine, others)
-        return Pair(trace.hash, mine.seconds, {name: timed.seconds for name, timed in others.items()}, work)
+        seconds = mine.seconds + undercharged(mine.steps, others[REFERENCE].steps, self.slot)
+        return Pair(trace.hash, seconds, {name: timed.seconds for name, timed in others.items()}, work)
 
     def _watch(self, work: Work, mine: TimedRun, others: Mapping[str, TimedRun]) -> None:
         """Whoever came above the peak has it measured again, and raised if need be; what others did counts as well."""

@@ -24,6 +24,7 @@ from graders.checking.workers import Workers
 from graders.result import Outcome
 from graders.sandbox import protocol
 from graders.throughput.part_time import Ran
+from graders.throughput.step_cost import StepCost
 from graders.workloads import Trace
 from reference_engine.roofline import TokenWork
 
@@ -38,10 +39,13 @@ Output = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class TimedRun:
-    """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet."""
+    """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet.
+
+    steps: what the worker took for each pass, read by the grader; none of an engine that is no worker's."""
 
     seconds: float
     outputs: tuple[Output, ...]
+    steps: tuple[StepCost, ...] = ()
 
 
 class TimedEngine:
@@ -59,15 +63,15 @@ class TimedEngine:
         model = self._model(trace)
         recorder = self._recorder(trace, model)
         began = time.monotonic()
-        arriving = trace.requests[-1].arrival > 0
-        outputs = _serve_arriving(recorder, trace, began) if arriving else _serve_at_once(recorder, trace)
+        if trace.requests[-1].arrival > 0:
+            outputs = _serve_arriving(recorder, trace, began, model)
+        else:
+            model.resume()
+            outputs = _serve_at_once(recorder, trace)
         seconds = time.monotonic() - began
         recorder.look()
-        missing = model.unsaid(trace, outputs)
-        if missing:
-            message = f"While it was timed, {missing} tokens came that no pass of the model has said."
-            raise Broken(message, outcome=Outcome.INVALID)
-        return TimedRun(seconds, outputs)
+        _refuse_strange(model, trace, outputs)
+        return TimedRun(seconds, outputs, tuple(StepCost(*made.kind, made.seconds) for made in model.passes))
 
     def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
         """Operations a second that this machine is measured to do at best, and the model's work for one token.
@@ -157,6 +161,18 @@ def _serve_at_once(recorder: CallRecorder, trace: Trace) -> tuple[Output, ...]:
     return recorder.parsed(lambda: _outputs(value, trace))
 
 
+def _refuse_strange(model: ModelRoom, trace: Trace, outputs: Sequence[Output]) -> None:
+    """INVALID where tokens came, or were computed on, that the model has not said and its heads have not guessed."""
+    missing, unheard = model.unsaid(trace, outputs), model.unheard(trace)
+    message = ""
+    if missing:
+        message = f"While it was timed, {missing} tokens came that no pass of the model has said."
+    elif unheard:
+        message = f"While it was timed, {unheard} tokens were computed on that neither model nor heads had said."
+    if message:
+        raise Broken(message, outcome=Outcome.INVALID)
+
+
 class Pace:
     """How many steps to ask for at once: until the next request comes, but so many that asking costs next to nothing.
 
@@ -177,7 +193,7 @@ class Pace:
         self._step = max(seconds / steps, 1e-6)
 
 
-def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float) -> tuple[Output, ...]:
+def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float, model: ModelRoom) -> tuple[Output, ...]:
     coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
     asked, pace = 0, Pace()
     while True:
@@ -187,6 +203,7 @@ def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float) -> tuple
         asked += len(arrived)
         wanted = [[list(request.prompt), request.max_new] for request in arrived]
         steps = pace.steps(coming[0].arrival - now) if coming else ALL
+        model.resume()
         idle = _some_steps(recorder, steps, wanted, outputs[:asked])
         if not coming:
             return recorder.parsed(lambda: _outputs(outputs, trace))

@@ -151,6 +151,7 @@ def _paired_runs(
         opponents={name: opponent.contender for name, opponent in opponents.items() if opponent.contender is not None},
         scale=measure.scale,
         model=measure.model,
+        slot=context.exercise.slot,
         progress=context.progress,
     )
 

@@ -1,13 +1,12 @@
-"""A runner that computes nothing: the grader holds the model and the KV, and makes every forward pass.
+"""A runner and heads that compute nothing: the grader holds the model and the KV, and makes passes and guesses.
 
 So what a timed engine costs is not in the part's process: neither weights, nor the pool and its size, nor the seats.
 One question a step: {"forward": {"tables": [[seat, place, block] …] that have changed, "kv": moves since the last
 pass, in order, [sources, targets, whole blocks?], "spans": [[seat, start, wanted, tree, tokens] …], "tree": [depths,
-mask as 0 and 1] or null}}; the answer {"likeliest": [token of each wanted row], "hidden": their states (fp32, base64)
-where further heads read them}.
+mask as 0 and 1] or null}}; the answer {"likeliest": [token of each wanted row]}. Where heads guess one more: {"guess":
+{"rows": of those that were wanted, "count"}}; the answer {"guesses": [for each row [for each head [tokens]]]}.
 """
 
-import base64
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,7 @@ def asking_engine(line):
 
 @dataclass(frozen=True, slots=True)
 class AskedOutcome(Outcome):
-    """found: each row's likeliest token. logits: only their shape is known."""
+    """found: each row's likeliest token. logits: only their shape is known. hidden: see `_outcome`."""
 
     found: list
 
@@ -70,8 +69,20 @@ class AskingRunner:
 
 
 def _outcome(answer):
-    found, hidden = answer["likeliest"], torch.empty(0, answer["width"])
-    if answer["hidden"]:
-        data = bytearray(base64.b64decode(answer["hidden"]))
-        hidden = torch.frombuffer(data, dtype=torch.float32).view(len(found), -1)
-    return AskedOutcome(hidden, torch.empty(0, answer["vocab"]), found)
+    """hidden: of each row its number alone, by which `AskingHeads` asks."""
+    found = answer["likeliest"]
+    return AskedOutcome(torch.arange(len(found))[:, None], torch.empty(0, answer["vocab"]), found)
+
+
+class AskingHeads:
+    """See `reference_engine.medusa.heads.Guesser`."""
+
+    def __init__(self, line):
+        self._line = line
+
+    def guess(self, told, hidden, count):
+        answer = self._line.ask({"guess": {"rows": hidden[:, 0].tolist(), "count": count}})
+        return torch.tensor(answer["guesses"])
+
+    def forget(self, id):
+        """Heads remember nobody."""

@@ -1,7 +1,7 @@
 """Driver of the timed engine inside the worker: the parts that were loaded, whole traces.
 
-It keeps no clock, and computes no pass: those are asked for (`asking_runner`). What is not loaded is naive; a prefix
-cache and guesses take part when they are loaded and asked for.
+It keeps no clock, and computes no pass and no guess: those are asked for (`asking_runner`). What is not loaded is
+naive; a prefix cache and guesses take part when they are loaded and asked for.
   new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
   serve  requests [prompt, max_new]                        their outputs, in order
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
@@ -22,10 +22,10 @@ from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.roofline import token_work
 from reference_engine.slots import Request
 
-from .asking_runner import asking_engine
+from .asking_runner import AskingHeads, asking_engine
 
 MODELS: dict = {}
-GUESSERS: dict = {}
+COSTS: dict = {}
 
 
 class ServedEngine:
@@ -41,7 +41,7 @@ def new(worker_parts, args, keywords):
     name, cached, guesses = args
     model = loaded(name)
     parts = parts_of(worker_parts, cached)
-    speculator = speculator_of(worker_parts.parts["medusa"], name) if guesses else None
+    speculator = speculator_of(worker_parts, name) if guesses else None
     engine = asking_engine(worker_parts.line)(model, parts, speculator=speculator, **keywords)
     served = ServedEngine(model, engine)
     gc.collect()
@@ -68,18 +68,16 @@ def parts_of(worker_parts, cached):
     return Parts(**classes)
 
 
-def speculator_of(module, name):
-    """Heads, and what speculation costs here, outlive an engine: both belong to the model."""
+def speculator_of(worker_parts, name):
+    """What speculation costs here outlives an engine: it belongs to the model."""
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.cost_model import MeasuredCosts
-    from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import tree_for
 
-    if name not in GUESSERS:
-        GUESSERS[name] = load_heads(HEADS, loaded(name)), MeasuredCosts()
-    heads, costs = GUESSERS[name]
-    return MedusaSpeculator(module, heads, tree_for("cpu", HEADS), cost_model=costs)
+    costs = COSTS.setdefault(name, MeasuredCosts())
+    heads, tree = AskingHeads(worker_parts.line), tree_for("cpu", HEADS)
+    return MedusaSpeculator(worker_parts.parts["medusa"], heads, tree, cost_model=costs)
 
 
 def call(served, method, args):

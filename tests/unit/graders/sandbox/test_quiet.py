@@ -36,8 +36,17 @@ def test_no_text_of_an_exception_is_told(answer: Any) -> None:
 def test_what_the_engine_says_is_told_and_not_for_ever() -> None:
     said = "scheduler: the plan costs 9 tokens, the budget is 8"
     assert quiet({"x": raised("PartError", said)})["x"]["text"] == said
-    assert len(quiet({"x": raised("PartError", "x" * 9000)})["x"]["text"]) == LONGEST
+    assert len(quiet({"x": raised("PartError", "plan " * 9000)})["x"]["text"]) == LONGEST
     assert quiet({"x": raised("RuntimeError", "can't allocate memory")})["x"]["text"] == "can't allocate memory"
+
+
+@pytest.mark.parametrize("type", ["PartError", "RuntimeError", "OSError"])
+def test_a_sentence_of_the_engine_s_holds_no_word_and_no_long_number_of_the_part_s(type: str) -> None:
+    said = f"scheduler: commit() returned {SECRET!r} and {10**40}, but {list(range(50))} have finished"
+    told = quiet({"x": raised(type, said)})["x"]["text"]
+    assert told.startswith("scheduler: commit() returned ")
+    assert not {"def", "solution", "0" * 7} & set(told.replace("'", " ").split())
+    assert sum(word.isdecimal() for word in told.replace(",", " ").split()) <= 12
 
 
 def test_numbers_and_what_was_returned_stay() -> None:

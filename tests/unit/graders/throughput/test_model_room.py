@@ -62,7 +62,8 @@ def test_the_text_is_that_of_an_engine_in_one_process() -> None:
     outputs = served(Wire(room))
     assert outputs == [list(text) for text in Engine(load_model(MODEL), PARTS, **ROOM).generate(_requests())]
     assert room.unsaid(TRACE, outputs) == 0
-    assert room.steps >= 10  # two seats for three requests of five tokens
+    assert room.unheard(TRACE) == 0
+    assert len(room.passes) >= 10  # two seats for three requests of five tokens
 
 
 def test_a_token_that_no_pass_has_said_is_found() -> None:
@@ -132,16 +133,90 @@ def test_what_is_asked_is_not_believed(changed: dict[str, Any]) -> None:
         room.told({"forward": right | changed})
 
 
-def test_guesses_are_made_of_states_that_came_over_the_wire() -> None:
-    trace = replace(workload("predictable_talk_1", 3), requests=workload("predictable_talk_1", 3).requests[:1])
-    trace = replace(trace, requests=(replace(trace.requests[0], max_new=24),))
-    room = ModelRoom(trace, guesses=True)
-    loaded: Any = SimpleNamespace(parts={"medusa": medusa}, line=Wire(room))
-    sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "max_seqs": trace.max_seqs}
-    served = throughput.new(loaded, [trace.model, trace.cached, True], sizes)
-    outputs = throughput.serve(served, [[list(one.prompt), one.max_new] for one in trace.requests])
+def ask(room: ModelRoom, *spans: list[Any], tables: tuple[list[int], ...] = ()) -> list[int]:
+    wanted = {"tables": [*map(list, tables)], "kv": [], "spans": [*spans], "tree": None}
+    found: list[int] = room.told({"forward": wanted})["likeliest"]
+    return found
+
+
+def test_a_guess_put_into_an_idle_seat_is_found() -> None:
+    """Two seats that share their blocks read one text: one its last token, the other what a part thinks comes then."""
+    room, prompt = ModelRoom(TRACE, guesses=False), list(TRACE.requests[0].prompt)
+    tables = tuple([seat, place, 1 + place] for seat in (0, 1) for place in (0, 1))
+    (said,) = ask(room, [0, 0, 1, 0, prompt], tables=tables)
+    assert room.unheard(TRACE) == 0
+    ask(room, [0, 4, 1, 0, [said]], [1, 5, 1, 0, [said + 1]])
+    assert room.unheard(TRACE) == 1
+
+
+def test_without_heads_there_is_no_tree_and_one_row_says_something() -> None:
+    room = ModelRoom(TRACE, guesses=False)
+    for spans, tree in ([[0, 0, 2, 0, [3, 4]]], None), ([[0, 0, 2, 2, [3, 4]]], [[0, 1], [[1, 0], [1, 1]]]):
+        with pytest.raises(ProtocolError):
+            room.told({"forward": {"tables": [[0, 0, 1]], "kv": [], "spans": spans, "tree": tree}})
+    with pytest.raises(ProtocolError, match="guesses"):
+        room.told({"guess": {"rows": [0], "count": 1}})
+
+
+TALK = workload("predictable_talk_1", 3)
+TALK = replace(TALK, requests=(replace(TALK.requests[0], max_new=24),))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rows": []},
+        {"rows": [1]},
+        {"rows": [0, 0]},
+        {"rows": [-1]},
+        {"rows": None},
+        {"count": 0},
+        {"count": 10**6},
+        {"count": True},
+        {"more": 1},
+    ],
+)
+def test_heads_guess_once_a_pass_for_each_request_as_much_as_the_tree_takes(changed: dict[str, Any]) -> None:
+    room = ModelRoom(TALK, guesses=True)
+    ask(room, [0, 0, 1, 0, [3, 4]], tables=([0, 0, 1],))
+    with pytest.raises(ProtocolError):
+        room.told({"guess": {"rows": [0], "count": 1} | changed})
+    assert room.told({"guess": {"rows": [0], "count": 1}})["guesses"]
+    with pytest.raises(ProtocolError, match="none are made"):
+        room.told({"guess": {"rows": [0], "count": 1}})
+
+
+class OwnGuesses:
+    """The part of exercise 4 whose guesses are no head's."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(medusa, name)
+
+    def propose(self, tree: Any, root: Any, topk: Any) -> Any:
+        return (medusa.propose(tree, root, topk) + 1) % 512
+
+
+@pytest.mark.parametrize("part", [medusa, OwnGuesses()])
+def test_a_tree_holds_guesses_of_the_heads_alone(part: Any) -> None:
+    room = ModelRoom(TALK, guesses=True)
+    talked(part, Wire(room))
+    assert (room.unheard(TALK) > 0) == (part is not medusa)
+
+
+def talked(part: Any, wire: Wire) -> Any:
+    throughput.COSTS.clear()  # so that trees are tried first of all
+    loaded: Any = SimpleNamespace(parts={"medusa": part}, line=wire)
+    sizes = {"num_blocks": TALK.num_blocks, "block_size": TALK.block_size, "max_seqs": TALK.max_seqs}
+    served = throughput.new(loaded, [TALK.model, TALK.cached, True], sizes)
+    return throughput.serve(served, [[list(one.prompt), one.max_new] for one in TALK.requests])
+
+
+def test_guesses_are_made_of_states_that_never_leave_the_grader() -> None:
+    room = ModelRoom(TALK, guesses=True)
+    wire = Wire(room)
+    outputs = talked(medusa, wire)
     assert [len(text) for text in outputs] == [24]
-    assert room.unsaid(trace, outputs) == 0
-    assert any(asked["forward"]["tree"] for asked in loaded.line.asked)
-    assert room.steps < 24
-    assert oracle_agrees(trace, tuple(outputs[0]), 0)
+    assert room.unsaid(TALK, outputs) == 0
+    assert any(asked["forward"]["tree"] for asked in wire.asked if "forward" in asked)
+    assert len(room.passes) < 24
+    assert oracle_agrees(TALK, tuple(outputs[0]), 0)

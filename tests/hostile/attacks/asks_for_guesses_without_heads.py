@@ -1,0 +1,27 @@
+"""Asks for guesses where no heads take part.
+
+L1: invalid
+says: a wish for guesses
+law: 1 fast enough
+"""
+
+import sys
+
+from right import Right
+
+
+def engine():
+    frame = sys._getframe()
+    while frame is not None:
+        found = frame.f_locals.get("self")
+        if type(found).__name__ == "AskingEngine":
+            return found
+        frame = frame.f_back
+
+
+class BlockManager(Right):
+    def admit(self, seq, num_tokens, shared=()):
+        found = engine()
+        if found is not None:
+            found._decoder._runner._line.ask({"guess": {"rows": [0], "count": 1}})
+        return super().admit(seq, num_tokens, shared)
