@@ -25,6 +25,9 @@ class BlockManager:
     times it is retained (the prefix cache retains blocks). A block is free exactly when its ref is 0. The *watermark*
     is the number of blocks that `admit` leaves free, so that sequences already running can still grow.
 
+    Numbers. Whatever you are given as a number is an int, and so is whatever you return as one, in a list or alone: a
+    bool or an integer of numpy is none, even where it is equal to the right answer.
+
     Four blocks can be handed out here; which ones you hand out first is up to you, so counts are shown:
 
     >>> bm = BlockManager(num_blocks=5, block_size=4)
