@@ -23,6 +23,8 @@ class PrefixCache:
     tree that keeps a run of blocks on one edge is one way to build it; a trie with a node for every block and chained
     hashes (compared by tokens in the end) are as right.
 
+    Numbers. What you are given as a number is an int, and so is what you return as one: no bool, no integer of numpy.
+
     Terms. *Touch*: a call of `match` or `insert` is one tick of a logical clock and stamps the blocks on its path.
     *Pin*: a locked handle pins every block from the root to its end. *Evictable*: stored and not pinned; *protected*:
     stored and pinned. *Namespace*: texts of different namespaces (tenants, adapters) never share, None and "" neither.

@@ -97,6 +97,8 @@ class Scheduler:
     tokens offered to the cache; it keeps its output and goes back to its place in the queue to recompute. A step that
     preempted admits nobody.
 
+    Numbers. What you are given as a number is an int, and so is what you return as one: no bool, no integer of numpy.
+
     Promises. Costs of a plan sum up to at most token_budget; at most max_seqs run; one chunk a request; a plan is empty
     only when the scheduler is idle; if the head of the queue fits, a seat is free and budget is left, it is admitted;
     whoever finishes, is aborted or preempted gives everything back; tokens are computed twice only after a preemption.

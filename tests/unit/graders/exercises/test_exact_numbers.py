@@ -16,7 +16,11 @@ EQUAL = {
     "numpy": "numpy.int64(number)",
     "int": "int(number)",
 }
-RETURNING = {1: ("BlockManager", "blocks_needed", "1.1"), 3: ("PrefixCache", "evict", "3.5")}
+RETURNING = {
+    1: ("BlockManager", "blocks_needed", "1.1"),
+    2: ("Scheduler", "commit", "2.1"),
+    3: ("PrefixCache", "evict", "3.5"),
+}
 CHANGED = """
 
 import numpy
