@@ -211,6 +211,31 @@ def test_a_tree_of_guesses_sees_what_each_path_alone_sees() -> None:
         assert_close(outcome.logits[6], oracle.logits(model, TEXT[:9])[-1])
 
 
+@pytest.mark.parametrize("plain", [0, 2])
+def test_requests_of_a_step_may_have_trees_of_their_own(plain: int) -> None:
+    """A chain, a fan and a tree between them: each sees its own line of the step's mask, at its own depths."""
+    model, guesses = MODELS["tiny"], [9, 8, 7, 6]
+    masks = torch.eye(4, dtype=torch.bool).repeat(3, 1, 1)
+    depths = [[0] * 4 for _ in range(3)]
+    for tree, parent in enumerate(([-1, 0, 1, 2], [-1, 0, 0, 0], [-1, 0, 0, 1])):
+        for node in range(1, 4):
+            masks[tree, node] |= masks[tree, parent[node]]
+            depths[tree][node] = depths[tree][parent[node]] + 1
+    runner = runner_for(model)
+    held = [12 - plain, 14 - plain, 16 - plain]
+    runner.forward(StepBatch(tuple(Span(seat, 0, TEXT[:length], 1) for seat, length in enumerate(held))))
+    spans = tuple(
+        Span(seat, length, [*TEXT[length : length + plain], *guesses], 4, tree=4, first=4 * (2 - seat))
+        for seat, length in enumerate(held)
+    )
+    outcome = runner.forward(StepBatch(spans, tuple(each for tree in depths for each in tree), masks.flatten(0, 1)))
+    for seat, length in enumerate(held):
+        for node in range(4):
+            path = [guesses[seen] for seen in range(4) if masks[2 - seat, node, seen]]
+            due = oracle.logits(model, TEXT[: length + plain] + path)[-1]
+            assert_close(outcome.logits[4 * seat + node], due)
+
+
 def test_moved_and_copied_kv_is_read_where_it_went() -> None:
     model = MODELS["tiny"]
     runner = runner_for(model)
