@@ -13,7 +13,7 @@ from course.errors import ExitCode, Problem
 from course.race.files import RaceFiles
 from course.sigterm import interruptible
 from course.terminal import clean, console
-from graders.engines.catalogue import KINDS, unknown
+from graders.engines.catalogue import RACERS, unknown
 from graders.engines.loaded import DTYPE, DTYPES
 from graders.engines.results import RaceResults
 from graders.workloads import NAMES
@@ -69,6 +69,7 @@ def command(
 
     \b
     course race --engines reference,vllm,llama.cpp,transformers --workload ragged --svg race.svg
+    course race --engines plain,draft,medusa,eagle --workload predictable_talk_1 --model waiter@20m
     course engines            which engines there are here, and how to get one
 
     All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is checked before it
@@ -152,9 +153,9 @@ def _print(results: RaceResults) -> None:
 def _engines(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise Problem(f"--engines names none; there are {', '.join(KINDS)}.")
+        raise Problem(f"--engines names none; there are {', '.join(RACERS)}.")
     for name in names:
-        if name not in KINDS:
+        if name not in RACERS:
             several = len([word for word in re.split(r"[;:+/|\s]+", name) if word]) > 1
             raise Problem(f"{unknown(name)}{'; separate them with commas' if several else ''}.")
     return names

@@ -46,7 +46,7 @@ class EngineKind:
     said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
     likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
     exact: it computes in fp32 whatever its weights are. dtypes: what it can serve; where a race is in another it is
-    given the same weights in float32.
+    given the same weights in float32. drafter: of our own engine, who guesses for it, whatever the workload is about.
     """
 
     name: str
@@ -59,6 +59,7 @@ class EngineKind:
     timeout: float = 120.0
     tie: float | None = None
     exact: bool = False
+    drafter: str = ""
     dtypes: tuple[str, ...] = (DTYPE, HALF)
 
     @property
@@ -198,12 +199,27 @@ _KINDS = (
     ),
 )
 KINDS: Mapping[str, EngineKind] = {kind.name: kind for kind in _KINDS}
-"""Every engine by the name that `course race --engines` knows."""
+"""Every engine by its name."""
+
+_DRAFTERS = {
+    "plain": "our engine, and nobody guesses",
+    "draft": "our engine with a small model that guesses",
+    "medusa": "our engine with Medusa's heads",
+    "eagle": "our engine with EAGLE's layer",
+}
+RACERS: Mapping[str, EngineKind] = {
+    **KINDS,
+    **{
+        name: EngineKind(name, what, "reference_driver.py", exact=True, dtypes=DTYPES, drafter=name)
+        for name, what in _DRAFTERS.items()
+    },
+}
+"""What `course race --engines` knows: the engines, and ways to guess, each in every step that it can."""
 
 
 def unknown(name: str) -> str:
     """What to say of a name that is no engine's, in a clause."""
-    return f"there is no engine called {name!r}; there are {', '.join(KINDS)}"
+    return f"there is no engine called {name!r}; there are {', '.join(RACERS)}"
 
 
 def device_class() -> str:

@@ -41,7 +41,7 @@ class LaunchConfig:
     model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the longest context asked for.
     kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it is off. cores: processors that may be used,
     threads: how many threads compute. memory_share: of a GPU's memory. For our own engine: parts, files by slot;
-    speculate, it guesses with Medusa heads; watermark, blocks that it leaves free when it admits.
+    speculate, who guesses, and whether always or while it pays; watermark, blocks that it leaves free when it admits.
     """
 
     model: str
@@ -56,7 +56,8 @@ class LaunchConfig:
     prefix_cache: bool = False
     memory_share: float = 0.5
     parts: Mapping[str, str] = field(default_factory=dict)
-    speculate: bool = False
+    speculate: str = ""
+    always: bool = False
     watermark: int = 0
 
     @property

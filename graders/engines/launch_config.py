@@ -11,11 +11,13 @@ from graders.engines.catalogue import EngineKind
 from graders.engines.engine_protocol import LaunchConfig
 from graders.engines.loaded import DTYPE, Checkpoint
 from graders.workloads import Trace
+from reference_engine.drafting import GUESSES
+from reference_engine.eagle import GROWTH
 from reference_engine.model import Model
 from reference_engine.parts import SLOTS, part_files
 
-TREE_DEPTH = 4
-"""Guesses that one step can confirm at most: the waiter has so many heads."""
+TOKENS_A_STEP = {"": 1, "plain": 1, "medusa": 5, "draft": 1 + GUESSES, "eagle": 1 + GROWTH["depth"]}
+"""By who guesses: one more than the guesses that a step can confirm at most. The waiter has four heads."""
 SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 
 
@@ -38,10 +40,12 @@ def job(
         prefix_cache=trace.cached,
         memory_share=0.85 / max(engines, 1),
     )
-    if kind.name != "reference":
+    if kind.name != "reference" and not kind.drafter:
         return common
-    guessing, filled = speculates(model, trace), parts(SOLUTIONS)
-    return replace(common, parts=filled, speculate=guessing, watermark=trace.watermark)
+    guessing = kind.drafter or ("medusa" if speculates(model, trace) else "")
+    return replace(
+        common, parts=parts(SOLUTIONS), speculate=guessing, always=bool(kind.drafter), watermark=trace.watermark
+    )
 
 
 def parts(folder: Path) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from graders.engines import environments, launch_config
-from graders.engines.catalogue import KINDS, EngineKind, device_class, unknown
+from graders.engines.catalogue import RACERS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
 from graders.engines.loaded import DTYPE, HALF, INT8, Checkpoint, checkpoint
@@ -138,7 +138,7 @@ def race(
 def _refuse(plan: RacePlan) -> None:
     """Raises ValueError for what can be told to be wrong without a model."""
     for name in plan.engines:
-        if name not in KINDS:
+        if name not in RACERS:
             raise ValueError(unknown(name))
     if not plan.engines or plan.rounds < 1:
         raise ValueError("a race needs an engine and a round")
@@ -158,7 +158,7 @@ def _announce(plan: RacePlan, device: str, busy: float, warn: Say) -> None:
         doubt = "ratios may be off; close what else is running and race again"
         warn(f"the machine is busy (load {busy:g} a core): {doubt}")
     for name in dict.fromkeys(plan.engines):
-        there = environments.standing(KINDS[name], device)
+        there = environments.standing(RACERS[name], device)
         if not there.ready:
             warn(f"{name} is out: {_why_not(there)}")
 
@@ -203,7 +203,7 @@ class _Race:
     ) -> Iterator[RaceEntry]:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
-            kind, device = KINDS[name], self._course.device
+            kind, device = RACERS[name], self._course.device
             entrant = RaceEntry(name, kind.what, note=_note(kind, self._plan.dtype, device))
             there = environments.standing(kind, device)
             if not there.ready:
@@ -214,7 +214,7 @@ class _Race:
             )
             driver = make(kind, job)
             stack.callback(driver.stop)
-            racer = Racer(entrant, driver, launch_config.TREE_DEPTH + 1 if job.speculate else 1)
+            racer = Racer(entrant, driver, launch_config.TOKENS_A_STEP[job.speculate])
             self.racers.append(racer)
             self._start(racer)
             yield racer.entrant

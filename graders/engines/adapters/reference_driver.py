@@ -1,7 +1,7 @@
 """Our engine, with the parts that the job names.
 
-job["parts"]: paths by slot; job["speculate"]: with the waiter's Medusa heads, stretched where the
-model is a stretched waiter.
+job["parts"]: paths by slot; job["speculate"]: who guesses, "medusa" (the waiter's heads, stretched where the model is a
+stretched waiter), "draft" or "eagle"; job["always"]: not only while it pays.
 """
 
 import gc
@@ -33,7 +33,7 @@ class Reference:
         self._parts = Parts(**loaded) if loaded else naive_parts()
         if not job["prefix_cache"]:
             self._parts = replace(self._parts, prefix_cache=None)
-        self._speculator = self._speculating() if job.get("speculate") else None
+        self._speculator = self._speculating(job.get("speculate") or "plain")
         self.version = "the solutions" if job["parts"] else "naive parts"
         self.flags = {
             "dtype": job["dtype"],
@@ -42,23 +42,36 @@ class Reference:
             "blocks": job["kv_tokens"] // job["block_size"],
             "watermark": job.get("watermark", 0),
             "prefix_cache": self._parts.prefix_cache is not None,
-            "medusa": self._speculator is not None,
+            "medusa": job.get("speculate") == "medusa",
         }
         self.flush()
         gc.freeze()
 
-    def _speculating(self) -> Any:
-        from reference_engine.medusa import HEADS
+    def _speculating(self, who: str) -> Any:
         from reference_engine.medusa.cost_model import MeasuredCosts
+
+        if who == "plain":
+            return None
+        costs = None if self._job.get("always") else MeasuredCosts()
+        waiter = load_model("waiter", device=self._job["device"], dtype=self._model.dtype)
+        if who == "draft":
+            from reference_engine.drafting import draft_for
+            from reference_engine.drafting.speculator import DraftSpeculator
+
+            return DraftSpeculator(self._parts.speculative_sampling, draft_for(waiter), cost_model=costs)
+        if who == "eagle":
+            from reference_engine.eagle.speculator import eagle_for
+
+            return eagle_for(waiter, self._parts, cost_model=costs)
+        from reference_engine.medusa import HEADS
         from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator
         from reference_engine.medusa.tree_search import tree_for
 
-        waiter = load_model("waiter", device=self._job["device"], dtype=self._model.dtype)
         heads, tree = load_heads(HEADS, waiter), tree_for(self._model.device.type, HEADS)
         if self._model.config != waiter.config:
             heads = stretch_heads(heads, self._model.config)
-        return MedusaSpeculator(self._parts.medusa, heads, tree, cost_model=MeasuredCosts())
+        return MedusaSpeculator(self._parts.medusa, heads, tree, cost_model=costs)
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""

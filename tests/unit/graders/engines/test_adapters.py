@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from graders.engines import launch_config
-from graders.engines.catalogue import ADAPTERS, KINDS
+from graders.engines.catalogue import ADAPTERS, KINDS, RACERS
 from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure
 from graders.engines.loaded import Checkpoint, of_model
@@ -223,3 +223,26 @@ def test_stand_ins_can_be_imported_but_not_used() -> None:
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True
     )
     assert done.stdout.startswith("fused is a stand-in"), done.stderr
+
+
+def test_every_way_to_guess_can_be_raced_and_says_the_same() -> None:
+    """Our own engine under four names, which guess whatever the workload is about."""
+    from graders.engines.adapters import reference_driver
+
+    job = {"threads": 1, "model": str(CHECKPOINT), "device": "cpu", "dtype": "float32", "prefix_cache": False}
+    job |= {"parts": launch_config.parts(launch_config.SOLUTIONS), "kv_tokens": 512, "block_size": 16, "max_seqs": 2}
+    said, steps = {}, {}
+
+    def clock() -> float:
+        return 0.0
+
+    clock.wait = lambda until: None  # type: ignore[attr-defined]
+    for name in ("plain", "draft", "medusa", "eagle"):
+        kind = RACERS[name]
+        assert (kind.path, kind.drafter, name in KINDS) == (KINDS["reference"].path, name, False)
+        engine = reference_driver.start(job | {"speculate": kind.drafter, "always": True})
+        said[name], _ = engine.serve([(list(range(5, 45)), 12, 0.0), ([7, 8, 9], 12, 0.0)], clock)
+        steps[name] = engine._engine.metrics.steps
+    assert all(outputs == said["plain"] for outputs in said.values())
+    assert all(steps[name] <= steps["plain"] for name in steps)
+    assert set(steps) <= set(launch_config.TOKENS_A_STEP)
