@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import from_dict
+from nbgrader import utils
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
@@ -41,6 +42,7 @@ from graders.submissions.parcel import items
 from graders.submissions.submission_reader import Declared, explain, handed_in, papers
 
 FORMAT = 4, 5  # of the notebooks that are written
+WHY = "nbgrader autograde"  # what the log of changed scores says
 KEY = "inference_kitchen"  # of the notebook's metadata: what restoring has to tell to grading
 
 
@@ -95,7 +97,8 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
             self._grade(nb, names)
         except Ungraded:
             with Gradebook(names["db_url"]) as gradebook:
-                forget(gradebook, names["assignment"], names["notebook"], names["student"])
+                where = names["assignment"], names["notebook"], names["student"]
+                forget(gradebook, Path(directory.root), *where, WHY)
             raise
         return nb, resources
 
@@ -125,15 +128,25 @@ class CourseSave(SaveAutoGrades):  # type: ignore[misc]
         names = resources["nbgrader"]
         where = (write_outputs.grade_id(cell), names["notebook"], names["assignment"], names["student"])
         grade = self.gradebook.find_grade(*where)
-        was = grade.auto_score, grade.needs_manual_grade
-        if not _ends_in(cell, feedback.NOT_TIMED):
-            super()._add_score(cell, resources)
         before = getattr(getattr(self.parent, "parent", None), "course_answers", {})
-        settle(grade, cell, was, before.get(names["student"], {}))
-        self.gradebook.db.commit()
+        change = rate(grade, cell, before.get(names["student"], {}))
         where = names["student"], names["assignment"], grade.name, score_changes.LAW
-        home = Path(self.config.CourseDirectory.get("root", "."))
-        score_changes.note(home, [Change(*where, was[0], grade.auto_score, "nbgrader autograde")])
+        home = Path(CourseDirectory(config=self.config).root)
+        score_changes.note(home, [Change(*where, *change, WHY)])
+        self.gradebook.db.commit()
+
+
+def rate(grade: Any, cell: Any, answers: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """Set the automatic score and the flag from the cell, and commit nothing: the score before, and now.
+
+    answers: the texts of the answers when they were last graded.
+    """
+    was = grade.auto_score, grade.needs_manual_grade
+    if not _ends_in(cell, feedback.NOT_TIMED):
+        grade.auto_score, _ = utils.determine_grade(cell)
+        grade.needs_manual_grade = grade.auto_score is None or grade.manual_score is not None
+    settle(grade, cell, was, answers)
+    return was[0], grade.auto_score
 
 
 def settle(grade: Any, cell: Any, was: tuple[float | None, bool], answers: Mapping[str, str]) -> None:
@@ -159,12 +172,16 @@ def leave(grade: Any) -> None:
     grade.needs_manual_grade = grade.manual_score is not None
 
 
-def forget(gradebook: Any, assignment: str, notebook: str, student: str) -> None:
-    """Take back the automatic scores of the laws; manual ones stay."""
+def forget(gradebook: Any, home: Path, assignment: str, notebook: str, student: str, why: str) -> None:
+    """Take back the automatic scores of the laws, and log that in the course's folder; manual ones stay."""
+    changes = []
     for grade in gradebook.find_submission_notebook(notebook, assignment, student).grades:
         if grade.name.startswith("law-"):
+            where = student, assignment, grade.name, score_changes.LAW
+            changes.append(Change(*where, grade.auto_score, None, f"{why}: no verdict"))
             grade.auto_score = None
             grade.needs_manual_grade = grade.manual_score is not None
+    score_changes.note(home, changes)
     gradebook.db.commit()
 
 

@@ -76,8 +76,9 @@ def commit(course: Path, rows: Iterable[Row], why: str = "course grade", only: C
         raise Problem(MISSING)
     from course.nbgrader_glue.gradebook_writer import GradebookWriter
 
-    written, refused = 0, []
+    rows, written, refused = [*rows], 0, []
     with reported(course), GradebookWriter(settings(course)) as writer:
+        writer.enrol(row.student for row in rows if row.result.exercise and _is_name(row.student))
         for row in rows:
             try:
                 check_name(row.student)
@@ -140,6 +141,13 @@ def check_name(student: str) -> None:
     odd = any(mark in student for mark in "/\\\0\n\r*?[") or student != student.encode(errors="replace").decode()
     if odd or len(os.fsencode(student)) > LONGEST_NAME:
         raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so.")
+
+
+def _is_name(student: str) -> bool:
+    with contextlib.suppress(BadName):
+        check_name(student)
+        return True
+    return False
 
 
 MISSING = "nbgrader is not installed; pip install 'inference-kitchen[nbgrader]' brings it."

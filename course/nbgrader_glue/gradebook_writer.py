@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook, MissingEntry, Student
 from nbgrader.preprocessors import AssignLatePenalties
 
 from course.nbgrader_glue import (
@@ -23,7 +23,7 @@ from course.nbgrader_glue import (
     submission_metadata,
     write_outputs,
 )
-from course.nbgrader_glue.autograding import FORMAT, forget, identified, leave, settle
+from course.nbgrader_glue.autograding import FORMAT, forget, identified, leave, rate
 from course.nbgrader_glue.feedback import Advisory, Ungraded
 from course.nbgrader_glue.intake import Sources, answers
 from course.nbgrader_glue.notebook import law_id
@@ -64,10 +64,21 @@ class GradebookWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._book.close()
 
+    def enrol(self, students: Iterable[str]) -> None:
+        """Take everybody in whom the gradebook does not know, unless the course's configuration forbids it.
+
+        All at once, before any score: the gradebook is the roster of the next batch, and whoever types a command again
+        that was killed is not to find half a class at the door.
+        """
+        if self._settings.config.Autograde.get("create_student", True):
+            known = {student.id for student in self._book.students}
+            self._book.db.add_all(Student(id=each) for each in dict.fromkeys(students) if each not in known)
+            self._book.db.commit()
+
     def enter(self, row: Row, why: str = "course grade", only: Collection[str] = ()) -> None:
         """Write one row: the autograded notebook, then the scores, those of the cells `only` if there are any.
 
-        Raises `Ungraded` when it is no verdict.
+        Raises `Ungraded` when it is no verdict, or the student was not enrolled.
         """
         if not row.result.exercise:
             raise Ungraded(row.problem or "no part of an exercise was handed in.")
@@ -77,7 +88,7 @@ class GradebookWriter:
         try:
             sheet, left_out = self._sheet(exercise, row, known)
         except Ungraded:
-            forget(self._book, exercise.slug, exercise.slug, row.student)
+            forget(self._book, self._settings.root, exercise.slug, exercise.slug, row.student, why)
             raise
         target = self._settings.place("autograded", row.student, exercise.slug)
         before = answers(target / f"{exercise.slug}.ipynb")
@@ -122,12 +133,10 @@ class GradebookWriter:
         return self._released[exercise.slug]
 
     def _submit(self, exercise: Exercise, row: Row) -> None:
-        if not self._settings.config.Autograde.get("create_student", True):
-            try:
-                self._book.find_student(row.student)
-            except MissingEntry:
-                raise Ungraded(f"{row.student} is not in the gradebook, and create_student is False there.") from None
-        self._book.update_or_create_student(row.student)
+        try:
+            self._book.find_student(row.student)
+        except MissingEntry:
+            raise Ungraded(f"{row.student} is not in the gradebook, and create_student is False there.") from None
         when = submission_metadata.time(self._submitted(exercise, row))
         stamp = {"timestamp": when} if when else {}
         with self._book.db.no_autoflush:
@@ -170,12 +179,8 @@ class GradebookWriter:
             if grade.name in left_out:
                 leave(grade)
                 continue
-            was = grade.auto_score, grade.needs_manual_grade
-            score, _ = utils.determine_grade(cells[grade.name])
-            grade.auto_score = score
-            grade.needs_manual_grade = score is None or grade.manual_score is not None
-            settle(grade, cells[grade.name], was, before)
-            changes.append(Change(student, slug, grade.name, score_changes.LAW, was[0], grade.auto_score, why))
+            change = rate(grade, cells[grade.name], before)
+            changes.append(Change(student, slug, grade.name, score_changes.LAW, *change, why))
         for comment in submitted.comments:
             cell = cells[comment.name]
             idle = cell.metadata.nbgrader["checksum"] == utils.compute_checksum(cell)

@@ -37,7 +37,8 @@ CANVAS = re.compile(r"(?P<login>[^_]+)_(?:LATE_)?(?P<user>\d+)_(?P<submission>\d
 MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)_?", re.IGNORECASE)
 OURS = ("solutions", "tests")  # of a clone of the course, which may be handed in whole
 GRADESCOPE = "submission_metadata.yml"
-SUBMITTER = re.compile(r"^\s*-?\s*:(sid|email):\s*['\"]?([^'\"\n]+?)['\"]?\s*$", re.MULTILINE)
+SUBMITTER = re.compile(r"^\s*:(sid|email):\s*['\"]?([^'\"\n]+?)['\"]?\s*$", re.MULTILINE)
+PERSON = re.compile(r"^\s*- ", re.MULTILINE)  # begins in that list
 LEFT_OVER = (*SPARE, ".ini", ".db", ".yml", ".yaml", ".xlsx", ".html", ".xml")  # loose in a class: nobody's
 
 
@@ -65,7 +66,8 @@ def works(path: Path, roster: Roster, *, one: bool = False) -> Iterator[Work]:
         for name in _names(path):
             entry = path / name
             if _is_folder(entry):
-                yield _work((*submitters.get(name, ()), *_folder_names(name)), entry)
+                for names in submitters.get(name, [()]):
+                    yield _work((*names, *_folder_names(name)), entry)
             elif not _is_left_over(entry):
                 yield from _loose(entry, Roster(), one=False, named=False)
 
@@ -158,18 +160,18 @@ def _canvas_names(found: re.Match[str]) -> tuple[str, ...]:
     return found["login"], found["user"], f"{found['login']}_{found['user']}"
 
 
-def _submitters(folder: Path) -> dict[str, tuple[str, ...]]:
-    """What Gradescope's list says of each folder beside it: student ids and addresses."""
+def _submitters(folder: Path) -> dict[str, list[tuple[str, ...]]]:
+    """What Gradescope's list says of each folder beside it: of everybody in the group the student id and address."""
     try:
         text = (folder / GRADESCOPE).read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return {}
-    blocks = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
-    return {
-        block.partition(":")[0].strip(): tuple(name for _, name in sorted(SUBMITTER.findall(block), reverse=True))
-        for block in blocks
-        if ":" in block
-    }
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE):
+        people = (sorted(SUBMITTER.findall(each), reverse=True) for each in PERSON.split(block))
+        if named := [tuple(name for _, name in person) for person in people if person]:
+            found[block.partition(":")[0].strip()] = named
+    return found
 
 
 # ---------------------------------------------------------------- archives of a class

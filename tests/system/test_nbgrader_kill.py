@@ -5,15 +5,17 @@ Journal, leases, workers and gradebook are the real ones; a cheap judge gives th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
-import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cheap_judge
@@ -88,22 +90,40 @@ def logged(home: Path) -> dict[tuple[str, str], str]:
         return {(row["student"], row["cell"]): row["after"] for row in csv.DictReader(file)}
 
 
+def judged(home: Path) -> int:
+    """How many parts stand in the journal."""
+    return sum(path.read_bytes().count(b"\n") for path in home.glob("**/journal.jsonl"))
+
+
+def entered(home: Path) -> int:
+    """How many students' scores the gradebook holds, as far as it can be read right now."""
+    query = "SELECT COUNT(DISTINCT notebook_id) FROM grade WHERE auto_score IS NOT NULL"
+    with contextlib.closing(sqlite3.connect(f"file:{home}/gradebook.db?mode=ro", uri=True)) as book:
+        return int(book.execute(query).fetchone()[0])
+
+
+def killed(home: Path, reached: Callable[[Path], int], count: int) -> int:
+    """Grade until so many are there, kill it, and say how many are there then."""
+    batch = grading(home)
+    while reached(home) < count:
+        assert batch.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(batch.pid, signal.SIGKILL)
+    batch.wait()
+    return reached(home)
+
+
 def test_killed_twenty_times_the_gradebook_is_that_of_an_undisturbed_run(tmp_path: Path) -> None:
-    undisturbed, killed = (class_in(tmp_path / name) for name in ("undisturbed", "killed"))
-    start = time.monotonic()
+    """Half of the kills fall while parts are judged, and half while scores are entered."""
+    undisturbed = class_in(tmp_path / "undisturbed")
+    home = Path(shutil.copytree(undisturbed, tmp_path / "killed"))
     assert grading(undisturbed).wait() == 0
-    whole = time.monotonic() - start
     expected = contents(undisturbed)
     assert len(expected[1]) == STUDENTS and len(expected[0]) == STUDENTS * (len(EXERCISE.laws) + 2)
-    chance, hit = random.Random(KILLS), 0
-    while hit < KILLS:
-        batch = grading(killed)
-        try:
-            batch.wait(chance.uniform(0.05, 0.5) * whole)
-        except subprocess.TimeoutExpired:
-            os.killpg(batch.pid, signal.SIGKILL)
-            batch.wait()
-            hit += 1
-    assert grading(killed).wait() == 0
-    assert contents(killed) == expected
-    assert logged(killed) == logged(undisturbed)
+    for reached in (judged, entered):
+        for number in range(KILLS // 2):
+            there = killed(home, reached, 1 + number * STUDENTS // (KILLS // 2))
+            assert 0 < there < STUDENTS
+    assert grading(home).wait() == 0
+    assert contents(home) == expected
+    assert logged(home) == logged(undisturbed)

@@ -159,6 +159,15 @@ def test_gradescopes_list_says_whose_a_folder_is(tmp_path: Path) -> None:
     assert students(tmp_path) == {"1001": GOOD, "submission_8": OTHER}
 
 
+@pytest.mark.parametrize("known", [Roster(), Roster(("1001", "1002"))])
+def test_what_a_group_handed_in_to_gradescope_is_everybodys(tmp_path: Path, known: Roster) -> None:
+    people = "  - :name: {0}\n    :sid: '{1}'\n    :email: {0}@example.org\n"
+    group = people.format("ada", 1001) + people.format("bob", 1002)
+    listed = f"submission_7:\n  :submitters:\n{group}  :created_at: 2027-01-31 10:00:00\n"
+    tree({"submission_metadata.yml": listed, f"submission_7/{FILE}": GOOD})(tmp_path)
+    assert students(tmp_path, known) == {"1001": GOOD, "1002": GOOD}
+
+
 # ---------------------------------------------------------------- the roster
 
 
