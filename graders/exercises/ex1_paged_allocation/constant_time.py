@@ -40,8 +40,9 @@ FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cu
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
 TIMED = {"middle": (5.0, 8.0), "large": (3.0, 0.8)}  # see `_too_dear`
 SQUARE = 3.0  # times more instructions than in proportion allowed
-PROPORTION = {"middle": 5.0, "large": 16.0}  # times more time: what lies scattered leaves one cache
-# after the other, and arithmetic on an integer with a bit for every block costs 11 times more; pop(0) for each, 31
+PROPORTION = {"middle": 5.0, "large": 16.0}
+"""Times more time than in proportion. What lies scattered leaves one cache after the other, and arithmetic on an
+integer with a bit for every block costs 11 times more on the large pool, `pop(0)` for every block 31 times."""
 BEYOND = 4.0  # so many times more than allowed is believed at once
 ROUNDS = 4
 REPEATS = 3  # countings of a call, and measurements of answered ones
