@@ -49,7 +49,6 @@ MIXER = 0x9E3779B1
 CEILING = (1 << 16) - 1  # far above SPAN: most draws below it lower nothing
 ATTEMPTS = 60
 SHORT, READABLE = 6, 400  # steps and characters of a story that need not be made shorter
-LARGE = 1000  # all numbers of a story together: whoever reads more of them cannot follow
 SHRINKING = 0.8  # seconds of our CPU time spent on making a story shorter
 CALLING = 30  # cases that are played to see which of a part's methods a law calls
 WAITING = 10.0  # and of the clock
@@ -154,7 +153,7 @@ def _explore(context: CheckContext, play: Play, cases: int, moves: int, first: F
         raise search.trouble
     if search.best is not None:
         found = search.verdict()
-        raise told if told is not None and _reading(told) <= _reading(found) else found
+        raise told if told is not None and size(told) <= size(found) else found
     if told is not None:
         raise told
 
@@ -177,13 +176,8 @@ def _told(context: CheckContext, first: Fixed) -> Broken | None:
 
 
 def _is_short(broken: Broken) -> bool:
-    steps, characters, numbers = size(broken)
-    return steps <= SHORT and characters <= READABLE and numbers <= LARGE
-
-
-def _reading(broken: Broken) -> tuple[int, ...]:
-    """How hard a story is to follow: a short one about thousands of blocks is harder than a longer one about three."""
-    return size(broken)[2] > LARGE, *size(broken)
+    steps, characters, _ = size(broken)
+    return steps <= SHORT and characters <= READABLE
 
 
 def _whittled(context: CheckContext, broken: Broken) -> Broken:

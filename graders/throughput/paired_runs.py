@@ -74,8 +74,8 @@ class PairedRuns:
     """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
 
     time_limit: seconds after which what is too close to call stays undecided. opponents: further
-    engines that take part, by name. slot: of the part. progress: told before every pair what is going on. roof: what
-    the machine can do; known after the warm-up.
+    engines that take part, by name. around: see `undercharged`. progress: told before every pair what is going on.
+    roof: what the machine can do; known after the warm-up.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PairedRuns:
     opponents: Mapping[str, Contender] = field(default_factory=dict)
     scale: float = 1.0
     model: str = "waiter"
-    slot: str = ""
+    around: float = 0.5
     progress: Callable[[str], None] = lambda _: None
     time_limit: float = 120.0
     pairs: list[Pair] = field(default_factory=list)
@@ -166,7 +166,7 @@ class PairedRuns:
         self._verify(trace, mine, others[REFERENCE])
         work = Work(2 * (self._each.least * distinct_tokens(trace) + self._each.more * trace.tokens_out))
         self._watch(work, mine, others)
-        seconds = mine.seconds + undercharged(mine.steps, others[REFERENCE].steps, self.slot)
+        seconds = mine.seconds + undercharged(mine.steps, others[REFERENCE].steps, self.around)
         return Pair(trace.hash, seconds, {name: timed.seconds for name, timed in others.items()}, work)
 
     def _watch(self, work: Work, mine: TimedRun, others: Mapping[str, TimedRun]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
 from graders.checking.workers import Source, Workers
-from graders.registry.parts import PARTS, part_of
+from graders.registry.parts import PARTS, part_in, part_of
 from graders.result import Figure, Outcome
 from graders.sandbox.worker_prestart import TIMED
 from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
@@ -151,7 +151,7 @@ def _paired_runs(
         opponents={name: opponent.contender for name, opponent in opponents.items() if opponent.contender is not None},
         scale=measure.scale,
         model=measure.model,
-        slot=context.exercise.slot,
+        around=part_in(context.exercise.slot).around,
         progress=context.progress,
     )
 

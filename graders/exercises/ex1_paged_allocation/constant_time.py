@@ -269,6 +269,9 @@ class Pool:
         if how == "answered":
             return [(loop, self._answered(loop, self._plan.loops()[loop]))]
         linear = "proportion" in how
+        if linear and how.startswith("timed") and self._state == FREE:
+            self._each_its_own(self._call("admit", [4, self._long]))
+            self._call("free", [4])
         calls = (self._linear() if linear else self._loops())[loop]
         if how.startswith("timed"):
             return [(loop, self._pass(calls, *((1, ASKING) if linear else (PASSES, SLICE))))]

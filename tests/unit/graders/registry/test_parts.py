@@ -159,10 +159,12 @@ def test_rules_of_an_exercise_are_imported_in_its_own_files_alone() -> None:
 
 
 def test_nothing_outside_the_engine_and_its_drivers_decides_by_a_slot() -> None:
-    """Those are the rooms that a part of that slot has files in, and the options that other engines call so."""
+    """Those are the rooms that a part of that slot has files in, and the options that other engines call so; a way to
+    guess that engines are raced by is called like its part."""
     own = {f"course.drawings.{part.drawing}" for part in parts.PARTS}
     rooms = ("graders.exercises", "graders.sandbox", "graders.simulation", "graders.engines.adapters")
     rooms += ("graders.experiments",)  # which make engines of their own
+    rooms += ("graders.engines.catalogue", "graders.engines.launch_config")
     slots = {part.slot for part in parts.PARTS}
     for module in outside(*rooms, "reference_engine", *own, holding="|".join(slots)):
         assert not slots & words(module), module
