@@ -5,18 +5,7 @@ says: is too much
 law: 1 fast enough
 """
 
-import sys
-
-from right import Right
-
-
-def engine():
-    frame = sys._getframe()
-    while frame is not None:
-        found = frame.f_locals.get("self")
-        if type(found).__name__ == "AskingEngine":
-            return found
-        frame = frame.f_back
+from right import Right, engine
 
 
 class BlockManager(Right):

@@ -19,7 +19,7 @@ WRONG = wrong_parts(1)
 SOLUTION = Path("solutions/ex1_paged_allocation/block_manager.py").resolve()
 RIGHT = [*right_parts(1), SOLUTION]
 UNIT = [law for law in catalogue(1).laws if law.kind == "unit"]
-LONGEST_STORY = 7  # steps
+LONGEST_STORY = 9  # steps: one part is wrong only beside seven sequences
 
 
 TIMED = [part for part in WRONG if part.laws == ("constant time",)]
