@@ -34,7 +34,10 @@ help:
 
 demo: $(INSTALLED)
 	@set -e; for folder in solutions/ex[0-9]*_*/; do \
-		number=$${folder#solutions/ex}; $(COURSE) check "$${number%%_*}" --using solutions; \
+		number=$${folder#solutions/ex}; number=$${number%%_*}; \
+		if [ "$$number" = 7 ] && ! $(BIN)/python -c "import triton" 2> /dev/null; then \
+			printf '\nExercise 7 is skipped: triton is not installed here (make test installs it).\n'; continue; fi; \
+		$(COURSE) check "$$number" --using solutions; \
 	done
 	@set -e; desk=$$(mktemp -d); trap 'rm -rf "$$desk"' EXIT; course="$(CURDIR)/$(COURSE)"; \
 		"$$course" init "$$desk" > /dev/null; cd "$$desk"; \

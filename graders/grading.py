@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import secrets
 import time
 import traceback
@@ -14,7 +15,7 @@ from graders.checking.failure import Broken
 from graders.checking.workers import NONE, Source, Workers
 from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.law import Law, choose, unmet
-from graders.registry.parts import Number
+from graders.registry.parts import Number, part_of
 from graders.result import ExerciseResult, Figure, LawResult, Location, Outcome, Reason, Story
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, WorkerLost, below
 from graders.sandbox.worker import Tampered, Worker, WorkerDied, WorkerHung
@@ -114,6 +115,10 @@ class _Run:
 
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
         """Try the laws; returns the problem if nothing could be graded."""
+        needed = part_of(self.exercise.number).needs
+        if needed and importlib.util.find_spec(needed) is None:
+            told = f"Not graded: {needed} is not installed here (pip install {needed}); nothing else depends on it."
+            return self._none(laws, told, Outcome.UNGRADED)
         try:
             submission = read(path, self.exercise.class_name, Declared.of(self.exercise))
             self.digest = digest(submission.source)

@@ -27,6 +27,8 @@ class Part:
     functions: tuple[str, ...] = ()
     torch: bool = False
     """The part is written with torch: its workers may read installed packages."""
+    needs: str = ""
+    """A package that the default install may lack, without which the part cannot be tried."""
     simulated: bool = False
     """The slot takes part in the engine without a model, where a naive part or a fake stands in for it."""
     timed_in: str = ""
@@ -120,6 +122,7 @@ PARTS = (
     Part(
         *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention", "paged_attention.py", ""),
         torch=True,
+        needs="triton",
     ),
     Part(
         *("lab1", "what a step costs", "lab1_prefill_decode", "cost_model", "cost_model.py", ""),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graders.checking.check_context import CheckContext
-from graders.checking.failure import Broken
 from graders.checking.replies import Raised, shown
 from graders.checking.tensor_calls import TensorCallRecorder
 from graders.exercises.ex7_paged_attention.specification import Decode, mistakes
-from graders.result import Outcome
 from graders.sandbox import protocol
 
 COLUMNS = 4  # of a row, that a message shows
@@ -21,7 +18,6 @@ TOLERANCE = {"float32": 2e-5, "bfloat16": 3e-2}  # beside the largest value
 STEEP = 5e-3
 """With scores of ten thousand a rounding of the seventh digit is a hundredth of an exponent."""
 WIDE = 1000.0  # scores beyond are steep
-WITHOUT = "triton is not installed here (it runs on Linux), so the kernel cannot be tried; nothing else depends on it."
 
 
 class KernelRecorder(TensorCallRecorder):
@@ -67,8 +63,6 @@ class KernelJudge:
     """Calls `paged_decode`; the first deviation raises Broken."""
 
     def __init__(self, context: CheckContext) -> None:
-        if importlib.util.find_spec("triton") is None:
-            raise Broken(WITHOUT, outcome=Outcome.SKIPPED)
         self.scene = KernelRecorder(context, "paged_attention", "paged_attention")
         self.scene.load()
 
