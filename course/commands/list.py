@@ -43,7 +43,7 @@ def _print_exercise(
 ) -> None:
     holding = [law for law in exercise.laws if memory.outcome(law.number, law.name) is Outcome.PASS]
     held = len(holding)
-    line = Text.assemble("  ", (f"{exercise.number:<4}", "bold"), f"  {exercise.name:<22}")
+    line = Text.assemble("  ", (f"{exercise.number:<4}", "bold"), f"  {exercise.name:<23}")
     if not exercise.laws:
         line.append("not in this version yet", style="dim")
     else:
