@@ -2,10 +2,11 @@
 
 An attack is a file in `attacks/`; `honest/` holds parts that are broken and mean no harm, in the same form. Its
 docstring says in one line what it does, then what must come of it from each level on ("L2: blocked, pass": the escape
-is blocked, and the part, being right, passes), words that the report must hold ("says: …"), words that its printed
-output must hold ("prints: …"), the law that it is tried with ("law: 3 linear work"), and whether it is one of the fast
-selection. The law says which exercise it is handed in for, exercise 1 if there is none. `from right import …` stands
-for a right part to build on: `right.py`, or the solution of the exercise.
+is blocked, and the part, being right, passes), words that the report must hold ("says: …", where @LINE@ is the line of
+the whole file that ends in "# here"), words that its printed output must hold ("prints: …"), the law that it is tried
+with ("law: 3 linear work"), and whether it is one of the fast selection. The law says which exercise it is handed in
+for, exercise 1 if there is none. `from right import …` stands for a right part to build on: `right.py`, or the
+solution of the exercise.
 """
 
 from __future__ import annotations
@@ -294,10 +295,17 @@ def wrong(attack: Attack, got: Got) -> list[str]:
         return []  # better than this level promises: a worker of a root grader has another uid where it can
     found = [f"the escape is {got.escape or 'not tried'}, not {escape}"] * bool(escape and escape != got.escape)
     found += [f"{got.outcome} instead of {' or '.join(outcomes)}"] * (got.outcome not in outcomes)
-    found += [f"the report does not say {attack.says!r}: {got.says!r}"] * (attack.says not in got.says)
+    says = attack.says.replace("@LINE@", str(_here(attack)))
+    found += [f"the report does not say {says!r}: {got.says!r}"] * (says not in got.says)
     found += [f"the output does not hold {attack.prints!r}"] * (attack.prints not in got.printed)
     allowed = escape == "open"  # what a level does not protect may be damaged, and the table says so
     return found + [item for item in got.damage if not allowed or item.startswith("process")]
+
+
+def _here(attack: Attack) -> int:
+    """The line of the file as handed in that ends in "# here"; 0 if none does."""
+    lines = whole(attack.text, exercise=attack.exercise).splitlines()
+    return next((number for number, line in enumerate(lines, start=1) if line.endswith("# here")), 0)
 
 
 def _said(result: ExerciseResult) -> str:

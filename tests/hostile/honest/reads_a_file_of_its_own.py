@@ -1,7 +1,7 @@
 """Opens a file that lay beside it at home.
 
 L1: fail
-says: 'table.json' in line 152 (one file is handed in, and nothing beside it).
+says: 'table.json' in line @LINE@ (one file is handed in, and nothing beside it).
 fast
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from right import Right
 
-TABLE = Path("table.json").read_text()
+TABLE = Path("table.json").read_text()  # here
 
 
 class BlockManager(Right):

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -441,7 +442,7 @@ def test_output_without_a_terminal_is_plain_and_fits(place: Workspace) -> None:
 def test_a_terminal_that_knows_no_unicode_gets_the_nearest_it_has(place: Workspace) -> None:
     done = shell("list", cwd=place.root, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert "paged allocation      ..........   0 of 12 laws" in done.stdout
+    assert re.search(r"paged allocation +\.{10} +0 of 12 laws", done.stdout)
 
 
 def test_signs_and_lines_of_drawings_stay_apart_in_ascii() -> None:

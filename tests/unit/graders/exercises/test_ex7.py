@@ -78,13 +78,6 @@ def test_a_stray_read_is_told_by_request_position_and_block(tmp_path: Path) -> N
     )
 
 
-def test_without_triton_the_laws_are_skipped_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    (law,) = judged(SOLUTION, seed=1, only=["7.1"]).laws
-    assert law.outcome is Outcome.SKIPPED
-    assert law.message.startswith("triton is not installed here")
-
-
 def test_numbers_of_a_call_are_exact_in_bf16() -> None:
     call = Decode((3, 0, 5), 4, 2, 2, magnitude=8.0)
     numbers = torch.tensor(call.query(2, 3), dtype=torch.float64)
