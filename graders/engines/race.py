@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -35,7 +34,7 @@ from reference_engine.ceilings import measure
 from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
-from reference_engine.processor import processor
+from reference_engine.processor import USUAL, features, model_name, processor
 from reference_engine.quantized import quantized
 from reference_engine.roofline import Ceilings, Roof, Work
 
@@ -423,12 +422,8 @@ def load() -> float:
 
 
 def machine(device: str) -> str:
-    """What computes, in words."""
+    """What computes, in words: of a processor also what engines choose their kernels by."""
     if device != "cpu":
         return torch.cuda.get_device_name() if torch.cuda.is_available() else device
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
+    wider = [feature for feature in features() if feature != USUAL]
+    return ", ".join([model_name() or platform.machine(), f"{os.cpu_count()} cores", *wider])

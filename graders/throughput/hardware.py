@@ -6,17 +6,14 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from graders.throughput import card_fields
 from reference_engine.native import library
+from reference_engine.processor import USUAL, features, model_name
 
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
-"""Of the processor: instructions that engines choose their kernels by."""
 COMPILED = "compiled"
 """The feature of a machine on which our engine runs its compiled code: elsewhere it is several times slower."""
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Hardware:
         )
 
     def __str__(self) -> str:
-        extras = ", ".join(feature for feature in self.features if feature != "avx2")
+        extras = ", ".join(feature for feature in self.features if feature != USUAL)
         return f"{self.model}, {self.cores} cores{f', {extras}' if extras else ''}"
 
     def difference(self, other: Hardware) -> str:
@@ -59,15 +56,8 @@ class Hardware:
 
 def here() -> Hardware:
     """This machine's processor; GPUs are no part of it."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
-    model = facts.get("model name") or platform.processor() or platform.machine()
-    features = [feature for feature in FEATURES if feature in flags]
-    return Hardware("cpu", model, usable_cores(), (*features, *((COMPILED,) if library.library() else ())))
+    model = model_name() or platform.processor() or platform.machine()
+    return Hardware("cpu", model, usable_cores(), (*features(), *((COMPILED,) if library.library() else ())))
 
 
 def usable_cores() -> int:
