@@ -57,8 +57,8 @@ class RequestState:
 
     @property
     def guessable(self) -> bool:
-        """Whether its next tokens may be guessed: they are the likeliest, and nobody asks about their logits."""
-        return self.rule.greedy and self.rule.scores is None and self.barred is None
+        """Whether its next tokens may be guessed: nobody asks about their logits, and any of them may be said."""
+        return self.rule.scores is None and self.barred is None
 
     def kept(self, said: Sequence[int]) -> list[int]:
         """What of `said` belongs to the output: up to EOS, which is kept, and to max_new."""

@@ -97,9 +97,10 @@ def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculat
 
         return DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs)
     if parts.draft_tree is not None:
+        from reference_engine.eagle.level_costs import LevelCosts
         from reference_engine.eagle.speculator import eagle_for
 
-        return eagle_for(model, parts, cost_model=costs)
+        return eagle_for(model, parts, cost_model=costs, levels=LevelCosts() if thrifty else None)
     if parts.medusa is None:
         return None
     from reference_engine.medusa import HEADS

@@ -97,8 +97,8 @@ class DraftSpeculator:
         self._read.clear()
 
     def takes(self, state: RequestState) -> bool:
-        """Whether it settles this request: nobody asks about its logits, and it may end."""
-        return state.rule.scores is None and state.barred is None
+        """Those that may be guessed for."""
+        return state.guessable
 
     def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
         """Read what the large model is about to read, and guess on; see `Speculator`."""

@@ -13,11 +13,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from reference_engine.eagle.layer import EagleLayer
+from reference_engine.eagle.layer_pass import TorchLayerPass
+from reference_engine.layer_rows import ROWS, START, TREE, WANTED, Integers, LayerPass, LayerRows
 from reference_engine.model import Model
+from reference_engine.native.layer_pass import NativeLayerPass
 from reference_engine.request_state import RequestState
 from reference_engine.slots import Chunk, Copy
 from reference_engine.speculation import Drafted, Room
@@ -48,27 +50,32 @@ class Drafter(Protocol):
         """What follows the chosen candidates `[B, W]`, `[B, W, count]`."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Growing:
-    """The trees of a step as the layer sees them: rows are places that it has read, row 0 is the root.
+    """The trees of a step as the layer sees them: nodes are what it has read, node 0 is the root.
 
-    state `[B, n, width]`, depth int64 `[B, n]`; seen bool `[B, n, T + nodes]`: keys that a row sees, first those of the
-    text. token, row int64 `[B, M]`: of each candidate, and the row that it was guessed from.
+    rows `[B, 1]`: numbers of the requests. slots `[B, N]`, depths int32 `[B, N]`, mask bool `[B, N, N]` of the nodes,
+    of which `read` were read. spans: see `LayerRows`, and `starts` `[B]`: the places of the roots. token, node int64
+    `[B, M]`: of each candidate, and the node that it was guessed from.
     """
 
-    text: int  # T
-    root: Tensor  # int64 [B], its place
-    key: Tensor  # [B, T + nodes, kv_heads, D]
-    value: Tensor
-    seen: Tensor
-    state: Tensor
-    depth: Tensor
-    token: Tensor
-    row: Tensor
+    rows: Integers
+    slots: Integers
+    depths: np.ndarray
+    mask: np.ndarray
+    spans: np.ndarray
+    starts: np.ndarray
+    token: Integers
+    node: Integers
+    read: int = 1
 
 
 class LayerDrafter:
-    """Guesses with a trained layer. See `Drafter`."""
+    """Guesses with a trained layer. See `Drafter`.
+
+    Behind the slots of the engine's pool lie further ones, in which trees grow: so many blocks a seat. A table of the
+    layer is the engine's up to the last known token, and then goes on there.
+    """
 
     def __init__(self, layer: EagleLayer) -> None:
         self._layer = layer
@@ -78,114 +85,121 @@ class LayerDrafter:
         """Slots for every slot of the engine's pool."""
         if model.device.type != "cpu":
             raise ValueError(f"EAGLE's layer guesses on a CPU alone, and {model.name} is on {model.device}")
-        config, self._size = self._layer.config, room.block_size
-        slots = room.num_blocks * room.block_size
-        self._features = torch.empty(slots, config.width)
-        self._keys, self._values = (torch.empty(slots, config.kv_heads, config.head_width) for _ in range(2))
-        self._read = np.zeros(slots, dtype=bool)  # whose keys and values are those of the text
+        self._room, self._size, self._beyond = room, room.block_size, 0
+        self._features = np.zeros((room.num_blocks * room.block_size, self._layer.config.width), np.float32)
+        self._read = np.zeros((room.num_blocks, room.block_size), dtype=bool)  # whose keys are those of the text
+        self._lay_out(0)
 
-    @torch.no_grad()
     def read(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy], lookahead: int) -> None:
         """See `Drafter`."""
-        for copy in copies:
-            for pool in (self._features, self._keys, self._values, torch.from_numpy(self._read)):
-                blocks = pool.view(-1, self._size, *pool.shape[1:])
-                blocks[copy.dst] = blocks[copy.src]
+        if copies:
+            features = self._features.reshape(-1, self._size, self._features.shape[1])
+            for copy in copies:
+                features[copy.dst], self._read[copy.dst] = features[copy.src], self._read[copy.src]
+            self._pass.copy(copies)
+        flags = self._read.reshape(-1)
         for chunk, state in work:
             end = min(chunk.start + chunk.length + lookahead * chunk.samples, len(state.table) * self._size)
-            self._read[self._slots(state, chunk.start, end)] = False
+            flags[self._slots(state, chunk.start, end)] = False
 
     def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
         """See `Drafter`."""
-        rows = [row for _, _, each in known for row in range(each.start, each.stop)]
-        slots = [self._slots(state, chunk.start, chunk.start + chunk.length) for state, chunk, _ in known]
-        self._keep(np.concatenate(slots), hidden[rows] if len(rows) < len(hidden) else hidden)
+        states, width = hidden.float().numpy(), self._features.shape[1]
+        for state, chunk, rows in known:
+            slots = self._slots(state, chunk.start, chunk.start + chunk.length)
+            self._features[slots] = states[rows, :width]
 
     def stood(self, one: Drafted, walk: Sequence[int], hidden: Tensor) -> None:
         """See `Drafter`."""
         if len(walk) > 1:
             rows = [one.rows.start + node for node in walk[1:]]
-            self._keep(np.array(one.slots[1 : len(walk)]), hidden[rows])
+            self._features[one.slots[1 : len(walk)]] = hidden.float().numpy()[rows, : self._features.shape[1]]
 
-    @torch.no_grad()
     def begin(self, states: Sequence[RequestState], count: int, nodes: int) -> Guesses:
         """See `Drafter`."""
-        slots = [self._slots(state, 0, len(state.tokens)) for state in states]
-        self._catch_up(states, slots)
-        batch, width, longest = len(states), self._layer.config.width, max(map(len, slots))
-        held, lengths = np.zeros((batch, longest + nodes), dtype=np.int64), [len(each) for each in slots]
-        for row, each in zip(held, slots, strict=True):
-            row[: len(each)] = each
-        at = torch.from_numpy(held).flatten()
-        key, value = (pool[at].view(*held.shape, *pool.shape[1:]) for pool in (self._keys, self._values))
-        root = torch.tensor(lengths) - 1
-        seen = (torch.arange(held.shape[1]) <= root[:, None])[:, None]  # [B, 1, T + nodes]
-        none = torch.empty(batch, 0, dtype=torch.int64)
-        self._growing = _Growing(longest, root, key, value, seen[:, :0], torch.empty(batch, 0, width), none, none, none)
-        before = [int(each[-2]) for each in slots]
-        tokens = torch.tensor([state.tokens[-1] for state in states])
-        x = self._layer.mixed(tokens, self._features[before])
-        return self._guess(x.view(batch, 1, -1), seen, torch.zeros(batch, 1, dtype=torch.int64), count)
+        if nodes > self._beyond:
+            self._lay_out(nodes)
+        batch, size = len(states), 1 + nodes
+        spans, slots = np.zeros((batch, 6), np.int32), np.empty((batch, size), np.int64)
+        before, tokens = list[Integers](), list[int]()
+        for row, state in enumerate(states):
+            assert state.seat is not None
+            first, places = self._unread(state, size)
+            known = len(state.tokens) - first
+            spans[row], slots[row] = (state.seat, first, known, 1, 1, row * size), places[known:]
+            before.append(places[:known])
+            tokens += state.tokens[first:]
+        self._read.reshape(-1)[np.concatenate([*(each[1:] for each in before), slots[:, 0]])] = True
+        none, starts = np.empty((batch, 0), np.int64), spans[:, START] + spans[:, ROWS] - 1
+        depths, mask = np.zeros((batch, size), np.int32), np.zeros((batch, size, size), dtype=bool)
+        mask[:, 0, 0] = True
+        rows = np.arange(batch)[:, None]
+        self._growing = _Growing(rows, slots, depths, mask, spans, starts, none, none)
+        return self._guess(np.array(tokens), np.concatenate(before), slots[:, :1], count)
 
-    @torch.no_grad()
     def further(self, chosen: Tensor, count: int) -> Guesses:
         """See `Drafter`."""
-        now = self._growing
+        now, named = self._growing, chosen.numpy()
         assert now is not None, "nothing has begun to grow"
-        batch, wide = chosen.shape
-        row = now.row.gather(1, chosen)  # [B, W]: of the parent
-        states = now.state.gather(1, row[:, :, None].expand(-1, -1, now.state.shape[2]))
-        depth = now.depth.gather(1, row) + 1
-        x = self._layer.mixed(now.token.gather(1, chosen).flatten(), states.flatten(0, 1))
-        key, value = self._layer.keys_values(x, self._places(now, depth))
-        first = now.text + now.state.shape[1] - 1  # rows but the root have keys behind the text's
-        now.key[:, first : first + wide] = key.view(batch, wide, *key.shape[1:])
-        now.value[:, first : first + wide] = value.view(batch, wide, *value.shape[1:])
-        seen = now.seen.gather(1, row[:, :, None].expand(-1, -1, now.seen.shape[2])).clone()
-        seen[:, :, first : first + wide] |= torch.eye(wide, dtype=torch.bool)
-        return self._guess(x.view(batch, wide, -1), seen, depth, count)
+        wide, first = named.shape[1], now.read
+        parents, fresh = now.node[now.rows, named], np.arange(first, first + wide)
+        now.read += wide
+        now.depths[:, first : now.read] = now.depths[now.rows, parents] + 1
+        now.mask[:, first : now.read] = now.mask[now.rows, parents]
+        now.mask[:, fresh, fresh] = True
+        now.spans[:, START] = now.starts + first
+        now.spans[:, ROWS] = now.spans[:, WANTED] = wide
+        now.spans[:, TREE] = now.read
+        tokens, before = now.token[now.rows, named], now.slots[now.rows, parents]
+        return self._guess(tokens.ravel(), before.ravel(), now.slots[:, first : now.read], count)
 
-    def _guess(self, x: Tensor, seen: Tensor, depth: Tensor, count: int) -> Guesses:
-        """x `[B, W, width]` read; the best guesses after each, which are the next candidates."""
-        now, (batch, wide) = self._growing, depth.shape
+    def _guess(self, tokens: Integers, before: Integers, at: Integers, count: int) -> Guesses:
+        """The best guesses after the rows that were read last, which are the next candidates. at: `[B, W]`."""
+        now, (batch, wide) = self._growing, at.shape
         assert now is not None
-        query = self._layer.queries(x.flatten(0, 1), self._places(now, depth)).view(batch, wide, -1, now.key.shape[3])
-        read = F.scaled_dot_product_attention(
-            query.transpose(1, 2),  # [B, heads, W, D]
-            now.key.transpose(1, 2),  # [B, kv_heads, T + nodes, D]
-            now.value.transpose(1, 2),
-            seen[:, None],
-            scale=1.0,
-            enable_gqa=True,
+        rows = LayerRows(
+            now.spans, tokens, before, at.ravel(), now.depths.ravel(), now.mask.reshape(-1, now.mask.shape[2])
         )
-        states = self._layer.states(x.flatten(0, 1), read.transpose(1, 2).reshape(batch * wide, -1))
-        best = self._layer.logits(states).log_softmax(-1).view(batch, wide, -1).topk(count)
-        row = now.state.shape[1] + torch.arange(wide).repeat_interleave(count).expand(batch, -1)
-        now.state, now.depth = torch.cat((now.state, states.view_as(x)), 1), torch.cat((now.depth, depth), 1)
-        now.seen = torch.cat((now.seen, seen), 1)
-        now.token, now.row = torch.cat((now.token, best.indices.flatten(1)), 1), torch.cat((now.row, row), 1)
-        return best.indices.clone(), best.values.clamp(max=0.0)
+        found, logs = self._pass.guess(rows, count)
+        guessed_from = np.arange(now.read - wide, now.read).repeat(count)
+        now.node = np.concatenate((now.node, np.broadcast_to(guessed_from, (batch, wide * count))), 1)
+        now.token = np.concatenate((now.token, found.reshape(batch, -1)), 1)
+        shape = batch, wide, count
+        return torch.from_numpy(found.reshape(shape)), torch.from_numpy(logs.reshape(shape))
 
-    def _catch_up(self, states: Sequence[RequestState], slots: Sequence[np.ndarray]) -> None:
-        """Keys and values of every known token that has none yet, the last one too."""
-        places = [np.flatnonzero(~self._read[each]) for each in slots]
-        tokens = [state.tokens[place] for state, each in zip(states, places, strict=True) for place in each]
-        before = np.concatenate([own[np.maximum(each - 1, 0)] for own, each in zip(slots, places, strict=True)])
-        at = np.concatenate(places)
-        features = self._features[torch.from_numpy(before)].masked_fill(torch.from_numpy(at == 0)[:, None], 0.0)
-        key, value = self._layer.keys_values(self._layer.mixed(torch.tensor(tokens), features), torch.from_numpy(at))
-        where = np.concatenate([own[each] for own, each in zip(slots, places, strict=True)])
-        self._keys[torch.from_numpy(where)], self._values[torch.from_numpy(where)] = key, value
-        self._read[where] = True
+    def _unread(self, state: RequestState, size: int) -> tuple[int, Integers]:
+        """The first known token without keys, the last one at the latest; slots of the places from the one before it
+        on, `size` more than are known but for the last. The slot before the first place is -1."""
+        assert state.seat is not None
+        table, end = self._tables[state.seat], len(state.tokens)
+        last = (end - 1) // self._size
+        table[: last + 1] = state.table[: last + 1]
+        table[last + 1 : last + 1 + len(self._scratch[0])] = self._scratch[state.seat]
+        read = self._read[table[: last + 1]].reshape(-1)[: end - 1]
+        first = end - 1 if read.all() else int(read.argmin())
+        places = np.arange(first - 1, end - 1 + size)
+        slots: Integers = table[places // self._size].astype(np.int64) * self._size + places % self._size
+        if first == 0:
+            slots[0] = -1
+        return first, slots
 
-    def _places(self, now: _Growing, depth: Tensor) -> Tensor:
-        """Where candidates of these depths `[B, W]` would stand, flat; those beyond the context are never kept."""
-        return (now.root[:, None] + depth).clamp(max=self._layer.config.positions - 1).flatten()
+    def _lay_out(self, nodes: int) -> None:
+        """Room for trees of so many nodes beyond the root. Keys and values are forgotten."""
+        blocks, size, seats = self._room.num_blocks, self._size, self._room.seats
+        extra = -(-nodes // size) + 1 if nodes else 0
+        known = self._features[: blocks * size]
+        self._features = np.concatenate((known, np.zeros((seats * extra * size, known.shape[1]), np.float32)))
+        self._scratch = blocks + np.arange(seats * extra).reshape(seats, extra)
+        self._tables = np.zeros((seats, self._room.width + extra), np.int32)
+        self._read[:] = False
+        self._beyond, packed = nodes, self._layer.compiled
+        if packed is None:
+            self._pass: LayerPass = TorchLayerPass(self._layer, self._tables, self._features, size)
+        else:
+            self._pass = NativeLayerPass(packed, self._tables, self._features, size)
 
-    def _keep(self, slots: np.ndarray, hidden: Tensor) -> None:
-        self._features[torch.from_numpy(slots)] = hidden[:, : self._features.shape[1]]
-
-    def _slots(self, state: RequestState, start: int, end: int) -> np.ndarray:
+    def _slots(self, state: RequestState, start: int, end: int) -> Integers:
         """The slots of a request's tokens [start, end)."""
-        places, table = np.arange(start, end), np.array(state.table, dtype=np.int64)
-        return np.asarray(table[places // self._size] * self._size + places % self._size)
+        size, first = self._size, start // self._size
+        table, places = np.array(state.table[first : -(-end // size)], np.int64), np.arange(start, end)
+        return np.asarray(table[places // size - first] * size + places % size)

@@ -29,6 +29,8 @@ from reference_engine.embed_in_larger import Stretched
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
+from reference_engine.native.layer_pass import PackedLayer
+from reference_engine.native.library import library
 
 WEIGHTS = "layer.safetensors"
 CONFIG = "config.json"
@@ -63,6 +65,14 @@ class EagleLayer:
             "layers.0.mlp.down_proj.weight": (width, config.inner),
             "norm.weight": norm,
         }
+
+    @cached_property
+    def compiled(self) -> PackedLayer | None:
+        """For the compiled pass; None where there is none."""
+        built = library()
+        if built is None:
+            return None
+        return PackedLayer(built, self.weights, self.config, self.embedding, self.head)
 
     def mixed(self, tokens: Tensor, features: Tensor) -> Tensor:
         """tokens int64 `[R]`, features of the places before them `[R, width]` -> what the layer reads `[R, width]`."""

@@ -1,4 +1,4 @@
-"""The speculator with EAGLE's layer: every greedy request grows a tree of its own in every step.
+"""The speculator with EAGLE's layer: every request grows a tree of its own in every step.
 
 Two parts are asked and neither is believed: "draft_tree" grows the trees (exercise 6), "medusa" verifies them
 (exercise 4). What they return is checked for shape and range; whether it is *right* shows in the text.
@@ -6,6 +6,7 @@ Two parts are asked and neither is believed: "draft_tree" grows the trees (exerc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor
 from reference_engine.eagle import GROWTH, LAYER, NODES
 from reference_engine.eagle.drafter import Drafter, LayerDrafter
 from reference_engine.eagle.layer import load_layer
-from reference_engine.medusa.speculator import CostModel, MedusaSpeculator, greedy_roots
+from reference_engine.eagle.level_costs import GrownStep, LevelCosts
+from reference_engine.medusa.speculator import CostModel, MedusaSpeculator
 from reference_engine.model import Model
 from reference_engine.parts import PartError, Parts
 from reference_engine.request_state import RequestState
@@ -27,8 +29,9 @@ from reference_engine.speculation import Drafted, Room
 class EagleSpeculator(MedusaSpeculator):
     """Drafts a tree of `size` nodes for each request. See `reference_engine.speculation.Speculator`.
 
-    depth: levels that are grown. width: candidates of a level that are guessed on. guesses: after each of them. grown:
-    what grew in the step drafted last. trees: what was kept of it, by request.
+    depth: levels that are grown; where `levels` decides, at most, and no further than pays. width: candidates of a
+    level that are guessed on. guesses: after each of them. grown: what grew in the step drafted last. trees: what was
+    kept of it, by request.
     """
 
     watches = True
@@ -44,6 +47,7 @@ class EagleSpeculator(MedusaSpeculator):
         width: int,
         guesses: int,
         cost_model: CostModel | None = None,
+        levels: LevelCosts | None = None,
     ) -> None:
         self._part, self._trees, self._drafter, self._cost_model = part, trees, drafter, cost_model
         self._guesses, self._widths = guesses, list[int]()
@@ -53,8 +57,9 @@ class EagleSpeculator(MedusaSpeculator):
         self.mask, self.depths = torch.eye(size, dtype=torch.bool), (0,) * size
         self.grown: Growth | None = None
         self.trees: dict[int, Tree] = {}
-        self._judged, self._drafted = None, frozenset()
+        self._judged, self._drafted, self._states = None, frozenset(), {}
         self._guessed, self._batch, self._vocab = {}, 0, 0
+        self._levels, self._grown = levels, (0, 0.0)  # levels of the last step after the first one, and their seconds
 
     def attach(self, runner: Runner, model: Model, room: Room) -> None:
         """The engine that it drafts for. Raises ValueError when the drafter cannot."""
@@ -64,10 +69,9 @@ class EagleSpeculator(MedusaSpeculator):
     def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
         """A tree for each request that has said something, unless speculation loses for so many."""
         self._drafter.read(work, copies, self.lookahead)
-        roots = greedy_roots(work)
-        self._batch, self._drafted, self._judged = len(roots), frozenset(), None
+        self._note(work)
         self.grown, self.trees, self.first = None, {}, {}
-        going = [state for chunk, state in work if state.id in roots and chunk.length == 1 and state.said]
+        going = [state for chunk, state in work if state.id in self._states and chunk.length == 1 and state.said]
         wanted = bool(going) and self.speculates(self._batch)
         self.resting = not wanted
         return self._planted(going) if wanted else {}
@@ -77,7 +81,7 @@ class EagleSpeculator(MedusaSpeculator):
         self._drafter.watch(known, hidden)
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
-        """What each greedy request says; features of the guesses that stood are kept."""
+        """What each request says; features of the guesses that stood are kept."""
         said, _ = self._settled(drafted, outcome, runner)
         if self._judged:
             for one, walk in zip(self._judged.drafted, self._judged.walks, strict=True):
@@ -87,31 +91,51 @@ class EagleSpeculator(MedusaSpeculator):
     def forget(self, id: int) -> None:
         """All that is kept of a request lies in the slots of its KV."""
 
+    def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
+        """See `Speculator`."""
+        super().spent(seconds, rows, kept)
+        if self._levels is not None and self._drafted:
+            tokens = sum(len(kept[id]) for id in self._drafted)
+            self._levels.note(len(self._drafted), GrownStep(seconds, *self._grown, tokens))
+
     def _planted(self, going: Sequence[RequestState]) -> dict[int, list[int]]:
         """Tokens of the nodes, by request; the step's mask and depths."""
         drawn, size = self._drawn(going), self.lookahead + 1
-        self.mask, self.depths = drawn.mask.flatten(0, 1).clone(), tuple(drawn.depth.flatten().tolist())
+        parent, depth, mask = (each.clone() for each in (drawn.parent, drawn.depth, drawn.mask))
+        self.mask, self.depths, ranks = mask.view(-1, size), tuple(depth.flatten().tolist()), torch.zeros_like(depth)
         for row, state in enumerate(going):
-            parent, depth, mask = (each[row].clone() for each in (drawn.parent, drawn.depth, drawn.mask))
-            self.trees[state.id] = Tree(parent, depth, torch.zeros_like(depth), mask)
+            self.trees[state.id] = Tree(parent[row], depth[row], ranks[row], mask[row])
         self.first = {state.id: row * size for row, state in enumerate(going)}
         return {state.id: tokens for state, tokens in zip(going, drawn.token.tolist(), strict=True)}
 
     def _drawn(self, going: Sequence[RequestState]) -> DraftTree:
-        """Grow level after level, then keep the best."""
+        """Grow level after level, as long as it pays, then keep the best."""
         batch, count = len(going), self._guesses
         none = torch.zeros(batch, 0, dtype=torch.int64)
         growth = Growth(none, none, none, torch.zeros(batch, 0))
         growth = self._asked(
             "grow", growth, torch.full((batch, 1), -1), *self._drafter.begin(going, count, sum(self._widths))
         )
-        candidates = count
+        candidates, began, levels = count, time.perf_counter(), 0
         for level, wide in enumerate(self._widths, 1):
             chosen = self._chosen(self._asked("frontier", growth, level, wide), (batch, wide), candidates)
+            if candidates >= self.lookahead and not self._pays(growth, chosen):
+                break
             growth = self._asked("grow", growth, chosen, *self._drafter.further(chosen, count))
-            candidates += wide * count
+            candidates, levels = candidates + wide * count, level
+        self._grown = levels, time.perf_counter() - began
         self.grown, root = growth, torch.tensor([state.tokens[-1] for state in going])
         return self._checked(self._asked("rerank", growth, root, self.lookahead + 1), batch)
+
+    def _pays(self, growth: Growth, chosen: Tensor) -> bool:
+        """Whether it pays to guess on after these candidates `[B, W]`: no more stands than the likeliest of them."""
+        if self._levels is None:
+            return True
+        try:
+            likeliest = growth.value.gather(1, chosen[:, :1]).exp().sum()
+        except Exception as error:
+            raise PartError("draft_tree", f"grow() returned no values: {type(error).__name__}: {error}") from error
+        return self._levels.worth(len(chosen), float(likeliest))
 
     def _asked(self, name: str, *arguments: Any) -> Any:
         try:
@@ -123,7 +147,8 @@ class EagleSpeculator(MedusaSpeculator):
         """What `frontier` returned, if it names candidates."""
         if not isinstance(chosen, Tensor) or chosen.dtype != torch.int64 or tuple(chosen.shape) != shape:
             raise PartError("draft_tree", f"frontier() returned no int64 tensor {list(shape)}")
-        if not 0 <= int(chosen.min()) <= int(chosen.max()) < candidates:
+        named = chosen.flatten().tolist()
+        if not 0 <= min(named) <= max(named) < candidates:
             raise PartError("draft_tree", f"frontier() returned {chosen.tolist()}: there are {candidates} candidates")
         return chosen.clone()
 
@@ -137,25 +162,36 @@ class EagleSpeculator(MedusaSpeculator):
         if drawn.mask.dtype != torch.bool:
             raise PartError("draft_tree", "rerank() returned a mask that is not bool")
         for name, low, high in (("token", 0, self._vocab), ("parent", -1, size), ("depth", 0, size)):
-            value = getattr(drawn, name)
-            if not low <= int(value.min()) <= int(value.max()) < high:
-                raise PartError("draft_tree", f"rerank() returned {name} {value.tolist()}: no such tree can be")
+            held = getattr(drawn, name).flatten().tolist()
+            if not low <= min(held) <= max(held) < high:
+                raise PartError("draft_tree", f"rerank() returned {name} {held}: no such tree can be")
         tree: DraftTree = drawn
         return tree
 
     def _alike(self, trees: Sequence[Drafted]) -> list[tuple[Tree, int, Sequence[Drafted]]]:
-        """Every request has a tree of its own."""
-        return [(self.trees[one.id], int(self.trees[one.id].depth.max()), [one]) for one in trees]
+        """Every request has a tree of its own; those that are alike are judged together."""
+        alike: dict[tuple[int, ...], list[Drafted]] = {}
+        for one in trees:
+            alike.setdefault(tuple(self.trees[one.id].parent.tolist()), []).append(one)
+        found = [(self.trees[some[0].id], some) for some in alike.values()]
+        return [(tree, int(tree.depth.max()), some) for tree, some in found]
 
 
 def eagle_for(
-    model: Model, parts: Parts, *, size: int = NODES, cost_model: CostModel | None = None, **growth: int
+    model: Model,
+    parts: Parts,
+    *,
+    size: int = NODES,
+    cost_model: CostModel | None = None,
+    levels: LevelCosts | None = None,
+    **growth: int,
 ) -> EagleSpeculator:
     """One for an engine of these parts, with the waiter's trained layer. Raises ModelError for a model it does not fit.
 
-    growth: depth, width and guesses where they are not those of GROWTH.
+    growth: depth, width and guesses where they are not those of GROWTH. levels: decides how far a tree grows.
     """
     drafter = LayerDrafter(load_layer(LAYER, model))
+    sizes: dict[str, Any] = GROWTH | growth
     return EagleSpeculator(
-        parts.medusa, parts.draft_tree, drafter, size=size, cost_model=cost_model, **(GROWTH | growth)
+        parts.medusa, parts.draft_tree, drafter, size=size, cost_model=cost_model, levels=levels, **sizes
     )

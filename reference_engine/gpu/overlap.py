@@ -71,7 +71,9 @@ class OverlappedExecutor(Decoder):
     def _may_wait(self) -> bool:
         """Whether nobody needs this step's tokens to plan the next."""
         states = (self._requests[chunk.id] for chunk, span in self._work if span.wanted)
-        return self._speculator is None and all(state.guessable and state.eos is None for state in states)
+        return self._speculator is None and all(
+            state.rule.greedy and state.guessable and state.eos is None for state in states
+        )
 
 
 class OverlappedEngine(Engine):

@@ -37,7 +37,7 @@ THINKING = 32
 class StepCost:
     """What one step took, and for what.
 
-    rows: tokens that were computed, guesses too. batch: greedy requests that were given tokens; trees: how many of them
+    rows: tokens that were computed, guesses too. batch: requests that were given tokens; trees: how many of them
     had a tree, `nodes` large; kept: tokens that those with trees were given.
     """
 

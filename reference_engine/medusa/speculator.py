@@ -21,6 +21,7 @@ from reference_engine.model import Model
 from reference_engine.parts import PartError
 from reference_engine.request_state import RequestState
 from reference_engine.runner import Outcome, Runner
+from reference_engine.sampler import Draw, choose, uniform
 from reference_engine.slots import Chunk, Copy, Tree, Verdict
 from reference_engine.speculation import Drafted, Room
 
@@ -56,8 +57,12 @@ class _Judged:
 class MedusaSpeculator:
     """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
 
-    cost_model: decides when trees are drafted; without one every greedy request that has guesses
-    carries one.
+    A request that draws its tokens is judged like a greedy one, by the token that it draws after each node: with its
+    own die of that place, so its text is the one that it would say without guesses. That is rejection sampling where
+    guesses are certain: of a node's children one stands as often as the model says one of them (so do those of
+    SpecInfer, arXiv 2305.09781, and EAGLE-2).
+
+    cost_model: decides when trees are drafted; without one every request that has guesses carries one.
     """
 
     watches = False
@@ -83,6 +88,7 @@ class MedusaSpeculator:
         self._topk = torch.empty(0, dtype=torch.int64)
         self._batch = self._vocab = 0
         self._drafted: frozenset[int] = frozenset()  # whose trees are in the step
+        self._states: dict[int, RequestState] = {}  # who says something in it
 
     @property
     def passes(self) -> tuple[VerifiedTree, ...]:
@@ -93,22 +99,21 @@ class MedusaSpeculator:
         """The heads were made for the model; they need nothing of the engine."""
 
     def takes(self, state: RequestState) -> bool:
-        """Greedy requests."""
+        """Those that may be guessed for."""
         return state.guessable
 
     def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
         """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
-        roots = greedy_roots(work)
-        self._batch, self._drafted, self._judged = len(roots), frozenset(), None
-        self.resting = not roots or not self.speculates(self._batch)
+        self._note(work)
+        self.resting = not self._states or not self.speculates(self._batch)
         if self.resting:
-            if roots:
+            if self._states:
                 self._guessed = {}
             return {}
-        ids = [id for id in roots if id in self._guessed]
+        ids = [id for id in self._states if id in self._guessed]
         if not ids:
             return {}
-        root = torch.tensor([roots[id] for id in ids])
+        root = torch.tensor([self._states[id].tokens[-1] for id in ids])
         rows = [self._guessed[id] for id in ids]
         topk = self._topk if rows == list(range(len(self._topk))) else self._topk[rows]
         tokens = _call("propose", self._part.propose, self.tree, root, topk)
@@ -122,7 +127,7 @@ class MedusaSpeculator:
         """Heads read the last state alone."""
 
     def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
-        """What each greedy request says: its accepted guesses, then the model's own next token."""
+        """What each request says: its accepted guesses, then the model's own next token."""
         said, states = self._settled(drafted, outcome, runner)
         self._guess([one for one in drafted if len(said[one.id]) < one.remaining], said, states, outcome.hidden)
         return said
@@ -131,7 +136,7 @@ class MedusaSpeculator:
         self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
     ) -> tuple[dict[int, list[int]], dict[int, int]]:
         """What each request says, and which row of the outcome said the last of it."""
-        best, self._vocab = outcome.likeliest(), outcome.logits.shape[1]
+        best, self._vocab = self._wanted(drafted, outcome), outcome.logits.shape[1]
         said = {one.id: [best[one.rows.start]] for one in drafted}
         states = {one.id: one.rows.start for one in drafted}
         trees = [one for one in drafted if len(one.tokens) > 1]
@@ -157,7 +162,7 @@ class MedusaSpeculator:
         self._guesser.forget(id)
 
     def speculates(self, batch: int) -> bool:
-        """Whether trees are drafted for a step with so many greedy requests."""
+        """Whether trees are drafted for a step with so many requests."""
         return self._cost_model is None or self._cost_model.worth(batch)
 
     def verdict(self, batch: int) -> str:
@@ -165,6 +170,24 @@ class MedusaSpeculator:
         if self._cost_model is None:
             return "speculation is on; its cost was not measured"
         return self._cost_model.verdict(batch)
+
+    def _note(self, work: Sequence[tuple[Chunk, RequestState]]) -> None:
+        """A step begins: who says something in it."""
+        self._states = {state.id: state for chunk, state in work if chunk.samples and state.guessable}
+        self._batch, self._drafted, self._judged = len(self._states), frozenset(), None
+
+    def _wanted(self, drafted: Sequence[Drafted], outcome: Outcome) -> list[int]:
+        """The token that follows each row of the outcome: the likeliest, or the one that the request draws there."""
+        draws = []
+        for one in drafted:
+            state, first = self._states[one.id], self.first.get(one.id, 0)
+            if not state.rule.greedy:
+                depths = self.depths[first : first + len(one.tokens)] if len(one.tokens) > 1 else (0,)
+                places = (state.said + depth for depth in depths)
+                rows = range(one.rows.start, one.rows.stop)
+                dice = zip(rows, places, strict=True)
+                draws += [Draw(row, state.rule, uniform(state.seed, place)) for row, place in dice]
+        return choose(outcome.logits, draws) if draws else outcome.likeliest()
 
     def _verify(
         self,
@@ -253,11 +276,6 @@ def _joined(parts: Sequence[_Judged]) -> _Judged:
         [token for part in parts for token in part.following],
         ([slot for part in parts for slot in part.moves[0]], [slot for part in parts for slot in part.moves[1]]),
     )
-
-
-def greedy_roots(work: Sequence[tuple[Chunk, RequestState]]) -> dict[int, int]:
-    """The last known token of each greedy request that says something in the step."""
-    return {state.id: state.tokens[-1] for chunk, state in work if chunk.samples and state.guessable}
 
 
 def _call(name: str, function: Any, *arguments: Any) -> Any:

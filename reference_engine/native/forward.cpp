@@ -1,7 +1,7 @@
-// The forward pass of a Llama for one step of the engine, and what Medusa heads guess. Numbers are fp32; weights may be
-// stored as bf16, or as int8 and scales.
+// The forward pass of a Llama for one step of the engine, and what Medusa heads and EAGLE's layer guess. Numbers are
+// fp32; weights may be stored as bf16, or as int8 and scales.
 //
-// Called through ctypes: `Net`, `Step` and `Heads` mirror the ctypes structures in `library.py`.
+// Called through ctypes: `Net`, `Step`, `Heads` and `Fusion` mirror the ctypes structures in `library.py`.
 
 #include <cmath>
 #include <map>
@@ -58,6 +58,13 @@ struct Heads {
     int64_t count, width, vocab;
     Panels blocks;                              // [count * width, width]
     const Panels* projections;                  // [vocab, width] each
+};
+
+// What EAGLE's layer reads in place of an embedding: [norm(embedding) ; norm(feature of the place before)] x fc.
+struct Fusion {
+    Panels fc;                                  // [width, 2 * width]
+    const float *token_norm, *feature_norm;     // [width]
+    float* features;                            // [slots, width]
 };
 
 // Where a span's rows lie among the step's.
@@ -161,6 +168,7 @@ class Pass {
         inner_ = buffers[3].get(rows * net.inner);
         last_x_ = buffers[4].get(step.wanted * net.width);
         normed_ = buffers[5].get(rows * net.width);
+        fused_ = &buffers[6];
         int64_t at = 0, wanted = 0;
         for (int64_t i = 0; i < step.spans; i++) {
             places_.push_back({at, wanted});
@@ -169,13 +177,35 @@ class Pass {
         }
     }
 
-    // tokens [rows] -> hidden [wanted, width], logits [wanted, vocab], likeliest [wanted].
-    void run() {
-        const int64_t width = net_.width;
+    // tokens [rows] -> x [rows, width]
+    void read_tokens() {
         workers_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
-                embed(net_, step_.tokens[row], x_ + row * width);
+                embed(net_, step_.tokens[row], x_ + row * net_.width);
         });
+    }
+
+    // tokens [rows] and the features in slots `before` [rows], zeros where that is -1 -> x [rows, width]
+    void fuse(const Fusion& fusion, const int64_t* before) {
+        const int64_t width = net_.width;
+        float* const both = fused_->get(step_.rows * 2 * width);  // [rows, 2 * width]
+        workers_.share(step_.spans, [&](int64_t i) {
+            for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++) {
+                float* const left = both + row * 2 * width;
+                embed(net_, step_.tokens[row], left);
+                norm(left, fusion.token_norm, left);
+                if (before[row] < 0) std::fill_n(left + width, width, 0.0f);
+                else norm(fusion.features + before[row] * width, fusion.feature_norm, left + width);
+            }
+        });
+        multiply_shared(
+            workers_, {both, 2 * width, {fusion.fc, 2 * width, width}, x_, width, nullptr, Epilogue::write}, step_.rows
+        );
+    }
+
+    // x [rows, width] -> hidden [wanted, width], logits [wanted, vocab], likeliest [wanted].
+    void run() {
+        const int64_t width = net_.width;
         float* x = x_;
         int64_t rows = step_.rows;
         for (int64_t index = 0; index < net_.layers; index++) {
@@ -194,10 +224,7 @@ class Pass {
             }
             feed(layer, x, rows);
         }
-        workers_.share(rows, [&](int64_t row) {
-            const float scale = over_length(x + row * width, width, net_.eps);
-            for (int64_t i = 0; i < width; i++) step_.hidden[row * width + i] = x[row * width + i] * scale * net_.norm[i];
-        });
+        workers_.share(rows, [&](int64_t row) { norm(x + row * width, net_.norm, step_.hidden + row * width); });
         multiply_shared(
             workers_,
             {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, Epilogue::write},
@@ -209,6 +236,12 @@ class Pass {
     }
 
   private:
+    // RMSNorm of x [width], times weight [width] -> to [width]
+    void norm(const float* x, const float* weight, float* to) const {
+        const float scale = over_length(x, net_.width, net_.eps);
+        for (int64_t i = 0; i < net_.width; i++) to[i] = x[i] * scale * weight[i];
+    }
+
     // RMSNorm of x [rows, width] but for the rows' scales, which go to scales_: times norm [width], unless that is folded
     // into the next product.
     const float* normed(const float* x, int64_t rows, const float* norm) {
@@ -287,6 +320,7 @@ class Pass {
         return std::min(at, net_.positions - 1);
     }
 
+    // A tree may be larger than its span: nodes before these rows have their KV already.
     RowMask visible(const Span& span, int64_t i) const {
         const int64_t root = span.rows - span.tree;
         if (i < root) return {span.start + i + 1, 0, nullptr};
@@ -297,6 +331,7 @@ class Pass {
     const Step& step_;
     ThreadPool& workers_;
     float *x_, *states_, *mixed_, *inner_, *last_x_, *normed_;
+    Scratch* fused_;
     std::vector<Place> places_;
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };
@@ -305,7 +340,7 @@ class Pass {
 struct PoolRegistry {
     std::mutex lock;
     std::map<int, ThreadPool*> pools;  // never deleted: their threads sleep on
-    Scratch buffers[6];
+    Scratch buffers[7];
     ThreadPool& of(int members) {
         ThreadPool*& workers = pools[members];
         if (!workers || !workers->usable()) workers = new ThreadPool(members);
@@ -332,6 +367,18 @@ void top(const float* logits, int64_t vocab, int64_t count, int64_t* to) {
         for (; at > 0 && logits[start] > best[at - 1]; at--) best[at] = best[at - 1], to[at] = to[at - 1];
         best[at] = logits[start], to[at] = start;
     }
+}
+
+// logits [vocab] -> ln of the sum of their exponentials
+float log_sum(const float* logits, int64_t vocab) {
+    const int64_t whole = vocab / W * W;
+    Vec tops = broadcast(-__builtin_inff()), total{};
+    for (int64_t i = 0; i < whole; i += W) tops = max(tops, load(logits + i));
+    float top = horizontal_max(tops), rest = 0.0f;
+    for (int64_t i = whole; i < vocab; i++) top = std::max(top, logits[i]);
+    for (int64_t i = 0; i < whole; i += W) total += exponential(load(logits + i) - top);
+    for (int64_t i = whole; i < vocab; i++) rest += std::exp(logits[i] - top);
+    return top + std::log(sum(total) + rest);
 }
 
 // The same as int8: a group's largest is 127 times its scale.
@@ -393,7 +440,30 @@ void forward(const Net* net, const Step* step, int64_t threads) {
     std::lock_guard<std::mutex> guard(registry().lock);
     ThreadPool& workers = registry().of(static_cast<int>(threads));
     Pass pass(*net, *step, workers, registry().buffers);
+    pass.read_tokens();
     pass.run();
+}
+
+// EAGLE's layer, a net of one layer, reads a step: rows and the features in slots `before` [rows]. What it makes of the
+// wanted rows goes to the slots `at` [wanted] as their features; the `count` best guesses after each and the ln of their
+// probabilities go to guesses and logprobs [wanted, count].
+void draft(
+    const Net* net, const Fusion* fusion, const Step* step, const int64_t* before, const int64_t* at, int64_t count,
+    int64_t* guesses, float* logprobs, int64_t threads
+) {
+    std::lock_guard<std::mutex> guard(registry().lock);
+    ThreadPool& workers = registry().of(static_cast<int>(threads));
+    Pass pass(*net, *step, workers, registry().buffers);
+    pass.fuse(*fusion, before);
+    pass.run();
+    workers.share(step->wanted, [&](int64_t row) {
+        const float* logits = step->logits + row * net->vocab;
+        top(logits, net->vocab, count, guesses + row * count);
+        const float whole = log_sum(logits, net->vocab);
+        for (int64_t i = row * count; i < (row + 1) * count; i++)
+            logprobs[i] = std::min(0.0f, logits[guesses[i]] - whole);
+        std::copy_n(step->hidden + row * net->width, net->width, fusion->features + at[row] * net->width);
+    });
 }
 
 // KV of slots from [count] -> slots to [count], [2, D] a layer and head, all at once: every source is read before

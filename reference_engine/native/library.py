@@ -91,6 +91,15 @@ class NativeHeadsStruct(ctypes.Structure):
     ]
 
 
+class NativeFusion(ctypes.Structure):
+    """`Fusion` of forward.cpp."""
+
+    _fields_ = [
+        ("fc", NativePanels),
+        *((name, c_void_p) for name in ("token_norm", "feature_norm", "features")),
+    ]
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled functions; None where they are switched off or cannot be had."""
@@ -214,6 +223,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(path))
         loaded.packed_bytes.restype = loaded.step_bytes.restype = c_int64
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
+        loaded.draft.restype = None
     except (OSError, AttributeError):
         return None
     if loaded.step_bytes() != ctypes.sizeof(NativeStep):  # made from other sources
@@ -222,9 +232,13 @@ def _load(path: Path) -> ctypes.CDLL | None:
     loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p]
     loaded.forward.argtypes = [POINTER(Net), POINTER(NativeStep), c_int64]
     loaded.guess.argtypes = [POINTER(NativeHeadsStruct), c_void_p, c_int64, c_int64, c_void_p, c_int64]
+    loaded.draft.argtypes = [
+        *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep)),
+        *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64),
+    ]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]
     loaded.compute_limit.argtypes = [c_int64, c_int64]
     loaded.read_limit.argtypes = [c_void_p, c_int64, c_int64, c_int64]
-    for function in (loaded.pack, loaded.forward, loaded.move, loaded.guess):
+    for function in (loaded.pack, loaded.forward, loaded.draft, loaded.move, loaded.guess):
         function.restype = None
     return loaded

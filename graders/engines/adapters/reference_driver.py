@@ -60,9 +60,10 @@ class Reference:
 
             return DraftSpeculator(self._parts.speculative_sampling, draft_for(waiter), cost_model=costs)
         if who == "eagle":
+            from reference_engine.eagle.level_costs import LevelCosts
             from reference_engine.eagle.speculator import eagle_for
 
-            return eagle_for(waiter, self._parts, cost_model=costs)
+            return eagle_for(waiter, self._parts, cost_model=costs, levels=LevelCosts())
         from reference_engine.medusa import HEADS
         from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator

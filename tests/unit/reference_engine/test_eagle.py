@@ -17,6 +17,7 @@ from reference_engine import oracle
 from reference_engine.eagle import LAYER
 from reference_engine.eagle.drafter import Drafter, LayerDrafter
 from reference_engine.eagle.layer import WEIGHTS, EagleLayer, load_layer, save_layer
+from reference_engine.eagle.level_costs import GrownStep, LevelCosts
 from reference_engine.eagle.speculator import EagleSpeculator
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
@@ -83,15 +84,16 @@ class Prophet(LayerDrafter):
             del left[0]
         now = self._growing
         assert now is not None
-        now.token[:, -tokens[0].numel() :] = tokens.flatten(1)
+        now.token[:, -tokens[0].numel() :] = tokens.flatten(1).numpy()
         return tokens, logs
 
 
 def engine(model: Model, drafter: Drafter, trees: Any = draft_tree, **sizes: Any) -> Engine:
     """A roomy engine with everything on, unless `sizes` say otherwise."""
     tree = TREE | {name: sizes.pop(name) for name in ("size", "depth", "width", "guesses") if name in sizes}
-    cost_model, cache = sizes.pop("cost_model", None), sizes.pop("cache", PrefixCache)
-    speculator = EagleSpeculator(medusa, trees, drafter, cost_model=cost_model, **tree)
+    cache = sizes.pop("cache", PrefixCache)
+    costs = {name: sizes.pop(name, None) for name in ("cost_model", "levels")}
+    speculator = EagleSpeculator(medusa, trees, drafter, **costs, **tree)
     parts = Parts(BlockManager, Scheduler, cache, medusa)
     return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
 
@@ -105,11 +107,13 @@ def random_run(seed: int) -> Engine:
         prompt = menu[: dice.choice((0, 8, 12))] + [dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))]
         requests.append(Request(id, prompt, dice.randint(1, 12), dice.randrange(3), dice.choice((None, 7))))
     due = [oracle.greedy(model, each.prompt, each.max_new, each.eos) for each in requests]
-    size, block = dice.choice((2, 4, 6)), dice.choice((1, 2, 4, 16))
+    size, block, layer = dice.choice((2, 4, 6)), dice.choice((1, 2, 4, 16)), layer_of(model, seed)
+    if seed % 4 == 0:
+        vars(layer)["compiled"] = None  # as on a machine without a compiler
     longest = max(len(each.prompt) + each.max_new for each in requests) + size
     served = engine(
         model,
-        Prophet(layer_of(model, seed), due, dice.choice((0.0, 0.7, 1.0)), seed),
+        Prophet(layer, due, dice.choice((0.0, 0.7, 1.0)), seed),
         size=size,
         num_blocks=1 + -(-longest // block) + dice.choice((0, 1, 3, 40)),
         block_size=block,
@@ -155,6 +159,27 @@ def drafted(model: Model, layer: EagleLayer, requests: Sequence[Request], **size
 
     engine(model, Watched(layer), **sizes).generate(requests)
     return sorted(seen)
+
+
+class Confident(LayerDrafter):
+    """Keeps the logprobs of what it guessed."""
+
+    def _guess(self, *given: Any) -> Any:
+        found = super()._guess(*given)
+        self.logs = [*getattr(self, "logs", []), found]
+        return found
+
+
+def test_the_compiled_layer_guesses_what_torch_guesses() -> None:
+    model, layers = MODELS[1], [layer_of(MODELS[1], 2) for _ in range(2)]
+    vars(layers[1])["compiled"] = None
+    drafters = [Confident(layer) for layer in layers]
+    for drafter in drafters:
+        engine(model, drafter, chunk=5).generate([Request(id, [4, 2, id], 9) for id in range(3)])
+    ours, torchs = ([(tokens.tolist(), logs) for tokens, logs in each.logs] for each in drafters)
+    assert [tokens for tokens, _ in ours] == [tokens for tokens, _ in torchs]
+    for (_, one), (_, other) in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [{"chunk": 3}, {"num_blocks": 12}, {"block_size": 1, "num_blocks": 200}])
@@ -222,18 +247,45 @@ def test_it_runs_on_a_cpu_alone() -> None:
         LayerDrafter(layer_of(MODELS[0])).attach(model, room)  # type: ignore[arg-type]
 
 
-def test_drawn_requests_beside_it_are_left_alone() -> None:
-    model = MODELS[0]
+def test_drawn_text_is_what_it_would_be_without_guesses() -> None:
+    """Each place has its die, and a guess stands where that draws it: so the distribution is kept, exactly."""
+    model, prompts = MODELS[0], ([1, 2, 3], [5, 6], [7, 8, 9])
+    rules = [Sampling(1.0, seed=4), Sampling(), Sampling(0.7, top_k=6, top_p=0.9, seed=8)]
     alone = Engine(model, num_blocks=40, block_size=4)
-    rule = Sampling(1.0, seed=4)
-    due = list(alone.stream([1, 2, 3], 9, rule))
-    served = engine(model, LayerDrafter(layer_of(model)))
-    said: dict[int, list[int]] = {served.add([1, 2, 3], 9, rule): [], served.add([5, 6], 9): []}
+    due = [list(alone.stream(prompt, 20, rule)) for prompt, rule in zip(prompts, rules, strict=True)]
+    served = engine(model, Prophet(layer_of(model), due, 0.8, 1))
+    said = {served.add(prompt, 20, rule): list[int]() for prompt, rule in zip(prompts, rules, strict=True)}
     while not served.idle:
         for event in served.step():
             said[event.id] += event.tokens
-    assert said[0] == due
-    assert said[1] == oracle.greedy(model, [5, 6], 9)
+    assert list(said.values()) == due
+    assert served.metrics.accepted > 10
+
+
+def test_a_level_pays_where_it_yields_more_in_its_time_than_the_steps_do() -> None:
+    costs = LevelCosts()
+    assert costs.worth(1, 0.001), "nothing is known yet"
+    for _ in range(8):
+        costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5))  # 0.1 s a level, 5 tokens a second
+    assert costs.worth(1, 0.55) and not costs.worth(1, 0.45)
+    assert costs.worth(2, 0.001), "of two requests nothing is known"
+
+
+def test_a_tree_grows_as_far_as_pays_and_the_text_is_the_same() -> None:
+    class Dear(LevelCosts):
+        def worth(self, batch: int, expected: float) -> bool:
+            return expected > 0.9
+
+    model, prompt = MODELS[0], [1, 2, 3]
+    due = oracle.greedy(model, prompt, 20)
+    levels: list[int] = []
+    for costs in (None, Dear()):
+        served = engine(model, LayerDrafter(layer_of(model)), levels=costs, size=3, depth=4)
+        assert served.generate([Request(0, prompt, 20)]) == [due]
+        grown = served._speculator.grown  # type: ignore[union-attr]
+        assert grown is not None
+        levels.append(int(grown.depth.max()))
+    assert levels == [4, 1]
 
 
 def test_samples_of_one_prompt_and_rests_between_guesses_cost_no_token() -> None:
@@ -255,7 +307,7 @@ def test_samples_of_one_prompt_and_rests_between_guesses_cost_no_token() -> None
 
     model, prompt = MODELS[0], list(range(1, 15))
     due = oracle.greedy(model, prompt, 16)
-    served = engine(model, Prophet(layer_of(model), [due] * 9, 1.0, 0), cost_model=OnAndOff())
+    served = engine(model, Prophet(layer_of(model), [due] * 9, 1.0, 0), cost_model=OnAndOff(), levels=LevelCosts())
     served.add(prompt, 16, n=3)
     said: dict[tuple[int, int], list[int]] = {}
     while not served.idle:

@@ -68,6 +68,19 @@ def test_every_unit_law_is_needed() -> None:
     assert len(WRONG) >= 40
 
 
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))])
+def test_right_text_in_too_many_passes_breaks_the_last_law(seed: int, tmp_path: Path) -> None:
+    """What is certain is kept; of the rest, generation by generation, the least likely: the text is right."""
+    surest, rest = "(-value[index], index)", "(value[index] < 0, depth[index], value[index])"
+    source = next(path for path in right_parts(6) if path.stem == "plain_loops").read_text()
+    assert source.count(surest) == 1
+    part = tmp_path / "draft_tree.py"
+    part.write_text(source.replace(surest, rest))
+    (law,) = judged(part, seed, only=["6.11"]).laws
+    assert law.outcome is Outcome.FAIL
+    assert re.search(r"Your trees of \d+ nodes yield [12]\.\d+ tokens a pass, a static tree", law.message)
+
+
 def test_the_points_of_all_laws_make_a_hundred() -> None:
     assert catalogue(6).points == 100
 
