@@ -206,5 +206,5 @@ def _part(exercise: Exercise, folder: Path, notices: Sequence[str]) -> dict[str,
     if found is None:
         missing = explain(items(folder), exercise, folder.parent.name)
         return {"problem": missing.problem, "blame": missing.outcome.value, "found": "nothing"}
-    told = [*notices, *found.unused]
+    told = [*dict.fromkeys([*notices, *found.unused])]
     return {"problem": "", "part": found.data.decode("latin-1"), "found": found.where, "notices": told}

@@ -41,10 +41,16 @@ class SafeCsv(ExportPlugin):  # type: ignore[misc]
     def export(self, gradebook: Any) -> None:
         """Write the file, a row for every student and assignment, and the same for Canvas and Moodle beside it.
 
-        What being late costs is computed now, from the scores as they stand.
+        What being late costs is computed now, from the scores as they stand. Exits with 1 and one line in the log when
+        nobody can say who has more time.
         """
         home = Path(self.config.CourseDirectory.get("root", "."))
-        changes = lateness.penalize(gradebook, self, lateness.extensions(home))
+        try:
+            given = lateness.extensions(home, gradebook)
+        except lateness.BadExtensions as bad:
+            self.log.error("nothing was exported: %s", bad)
+            raise SystemExit(1) from None
+        changes = lateness.penalize(gradebook, self, given)
         score_changes.note(home, changes)
         score_changes.note_by_hand(home, gradebook)
         target = Path(self.to or "grades.csv")

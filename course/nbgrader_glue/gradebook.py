@@ -78,7 +78,7 @@ def commit(course: Path, rows: Iterable[Row], why: str = "course grade", only: C
 
     rows, written, refused = [*rows], 0, []
     with reported(course), GradebookWriter(settings(course)) as writer:
-        writer.enrol(row.student for row in rows if row.result.exercise and _is_name(row.student))
+        writer.enrol(row for row in rows if _is_name(row.student))
         for row in rows:
             try:
                 check_name(row.student)

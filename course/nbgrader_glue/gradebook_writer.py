@@ -64,15 +64,19 @@ class GradebookWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._book.close()
 
-    def enrol(self, students: Iterable[str]) -> None:
-        """Take everybody in whom the gradebook does not know, unless the course's configuration forbids it.
+    def enrol(self, rows: Iterable[Row]) -> None:
+        """Take everybody in whom the gradebook does not know and whose row it has a place for, unless the course's
+        configuration forbids it.
 
         All at once, before any score: the gradebook is the roster of the next batch, and whoever types a command again
         that was killed is not to find half a class at the door.
         """
         if self._settings.config.Autograde.get("create_student", True):
             known = {student.id for student in self._book.students}
-            self._book.db.add_all(Student(id=each) for each in dict.fromkeys(students) if each not in known)
+            released = {assignment.name for assignment in self._book.assignments}
+            placed = (row for row in rows if row.result.exercise and catalogue(row.result.exercise).slug in released)
+            students = dict.fromkeys(row.student for row in placed)
+            self._book.db.add_all(Student(id=each) for each in students if each not in known)
             self._book.db.commit()
 
     def enter(self, row: Row, why: str = "course grade", only: Collection[str] = ()) -> None:
@@ -153,7 +157,7 @@ class GradebookWriter:
         answer_sheet.fill_in(restored.cells, exercise, answer_sheet.text(*row.answers))
         sheet: dict[str, Any] = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
         sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
-        notices = [*restored.notices, *row.notices]
+        notices = dict.fromkeys([*restored.notices, *row.notices])
         return sheet, write_outputs.mark(restored.cells, row.result, found, notices)
 
     def _refuse_advisory(self, result: ExerciseResult) -> None:

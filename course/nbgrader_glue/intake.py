@@ -98,7 +98,8 @@ def _is_finished(sheet: Path, exercise: Exercise) -> bool:
 
 
 def _strangers(converter: Any, places: list[str]) -> list[str]:
-    """The folders that are some student's of the roster under another writing of the name: they wait."""
+    """The folders that are some student's of the roster under another writing of the name: they wait. Whoever may only
+    be meant is named."""
     with Gradebook(converter.coursedir.db_url, converter.coursedir.course_id) as gradebook:
         known = Roster(tuple(student.id for student in gradebook.students))
     stated = Path(converter.coursedir.root, "students.csv")
@@ -115,4 +116,6 @@ def _strangers(converter: Any, places: list[str]) -> list[str]:
             words = "submitted/%s is nobody on the roster, but %s is; rename the folder, then autograde again"
             converter.log.error(words, name, meant)
             found.append(place)
+        elif name not in known.ids and (near := known.near([name])):
+            converter.log.warning("submitted/%s is nobody on the roster, is it %s? nbgrader takes them in", name, near)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,6 +13,9 @@ from nbgrader.preprocessors import AssignLatePenalties
 from traitlets import Float
 
 from course.nbgrader_glue.score_changes import LATE, Change
+from graders.registry.catalogue import exercises
+from graders.submissions import table
+from graders.submissions.roster import Roster
 
 DAY = 24 * 60 * 60
 EXTENSIONS = "extensions.csv"  # beside nbgrader_config.py: id, assignment, days
@@ -41,33 +43,49 @@ class BadExtensions(ValueError):
     """The file says something that nobody can follow; one sentence."""
 
 
-def extensions(course: Path) -> Extensions:
-    """Who has more time for what, as the file in the course's folder says. Raises BadExtensions."""
+def extensions(course: Path, gradebook: Any) -> Extensions:
+    """Who has more time for what, as the file in the course's folder says; nobody else has. Raises BadExtensions.
+
+    A line that would mean nothing is refused: whoever it was written for would be late, and nobody would know.
+    """
     path = course / EXTENSIONS
     if not path.exists():
         return {}
+    students = Roster(tuple(student.id for student in gradebook.students))
+    assignments = {assignment.name for assignment in gradebook.assignments} | {each.slug for each in exercises()}
     found: dict[tuple[str, str], timedelta] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
-                who, what = (row.get("id") or "").strip(), (row.get("assignment") or "").strip()
-                if not who or not what:
-                    raise BadExtensions(f"{path} has no id or no assignment in line {number}.")
-                found[who, what] = timedelta(days=float(row.get("days") or ""))
-    except (OSError, UnicodeDecodeError, csv.Error) as wrong:
-        raise BadExtensions(f"{path} cannot be read: {wrong}.") from None
-    except (ValueError, OverflowError) as wrong:
-        if isinstance(wrong, BadExtensions):
-            raise
-        raise BadExtensions(
-            f"{path} needs a number in the column `days`, such as 2 or 0.5, in line {number}."
-        ) from None
+        lines = table.read(path, "id")
+    except table.BadTable as bad:
+        raise BadExtensions(f"{path} {bad}.") from None
+    for line in lines:
+        who, what, where = students.find([line["id"]]), line["assignment"], f"in line {line.number} of {path}"
+        if who is None:
+            meant = students.near([line["id"]])
+            near = f"; is it {meant}?" if meant else "."
+            raise BadExtensions(f"{line['id'] or 'nobody'} {where} is no student of the gradebook{near}")
+        if what not in assignments:
+            known = ", ".join(sorted(assignments))
+            raise BadExtensions(f"{what or 'nothing'} {where} is no assignment; these are: {known}.")
+        if (who, what) in found:
+            raise BadExtensions(f"{who} has time for {what} twice, again {where}.")
+        found[who, what] = _days(line["days"], where)
     return found
+
+
+def _days(text: str, where: str) -> timedelta:
+    try:
+        days = timedelta(days=float(text.replace(",", ".")))
+        if days >= timedelta():
+            return days
+    except (ValueError, OverflowError):
+        pass
+    raise BadExtensions(f"{text or 'nothing'} {where} is no number of days, such as 2 or 0.5.")
 
 
 def days_late(gradebook: Any, course: Path) -> dict[tuple[str, str], float]:
     """By student and assignment, extensions counted. Raises BadExtensions."""
-    given, found = extensions(course), {}
+    given, found = extensions(course, gradebook), {}
     for assignment in (each for each in gradebook.assignments if each.duedate):
         for submission in (each for each in assignment.submissions if each.timestamp):
             more = given.get((submission.student_id, assignment.name), submission.extension or timedelta())

@@ -30,7 +30,6 @@ LONGEST = 1200  # characters of a story
 SYMBOLS = {
     "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "∞", "crash": "☇", "invalid": "⚑", "ungraded": "?",
 }  # fmt: skip
-RANKS = {outcome: place for place, outcome in enumerate(SYMBOLS)}
 Data = dict[str, Any]
 
 
@@ -201,12 +200,9 @@ def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, Number
 
 def _cell(place: int, row: Row, law: LawResult | None) -> Data:
     if law is None:
-        return {"outcome": "skipped", "tip": "not tried", "law": "", "rank": RANKS["skipped"], "story": ""}
-    why = law.message if law.outcome is not Outcome.PASS else ""
+        return {"outcome": "skipped", "tip": "not tried", "story": ""}
     return {
         "outcome": str(law.outcome),
-        "tip": line(f"{law.number} {law.outcome} {why}", 160),
-        "law": words.title(law),
-        "rank": RANKS[law.outcome],
+        "tip": "" if law.outcome is Outcome.PASS else line(f"{law.number} {law.outcome} {law.message}", 160),
         "story": _anchor(place, law) if law in words.broken(row) else "",
     }

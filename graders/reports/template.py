@@ -1,6 +1,8 @@
 """The page of the overview: one file, nothing fetched, one script of our own; for screens, phones and paper.
 
 The script sorts and filters tables that are complete without it. Nothing of a student's is ever made into script.
+Of a large class only what is in sight is laid out: a row is a grid of its own with columns of known width, so that none
+has to wait for the others.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ SCRIPT = """
 "use strict";
 const all = (query, under) => [...(under || document).querySelectorAll(query)];
 const { compare } = new Intl.Collator(undefined, { numeric: true });
-const key = (cell) => cell.dataset.sort ?? cell.textContent;
+const outcomes = all("#outcome option").map((option) => option.value);
+const key = (cell) =>
+  cell.classList.contains("law") ? outcomes.indexOf(cell.classList[1]) : cell.dataset.sort ?? cell.textContent;
 function sort(head) {
   const body = head.closest("table").tBodies[0], up = head.ariaSort !== "ascending";
   const rows = [...body.rows].map((row) => [key(row.cells[head.cellIndex]), row]);
@@ -20,12 +24,15 @@ function sort(head) {
 }
 function filter() {
   const [who, law, outcome] = ["who", "law", "outcome"].map((id) => document.getElementById(id).value);
-  const fits = (cell) => (!law || cell.dataset.law === law) && (!outcome || cell.dataset.outcome === outcome);
   let shown = 0;
-  for (const row of all("table.class tbody tr")) {
-    const named = row.textContent.toLowerCase().includes(who.toLowerCase());
-    row.hidden = !named || ((law || outcome) && !all("td.law", row).some(fits));
-    shown += !row.hidden;
+  for (const table of all("table.class")) {
+    const heads = [...table.tHead.rows[0].cells].map((head) => !law || head.textContent.trim() === law);
+    const fits = (cell) => heads[cell.cellIndex] && (!outcome || cell.classList.contains(outcome));
+    for (const row of table.tBodies[0].rows) {
+      const named = row.textContent.toLowerCase().includes(who.toLowerCase());
+      row.hidden = !named || ((law || outcome) && !all("td.law", row).some(fits));
+      shown += !row.hidden;
+    }
   }
   document.getElementById("shown").textContent = shown + " rows shown";
 }
@@ -51,14 +58,21 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80re
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; } .wide { overflow-x: auto; max-width: 100%; }
 th, td { border: 1px solid var(--line); padding: .15rem .4rem; text-align: left; vertical-align: top; }
+table.class { --who: 12rem; display: block; min-width: calc(var(--who) + 30rem + var(--laws) * 1.5rem);
+  border: solid var(--line); border-width: 1px 0 0 1px; }
+table.class thead, table.class tbody { display: block; }
+table.class tr { display: grid; content-visibility: auto; contain-intrinsic-height: auto 1.7rem;
+  grid-template-columns: var(--who) 6rem var(--columns) minmax(12rem, 1fr); }
+table.class thead tr { content-visibility: visible; } table.class tr[hidden] { display: none; }
+table.class th, table.class td { border-width: 0 1px 1px 0; }
 th.law { padding: .4rem .15rem; } th.law button { writing-mode: vertical-rl; }
 thead button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 th[aria-sort=ascending]::after { content: "▲"; } th[aria-sort=descending]::after { content: "▼"; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.law { min-width: .9rem; text-align: center; } td.law a { color: inherit; display: block; text-decoration: none; }
+td.law { padding: .15rem 0; text-align: center; } td.law a { color: inherit; display: block; text-decoration: none; }
 .pass { background: var(--pass); } .fail, .crash, .timeout, .invalid { background: var(--fail); }
 .ungraded { background: var(--other); } .skipped { background: var(--none); }
-th.who { overflow-wrap: anywhere; min-width: 6rem; max-width: 16rem; position: sticky; left: 0; background: Canvas; }
+th.who { overflow-wrap: anywhere; position: sticky; left: 0; background: Canvas; }
 td.know { overflow-wrap: anywhere; min-width: 12rem; }
 .bar { display: inline-block; height: .8rem; background: var(--fail); max-width: 40vw; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 1rem; }
@@ -67,9 +81,10 @@ svg { width: 100%; max-width: 40rem; height: auto; } svg rect { fill: #2a9d5c; }
 svg line { stroke: #d1495b; stroke-width: 1.5; }
 .key span { display: inline-block; padding: 0 .5rem; margin-right: .4rem; }
 #tools input, #tools select { font: inherit; max-width: 100%; margin: 0 .5rem .3rem 0; }
-@media (max-width: 30rem) { body { margin: .5rem auto; padding: 0 .5rem; } th.who { max-width: 7rem; } }
+@media (max-width: 30rem) { body { margin: .5rem auto; padding: 0 .5rem; } table.class { --who: 7rem; } }
 @media print { #tools, .stories { display: none; } body { margin: 0; max-width: none; font-size: 10px; }
-  * { print-color-adjust: exact; } tr { break-inside: avoid; } .wide { overflow: visible; } }
+  * { print-color-adjust: exact; } tr { break-inside: avoid; } .wide { overflow: visible; }
+  table.class tr { content-visibility: visible; } }
 </style>
 </head>
 <body>
@@ -90,17 +105,17 @@ Points of parts that could not be judged are not counted as zero.</p>
 {%- for outcome in symbols %}<option>{{ outcome }}</option>{% endfor %}</select><span id="shown"></span></p>
 {% for table in tables %}
 <h3>{{ table.title | capitalize }}, {{ table.name }}</h3>
-<div class="wide"><table class="class">
+<div class="wide"><table class="class" style="--laws: {{ table.laws | length }}; --columns:
+{%- if table.laws %} repeat({{ table.laws | length }}, 1.5rem){% endif %} 8rem{% if late %} 4rem{% endif %}">
 <thead><tr><th><button>student</button></th><th><button>points</button></th>{% for law in table.laws %}
 <th class="law" title="{{ law.statement }}"><button>{{ law.title }}</button></th>{% endfor %}
 <th><button>state</button></th>
 {%- if late %}<th><button>days late</button></th>{% endif %}<th><button>what to know</button></th></tr></thead>
 <tbody>{% for row in table.rows %}
 <tr><th class="who" scope="row">{{ row.student }}</th><td class="n" data-sort="{{ row.points }}">{{ row.score }}</td>
-{%- for cell in row.cells %}<td class="law {{ cell.outcome }}" title="{{ cell.tip }}" data-law="{{ cell.law }}"
- data-outcome="{{ cell.outcome }}" data-sort="{{ cell.rank }}">
+{%- for cell in row.cells %}<td class="law {{ cell.outcome }}"{% if cell.tip %} title="{{ cell.tip }}"{% endif %}>
 {%- if cell.story %}<a href="#{{ cell.story }}" aria-label="{{ cell.outcome }}">{{ symbols[cell.outcome] }}</a>
-{%- else %}<span aria-label="{{ cell.outcome }}">{{ symbols[cell.outcome] }}</span>{% endif %}</td>{% endfor -%}
+{%- else %}{{ symbols[cell.outcome] }}{% endif %}</td>{% endfor -%}
 <td>{{ row.state }}</td>
 {%- if late %}<td class="n">{{ row.late }}</td>{% endif %}<td class="know">{{ row.verdict }}</td></tr>{% endfor %}
 </tbody></table></div>

@@ -99,9 +99,11 @@ def is_of_class(path: Path, roster: Roster | None = None) -> bool:
 
 
 def _is_left_over(entry: Path) -> bool:
-    """A list or a page that was put beside the students; none of which Canvas says whose it is."""
-    left_over = ending(entry.name) in LEFT_OVER and not entry.is_symlink()
-    return left_over and not CANVAS.fullmatch(composed(entry.name))
+    """A list or a page that was put beside the students; none that says whose part it is, and none of Canvas's."""
+    name = composed(entry.name)
+    left_over = ending(name) in LEFT_OVER and not entry.is_symlink()
+    part = ending(name) == ".txt" and _student_of(name) != name
+    return left_over and not part and not CANVAS.fullmatch(name)
 
 
 def _work(names: tuple[str, ...], home: Path) -> Work:
@@ -139,14 +141,13 @@ def _renamed(item: Item, name: str) -> Item:
 def _student_of(file: str) -> str:
     """The student's name in the name of a file: "ada" of ada.zip and of ada_block_manager.py."""
     name = composed(file)
-    if ending(name) in PACKED:
-        name = without_ending(name)
+    bare = without_ending(name)
     for word in sorted({word for part in PARTS for word in (part.slug, part.slot)}, key=len, reverse=True):
         for added in (COPIED, ""):
-            shorter = re.sub(rf"(^|[-_. ]+){re.escape(word)}{added}([-_. ]+|$)", "", name, flags=re.IGNORECASE)
-            if shorter and shorter != name:
+            shorter = re.sub(rf"(^|[-_. ]+){re.escape(word)}{added}([-_. ]+|$)", "", bare, flags=re.IGNORECASE)
+            if shorter and shorter != bare:
                 return shorter
-    return name
+    return bare if ending(name) in PACKED else name
 
 
 def _folder_names(name: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 
 from graders.result import Outcome
 from graders.submissions.opened import UnusableSubmission, descriptor
+from graders.submissions.plain_text import in_utf8
 
 LARGEST_PARCEL = 8 << 20  # bytes of an archive or notebook
 MOST_FILES = 5000  # entries of one student's folder that are looked at
@@ -32,7 +33,11 @@ MOST_OF_CLASS = 100_000  # of the archive of a whole class
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above a file
-ENDING = re.compile(r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.[^. ]+))?[. ]*$")  # browsers add to what is text
+ENDING = re.compile(r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.tar)(?:\.\w+)?|(\.[^. ]+))?[. ]*$")  # browsers add to text
+FOREIGN = (".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")  # archives that nobody opens here
+ARCHIVES = (".zip", *FOREIGN)
+PARTS = (".py", ".ipynb", ".zip")  # the endings of what is opened here
+UNSEEN = re.compile(r"\.(?!_).+\.(py|ipynb|zip)(?![a-z]).*|\.ipynb_checkpoints|.+\.pyc")
 NESTED = 2  # archives in archives that are opened
 WITHIN = "\0"  # between the names of archives in archives; no name holds it
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
@@ -58,8 +63,8 @@ class Item:
     """One file of a hand-in.
 
     path: inside of it, accents composed. source: the file or archive on the disk. inner: the name in that archive,
-    with those of archives on the way, empty for a file of its own. open: its bytes, at most so many; Unusable when they
-    cannot be had.
+    with those of archives on the way, empty for a file of its own. open: its bytes, at most so many, text in UTF-8;
+    Unusable when they cannot be had.
     """
 
     path: PurePosixPath
@@ -99,19 +104,24 @@ def items(path: Path, *, most: int = MOST_FILES) -> list[Item]:
     mode = mode_of(path)
     if stat.S_ISDIR(mode):
         return list(_in_folder(path, most))
-    return list(_opened(_file(path, PurePosixPath(composed(path.name))), MOST_ENTRIES))
+    return list(_opened(lone(path), MOST_ENTRIES))
+
+
+def lone(path: Path) -> Item:
+    """The file at `path`, whatever it is."""
+    return _file(path, PurePosixPath(composed(path.name)))
 
 
 def class_items(archive: Path) -> list[Item]:
     """Every file of an archive that holds a class. Unusable when it cannot be read."""
-    item = _file(archive, PurePosixPath(archive.name))
+    item = lone(archive)
     return list(_in_archive(item, MOST_OF_CLASS, lambda: archive.open("rb"), -1, DEEPEST + 2))
 
 
 def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
     """The bytes of a file that was found before, in an archive or by itself. Unusable when it is gone."""
     if not inner:
-        return _file(source, PurePosixPath(source.name)).open(largest)
+        return lone(source).open(largest)
     _refuse_kind(mode_of(source), source.name)
 
     def data() -> io.BufferedIOBase:
@@ -141,7 +151,7 @@ def composed(text: str) -> str:
 def ending(name: str) -> str:
     """What kind of file a name stands for, in small letters: ".py" of "a.PY", of "a.py.txt" and of "a.py "."""
     found = ENDING.search(name.lower())
-    return (found[1] or found[2] or "") if found and found.start() else ""
+    return (found[1] or found[2] or found[3] or "") if found and found.start() else ""
 
 
 def without_ending(name: str) -> str:
@@ -196,13 +206,13 @@ def _reason(trouble: OSError | ValueError) -> str:
 
 def _file(path: Path, inside: PurePosixPath) -> Item:
     below = path.parents[len(inside.parts) - 1]
-    return Item(inside, path, "", lambda largest: regular(path, path.name, largest, below))
+    return Item(inside, path, "", lambda largest: in_utf8(regular(path, path.name, largest, below)))
 
 
 def _in_folder(top: Path, most: int) -> Iterator[Item]:
     """Breadth first, so that what lies near the top is seen however much lies below. A folder into which nobody looked
-    is an item that says so: what may lie there was handed in."""
-    waiting = deque([(top, PurePosixPath())])
+    is an item that says so, and so is what is hidden and may be meant: it was handed in."""
+    waiting, hidden = deque([(top, PurePosixPath())]), ""
     while waiting:
         folder, inside = waiting.popleft()
         name = str(inside) if inside.parts else composed(top.name)
@@ -223,12 +233,24 @@ def _in_folder(top: Path, most: int) -> Iterator[Item]:
         if most <= 0:
             yield unread(name, folder, doubtful(f"{name} is among too many files to look through; hand in the part."))
             return
+        hidden = hidden or _hidden(folder)
+    if hidden:
+        yield unread(hidden, top, doubtful(f"{hidden} is all that is there, and nobody reads it; hand in the part."))
 
 
 def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as listing:
         found = (entry for entry in listing if not is_noise(entry.name))
         return sorted(itertools.islice(found, most), key=lambda entry: entry.name)
+
+
+def _hidden(folder: Path) -> str:
+    """What lies in a folder unseen and may be all there is of somebody's work: a part with a dot before its name or in
+    a cloud, checkpoints, a compiled part."""
+    try:
+        return min((name for name in os.listdir(folder) if UNSEEN.fullmatch(name.lower())), default="")
+    except OSError:
+        return ""
 
 
 def unread(name: str, source: Path, why: UnusableSubmission) -> Item:
@@ -239,7 +261,7 @@ def unread(name: str, source: Path, why: UnusableSubmission) -> Item:
 def _is_empty_part(folder: os.DirEntry[str]) -> bool:
     """Whether a folder has the name of a file and nothing in it: whoever looks for that file is told so."""
     try:
-        return ending(folder.name) in (".py", ".ipynb", ".zip") and not os.listdir(folder)
+        return ending(folder.name) in PARTS and not os.listdir(folder)
     except OSError:
         return False
 
@@ -249,10 +271,12 @@ def _is_empty_part(folder: os.DirEntry[str]) -> bool:
 
 def _opened(item: Item, most: int, nested: int = 0) -> Iterator[Item]:
     """The files in an archive; the file itself if it is none, or one that cannot be read."""
-    if item.suffix != ".zip" or nested >= NESTED:
+    if item.suffix not in ARCHIVES or nested >= NESTED:
         yield item
         return
     try:
+        if item.suffix in FOREIGN and (item.inner or stat.S_ISREG(mode_of(item.source))):
+            raise doubtful(f"{item.place} is an archive of a kind that nobody opens here; hand in a zip archive.")
         if item.inner or stat.S_ISREG(mode_of(item.source)):
             data = item.open(LARGEST_PARCEL)
             yield from list(_in_archive(item, most, lambda: io.BytesIO(data), nested, DEEPEST))
@@ -325,7 +349,7 @@ def _unpacking(entry: zipfile.ZipInfo, archive: str, data: Callable[[], io.Buffe
                 f"{name} in {archive} unpacks to more than {largest // 1024} KiB, too large for one part.",
                 Outcome.INVALID if bomb else Outcome.UNGRADED,
             )
-        return unpacked
+        return in_utf8(unpacked)
 
     return unpack
 

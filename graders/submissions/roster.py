@@ -1,18 +1,18 @@
 """The class as the instructor states it: ids, and what other systems call the same people.
 
-A CSV file with the column `id`. Further columns `canvas`, `moodle`, `gradescope`, `github` and `email` hold names of
+A table with the column `id`. Further columns `canvas`, `moodle`, `gradescope`, `github` and `email` hold names of
 the same person elsewhere, several apart by blanks or semicolons; other columns mean nothing here.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graders.submissions import table
 from graders.submissions.parcel import composed
 
 ELSEWHERE = ("canvas", "moodle", "gradescope", "github", "email")
@@ -38,14 +38,14 @@ class Roster:
     def find(self, names: Iterable[str]) -> str | None:
         """Who is called one of `names`: by exact id, by a name that is stated, by an id in another form of writing.
 
-        The last is the same id with capital letters or with accents composed in another way, if there is only one.
-        None for nobody, and for more than one.
+        The last is the same id with capital letters, with accents composed in another way, or a number without the
+        zeros before it, which spreadsheets drop; if there is only one. None for nobody, and for more than one.
         """
         wanted = [*names]
         exact = {each for each in self.ids if each in wanted}
         stated = {self.elsewhere[key] for key in map(_key, wanted) if key in self.elsewhere}
         stated |= {who for login, who in self.logins.items() for name in wanted if _key(name).endswith(f"-{login}")}
-        written = {each for each in self.ids if _key(each) in {_key(name) for name in wanted}}
+        written = {each for each in self.ids if _spelled(each) in {_spelled(name) for name in wanted}}
         found = exact or stated or written
         return found.pop() if len(found) == 1 else None
 
@@ -61,28 +61,14 @@ class Roster:
 
 
 def read(path: Path) -> Roster:
-    """The roster in a CSV file. Raises BadRoster."""
+    """The roster in a file. Raises BadRoster."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            rows = [{_key(key): (value or "").strip() for key, value in row.items() if key} for row in _plain(table)]
-            columns = [_key(name) for name in table.fieldnames or ()]
-    except OSError as trouble:
-        raise BadRoster(f"the roster {path} cannot be read: {trouble.strerror}.") from None
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise BadRoster(f"the roster {path} is no CSV file in UTF-8: {wrong}.") from None
-    if "id" not in columns:
-        raise BadRoster(f"the roster {path} has no column `id`.")
-    return _of(rows, path)
+        return _of(table.read(path, "id"), path)
+    except table.BadTable as bad:
+        raise BadRoster(f"the roster {path} {bad}.") from None
 
 
-def _plain(table: csv.DictReader[str]) -> Iterable[dict[str, str]]:
-    """Rows without the cells beyond the last column, which have no name."""
-    for row in table:
-        yield {key: value for key, value in row.items() if isinstance(key, str) and not isinstance(value, list)}
-
-
-def _of(rows: Iterable[Mapping[str, str]], path: Path) -> Roster:
+def _of(rows: Iterable[table.Line], path: Path) -> Roster:
     ids: list[str] = []
     elsewhere: dict[str, str] = {}
     logins: dict[str, str] = {}
@@ -94,7 +80,7 @@ def _of(rows: Iterable[Mapping[str, str]], path: Path) -> Roster:
             raise BadRoster(f"the roster {path} names {who} twice.")
         ids.append(who)
         for column in ELSEWHERE:
-            for name in filter(None, re.split(r"\s*;\s*|\s+", row.get(column, ""))):
+            for name in filter(None, re.split(r"\s*;\s*|\s+", row[column])):
                 if elsewhere.setdefault(_key(name), who) != who:
                     raise BadRoster(f"the roster {path} gives {name} to {elsewhere[_key(name)]} and to {who}.")
                 if column == PREFIXED:
@@ -104,3 +90,9 @@ def _of(rows: Iterable[Mapping[str, str]], path: Path) -> Roster:
 
 def _key(name: str) -> str:
     return composed(name).strip().casefold()
+
+
+def _spelled(name: str) -> str:
+    """An id in the form in which all its writings are the same."""
+    key = _key(name)
+    return key.lstrip("0") or "0" if key.isdecimal() else key

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from graders.result import Location, Outcome
 from graders.submissions.notebook import LONGEST
+from graders.submissions.plain_text import decode
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
 __all__ = ["Submission", "UnusableSubmission", "decode", "digest", "read"]
@@ -65,33 +66,6 @@ def _is_ours(path: Path) -> bool:
 def digest(text: str) -> str:
     """sha256 of a part's text as `decode` gives it: the same for a file, the cell of a notebook, and any line ends."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
-def decode(name: str, data: bytes) -> str:
-    """UTF-8, with or without BOM, any newlines, or the encoding that the file itself declares. Raises Unusable."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UnusableSubmission(f"{name} is UTF-16 text; save it as UTF-8.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as wrong:
-        text = _declared(data) or ""
-        if not text:
-            line = data[: wrong.start].count(b"\n") + 1
-            byte = data[wrong.start]
-            problem = f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
-            raise UnusableSubmission(problem, location=Location(name, line)) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _declared(data: bytes) -> str | None:
-    import io
-    import tokenize
-
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding)
-    except (SyntaxError, LookupError, ValueError):  # unknown, no encoding of text at all ("zlib"), or not in it
-        return None
 
 
 def _refuse_long_lines(name: str, source: str) -> None:

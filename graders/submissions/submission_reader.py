@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from graders.registry.parts import PARTS, Part
-from graders.submissions.notebook import LARGEST, Cell, cell_names, cells_of, has, part_of, untouched
+from graders.submissions.notebook import LARGEST, Cell, cell_names, cells_of, has, imports, part_of, untouched
 from graders.submissions.opened import UnusableSubmission
-from graders.submissions.parcel import LARGEST_PARCEL, Item, doubtful, items, regular
+from graders.submissions.parcel import ARCHIVES, LARGEST_PARCEL, Item, doubtful, is_noise, items, lone
+from graders.submissions.plain_text import decode, instead
 from reference_engine.parts import FUNCTION_NAMES
 
 __all__ = [
@@ -36,11 +37,12 @@ __all__ = [
 WRITTEN, PROBLEM, STUB = range(3)
 EXACT, COPY, NAMED, DEFINES, MENTIONS, OTHER = range(6)  # how a file's name fits, the best first
 COPIED = r"(?:[-_ .]*(?:\(\d+\)|v?\d+|copy|kopie|copie))*"  # what systems and people add to a name
-PACKED = (".py", ".ipynb", ".zip")
+PACKED = (".py", ".ipynb", *ARCHIVES)
 SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")  # beside a part, and never one
 EXPECTED = ("timestamp.txt", "submission_secret.txt")
 COURSE = ("solutions", "tests", "course", "graders", "reference_engine", "docs", "LICENSE", "Makefile")  # in a clone
 PLACED = b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
+CHECKING = "course.nbgrader_glue.student_api"  # what every law's cell imports
 SHEET = "explain"  # the answers in plain words, a Markdown file
 TITLE = re.compile(r"^# Explain it back: ((?:exercise|lab) \d+)", re.MULTILINE)
 
@@ -111,6 +113,7 @@ class _Candidate:
     state: int
     data: bytes = b""
     problem: UnusableSubmission | None = field(default=None, compare=False)
+    notices: tuple[str, ...] = ()
 
     @property
     def claim(self) -> tuple[int, bool, int]:
@@ -120,14 +123,15 @@ class _Candidate:
 
 def take(path: Path, declared: Declared | None = None) -> HandIn:
     """The declared part in whatever lies at `path`; without a declaration, the file itself. Raises Unusable."""
-    item = Item(PurePosixPath(path.name), path, "", lambda largest: regular(path, path.name, largest, path.parent))
+    item = lone(path)
     if declared is None:
-        return HandIn(path.name, item.open(LARGEST), item)
+        return HandIn(path.name, _source(item), item)
     found = items(path)
     if [each.source for each in found] == [path] and not found[0].inner and path.suffix.lower() != ".zip":
         if found[0].suffix != ".ipynb":
-            return HandIn(path.name, item.open(LARGEST), item)
-        return HandIn(f"the cell of {path.name}", _cell(item, declared), item)
+            return HandIn(path.name, _source(item, declared), item)
+        text, notices = _cell(item, declared)
+        return HandIn(f"the cell of {path.name}", text, item, notices)
     return choose(found, declared, f"{path}" if path.is_dir() else path.name)
 
 
@@ -144,7 +148,7 @@ def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool =
     python = [each for each in found if each.suffix == ".py"]
     python = [each for each in python if all(_fit(each, other) is None for other in others)]
     if alone and len(python) == 1:
-        return HandIn(declared.name, python[0].open(LARGEST), python[0])
+        return HandIn(declared.name, _source(python[0], declared), python[0])
     return None
 
 
@@ -153,7 +157,7 @@ def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
     found = _theirs(found)
     candidates = sorted(_candidates(found, declared), key=lambda each: each.claim)
     if not candidates:
-        raise _nothing(found, declared.name, home)
+        raise _nothing(found, declared, home)
     best = candidates[0]
     if best.problem is not None:
         raise best.problem
@@ -165,7 +169,7 @@ def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
         places = " and ".join(each.item.place for each in [best, *rivals])
         raise doubtful(f"{places} are different parts and nothing says which one counts; keep one.")
     spare = [each for each in others if each.state != STUB]
-    unused = tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare)
+    unused = tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare) + best.notices
     cell = best.item.suffix == ".ipynb"  # whose lines are counted
     name = f"the cell of {best.item.name}" if cell else declared.name
     return HandIn(name, best.data, best.item, unused)
@@ -198,7 +202,9 @@ def _theirs(found: Sequence[Item]) -> list[Item]:
     homes &= {each[: each.index("graders")] for each in parts if "graders" in each[:-1]}
     ours = {(*home, name) for home in homes for name in COURSE}
     kept = [item for item in found if not any(item.path.parts[: len(each)] == each for each in ours)]
-    return [item for item in kept if not _is_placed_by_us(item)]
+    kept = [item for item in kept if not _is_placed_by_us(item)]
+    seen = [item for item in kept if not is_noise(item.name)]
+    return kept if all(item.name in EXPECTED for item in seen) else seen  # what is unseen counts if there is no other
 
 
 def _is_placed_by_us(item: Item) -> bool:
@@ -237,7 +243,7 @@ def _candidates(found: Sequence[Item], declared: Declared) -> list[_Candidate]:
     fits = [(item, _fit(item, declared)) for item in found]
     if all(fit is None for _, fit in fits):
         return []
-    fits = [(item, OTHER if fit is None and item.suffix == ".zip" else fit) for item, fit in fits]
+    fits = [(item, OTHER if fit is None and item.suffix in ARCHIVES else fit) for item, fit in fits]
     return [_read(item, fit, declared) for item, fit in fits if fit is not None]
 
 
@@ -252,7 +258,7 @@ def _fit(item: Item, declared: Declared) -> int | None:
     if any(_named(stem, item.suffix, Declared.of(part)) is not None for part in PARTS if part.slot != declared.cell):
         return None  # called after another exercise
     mentioned = any(word.lower() in stem for word in declared.words)
-    if item.suffix == ".zip":
+    if item.suffix in ARCHIVES:
         return MENTIONS if mentioned else None
     if _holds(item, declared):
         return NAMED if mentioned else DEFINES
@@ -287,26 +293,58 @@ def _cells_of(declared: Declared) -> set[str]:
 
 
 def _read(item: Item, fit: int, declared: Declared) -> _Candidate:
+    notices: tuple[str, ...] = ()
     try:
-        data = _cell(item, declared) if item.suffix == ".ipynb" else item.open(LARGEST)
+        if item.suffix == ".ipynb":
+            data, notices = _cell(item, declared)
+        else:
+            data = item.open(LARGEST) if item.suffix == ".zip" else _source(item, declared)
     except UnusableSubmission as unusable:
         return _Candidate(item, fit, PROBLEM, problem=unusable)
     if item.suffix == ".zip":
         unread = doubtful(f"{item.place} is an archive in an archive in an archive; hand in the part itself.")
         return _Candidate(item, fit, PROBLEM, problem=unread)
-    return _Candidate(item, fit, STUB if untouched(data.decode("utf-8-sig", "replace")) else WRITTEN, data)
+    state = STUB if untouched(data.decode("utf-8-sig", "replace")) else WRITTEN
+    return _Candidate(item, fit, state, data, notices=notices)
 
 
-def _cell(item: Item, declared: Declared) -> bytes:
-    """The text of the learner's cell. Unusable when that is gone, or this is no notebook."""
+def _source(item: Item, declared: Declared | None = None) -> bytes:
+    """The text of a file that ought to be a part. Unusable when it is something else."""
+    data = item.open(LARGEST)
+    if what := instead(data):
+        raise doubtful(f"{item.place} is {what} and no Python source; hand in the part itself.")
+    text = decode(item.name, data)
+    if declared is not None:
+        _refuse_others(text, item.place, declared)
+    return data
+
+
+def _refuse_others(text: str, place: str, declared: Declared) -> None:
+    """Raises Unusable for the text of a whole notebook, and for the part of another exercise."""
+    if imports(text, CHECKING):
+        raise doubtful(f"{place} holds cells of laws too; hand in the notebook, or the part alone.")
+    if not declared.defines or has(text, declared.defines):
+        return
+    for part in PARTS:
+        if has(text, Declared.of(part).defines):
+            raise doubtful(f"{place} is the part of {part.title}, by what it defines; a person has to look.")
+
+
+def _cell(item: Item, declared: Declared) -> tuple[bytes, tuple[str, ...]]:
+    """The text of the learner's cell, and what was out of order with it. Unusable when that is gone, when it needs
+    other cells, or when this is no notebook."""
     try:
-        text = part_of(item.open(LARGEST_PARCEL), declared.cell, declared.defines)
+        found = part_of(item.open(LARGEST_PARCEL), declared.cell, declared.defines)
     except ValueError:
         raise doubtful(f"{item.name} is not a notebook that can be read; save it again.") from None
-    if text is None:
+    if found is None:
         problem = f"{item.name} has no cell {declared.cell!r} any more: it was deleted; fetch the notebook again."
         raise doubtful(problem)
-    return text.encode("utf-8", "replace")
+    if found.borrowed:
+        names = ", ".join(found.borrowed[:5])
+        raise doubtful(f"the part in {item.name} uses {names}, which another cell defines; put all of it in one cell.")
+    _refuse_others(found.text, f"the cell of {item.name}", declared)
+    return found.text.encode("utf-8", "replace"), found.notices
 
 
 def _cells(item: Item) -> list[Cell] | None:
@@ -328,17 +366,20 @@ def explain(found: Sequence[Item], exercise: Part | None, home: str) -> Unusable
     """Why there is no part: one that cannot be read, files that nobody can place, or none at all."""
     if not (found := _theirs(found)):
         return UnusableSubmission(f"{home} is empty: nothing was handed in.", missing=True)
-    return _nothing(found, exercise.file_name if exercise else "", home)
+    return _nothing(found, Declared.of(exercise) if exercise else None, home)
 
 
-def _nothing(found: Sequence[Item], name: str, home: str) -> UnusableSubmission:
+def _nothing(found: Sequence[Item], declared: Declared | None, home: str) -> UnusableSubmission:
     unplaced = [item for item in found if not _is_placed(item)]
     for item in unplaced or [item for item in found if item.suffix in PACKED or item.source.is_symlink()]:
         try:
             item.open(LARGEST_PARCEL)
         except UnusableSubmission as unusable:
             return unusable
-    missing = f"{name} is missing: there is none in {home}" if name else f"No part of any exercise was found in {home}"
+    missing = f"No part of any exercise was found in {home}"
+    if declared:
+        missing = f"{declared.name} is missing: there is none in {home}"
+        unplaced += [item for item in found if item.suffix in (".py", ".ipynb") and _holds(item, declared)]
     if not any(item.suffix in PACKED for item in found):  # pictures of a part, or its text
         unplaced = [item for item in found if item.name not in EXPECTED and item.suffix != ".md"]
     if unplaced:

@@ -41,6 +41,10 @@ class Page:
         )
         self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    def on_paper(self) -> None:
+        """From now on the page looks as it does in print."""
+        self._ask("Emulation.setEmulatedMedia", media="print")
+
     def open(self, url: str) -> None:
         """Go there and wait until it is loaded and drawn."""
         self._ask("Page.navigate", url=url)

@@ -5,6 +5,7 @@ Every way of grading plays the same cases: same file, same part, same words, sam
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -60,6 +61,15 @@ def sheet(text: str | None, *, drop: bool = False, marks: bool = True, answer: s
     return json.dumps(made)
 
 
+def third_version(text: str) -> str:
+    """A notebook in the format before this one."""
+    cells = json.loads(text)["cells"]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell |= {"input": cell.pop("source"), "language": "python", "collapsed": False}
+    return json.dumps({"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]})
+
+
 def answered(answer: str, number: int = EXERCISE.number) -> str:
     """The sheet of answers of an exercise with one written."""
     title = f"# Explain it back: exercise {number}, name\n\n"
@@ -88,6 +98,14 @@ def packed(texts: Mapping[str, str | bytes], modes: Mapping[str, int] | None = N
             entry.external_attr = (modes or {}).get(name, 0o100644 << 16)
             archive.writestr(entry, text)
     return out.getvalue()
+
+
+def locked(texts: Mapping[str, str]) -> bytes:
+    """A zip file that says that it has a password."""
+    data = bytearray(packed(texts))
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + flags] |= 1
+    return bytes(data)
 
 
 def cases(good: str, other: str) -> Iterator[Case]:
@@ -131,6 +149,9 @@ def cases(good: str, other: str) -> Iterator[Case]:
     yield Case("quotes, commas and lines in a name", tree({f'my "own", new\n{FILE}': good}), good)
     yield Case("windows line ends", tree({FILE: good.replace("\n", "\r\n")}), good)
     yield Case("old line ends", tree({FILE: good.replace("\n", "\r")}), good)
+    yield from _encoded(good)
+    yield from _packed_otherwise(good, other)
+    yield from _cells_of_their_own(good, other)
     yield Case("package", tree({"prefix_cache/__init__.py": good}), good)
     yield Case("notebook saved as a script", tree({f"{SLUG}.py": good}), good)
     two = {f"{SLUG}.ipynb": sheet(good), f"{SLUG}-Copy1.ipynb": sheet(other)}
@@ -170,6 +191,73 @@ def cases(good: str, other: str) -> Iterator[Case]:
     yield Case("a paper", tree({"essay.docx": "x"}), None, "essay.docx")
     yield Case("link", lambda home: os.symlink("/etc/hostname", home / FILE), None, "is a symbolic link", "invalid")
     yield Case("nothing", lambda home: None, None, "nothing was handed in", "fail")
+
+
+def _encoded(good: str) -> Iterator[Case]:
+    """What is text in another encoding, and what is none."""
+    yield Case("utf-16", tree({FILE: good.encode("utf-16")}), good)
+    yield Case("utf-16, the other way round", tree({FILE: codecs.BOM_UTF16_BE + good.encode("utf-16-be")}), good)
+    yield Case("notebook in utf-16", tree({f"{SLUG}.ipynb": sheet(good).encode("utf-16")}), good)
+    yield Case("utf-16 in an archive", tree({"a.zip": packed({FILE: good.encode("utf-16")})}), good)
+    yield Case("utf-16, cut", tree({FILE: good.encode("utf-16")[:-1]}), None, "zero bytes")
+    yield Case("utf-16 without a mark", tree({FILE: good.encode("utf-16-le")}), None, "zero bytes")
+    yield Case("latin-1", tree({FILE: f"# Größe\n{good}".encode("latin-1")}), None, "not UTF-8")
+    renamed = {"an archive": packed({"x": good}), "a web page": f"\n<!DOCTYPE html><pre>{good}".encode()}
+    renamed |= {"a notebook": sheet(good).encode(), "rich text": b"{\\rtf1\\ansi " + good.encode()}
+    for what, data in {**renamed, "empty": b"", "empty, but for blanks": b" \n"}.items():
+        yield Case(f"{what} called as the part", tree({FILE: data}), None, what.partition(",")[0].removeprefix("an "))
+    yield Case("empty file beside the notebook", tree({f"{SLUG}.ipynb": sheet(good), FILE: ""}), good)
+
+
+def _packed_otherwise(good: str, other: str) -> Iterator[Case]:
+    """Archives of other kinds, and what is in archives beside the part."""
+    for name in ("work.7z", "work.tar.gz", f"{SLUG}.rar"):
+        yield Case(f"{name} alone", tree({name: b"7z\xbc\xaf'\x1c"}), None, name)
+        yield Case(f"{name} beside the part", tree({FILE: good, name: b"7z"}), good, f"{name} was not judged")
+    yield Case("tar in a zip", tree({"a.zip": packed({"work.tar": b"x"})}), None, "work.tar")
+    yield Case("src in a zip", tree({"a.zip": packed({f"hw/src/{FILE}": good, "hw/README.md": "x"})}), good)
+    pair = packed({f"ada/{FILE}": good, f"bob/{FILE}": other})
+    yield Case("zip of two", tree({"ada_bob.zip": pair}), None, "are different parts")
+    yield Case("password", tree({"work.zip": locked({FILE: good})}), None, "is encrypted")
+    yield Case("password beside the part", tree({FILE: good, "w.zip": locked({FILE: other})}), good, "was not judged")
+    twice = packed({FILE: good, f"./{FILE}": other})
+    yield Case("a name twice in a zip", tree({"work.zip": twice}), None, "are different parts")
+    checkpoint = f".ipynb_checkpoints/{SLUG}-checkpoint.ipynb"
+    for name in (f".{FILE}", f".{FILE}.icloud", f"{FILE}c", checkpoint):
+        yield Case(f"unseen {name}", tree({name: sheet(good)}), None, "nobody reads it")
+    yield Case("hidden beside the stub", tree({f".{FILE}": good, FILE: STUB}), STUB)
+
+
+def _cells_of_their_own(good: str, other: str) -> Iterator[Case]:
+    """Notebooks in which more than one cell was written in."""
+
+    def book(mine: str | None, *cells: tuple[str, bool], above: bool = False) -> Callable[[Path], None]:
+        """marked: the cell is a copy, with nbgrader's marks."""
+        made = json.loads(sheet(mine))
+        (slot,) = (cell for cell in made["cells"] if cell["id"] == EXERCISE.slot)
+        place = made["cells"].index(slot) + (not above)
+        added = [{**slot, "source": text, "metadata": slot["metadata"] if marked else {}} for text, marked in cells]
+        made["cells"][place:place] = added
+        return tree({f"{SLUG}.ipynb": json.dumps(made)})
+
+    yield Case("written in a cell of its own", book(None, (good, False)), good, "was left as it was")
+    yield Case("two written cells", book(good, (other, False)), good, "another cell defines the part too")
+    yield Case("the cell twice", book(good, (other, True)), other, "was there 2 times")
+    yield Case("split, helpers below", book(good, ("def helper(): return 1\n", True)), good, "was there 2 times")
+    needy = f"{good}\nSIZE = helper()\n"
+    helper = "def helper(): return 1\n"
+    yield Case("helper above", book(needy, (helper, False), above=True), None, "uses helper")
+    yield Case("helper above, split", book(needy, (helper, True), above=True), None, "uses helper")
+    yield Case("format of 2013", tree({f"{SLUG}.ipynb": third_version(sheet(good))}), good)
+    law = next(cell["source"] for cell in json.loads(sheet(None))["cells"] if cell["id"] == "law-3-1")
+    yield Case("merged with the cell of a law", book(f"{good}\n{law}"), None, "cells of laws")
+    yield Case(
+        "exported as a script", tree({f"{SLUG}.py": f"# In[1]:\n{good}\n# In[2]:\n{law}"}), None, "cells of laws"
+    )
+    wrong = "class BlockManager:\n    def admit(self): return 1\n"
+    yield Case("part of another exercise", tree({FILE: wrong}), None, "is the part of exercise 1")
+    yield Case("called after another exercise", tree({"block_manager.py": good}), None, "block_manager.py")
+    yield Case("own tests below", book(good, ("helper = PrefixCache\nsize = helper", False)), good)
 
 
 def _answered(good: str) -> Iterator[Case]:

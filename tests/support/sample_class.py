@@ -111,11 +111,11 @@ def broken_inputs(exercise: int) -> Iterator[Pupil]:
     yield bad(
         "no archive", "no readable zip archive", lambda home: _text(home / f"{cell}.zip", "PK and no more"), "ungraded"
     )
-    yield bad("binary", "not UTF-8", lambda home: _bytes(home / file, b"x = 1\n\xff\xfe\xfa"))
+    yield doubt("binary", "not UTF-8", lambda home: _bytes(home / file, b"x = 1\n\xff\xfe\xfa"))
     yield doubt("folder", "is a folder, not a file", lambda home: (home / file).mkdir())
     yield doubt("pipe", "is a named pipe", lambda home: os.mkfifo(home / file))
     yield bad("link", "is a symbolic link", lambda home: (home / file).symlink_to("/etc/hostname"), "invalid")
-    yield bad("nothing in it", "defines no class", lambda home: _text(home / file, ""))
+    yield doubt("nothing in it", "is empty", lambda home: _text(home / file, ""))
     yield bad('qu"ote', "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# q"))
     yield bad("=1+1", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# f"))
     yield bad("new\nline", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# n"))

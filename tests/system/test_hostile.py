@@ -152,8 +152,8 @@ def test_an_undeclared_encoding_is_named_with_its_line(place: suite.Yard, text: 
     assert saved(place, text.encode("latin-1")) == expected
 
 
-def test_utf_16_is_named(place: suite.Yard, text: str) -> None:
-    assert saved(place, text.encode("utf-16")) == "block_manager.py is UTF-16 text; save it as UTF-8."
+def test_utf_16_is_fine_if_it_says_so(place: suite.Yard, text: str) -> None:
+    assert saved(place, text.encode("utf-16")) == ""
 
 
 def test_a_syntax_error_is_named_with_its_line(place: suite.Yard, text: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import open_page
 from sample_rows import HUNG, RIGHT, UNGRADED, WRONG
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "course"))
@@ -119,3 +120,19 @@ def test_a_cell_of_the_class_page_leads_to_its_open_story_and_says_its_outcome_w
 ) -> None:
     assert len(visit["story"]) == 1
     assert visit["symbols"]
+
+
+LAID_OUT = """[...document.querySelectorAll("table.class tbody tr")]
+  .filter((row) => row.cells[0].checkVisibility({ contentVisibilityAuto: true })).length"""
+
+
+def test_of_a_large_class_what_is_in_sight_is_laid_out_and_all_of_it_is_found_and_printed(tmp_path: Path) -> None:
+    rows = [replace(row, student=f"student {number}") for number, row in enumerate([RIGHT, WRONG, HUNG] * 100)]
+    (tmp_path / "class.html").write_text(html.render(rows), encoding="utf-8")
+    with open_page(tmp_path / "browser") as page:
+        page.resize(1200, 800)
+        page.open((tmp_path / "class.html").as_uri())
+        assert 0 < page.run(LAID_OUT) < 100
+        assert page.run("find('student 299')")
+        page.on_paper()
+        assert page.run(LAID_OUT) == 300

@@ -463,10 +463,12 @@ def test_a_batch_refuses_row_by_row(course_folder: Term) -> None:
     part.write_text(SOLVED, encoding="utf-8")
     good = Row("ada", 3, verdict_of(), str(part))
     ungraded = Row("bob", 3, verdict_of({"law-3-2": Outcome.UNGRADED}), str(part))
-    unknown = Row("cyd", 1, ExerciseResult(1, "x", "x", (LawResult("1.1", "", "", Outcome.PASS, 1, 1),)), str(part))
+    unknown = Row("zoe", 1, ExerciseResult(1, "x", "x", (LawResult("1.1", "", "", Outcome.PASS, 1, 1),)), str(part))
     done = commit(course_folder.home, [Row("../eve", 3, verdict_of(), str(part)), good, ungraded, unknown])
     assert done.written == 1
-    assert [refused.student for refused in done.refused] == ["../eve", "bob", "cyd"]
+    assert [refused.student for refused in done.refused] == ["../eve", "bob", "zoe"]
+    with course_folder.book() as book:  # it knows nobody for whom it had no place
+        assert "zoe" not in {student.id for student in book.students}
     assert "nbgrader generate_assignment" in done.refused[2].reason and "why" in done.refused[1].reason
     assert course_folder.of("ada") == FULL and set(course_folder.of("bob").values()) == {None}
     assert exit_code((), check=False, refused=done.refused) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,11 +90,34 @@ def test_an_extension_is_a_students_own_due_date(book: Any, tmp_path: Path) -> N
     assert exported(book, tmp_path)["ada"]["late_submission_penalty"] == "0.0"
 
 
-@pytest.mark.parametrize("text", ["id,assignment,days\nada,a,soon\n", "id,days\nada,1\n"])
-def test_an_extension_that_nobody_can_follow_is_named_with_its_line(tmp_path: Path, text: str) -> None:
-    (tmp_path / "extensions.csv").write_text(text)
-    with pytest.raises(BadExtensions, match="line 2"):
-        extensions(tmp_path)
+@pytest.mark.parametrize(
+    ("days", "penalty"), [("1,25", "0.0"), ("1.239", "0.0"), ("1.2", "6.0")], ids=["all", "grace", "a day begun"]
+)
+def test_late_on_the_day_of_the_extension_is_a_day_begun_after_the_minutes_of_grace(
+    book: Any, tmp_path: Path, days: str, penalty: str
+) -> None:
+    text = f'\N{BYTE ORDER MARK}id;assignment;days\nADA;a;"{days}"\n'  # as a spreadsheet saves it
+    (tmp_path / "extensions.csv").write_text(text, encoding="utf-8")
+    assert exported(book, tmp_path, per_day=0.1, grace_minutes=20)["ada"]["late_submission_penalty"] == penalty
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("ada,a,soon", "line 2"),
+        ("ada,a,-1", "no number of days"),
+        ("adda,a,1", "is it ada?"),
+        ("zoe,a,1", "no student"),
+        ("ada,b,1", "no assignment"),
+        ("ada,a,1\nada,a,2", "twice"),
+    ],
+)
+def test_an_extension_that_would_mean_nothing_is_named_with_its_line(
+    book: Any, tmp_path: Path, line: str, says: str
+) -> None:
+    (tmp_path / "extensions.csv").write_text(f"id,assignment,days\n{line}\n")
+    with pytest.raises(BadExtensions, match=re.escape(says)):
+        extensions(tmp_path, book)
 
 
 def test_every_change_is_logged_once_with_its_reason(book: Any, tmp_path: Path) -> None:

@@ -153,6 +153,18 @@ def test_what_systems_and_gradebooks_leave_in_a_class_is_no_student(tmp_path: Pa
     assert students(tmp_path) == {"ada": GOOD}
 
 
+def test_loose_files_that_nobody_opens_are_their_students_questions(tmp_path: Path) -> None:
+    tree({"ada.7z": b"7z", "bob_prefix_cache.txt": GOOD, "cyd.tar.gz": b"x", "notes.txt": "x"})(tmp_path)
+    found = {each.job.student: each.job.blame for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    assert found == dict.fromkeys(("ada", "bob", "cyd"), "ungraded")
+
+
+def test_a_loose_archive_of_two_students_is_a_question(tmp_path: Path) -> None:
+    tree({"ada_bob.zip": packed({f"ada/{FILE}": GOOD, f"bob/{FILE}": OTHER}), f"cyd/{FILE}": GOOD})(tmp_path)
+    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    assert {who: job.blame for who, job in found.items() if job.problem} == {"ada_bob": "ungraded"}
+
+
 def test_gradescopes_list_says_whose_a_folder_is(tmp_path: Path) -> None:
     listed = "submission_7:\n  :submitters:\n  - :name: Ada\n    :sid: '1001'\n    :email: ada@example.org\n"
     tree({"submission_metadata.yml": listed, f"submission_7/{FILE}": GOOD, f"submission_8/{FILE}": OTHER})(tmp_path)
@@ -186,6 +198,19 @@ def test_names_find_their_student_by_id_then_as_stated_then_in_another_writing(t
     assert known.find(["100"]) is None
     assert (known.find(["1001"]), known.find(["10011"])) == ("1001", "10011")
     assert known.find(["ex3-ada"]) is None
+
+
+def test_a_roster_is_read_as_spreadsheets_save_it(tmp_path: Path) -> None:
+    for text in ("id;canvas\n007;bond\n", "name\tID\tcanvas\rJ\t007\tbond\r", 'id,canvas\n"007","bond"\n'):
+        for encoding in ("utf-8-sig", "utf-16"):
+            (tmp_path / "students.csv").write_bytes(text.encode(encoding))
+            known = read(tmp_path / "students.csv")
+            assert (known.ids, known.find(["Bond"]), known.find(["7"])) == (("007",), "007", "007")
+
+
+def test_zeros_that_a_spreadsheet_drops_change_nobody(tmp_path: Path) -> None:
+    known = roster(tmp_path, "id\n7\n042\n42\n")
+    assert [known.find([name]) for name in ("007", "42", "042", "0042", "70")] == ["7", "42", "042", None, None]
 
 
 @pytest.mark.parametrize("text", ["name\nada\n", "id\nada\nada\n", "id,github\nada,x\nbob,X\n"])
