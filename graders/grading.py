@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import secrets
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable
@@ -111,6 +113,7 @@ class _Run:
         self.until_broken = False
         self._on_law = on_law
         self._aheads: dict[str, Prestarted] = {}
+        self._imports: list[threading.Thread] = []
         self._left = ALL_SECONDS
 
     def all(self, path: Path, laws: tuple[Law, ...]) -> str:
@@ -132,6 +135,7 @@ class _Run:
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None
         workers = Workers([source], level=self._isolation, limits=limits, first=first)
+        self._import_ahead(laws)
         try:
             self._outlived(workers, workers.get)
             for tried, law in enumerate(laws):
@@ -148,8 +152,16 @@ class _Run:
             workers.end()
             for ahead in self._aheads.values():
                 ahead.end()
+            for started in self._imports:
+                started.join()
             self.level = workers.level
         return ""
+
+    def _import_ahead(self, laws: tuple[Law, ...]) -> None:
+        """Import what the grader itself will want for laws to come, beside the worker that starts now."""
+        for module in sorted({law.imports for law in laws} - {"", *sys.modules}):
+            self._imports.append(threading.Thread(target=_imported, args=(module,)))
+            self._imports[-1].start()
 
     def _start_ahead(self, laws: tuple[Law, ...], tried: int) -> None:
         """Start the workers that laws to come will want: at once, or, for a timed law, halfway and if all went well."""
@@ -264,6 +276,12 @@ class _Run:
         )
         self.results.append(result)
         self._on_law(result)
+
+
+def _imported(module: str) -> None:
+    """Whatever is wrong with it is told by the law that imports it again."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(module)
 
 
 def _called_too(submission: Submission, called: Collection[str]) -> str:

@@ -12,14 +12,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from course import certificate, next_steps, progress, rendering, workspace
+from course import next_steps, progress, rendering, workspace
 from course.active_file import set_aside, text_of
 from course.check_request import CheckRequest, companions_home, companions_to_blame, judge, submission
 from course.errors import ExitCode, Problem
 from course.syntax_pointer import offence
 from course.targets import Asked, asked
 from course.terminal import clean, console
-from course.window.story_film import film
 from graders.registry.catalogue import catalogue
 from graders.registry.law import with_needs
 from graders.result import ExerciseResult, LawResult, Outcome
@@ -94,6 +93,8 @@ def command(
 
 
 def _write_film(path: Path, result: ExerciseResult) -> None:
+    from course.window.story_film import film
+
     broken = rendering.first_broken(result)
     window = film(broken) if broken is not None else None
     if window is not None:
@@ -266,6 +267,8 @@ def _after_pass(request: CheckRequest, result: ExerciseResult, memory: progress.
 
 def remember(memory: progress.Progress, request: CheckRequest, result: ExerciseResult) -> None:
     """Keep the marks of a check of the learner's own part, and the part itself when every law of it held."""
+    from course import certificate
+
     memory.record(result)
     stderr = console(stderr=True)
     if memory.notice:

@@ -15,7 +15,17 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from graders.checking.check_context import CheckContext
 from graders.checking.diagnosis import Diagnostician
 from graders.checking.failure import Broken, Deviation, Step
-from graders.checking.replies import Raised, Reply, exception_of, one_call, outcome_of, outcomes_of, replies_of, shown
+from graders.checking.replies import (
+    Raised,
+    Reply,
+    Shown,
+    exception_of,
+    one_call,
+    outcome_of,
+    outcomes_of,
+    replies_of,
+    shown,
+)
 from graders.checking.transport import Lost, Transport, overslept
 from graders.result import Location, Outcome, Reason, Story
 from graders.sandbox import protocol
@@ -143,8 +153,11 @@ class CallRecorder:
         call = f"{self.label} = {written}"
         self.steps.append(Step(call, code=code or (call if self._imports else "")))
 
-    def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> None:
-        """Make the calls so many times over, for their cost alone; Broken if one raises, or if none was made."""
+    def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> float:
+        """Make the calls so many times over, for their cost alone: seconds of the worker's CPU time.
+
+        Broken if one raises, or if none was made.
+        """
         self.method = calls[0][0]
         before = self.context.worker.cpu_seconds()
         answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
@@ -152,7 +165,9 @@ class CallRecorder:
             raised = self.parsed(lambda: exception_of(answer))
             self.blame(raised, [method for method, _ in calls])
             self.unexpected(raised, "no exception")
-        self._refuse_faster_than_a_call(self.context.worker.cpu_seconds() - before, times * len(calls))
+        spent = self.context.worker.cpu_seconds() - before
+        self._refuse_faster_than_a_call(spent, times * len(calls))
+        return spent
 
     def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
         """Make the calls so many times over in the ordinary way, each answered; what the last round returned.
@@ -284,9 +299,10 @@ class CallRecorder:
 
     def _outcome_shown(self, reply: Reply) -> None:
         self.steps[-1].raised = isinstance(reply, Raised)
-        text = reply.told if isinstance(reply, Raised) else shown(reply.value)
-        if text != "None":
-            self.steps[-1].answered(text)
+        if isinstance(reply, Raised):
+            self.steps[-1].answered(reply.told)
+        elif reply.value is not None:
+            self.steps[-1].answered(Shown(reply.value))
 
     def _traceback(self, raised: Raised) -> tuple[str, ...]:
         source = self.context.submission.source.split("\n")

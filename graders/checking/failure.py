@@ -115,17 +115,18 @@ class Together:
 
 @dataclass(slots=True)
 class Step:
-    """One line of a story as it is told. call: as the learner would write it. answer: what came of it, may be empty.
+    """One line of a story as it is told. call: as the learner would write it. answer: what came of it, may be empty;
+    of what is not a text the text is made when the story is told, for most never are.
 
     code: the Python of it, where `call` is none; what it comes to is called `answer` there. raised: it ended so.
     """
 
     call: str
-    answer: str = ""
+    answer: object = ""
     code: str = ""
     raised: bool = False
 
-    def answered(self, answer: str) -> None:
+    def answered(self, answer: object) -> None:
         """Add what came of it, after what came of it before."""
         self.answer = f"{self.answer} -> {answer}" if self.answer else answer
 

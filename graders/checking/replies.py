@@ -172,6 +172,16 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What `shown` says of a value, said when somebody reads it."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        return shown(self.value)
+
+
 def replies_of(answer: dict[str, Any], count: int) -> list[Reply]:
     """The outcomes of so many calls that nobody watched."""
     outcomes = protocol.field(answer, "calls", list)

@@ -48,7 +48,8 @@ class Law:
     number: "1.4". name: two or three words, unique in the exercise. statement: one sentence a learner can check their
     code against. needs: numbers of other laws. hints: three, from "where to look" to "almost the code". ahead: a
     driver under graders/sandbox/guest that takes long to import (torch); `crew` workers do so from the start
-    (`CheckContext.ahead`), those of a timed law from the middle of the run. elsewhere: by name of a habit (see
+    (`CheckContext.ahead`), those of a timed law from the middle of the run. imports: a module that the grader itself
+    takes long to import for it, which it does while the first worker starts. elsewhere: by name of a habit (see
     `graders.checking.failure.Deviation`) a sentence that says which engine has it, and what is asked here.
     """
 
@@ -62,6 +63,7 @@ class Law:
     kind: Kind = "unit"
     ahead: str = ""
     crew: int = 1
+    imports: str = ""
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -96,6 +98,7 @@ class LawBook:
         kind: Kind = "unit",
         ahead: str = "",
         crew: int = 1,
+        imports: str = "",
     ) -> Callable[[Check], Check]:
         """Declare the decorated function as the next law. `needs`: names of laws declared above (else ValueError)."""
         numbers = {law.name: law.number for law in self._laws}
@@ -106,8 +109,8 @@ class LawBook:
 
         def declare(check: Check) -> Check:
             needed = tuple(numbers[need] for need in needs)
-            found = Law(number, name, statement, points, needed, hints, check, kind, ahead, crew, self._elsewhere)
-            self._laws.append(found)
+            told = number, name, statement, points, needed, hints, check
+            self._laws.append(Law(*told, kind, ahead, crew, imports, self._elsewhere))
             return check
 
         return declare

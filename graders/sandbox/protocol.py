@@ -72,7 +72,7 @@ def _check(value: Any, caps: Caps, depth: int) -> None:
         if not depth:
             raise ProtocolError(f"an answer nested deeper than {caps.depth}")
         items = value if type(value) is list else value.values()
-        if set(map(type, items)) == {int}:  # most of what crosses
+        if items and set(map(type, items)) <= _WHOLE:  # most of what crosses
             items = (min(items), max(items))
         for item in items:
             _check(item, caps, depth - 1)
@@ -89,6 +89,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_WHOLE = {int, bool}
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False)
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
 

@@ -95,7 +95,7 @@ def items(data: Any, length: int) -> list[Any]:
 def _list(data: Any, length: int | None = None) -> list[Any]:
     if type(data) not in (list, tuple) or length not in (None, len(data)):
         raise protocol.ProtocolError("an answer with something else where a list belongs")
-    return list(data)
+    return data if type(data) is list else list(data)
 
 
 def _attempt(function: Any, *args: Any) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def _table(pair: Any) -> tuple[int, list[int]]:
 
 
 def _pair(pair: Any, what: str) -> tuple[int, int]:
+    if type(pair) is list and len(pair) == 2 and type(pair[0]) is int and type(pair[1]) is int:
+        return pair[0], pair[1]
     first, second = ints(items(pair, 2), what)
     return first, second
 

@@ -8,7 +8,7 @@ broken rule and a wrong output are each found in the step in which they happen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from graders.checking.failure import Deviation, Refusals, Step, plural
@@ -19,6 +19,7 @@ from graders.simulation.backend import Backend, items, reply_of
 from graders.simulation.kv_provenance import Access, Memory
 from graders.simulation.scheduler_rules import EngineSetting, Planned, PlannedChunk, RequestSpec, SchedulerSpec
 from graders.simulation.script import EngineMove, EngineScript, Newcomer
+from graders.simulation.toy_model import EMPTY, Prefix
 
 PLAN = "answer = plan = scheduler.plan()"
 GHOST = 1 << 20  # where the ids begin of whoever shares blocks with a request
@@ -66,7 +67,8 @@ class RunCounters:
 
     steps; computed: tokens given KV; again: of those, how many had been computed before for the same request; cached:
     tokens that came from the prefix cache instead; preempted; longest: the most steps that a request had to wait for
-    its first token; blocks: the most that were in use; held: tokens reserved in them then.
+    its first token; blocks: the most that were in use; held: tokens reserved in them then; together: the most requests
+    that held blocks at once.
     """
 
     steps: int = 0
@@ -77,6 +79,7 @@ class RunCounters:
     longest: int = 0
     blocks: int = 0
     held: int = 0
+    together: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,14 @@ class Moment:
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of a request beyond the contract: the step it came in, how far it was ever computed."""
+    """What is remembered of a request beyond the contract: the step it came in, how far it was ever computed, and the
+    numbers of its text so far.
+    """
 
     newcomer: Newcomer
     since: int
     furthest: int = 0
+    text: list[Prefix] = field(default_factory=list)
 
 
 class SimulatedEngine:
@@ -255,7 +261,7 @@ class SimulatedEngine:
         self._take_plan(reply)
 
     def _commit(self, move: EngineMove) -> None:
-        reply, _ = self._side.next("commit", "commit(…)", self._committing())
+        reply, _ = self._side.next("commit", "commit(…)", self._committing() if self._side.slow else "")
         self._take_commit(reply)
 
     def _drain(self, move: EngineMove) -> None:
@@ -271,7 +277,7 @@ class SimulatedEngine:
             self._side.steps.append(self._step("plan()", PLAN))
             self.drained.append("plan")
             self._take_plan(reply_of(plan))
-            self._side.steps.append(self._step("commit(…)", self._committing()))
+            self._side.steps.append(self._step("commit(…)", ""))
             self.drained.append("commit")
             self._take_commit(reply_of(commit))
         self._check_end(move.number)
@@ -299,7 +305,7 @@ class SimulatedEngine:
             self._side.steps.pop()
             return
         plan = driver_replies.plan_of(_value(self._allowed("plan", reply, {})))
-        self._side.steps[-1].answer = f"{plan}"
+        self._side.steps[-1].answer = plan
         self._planned = True
         self._count(plan)
         if plan.idle:
@@ -326,7 +332,8 @@ class SimulatedEngine:
 
     def _end_step(self, finished: tuple[int, ...]) -> None:
         waiting = tuple(request.id for request in self.spec.waiting)
-        self.moments[-1] = replace(self.moments[-1], finished=finished, aborted=tuple(self._left), waiting=waiting)
+        planned = self.moments[-1]
+        self.moments[-1] = Moment(planned.chunks, planned.preempted, finished, tuple(self._left), waiting)
         self.counters.steps += 1
         self._planned, self._left, self._said = False, [], {}
 
@@ -394,6 +401,7 @@ class SimulatedEngine:
             if work.samples and not request.output:
                 counters.longest = max(counters.longest, counters.steps + 1 - record.since)
         counters.preempted += len(plan.preempted)
+        counters.together = max(counters.together, len(plan.held))
         used = self.setting.num_blocks - 1 - plan.available
         if used > counters.blocks:
             counters.blocks, counters.held = used, sum(plan.held.values())
@@ -404,7 +412,7 @@ class SimulatedEngine:
         accesses = []
         for work in plan.chunks:
             request = self.spec.requests[work.id]
-            text = self._toy.prefixes(request.tokens[: work.end])
+            text = self._text(request, work.end)
             rejected = 0
             if work.samples:
                 said = self._say(request)
@@ -413,6 +421,13 @@ class SimulatedEngine:
             table = plan.tables.get(work.id, ())
             accesses.append(Access(work.id, work.start, text, table, rejected))
         self._memory.step(self.counters.steps, plan.copies, accesses)
+
+    def _text(self, request: RequestSpec, length: int) -> list[Prefix]:
+        """The numbers of its first so many tokens; those that are known already are not made again."""
+        known = self._records[request.id].text
+        if len(known) < length:
+            known += self._toy.prefixes(request.tokens[len(known) : length], known[-1] if known else EMPTY)
+        return known[:length]
 
     def _say(self, request: RequestSpec) -> list[int]:
         guesses = self._script.guesses[self._sampled % len(self._script.guesses)]

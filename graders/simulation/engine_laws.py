@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, explore
@@ -19,10 +19,14 @@ from graders.simulation.toy_model import TextNumbers
 Request = tuple[list[int], int]  # prompt, max_new
 
 
-def same_tokens(context: CheckContext, *, cases: int = 60) -> None:
-    """Any requests in any engine: every read right, every plan within the rules, every output the model's."""
+def same_tokens(context: CheckContext, *, cases: int = 60, besides: Callable[[CheckContext], None]) -> None:
+    """Any requests in any engine: every read right, every plan within the rules, every output the model's.
+
+    besides: what else is tried, or measured, with the same workers.
+    """
     with company(context) as joined:
         explore(joined, anything, cases=cases, moves=16)
+        besides(joined)
 
 
 def anything(context: CheckContext, case: Case) -> None:
@@ -74,11 +78,14 @@ def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: ra
 
 
 def static_batching(context: CheckContext) -> None:
-    """Figures: steps and waiting for a batch of requests, beside those of the scheduler that waits for whole tables."""
+    """Figures: steps and waiting for a batch of requests, beside those of the scheduler that waits for whole tables.
+
+    context: one whose worker holds the other parts too, as everywhere below.
+    """
     chance = random.Random(2)
     requests = [(_tokens(chance, chance.randint(4, 20)), chance.randint(2, 40)) for _ in range(24)]
-    script = _crowd(EngineSetting(num_blocks=200, max_seqs=8), requests)
-    own = _in_company(context, script)
+    script = crowd(EngineSetting(num_blocks=200, max_seqs=8), requests)
+    own = served(context, script)
     static = SimulatedEngine(InProcessBackend({}), script, conserving=False)
     static.judge()
     for name, mine, theirs in (
@@ -94,9 +101,9 @@ def photocopier(context: CheckContext) -> None:
     common = _tokens(chance, 50 * 4)
     contracts = [([*common, *_tokens(chance, 4)], 1) for _ in range(100)]
     setting = EngineSetting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
-    script = _crowd(setting, contracts)
+    script = crowd(setting, contracts)
     script.moves[1:1] = _one_step(setting)  # the first contract is printed, then all the others come at once
-    own = _in_company(context, script)
+    own = served(context, script)
     pages = -(-own.computed // setting.block_size)
     context.figures.append(Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache"))
 
@@ -107,7 +114,8 @@ def _one_step(setting: EngineSetting) -> list[EngineMove]:
     return script.moves
 
 
-def _crowd(setting: EngineSetting, requests: Sequence[Request]) -> EngineScript:
+def crowd(setting: EngineSetting, requests: Sequence[Request]) -> EngineScript:
+    """All of them come at once, and are served to the end."""
     script = EngineScript(setting)
     for id, (prompt, answer) in enumerate(requests):
         script.add(id, prompt, answer)
@@ -115,9 +123,9 @@ def _crowd(setting: EngineSetting, requests: Sequence[Request]) -> EngineScript:
     return script
 
 
-def _in_company(context: CheckContext, script: EngineScript) -> RunCounters:
-    with company(context) as joined:
-        return judge(joined, script, label="engine", conserving=context.others != "naive")
+def served(context: CheckContext, script: EngineScript) -> RunCounters:
+    """What it took to serve these requests; raises Broken for what `anything` does."""
+    return judge(context, script, label="engine", conserving=context.others != "naive")
 
 
 def _tokens(chance: random.Random, count: int, vocabulary: int = 5) -> list[int]:

@@ -377,16 +377,11 @@ class Pool:
         return self._cost(min(spent))
 
     def _pass(self, calls: tuple[Call, ...], times: int, least: float) -> Cost:
-        while (spent := self._spent(calls, times)) < least and times < MOST_PASSES:
+        while (spent := self._recorder.again(calls, times)) < least and times < MOST_PASSES:
             times = min(MOST_PASSES, times * 8)
         if spent < LONG * SLICE:
-            spent = min(spent, self._spent(calls, times))
+            spent = min(spent, self._recorder.again(calls, times))
         return self._cost(spent / times)
-
-    def _spent(self, calls: tuple[Call, ...], times: int) -> float:
-        before = self._context.worker.cpu_seconds()
-        self._recorder.again(calls, times)
-        return self._context.worker.cpu_seconds() - before
 
     def _cost(self, seconds: float) -> Cost:
         return Cost(self.num_blocks, seconds * 1e6, "µs")

@@ -1,4 +1,4 @@
-"""The laws of exercise 1, from block arithmetic to the real engine. Light: what plays them is imported when it runs."""
+"""The laws of exercise 1, from block arithmetic to a whole engine. Light: what plays them is imported when it runs."""
 
 from __future__ import annotations
 
@@ -218,31 +218,30 @@ def constant_time(context: CheckContext) -> None:
 
 
 @LAWS.law(
-    "the real engine",
-    statement="The engine with your block manager says the oracle's tokens and holds several times more requests in "
-    "the same KV memory than contiguous reservation; n samples of one prompt share its pages, and each diverging "
-    "writer but the last copies exactly once.",
+    "same tokens",
+    statement="In the whole engine every request gets the same tokens with your block manager as alone, and several "
+    "times more requests are held in the same KV memory than with contiguous reservation; n samples of one prompt "
+    "share its pages, and each diverging writer but the last copies exactly once.",
     points=18,
     needs=("constant time", "watermark", "refusals"),
     kind="engine",
-    ahead="engine",
     hints=(
-        "Look at the story of the first request that gets other tokens, and at the laws that passed only just.",
-        "Nothing new is asked here: many sequences grow, end and are preempted in one pool. A wrong token is KV that "
+        "Look at the story of the first request that reads something else, and at the laws that passed only just.",
+        "Nothing new is asked here: many sequences grow, end and are preempted in one pool. A wrong read is KV that "
         "somebody else wrote into a block that should have been this request's alone.",
         "Few requests at once: `admit` or `can_admit` asks for more blocks than ceil(num_tokens / block_size), "
         "or that blocks are lost on the way: compare num_free with the blocks in the tables after each free.",
     ),
 )
-def the_real_engine(context: CheckContext) -> None:
-    from graders.exercises.ex1_paged_allocation.in_engine import real_engine
+def same_tokens(context: CheckContext) -> None:
+    from graders.exercises.ex1_paged_allocation.in_engine import same_tokens
 
-    real_engine(context)
+    same_tokens(context)
 
 
 add_throughput(
     LAWS,
-    needs=("the real engine",),
+    needs=("same tokens",),
     hints=(
         "Look at the figure: how many times as fast as the reference engine, and what the bound asks.",
         "An engine is slow through a block manager that reserves more than it needs, so that few requests are in at "

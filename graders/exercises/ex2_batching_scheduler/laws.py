@@ -276,8 +276,7 @@ def fairness(context: CheckContext) -> None:
 def same_tokens(context: CheckContext) -> None:
     from graders.simulation import engine_laws
 
-    engine_laws.same_tokens(context)
-    engine_laws.static_batching(context)
+    engine_laws.same_tokens(context, besides=engine_laws.static_batching)
 
 
 @LAWS.law(

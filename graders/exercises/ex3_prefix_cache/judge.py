@@ -78,7 +78,7 @@ class PrefixCacheJudge:
             judges[move.method](move, reply)
             if self.spec.clock > clock:
                 self._lines[self.spec.clock] = len(self._recorder.steps)
-            self._recorder.steps[-1].answer += move.afterwards
+            self._recorder.steps[-1].answer = f"{self._recorder.steps[-1].answer}{move.afterwards}"
             self._count(counts)
         self._recorder.finish()
 

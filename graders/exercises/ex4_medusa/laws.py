@@ -255,6 +255,7 @@ def greedy_text(context: CheckContext) -> None:
     kind="engine",
     needs=("greedy text",),
     ahead="medusa",
+    imports="reference_engine.model_loader",
     hints=(
         "The story is of a whole engine. Look for the first token that differs, and at the tree verified there.",
         "Requests come and go, are preempted and resume; their trees share a batch and a pool, no more. A guess past"

@@ -237,6 +237,7 @@ def same_distribution(context: CheckContext) -> None:
     kind="engine",
     needs=("same distribution",),
     ahead="speculative_sampling",
+    imports="reference_engine.model_loader",
     hints=(
         "The story is of a whole engine. Look for the first token that differs, and at the guesses judged there.",
         "The engine asks `probabilities` for both models, with the request's numbers; greedy requests come with"

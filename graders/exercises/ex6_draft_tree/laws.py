@@ -231,6 +231,7 @@ def in_proportion(context: CheckContext) -> None:
     kind="engine",
     needs=("rows apart", "best of its size", "one pass"),
     ahead="draft_tree",
+    imports="reference_engine.model_loader",
     hints=(
         "The story is of a whole engine. Look at the tree in the step before the first token that differs; where"
         " the text is right and passes are many, at what was kept.",

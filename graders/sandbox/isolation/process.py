@@ -117,10 +117,14 @@ class Process:
         return self._spent
 
     def rest(self) -> None:
-        """Wait until the worker waits for us, a moment at most: one that goes on computing is not waited for."""
+        """Wait until the worker waits for us, a moment at most: one that goes on computing is not waited for.
+
+        Where processors are few, whoever looked all the while would keep it from getting there.
+        """
         until = time.monotonic() + REST
         with contextlib.suppress(OSError, IndexError), open(f"/proc/{self.worker}/stat", "rb", buffering=0) as file:
             while time.monotonic() < until and file.read().rpartition(b") ")[2][:1] == b"R":
+                os.sched_yield()
                 file.seek(0)
 
     def delayed_seconds(self) -> float:

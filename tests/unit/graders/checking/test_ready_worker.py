@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
 
+import graders.grading
 import solutions
 from graders import grade
 from graders.grading import prestart
@@ -36,3 +39,14 @@ def test_a_run_that_ends_at_the_first_broken_law_holds_no_others(tmp_path: Path)
     broken = [law.number for law in result.laws if law.outcome is Outcome.FAIL]
     assert broken == [result.laws[-1].number]
     assert len(result.laws) < len(numbers)
+
+
+def test_what_a_law_takes_long_to_import_is_imported_beside_the_worker_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "takes_long.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    laws = (dataclasses.replace(EXERCISE.laws[0], imports="takes_long", check=lambda _: None),)
+    monkeypatch.setattr(graders.grading, "catalogue", lambda _: dataclasses.replace(EXERCISE, laws=laws))
+    assert grade(1, SOLUTION).passed
+    assert sys.modules.pop("takes_long")

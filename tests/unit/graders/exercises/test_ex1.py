@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ LONGEST_STORY = 9  # steps: one part is wrong only beside seven sequences
 
 
 TIMED = [part for part in WRONG if part.laws == ("constant time",)]
-IN_ENGINE = [part for part in WRONG if part.laws == ("the real engine",)]
+IN_ENGINE = [part for part in WRONG if part.laws == ("same tokens",)]
 UNTIMED = [part for part in WRONG if part not in TIMED + IN_ENGINE]
 
 
@@ -51,12 +53,23 @@ def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: Mutant, tmp_path
 
 
 @pytest.mark.parametrize("part", IN_ENGINE, ids=str)
-def test_samples_in_the_real_engine_catch_what_small_pools_do_not_show(part: Mutant, tmp_path: Path) -> None:
+def test_samples_of_a_prompt_catch_what_short_tables_do_not_show(part: Mutant, tmp_path: Path) -> None:
     path = part.write(tmp_path)
-    number = next(law.number for law in catalogue(1).laws if law.name == "the real engine")
+    number = next(law.number for law in catalogue(1).laws if law.name == "same tokens")
     law = next(law for law in grade(1, path, seed=3, only=[number]).laws if law.number == number)
     assert law.outcome is Outcome.FAIL
     assert re.search(part.says, law.message), law.message
+
+
+def test_the_whole_engine_is_judged_without_torch() -> None:
+    """`course check 1 --laws-only` took ten seconds, four of them to import torch twice."""
+    code = f"import sys; from pathlib import Path; from graders import grade; law, = grade(1, Path({str(SOLUTION)!r}), "
+    code += "only=['1.11']).laws; print(law.outcome.name, 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
+        "PASS",
+        "False",
+    ]
+    assert not [law.number for law in catalogue(1).laws if law.ahead and law.kind != "throughput"]
 
 
 def dies(part: Mutant, folder: Path) -> None:
