@@ -1,7 +1,8 @@
 """Trains EAGLE's layer on the frozen waiter: `python -m reference_engine.training.train_eagle`.
 
 It learns from the waiter's answers in dialogues of the corpus and from text that the waiter made itself, greedily and
-at temperature 1. There is no loss on features, only on tokens, over several guesses one after the other, each of them
+at temperature 1: there from all of it, what it makes its guests say as well, since it goes on with that where nobody
+ends an answer. There is no loss on features, only on tokens, over several guesses one after the other, each of them
 made from what the layer made of the place before: what happens when it is used happens in training (EAGLE-3's
 training-time test). Then everything is measured on held-out answers (`reference_engine.training.evaluate_eagle`).
 """
@@ -32,8 +33,8 @@ from reference_engine.training.greedy_text import Text
 from reference_engine.training.network import Waiter
 from reference_engine.training.storage import load_network, write_json
 from reference_engine.waiter import CHECKPOINT
-from reference_engine.waiter.corpus import END, dialogue
-from reference_engine.waiter.tokenizer import encode_dialogue, load_tokenizer, special_id
+from reference_engine.waiter.corpus import dialogue
+from reference_engine.waiter.tokenizer import encode_dialogue, load_tokenizer
 
 TURNS = 40
 
@@ -253,18 +254,7 @@ def own_texts(tokenizer: Tokenizer, recipe: EagleRecipe, checkpoint: Path) -> li
         for event in engine.step():
             texts[numbers[event.id]] += event.tokens
             unfinished -= event.finished
-    opening, end = prompts[0][-2:], special_id(tokenizer, END)
-    return [(texts[n], _answers(texts[n], len(prompt), opening, end)) for n, prompt in enumerate(prompts)]
-
-
-def _answers(ids: Sequence[int], start: int, opening: Sequence[int], end: int) -> list[bool]:
-    """Which tokens from `start` on are of answers: those after `opening` up to `end`, which is the last of them."""
-    said, speaks = [False] * start, True
-    for place in range(start, len(ids)):
-        said.append(speaks)
-        opened = list(ids[place + 1 - len(opening) : place + 1]) == list(opening)
-        speaks = ids[place] != end if speaks else opened
-    return said
+    return [(texts[n], [place >= len(prompt) for place in range(len(texts[n]))]) for n, prompt in enumerate(prompts)]
 
 
 class EagleRun:

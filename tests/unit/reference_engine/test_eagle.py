@@ -228,8 +228,9 @@ def test_the_model_card_says_what_was_measured_and_the_layer_beats_the_heads() -
     figures = json.loads((LAYER / "figures.json").read_text())
     assert (LAYER / "README.md").read_text() == evaluate_eagle.card(LAYER)
     assert (LAYER / WEIGHTS).stat().st_size < 4e6
-    for ours, medusas in zip(figures["eagle_trees"], figures["medusa_trees"], strict=True):
-        assert ours > medusas + 0.6
+    for kind in ("trees", "talks"):
+        for ours, medusas in zip(figures[f"eagle_{kind}"], figures[f"medusa_{kind}"], strict=True):
+            assert ours > medusas + 0.6, kind
 
 
 def test_a_layer_of_another_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
