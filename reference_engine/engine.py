@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.kv_manager import HeldPrompt
 from reference_engine.metrics import Load, Metrics, RequestInStep, StepRecord
@@ -56,7 +57,7 @@ class Engine:
     num_blocks: of the KV pool, block 0 included, which is scratch. watermark: blocks that admissions leave free.
     max_seqs, token_budget, chunk, policy: the scheduler's. seed: of the requests that bring none. keep_trace: record
     every step in `trace`; may be changed between steps. speculator: drafts tokens (see `speculation`); None: no
-    speculation.
+    speculation. arithmetic: of products, on CPUs.
 
     `metrics` counts what was done; `trace` is the list of `StepRecord`s; `kv` is what the scheduler sees. After a
     PartError the engine is spent: every further step raises it again.
@@ -79,6 +80,7 @@ class Engine:
         seed: int = 0,
         keep_trace: bool = False,
         speculator: Speculator | None = None,
+        arithmetic: Arithmetic = Arithmetic.FP32,
     ) -> None:
         """Raises ValueError for sizes that cannot work, PartError when a part cannot be made."""
         self.model, self.parts, self.metrics, self.trace = model, parts or naive_parts(), Metrics(), list[StepRecord]()
@@ -93,7 +95,8 @@ class Engine:
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
-        self.runner = make_runner(model, num_blocks=num_blocks, block_size=block_size, seats=max_seqs, width=width)
+        sizes = {"num_blocks": num_blocks, "block_size": block_size}
+        self.runner = make_runner(model, **sizes, seats=max_seqs, width=width, arithmetic=arithmetic)
         if speculator is not None:
             speculator.attach(self.runner, model, Room(num_blocks, block_size, max_seqs, width))
         running = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
@@ -101,7 +104,7 @@ class Engine:
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
-        sizes = {"block_size": block_size, "num_blocks": num_blocks, "watermark": watermark}
+        sizes |= {"watermark": watermark}
         self.kv = RecordingKV(self._blocks, cache, requests=self._requests, running=running, **sizes)
         self._decoder = self.decoder_type(self.runner, self._requests, running, self.kv.table, speculator, block_size)
         with self._blaming("scheduler"):

@@ -9,6 +9,10 @@ from torch import Tensor
 
 GROUP = 32
 """Neighbouring weights of a row that share a scale of int8."""
+PAIR = 2
+"""Neighbouring weights of a row that share a word of bf16: rows of an odd length stay fp32."""
+SLICE = 1024
+"""Rows of a matrix that are looked at, or laid out, at a time: what that takes beside the matrix stays small."""
 LARGEST = 127
 """Of int8: the largest of a group in absolute value is so many times its scale."""
 
@@ -23,10 +27,15 @@ class Stored(Enum):
 
 def stored_as(matrix: Tensor) -> Stored:
     """As what a CPU stores `[out, in]`: as small as it can be without loss."""
-    if _held_by_int8(matrix[:1]) and _held_by_int8(matrix):
+    parts = [matrix[start : start + SLICE] for start in range(0, len(matrix), SLICE)]
+    if _held_by_int8(matrix[:1]) and all(map(_held_by_int8, parts)):
         return Stored.INT8
-    half = matrix.dtype is torch.bfloat16 or torch.equal(matrix.bfloat16().float(), matrix.float())
+    half = matrix.shape[-1] % PAIR == 0 and all(map(_held_by_bf16, parts))
     return Stored.BF16 if half else Stored.FP32
+
+
+def _held_by_bf16(matrix: Tensor) -> bool:
+    return matrix.dtype is torch.bfloat16 or torch.equal(matrix.bfloat16().float(), matrix.float())
 
 
 def _held_by_int8(matrix: Tensor) -> bool:

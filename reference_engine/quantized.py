@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reference_engine.formats import GROUP, to_int8
+from reference_engine.formats import GROUP, Stored, stored_as, to_int8
 from reference_engine.model import Model
 
 SUFFIX = "q8_0"
@@ -39,7 +39,10 @@ def quantized(model: Model) -> Quantized:
 def is_quantized(model: Model) -> bool:
     """Whether every matrix is on that grid, so that it is stored as int8 where its rows allow it."""
     matrices = [weight for weight in model.weights.values() if weight.dim() > 1]
-    return all(torch.equal(_rounded(weight), weight.float()) for weight in matrices)
+    return all(
+        torch.equal(_rounded(weight), weight.float()) if weight.shape[-1] % GROUP else stored_as(weight) is Stored.INT8
+        for weight in matrices
+    )
 
 
 def _rounded(weight: Tensor) -> Tensor:

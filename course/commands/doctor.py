@@ -114,7 +114,15 @@ def _compiled() -> list[Finding]:
     if library.library() is None:
         slow = "the engine runs on torch alone, several times slower; results are the same"
         return [Finding("compiled", f"no. {library.reason()} {slow[0].upper()}{slow[1:]}.")]
-    return [Finding("compiled", f"the engine's forward pass, {library.chosen()}")]
+    from reference_engine.arithmetic import Arithmetic
+    from reference_engine.native.products import lacks
+
+    options = [each.value for each in Arithmetic if not lacks(each)]
+    without = "; ".join(lacking for each in Arithmetic if (lacking := lacks(each)))
+    return [
+        Finding("compiled", f"the engine's forward pass, {library.chosen()}"),
+        Finding("arithmetic", f"{', '.join(options)} (what products may be computed in){without and f'; {without}'}"),
+    ]
 
 
 def _version(package: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
 from reference_engine.drafting import GUESSES
@@ -93,7 +94,7 @@ class DraftSpeculator:
         if self._model.config.vocab != model.config.vocab or self._model.device != model.device:
             raise ValueError(f"{self._model.name} cannot draft for {model.name}: another vocabulary, or another device")
         sizes = {"num_blocks": room.num_blocks, "block_size": room.block_size}
-        self._runner = make_runner(self._model, **sizes, seats=room.seats, width=room.width)
+        self._runner = make_runner(self._model, **sizes, seats=room.seats, width=room.width, arithmetic=Arithmetic.FP32)
         self._read.clear()
 
     def takes(self, state: RequestState) -> bool:

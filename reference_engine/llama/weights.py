@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reference_engine.llama.config import LlamaConfig, from_json, to_json
+from reference_engine.mapped_files import MappedFiles
 from reference_engine.peers import loaded_weights
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -44,8 +45,7 @@ def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dty
     for path in files(folder):
         try:
             with safe_open(path, framework="pt", device=str(device)) as file:
-                for name in file.keys():  # noqa: SIM118  (not a mapping)
-                    found[name] = _number(file.get_tensor(name), name, path).to(dtype)
+                found |= _converted(file, path, dtype)
         except FileNotFoundError as error:
             raise ModelError(f"{path} is missing") from error
         except (SafetensorError, OSError, ValueError) as error:
@@ -107,7 +107,20 @@ def _number(tensor: Tensor, name: str, path: Path) -> Tensor:
     return tensor
 
 
+def _converted(file: Any, path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors of an open file in `dtype`; what was converted takes no more memory where it was read."""
+    found, mapped = dict[str, Tensor](), MappedFiles.now()
+    for name in file.keys():  # noqa: SIM118  (not a mapping)
+        read = _number(file.get_tensor(name), name, path)
+        mapped = mapped if found else MappedFiles.now()
+        found[name] = read.to(dtype)
+        if found[name] is not read and read.device.type == "cpu":
+            mapped.let_go(read)
+    return found
+
+
 def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    mapped = MappedFiles.now()
     for name, shape in shapes.items():
         if name not in found:
             raise ModelError(f"the checkpoint in {folder} lacks the tensor {name}")
@@ -116,6 +129,8 @@ def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], f
                 f"{name} in {folder} has shape {list(found[name].shape)}; config.json asks for {list(shape)}"
             )
         check_finite(found[name], f"{name} in {folder}")
+        if found[name].device.type == "cpu":
+            mapped.let_go(found[name])
 
 
 def check_finite(weights: Tensor, name: str) -> None:

@@ -16,6 +16,7 @@
 namespace {
 
 constexpr int64_t PASSING = 8 * MAX_ROWS;  // rows that go past a panel together: they stay in the cache
+constexpr int64_t ROUNDED = 8;             // rows that a thread rounds at a time
 
 struct Layer {
     Panels qkv, out, gate_up, down;
@@ -32,6 +33,7 @@ struct Net {
     const float* norm;                          // [width]
     const float *cosines, *sines;               // [positions, D / 2]
     const Layer* layer;
+    Format arithmetic;                          // fp32, or bf16: rows are rounded to it before panels of bf16
     int64_t head_columns() const { return heads + 2 * kv_heads; }
 };
 
@@ -110,6 +112,36 @@ void over_lengths(const float* x, int64_t rows, int64_t width, float eps, std::v
     for (int64_t row = 0; row < rows; row++) scales[row] = over_length(x + row * width, width, eps);
 }
 
+// x [in] -> pairs [in / 2] of the nearest bf16
+void round_to_pairs(const float* x, int64_t in, uint32_t* pairs) {
+    int64_t i = 0;
+#if defined(__AVX512BF16__)
+    for (; i + 2 * W <= in; i += 2 * W) store_pairs(pairs + i / 2, x + i);
+#endif
+    for (; i + 2 <= in; i += 2) pairs[i / 2] = nearest_bf16(x[i]) | nearest_bf16(x[i + 1]) << 16;
+}
+
+// x [in] -> [in / GROUP, ROUNDED_GROUP]: the nearest int8 of each group, its scale, and what their sum takes off.
+void round_to_groups(const float* x, int64_t in, uint32_t* to) {
+    typedef int8_t Narrow __attribute__((vector_size(W), aligned(1), may_alias));
+    for (int64_t start = 0; start < in; start += GROUP, to += ROUNDED_GROUP) {
+        Vec top{};
+        for (int64_t k = 0; k < GROUP; k += W) top = max(top, max(load(x + start + k), -load(x + start + k)));
+        const float most = horizontal_max(top), scale = most / 127.0f, inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        IntVec total{};
+        for (int64_t k = 0; k < GROUP; k += W) {
+            const Vec near = load(x + start + k) * inverse + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
+            const IntVec whole = __builtin_convertvector(near - 12582912.0f, IntVec);
+            total += whole;
+            *reinterpret_cast<Narrow*>(reinterpret_cast<int8_t*>(to) + k) = __builtin_convertvector(whole, Narrow);
+        }
+        int32_t sum = 0;
+        for (int i = 0; i < W; i++) sum += total[i];
+        std::memcpy(to + GROUP / 4, &scale, sizeof scale);
+        to[ROUNDED_GROUP - 1] = static_cast<uint32_t>(-128 * sum);
+    }
+}
+
 // The embedding of a token -> x [width]
 void embed(const Net& net, int64_t token, float* x) {
     if (net.embedded == Format::fp32) {
@@ -169,6 +201,7 @@ class Pass {
         last_x_ = buffers[4].get(step.wanted * net.width);
         normed_ = buffers[5].get(rows * net.width);
         fused_ = &buffers[6];
+        rounded_ = reinterpret_cast<uint32_t*>(buffers[7].get(rows * std::max(net.inner, widest()) / 2));
         int64_t at = 0, wanted = 0;
         for (int64_t i = 0; i < step.spans; i++) {
             places_.push_back({at, wanted});
@@ -212,9 +245,7 @@ class Pass {
             const Layer& layer = net_.layer[index];
             const int64_t columns = net_.head_columns() * net_.depth;
             const float* read_by = normed(x, rows, layer.input_norm);
-            multiply_shared(
-                workers_, {read_by, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows
-            );
+            product({read_by, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows);
             const bool last = index + 1 == net_.layers;
             workers_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
             if (last) {
@@ -225,11 +256,7 @@ class Pass {
             feed(layer, x, rows);
         }
         workers_.share(rows, [&](int64_t row) { norm(x + row * width, net_.norm, step_.hidden + row * width); });
-        multiply_shared(
-            workers_,
-            {step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, Epilogue::write},
-            rows
-        );
+        product({step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, Epilogue::write}, rows);
         workers_.share(rows, [&](int64_t row) {
             step_.likeliest[row] = likeliest(step_.logits + row * net_.vocab, net_.vocab);
         });
@@ -241,6 +268,25 @@ class Pass {
         const float scale = over_length(x, net_.width, net_.eps);
         for (int64_t i = 0; i < net_.width; i++) to[i] = x[i] * scale * weight[i];
     }
+
+    // a [rows, in] x weight, in the arithmetic that the net is computed in.
+    void product(Gemm p, int64_t rows) {
+        const int64_t in = p.weight.in;
+        const bool bytes = p.weight.panels.format == Format::bytes;
+        const bool pairs = net_.arithmetic == Format::bf16 && p.weight.panels.format == Format::bf16;
+        if (bytes || pairs)
+            workers_.share((rows + ROUNDED - 1) / ROUNDED, [&](int64_t unit) {
+                for (int64_t row = unit * ROUNDED; row < std::min(rows, (unit + 1) * ROUNDED); row++) {
+                    if (pairs) round_to_pairs(p.a + row * p.a_stride, in, rounded_ + row * (in / 2));
+                    else round_to_groups(p.a + row * p.a_stride, in, rounded_ + row * (in / GROUP * ROUNDED_GROUP));
+                }
+            });
+        if (pairs) p.pairs = rounded_;
+        if (bytes) p.groups = rounded_;
+        multiply_shared(workers_, p, rows);
+    }
+
+    int64_t widest() const { return std::max(net_.width, net_.heads * net_.depth); }
 
     // RMSNorm of x [rows, width] but for the rows' scales, which go to scales_: times norm [width], unless that is folded
     // into the next product.
@@ -256,16 +302,12 @@ class Pass {
     // x [rows, width] += attention [rows, heads * D] x out; += silu(x gate) * (x up) [rows, inner] x down.
     void feed(const Layer& layer, float* x, int64_t rows) {
         const int64_t width = net_.width, read = net_.heads * net_.depth;
-        multiply_shared(workers_, {mixed_, read, {layer.out, read, width}, x, width, nullptr, Epilogue::add}, rows);
+        product({mixed_, read, {layer.out, read, width}, x, width, nullptr, Epilogue::add}, rows);
         const float* read_by = normed(x, rows, layer.inner_norm);
-        multiply_shared(
-            workers_,
-            {read_by, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated},
-            rows
+        product(
+            {read_by, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated}, rows
         );
-        multiply_shared(
-            workers_, {inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, Epilogue::add}, rows
-        );
+        product({inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, Epilogue::add}, rows);
     }
 
     // One span and one KV head: stores its rows' keys and values, then queries [count * group, D] attend to
@@ -332,6 +374,7 @@ class Pass {
     ThreadPool& workers_;
     float *x_, *states_, *mixed_, *inner_, *last_x_, *normed_;
     Scratch* fused_;
+    uint32_t* rounded_;          // the rows that are multiplied next, in the numbers that they are multiplied as
     std::vector<Place> places_;
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };
@@ -340,7 +383,7 @@ class Pass {
 struct PoolRegistry {
     std::mutex lock;
     std::map<int, ThreadPool*> pools;  // never deleted: their threads sleep on
-    Scratch buffers[7];
+    Scratch buffers[8];
     ThreadPool& of(int members) {
         ThreadPool*& workers = pools[members];
         if (!workers || !workers->usable()) workers = new ThreadPool(members);
@@ -394,9 +437,24 @@ void put_bytes(const float* row, int64_t in, int8_t* panel, int64_t column) {
     }
 }
 
+// The same as bytes, for rows of int8.
+void put_unsigned(const float* row, int64_t in, uint32_t* panel, int64_t column) {
+    for (int64_t start = 0; start < in; start += GROUP, panel += Bytes::SPAN) {
+        float most = 0.0f;
+        for (int64_t k = 0; row && k < GROUP; k++) most = std::max(most, std::fabs(row[start + k]));
+        const float scale = most / 127.0f;
+        std::memcpy(panel + column, &scale, sizeof scale);
+        for (int64_t k = 0; k < GROUP; k++) {
+            const int64_t number = most > 0.0f ? std::lrint(row[start + k] / scale) : 0;
+            reinterpret_cast<uint8_t*>(panel + (1 + k / 4) * COLUMNS + column)[k % 4] = static_cast<uint8_t>(number + 128);
+        }
+    }
+}
+
 // Numbers of one column of a panel, from a row of the weight [in]; null: zeros.
 void put(const float* row, int64_t in, Format format, void* panel, int64_t column) {
     if (format == Format::int8) return put_bytes(row, in, static_cast<int8_t*>(panel), column);
+    if (format == Format::bytes) return put_unsigned(row, in, static_cast<uint32_t*>(panel), column);
     for (int64_t k = 0; k < in; k++) {
         const float value = row ? row[k] : 0.0f;
         if (format == Format::fp32) {
@@ -405,8 +463,8 @@ void put(const float* row, int64_t in, Format format, void* panel, int64_t colum
         }
         uint32_t bits;
         std::memcpy(&bits, &value, sizeof bits);
-        uint32_t& word = static_cast<uint32_t*>(panel)[k * W + column % W];
-        word = column < W ? (word & 0xffff0000u) | bits >> 16 : (word & 0xffffu) | (bits & 0xffff0000u);
+        uint32_t& word = static_cast<uint32_t*>(panel)[k / 2 * COLUMNS + column];
+        word = k % 2 == 0 ? bits >> 16 : word | (bits & 0xffff0000u);
     }
 }
 
@@ -416,10 +474,17 @@ extern "C" {
 
 int64_t step_bytes() { return sizeof(Step); }
 
+// Whether this processor has dot products of bf16.
+int64_t multiplies_bf16() { return DOT_PRODUCTS; }
+
+// Whether it has those of int8.
+int64_t multiplies_int8() { return BYTE_PRODUCTS; }
+
 // Bytes of a weight [out, in] that was packed.
 int64_t packed_bytes(int64_t out, int64_t in, Format format) {
-    const int64_t panel = format == Format::int8 ? Quarter::words(in) : in * COLUMNS * (format == Format::bf16 ? 2 : 4);
-    return (out + COLUMNS - 1) / COLUMNS * panel;
+    const int64_t of_numbers = in * COLUMNS * (format == Format::bf16 ? 2 : 4);
+    const bool narrow = format == Format::int8 || format == Format::bytes;  // of which both take as many bytes
+    return (out + COLUMNS - 1) / COLUMNS * (narrow ? Quarter::words(in) : of_numbers);
 }
 
 // weight [out, in] -> panels (see gemm.h), bf16 cut off, int8 rounded; `paired`: its first half are gates, the second

@@ -35,6 +35,7 @@ class Format(enum.IntEnum):
     FP32 = 0
     BF16 = 1
     INT8 = 2
+    BYTES = 3
 
 
 class NativePanels(ctypes.Structure):
@@ -63,6 +64,7 @@ class Net(ctypes.Structure):
         ("head", NativePanels),
         *((name, c_void_p) for name in ("norm", "cosines", "sines")),
         ("layer", POINTER(NativeLayer)),
+        ("arithmetic", c_int64),
     ]
 
 
@@ -221,7 +223,8 @@ def _compile(compiler: Sequence[str], target: Path) -> str:
 def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
-        loaded.packed_bytes.restype = loaded.step_bytes.restype = c_int64
+        loaded.packed_bytes.restype = loaded.step_bytes.restype = loaded.multiplies_bf16.restype = c_int64
+        loaded.multiplies_int8.restype = c_int64
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
         loaded.draft.restype = None
     except (OSError, AttributeError):

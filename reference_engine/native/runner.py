@@ -1,4 +1,4 @@
-"""The engine's runner on a CPU with compiled code, in fp32."""
+"""The engine's runner on a CPU with compiled code, in fp32; its products in bf16 where that is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.batch import StepBatch, Tables
 from reference_engine.model import Model
 from reference_engine.native import library
@@ -44,10 +45,12 @@ class NativeRunner:
         block_size: int,
         seats: int,
         width: int,
+        arithmetic: Arithmetic = Arithmetic.FP32,
     ) -> None:
         self.tables = Tables(seats, width)
         self.pool = NativePool(model.config, compiled, num_blocks, block_size)
-        self._compiled, self._packed = compiled, NativeWeights.of(model, compiled)
+        self._compiled, self._packed = compiled, NativeWeights.of(model, compiled, arithmetic)
+        self._net = self._packed.computed_in(arithmetic)
         self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
         self._likeliest, self._outcomes = array("q"), dict[int, NativeOutcome]()
         self._step = library.NativeStep(
@@ -79,7 +82,7 @@ class NativeRunner:
         step.spans, step.rows, step.wanted = len(batch.spans), len(tokens), wanted
         step.span, step.tokens = kept[0].buffer_info()[0], kept[1].buffer_info()[0]
         outcome = self._outcome(wanted)
-        self._compiled.forward(self._packed.net, step, torch.get_num_threads())
+        self._compiled.forward(self._net, step, torch.get_num_threads())
         del kept
         return outcome
 

@@ -24,6 +24,7 @@ typedef uint32_t WordVec __attribute__((vector_size(W * 4), aligned(4), may_alia
 typedef int32_t IntVec __attribute__((vector_size(W * 4), aligned(4), may_alias));
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Vec*>(from); }
+inline WordVec load(const uint32_t* from) { return *reinterpret_cast<const WordVec*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<Vec*>(to) = value; }
 inline Vec broadcast(float value) { return value - Vec{}; }
 inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
@@ -58,6 +59,45 @@ inline Vec widened(const int8_t* from) {
     typedef int8_t Bytes __attribute__((vector_size(W), aligned(1), may_alias));
     return __builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Vec);
 #endif
+}
+
+#if defined(__AVX512BF16__)
+constexpr bool DOT_PRODUCTS = true;
+
+// Of each lane: sum + a's lower bf16 times b's + a's upper times b's.
+inline Vec add_dot_products(Vec sums, WordVec a, WordVec b) {
+    return reinterpret_cast<Vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums), (__m512bh)a, (__m512bh)b));
+}
+
+// 2 W neighbours, rounded to the nearest bf16, as pairs.
+inline void store_pairs(uint32_t* to, const float* from) {
+    const auto pairs = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + W), _mm512_loadu_ps(from));
+    std::memcpy(to, &pairs, sizeof pairs);
+}
+#else
+constexpr bool DOT_PRODUCTS = false;
+inline Vec add_dot_products(Vec sums, WordVec, WordVec) { return sums; }
+#endif
+
+#if defined(__AVX512VNNI__)
+constexpr bool BYTE_PRODUCTS = true;
+
+// Of each lane: sum + its four bytes of a, from 0 to 255, times those of b, from -128 to 127.
+inline IntVec add_byte_products(IntVec sums, WordVec a, WordVec b) {
+    return reinterpret_cast<IntVec>(
+        _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sums), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b))
+    );
+}
+#else
+constexpr bool BYTE_PRODUCTS = false;
+inline IntVec add_byte_products(IntVec sums, WordVec, WordVec) { return sums; }
+#endif
+
+// The nearest bf16, of equally near ones the even, as an fp32's upper half.
+inline uint32_t nearest_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
 inline float sum(Vec v) {

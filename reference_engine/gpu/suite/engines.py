@@ -14,6 +14,7 @@ import torch
 
 from reference_engine import engine as engine_module
 from reference_engine import kernels
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.gpu.runner import GpuRunner
 from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.model import Model
@@ -74,7 +75,9 @@ class DeviceSizes:
             yield
             return
 
-        def make(model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> GpuRunner:
+        def make(
+            model: Model, *, num_blocks: int, block_size: int, seats: int, width: int, arithmetic: Arithmetic
+        ) -> GpuRunner:
             return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
 
         with mock.patch.object(engine_module, "make_runner", make):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reference_engine.benchmarks import context
 from reference_engine.benchmarks import engine as bench
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
@@ -74,3 +75,19 @@ def test_a_child_that_ends_without_an_answer_is_a_sentence(tmp_path: Path) -> No
         bench.transformers_contender(python, load_model("random:tiny")),
     ):
         pass
+
+
+def test_a_cost_off_the_line_through_the_others_is_seen() -> None:
+    straight = {tokens: 2e-3 + 1e-6 * tokens for tokens in (256, 1024, 4096, 8192)}
+    line = context.Line.through(straight)
+    assert (line.start, line.slope) == (pytest.approx(2e-3), pytest.approx(1e-6))
+    bent = {**straight, 8192: 1.5 * straight[8192]}
+    assert max(abs(context.Line.through(bent).off(*each)) for each in bent.items()) > 0.1
+    assert context.Line.through({64: 0.5}) == context.Line(0.5, 0.0)
+
+
+def test_decode_steps_are_timed_at_every_context_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    context.main(["--model", "random:tiny", "--contexts", "40,20", "--rounds", "2", "--batch", "2", "--threads", "1"])
+    told = capsys.readouterr().out
+    assert told.startswith("random:custom@0, 2 at a time, 1 threads, products in float32\n      20 tokens ")
+    assert " of context, " in told

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reference_engine import oracle
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
 from reference_engine.engine import Engine
@@ -21,6 +22,7 @@ from reference_engine.llama.thread_shard import PackedWeights
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
 from reference_engine.native.library import Format, library, reason
+from reference_engine.native.products import lacks
 from reference_engine.native.runner import NativeRunner
 from reference_engine.native.weights import NativeWeights
 from reference_engine.parts import Parts
@@ -79,11 +81,14 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 two_threads = pytest.mark.parametrize("threads", [2], indirect=True)
 
 
-def runner_for(model: Model, block_size: int = 4, seats: int = 8) -> CpuRunner | NativeRunner:
+def runner_for(
+    model: Model, block_size: int = 4, seats: int = 8, arithmetic: Arithmetic = Arithmetic.FP32
+) -> CpuRunner | NativeRunner:
     """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a number."""
     per_seat = -(-44 // block_size)
     blocks = seats * per_seat + 1
-    runner = make_runner(model, num_blocks=blocks, block_size=block_size, seats=seats, width=per_seat)
+    sizes = {"num_blocks": blocks, "block_size": block_size, "seats": seats, "width": per_seat}
+    runner = make_runner(model, **sizes, arithmetic=arithmetic)
     assert isinstance(runner, CpuRunner | NativeRunner)
     blocks = list(range(1, seats * per_seat + 1))
     random.Random(1).shuffle(blocks)
@@ -310,6 +315,41 @@ def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str) -> None:
             logits = runner.forward(StepBatch((span, *others))).logits
             assert torch.equal(logits[:count], alone[done : done + count])
             done += count
+
+
+@pytest.mark.parametrize("kind", ["compiled"], indirect=True)
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "arithmetic"),
+    [
+        ("one KV head, of 16 bits", Arithmetic.BF16),
+        ("normed heads, of 16 bits", Arithmetic.BF16),
+        ("tiny, of 8 bits", Arithmetic.INT8),
+        ("normed heads, of 8 bits", Arithmetic.INT8),
+    ],
+)
+def test_narrow_products_are_near_the_oracle_and_the_same_in_any_batch(name: str, arithmetic: Arithmetic) -> None:
+    if lacking := lacks(arithmetic):
+        pytest.skip(lacking)
+    model, steps = MODELS[name], StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(7)))
+    exact = runner_for(model).forward(steps).logits.clone()
+    rounded = runner_for(model, arithmetic=arithmetic)
+    together = rounded.forward(steps).logits.clone()
+    assert 1e-4 < (together - exact).abs().max() < 0.05 * exact.abs().max()
+    runner = runner_for(model, arithmetic=arithmetic)
+    for row in range(40):
+        assert torch.equal(runner.forward(StepBatch((Span(3, row, [TEXT[row]], 1),))).logits[0], together[row])
+
+
+@pytest.mark.parametrize("narrow", ["bf16", "int8"])
+def test_narrow_products_are_refused_where_nothing_computes_them(
+    kind: str, narrow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "compiled":
+        monkeypatch.setattr(library(), f"multiplies_{narrow}", lambda: 0)
+    told = f"this processor has no dot products of {narrow}" if kind == "compiled" else "need compiled code"
+    with pytest.raises(ValueError, match=told):
+        runner_for(MODELS["tiny"], arithmetic=Arithmetic[narrow.upper()])
 
 
 @two_threads

@@ -203,7 +203,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def use(**options: object) -> None:
         monkeypatch.setattr(
-            engine_module, "make_runner", lambda model, **sizes: GpuRunner(fresh(model), **sizes, **options)
+            engine_module, "make_runner", lambda model, arithmetic, **sizes: GpuRunner(fresh(model), **sizes, **options)
         )
 
     return use

@@ -166,13 +166,24 @@ def test_a_digest_is_of_tensors_wherever_they_lie(tmp_path: Path) -> None:
         load_model(tmp_path / "two")
 
 
-def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_quantised_weights_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
     saved(tmp_path, "llama")
     weights = load_file(tmp_path / "model.safetensors")
-    weights["model.norm.weight"] = weights["model.norm.weight"].to(torch.int8)
+    weights["model.norm.weight"] = weights["model.norm.weight"].to(dtype)
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match="is of int8: the engine reads no quantised weights"):
+    told = f"is of {str(dtype).removeprefix('torch.')}: the engine reads no quantised weights"
+    with pytest.raises(ModelError, match=told):
         load_model(tmp_path)
+
+
+def test_a_checkpoint_in_fp16_is_read_without_loss(tmp_path: Path) -> None:
+    saved(tmp_path, "llama")
+    halves = {name: each.half() for name, each in load_file(tmp_path / "model.safetensors").items()}
+    save_file(halves, tmp_path / "model.safetensors")
+    model = load_model(tmp_path)
+    assert all(torch.equal(weight, halves[name].float()) for name, weight in model.weights.items())
+    assert model.bytes_a_weight == 4, "bf16 holds none of its matrices"
 
 
 class Layer(torch.nn.Module):

@@ -1,0 +1,49 @@
+"""Weights that were read from a mapped file take no memory until they are read again, and nothing else is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reference_engine.mapped_files import MappedFiles
+
+SMAPS = Path("/proc/self/smaps")
+
+
+def held(tensor: Tensor) -> int:
+    """Bytes in memory of the mapping that a tensor lies in."""
+    inside = False
+    for line in SMAPS.read_text().splitlines():
+        _, dash, _ = line.partition(" ")[0].partition("-")
+        if dash:
+            low, high = (int(each, 16) for each in line.split()[0].split("-"))
+            inside = low <= tensor.data_ptr() < high
+        elif inside and line.startswith("Rss:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+@pytest.mark.skipif(not SMAPS.is_file(), reason="this system does not say which memory is whose")
+def test_a_files_memory_is_given_back_and_read_again_and_other_memory_is_left(tmp_path: Path) -> None:
+    wanted = torch.arange(1 << 20, dtype=torch.float32)
+    save_file({"weight": wanted}, tmp_path / "one.safetensors")
+    with safe_open(tmp_path / "one.safetensors", framework="pt") as file:
+        weight = file.get_tensor("weight")
+    weight.sum()
+    own, mapped, before = wanted.clone(), MappedFiles.now(), held(weight)
+    mapped.let_go(own)
+    assert torch.equal(own, wanted)
+    mapped.let_go(weight)
+    assert held(weight) < before / 4
+    assert torch.equal(weight, wanted)
+
+
+def test_a_system_that_does_not_say_what_is_mapped_keeps_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_engine.mapped_files.MAPS", tmp_path / "nowhere")
+    assert MappedFiles.now().places == ()
+    MappedFiles.now().let_go(torch.zeros(10))
