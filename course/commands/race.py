@@ -14,9 +14,10 @@ from course.race.files import RaceFiles
 from course.sigterm import interruptible
 from course.terminal import clean, console
 from graders.engines.catalogue import RACERS, unknown
-from graders.engines.loaded import DTYPE, DTYPES
+from graders.engines.loaded import BEST, DTYPE, DTYPES
 from graders.engines.results import RaceResults
 from graders.workloads import NAMES
+from reference_engine.arithmetic import Arithmetic
 
 
 @click.command("race")
@@ -30,10 +31,17 @@ from graders.workloads import NAMES
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
 @click.option(
     "--dtype",
-    type=click.Choice(DTYPES),
+    type=click.Choice((*DTYPES, BEST)),
     default=DTYPE,
     show_default=True,
-    help="Of the weights that all are given, and of what they compute in; ours computes in fp32.",
+    help="Of the weights that all are given, and of what they compute in; best: each in what it is quickest in.",
+)
+@click.option(
+    "--arithmetic",
+    type=click.Choice([each.value for each in Arithmetic]),
+    default=Arithmetic.FP32.value,
+    show_default=True,
+    help="Of our engine's products, whatever its weights are stored as.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
@@ -58,6 +66,7 @@ def command(
     scale: float,
     threads: int,
     dtype: str,
+    arithmetic: str,
     seed: int,
     timeout: float,
     json_file: Path | None,
@@ -94,6 +103,7 @@ def command(
         scale=scale,
         threads=threads,
         dtype=dtype,
+        arithmetic=arithmetic,
         timeout=timeout,
     )
     results = _run(plan)

@@ -83,5 +83,7 @@ def _row(result: Result, measure: Result, entrant: RaceEntry) -> str:
 def _words(entrant: RaceEntry) -> Iterator[str]:
     """The engine, its version, and what has to be said beside its figures."""
     yield f"{entrant.what}{f' {entrant.version}' if entrant.version and entrant.version[0].isdigit() else ''}"
+    if entrant.quickest:
+        yield f"in {entrant.quickest}"
     if entrant.note:
         yield entrant.note

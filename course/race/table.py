@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from course.terminal import clean
+from graders.engines.loaded import BEST
 from graders.engines.results import RaceEntry, RaceResults, Result
 from reference_engine.roofline import RaisedCeiling
 
@@ -89,11 +90,16 @@ def _conditions(race: RaceResults) -> str:
     threads = count(course.threads, "thread")
     cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
     return (
-        f"{course.machine}, {threads} an engine, {course.dtype}, greedy, EOS ignored; "
+        f"{course.machine}, {threads} an engine, {_computed(race)}, greedy, EOS ignored; "
         f"{course.kv_tokens} tokens of KV, {course.max_seqs} requests at once, {cache}; "
         f"{course.peak / 1e9:.0f} Gflop/s and {course.bandwidth / 1e9:.0f} GB/s {_known(race)}; "
         f"load {course.busy:g} a core at the start; {course.date}"
     )
+
+
+def _computed(race: RaceResults) -> str:
+    """In what."""
+    return "each in its quickest dtype" if race.course.dtype == BEST else race.course.dtype
 
 
 def _known(race: RaceResults) -> str:
@@ -148,5 +154,10 @@ def _beside(entrant: RaceEntry) -> Text:
         line.append(f", {entrant.note}", style="yellow")
     if entrant.parameters:
         line.append(f"; {entrant.parameters:,} parameters in {clean(entrant.dtype)}", style="dim")
+    if entrant.tried:
+        tried = ", ".join(f"{way} {_seconds(seconds)} s" for way, seconds in entrant.tried.items())
+        line.append(f"; the quickest of {tried}", style="yellow")
     flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())
-    return line.append(f"; started in {entrant.started:.0f} s; {clean(flags)}", style="dim")
+    held = f", {entrant.memory / 2**20:,.0f} MiB at most" if entrant.memory else ""
+    share = f", {entrant.memory / entrant.least:.1f} times its weights and KV" if held and entrant.least else ""
+    return line.append(f"; started in {entrant.started:.0f} s{held}{share}; {clean(flags)}", style="dim")

@@ -37,6 +37,7 @@ LAST = 1 << 16
 BAR = re.compile(r"\d%\||[\u2588-\u258f]{2}|[#=]{8}|\d+/\d+ \[\d\d:\d\d")
 MISSING = re.compile(r"(ModuleNotFound|Import)Error: ")
 BROKEN = re.compile(r"No module named|ImportError|cannot open shared object|undefined symbol|init_fs_encoding")
+HELD = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 AGREEMENT, WARMING = 0.1, 30.0
 """Two runs that differ by less are taken as warm; seconds after which no further one is made."""
 
@@ -270,15 +271,28 @@ class Driver:
         variables |= {name: str(self.job.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         return variables | ({} if self.kind.distribution else OURSELVES) | dict(self.kind.variables)
 
+    @property
+    def peak(self) -> int:
+        """Bytes of memory that its processes held, each at its own worst moment; 0 where there is no /proc."""
+        held = 0
+        for folder, _ in self._group():
+            with suppress(OSError):
+                found = HELD.search((folder / "status").read_text())
+                held += int(found[1]) << 10 if found else 0
+        return held
+
     def _used(self) -> float:
         """Seconds of processors used so far by the processes of the group; 0 where there is no /proc."""
-        ticks = 0
+        ticks = sum(sum(map(int, fields[11:13])) for _, fields in self._group())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _group(self) -> Iterator[tuple[Path, list[str]]]:
+        """The processes of its group: a folder of /proc, and the fields of its `stat` from the third on."""
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 fields = path.read_text().rpartition(")")[2].split()
                 if self._process is not None and int(fields[2]) == self._process.pid:
-                    ticks += sum(map(int, fields[11:13]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+                    yield path.parent, fields
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

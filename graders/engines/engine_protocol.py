@@ -41,7 +41,8 @@ class LaunchConfig:
     model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the longest context asked for.
     kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it is off. cores: processors that may be used,
     threads: how many threads compute. memory_share: of a GPU's memory. For our own engine: parts, files by slot;
-    speculate, who guesses, and whether always or while it pays; watermark, blocks that it leaves free when it admits.
+    speculate, who guesses, and whether always or while it pays; watermark, blocks that it leaves free when it admits;
+    arithmetic, of its products on a CPU.
     """
 
     model: str
@@ -59,6 +60,7 @@ class LaunchConfig:
     speculate: str = ""
     always: bool = False
     watermark: int = 0
+    arithmetic: str = "float32"
 
     @property
     def dtype(self) -> str:

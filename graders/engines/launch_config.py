@@ -22,7 +22,15 @@ SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions"
 
 
 def job(
-    kind: EngineKind, given: Checkpoint, model: Model, trace: Trace, *, threads: int, engines: int, device: str
+    kind: EngineKind,
+    given: Checkpoint,
+    model: Model,
+    trace: Trace,
+    *,
+    threads: int,
+    engines: int,
+    device: str,
+    arithmetic: str = DTYPE,
 ) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -39,6 +47,7 @@ def job(
         cores=cores[:threads],
         prefix_cache=trace.cached,
         memory_share=0.85 / max(engines, 1),
+        arithmetic=arithmetic,
     )
     if kind.name != "reference" and not kind.drafter:
         return common

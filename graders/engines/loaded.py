@@ -22,6 +22,8 @@ DTYPE = "float32"
 HALF, INT8 = "bfloat16", "q8_0"
 DTYPES = (DTYPE, HALF, INT8)
 """What they can be compared in: q8_0 is int8 with a scale for every 32 weights."""
+BEST = "best"
+"""In place of one of these: each engine in the one that it is quickest in."""
 SHOWN = 12
 """Digits of a digest that a person compares."""
 

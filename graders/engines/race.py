@@ -24,26 +24,29 @@ from graders.engines import environments, launch_config
 from graders.engines.catalogue import RACERS, EngineKind, device_class, unknown
 from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
-from graders.engines.loaded import DTYPE, HALF, INT8, Checkpoint, checkpoint
+from graders.engines.loaded import BEST, DTYPE, HALF, INT8
+from graders.engines.precision import EXACT, NARROW, PLAIN, Forms, Precision, precisions
 from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
 from graders.engines.scenarios import Scenario, dropped, scenarios
 from graders.engines.token_check import check_tokens, tolerance
 from graders.workloads import FAMILIES, Trace
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.ceilings import measure
+from reference_engine.formats import Stored
 from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
-from reference_engine.model_loader import load_model
+from reference_engine.native.products import lacks
 from reference_engine.processor import USUAL, features, model_name, processor
-from reference_engine.quantized import quantized
 from reference_engine.roofline import Ceilings, Roof, Work
 
 WARM = 100
 """Seeds of a race that are kept for warming up."""
 KV_BYTES = {DTYPE: 4, HALF: 2, INT8: 2}
 """Of a key's or value's number, as small as some engine has it in such a race."""
-INT8_SPEEDUP = 4
-"""A vector holds so many int8 for one fp32, and is multiplied as fast: nobody computes with them faster."""
+STORED = {DTYPE: Stored.FP32, HALF: Stored.BF16, INT8: Stored.INT8}
+SPEEDUP = {DTYPE: 1, HALF: 2, INT8: 4, BEST: 4}
+"""A vector holds so many numbers for one fp32, and is multiplied as fast: nobody computes with them faster."""
 MOST_REQUESTS = 100_000
 """Of one trace: more are a slip of the pen, and would take all memory before the first is served."""
 Say = Callable[[str], None]
@@ -54,8 +57,9 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
     decoding scenarios. apart: prompts alone too. threads: 0 takes every core. timeout: seconds for one trace.
-    dtype: of the weights that all are given, one of DTYPES, and what they compute in; ours computes in fp32. q8_0:
-    of the model rounded to int8; engines without a format for it are given the same weights in float32.
+    dtype: of the weights that all are given, one of DTYPES, and what they compute in; arithmetic: what ours does. q8_0:
+    of the model rounded to int8; engines without a format for it are given the same weights in float32. BEST: each
+    engine has a lap in all that it has, and races in the quickest.
     """
 
     engines: tuple[str, ...]
@@ -68,15 +72,18 @@ class RacePlan:
     scale: float = 1.0
     threads: int = 0
     dtype: str = DTYPE
+    arithmetic: str = EXACT
     timeout: float = 300.0
 
 
 @dataclass
 class Racer:
-    """One engine that has been started, its laps so far, and why it left, if it did."""
+    """One engine that has been started, its laps so far, and why it left, if it did. model: what it was given."""
 
     entrant: RaceEntry
     driver: Driver
+    model: Model
+    precision: Precision = PLAIN
     tokens_a_step: int = 1
     laps: dict[Scenario, list[RaceSample]] = field(default_factory=dict)
 
@@ -85,9 +92,26 @@ class Racer:
         """The engine's."""
         return self.entrant.engine
 
-    def check(self, model: Model, trace: Trace, served: ServedTrace) -> None:
+    def check(self, trace: Trace, served: ServedTrace) -> None:
         """Raises EngineFailed when its tokens are not the model's."""
-        check_tokens(model, trace, served, self.driver.kind, self.entrant.dtype)
+        check_tokens(self.model, trace, served, self.driver.kind, self.entrant.dtype)
+
+    def work(self, trace: Trace) -> Work:
+        """What the trace takes at least of an engine that holds what this one does."""
+        return trace_work(
+            trace,
+            self.model.config,
+            tokens_a_step=self.tokens_a_step,
+            stored=self.model.bytes_a_weight,
+            width=KV_BYTES[self.precision.dtype],
+        )
+
+    def least(self, kv_tokens: int) -> int:
+        """Bytes of its weights, as it stores them, and of so much KV."""
+        config, ours = self.model.config, RACERS[self.name].exact  # whose KV is fp32
+        stored = self.model.bytes_a_weight if ours else STORED[self.entrant.dtype].value
+        numbers = 2 * config.layers * config.keys * kv_tokens
+        return int(stored * config.parameters) + numbers * (KV_BYTES[DTYPE if ours else self.precision.dtype])
 
     def leave(self, failed: EngineFailed, say: Say) -> None:
         """It is out, and none of its figures count."""
@@ -110,8 +134,9 @@ def race(
     _refuse(plan)
     device, busy = device_class(), load()
     _announce(plan, device, busy, warn)
-    model = load_model(plan.model, dtype=getattr(torch, DTYPE if plan.dtype == INT8 else plan.dtype))
-    model = quantized(model) if plan.dtype == INT8 else model
+    stack = ExitStack()
+    forms = Forms(plan.model, stack)
+    model = forms.model(INT8 if plan.dtype == BEST else plan.dtype)
     refuse_copies_that_do_not_fit(plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
     sample = _largest(plan)
@@ -119,12 +144,12 @@ def race(
     _tell_dropped(dropped(plan.batches, chosen), sample, warn)
     roof = _roof(model, plan.dtype, threads, device)
     course = _course(plan, sample, threads, device, busy)
-    with ExitStack() as stack:
-        given = stack.enter_context(checkpoint(model, plan.dtype))
+    with stack:
         make = make or (lambda kind, job: Driver(kind, job, timeout=plan.timeout))
-        run = _Race(plan, model, course, roof, chosen, say, warn)
-        entrants = list(run.enter(plan.engines, given, sample, make, stack))
+        run = _Race(plan, forms, course, roof, chosen, say, warn)
+        entrants = list(run.enter(plan.engines, sample, make, stack))
         run.rounds()
+        run.weigh()
     left = {racer.name: racer.entrant for racer in run.racers}
     ceilings = roof.ceilings
     course = replace(course, bandwidth=ceilings.bandwidth, peak=ceilings.peak, raised=roof.raised)
@@ -141,6 +166,11 @@ def _refuse(plan: RacePlan) -> None:
             raise ValueError(unknown(name))
     if not plan.engines or plan.rounds < 1:
         raise ValueError("a race needs an engine and a round")
+    if lacking := lacks(Arithmetic(plan.arithmetic), device_class()):
+        raise ValueError(lacking)
+    if plan.dtype not in (BEST, NARROW.get(plan.arithmetic, plan.dtype)):
+        stored = NARROW[plan.arithmetic]
+        raise ValueError(f"products in {plan.arithmetic} are for weights that are stored so: race in {stored}")
     family = FAMILIES.get(plan.workload)
     if family is not None and family.requests * plan.scale > MOST_REQUESTS:
         most = MOST_REQUESTS / family.requests
@@ -179,7 +209,7 @@ class _Race:
     def __init__(
         self,
         plan: RacePlan,
-        model: Model,
+        forms: Forms,
         course: RaceSetup,
         roof: Roof,
         chosen: tuple[Scenario, ...],
@@ -187,9 +217,9 @@ class _Race:
         warn: Say,
     ) -> None:
         self.racers: list[Racer] = []
-        self._works = dict[tuple[Scenario, int, int], Work]()  # by scenario, round and tokens a step
+        self._works = dict[tuple[Scenario, int, str], Work]()  # by scenario, round and engine
         self.done, self.interrupted = 0, False
-        self._plan, self._model, self._course, self._roof = plan, model, course, roof
+        self._plan, self._forms, self._course, self._roof = plan, forms, course, roof
         self._scenarios, self._say, self._warn = chosen, say, warn
         self._field, self._measure = len(set(plan.engines)), plan.engines[0]
 
@@ -197,29 +227,76 @@ class _Race:
     def _running(self) -> list[Racer]:
         return [racer for racer in self.racers if not racer.entrant.failure]
 
-    def enter(
-        self, names: Sequence[str], given: Checkpoint, sample: Trace, make: MakeDriver, stack: ExitStack
-    ) -> Iterator[RaceEntry]:
+    def enter(self, names: Sequence[str], sample: Trace, make: MakeDriver, stack: ExitStack) -> Iterator[RaceEntry]:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
             kind, device = RACERS[name], self._course.device
-            entrant = RaceEntry(name, kind.what, note=_note(kind, self._plan.dtype, device))
             there = environments.standing(kind, device)
             if not there.ready:
-                yield replace(entrant, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
+                yield RaceEntry(name, kind.what, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
                 continue
-            job = launch_config.job(
-                kind, given, self._model, sample, threads=self._course.threads, engines=len(names), device=device
-            )
-            driver = make(kind, job)
-            stack.callback(driver.stop)
-            racer = Racer(entrant, driver, launch_config.TOKENS_A_STEP[job.speculate])
+            ways = precisions(kind, self._plan.dtype, self._plan.arithmetic, device)
+            ready = [self._racer(kind, way, sample, make, stack) for way in ways]
+            racer = self._quickest(ready)
             self.racers.append(racer)
-            self._start(racer)
             yield racer.entrant
 
+    def _racer(self, kind: EngineKind, way: Precision, sample: Trace, make: MakeDriver, stack: ExitStack) -> Racer:
+        """An engine that is not started yet."""
+        device, model, given = self._course.device, self._forms.model(way.dtype), self._forms.checkpoint(way.dtype)
+        kind = replace(kind, exact=kind.exact and way.arithmetic == EXACT)
+        job = launch_config.job(
+            kind,
+            given,
+            model,
+            sample,
+            threads=self._course.threads,
+            engines=len(set(self._plan.engines)),
+            device=device,
+            arithmetic=way.arithmetic,
+        )
+        driver = make(kind, job)
+        stack.callback(driver.stop)
+        entrant = RaceEntry(kind.name, kind.what, note=_note(kind, way.dtype, device))
+        return Racer(entrant, driver, model, way, launch_config.TOKENS_A_STEP[job.speculate])
+
+    def _quickest(self, ready: Sequence[Racer]) -> Racer:
+        """Of one engine in several precisions the quickest, started; the others are stopped."""
+        if len(ready) == 1:
+            self._start(ready[0])
+            return ready[0]
+        best, tried = ready[0], dict[str, float]()
+        for racer in ready:
+            seconds = self._qualify(racer)
+            if not racer.entrant.failure:
+                tried[str(racer.precision)] = seconds
+                if best is racer or best.entrant.failure or seconds < tried[str(best.precision)]:
+                    best = racer
+        for racer in ready:
+            if racer is not best:
+                racer.driver.stop()
+        best.entrant = replace(best.entrant, tried=tried)
+        return best
+
+    def _qualify(self, racer: Racer) -> float:
+        """Start it; seconds of its best run of the workload, all tokens checked. It leaves where it cannot."""
+        self._start(racer)
+        if racer.entrant.failure:
+            return math.inf
+        try:
+            racer.driver.resume()
+            trace = self._trace(self._scenarios[0], -1)
+            runs = list(racer.driver.warm_up(trace))
+            racer.driver.pause()
+            racer.check(trace, runs[0])
+        except EngineFailed as failed:
+            racer.leave(failed, self._warn)
+            return math.inf
+        return min(run.seconds for run in runs)
+
     def _start(self, racer: Racer) -> None:
-        self._say(f"starting {racer.name}")
+        way = f" in {racer.precision}" if self._plan.dtype == BEST else ""
+        self._say(f"starting {racer.name}{way}")
         try:
             told = racer.driver.start()
         except EngineFailed as failed:
@@ -266,7 +343,7 @@ class _Race:
                 for number, scenario in enumerate(self._scenarios):
                     trace = self._trace(scenario, -1 - number)
                     runs = racer.driver.warm_up(trace)
-                    racer.check(self._model, trace, next(runs))
+                    racer.check(trace, next(runs))
                     for _ in runs:
                         continue
                 racer.driver.pause()
@@ -287,6 +364,12 @@ class _Race:
         self.done = number + 1
         self._say(f"round {self.done} of {self._plan.rounds} is over")
 
+    def weigh(self) -> None:
+        """Take note of the memory of those that are left, and of what they have to hold."""
+        for racer in self._running:
+            least = racer.least(self._course.kv_tokens)
+            racer.entrant = replace(racer.entrant, memory=racer.driver.peak, least=least)
+
     def results(self) -> tuple[Result, ...]:
         """What counts, scenario by scenario: the laps of complete rounds, all under the roof as it is at the end."""
         return tuple(
@@ -299,7 +382,7 @@ class _Race:
     def _final(self, racer: Racer, scenario: Scenario) -> Iterator[RaceSample]:
         for lap in racer.laps[scenario]:
             if lap.round < self.done:
-                work = self._works[scenario, lap.round, racer.tokens_a_step]
+                work = self._works[scenario, lap.round, racer.name]
                 yield replace(lap, floor=self._roof.ceilings.seconds(work))
 
     def _trace(self, scenario: Scenario, number: int) -> Trace:
@@ -320,19 +403,11 @@ class _Race:
         self, racer: Racer, scenario: Scenario, number: int, place: int, trace: Trace, served: ServedTrace
     ) -> None:
         try:
-            racer.check(self._model, trace, served)
+            racer.check(trace, served)
         except EngineFailed as failed:
             racer.leave(failed, self._warn)
             return
-        model = self._model
-        work = trace_work(
-            trace,
-            model.config,
-            tokens_a_step=racer.tokens_a_step,
-            stored=model.bytes_a_weight,
-            width=KV_BYTES[self._plan.dtype],
-        )
-        self._works[scenario, number, racer.tokens_a_step] = work
+        work = self._works[scenario, number, racer.name] = racer.work(trace)
         self._roof.watch(work, served.seconds, racer.name)
         lap = RaceSample(
             number,
@@ -382,10 +457,11 @@ def _note(kind: EngineKind, dtype: str, device: str) -> str:
 def _roof(model: Model, dtype: str, threads: int, device: str) -> Roof:
     """Measured now; and again, with more effort, when an engine comes above it."""
     fp32 = device == "cpu" and dtype == DTYPE  # what is known of the processor's multipliers
+    narrow = dtype != HALF or (device == "cpu" and not lacks(Arithmetic.BF16))
 
     def ceilings(effort: int = 1) -> Ceilings:
         found = measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=effort)
-        return replace(found, peak=INT8_SPEEDUP * found.peak) if dtype == INT8 else found
+        return replace(found, peak=(SPEEDUP[dtype] if narrow else 1) * found.peak)
 
     return Roof(ceilings(), partial(ceilings, 2), limit=processor().theoretical_peak if fp32 else math.inf)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -113,7 +113,9 @@ class RaceEntry:
     """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to the end.
 
     note: what has to be said beside its figures. started: seconds that its start took. weights, parameters, dtype: what
-    it proved to have loaded (`loaded.Loaded`); the same for all that have figures.
+    it proved to have loaded (`loaded.Loaded`); the same for all that have figures, but where each has its quickest:
+    tried, what that was chosen from, with the seconds of a lap in each. memory: bytes that its processes held at most,
+    all together; least: of its weights and KV alone. 0: unknown.
     """
 
     engine: str
@@ -127,6 +129,14 @@ class RaceEntry:
     weights: str = ""
     parameters: int = 0
     dtype: str = ""
+    tried: Mapping[str, float] = field(default_factory=dict)
+    memory: int = 0
+    least: int = 0
+
+    @property
+    def quickest(self) -> str:
+        """Of what was tried; "" where nothing else was."""
+        return min(self.tried, key=lambda way: self.tried[way], default="")
 
 
 @dataclass(frozen=True, slots=True)

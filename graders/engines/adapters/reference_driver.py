@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from reference_engine.arithmetic import Arithmetic
 from reference_engine.engine import Engine
+from reference_engine.mapped_files import MappedFiles
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
@@ -25,7 +27,7 @@ class Reference:
 
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["threads"])
-        self._job = job
+        self._job, self._arithmetic = job, Arithmetic(job.get("arithmetic", Arithmetic.FP32.value))
         self._model = load_model(
             job["model"], device=job["device"], dtype=getattr(torch, TORCH.get(job["dtype"], job["dtype"]))
         )
@@ -37,6 +39,7 @@ class Reference:
         self.version = "the solutions" if job["parts"] else "naive parts"
         self.flags = {
             "dtype": job["dtype"],
+            "arithmetic": self._arithmetic.value,
             "threads": job["threads"],
             "block_size": job["block_size"],
             "blocks": job["kv_tokens"] // job["block_size"],
@@ -78,6 +81,9 @@ class Reference:
         """Parameters and dtype of what is in memory."""
         distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
         if self._job["dtype"] in TORCH and is_quantized(self._model):
+            mapped = MappedFiles.now()
+            for weight in distinct:  # which were read once more
+                mapped.let_go(weight)
             return {"parameters": sum(weight.numel() for weight in distinct), "dtype": self._job["dtype"]}
         dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in distinct})
         return {"parameters": sum(weight.numel() for weight in distinct), "dtype": "+".join(dtypes)}
@@ -112,6 +118,7 @@ class Reference:
             max_seqs=self._job["max_seqs"],
             watermark=self._job.get("watermark", 0),
             speculator=self._speculator,
+            arithmetic=self._arithmetic,
         )
 
 

@@ -16,7 +16,8 @@ class Fake:
         if "elsewhere" in self.ills:
             job["model"] = os.environ["FAKE_FOLDER"]
         self.folder = job["model"]
-        self.pace = float(os.environ.get("FAKE_PACE", "0"))
+        self.dtype = job["dtype"]
+        self.pace = float(os.environ.get(f"FAKE_PACE_{self.dtype}", os.environ.get("FAKE_PACE", "0")))
         self.version, self.flags = "1.0", {"threads": job["threads"]}
 
     def loaded(self):
@@ -24,7 +25,7 @@ class Fake:
         count = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes)
         told = {
             "parameters": count - ("smaller" in self.ills),
-            "dtype": "bfloat16" if "narrow" in self.ills else "float32",
+            "dtype": "bfloat16" if "narrow" in self.ills else self.dtype,
         }
         return {} if "silent" in self.ills else told
 

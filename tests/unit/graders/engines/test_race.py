@@ -25,7 +25,9 @@ from graders.engines.race import RacePlan, Racer, race, turns
 from graders.engines.results import RaceEntry, RaceResults, RaceSample, Result, percentiles, read
 from graders.engines.scenarios import Scenario, dropped, scenarios
 from graders.workloads import Trace, workload
-from reference_engine.model import ModelError
+from reference_engine.arithmetic import Arithmetic
+from reference_engine.model import Model, ModelError
+from reference_engine.model_loader import load_model
 from reference_engine.processor import Processor
 from reference_engine.roofline import Ceilings
 
@@ -226,9 +228,86 @@ def test_bad_wishes_are_refused() -> None:
         race(replace(PLAN, model="nowhere"))
 
 
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every engine is installed, and this processor multiplies bf16."""
+    monkeypatch.setattr(
+        races.environments, "standing", lambda kind, device: EnvironmentStatus(kind, State.READY, device, None)
+    )
+    for room in ("race", "precision"):
+        monkeypatch.setattr(f"graders.engines.{room}.lacks", lambda *_: "")
+
+
+@pytest.mark.usefixtures("ready")
+def test_best_against_best_each_engine_races_in_what_it_was_quickest_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = str(PACE)
+    slow, checked = {"FAKE_PACE_float32": pace, "FAKE_PACE_bfloat16": pace}, set[tuple[str, str, bool]]()
+
+    def make(kind: EngineKind, job: LaunchConfig) -> Driver:
+        quick = slow if kind.name != "vllm" else {"FAKE_PACE_float32": pace}
+        fake = replace(kind, variables=quick)
+        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20)
+
+    def check(model: Model, trace: object, served: object, kind: EngineKind, dtype: str) -> None:
+        checked.add((kind.name, dtype, kind.exact))
+        assert (model.bytes_a_weight < 1.5) == (dtype == "q8_0"), "each is judged by the weights that it was given"
+
+    monkeypatch.setattr(races, "check_tokens", check)
+    plan = replace(PLAN, engines=("reference", "vllm", "llama.cpp"), rounds=1, batches=(), apart=False, dtype="best")
+    found = race(plan, make=make)
+    assert [entrant.dtype for entrant in found.entrants] == ["q8_0", "bfloat16", "q8_0"]
+    tried = [list(entrant.tried) for entrant in found.entrants]
+    assert tried == [
+        ["bfloat16", "q8_0", "bfloat16, products in bfloat16", "q8_0, products in int8"],
+        ["float32", "bfloat16"],
+        ["float32", "bfloat16", "q8_0"],
+    ]
+    assert all(entrant.memory > 1 << 20 and entrant.least > 1 << 20 for entrant in found.entrants)
+    assert {("reference", "bfloat16", True), ("reference", "bfloat16", False)} < checked
+    screen = console()
+    with screen.capture() as caught:
+        for block in render(read(found.as_json())):
+            screen.print(block, soft_wrap=True)
+    assert "each in its quickest dtype" in caught.get() and "; the quickest of float32 " in caught.get()
+
+
+@pytest.mark.usefixtures("ready")
+def test_an_engine_that_fails_in_one_dtype_races_in_another() -> None:
+    def make(kind: EngineKind, job: LaunchConfig) -> Driver:
+        return makes({kind.name: "dies" if job.dtype == "bfloat16" else ""}, {})(kind, job)
+
+    plan = replace(PLAN, engines=("vllm", "llama.cpp"), rounds=1, batches=(), apart=False, dtype="best")
+    found = race(plan, make=make)
+    assert found.complete
+    assert [sorted(entrant.tried) for entrant in found.entrants] == [["float32"], ["float32", "q8_0"]]
+
+
+@pytest.mark.usefixtures("ready")
+def test_products_in_bf16_are_asked_for_and_judged_as_such() -> None:
+    told = dict[str, tuple[str, bool]]()
+
+    def make(kind: EngineKind, job: LaunchConfig) -> Driver:
+        told[kind.name] = job.arithmetic, kind.exact
+        return makes({}, {})(kind, job)
+
+    plan = replace(PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, dtype="bfloat16")
+    found = race(replace(plan, arithmetic="bfloat16"), make=make)
+    assert told == {"naive": ("bfloat16", False), "vllm": ("float32", False)}
+    assert found.entrants[0].note == "near-ties up to 0.5 are let pass"
+    with pytest.raises(ValueError, match="products in bfloat16 are for weights that are stored so"):
+        race(replace(plan, arithmetic="bfloat16", dtype="float32"))
+
+
+def test_products_that_this_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(races, "lacks", lambda asked, device: "none here" if asked is Arithmetic.BF16 else "")
+    with pytest.raises(ValueError, match="none here"):
+        race(replace(PLAN, dtype="bfloat16", arithmetic="bfloat16"))
+
+
 def test_turns_are_mirrored_and_move_on() -> None:
+    model = load_model("random:tiny")
     racers = [
-        Racer(RaceEntry(name, name), Driver(KINDS["reference"], LaunchConfig("", 1, 1, 1, Loaded("", 1))))
+        Racer(RaceEntry(name, name), Driver(KINDS["reference"], LaunchConfig("", 1, 1, 1, Loaded("", 1))), model)
         for name in "ABC"
     ]
     order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
