@@ -12,7 +12,8 @@ import traceback
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from graders.checking.check_context import Allowance, CheckContext
+from graders.checking.allowance import Allowance
+from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
 from graders.checking.workers import NONE, Source, Workers
 from graders.registry.catalogue import Exercise, catalogue
@@ -134,10 +135,11 @@ class _Run:
         limits, first = Limits(packages=self.exercise.torch), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None
-        workers = Workers([source], level=self._isolation, limits=limits, first=first)
+        workers = Workers([source], level=self._isolation, limits=limits, first=first, allowance=Allowance(self._left))
         self._import_ahead(laws)
         try:
             self._outlived(workers, workers.get)
+            self._left = workers.allowance.left
             for tried, law in enumerate(laws):
                 self._start_ahead(laws, tried)
                 self._one(law, submission, workers)
@@ -180,7 +182,7 @@ class _Run:
             self._decide(law, Outcome.SKIPPED, f"needs {', '.join(missing)} first")
             return
         contexts: list[CheckContext] = []
-        allowance = Allowance(min(SECONDS[law.kind == "throughput"], self._left))
+        workers.allowance = allowance = self._allowance(law)
 
         def check() -> None:
             ahead = None if contexts else self._aheads.get(law.number)
@@ -208,6 +210,13 @@ class _Run:
         seconds = time.monotonic() - start
         output = output or workers.take_output()
         self._decide(law, outcome, message, story, seconds, context.cases, output, context.score, reason)
+
+    def _allowance(self, law: Law) -> Allowance:
+        usual = SECONDS[law.kind == "throughput"]
+        if usual < self._left:
+            return Allowance(usual, f"All that one law asks of a part may take {usual:.0f} s, and took longer.")
+        told = f"All that the laws of a submission ask of a part may take {ALL_SECONDS:.0f} s, and took longer."
+        return Allowance(self._left, told)
 
     def _context(self, law: Law, submission: Submission, workers: Workers, ahead: Prestarted | None) -> CheckContext:
         context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)

@@ -9,23 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graders.checking.allowance import Allowance
 from graders.checking.workers import Workers
 from graders.registry.parts import Part, part_in
 from graders.result import Figure
 from graders.sandbox.worker import Worker
 from graders.sandbox.worker_prestart import Prestarted
 from graders.submissions.source import Submission
-
-
-@dataclass(slots=True)
-class Allowance:
-    """Seconds that workers may take to answer, all questions together. whole: at first."""
-
-    whole: float
-    left: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = self.whole
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,27 +35,25 @@ class Transport:
 
     def ask(self, method: str, do: str, fields: dict[str, Any]) -> dict[str, Any]:
         """The answer; Lost if none comes. method: of the part, which is asked about."""
-        worker, allowance, began = self.context.worker, self.context.allowance, time.monotonic()
+        worker, allowance = self.context.worker, self.context.allowance
         before = worker.slept if self.watching else 0.0
         limits = {"wall": WALL_PATIENCE, **self.context.ask_limits}
         limits["wall"] = min(limits["wall"], max(allowance.left, 0.0))
         try:
-            answer = worker.ask(do, **limits, **self._told(), **fields)
+            with allowance.spending():
+                answer = worker.ask(do, **limits, **self._told(), **fields)
         except WorkerDied as death:
             told = f"the process {death}"
             raise Lost(f"The process {death} in `{method}`.", told, Outcome.CRASH) from None
         except WorkerHung as wait:
             if wait.asleep:
                 raise Lost(_slept("The part", wait.seconds), "no answer", Outcome.TIMEOUT, wait.seconds) from None
-            if allowance.left <= time.monotonic() - began:
-                message = f"All questions of one law together may take {allowance.whole:.0f} s, and took longer."
-                raise Lost(message, "no answer in time", Outcome.TIMEOUT) from None
+            if allowance.spent:
+                raise Lost(allowance.told, "no answer in time", Outcome.TIMEOUT) from None
             message = f"`{method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"
             raise Lost(message, "no answer", Outcome.TIMEOUT) from None
         except Tampered as wrong:
             raise Lost(f"In `{method}` {wrong}.", str(wrong), Outcome.INVALID) from None
-        finally:
-            allowance.left -= time.monotonic() - began
         self.napped = worker.slept - before if self.watching else 0.0
         return answer
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from graders.checking.allowance import Allowance
 from graders.checking.failure import Broken
 from graders.checking.replies import Raised, exception_of
 from graders.registry.parts import simulated
@@ -13,7 +16,7 @@ from graders.result import Location, Outcome
 from graders.sandbox import fakes
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
 from graders.sandbox.protocol import ProtocolError
-from graders.sandbox.worker import OUTPUT_CAP, Tampered, Worker, WorkerDied, WorkerHung
+from graders.sandbox.worker import OUTPUT_CAP, WALL_PATIENCE, Tampered, Worker, WorkerDied, WorkerHung
 from graders.submissions.source import Submission
 
 PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
@@ -44,7 +47,7 @@ class Workers:
     """The worker in use for one submission: started when first asked for, replaced when it died.
 
     sources: what every worker loads, in order: companions first, the submission last. first: a worker started before,
-    to be the first one used.
+    to be the first one used. allowance: what pays for starting, loading and ending them.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Workers:
         level: str = HIGHEST,
         limits: Limits | None = None,
         first: Worker | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
+        self.allowance = allowance or Allowance(math.inf)
         self.sources = tuple(sources)
         self._first = first
         self._level = level
@@ -75,9 +80,12 @@ class Workers:
         return self._limits
 
     def get(self) -> Worker:
-        """A live worker with every source loaded. Raises Broken when the submission cannot be loaded."""
+        """A live worker with every source loaded. Raises Broken when the submission cannot be loaded in time."""
         if self._worker is None or not self._worker.alive:
-            self._worker = self._start()
+            if self.allowance.spent:
+                raise Broken(self.allowance.told, outcome=Outcome.TIMEOUT)
+            with self.allowance.spending():
+                self._worker = self._start()
         return self._worker
 
     def fresh(self) -> Worker:
@@ -85,9 +93,18 @@ class Workers:
         self.end()
         return self.get()
 
+    def still(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing of the worker in use runs meanwhile."""
+        return contextlib.nullcontext() if self._worker is None else self._worker.still()
+
+    def tree_seconds(self) -> float:
+        """CPU time of the worker in use, its keeper and its children."""
+        return 0.0 if self._worker is None else self._worker.tree_seconds()
+
     def end(self) -> None:
         if self._worker is not None:
-            self._worker.end()
+            with self.allowance.spending():
+                self._worker.end()
             self._keep(self._worker.take_output())
             self._worker = None
 
@@ -137,7 +154,13 @@ class Workers:
     def _load(self, worker: Worker, source: Source) -> None:
         self._import_driver(worker, source.slot)
         try:
-            answer = worker.ask("load", slot=source.slot, file=source.name, source=source.text, watched=source.watched)
+            told: dict[str, Any] = {
+                "slot": source.slot,
+                "file": source.name,
+                "source": source.text,
+                "watched": source.watched,
+            }
+            answer = worker.ask("load", wall=max(0.0, min(WALL_PATIENCE, self.allowance.left)), **told)
         except WorkerDied as death:
             raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None
         except WorkerHung as wait:

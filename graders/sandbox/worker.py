@@ -121,6 +121,10 @@ class Worker:
         """Nothing of the worker runs meanwhile; see `Process.still`."""
         return self._process.still()
 
+    def tree_seconds(self) -> float:
+        """CPU time of the worker, its keeper and what it started, of those that live; see `Process.tree_seconds`."""
+        return self._process.tree_seconds()
+
     def cpu_seconds(self) -> float:
         """CPU time of the worker so far, read when it has come to rest: what it used since its last rest is not counted
         by the kernel before."""

@@ -23,7 +23,8 @@ def company(context: CheckContext, *besides: str) -> Iterator[CheckContext]:
     sources = [source(context, slot) for slot in (*others, *besides) if slot != context.exercise.slot]
     own = Source.of(context.exercise.slot, context.submission)
     first = context.ahead.take() if context.ahead is not None else None
-    workers = Workers([*sources, own], level=context.worker.level, limits=context.workers.limits, first=first)
+    level, limits = context.worker.level, context.workers.limits
+    workers = Workers([*sources, own], level=level, limits=limits, first=first, allowance=context.allowance)
     joined = dataclasses.replace(context, workers=workers)
     try:
         yield joined

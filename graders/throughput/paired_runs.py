@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from graders.checking.failure import Broken
 from graders.result import Outcome
 from graders.sandbox.isolation import MachineFault, WorkerLost
+from graders.throughput.contest_side import idle
 from graders.throughput.decision import (
     EARLY,
     LOOKS,
@@ -28,8 +29,6 @@ from reference_engine.processor import processor
 from reference_engine.roofline import Ceilings, RaisedCeiling, Roof, TokenWork, Work, borrowed
 
 MINE, REFERENCE = "", "reference"
-IDLE = 0.25
-"""The share of the reference's time that the submission's process may use while it should be waiting."""
 AGAIN = 3
 """How many times as patiently the peak is measured when somebody came above it."""
 Judge = Callable[[Trace, Output, int], bool]
@@ -191,12 +190,11 @@ class PairedRuns:
             raise Broken(message, outcome=Outcome.CRASH) from None
 
     def _alone(self, name: str, trace: Trace) -> TimedRun:
-        """Another's turn, in which the submission's process and its keeper stand still; Broken if they did not."""
+        """Another's turn, in which the submission's processes and their keepers stand still; Broken if they did not."""
         before = self.mine.cpu_seconds()
-        with self.mine.still():
-            timed = self._other(name, trace)
+        timed = self._other(name, trace)
         used = self.mine.cpu_seconds() - before
-        if used > IDLE * timed.seconds + 0.02:
+        if not idle(used, timed.seconds):
             message = f"It computed for {used:.2f} s while another engine was timed."
             raise Broken(message, outcome=Outcome.INVALID)
         return timed
@@ -207,9 +205,10 @@ class PairedRuns:
         return self._blameless(name, lambda: contender.serve(trace))
 
     def _blameless(self, name: str, call: Callable[[], Answer]) -> Answer:
-        """What another does; whatever goes wrong in it is no fault of the submission."""
+        """What another does, while nothing of the submission runs; whatever goes wrong in it is no fault of its."""
         try:
-            return call()
+            with self.mine.still():
+                return call()
         except Broken as broken:
             if broken.outcome is Outcome.UNGRADED:
                 raise

@@ -25,6 +25,7 @@ from graders.checking.failure import Broken
 from graders.registry.parts import timed_calls
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
+from graders.throughput.contest_side import idle
 from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, own_noise, submission_first
 
 TRIES = 2
@@ -40,8 +41,6 @@ SLOWER = 8
 """A part that is slower than this is asked for fewer calls at once."""
 NOTHING = 1e-7
 """Seconds: no call costs less."""
-IDLE = 0.25
-"""The share of the reference's time that the submission's process may use while it should be waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,8 @@ class PartContest:
 
     def _idle(self, cell: _Cell, number: int) -> float:
         ask = (cell.function, cell.size, self._seed(cell, number), cell.times)
-        return self.theirs.run(*ask, idle=True).seconds
+        with self.mine.still():
+            return self.theirs.run(*ask, idle=True).seconds
 
     def _seed(self, cell: _Cell, number: int) -> int:
         return random.Random(f"{self.seed}/{cell.function}/{cell.size}/{number}").getrandbits(40)
@@ -226,7 +226,7 @@ class PartContest:
             cell.base = min(cell.base, self._idle(cell, self.pairs))
             theirs, mine = (min(ran[side].seconds for ran in tries) for side in (0, 1))
             cell.note(mine, theirs)
-        if self._used > IDLE * self._waited + 0.02:
+        if not idle(self._used, self._waited):
             message = f"It computed for {self._used:.2f} s while the reference was timed."
             raise Broken(message, outcome=Outcome.INVALID)
         self.pairs += 1

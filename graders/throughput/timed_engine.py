@@ -8,7 +8,6 @@ milliseconds at most.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -23,6 +22,7 @@ from graders.checking.replies import Raised
 from graders.checking.workers import Workers
 from graders.result import Outcome
 from graders.sandbox import protocol
+from graders.throughput.contest_side import ContestSide
 from graders.throughput.part_time import Ran
 from graders.throughput.step_cost import StepCost
 from graders.workloads import Trace
@@ -51,12 +51,17 @@ class TimedRun:
 class TimedEngine:
     """The engine with the parts that `workers` load. guesses: the medusa part is used, with the waiter's heads.
 
-    Both methods raise Broken when the part fails, dies, hangs or tampers.
+    side: everybody who belongs to it; `workers` alone if none is given. `still`, `cpu_seconds`: the side's. `serve` and
+    `peak` raise Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, context: CheckContext, workers: Workers, *, guesses: bool = False) -> None:
+    def __init__(
+        self, context: CheckContext, workers: Workers, *, guesses: bool = False, side: ContestSide | None = None
+    ) -> None:
         self._context = dataclasses.replace(context, workers=workers, ask_limits=dict(ASK_LIMITS))
         self._guesses = guesses
+        self._side = side or ContestSide([workers])
+        self.still, self.cpu_seconds = self._side.still, self._side.cpu_seconds
 
     def serve(self, trace: Trace) -> TimedRun:
         """Serve the trace with a fresh engine, whose making is not timed, by a model in this process."""
@@ -82,17 +87,9 @@ class TimedEngine:
         peak, least, more = recorder.parsed(lambda: protocol.integers(value, 3))
         return float(peak), TokenWork(least, more)
 
-    def still(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing of the engine's process runs meanwhile."""
-        return self._context.worker.still()
-
-    def cpu_seconds(self) -> float:
-        """CPU time that the engine's process has used so far."""
-        return self._context.worker.cpu_seconds()
-
     def calls(self, slot: str, given: Sequence[Any] = ()) -> PartCalls:
         """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
-        return PartCalls(self._context, slot, given)
+        return PartCalls(self._context, slot, given, self._side)
 
     def _model(self, trace: Trace) -> ModelRoom:
         from graders.throughput.model_room import ModelRoom  # torch
@@ -125,8 +122,9 @@ class PartCalls:
     `run` raises Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, context: CheckContext, slot: str, given: Sequence[Any]) -> None:
+    def __init__(self, context: CheckContext, slot: str, given: Sequence[Any], side: ContestSide) -> None:
         self._context = context
+        self.still, self.cpu_seconds = side.still, side.cpu_seconds
         self._recorder = CallRecorder(context, f"{slot}_calls", slot)
         raised = self._recorder.new(given, {}, "the part")
         if raised:
@@ -145,14 +143,6 @@ class PartCalls:
             self._recorder.unexpected(reply, "an answer")
         (number,) = self._recorder.parsed(lambda: protocol.integers([reply.value], 1))
         return Ran(seconds, number)
-
-    def still(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing of the part's process runs meanwhile."""
-        return self._context.worker.still()
-
-    def cpu_seconds(self) -> float:
-        """CPU time that the part's process has used so far."""
-        return self._context.worker.cpu_seconds()
 
 
 def _serve_at_once(recorder: CallRecorder, trace: Trace) -> tuple[Output, ...]:

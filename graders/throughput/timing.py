@@ -17,6 +17,7 @@ from graders.registry.parts import PARTS, part_in, part_of
 from graders.result import Figure, Outcome
 from graders.sandbox.worker_prestart import TIMED
 from graders.throughput.bounds import REFERENCE, Bound, Measure, PartBound
+from graders.throughput.contest_side import ContestSide
 from graders.throughput.decision import Call, Decision, score
 from graders.throughput.opponents import Opponent, standing
 from graders.throughput.paired_runs import OpponentBound, PairedRuns, oracle_agrees
@@ -43,10 +44,15 @@ class WorkloadVerdict:
 
 
 class TimedEngines:
-    """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them."""
+    """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them.
+
+    The worker of the laws that are not timed ends here: nothing of a submission lives beside what is timed.
+    """
 
     def __init__(self, context: CheckContext, stack: ExitStack) -> None:
-        self._context, self._stack = context, stack
+        self._context, self._stack, self._level = context, stack, context.worker.level
+        context.workers.end()
+        self._sides = {"mine": ContestSide(), "reference": ContestSide()}
         self._ready = 0 if context.ahead is None else context.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
@@ -55,7 +61,7 @@ class TimedEngines:
 
         Raises Broken, ungraded, where the worker's user may not read the model.
         """
-        level, files = self._context.worker.level, model_files(model)
+        level, files = self._level, model_files(model)
         closed = _closed(files) if level == "L4" and os.geteuid() == 0 else ""
         if closed:
             message = f"Not timed: the engine runs as a user who may not read {closed}; `chmod o+r` lets it."
@@ -66,9 +72,11 @@ class TimedEngines:
             first = None if ahead is None else ahead.take()
             self._ready -= first is not None
             limits = dataclasses.replace(TIMED, readable=files)
-            self._workers[key] = Workers(sources, level=level, limits=limits, first=first)
+            paid = self._context.allowance
+            self._workers[key] = Workers(sources, level=level, limits=limits, first=first, allowance=paid)
             self._stack.callback(self._workers[key].end)
-        return TimedEngine(self._context, self._workers[key], guesses=guesses)
+            self._sides[who].members.append(self._workers[key])
+        return TimedEngine(self._context, self._workers[key], guesses=guesses, side=self._sides[who])
 
 
 def _closed(files: Sequence[str]) -> str:

@@ -113,8 +113,16 @@ class Process:
     def cpu_seconds(self) -> float:
         """CPU time used by the worker so far, read from outside of it."""
         with contextlib.suppress(OSError):
-            self._spent = time.clock_gettime((~self.worker << 3) | 2)
+            self._spent = _cpu_clock(self.worker)
         return self._spent
+
+    def tree_seconds(self) -> float:
+        """CPU time used so far by the keeper, the worker and what it started: by those that live."""
+        spent = 0.0
+        for pid in () if self._ended else (self._supervisor.pid, *process_tree.descendants(self._supervisor.pid)):
+            with contextlib.suppress(OSError):
+                spent += _cpu_clock(pid)
+        return spent
 
     def rest(self) -> None:
         """Wait until the worker waits for us, a moment at most: one that goes on computing is not waited for.
@@ -156,6 +164,7 @@ class Process:
         if self._ended:
             return
         self._ended = True
+        process_tree.stop_all(self._supervisor.pid)  # first: nothing may keep the supervisor from its work
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_WR)
         if not self._kept():
@@ -186,6 +195,11 @@ class Process:
             return {}, 0
         message: dict[str, Any] = json.loads(data) if data else {}
         return message, CREDENTIALS.unpack(extra[0][2])[0] if extra else 0
+
+
+def _cpu_clock(pid: int) -> float:
+    """CPU time of a process. OSError if there is none."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def spawn(level: str = HIGHEST, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:

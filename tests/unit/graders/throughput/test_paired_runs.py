@@ -238,10 +238,12 @@ def test_a_reference_that_was_slowed_down_makes_no_honest_part_impossible(known:
     assert decision.met and not decision.review
 
 
-def test_computing_while_another_is_timed_is_tampering() -> None:
+@pytest.mark.parametrize("used", [1.0, 0.09])
+def test_computing_while_another_is_timed_is_tampering(used: float) -> None:
+    """Of a second. Nobody who stands still uses any."""
     made, _ = contest()
     assert isinstance(made.mine, FakeRoom)
-    made.mine.spent = iter(float(second) for second in itertools.count())
+    made.mine.spent = itertools.count(step=used)
     with pytest.raises(Broken, match="while another engine was timed") as caught:
         made.decide([OpponentBound(0.8)])
     assert caught.value.outcome is Outcome.INVALID

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from graders.result import Figure, Outcome
 from graders.throughput import laws, opponents, timed_engine, timing
 from graders.throughput.baselines import save
 from graders.throughput.bounds import VARIABLE, Bound, Measure
+from graders.throughput.contest_side import ContestSide
 from graders.throughput.decision import LAST, Interval, decide
 from graders.throughput.hardware import here
 from graders.throughput.opponents import Opponent
@@ -68,6 +71,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         exercise=catalogue(1), beside=None, live=False, others="solutions", ahead=None, figures=[], cases=0, score=0.0
     )
     context.progress = lambda words: None
+    context.worker, context.workers = SimpleNamespace(level="L1"), SimpleNamespace(end=lambda: None)
     return context
 
 
@@ -75,6 +79,40 @@ def timed(context: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
     monkeypatch.setattr(timing, "_paired_runs", lambda *_: play)
     laws.fast_enough(context)
     return play
+
+
+def test_nothing_of_a_submission_lives_beside_what_is_timed(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in the worker of the laws before computed in the reference's turn."""
+    ended: list[str] = []
+    context.workers.end = lambda: ended.append("laws before")
+
+    class Watching(Play):
+        def decide(self, bounds: list[Any]) -> list[Any]:
+            assert ended == ["laws before"]
+            return Play.decide(self, bounds)
+
+    timed(context, monkeypatch, Watching(0.9))
+
+
+def test_whoever_belongs_to_a_side_stands_still_in_the_others_turn() -> None:
+    """Those of another workload as well."""
+    log: list[str] = []
+
+    @contextlib.contextmanager
+    def still(name: str) -> Iterator[None]:
+        log.append(f"{name} stops")
+        yield
+        log.append(f"{name} goes on")
+
+    members: Any = [
+        SimpleNamespace(still=lambda name=name: still(name), tree_seconds=lambda used=used: used)
+        for name, used in (("ragged", 1.0), ("shared", 2.5))
+    ]
+    side = ContestSide(members)
+    with side.still():
+        assert log == ["ragged stops", "shared stops"]
+    assert sorted(log[2:]) == ["ragged goes on", "shared goes on"]
+    assert side.cpu_seconds() == 3.5
 
 
 @pytest.mark.parametrize("ratio", [0.9, 0.1])
