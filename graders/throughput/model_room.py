@@ -28,6 +28,7 @@ from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
+from reference_engine.runner import Outcome
 from reference_engine.slots import Copy
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ class Pass:
 
 
 class ModelRoom:
-    """For one trace, served once. guesses: the waiter's heads are asked too. passes: all that were made.
+    """For one trace, served once. guesses: the waiter's heads are asked too. model: if it has no name. passes: all that
+    were made.
 
     Raises ModelError when the model cannot be used.
     """
 
-    def __init__(self, trace: Trace, *, guesses: bool) -> None:
-        self._model, self._seats = _model(trace.model), trace.max_seqs
+    def __init__(self, trace: Trace, *, guesses: bool, model: Model | None = None) -> None:
+        self._model, self._seats = model or _model(trace.model), trace.max_seqs
         self._heads: Heads | None = None
         self._tree: TreeChoice | None = None
         if guesses:
@@ -104,6 +106,10 @@ class ModelRoom:
         self.passes.append(Pass(batch, found, self._spent))
         self._guessed.append(self._latest)
         self._spent, self._hidden = 0.0, outcome.hidden
+        return self._answer(outcome, found)
+
+    def _answer(self, outcome: Outcome, found: list[int]) -> dict[str, Any]:
+        """What is told of a pass."""
         return {"likeliest": found, "vocab": self._model.config.vocab}
 
     def _guesses(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +122,8 @@ class ModelRoom:
             raise ProtocolError("a wish for guesses where none are made")
         seats = [span.seat for span in self.passes[-1].batch.spans for _ in range(span.wanted)]
         for row in rows:
-            _within(row, len(seats), "a row")
-        _within(count - 1, self._tree.guesses, "guesses:")
+            within(row, len(seats), "a row")
+        within(count - 1, self._tree.guesses, "guesses:")
         if len({seats[row] for row in rows}) != len(rows):
             raise ProtocolError("two rows of one request to guess from")
         # [R, H, count]
@@ -129,8 +135,8 @@ class ModelRoom:
     def unsaid(self, trace: Trace, outputs: Sequence[Sequence[int]]) -> int:
         """How many of the tokens that came no pass has said to the text before them."""
         pairs = zip(trace.requests, outputs, strict=True)
-        due = Counter(one for request, said in pairs for one in _texts(request.prompt, said))
-        return (due - Counter(one for made in self.passes for one in _said(made))).total()
+        due = Counter(one for request, output in pairs for one in texts(request.prompt, output))
+        return (due - Counter(one for made in self.passes for one in said(made))).total()
 
     def unheard(self, trace: Trace) -> int:
         """How many rows of all passes held a token that nobody could know, and nodes of trees one that no head guessed.
@@ -144,16 +150,16 @@ class ModelRoom:
                 rows = span.tokens[: len(span.tokens) - len(nodes)]
                 strange += sum(one not in known for one in enumerate(rows, span.start))
                 strange += sum(node not in guessed.get(span.seat, ()) for node in nodes)
-            known.update((place + 1, token) for place, _, token in _said(made))
+            known.update((place + 1, token) for place, _, token in said(made))
         return strange
 
     def _fill(self, entries: list[Any]) -> None:
         array = self._runner.tables.array
         for entry in entries:
             seat, place, block = protocol.integers(entry, 3)
-            _within(seat, self._seats, "a seat")
-            _within(place, self._width, "a place in a table")
-            _within(block, self._blocks, "a block")
+            within(seat, self._seats, "a seat")
+            within(place, self._width, "a place in a table")
+            within(block, self._blocks, "a block")
             array[seat, place] = block
         self._runner.tables.version += bool(entries)
 
@@ -164,19 +170,19 @@ class ModelRoom:
         target = protocol.integers(moved[1], len(source))
         room = self._blocks if moved[2] else self._blocks * self._size
         for place in (*source, *target):
-            _within(place, room, "a block" if moved[2] else "a slot")
+            within(place, room, "a block" if moved[2] else "a slot")
         if moved[2]:
             self._runner.copy([Copy(*pair) for pair in zip(source, target, strict=True)])
         elif source:
             self._runner.move(source, target)
 
     def _batch(self, told: list[Any], tree: Any) -> StepBatch:
-        depths, mask = _tree(tree, 0 if self._tree is None else self._tree.nodes)
+        depths, mask = tree_of(tree, 0 if self._tree is None else self._tree.nodes)
         spans = tuple(self._span(one, len(depths)) for one in told)
         rows = sum(len(span.tokens) for span in spans)
         if not spans or len({span.seat for span in spans}) != len(spans):
             raise ProtocolError("a pass for nobody, or twice for one seat")
-        _within(rows, ROWS + len(depths) * self._seats + 1, "rows of a pass:")
+        within(rows, ROWS + len(depths) * self._seats + 1, "rows of a pass:")
         return StepBatch(spans, depths, mask) if depths else StepBatch(spans)
 
     def _span(self, told: Any, nodes: int) -> Span:
@@ -184,24 +190,26 @@ class ModelRoom:
             raise ProtocolError("rows that are none")
         seat, start, wanted, tree = protocol.integers(told[:4])
         tokens = protocol.integers(told[4])
-        _within(seat, self._seats, "a seat")
-        _within(start, self._width * self._size - len(tokens) + 1, "a start")
-        _within(tree, min(nodes, len(tokens)) + 1, "a tree")
-        _within(wanted, min(max(1, tree), len(tokens)) + 1, "rows wanted:")
+        within(seat, self._seats, "a seat")
+        within(start, self._width * self._size - len(tokens) + 1, "a start")
+        within(tree, min(nodes, len(tokens)) + 1, "a tree")
+        within(wanted, min(max(1, tree), len(tokens)) + 1, "rows wanted:")
         if not tokens:
             raise ProtocolError("a request without a row")
-        _within(min(tokens), self._model.config.vocab, "a token")
-        _within(max(tokens), self._model.config.vocab, "a token")
+        within(min(tokens), self._model.config.vocab, "a token")
+        within(max(tokens), self._model.config.vocab, "a token")
         return Span(seat, start, tokens, wanted, tree)
 
 
-def _texts(prompt: Sequence[int], said: Sequence[int]) -> Iterable[Said]:
-    text = [*prompt, *said]
+def texts(prompt: Sequence[int], output: Sequence[int]) -> Iterable[Said]:
+    """What a model has to say for this output."""
+    text = [*prompt, *output]
     for place in range(len(prompt) - 1, len(text) - 1):
         yield place, text[place], text[place + 1]
 
 
-def _said(made: Pass) -> Iterable[Said]:
+def said(made: Pass) -> Iterable[Said]:
+    """What its wanted rows said."""
     left = iter(made.found)
     for span in made.batch.spans:
         places = made.batch.positions(span)
@@ -209,22 +217,23 @@ def _said(made: Pass) -> Iterable[Said]:
             yield places[row], span.tokens[row], next(left)
 
 
-def _tree(told: Any, most: int) -> tuple[tuple[int, ...], torch.Tensor | None]:
+def tree_of(told: Any, most: int) -> tuple[tuple[int, ...], torch.Tensor | None]:
     if told is None:
         return (), None
     if type(told) is not list or len(told) != 2 or type(told[1]) is not list:
         raise ProtocolError("a tree that is none")
     depths = protocol.integers(told[0])
-    _within(len(depths), most + 1, "nodes:")
+    within(len(depths), most + 1, "nodes:")
     for depth in depths:
-        _within(depth, DEEPEST, "a depth")
+        within(depth, DEEPEST, "a depth")
     rows = [protocol.integers(row, len(depths)) for row in told[1]]
     if len(rows) != len(depths) or not depths:
         raise ProtocolError("a tree that is none")
     return tuple(depths), torch.tensor(rows) != 0
 
 
-def _within(number: int, below: int, what: str) -> None:
+def within(number: int, below: int, what: str) -> None:
+    """ProtocolError for a number that is negative, or not below."""
     if not 0 <= number < below:
         raise ProtocolError(f"{what} {number}, where {below} is too much")
 

@@ -17,6 +17,7 @@ from graders.exercises.ex4_medusa.judge import MedusaCallRecorder
 from graders.exercises.ex4_medusa.specification import PathTree
 from graders.result import Figure
 from graders.simulation.load_companions import company
+from graders.throughput.whole_room import WholeRoom
 
 SIZES = {"vocab": 48, "positions": 256}
 MODEL_SEEDS = 3
@@ -63,9 +64,17 @@ class EngineStory:
         """That of a module that verifies."""
         return cls(MedusaCallRecorder(context, "medusa", "engine"))
 
-    def serve(self, setting: dict[str, Any], written: str) -> EngineReport:
-        """Run the engine to the end. Raises Broken when the part makes that impossible."""
-        reply, _ = self.scene.call("serve", [setting], written)
+    def serve(self, setting: dict[str, Any], written: str, room: WholeRoom | None = None) -> EngineReport:
+        """Run the engine to the end. Raises Broken when the part makes that impossible.
+
+        room: where its passes are made, and can be counted.
+        """
+        self.scene.context.told = None if room is None else room.told
+        setting = setting if room is None else {**setting, "asks": True}
+        try:
+            reply, _ = self.scene.call("serve", [setting], written)
+        finally:
+            self.scene.context.told = None
         if isinstance(reply, Raised):
             if reply.type == "PartError":
                 message = f"The engine stopped: {reply.text}."
@@ -143,12 +152,20 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     kitchen = EngineStory.of(context)
     kitchen.scene.steps.append(Step(f"tree = medusa.build_tree({list(tree.paths[1:])})"))
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
-    served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})")
+    room = WholeRoom(loaded, sizes)
+    served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})", room)
     longest = [count for _, count, _ in requests]
     outputs = served.outputs
     kitchen.judge(outputs, due, longest, lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]))
-    if kind == "useless" or (kind == "perfect" and _nobody_pauses(sizes, len(requests), len(tree))):
-        _count_passes(kitchen, served, kind, tree, due)
+    counts = kind == "useless" or (kind == "perfect" and _nobody_pauses(sizes, len(requests), len(tree)))
+    if counts and (not served.preemptions or has_room_for_all(requests, sizes, len(tree) - 1)):
+        _count_passes(kitchen, room.decodes(len(requests)), kind, tree, due)
+
+
+def has_room_for_all(requests: Sequence[tuple[Text, int, int | None]], sizes: Mapping[str, Any], ahead: int) -> bool:
+    """Whether nobody can have been preempted, whatever the engine says of itself."""
+    needs = [-(-(len(prompt) + count + ahead) // sizes["block_size"]) for prompt, count, _ in requests]
+    return bool(sum(needs) < sizes["num_blocks"])
 
 
 def _nobody_pauses(sizes: Mapping[str, int | None], requests: int, nodes: int) -> bool:
@@ -158,17 +175,13 @@ def _nobody_pauses(sizes: Mapping[str, int | None], requests: int, nodes: int) -
     return budget >= nodes * min(seats, requests)
 
 
-def _count_passes(kitchen: EngineStory, served: EngineReport, kind: str, tree: PathTree, due: Sequence[Text]) -> None:
+def _count_passes(kitchen: EngineStory, decodes: int, kind: str, tree: PathTree, due: Sequence[Text]) -> None:
     """Perfect heads need ceil(n / (D + 1)) passes after the first token, useless ones n."""
-    if served.preemptions:
-        return
     rest = [len(text) - 1 for text in due]
     passes = sum(-(-n // (tree.height + 1)) if kind == "perfect" else n for n in rest)
-    if served.decodes != passes:
-        message = f"With {kind} heads and a tree {tree.height} deep the texts took {served.decodes} passes."
-        kitchen.scene.broken(
-            message, got=f"{served.decodes} passes", expected=f"{passes} passes", method=kitchen.blamed
-        )
+    if decodes != passes:
+        message = f"With {kind} heads and a tree {tree.height} deep the texts took {decodes} passes."
+        kitchen.scene.broken(message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed)
 
 
 def _tree(case: Case, chance: random.Random) -> PathTree:

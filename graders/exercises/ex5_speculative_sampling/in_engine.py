@@ -12,12 +12,12 @@ from graders.checking.random_cases import Case, explore
 from graders.exercises.ex4_medusa.in_engine import (
     ASK_LIMITS,
     SIZES,
-    EngineReport,
     EngineSize,
     EngineStory,
     Text,
     drawn_requests,
     drawn_sizes,
+    has_room_for_all,
     judge_waiter,
     one_thread,
     questions,
@@ -28,6 +28,7 @@ from graders.exercises.ex5_speculative_sampling.judge import SLOT, SamplingCallR
 from graders.exercises.ex5_speculative_sampling.specification import Rule, spread
 from graders.result import Figure
 from graders.simulation.load_companions import company
+from graders.throughput.whole_room import WholeRoom
 
 MODEL_SEEDS = 3
 GUESSES = 4
@@ -76,7 +77,8 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     whose = "by the model itself" if draft == model else "by another model"
     kitchen = _story(context)
-    served = kitchen.serve(setting, f"serve({asked}; {guesses} guesses {whose}, {words})")
+    room = WholeRoom(loaded, sizes)
+    served = kitchen.serve(setting, f"serve({asked}; {guesses} guesses {whose}, {words})", room)
     longest, outputs = [count for _, count, _ in requests], served.outputs
     kitchen.judge(
         outputs,
@@ -84,19 +86,20 @@ def _one_engine(context: CheckContext, case: Case) -> None:
         longest,
         lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]),
     )
-    if draft == model and outputs == due and not served.preemptions:
-        _count_passes(kitchen, served, guesses, due)
+    undisturbed = not served.preemptions or has_room_for_all(requests, sizes, guesses)
+    if draft == model and outputs == due and undisturbed:
+        _count_passes(kitchen, room.decodes(len(requests)), guesses, due)
 
 
-def _count_passes(kitchen: EngineStory, served: EngineReport, guesses: int, due: Sequence[Text]) -> None:
+def _count_passes(kitchen: EngineStory, decodes: int, guesses: int, due: Sequence[Text]) -> None:
     """A model that drafts for itself needs ceil(n / (K + 1)) passes, the one that reads the prompt among them."""
     passes = sum(-(-len(text) // (guesses + 1)) - 1 for text in due)
-    if served.decodes > passes:
+    if decodes > passes:
         message = (
-            f"A model that drafts {guesses} guesses for itself took {served.decodes} passes after those that read the"
+            f"A model that drafts {guesses} guesses for itself took {decodes} passes after those that read the"
             f" prompts; {passes} are due, since every guess is what it says itself."
         )
-        kitchen.scene.broken(message, got=f"{served.decodes}", expected=f"{passes}", method="accept_chain")
+        kitchen.scene.broken(message, got=f"{decodes}", expected=f"{passes}", method="accept_chain")
 
 
 def _drawn(context: CheckContext) -> None:

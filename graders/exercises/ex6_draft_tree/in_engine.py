@@ -25,6 +25,7 @@ from graders.exercises.ex4_medusa.in_engine import (
 from graders.exercises.ex6_draft_tree.judge import DraftTreeRecorder
 from graders.result import Figure
 from graders.simulation.load_companions import company
+from graders.throughput.whole_room import WholeRoom
 
 KINDS = ("perfect", "useless", "mixed", "alike")
 LEVELS, GUESSES = 3, 3
@@ -71,18 +72,18 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     asked = "; ".join(f"{prompt}, max_new={count}, eos={eos}" for prompt, count, eos in requests)
     words = ", ".join(f"{name}={value}" for name, value in (sizes | tree).items())
     kitchen.scene.steps.append(Step(f"the drafter's guesses are {kind}"))
-    served = kitchen.serve(setting, f"serve({asked}; {words})")
+    room = WholeRoom(loaded, sizes)
+    served = kitchen.serve(setting, f"serve({asked}; {words})", room)
     longest = [count for _, count, _ in requests]
     outputs = served.outputs
     kitchen.judge(outputs, due, longest, lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]))
-    if len(requests) == 1 and kind in ("perfect", "useless") and not served.preemptions:
+    if len(requests) == 1 and kind in ("perfect", "useless"):  # alone, it is never preempted
         rest, deep = len(due[0]) - 1, min(LEVELS, size - 1) if kind == "perfect" else 0
         passes = -(-rest // (deep + 1))
-        if served.decodes != passes:
-            message = f"With {kind} guesses and a tree of {size} nodes the text took {served.decodes} passes."
-            kitchen.scene.broken(
-                message, got=f"{served.decodes} passes", expected=f"{passes} passes", method=kitchen.blamed
-            )
+        decodes = room.beyond(len(requests[0][0]))
+        if decodes != passes:
+            message = f"With {kind} guesses and a tree of {size} nodes the text took {decodes} passes."
+            kitchen.scene.broken(message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed)
 
 
 def _script(kind: str, text: Text, chance: random.Random) -> list[Any]:

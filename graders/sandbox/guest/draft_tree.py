@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 
 def new(worker_parts, args, keywords):
-    return LoadedPart(worker_parts.parts["draft_tree"], worker_parts.parts)
+    return LoadedPart(worker_parts.parts["draft_tree"], worker_parts.parts, worker_parts.line)
 
 
 def watch(worker_parts, part, wanted):
@@ -109,12 +109,13 @@ class ScriptedDrafter:
         return tuple(each[:, self.level, None].repeat(1, width, 1) for each in (self.tokens, self.logs))
 
 
-def serve(part, model, guesses, tree, engine, requests, arrivals):
+def serve(part, model, guesses, tree, engine, requests, arrivals, asks=False):
     loaded, watched = medusa.model_of(model), medusa.TimedPart(part.module)
     verifying = part.parts["medusa"]
     speculator = _speculator(loaded, watched, verifying, guesses, tree)
     parts = medusa.parts_of(part.parts, verifying)
-    return medusa.served(loaded, parts, speculator, watched, engine, requests, arrivals)
+    line = part.line if asks else None
+    return medusa.served(loaded, parts, speculator, watched, engine, requests, arrivals, line)
 
 
 def _speculator(model, module, verifying, guesses, tree):

@@ -11,6 +11,7 @@ One more method is no function of the part: `serve` runs the real engine with it
   engine     keywords of the Engine
   requests   [prompt, max_new, eos] each
   arrivals   how many requests are there before step 0, 1, ...; the rest come after the last
+  asks       whether passes are asked for (`asking_runner`) instead of made here
 and it answers [outputs, counters]: counters are steps, decodes, emitted, accepted, preemptions, cached, and the
 microseconds spent in the part and in all, by this process's own clock: for figures, never for a verdict.
 """
@@ -27,7 +28,7 @@ torch.set_num_threads(1)
 
 
 def new(worker_parts, args, keywords):
-    return LoadedPart(worker_parts.parts["medusa"], worker_parts.parts)
+    return LoadedPart(worker_parts.parts["medusa"], worker_parts.parts, worker_parts.line)
 
 
 def watch(worker_parts, part, wanted):
@@ -144,18 +145,21 @@ class TimedPart:
         return timed
 
 
-def serve(part, model, guesses, choices, engine, requests, arrivals):
+def serve(part, model, guesses, choices, engine, requests, arrivals, asks=False):
     loaded, watched = model_of(model), TimedPart(part.module)
     speculator = _speculator(loaded, watched, guesses, choices)
     parts = parts_of(part.parts, speculator and watched)
-    return served(loaded, parts, speculator, watched, engine, requests, arrivals)
+    return served(loaded, parts, speculator, watched, engine, requests, arrivals, part.line if asks else None)
 
 
-def served(model, parts, speculator, watched, engine, requests, arrivals):
-    """Run an engine to the end; what `serve` answers."""
+def served(model, parts, speculator, watched, engine, requests, arrivals, line=None):
+    """Run an engine to the end; what `serve` answers. line: where its passes are asked for."""
     from reference_engine.engine import Engine
 
-    running = Engine(model, parts, speculator=speculator, **engine)
+    from .asking_runner import asking_engine
+
+    made = Engine if line is None else asking_engine(line, whole=True)
+    running = made(model, parts, speculator=speculator, **engine)
     outputs: dict = {}
     arrivals, coming = list(arrivals), [tuple(each) for each in requests]
     decodes, talking, said, metrics = 0, 0.0, 0, running.metrics

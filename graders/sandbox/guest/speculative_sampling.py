@@ -13,6 +13,7 @@ And `serve` runs the real engine with the part and answers as that of `guest.med
   engine     keywords of the Engine
   requests   [prompt, max_new, eos, sampling] each, the last as keywords
   arrivals   how many requests are there before step 0, 1, ...; the rest come after the last
+  asks       whether the passes of the model, not of the one that drafts, are asked for
 """
 
 import torch
@@ -26,7 +27,7 @@ SCALE = 1 << 20
 
 
 def new(worker_parts, args, keywords):
-    return LoadedPart(worker_parts.parts["speculative_sampling"], worker_parts.parts)
+    return LoadedPart(worker_parts.parts["speculative_sampling"], worker_parts.parts, worker_parts.line)
 
 
 def watch(worker_parts, part, wanted):
@@ -83,7 +84,7 @@ FORMS: dict = {
 # ---------------------------------------------------------------- the real engine
 
 
-def serve(part, model, draft, guesses, engine, requests, arrivals):
+def serve(part, model, draft, guesses, engine, requests, arrivals, asks=False):
     from dataclasses import replace
 
     from reference_engine.sampler import Sampling
@@ -95,7 +96,7 @@ def serve(part, model, draft, guesses, engine, requests, arrivals):
         speculator = DraftSpeculator(watched, _draft(loaded, draft), guesses=guesses)
     parts = replace(parts_of(part.parts, None), speculative_sampling=speculator and watched)
     asked = [(prompt, max_new, eos, Sampling(**sampling)) for prompt, max_new, eos, sampling in requests]
-    return served(loaded, parts, speculator, watched, engine, asked, arrivals)
+    return served(loaded, parts, speculator, watched, engine, asked, arrivals, part.line if asks else None)
 
 
 def _draft(model, name):

@@ -12,11 +12,12 @@ _clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_n
 
 
 class LoadedPart:
-    """The object that calls are made on: the loaded module, and all parts that the worker holds."""
+    """The object that calls are made on: the loaded module, all parts that the worker holds, its line to the grader."""
 
-    def __init__(self, module, parts):
+    def __init__(self, module, parts, line=None):
         self.module = module
         self.parts = parts
+        self.line = line
         self.earlier = []  # (function, tensor that it returned, what was in it) of the last call
 
 
