@@ -56,7 +56,8 @@ at p - 1, and guesses token p + 1 (Li et al., arXiv 2401.15077). Guesses grow in
 `python -m reference_engine.training.train_eagle`: {places:,} places, in {told} dialogues of the training split (seeds
 from {first_seed:,}) and {own:,} texts of the waiter's own, half of them greedy and half drawn at temperature 1, where
 what it makes its guests say counts too; each read once. No loss on features, only on tokens, over {guesses} guesses one
-after the other, each made of the one before (the training-time test of arXiv 2503.01840). Muon at {learning_rate} falling to 0, {texts} texts an update, seed
+after the other, each made of the one before (the training-time test of arXiv 2503.01840).
+Muon at {learning_rate} falling to 0, {texts} texts an update, seed
 {seed}. The updates took {minutes} minutes of wall clock on {threads} thread(s) of a shared {machine} machine with torch
 {torch}, on {date}.
 
