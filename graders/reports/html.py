@@ -27,6 +27,7 @@ WIDEST = 24.0  # rem, the longest bar
 TOP = 15  # laws that are listed
 REASONS = 3  # messages of each
 LONGEST = 1200  # characters of a story
+TIP = 100  # of a tip
 SYMBOLS = {
     "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "∞", "crash": "☇", "invalid": "⚑", "ungraded": "?",
 }  # fmt: skip
@@ -203,6 +204,6 @@ def _cell(place: int, row: Row, law: LawResult | None) -> Data:
         return {"outcome": "skipped", "tip": "not tried", "story": ""}
     return {
         "outcome": str(law.outcome),
-        "tip": "" if law.outcome is Outcome.PASS else line(f"{law.number} {law.outcome} {law.message}", 160),
+        "tip": "" if law.outcome is Outcome.PASS else line(f"{law.number} {law.outcome} {law.message}", TIP),
         "story": _anchor(place, law) if law in words.broken(row) else "",
     }
