@@ -51,8 +51,9 @@ def straighten(submitted: Path) -> None:
 def _read(path: Path) -> str | None:
     """What a file says, PowerShell's encodings too; None if it is none or stands behind a link: of itself, its folder
     or the student's."""
+    above = path.absolute().parents
     try:
-        data = regular(path, path.name, LONGEST, path.parents[2])
+        data = regular(path.absolute(), path.name, LONGEST, above[min(2, len(above) - 1)])
         return data.decode("utf-16" if data[:2] in MARKS else "utf-8-sig", "replace")
     except UnusableSubmission:
         return None

@@ -56,11 +56,11 @@ dan,Dan,Absent,@dan
 """
 BROKEN_MACHINE = """
 import graders.sandbox.worker
-from graders.sandbox.isolation import Trouble
+from graders.sandbox.isolation import MachineFault
 from nbgrader.apps.nbgraderapp import main
 
 def spawn(*_, **__):
-    raise Trouble("this machine starts no process")
+    raise MachineFault("this machine starts no process")
 
 graders.sandbox.worker.spawn = spawn
 main()

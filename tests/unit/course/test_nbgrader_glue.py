@@ -21,7 +21,16 @@ from course import nbgrader_glue
 from course.errors import Problem
 from course.exercise_text.lessons import EXPLAIN
 from course.exercise_text.questions import questions
-from course.nbgrader_glue import answer_sheet, feedback, grade_cell, notebook, solution_cell, student_api, write_outputs
+from course.nbgrader_glue import (
+    answer_sheet,
+    feedback,
+    grade_cell,
+    notebook,
+    solution_cell,
+    student_api,
+    submission_metadata,
+    write_outputs,
+)
 from course.nbgrader_glue.feedback import Ungraded
 from course.nbgrader_glue.grade_cell import GradingTerms
 from course.nbgrader_glue.gradebook import BadName, check_name, commit, expect
@@ -568,6 +577,13 @@ def test_bundle_hands_the_exercise_to_the_packer(course: Type, tmp_path: Path, m
     said = course("instructor", "bundle", "gradescope", str(tmp_path / "b"), "-e", "2", "--laws-only")
     assert said.code == 0 and "autograder.zip" in said.out
     assert asked == [(tmp_path / "b", 2, {"require": "L2", "laws_only": True})]
+
+
+def test_a_part_in_the_folder_in_which_somebody_types_has_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert submission_metadata.time(Path("ada.py").parent) is None
 
 
 def test_without_nbgrader_the_gradebook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
