@@ -82,7 +82,7 @@ svg line { stroke: #d1495b; stroke-width: 1.5; }
 .key span { display: inline-block; padding: 0 .5rem; margin-right: .4rem; }
 #tools input, #tools select { font: inherit; max-width: 100%; margin: 0 .5rem .3rem 0; }
 @media (max-width: 30rem) { body { margin: .5rem auto; padding: 0 .5rem; } table.class { --who: 7rem; } }
-@media print { :root { font-size: 10px; } #tools, .stories { display: none; } body { margin: 0; max-width: none; font-size: 10px; }
+@media print { #tools, .stories { display: none; } :root, body { font-size: 10px; } body { margin: 0; max-width: none; }
   * { print-color-adjust: exact; } tr { break-inside: avoid; } .wide { overflow: visible; }
   table.class tr { content-visibility: visible; } }
 </style>
