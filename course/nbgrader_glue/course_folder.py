@@ -116,6 +116,14 @@ nbgrader release_feedback {slug}
 nbgrader export                                      grades.csv
 ```
 
+Students fetch and hand in with a file `nbgrader_config.py` in their own folder that says where:
+
+```
+c = get_config()
+c.Exchange.root = {place!r}
+c.CourseDirectory.course_id = {course_id!r}
+```
+
 {roster} may have columns `canvas`, `moodle`, `gradescope` and `github` with what other systems call a student;
 `extensions.csv` (`id,assignment,days`) gives single students more time; `score_changes.csv` says which scores changed,
 when and why. `course grade submitted --nbgrader . --dry-run` prints who handed in what. A submission that could not be
@@ -167,7 +175,8 @@ def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator
     words = {"course_id": course_id, "exchange": EXCHANGE, "salt": secrets.randbits(128)}
     yield folder / CONFIG, CONFIGURATION.format(**words)
     yield folder / ROSTER, STUDENTS
-    yield folder / PAGE, INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug)
+    place = str(folder.resolve() / EXCHANGE)
+    yield folder / PAGE, INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug, place=place)
     for exercise in chosen:
         home = folder / "source" / exercise.slug
         yield home / f"{exercise.slug}.ipynb", notebook.text(notebook.source(exercise))
