@@ -36,8 +36,8 @@ class Door:
         named = [f"{name} ({meant}?)" if meant else name for name, meant in sorted(strangers.items())]
         more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
         return (
-            f"of nobody on the roster, {len(named)}: {', '.join(named[:LISTED])}{more}. Nothing was judged. Rename what "
-            "they handed in, or state what they are called elsewhere in a column canvas, moodle, gradescope or "
+            f"what was handed in is of nobody on the roster: {', '.join(named[:LISTED])}{more}. Nothing was judged. "
+            "Rename it, or state what they are called elsewhere in a column canvas, moodle, gradescope or "
             f"github of {self.file}, or take them in with --accept-new."
         )
 
