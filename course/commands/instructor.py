@@ -105,7 +105,9 @@ def read(folder: Path, numbers: Numbers, port: int) -> ExitCode:
         made, address = answer_page.server(sheets, port=port)
     except OSError as error:
         raise Problem(f"nothing can listen at port {port}: {error.strerror}.") from None
-    console().print(f"Open {address} in a browser on this machine. Ctrl-C ends it.", soft_wrap=True)
+    screen = console()
+    screen.print(f"Open {address} in a browser on this machine. Ctrl-C ends it.", soft_wrap=True)
+    screen.file.flush()  # it may go through a pipe, and this is the last word for hours
     with made, contextlib.suppress(KeyboardInterrupt):
         made.serve_forever()
     return ExitCode.PASS

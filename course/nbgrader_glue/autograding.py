@@ -118,7 +118,10 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
             result = judge(exercise, aside["part"].encode("latin-1"), terms)
         write_outputs.mark(nb.cells, result, aside["found"], aside["notices"])
         nb.cells = [from_dict(cell) for cell in nb.cells]
-        self.log.info("%s: %g of %g points", names["student"], result.points, result.max_points)
+        if result.needs_person:
+            self.log.warning("%s: needs a person, no points: %s", names["student"], result.problem)
+        else:
+            self.log.info("%s: %g of %g points", names["student"], result.points, result.max_points)
 
 
 class CourseSave(SaveAutoGrades):  # type: ignore[misc]

@@ -11,11 +11,13 @@ import glob
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
+from sqlalchemy.exc import SAWarning
 
 from course.nbgrader_glue import notebook, submission_metadata
 from course.nbgrader_glue.solution_cell import exercise_of
@@ -32,7 +34,11 @@ INSTALLED = "course_intake"
 
 
 def install() -> None:
-    """From now on every autograding of this process begins here. Written in nbgrader_config.py."""
+    """From now on every autograding of this process begins here. Written in nbgrader_config.py.
+
+    What nbgrader's own use of its database makes SQLAlchemy say at every submission is left out of the log.
+    """
+    warnings.filterwarnings("ignore", "Object of type .* not in session", SAWarning)
     if hasattr(Autograde, INSTALLED):
         return
     find_notebooks = Autograde.init_notebooks
@@ -116,6 +122,8 @@ def _strangers(converter: Any, places: list[str]) -> list[str]:
             words = "submitted/%s is nobody on the roster, but %s is; rename the folder, then autograde again"
             converter.log.error(words, name, meant)
             found.append(place)
-        elif name not in known.ids and (near := known.near([name])):
-            converter.log.warning("submitted/%s is nobody on the roster, is it %s? nbgrader takes them in", name, near)
+        elif known and name not in known.ids:
+            near = known.near([name])
+            words = "submitted/%s is nobody on the roster%s; nbgrader takes them in unless create_student is False"
+            converter.log.warning(words, name, f" (is it {near}?)" if near else "")
     return found
