@@ -145,6 +145,18 @@ def copy_on_write(context: CheckContext) -> None:
     _play(context, Script(8, 4), _copy_and_more)
     _play(context, Script(6, 4), _into_a_borrowed_block)
     _play(context, Script(4, 1), _blocks_of_one_token)
+    _play(context, Script(8, 4), _an_id_that_comes_again)
+
+
+def _an_id_that_comes_again(script: Script) -> None:
+    """Who comes under the id of a fork, or of a parent, shares nothing (xLLM-AI/xllm#1984)."""
+    script.admit(1, 5)
+    script.fork(1, 2)
+    for seq in (2, 1):
+        script.free(seq)
+        script.admit(seq, 6)
+        script.extend(seq, 7)
+        script.extend(3 - seq, 7 if seq == 1 else 6)
 
 
 def _nothing_written(script: Script) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations, product
 
 from graders.checking.check_context import CheckContext
 from graders.exercises.ex3_prefix_cache.judge import PrefixCacheJudge
@@ -85,7 +85,7 @@ def block_sizes(context: CheckContext) -> None:
 
 def splits(context: CheckContext) -> None:
     """Law 3.1: a long text, and others that leave it after any of its blocks, two of them at the same place."""
-    for size, (first, second) in product((1, 2), combinations_with_replacement(range(LENGTH), 2)):
+    for size, first, second in product((1, 2), range(LENGTH), range(LENGTH)):
         long = _text(LENGTH, size)
         script = PrefixCacheScript(size)
         script.insert(long)
@@ -176,6 +176,7 @@ def coming_back(context: CheckContext) -> None:
         script.evict(EVERYTHING)
         script.insert(_text(3, 2, 30), [2, 12, 1])
         script.match(_text(3, 2, 30))
+        script.match(_text(2, 2))  # whose blocks hold another text now (GeeeekExplorer/nano-vllm#163)
         PrefixCacheJudge(context, script).judge()
     for after in range(4):
         script = _copied(after)
@@ -218,6 +219,20 @@ def exact_ages(context: CheckContext) -> None:
             PrefixCacheJudge(context, script).judge()
     refused_inserts(context)
     turns(context)
+    short_texts(context)
+
+
+def short_texts(context: CheckContext) -> None:
+    """Law 3.5: a text that fills no block touches none, and is stored with none (sgl-project/sglang#10637)."""
+    for short in ([], [1], [3]):
+        for method in ("match", "insert"):
+            script = PrefixCacheScript(2)
+            for tokens in ([1, 2], [3, 4], [5, 6]):
+                script.insert(tokens)
+            getattr(script, method)(short)
+            script.evict(1)
+            script.evict(EVERYTHING)
+            PrefixCacheJudge(context, script).judge()
 
 
 def turns(context: CheckContext) -> None:

@@ -93,8 +93,10 @@ class PrefixCacheScript:
     """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right cache would.
 
     clears: the caller empties each list that it hands over, as soon as the call is over. form: of FORMS, what it hands
-    over. first: the number of the first block.
+    over. first: the number of the first block. recycles: what was evicted is brought again before others, as pools do.
     """
+
+    recycles = False
 
     def __init__(self, block_size: int, *, clears: bool = False, form: str = "list", first: int = 1) -> None:
         self.spec = PrefixCacheSpec(block_size)
@@ -103,6 +105,7 @@ class PrefixCacheScript:
         self._form = form
         self._first = first
         self._next = first
+        self._evicted: list[int] = []
 
     def match(self, tokens: Sequence[int], namespace: Namespace = None) -> int:
         """The handle."""
@@ -134,7 +137,7 @@ class PrefixCacheScript:
         self._note(PrefixCacheCall("unlock", handle=handle, refused=refused))
 
     def evict(self, number: int) -> None:
-        self.spec.evict(number)
+        self._evicted += self.spec.evict(number)
         self._note(PrefixCacheCall("evict", number=number))
 
     def beside(self, tokens: Sequence[int], blocks: Sequence[int]) -> None:
@@ -222,9 +225,10 @@ class PrefixCacheScript:
         return any(times and self.spec.handles[other] == path for other, times in self.spec.locks.items())
 
     def fresh(self, count: int) -> list[int]:
-        """Blocks that nobody has brought yet."""
-        self._next += count
-        return list(range(self._next - count, self._next))
+        """Blocks that nobody has brought yet, or not since they were evicted."""
+        again = [self._evicted.pop() for _ in range(min(count, len(self._evicted)))] if self.recycles else []
+        self._next += count - len(again)
+        return [*again, *range(self._next - count + len(again), self._next)]
 
     def _note(self, move: PrefixCacheCall) -> int:
         self.moves.append(move)

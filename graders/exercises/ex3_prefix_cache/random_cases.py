@@ -253,6 +253,7 @@ def everything(context: CheckContext, case: Case) -> None:
 def _everything(setup: Picks) -> tuple[PrefixCacheCases, tuple[Move, ...]]:
     size, whole, first = setup.pick((2, 1, 3)), setup.pick((False, True)), setup.number(0, len(NAMES) - 1)
     shelf = PrefixCacheCases(setup, size, whole=whole, names=(None, None, NAMES[first], NAMES[first - 1]))
+    shelf.script.recycles = setup.pick((False, True))
     calls = (shelf.insert, shelf.match, shelf.lock, shelf.evict, shelf.unlock, shelf.insert, shelf.lock_again)
     return shelf, (*calls, shelf.unlock, shelf.insert_refused, shelf.unlock_unlocked)
 
