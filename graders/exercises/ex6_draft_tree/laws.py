@@ -203,8 +203,7 @@ def one_pass(context: CheckContext) -> None:
 @LAWS.law(
     "in proportion",
     statement=(
-        "Four times as many candidates, or cells of the mask, take no more than about four times the instructions, nor"
-        " many times as many far more time than in proportion."
+        "Four times as many candidates, or cells of the mask, take no more than about four times the instructions."
     ),
     points=5,
     needs=("path values", "surest first", "kept nodes", "who sees whom"),
