@@ -71,7 +71,7 @@ def stretch(model: Model, shape: str | LlamaConfig, seed: int = 0) -> Stretched:
     On the model's device, of its dtype. Its tokenizer is the model's. Raises ModelError, in one
     sentence, for an unknown name and a shape that the model does not fit in.
     """
-    config = stretched_config(model.config, _shape(shape))
+    config = stretched_config(model.config, shape_to_stretch_to(shape))
     label = shape if isinstance(shape, str) else "custom"
     refuse_what_does_not_fit(f"{model.name}@{label}", config, model.dtype, model.device)
     layout = _Layout(model.config, config)
@@ -192,7 +192,8 @@ def random_weight(name: str, shape: tuple[int, ...], seed: int, device: torch.de
     return torch.randn(shape, generator=generator, device=device, dtype=dtype).mul_(shape[-1] ** -0.5)
 
 
-def _shape(shape: str | LlamaConfig) -> LlamaConfig:
+def shape_to_stretch_to(shape: str | LlamaConfig) -> LlamaConfig:
+    """A config, or the shape of that name. Raises ModelError for an unknown one."""
     if isinstance(shape, LlamaConfig):
         return shape
     known = {**SHAPES, **STRETCHES}

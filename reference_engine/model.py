@@ -134,10 +134,15 @@ def random_model(
     dtype: torch.dtype = torch.float32,
 ) -> Model:
     """A model with weights from a seed, of a shape known by name or given. Raises ModelError for an unknown name."""
-    if isinstance(shape, str) and shape not in SHAPES:
-        raise ModelError(f"no shape called {shape!r}: choose one of {', '.join(SHAPES)}")
-    config = SHAPES[shape] if isinstance(shape, str) else shape
+    config = random_config(shape) if isinstance(shape, str) else shape
     label = shape if isinstance(shape, str) else "custom"
     name, where = f"random:{label}@{seed}", torch.device(device)
     refuse_what_does_not_fit(name, config, dtype, where)
     return Model(name, config, random_weights(config, seed, device=where, dtype=dtype))
+
+
+def random_config(shape: str) -> LlamaConfig:
+    """The shape of that name. Raises ModelError for an unknown one."""
+    if shape not in SHAPES:
+        raise ModelError(f"no shape called {shape!r}: choose one of {', '.join(SHAPES)}")
+    return SHAPES[shape]

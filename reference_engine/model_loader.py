@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from reference_engine.embed_in_larger import stretch
+from reference_engine.embed_in_larger import shape_to_stretch_to, stretch, stretched_config
 from reference_engine.gpu.device import choose_device, refused
-from reference_engine.llama.config import SHAPES
+from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.llama.weights import read_config, read_weights
 from reference_engine.memory import refuse_what_does_not_fit
-from reference_engine.model import Model, ModelError, random_model
+from reference_engine.model import Model, ModelError, random_config, random_model
 from reference_engine.waiter import CHECKPOINT
 
 
@@ -36,10 +36,29 @@ def load_model(
         base, at, shape = text.rpartition("@")
         if at:
             return stretch(load_model(base, device=where, dtype=dtype), shape, seed)
-        raise ModelError(f"no model called {text!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
+        raise _unknown(text)
     config = read_config(folder)
     refuse_what_does_not_fit(text, config, dtype, where)
     return Model(text, config, read_weights(folder, config, device=where, dtype=dtype), folder)
+
+
+def config_of(name: str) -> LlamaConfig:
+    """The sizes of the model called `name`; no weights are read or made. Raises ModelError as `load_model` does."""
+    if name.startswith("random:"):
+        shape, _, written = name.removeprefix("random:").partition("@")
+        if written:
+            _seed(name, written)
+        return random_config(shape)
+    if name == "waiter" or Path(name).exists():
+        return read_config(CHECKPOINT if name == "waiter" else Path(name))
+    base, at, shape = name.rpartition("@")
+    if at:
+        return stretched_config(config_of(base), shape_to_stretch_to(shape))
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ModelError:
+    return ModelError(f"no model called {name!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
 
 
 def _device(device: torch.device | str) -> torch.device:

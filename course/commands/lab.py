@@ -55,12 +55,27 @@ def command(
         workspace.find()  # which says what is missing
     home = where or folder(place) if place else where
     assert home is not None
+    _refuse_unknown(models)
     results = _run(LabFiles(home, lab, quick), names, models or LABS[lab].models, threads, seed, fresh, place)
     if as_json:
         sys.stdout.write(results.as_json())
     else:
         _print(results, place)
     return ExitCode.UNGRADED if results.failures else ExitCode.PASS
+
+
+def _refuse_unknown(models: tuple[str, ...]) -> None:
+    """Raises Problem for a model that nobody can load, however much memory there is."""
+    if not models:
+        return
+    from reference_engine.model import ModelError
+    from reference_engine.model_loader import config_of
+
+    for name in models:
+        try:
+            config_of(name)
+        except ModelError as error:
+            raise Problem(f"{error}.") from error
 
 
 def _run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from reference_engine import oracle
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.weights import save
 from reference_engine.model import ModelError, random_model
-from reference_engine.model_loader import load_model
+from reference_engine.model_loader import config_of, load_model
 
 PROMPT = [5, 9, 2, 100, 7]
 
@@ -49,13 +50,21 @@ def test_parameters_are_counted_as_stored() -> None:
         assert config.parameters == stored
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+@pytest.mark.parametrize("name", ["waiter", "random:tiny", "random:5m@3", "waiter@20m"])
+def test_sizes_are_known_without_weights(name: str) -> None:
+    assert config_of(name) == load_model(name).config
+
+
+@pytest.mark.parametrize("asked", [load_model, config_of])
+def test_an_unknown_name_is_answered_with_the_known_ones(asked: Callable[[str], object]) -> None:
     with pytest.raises(ModelError, match="no model called 'cook': use waiter"):
-        load_model("cook")
+        asked("cook")
     with pytest.raises(ModelError, match=r"no shape called 'huge': choose one of tiny"):
-        load_model("random:huge")
+        asked("random:huge")
     with pytest.raises(ModelError, match="has no seed after the @"):
-        load_model("random:tiny@x")
+        asked("random:tiny@x")
+    with pytest.raises(ModelError, match="no shape called 'huge' to stretch to"):
+        asked("waiter@huge")
 
 
 def test_an_empty_folder_misses_its_config(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_a_file_that_does_not_count_is_kept_under_another_name(
         (["lab", "5"], "there is no lab '5'; there are 1 (reading and writing)"),
         (["lab", "first"], "there is no lab 'first'"),
         (["lab", "1", "--engines", "vlm"], "there is no engine called 'vlm'"),
+        (["lab", "1", "--model", "random:7b"], "no shape called '7b'"),
         (["lab", "4", "--engines", "vllm"], "lab 4 measures our engine alone"),
     ],
 )
