@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from course.active_file import in_use, is_untouched
 from course.progress import Progress
+from course.targets import learner_file
+from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import Law
+from graders.registry.parts import place
 from graders.result import Outcome
 from reference_engine.parts import SLOTS
 
 
-def open_exercise(memory: Progress) -> Exercise | None:
-    """The first exercise that is not solved yet."""
-    return next((each for each in exercises() if each.laws and not memory.passed(each.number)), None)
+def open_exercise(memory: Progress, behind: Exercise | None = None) -> Exercise | None:
+    """The first exercise that is not solved yet; of those behind another one first."""
+    unsolved = [each for each in exercises() if each.laws and not memory.passed(each.number)]
+    later = (each for each in unsolved if behind and place(each.number) > place(behind.number))
+    return next(later, unsolved[0] if unsolved else None)
+
+
+def begun_exercise(home: Workspace, memory: Progress) -> Exercise | None:
+    """What was written in last, of all that is begun and not solved."""
+    written = [
+        (file.stat().st_mtime, exercise)
+        for exercise in exercises()
+        if exercise.laws and not memory.passed(exercise.number)
+        for file in [in_use(learner_file(home, exercise), exercise)]
+        if file.is_file() and not is_untouched(file, exercise)
+    ]
+    return max(written, key=lambda each: each[0])[1] if written else None
 
 
 def open_law(exercise: Exercise, memory: Progress) -> Law | None:
@@ -38,7 +56,7 @@ def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
         (f"solution {number}", "our way, to compare with"),
         (f"explain {number}", "the questions, to be answered in plain words"),
     ]
-    following = open_exercise(memory)
+    following = open_exercise(memory, exercise)
     if following is not None:
         steps.insert(0, (f"lesson {following.number}", f"{following.title}, {following.name}"))
     else:

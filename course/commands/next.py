@@ -8,25 +8,11 @@ from rich.text import Text
 from course import next_steps, progress, rendering, workspace
 from course.active_file import in_use, is_untouched
 from course.errors import ExitCode
-from course.progress import Progress
 from course.targets import learner_file
 from course.terminal import console
-from course.workspace import Workspace
-from graders.registry.catalogue import Exercise, exercises
+from graders.registry.catalogue import exercises
 
 MARGIN = Text("  ")
-
-
-def _begun(place: Workspace, memory: Progress) -> Exercise | None:
-    """What was written in last, of all that is begun and not solved."""
-    written = [
-        (file.stat().st_mtime, exercise)
-        for exercise in exercises()
-        if exercise.laws and not memory.passed(exercise.number)
-        for file in [in_use(learner_file(place, exercise), exercise)]
-        if file.is_file() and not is_untouched(file, exercise)
-    ]
-    return max(written, key=lambda each: each[0])[1] if written else None
 
 
 @click.command("next")
@@ -38,7 +24,7 @@ def command() -> ExitCode:
     place = workspace.find()
     memory = progress.load(place.memory)
     screen = console()
-    exercise = _begun(place, memory) or next_steps.open_exercise(memory)
+    exercise = next_steps.begun_exercise(place, memory) or next_steps.open_exercise(memory)
     screen.print()
     if exercise is None:
         last = [each for each in exercises() if each.laws][-1]

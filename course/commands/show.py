@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -66,15 +68,28 @@ def command(exercise: str, using: str, svg_file: Path | None, html_file: Path | 
 def _film(choice: part_mix.PartChoice, title: str) -> Window:
     """The drawing as a film. `Problem` for what stops it."""
     with part_mix.told_apart(choice), _in_time(choice):
-        film: Window = _drawing(choice).window(choice.load(), title)
+        film: Window = _filmed(choice)(choice.load(), title)
     return film
+
+
+def _filmed(choice: part_mix.PartChoice) -> Callable[[Any, str], Window]:
+    exercise, drawing = choice.exercise, _drawing(choice)
+    if not hasattr(drawing, "window"):
+        raise Problem(f"there is no film of {exercise.title}; course show {exercise.number} --svg FILE draws it.")
+    window: Callable[[Any, str], Window] = drawing.window
+    return window
 
 
 def _drawing(choice: part_mix.PartChoice) -> Any:
     exercise = choice.exercise
     if not exercise.drawing:
         raise Problem(f"there is no drawing for {exercise.title}.")
-    return importlib.import_module(f"course.drawings.{exercise.drawing}")
+    if exercise.needs and importlib.util.find_spec(exercise.needs) is None:
+        raise Problem(f"{exercise.needs} is not installed here: pip install {exercise.needs}.")
+    drawing = importlib.import_module(f"course.drawings.{exercise.drawing}")
+    if hasattr(drawing, "ready"):  # what has to be there before the part is loaded
+        drawing.ready()
+    return drawing
 
 
 def _in_time(choice: part_mix.PartChoice) -> AbstractContextManager[None]:

@@ -39,13 +39,16 @@ class _Superseded(Exception):
 def command(what: str | None) -> ExitCode:
     """Judge your part of an exercise whenever you save it; WHAT is an exercise (1) or the law in work (1.4).
 
+    Without WHAT it is the exercise that you are writing, else the first that is not solved.
+
     The law in work comes first and alone. When it holds, the laws that were broken follow, then those that held; the
     first that breaks is told and becomes the law in work. The timed law waits for the key t. Each run has a fresh
     worker, isolated as in `course check`.
     """
     place = workspace.find()
     memory = progress.load(place.memory)
-    chosen = asked([what or str((next_steps.open_exercise(memory) or catalogue(1)).number)])
+    begun = next_steps.begun_exercise(place, memory) or next_steps.open_exercise(memory) or catalogue(1)
+    chosen = asked([what or str(begun.number)])
     session = WatchSession(console(), place, chosen.exercise, chosen.laws[0] if chosen.laws else None)
     file = learner_file(place, chosen.exercise)
     names = (file.name, notebook_beside(file, chosen.exercise).name)

@@ -45,8 +45,9 @@ from reference_engine.slots import DraftTree, Growth
 def grow(growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tensor) -> Growth:
     """Append what the drafter guessed after the chosen candidates.
 
-    chosen int64 [B, W]: candidates of the growth, each of its own row, of any depth; a single -1
-    (W = 1) is the root. topk_token int64 [B, W, K]: the K guesses after each of them. topk_logprob
+    chosen int64 [B, W]: candidates of the growth, each of its own row, of any depth; -1 is the
+    root, which is chosen alone (W = 1) in the call that begins a tree, when M is 0 and the four
+    tensors are [B, 0]. topk_token int64 [B, W, K]: the K guesses after each of them. topk_logprob
     float [B, W, K]: ln of the probability of each, given the path before it; 0 (certain) and -inf
     (impossible) are possible.
 
@@ -55,7 +56,8 @@ def grow(growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tenso
     is the one that it was guessed after, its depth is one more than the parent's (1 below the
     root), its value is the parent's (0 for the root) plus its logprob.
 
-    Raises ValueError: an index in `chosen` that is no candidate, a topk_logprob above 0.
+    Raises ValueError: an index in `chosen` that is neither a candidate nor -1, a topk_logprob above
+    0; in any row.
 
     >>> empty = torch.zeros(1, 0, dtype=torch.int64)
     >>> start = Growth(token=empty, parent=empty, depth=empty, value=torch.zeros(1, 0))
@@ -72,10 +74,11 @@ def grow(growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tenso
 def frontier(growth: Growth, depth: int, width: int) -> Tensor:
     """The candidates that are worth another guess.
 
-    Returns int64 [B, width]: of each row the candidates of that depth with the highest value, the
-    highest first; of equal ones the one with the lower index first.
+    Returns int64 [B, width]: of each row the indices of the candidates of that depth with the
+    highest value, the highest first; of equal ones the one with the lower index first. Values may
+    be -inf.
 
-    Raises ValueError: a row has fewer than `width` candidates of that depth.
+    Raises ValueError: a row has fewer than `width` candidates of that depth. width is 1 at least.
 
     >>> growth = Growth(token=torch.tensor([[11, 12, 21, 22]]), parent=torch.tensor([[-1, -1, 0, 0]]),
     ...     depth=torch.tensor([[1, 1, 2, 2]]), value=torch.tensor([[-0.5, -1.0, -2.5, -0.75]]))
@@ -93,11 +96,11 @@ def rerank(growth: Growth, root: Tensor, size: int) -> DraftTree:
     creation): node 0 is the root, then come the kept candidates of depth 1 in order of their index,
     then those of depth 2, and so on.
 
-    Returns token, parent, depth int64 [B, size] and mask bool [B, size, size]. Parents are node
-    numbers: -1 for the root, 0 for its children. mask[b, i, j] is True when node j is node i or one
-    of its ancestors.
+    Returns DraftTree(token, parent, depth, mask): int64 [B, size], the mask bool [B, size, size].
+    Parents are node numbers: -1 for the root, 0 for its children. The root has depth 0. mask[b, i,
+    j] is True when node j is node i or one of its ancestors.
 
-    Raises ValueError: size - 1 is above M.
+    Raises ValueError: size - 1 is above M. size is 1 at least: the root alone.
 
     >>> growth = Growth(token=torch.tensor([[11, 12, 21, 22]]), parent=torch.tensor([[-1, -1, 1, 1]]),
     ...     depth=torch.tensor([[1, 1, 2, 2]]), value=torch.tensor([[-2.0, -0.5, -1.0, -3.0]]))

@@ -269,13 +269,15 @@ class CallRecorder:
         """Raise Broken for what a specification found, with the story so far."""
         self.broken(found.message, got=found.got, expected=found.expected, method=method, habit=found.habit)
 
-    def unexpected(self, raised: Raised, expected: str) -> NoReturn:
-        """Raise Broken for an exception that the contract does not allow here."""
+    def unexpected(self, raised: Raised, expected: str, note: str = "") -> NoReturn:
+        """Raise Broken for an exception that the contract does not allow here. note: a sentence about the call."""
         if "NotImplementedError" in raised.kinds and raised.file not in ("", self.context.submission.name):
             raise self._companion_unwritten(raised)
         found = self._diagnostician.of(self.method, raised, expected)
         self.method = found.method
-        broken = self.breach(found.message, got=raised.told, expected=found.expected, raised=raised)
+        about = note and raised.frames and not raised.leaving and found.reason is Reason.LAW
+        message = f"{found.message} {note}" if about else found.message
+        broken = self.breach(message, got=raised.told, expected=found.expected, raised=raised)
         broken.outcome, broken.reason = raised.outcome, found.reason
         raise broken
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from graders.checking.call_recorder import CallRecorder
@@ -10,6 +10,7 @@ from graders.checking.replies import Raised, Returned, shown
 from graders.checking.wire_tensors import Array, array_of, as_views
 
 WIDEST = 400  # characters of one value in a story
+NO_ROWS = "The batch is empty here, B = 0: so are the tensors that are due."
 
 
 class TensorCallRecorder(CallRecorder):
@@ -48,16 +49,19 @@ class TensorCallRecorder(CallRecorder):
             message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
             self.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
 
-    def result(self, method: str, args: Sequence[Any], written: str) -> Any:
-        """What it returned, as plain data; the arguments must be as they were."""
+    def result(self, method: str, args: Sequence[Any], written: str, due: Callable[[], str], note: str = "") -> Any:
+        """What it returned, as plain data; the arguments must be as they were.
+
+        due: what is right, for who gets an exception instead. note: a sentence about the call, told with it.
+        """
         if self.views:
             args, written = as_views(args), f"{written}, tensors that are views"
         reply, _ = self.call(method, args, written)
         if isinstance(reply, Raised):
-            self.unexpected(reply, "a result")
+            self.unexpected(reply, due(), note)
         value = reply.value
         if type(value) is not list or [type(item) for item in value[1:]] != [list] * 3:
-            self.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected="a result")
+            self.broken(f"`{method}` returned {shown(value)}.", got=shown(value), expected=due())
         self._own(*([shown(name).strip("'") for name in names] for names in value[1:]))
         return value[0]
 

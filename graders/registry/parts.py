@@ -123,6 +123,8 @@ PARTS = (
         *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention", "paged_attention.py", ""),
         torch=True,
         needs="triton",
+        drawing="kernel_reads",
+        drawn="blocks and slots: which program of the kernel reads which, and what nobody may read",
     ),
     Part(
         *("lab1", "what a step costs", "lab1_prefill_decode", "cost_model", "cost_model.py", ""),

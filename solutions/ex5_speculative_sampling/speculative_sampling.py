@@ -10,16 +10,20 @@ them stand, so that the text is distributed exactly as if the large model had wr
 
 Where q is what the small model thought and p what the large one thinks, a guess x was drawn with probability q(x):
 
-      p(x) >= q(x)    it was guessed too seldom: it stands, always            probability
-      p(x) <  q(x)    it was guessed too often: it stands p(x) / q(x)            |   q
-                      of the time                                            |  .--.    p
-                                                                             |  |##|  .--.
-    What stands makes up min(p, q). What is missing of p is max(p - q, 0),    |  |__|__|@@|
-    and that is what the token after a guess that fell is drawn from.         |__|####|##|@@___ token
-                                                                               #: it stands    @: drawn instead
-Shapes: B rows (sequences), K guesses, C candidates, V tokens. Integers are int64, probabilities float32 or float64, and
-results are in the dtype of `p` (of the logits). No function changes what it is given. B may be 0, and so may K, where
-nothing was guessed and `next` is drawn from p[:, 0]. Rows never influence each other.
+    p(x) >= q(x)    it was guessed too seldom: it stands, always
+    p(x) <  q(x)    it was guessed too often: it stands p(x) / q(x) of the time
+
+                              soup   fish   pie
+    q, the small model        0.50   0.25   0.25
+    p, the large one          0.25   0.25   0.50
+    min(p, q)                 0.25   0.25   0.25      guesses that stand: 0.75 of them in all
+    max(p - q, 0)             0      0      0.25      what is missing of p: from this the token after a guess that
+                                                      fell is drawn, so that every token comes as often as p says
+
+Shapes: B rows (sequences), K guesses, C candidates, V tokens. Integers are int64, probabilities float32 or float64. The
+result of `probabilities` is in the dtype of the logits; `count`, `which` and `next` are int64 [B]. No function changes
+what it is given. B may be 0, and so may K, where nothing was guessed and `next` is drawn from p[:, 0]. Rows never
+influence each other. Nothing is decided by rounding: float32 is exact enough, and no sum or uniform comes near a bar.
 
 Dice. Nothing here rolls any: randomness comes in as uniforms in [0, 1), so every answer has one right value. *Drawing*
 from weights w with a uniform v means: the lowest index i with cumsum(w)[i] > v * sum(w). If rounding leaves none, the
@@ -78,9 +82,9 @@ def accept_chain(draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> A
     Guess i, the token x, stands when u[i] < min(1, p_i(x) / q_i(x)). So p = 0 never stands, and q = 0 with p > 0 always
     does. The first guess that falls ends it: those after it were guesses about another text.
 
-    Returns count int64 [B]: how many stand, 0..K; next int64 [B]: the token after them, drawn with v from
-    max(p_i - q_i, 0) if guess i fell (from p_i if that is 0 everywhere), from p_K if all stood. So a pass yields
-    count + 1 tokens.
+    Returns Accepted(count, next). count int64 [B]: how many stand, 0..K; next int64 [B]: the token after them, drawn
+    with v from max(p_i - q_i, 0) if guess i fell (from p_i if that is 0 everywhere), from p_K if all stood. So a pass
+    yields count + 1 tokens.
 
     What comes after the guess that fell may be anything, NaN too: it harms nobody.
 

@@ -85,6 +85,15 @@ def why_typical(
     return f"({'; '.join(lines[node] for node in sorted(shown))}{more}.){sums}"
 
 
+def nan_elsewhere(logits: Sequence[Sequence[float]], walk: Sequence[int]) -> str:
+    """A sentence about nodes whose logits are NaN and where the path does not pass; empty if there are none."""
+    nodes = [node for node, row in enumerate(logits) if node not in walk and any(map(math.isnan, row))]
+    if not nodes:
+        return ""
+    who = f"node {nodes[0]}" if len(nodes) == 1 else f"nodes {', '.join(map(str, nodes))}"
+    return f"The logits of {who} are NaN, where the path {list(walk)} does not pass: they harm nobody."
+
+
 def why_not(src: int, dst: int, verdicts: Sequence[RowVerdict], slots: Rows) -> str:
     """What is wrong with a move that is not due."""
     rows = {slot: (row, node) for row, line in enumerate(slots) for node, slot in enumerate(line)}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NoReturn
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.checking.tensor_calls import TensorCallRecorder, cut
+from graders.checking.tensor_calls import NO_ROWS, TensorCallRecorder, cut
 from graders.checking.wire_tensors import Array, sent
 from graders.exercises.ex4_medusa import diagnostics, mistakes
 from graders.exercises.ex4_medusa import specification as spec
@@ -55,10 +55,15 @@ class MedusaJudge:
     def build_tree(self, choices: Sequence[Path], names: Sequence[str] = FIELDS) -> list[Array]:
         """Call it; parent, depth, rank and mask of the right shapes, not judged further. names: those that the story
         tells."""
-        count = len(PathTree.of(choices))
+        tree = PathTree.of(choices)
+        count = len(tree)
         form = "list" if isinstance(choices, list) else "tuple"
         written = f"build_tree({choices})"
-        result = self.scene.result("build_tree", [[list(choice) for choice in choices], form], written)
+
+        def due() -> str:
+            return cut(", ".join(f"{name} {getattr(tree, name)}" for name in names))
+
+        result = self.scene.result("build_tree", [[list(choice) for choice in choices], form], written, due)
         arrays = self.scene.named(result, FIELDS, "a Tree of tensors")
         self.scene.steps[-1].answer = ", ".join(f"{name} {arrays[FIELDS.index(name)]}" for name in names)
         got = arrays[0].shape
@@ -92,12 +97,14 @@ class MedusaJudge:
             spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdicts
             for row in zip(tokens, logits, strict=True)
         ]
-        result = self.typical_raw(tree, tokens, logits, rule, 0)
+        strange = [diagnostics.nan_elsewhere(line, right[0].walk) for line, right in zip(logits, due, strict=True)]
+        result = self.typical_raw(tree, tokens, logits, rule, 0, note=next(filter(None, strange), ""))
 
         def why(row: int, right: RowVerdict) -> str:
             nodes = result[1].nested[row]
             told = diagnostics.why_typical(tree, tokens[row], logits[row], rule, right.walk, nodes)
             question = mistakes.Question(tree, tokens, logits, rule)
+            told += f" {strange[row]}" if strange[row] else ""
             return told + (self._mistake(question, row, result[1].nested[row]) if rule.temperature else "")
 
         self._judge_walk(tree, result, due, why)
@@ -129,31 +136,59 @@ class MedusaJudge:
         written = f"propose(tree, root={list(roots)}, topk={_cut(topk)})"
         shape = (len(roots), *_shape_of_topk(tree, topk))
         args = [sent_tree(tree), sent("int64", roots, (len(roots),)), sent("int64", topk, shape)]
-        return self.scene.one(self.scene.result("propose", args, written), (len(roots), len(tree)))
+
+        def due() -> str:
+            return cut(str([spec.propose(tree, *row) for row in zip(roots, topk, strict=True)]))
+
+        result = self.scene.result("propose", args, written, due, NO_ROWS if not roots else "")
+        return self.scene.one(result, (len(roots), len(tree)))
 
     def greedy_raw(self, tree: PathTree, tokens: Rows, argmax: Rows) -> list[Array]:
         """count, nodes, next."""
         self._given(tree)
         shape = (len(tokens), len(tree))
         args = [sent_tree(tree), sent("int64", tokens, shape), sent("int64", argmax, shape)]
-        result = self.scene.result(
-            "verify_greedy", args, f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})"
-        )
+
+        def due() -> str:
+            right = [spec.greedy(tree, *row)[0] for row in zip(tokens, argmax, strict=True)]
+            words = [diagnostics.verdict_words(row.count, row.padded(tree.height), row.next) for row in right]
+            return cut("; ".join(words)) or "an empty Verdict"
+
+        written = f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})"
+        result = self.scene.result("verify_greedy", args, written, due, NO_ROWS if not tokens else "")
         return self._verdict(tree, result, len(tokens))
 
     def typical_raw(
-        self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, unrelated: int, brief: str = ""
+        self,
+        tree: PathTree,
+        tokens: Rows,
+        logits: Logits,
+        rule: TypicalRule,
+        unrelated: int,
+        brief: str = "",
+        note: str = "",
     ) -> list[Array]:
-        """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story."""
+        """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story. note:
+        about the call, where it raises."""
         self._given(tree)
         args, written = _typical_args(tree, tokens, logits, rule, unrelated, brief)
-        return self._verdict(tree, self.scene.result("verify_typical", args, written), len(tokens))
+        result = self.scene.result(
+            "verify_typical",
+            args,
+            written,
+            lambda: f"a Verdict, B = {len(tokens)}",
+            note or ("" if tokens else NO_ROWS),
+        )
+        return self._verdict(tree, result, len(tokens))
 
     def compact_raw(self, verdict: list[Any], slots: Rows, written: str) -> list[tuple[int, int]]:
         """The moves. verdict: as the wire carries it."""
         rows, width = verdict[1][1]
         shape = (rows, len(slots[0]) if slots else width)
-        result = self.scene.result("compact", [verdict, sent("int64", slots, shape)], written)
+        due = "int64 src and dst of the moves"
+        result = self.scene.result(
+            "compact", [verdict, sent("int64", slots, shape)], written, lambda: due, NO_ROWS if not slots else ""
+        )
         src, dst = self.scene.named(result, ("src", "dst"), "two tensors (src, dst)")
         for name, array in (("src", src), ("dst", dst)):
             if array.dtype != "int64" or len(array.shape) != 1:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from graders.checking.check_context import CheckContext
-from graders.checking.tensor_calls import TensorCallRecorder, cut
+from graders.checking.tensor_calls import NO_ROWS, TensorCallRecorder, cut
 from graders.checking.wire_tensors import python_of, sent
 from graders.exercises.ex5_speculative_sampling import diagnostics
 from graders.exercises.ex5_speculative_sampling import specification as spec
@@ -18,6 +18,7 @@ IMPORTS = f"from math import inf, nan\n\nimport {SLOT}\nimport torch\n"
 NEAR, TINY = 2e-5, 1e-7  # of a probability that is right: relative, absolute
 FLOAT = "float32"
 FUNCTIONS = ("probabilities", "accept_chain", "accept_siblings")
+NOTHING_GUESSED = "Nothing was guessed here, K = 0: count is 0, and next is drawn from p[:, 0]."
 
 
 class SamplingCallRecorder(TensorCallRecorder):
@@ -62,7 +63,8 @@ class SamplingJudge:
         given[1] = list(whole)
         shown = rows[0] if not ahead else [list(row) for row in rows]
         written = f"probabilities({cut(str(shown))}, {rule})"
-        result = self.scene.one(self.scene.result("probabilities", [given, keywords], written), whole, dtype)
+        answer = self.scene.result("probabilities", [given, keywords], written, lambda: _spreads_due(rows, rule))
+        result = self.scene.one(answer, whole, dtype)
         for number, logits in enumerate(rows):
             if not any(map(math.isnan, logits)):
                 got = result.items[number * whole[-1] : (number + 1) * whole[-1]]
@@ -89,7 +91,13 @@ class SamplingJudge:
             f"{name}={cut(str(value))}"
             for name, value in zip(("draft", "q", "p", "u", "v"), (draft, q, p, u, v), strict=True)
         )
-        result = self.scene.result("accept_chain", args, f"accept_chain({written})")
+        result = self.scene.result(
+            "accept_chain",
+            args,
+            f"accept_chain({written})",
+            lambda: f"count {cut(str([row.count for row in rows]))}, next {cut(str([row.next for row in rows]))}",
+            NO_ROWS if not b else "" if count else NOTHING_GUESSED,
+        )
         arrays = self.scene.named(result, ("count", "next"), "an Accepted of two tensors")
         for name, array in zip(("count", "next"), arrays, strict=True):
             self.scene.typed(name, array, (b,))
@@ -114,7 +122,13 @@ class SamplingJudge:
         args = [sent(kind, value, shape) for kind, value, shape in zip(kinds, values, shapes, strict=True)]
         words = zip(("tokens", "q", "p", "u", "v"), values, strict=True)
         written = ", ".join(f"{name}={cut(str(value))}" for name, value in words)
-        result = self.scene.result("accept_siblings", args, f"accept_siblings({written})")
+        result = self.scene.result(
+            "accept_siblings",
+            args,
+            f"accept_siblings({written})",
+            lambda: f"which {cut(str([row.which for row in rows]))}, next {cut(str([row.next for row in rows]))}",
+            NO_ROWS if not b else "",
+        )
         arrays = self.scene.named(result, ("which", "next"), "two tensors (which, next)")
         for name, array in zip(("which", "next"), arrays, strict=True):
             self.scene.typed(name, array, (b,))
@@ -124,7 +138,7 @@ class SamplingJudge:
 
     def many(self, method: str, args: Sequence[Any], written: str, rows: int) -> tuple[list[int], list[int]]:
         """`many_chains` or `many_siblings` of the driver: two integers for each row, judged for form alone."""
-        result = self.scene.result(method, args, written)
+        result = self.scene.result(method, args, written, lambda: f"two integers for each of {rows} rows")
         first, second = self.scene.named(result, ("count", "next"), "two tensors")
         for name, array in (("count", first), ("next", second)):
             self.scene.typed(name, array, (rows,))
@@ -158,6 +172,12 @@ class SamplingJudge:
 
     def _broken(self, row: int | None, message: str, got: str, expected: str) -> NoReturn:
         self.scene.broken(message if row is None else f"Row {row}: {message}", got=got, expected=expected)
+
+
+def _spreads_due(rows: Sequence[Row], rule: Rule) -> str:
+    """What is right for the first row that anybody looks at."""
+    looked = next((row for row in rows if not any(map(math.isnan, row))), None)
+    return diagnostics.numbers(spec.spread(looked, rule).p) if looked is not None else "an empty tensor"
 
 
 def _close(got: float, due: float) -> bool:

@@ -23,6 +23,7 @@ SMALL: RowGrowth = [
 ]
 OTHER: RowGrowth = [*SMALL[:2], Candidate(31, 1, 2, -1.5), Candidate(41, 2, 3, -1.75)]  # one of depth 2, one of depth 3
 GUESSES: tuple[list[list[int]], list[list[float]]] = ([[51, 52]], [[-0.5, -1.0]])
+EASY: tuple[tuple[RowGrowth, int], ...] = (([], ROOT), (SMALL, 1), (SMALL, 3))  # whose stories are easy to read
 
 
 def refused(context: CheckContext) -> None:
@@ -91,6 +92,10 @@ def large_growths(context: CheckContext) -> None:
 
 def fine_values(context: CheckContext) -> None:
     """Sums that only their own precision holds, long paths, what is certain and what is impossible."""
+    tokens, logs = GUESSES
+    for growth, above in EASY:
+        context.cases += 1
+        DraftTreeJudge(context).grow([growth], [[above]], [tokens], [logs], GROWTH[2:])
     for dtype, step in (("float32", FINE), ("float64", LITTLE)):
         row: RowGrowth = []
         chosen = [ROOT]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from graders.checking.check_context import CheckContext
-from graders.checking.tensor_calls import TensorCallRecorder
+from graders.checking.tensor_calls import NO_ROWS, TensorCallRecorder, cut
 from graders.checking.wire_tensors import Array, python_of, sent
 from graders.exercises.ex6_draft_tree import diagnostics
 from graders.exercises.ex6_draft_tree import specification as spec
@@ -17,6 +17,7 @@ IMPORTS = "from math import inf\n\nimport draft_tree\nimport torch\nfrom referen
 GROWTH = ("token", "parent", "depth", "value")
 TREE = ("token", "parent", "depth", "mask")
 Rows = Sequence[Sequence[Any]]
+NOTHING_GREW = "Nothing has grown yet here, M = 0: what is chosen is the root, whose depth and value are 0."
 
 
 class DraftTreeRecorder(TensorCallRecorder):
@@ -95,14 +96,25 @@ class DraftTreeJudge:
 
     def frontier_raw(self, rows: Sequence[RowGrowth], depth: int, width: int) -> list[list[int]]:
         args, written = self.frontier_call(rows, depth, width)
-        result = self.scene.result("frontier", args, written)
+        result = self.scene.result(
+            "frontier",
+            args,
+            written,
+            lambda: str([spec.frontier(row, depth, width) for row in rows]),
+            NO_ROWS if not rows else "",
+        )
         indices: list[list[int]] = self.scene.one(result, (len(rows), width)).nested
         return indices
 
     def grow_raw(self, rows: Sequence[RowGrowth], chosen: Rows, tokens: Rows, logs: Rows) -> list[Array]:
         """token, parent, depth, value."""
         args, written = self.grow_call(rows, chosen, tokens, logs)
-        fields = self.scene.named(self.scene.result("grow", args, written), GROWTH, "a Growth of tensors")
+
+        def due() -> str:
+            return _told(GROWTH, [spec.grown(*each) for each in zip(rows, chosen, tokens, logs, strict=True)])
+
+        result = self.scene.result("grow", args, written, due, _about(rows))
+        fields = self.scene.named(result, GROWTH, "a Growth of tensors")
         _, width, guesses = args[2][1]
         shape = (len(rows), args[0][0][1][1] + width * guesses)
         for name, array in zip(GROWTH, fields, strict=True):
@@ -112,7 +124,12 @@ class DraftTreeJudge:
     def rerank_raw(self, rows: Sequence[RowGrowth], roots: Sequence[int], size: int) -> list[Array]:
         """token, parent, depth, mask."""
         args, written = self.rerank_call(rows, roots, size)
-        fields = self.scene.named(self.scene.result("rerank", args, written), TREE, "a DraftTree of tensors")
+
+        def due() -> str:
+            return _told(TREE[:3], [spec.tree(*each, size) for each in zip(rows, roots, strict=True)])
+
+        result = self.scene.result("rerank", args, written, due, NO_ROWS if not rows else "")
+        fields = self.scene.named(result, TREE, "a DraftTree of tensors")
         for name, array in zip(TREE, fields, strict=True):
             shape = (len(rows), size, size) if name == "mask" else (len(rows), size)
             self.scene.typed(name, array, shape, "bool" if name == "mask" else "int64")
@@ -179,6 +196,15 @@ class DraftTreeJudge:
 def _number(item: Any) -> float:
     """An item of a tensor of floats; what JSON has no number for comes as a text."""
     return float(item["s"]) if type(item) is dict else float(item)
+
+
+def _told(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Fields of what is due, as the story tells those of an answer."""
+    return cut(", ".join(f"{name} {[[getattr(each, name) for each in row] for row in rows]}" for name in names))
+
+
+def _about(rows: Sequence[RowGrowth]) -> str:
+    return NO_ROWS if not rows else "" if rows[0] else NOTHING_GREW
 
 
 def _bits(row: Sequence[bool]) -> str:

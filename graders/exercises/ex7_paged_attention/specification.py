@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import mul
@@ -107,32 +107,3 @@ def averaged(scores: Sequence[float], values: Sequence[Sequence[float]], width: 
     weights = [math.exp(score - peak) for score in scores]
     total = math.fsum(weights)
     return [sum(map(mul, weights, column)) / total for column in zip(*values, strict=True)]
-
-
-def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[float]]]:
-    """What comes out of mistakes that are often made, with what each is."""
-    width, own = call.width, head // call.group
-    length = call.lengths[row]
-    scores, values = call.scores(row, head, own), call.context(2, row, own)
-    other = head % call.kv_heads
-    if other != own:
-        yield (
-            f"if head {head} reads KV head {head} % {call.kv_heads} = {other}, not {head} // {call.group} = {own}",
-            averaged(call.scores(row, head, other), call.context(2, row, other), width),
-        )
-    yield "without the scale", averaged([score / call.scale for score in scores], values, width)
-    yield "if position 0 is left out", averaged(scores[1:], values[1:], width)
-    yield "if the last position is left out", averaged(scores[:-1], values[:-1], width)
-    yield "if every position has the same weight", averaged([0.0] * length, values, width)
-    full = length - length % call.block_size
-    if full != length:
-        yield "if the last block, which is not full, is left out", averaged(scores[:full], values[:full], width)
-    yield "if only the first block is read", averaged(scores[: call.block_size], values[: call.block_size], width)
-    yield "if nothing is divided by the sum of the weights", _undivided(scores, values)
-    yield "if keys are taken for values", averaged(scores, call.context(1, row, own), width)
-
-
-def _undivided(scores: Sequence[float], values: Sequence[Sequence[float]]) -> list[float]:
-    peak = max(scores)
-    weights = [math.exp(score - peak) for score in scores]
-    return [sum(map(mul, weights, column)) for column in zip(*values, strict=True)]

@@ -11,8 +11,10 @@ Whatever no request owns is NaN; entries of the tables beyond a length are as th
                 most of any column
   least         the same, the least of any column
   strays        [tensor, block, slot, head, request for which it was read (-1: unknown), program] beyond a request's own
-  outside       [tensor, program] that lay in no tensor the kernel was given; it was not executed
+  outside       [does, tensor, element, program]: it lay in no tensor the kernel was given, was meant for that one
+                perhaps, and was not executed
   programs      for each request and KV head: how many keys each program read that read any
+  tails         [tensor, block, slot, columns] of slots read in owned blocks, beyond the length: so many of its columns
 A request's program is known by the row of q or of the tables that it read last.
 """
 
@@ -55,12 +57,12 @@ def call(part, method, args):
         try:
             result = getattr(part.module, method)(*given.tensors.values(), given.scale, split=given.split)
         except inner.InterpreterError as error:
-            raise _cause(error) from None
+            raise cause(error) from None
     changed = [name for name, was in before.items() if not same(given.tensors[name], was)]
     return [plain_tensor(result), changed, observed.told()]
 
 
-def _cause(error):
+def cause(error):
     """What was raised in a kernel, of which the interpreter says only the words."""
     while isinstance(error, inner.InterpreterError) and error.__cause__ is not None:
         error = error.__cause__
@@ -76,6 +78,11 @@ class Given:
         shape = (blocks, self.block_size, self.kv_heads, width)
         self.lengths, self.tables, self.scale, self.split = lengths, tables, scale, split
         self.own = [table[: -(-length // self.block_size)] for table, length in zip(tables, lengths, strict=True)]
+        self.places = {
+            (table[position // self.block_size], position % self.block_size)
+            for table, length in zip(tables, lengths, strict=True)
+            for position in range(length)
+        }
         q, keys, values = numbers
         pools = []
         for rows in (keys, values):
@@ -108,7 +115,7 @@ class Observed:
         self.given = given
         self.counts = {name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")}
         self.readers = {}  # (block, slot, head) of keys -> programs
-        self.strays, self.outside = [], []
+        self.strays, self.outside, self.tails = [], [], {}
         self.serving = -1
         self.launched = []  # (begin, end) in bytes of what the kernel was given
         self.undo = []
@@ -179,7 +186,7 @@ class Observed:
         for begin, end in self.launched:
             within |= (addresses >= begin) & (addresses + width <= end)
         if not within.all():
-            self.outside.append([does, self._nearest(int(addresses[~within][0])), *self._program()])
+            self.outside.append([does, *self._meant(int(addresses[~within][0])), *self._program()])
             raise Outside("an address in no tensor")
         for name in NAMES:
             tensor = self.given.tensors[name]
@@ -197,10 +204,10 @@ class Observed:
             self.serving = int(rows[0]) if len(rows) == 1 else -1
         elif name in self.counts:
             np.add.at(self.counts[name].reshape(-1), elements, 1)
-            self._judge(name, elements // shape[3])
+            self._judge(name, elements // shape[3], elements % shape[3])
 
-    def _judge(self, name, cells):
-        """cells: of [blocks, block_size, Hkv]."""
+    def _judge(self, name, cells, columns):
+        """cells: of [blocks, block_size, Hkv], each with a column."""
         heads, size = self.given.kv_heads, self.given.block_size
         for cell in np.unique(cells).tolist():
             block, slot, head = cell // (heads * size), cell // heads % size, cell % heads
@@ -208,20 +215,27 @@ class Observed:
             owned = self.given.own[owner] if owner >= 0 else [each for own in self.given.own for each in own]
             if block not in owned and len(self.strays) < MOST:
                 self.strays.append([name, block, slot, head, owner, *self._program()])
+            elif block in owned and (block, slot) not in self.given.places:
+                last = int(columns[cells == cell].max()) + 1
+                self.tails[name, block, slot] = max(last, self.tails.get((name, block, slot), 0))
             if name == "k":
                 self.readers.setdefault((block, slot, head), set()).add(self._program())
 
     def _program(self):
         return tuple(int(index) for index in inner.interpreter_builder.grid_idx)
 
-    def _nearest(self, address):
-        """Of which of our tensors it is just beyond."""
-        far = {}
+    def _meant(self, address):
+        """The tensor that it was meant to lie in, and which element of it: the pool in which it is a block that a table
+        names, else that of our tensors which is nearest."""
+        far, named = {}, {entry for table in self.given.tables for entry in table}
         for name in NAMES:
             tensor = self.given.tensors[name]
             begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
-            far[name] = max(begin - address, address - end, 0)
-        return min(far, key=lambda name: far[name])
+            block = (address - begin) // (tensor.nbytes // len(tensor)) if name in self.counts else None
+            far[name] = -1 if block in named else max(begin - address, address - end, 0)
+        name = min(far, key=lambda name: far[name])
+        tensor = self.given.tensors[name]
+        return name, (address - tensor.data_ptr()) // tensor.element_size()
 
     def told(self):
         """As lists, for the wire."""
@@ -242,9 +256,10 @@ class Observed:
             for to, reduced in ((counts, np.max), (least, np.min)):
                 rows = [[reduced(self.counts[name][place], axis=-1) for place in places] for name in ("k", "v")]
                 to.append([np.array(each, dtype=int).reshape(-1).tolist() for each in rows])
-        outside = [[does, name, list(program)] for does, name, *program in self.outside]
+        outside = [[does, name, element, list(program)] for does, name, element, *program in self.outside]
         strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
-        return [counts, least, strays, outside, programs]
+        tails = [[*place, columns] for place, columns in list(self.tails.items())[:MOST]]
+        return [counts, least, strays, outside, programs, tails]
 
 
 class Kept:

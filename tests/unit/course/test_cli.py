@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Type
+from rich.cells import cell_len
 from rich.console import Console
 
 import graders.grading
@@ -24,7 +25,7 @@ from course.commands import check, lesson
 from course.targets import solution_file, stub_of
 from course.terminal import tolerate
 from course.workspace import Workspace, installed_root
-from graders.registry.catalogue import catalogue
+from graders.registry.catalogue import catalogue, exercises
 from graders.result import ExerciseResult, LawResult, Location, Outcome, Story
 from graders.sandbox.isolation import LEVELS
 from graders.sandbox.isolation.inside import process_tree
@@ -571,6 +572,14 @@ def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type
     assert (shown.code, shown.err) == (0, "")
     assert "My notes" in shown.out
     assert "A tree of blocks." in shown.out
+
+
+def test_the_lines_of_drawings_in_lessons_are_not_broken_in_two() -> None:
+    most = lesson.WIDEST - 2  # a column on either side is the renderer's
+    for exercise in exercises():
+        text = (installed_root() / "solutions" / exercise.slug / "README.md").read_text(encoding="utf-8")
+        blocks = [line for block in text.split("```")[1::2] for line in block.split("\n")]
+        assert [line for line in blocks if cell_len(line) > most] == [], exercise.slug
 
 
 def test_a_lesson_is_read_page_by_page_where_a_person_looks(course: Type, monkeypatch: pytest.MonkeyPatch) -> None:

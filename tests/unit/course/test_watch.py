@@ -13,11 +13,11 @@ from conftest import Type
 from rich.console import Console
 
 import graders.grading
-from course import progress, save_events
+from course import next_steps, progress, save_events
 from course.commands import watch
 from course.targets import learner_file, solution_file
 from course.workspace import Workspace
-from graders.registry.catalogue import catalogue
+from graders.registry.catalogue import catalogue, exercises
 from graders.result import ExerciseResult, LawResult, Outcome
 from graders.sandbox.worker_prestart import Prestarted
 
@@ -206,3 +206,17 @@ def test_a_verdict_on_another_text_is_shown_as_old(course: Type, place: Workspac
     memory.record(replace(result, digest=digest(file.read_text())))
     memory.save()
     assert "old" not in course("list").out
+
+
+def test_what_comes_next_lies_behind_what_was_passed(place: Workspace) -> None:
+    memory = progress.load(place.memory)
+    assert "course lesson 6" in next_steps.after_pass(catalogue(5), memory)[0]
+    last = [each for each in exercises() if each.laws][-1]
+    assert "course lesson 1" in next_steps.after_pass(last, memory)[0]
+
+
+def test_without_a_number_that_is_watched_which_is_being_written(place: Workspace) -> None:
+    memory = progress.load(place.memory)
+    assert next_steps.begun_exercise(place, memory) is None
+    learner_file(place, catalogue(6)).write_bytes(solution_file(catalogue(6)).read_bytes())
+    assert next_steps.begun_exercise(place, memory) == catalogue(6)

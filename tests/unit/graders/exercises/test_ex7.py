@@ -18,6 +18,7 @@ from graders.checking import random_cases
 from graders.exercises.ex7_paged_attention.specification import Decode
 from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, Outcome
+from reference_engine.parts import load_part
 
 WRONG = wrong_parts(7)
 SOLUTION = CLONE / "solutions" / "ex7_paged_attention" / "paged_attention.py"
@@ -83,3 +84,42 @@ def test_numbers_of_a_call_are_exact_in_bf16() -> None:
     numbers = torch.tensor(call.query(2, 3), dtype=torch.float64)
     assert torch.equal(numbers.bfloat16().double(), numbers)
     assert call.out(1, 0) == [0.0] * call.width
+
+
+@needs_triton
+def test_a_story_is_a_script_that_makes_the_same_tensors(tmp_path: Path) -> None:
+    """It was said to be of a whole engine, which no script replays."""
+    text = SOLUTION.read_text(encoding="utf-8").replace("BLOCK_SIZE + position % BLOCK_SIZE", "BLOCK_SIZE")
+    path = tmp_path / "paged_attention.py"
+    path.write_text(text, encoding="utf-8")
+    (law,) = judged(path, seed=1, only=["7.1"]).laws
+    assert law.story is not None and len(law.story.script) == len(law.story.steps)
+    found: dict[str, object] = {}
+    exec(
+        law.story.script[-1].replace("import paged_attention", "paged_attention = PART"),
+        {"PART": load_part(path, "paged_attention")},
+        found,
+    )
+    assert isinstance(found["answer"], torch.Tensor) and found["answer"].dim() == 3
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("law", "old", "new", "says"),
+    [
+        ("7.1", "own[:, None] & (column < D)", "own[:, None] & (column < BLOCK_D)", "masked by column < D"),
+        ("7.1", "own = position < last", "own = position < last + 1", "was read, and is NaN: a weight of 0"),
+        ("7.1", 'score = tl.where(own[None, :], score, float("-inf"))', "score = score", "with the score 0"),
+        ("7.7", "span = tl.cdiv(length, split)", "span = length // split", "has ceil(length / split) = 1"),
+        ("7.8", "higher = tl.maximum(peak, tl.max(score, 1))", "higher = tl.zeros_like(peak)", "inf / inf is NaN"),
+    ],
+)
+def test_a_wrong_number_is_told_with_where_it_came_from(
+    law: str, old: str, new: str, says: str, tmp_path: Path
+) -> None:
+    text = SOLUTION.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path = tmp_path / "paged_attention.py"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    (found,) = judged(path, seed=1, only=[law]).laws
+    assert says in found.message
