@@ -329,7 +329,7 @@ def test_late_costs_a_tenth_for_each_day_begun(term: Term) -> None:
 def test_the_roster_and_the_students_without_a_submission(term: Term) -> None:
     table = rows(term.home / "grades.csv")
     assert table["dan"]["state"] == "no submission" and table["dan"]["score"] == "0.0"
-    assert table["ivy"]["state"] == "ungraded"
+    assert {(table[name]["state"], table[name]["score"]) for name in ("ivy", "max")} == {("needs a person", "")}
     assert len(table) == 13
 
 
@@ -351,7 +351,7 @@ def test_the_feedback_names_laws_and_stories(term: Term) -> None:
     assert "LawBroken" in page and f"course hint {law.number}" in page
     assert "untouched stub" in term.feedback("bob")
     assert "had another name" in term.feedback("fay")
-    assert f"the file {EXERCISE.file_name} beside the notebook" in term.feedback("jon")
+    assert f"the file {EXERCISE.file_name}" in term.feedback("jon")
 
 
 def test_the_feedback_is_released_for_everybody_who_was_graded(term: Term) -> None:
@@ -428,7 +428,7 @@ def test_a_batch_writes_what_autograde_writes(term: Term, course_folder: Term) -
             for entry in json.loads((source / f"{SLUG}.ipynb").read_text())["cells"]
             if grade_id(entry) in (EXERCISE.slot, "mine")
         )
-        result = judge(EXERCISE, text, GradingTerms(salt=1, laws_only=True))
+        result = judge(EXERCISE, text.encode(), GradingTerms(salt=1, laws_only=True))
         handed.append(Row(student, 3, result, str(target / f"{SLUG}.ipynb")))
     for _ in range(2):  # the second time changes nothing
         assert commit(other.home, handed) == CommitReport(4, ())
