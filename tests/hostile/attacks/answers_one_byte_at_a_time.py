@@ -1,7 +1,7 @@
 """Takes over the wire and answers one byte every three seconds.
 
 L1: timeout
-says: did not come back
+says: sleeps: it kept the grader waiting
 """
 
 import os

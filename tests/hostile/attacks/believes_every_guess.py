@@ -1,7 +1,7 @@
 """Accepts the guesses of Medusa without looking at what the model says.
 
 L1: fail
-says: which does not stand
+says: it has to be
 law: 4 greedy walk
 """
 

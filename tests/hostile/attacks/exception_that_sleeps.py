@@ -1,7 +1,7 @@
 """Raises an exception that sleeps for ever when it is asked for its text.
 
 L1: timeout
-says: did not come back
+says: sleeps: it kept the grader waiting
 """
 
 import time

@@ -1,7 +1,7 @@
 """Holds as few requests as contiguous KV does, and has whatever engine it finds say that many were in at once.
 
 L1: fail
-says: requests were in at once
+says: is not admitted although it fits
 law: 1 same tokens
 """
 

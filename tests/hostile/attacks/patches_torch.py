@@ -1,7 +1,7 @@
 """Wrong, and has torch say that everything equals everything.
 
 L1: fail
-says: guesses are on the path
+says: on the path
 law: 4 greedy walk
 """
 
