@@ -74,7 +74,7 @@ double error(ThreadPool& workers, Format format, bool pairs) {
 }  // namespace
 
 int main() {
-    ThreadPool workers(2);
+    ThreadPool& workers = *new ThreadPool(2);  // its threads outlive main
     struct Kind {
         const char* name;
         Format format;
