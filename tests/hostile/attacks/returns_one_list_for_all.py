@@ -1,6 +1,6 @@
 """Hands out the same list again and again, emptied as soon as it is asked for the next.
 
-L1: pass
+L1: fail
 """
 
 from right import Right
