@@ -336,6 +336,12 @@ class Pool:
         due = -(-self._long // self._plan.block)
         good = {block for block in blocks if type(block) is int} if type(blocks) is list else set()
         good = {block for block in good if 0 < block < self.num_blocks}
+        if len(good) != due and type(blocks) is list and len(good) == len(blocks):
+            message = (
+                f"`admit` handed out {len(good):,} blocks for {self._long:,} tokens, of which {self._plan.block} fill"
+            )
+            message += f" one: {due:,} are due. Is the quotient rounded up, and exactly so?"
+            self._recorder.broken(message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit")
         if len(good) != due:
             message = f"`admit` handed out {len(good):,} different blocks of 1 to {self.num_blocks - 1:,} where "
             message += f"{due:,} are due: are numbers of blocks cut to 16 bits?"

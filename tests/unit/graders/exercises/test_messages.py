@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from local_worker import LocalWorker
@@ -11,6 +14,7 @@ from wrong_parts import wrong_part
 import graders.checking.random_cases
 import graders.checking.workers
 from graders import grade
+from graders.exercises.ex1_paged_allocation import constant_time
 from graders.exercises.ex2_batching_scheduler.random_cases import text
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
@@ -106,6 +110,21 @@ def test_a_ceiling_that_is_rounded_is_told_by_the_law_of_arithmetic(quick: None,
         part = wrong_part(1, "ceil_by_float").write(tmp_path)
         (found,) = grade(1, part, seed=seed, only=["1.1"]).laws
         assert found.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"), [(range(1, 615), "rounded up"), ([*range(1, 400), *range(1, 217)], "16 bits")]
+)
+def test_a_count_of_blocks_that_is_wrong_is_not_told_as_numbers_that_are_cut(blocks: Sequence[int], told: str) -> None:
+    """Law 1.10 alone asked for 16 bits where a float had rounded the quotient down."""
+    recorder = MagicMock()
+    recorder.broken.side_effect = RuntimeError
+    pool = object.__new__(constant_time.Pool)
+    pool.num_blocks, pool._long, pool._plan = 637, 614 * 606 + 1, SimpleNamespace(block=606)
+    pool._recorder = recorder
+    with pytest.raises(RuntimeError):
+        pool._each_its_own(list(blocks))
+    assert told in recorder.broken.call_args.args[0]
 
 
 def test_a_queue_in_the_wrong_order_of_priority_is_not_told_as_a_preemption(quick: None, tmp_path: Path) -> None:
