@@ -9,7 +9,7 @@ from pathlib import Path
 
 NODES = 8
 """Of a tree on a CPU, the root included: further rows of a product are soon no longer free."""
-GROWTH = {"depth": 6, "width": 3, "guesses": 3}
+GROWTH = {"depth": 8, "width": 3, "guesses": 3}
 """Levels that grow, candidates of a level that are guessed on, guesses after each of them."""
 
 LAYER = Path(__file__).resolve().parents[1] / "waiter" / "eagle"

@@ -56,7 +56,7 @@ class _Growing:
 
     rows `[B, 1]`: numbers of the requests. slots `[B, N]`, depths int32 `[B, N]`, mask bool `[B, N, N]` of the nodes,
     of which `read` were read. spans: see `LayerRows`, and `starts` `[B]`: the places of the roots. token, node int64
-    `[B, M]`: of each candidate, and the node that it was guessed from.
+    `[B, M]`: of each candidate, and the node that it was guessed from; `found` are known.
     """
 
     rows: Integers
@@ -68,6 +68,7 @@ class _Growing:
     token: Integers
     node: Integers
     read: int = 1
+    found: int = 0
 
 
 class LayerDrafter:
@@ -130,11 +131,12 @@ class LayerDrafter:
             before.append(places[:known])
             tokens += state.tokens[first:]
         self._read.reshape(-1)[np.concatenate([*(each[1:] for each in before), slots[:, 0]])] = True
-        none, starts = np.empty((batch, 0), np.int64), spans[:, START] + spans[:, ROWS] - 1
+        token, node = np.zeros((2, batch, size * count), np.int64)
+        starts = spans[:, START] + spans[:, ROWS] - 1
         depths, mask = np.zeros((batch, size), np.int32), np.zeros((batch, size, size), dtype=bool)
         mask[:, 0, 0] = True
         rows = np.arange(batch)[:, None]
-        self._growing = _Growing(rows, slots, depths, mask, spans, starts, none, none)
+        self._growing = _Growing(rows, slots, depths, mask, spans, starts, token, node)
         return self._guess(np.array(tokens), np.concatenate(before), slots[:, :1], count)
 
     def further(self, chosen: Tensor, count: int) -> Guesses:
@@ -161,9 +163,9 @@ class LayerDrafter:
             now.spans, tokens, before, at.ravel(), now.depths.ravel(), now.mask.reshape(-1, now.mask.shape[2])
         )
         found, logs = self._pass.guess(rows, count)
-        guessed_from = np.arange(now.read - wide, now.read).repeat(count)
-        now.node = np.concatenate((now.node, np.broadcast_to(guessed_from, (batch, wide * count))), 1)
-        now.token = np.concatenate((now.token, found.reshape(batch, -1)), 1)
+        fresh = slice(now.found, now.found + wide * count)
+        now.token[:, fresh], now.found = found.reshape(batch, -1), fresh.stop
+        now.node[:, fresh] = np.arange(now.read - wide, now.read).repeat(count)
         shape = batch, wide, count
         return torch.from_numpy(found.reshape(shape)), torch.from_numpy(logs.reshape(shape))
 

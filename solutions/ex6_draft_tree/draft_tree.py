@@ -70,18 +70,18 @@ def grow(growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tenso
     ### BEGIN SOLUTION
     count = growth.token.shape[1]
     lowest = -1 if chosen.shape[1] == 1 else 0
-    if ((chosen < lowest) | (chosen >= count)).any():
+    if not all(lowest <= index < count for index in chosen.flatten().tolist()):
         raise ValueError(f"chosen names what is no candidate; there are {count}")
-    if (topk_logprob > 0).any():
+    if any(log > 0 for log in topk_logprob.flatten().tolist()):
         raise ValueError("a topk_logprob is above 0: no probability is above 1")
-    depth = _after_root(growth.depth).gather(1, chosen + 1) + 1  # [B, W]
-    value = _after_root(growth.value).gather(1, chosen + 1)[:, :, None] + topk_logprob  # [B, W, K]
-    wide = topk_token.shape
+    parent = chosen.unsqueeze(2).expand(topk_token.shape).flatten(1)  # [B, W * K]
+    depth = _after_root(growth.depth).gather(1, parent + 1) + 1
+    value = _after_root(growth.value).gather(1, parent + 1) + topk_logprob.flatten(1)
     return Growth(
         token=torch.cat([growth.token, topk_token.flatten(1)], 1),  # [B, M + W * K]
-        parent=torch.cat([growth.parent, chosen[:, :, None].expand(wide).flatten(1)], 1),
-        depth=torch.cat([growth.depth, depth[:, :, None].expand(wide).flatten(1)], 1),
-        value=torch.cat([growth.value, value.flatten(1)], 1),
+        parent=torch.cat([growth.parent, parent], 1),
+        depth=torch.cat([growth.depth, depth], 1),
+        value=torch.cat([growth.value, value], 1),
     )
     ### END SOLUTION
 
@@ -104,9 +104,8 @@ def frontier(growth: Growth, depth: int, width: int) -> Tensor:
     there = growth.depth == depth  # [B, M]
     if (there.sum(1) < width).any():
         raise ValueError(f"there are fewer than {width} candidates of depth {depth}")
-    best = _highest_first(growth.value)  # [B, M]
-    own = (~there).gather(1, best).long().sort(dim=1, stable=True).indices  # those of the depth first, in this order
-    return best.gather(1, own[:, :width])
+    value = growth.value.neg().masked_fill(~there, torch.nan)  # NaN sorts behind everything, behind inf too
+    return value.sort(dim=1, stable=True).indices[:, :width]
     ### END SOLUTION
 
 

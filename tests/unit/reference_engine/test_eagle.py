@@ -84,7 +84,7 @@ class Prophet(LayerDrafter):
             del left[0]
         now = self._growing
         assert now is not None
-        now.token[:, -tokens[0].numel() :] = tokens.flatten(1).numpy()
+        now.token[:, now.found - tokens[0].numel() : now.found] = tokens.flatten(1).numpy()
         return tokens, logs
 
 
