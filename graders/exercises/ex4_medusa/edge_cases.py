@@ -161,7 +161,11 @@ def large_verdicts(context: CheckContext) -> None:
 
 
 def large_moves(context: CheckContext) -> None:
-    """The same trees: all of a long path moves, and nodes of three digits do."""
+    """The same trees: all of a long path moves, and nodes of three digits do; first of all a tree that is small."""
+    small = PathTree.of([(0,), (1,), (0, 0), (1, 0)])
+    for walk in ((0, 1), (0, 2), (0, 2, 4)):
+        context.cases += 1
+        MedusaJudge(context).compact(small, [RowVerdict(walk, 1)], [[10, 12, 15, 11, 14]])
     judge = MedusaJudge(context)
     for first in (10, 20):
         judge.compact(FORK, [RowVerdict((0, 2), 1)], [[first, first + 1, first + 2]])

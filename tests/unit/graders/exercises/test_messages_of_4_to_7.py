@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from local_worker import LocalWorker
-from wrong_parts import CLONE, first_broken
+from wrong_parts import CLONE, first_broken, wrong_part
 
 import graders.checking.random_cases
 import graders.checking.workers
@@ -64,3 +64,11 @@ def test_an_empty_batch_is_told_as_that(tmp_path: Path) -> None:
     shape = "    rows, count = growth.value.shape\n"
     law = told(tmp_path, "6.7", shape, f"    growth.value[0]\n{shape}")
     assert law.message.endswith("The batch is empty here, B = 0: so are the tensors that are due.")
+
+
+@pytest.mark.parametrize("name", ["moves_onto_itself", "adjacent_slots", "step_by_step"])
+def test_a_story_of_moves_has_five_nodes(name: str, tmp_path: Path) -> None:
+    """It had a path of thirteen."""
+    law = first_broken(wrong_part(4, name).write(tmp_path), 4, only=["4.10"])
+    assert law is not None and law.story is not None
+    assert sum(map(len, law.story.steps)) < 150
