@@ -28,7 +28,8 @@ class Array:
         return _nested(self.items, self.shape)
 
     def __str__(self) -> str:
-        return str(self.nested)
+        items = [float(item["s"]) if type(item) is dict else item for item in self.items]  # nan, and the like
+        return str(_nested(items, self.shape))
 
 
 def sent(dtype: str, nested: Any, shape: Sequence[int] | None = None) -> list[Any]:

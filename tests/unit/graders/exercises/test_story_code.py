@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graders.checking.failure import Step
-from graders.checking.wire_tensors import sent
+from graders.checking.wire_tensors import Array, sent
 from graders.exercises.ex3_prefix_cache.operations import PrefixCacheCall
 from graders.exercises.ex4_medusa.specification import PathTree
 from graders.exercises.ex4_medusa.wire_tensors import python, sent_tree
@@ -60,3 +60,7 @@ def test_what_raised_goes_on_unless_it_is_the_end(raised: bool, last: bool, begi
     ast.parse(code)
     assert code.startswith(begins)
     assert Step("in words", code="plan of three").script(last=last) == ""
+
+
+def test_numbers_that_json_lacks_are_told_as_python_has_them() -> None:
+    assert str(Array("float32", (2,), [{"s": "nan"}, 0.5])) == "[nan, 0.5]"
