@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from course.server.api_error import broken_part
+from course.server.delivery import Delivery
 from course.server.question import Question
 from course.server.trace_feed import TraceFeed
 from course.watchdog import STALL_SECONDS, NoAnswerInTime, called
@@ -79,6 +80,7 @@ class EngineThread:
         self._engine = make()
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._open: dict[int, tuple[Ticket, int]] = {}
+        self._delivery = Delivery()
         self._tickets: set[Ticket] = set()  # of the event loop
         self._steps, self._stepping, self._seen = 0, False, (-1, 0.0)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -217,6 +219,7 @@ class EngineThread:
                 )
                 for id in range(first, first + asked.n):
                     self._open[id] = ticket, place
+                    self._delivery.begin(id, asked)
                     place += 1
         except ValueError as error:
             self._abort(ticket, None)
@@ -227,18 +230,24 @@ class EngineThread:
     def _abort(self, ticket: Ticket, place: int | None) -> None:
         for id in [id for id, mine in self._open.items() if mine[0] is ticket and place in (None, mine[1])]:
             del self._open[id]
+            self._delivery.forget(id)
             self._engine.abort(id)
             self.load = self._engine.load()
 
     def _hand_out(self, events: Sequence[Event]) -> None:
-        now, batch = time.perf_counter(), list[tuple[Ticket, Said | Failed]]()
+        now = time.perf_counter()
+        taken = [self._delivery.take(event, now) for event in events if event.id in self._open]
+        self._pass_on([*(event for event in taken if event is not None), *self._delivery.due(now)], now)
+
+    def _pass_on(self, events: Sequence[Event], now: float) -> None:
+        batch = list[tuple[Ticket, Said | Failed]]()
         for event in events:
-            if event.id in self._open:
-                ticket, place = self._open[event.id]
-                batch.append((ticket, Said(place, event.tokens, event.finished, event.scores, now)))
-                if event.finished:
-                    del self._open[event.id]
-                    self.failure = ""  # the engine of now serves
+            ticket, place = self._open[event.id]
+            batch.append((ticket, Said(place, event.tokens, event.finished, event.scores, now)))
+            if event.finished:
+                del self._open[event.id]
+                self._delivery.forget(event.id)
+                self.failure = ""  # the engine of now serves
         if batch:
             self._tell(batch)
 
@@ -247,8 +256,10 @@ class EngineThread:
         self._complain(error)
         self.failures += 1
         self.failure = broken_part(error)
+        self._pass_on([*self._delivery.all()], time.perf_counter())
         served = {ticket for ticket, _ in self._open.values()} | set(more)
         self._open.clear()
+        self._delivery = Delivery()
         self._tell([(ticket, Failed(500, self.failure)) for ticket in served])
         self._past = Metrics(**{name: self.total(name) for name in Metrics.__slots__})
         self._engine.metrics = Metrics()

@@ -1,7 +1,8 @@
 """Law 1.11: the block manager among its fellows in the engine without a model, whose memory knows what it holds; more
 requests in it than contiguous KV has room for; and several samples of one prompt, which share its pages.
 
-What the parts say in the real engine is read in the timed law. This one needs no model, and no torch.
+This needs no model, and no torch. Unless the timed laws are left out, samples come in the real engine too
+(`samples_in_engine`), and the timed law reads what the parts say there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from graders.checking.failure import Step
 from graders.checking.random_cases import Case, explore
 from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript
+from graders.exercises.ex1_paged_allocation.samples_in_engine import samples_in_engine
 from graders.result import Figure
 from graders.simulation import engine_laws
 from graders.simulation.scheduler_rules import EngineSetting
@@ -29,6 +31,12 @@ SAID = 24  # tokens of each sample
 
 def same_tokens(context: CheckContext) -> None:
     """Raises Broken for a wrong read or token, for too few requests at once, or pages that samples do not share."""
+    _without_a_model(context)
+    if not context.laws_only:
+        samples_in_engine(context)
+
+
+def _without_a_model(context: CheckContext) -> None:
     engine_laws.same_tokens(context, cases=30, besides=many_at_once)
     explore(context, samples, cases=6, moves=0)
 

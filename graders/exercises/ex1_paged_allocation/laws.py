@@ -221,7 +221,8 @@ def constant_time(context: CheckContext) -> None:
     "same tokens",
     statement="In the whole engine every request gets the same tokens with your block manager as alone, and several "
     "times more requests are held in the same KV memory than with contiguous reservation; n samples of one prompt "
-    "share its pages, and each diverging writer but the last copies exactly once.",
+    "share its pages, and each diverging writer but the last copies exactly once: unless the timed laws are left out, "
+    "in the real engine too.",
     points=18,
     needs=("constant time", "watermark", "refusals"),
     kind="engine",

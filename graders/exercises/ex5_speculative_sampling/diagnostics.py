@@ -26,11 +26,28 @@ def numbers(row: Sequence[float | Fraction]) -> str:
 # ---------------------------------------------------------------- probabilities
 
 
-def spread_fault(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
-    """What is wrong at the first token that has another probability than is due."""
+def spread_fault(rows: Sequence[Row], row: int, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
+    """What is wrong with a row's probabilities, at the first token that has another one than is due.
+
+    rows: the logits of all rows.
+    """
+    logits = rows[row]
     said = f"token {token} has {number(got[token])} where {number(due.p[token])} is due"
-    made = next((words for words, make in MISTAKES if _alike(got, _tried(make, logits, rule))), "")
-    return f"{said}: {_why(logits, rule, due, got, token)}." + (f" Your numbers are those of {made}." if made else "")
+    made = list(dict.fromkeys(words for words, make in MISTAKES if _alike(got, _tried(make, logits, rule))))
+    if not made and _alike(got, _over_rows(rows, row, rule)):
+        made = ["a softmax over the rows: the vocabulary is the last dimension"]
+    return f"{said}: {_why(logits, rule, due, got, token)}." + (f" Your numbers are those of {_or(made)}." * bool(made))
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(words[:2])
+
+
+def _over_rows(rows: Sequence[Row], row: int, rule: Rule) -> list[float]:
+    """A row's probabilities when each token's logits are weighed against those of the other rows."""
+    columns = [[logits[token] for logits in rows] for token in range(len(rows[row]))]
+    weighed = [_tried(lambda logits, rule: spec.softmax(logits, rule.temperature), each, rule) for each in columns]
+    return [column[row] for column in weighed if column]
 
 
 def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
@@ -64,7 +81,8 @@ def _nth(place: int) -> str:
 
 
 def _alike(got: Sequence[float], other: Sequence[float]) -> bool:
-    return len(got) == len(other) and all(abs(x - y) < 1e-4 for x, y in zip(got, other, strict=True))
+    pairs = zip(got, other, strict=False)
+    return len(got) == len(other) and all(abs(x - y) < 1e-4 or (x != x and y != y) for x, y in pairs)
 
 
 def _tried(make: Made, logits: Row, rule: Rule) -> list[float]:
@@ -83,13 +101,18 @@ def _warm(power: int) -> Made:
     return make
 
 
+def _kept(logits: Row, rule: Rule, top_k: int) -> list[float]:
+    """With another top_k; nothing where 0 would stand for all, or there is none."""
+    return spec.spread(logits, Rule(rule.temperature, top_k, rule.top_p)).p if rule.top_k and top_k else []
+
+
 MISTAKES: tuple[tuple[str, Made], ...] = (
     ("no top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, 0, rule.top_p)).p),
     ("no top_p", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k)).p),
     ("a softmax of the logits, not divided by the temperature", _warm(0)),
     ("logits that were multiplied by the temperature", _warm(-1)),
-    ("one token less than top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k - 1)).p),
-    ("one token more than top_k", lambda logits, rule: spec.spread(logits, Rule(rule.temperature, rule.top_k + 1)).p),
+    ("one token less than top_k", lambda logits, rule: _kept(logits, rule, rule.top_k - 1)),
+    ("one token more than top_k", lambda logits, rule: _kept(logits, rule, rule.top_k + 1)),
 )
 
 

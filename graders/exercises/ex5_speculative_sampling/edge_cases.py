@@ -107,14 +107,14 @@ def nothing_left(context: CheckContext) -> None:
 
 
 def beyond(context: CheckContext) -> None:
-    """NaN and -inf where nobody looks: after the guess that fell."""
+    """NaN and -inf where nobody looks: after the guess that fell. v: of p and of what is left, it draws two tokens."""
     for strange in (NAN, NEVER):
         row = (strange,) * 2
         for stood in (0, 1):
             good = (guess(0.5, 0.5, 0.25),) * stood
             lost = Guess(1, row, row, 0.25)
-            _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost, lost), row, 0.25)])
-            _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost), row, 0.5), _standing(2 + stood)])
+            _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost, lost), row, 0.125)])
+            _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost), row, 0.125), _standing(2 + stood)])
 
 
 def _standing(count: int) -> Chain:

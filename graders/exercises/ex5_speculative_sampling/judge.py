@@ -68,7 +68,7 @@ class SamplingJudge:
         for number, logits in enumerate(rows):
             if not any(map(math.isnan, logits)):
                 got = result.items[number * whole[-1] : (number + 1) * whole[-1]]
-                self._judge_spread(number if len(rows) > 1 else None, logits, rule, [_number(x) for x in got])
+                self._judge_spread(rows, number, rule, [_number(x) for x in got])
 
     def accept_chain(
         self, rows: Sequence[Chain], *, dtype: str = FLOAT, guesses: int = 2, vocab: int = 3, counts: bool = False
@@ -147,13 +147,13 @@ class SamplingJudge:
 
     # ------------------------------------------------------------ judging
 
-    def _judge_spread(self, row: int | None, logits: Row, rule: Rule, got: list[float]) -> None:
-        due = spec.spread(logits, rule)
+    def _judge_spread(self, rows: Sequence[Row], row: int, rule: Rule, got: list[float]) -> None:
+        due = spec.spread(rows[row], rule)
         wrong = [token for token, (x, y) in enumerate(zip(got, due.p, strict=True)) if not _close(x, y)]
         if wrong:
             cut_or_kept = [token for token in wrong if (got[token] == 0) != (due.p[token] == 0)]
-            message = diagnostics.spread_fault(logits, rule, due, got, (cut_or_kept or wrong)[0])
-            self._broken(row, message, diagnostics.numbers(got), diagnostics.numbers(due.p))
+            message = diagnostics.spread_fault(rows, row, rule, due, got, (cut_or_kept or wrong)[0])
+            self._broken(row if len(rows) > 1 else None, message, diagnostics.numbers(got), diagnostics.numbers(due.p))
 
     def _judge_chain(self, row: int | None, chain: Chain, count: int, following: int) -> None:
         if (count, following) == (chain.count, chain.next):

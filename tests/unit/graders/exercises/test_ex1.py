@@ -14,6 +14,7 @@ from wrong_parts import right_parts, sampled, some, wrong_parts
 from course.authoring.mutant_files import Mutant
 from graders import grade
 from graders.checking import random_cases
+from graders.exercises.ex1_paged_allocation import in_engine
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
 
@@ -61,15 +62,23 @@ def test_samples_of_a_prompt_catch_what_short_tables_do_not_show(part: Mutant, t
     assert re.search(part.says, law.message), law.message
 
 
-def test_the_whole_engine_is_judged_without_torch() -> None:
+@pytest.mark.parametrize("laws_only", [True, False])
+def test_the_whole_engine_is_judged_without_torch_unless_laws_are_timed(laws_only: bool) -> None:
     """`course check 1 --laws-only` took ten seconds, four of them to import torch twice."""
     code = f"import sys; from pathlib import Path; from graders import grade; law, = grade(1, Path({str(SOLUTION)!r}), "
-    code += "only=['1.11']).laws; print(law.outcome.name, 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
-        "PASS",
-        "False",
-    ]
+    code += f"only=['1.11'], laws_only={laws_only}).laws; print(law.outcome.name, 'torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    assert said == ["PASS", str(not laws_only)]
     assert not [law.number for law in catalogue(1).laws if law.ahead and law.kind != "throughput"]
+
+
+@pytest.mark.parametrize("part", IN_ENGINE, ids=lambda part: part.name)
+def test_samples_in_the_real_engine_are_judged_too(
+    part: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_engine, "_without_a_model", lambda _: None)
+    (law,) = grade(1, part.write(tmp_path), seed=1, only=["1.11"]).laws
+    assert law.outcome is Outcome.FAIL
 
 
 def dies(part: Mutant, folder: Path) -> None:
