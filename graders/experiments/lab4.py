@@ -150,9 +150,10 @@ def speed(plan: LabPlan, name: str) -> Finished:
     for batch in _batches(plan, name):
         asked, runs = talks(batch, plan.seed), {drafter: list[Decoded]() for drafter in there}
         engines = {drafter: engine_of(model, parts, make(model, parts), asked) for drafter, make in there.items()}
-        for number in range(plan.rounds()):
+        for number in range(plan.rounds(5) + 1):  # the first warms up
             for drafter in sorted(there, reverse=bool(number % 2)):
-                runs[drafter].append(decoded(engines[drafter], asked))
+                run = decoded(engines[drafter], asked)
+                runs[drafter] += [run] * (number > 0)
         points += [_point(name, drafter, batch, every) for drafter, every in runs.items()]
     return Finished(tuple(points))
 
