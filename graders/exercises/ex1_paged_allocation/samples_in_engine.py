@@ -42,7 +42,7 @@ def _prompt(model: Any, chance: random.Random, tail: int) -> Text:
     """A piece of dialogue: some pages of it, and so many tokens more."""
     from reference_engine.waiter.corpus import dialogue
 
-    said = model.tokenizer.encode(dialogue(chance.randrange(10**6), "heldout", turns=6).prompt(5)).ids
+    said: Text = model.tokenizer.encode(dialogue(chance.randrange(10**6), "heldout", turns=6).prompt(5)).ids
     return said[: min(len(said) // BLOCK_SIZE - 1, chance.randint(*PAGES)) * BLOCK_SIZE + tail]
 
 
