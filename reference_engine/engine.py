@@ -441,8 +441,13 @@ class Engine:
                 prompts=prompts,
                 changes=tuple(self.kv.changes),
                 trees=self._speculator.passes if self._speculator is not None else (),
+                shrunk=self._shrunk(seats),
             )
         )
+
+    def _shrunk(self, seats: Sequence[RequestInStep]) -> tuple[tuple[int, int], ...]:
+        kept = {seat.id: len(self._requests[seat.id].table) for seat in seats if seat.id in self._requests}
+        return tuple((seat.id, kept[seat.id]) for seat in seats if kept.get(seat.id, len(seat.table)) < len(seat.table))
 
 
 def _check_sizes(

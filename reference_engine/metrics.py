@@ -59,7 +59,8 @@ class StepRecord:
     run before the writes. preempted, finished, aborted: ids (aborted since the step before). emitted: (id, tokens).
     cached: (id, tokens borrowed from the prefix cache) for each admission. running, waiting: requests with and without
     blocks after the step. free_blocks: after it. prompts: (id, tokens) for each admission. changes: of the prefix
-    cache, in order, from the last step's end to this one's. trees: of guesses that were verified.
+    cache, in order, from the last step's end to this one's. trees: of guesses that were verified. shrunk: (id, blocks
+    left) of each table that gave up its end after the step, which guesses had needed.
     """
 
     number: int
@@ -77,6 +78,7 @@ class StepRecord:
     prompts: tuple[tuple[int, tuple[int, ...]], ...] = ()
     changes: tuple[CacheChange, ...] = ()
     trees: tuple[VerifiedTree, ...] = ()
+    shrunk: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

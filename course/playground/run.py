@@ -69,11 +69,20 @@ def _window(
 ) -> Window:
     """What the mix did, and the naive parts beside it."""
     pool = sizes.num_blocks, sizes.block_size, sizes.token_budget
-    runs = [EngineRun("these parts", *pool, served.trace)]
-    runs += [EngineRun("naive parts", *pool, before.trace)] if before else []
-    parts = ", ".join(f"{each.exercise.number} {clean(each.source)}" for each in choices)
+    named = _named(choices)
+    runs = [EngineRun(f"with {named}", *pool, served.trace)]
+    runs += [EngineRun("all parts naive, same requests", *pool, before.trace)] if before else []
     words = words_of([record for run in runs for record in run.trace], model.tokenizer.decode)
-    return Window(f"course run: {parts}", tuple(runs), words)
+    return Window(f"course run: {named}", tuple(runs), words)
+
+
+def _named(choices: Sequence[part_mix.PartChoice]) -> str:
+    """Which part is whose: "parts 1, 2 (mine) and part 3 (solutions)"."""
+    numbers: dict[str, list[str]] = {}
+    for each in choices:
+        numbers.setdefault(clean(each.source), []).append(str(each.exercise.number))
+    told = [f"part{'s' * (len(each) > 1)} {', '.join(each)} ({source})" for source, each in numbers.items()]
+    return " and ".join(told) or "naive parts"
 
 
 def _check_room(asked: Sequence[Request], sizes: EngineSizes, lookahead: int) -> None:

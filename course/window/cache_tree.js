@@ -27,7 +27,7 @@ function branch(view, block) { // the blocks that follow each other without a fo
   const text = view.run.tokens(held.id, held.at * size, (held.at + stretch.length) * size).map(view.word).join("").replaceAll("\n", "↵ ");
   const idle = view.at - Math.max(...stretch.map((one) => state.cache.get(one).used));
   const line = element("li", { className: readers.includes(view.picked) ? "picked" : "" },
-    element("code", { textContent: text.length > 70 ? `${text.slice(0, 40)} … ${text.slice(-24)}` : text || "(read before anybody looked)" }), " ",
+    element("code", { textContent: text.length > 70 ? `${text.slice(0, 40).replace(/\s\S*$/, "")} … ${text.slice(-24).replace(/^\S*\s/, "")}` : text || "(read before anybody looked)" }), " ",
     element("small", { textContent: `${several(stretch.length, "block")}: ${cut(stretch.join(" "), 40)} · ` }),
     readers.length ? element("small", { className: "locked", textContent: `locked, read by ${cut(all(readers), 30)}` })
       : element("small", { textContent: idle ? `matched or stored ${several(idle, "step")} ago` : "matched or stored now" }));

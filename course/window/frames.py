@@ -20,7 +20,7 @@ class FrameWriter:
     tokens] · h cached [id, tokens] · s prompts [id, tokens] · x changes of the cache, [blocks] evicted or [id, first,
     parent, blocks] stored · y parents of the guess tree's nodes, when they are others than before · g guesses [id,
     tokens, walk, next] · r running · w waiting ·
-    v free blocks. size: tokens of a block.
+    v free blocks · b tables shrunk after the step [id, blocks left]. size: tokens of a block.
     """
 
     def __init__(self, size: int) -> None:
@@ -50,7 +50,10 @@ class FrameWriter:
             "r": record.running,
             "w": record.waiting,
             "v": record.free_blocks,
+            "b": [list(each) for each in record.shrunk],
         }
+        for id, left in record.shrunk:
+            self._tables[id] = self._tables[id][:left]
         for id in record.finished:
             self._tables.pop(id, None)
         return {name: value for name, value in frame.items() if value or name in "nrwv"}

@@ -1,11 +1,12 @@
 // The guesses that a request carried through one step: what stood, what was rejected.
 const ROW = 27, WIDE = 118;
+let guesser = null; // whose tree is looked at: the same one as long as it guesses
 
 function drawGuesses(run, step, word, picked, pick) {
-  const trees = step.g ?? [], telling = ([, tokens, walk]) => (walk.length < tokens.length ? 100 : 0) + walk.length;
-  const chosen = trees.find(([id]) => id === picked) ?? [...trees].sort((a, b) => telling(b) - telling(a))[0];
-  $("guessers").replaceChildren(...trees.slice(0, 16).map(([id, tokens, walk]) => {
-    const button = element("button", { textContent: `${who(id)}: ${walk.length - 1} of ${tokens.length - 1} stood`, onclick: () => pick(id) });
+  const trees = [...(step.g ?? [])].sort((a, b) => a[0] - b[0]), telling = ([, tokens, walk]) => (walk.length < tokens.length ? 100 : 0) + walk.length;
+  const chosen = trees.find(([id]) => id === picked) ?? trees.find(([id]) => id === guesser) ?? [...trees].sort((a, b) => telling(b) - telling(a))[0];
+  $("guessers").replaceChildren(...trees.slice(0, 16).map(([id, tokens]) => {
+    const button = element("button", { textContent: `${who(id)}: ${stoodOf(step, id)} of ${tokens.length - 1} stood`, onclick: () => pick(id) });
     button.style.borderLeft = `.5rem solid ${hue(id)}`; button.setAttribute("aria-pressed", id === chosen[0]);
     return button;
   }));
@@ -14,16 +15,17 @@ function drawGuesses(run, step, word, picked, pick) {
     $("verdict").textContent = "Nobody carries guesses in this step. Press “rejected guess” above to see a step in which somebody does.";
     return;
   }
-  const [id, tokens, walk, next] = chosen, stood = walk.length - 1, fell = tokens.length - 1 - stood;
-  const said = step.e?.find(([one]) => one === id)?.[1].length ?? stood + 1, gained = Math.min(stood, said - (said <= stood ? 0 : 1));
+  const [id, tokens, walk, next] = chosen, stood = stoodOf(step, id), late = walk.length - 1 - stood, fell = tokens.length - walk.length;
+  const over = (step.e?.find(([one]) => one === id)?.[1].length ?? stood + 1) <= stood;
+  guesser = id;
   $("verdict").textContent = `Request ${who(id)} tried ${tokens.length - 1} guesses in one step. `
-    + (stood ? `${stood} turned out to be what the model says (green): ${several(gained, "token")} gained for free. ` : "None of them was what the model says. ")
-    + (said <= stood ? "The answer was over there: what follows was not needed. " : "")
+    + (stood ? `${stood} stood (green), being what the model says: ${several(stood, "token")} gained. ` : "None of them was what the model says. ")
+    + (over ? `The answer was over there${late ? `: ${late} more would have stood, and were not needed` : ""}. ` : "")
     + (fell ? `${fell} rejected (struck through): computed in vain, their KV is overwritten.` : "");
-  $("guess").replaceChildren(guessPicture(run.parents, tokens, walk, said > stood ? next : null, word, said));
+  $("guess").replaceChildren(guessPicture(run.parents, tokens, walk, over ? null : next, word, stood));
 }
 
-function guessPicture(parents, tokens, walk, next, word, said) {
+function guessPicture(parents, tokens, walk, next, word, stood) {
   const depth = [], below = tokens.map(() => []), row = [];
   parents.forEach((parent, node) => { depth[node] = parent < 0 ? 0 : depth[parent] + 1; if (parent >= 0) below[parent].push(node); });
   let rows = 0;
@@ -42,8 +44,8 @@ function guessPicture(parents, tokens, walk, next, word, said) {
     picture.append(shape("g", { class: `node ${kind}`, transform: `translate(${x} ${y + 2})` }, shape("title", {}, `${text}: ${TOLD[kind]}`),
       shape("rect", { width: WIDE - 18, height: ROW - 5, rx: 5 }), shape("text", { x: 7, y: 15 }, `${mark} `, shape("tspan", {}, cut(text.trim() || text, 11)))));
   };
-  const kind = (node) => { const place = walk.indexOf(node); return !node ? "root" : place < 0 ? "fell" : place > said ? "late" : "stood"; };
-  const MARKS = { root: "●", stood: "✓", fell: "✗", late: "·" };
+  const kind = (node) => { const place = walk.indexOf(node); return !node ? "root" : place < 0 ? "fell" : place > stood ? "late" : "stood"; };
+  const MARKS = { root: "●", stood: "✓", fell: "≠", late: "·" };
   tokens.forEach((_, node) => { const parent = parents[node]; if (parent >= 0) edge(depth[node] * WIDE, row[node] * ROW, depth[parent] * WIDE, row[parent] * ROW, kind(node) === "root" ? "stood" : kind(node)); });
   if (next !== null) edge(last.x, last.y, depth[end] * WIDE, row[end] * ROW, "stood");
   tokens.forEach((token, node) => box(depth[node] * WIDE, row[node] * ROW, token, kind(node), MARKS[kind(node)]));

@@ -6,6 +6,8 @@ let runs = data.runs.map((told) => new Run(told)), run = runs[0] ?? null;
 let at = 0, playing = null, picked = null, follow = Boolean(data.live), due = false, shown = null;
 
 const word = (token) => data.words[token] ?? `⟨${token}⟩`;
+const spoken = (token) => word(token) || (run.ends.has(token) ? "⟨end⟩" : "");
+const written = (token) => spoken(token) || `⟨${token}⟩`;
 const who = (id) => run.names?.[id] ?? id;
 const later = () => { if (!due) { due = true; requestAnimationFrame(draw); } };
 const last = () => (run ? run.steps.length - 1 : 0);
@@ -26,8 +28,8 @@ function draw() {
   runs.forEach((each, place) => drawTime($(`time-${place}`), each, each === run ? at : null));
   drawPool(run, state, step, before, picked);
   if (!$("s-steps").hidden) drawSteps(run, at, picked);
-  tellStep(run, state, step, word, at);
-  if (!$("s-guess").hidden) drawGuesses(run, step, word, picked, pick);
+  tellStep(run, state, step, before, at);
+  if (!$("s-guess").hidden) drawGuesses(run, step, written, picked, pick);
   if (!$("s-cache").hidden) drawCache(run, state, at, word, picked);
   listRequests(state, picked); tellRequest(run, state, at, word, picked);
 }
@@ -43,7 +45,7 @@ function arrange() { // what this run has nothing of is not shown
   $("s-cache").hidden = !run.steps.some((step) => step.x);
   for (const name of FINDS) {
     const count = run.found[name].length;
-    $(`find-${name}`).disabled = !count; $(`find-${name}`).hidden = !count && !data.live; $(`count-${name}`).textContent = count;
+    $(`find-${name}`).disabled = !count; $(`find-${name}`).hidden = !count && !data.live; $(`count-${name}`).textContent = `in ${several(count, "step")}`;
   }
   runs.forEach((each, place) => $(`name-${place}`).setAttribute("aria-pressed", each === run));
 }
@@ -57,7 +59,7 @@ function timeChart(each, place) {
 
 function find(name) { // the next one, from the first again after the last
   const places = run.found[name], place = places.find((each) => each > at) ?? places[0];
-  play(false); picked = null; go(place);
+  play(false); picked = guesser = null; go(place);
 }
 
 function play(on) {
@@ -80,7 +82,8 @@ $("speed").onchange = () => { if (playing) play(true); };
 for (const name of FINDS) $(`find-${name}`).onclick = () => find(name);
 $("requests").onclick = (event) => { const row = event.target.closest(".request"); if (row) pick(Number(row.dataset.id)); };
 $("pool").onclick = (event) => { const who = places.owners.get(blockAt(event)); if (who) pick(who[0]); };
-$("pool").onmousemove = (event) => { const block = blockAt(event); $("block").textContent = block ? tellBlock(block) : ""; };
+$("pool").onmousemove = (event) => { pointed = blockAt(event); tellPointed(); };
+$("pool").onmouseleave = () => { pointed = null; tellPointed(); };
 $("steps").onclick = (event) => { const [step, id] = stepAt(event); if (id !== null) picked = id; if (step !== null) go(step); else later(); };
 const KEYS = {
   ArrowRight: () => go(at + 1), ArrowLeft: () => go(at - 1), Home: () => go(0), End: () => go(last()), PageDown: () => go(at + 100), PageUp: () => go(at - 100),

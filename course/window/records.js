@@ -4,7 +4,7 @@ const KEY = 64; // steps between two states that are kept
 class Run {
   constructor(about) {
     Object.assign(this, about); // name, blocks, size, budget, steps
-    this.keys = []; this.texts = new Map(); this.parents = [];
+    this.keys = []; this.texts = new Map(); this.parents = []; this.ends = new Set(); // tokens with which answers ended
     this.found = { preempted: [], shared: [], copied: [], guessed: [], evicted: [] }; // the steps in which it happened
     this.most = 1; this.busiest = 1; this.index(0);
   }
@@ -28,7 +28,8 @@ class Run {
     if (step.p) this.found.preempted.push(i);
     if (step.h?.some((each) => each[1])) this.found.shared.push(i);
     if (step.k) this.found.copied.push(i);
-    if (step.g?.some(([, tokens, walk]) => walk.length < tokens.length && walk.length > 1)) this.found.guessed.push(i);
+    if (step.g?.some(([, tokens, walk]) => walk.length < tokens.length)) this.found.guessed.push(i);
+    for (const id of step.f ?? []) if (this.text(id).said.length) this.ends.add(this.text(id).said.at(-1));
     if (step.x?.some((each) => each.length === 1)) this.found.evicted.push(i);
     this.most = Math.max(this.most, step.r, step.w);
     this.busiest = Math.max(this.busiest, tokensOf(step));
@@ -53,14 +54,32 @@ class Run {
     return state;
   }
 
-  before(place) { // the tables that a step found
-    if (!place) return new Map();
+  before(place) { // the state that a step found
+    if (!place) return { seats: new Map(), cache: new Map() };
     const state = this.stateAt(place - 1); leave(state, this.steps[place - 1]);
-    return state.seats;
+    for (const id of this.steps[place].a ?? []) state.seats.delete(id);
+    return state;
+  }
+
+  lack(place) { // what those who ran before a step needed to go on: [blocks more, free ones, cached ones that nobody read]
+    const { seats, cache } = this.before(place), owners = ownersOf(seats), guesses = Math.max(0, this.parents.length - 1);
+    let needed = 0, free = 0, idle = 0;
+    for (const [id, one] of seats) {
+      const known = this.text(id).prompt.length + this.saidUntil(id, place - 1).length, most = one.computed + (this.budget || Infinity);
+      if (one.running && known) needed += Math.max(0, Math.ceil(Math.min(known + guesses, most) / this.size) - one.table.length);
+    }
+    for (let block = 1; block < this.blocks; block++) if (!owners.has(block)) cache.has(block) ? idle++ : free++;
+    return [needed, this.steps[place].a ? free : Math.min(free, this.steps[place - 1]?.v ?? free), idle];
   }
 }
 
 const copied = (state) => ({ seats: new Map(state.seats), cache: new Map(state.cache) });
+// Guesses of a request that became part of its answer: it says as many tokens and one more, unless it ends with a guess.
+function stoodOf(step, id) {
+  const said = step.e?.find(([one]) => one === id)?.[1].length ?? Infinity, tree = step.g?.find(([one]) => one === id);
+  return tree ? Math.min(tree[2].length - 1, said) : said === Infinity ? 0 : said - 1;
+}
+
 const tokensOf = (step) => (step.c ?? []).reduce((sum, chunk) => sum + chunk[2], 0);
 
 function apply(state, step, i, size) {
@@ -90,7 +109,24 @@ function apply(state, step, i, size) {
   }
 }
 
-function leave(state, step) { for (const id of step.f ?? []) state.seats.delete(id); }
+function leave(state, step) { // the end of a step: guesses give their blocks back, and who has finished goes
+  for (const [id, left] of step.b ?? []) { const one = state.seats.get(id); if (one) state.seats.set(id, { ...one, table: one.table.slice(0, left) }); }
+  for (const id of step.f ?? []) state.seats.delete(id);
+}
+
+// The blocks in the midst of a step. freed: read by somebody, and free at its end. aside: free to look at, though not by
+// the part's own count: it has set them aside (which of them, only the part knows). free: all others of nobody.
+function poolOf(run, state, step) {
+  const after = { seats: new Map(state.seats) }, owners = ownersOf(state.seats), freed = new Set(), nobody = [];
+  leave(after, step);
+  const readers = ownersOf(after.seats);
+  for (let block = 1; block < run.blocks; block++) {
+    if (readers.has(block) || state.cache.has(block)) continue;
+    if (owners.has(block)) freed.add(block); else nobody.push(block);
+  }
+  const free = Math.max(0, Math.min(nobody.length, step.v - freed.size));
+  return { owners, freed, free: new Set(nobody.slice(0, free)), aside: new Set(nobody.slice(free)) };
+}
 
 function ownersOf(seats) { // block -> the requests whose tables list it
   const owners = new Map();

@@ -29,4 +29,4 @@ function fit(canvas, height) { // sharp on every screen; a pen, and the width in
 }
 
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-const several = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+const several = (count, noun, plural = `${noun}s`) => `${count} ${count === 1 ? noun : plural}`;

@@ -2,18 +2,18 @@
 const FEW = 8;
 const all = (ids) => ids.map(who).join(", ");
 
-function tellStep(run, state, step, word, at) {
+function tellStep(run, state, step, before, at) {
   const chunks = step.c ?? [], tokens = tokensOf(step), lines = [], say = (kind, mark, text) => lines.push([kind, mark, text]);
   $("now").textContent = step.l ? `Call ${at + 1} of ${run.steps.length}; ${step.v} of ${run.blocks - 1} blocks are free.`
-    : `Step ${step.n}: ${several(tokens, "token")} of ${several(chunks.length, "request")}. After it ${step.r} run, ${step.w} wait, and ${step.v} of ${run.blocks - 1} blocks are free.`;
+    : `Step ${step.n}: ${several(tokens, "token")} computed for ${several(chunks.length, "request")}. After it ${step.r} run, ${step.w} wait, and ${step.v} of ${run.blocks - 1} blocks are free${places.freed.size ? `, ${places.freed.size} of them given back at its end (dashed)` : ""}.`;
+  $("events").className = step.l ? "" : "still";
   $("h-events").textContent = step.l ? "Call by call" : "In this step";
   if (step.l) run.steps.slice(Math.max(0, at - FEW), at + FEW).forEach(({ n, l: [call, answer, kind] }) => say(n === step.n ? kind ?? "now" : "then", n === step.n ? "▶" : "", answer ? `${call}  →  ${answer}` : call));
-  if (step.p) say("bad", "✕", `Preempted: ${several(step.p.length, "request").replace(/^\d+ /, "")} ${all(step.p)}. Blocks were lacking, so its own went back to the pool (red frames); what others read stays with them (red dots). It waits, and is computed again later.`);
-  const borrowed = Map.groupBy((step.h ?? []).filter((each) => each[1]), (each) => each[1]);
-  for (const [count, each] of borrowed) say("good", "⇉", `${each.length > 1 ? "Requests" : "Request"} ${all(each.map(([id]) => id))} came in with ${several(count, "token")} of KV borrowed, which others computed: those blocks are shared now (striped, with the number of readers).`);
+  if (step.p) say("bad", "✕", tellPreempted(run, state, step, before, at));
+  for (const line of tellBorrowed(run, state, step)) say("good", "⇉", line);
   if (step.k) say("", "↗", `Copied before writing: ${step.k.slice(0, FEW).map(([a, b]) => `block ${a} to ${b}`).join(", ")}. Somebody else reads the first, so the writer got its own (arrow).`);
   const out = (step.x ?? []).filter((each) => each.length === 1).flatMap((each) => each[0]);
-  if (out.length) say("", "♻", `Evicted from the prefix cache, least recently used first: ${several(out.length, "block")} (${cut(out.join(" "), 40)}).`);
+  if (out.length) say("", "♻", `Evicted from the prefix cache: ${several(out.length, "block")} (${cut(out.join(" "), 40)}; a bar below). Ends of kept texts that nobody reads go first, and of those the least recently used.`);
   const kept = (step.x ?? []).filter((each) => each.length > 1).reduce((sum, each) => sum + each[3].length, 0);
   if (kept) say("", "◤", `The prefix cache keeps ${several(kept, "more block")}, for whoever begins alike.`);
   const reads = chunks.filter((chunk) => chunk[2] > 1 || !chunk[3]);
@@ -22,11 +22,31 @@ function tellStep(run, state, step, word, at) {
   const says = chunks.length - reads.length;
   if (says) say("", "▬", `${several(says, "request")} ${says === 1 ? "says its" : "say their"} next token.`);
   const lucky = (step.e ?? []).filter((each) => each[1].length > 1);
-  for (const [id, said] of lucky.slice(0, FEW)) say("good", "✓", `Request ${who(id)} says ${several(said.length, "token")} at once, since guesses stood: “${said.map(word).join("")}”.`);
+  for (const [id, said] of lucky.slice(0, FEW)) say("good", "✓", `Request ${who(id)} says ${several(said.length, "token")} at once, ${several(stoodOf(step, id), "guess", "guesses")} of them: “${said.map(spoken).join("")}”.`);
   if (step.f) say("", "▌", `Finished: ${all(step.f)}.`);
   if (step.a) say("bad", "✕", `${step.l ? "Gone" : "Aborted"}: ${all(step.a)}.`);
   $("events").replaceChildren(...lines.map(([kind, mark, text]) => element("li", { className: kind }, element("b", { textContent: mark, ariaHidden: "true" }), element("span", { textContent: text }))));
   tellBudget(run, chunks, tokens, (step.g ?? []).reduce((sum, [, carried]) => sum + carried.length - 1, 0));
+}
+
+function tellPreempted(run, state, step, before, at) {
+  const [needed, free, idle] = run.lack(at), given = [...givenUp(step, before)], count = (test) => given.filter(test).length;
+  const many = step.p.length > 1, kept = count(([block, read]) => !read && before.cache.has(block)), read = count(([, others]) => others);
+  const parts = [[given.length - kept - read, "went back to the pool (red frames)"], [kept, "stayed in the prefix cache (red frame and corner)"], [read, "stayed with others who read them (red dots)"]];
+  return `Preempted: request${many ? "s" : ""} ${all(step.p)}. `
+    + (needed ? `To go on, those who ran needed ${needed} more block${needed === 1 ? "" : "s"}, and ${free} ${free === 1 ? "was" : "were"} free${idle ? ` (${idle} more idle in the prefix cache)` : ""}. ` : "")
+    + `Of ${many ? "their" : "its"} ${several(given.length, "block")} ${parts.filter(([blocks]) => blocks).map(([blocks, became]) => `${blocks} ${became}`).join(", ") || "none was held"}. ${many ? "They wait, and are" : "It waits, and is"} computed again later.`;
+}
+
+function tellBorrowed(run, state, step) { // those who came in alike in a line
+  const owners = ownersOf(state.seats), alike = new Map();
+  for (const [id, count] of step.h ?? []) {
+    if (!count) continue;
+    const blocks = (state.seats.get(id)?.table ?? []).slice(0, Math.ceil(count / run.size)), shared = blocks.filter((block) => owners.get(block).length > 1).length;
+    const came = `came in with ${several(count, "token")} of KV that was there already: ${shared} of ${several(blocks.length, "block")} are shared now (striped, with the number of readers)${shared < blocks.length ? `, ${blocks.length - shared} nobody else reads` : ""}.`;
+    alike.set(came, [...(alike.get(came) ?? []), id]);
+  }
+  return [...alike].map(([came, ids]) => `Request${ids.length > 1 ? "s" : ""} ${all(ids)} ${came}`);
 }
 
 function tellBudget(run, chunks, tokens, guesses) {
@@ -48,6 +68,8 @@ function listRequests(state, picked) {
     row.style.borderLeftColor = hue(id);
     return row;
   });
+  const unseen = run.steps[at].w - [...state.seats.values()].filter((one) => !one.running).length;
+  if (unseen > 0) rows.push(element("p", { className: "key", textContent: `${unseen} more wait${unseen === 1 ? "s" : ""}, without blocks.` }));
   $("requests").replaceChildren(...rows);
 }
 
@@ -58,7 +80,7 @@ function tellRequest(run, state, at, word, picked) {
   $("h-one").textContent = `Request ${who(picked)}`;
   $("facts").textContent = one
     ? `${one.computed} tokens have KV, ${borrowed} of them were borrowed (underlined); ${said.length} said${one.preempted ? `; preempted ${one.preempted}×` : ""}.`
-    : `It is not here in this step; ${said.length} tokens were said so far.`;
+    : said.length ? `It is over; it said ${several(said.length, "token")}.` : "It holds no blocks: it waits, or has not come yet.";
   const owners = ownersOf(state.seats);
   $("table").replaceChildren("Block table: ", ...(one?.table ?? []).map((block) => {
     const chip = element("span", { className: "chip", textContent: owners.get(block).length > 1 ? `${block} ×${owners.get(block).length}` : block });
@@ -67,5 +89,6 @@ function tellRequest(run, state, at, word, picked) {
   $("words").replaceChildren(
     element("u", { textContent: prompt.slice(0, borrowed).map(word).join("") }),
     element("span", { textContent: prompt.slice(borrowed).map(word).join("") }),
-    element("b", { textContent: said.map(word).join("") }));
+    element("b", { textContent: said.map(spoken).join("") }));
+  $("words").scrollTop = $("words").scrollHeight; // the answer
 }

@@ -48,8 +48,8 @@ function drawSteps(run, at, picked) {
 }
 
 function letters(step, tell) { // what happened to whom
-  for (const [id, , length, samples] of step.c ?? []) tell(id, { kind: length > 1 || !samples ? "read" : "say", count: length });
-  for (const [id, tokens] of step.e ?? []) tell(id, { gained: tokens.length });
+  for (const [id, , length, samples] of step.c ?? []) tell(id, { kind: length > 1 || !samples ? "read" : "say", says: samples });
+  for (const [id] of step.e ?? []) tell(id, { gained: stoodOf(step, id) });
   for (const id of step.p ?? []) tell(id, { kind: "preempted" });
   for (const id of step.f ?? []) tell(id, { ended: true });
   for (const id of step.a ?? []) tell(id, { kind: "aborted" });
@@ -71,7 +71,8 @@ function drawLane(pen, id, told, y, first, last) {
     }
     pen.fillStyle = hue(id);
     if (one.kind === "read") pen.fillRect(x + 1, y + 2, CELL - 2, LANE - 4); else pen.fillRect(x + 1, middle + 1, CELL - 2, 6);
-    if (one.gained > 1) { pen.fillStyle = css("--ink"); pen.font = "bold 10px sans-serif"; pen.fillText(`+${one.gained - 1}`, x + CELL / 2, y + 6); pen.font = "11px sans-serif"; }
+    if (one.gained) { pen.fillStyle = css("--ink"); pen.font = "bold 10px sans-serif"; pen.fillText(`+${one.gained}`, x + CELL / 2, y + 6); pen.font = "11px sans-serif"; }
+    if (one.kind === "read" && one.says) { pen.fillStyle = css("--ink"); pen.fillRect(x + 4, y + LANE - 7, CELL - 8, 2); }
     if (one.ended) { pen.fillStyle = css("--ink"); pen.fillRect(x + CELL - 3, y + 2, 3, LANE - 4); }
   }
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,8 +47,8 @@ def window() -> Window:
     asked = serve.requests(model, list(guests(restaurants()[0], 12, 0)))
     choices = part_mix.mix(("solutions:4",), None)
     traces = {
-        "these parts": serve.serve(model, part_mix.parts(choices), asked, SIZES).trace,
-        "naive parts": serve.serve(model, naive.parts(), asked, SIZES).trace,
+        "mine": serve.serve(model, part_mix.parts(choices), asked, SIZES).trace,
+        "naive": serve.serve(model, naive.parts(), asked, SIZES).trace,
     }
     words = words_of([record for trace in traces.values() for record in trace], model.tokenizer.decode)
     pool = SIZES.num_blocks, SIZES.block_size, SIZES.token_budget
@@ -70,6 +71,15 @@ def page(tmp_path: Path, window: Window, request: pytest.FixtureRequest) -> Iter
 def text(page: Page, id: str) -> str:
     shown: str = page.run(f"document.getElementById('{id}').textContent")
     return shown
+
+
+def numbers(text: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", text)]
+
+
+def go_to(page: Page, number: int) -> None:
+    page.run(f"document.getElementById('scrub').oninput({{target: {{value: {number}}}}})")
+    page.run("new Promise(requestAnimationFrame)")
 
 
 def click(page: Page, id: str) -> None:
@@ -115,12 +125,65 @@ def test_what_happens_is_found_and_told(page: Page, what: str, says: str) -> Non
     assert says in text(page, "events")
 
 
+def test_the_header_and_the_picture_count_alike_in_every_step(page: Page, window: Window) -> None:
+    for place, run in enumerate(window.runs):
+        click(page, f"name-{place}")
+        for number, record in enumerate(run.trace):
+            go_to(page, number)
+            free, freed, aside, *_ = drawn = numbers(page.run("document.getElementById('pool').ariaLabel"))
+            assert free + freed == record.free_blocks, (place, number, drawn)
+            assert f" {record.free_blocks} of {run.blocks - 1} blocks are free" in text(page, "now")
+            assert place or not aside, "only the naive part sets blocks aside"
+
+
+def test_guesses_that_stood_are_as_many_in_chip_verdict_and_tree(page: Page, window: Window) -> None:
+    ended = 0
+    for number, record in enumerate(window.runs[0].trace):
+        said = dict(record.emitted)
+        for tree in record.trees:
+            go_to(page, number)
+            page.press("Escape")
+            mine = (
+                f"[...document.querySelectorAll('#guessers button')].find(b => b.textContent.startsWith('{tree.id}: '))"
+            )
+            stood = numbers(page.run(f"(chip => (chip.click(), chip.textContent))({mine})"))[1]
+            page.run("new Promise(requestAnimationFrame)")
+            green = page.run("document.querySelectorAll('.node.stood').length")
+            own = page.run("document.querySelectorAll('.node.next').length")
+            assert stood == green == len(said[tree.id]) - own
+            assert f"{stood} stood" in text(page, "verdict") or not stood
+            ended += not own
+    assert ended
+
+
+def test_a_preemption_tells_what_was_lacking(page: Page, window: Window) -> None:
+    for number in (number for number, record in enumerate(window.runs[0].trace) if record.preempted):
+        go_to(page, number)
+        told = page.run("document.querySelector('#events .bad').textContent")
+        words = told.partition("To go on")[2].partition("Of ")[0]
+        needed, free, *idle = numbers(words)
+        assert needed > free + sum(idle), words
+
+
+def test_what_is_said_of_a_block_goes_with_the_step(page: Page) -> None:
+    move = "(pool => pool.onmousemove({offsetX: 30, offsetY: 5}))(document.getElementById('pool'))"
+    page.run(move)
+    met = set[str]()
+    for number in range(8):
+        go_to(page, number)
+        said = text(page, "block")
+        page.run(move)
+        assert text(page, "block") == said
+        met.add(said)
+    assert len(met) > 1
+
+
 def test_guesses_are_a_tree_in_which_some_stood_and_some_are_struck_through(page: Page) -> None:
     click(page, "find-guessed")
     assert "rejected (struck through)" in text(page, "verdict")
     struck = "getComputedStyle(document.querySelector('.node.fell tspan')).textDecorationLine"
     assert page.run(struck) == "line-through"
-    assert page.run("document.querySelectorAll('.node.stood').length") > 0
+    assert page.run("document.querySelectorAll('.node.stood, .node.next').length") > 0
     assert page.run("document.querySelectorAll('.node.next').length") == 1
 
 

@@ -90,13 +90,18 @@ def test_a_table_is_told_as_far_as_it_changed() -> None:
         record(3, {2: (1, 5)}, finished=(1,)),
         record(4, {1: (1, 2)}),
     ]
+    steps.append(record(5, {1: (1, 2, 3)}, shrunk=((1, 2),)))
+    steps.append(record(6, {1: (1, 2, 3)}))
     frames = [writer.frame(each) for each in steps]
+    assert (frames[5]["b"], frames[6]["t"]) == ([[1, 2]], [[1, 2, [3]]])
     assert [frame.get("t") for frame in frames] == [
         [[1, 0, [1, 2]]],
         [[2, 0, [1, 3]]],
         [[1, 2, [4]]],
         [[2, 0, [1, 5]]],
         [[1, 0, [1, 2]]],
+        [[1, 2, [3]]],
+        [[1, 2, [3]]],
     ]
     assert frames[1]["k"] == [[2, 3]]
     assert (frames[2]["p"], frames[3]["f"]) == ([2], [1])
