@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from course.server.question import Question
 from reference_engine.engine import Event
 
-CROWD = 16
+CROWD = 32
 """Answers at once from which on streams wait."""
 INTERVAL = 0.03
 """Seconds between two events of a stream then."""
