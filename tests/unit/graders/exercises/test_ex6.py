@@ -46,8 +46,9 @@ def test_a_right_part_passes_every_unit_law(path: Path) -> None:
 
 @pytest.mark.parametrize("part", sampled(WRONG, 2), ids=str)
 def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> None:
-    (law,) = judged(part.write(tmp_path), seed=3, only=numbers(part)).laws
-    assert law.outcome is Outcome.FAIL, "it lives"
+    laws = judged(part.write(tmp_path), seed=3, only=numbers(part)).laws
+    law = next((law for law in laws if law.outcome is Outcome.FAIL), None)
+    assert law is not None, "it lives"
     assert law.message and law.story and law.story.steps
     assert re.search(part.says, law.message)
 
@@ -58,7 +59,8 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 def test_no_other_law_is_broken_first(part: Mutant | Path, seed: int, tmp_path: Path) -> None:
     path = part if isinstance(part, Path) else part.write(tmp_path)
     broken = [law.name for law in judged(path, seed).laws if law.outcome.failed]
-    assert tuple(broken[:1]) == (() if isinstance(part, Path) else part.laws)
+    assert bool(broken) == isinstance(part, Mutant)
+    assert isinstance(part, Path) or broken[0] in part.laws
 
 
 def test_every_unit_law_is_needed() -> None:
