@@ -10,8 +10,6 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbgrader.utils import parse_utc
-
 from course.nbgrader_glue.feedback import Ungraded
 from course.progress import replace_file
 from graders.submissions.opened import UnusableSubmission
@@ -26,8 +24,12 @@ LONGEST = 400  # bytes of a file; nbgrader writes less than a hundred
 def time(submitted: Path) -> datetime | None:
     """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written there is no time."""
     written = (_read(submitted / TIME) or "").strip()
+    if not written:
+        return None
+    from nbgrader.utils import parse_utc  # an extra, and slow to import
+
     try:
-        return parse_utc(written) if written else None
+        return parse_utc(written)
     except (ValueError, OverflowError):
         raise Ungraded(f"{submitted / TIME} holds no date and time; correct or delete it.") from None
 

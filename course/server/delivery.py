@@ -48,7 +48,7 @@ class Delivery:
         """What is to be told of an answer that has said more; None: nothing yet."""
         answer = self._open[event.id]
         event, answer.held = _joined(answer.held, event), None
-        if not event.finished and now - answer.told < self._patience(answer.question):
+        if not event.finished and now - answer.told < self._pause(answer.question):
             answer.held = event
             return None
         answer.told = now
@@ -57,7 +57,7 @@ class Delivery:
     def due(self, now: float) -> Iterator[Event]:
         """What has waited long enough, of answers that say nothing more for the moment."""
         for answer in self._open.values():
-            if answer.held is not None and now - answer.told >= self._patience(answer.question):
+            if answer.held is not None and now - answer.told >= self._pause(answer.question):
                 held, answer.held, answer.told = answer.held, None, now
                 yield held
 
@@ -68,7 +68,7 @@ class Delivery:
                 held, answer.held = answer.held, None
                 yield held
 
-    def _patience(self, question: Question) -> float:
+    def _pause(self, question: Question) -> float:
         if question.stops or question.sampling.scores is not None:
             return 0.0
         if not question.stream:

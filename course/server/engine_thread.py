@@ -188,8 +188,9 @@ class EngineThread:
         except Empty:
             with self._at_work(self._engine) as engine:
                 engine.keep_trace = self.feed.watchers > 0
-                self._hand_out(engine.step())
-                self.load = engine.load()
+                events = engine.step()
+                self.load = engine.load()  # before anybody hears of it
+                self._hand_out(events)
                 self.feed.take(engine.trace)
 
     @contextmanager

@@ -175,7 +175,7 @@ def test_a_missing_file_is_named_with_its_place(place: suite.Yard) -> None:
 
 
 def test_an_empty_file_is_named(place: suite.Yard) -> None:
-    assert saved(place, b"") == "block_manager.py defines no class BlockManager."
+    assert saved(place, b"") == "block_manager.py is empty and no Python source; hand in the part itself."
 
 
 # ---------------------------------------------------------------- the wire, and the grader's own end
