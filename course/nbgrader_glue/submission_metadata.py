@@ -29,7 +29,8 @@ def time(submitted: Path) -> datetime | None:
     from nbgrader.utils import parse_utc  # an extra, and slow to import
 
     try:
-        return parse_utc(written)
+        when: datetime | None = parse_utc(written)
+        return when
     except (ValueError, OverflowError):
         raise Ungraded(f"{submitted / TIME} holds no date and time; correct or delete it.") from None
 
