@@ -24,6 +24,7 @@ from course.nbgrader_glue.autograding import CourseSave, forget
 from course.nbgrader_glue.gradebook import commit
 from course.nbgrader_glue.gradebook_writer import GradebookWriter
 from course.nbgrader_glue.score_changes import FILE
+from graders.registry.catalogue import catalogue
 
 
 class Killed(BaseException):
@@ -81,7 +82,8 @@ def test_killed_while_scores_are_entered_the_whole_class_is_on_the_roster(
     """The gradebook is the roster of the same command typed again."""
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # nbgrader calls alembic
     (tmp_path / "nbgrader_config.py").touch()
-    Gradebook(f"sqlite:///{tmp_path}/gradebook.db").close()
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
+        gradebook.add_assignment(catalogue(RIGHT.exercise).slug)
 
     def killed(*_: object) -> None:
         raise Killed
