@@ -199,7 +199,7 @@ def _three_effects(results: LabResults) -> Judgement:
     sides = [_timed(results, "effects", side, place) for place, side in enumerate(SIDES)]
     batching, scheduling, paging = (_middle(ratios(before, after)) for before, after in pairwise(sides))
     total, alone = ratios(sides[0], sides[-1]), ratios(sides[1], sides[2])
-    if min(total) <= 1.2:
+    if bracket(total)[0] <= 1.2:
         raise Lacking("all three ideas together gained too little here to be told apart")
     shares = [math.log(part) / math.log(whole) for part, whole in zip(alone, total, strict=True)]
     told = (

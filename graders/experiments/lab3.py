@@ -63,7 +63,7 @@ def effects(plan: LabPlan, name: str) -> Finished:
     trace = workload("ragged", plan.seed, model=name, scale=0.25 if plan.quick else 1.0)
     parts = _parts(trace.longest)
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
-    for number in range(plan.rounds(7) + 1):  # the first warms up
+    for number in range(plan.rounds(11) + 1):  # the first warms up
         for side in SIDES if number % 2 else SIDES[::-1]:
             run = _served(model, parts[side], trace, 1 if side is ALONE else trace.max_seqs)
             runs[side] += [run] * (number > 0)

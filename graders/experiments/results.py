@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -12,6 +13,8 @@ from graders.engines.results import BUSY, ENOUGH, RaceResults
 from graders.throughput.hardware import Hardware
 
 FORMAT = 1
+SURE = 0.6
+"""Chance that a median lies within its bracket, at least."""
 
 
 class NoResults(Exception):
@@ -153,8 +156,14 @@ def ratios(over: Measurement, under: Measurement) -> tuple[float, ...]:
 
 
 def bracket(values: Sequence[float]) -> tuple[float, float]:
-    """Between which two values the true median lies, most likely: of five or more without the extremes."""
-    ordered = sorted(values)
-    if len(ordered) >= 5:
-        ordered = ordered[1:-1]
-    return ordered[0], ordered[-1]
+    """Between which two values the true median lies, with a chance of `SURE` at least; all of them if they are too few.
+
+    So many of n lie on one side of the median as heads fall in n throws.
+    """
+    ordered, beyond, chance = sorted(values), 0, 1.0
+    for dropped in range(len(ordered) // 2):
+        chance -= 2 * math.comb(len(ordered), dropped) / 2 ** len(ordered)
+        if chance < SURE:
+            break
+        beyond = dropped
+    return ordered[beyond], ordered[-1 - beyond]

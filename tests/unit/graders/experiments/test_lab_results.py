@@ -101,3 +101,4 @@ def test_a_point_that_had_less_than_a_processor_is_starved() -> None:
 def test_a_bracket_leaves_the_extremes_out_where_there_are_many() -> None:
     assert bracket([3.0, 1.0, 2.0]) == (1.0, 3.0)
     assert bracket([9.0, 3.0, 1.0, 2.0, 4.0]) == (2.0, 4.0)
+    assert bracket([*map(float, range(11))]) == (3.0, 7.0)
