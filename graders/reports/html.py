@@ -26,8 +26,8 @@ BINS = 16
 WIDEST = 24.0  # rem, the longest bar
 TOP = 15  # laws that are listed
 REASONS = 3  # messages of each
-LONGEST = 1200  # characters of a story
-TIP = 100  # of a tip
+LONGEST = 1000  # characters of a story
+TIP = 80  # of a tip
 SYMBOLS = {
     "pass": "✓", "fail": "✗", "skipped": "·", "timeout": "∞", "crash": "☇", "invalid": "⚑", "ungraded": "?",
 }  # fmt: skip
