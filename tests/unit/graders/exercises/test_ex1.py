@@ -14,7 +14,7 @@ from wrong_parts import right_parts, sampled, some, wrong_parts
 from course.authoring.mutant_files import Mutant
 from graders import grade
 from graders.checking import random_cases
-from graders.exercises.ex1_paged_allocation import in_engine
+from graders.exercises.ex1_paged_allocation import in_engine, samples_in_engine
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
 
@@ -70,6 +70,17 @@ def test_the_whole_engine_is_judged_without_torch_unless_laws_are_timed(laws_onl
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert said == ["PASS", str(not laws_only)]
     assert not [law.number for law in catalogue(1).laws if law.ahead and law.kind != "throughput"]
+
+
+def test_a_sample_that_says_another_token_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its counts are as they should be: the texts alone are wrong."""
+    alone = samples_in_engine._alone
+    monkeypatch.setattr(in_engine, "_without_a_model", lambda _: None)
+    monkeypatch.setattr(
+        samples_in_engine, "_alone", lambda *args: [[*text[:-1], text[-1] ^ 1] for text in alone(*args)]
+    )
+    (law,) = grade(1, SOLUTION, seed=1, only=["1.11"]).laws
+    assert law.message.startswith("Sample 0 of ") and "says other tokens than alone" in law.message
 
 
 @pytest.mark.parametrize("part", IN_ENGINE, ids=lambda part: part.name)
