@@ -234,7 +234,7 @@ def _gain(results: LabResults) -> Judgement:
         )
     told = ", ".join(f"{_middle(each):.1f}x on {model}" for model, each in gains.items())
     told = f"Medusa at batch 1: {told}"
-    return decided(gains[models[-1]], told, holds=2.0, fails=1.8)
+    return decided(gains[models[-1]], told, holds=1.75, fails=1.5)  # the claim is told in whole numbers
 
 
 def _waste(results: LabResults) -> Judgement:

@@ -142,20 +142,44 @@ def _grown(nodes: int) -> Make:
     return lambda model, parts: eagle_tree(model, parts, nodes)
 
 
+class Contest:
+    """Every drafter, in turn, on the same requests; the first round warms up."""
+
+    def __init__(self, model: Model, parts: Parts, asked: Sequence[tuple[int, ...]]) -> None:
+        self.asked, self._rounds = asked, 0
+        made = {kind.name: kind.make(model, parts) for kind in DRAFTERS.values()}
+        self._engines = {name: engine_of(model, parts, each, asked) for name, each in made.items()}
+        self._runs = {name: list[Decoded]() for name in made}
+
+    def round(self) -> None:
+        """Once more each, and who was first is last."""
+        for drafter in sorted(self._engines, reverse=bool(self._rounds % 2)):
+            run = decoded(self._engines[drafter], self.asked)
+            self._runs[drafter] += [run] * (self._rounds > 0)
+        self._rounds += 1
+
+    def points(self, model: str) -> list[Measurement]:
+        """What each of them was."""
+        return [_point(model, drafter, len(self.asked), runs) for drafter, runs in self._runs.items()]
+
+
 def speed(plan: LabPlan, name: str) -> Finished:
-    """Tokens a second of every drafter that there is, in turn, at every batch."""
+    """Tokens a second of every drafter that there is, in turn, at every batch.
+
+    A request alone is timed between the rounds of the others too: what it takes is what the memory takes, and a
+    machine that is shared reads its memory for some seconds faster than for the next.
+    """
     model, parts = load_model(name), solved(cache=True)
-    there = {kind.name: kind.make for kind in DRAFTERS.values()}
-    points = list[Measurement]()
-    for batch in _batches(plan, name):
-        asked, runs = talks(batch, plan.seed), {drafter: list[Decoded]() for drafter in there}
-        engines = {drafter: engine_of(model, parts, make(model, parts), asked) for drafter, make in there.items()}
-        for number in range(plan.rounds(5) + 1):  # the first warms up
-            for drafter in sorted(there, reverse=bool(number % 2)):
-                run = decoded(engines[drafter], asked)
-                runs[drafter] += [run] * (number > 0)
-        points += [_point(name, drafter, batch, every) for drafter, every in runs.items()]
-    return Finished(tuple(points))
+    alone, points, rounds = Contest(model, parts, talks(1, plan.seed)), list[Measurement](), plan.rounds(5)
+    for _ in range(1 + rounds):
+        alone.round()
+    for batch in _batches(plan, name)[1:]:
+        together = Contest(model, parts, talks(batch, plan.seed))
+        for _ in range(1 + rounds):
+            together.round()
+            alone.round()
+        points += together.points(name)
+    return Finished((*alone.points(name), *points))
 
 
 def _batches(plan: LabPlan, name: str) -> tuple[int, ...]:
