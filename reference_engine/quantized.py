@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.formats import GROUP, Stored, stored_as, to_int8
+from reference_engine.mapped_files import MappedFiles
 from reference_engine.model import Model
 
 SUFFIX = "q8_0"
@@ -37,12 +38,21 @@ def quantized(model: Model) -> Quantized:
 
 
 def is_quantized(model: Model) -> bool:
-    """Whether every matrix is on that grid, so that it is stored as int8 where its rows allow it."""
-    matrices = [weight for weight in model.weights.values() if weight.dim() > 1]
-    return all(
-        torch.equal(_rounded(weight), weight.float()) if weight.shape[-1] % GROUP else stored_as(weight) is Stored.INT8
-        for weight in matrices
-    )
+    """Whether every matrix is on that grid, so that it is stored as int8 where its rows allow it.
+
+    What was read of a file that is mapped takes no memory afterwards.
+    """
+    mapped, weights = MappedFiles.now(), list(model.weights.values())
+    return all(_on_the_grid(weight, mapped) for weight in weights if weight.dim() > 1)
+
+
+def _on_the_grid(weight: Tensor, mapped: MappedFiles) -> bool:
+    if weight.shape[-1] % GROUP:
+        fits = torch.equal(_rounded(weight), weight.float())
+    else:
+        fits = stored_as(weight) is Stored.INT8
+    mapped.let_go(weight)
+    return fits
 
 
 def _rounded(weight: Tensor) -> Tensor:

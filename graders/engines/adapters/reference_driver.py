@@ -12,7 +12,6 @@ import torch
 
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.engine import Engine
-from reference_engine.mapped_files import MappedFiles
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
@@ -81,9 +80,6 @@ class Reference:
         """Parameters and dtype of what is in memory."""
         distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
         if self._job["dtype"] in TORCH and is_quantized(self._model):
-            mapped = MappedFiles.now()
-            for weight in distinct:  # which were read once more
-                mapped.let_go(weight)
             return {"parameters": sum(weight.numel() for weight in distinct), "dtype": self._job["dtype"]}
         dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in distinct})
         return {"parameters": sum(weight.numel() for weight in distinct), "dtype": "+".join(dtypes)}

@@ -11,6 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reference_engine.mapped_files import MappedFiles
+from reference_engine.model import write
+from reference_engine.model_loader import load_model
+from reference_engine.quantized import is_quantized, quantized
 
 SMAPS = Path("/proc/self/smaps")
 
@@ -41,6 +44,15 @@ def test_a_files_memory_is_given_back_and_read_again_and_other_memory_is_left(tm
     mapped.let_go(weight)
     assert held(weight) < before / 4
     assert torch.equal(weight, wanted)
+
+
+@pytest.mark.skipif(not SMAPS.is_file(), reason="this system does not say which memory is whose")
+def test_a_look_at_whether_weights_are_rounded_leaves_none_of_them_in_memory(tmp_path: Path) -> None:
+    write(quantized(load_model("waiter")), tmp_path)
+    model = load_model(tmp_path)
+    assert is_quantized(model)
+    largest = max(model.weights.values(), key=Tensor.numel)
+    assert held(largest) < largest.numel() * largest.itemsize
 
 
 def test_a_system_that_does_not_say_what_is_mapped_keeps_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
