@@ -25,12 +25,13 @@ class Stored(Enum):
     INT8 = 1 + 2 / GROUP
 
 
-def stored_as(matrix: Tensor) -> Stored:
-    """As what a CPU stores `[out, in]`: as small as it can be without loss."""
-    parts = [matrix[start : start + SLICE] for start in range(0, len(matrix), SLICE)]
-    if _held_by_int8(matrix[:1]) and all(map(_held_by_int8, parts)):
+def stored_as(*parts: Tensor) -> Stored:
+    """As what a CPU stores a matrix `[out, in]`, given in parts that lie one below the other: as small as it can be
+    without loss."""
+    slices = [part[start : start + SLICE] for part in parts for start in range(0, len(part), SLICE)]
+    if _held_by_int8(parts[0][:1]) and all(map(_held_by_int8, slices)):
         return Stored.INT8
-    half = matrix.shape[-1] % PAIR == 0 and all(map(_held_by_bf16, parts))
+    half = parts[0].shape[-1] % PAIR == 0 and all(map(_held_by_bf16, slices))
     return Stored.BF16 if half else Stored.FP32
 
 

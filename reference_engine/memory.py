@@ -1,7 +1,9 @@
-"""How much memory is left, so that a model that does not fit is refused before the kernel ends somebody."""
+"""Memory that is left, so that a model that does not fit is refused before the kernel ends somebody, or given back."""
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -51,3 +53,9 @@ def refuse_copies_that_do_not_fit(name: str, bytes_each: int, copies: int) -> No
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def trim() -> None:
+    """Give back what the allocator keeps of memory that was freed, where the C library can (glibc)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -8,6 +8,8 @@ a matrix that stays fp32; folded into others it would cost them their form.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from reference_engine.formats import SLICE, Stored, stored_as
 from reference_engine.huge_pages import TensorArena
 from reference_engine.llama.rotary import turns
 from reference_engine.mapped_files import MappedFiles
+from reference_engine.memory import trim
 from reference_engine.model import Model
 from reference_engine.native import library
 from reference_engine.native.library import Format, NativePanels
@@ -37,8 +40,8 @@ class NativeWeights:
     def __init__(self, model: Model, compiled: ctypes.CDLL) -> None:
         config = model.config
         self.config = config
-        self._weights, self._kept, self._packer = model.weights, list[Tensor](), Packer(compiled, self.int8)
-        self._mapped = MappedFiles.now()
+        self._weights, self._kept = model.weights, list[Tensor]()
+        self._packer = Packer(compiled, self.int8, MappedFiles.now())
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
         self.net = library.Net(
@@ -51,7 +54,6 @@ class NativeWeights:
             self._layers,
             Format.FP32,
         )
-        self._mapped.let_go(model.head)
 
     def computed_in(self, arithmetic: Arithmetic) -> library.Net:
         """The net, for products in that arithmetic; of no use longer than these weights are kept."""
@@ -60,30 +62,31 @@ class NativeWeights:
         return net
 
     def _layer(self, index: int) -> library.NativeLayer:
-        def weight(name: str) -> Tensor:
-            return self._weight(f"model.layers.{index}.{name}")
-
-        norms = weight("input_layernorm"), weight("post_attention_layernorm")
-        states = torch.cat([weight(f"self_attn.{name}_proj") for name in "qkv"])  # [(Hq + 2·Hkv)·D, d]
-        gate_up = torch.cat((weight("mlp.gate_proj"), weight("mlp.up_proj")))  # [2f, d]
-        inputs = tuple(
-            (matrix * norm, None) if stored_as(matrix) is Stored.FP32 else (matrix, norm)
-            for matrix, norm in zip((states, gate_up), norms, strict=True)
+        named = f"model.layers.{index}"
+        qkv, (out, down), gate_up = (
+            [self._weights[f"{named}.{name}_proj.weight"] for name in names]
+            for names in (
+                ("self_attn.q", "self_attn.k", "self_attn.v"),
+                ("self_attn.o", "mlp.down"),
+                ("mlp.gate", "mlp.up"),
+            )
         )
-        of_heads = [weight(f"self_attn.{name}_norm") for name in "qk"] if self.config.qk_norm else [None, None]
+        norms = [self._weight(f"{named}.{name}_layernorm") for name in ("input", "post_attention")]
+        folded = [
+            norm if stored_as(*parts) is Stored.FP32 else None
+            for norm, parts in zip(norms, (qkv, gate_up), strict=True)
+        ]
         panels = (
-            self._packer.pack(inputs[0][0]),
-            self._packer.pack(weight("self_attn.o_proj")),
-            self._packer.pack(inputs[1][0], paired=True),
-            self._packer.pack(weight("mlp.down_proj")),
+            self._packer.pack(*qkv, norm=folded[0]),  # [(Hq + 2·Hkv)·D, d]
+            self._packer.pack(out),
+            self._packer.pack(*gate_up, norm=folded[1], paired=True),  # [2f, d]
+            self._packer.pack(down),
         )
-        for name in (each for each in self._weights if each.startswith(f"model.layers.{index}.")):
-            self._mapped.let_go(self._weights[name])
-        return library.NativeLayer(
-            *panels,
-            *(None if norm is None else self._keep(norm) for _, norm in inputs),
-            *(None if norm is None else self._keep(norm) for norm in of_heads),
-        )
+        apart = (None if fold is not None else self._keep(norm) for norm, fold in zip(norms, folded, strict=True))
+        names = [f"{named}.self_attn.{each}_norm" for each in "qk" if self.config.qk_norm]
+        of_heads = [self._keep(self._weight(name)) for name in names]
+        trim()
+        return library.NativeLayer(*panels, *apart, *(of_heads or (None, None)))
 
     def _embedding(self) -> tuple[int, Format]:
         """Where it lies as it is, and what its numbers are."""
@@ -106,22 +109,36 @@ class WeightsForBytes(NativeWeights):
 
 
 class Packer:
-    """Packs weights side by side, each as small as can be without loss, and keeps them. int8: see `NativeWeights`."""
+    """Packs weights side by side, each as small as can be without loss, and keeps them.
 
-    def __init__(self, compiled: ctypes.CDLL, int8: Format = Format.INT8) -> None:
-        self._int8 = int8
-        self._compiled, self._arena, self._kept = compiled, TensorArena(), list[Tensor]()
+    int8: see `NativeWeights`. mapped: files of which no more stays in memory than is being read.
+    """
 
-    def pack(self, weight: Tensor, *, paired: bool = False) -> NativePanels:
-        """`weight` `[out, in]`; `paired`: its halves are gates and what they let through."""
-        rows, columns = weight.shape
-        stored = stored_as(weight)
+    def __init__(self, compiled: ctypes.CDLL, int8: Format = Format.INT8, mapped: MappedFiles | None = None) -> None:
+        self._compiled, self._int8, self._mapped = compiled, int8, mapped or MappedFiles(())
+        self._arena, self._kept = TensorArena(), list[Tensor]()
+
+    def pack(self, *parts: Tensor, norm: Tensor | None = None, paired: bool = False) -> NativePanels:
+        """A weight `[out, in]` in parts that lie one below the other. norm `[in]`: what its columns are times, which
+        costs it any form but fp32; paired: of two parts one are gates, the other what they let through."""
+        rows, columns = sum(map(len, parts)), parts[0].shape[1]
+        stored = stored_as(*parts) if norm is None else Stored.FP32
         format = self._int8 if stored is Stored.INT8 else Format[stored.name]
         packed = self._arena.take(self._compiled.packed_bytes(rows, columns, format) // 4)
-        halves = weight.chunk(2) if paired else (weight,)
-        for start in range(0, len(halves[0]), SLICE):
-            part = torch.cat([half[start : start + SLICE].float() for half in halves])
+        halves = [[part] for part in parts] if paired else [parts]
+        for start in range(0, rows // len(halves), SLICE):
+            read = [piece for half in halves for piece in _between(half, start, start + SLICE)]
+            numbers = torch.cat([piece.float() for piece in read])
+            numbers = numbers if norm is None else numbers.mul_(norm)
             target = packed.data_ptr() + self._compiled.packed_bytes(start * len(halves), columns, format)
-            self._compiled.pack(part.data_ptr(), len(part), columns, int(paired), format, target)
+            self._compiled.pack(numbers.data_ptr(), len(numbers), columns, int(paired), format, target)
+            for piece in read:
+                self._mapped.let_go(piece)
         self._kept.append(packed)
         return NativePanels(packed.data_ptr(), format)
+
+
+def _between(parts: Sequence[Tensor], start: int, end: int) -> list[Tensor]:
+    """The rows [start, end) of parts that lie one below the other."""
+    before = (0, *accumulate(map(len, parts)))
+    return [part[max(0, start - at) : max(0, end - at)] for part, at in zip(parts, before, strict=False)]
