@@ -20,11 +20,13 @@ from course.progress import replace_file
 from graders.registry.catalogue import catalogue, exercises
 from graders.registry.parts import Number, titled
 from graders.result import ExerciseResult
+from graders.submissions.opened import UnusableSubmission
+from graders.submissions.parcel import LARGEST_PARCEL, regular
 from graders.submissions.source import digest
-from graders.submissions.submission_reader import LARGEST_PARCEL
 
 FOLDER = "passed"  # in the workspace's memory
 FORMAT = 1
+LONGEST = 200  # characters of a date, and of a machine
 DATA = re.compile(rb'<script type="application/json" id="verdicts">(.*?)</script>', re.DOTALL)
 
 
@@ -89,22 +91,24 @@ def page(verdicts: Sequence[Passed], name: str) -> str:
 
 
 def read_page(path: Path) -> list[Passed]:
-    """The verdicts that a page claims. `NoCertificate` for what is none. Nothing of the page is executed."""
+    """The verdicts that a page claims, one of an exercise. `NoCertificate` for what is none. Nothing of the page is
+    executed, and no link is followed."""
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_PARCEL + 1)
-    except OSError as error:
-        raise NoCertificate(f"{path} cannot be read: {error.strerror}.") from None
-    found = DATA.search(text)
-    if found is None or len(text) > LARGEST_PARCEL:
+        found = DATA.search(regular(path.absolute(), path.name, LARGEST_PARCEL, path.absolute().parent))
+    except UnusableSubmission as unusable:
+        raise NoCertificate(unusable.problem) from None
+    if found is None:
         raise NoCertificate(f"{path} is no page of `course certificate`.")
     try:
         data = json.loads(found[1])
         if data["format"] != FORMAT:
             raise NoCertificate(f"{path} was written by another version of the course.")
-        return [_passed(each) for each in data["passed"]]
+        verdicts = [_passed(each) for each in data["passed"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise NoCertificate(f"the data in {path} is damaged.") from None
+    if len({each.exercise for each in verdicts}) < len(verdicts):
+        raise NoCertificate(f"{path} claims an exercise twice.")
+    return verdicts
 
 
 def judged_again(verdicts: Sequence[Passed], *, timed: bool) -> Iterator[tuple[Passed, ExerciseResult]]:
@@ -135,7 +139,8 @@ def _passed(data: Any) -> Passed:
     except (KeyError, TypeError, Unreadable):
         raise NoCertificate("a verdict is damaged.") from None
     known = type(number) in (int, str) and any(each.number == number for each in exercises())
-    if not known or not all(isinstance(word, str) for word in (date, machine, text)):
+    words = all(isinstance(word, str) for word in (date, machine, text))
+    if not known or not words or max(len(date), len(machine)) > LONGEST:
         raise NoCertificate("a verdict is damaged.")
     return Passed(number, date, machine, text, result)
 

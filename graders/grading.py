@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from graders.checking.allowance import Allowance
@@ -28,6 +28,7 @@ from graders.submissions.submission_reader import Declared
 
 OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
+Alone = Callable[[], contextlib.AbstractContextManager[object]]
 LONGEST = 200  # characters of a fault of our own
 SECONDS = {False: 600.0, True: 1200.0}  # that a part may take for one law, and for one that is timed
 ALL_SECONDS = 2400.0  # for all laws together
@@ -51,6 +52,7 @@ def grade(
     live: bool = False,
     ready: Prestarted | None = None,
     until_broken: bool = False,
+    alone: Alone = contextlib.nullcontext,
 ) -> ExerciseResult:
     """Grade the file at `submission`.
 
@@ -62,14 +64,15 @@ def grade(
     workspace, which may hold an instructor's bounds.toml and baseline cards. live: engines that
     are installed are timed instead of looked up on cards. ready: the first worker, started before by `prestart`, at
     the same level; nobody else has used it. until_broken: laws after the first that is broken are not tried and not in
-    the result. Never raises for what a submission does; what `on_law` raises ends the run and passes through.
+    the result. alone: entered while a law takes samples of time; nothing of the part runs when it is entered or left.
+    Never raises for what a submission does; what `on_law` raises ends the run and passes through.
     """
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
     run = _Run(entry, others, secrets.randbits(63) if seed is None else seed, on_law or (lambda _: None), isolation)
     run.progress, run.beside, run.live = progress or run.progress, beside, live
-    run.laws_only, run.ready, run.until_broken = laws_only, ready, until_broken
+    run.laws_only, run.ready, run.until_broken, run.alone = laws_only, ready, until_broken, alone
     problem = run.all(submission, laws)
     return ExerciseResult(
         exercise=entry.number,
@@ -91,7 +94,12 @@ def grade(
 def prestart(exercise: Number, isolation: str = HIGHEST) -> Prestarted:
     """A worker for the next `grade` of this exercise, started now; it has met no submission. To be ended if unused."""
     entry = catalogue(exercise)
-    return Prestarted(entry.slot, isolation, limits=Limits(packages=entry.torch))
+    return Prestarted(entry.slot, isolation, limits=_limits(entry))
+
+
+def _limits(exercise: Exercise) -> Limits:
+    """Of the worker that tries its laws."""
+    return Limits(packages=exercise.torch, contracts=bool(exercise.functions))
 
 
 class _Run:
@@ -112,6 +120,7 @@ class _Run:
         self.live = self.laws_only = False
         self.ready: Prestarted | None = None
         self.until_broken = False
+        self.alone: Alone = contextlib.nullcontext
         self._on_law = on_law
         self._aheads: dict[str, Prestarted] = {}
         self._imports: list[threading.Thread] = []
@@ -132,7 +141,7 @@ class _Run:
             why = Reason.PERSON if unusable.outcome is Outcome.UNGRADED else Reason.LAW
             return self._none(laws, unusable.problem, unusable.outcome, reason=why)
         source = Source.of(self.exercise.slot, submission)
-        limits, first = Limits(packages=self.exercise.torch), None
+        limits, first = _limits(self.exercise), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None
         workers = Workers([source], level=self._isolation, limits=limits, first=first, allowance=Allowance(self._left))
@@ -221,8 +230,18 @@ class _Run:
     def _context(self, law: Law, submission: Submission, workers: Workers, ahead: Prestarted | None) -> CheckContext:
         context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
         context.progress, context.beside, context.live = self.progress, self.beside, self.live
-        context.laws_only = self.laws_only
+        context.laws_only, context.alone = self.laws_only, self._alone
         return context
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """For samples of time: whatever starts or is imported in the background has done so before."""
+        for started in self._imports:
+            started.join()
+        for ahead in self._aheads.values():
+            ahead.settle()
+        with self.alone():
+            yield
 
     def _outlived(self, workers: Workers, call: Callable[[], object]) -> None:
         """Call it, again if a worker is lost meanwhile; lost each time, and not without the part, it is the part's."""

@@ -64,5 +64,5 @@ def command(
     screen.print(f"\n{served.name} is served at http://{host}:{door.getsockname()[1]}/v1 (process {os.getpid()}).")
     screen.print("Ctrl-C ends it, once everybody who is being served has got the answer.", style="dim")
     screen.file.flush()
-    opening.run(thread, served, Limits(key=api_key), door)
+    opening.run(thread, served, Limits.at(host, api_key), door)
     return ExitCode.PASS

@@ -48,7 +48,8 @@ class ApiServer:
             "/trace": (self._trace, "GET"),
         }
         routes = [Route(path, self._keyed(what), methods=[how]) for path, (what, how) in keyed.items()]
-        routes += [Route("/", self._window), Route("/health", self._health), Route("/metrics", self._tell_metrics)]
+        free = {"/": self._window, "/health": self._health, "/metrics": self._tell_metrics}
+        routes += [Route(path, self._called(what)) for path, what in free.items()]
         handlers: Mapping[Any, Any] = {
             ApiError: _refused,
             HTTPException: _no_such_thing,
@@ -73,6 +74,13 @@ class ApiServer:
     def _keyed(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
             self._limits.check_key(request)
+            return await endpoint(request)
+
+        return self._called(guarded)
+
+    def _called(self, endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            self._limits.check_caller(request)
             return await endpoint(request)
 
         return guarded

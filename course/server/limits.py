@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from course.server.api_error import ApiError
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
+OWN_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 HEARD_OUT = 8
 """So many times what is allowed is read and thrown away: who still sends when a connection ends hears no answer."""
 
@@ -20,12 +23,26 @@ HEARD_OUT = 8
 @dataclass(frozen=True, slots=True)
 class Limits:
     """body: bytes. body_seconds: until all of it has come. answers: due at once, those that wait included. key: what a
-    client has to show; None: nothing."""
+    client has to show; None: nothing. names: by which clients may call the server; none: by any."""
 
     body: int = 4 << 20
     body_seconds: float = 20.0
     answers: int = 1024
     key: str | None = None
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def at(cls, host: str, key: str | None = None) -> Limits:
+        """Of a server that listens at `host`. Where that is this machine alone, whoever calls it by another name is a
+        page of somebody else's in a browser here."""
+        return cls(key=key, names=frozenset({host.lower(), *OWN_NAMES}) if _is_own(host) else frozenset())
+
+    def check_caller(self, request: Request) -> None:
+        """Raises ApiError 403 for a page of another site."""
+        called, sent_by = request.headers.get("host", ""), request.headers.get("origin", "")
+        told = [_name(f"//{called}")] * bool(called) + [_name(sent_by)] * bool(sent_by)
+        if self.names and not self.names.issuperset(told):
+            raise ApiError(403, f"this server listens to this machine alone, called {' or '.join(sorted(OWN_NAMES))}.")
 
     async def read(self, request: Request) -> bytes:
         """The body. Raises ApiError 413 or 408."""
@@ -71,3 +88,20 @@ class Limits:
         if waiting + more > self.answers:
             sentence = f"{waiting} answers are due already, {self.answers} may be; come back in a second."
             raise ApiError(429, sentence, code="queue_full", headers={"Retry-After": "1"})
+
+
+def _is_own(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _name(url: str) -> str:
+    """The host's name in an address; "" where it has none, or more than a name and a port."""
+    try:
+        parts = urlsplit(url)
+        return "" if "@" in parts.netloc or not parts.hostname else parts.hostname
+    except ValueError:
+        return ""

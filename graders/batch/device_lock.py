@@ -11,7 +11,9 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 CPU = "cpu"
 
@@ -22,11 +24,23 @@ def timed_device() -> str:
     return f"gpu-{''.join(c for c in first if c.isalnum() or c == '-')}" if first and first != "-1" else CPU
 
 
+class Place:
+    """A place on a device beside others, which can be given for a device alone."""
+
+    def __init__(self, held: BinaryIO, home: Path | None) -> None:
+        self._held, self._home = held, home
+
+    def alone(self, device: str = CPU) -> AbstractContextManager[None]:
+        """Have a device alone instead. The place is given back, now and for good."""
+        fcntl.flock(self._held, fcntl.LOCK_UN)
+        return alone(device, self._home)
+
+
 @contextlib.contextmanager
-def shared(device: str = CPU, home: Path | None = None) -> Iterator[None]:
+def shared(device: str = CPU, home: Path | None = None) -> Iterator[Place]:
     """Use the device beside others; waits while somebody has it alone."""
-    with _locked(device, fcntl.LOCK_SH, home):
-        yield
+    with _locked(device, fcntl.LOCK_SH, home) as held:
+        yield Place(held, home)
 
 
 @contextlib.contextmanager
@@ -37,13 +51,13 @@ def alone(device: str = CPU, home: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(device: str, how: int, home: Path | None) -> Iterator[None]:
+def _locked(device: str, how: int, home: Path | None) -> Iterator[BinaryIO]:
     folder = home or _home()
     with (folder / f"{device}.gate").open("wb") as gate, (folder / f"{device}.lock").open("wb") as lock:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(lock, how)
         fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+        yield lock
 
 
 def _home() -> Path:

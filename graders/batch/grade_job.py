@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from graders.batch.device_lock import alone, shared, timed_device
+from graders.batch.device_lock import shared, timed_device
 from graders.batch.jobs import UNKNOWN, GradeJob, Options, seed_of
 from graders.grading import grade
 from graders.registry.catalogue import catalogue
@@ -42,6 +42,8 @@ def decide(
 ) -> ExerciseResult:
     """Grade one part for marks, where others grade too: the timed laws run with nothing beside them on their device.
 
+    It is theirs from the first sample to the last: whoever takes long to load, or to die, does so beside others.
+
     No story names the command that replays it: it would name the seed, and students read stories.
     """
     with shared():
@@ -54,9 +56,17 @@ def decide(
     ready = [law for law in timed if not first.problem and not unmet(law, outcomes)]
     if not ready:
         return _joined(first, [_skipped(law, unmet(law, outcomes)) for law in timed])
-    with alone(timed_device()):
-        numbers = [law.number for law in ready]
-        second = grade(exercise, path, seed=first.seed, only=numbers, source=source, require=require)
+    with shared() as place:
+        numbers, device = [law.number for law in ready], timed_device()
+        second = grade(
+            exercise,
+            path,
+            seed=first.seed,
+            only=numbers,
+            source=source,
+            require=require,
+            alone=lambda: place.alone(device),
+        )
     others = [_skipped(law, unmet(law, outcomes)) for law in timed if law not in ready]
     return _joined(first, [*map(_without_replay, second.laws), *others], second)
 

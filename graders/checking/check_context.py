@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections.abc import Callable
@@ -27,7 +28,8 @@ class CheckContext:
     figures: append what was measured; shown beside the verdict. cases: count what was tried. score: the share of the
     points that a law which is not met is worth. progress: tell in a few words what takes so long. beside: the folder
     that may hold an instructor's bounds and cards. live: engines that are installed are timed, not looked up on cards.
-    laws_only: timed laws are left out, and so are figures that only a clock gives.
+    laws_only: timed laws are left out, and so are figures that only a clock gives. alone: entered while samples of time
+    are taken, with nothing of the part running before and after; others wait meanwhile.
     others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
     """
 
@@ -50,6 +52,7 @@ class CheckContext:
     ask_limits: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
     allowance: Allowance = field(default_factory=lambda: Allowance(math.inf))
     told: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # see Worker.ask
+    alone: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
 
     @property
     def seed(self) -> int:

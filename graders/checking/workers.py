@@ -85,7 +85,8 @@ class Workers:
             if self.allowance.spent:
                 raise Broken(self.allowance.told, outcome=Outcome.TIMEOUT)
             with self.allowance.spending():
-                self._worker = self._start()
+                self._start()
+        assert self._worker is not None
         return self._worker
 
     def fresh(self) -> Worker:
@@ -100,6 +101,11 @@ class Workers:
     def tree_seconds(self) -> float:
         """CPU time of the worker in use, its keeper and its children."""
         return 0.0 if self._worker is None else self._worker.tree_seconds()
+
+    def stop(self) -> None:
+        """Nothing of the worker in use runs any more; it is not ended yet."""
+        if self._worker is not None:
+            self._worker.stop()
 
     def end(self) -> None:
         if self._worker is not None:
@@ -121,17 +127,26 @@ class Workers:
         self._output += printed[:room]
         self._lost += max(0, len(printed) - room)
 
-    def _start(self) -> Worker:
+    def _start(self) -> None:
+        """In the place of the one in use; where something cannot be loaded it stands still, and is ended later."""
+        try:
+            self._load_all()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _load_all(self) -> None:
         if self._worker is not None:
+            self._worker.end()
             self._keep(self._worker.take_output())
         worker, self._first = self._first or Worker(self._level, self._limits), None
+        self._worker = worker
         if self._lowest == NONE or below(worker.level, self._lowest):
             self._lowest = worker.level
         self._surround(worker)
         worker.quiet = any(source.secret for source in self.sources) and self.sources[-1].watched
         for source in self.sources:
             self._load(worker, source)
-        return worker
 
     def _surround(self, worker: Worker) -> None:
         """Send the stand-ins; nothing of a submission is in the worker yet."""
@@ -169,7 +184,6 @@ class Workers:
         except Tampered as wrong:
             raise Broken(f"While {source.name} was imported, {wrong}.", outcome=Outcome.INVALID) from None
         if answer:
-            worker.end()
             raised = _raised_at_import(source.name, answer)
             raise Broken(
                 raised.at_import(source.name), outcome=raised.outcome, location=Location(source.name, raised.line)

@@ -119,7 +119,7 @@ def identical(rows: Sequence[Row]) -> list[Data]:
     groups: dict[tuple[Number, str], list[str]] = {}
     for row in rows:
         if row.key and not row.problem:
-            groups.setdefault((row.exercise, row.key), []).append(line(row.student))
+            groups.setdefault((row.exercise, row.key), []).append(line(row.shown))
     return [
         {"title": titled(exercise), "students": sorted(students)}
         for (exercise, _), students in groups.items()
@@ -130,7 +130,7 @@ def identical(rows: Sequence[Row]) -> list[Data]:
 def _story(place: int, row: Row, law: LawResult) -> Data:
     return {
         "id": _anchor(place, law),
-        "student": line(row.student, 80),
+        "student": line(row.shown, 80),
         "title": words.title(law),
         "where": line(law.story.where, 80) if law.story else "",
         "text": legal(f"{law.message}\n{words.story(law.story) if law.story else ''}")[:LONGEST],

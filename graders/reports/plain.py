@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 _ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0, and unprintable
@@ -11,6 +14,13 @@ _TRICKY = re.compile(
     r"[\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]"
 )  # invisible, or turns lines
 _ESCAPE = re.compile(r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])?")
+BLANK = "\N{OPEN BOX}"
+UNSEEN = ("Cf", "Mn", "Me", "Cc")
+LATIN = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсԁԛԝухһӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγικνορυχ",
+    "ABESIJKMHOPCTYXaesijopcdqwyxhlABEZHIKMNOPTYXayikvopux",
+)
+"""Letters of Cyrillic and Greek, and those for which they are taken."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "＝", "＋", "－", "＠")
 
 
@@ -35,7 +45,25 @@ def cell(text: str) -> str:
 def person(name: str) -> str:
     """The name of a student so that no two look alike on one line: blanks that would get lost there become visible."""
     shown = re.sub(r"[^\S ]", lambda blank: f"<U+{ord(blank[0]):04X}>", name)
-    return re.sub(r"^ | $|(?<= ) ", "\N{OPEN BOX}", shown)
+    return re.sub(r"^ | $|(?<= ) ", BLANK, shown)
+
+
+def look(name: str) -> str:
+    """What a name looks like: letters of other alphabets, wide ones and those of formulas as the Latin ones that they
+    are taken for, without what is not seen."""
+    letters = unicodedata.normalize("NFKC", name).translate(LATIN)
+    return "".join(letter for letter in letters if unicodedata.category(letter) not in UNSEEN)
+
+
+def told_apart(names: Iterable[str]) -> dict[str, str]:
+    """Each name as `person` shows it; of two that look alike whatever is not ASCII in them by its number."""
+    every = list(dict.fromkeys(names))
+    twins = Counter(look(person(name)) for name in every)
+    return {name: person(name) if twins[look(person(name))] == 1 else _numbered(person(name)) for name in every}
+
+
+def _numbered(name: str) -> str:
+    return "".join(letter if letter.isascii() or letter == BLANK else f"<U+{ord(letter):04X}>" for letter in name)
 
 
 def finite(value: Any) -> Any:

@@ -15,7 +15,8 @@ class Row:
 
     quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did. notices:
     what was handed in and not judged. notebook, answers: the file or archive with the notebook or the sheet of answers
-    that was handed in, and its name in that archive.
+    that was handed in, and its name in that archive. called: how reports for people call the student, where somebody
+    else in them looks alike.
     """
 
     student: str
@@ -28,11 +29,12 @@ class Row:
     notices: tuple[str, ...] = ()
     notebook: tuple[str, str] = ("", "")
     answers: tuple[str, str] = ("", "")
+    called: str = ""
 
     @property
     def shown(self) -> str:
         """The student in a report for people."""
-        return person(self.student)
+        return self.called or person(self.student)
 
     @property
     def problem(self) -> str:

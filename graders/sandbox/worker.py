@@ -1,7 +1,8 @@
 """A worker as a check sees it: ask, get plain data back, or learn how the part died.
 
-The grader keeps the clock. A question that is not answered in time ends the worker; so does everything that breaks
-the protocol. After any of `WorkerDied`, `WorkerHung`, `Tampered` the worker is dead and a new one must be started.
+The grader keeps the clock. A question that is not answered in time stops the worker for good; so does everything that
+breaks the protocol. After any of `WorkerDied`, `WorkerHung`, `Tampered` nothing of it runs, it has to be ended (which
+may take a while), and a new one must be started.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from graders.sandbox.protocol import Caps, Conversation, ProtocolError, field
 from graders.sandbox.quiet import PRINTED, quiet
 
 OUTPUT_CAP = 4096
+ASKED = frozenset(("forward", "guess", "read"))  # a forward pass, guesses of heads, keys and values
 INBOX = 1 << 18  # bytes of an answer that are taken at once, into the same place each time
 CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
@@ -149,24 +151,24 @@ class Worker:
         """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
 
         cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung. told(answer): what
-        the worker is told when it asks for a forward pass, or for guesses, before it answers; raises ProtocolError.
+        the worker is told when it asks for something (`ASKED`) before it answers; raises ProtocolError.
         """
         try:
             self._unasked()
             start, spent = time.monotonic(), self._process.cpu_seconds()
             answer = self._exchange({"do": do, **fields}, start, spent, cpu, wall)
-            while told is not None and ("forward" in answer or "guess" in answer):
+            while told is not None and not ASKED.isdisjoint(answer):
                 answer = self._exchange({"do": "told", **told(answer)}, start, spent, cpu, wall)
             changed = field(answer, "tampered", str) if "tampered" in answer else ""
             foreign = field(answer, "foreign", str) if "foreign" in answer else ""
         except ProtocolError as wrong:
-            self.end()
+            self.stop()
             raise Tampered(f"the worker sent {wrong}") from None
         if foreign:
-            self.end()
+            self.stop()
             raise Tampered(f"the part made code that is not in its text ({foreign[:CHANGED]})")
         if changed:
-            self.end()
+            self.stop()
             raise Tampered(f"the part changed {changed[:CHANGED]}, which is not its own")
         return quiet(answer) if self.quiet else answer
 
@@ -181,12 +183,19 @@ class Worker:
         self._lost = 0
         return PRINTED if text and self.quiet else text
 
+    def stop(self) -> None:
+        """It is of no use any more, and nothing of it runs from now on; `end` it when there is time for that."""
+        if self.alive:
+            self._drain()
+        self.alive = False
+        self._process.stop()
+
     def end(self) -> None:
         """Kill the worker and everything it started."""
         if self.alive:
             self._drain()
-            self.alive = False
-            self._process.end()
+        self.alive = False
+        self._process.end()
 
     def abandon(self) -> None:
         """From another thread: nobody waits any more for what is being asked; `ask` soon raises Hung."""
@@ -198,18 +207,19 @@ class Worker:
         """One question and its answer. start, spent: the clock, and the worker's, when patience began."""
         self._unsent = memoryview(self._talk.ask(question))
         self._refuse_sleep(self._slept, wall)
+        asked, used = time.monotonic(), self._process.cpu_seconds()
         self._send()
         while True:
             for descriptor, event in self._poll.poll(250):
                 answer = self._event(descriptor, event)
                 if answer is not None:
-                    self._rested(self._idle(start, spent, wall))
+                    self._rested(self._idle(asked, used, wall))
                     return answer
             waited = time.monotonic() - start
             if self._abandoned or waited > wall or (waited > cpu and self._process.cpu_seconds() - spent > cpu):
-                self.end()
+                self.stop()
                 raise WorkerHung(waited)
-            self._refuse_sleep(self._slept + self._idle(start, spent, wall), wall)
+            self._refuse_sleep(self._slept + self._idle(asked, used, wall), wall)
 
     def _idle(self, start: float, spent: float, wall: float) -> float:
         """Seconds since `start` in which the worker neither ran nor waited for a processor, where they matter."""
@@ -229,7 +239,7 @@ class Worker:
         if slept > SLEEPING and wall <= WALL_PATIENCE:
             if slept <= UNTOLD and not self._process.delayed_seconds():
                 return
-            self.end()
+            self.stop()
             raise WorkerHung(slept, asleep=True)
 
     def _event(self, descriptor: int, event: int) -> dict[str, Any] | None:
@@ -299,7 +309,7 @@ class Worker:
         try:
             status = self._process.exit_status()
         finally:
-            self.end()
+            self.stop()
         raise WorkerDied(self._process.reason or _how(status))
 
 

@@ -28,6 +28,11 @@ class Prestarted:
             raise MachineFault("the engine was started once and lost")
         return self._starts.pop(0).wait()
 
+    def settle(self) -> None:
+        """Wait until those that nobody has taken are ready, or are lost: afterwards they do nothing."""
+        for start in self._starts:
+            start.settle()
+
     def end(self) -> None:
         """End those that nobody has taken."""
         for start in self._starts:
@@ -57,7 +62,11 @@ class _Start:
         except MachineFault as trouble:
             self._trouble = trouble
         except (WorkerDied, WorkerHung, Tampered) as failure:
+            worker.end()
             self._trouble = MachineFault(f"the engine could not be started ({failure})")
+
+    def settle(self) -> None:
+        self._thread.join()
 
     def wait(self) -> Worker:
         self._thread.join()

@@ -18,6 +18,7 @@ from graders.submissions.submission_reader import Declared, UnusableSubmission, 
 __all__ = ["Submission", "UnusableSubmission", "decode", "digest", "read"]
 
 CONTRACTS = "reference_engine.slots"
+KERNELS = "reference_engine.kernels."
 FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
 
@@ -97,7 +98,8 @@ def _parse(name: str, source: str) -> ast.Module:
 def _refuse_answers(name: str, tree: ast.Module, *, contracts_only: bool) -> None:
     for line, module in _imports(tree):
         package = module.partition(".")[0]
-        if package in FORBIDDEN or (contracts_only and package == "reference_engine" and module != CONTRACTS):
+        engines = package == "reference_engine" and module != CONTRACTS
+        if package in FORBIDDEN or f"{module}.".startswith(KERNELS) or (contracts_only and engines):
             problem = f"{name} imports {module} in line {line}; a part has to be the learner's own."
             raise UnusableSubmission(problem, Outcome.INVALID, location=Location(name, line))
 

@@ -62,9 +62,10 @@ def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]
         raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
     with ExitStack() as stack:
         engines = TimedEngines(context, stack)
-        verdicts = [timed(context, measure, engines) for measure in found]
-        if calls:
-            verdicts.append(timed_calls(context, found[0] if found else None, calls, engines, given(context)))
+        with engines.alone():
+            verdicts = [timed(context, measure, engines) for measure in found]
+            if calls:
+                verdicts.append(timed_calls(context, found[0] if found else None, calls, engines, given(context)))
     worst = together(verdicts)
     context.score = worst.score
     if own:  # passed or not, the verdict says by whose bounds

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,16 @@ class TimedEngines:
             self._stack.callback(self._workers[key].end)
             self._sides[who].members.append(self._workers[key])
         return TimedEngine(self._context, self._workers[key], guesses=guesses, side=self._sides[who])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Samples are taken meanwhile, and nobody else's. Afterwards everybody stands still: to end them takes time."""
+        with self._context.alone():
+            try:
+                yield
+            finally:
+                for workers in self._workers.values():
+                    workers.stop()
 
 
 def _closed(files: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """`make hostile`: every attack at bare L1 and at the highest level of this machine, and what came of it as a table.
 
-    python tests/hostile/run.py [--level L2] [--repeat 1000] [name …]
+    python tests/hostile/run.py [--level L2] [--repeat 1000] [--skip 60 --count 30] [name …]
 
-Exits 1 when something does not hold. With --repeat so many runs are made in a row, of the fast attacks if none is
-named, to see whether anything is left behind: processes, descriptors, files, memory.
+What needs no worker (`outside/`) is tried once, whatever the level. Exits 1 when something does not hold. With --repeat
+so many runs are made in a row, of the fast attacks if none is named, to see whether anything is left behind: processes,
+descriptors, files, locks, memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +37,28 @@ def main() -> int:
     parser.add_argument("--level", action="append", help="bare, L1 to L4, highest; bare and highest if not given")
     parser.add_argument("--repeat", type=int, default=0, help="so many runs in a row")
     parser.add_argument("names", nargs="*", help="of attacks, or how they begin; all of them if none is given")
+    parser.add_argument("--skip", type=int, default=0, help="so many of the chosen are left out at the beginning")
+    parser.add_argument("--count", type=int, help="so many are tried at most")
     order = parser.parse_args()
-    every = [*suite.attacks(), *suite.attacks("honest")]
+    every = [*suite.attacks(), *suite.attacks("honest"), *suite.outside()]
     chosen = [attack for attack in every if not order.names or attack.name.startswith(tuple(order.names))]
+    chosen = chosen[order.skip :][: order.count]
     levels = order.level or [suite.BARE, HIGHEST]
+    parts = [each for each in chosen if isinstance(each, suite.Attack)]
     if order.repeat:
-        return _repeat([attack for attack in chosen if order.names or attack.fast], levels, order.repeat)
-    return _table(chosen, levels)
+        return _repeat([attack for attack in parts if order.names or attack.fast], levels, order.repeat)
+    others = [each for each in chosen if isinstance(each, suite.Outside)]
+    return max(_table(parts, levels) if parts else 0, _list(others) if others else 0)
+
+
+def _list(chosen: Sequence[suite.Outside]) -> int:
+    got = list[str]()
+    for attack in chosen:
+        with tempfile.TemporaryDirectory(prefix="yard-") as folder:
+            found = list(dict.fromkeys(attack.got(Path(folder).resolve())))
+        got += found
+        print(f"{attack.name}  ✗ {'; '.join(found)}" if found else f"{attack.name}  gets nothing", flush=True)
+    return 1 if got else 0
 
 
 def _table(chosen: Sequence[suite.Attack], levels: Sequence[str]) -> int:
@@ -86,13 +103,14 @@ def _repeat(chosen: Sequence[suite.Attack], levels: Sequence[str], times: int) -
 @dataclass(frozen=True)
 class Held:
     """What the grader's own process holds. resident: KiB of memory, what is free given back first. objects: pieces of
-    memory in use by the interpreter. files: in the folder for temporary files."""
+    memory in use by the interpreter. files: in the folder for temporary files. locks: on files, of this process."""
 
     resident: int
     objects: int
     descriptors: int
     processes: int
     files: int
+    locks: int
 
     @classmethod
     def now(cls, place: suite.Yard) -> Held:
@@ -106,11 +124,14 @@ class Held:
             len(list(Path("/proc/self/fd").iterdir())),
             len(suite.process_tree.descendants(os.getpid())),
             sum(1 for _ in place.tmp.iterdir()),
+            sum(line.split()[4] == str(os.getpid()) for line in Path("/proc/locks").read_text().splitlines()),
         )
 
     def beyond(self, before: Held) -> list[str]:
         """What has grown since: nothing may, but memory by as much as a row of runs leaves in no order."""
-        found = [f"{name} grew" for name in ("descriptors", "processes", "files") if self._grew(before, name) > 0]
+        found = [
+            f"{name} grew" for name in ("descriptors", "processes", "files", "locks") if self._grew(before, name) > 0
+        ]
         found += ["memory grew"] * (self._grew(before, "resident") > SLACK)
         return found + ["objects grew"] * (self._grew(before, "objects") > before.objects // 100)
 
@@ -120,7 +141,7 @@ class Held:
 
     def __str__(self) -> str:
         words = f"{self.resident} KiB resident, {self.objects} objects, {self.descriptors} descriptors, "
-        return words + f"{self.processes} processes, {self.files} temporary files"
+        return words + f"{self.processes} processes, {self.files} temporary files, {self.locks} locks"
 
 
 if __name__ == "__main__":

@@ -7,12 +7,16 @@ the whole file that ends in "# here"), words that its printed output must hold (
 with ("law: 3 linear work"), and whether it is one of the fast selection. The law says which exercise it is handed in
 for, exercise 1 if there is none. `from right import …` stands for a right part to build on: `right.py`, or the
 solution of the exercise.
+
+What needs no worker lies in `outside/`: hand-ins, files and clients that are hostile. Each has a function
+`attack(folder)` that yields a sentence for all that it got; nothing when it holds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import itertools
 import os
 import re
@@ -20,19 +24,23 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Collection, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import graders.sandbox.worker
 import reference_engine
 import solutions
 from graders.grading import grade
-from graders.registry.catalogue import Exercise, exercises
+from graders.registry.catalogue import Exercise, catalogue, exercises
+from graders.registry.parts import number_of
 from graders.result import ExerciseResult
 from graders.sandbox.isolation import Limits, Process, cleanup, spawn
 from graders.sandbox.isolation.inside import process_tree
 
+T = TypeVar("T")
 HERE = Path(__file__).parent
 LAW = "1.1"  # tried unless a file names another
 SEED = 7
@@ -57,7 +65,7 @@ class Attack:
 
     @property
     def exercise(self) -> Exercise:
-        return exercises()[int(self.law.partition(".")[0]) - 1]
+        return catalogue(number_of(self.law.partition(".")[0]))
 
     def at(self, level: str) -> tuple[str, tuple[str, ...]]:
         """What must come of it at that level."""
@@ -67,6 +75,40 @@ class Attack:
 def attacks(folder: str = "attacks") -> list[Attack]:
     """All of them, by name. "honest": those that mean no harm."""
     return [_read(path) for path in sorted((HERE / folder).glob("*.py"))]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A hostile hand-in, file or client."""
+
+    name: str
+    what: str
+    path: Path
+
+    def got(self, folder: Path) -> list[str]:
+        """What it got. folder: an empty one."""
+        spec = importlib.util.spec_from_file_location(f"outside_{self.name}", self.path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return list(module.attack(folder))
+
+
+def outside() -> list[Outside]:
+    """All of them, by name."""
+    paths = sorted((HERE / "outside").glob("*.py"))
+    return [
+        Outside(path.stem, path.read_text(encoding="utf-8").split('"""')[1].partition("\n")[0], path) for path in paths
+    ]
+
+
+def within(seconds: float, call: Callable[[], T]) -> T | None:
+    """What the call came to; None when it is not over after so many seconds."""
+    found: list[T] = []
+    trying = threading.Thread(target=lambda: found.append(call()), daemon=True)
+    trying.start()
+    trying.join(seconds)
+    return found[0] if found else None
 
 
 def _read(path: Path) -> Attack:
@@ -95,7 +137,7 @@ def _expectation(words: str) -> tuple[str, tuple[str, ...]]:
 def whole(text: str, places: dict[str, str] | None = None, exercise: Exercise | None = None) -> str:
     """The one file that is handed in: the right part in place of its import, places for @NAMES@."""
     right = (HERE / "right.py").read_text(encoding="utf-8")
-    if exercise is not None and exercise.number > 1:
+    if exercise is not None and exercise.number != 1:
         solution = Path(solutions.__path__[0], exercise.slug, exercise.file_name).read_text(encoding="utf-8")
         right = solution.replace(FUTURE, "") + _helper(right)
         text = FUTURE + text
@@ -157,6 +199,7 @@ class Yard:
             "TMP": str(self.tmp),
             "SHARED": str(self.shared),
             "GRADER": str(os.getpid()),
+            "UID": str(os.geteuid()),
             "WORKER": str(self.worker),
             "PORT": str(self.port),
             "ABSTRACT": self.abstract,
@@ -318,4 +361,7 @@ def _is_zombie(pid: int) -> bool:
     return True
 
 
-__all__ = ["Attack", "Got", "Yard", "attacks", "leftovers", "right_passes", "run", "whole", "wrong", "yard"]
+__all__ = [
+    *("Attack", "Got", "Outside", "Yard", "attacks", "leftovers", "outside", "right_passes", "run", "whole"),
+    *("within", "wrong", "yard"),
+]

@@ -58,5 +58,8 @@ class LocalWorker:
     def take_output(self) -> str:
         return ""
 
+    def stop(self) -> None:
+        self.alive = False
+
     def end(self) -> None:
         self.alive = False

@@ -44,7 +44,11 @@ def answers() -> list[Path]:
     beside = (ROOT / "graders/sandbox/guest", ROOT / "graders/sandbox/isolation/inside")  # runs in the worker itself
     found = [path for home in ("solutions", "graders") for path in sorted((ROOT / home).rglob("*.py"))]
     found = [path for path in found if not any(path.is_relative_to(folder) for folder in beside)]
-    found += [ROOT / "reference_engine/oracle.py", *(ROOT / "reference_engine/__pycache__").glob("oracle.*")]
+    found += [
+        *(ROOT / "reference_engine/kernels").glob("*.py"),
+        ROOT / "reference_engine/oracle.py",
+        *(ROOT / "reference_engine/__pycache__").glob("oracle.*"),
+    ]
     return [*found, Path(f"/proc/{os.getpid()}/environ"), Path(f"/proc/{os.getpid()}/mem")]
 
 
@@ -77,6 +81,14 @@ def test_from_l2_on_no_answer_can_be_read(reader: Worker) -> None:
 def test_from_l2_on_the_engine_can_be_read(reader: Worker) -> None:
     """Or the test above shows nothing."""
     assert readable(reader, [ROOT / "reference_engine/slots.py"])
+
+
+def test_a_part_that_is_asked_what_the_engine_counts_sees_its_contracts_alone() -> None:
+    every = sorted((ROOT / "reference_engine").rglob("*.*"))
+    with Worker(limits=Limits(contracts=True)) as worker:
+        found = readable(worker, every)
+    contracts = [str(ROOT / "reference_engine" / name) for name in ("__init__.py", "slots.py")]
+    assert worker.level == "L1" or found == contracts
 
 
 def test_at_l1_the_answers_are_open_and_the_grader_is_not() -> None:

@@ -6,6 +6,7 @@ A selection; the others are marked slow, and `make hostile` runs them all and pr
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -20,7 +21,9 @@ from hostile import suite
 
 import graders.sandbox.worker
 from graders import Outcome, grade
-from graders.sandbox.isolation import HIGHEST
+from graders.batch import device_lock
+from graders.batch.grade_job import decide
+from graders.sandbox.isolation import HIGHEST, Process, spawn
 
 ROOT = Path(graders.__path__[0]).parent
 EVERY = [*suite.attacks(), *suite.attacks("honest")]
@@ -106,6 +109,11 @@ def test_a_broken_part_that_means_no_harm_gets_one_helpful_sentence(part: suite.
     assert suite.wrong(part, suite.run(part, HIGHEST, place)) == []
 
 
+@pytest.mark.parametrize("attack", suite.outside(), ids=lambda attack: attack.name)
+def test_a_hostile_hand_in_file_or_client_gets_nothing(attack: suite.Outside, tmp_path: Path) -> None:
+    assert attack.got(tmp_path) == []
+
+
 def test_an_honest_part_gets_a_sentence_or_full_marks() -> None:
     for part in suite.attacks("honest"):
         assert part.says or part.expected["L1"] == ("", ("pass",)), part.name
@@ -116,6 +124,41 @@ def test_every_attack_says_what_must_come_of_it() -> None:
         assert "L1" in attack.expected, attack.name
         for _, outcomes in attack.expected.values():
             assert {Outcome(outcome) for outcome in outcomes}, attack.name
+
+
+@pytest.mark.slow
+def test_others_may_be_timed_while_a_part_that_dies_slowly_is_ended(
+    place: suite.Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its children stop the supervisor whenever anybody lets it go on. The lock is free, and none of them runs."""
+    (attack,) = (each for each in suite.attacks() if each.name == "dies_slowly_when_it_is_timed")
+    place.set_up()
+    path = place.hand_in(attack.exercise, suite.whole(attack.text, place.places(), attack.exercise))
+    free: list[bool] = []
+    end = Process.end
+
+    def noted(process: Process) -> None:
+        free.append(_is_free())
+        end(process)
+
+    monkeypatch.setattr(Process, "end", noted)
+    monkeypatch.setattr(graders.sandbox.worker, "spawn", lambda _, limits=None: spawn("L1", limits, without=LOCKS))
+    result = decide(1, path, suite.SEED, laws_only=False, require="L1", only=(attack.law,))
+    assert result.outcome is Outcome.CRASH
+    assert free[-2:] == [True, True]
+    assert place.damage() == []
+
+
+LOCKS = ("seccomp", "uid")
+
+
+def _is_free() -> bool:
+    with (device_lock._home() / "cpu.lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 # ---------------------------------------------------------------- files as people save them

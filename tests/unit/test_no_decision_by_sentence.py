@@ -30,10 +30,6 @@ ALLOWED = {
         "course.exercise_text.questions",
         r"^## Question \((?P<points>\d+) points\)\n(?P<text>.*?)^### A good answer\n(?P<answer>.*?)(?=^## |\Z)",
     ): FORM,
-    (
-        "course.exercise_text.questions",
-        r"^## Question \d+ .*?\n(?P<text>.*?)^### Your answer\n(?P<answer>.*?)(?=^## Question |\Z)",
-    ): FORM,
     ("graders.submissions.submission_reader", r"^# Explain it back: ((?:exercise|lab) \d+)"): FORM,
     ("course.certificate", '<script type="application/json" id="verdicts">(.*?)</script>'): FORM,
     ("course.authoring.obfuscate", 'raise NotImplementedError("your code'): FORM,

@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hostile import suite
+
+from graders.sandbox.isolation import LEVELS
 
 ROOT = Path(__file__).parents[2]
 HOUSE = ("reference_engine", "graders", "course", "solutions", "tests", "docs", ".github")
@@ -117,13 +120,28 @@ def test_the_glossary_gives_a_word_one_meaning() -> None:
 
 
 def test_every_promise_about_hostile_parts_names_who_has_tried_to_break_it() -> None:
-    """The last column of the README's table: files that are there."""
+    """The last column of the README's table: files that are there, and one at least that `make hostile` runs."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     _, _, table = text.partition("| attacked by |\n|---|---|---|\n")
     rows = table.partition("\n\n")[0].splitlines()
     files = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    attacks = {f"{attack.name}.py" for attack in (*suite.attacks(), *suite.outside())}
     assert len(rows) > 10
     for row in rows:
         named = re.findall(r"`(\w+\.py)`", row.rstrip(" |").rpartition("|")[2])
         assert named, row
         assert set(named) <= files, row
+        assert set(named) & attacks, row
+
+
+def test_every_level_of_isolation_names_attacks_that_it_is_the_first_to_stop() -> None:
+    _, _, table = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("| attacked by, of many |\n|---|---|---|---|\n")
+    )
+    rows = [row.split(" | ") for row in table.partition("\n\n")[0].splitlines()]
+    assert [row[0].strip("| ") for row in rows] == list(LEVELS)
+    known = {f"{attack.name}.py": attack for attack in suite.attacks()}
+    for level, *_, named in rows:
+        for name in re.findall(r"`(\w+\.py)`", named):
+            stopped = [each for each, (escape, _) in known[name].expected.items() if escape == "blocked"]
+            assert min(stopped) == level.strip("| "), name

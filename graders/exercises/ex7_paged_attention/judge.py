@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graders.checking.check_context import CheckContext
@@ -11,6 +11,7 @@ from graders.checking.replies import Raised, shown
 from graders.checking.tensor_calls import NO_ROWS, TensorCallRecorder
 from graders.exercises.ex7_paged_attention import diagnostics
 from graders.exercises.ex7_paged_attention.diagnostics import Outside, Stray, Tail
+from graders.exercises.ex7_paged_attention.kept_kv import KeptKV
 from graders.exercises.ex7_paged_attention.specification import Decode
 from graders.sandbox import protocol
 
@@ -63,12 +64,17 @@ class KernelJudge:
     """Calls `paged_decode`; the first deviation raises Broken."""
 
     def __init__(self, context: CheckContext) -> None:
-        self.scene = KernelRecorder(context, SLOT, SLOT, IMPORTS)
+        self._kept: KeptKV | None = None
+        self.scene = KernelRecorder(replace(context, told=self._told), SLOT, SLOT, IMPORTS)
         self.scene.load()
 
     def decode(self, call: Decode) -> Loads:
         """What it read; what it returned is right."""
         result, loads = self.called(call)
+        self._right(call, result, loads)
+        return loads
+
+    def _right(self, call: Decode, result: Any, loads: Loads) -> None:
         if loads.outside:
             message = diagnostics.outside_told(call, loads.outside[0])
             self.scene.broken(message, got="an address outside", expected="addresses of the tensors given")
@@ -78,7 +84,6 @@ class KernelJudge:
             for head in range(call.heads):
                 got = [float(item["s"]) if type(item) is dict else item for item in rows[row][head]]
                 self._judge(call, row, head, got, loads)
-        return loads
 
     def own_alone(self, call: Decode) -> None:
         """No key or value is read for a request but its own."""
@@ -89,14 +94,15 @@ class KernelJudge:
             self.scene.broken(message, got=f"block {stray.block}", expected=f"own blocks, {own}")
 
     def once(self, call: Decode) -> None:
-        """Each key and value of a request is read once for each group of query heads."""
-        loads = self.decode(call)
+        """Each key and value of a request is read once for each group of query heads, as the grader counts them."""
+        result, loads = self.called(call, KeptKV(call))
         for row, length in enumerate(call.lengths):
             for which, name in enumerate(("key", "value")):
                 for cell in range(length * call.kv_heads):
                     most, least = loads.most[row][which][cell], loads.least[row][which][cell]
                     if (most, least) != (1, 1):
                         self._times(call, row, name, divmod(cell, call.kv_heads), most, least)
+        self._right(call, result, loads)
 
     def shared_out(self, call: Decode) -> None:
         """Several programs read a long context, none of them more than half."""
@@ -112,11 +118,11 @@ class KernelJudge:
                         message, got=f"programs that read {shares} keys", expected=f"{call.split} parts, about equal"
                     )
 
-    def called(self, call: Decode) -> tuple[Any, Loads]:
-        """The result as plain data, and what was read."""
-        scene = self.scene
+    def called(self, call: Decode, kept: KeptKV | None = None) -> tuple[Any, Loads]:
+        """The result as plain data, and what was read. kept: has the keys and values, which the worker asks for."""
+        scene, self._kept = self.scene, kept
         scene.asked = call
-        reply, _ = scene.call("paged_decode", [sent(call)], written(call))
+        reply, _ = scene.call("paged_decode", [sent(call, kept=kept is not None)], written(call))
         if isinstance(reply, Raised):
             first = f", out[0][0] = {_few(call.out(0, 0)[:COLUMNS])[:-1]}, …]" if call.lengths else ""
             shape = [len(call.lengths), call.heads, call.width]
@@ -127,7 +133,13 @@ class KernelJudge:
             name = shown(changed[0]).strip("'")
             message = f"`paged_decode` changed its argument `{name}`; it changes nothing that it is given."
             scene.broken(message, got=f"`{name}` changed", expected="everything as it was")
-        return result, scene.parsed(lambda: _loads(loads))
+        found = scene.parsed(lambda: _loads(loads))
+        return result, found if kept is None else replace(found, most=kept.most, least=kept.least)
+
+    def _told(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if self._kept is None:
+            raise protocol.ProtocolError("a question where none is due")
+        return self._kept.told(answer)
 
     def _judge(self, call: Decode, row: int, head: int, got: list[float], loads: Loads) -> None:
         due = call.out(row, head)
@@ -163,15 +175,15 @@ class KernelJudge:
         self.scene.broken(message, got=f"{most} reads", expected="1 read for the group")
 
 
-def sent(call: Decode) -> dict[str, Any]:
-    """The call as the driver in the worker takes it."""
+def sent(call: Decode, *, kept: bool = False) -> dict[str, Any]:
+    """The call as the driver in the worker takes it. kept: without keys and values."""
     return {
         "sizes": [call.blocks, call.block_size, call.heads, call.kv_heads, call.width, call.dtype],
         "tables": [list(table) for table in call.tables],
         "lengths": list(call.lengths),
         "scale": call.scale,
         "split": call.split,
-        "numbers": list(call.numbers),
+        "numbers": [call.numbers[0], None, None] if kept else list(call.numbers),
         "magnitude": call.magnitude,
     }
 

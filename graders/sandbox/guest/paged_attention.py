@@ -6,6 +6,10 @@
     magnitude    all of them are multiplied by it
   gives [result, names of changed arguments, loads]: loads are what the kernels read of keys and values.
 
+Where "numbers" has null for keys and values, all of them are NaN, and what a kernel loads is asked of the grader, who
+counts it: {"read": {"which": 0 for keys, 1 for values, "elements": of the pool}}; the answer {"numbers": [sixteenth, or
+null]} lies in its place for that one load.
+
 Whatever no request owns is NaN; entries of the tables beyond a length are as the grader says. Loads come back as
   counts        for each request, keys and values: how often each position's row of each KV head was read, flat, the
                 most of any column
@@ -18,6 +22,7 @@ Whatever no request owns is NaN; entries of the tables beyond a length are as th
 A request's program is known by the row of q or of the tables that it read last.
 """
 
+import contextlib
 import functools
 import inspect
 import linecache
@@ -34,6 +39,7 @@ from .tensors import LoadedPart, copied, plain_tensor, same
 
 torch.set_num_threads(1)
 MOST = 6  # strays that are told
+NAN = float("nan")
 NAMES = ("k", "v", "q", "tables", "lengths")
 PATCH, BEGIN = "_patch_lang", "_init_args_hst"  # of the interpreter, which has no other door
 
@@ -42,7 +48,7 @@ def new(worker_parts, args, keywords):
     module = worker_parts.parts["paged_attention"]
     text = worker_parts.texts["paged_attention"]
     linecache.cache[module.__file__] = (len(text), None, text.splitlines(True), module.__file__)
-    return LoadedPart(module, worker_parts.parts)
+    return LoadedPart(module, worker_parts.parts, worker_parts.line)
 
 
 def watch(worker_parts, part, wanted):
@@ -52,7 +58,7 @@ def watch(worker_parts, part, wanted):
 def call(part, method, args):
     given = Given(**args[0])
     before = {name: copied(value) for name, value in given.tensors.items()}
-    observed, result = Observed(given), None
+    observed, result = Observed(given, part.line), None
     with observed:
         try:
             result = getattr(part.module, method)(*given.tensors.values(), given.scale, split=given.split)
@@ -84,10 +90,10 @@ class Given:
             for position in range(length)
         }
         q, keys, values = numbers
-        pools = []
+        self.lent, self.magnitude, pools = keys is None, magnitude, []
         for rows in (keys, values):
-            pool = torch.full(shape, float("nan"), dtype=kind)
-            for table, length, flat in zip(tables, lengths, rows, strict=True):
+            pool = torch.full(shape, NAN, dtype=kind)
+            for table, length, flat in zip(tables, lengths, rows, strict=True) if rows is not None else ():
                 for position, row in enumerate(_scaled(flat, magnitude, kind).reshape(length, self.kv_heads, width)):
                     pool[table[position // self.block_size], position % self.block_size] = row
             pools.append(pool)
@@ -99,6 +105,13 @@ class Given:
             "lengths": torch.tensor(lengths, dtype=torch.int32),
         }
 
+    def put(self, name, elements, numbers):
+        """Sixteenths, None for NaN, at these elements of a pool."""
+        flat = [NAN if number is None else number for number in numbers]
+        self.tensors[name].view(-1)[torch.from_numpy(elements)] = _scaled(
+            flat, self.magnitude, self.tensors[name].dtype
+        )
+
 
 def _scaled(flat, magnitude, kind):
     return (torch.tensor(flat, dtype=torch.float64) / 16 * magnitude).to(kind)
@@ -109,10 +122,10 @@ class Outside(Exception):
 
 
 class Observed:
-    """While it is entered, what kernels load is counted. One launch at a time."""
+    """While it is entered, what kernels load is counted. One launch at a time. line: to the grader."""
 
-    def __init__(self, given):
-        self.given = given
+    def __init__(self, given, line=None):
+        self.given, self.line = given, line
         self.counts = {name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")}
         self.readers = {}  # (block, slot, head) of keys -> programs
         self.strays, self.outside, self.tails = [], [], {}
@@ -137,8 +150,8 @@ class Observed:
             return Kept
 
         def loaded(builder, ptrs, mask, other, *more):
-            self.look(ptrs, mask, "reads")
-            return load(builder, ptrs, mask, other, *more)
+            with self.lent(self.look(ptrs, mask, "reads")):
+                return load(builder, ptrs, mask, other, *more)
 
         def stored(builder, ptrs, value, mask, *more):
             self.look(ptrs, mask, "writes")
@@ -175,25 +188,40 @@ class Observed:
             back()
         return bool(self.outside) and error is not None  # it is told, with what it came to
 
+    @contextlib.contextmanager
+    def lent(self, wanted):
+        """What the grader has of these elements lies in the pools meanwhile, where it keeps them."""
+        asked = wanted if self.given.lent else []
+        for name, elements in asked:
+            told = self.line.ask({"read": {"which": int(name == "v"), "elements": elements.tolist()}})
+            self.given.put(name, elements, told["numbers"])
+        yield
+        for name, elements in asked:
+            self.given.put(name, elements, [None] * len(elements))
+
     def look(self, ptrs, mask, does):
-        """Note one load or store of many addresses."""
+        """Note one load or store of many addresses; the elements of keys and of values among them, by name."""
         width = max(1, ptrs.get_element_ty().primitive_bitwidth // 8)
         addresses = np.atleast_1d(ptrs.data)[np.broadcast_to(np.atleast_1d(mask.data), np.atleast_1d(ptrs.data).shape)]
         addresses = addresses.reshape(-1).astype(np.int64)
         if not len(addresses):
-            return
+            return []
         within = np.zeros(len(addresses), dtype=bool)
         for begin, end in self.launched:
             within |= (addresses >= begin) & (addresses + width <= end)
         if not within.all():
             self.outside.append([does, *self._meant(int(addresses[~within][0])), *self._program()])
             raise Outside("an address in no tensor")
+        wanted = []
         for name in NAMES:
             tensor = self.given.tensors[name]
             begin = tensor.data_ptr()
             inside = (addresses >= begin) & (addresses < begin + tensor.nbytes)
             if inside.any():
-                self._note(name, does, (addresses[inside] - begin) // tensor.element_size())
+                elements = (addresses[inside] - begin) // tensor.element_size()
+                self._note(name, does, elements)
+                wanted += [(name, elements)] if name in self.counts else []
+        return wanted
 
     def _note(self, name, does, elements):
         shape = self.given.tensors[name].shape

@@ -17,7 +17,7 @@ class Limits:
     (Triton needs a compiler). memory: resident bytes; 0 for the usual 1 GiB, 6 GiB with packages. tasks: processes
     and threads; 0 for the usual 128, with packages 4 more for each core, since torch and the engine start threads for
     each. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process. readable:
-    further files that it may read.
+    further files that it may read. contracts: of the engine it sees the contracts alone.
     """
 
     packages: bool = False
@@ -28,6 +28,7 @@ class Limits:
     files: int = 2000
     cpu: int = 120
     readable: tuple[str, ...] = ()
+    contracts: bool = False
 
     @property
     def resident(self) -> int:

@@ -78,7 +78,7 @@ class Process:
         self._supervisor = supervisor
         self.box = box
         self._spent = 0.0
-        self._ended = False
+        self._stopped = self._ended = False
         self.wrapped = False
 
     def wait_until_ready(self) -> None:
@@ -147,7 +147,7 @@ class Process:
 
         In bubblewrap they do not: nobody would wake them after the grader's death.
         """
-        if self.wrapped or self._ended:
+        if self.wrapped or self._stopped:
             yield
             return
         keeper = self._supervisor.pid
@@ -159,12 +159,18 @@ class Process:
         finally:
             process_tree.go_on((keeper, *stopped))
 
+    def stop(self) -> None:
+        """Nothing of the worker runs any more, whatever it does about that; only `end` may follow."""
+        if not self._ended:
+            self._stopped = True
+            process_tree.stop_all(self._supervisor.pid)
+
     def end(self) -> None:
         """Kill the worker and everything it started; returns when the tree is dead and its folder is gone."""
         if self._ended:
             return
+        self.stop()  # first: nothing may keep the supervisor from its work
         self._ended = True
-        process_tree.stop_all(self._supervisor.pid)  # first: nothing may keep the supervisor from its work
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_WR)
         if not self._kept():

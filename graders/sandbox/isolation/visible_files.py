@@ -1,12 +1,13 @@
 """What the file system of a worker holds: an interpreter's library, the engine, the worker's own side of the wire.
 
-The specifications, laws, tests, solutions and the oracle are not in it: a part of another exercise
-that a worker needs comes over the wire as text.
+The specifications, laws, tests, solutions, the oracle and the kernels are not in it: a part of another exercise that a
+worker needs comes over the wire as text. A lab, which is asked what the engine counts, sees its contracts alone.
 """
 
 from __future__ import annotations
 
 import glob
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ import reference_engine
 from graders.sandbox.isolation.limits import Limits
 from reference_engine.native import library
 
-ANSWERS = ("graders", "solutions", "exercises", "course", "tests", "reference_engine/oracle.py", "vllm", "sglang")
+ANSWERS = ("graders", "solutions", "exercises", "course", "tests", "vllm", "sglang")
+OF_THE_ENGINE = ("oracle.py", "kernels")  # what a part is to be, or is judged by
+CONTRACTS = ("__init__.py", "slots.py")
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 PROCESSORS = "/sys/devices/system/cpu"
 FOR_GPUS = ("/usr", "/bin", "/sbin", "/opt", "/sys", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
@@ -42,11 +45,11 @@ class VisibleFiles:
 
 
 def contents(limits: Limits) -> VisibleFiles:
-    return _contents(limits.packages, limits.gpu, limits.readable)
+    return _contents(limits.packages, limits.gpu, limits.readable, limits.contracts)
 
 
 @cache
-def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> VisibleFiles:
+def _contents(packages: bool, gpu: bool, readable: tuple[str, ...], contracts: bool) -> VisibleFiles:
     python = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
     sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     paths = tuple(sites) if packages else ()
@@ -62,9 +65,19 @@ def _contents(packages: bool, gpu: bool, readable: tuple[str, ...]) -> VisibleFi
         *readable,
     }
     places = {str(ROOT), *sites, *(path for path in sys.path if path)}
-    hidden = _there(f"{place}/{name}" for place in sorted(places) for name in ANSWERS)
+    ours = [*ANSWERS, *(f"reference_engine/{name}" for name in _answering(contracts))]
+    hidden = _there(f"{place}/{name}" for place in sorted(places) for name in ours)
     devices = [path for pattern in DEVICES for path in sorted(glob.glob(pattern))] if gpu else []
     return VisibleFiles(_there(shown), (*hidden, *_compiled()), tuple(devices), paths)
+
+
+def _answering(contracts: bool) -> Iterable[str]:
+    """What of the engine a worker does not see; all but the contracts where a part is to work out what it does."""
+    return (
+        [name for name in os.listdir(f"{ROOT}/reference_engine") if name not in CONTRACTS]
+        if contracts
+        else OF_THE_ENGINE
+    )
 
 
 def _compiled() -> set[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any, NoReturn
 import pytest
 from test_baselines import SCALE, card
 
+from graders.batch.device_lock import shared
+from graders.checking.allowance import Allowance
 from graders.checking.failure import Broken
 from graders.checking.replies import Raised
 from graders.grading import _part
@@ -71,6 +75,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         exercise=catalogue(1), beside=None, live=False, others="solutions", ahead=None, figures=[], cases=0, score=0.0
     )
     context.progress = lambda words: None
+    context.alone = contextlib.nullcontext
     context.worker, context.workers = SimpleNamespace(level="L1"), SimpleNamespace(end=lambda: None)
     return context
 
@@ -92,6 +97,38 @@ def test_nothing_of_a_submission_lives_beside_what_is_timed(context: Any, monkey
             return Play.decide(self, bounds)
 
     timed(context, monkeypatch, Watching(0.9))
+
+
+def test_who_takes_long_to_die_does_not_keep_the_device_from_others(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lock is free while workers are ended; until then, and in all of their last breaths, they stand still."""
+    log: list[str] = []
+
+    def free() -> str:
+        with (tmp_path / "cpu.lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return "held"
+            return "free"
+
+    def workers(*_: object, **__: object) -> Any:
+        return SimpleNamespace(
+            stop=lambda: log.append(f"stopped, {free()}"), end=lambda: log.append(f"ended, {free()}")
+        )
+
+    def paired(context: Any, measure: Measure, engines: Any, opponents: object) -> Play:
+        engines.engine("mine", [], measure.model, guesses=False)
+        return Play(0.9)
+
+    for name, fake in (("Workers", workers), ("TimedEngine", lambda *_, **__: None), ("_paired_runs", paired)):
+        monkeypatch.setattr(timing, name, fake)
+    with shared("cpu", tmp_path) as place:
+        context.alone, context.allowance = place.alone, Allowance(math.inf)
+        context.workers.end = lambda: log.append("the worker of other laws ended")
+        laws.fast_enough(context)
+        assert log == ["the worker of other laws ended", "stopped, held", "ended, free"]
 
 
 def test_whoever_belongs_to_a_side_stands_still_in_the_others_turn() -> None:
