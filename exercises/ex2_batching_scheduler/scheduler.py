@@ -141,6 +141,6 @@ class Scheduler:
         exactly, be it in the middle of the k: what comes after is thrown away. Its blocks are dropped, and its computed
         tokens offered to the cache; its id is forgotten. A chunk whose request was aborted after the plan is ignored,
         even if the id has been added anew since. What is handed over and what is returned is the caller's, who may
-        change it afterwards: keep neither list.
+        change it afterwards: keep neither list, and leave `tokens` as they are.
         """
         raise NotImplementedError("your code: Scheduler.commit")

@@ -107,7 +107,7 @@ class PrefixCache:
         prefix is held already the old block stays, and the caller keeps its duplicate: Inserted.reused counts those
         tokens. The blocks newly stored are therefore blocks[reused // block_size : len(tokens) // block_size].
         Inserted.node is a handle on the whole path, as from `match`. Touches every block on the path, the held ones
-        too. `tokens` and `blocks` are copied: the caller may change its lists afterwards.
+        too. `tokens` and `blocks` are copied and left as they are: the caller may change its lists afterwards.
         Raises ValueError, with nothing changed (not even touched), when `blocks` is shorter than that, lists one block
         twice among the newly stored, or brings a block that is stored at another place. O(len(tokens)).
         """

@@ -104,6 +104,19 @@ class KVCall:
     copies: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(slots=True)
+class Seen:
+    """What a scheduler has been seen to do, which rules out that it goes by the habits of some engine.
+
+    pieces: it admitted a prompt of which the budget held a part. tight: it admitted somebody without room to the end of
+    the answer. bare: it extended a running prefill by its chunk alone, although others may have guesses.
+    """
+
+    pieces: bool = False
+    tight: bool = False
+    bare: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A plan, what was asked of the KV manager for it, and what stood there afterwards."""
@@ -133,6 +146,7 @@ class SchedulerSpec:
         self.plan: dict[int, PlannedChunk] = {}
         self.sampled: set[int] = set()  # who was told something in the last commit
         self.beset = False  # somebody else holds blocks, so that there may be none for anybody
+        self.seen = Seen()
         self._arrivals = 0
 
     # ------------------------------------------------------------ who is there
@@ -199,6 +213,7 @@ class SchedulerSpec:
         self._copies(plan)
         self._sums(plan)
         self._admissions(plan)
+        self._note(plan)
         if self.conserving:
             self._turns(plan)
             self._conserved(plan)
@@ -229,8 +244,10 @@ class SchedulerSpec:
                     f"Request {id} is preempted, but {running[-1]} comes after it: the victim is the last in order."
                 )
                 said = [len(request.output) for request in self.running]
-                fewest = said and len(self.requests[id].output) == min(said) < max(said)
-                raise Deviation(message, f"{id}", f"{running[-1]}", "victim by output" if fewest else "")
+                own, last = (len(self.requests[each].output) for each in (id, running[-1]))
+                raise Deviation(
+                    message, f"{id}", f"{running[-1]}", "victim by output" if own == min(said) < last else ""
+                )
             running.pop()
             if any(work.id == id for work in plan.chunks):
                 self._readmitted(id, plan)
@@ -266,7 +283,8 @@ class SchedulerSpec:
             message += f"write to: {most}."
             guesses = not ahead and number <= most + self.setting.lookahead
             message += " A chunk that does not sample has no guesses." if guesses else ""
-            raise Deviation(message, f"{number}", f"{most} at most", "guesses of prefills" if guesses else "")
+            habit = "guesses of prefills" if guesses and not self.seen.bare else ""
+            raise Deviation(message, f"{number}", f"{most} at most", habit)
 
     def _readmitted(self, id: int, plan: Planned) -> None:
         if any(ask.what == ADMIT and ask.id == id and ask.answer is not None for ask in plan.asked):
@@ -343,11 +361,32 @@ class SchedulerSpec:
         queue = [request.id for request in self.waiting]
         if sorted(admitted) != sorted(queue[: len(admitted)]):
             head = next(id for id in queue if id not in admitted)
-            message = f"Request {next(id for id in admitted if id not in queue[: len(admitted)])} is admitted, but "
+            early = next(id for id in admitted if id not in queue[: len(admitted)])
+            message = f"Request {early} is admitted, but "
             message += f"request {head} is before it in the queue: nobody overtakes the head."
-            borrowed = any(ask.what == ADMIT and ask.answer for ask in plan.asked)
-            habit = "longest prefix first" if borrowed else ""
+            habit = "longest prefix first" if self._finds_more(early, head, plan) else ""
             raise Deviation(message, f"admitted {admitted}", f"in the order {queue}", habit)
+
+    def _finds_more(self, early: int, head: int, plan: Planned) -> bool:
+        """Whether more of `early` is in the cache than of `head`, and the scheduler has looked at both."""
+        found = [ask.answer for ask in plan.asked if ask.what == ADMIT and ask.id == early and ask.answer is not None]
+        size = self.requests[head].size
+        known = [ask.answer for ask in plan.asked if ask.what == LOOKUP and ask.number == size]
+        return any(own > (other or 0) for own in found[-1:] for other in known)
+
+    def _note(self, plan: Planned) -> None:
+        """What the plan shows of how the scheduler does not do it."""
+        admitted = [work for work in plan.chunks if not self.requests[work.id].running]
+        room = plan.available - self.setting.watermark
+        room += sum(self.setting.blocks_for(plan.held.get(work.id, 0)) for work in admitted)
+        for work in plan.chunks:
+            request = self.requests[work.id]
+            whole = len(request.prompt) + request.max_new + self.setting.lookahead
+            if not request.running:
+                self.seen.pieces |= work.end < request.size and work.length != self.setting.chunk
+                self.seen.tight |= room < self.setting.blocks_for(whole)
+            elif not work.samples and self.setting.lookahead:
+                self.seen.bare |= plan.held.get(work.id) == work.end
 
     # ------------------------------------------------------------ whose turn it is
 
@@ -422,9 +461,16 @@ class SchedulerSpec:
                 message += self._place(request)
         else:
             message += f"{'is' if left == 1 else 'are'} left over."
-        first = request.running and request.gap == 1 and any(map(self._reads, behind))
         due = "decodes first, then prefills, each in order, then admissions"
-        raise Deviation(message, got, due, "prefills first" if first else "")
+        first = request.running and request.gap == 1 and any(map(self._reads, behind))
+        raise Deviation(message, got, due, "prefills first" if first and self._decodes_last(request, plan) else "")
+
+    def _decodes_last(self, request: RequestSpec, plan: Planned) -> bool:
+        """Whether the decodes got, in order, what the prefills had left of the budget, and `request` none of it."""
+        works = [work.id for work in plan.chunks if not self._reads(work.id)]
+        left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
+        paid = left <= self.setting.lookahead and all(self.requests[id].order < request.order for id in works)
+        return not works or paid
 
     def _place(self, request: RequestSpec) -> str:
         """What decides where somebody stands in the queue, in a sentence."""
@@ -458,9 +504,10 @@ class SchedulerSpec:
     def _held_back(self, head: RequestSpec, left: int, plan: Planned) -> str:
         """Whose way it looks like that the head waits."""
         to_the_end = self.setting.blocks_for(len(head.prompt) + head.max_new + self.setting.lookahead)
-        if head.size > left:
+        if head.size > left and not self.seen.pieces:
             return "whole prompts only"
-        return "room to the end" if to_the_end > plan.available - self.setting.watermark else ""
+        tight = to_the_end > plan.available - self.setting.watermark
+        return "room to the end" if tight and not self.seen.tight else ""
 
     def _known_prefixes(self, plan: Planned) -> set[int]:
         """What the cache may hold of somebody who was looked up and not admitted."""
@@ -576,4 +623,6 @@ class SchedulerSpec:
                 computed = plural(request.computed, "token")
                 message = f"Request {work.id} has {computed} with KV and {held[work.id]} reserved: what was "
                 message += "reserved for guesses is truncated by `commit`."
-                raise Deviation(message, f"{held[work.id]} reserved", f"{request.computed}", "keeps guesses")
+                kept = held[work.id] == work.start + self.cost(work)
+                habit = "keeps guesses" if kept else ""
+                raise Deviation(message, f"{held[work.id]} reserved", f"{request.computed}", habit)

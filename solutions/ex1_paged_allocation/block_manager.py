@@ -57,7 +57,8 @@ class BlockManager:
 
     Every method keeps this promise: it does all of what it says, or it raises and nothing has changed. No method looks
     through the pool: time goes with the blocks a call touches, and an `extend` that needs no block is O(1). A list that
-    is returned is the caller's, who may change it, and so is one that is handed over: keep neither (`table` apart).
+    is returned is the caller's, who may change it, and so is one that is handed over: keep neither (`table` apart), and
+    change none that you are given.
 
     From PagedAttention (vLLM, SOSP'23).
     """

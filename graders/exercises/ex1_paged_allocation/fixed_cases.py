@@ -122,7 +122,9 @@ def _blocks_of_several(script: Script) -> None:
     script.admit(2, 4)
     blocks = [*script.spec.full_blocks(2), *reversed(script.spec.full_blocks(1))]
     script.admit(3, 13, blocks, "array")
+    script.admit(4, 9, blocks[:1], "list")
     script.free(1)
+    script.free(4)
     script.free(3)
     script.free(2)
 

@@ -187,17 +187,23 @@ def _a_long_day(context: CheckContext) -> None:
 
 
 def priorities(context: CheckContext) -> None:
-    """Law 2.7: whoever matters least came first, and decodes when two others begin to read long prompts."""
-    for policy, blocks in product(("priority", "fcfs"), range(8, 15)):
+    """Law 2.7: whoever matters least came first, and decodes when two others begin to read long prompts.
+
+    Where it is preempted its budget returns, once: in long chunks the second of the two could do with more.
+    """
+    for policy, blocks, (chunk, begun) in product(("priority", "fcfs"), range(8, 15), ((2, 1), (3, 3))):
         belt = SchedulerCases(
-            EngineSetting(num_blocks=blocks, block_size=1, token_budget=4, chunk=2, policy=policy, max_seqs=3)
+            EngineSetting(
+                num_blocks=blocks, block_size=1, token_budget=2 + chunk, chunk=chunk, policy=policy, max_seqs=3
+            )
         )
-        belt.newcomer(text(1, 1), 6, priority=5)
+        belt.newcomer(text(begun, 1), 6, priority=5)
         belt.script.step()
         for number in (2, 3):
             belt.newcomer(text(7, number), 1)
         belt.script.drain()
         judge(context, belt.script)
+    _a_victim_behind_somebody(context)
     belt = SchedulerCases(EngineSetting(num_blocks=5, block_size=2, policy="priority"))
     belt.newcomer(text(5, 1), 3, priority=5)
     belt.script.step()
@@ -208,6 +214,17 @@ def priorities(context: CheckContext) -> None:
     for number, priority in ((1, 5), (2, 0), (3, 5), (4, -1)):
         belt.newcomer(text(9, number), 2, priority=priority)
         belt.script.step()
+    belt.script.drain()
+    judge(context, belt.script)
+
+
+def _a_victim_behind_somebody(context: CheckContext) -> None:
+    """Somebody who matters more waits for a seat; who is preempted meanwhile goes behind."""
+    belt = SchedulerCases(EngineSetting(num_blocks=7, block_size=1, chunk=1, max_seqs=2, policy="priority"))
+    for number in (1, 2):
+        belt.newcomer(text(1, number), 5, priority=5)
+    belt.script.step()
+    belt.newcomer(text(1, 3), 1)
     belt.script.drain()
     judge(context, belt.script)
 

@@ -257,6 +257,22 @@ def winners(context: CheckContext) -> None:
         )
 
 
+def bars_apart(context: CheckContext) -> None:
+    """Law 4.8: p between epsilon and delta * exp(-H), whichever is the lower; and below a node that is surer, or less
+    sure, than node 0, p between the bars of both."""
+    flat, likely, wide, sharp = (0.33, 0.33, 0.33), (0.1, 0.8, 0.1), (0.4, 0.35, 0.25), (0.7, 0.05, 0.25)
+    cases: tuple[tuple[Path, Cells, float, float], ...] = (
+        ((0,), {0: wide}, 0.4, 0.6),
+        ((0,), {0: wide}, 0.2, 2.0),
+        ((0, 0), {0: flat, 1: sharp}, 0.9, 0.6),
+        ((0, 0), {0: likely, 1: wide}, 0.9, 0.6),
+    )
+    for path, cells, epsilon, delta in cases:
+        context.cases += 1
+        tree, tokens = PathTree.of([path]), [0, 1, 2][: len(path) + 1]
+        MedusaJudge(context).verify_typical(tree, [tokens], [_logits(tree, cells)], TypicalRule(1.0, epsilon, delta))
+
+
 def bars(context: CheckContext) -> None:
     """A probability exactly at the bar does not stand; temperature 0 is greedy, a small one is not."""
     flat = [0.0, 0.0]

@@ -162,6 +162,7 @@ def typical_acceptance(context: CheckContext) -> None:
     from graders.exercises.ex4_medusa import edge_cases, random_cases
 
     edge_cases.winners(context)
+    edge_cases.bars_apart(context)
     explore(context, random_cases.plausible, cases=90, moves=5, first=edge_cases.large_verdicts)
 
 
@@ -245,7 +246,7 @@ def greedy_text(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
     from graders.exercises.ex4_medusa import random_cases
 
-    explore(context, random_cases.text, cases=30, moves=4)
+    explore(context, random_cases.text, cases=30, moves=4, first=random_cases.served_together)
 
 
 @LAWS.law(

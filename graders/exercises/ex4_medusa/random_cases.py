@@ -225,11 +225,28 @@ def text(context: CheckContext, case: Case) -> None:
     model = ToyModel(chance.choice((2, 3, 7)), chance.randrange(1000))
     serving = ToyServing(MedusaJudge(context), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
     prompts = [[chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))] for _ in range(setup.number(1, 3))]
+    _serve(serving, prompts, count, chance, often=0.2)
+
+
+def served_together(context: CheckContext) -> None:
+    """Law 4.12: two requests for a while, by heads that are always right, in a language of two tokens: the model's own
+    tokens come again and again after other texts."""
+    chance, model = random.Random(1), ToyModel(2, 1)
+    heads = ToyHeads(model, "perfect", 3, 1)
+    context.cases += 1
+    _serve(ToyServing(MedusaJudge(context), [(0, 0, 0)], heads, chance), [[0], [1, 0]], 24, chance, often=0.0)
+
+
+def _serve(
+    serving: ToyServing, prompts: Sequence[list[int]], count: int, chance: random.Random, *, often: float
+) -> None:
+    """`count` tokens more for each prompt than the prefill gives; after a step in `often` somebody is preempted."""
     requests = [serving.join(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
     while waiting := [request for request in requests if not request.served]:
         serving.step(waiting)
-        if chance.random() < 0.2:
+        if chance.random() < often:
             serving.seat(chance.choice(waiting))
+    kind, height = serving.heads.kind, serving.tree.height
     for request in requests:
         if kind in ("perfect", "useless"):
-            serving.check_passes(request, -(-count // (tree.height + 1)) if kind == "perfect" else count)
+            serving.check_passes(request, -(-count // (height + 1)) if kind == "perfect" else count)

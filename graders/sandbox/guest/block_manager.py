@@ -18,6 +18,7 @@ from collections import abc
 from reference_engine.slots import OutOfBlocks
 
 from .callers_own import CallersOwn
+from .handed_over import called
 
 
 def new(worker_parts, args, keywords):
@@ -48,7 +49,7 @@ def trace(worker_parts, part, move):
 
 
 def _taken(returned, part, method, args):
-    return returned.take(call(part, method, args))
+    return returned.take(called(lambda *given: call(part, method, given), *args))
 
 
 def crowd(part, first, count):

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from reference_engine.slots import Inserted, Match
 
 from .callers_own import CallersOwn
+from .handed_over import called
 from .return_types import due
 
 LOOKS = [0]  # at tokens that count; not in their class, which a part has in hand
@@ -99,7 +100,7 @@ class CacheDriver:
 
     def match(self, tokens, namespace, handle, form, clears):
         tokens = FORMS[form](tokens)
-        match = due(self.part.match(tokens, *named(namespace)), Match, "a Match(length, blocks, node)")
+        match = due(called(self.part.match, tokens, *named(namespace)), Match, "a Match(length, blocks, node)")
         if clears:
             tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
         self.handles[handle] = match.node
@@ -109,7 +110,8 @@ class CacheDriver:
 
     def insert(self, tokens, blocks, namespace, handle, form, clears):
         tokens, blocks = FORMS[form](tokens), FORMS[form](blocks)
-        inserted = due(self.part.insert(tokens, blocks, *named(namespace)), Inserted, "an Inserted(reused, node)")
+        answer = called(self.part.insert, tokens, blocks, *named(namespace))
+        inserted = due(answer, Inserted, "an Inserted(reused, node)")
         if clears:
             tokens.clear()
             blocks.clear()

@@ -37,7 +37,8 @@ from reference_engine.kv_manager import KVManager
 from reference_engine.slots import Chunk, Copy, Plan, Request
 
 from .callers_own import CallersOwn
-from .return_types import due
+from .handed_over import WHOSE, LentRequests
+from .return_types import Undue, due
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
@@ -107,12 +108,14 @@ class ToyEngine:
         self.about = None
         self.ghosts = 0
         self.returned = CallersOwn()
+        self.lent = LentRequests()
         self.scheduler = parts.get("scheduler", naive).Scheduler(self.kv, **keywords)
 
     def add(self, number, id, prompt, max_new, priority, eos, will):
         self.about = id
         request = Request(id, list(prompt), max_new, priority, eos)
-        self.scheduler.add(request)
+        self.lent.lend(request)
+        self.lent.called(self.scheduler.add, request)
         self.requests[id] = request
         self.voices[id] = ScriptedOutput(max_new, eos, will)
         return self.scheduler.idle
@@ -127,14 +130,15 @@ class ToyEngine:
 
     def abort(self, number):
         self.about = id = self.present(number)
-        self.scheduler.abort(id + 0)
+        self.lent.called(self.scheduler.abort, id + 0)
         self.leave(id)
         return [self.kv.told(), self.kv.holds(), self.scheduler.idle]
 
     def plan(self, number=0):
         if not self.voices:
             return None
-        self.last = plan = self.scheduler.plan()
+        self.lent.keep(self.voices)
+        self.last = plan = self.lent.called(self.scheduler.plan)
         due(plan, Plan, "a Plan(chunks, preempted, copies)")
         for name in ("chunks", "preempted", "copies"):
             due(getattr(plan, name), tuple, "a tuple", f"a Plan whose {name} are ")
@@ -160,8 +164,10 @@ class ToyEngine:
         form = SEQUENCES[self.commits % len(SEQUENCES)]
         tokens = {id + 0: form(told[id]) for id in reversed(told)}  # an equal id need not be the same object
         given = types.MappingProxyType(tokens) if self.commits % 2 else tokens
-        finished = self.returned.take(self.scheduler.commit(plan, given))
+        finished = self.returned.take(self.lent.called(self.scheduler.commit, plan, given))
         finished = list(finished) if type(finished) is list else finished
+        if {id: list(said) for id, said in tokens.items()} != told:
+            raise Undue("changed the tokens that it was given", WHOSE)
         for said in tokens.values():
             if type(said) is list:
                 said.clear()  # the caller's list is the caller's, and so is what it is in

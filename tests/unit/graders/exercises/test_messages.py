@@ -14,12 +14,13 @@ from wrong_parts import wrong_part
 import graders.checking.random_cases
 import graders.checking.workers
 from graders import grade
+from graders.checking.failure import Deviation
 from graders.exercises.ex1_paged_allocation import constant_time
 from graders.exercises.ex2_batching_scheduler.random_cases import text
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
 from graders.simulation import InProcessBackend, SimulatedEngine
-from graders.simulation.scheduler_rules import EngineSetting
+from graders.simulation.scheduler_rules import ADMIT, EngineSetting, KVCall, Planned, PlannedChunk, SchedulerSpec
 from graders.simulation.script import EngineScript
 from solutions.ex2_batching_scheduler import scheduler
 
@@ -194,3 +195,61 @@ def test_what_another_engine_does_by_rule_is_told_as_its_way(
     (found,) = grade(exercise, wrong_part(exercise, name).write(tmp_path), seed=1, only=[law]).laws
     assert f"This is how {engine}" in found.message
     assert "here the contract asks" in found.message
+
+
+def planned(*chunks: PlannedChunk, available: int = 99) -> Planned:
+    asked = tuple(KVCall(ADMIT, work.id, work.end, 0) for work in chunks)
+    return Planned(chunks, (), (), asked, {work.id: work.end + 2 for work in chunks}, {}, available)
+
+
+@pytest.mark.parametrize(
+    ("budget", "piece", "habit"),
+    [(16, PlannedChunk(1, 0, 6, True), "whole prompts only"), (10, PlannedChunk(1, 0, 1, False), "")],
+)
+def test_who_computes_a_piece_of_a_prompt_does_not_wait_for_whole_ones(
+    budget: int, piece: PlannedChunk, habit: str
+) -> None:
+    """The head waits: it looked like vLLM's way, although somebody else had got a token just before."""
+    spec = SchedulerSpec(EngineSetting(token_budget=budget, lookahead=2))
+    for id, size in enumerate((1, 6, 20)):
+        spec.added(id, [7] * size, 3, 0, None)
+    with pytest.raises(Deviation) as told:
+        spec.planned(planned(PlannedChunk(0, 0, 1, True), piece))
+    assert told.value.habit == habit
+
+
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [
+        ("guesses_of_empty_seats_are_charged", "2.9"),
+        ("truncated_to_the_size", "2.9"),
+        ("small_ones_overtake", "2.5"),
+        ("oldest_is_the_victim", "2.6"),
+    ],
+)
+def test_a_habit_that_does_not_explain_what_was_seen_is_not_named(
+    name: str, law: str, quick: None, tmp_path: Path
+) -> None:
+    path = wrong_part(2, name).write(tmp_path)
+    for seed in SEEDS:
+        (found,) = grade(2, path, seed=seed, only=[law]).laws
+        assert "This is how" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name", "law"),
+    [
+        (1, "released_off_the_callers_list", "1.8"),
+        (2, "max_new_counted_down", "2.1"),
+        (2, "priority_wiped_out", "2.7"),
+        (2, "told_tokens_cut_where_they_lie", "2.9"),
+        (3, "match_cuts_the_callers_text", "3.1"),
+        (3, "insert_cuts_the_callers_blocks", "3.2"),
+    ],
+)
+def test_what_is_the_callers_may_not_be_changed(
+    exercise: int, name: str, law: str, quick: None, tmp_path: Path
+) -> None:
+    """Such a part kept every law."""
+    (found,) = grade(exercise, wrong_part(exercise, name).write(tmp_path), seed=1, only=[law]).laws
+    assert " changed " in found.message
