@@ -36,6 +36,7 @@ COMMANDS = {
     "claims": "Nine popular claims, and what the labs measured here say of them.",
     "reference": "The engines in one table: what was measured here, and which to pick.",
     "race": "Engines side by side on one workload: table, JSON, plot.",
+    "costs": "What a token costs over size, batch, context and prompt, from races.",
     "baseline": "Cards: how fast other engines were beside ours on this machine.",
     "init": "Copy the exercises into a folder of your own.",
     "doctor": "What is installed, which device, which isolation.",

@@ -27,6 +27,7 @@ from reference_engine.arithmetic import Arithmetic
 @click.option("--pairs", "rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Rounds that count.")
 @click.option("--sweep", default="1,4,16,64", show_default=True, help="Batches at which decoding is timed; '' none.")
 @click.option("--whole-only", is_flag=True, help="Only the workload itself: no prompts alone, no sweep.")
+@click.option("--lengths", default="", help="In place of the workload: a request alone, prompts of so many tokens.")
 @click.option("--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests.")
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
 @click.option(
@@ -63,6 +64,7 @@ def command(
     rounds: int,
     sweep: str,
     whole_only: bool,
+    lengths: str,
     scale: float,
     threads: int,
     dtype: str,
@@ -79,6 +81,7 @@ def command(
     \b
     course race --engines reference,vllm,llama.cpp,transformers --workload ragged --svg race.svg
     course race --engines plain,draft,medusa,eagle --workload predictable_talk_1 --model waiter@20m
+    course race --model waiter@20m --lengths 128,512,2048 --json costs.json
     course engines            which engines there are here, and how to get one
 
     All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is checked before it
@@ -86,9 +89,11 @@ def command(
     for the README. Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are
     complete.
     """
+    if store and lengths:
+        raise Problem("--store keeps races of a workload, not of --lengths. Use --json.")
     kept = _stored(workload, model, dtype) if store else None
     files = RaceFiles(json_file, svg_file, png_file, kept)
-    names, batches = _engines(engines), () if whole_only else _batches(sweep)
+    names, batches = _engines(engines), () if whole_only or lengths else _numbers(sweep, "batches", "--sweep 1,4,16")
     files.check()
     from graders.engines.race import RacePlan
 
@@ -99,6 +104,7 @@ def command(
         rounds=rounds,
         batches=batches,
         apart=not whole_only,
+        lengths=_numbers(lengths, "lengths", "--lengths 128,512,2048"),
         seed=seed,
         scale=scale,
         threads=threads,
@@ -171,11 +177,11 @@ def _engines(text: str) -> tuple[str, ...]:
     return names
 
 
-def _batches(text: str) -> tuple[int, ...]:
+def _numbers(text: str, what: str, example: str) -> tuple[int, ...]:
     try:
-        batches = tuple(int(number) for number in text.split(",") if number.strip())
+        numbers = tuple(int(number) for number in text.split(",") if number.strip())
     except ValueError:
-        batches = (0,)
-    if any(batch < 1 for batch in batches):
-        raise Problem(f"{text!r} are no batches; write numbers from 1 on, as in --sweep 1,4,16.")
-    return batches
+        numbers = (0,)
+    if any(number < 1 for number in numbers):
+        raise Problem(f"{text!r} are no {what}; write numbers from 1 on, as in {example}.")
+    return numbers

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,12 +44,11 @@ class RaceFiles:
             raise Problem(_sentences(faults))
 
     def _write(self, race: RaceResults) -> Iterator[str]:
-        from course.race import race_plot
-
+        drawn = _drawing(race)
         told: tuple[tuple[Path | None, Callable[[], str]], ...] = (
             (self.json, race.as_json),
             (self.stored, race.as_json),
-            (self.svg, lambda: race_plot.svg(race)),
+            (self.svg, drawn.svg),
         )
         for path, text in told:
             if path is not None:
@@ -58,11 +58,29 @@ class RaceFiles:
                     yield f"{path} cannot be written: {error.strerror or error}"
         if self.png is not None:
             try:
-                race_plot.png(race, self.png)
+                drawn.png(self.png)
             except ImportError:
                 yield NO_MATPLOTLIB
             except OSError as error:
                 yield f"{self.png} cannot be written: {error.strerror or error}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    svg: Callable[[], str]
+    png: Callable[[Path], None]
+
+
+def _drawing(race: RaceResults) -> _Drawing:
+    """Of a workload who served how much; of requests alone what a token costs."""
+    if race.of("whole") or not race.results:
+        from course.race import race_plot
+
+        return _Drawing(partial(race_plot.svg, race), partial(race_plot.png, race))
+    from course.drawings import panels
+    from course.race.costs import figure
+
+    return _Drawing(lambda: panels.svg(figure([race])), lambda path: panels.png(figure([race]), path))
 
 
 def obstacle(path: Path) -> str:

@@ -13,7 +13,13 @@ from graders.engines.loaded import BEST
 from graders.engines.results import RaceEntry, RaceResults, Result
 from reference_engine.roofline import RaisedCeiling
 
-TITLES = {"whole": "the workload", "prefill": "prompts alone, in prompt tokens", "decode": "decoding alone"}
+TITLES = {
+    "whole": "the workload",
+    "prefill": "prompts alone, in prompt tokens",
+    "decode": "decoding alone, {:,} at a time",
+    "prompt": "a prompt of {:,} tokens alone, in prompt tokens",
+    "context": "decoding alone after {:,} tokens",
+}
 
 
 def render(race: RaceResults) -> Iterator[Text | Table]:
@@ -21,9 +27,8 @@ def render(race: RaceResults) -> Iterator[Text | Table]:
     yield Text(_heading(race), style="bold")
     yield Text(_conditions(race), style="dim")
     for scenario, batch in race.scenarios():
-        title = f"\n{TITLES[scenario]}{f', {batch} at a time' if batch else ''}"
-        yield Text(title)
-        yield _table(race.of(scenario, batch), reading=scenario == "prefill")
+        yield Text(f"\n{TITLES[scenario].format(batch)}")
+        yield _table(race.of(scenario, batch), reading=scenario in ("prefill", "prompt"))
     yield Text()
     for entrant in race.entrants:
         yield _beside(entrant)

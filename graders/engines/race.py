@@ -28,7 +28,7 @@ from graders.engines.loaded import BEST, DTYPE, HALF, INT8
 from graders.engines.precision import EXACT, NARROW, PLAIN, Forms, Precision, precisions
 from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
 from graders.engines.roofline import trace_work
-from graders.engines.scenarios import Scenario, dropped, scenarios
+from graders.engines.scenarios import AFTER, Scenario, dropped, of_lengths, scenarios
 from graders.engines.token_check import check_tokens, tolerance
 from graders.workloads import FAMILIES, Trace
 from reference_engine.arithmetic import Arithmetic
@@ -56,7 +56,8 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 @dataclass(frozen=True, slots=True)
 class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
-    decoding scenarios. apart: prompts alone too. threads: 0 takes every core. timeout: seconds for one trace.
+    decoding scenarios. apart: prompts alone too. lengths: in place of all that, prompts of so many tokens, a request
+    alone each. threads: 0 takes every core. timeout: seconds for one trace.
     dtype: of the weights that all are given, one of DTYPES, and what they compute in; arithmetic: what ours does. q8_0:
     of the model rounded to int8; engines without a format for it are given the same weights in float32. BEST: each
     engine has a lap in all that it has, and races in the quickest.
@@ -68,6 +69,7 @@ class RacePlan:
     rounds: int = 5
     batches: tuple[int, ...] = ()
     apart: bool = True
+    lengths: tuple[int, ...] = ()
     seed: int = 0
     scale: float = 1.0
     threads: int = 0
@@ -96,15 +98,16 @@ class Racer:
         """Raises EngineFailed when its tokens are not the model's."""
         check_tokens(self.model, trace, served, self.driver.kind, self.entrant.dtype)
 
-    def work(self, trace: Trace) -> Work:
-        """What the trace takes at least of an engine that holds what this one does."""
-        return trace_work(
-            trace,
-            self.model.config,
+    def work(self, scenario: Scenario, trace: Trace) -> Work:
+        """What a lap takes at least of an engine that holds what this one does."""
+        least = partial(
+            trace_work,
+            config=self.model.config,
             tokens_a_step=self.tokens_a_step,
             stored=self.model.bytes_a_weight,
             width=KV_BYTES[self.precision.dtype],
         )
+        return scenario.work(trace, least)
 
     def least(self, kv_tokens: int) -> int:
         """Bytes of its weights, as it stores them, and of so much KV."""
@@ -139,9 +142,10 @@ def race(
     model = forms.model(INT8 if plan.dtype == BEST else plan.dtype)
     refuse_copies_that_do_not_fit(plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines)))
     threads = plan.threads or len(os.sched_getaffinity(0))
+    _refuse_lengths(plan, model)
     sample = _largest(plan)
-    chosen = scenarios(sample, plan.batches, apart=plan.apart)
-    _tell_dropped(dropped(plan.batches, chosen), sample, warn)
+    chosen = of_lengths(plan.lengths) or scenarios(sample, plan.batches, apart=plan.apart)
+    _tell_dropped(() if plan.lengths else dropped(plan.batches, chosen), sample, warn)
     roof = _roof(model, plan.dtype, threads, device)
     course = _course(plan, sample, threads, device, busy)
     with stack:
@@ -176,6 +180,16 @@ def _refuse(plan: RacePlan) -> None:
         most = MOST_REQUESTS / family.requests
         told = f"a scale of {plan.scale:g} asks for more than {MOST_REQUESTS:,} requests of {plan.workload}"
         raise ValueError(f"{told}; {most:,.0f} is the most")
+
+
+def _refuse_lengths(plan: RacePlan, model: Model) -> None:
+    """Raises ValueError for a prompt that the model cannot hold."""
+    longest, room = max(plan.lengths, default=0), model.config.positions
+    if plan.lengths and min(plan.lengths) < 1:
+        raise ValueError("a prompt has a token at least")
+    if longest + AFTER > room:
+        told = f"{plan.model} holds {room:,} tokens"
+        raise ValueError(f"{told}: no prompt of {longest:,} and the {AFTER} that are said after it")
 
 
 def _announce(plan: RacePlan, device: str, busy: float, warn: Say) -> None:
@@ -360,7 +374,9 @@ class _Race:
                 if result is not None:
                     served.append((racer, place, result))
             for racer, place, result in served:
-                self._count(racer, scenario, number, place, trace, result)
+                if self._right(racer, trace, result):
+                    for view in scenario.views:
+                        self._count(racer, view, number, place, trace, result)
         self.done = number + 1
         self._say(f"round {self.done} of {self._plan.rounds} is over")
 
@@ -373,10 +389,11 @@ class _Race:
     def results(self) -> tuple[Result, ...]:
         """What counts, scenario by scenario: the laps of complete rounds, all under the roof as it is at the end."""
         return tuple(
-            Result(racer.name, scenario.name, scenario.batch, tuple(self._final(racer, scenario)))
+            Result(racer.name, view.name, view.batch, tuple(self._final(racer, view)))
             for scenario in self._scenarios
+            for view in scenario.views
             for racer in self._running
-            if racer.laps.get(scenario)
+            if racer.laps.get(view)
         )
 
     def _final(self, racer: Racer, scenario: Scenario) -> Iterator[RaceSample]:
@@ -399,24 +416,28 @@ class _Race:
             return None
         return served
 
-    def _count(
-        self, racer: Racer, scenario: Scenario, number: int, place: int, trace: Trace, served: ServedTrace
-    ) -> None:
+    def _right(self, racer: Racer, trace: Trace, served: ServedTrace) -> bool:
         try:
             racer.check(trace, served)
         except EngineFailed as failed:
             racer.leave(failed, self._warn)
-            return
-        work = self._works[scenario, number, racer.name] = racer.work(trace)
-        self._roof.watch(work, served.seconds, racer.name)
+            return False
+        return True
+
+    def _count(
+        self, racer: Racer, scenario: Scenario, number: int, place: int, trace: Trace, served: ServedTrace
+    ) -> None:
+        work = self._works[scenario, number, racer.name] = racer.work(scenario, trace)
+        seconds, (read, said) = scenario.seconds(served), scenario.tokens(trace)
+        self._roof.watch(work, seconds, racer.name)
         lap = RaceSample(
             number,
             place,
             trace.hash,
-            served.seconds,
-            served.cpu,
-            trace.tokens_in,
-            served.tokens,
+            seconds,
+            served.cpu * seconds / served.seconds,
+            read,
+            said,
             percentiles(served.ttft),
             percentiles(served.tpot) if served.tpot else None,
             self._roof.ceilings.seconds(work),
@@ -431,6 +452,8 @@ def _trace(plan: RacePlan, scenario: Scenario, number: int) -> Trace:
 
 def _largest(plan: RacePlan) -> Trace:
     """The one of all traces to come that needs the most room: engines are made for it."""
+    if plan.lengths:
+        return _trace(plan, of_lengths(plan.lengths)[-1], -1)
     warming = 2 + len(plan.batches)
     traces = [_trace(plan, Scenario("whole"), number) for number in range(-warming, plan.rounds)]
     return max(traces, key=lambda trace: (trace.longest, trace.kv_tokens))

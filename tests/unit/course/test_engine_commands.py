@@ -412,3 +412,34 @@ def test_help_needs_no_torch() -> None:
     typed = "run(['race', '--help']); run(['engines'])"
     code = f"import sys; from course.cli import run; {typed}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("text", [None, "{}", "no JSON"])
+def test_costs_of_what_is_no_race_is_a_sentence(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    if text is not None:
+        path.write_text(text)
+    assert run(["costs", str(path)]) == 2
+    assert ("cannot be read" if text is None else "holds no race") in capsys.readouterr().err
+
+
+def test_costs_of_requests_alone_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    laps = {"prompt": replace(LAP, tokens_out=1), "context": replace(LAP, tokens_in=0, tokens_out=32)}
+    alone = replace(FINE, results=tuple(Result("reference", name, 300, (lap,)) for name, lap in laps.items()))
+    race_files.RaceFiles(json=tmp_path / "a.json", svg=tmp_path / "a.svg").write(alone)
+    assert "Over context" in (tmp_path / "a.svg").read_text()
+    assert run(["costs", str(tmp_path / "a.json"), "--svg", str(tmp_path / "b.svg")]) == 0
+    assert (tmp_path / "b.svg").read_text() == (tmp_path / "a.svg").read_text()
+    assert "62.5 (20.0x)" in capsys.readouterr().out
+    assert run(["costs", str(tmp_path / "a.json"), "--svg", str(tmp_path)]) == 2
+    assert "it is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lengths", [("many",), ("64", "--store")])
+def test_lengths_that_are_none_or_cannot_be_stored_are_a_usage_error(
+    lengths: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["race", "--lengths", *lengths]) == 2
+    assert "lengths" in capsys.readouterr().err

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from course.drawings import panels
 from course.race import race_plot
+from course.race.costs import costs, figure
 from course.race.table import doubts, render
 from course.terminal import console
 from graders.engines import race as races
@@ -23,7 +25,8 @@ from graders.engines.environments import EnvironmentStatus, State
 from graders.engines.loaded import Loaded, of_model
 from graders.engines.race import RacePlan, Racer, race, turns
 from graders.engines.results import RaceEntry, RaceResults, RaceSample, Result, percentiles, read
-from graders.engines.scenarios import Scenario, dropped, scenarios
+from graders.engines.roofline import trace_work
+from graders.engines.scenarios import AFTER, Scenario, dropped, of_lengths, scenarios
 from graders.workloads import Trace, workload
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.model import Model, ModelError
@@ -444,3 +447,77 @@ def test_tokens_a_processor_second_do_not_depend_on_the_wall_clock() -> None:
         RaceSample(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5) for number, seconds in ((0, 2), (1, 9))
     )
     assert Result("reference", "whole", 0, laps).thrift == 5.0
+
+
+def lengths_race(**changed: object) -> RaceResults:
+    plan = replace(PLAN, lengths=(16, 64), batches=(), **changed)  # type: ignore[arg-type]
+    return race(plan, make=makes({}, {"naive": PACE}))
+
+
+def test_requests_alone_are_told_by_what_their_prompt_and_what_further_tokens_took() -> None:
+    found = lengths_race()
+    assert found.complete
+    assert found.scenarios() == (("prompt", 16), ("context", 16), ("prompt", 64), ("context", 64))
+    for length in (16, 64):
+        read, said = found.of("prompt", length)[0], found.of("context", length)[0]
+        for first, further in zip(read.laps, said.laps, strict=True):
+            assert (first.tokens_in, first.tokens_out) == (length, 1)
+            assert (further.tokens_in, further.tokens_out) == (0, AFTER - 1)
+            assert first.ttft[0] == pytest.approx(first.seconds)
+            assert further.tpot is not None
+            assert further.tpot[0] * (AFTER - 1) == pytest.approx(further.seconds, abs=1e-6)
+            assert min(first.floor, further.floor) > 0
+
+
+def test_floors_of_a_prompt_and_of_what_follows_add_up_and_grow_with_the_context() -> None:
+    config, (short, long) = load_model("waiter").config, of_lengths((64, 16))
+    works = {}
+    for scenario in (short, long):
+        trace = scenario.trace("ragged", 7, model="waiter", scale=0.125)
+        whole = trace_work(trace, config)
+        parts = [view.work(trace, lambda of: trace_work(of, config)) for view in scenario.views]
+        assert sum(part.operations for part in parts) == pytest.approx(whole.operations)
+        assert sum(part.moved for part in parts) == pytest.approx(whole.moved)
+        works[scenario.batch] = parts
+    assert works[64][0].operations > 3 * works[16][0].operations
+    assert works[64][1].moved > works[16][1].moved
+
+
+@pytest.mark.parametrize(
+    ("lengths", "told"), [((4096,), "holds 1,024 tokens: no prompt of 4,096"), ((0, 8), "a token")]
+)
+def test_lengths_that_no_request_can_have_are_refused(lengths: tuple[int, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        race(replace(PLAN, lengths=lengths), make=makes({}, {}))
+
+
+def test_costs_are_drawn_over_what_was_raced_beside_the_floor(standings: RaceResults) -> None:
+    alone = lengths_race(rounds=1)
+    found = {over.title: over for over in costs([standings, alone])}
+    assert [over.partition(":")[0] for over in found] == ["Over batch", "Over context", "Over the prompt"]
+    (step,) = [cost for cost in found["Over batch: a step"].costs if cost.engine == "reference"]
+    decode = standings.result("reference", "decode", 4)
+    assert decode is not None
+    assert step.taken == pytest.approx(1e3 * 4 / decode.rate, rel=0.2)
+    assert all(cost.taken >= cost.floor for over in found.values() for cost in over.costs)
+    drawn = panels.svg(figure([standings, alone]))
+    ET.fromstring(drawn)
+    assert drawn.count("Over ") == 3
+    assert "floor" in drawn
+
+
+def test_costs_over_size_are_of_the_parameters_that_were_loaded(standings: RaceResults) -> None:
+    small = lengths_race(rounds=1)
+    entrants = tuple(replace(each, parameters=each.parameters * 4) for each in small.entrants)
+    large = replace(small, course=replace(small.course, model="larger"), entrants=entrants)
+    (over,) = [each for each in costs([small, large]) if each.x == "parameters"]
+    assert len({cost.x for cost in over.costs}) == 2
+    assert over.names == ("reference", "naive")
+
+
+def test_costs_of_different_machines_or_of_nothing_are_refused(standings: RaceResults) -> None:
+    other = replace(standings, course=replace(standings.course, machine="another"))
+    with pytest.raises(ValueError, match="more than one machine"):
+        costs([standings, other])
+    with pytest.raises(ValueError, match="timed nothing alone"):
+        costs([replace(standings, results=standings.of("whole"))])
