@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graders.registry.catalogue import Exercise
 from graders.submissions.notebook import untouched
-from graders.submissions.source import UnusableSubmission, decode
+from graders.submissions.source import UnusableSubmission, decode, digest
 from graders.submissions.submission_reader import Declared, take
 
 
@@ -45,6 +45,11 @@ def text_of(path: Path, exercise: Exercise) -> str:
         return decode(taken.name, taken.data)
     except UnusableSubmission:
         return ""
+
+
+def current_digest(file: Path, exercise: Exercise) -> str:
+    """The digest of what counts now, by which verdicts are remembered. file: the learner's, there or not."""
+    return digest(text_of(in_use(file, exercise), exercise))
 
 
 def set_aside(path: Path, exercise: Exercise) -> Path | None:

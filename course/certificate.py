@@ -111,6 +111,17 @@ def read_page(path: Path) -> list[Passed]:
     return verdicts
 
 
+def as_written(path: Path, verdicts: Sequence[Passed]) -> bool:
+    """Whether the page that these verdicts were read from is the one that is made of them here.
+
+    It is not when somebody changed what it shows; nor is it when another version of the course wrote it.
+    """
+    text = path.read_bytes()
+    found = DATA.search(text)
+    name = json.loads(found[1]).get("name") if found else None
+    return isinstance(name, str) and page(verdicts, name).encode() == text
+
+
 def judged_again(verdicts: Sequence[Passed], *, timed: bool) -> Iterator[tuple[Passed, ExerciseResult]]:
     """Each text judged here and now, from a fresh seed; the timed laws only when asked for."""
     from graders import grade

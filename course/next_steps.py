@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from course.active_file import in_use, is_untouched
+from course.active_file import current_digest, in_use, is_untouched
 from course.progress import Progress
 from course.targets import learner_file
 from course.workspace import Workspace
@@ -32,10 +32,19 @@ def begun_exercise(home: Workspace, memory: Progress) -> Exercise | None:
     return max(written, key=lambda each: each[0])[1] if written else None
 
 
-def open_law(exercise: Exercise, memory: Progress) -> Law | None:
-    """The first law that does not hold, as far as is known; of laws that need no clock first."""
+def open_law(exercise: Exercise, memory: Progress, home: Workspace | None = None) -> Law | None:
+    """The first law that does not hold, as far as is known of the text in `home`; of laws that need no clock first."""
     laws = sorted(exercise.laws, key=lambda law: (law.kind == "throughput", law.order))
-    return next((law for law in laws if memory.outcome(law.number, law.name) is not Outcome.PASS), None)
+    held = held_laws(exercise, memory, home)
+    return next((law for law in laws if law not in held), None)
+
+
+def held_laws(exercise: Exercise, memory: Progress, home: Workspace | None) -> list[Law]:
+    """The laws that held when they were last tried, on the text in `home` if it was."""
+    if not memory.judged(exercise.number):
+        return []
+    now = current_digest(learner_file(home, exercise), exercise) if home else ""
+    return [law for law in exercise.laws if memory.outcome(law.number, law.name, now) is Outcome.PASS]
 
 
 def whole_engine() -> str:

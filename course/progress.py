@@ -2,7 +2,8 @@
 
 The file is replaced in one step (write, fsync, rename), so that an interruption or a full disk leaves the old one
 whole. Fields this version does not know are carried along. A law's mark holds for the law's name: when an update puts
-another law under the same number, the mark no longer counts.
+another law under the same number, the mark no longer counts. A verdict belongs to the text it was given for: those on
+the latest texts are kept beside the marks, so that a text that is back has its verdicts again.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from graders.registry.catalogue import catalogue
 from graders.registry.parts import Number, exercise_of
-from graders.result import ExerciseResult, Outcome
+from graders.result import ExerciseResult, LawResult, Outcome
 
 FORMAT = 1
+TEXTS = 20  # of an exercise whose verdicts are kept; so many more of those for which every law held
 FILE = "progress.json"
 
 
@@ -38,13 +40,24 @@ class Progress:
     frozen: bool = False  # written by a newer version: read it, never write it
     changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)  # since it was loaded
 
-    def outcome(self, law: str, name: str) -> Outcome | None:
-        """What became of law "1.4" when it was last checked, if the law of that name was."""
-        mark = self._mark(law, name)
+    def outcome(self, law: str, name: str, digest: str = "") -> Outcome | None:
+        """What became of law "1.4" when it was last checked, if the law of that name was.
+
+        On the text with this digest, if it was ever judged on that.
+        """
+        mark = self._on_text(law, name, digest) or self._mark(law, name)
         return Outcome(mark["outcome"]) if mark else None
 
+    def judged(self, exercise: Number) -> bool:
+        """Whether any law of the exercise was ever tried."""
+        return any(self._exercise(exercise).get(kept) for kept in ("laws", "texts"))
+
     def old(self, law: str, name: str, digest: str) -> bool:
-        """Whether the law was judged on another text than the one with this digest."""
+        """Whether the law was judged, but not on the text with this digest."""
+        return not self._on_text(law, name, digest) and self.told_of_another(law, name, digest)
+
+    def told_of_another(self, law: str, name: str, digest: str) -> bool:
+        """Whether the law's last verdict, with its story, is about another text than the one with this digest."""
         return bool(self._mark(law, name).get("digest", digest) != digest)
 
     def failure(self, law: str, name: str) -> dict[str, Any]:
@@ -75,12 +88,29 @@ class Progress:
         if result.passed and len(result.laws) == len(catalogue(result.exercise).laws):
             exercise["passed"] = True
         laws = self._part(exercise, "laws")
-        for law in result.laws:
-            if law.outcome is not Outcome.UNGRADED:
-                mark: dict[str, Any] = {"name": law.name, "outcome": law.outcome.value, "digest": result.digest}
-                if law.story is not None:
-                    mark["failure"] = {"message": law.message, "story": asdict(law.story)}
-                laws[law.number] = mark
+        judged = [law for law in result.laws if law.outcome is not Outcome.UNGRADED]
+        for law in judged:
+            mark: dict[str, Any] = {"name": law.name, "outcome": law.outcome.value, "digest": result.digest}
+            if law.story is not None:
+                mark["failure"] = {"message": law.message, "story": asdict(law.story)}
+            laws[law.number] = mark
+        if result.digest and judged:
+            self._record_text(result.exercise, result.digest, judged)
+
+    def _record_text(self, number: Number, digest: str, judged: Sequence[LawResult]) -> None:
+        """Keep the verdicts with the text. A law that was skipped leaves an earlier verdict on the same text."""
+        texts = self._texts(number)
+        text = next((each for each in texts if each["digest"] == digest), {"digest": digest, "laws": {}})
+        for law in judged:
+            known = text["laws"].get(law.number)
+            if law.outcome is not Outcome.SKIPPED or not _is_mark(known, law.name):
+                text["laws"][law.number] = {"name": law.name, "outcome": law.outcome.value}
+        texts = [*(each for each in texts if each is not text), text]
+        whole = [_holds(each["laws"], number) for each in texts]
+        late = [
+            each for place, each in enumerate(texts) if sum(other == whole[place] for other in whole[place:]) <= TEXTS
+        ]
+        self._exercise(number)["texts"] = late
 
     def record_hint(self, law: str, level: int) -> None:
         self.changes.append((Progress.record_hint, (law, level)))
@@ -92,7 +122,10 @@ class Progress:
         self._exercise(exercise)["gave_up"] = True
 
     def forget_marks(self, exercise: Number) -> None:
-        """After a reset the marks of the old file say nothing of the new one; hints and having passed stay."""
+        """After a reset the marks of the old file say nothing of the new one; hints and having passed stay.
+
+        So do the verdicts on texts: they count again once the text is back.
+        """
         self.changes.append((Progress.forget_marks, (exercise,)))
         self._exercise(exercise).pop("laws", None)
 
@@ -120,9 +153,19 @@ class Progress:
     def _mark(self, law: str, name: str) -> dict[str, Any]:
         """The mark of law "1.4", empty when the law of that name has none."""
         mark = self._part(self._exercise(exercise_of(law)), "laws").get(law)
-        if isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome):
-            return mark
-        return {}
+        return mark if _is_mark(mark, name) else {}
+
+    def _on_text(self, law: str, name: str, digest: str) -> dict[str, Any]:
+        """The mark of law "1.4" on one text, empty when that has none."""
+        texts = self._texts(exercise_of(law)) if digest else []
+        mark = next((each["laws"].get(law) for each in texts if each["digest"] == digest), None)
+        return mark if _is_mark(mark, name) else {}
+
+    def _texts(self, number: Number) -> list[dict[str, Any]]:
+        """The texts of an exercise that were judged, the latest last, each with its digest and its marks."""
+        texts = self._exercise(number).get("texts")
+        kept = [each for each in texts if isinstance(each, dict)] if isinstance(texts, list) else []
+        return [each for each in kept if isinstance(each.get("laws"), dict) and "digest" in each]
 
     def _exercise(self, number: Number) -> dict[str, Any]:
         return self._part(self._part(self.data, "exercises"), str(number))
@@ -133,6 +176,19 @@ class Progress:
             parent[key] = {}
         part: dict[str, Any] = parent[key]
         return part
+
+
+def _is_mark(mark: Any, name: str) -> TypeGuard[dict[str, Any]]:
+    """Whether this is a mark of the law of that name."""
+    return isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome)
+
+
+def _holds(marks: dict[str, Any], number: Number) -> bool:
+    """Whether every law of the exercise has held."""
+    return all(
+        _is_mark(mark := marks.get(law.number), law.name) and mark["outcome"] == Outcome.PASS.value
+        for law in catalogue(number).laws
+    )
 
 
 def load(memory: Path | None) -> Progress:

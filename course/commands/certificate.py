@@ -48,7 +48,15 @@ def _verify(path: Path, *, timed: bool) -> ExitCode:
         claimed = certificate.read_page(path)
     except certificate.NoCertificate as trouble:
         raise Problem(str(trouble)) from None
+    if not claimed:
+        raise Problem(f"there is no verdict in the data of {path}, whatever the page shows.", ExitCode.FAIL)
     screen, codes = console(), [ExitCode.PASS]
+    if not certificate.as_written(path, claimed):
+        screen.print(
+            "What the page shows is not what this version of the course writes; its data count, and say:",
+            style="yellow",
+            soft_wrap=True,
+        )
     for one in claimed:
         if not one.sound:
             screen.print(f"✗ {one.title}: the verdict on the page is about another text.", soft_wrap=True)

@@ -27,7 +27,7 @@ def command(law: str, level: int | None) -> ExitCode:
     place = workspace.find_or_none()
     memory = progress.load(place.memory if place else None)
     wanted = target(law)
-    asked = wanted.law or next_steps.open_law(wanted.exercise, memory)
+    asked = wanted.law or next_steps.open_law(wanted.exercise, memory, place)
     if asked is None:
         screen = console()
         screen.print(f"\nEvery law of {wanted.exercise.title} holds; to read on: course hint {law}.1")

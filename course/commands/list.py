@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from course import next_steps, progress, workspace
+from course.active_file import current_digest
 from course.errors import ExitCode
 from course.targets import learner_file
 from course.terminal import console
 from graders.registry.catalogue import Exercise, exercises
 from graders.registry.law import Law
-from graders.result import Outcome
 
 
 @click.command("list")
@@ -41,7 +41,7 @@ def command() -> ExitCode:
 def _print_exercise(
     screen: Console, exercise: Exercise, memory: progress.Progress, place: workspace.Workspace | None
 ) -> None:
-    holding = [law for law in exercise.laws if memory.outcome(law.number, law.name) is Outcome.PASS]
+    holding = next_steps.held_laws(exercise, memory, place)
     held = len(holding)
     line = Text.assemble("  ", (f"{exercise.number:<4}", "bold"), f"  {exercise.name:<23}")
     if not exercise.laws:
@@ -51,7 +51,8 @@ def _print_exercise(
         full = round(10 * held / whole)
         line.append("█" * full, style="green").append("░" * (10 - full), style="dim")
         line.append(f"  {held:>2} of {whole} laws")
-        line.append("  solved" if memory.passed(exercise.number) else "", style="green")
+        if memory.passed(exercise.number):
+            line.append("  solved" if held == whole else "  solved before", style="green")
         if place and holding and _old(exercise, holding, memory, place):
             line.append("  old: changed since", style="yellow")
     screen.print(line, soft_wrap=True)
@@ -61,10 +62,7 @@ def _print_exercise(
 
 def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace) -> bool:
     """Whether some of the laws were judged on another text than the learner's is now."""
-    from course.active_file import in_use, text_of  # what reads parts is wanted here alone
-    from graders.submissions.source import digest
-
-    now = digest(text_of(in_use(learner_file(place, exercise), exercise), exercise))
+    now = current_digest(learner_file(place, exercise), exercise)
     return any(memory.old(law.number, law.name, now) for law in laws)
 
 

@@ -33,7 +33,7 @@ def command() -> ExitCode:
     file = in_use(learner_file(place, exercise), exercise)
     screen.print(rendering.header(exercise.title, exercise.name, place.shown(file)), soft_wrap=True)
     number = exercise.number
-    law = next_steps.open_law(exercise, memory)
+    law = next_steps.open_law(exercise, memory, place)
     if is_untouched(file, exercise):
         steps = [f"course lesson {number}    the idea, first", f"course watch {number}     checks whenever you save"]
     elif law is None:

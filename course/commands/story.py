@@ -46,7 +46,8 @@ def command(law: str) -> ExitCode:
     screen.print(
         f"{place.shown(script)}: {plural(len(story['steps']), 'line')}, numbered as in the story.", soft_wrap=True
     )
-    if memory.old(wanted.law.number, wanted.law.name, digest(text_of(file, wanted.exercise))):
+    now = digest(text_of(file, wanted.exercise))
+    if memory.told_of_another(wanted.law.number, wanted.law.name, now):
         screen.print("Your part has changed since the story was told; the script runs it as it is now.", soft_wrap=True)
     screen.print(f"Run it:    python {shown}", soft_wrap=True)
     screen.print(f"Debug it:  python -m pdb {shown}", soft_wrap=True)

@@ -99,7 +99,7 @@ class WatchSession:
     def key(self, key: str) -> bool:
         """Do what a key stands for; False when it is the one that ends the session."""
         memory = self._memory()
-        law = self.law or next_steps.open_law(self.exercise, memory)
+        law = self.law or next_steps.open_law(self.exercise, memory, self.place)
         if key == "h" and law:
             hint.show(law, memory)
         elif key == "s":
@@ -169,7 +169,8 @@ class WatchSession:
     def _groups(self, memory: Progress) -> Iterator[list[Law]]:
         """The laws that need no clock: the one in work, those that do not hold, those that do."""
         laws = [law for law in self.exercise.laws if law.kind != "throughput"]
-        red = [law for law in laws if memory.outcome(law.number, law.name) is not Outcome.PASS]
+        held = next_steps.held_laws(self.exercise, memory, self.place)
+        red = [law for law in laws if law not in held]
         work = self.law or (red or laws)[0]
         yield [work]
         for group in ([law for law in red if law != work], [law for law in laws if law not in red and law != work]):
@@ -196,14 +197,15 @@ class WatchSession:
         laws = [each for each in self.exercise.laws if each.kind != "throughput"]
         at = laws.index(law) + 1 if law in laws else 0
         others = [*laws[at:], *laws[: max(at - 1, 0)]]
-        red = [each for each in others if memory.outcome(each.number, each.name) is not Outcome.PASS]
+        held = next_steps.held_laws(self.exercise, memory, self.place)
+        red = [each for each in others if each not in held]
         return next(iter(red or others), None)
 
     def _foot(self) -> None:
         """One line: what holds, which law is in work, what the keys do."""
         memory, laws = self._memory(), self.exercise.laws
-        held = sum(memory.outcome(law.number, law.name) is Outcome.PASS for law in laws)
-        law = self.law or next_steps.open_law(self.exercise, memory)
+        held = len(next_steps.held_laws(self.exercise, memory, self.place))
+        law = self.law or next_steps.open_law(self.exercise, memory, self.place)
         work = f"{law.number} {law.name}" if law else "everything holds"
         work += ", with the key t" if law and law.kind == "throughput" else ""
         line = Text.assemble(f"\n{held} of {len(laws)} laws hold · ", (work, "bold"))

@@ -67,7 +67,9 @@ def _learners(exercise: Exercise, place: Workspace) -> Any:
     path = in_use(learner_file(place, exercise), exercise)
     text, memory = text_of(path, exercise), progress.load(place.memory)
     now = digest(text)
-    marks = [(memory.outcome(law.number, law.name), memory.old(law.number, law.name, now)) for law in exercise.laws]
+    marks = [
+        (memory.outcome(law.number, law.name, now), memory.old(law.number, law.name, now)) for law in exercise.laws
+    ]
     return _module(text, path) if all(mark == (Outcome.PASS, False) for mark in marks) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,24 @@ def test_a_page_whose_text_was_exchanged_is_named_and_not_judged(page: Path, cou
     shown = course("certificate", "--verify", str(page))
     assert shown.code == 1
     assert "about another text" in shown.out
+
+
+def test_a_page_that_shows_something_else_than_its_data_is_told(
+    page: Path, course: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graders, "grade", lambda *_, **__: result())
+    assert "not what this version" not in course("certificate", "--verify", str(page)).out
+    page.write_text(page.read_text(encoding="utf-8").replace("12 of 12 laws held", "all laws held"), encoding="utf-8")
+    assert "not what this version" in course("certificate", "--verify", str(page)).out
+
+
+def test_a_page_without_a_verdict_proves_nothing(page: Path, course: Type) -> None:
+    """It was verified without a word, with exit code 0."""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(r'"passed": \[.*\]}</script>', '"passed": []}</script>', text), encoding="utf-8")
+    shown = course("certificate", "--verify", str(page))
+    assert shown.code == 1
+    assert "no verdict" in shown.err
 
 
 @pytest.mark.parametrize("damage", [b"", b"<script type", b'<script type="application/json" id="verdicts">{}</script>'])

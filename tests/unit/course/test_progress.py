@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def result_of(*outcomes: Outcome) -> ExerciseResult:
         for law, outcome in zip(LAWS, outcomes, strict=False)
     )
     return ExerciseResult(1, "paged allocation", "mine", laws)
+
+
+def on_text(digest: str, *outcomes: Outcome) -> ExerciseResult:
+    return replace(result_of(*outcomes), digest=digest)
 
 
 def test_marks_hints_and_having_passed_are_still_there_after_loading(tmp_path: Path) -> None:
@@ -164,3 +169,42 @@ def test_two_checks_at_once_keep_both_their_marks(tmp_path: Path) -> None:
     again = progress.load(tmp_path)
     assert again.outcome("1.1", LAWS[0].name) is Outcome.PASS
     assert again.hint_level("1.2") == 2
+
+
+# ---------------------------------------------------------------- a verdict belongs to the text it was given for
+
+WHOLE = [Outcome.PASS] * len(LAWS)
+
+
+def test_a_text_that_is_back_has_its_verdicts_again(tmp_path: Path) -> None:
+    memory = progress.load(tmp_path)
+    memory.record(on_text("good", *WHOLE))
+    memory.record(on_text("bad", Outcome.PASS, Outcome.FAIL, *[Outcome.SKIPPED] * (len(LAWS) - 2)))
+    memory.forget_marks(1)  # a reset, then a restore
+    memory.record(on_text("other", Outcome.PASS))
+    memory.save()
+    again = progress.load(tmp_path)
+    assert {again.outcome(law.number, law.name, "good") for law in LAWS} == {Outcome.PASS}
+    assert not any(again.old(law.number, law.name, "good") for law in LAWS)
+    assert again.outcome("1.2", LAWS[1].name, "bad") is Outcome.FAIL
+    assert again.outcome("1.1", LAWS[0].name, "new") is Outcome.PASS  # the last verdict, which is
+    assert again.old("1.1", LAWS[0].name, "new")
+    assert again.told_of_another("1.1", LAWS[0].name, "good")
+
+
+def test_a_law_that_was_skipped_leaves_what_is_known_of_the_same_text() -> None:
+    memory = progress.load(None)
+    memory.record(on_text("good", Outcome.PASS, Outcome.PASS))
+    memory.record(on_text("good", Outcome.FAIL, Outcome.SKIPPED))
+    found = [memory.outcome(law.number, law.name, "good") for law in LAWS[:2]]
+    assert found == [Outcome.FAIL, Outcome.PASS]
+
+
+def test_of_hundreds_of_texts_those_for_which_every_law_held_are_kept_longest() -> None:
+    memory = progress.load(None)
+    memory.record(on_text("good", *WHOLE))
+    for number in range(3 * progress.TEXTS):
+        memory.record(on_text(str(number), Outcome.PASS))
+    assert not memory.old("1.2", LAWS[1].name, "good")
+    assert memory.old("1.1", LAWS[0].name, "0")
+    assert len(memory.data["exercises"]["1"]["texts"]) == progress.TEXTS + 1

@@ -208,6 +208,28 @@ def test_a_verdict_on_another_text_is_shown_as_old(course: Type, place: Workspac
     assert "old" not in course("list").out
 
 
+def test_a_text_that_is_back_is_as_passed_as_it_was(course: Type, place: Workspace) -> None:
+    """It was "4 of 11 laws  solved  old: changed since" once some laws had been checked on another text."""
+    from graders.submissions.source import digest
+
+    file, texts = learner_file(place, EXERCISE), [f"class BlockManager:\n    x = {number}\n" for number in (1, 2)]
+    passed = [LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in EXERCISE.laws]
+    memory = progress.load(place.memory)
+    memory.record(ExerciseResult(1, EXERCISE.name, "mine", tuple(passed), digest=digest(texts[0])))
+    broken = (passed[0], replace(passed[1], outcome=Outcome.FAIL))
+    memory.record(ExerciseResult(1, EXERCISE.name, "mine", broken, digest=digest(texts[1])))
+    memory.save()
+    file.write_text(texts[1])
+    assert "11 of 12 laws  solved before  old: changed since" in course("list").out
+    assert "Law 1.2" in course("hint", "1").out
+    file.write_text(texts[0])
+    assert "12 of 12 laws  solved\n" in course("list").out
+    assert "Every law" in course("hint", "1").out
+    for command in ("reset", "restore"):
+        assert course(command, "1").code == 0
+    assert "12 of 12 laws  solved\n" in course("list").out
+
+
 def test_what_comes_next_lies_behind_what_was_passed(place: Workspace) -> None:
     memory = progress.load(place.memory)
     assert "course lesson 6" in next_steps.after_pass(catalogue(5), memory)[0]
