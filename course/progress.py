@@ -100,7 +100,8 @@ class Progress:
     def _record_text(self, number: Number, digest: str, judged: Sequence[LawResult]) -> None:
         """Keep the verdicts with the text. A law that was skipped leaves an earlier verdict on the same text."""
         texts = self._texts(number)
-        text = next((each for each in texts if each["digest"] == digest), {"digest": digest, "laws": {}})
+        new: dict[str, Any] = {"digest": digest, "laws": {}}
+        text = next((each for each in texts if each["digest"] == digest), new)
         for law in judged:
             known = text["laws"].get(law.number)
             if law.outcome is not Outcome.SKIPPED or not _is_mark(known, law.name):

@@ -1,8 +1,9 @@
 """How often things happen, over thousands of rows: the rate of acceptance, and what the text is distributed as.
 
 The rate is exact: every u of a fine grid is tried with every token as often as q draws it. What texts are distributed
-as is tested by chi-square. A right part fails such a test once in a million runs (`FALSE_ALARM`), whatever the seed;
-what a wrong one has to be like in order to be missed as seldom is said by `seen_shift`.
+as is tested by chi-square, `TESTS` times in a check of the exercise. A right part fails one of them in one of a million
+checks (`FALSE_ALARM`), whatever the seed; what a wrong one has to be like in order to be missed as seldom is said by
+`seen_shift`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from graders.checking.wire_tensors import sent
 from graders.exercises.ex5_speculative_sampling.diagnostics import number
 from graders.exercises.ex5_speculative_sampling.judge import SamplingJudge
 
-FALSE_ALARM = 1e-6
+FALSE_ALARM = 1e-6  # of all tests of a check together
 SCALE = 1 << 20  # of whole uniforms, as the driver has it
 GRID = 1024  # different values of u
 ROWS = 4000  # texts of a test
@@ -51,6 +52,12 @@ RATES: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
 )
 
 
+TESTS = len(DRAFTS) + len(CROWD) + 2  # of a check: those, candidates that p has none of, one in the engine
+OF_A_TEST = FALSE_ALARM / TESTS
+NOMINAL = OF_A_TEST / 2
+"""Counts of a few thousand rows lie beyond a distance up to 1.3 times as often as chi-square, which they approach."""
+
+
 def survival(distance: float, freedom: int) -> float:
     """The chance that chi-square with an even number of degrees of freedom exceeds a distance."""
     half, term, total = distance / 2, 1.0, 1.0
@@ -61,11 +68,11 @@ def survival(distance: float, freedom: int) -> float:
 
 
 def limit(freedom: int) -> float:
-    """The distance that fair draws exceed once in a million tests."""
+    """The distance that fair draws exceed in `OF_A_TEST` of all tests at most."""
     low, high = 0.0, 1000.0
     while high - low > 1e-6:
         middle = (low + high) / 2
-        low, high = (middle, high) if survival(middle, freedom) > FALSE_ALARM else (low, middle)
+        low, high = (middle, high) if survival(middle, freedom) > NOMINAL else (low, middle)
     return high
 
 
@@ -232,7 +239,7 @@ def fair(judge: Told, seen: Mapping[Text, int], due: Mapping[Text, float], name:
     )
     message = (
         f"With {name} the text is not the large model's: {what} {told} where {right:.1%} are due. Chi-square is"
-        f" {number(distance)}; above {number(most)} it is once in a million runs of a right part."
+        f" {number(distance)}; a right part's is above {number(most)} in one of {round(1 / OF_A_TEST):,} tests."
     )
     words = {text if len(text) > 1 else text[0]: seen.get(text, 0) for text in sorted({*seen, *due})}
     expected = {text if len(text) > 1 else text[0]: round(rows * x) for text, x in sorted(due.items())}

@@ -15,10 +15,11 @@ MANY = 70_001  # tokens: more than 16 bits number
 ONE = (1.0, 0.0)
 EVEN = (0.5, 0.5)
 LAST = 1 - 2**-12  # of the uniforms, in every dtype
+FINE = 2**-12  # that float32 sees beside 0.5, and half precision does not
 
 
 def temperatures(context: CheckContext) -> None:
-    """Temperature 0, equals, logits that overflow, and a row of NaN beside a good one."""
+    """Temperature 0, equals, logits that overflow, a row of NaN beside a good one, very cold and very warm ones."""
     nan = [NAN] * 3
     cases: tuple[tuple[list[Row], Rule], ...] = (
         ([[1.0, 3.0, 3.0]], Rule(0.0)),
@@ -29,13 +30,15 @@ def temperatures(context: CheckContext) -> None:
         ([[0.0, 1.0, 2.0], nan, [2.0, 1.0, 0.0]], Rule(2.0)),
         ([[0.0, 1.0, 2.0], nan], Rule(0.0)),
         ([[0.0, 0.01, -0.01]], Rule(0.01)),
+        ([[0.0, 2**-10, -(2**-10)]], Rule(0.001)),
+        ([[0.0, 4.0, -8.0]], Rule(8.0)),
         ([[float(token % 7) for token in range(300)]], Rule(1.0)),
     )
     _spreads(context, cases)
 
 
 def top_ks(context: CheckContext) -> None:
-    """All of them, more than there are, ties at the k-th place, -inf there."""
+    """All of them, more than there are, ties at the k-th place, -inf there; a hundred."""
     cases: tuple[tuple[list[Row], Rule], ...] = (
         ([[1.0, 0.0, 1.0, 2.0]], Rule(1.0, 2)),
         ([[0.0, 0.0, 0.0]], Rule(1.0, 1)),
@@ -43,13 +46,14 @@ def top_ks(context: CheckContext) -> None:
         ([[1.0, 0.0, 2.0]], Rule(1.0, 5)),
         ([[1.0, NEVER, NEVER, 2.0]], Rule(1.0, 3)),
         ([[float(token % 61) for token in range(300)]], Rule(1.0, 50)),
+        ([[token % 151 / 64 for token in range(300)]], Rule(1.0, 100)),
         ([[0.0, 1.0, 2.0, 3.0], [NAN] * 4, [3.0, 3.0, 1.0, 0.0]], Rule(0.5, 2)),
     )
     _spreads(context, cases)
 
 
 def top_ps(context: CheckContext) -> None:
-    """Equals by index, sums that reach top_p exactly, top_k first, nothing cut at 1.0."""
+    """Equals by index, sums that reach top_p exactly or just so, top_k first, nothing cut at 1.0; sets of hundreds."""
     flat = [0.0] * 4
     cases: tuple[tuple[list[Row], Rule], ...] = (
         ([flat], Rule(1.0, 0, 0.5)),
@@ -57,9 +61,12 @@ def top_ps(context: CheckContext) -> None:
         ([[0.0, NEVER, 0.0, 0.0, 0.0]], Rule(1.0, 0, 0.75)),
         ([[0.0, 2.0, 1.0]], Rule(1.0, 0, 0.01)),
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.74)),
+        ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.7)),  # 0.73 of what top_k keeps, 0.68 of all
         ([[3.0, 2.0, 2.0, 2.0]], Rule(1.0, 2, 0.6)),
         ([[0.0, 20.0, -20.0]], Rule(1.0, 0, 1.0)),
+        ([[0.0] * 3], Rule(1.0, 0, 0.66656)),
         ([[0.0] * 256], Rule(1.0, 0, 0.25)),
+        ([[0.0] * 2048], Rule(1.0, 0, 0.75)),
         ([[0.0, 3.0, 2.0], [NAN] * 3, [2.0, 3.0, 0.0]], Rule(1.0, 0, 0.7)),
     )
     _spreads(context, cases)
@@ -79,7 +86,7 @@ def guess(p: float, q: float, u: float, token: int = 0) -> Guess:
 
 
 def dice(context: CheckContext) -> None:
-    """u at the bar, p = 0, q = 0, u = 0 and nearly 1; v at the end of a token's share."""
+    """u at the bar, p = 0, q = 0, u = 0 and nearly 1; v at the end of a token's share, and within by a little."""
     single = (
         guess(0.25, 0.5, 0.5),
         guess(0.25, 0.5, 0.5 - 2**-10),
@@ -94,8 +101,22 @@ def dice(context: CheckContext) -> None:
         _chains(context, [Chain((one,), EVEN, 0.75)])
     shares = ((0.0, 0.25, 0.0, 0.75), (0.25, 0.25, 0.5, 0.0))
     stands = Guess(1, shares[0], shares[0], 0.5)
+    _chains(context, [Chain((guess(0.5, 0.25, 0.5),), (0.5 + FINE, 0.5 - FINE), 0.5)])
     for last, v in ((shares[0], 0.0), (shares[0], 0.25), (shares[1], 0.5), (shares[1], LAST), (shares[1], 0.25)):
         _chains(context, [Chain((stands,), last, v)])
+
+
+def afters(context: CheckContext) -> None:
+    """What next is drawn from: what p has more of, elsewhere than where the guess fell; p_K; the row where it fell."""
+    q, p = (0.5, 0.25, 0.25), (0.25, 0.25, 0.5)
+    falls, stands = Guess(0, q, p, 0.75), Guess(2, q, p, 0.75)
+    for row in (
+        Chain((falls,), (1.0, 0.0, 0.0), 0.25),
+        Chain((Guess(0, (0.75, 0.25, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25), 0.75),), (1.0, 0.0, 0.0, 0.0), 0.25),
+        Chain((stands,), (0.25, 0.5, 0.25), 0.5),
+        Chain((stands, falls, stands), (0.0, 1.0, 0.0), 0.25),
+    ):
+        _chains(context, [row])
 
 
 def nothing_left(context: CheckContext) -> None:
@@ -164,9 +185,10 @@ def _chains(context: CheckContext, rows: Sequence[Chain], dtypes: Sequence[str] 
 
 
 def turns(context: CheckContext) -> None:
-    """What the second candidate is judged by, once the first has fallen; and a u at its bar."""
+    """What the second candidate is judged by, once the first has fallen; a u at its bar; a dozen of them."""
     q, p = (0.5, 0.25, 0.25), (0.25, 0.25, 0.5)
     rest = (0.25, 0.25, 0.25, 0.25)
+    one = (*(0.0,) * 15, 1.0)
     cases = (
         Siblings((0, 1), q, p, (0.75, 0.0), 0.5),
         Siblings((0, 2), q, p, (0.75, LAST), 0.5),
@@ -178,6 +200,8 @@ def turns(context: CheckContext) -> None:
         Siblings((3, 1, 0), rest, (0.5, 0.0, 0.5, 0.0), (0.25, 0.25, LAST), 0.25),
         Siblings((2, 0), (0.0, 0.0, 1.0), (0.75, 0.25, 0.0), (0.0, LAST), 0.5),  # q has lost all it had
         Siblings((2, 0), (0.0, 0.0, 1.0), (0.0, 0.5, 0.5), (0.75, 0.0), 0.5),
+        Siblings((*range(4), 15), (1 / 16,) * 16, one, (0.5,) * 5, 0.5),
+        Siblings((*range(11), 15), (1 / 16,) * 16, one, (0.5,) * 12, 0.5),
     )
     for row in cases:
         _siblings(context, [row], turns=True)

@@ -105,9 +105,9 @@ def guess_by_guess(context: CheckContext) -> None:
 )
 def the_token_after(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex5_speculative_sampling import random_cases
+    from graders.exercises.ex5_speculative_sampling import edge_cases, random_cases
 
-    explore(context, random_cases.token_after, cases=120, moves=3)
+    explore(context, random_cases.token_after, cases=120, moves=3, first=edge_cases.afters)
 
 
 @LAWS.law(

@@ -48,6 +48,11 @@ def refused(context: CheckContext) -> None:
         ),
         (
             "grow",
+            ([SMALL, SMALL], [[1], [-2]], [tokens] * 2, [logs] * 2),
+            "candidate -2 is chosen in row 1; -1 is the root, below it is nothing",
+        ),
+        (
+            "grow",
             ([SMALL], [[0]], [tokens], [[[0.125, -1.0]]]),
             "topk_logprob[0][0] is 0.125: no probability is above 1",
         ),
@@ -78,11 +83,19 @@ def _just_allowed(context: CheckContext) -> None:
     judge.grow([SMALL], [[3]], [tokens], [[[0.0, NEVER]]], GROWTH[:2])
 
 
+def _easy(context: CheckContext, names: Sequence[str]) -> None:
+    tokens, logs = GUESSES
+    for growth, above in EASY:
+        context.cases += 1
+        DraftTreeJudge(context).grow([growth], [[above]], [tokens], [logs], names)
+
+
 def large_growths(context: CheckContext) -> None:
-    """Hundreds of candidates, tokens of large numbers; all of them chosen, in no order."""
+    """After the root and after another; hundreds of candidates, large tokens, all of them chosen, in no order."""
+    _easy(context, GROWTH[:2])
     plants = Gardener(random.Random(1), 6, coarse, FAR)
     row = plants.sown()
-    for width in (6, 10, 16):
+    for width in (6, 10, 16, 16):
         row = plants.grown(row, width)
     for chosen in (list(range(len(row) - 1, -1, -3)), [150], [len(row) - 1, 0]):
         context.cases += 1
@@ -92,10 +105,7 @@ def large_growths(context: CheckContext) -> None:
 
 def fine_values(context: CheckContext) -> None:
     """Sums that only their own precision holds, long paths, what is certain and what is impossible."""
-    tokens, logs = GUESSES
-    for growth, above in EASY:
-        context.cases += 1
-        DraftTreeJudge(context).grow([growth], [[above]], [tokens], [logs], GROWTH[2:])
+    _easy(context, GROWTH[2:])
     for dtype, step in (("float32", FINE), ("float64", LITTLE)):
         row: RowGrowth = []
         chosen = [ROOT]
@@ -123,8 +133,9 @@ def _ladder(count: int, step: float, base: float) -> RowGrowth:
 
 
 def hard_frontiers(context: CheckContext) -> None:
-    """Equal values by the hundred, values that half precision or float32 take for equal, impossible ones."""
+    """Equal values by the hundred or all along a path, some that half precision or float32 take for equal, -inf."""
     mixed = [*_flat(3, -1.0), Candidate(200, 0, 2, NEVER), Candidate(201, 1, 2, -3.0), Candidate(202, 1, 2, NEVER)]
+    chain = [Candidate(100 + index, index - 1, index + 1, 0.0) for index in range(40)]
     cases: tuple[tuple[RowGrowth, int, int, str], ...] = (
         (_flat(300, -0.5), 1, 17, "float32"),
         (_flat(40, NEVER), 1, 5, "float32"),
@@ -133,6 +144,7 @@ def hard_frontiers(context: CheckContext) -> None:
         (_ladder(20, 1.0, -1000.0), 1, 4, "float32"),
         (mixed, 2, 3, "float32"),
         (mixed, 2, 2, "float32"),
+        (chain, 30, 1, "float32"),
         ([*_flat(200, -9.0), *(Candidate(900 + each, each, 2, -10.0) for each in range(3))], 2, 2, "float32"),
     )
     for row, depth, width, dtype in cases:
@@ -167,14 +179,21 @@ def hard_trees(context: CheckContext) -> None:
         Candidate(12, -1, 1, -1.25),
         Candidate(13, 2, 2, -1.5),
     ]
+    aunt = [  # as sure as her niece, and created after her
+        Candidate(10, -1, 1, -1.0),
+        Candidate(11, 0, 2, -1.5),
+        Candidate(12, -1, 1, -1.5),
+    ]
     cases: tuple[tuple[RowGrowth, int, str], ...] = (
         *((chain, size, "float32") for size in (41, 17)),
         *((later, size, "float32") for size in (2, 3, 4)),
         *((gone, size, "float32") for size in (3, 4, 5)),
         *((deep, size, "float32") for size in (1, 3, 4)),
         *((mixed, size, "float32") for size in (4, 5)),
+        *((aunt, size, "float32") for size in (3, 4)),
         (_flat(300, -0.5), 130, "float32"),
         ([*_flat(150, -0.5), Candidate(900, 140, 2, -0.75)], 152, "float32"),
+        ([*_flat(300, -0.5), Candidate(900, 290, 2, -0.75)], 302, "float32"),
         (_ladder(260, FINE, -8.0), 140, "float32"),
         (_ladder(20, LITTLE, -1.0), 12, "float64"),
     )
@@ -199,7 +218,7 @@ def hard_masks(context: CheckContext) -> None:
 
 def large_batches(context: CheckContext) -> None:
     """As many rows as an engine decodes at once, each with another order of values; and nobody at all."""
-    for count in (33, 0):
+    for count in (130, 0):
         context.cases += 1
         plants = Gardener(random.Random(count), 3, coarse)
         rows = [plants.grown(plants.sown(), 2) for _ in range(count)]

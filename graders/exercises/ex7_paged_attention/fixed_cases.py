@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
+
 from graders.checking.check_context import CheckContext
+from graders.exercises.ex7_paged_attention.diagnostics import own_blocks
 from graders.exercises.ex7_paged_attention.judge import KernelJudge
 from graders.exercises.ex7_paged_attention.specification import Decode
 
@@ -11,6 +15,12 @@ def _decoded(context: CheckContext, *calls: Decode) -> None:
     for call in calls:
         context.cases += 1
         KernelJudge(context).decode(call)
+
+
+def _owning_block_zero(call: Decode) -> Decode:
+    """The same, with the first seed by which request 0 has block 0."""
+    drawn = (replace(call, seed=seed) for seed in count())
+    return next(each for each in drawn if 0 in own_blocks(each, 0))
 
 
 def widths(context: CheckContext) -> None:
@@ -25,7 +35,7 @@ def widths(context: CheckContext) -> None:
 
 
 def pages(context: CheckContext) -> None:
-    """Blocks of one position and of 64, a last block that is just full, and just begun."""
+    """Blocks of one position and of 64, a last block that is just full, and just begun; a long context; block 0."""
     _decoded(
         context,
         Decode((5,), 1, seed=1),
@@ -33,23 +43,26 @@ def pages(context: CheckContext) -> None:
         Decode((8,), 4, 2, seed=3),
         Decode((9,), 4, 2, seed=4),
         Decode((33,), 2, seed=5),
+        Decode((600,), 64, seed=6),
+        _owning_block_zero(Decode((8,), 4)),
     )
 
 
 def groups(context: CheckContext) -> None:
-    """Eight query heads a KV head; three, which is no power of two; three KV heads of one."""
+    """Eight query heads a KV head; three, which is no power of two; three KV heads of one, and six."""
     _decoded(context, Decode((3,), 4, 2, 8), Decode((5,), 4, 2, 3, seed=1), Decode((6,), 4, 3, 1, seed=2))
-    _decoded(context, Decode((4,), 4, 1, 2, width=48, seed=3))
+    _decoded(context, Decode((4,), 4, 1, 2, width=48, seed=3), Decode((2,), 4, 6, 1, seed=4))
 
 
 def emptiest(context: CheckContext) -> None:
-    """Nobody; requests of length 0 among others; entries that are no blocks."""
+    """Nobody; requests of length 0 among others; entries that are no blocks; as many as an engine decodes at once."""
     _decoded(
         context,
         Decode((), 4),
         Decode((0,), 4, wild=True),
         Decode((4, 0, 9), 4, 1, 2, wild=True, seed=1),
         Decode((16, 32), 16, wild=True, seed=2),
+        Decode(tuple(1 + row % 3 for row in range(20)), 4, seed=3),
     )
 
 

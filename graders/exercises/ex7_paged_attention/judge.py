@@ -49,7 +49,7 @@ class Loads:
 
     most, least: for each request, of keys and of values, how often each position's row of each KV head was read, flat,
     by the column that was read most and by that which was least. outside: what lay in no tensor. programs: for each
-    request and KV head how many keys each program read that read any.
+    request and KV head how many keys each program read that read any. stored: how many numbers they wrote.
     """
 
     most: list[list[list[int]]]
@@ -58,6 +58,7 @@ class Loads:
     tails: list[Tail]
     outside: list[Outside]
     programs: list[list[list[int]]]
+    stored: int
 
 
 class KernelJudge:
@@ -103,6 +104,16 @@ class KernelJudge:
                     if (most, least) != (1, 1):
                         self._times(call, row, name, divmod(cell, call.kv_heads), most, least)
         self._right(call, result, loads)
+        self._not_copied(call, loads)
+
+    def _not_copied(self, call: Decode, loads: Loads) -> None:
+        held = sum(call.lengths) * call.kv_heads * call.width
+        if loads.stored >= held > call.partials:
+            message = (
+                f"Kernels write {loads.stored} numbers, and all keys of the context have {held}: it is copied before it"
+                f" is used. Score a tile of keys where it is loaded; all that a part leaves is peak, total and acc."
+            )
+            self.scene.broken(message, got=f"{loads.stored} written", expected=f"{call.partials} at most")
 
     def shared_out(self, call: Decode) -> None:
         """Several programs read a long context, none of them more than half."""
@@ -208,9 +219,9 @@ def _three(value: Any) -> list[Any]:
 
 
 def _loads(data: Any) -> Loads:
-    if type(data) is not list or len(data) != 6:
+    if type(data) is not list or len(data) != 7:
         raise protocol.ProtocolError("loads that are none")
-    most, least, strays, outside, programs, tails = data
+    most, least, strays, outside, programs, tails, stored = data
     try:
         return Loads(
             most=[[protocol.integers(each) for each in row] for row in most],
@@ -219,6 +230,7 @@ def _loads(data: Any) -> Loads:
             tails=[Tail(_name(name), *protocol.integers(place, 3)) for name, *place in tails],
             outside=[_outside(each) for each in outside],
             programs=[[protocol.integers(shares) for shares in heads] for heads in programs],
+            stored=protocol.integers([stored])[0],
         )
     except (TypeError, ValueError, IndexError, KeyError):
         raise protocol.ProtocolError("loads that are none") from None

@@ -69,6 +69,11 @@ class Decode:
         return q, [_drawn(chance, size) for size in sizes], [_drawn(chance, size) for size in sizes]
 
     @property
+    def partials(self) -> int:
+        """Numbers enough for the result and what its parts leave, however they are padded: acc, peak and total."""
+        return (self.split + 1) * len(self.lengths) * self.heads * (2 * self.width + 8)
+
+    @property
     def largest(self) -> float:
         """No value is larger."""
         return LARGEST / 16 * self.magnitude

@@ -19,6 +19,7 @@ Whatever no request owns is NaN; entries of the tables beyond a length are as th
                 perhaps, and was not executed
   programs      for each request and KV head: how many keys each program read that read any
   tails         [tensor, block, slot, columns] of slots read in owned blocks, beyond the length: so many of its columns
+  stored        how many numbers the kernels wrote
 A request's program is known by the row of q or of the tables that it read last.
 """
 
@@ -129,6 +130,7 @@ class Observed:
         self.counts = {name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")}
         self.readers = {}  # (block, slot, head) of keys -> programs
         self.strays, self.outside, self.tails = [], [], {}
+        self.stored = 0
         self.serving = -1
         self.launched = []  # (begin, end) in bytes of what the kernel was given
         self.undo = []
@@ -212,6 +214,7 @@ class Observed:
         if not within.all():
             self.outside.append([does, *self._meant(int(addresses[~within][0])), *self._program()])
             raise Outside("an address in no tensor")
+        self.stored += len(addresses) if does == "writes" else 0
         wanted = []
         for name in NAMES:
             tensor = self.given.tensors[name]
@@ -287,7 +290,7 @@ class Observed:
         outside = [[does, name, element, list(program)] for does, name, element, *program in self.outside]
         strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
         tails = [[*place, columns] for place, columns in list(self.tails.items())[:MOST]]
-        return [counts, least, strays, outside, programs, tails]
+        return [counts, least, strays, outside, programs, tails, self.stored]
 
 
 class Kept:

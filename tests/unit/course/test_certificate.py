@@ -80,6 +80,21 @@ def test_a_page_whose_text_was_exchanged_is_named_and_not_judged(page: Path, cou
     assert "about another text" in shown.out
 
 
+def test_only_where_there_is_a_timed_law_one_is_left_out(
+    place: Workspace, course: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exercise 7 has none, and was verified with "the timed one left out"."""
+    last, text = catalogue(7), solution_file(catalogue(7)).read_text(encoding="utf-8")
+    laws = tuple(LawResult(law.number, law.name, law.statement, Outcome.PASS, 1, 1) for law in last.laws)
+    held = ExerciseResult(7, last.name, "mine", laws, digest=digest(text))
+    monkeypatch.setattr(graders, "grade", lambda exercise, *_, **__: held if exercise == 7 else result())
+    certificate.keep(place.memory, held, text)
+    certificate.keep(place.memory, result(), TEXT)
+    course("certificate")
+    told = course("certificate", "--verify", "certificate.html").out
+    assert told.count("the timed one left out") == 1
+
+
 def test_a_page_that_shows_something_else_than_its_data_is_told(
     page: Path, course: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:

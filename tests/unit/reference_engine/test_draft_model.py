@@ -136,7 +136,7 @@ def texts(served: Engine, prompt: Sequence[int], rule: Sampling, count: int, len
 
 @pytest.mark.parametrize("draft", [STRANGER, MODELS[1]], ids=["a stranger", "a sibling"])
 def test_drawn_text_is_distributed_as_the_large_models(draft: Model) -> None:
-    """Two tokens of three likely ones each, exactly known; a right engine fails once in a million seeds."""
+    """Two tokens of three likely ones each, exactly known; a right engine fails once in ten million seeds."""
     rule, prompt, count = Sampling(0.7, top_k=3), [3, 1, 4, 1, 5], 1200
     served = engine(MODELS[0], draft, num_blocks=400, max_seqs=64)
     seen = Counter(texts(served, prompt, rule, count, 2))

@@ -15,7 +15,7 @@ from wrong_parts import numbers, right_parts, sampled, wrong_part, wrong_parts
 from course.authoring.mutant_files import Mutant
 from graders import grade
 from graders.checking import random_cases
-from graders.exercises.ex5_speculative_sampling import distribution
+from graders.exercises.ex5_speculative_sampling import distribution, in_engine
 from graders.exercises.ex5_speculative_sampling import random_cases as sampling_cases
 from graders.registry.catalogue import catalogue
 from graders.result import ExerciseResult, Outcome
@@ -91,9 +91,18 @@ def test_the_engine_shows_what_is_wrong_with_a_part_and_nothing_with_the_solutio
 # ---------------------------------------------------------------- what the counts prove
 
 
-def test_the_limit_is_that_of_the_published_rate_of_false_alarms() -> None:
+def test_all_tests_of_a_check_together_keep_the_published_rate_of_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the ten had that rate for itself: a right part was called wrong once in 100,000 checks."""
+    made: list[object] = []
+    for name in ("_chains", "_candidates"):
+        monkeypatch.setattr(distribution, name, lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(distribution, "SamplingJudge", lambda context: None)
+    distribution.same_distribution(SimpleNamespace(seed=1, cases=0))  # type: ignore[arg-type]
+    in_the_engine = 1
+    assert len(made) + in_the_engine == distribution.TESTS
     for freedom in (2, 4, 8):
-        assert distribution.survival(distribution.limit(freedom), freedom) == pytest.approx(1e-6, rel=1e-3)
+        alarms = distribution.TESTS * distribution.survival(distribution.limit(freedom), freedom)
+        assert 1.3 * alarms < distribution.FALSE_ALARM == 1e-6
     assert distribution.survival(9.48773, 4) == pytest.approx(0.05, rel=1e-4)  # of any table of chi-square
 
 
@@ -102,6 +111,9 @@ def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_f
     other = {(0,): 0.35, (1,): 0.15, (2,): 0.25, (3,): 0.25}
     shift = sum((other[text] - p[text]) ** 2 / p[text] for text in p)
     assert shift > distribution.seen_shift(4)
+    assert (
+        distribution.seen_shift(8) < 0.05 and distribution.seen_shift(8, in_engine.DRAWN) < 0.12
+    )  # as the lesson says
     seen = {text: round(distribution.ROWS * share) for text, share in other.items()}
     assert distribution.chi_square(seen, p) > distribution.limit(4)
     assert distribution.chi_square({(9,): 1}, p) == float("inf")
