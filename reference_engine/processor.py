@@ -16,7 +16,7 @@ leaves out its boost, or is not said at all to a guest of a hypervisor."""
 OPERATIONS = (("avx512f", 64), ("fma", 32), ("avx", 16), ("sse2", 8))
 """fp32 operations that a core does in a cycle at most, by the widest instructions it has: two
 units, two operations (multiply and add) in each of the numbers that a register holds."""
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "sve")
 """Instructions that engines choose their kernels by."""
 USUAL = "avx2"
 """The one of them that goes without saying."""

@@ -173,6 +173,8 @@ def _model() -> list[Finding]:
 def _device() -> list[Finding]:
     import torch
 
+    from graders.throughput.hardware import here
+
     if torch.cuda.is_available():
         return [Finding("device", f"{torch.cuda.get_device_name()}, torch {torch.__version__}")]
-    return [Finding("device", f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch")]
+    return [Finding("device", f"CPU, {here()}; {torch.get_num_threads()} threads for torch")]

@@ -117,10 +117,15 @@ class BaselineCard:
         return min(every), max(every)
 
     @property
+    def work(self) -> tuple[str, str, float, str]:
+        """What is timed of whom."""
+        return self.engine, self.workload, self.scale, self.model
+
+    @property
     def file_name(self) -> str:
         """The same for cards that replace each other."""
         machine = hashlib.sha256(json.dumps(self.hardware.to_json()).encode()).hexdigest()[:8]
-        return f"{_stem(self.engine, self.workload, self.scale, self.model)}-{machine}.json"
+        return f"{_stem(*self.work)}-{machine}.json"
 
     @property
     def label(self) -> str:
@@ -133,11 +138,25 @@ class BaselineCard:
 
 
 def save(card: BaselineCard, folder: Path) -> Path:
-    """Write the card; where it lies."""
+    """Write the card in place of those of machines that are the same class; where it lies."""
     folder.mkdir(parents=True, exist_ok=True)
     path, data = folder / card.file_name, _plain(card)
     path.write_text(json.dumps({**data, "checksum": _checksum(data)}, indent=1) + "\n", encoding="utf-8")
+    for other in _replaced_by(card, folder):
+        if other != path:
+            other.unlink()
     return path
+
+
+def _replaced_by(card: BaselineCard, folder: Path) -> list[Path]:
+    """Cards of the same work on the same class of machine, itself too: one that tells less of it has another name."""
+    found = list[Path]()
+    for path in (each for each in files((folder,)) if each.name.startswith(_stem(*card.work))):
+        with suppress(BadCard):
+            other = load(path)
+            if other.work == card.work and not card.hardware.difference(other.hardware):
+                found.append(path)
+    return found
 
 
 def load(path: Path) -> BaselineCard:
@@ -270,7 +289,7 @@ def _wanted(path: Path, engine: str, measure: Measure) -> BaselineCard | None:
     if not named and tuple(data.get(name) for name in ("engine", "workload", "scale", "model")) != wanted:
         return None
     card = _signed(path, data)
-    return card if (card.engine, card.workload, card.scale, card.model) == wanted else None
+    return card if card.work == wanted else None
 
 
 def _stem(engine: str, workload: str, scale: float, model: str) -> str:

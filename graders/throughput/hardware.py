@@ -14,31 +14,36 @@ from reference_engine.processor import USUAL, features, model_name
 
 COMPILED = "compiled"
 """The feature of a machine on which our engine runs its compiled code: elsewhere it is several times slower."""
+LATER = ("avx512_vnni",)
+"""Features that records of a machine did not tell of at first: one without them need not lack them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A class of machine. device: "cpu" or "cuda". model: of the processor, or of the GPU. cores: that may be used."""
+    """A class of machine. device: "cpu" or "cuda". model: of the processor, or of the GPU. cores: that may be used.
+    examined: those of LATER that were looked for.
+    """
 
     device: str
     model: str
     cores: int
     features: tuple[str, ...] = ()
+    examined: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"features": list(self.features)}
+        told = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in told.items() if name != "examined" or value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Hardware:
         """Raises BadField for data that is none."""
-        card_fields.table("hardware", data, ("device", "model", "cores", "features"))
-        if not isinstance(data["features"], list):
-            raise card_fields.wrong("hardware.features", data["features"], "a list of texts")
+        card_fields.table("hardware", data, ("device", "model", "cores", "features"), ("examined",))
         return cls(
             device=card_fields.text("hardware.device", data["device"]),
             model=card_fields.text("hardware.model", data["model"]),
             cores=card_fields.whole("hardware.cores", data["cores"]),
-            features=tuple(card_fields.text("hardware.features", feature) for feature in data["features"]),
+            features=_texts("hardware.features", data["features"]),
+            examined=_texts("hardware.examined", data.get("examined", [])),
         )
 
     def __str__(self) -> str:
@@ -47,17 +52,20 @@ class Hardware:
 
     def difference(self, other: Hardware) -> str:
         """What makes a figure of `other` worthless here, in words; empty when it is the same class of machine."""
-        for name in ("device", "model", "cores", "features"):
+        for name in ("device", "model", "cores"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                return f"its {name} {'are' if name[-1] == 's' else 'is'} {_shown(theirs)}, here {_shown(mine)}"
-        return ""
+                return f"its {name} {'are' if name == 'cores' else 'is'} {theirs}, here {mine}"
+        unknown = set(LATER) - (set(self.examined) & set(other.examined))
+        own, others = (tuple(one for one in each.features if one not in unknown) for each in (self, other))
+        return f"its features are {_shown(others)}, here {_shown(own)}" if own != others else ""
 
 
 def here() -> Hardware:
     """This machine's processor; GPUs are no part of it."""
     model = model_name() or platform.processor() or platform.machine()
-    return Hardware("cpu", model, usable_cores(), (*features(), *((COMPILED,) if library.library() else ())))
+    compiled = (COMPILED,) if library.library() else ()
+    return Hardware("cpu", model, usable_cores(), (*features(), *compiled), LATER)
 
 
 def usable_cores() -> int:
@@ -73,5 +81,11 @@ def load_per_core() -> float:
         return 0.0
 
 
-def _shown(value: Any) -> str:
-    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise card_fields.wrong(name, value, "a list of texts")
+    return tuple(card_fields.text(name, each) for each in value)
+
+
+def _shown(features: tuple[str, ...]) -> str:
+    return ", ".join(features) or "none"

@@ -294,6 +294,27 @@ def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:
     assert card(version="9").file_name == card().file_name
 
 
+def test_a_card_that_does_not_tell_of_a_feature_is_not_of_another_machine_for_it(tmp_path: Path) -> None:
+    narrow = replace(HERE, features=("avx2", "avx512f", "avx512_vnni"), examined=("avx512_vnni",))
+    without = replace(HERE, examined=("avx512_vnni",))
+    old = save(card(), tmp_path)
+    assert "examined" not in old.read_text()
+    assert verify(old, narrow) == verify(old, without) == card()
+    assert narrow.difference(HERE) == HERE.difference(narrow) == ""
+    assert narrow.difference(without) == "its features are avx2, avx512f, here avx2, avx512f, avx512_vnni"
+    assert Hardware.from_json(json.loads(json.dumps(narrow.to_json()))) == narrow
+
+
+def test_a_card_takes_the_place_of_one_that_tells_less_of_the_same_machine(tmp_path: Path) -> None:
+    narrow = replace(HERE, features=("avx2", "avx512f", "avx512_vnni"), examined=("avx512_vnni",))
+    others = [save(card(hardware=replace(HERE, cores=8)), tmp_path), save(card(scale=1.0), tmp_path)]
+    save(card(version="1"), tmp_path)
+    now = save(card(version="2", hardware=narrow), tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([now, *others])
+    beside = save(card(version="3", hardware=replace(HERE, examined=("avx512_vnni",))), tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([now, beside, *others])
+
+
 def test_a_card_from_beside_another_reference_engine_says_so() -> None:
     assert not card().stale()
     assert "another version" in card(reference="0" * 12).stale()
