@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
-from reference_engine.benchmarks import context
+from reference_engine import oracle
+from reference_engine.benchmarks import context, quantization
 from reference_engine.benchmarks import engine as bench
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
@@ -91,3 +93,27 @@ def test_decode_steps_are_timed_at_every_context_in_turn(capsys: pytest.CaptureF
     told = capsys.readouterr().out
     assert told.startswith("random:custom@0, 2 at a time, 1 threads, products in float32\n      20 tokens ")
     assert " of context, " in told
+
+
+def test_what_fewer_bits_cost_is_told_beside_fp32(capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_model("waiter")
+    ((tokens, answers),) = quantization.texts(model, 1)
+    said = [index - 1 for index, spoken in enumerate(answers) if spoken]
+    loss = torch.nn.functional.cross_entropy(oracle.logits(model, tokens)[said], torch.tensor(tokens)[answers])
+    quantization.main(["--dialogues", "1"])
+    told = capsys.readouterr().out
+    rows = {cells[1].strip(): cells[2:] for line in told.splitlines() if (cells := line.split("|"))[1:]}
+    assert rows["fp32"][1].strip() == f"{loss:.5f} (fp32 {loss:.5f})"
+    assert rows["fp32"][3].strip() == "100.00 %, 100.00 %"
+    assert float(rows["fp32"][4]) == 0.0 < float(rows["int8 weights (q8_0)"][4])
+    assert all(f"(fp32 {loss:.5f})" in cells[1] for cells in list(rows.values())[2:])
+
+
+def test_a_loss_counts_what_is_not_the_token_of_fp32() -> None:
+    exact = torch.tensor([[0.0, 1.0], [0.0, 2.0], [3.0, 0.0]])
+    other = exact.clone()
+    other[1] = torch.tensor([2.5, 2.0])
+    both = quantization.Loss.of(other, exact, torch.tensor([1, 1, 1])) + quantization.Loss()
+    assert (both.tokens, both.same, both.apart) == (3, 2, 2.5)
+    due = torch.tensor([1.0, 2.0 - 2.5, -3.0]).double()
+    assert both.nats == pytest.approx(float(torch.log1p(torch.exp(-due)).sum()))
