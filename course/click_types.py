@@ -1,4 +1,4 @@
-"""Numbers of every kind, as they are typed."""
+"""Numbers of every kind as they are typed, and an option of several commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from graders.registry.parts import Number, number_of
+from reference_engine.kv_dtype import KVDtype
 
 
 class FiniteRange(click.FloatRange):
@@ -28,3 +29,12 @@ class ExerciseNumber(click.ParamType[Number]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Number:
         return number_of(str(value))
+
+
+kv_dtype_option = click.option(
+    "--kv-dtype",
+    type=click.Choice([each.value for each in KVDtype]),
+    default=KVDtype.FP32.value,
+    show_default=True,
+    help="What our engine keeps keys and values as, on a CPU.",
+)

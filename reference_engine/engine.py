@@ -14,6 +14,7 @@ from typing import Protocol
 
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.kv_manager import HeldPrompt
 from reference_engine.metrics import Load, Metrics, RequestInStep, StepRecord
 from reference_engine.model import Model
@@ -57,7 +58,7 @@ class Engine:
     num_blocks: of the KV pool, block 0 included, which is scratch. watermark: blocks that admissions leave free.
     max_seqs, token_budget, chunk, policy: the scheduler's. seed: of the requests that bring none. keep_trace: record
     every step in `trace`; may be changed between steps. speculator: drafts tokens (see `speculation`); None: no
-    speculation. arithmetic: of products, on CPUs.
+    speculation. arithmetic: of products, on CPUs. kv_dtype: of the KV pool, on CPUs; what guesses keeps KV of its own.
 
     `metrics` counts what was done; `trace` is the list of `StepRecord`s; `kv` is what the scheduler sees. After a
     PartError the engine is spent: every further step raises it again.
@@ -81,6 +82,7 @@ class Engine:
         keep_trace: bool = False,
         speculator: Speculator | None = None,
         arithmetic: Arithmetic = Arithmetic.FP32,
+        kv_dtype: KVDtype = KVDtype.FP32,
     ) -> None:
         """Raises ValueError for sizes that cannot work, PartError when a part cannot be made."""
         self.model, self.parts, self.metrics, self.trace = model, parts or naive_parts(), Metrics(), list[StepRecord]()
@@ -96,7 +98,7 @@ class Engine:
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
         sizes = {"num_blocks": num_blocks, "block_size": block_size}
-        self.runner = make_runner(model, **sizes, seats=max_seqs, width=width, arithmetic=arithmetic)
+        self.runner = make_runner(model, **sizes, seats=max_seqs, width=width, arithmetic=arithmetic, kv_dtype=kv_dtype)
         if speculator is not None:
             speculator.attach(self.runner, model, Room(num_blocks, block_size, max_seqs, width))
         running = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)

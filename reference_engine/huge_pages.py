@@ -21,9 +21,9 @@ LINE = 16
 """Numbers in what a cache moves at once."""
 
 
-def zeros(count: int) -> Tensor:
-    """fp32 `[count]`, zeros. The memory is taken now: whoever writes there first need not wait for it."""
-    return _promised(count).zero_()
+def zeros(count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """`[count]`, zeros. The memory is taken now: whoever writes there first need not wait for it."""
+    return _promised(-(-count * dtype.itemsize // 4)).zero_().view(dtype)[:count]
 
 
 def _promised(count: int) -> Tensor:

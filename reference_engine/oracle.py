@@ -11,15 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model
 
 TIE = 1e-3
 """Logits closer than this may change places when sums are taken in another order."""
+NARROW_TIE = 0.5
+"""The same where an engine computes in 16 bits or fewer: the last place of a logit of 32 is 0.25 in bf16, and its sum
+went through many; llama.cpp rounds to int8 what it multiplies with int8."""
 
 
-def logits(model: Model, tokens: Sequence[int]) -> Tensor:
+def logits(model: Model, tokens: Sequence[int], kv_dtype: KVDtype = KVDtype.FP32) -> Tensor:
     """`[T, vocab]` fp32: row t is about the token that follows tokens[: t + 1]. Raises ValueError for no tokens."""
-    return _head(model, hidden(model, tokens))
+    return _head(model, hidden(model, tokens, kv_dtype))
 
 
 def greedy(model: Model, prompt: Sequence[int], max_new: int, eos: int | None = None) -> list[int]:
@@ -32,7 +36,13 @@ def greedy(model: Model, prompt: Sequence[int], max_new: int, eos: int | None = 
     return tokens[len(prompt) :]
 
 
-def replay(model: Model, prompt: Sequence[int], output: Sequence[int], tolerance: float = TIE) -> int | None:
+def replay(
+    model: Model,
+    prompt: Sequence[int],
+    output: Sequence[int],
+    tolerance: float = TIE,
+    kv_dtype: KVDtype = KVDtype.FP32,
+) -> int | None:
     """The index of the first token of `output` that greedy decoding could not have emitted, or None if there is none.
 
     One forward pass over prompt + output. A token outside the vocabulary is never right.
@@ -40,7 +50,7 @@ def replay(model: Model, prompt: Sequence[int], output: Sequence[int], tolerance
     vocab = model.config.vocab
     known = next((index for index, token in enumerate(output) if not 0 <= token < vocab), len(output))
     if known:
-        states = hidden(model, [*prompt, *output[: known - 1]])[len(prompt) - 1 :]
+        states = hidden(model, [*prompt, *output[: known - 1]], kv_dtype)[len(prompt) - 1 :]
         scores = _head(model, states)
         chosen = scores.gather(1, torch.tensor(output[:known], device=scores.device)[:, None])[:, 0]
         wrong = (chosen < scores.amax(-1) - tolerance).nonzero()
@@ -50,15 +60,18 @@ def replay(model: Model, prompt: Sequence[int], output: Sequence[int], tolerance
 
 
 @torch.inference_mode()
-def hidden(model: Model, tokens: Sequence[int]) -> Tensor:
-    """`[T, width]` fp32: what the LM head and further heads read, after the final norm."""
+def hidden(model: Model, tokens: Sequence[int], kv_dtype: KVDtype = KVDtype.FP32) -> Tensor:
+    """`[T, width]` fp32: what the LM head and further heads read, after the final norm. kv_dtype: keys and values are
+    rounded to it.
+    """
     config = model.config
     if not tokens:
         raise ValueError("the oracle needs at least one token")
     x = _weight(model, "model.embed_tokens")[torch.tensor(tokens, device=model.device)]
     for layer in range(config.layers):
         name = f"model.layers.{layer}"
-        x = x + _attention(model, name, _norm(x, _weight(model, f"{name}.input_layernorm"), config.norm_eps))
+        normed = _norm(x, _weight(model, f"{name}.input_layernorm"), config.norm_eps)
+        x = x + _attention(model, name, normed, kv_dtype)
         x = x + _feed_forward(
             model, name, _norm(x, _weight(model, f"{name}.post_attention_layernorm"), config.norm_eps)
         )
@@ -78,7 +91,7 @@ def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
 
 
-def _attention(model: Model, name: str, x: Tensor) -> Tensor:
+def _attention(model: Model, name: str, x: Tensor, kv_dtype: KVDtype) -> Tensor:
     """Every token sees itself and what came before: `[T, width]` -> `[T, width]`."""
     config = model.config
     query, key, value = (
@@ -89,6 +102,7 @@ def _attention(model: Model, name: str, x: Tensor) -> Tensor:
         query = _norm(query, _weight(model, f"{name}.self_attn.q_norm"), config.norm_eps)
         key = _norm(key, _weight(model, f"{name}.self_attn.k_norm"), config.norm_eps)
     query, key = _rotate(query, config.rope_theta), _rotate(key, config.rope_theta)
+    key, value = (states.to(getattr(torch, kv_dtype.value)).float() for states in (key, value))
     key, value = (states.repeat_interleave(config.heads // config.kv_heads, dim=0) for states in (key, value))
     scores = query @ key.transpose(1, 2) * config.head_width**-0.5
     future = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(1)

@@ -109,11 +109,14 @@ def _packages() -> list[Finding]:
 
 
 def _compiled() -> list[Finding]:
+    from reference_engine.kv_dtype import KVDtype
     from reference_engine.native import library
 
+    kept = ", ".join(each.value for each in KVDtype if not each.lacking())
+    kv = Finding("KV", f"{kept} (what the engine may keep keys and values as: --kv-dtype)")
     if library.library() is None:
         slow = "the engine runs on torch alone, several times slower; results are the same"
-        return [Finding("compiled", f"no. {library.reason()} {slow[0].upper()}{slow[1:]}.")]
+        return [Finding("compiled", f"no. {library.reason()} {slow[0].upper()}{slow[1:]}."), kv]
     from reference_engine.arithmetic import Arithmetic
     from reference_engine.native.products import lacks
 
@@ -122,6 +125,7 @@ def _compiled() -> list[Finding]:
     return [
         Finding("compiled", f"the engine's forward pass, {library.chosen()}"),
         Finding("arithmetic", f"{', '.join(options)} (what products may be computed in){without and f'; {without}'}"),
+        kv,
     ]
 
 

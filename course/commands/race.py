@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from course.click_types import FiniteRange
+from course.click_types import FiniteRange, kv_dtype_option
 from course.errors import ExitCode, Problem
 from course.race.files import RaceFiles
 from course.sigterm import interruptible
@@ -44,6 +44,7 @@ from reference_engine.arithmetic import Arithmetic
     show_default=True,
     help="Of our engine's products, whatever its weights are stored as.",
 )
+@kv_dtype_option
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--timeout",
@@ -69,6 +70,7 @@ def command(
     threads: int,
     dtype: str,
     arithmetic: str,
+    kv_dtype: str,
     seed: int,
     timeout: float,
     json_file: Path | None,
@@ -110,6 +112,7 @@ def command(
         threads=threads,
         dtype=dtype,
         arithmetic=arithmetic,
+        kv_dtype=kv_dtype,
         timeout=timeout,
     )
     results = _run(plan)

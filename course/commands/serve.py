@@ -8,9 +8,12 @@ import os
 import click
 
 from course import workspace
+from course.click_types import kv_dtype_option
 from course.errors import ExitCode, Problem
 from course.playground import part_mix
 from course.terminal import clean, console
+from reference_engine.kv_dtype import KVDtype
+from reference_engine.slots import Policy
 
 MISSING = "course serve needs starlette and uvicorn: pip install 'inference-kitchen[serve]' brings them."
 
@@ -25,6 +28,7 @@ MISSING = "course serve needs starlette and uvicorn: pip install 'inference-kitc
 @click.option(
     "--kv-tokens", type=click.IntRange(32, 2**24), default=32768, show_default=True, help="That the KV pool holds."
 )
+@kv_dtype_option
 @click.option("--budget", type=click.IntRange(1, 65536), help="Tokens of a step.  [default: 128, or two a seat]")
 @click.option("--chunk", type=click.IntRange(1, 65536), help="Prompt tokens of one request in a step, at most.")
 @click.option("--policy", type=click.Choice(("fcfs", "priority")), default="fcfs", show_default=True, help="Who first.")
@@ -36,6 +40,7 @@ def command(
     api_key: str | None,
     seats: int,
     kv_tokens: int,
+    kv_dtype: str,
     budget: int | None,
     chunk: int | None,
     policy: str,
@@ -55,7 +60,8 @@ def command(
     model = opening.load(name)
     # few: while prompts are read, whoever talks waits for a step of so many tokens
     budget = budget or max(128, 2 * seats)
-    options = opening.EngineOptions(seats, kv_tokens, budget, chunk, "priority" if policy == "priority" else "fcfs")
+    order: Policy = "priority" if policy == "priority" else "fcfs"
+    options = opening.EngineOptions(seats, kv_tokens, budget, chunk, order, KVDtype(kv_dtype))
     thread = opening.engine_thread(model, choices, options)
     served = opening.served_model(model, thread, options)
     screen = console()

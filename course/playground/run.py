@@ -17,6 +17,7 @@ from course.terminal import clean
 from course.window.page import EngineRun, Window, words_of
 from graders.result import Figure
 from reference_engine import naive
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model, ModelError
 from reference_engine.model_loader import load_model
 from reference_engine.slots import Request
@@ -56,8 +57,13 @@ def serve_and_report(
     _print_answers(screen, model, dialogues, served)
     for line in rendering.figure_lines(_figures(served, before)):
         screen.print(line, soft_wrap=True)
-    screen.print("\nEvery token is what the model says alone, without batch, pages or cache.", style="green")
+    screen.print(f"\n{_verdict(sizes)}", style="green")
     return ExitCode.PASS
+
+
+def _verdict(sizes: EngineSizes) -> str:
+    told = "Every token is what the model says alone, without batch, pages or cache"
+    return told + ("." if sizes.kv_dtype is KVDtype.FP32 else f", its KV in {sizes.kv_dtype.value} too.")
 
 
 def _window(

@@ -10,6 +10,7 @@ from course.playground import part_mix
 from course.watchdog import stall_limit
 from reference_engine import oracle
 from reference_engine.engine import Engine
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.metrics import Metrics, StepRecord
 from reference_engine.model import Model
 from reference_engine.parts import PartError, Parts
@@ -21,13 +22,21 @@ LONGEST_ANSWER = 64
 
 @dataclass(frozen=True, slots=True)
 class EngineSizes:
-    """How large an engine is: KV blocks and their tokens, seats, tokens a step. keep_trace: record its steps."""
+    """How large an engine is: KV blocks and their tokens, seats, tokens a step. keep_trace: record its steps. kv_dtype:
+    what it keeps KV as.
+    """
 
     num_blocks: int
     block_size: int = 16
     max_seqs: int = 64
     token_budget: int = 512
     keep_trace: bool = False
+    kv_dtype: KVDtype = KVDtype.FP32
+
+    @property
+    def tie(self) -> float:
+        """How far below the likeliest the logit of a token may lie: KV that is rounded may be rounded otherwise."""
+        return oracle.TIE if self.kv_dtype is KVDtype.FP32 else oracle.NARROW_TIE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ def serve(
         token_budget=sizes.token_budget,
         keep_trace=sizes.keep_trace,
         speculator=part_mix.speculator(model, parts),
+        kv_dtype=sizes.kv_dtype,
     )
     start = time.perf_counter()
     with stall_limit(lambda: engine.metrics.steps, files):
@@ -71,10 +81,12 @@ def serve(
     return ServedRequests(tuple(map(tuple, outputs)), engine.metrics, seconds, tuple(engine.trace))
 
 
-def first_wrong(model: Model, asked: Sequence[Request], served: ServedRequests) -> tuple[int, int] | None:
+def first_wrong(
+    model: Model, asked: Sequence[Request], served: ServedRequests, sizes: EngineSizes
+) -> tuple[int, int] | None:
     """(request, index of the token) of the first token that the oracle would not have said; None when all are right."""
     for number, (request, output) in enumerate(zip(asked, served.outputs, strict=True)):
-        wrong = oracle.replay(model, request.prompt, output)
+        wrong = oracle.replay(model, request.prompt, output, sizes.tie, sizes.kv_dtype)
         if wrong is not None:
             return number, wrong
     return None
@@ -90,7 +102,7 @@ def trial(
     except PartError as error:
         path = next((choice.path for choice in choices if choice.exercise.slot == error.slot), None)
         return None, part_mix.blame(error, path) if path else str(error)
-    wrong = first_wrong(model, asked, served)
+    wrong = first_wrong(model, asked, served, sizes)
     if wrong is None:
         return served, ""
     return served, f"token {wrong[1]} of request {wrong[0] + 1} is not what the model says without any of the parts."

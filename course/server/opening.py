@@ -20,6 +20,7 @@ from course.server.limits import Limits
 from course.server.question import ServedModel
 from course.terminal import clean
 from reference_engine.engine import Engine
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model, ModelError
 from reference_engine.model_loader import load_model
 from reference_engine.parts import PartError, Parts
@@ -36,13 +37,16 @@ DRAIN_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the engine of a server is made of. kv_tokens: that the KV pool holds. chunk: of a prefill, None: no cap."""
+    """What the engine of a server is made of. kv_tokens: that the KV pool holds, as kv_dtype. chunk: of a
+    prefill, None: no cap.
+    """
 
     seats: int = 64
     kv_tokens: int = 32768
     token_budget: int = 512
     chunk: int | None = None
     policy: Policy = "fcfs"
+    kv_dtype: KVDtype = KVDtype.FP32
 
 
 def load(name: str) -> Model:
@@ -85,6 +89,7 @@ def _engine(model: Model, parts: Parts, options: EngineOptions) -> Engine:
         token_budget=options.token_budget,
         chunk=options.chunk,
         policy=options.policy,
+        kv_dtype=options.kv_dtype,
         speculator=part_mix.speculator(model, parts, thrifty=True),
     )
 

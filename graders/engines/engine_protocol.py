@@ -42,7 +42,7 @@ class LaunchConfig:
     kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it is off. cores: processors that may be used,
     threads: how many threads compute. memory_share: of a GPU's memory. For our own engine: parts, files by slot;
     speculate, who guesses, and whether always or while it pays; watermark, blocks that it leaves free when it admits;
-    arithmetic, of its products on a CPU.
+    arithmetic, of its products on a CPU; kv_dtype, of its keys and values there.
     """
 
     model: str
@@ -61,6 +61,7 @@ class LaunchConfig:
     always: bool = False
     watermark: int = 0
     arithmetic: str = "float32"
+    kv_dtype: str = "float32"
 
     @property
     def dtype(self) -> str:

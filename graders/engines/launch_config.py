@@ -31,6 +31,7 @@ def job(
     engines: int,
     device: str,
     arithmetic: str = DTYPE,
+    kv_dtype: str = DTYPE,
 ) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
@@ -48,6 +49,7 @@ def job(
         prefix_cache=trace.cached,
         memory_share=0.85 / max(engines, 1),
         arithmetic=arithmetic,
+        kv_dtype=kv_dtype,
     )
     if kind.name != "reference" and not kind.drafter:
         return common

@@ -22,30 +22,37 @@ NARROW = {Arithmetic.BF16.value: HALF, Arithmetic.INT8.value: INT8}
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """dtype: of the weights, one of DTYPES. arithmetic: of our own engine's products; others compute in what their
-    weights are, or as they see fit.
+    """dtype: of the weights, one of DTYPES. arithmetic: of our own engine's products; kv_dtype: of its keys and values;
+    others compute in what their weights are, or as they see fit.
     """
 
     dtype: str
     arithmetic: str = EXACT
+    kv_dtype: str = EXACT
+
+    @property
+    def exact(self) -> bool:
+        """Nothing of ours is rounded but the weights."""
+        return self.arithmetic == self.kv_dtype == EXACT
 
     def __str__(self) -> str:
-        return self.dtype if self.arithmetic == EXACT else f"{self.dtype}, products in {self.arithmetic}"
+        products = "" if self.arithmetic == EXACT else f", products in {self.arithmetic}"
+        return self.dtype + products + ("" if self.kv_dtype == EXACT else f", KV in {self.kv_dtype}")
 
 
 PLAIN = Precision(DTYPE)
 """What engines are compared in, if nothing else is said."""
 
 
-def precisions(kind: EngineKind, dtype: str, arithmetic: str, device: str) -> tuple[Precision, ...]:
-    """Those that an engine is tried in, in a race of `dtype`: one, or all that it has where the quickest counts."""
-    if dtype != BEST:
-        return (Precision(dtype, arithmetic if kind.exact else EXACT),)
+def precisions(kind: EngineKind, asked: Precision, device: str) -> tuple[Precision, ...]:
+    """Those that an engine is tried in, where this is asked for: one, or all that it has where the quickest counts."""
+    if asked.dtype != BEST:
+        return (asked if kind.exact else Precision(asked.dtype),)
     if not kind.exact:
         return tuple(Precision(each) for each in kind.dtypes)
-    exact = Precision(HALF), Precision(INT8)  # weights that bf16 holds are stored so, whatever they are given as
-    narrow = (Precision(each, way) for way, each in NARROW.items() if not lacks(Arithmetic(way), device))
-    return (*exact, *narrow)
+    exact = (HALF, EXACT), (INT8, EXACT)  # weights that bf16 holds are stored so, whatever they are given as
+    narrow = ((each, way) for way, each in NARROW.items() if not lacks(Arithmetic(way), device))
+    return tuple(Precision(*each, asked.kv_dtype) for each in (*exact, *narrow))
 
 
 class Forms:

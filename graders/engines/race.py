@@ -31,9 +31,11 @@ from graders.engines.roofline import trace_work
 from graders.engines.scenarios import AFTER, Scenario, dropped, of_lengths, scenarios
 from graders.engines.token_check import check_tokens, tolerance
 from graders.workloads import FAMILIES, Trace
+from reference_engine import oracle
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.ceilings import measure
 from reference_engine.formats import Stored
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.memory import refuse_copies_that_do_not_fit
 from reference_engine.model import Model
 from reference_engine.native.products import lacks
@@ -58,9 +60,9 @@ class RacePlan:
     """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
     decoding scenarios. apart: prompts alone too. lengths: in place of all that, prompts of so many tokens, a request
     alone each. threads: 0 takes every core. timeout: seconds for one trace.
-    dtype: of the weights that all are given, one of DTYPES, and what they compute in; arithmetic: what ours does. q8_0:
-    of the model rounded to int8; engines without a format for it are given the same weights in float32. BEST: each
-    engine has a lap in all that it has, and races in the quickest.
+    dtype: of the weights that all are given, one of DTYPES, and what they compute in; arithmetic, kv_dtype: see
+    `Precision`. q8_0: of the model rounded to int8; engines without a format for it are given the same weights in
+    float32. BEST: each engine has a lap in all that it has, and races in the quickest.
     """
 
     engines: tuple[str, ...]
@@ -75,7 +77,13 @@ class RacePlan:
     threads: int = 0
     dtype: str = DTYPE
     arithmetic: str = EXACT
+    kv_dtype: str = EXACT
     timeout: float = 300.0
+
+    @property
+    def asked(self) -> Precision:
+        """Of our engine."""
+        return Precision(self.dtype, self.arithmetic, self.kv_dtype)
 
 
 @dataclass
@@ -105,16 +113,17 @@ class Racer:
             config=self.model.config,
             tokens_a_step=self.tokens_a_step,
             stored=self.model.bytes_a_weight,
-            width=KV_BYTES[self.precision.dtype],
+            width=min(KV_BYTES[self.precision.dtype], KVDtype(self.precision.kv_dtype).bytes),
         )
         return scenario.work(trace, least)
 
     def least(self, kv_tokens: int) -> int:
         """Bytes of its weights, as it stores them, and of so much KV."""
-        config, ours = self.model.config, RACERS[self.name].exact  # whose KV is fp32
+        config, ours = self.model.config, RACERS[self.name].exact
         stored = self.model.bytes_a_weight if ours else STORED[self.entrant.dtype].value
         numbers = 2 * config.layers * config.keys * kv_tokens
-        return int(stored * config.parameters) + numbers * (KV_BYTES[DTYPE if ours else self.precision.dtype])
+        kept = KVDtype(self.precision.kv_dtype).bytes if ours else KV_BYTES[self.precision.dtype]
+        return int(stored * config.parameters) + numbers * kept
 
     def leave(self, failed: EngineFailed, say: Say) -> None:
         """It is out, and none of its figures count."""
@@ -171,6 +180,8 @@ def _refuse(plan: RacePlan) -> None:
     if not plan.engines or plan.rounds < 1:
         raise ValueError("a race needs an engine and a round")
     if lacking := lacks(Arithmetic(plan.arithmetic), device_class()):
+        raise ValueError(lacking)
+    if lacking := KVDtype(plan.kv_dtype).lacking(device_class()):
         raise ValueError(lacking)
     if plan.dtype not in (BEST, NARROW.get(plan.arithmetic, plan.dtype)):
         stored = NARROW[plan.arithmetic]
@@ -249,7 +260,7 @@ class _Race:
             if not there.ready:
                 yield RaceEntry(name, kind.what, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
                 continue
-            ways = precisions(kind, self._plan.dtype, self._plan.arithmetic, device)
+            ways = precisions(kind, self._plan.asked, device)
             ready = [self._racer(kind, way, sample, make, stack) for way in ways]
             racer = self._quickest(ready)
             self.racers.append(racer)
@@ -258,7 +269,8 @@ class _Race:
     def _racer(self, kind: EngineKind, way: Precision, sample: Trace, make: MakeDriver, stack: ExitStack) -> Racer:
         """An engine that is not started yet."""
         device, model, given = self._course.device, self._forms.model(way.dtype), self._forms.checkpoint(way.dtype)
-        kind = replace(kind, exact=kind.exact and way.arithmetic == EXACT)
+        if not way.exact:
+            kind = replace(kind, exact=False, tie=oracle.NARROW_TIE)
         job = launch_config.job(
             kind,
             given,
@@ -268,10 +280,11 @@ class _Race:
             engines=len(set(self._plan.engines)),
             device=device,
             arithmetic=way.arithmetic,
+            kv_dtype=way.kv_dtype,
         )
         driver = make(kind, job)
         stack.callback(driver.stop)
-        entrant = RaceEntry(kind.name, kind.what, note=_note(kind, way.dtype, device))
+        entrant = RaceEntry(kind.name, kind.what, note=_note(kind, way, device))
         return Racer(entrant, driver, model, way, launch_config.TOKENS_A_STEP[job.speculate])
 
     def _quickest(self, ready: Sequence[Racer]) -> Racer:
@@ -468,9 +481,10 @@ def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
     return order[::-1] if number % 2 else order
 
 
-def _note(kind: EngineKind, dtype: str, device: str) -> str:
+def _note(kind: EngineKind, way: Precision, device: str) -> str:
     """What has to be said beside an engine's figures."""
-    if dtype == DTYPE or kind.exact:
+    dtype = way.dtype
+    if kind.exact or (way.exact and dtype == DTYPE):
         return kind.notes.get(device, "")
     if dtype not in kind.dtypes:
         return f"it has no {dtype}: the same weights in {DTYPE}"

@@ -14,9 +14,8 @@ from graders.workloads import Trace
 from reference_engine import oracle
 from reference_engine.model import Model
 
-NARROW_TIES = {HALF: 0.5, INT8: 0.5}
-"""How far below the likeliest a logit may lie in fp32 where an engine computed in so few bits: the last place of a
-logit of 32 is 0.25 in bf16, and its sum went through many; llama.cpp rounds to int8 what it multiplies with int8."""
+NARROW_TIES = {HALF: oracle.NARROW_TIE, INT8: oracle.NARROW_TIE}
+"""How far below the likeliest a logit may lie in fp32 where an engine computed in so few bits."""
 
 
 def tolerance(kind: EngineKind, dtype: str) -> float:

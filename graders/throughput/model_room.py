@@ -26,6 +26,7 @@ from graders.workloads import Trace
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.runner import Outcome
@@ -73,9 +74,8 @@ class ModelRoom:
         self._blocks, self._size = trace.num_blocks, trace.block_size
         self._width = -(-(self._model.config.positions + DEEPEST) // trace.block_size)
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size}
-        self._runner = make_runner(
-            self._model, **sizes, seats=trace.max_seqs, width=self._width, arithmetic=Arithmetic.FP32
-        )
+        sizes |= {"seats": trace.max_seqs, "width": self._width}
+        self._runner = make_runner(self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32)
         self._hidden: torch.Tensor | None = None  # of the pass made last, until guesses are made of it
         self._guessed: list[dict[int, set[int]]] = []  # before each pass: a seat's guesses
         self._latest: dict[int, set[int]] = {}

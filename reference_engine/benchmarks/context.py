@@ -17,6 +17,7 @@ import torch
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama.config import SHAPES
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
@@ -48,6 +49,34 @@ class Line:
         return seconds / due - 1
 
 
+class DecodeSteps:
+    """Decode steps of `batch` requests at any of these contexts. The KV holds zeros."""
+
+    def __init__(
+        self,
+        model: Model,
+        contexts: Sequence[int],
+        *,
+        batch: int = 1,
+        arithmetic: Arithmetic = Arithmetic.FP32,
+        kv_dtype: KVDtype = KVDtype.FP32,
+    ) -> None:
+        width = -(-max(contexts) // BLOCK_SIZE)
+        sizes = {"num_blocks": batch * width + 1, "block_size": BLOCK_SIZE, "seats": batch, "width": width}
+        self._runner = make_runner(model, **sizes, arithmetic=arithmetic, kv_dtype=kv_dtype)
+        for seat in range(batch):
+            self._runner.tables.put(seat, list(range(1 + seat * width, 1 + (seat + 1) * width)))
+        self._steps = {
+            each: StepBatch(tuple(Span(seat, each - 1, [1], 1) for seat in range(batch))) for each in contexts
+        }
+
+    def seconds(self, context: int, clock: Callable[[], float] = time.perf_counter) -> float:
+        """Of one step."""
+        began = clock()
+        self._runner.forward(self._steps[context])
+        return clock() - began
+
+
 def measure(
     model: Model,
     contexts: Sequence[int],
@@ -55,27 +84,15 @@ def measure(
     batch: int = 1,
     rounds: int = 20,
     arithmetic: Arithmetic = Arithmetic.FP32,
+    kv_dtype: KVDtype = KVDtype.FP32,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[int, float]:
     """Seconds of a decode step of `batch` requests at each context, the least of `rounds`. The KV holds zeros."""
-    width = -(-max(contexts) // BLOCK_SIZE)
-    runner = make_runner(
-        model,
-        num_blocks=batch * width + 1,
-        block_size=BLOCK_SIZE,
-        seats=batch,
-        width=width,
-        arithmetic=arithmetic,
-    )
-    for seat in range(batch):
-        runner.tables.put(seat, list(range(1 + seat * width, 1 + (seat + 1) * width)))
-    steps = {each: StepBatch(tuple(Span(seat, each - 1, [1], 1) for seat in range(batch))) for each in contexts}
+    steps = DecodeSteps(model, contexts, batch=batch, arithmetic=arithmetic, kv_dtype=kv_dtype)
     least = dict.fromkeys(contexts, float("inf"))
     for _ in range(rounds):
-        for context, step in steps.items():
-            began = clock()
-            runner.forward(step)
-            least[context] = min(least[context], clock() - began)
+        for context in contexts:
+            least[context] = min(least[context], steps.seconds(context, clock))
     return least
 
 
@@ -96,16 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--arithmetic", choices=[each.value for each in Arithmetic], default=Arithmetic.FP32.value)
+    parser.add_argument("--kv-dtype", choices=[each.value for each in KVDtype], default=KVDtype.FP32.value)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     contexts = sorted({int(each) for each in chosen.contexts.split(",")})
     model = model_for(chosen.model, contexts[-1])
-    arithmetic = Arithmetic(chosen.arithmetic)
-    costs = measure(model, contexts, batch=chosen.batch, rounds=chosen.rounds, arithmetic=arithmetic)
+    arithmetic, kv_dtype = Arithmetic(chosen.arithmetic), KVDtype(chosen.kv_dtype)
+    sizes = {"batch": chosen.batch, "rounds": chosen.rounds}
+    costs = measure(model, contexts, **sizes, arithmetic=arithmetic, kv_dtype=kv_dtype)
     line = Line.through(costs)
-    moved = 2 * 4 * model.config.layers * model.config.keys * chosen.batch
-    print(f"{model.name}, {chosen.batch} at a time, {chosen.threads} threads, products in {arithmetic.value}")
+    moved = 2 * kv_dtype.bytes * model.config.layers * model.config.keys * chosen.batch
+    told = f"products in {arithmetic.value}, KV in {kv_dtype.value}"
+    print(f"{model.name}, {chosen.batch} at a time, {chosen.threads} threads, {told}")
     for context, seconds in costs.items():
         print(f"  {context:>6} tokens {1e3 * seconds:9.3f} ms, {line.off(context, seconds):+.1%} off the line")
     read = moved / line.slope / 1e9 if line.slope > 0 else 0.0

@@ -18,6 +18,7 @@ from torch import Tensor
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.native.products import lacks
@@ -32,11 +33,12 @@ Dialogue = tuple[list[int], list[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """model: with the weights of this way. arithmetic: of its products."""
+    """model: with the weights of this way. arithmetic: of its products. kv_dtype: of its keys and values."""
 
     name: str
     model: Model
     arithmetic: Arithmetic = Arithmetic.FP32
+    kv_dtype: KVDtype = KVDtype.FP32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ def ways(name: str) -> list[Way]:
         Way("bf16 weights and products", half, Arithmetic.BF16),
         Way("int8 weights (q8_0)", rounded),
         Way("int8 weights (q8_0) and products", rounded, Arithmetic.INT8),
+        Way("bf16 KV", whole, kv_dtype=KVDtype.BF16),
+        Way("bf16 weights, products and KV", half, Arithmetic.BF16, KVDtype.BF16),
+        Way("int8 weights and products, bf16 KV", rounded, Arithmetic.INT8, KVDtype.BF16),
     ]
 
 
@@ -94,7 +99,7 @@ class Reader:
     def __init__(self, way: Way) -> None:
         width = -(-way.model.config.positions // BLOCK_SIZE)
         sizes = {"num_blocks": width + 1, "block_size": BLOCK_SIZE, "seats": 1, "width": width}
-        self._runner = make_runner(way.model, **sizes, arithmetic=way.arithmetic)
+        self._runner = make_runner(way.model, **sizes, arithmetic=way.arithmetic, kv_dtype=way.kv_dtype)
         self._runner.tables.put(0, range(1, width + 1))
 
     def logits(self, tokens: Sequence[int]) -> Tensor:

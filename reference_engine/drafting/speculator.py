@@ -22,6 +22,7 @@ from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
 from reference_engine.drafting import GUESSES
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.medusa.cost_model import StepCost
 from reference_engine.medusa.speculator import CostModel
 from reference_engine.metrics import VerifiedTree
@@ -93,8 +94,8 @@ class DraftSpeculator:
         """The engine that it drafts for. Raises ValueError for a draft model of another vocabulary or device."""
         if self._model.config.vocab != model.config.vocab or self._model.device != model.device:
             raise ValueError(f"{self._model.name} cannot draft for {model.name}: another vocabulary, or another device")
-        sizes = {"num_blocks": room.num_blocks, "block_size": room.block_size}
-        self._runner = make_runner(self._model, **sizes, seats=room.seats, width=room.width, arithmetic=Arithmetic.FP32)
+        sizes = {"num_blocks": room.num_blocks, "block_size": room.block_size, "seats": room.seats, "width": room.width}
+        self._runner = make_runner(self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32)
         self._read.clear()
 
     def takes(self, state: RequestState) -> bool:

@@ -1,10 +1,11 @@
-"""The engine's runner on a CPU, in fp32."""
+"""The engine's runner on a CPU, in fp32; its KV in bf16 where that is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from reference_engine.batch import StepBatch, Tables
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama.kv_pool import KVPool
 from reference_engine.llama.thread_shard import PackedWeights
 from reference_engine.llama.thread_shards import ThreadShards
@@ -16,9 +17,18 @@ from reference_engine.slots import Copy
 class CpuRunner:
     """Runs a model whose weights are on the CPU. See `reference_engine.runner.Runner`."""
 
-    def __init__(self, model: Model, *, num_blocks: int, block_size: int, seats: int, width: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_blocks: int,
+        block_size: int,
+        seats: int,
+        width: int,
+        kv_dtype: KVDtype = KVDtype.FP32,
+    ) -> None:
         self.tables = Tables(seats, width)
-        self.pool = KVPool(model.config, num_blocks, block_size)
+        self.pool = KVPool(model.config, num_blocks, block_size, kv_dtype)
         self._shards = ThreadShards(PackedWeights.of(model), self.pool, self.tables)
 
     def copy(self, copies: Sequence[Copy]) -> None:

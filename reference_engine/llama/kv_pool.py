@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.huge_pages import zeros
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.slots import Copy
 
@@ -17,24 +18,25 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class KVPool:
-    """fp32 `[layers, num_blocks, 2, kv_heads, block_size, D]`, keys before values; block 0 is scratch.
+    """`[layers, num_blocks, 2, kv_heads, block_size, D]`, of kv_dtype, keys before values; block 0 is scratch.
 
     `heads[layer]` is a layer as `[rows, D]`. Slot s, place s % block_size of block s // block_size, has its first key
     in row `first_rows(s)`; key head h is h * block_size rows further, value head h `values_at` further than that.
     """
 
-    def __init__(self, config: LlamaConfig, num_blocks: int, block_size: int) -> None:
+    def __init__(self, config: LlamaConfig, num_blocks: int, block_size: int, kv_dtype: KVDtype = KVDtype.FP32) -> None:
         if num_blocks * block_size * 2 * config.kv_heads >= 1 << 31:
             raise ValueError(
                 f"a pool of {num_blocks} blocks of {block_size} tokens is more than 32-bit rows can number"
             )
-        self.num_blocks, self.block_size = num_blocks, block_size
+        self.num_blocks, self.block_size, self.kv_dtype = num_blocks, block_size, kv_dtype
         self.values_at = config.kv_heads * block_size
         self.stride = 2 * self.values_at
         # [2 * kv_heads]
         self._parts: Integers = np.arange(2 * config.kv_heads, dtype=np.int64) * block_size
         shape = (config.layers, num_blocks * self.stride, config.head_width)
-        self._all = zeros(shape[0] * shape[1] * shape[2]).view(shape)  # [layers, rows, D]
+        kept: torch.dtype = getattr(torch, kv_dtype.value)
+        self._all = zeros(shape[0] * shape[1] * shape[2], kept).view(shape)  # [layers, rows, D]
         self.heads = list(self._all.unbind(0))  # [rows, D] a layer
 
     @property

@@ -121,7 +121,10 @@ def _attend_span(
     """query `[T, heads, D]`, own keys and values `[S, 2 * kv_heads, D]` -> `[T, heads, D]`."""
     kv_heads = own.size(1) // 2
     # [2 * kv_heads, S, D]
-    kv = own.transpose(0, 1) if rows is None else pool.index_select(0, rows).view(2 * kv_heads, -1, own.size(2))
+    if rows is None:
+        kv = own.transpose(0, 1)
+    else:
+        kv = pool.index_select(0, rows).to(query.dtype).view(2 * kv_heads, -1, own.size(2))
     mixed: Tensor = torch.ops.aten.scaled_dot_product_attention(
         query.transpose(0, 1).unsqueeze(0),  # [1, heads, T, D]
         kv[:kv_heads].unsqueeze(0),  # [1, kv_heads, S, D]
@@ -180,8 +183,11 @@ def _forward(embedding: Tensor, network: LlamaNetwork, step: FlatStep, sizes: Ne
         layer, pool = network.layers[index], network.pools[index]
         states = _states(x, layer, step, sizes)  # [M, heads + 2 * kv_heads, D]
         query = states[:, : sizes.heads]  # [M, heads, D]
+        kv = states[:, sizes.heads :]  # [M, 2 * kv_heads, D]
+        if pool.dtype != kv.dtype:
+            kv.copy_(kv.to(pool.dtype))  # what is not read from the pool is rounded as well
         # [M * 2 * kv_heads, D]
-        pool.index_copy_(0, step.places, states[:, sizes.heads :].reshape(-1, states.size(2)))
+        pool.index_copy_(0, step.places, kv.reshape(-1, states.size(2)).to(pool.dtype))
         last = index + 1 == len(network.layers) and wanted is not None
         if last and wanted is not None:
             # [wanted, width], [wanted, heads, D]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reference_engine.batch import Span, StepBatch, Tables
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama.attention import SingleRows, reading
 from reference_engine.llama.kv_pool import KVPool
 from reference_engine.llama.layer import pack_layers
@@ -70,7 +71,7 @@ class ThreadShard:
 
     def _step(self, batch: StepBatch) -> FlatStep:
         spans, rows = batch.spans, self._singles
-        alone = next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
+        alone = self._alone(spans)
         singles = rows.arrange(spans[:alone]) if alone else None
         if alone == len(spans):
             tokens = torch.tensor([span.tokens[0] for span in spans])  # [M]
@@ -98,6 +99,12 @@ class ThreadShard:
             ],
             wanted=_wanted(spans, starts),
         )
+
+    def _alone(self, spans: Sequence[Span]) -> int:
+        """How many of the first spans are read as single rows: none where the pool is narrower than what computes."""
+        if self._pool.kv_dtype is not KVDtype.FP32:
+            return 0
+        return next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
 
     def _positions(self, batch: StepBatch, spans: Sequence[Span]) -> Tensor:
         """Where each row of these spans stands in its text; guesses beyond the context are never kept."""

@@ -50,7 +50,8 @@ struct Step {
     int64_t nodes;
     const int32_t* tables;                      // [seats, table width]
     int64_t table_width;
-    float* pool;                                // [layers, blocks, kv heads, 2, D * block size]
+    void* pool;                                 // [layers, blocks, kv heads, 2, D * block size]
+    Format kept;                                // its numbers: fp32, or bf16
     int64_t blocks, block_size;
     float *hidden, *logits;                     // [wanted, width], [wanted, vocab]
     int64_t* likeliest;                         // [wanted]
@@ -310,16 +311,24 @@ class Pass {
         product({inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, Epilogue::add}, rows);
     }
 
+    void read(int64_t layer, bool last, int64_t unit) {
+        if (step_.kept == Format::bf16) return read_kept_as<HalfKV>(layer, last, unit);
+        read_kept_as<WholeKV>(layer, last, unit);
+    }
+
     // One span and one KV head: stores its rows' keys and values, then queries [count * group, D] attend to
     // tokens [0, start + rows) -> mixed [count, heads, D]. The last layer computes the wanted rows only.
-    void read(int64_t layer, bool last, int64_t unit) {
+    template <class KV>
+    void read_kept_as(int64_t layer, bool last, int64_t unit) {
         thread_local ThreadScratch own;
         const int64_t index = unit / net_.kv_heads, head = unit % net_.kv_heads;
         const Span& span = step_.span[index];
         const int64_t group = net_.heads / net_.kv_heads, depth = net_.depth;
         const int64_t size = step_.block_size, stride = net_.kv_heads * 2 * depth * size;
-        float* keys = step_.pool + layer * step_.blocks * stride + head * 2 * depth * size;
-        const Pages pages{step_.tables + span.seat * step_.table_width, keys, keys + depth * size, stride, size, depth};
+        auto* keys = static_cast<typename KV::Number*>(step_.pool) + layer * step_.blocks * stride + head * 2 * depth * size;
+        const Pages<KV> pages{
+            step_.tables + span.seat * step_.table_width, keys, keys + depth * size, stride, size, depth
+        };
         for (int64_t i = 0; i < span.rows; i++) keep(layer, head, span, i, places_[index].first + i, pages);
         const int64_t skipped = last ? span.rows - span.wanted : 0, count = span.rows - skipped;
         if (count == 0) return;
@@ -344,15 +353,19 @@ class Pass {
     }
 
     // Row `i` of a span: key [D], turned, and value [D] -> slot start + i of the pool, for one KV head.
-    void keep(int64_t layer, int64_t head, const Span& span, int64_t i, int64_t row, const Pages& pages) {
+    template <class KV>
+    void keep(int64_t layer, int64_t head, const Span& span, int64_t i, int64_t row, const Pages<KV>& pages) {
+        using Number = typename KV::Number;
         const int64_t depth = net_.depth, size = step_.block_size, token = span.start + i;
         const float* from = states_ + row * net_.head_columns() * depth;
-        float* keys = const_cast<float*>(pages.keys_of(token / size)) + token % size;
+        auto* keys = const_cast<Number*>(pages.keys_of(token / size));
+        auto* value = const_cast<Number*>(pages.value_of(token));
         thread_local std::vector<float> turned;
         turned.resize(depth);
         turn(net_, from + (net_.heads + head) * depth, net_.layer[layer].key_norm, position(span, i), 1.0f, turned.data());
-        for (int64_t d = 0; d < depth; d++) keys[d * size] = turned[d];
-        std::copy_n(from + (net_.heads + net_.kv_heads + head) * depth, depth, const_cast<float*>(pages.value_of(token)));
+        for (int64_t d = 0; d < depth; d++) keys[KV::key_at(d, token % size, size)] = KV::stored(turned[d]);
+        from += (net_.heads + net_.kv_heads + head) * depth;
+        for (int64_t d = 0; d < depth; d++) value[KV::value_at(d, depth)] = KV::stored(from[d]);
     }
 
     // Where a span's i-th row stands in its text; guesses beyond the context are never kept.
@@ -468,6 +481,31 @@ void put(const float* row, int64_t in, Format format, void* panel, int64_t colum
     }
 }
 
+// See `move`.
+template <class KV>
+void move_kept_as(
+    typename KV::Number* pool, int64_t layers, int64_t blocks, int64_t kv_heads, int64_t depth, int64_t block_size,
+    const int64_t* from, const int64_t* to, int64_t count
+) {
+    std::vector<typename KV::Number> held(count * 2 * depth);
+    for (int64_t head = 0; head < layers * kv_heads; head++) {
+        const int64_t layer = head / kv_heads, within = (layer * blocks * kv_heads + head % kv_heads) * 2 * depth * block_size;
+        const auto keys = [&](int64_t slot) { return pool + within + slot / block_size * kv_heads * 2 * depth * block_size; };
+        const auto key = [&](int64_t slot, int64_t d) { return keys(slot) + KV::key_at(d, slot % block_size, block_size); };
+        const auto value = [&](int64_t slot) { return keys(slot) + depth * block_size + slot % block_size * depth; };
+        auto* at = held.data();
+        for (int64_t i = 0; i < count; i++) {
+            for (int64_t d = 0; d < depth; d++) *at++ = *key(from[i], d);
+            at = std::copy_n(value(from[i]), depth, at);
+        }
+        const auto* back = held.data();
+        for (int64_t i = 0; i < count; i++, back += 2 * depth) {
+            for (int64_t d = 0; d < depth; d++) *key(to[i], d) = back[d];
+            std::copy_n(back + depth, depth, value(to[i]));
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -534,27 +572,15 @@ void draft(
 // KV of slots from [count] -> slots to [count], [2, D] a layer and head, all at once: every source is read before
 // any target is written.
 void move(
-    float* pool, int64_t layers, int64_t blocks, int64_t kv_heads, int64_t depth, int64_t block_size,
+    void* pool, Format kept, int64_t layers, int64_t blocks, int64_t kv_heads, int64_t depth, int64_t block_size,
     const int64_t* from, const int64_t* to, int64_t count
 ) {
-    std::vector<float> held(count * 2 * depth);
-    for (int64_t head = 0; head < layers * kv_heads; head++) {
-        const int64_t layer = head / kv_heads, within = (layer * blocks * kv_heads + head % kv_heads) * 2 * depth * block_size;
-        const auto place = [&](int64_t slot) {
-            return pool + within + slot / block_size * kv_heads * 2 * depth * block_size + slot % block_size;
-        };
-        const auto value = [&](int64_t slot) { return place(slot) + depth * block_size + slot % block_size * (depth - 1); };
-        float* at = held.data();
-        for (int64_t i = 0; i < count; i++) {
-            for (int64_t d = 0; d < depth; d++) *at++ = place(from[i])[d * block_size];
-            at = std::copy_n(value(from[i]), depth, at);
-        }
-        const float* back = held.data();
-        for (int64_t i = 0; i < count; i++, back += 2 * depth) {
-            for (int64_t d = 0; d < depth; d++) place(to[i])[d * block_size] = back[d];
-            std::copy_n(back + depth, depth, value(to[i]));
-        }
-    }
+    if (kept == Format::bf16)
+        move_kept_as<HalfKV>(
+            static_cast<uint16_t*>(pool), layers, blocks, kv_heads, depth, block_size, from, to, count
+        );
+    else
+        move_kept_as<WholeKV>(static_cast<float*>(pool), layers, blocks, kv_heads, depth, block_size, from, to, count);
 }
 
 // hidden [rows, width] -> the `wanted` best guesses of each head, int64 [rows, count, wanted].

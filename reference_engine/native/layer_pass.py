@@ -54,6 +54,7 @@ class NativeLayerPass:
             tables=tables.ctypes.data,
             table_width=tables.shape[1],
             pool=self._pool.tensor.data_ptr(),
+            kept=self._pool.format,
             blocks=self._pool.num_blocks,
             block_size=block_size,
         )

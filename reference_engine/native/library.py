@@ -78,7 +78,7 @@ class NativeStep(ctypes.Structure):
         ("tables", c_void_p),
         ("table_width", c_int64),
         ("pool", c_void_p),
-        *((name, c_int64) for name in ("blocks", "block_size")),
+        *((name, c_int64) for name in ("kept", "blocks", "block_size")),
         *((name, c_void_p) for name in ("hidden", "logits", "likeliest")),
     ]
 
@@ -239,7 +239,7 @@ def _load(path: Path) -> ctypes.CDLL | None:
         *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep)),
         *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64),
     ]
-    loaded.move.argtypes = [c_void_p, *[c_int64] * 5, c_void_p, c_void_p, c_int64]
+    loaded.move.argtypes = [c_void_p, *[c_int64] * 6, c_void_p, c_void_p, c_int64]
     loaded.compute_limit.argtypes = [c_int64, c_int64]
     loaded.read_limit.argtypes = [c_void_p, c_int64, c_int64, c_int64]
     for function in (loaded.pack, loaded.forward, loaded.draft, loaded.move, loaded.guess):

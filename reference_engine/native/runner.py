@@ -1,4 +1,4 @@
-"""The engine's runner on a CPU with compiled code, in fp32; its products in bf16 where that is asked for."""
+"""The engine's runner on a CPU with compiled code, in fp32; its products or its KV in bf16 where that is asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.batch import StepBatch, Tables
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model import Model
 from reference_engine.native import library
 from reference_engine.native.pool import NativePool
@@ -46,9 +47,10 @@ class NativeRunner:
         seats: int,
         width: int,
         arithmetic: Arithmetic = Arithmetic.FP32,
+        kv_dtype: KVDtype = KVDtype.FP32,
     ) -> None:
         self.tables = Tables(seats, width)
-        self.pool = NativePool(model.config, compiled, num_blocks, block_size)
+        self.pool = NativePool(model.config, compiled, num_blocks, block_size, kv_dtype)
         self._compiled, self._packed = compiled, NativeWeights.of(model, compiled, arithmetic)
         self._net = self._packed.computed_in(arithmetic)
         self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
@@ -57,6 +59,7 @@ class NativeRunner:
             tables=self.tables.tensor.data_ptr(),
             table_width=width,
             pool=self.pool.tensor.data_ptr(),
+            kept=self.pool.format,
             blocks=num_blocks,
             block_size=block_size,
         )

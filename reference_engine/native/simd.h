@@ -97,6 +97,7 @@ inline IntVec add_byte_products(IntVec sums, WordVec, WordVec) { return sums; }
 inline uint32_t nearest_bf16(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
+    if (value != value) return bits >> 16 | 0x40u;  // NaN stays one
     return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 

@@ -12,6 +12,7 @@ import torch
 
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.engine import Engine
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
@@ -27,6 +28,7 @@ class Reference:
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["threads"])
         self._job, self._arithmetic = job, Arithmetic(job.get("arithmetic", Arithmetic.FP32.value))
+        self._kv_dtype = KVDtype(job.get("kv_dtype", KVDtype.FP32.value))
         self._model = load_model(
             job["model"], device=job["device"], dtype=getattr(torch, TORCH.get(job["dtype"], job["dtype"]))
         )
@@ -39,6 +41,7 @@ class Reference:
         self.flags = {
             "dtype": job["dtype"],
             "arithmetic": self._arithmetic.value,
+            "kv_dtype": self._kv_dtype.value,
             "threads": job["threads"],
             "block_size": job["block_size"],
             "blocks": job["kv_tokens"] // job["block_size"],
@@ -115,6 +118,7 @@ class Reference:
             watermark=self._job.get("watermark", 0),
             speculator=self._speculator,
             arithmetic=self._arithmetic,
+            kv_dtype=self._kv_dtype,
         )
 
 

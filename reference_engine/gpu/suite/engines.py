@@ -16,6 +16,7 @@ from reference_engine import engine as engine_module
 from reference_engine import kernels
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.gpu.runner import GpuRunner
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama.config import SHAPES, LlamaConfig
 from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
@@ -76,7 +77,7 @@ class DeviceSizes:
             return
 
         def make(
-            model: Model, *, num_blocks: int, block_size: int, seats: int, width: int, arithmetic: Arithmetic
+            model: Model, *, num_blocks: int, block_size: int, seats: int, width: int, **_: Arithmetic | KVDtype
         ) -> GpuRunner:
             return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
 

@@ -109,10 +109,12 @@ def test_a_broken_checkpoint_is_a_sentence(course: Type, monkeypatch: pytest.Mon
     assert "the waiter is not well" in shown.err
 
 
-def test_a_mix_of_solutions_serves_and_beats_the_naive_parts(course: Type) -> None:
-    shown = course("run", "--requests", "4")
+@pytest.mark.parametrize(("kept", "told"), [("float32", "pages or cache."), ("bfloat16", "its KV in bfloat16 too.")])
+def test_a_mix_of_solutions_serves_and_beats_the_naive_parts(course: Type, kept: str, told: str) -> None:
+    shown = course("run", "--requests", "4", "--kv-dtype", kept)
     assert shown.code == 0
     assert "Every token is what the model says alone" in shown.out
+    assert told in " ".join(shown.out.split())
     figures = {line.split("  ")[1]: line for line in shown.out.splitlines() if "naive parts:" in line}
     ours, theirs = (int(part.replace(",", "")) for part in figures["steps of the model"].split()[4:8:3])
     assert ours < theirs

@@ -216,9 +216,10 @@ def test_race_prints_writes_and_ends_with_its_code(
 
     monkeypatch.setattr(race_command, "_run", run_it)
     files = ["--json", str(tmp_path / "race.json"), "--svg", str(tmp_path / "race.svg")]
-    code = run(["race", "--engines", "reference, vllm", "--pairs", "3", "--sweep", "1,8", *files])
+    asks = ["--pairs", "3", "--sweep", "1,8", "--kv-dtype", "bfloat16"]
+    code = run(["race", "--engines", "reference, vllm", *asks, *files])
     assert code == (0 if found is FINE else 3)
-    assert asked == [RacePlan(("reference", "vllm"), rounds=3, batches=(1, 8))]
+    assert asked == [RacePlan(("reference", "vllm"), rounds=3, batches=(1, 8), kv_dtype="bfloat16")]
     assert read((tmp_path / "race.json").read_text()) == found
     assert (tmp_path / "race.svg").read_text().startswith("<svg")
     said = capsys.readouterr().out

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reference_engine import oracle
-from reference_engine.benchmarks import context, quantization
+from reference_engine.benchmarks import context, kv_dtypes, quantization
 from reference_engine.benchmarks import engine as bench
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
@@ -91,7 +91,9 @@ def test_a_cost_off_the_line_through_the_others_is_seen() -> None:
 def test_decode_steps_are_timed_at_every_context_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
     context.main(["--model", "random:tiny", "--contexts", "40,20", "--rounds", "2", "--batch", "2", "--threads", "1"])
     told = capsys.readouterr().out
-    assert told.startswith("random:custom@0, 2 at a time, 1 threads, products in float32\n      20 tokens ")
+    head, first = told.splitlines()[:2]
+    assert head == "random:custom@0, 2 at a time, 1 threads, products in float32, KV in float32"
+    assert first.startswith("      20 tokens ")
     assert " of context, " in told
 
 
@@ -117,3 +119,10 @@ def test_a_loss_counts_what_is_not_the_token_of_fp32() -> None:
     assert (both.tokens, both.same, both.apart) == (3, 2, 2.5)
     due = torch.tensor([1.0, 2.0 - 2.5, -3.0]).double()
     assert both.nats == pytest.approx(float(torch.log1p(torch.exp(-due)).sum()))
+
+
+def test_kv_of_both_kinds_is_timed_in_turn_at_every_context(capsys: pytest.CaptureFixture[str]) -> None:
+    kv_dtypes.main(["--contexts", "40,20", "--rounds", "3", "--batch", "2", "--threads", "1"])
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "8 heads, 2 of KV, 4 layers, 2 at a time, 1 threads, 3 rounds"
+    assert [line.split("|")[1].strip() for line in told[2:]] == ["context", "---:", "20", "40"]

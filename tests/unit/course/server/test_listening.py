@@ -10,12 +10,14 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from servers import listening
+from servers import listening, waiter
 
 from course.commands import serve
 from course.errors import ExitCode, Problem
+from course.playground import part_mix
 from course.server import opening
 from course.server.limits import Limits
+from reference_engine.kv_dtype import KVDtype
 
 
 def test_openais_client_chats_streams_and_is_refused_in_its_own_words() -> None:
@@ -113,3 +115,10 @@ def test_without_uvicorn_a_sentence_says_what_brings_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Problem, match=r"pip install 'inference-kitchen\[serve\]'"):
         serve.command.main([], standalone_mode=False)
+
+
+def test_the_pool_of_a_server_that_keeps_kv_in_bf16_is_half_as_large() -> None:
+    choices = part_mix.mix((), None)
+    options = [opening.EngineOptions(kv_tokens=320, kv_dtype=each) for each in KVDtype]
+    whole, half = (opening.engine_thread(waiter(), choices, each).engine.runner.pool.nbytes for each in options)
+    assert whole == 2 * half

@@ -302,6 +302,21 @@ def test_products_in_bf16_are_asked_for_and_judged_as_such() -> None:
         race(replace(plan, arithmetic="bfloat16", dtype="float32"))
 
 
+@pytest.mark.usefixtures("ready")
+def test_kv_in_bf16_is_told_to_our_engine_and_judged_as_such() -> None:
+    told = dict[str, tuple[str, bool]]()
+
+    def make(kind: EngineKind, job: LaunchConfig) -> Driver:
+        told[kind.name] = job.kv_dtype, kind.exact
+        return makes({}, {})(kind, job)
+
+    plan = replace(PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, kv_dtype="bfloat16")
+    found = race(plan, make=make)
+    assert told == {"naive": ("bfloat16", False), "vllm": ("float32", False)}
+    notes = [entrant.note for entrant in found.entrants]
+    assert notes == ["near-ties up to 0.5 are let pass", KINDS["vllm"].notes["cpu"]]
+
+
 def test_products_that_this_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(races, "lacks", lambda asked, device: "none here" if asked is Arithmetic.BF16 else "")
     with pytest.raises(ValueError, match="none here"):
