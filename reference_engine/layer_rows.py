@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from reference_engine.slots import Copy
-
 Integers = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 SEAT, START, ROWS, WANTED, TREE, FIRST = range(6)
 """Columns of `LayerRows.spans`, in the order of the compiled pass."""
 
@@ -32,13 +30,3 @@ class LayerRows:
     at: Integers
     depths: np.ndarray[Any, np.dtype[np.int32]]
     mask: np.ndarray[Any, np.dtype[np.bool_]]
-
-
-class LayerPass(Protocol):
-    """The layer with keys and values in slots."""
-
-    def copy(self, copies: Sequence[Copy]) -> None:
-        """Keys and values of whole blocks, in order."""
-
-    def guess(self, rows: LayerRows, count: int) -> tuple[Integers, np.ndarray[Any, np.dtype[np.float32]]]:
-        """The best guesses after every wanted row and the ln of their probabilities, `[wanted, count]`."""

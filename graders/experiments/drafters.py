@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ def draft_model(model: Model, parts: Parts) -> DraftSpeculator:
 
 
 def eagle_tree(model: Model, parts: Parts, nodes: int = 0) -> EagleSpeculator:
-    """EAGLE's layer with a tree of so many nodes that grows in every step; 0: as many as pay on a CPU."""
+    """EAGLE's layer with a tree of so many nodes that it grows in every step; 0: as many as pay on a CPU."""
     from reference_engine.eagle import NODES
     from reference_engine.eagle.speculator import eagle_for
 
-    return eagle_for(model, parts, size=nodes or NODES)
+    return eagle_for(model, replace(parts, draft_tree=None), size=nodes or NODES)
 
 
 def _plain(model: Model, parts: Parts) -> None:

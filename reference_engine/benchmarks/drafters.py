@@ -11,7 +11,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from reference_engine.waiter.corpus import dialogue
 FIRST_DIALOGUE = 400_000
 TURNS = 4
 PLAIN = "plain"
+SIDES = "plain, medusa, draft, eagle, or part: eagle with trees that the part of exercise 6 grows"
 Guessing = MedusaSpeculator | DraftSpeculator | None
 
 
@@ -53,11 +54,12 @@ def speculators(model: Model, parts: Parts, always: bool) -> dict[str, Callable[
     def costs() -> MeasuredCosts | None:
         return None if always else MeasuredCosts()
 
-    heads, tree = load_heads(HEADS, model), tree_for("cpu", HEADS)
+    heads, tree, own = load_heads(HEADS, model), tree_for("cpu", HEADS), replace(parts, draft_tree=None)
     return {
         PLAIN: lambda: None,
         "medusa": lambda: MedusaSpeculator(parts.medusa, heads, tree, cost_model=costs()),
-        "eagle": lambda: eagle_for(model, parts, cost_model=costs(), levels=LevelCosts()),
+        "eagle": lambda: eagle_for(model, own, cost_model=costs(), levels=LevelCosts()),
+        "part": lambda: eagle_for(model, parts, cost_model=costs(), levels=LevelCosts()),
         "draft": lambda: DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs()),
     }
 
@@ -112,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Race drafters, one request at a time, in steps that decode.")
     parser.add_argument("--model", default="waiter@20m")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--sides", nargs="+", default=[PLAIN, "medusa", "eagle"], help="plain, medusa, eagle, draft")
+    parser.add_argument("--sides", nargs="+", default=[PLAIN, "medusa", "eagle"], help=SIDES)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--talks", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=128)

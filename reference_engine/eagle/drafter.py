@@ -8,8 +8,7 @@ its token alone. A slot whose features were never seen costs guesses that fall, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,11 +16,13 @@ from torch import Tensor
 
 from reference_engine.eagle.layer import EagleLayer
 from reference_engine.eagle.layer_pass import TorchLayerPass
-from reference_engine.layer_rows import ROWS, START, TREE, WANTED, Integers, LayerPass, LayerRows
+from reference_engine.growing_trees import GrowingTrees, GrowthPlan, KeptTrees
+from reference_engine.layer_pass import LayerPass
+from reference_engine.layer_rows import Floats, Integers, LayerRows
 from reference_engine.model import Model
 from reference_engine.native.layer_pass import NativeLayerPass
 from reference_engine.request_state import RequestState
-from reference_engine.slots import Chunk, Copy
+from reference_engine.slots import Chunk, Copy, Growth
 from reference_engine.speculation import Drafted, Room
 
 Guesses = tuple[Tensor, Tensor]
@@ -50,29 +51,19 @@ class Drafter(Protocol):
         """What follows the chosen candidates `[B, W]`, `[B, W, count]`."""
 
 
-@dataclass(slots=True)
-class _Growing:
-    """The trees of a step as the layer sees them: nodes are what it has read, node 0 is the root.
+@runtime_checkable
+class GrowingDrafter(Drafter, Protocol):
+    """One that grows whole trees as well."""
 
-    rows `[B, 1]`: numbers of the requests. slots `[B, N]`, depths int32 `[B, N]`, mask bool `[B, N, N]` of the nodes,
-    of which `read` were read. spans: see `LayerRows`, and `starts` `[B]`: the places of the roots. token, node int64
-    `[B, M]`: of each candidate, and the node that it was guessed from; `found` are known.
-    """
+    def grow(self, states: Sequence[RequestState], plan: GrowthPlan, due: float) -> KeptTrees:
+        """Whole trees, as the part of exercise 6 grows them. due: see `LayerPass`."""
 
-    rows: Integers
-    slots: Integers
-    depths: np.ndarray
-    mask: np.ndarray
-    spans: np.ndarray
-    starts: np.ndarray
-    token: Integers
-    node: Integers
-    read: int = 1
-    found: int = 0
+    def growth(self) -> Growth:
+        """What grew last."""
 
 
 class LayerDrafter:
-    """Guesses with a trained layer. See `Drafter`.
+    """Guesses with a trained layer. See `GrowingDrafter`.
 
     Behind the slots of the engine's pool lie further ones, in which trees grow: so many blocks a seat. A table of the
     layer is the engine's up to the last known token, and then goes on there.
@@ -80,7 +71,7 @@ class LayerDrafter:
 
     def __init__(self, layer: EagleLayer) -> None:
         self._layer = layer
-        self._growing: _Growing | None = None
+        self._trees: GrowingTrees | None = None
 
     def attach(self, model: Model, room: Room) -> None:
         """Slots for every slot of the engine's pool."""
@@ -118,6 +109,30 @@ class LayerDrafter:
 
     def begin(self, states: Sequence[RequestState], count: int, nodes: int) -> Guesses:
         """See `Drafter`."""
+        trees, rows = self._begun(states, count, nodes)
+        found = self._pass.guess(rows, count)
+        trees.append(*found)
+        return _guesses(found, len(states))
+
+    def further(self, chosen: Tensor, count: int) -> Guesses:
+        """See `Drafter`."""
+        assert self._trees is not None and self._trees.count == count, "no such tree has begun to grow"
+        return _guesses(self._pass.guess_on(self._trees, chosen.numpy()), len(chosen))
+
+    def grow(self, states: Sequence[RequestState], plan: GrowthPlan, due: float) -> KeptTrees:
+        """See `GrowingDrafter`."""
+        trees, rows = self._begun(states, plan.guesses, sum(plan.widths))  # which may make a new pass
+        return self._pass.grow(trees, rows, plan, due)
+
+    def growth(self) -> Growth:
+        """See `GrowingDrafter`."""
+        trees = self._trees
+        assert trees is not None, "nothing has begun to grow"
+        token, value = (torch.from_numpy(each[:, : trees.found].copy()) for each in (trees.token, trees.value))
+        return Growth(token, torch.from_numpy(trees.parent), torch.from_numpy(trees.depth), value)
+
+    def _begun(self, states: Sequence[RequestState], count: int, nodes: int) -> tuple[GrowingTrees, LayerRows]:
+        """Trees that are to have so many nodes beyond the root, and what is read of their texts first."""
         if nodes > self._beyond:
             self._lay_out(nodes)
         batch, size = len(states), 1 + nodes
@@ -131,43 +146,8 @@ class LayerDrafter:
             before.append(places[:known])
             tokens += state.tokens[first:]
         self._read.reshape(-1)[np.concatenate([*(each[1:] for each in before), slots[:, 0]])] = True
-        token, node = np.zeros((2, batch, size * count), np.int64)
-        starts = spans[:, START] + spans[:, ROWS] - 1
-        depths, mask = np.zeros((batch, size), np.int32), np.zeros((batch, size, size), dtype=bool)
-        mask[:, 0, 0] = True
-        rows = np.arange(batch)[:, None]
-        self._growing = _Growing(rows, slots, depths, mask, spans, starts, token, node)
-        return self._guess(np.array(tokens), np.concatenate(before), slots[:, :1], count)
-
-    def further(self, chosen: Tensor, count: int) -> Guesses:
-        """See `Drafter`."""
-        now, named = self._growing, chosen.numpy()
-        assert now is not None, "nothing has begun to grow"
-        wide, first = named.shape[1], now.read
-        parents, fresh = now.node[now.rows, named], np.arange(first, first + wide)
-        now.read += wide
-        now.depths[:, first : now.read] = now.depths[now.rows, parents] + 1
-        now.mask[:, first : now.read] = now.mask[now.rows, parents]
-        now.mask[:, fresh, fresh] = True
-        now.spans[:, START] = now.starts + first
-        now.spans[:, ROWS] = now.spans[:, WANTED] = wide
-        now.spans[:, TREE] = now.read
-        tokens, before = now.token[now.rows, named], now.slots[now.rows, parents]
-        return self._guess(tokens.ravel(), before.ravel(), now.slots[:, first : now.read], count)
-
-    def _guess(self, tokens: Integers, before: Integers, at: Integers, count: int) -> Guesses:
-        """The best guesses after the rows that were read last, which are the next candidates. at: `[B, W]`."""
-        now, (batch, wide) = self._growing, at.shape
-        assert now is not None
-        rows = LayerRows(
-            now.spans, tokens, before, at.ravel(), now.depths.ravel(), now.mask.reshape(-1, now.mask.shape[2])
-        )
-        found, logs = self._pass.guess(rows, count)
-        fresh = slice(now.found, now.found + wide * count)
-        now.token[:, fresh], now.found = found.reshape(batch, -1), fresh.stop
-        now.node[:, fresh] = np.arange(now.read - wide, now.read).repeat(count)
-        shape = batch, wide, count
-        return torch.from_numpy(found.reshape(shape)), torch.from_numpy(logs.reshape(shape))
+        self._trees = trees = GrowingTrees(spans, slots, count)
+        return trees, trees.rows(np.array(tokens), np.concatenate(before), slots[:, 0].copy())
 
     def _unread(self, state: RequestState, size: int) -> tuple[int, Integers]:
         """The first known token without keys, the last one at the latest; slots of the places from the one before it
@@ -205,3 +185,9 @@ class LayerDrafter:
         size, first = self._size, start // self._size
         table, places = np.array(state.table[first : -(-end // size)], np.int64), np.arange(start, end)
         return np.asarray(table[places // size - first] * size + places % size)
+
+
+def _guesses(found: tuple[Integers, Floats], trees: int) -> Guesses:
+    """`[wanted, count]` as the trees', `[B, W, count]`."""
+    tokens, logs = (torch.from_numpy(each.reshape(trees, -1, each.shape[1])) for each in found)
+    return tokens, logs

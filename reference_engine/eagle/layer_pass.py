@@ -6,8 +6,8 @@ of trees that grow. Whose slots they are say block tables.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reference_engine.eagle.layer import EagleLayer
-from reference_engine.layer_rows import FIRST, ROWS, SEAT, START, TREE, WANTED, Integers, LayerRows
+from reference_engine.growing_trees import GrowingTrees, GrowthPlan, KeptTrees
+from reference_engine.layer_rows import FIRST, ROWS, SEAT, START, TREE, WANTED, Floats, Integers, LayerRows
 from reference_engine.slots import Copy
 
 
@@ -35,7 +36,7 @@ class TorchLayerPass:
                 blocks[copy.dst] = blocks[copy.src]
 
     @torch.no_grad()
-    def guess(self, rows: LayerRows, count: int) -> tuple[Integers, np.ndarray[Any, np.dtype[np.float32]]]:
+    def guess(self, rows: LayerRows, count: int) -> tuple[Integers, Floats]:
         """See `LayerPass`."""
         states, at = list[Tensor](), 0
         for span in rows.spans.tolist():
@@ -45,6 +46,25 @@ class TorchLayerPass:
         self._features[torch.from_numpy(rows.at)] = made
         best = self._layer.logits(made).log_softmax(-1).topk(count)
         return best.indices.numpy(), best.values.clamp(max=0.0).numpy()
+
+    def guess_on(self, trees: GrowingTrees, chosen: Integers) -> tuple[Integers, Floats]:
+        """See `LayerPass`."""
+        found = self.guess(trees.read_on(chosen), trees.count)
+        trees.append(*found)
+        return found
+
+    def grow(self, trees: GrowingTrees, rows: LayerRows, plan: GrowthPlan, due: float) -> KeptTrees:
+        """See `LayerPass`."""
+        roots, kept = rows.tokens[rows.spans[:, ROWS].cumsum() - 1].tolist(), plan.size - 1
+        trees.append(*self.guess(rows, plan.guesses))
+        first, levels, began = 0, 0, time.perf_counter()
+        for wide in plan.widths:
+            chosen = trees.highest(first, wide)
+            if trees.found >= kept and trees.gain(chosen, kept) <= due:
+                break
+            first, levels = trees.found, levels + 1
+            self.guess_on(trees, chosen)
+        return trees.keep(roots, plan.size, levels, time.perf_counter() - began)
 
     def _read(self, rows: LayerRows, span: Sequence[int], own: slice) -> Tensor:
         """The rows of one request; what the layer makes of the wanted ones, `[wanted, width]`."""

@@ -30,20 +30,42 @@ class LevelCosts:
     """For one engine, by size of batch, to the next power of two."""
 
     def __init__(self) -> None:
-        self._told: dict[int, deque[GrownStep]] = {}
+        self._told: dict[int, _Told] = {}
 
     def note(self, batch: int, step: GrownStep) -> None:
         """What a step with `batch` trees took."""
-        self._of(batch).append(step)
+        self._of(batch).note(step)
 
-    def worth(self, batch: int, expected: float) -> bool:
-        """Whether a level pays of which so many guesses are expected to stand, in all trees together."""
-        told = self._of(batch)
-        levels = sum(one.levels for one in told)
-        if len(told) < KNOWN or not levels:
-            return True
-        due = sum(one.growing for one in told) / levels * sum(one.tokens for one in told)
-        return expected * sum(one.seconds for one in told) > due
+    def due(self, batch: int) -> float:
+        """A level pays of which more guesses may stand than this, in all trees together; 0: not known yet."""
+        return self._of(batch).due
 
-    def _of(self, batch: int) -> deque[GrownStep]:
-        return self._told.setdefault(1 << max(0, batch - 1).bit_length(), deque(maxlen=KEPT))
+    def _of(self, batch: int) -> _Told:
+        return self._told.setdefault(1 << max(0, batch - 1).bit_length(), _Told())
+
+
+class _Told:
+    """What steps of one size took. Sums are of those that are remembered."""
+
+    def __init__(self) -> None:
+        self._steps = deque[GrownStep]()
+        self._seconds = self._growing = 0.0
+        self._levels = self._tokens = 0
+
+    def note(self, step: GrownStep) -> None:
+        self._steps.append(step)
+        self._count(step, 1)
+        if len(self._steps) > KEPT:
+            self._count(self._steps.popleft(), -1)
+
+    @property
+    def due(self) -> float:
+        if len(self._steps) < KNOWN or not self._levels:
+            return 0.0
+        return self._growing / self._levels * self._tokens / self._seconds
+
+    def _count(self, step: GrownStep, times: int) -> None:
+        self._seconds += times * step.seconds
+        self._growing += times * step.growing
+        self._levels += times * step.levels
+        self._tokens += times * step.tokens

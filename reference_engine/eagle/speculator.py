@@ -1,7 +1,8 @@
 """The speculator with EAGLE's layer: every request grows a tree of its own in every step.
 
 Two parts are asked and neither is believed: "draft_tree" grows the trees (exercise 6), "medusa" verifies them
-(exercise 4). What they return is checked for shape and range; whether it is *right* shows in the text.
+(exercise 4). What they return is checked for shape and range; whether it is *right* shows in the text. An engine that
+has no part to grow trees has the layer grow them: the same ones, in one call of compiled code.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from reference_engine.eagle import GROWTH, LAYER, NODES
-from reference_engine.eagle.drafter import Drafter, LayerDrafter
+from reference_engine.eagle.drafter import Drafter, GrowingDrafter, LayerDrafter
 from reference_engine.eagle.layer import load_layer
 from reference_engine.eagle.level_costs import GrownStep, LevelCosts
+from reference_engine.growing_trees import GrowthPlan, gain
 from reference_engine.medusa.speculator import CostModel, MedusaSpeculator
 from reference_engine.model import Model
 from reference_engine.parts import PartError, Parts
@@ -29,9 +31,10 @@ from reference_engine.speculation import Drafted, Room
 class EagleSpeculator(MedusaSpeculator):
     """Drafts a tree of `size` nodes for each request. See `reference_engine.speculation.Speculator`.
 
-    depth: levels that are grown; where `levels` decides, at most, and no further than pays. width: candidates of a
-    level that are guessed on. guesses: after each of them. grown: what grew in the step drafted last. trees: what was
-    kept of it, by request.
+    trees: the part that grows them; None: the drafter itself. depth: levels that are grown at most: none of whose
+    guesses a node could be kept, and where `levels` decides, none that does not pay. width: candidates of a level that
+    are guessed on. guesses: after each of them. `trees`: what was kept of the step drafted last, by request. Raises
+    ValueError for a tree that cannot grow so large, and where nobody grows trees.
     """
 
     watches = True
@@ -49,17 +52,29 @@ class EagleSpeculator(MedusaSpeculator):
         cost_model: CostModel | None = None,
         levels: LevelCosts | None = None,
     ) -> None:
-        self._part, self._trees, self._drafter, self._cost_model = part, trees, drafter, cost_model
-        self._guesses, self._widths = guesses, list[int]()
+        self._part, self._grower, self._drafter, self._cost_model = part, trees, drafter, cost_model
+        self._own = drafter if trees is None and isinstance(drafter, GrowingDrafter) else None
+        if trees is None and self._own is None:
+            raise ValueError("nobody grows trees: neither a part nor this drafter")
+        widths = list[int]()
         for _ in range(1, depth):
-            self._widths.append(min(width, guesses * (self._widths[-1] if self._widths else 1)))
+            widths.append(min(width, guesses * (widths[-1] if widths else 1)))
+        self._plan = GrowthPlan(tuple(widths), guesses, size)
         self.lookahead, self.resting = size - 1, False
         self.mask, self.depths = torch.eye(size, dtype=torch.bool), (0,) * size
-        self.grown: Growth | None = None
+        self._growth: Growth | None = None
         self.trees: dict[int, Tree] = {}
         self._judged, self._drafted, self._states = None, frozenset(), {}
         self._guessed, self._batch, self._vocab = {}, 0, 0
+        self._early = False  # trees are wanted, and nobody has said a word to grow them from
         self._levels, self._grown = levels, (0, 0.0)  # levels of the last step after the first one, and their seconds
+
+    @property
+    def grown(self) -> Growth | None:
+        """What grew in the step drafted last, if anything did."""
+        if self._own is not None:
+            return self._own.growth() if self.trees else None
+        return self._growth
 
     def attach(self, runner: Runner, model: Model, room: Room) -> None:
         """The engine that it drafts for. Raises ValueError when the drafter cannot."""
@@ -70,11 +85,11 @@ class EagleSpeculator(MedusaSpeculator):
         """A tree for each request that has said something, unless speculation loses for so many."""
         self._drafter.read(work, copies, self.lookahead)
         self._note(work)
-        self.grown, self.trees, self.first = None, {}, {}
+        self._growth, self.trees, self.first = None, {}, {}
         going = [state for chunk, state in work if state.id in self._states and chunk.length == 1 and state.said]
-        wanted = bool(going) and self.speculates(self._batch)
-        self.resting = not wanted
-        return self._planted(going) if wanted else {}
+        wanted = self.speculates(self._batch)
+        self.resting, self._early = not (wanted and going), wanted and not going
+        return {} if self.resting else self._planted(going)
 
     def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
         """Features for the drafter."""
@@ -93,6 +108,10 @@ class EagleSpeculator(MedusaSpeculator):
 
     def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
         """See `Speculator`."""
+        if self._early:  # it was too early for trees: that is not what it takes to do without
+            if self._cost_model is not None and self._batch:
+                self._cost_model.pass_over(self._batch)
+            return
         super().spent(seconds, rows, kept)
         if self._levels is not None and self._drafted:
             tokens = sum(len(kept[id]) for id in self._drafted)
@@ -100,46 +119,51 @@ class EagleSpeculator(MedusaSpeculator):
 
     def _planted(self, going: Sequence[RequestState]) -> dict[int, list[int]]:
         """Tokens of the nodes, by request; the step's mask and depths."""
-        drawn, size = self._drawn(going), self.lookahead + 1
-        parent, depth, mask = (each.clone() for each in (drawn.parent, drawn.depth, drawn.mask))
+        due = 0.0 if self._levels is None else self._levels.due(len(going))
+        drawn = self._drawn(self._own, going, due) if self._own is not None else self._asked_for(going, due)
+        size = self._plan.size
+        parent, depth, mask = drawn.parent, drawn.depth, drawn.mask
         self.mask, self.depths, ranks = mask.view(-1, size), tuple(depth.flatten().tolist()), torch.zeros_like(depth)
         for row, state in enumerate(going):
             self.trees[state.id] = Tree(parent[row], depth[row], ranks[row], mask[row])
         self.first = {state.id: row * size for row, state in enumerate(going)}
         return {state.id: tokens for state, tokens in zip(going, drawn.token.tolist(), strict=True)}
 
-    def _drawn(self, going: Sequence[RequestState]) -> DraftTree:
-        """Grow level after level, as long as it pays, then keep the best."""
-        batch, count = len(going), self._guesses
+    def _drawn(self, drafter: GrowingDrafter, going: Sequence[RequestState], due: float) -> DraftTree:
+        """The trees that the drafter grows."""
+        kept = drafter.grow(going, self._plan, due)
+        self._grown = kept.levels, kept.seconds
+        return DraftTree(*(torch.from_numpy(each) for each in (kept.token, kept.parent, kept.depth, kept.mask)))
+
+    def _asked_for(self, going: Sequence[RequestState], due: float) -> DraftTree:
+        """The part grows level after level, as long as it pays, then keeps the best."""
+        batch, count, widths = len(going), self._plan.guesses, self._plan.widths
         none = torch.zeros(batch, 0, dtype=torch.int64)
         growth = Growth(none, none, none, torch.zeros(batch, 0))
         growth = self._asked(
-            "grow", growth, torch.full((batch, 1), -1), *self._drafter.begin(going, count, sum(self._widths))
+            "grow", growth, torch.full((batch, 1), -1), *self._drafter.begin(going, count, sum(widths))
         )
         candidates, began, levels = count, time.perf_counter(), 0
-        for level, wide in enumerate(self._widths, 1):
+        for level, wide in enumerate(widths, 1):
             chosen = self._chosen(self._asked("frontier", growth, level, wide), (batch, wide), candidates)
-            if candidates >= self.lookahead and not self._pays(growth, chosen):
+            if candidates >= self.lookahead and self._gain(growth, chosen) <= due:
                 break
             growth = self._asked("grow", growth, chosen, *self._drafter.further(chosen, count))
             candidates, levels = candidates + wide * count, level
         self._grown = levels, time.perf_counter() - began
-        self.grown, root = growth, torch.tensor([state.tokens[-1] for state in going])
+        self._growth, root = growth, torch.tensor([state.tokens[-1] for state in going])
         return self._checked(self._asked("rerank", growth, root, self.lookahead + 1), batch)
 
-    def _pays(self, growth: Growth, chosen: Tensor) -> bool:
-        """Whether it pays to guess on after these candidates `[B, W]`: no more stands than the likeliest of them."""
-        if self._levels is None:
-            return True
+    def _gain(self, growth: Growth, chosen: Tensor) -> float:
+        """See `growing_trees.gain`."""
         try:
-            likeliest = growth.value.gather(1, chosen[:, :1]).exp().sum()
+            return gain(growth.value.numpy(), growth.value.gather(1, chosen).numpy(), self.lookahead)
         except Exception as error:
             raise PartError("draft_tree", f"grow() returned no values: {type(error).__name__}: {error}") from error
-        return self._levels.worth(len(chosen), float(likeliest))
 
     def _asked(self, name: str, *arguments: Any) -> Any:
         try:
-            return getattr(self._trees, name)(*arguments)
+            return getattr(self._grower, name)(*arguments)
         except Exception as error:
             raise PartError("draft_tree", f"{name}() raised {type(error).__name__}: {error}") from error
 
@@ -165,8 +189,7 @@ class EagleSpeculator(MedusaSpeculator):
             held = getattr(drawn, name).flatten().tolist()
             if not low <= min(held) <= max(held) < high:
                 raise PartError("draft_tree", f"rerank() returned {name} {held}: no such tree can be")
-        tree: DraftTree = drawn
-        return tree
+        return DraftTree(drawn.token, *(each.clone() for each in (drawn.parent, drawn.depth, drawn.mask)))
 
     def _alike(self, trees: Sequence[Drafted]) -> list[tuple[Tree, int, Sequence[Drafted]]]:
         """Every request has a tree of its own; those that are alike are judged together."""
@@ -188,7 +211,8 @@ def eagle_for(
 ) -> EagleSpeculator:
     """One for an engine of these parts, with the waiter's trained layer. Raises ModelError for a model it does not fit.
 
-    growth: depth, width and guesses where they are not those of GROWTH. levels: decides how far a tree grows.
+    Trees are grown by the part "draft_tree" where the parts have one. growth: depth, width and guesses where they are
+    not those of GROWTH. levels: decides how far a tree grows.
     """
     drafter = LayerDrafter(load_layer(LAYER, model))
     sizes: dict[str, Any] = GROWTH | growth

@@ -1,8 +1,10 @@
 // The forward pass of a Llama for one step of the engine, and what Medusa heads and EAGLE's layer guess. Numbers are
 // fp32; weights may be stored as bf16, or as int8 and scales.
 //
-// Called through ctypes: `Net`, `Step`, `Heads` and `Fusion` mirror the ctypes structures in `library.py`.
+// Called through ctypes: `Net`, `Step`, `Heads`, `Fusion` and what growing.h has mirror the ctypes structures in
+// `library.py`.
 
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <mutex>
@@ -11,6 +13,8 @@
 #include "attention.h"
 #include "limits.h"
 #include "gemm.h"
+#include "growing.h"
+#include "span.h"
 #include "thread_pool.h"
 
 namespace {
@@ -35,10 +39,6 @@ struct Net {
     const Layer* layer;
     Format arithmetic;                          // fp32, or bf16: rows are rounded to it before panels of bf16
     int64_t head_columns() const { return heads + 2 * kv_heads; }
-};
-
-struct Span {
-    int32_t seat, start, rows, wanted, tree, first;  // first: node of the step that is its tree's node 0
 };
 
 struct Step {
@@ -437,6 +437,40 @@ float log_sum(const float* logits, int64_t vocab) {
     return top + std::log(sum(total) + rest);
 }
 
+// See `draft`.
+void guess_after(
+    const Net& net, const Fusion& fusion, const Step& step, const int64_t* before, const int64_t* at, int64_t count,
+    int64_t* guesses, float* logprobs, ThreadPool& workers
+) {
+    Pass pass(net, step, workers, registry().buffers);
+    pass.fuse(fusion, before);
+    pass.run();
+    workers.share(step.wanted, [&](int64_t row) {
+        const float* logits = step.logits + row * net.vocab;
+        top(logits, net.vocab, count, guesses + row * count);
+        const float whole = log_sum(logits, net.vocab);
+        for (int64_t i = row * count; i < (row + 1) * count; i++)
+            logprobs[i] = std::min(0.0f, logits[guesses[i]] - whole);
+        std::copy_n(step.hidden + row * net.width, net.width, fusion.features + at[row] * net.width);
+    });
+}
+
+// See `draft_on`.
+void guess_on(
+    const Net& net, const Fusion& fusion, const Step& room, Growing& growing, const int64_t* chosen, int64_t wide,
+    int64_t count, int64_t* guesses, float* logprobs, ThreadPool& workers
+) {
+    const int64_t rows = growing.trees * wide;
+    std::vector<int64_t> places(3 * rows);
+    int64_t *tokens = places.data(), *before = tokens + rows, *at = before + rows;
+    growing.read_on(chosen, wide, tokens, before, at);
+    Step step = room;
+    step.spans = growing.trees, step.rows = step.wanted = rows, step.nodes = growing.nodes;
+    step.span = growing.spans, step.tokens = tokens, step.depths = growing.depths, step.mask = growing.mask;
+    guess_after(net, fusion, step, before, at, count, guesses, logprobs, workers);
+    growing.append(guesses, logprobs, wide, count);
+}
+
 // The same as int8: a group's largest is 127 times its scale.
 void put_bytes(const float* row, int64_t in, int8_t* panel, int64_t column) {
     for (int64_t start = 0; start < in; start += GROUP) {
@@ -555,18 +589,51 @@ void draft(
     int64_t* guesses, float* logprobs, int64_t threads
 ) {
     std::lock_guard<std::mutex> guard(registry().lock);
+    guess_after(*net, *fusion, *step, before, at, count, guesses, logprobs, registry().of(static_cast<int>(threads)));
+}
+
+// The same where candidates chosen [trees, wide] of growing trees are read; what is guessed is appended to them.
+void draft_on(
+    const Net* net, const Fusion* fusion, const Step* step, Growing* growing, const int64_t* chosen, int64_t wide,
+    int64_t count, int64_t* guesses, float* logprobs, int64_t threads
+) {
+    std::lock_guard<std::mutex> guard(registry().lock);
     ThreadPool& workers = registry().of(static_cast<int>(threads));
-    Pass pass(*net, *step, workers, registry().buffers);
-    pass.fuse(*fusion, before);
-    pass.run();
-    workers.share(step->wanted, [&](int64_t row) {
-        const float* logits = step->logits + row * net->vocab;
-        top(logits, net->vocab, count, guesses + row * count);
-        const float whole = log_sum(logits, net->vocab);
-        for (int64_t i = row * count; i < (row + 1) * count; i++)
-            logprobs[i] = std::min(0.0f, logits[guesses[i]] - whole);
-        std::copy_n(step->hidden + row * net->width, net->width, fusion->features + at[row] * net->width);
-    });
+    guess_on(*net, *fusion, *step, *growing, chosen, wide, count, guesses, logprobs, workers);
+}
+
+// Trees grow from a step that ends with their roots, level after level: of each the widths[level] best are guessed on,
+// `count` guesses after each, as long as more than `due` guesses may stand for it. Then the best are kept. The levels
+// after the first guesses, and their seconds -> seconds.
+int64_t grow(
+    const Net* net, const Fusion* fusion, const Step* step, const int64_t* before, Growing* growing,
+    const int64_t* widths, int64_t levels, int64_t count, int64_t size, double due, const KeptTrees* kept,
+    double* seconds, int64_t threads
+) {
+    std::lock_guard<std::mutex> guard(registry().lock);
+    ThreadPool& workers = registry().of(static_cast<int>(threads));
+    const int64_t trees = growing->trees, widest = levels > 0 ? *std::max_element(widths, widths + levels) : 1;
+    std::vector<int64_t> roots(trees), at(trees), chosen(trees * widest), guesses(trees * widest * count);
+    std::vector<float> logs(trees * widest * count);
+    for (int64_t tree = 0, row = 0; tree < trees; tree++) {
+        row += step->span[tree].rows;
+        roots[tree] = step->tokens[row - 1];
+        at[tree] = growing->slots[tree * growing->nodes];
+    }
+    guess_after(*net, *fusion, *step, before, at.data(), count, guesses.data(), logs.data(), workers);
+    growing->append(guesses.data(), logs.data(), 1, count);
+    const auto began = std::chrono::steady_clock::now();
+    int64_t grown = 0;
+    for (int64_t first = 0; grown < levels; grown++) {
+        const int64_t wide = widths[grown];
+        for (int64_t tree = 0; tree < trees; tree++) growing->highest(tree, first, wide, chosen.data() + tree * wide);
+        if (growing->found >= size - 1 && growing->gain(chosen.data(), wide, size - 1) <= due) break;
+        first = growing->found;
+        guess_on(*net, *fusion, *step, *growing, chosen.data(), wide, count, guesses.data(), logs.data(), workers);
+    }
+    *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    growing->keep(roots.data(), size, *kept);
+    return grown;
 }
 
 // KV of slots from [count] -> slots to [count], [2, D] a layer and head, all at once: every source is read before

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_engine.layer_rows import Integers, LayerRows
+from reference_engine.growing_trees import GrowingTrees, GrowthPlan, KeptTrees
+from reference_engine.layer_rows import Floats, Integers, LayerRows
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import Model
 from reference_engine.native import library
@@ -50,6 +51,7 @@ class NativeLayerPass:
         self._packed, self._fusion, self._kept = packed, packed.fusion(features), (tables, features)
         self._pool = NativePool(packed.config, packed.compiled, len(features) // block_size, block_size)
         self._hidden, self._logits = torch.empty(0, packed.config.width), torch.empty(0, packed.config.vocab)
+        self._trees: GrowingTrees | None = None
         self._step = library.NativeStep(
             tables=tables.ctypes.data,
             table_width=tables.shape[1],
@@ -63,20 +65,71 @@ class NativeLayerPass:
         """See `LayerPass`."""
         self._pool.copy(copies)
 
-    def guess(self, rows: LayerRows, count: int) -> tuple[Integers, np.ndarray[Any, np.dtype[np.float32]]]:
+    def guess(self, rows: LayerRows, count: int) -> tuple[Integers, Floats]:
         """See `LayerPass`."""
-        step, wanted = self._step, len(rows.at)
-        if wanted > len(self._hidden):
-            self._make_room(wanted)
-        step.spans, step.rows, step.wanted, step.nodes = len(rows.spans), len(rows.tokens), wanted, rows.mask.shape[1]
-        step.span, step.tokens = rows.spans.ctypes.data, rows.tokens.ctypes.data
-        step.depths, step.mask = rows.depths.ctypes.data, rows.mask.ctypes.data
+        wanted = len(rows.at)
+        self._begin(rows, wanted)
         tokens, logs = np.empty((wanted, count), np.int64), np.empty((wanted, count), np.float32)
         self._packed.compiled.draft(
-            *(self._packed.net, self._fusion, step, rows.before.ctypes.data, rows.at.ctypes.data, count),
+            *(self._packed.net, self._fusion, self._step, rows.before.ctypes.data, rows.at.ctypes.data, count),
             *(tokens.ctypes.data, logs.ctypes.data, torch.get_num_threads()),
         )
         return tokens, logs
+
+    def guess_on(self, trees: GrowingTrees, chosen: Integers) -> tuple[Integers, Floats]:
+        """See `LayerPass`."""
+        growing, count, named = self._growing_of(trees), trees.count, np.ascontiguousarray(chosen)
+        wanted = named.size
+        if wanted > len(self._hidden):
+            self._make_room(wanted)
+        tokens, logs = np.empty((wanted, count), np.int64), np.empty((wanted, count), np.float32)
+        self._packed.compiled.draft_on(
+            *(self._packed.net, self._fusion, self._step, growing, named.ctypes.data, named.shape[1], count),
+            *(tokens.ctypes.data, logs.ctypes.data, torch.get_num_threads()),
+        )
+        trees.read, trees.found = growing.read, growing.found
+        return tokens, logs
+
+    def grow(self, trees: GrowingTrees, rows: LayerRows, plan: GrowthPlan, due: float) -> KeptTrees:
+        """See `LayerPass`."""
+        growing, size, seconds = self._growing_of(trees), plan.size, ctypes.c_double()
+        count = len(trees.slots)
+        self._begin(rows, count * max(plan.widths, default=1))
+        numbers, mask = np.empty((3, count, size), np.int64), np.empty((count, size, size), np.bool_)
+        token, parent, depth = numbers
+        place, widths = numbers.ctypes.data, np.array(plan.widths, np.int64)
+        kept = library.NativeKeptTrees(*(place + each * token.nbytes for each in range(len(numbers))), mask.ctypes.data)
+        levels = self._packed.compiled.grow(
+            *(self._packed.net, self._fusion, self._step, rows.before.ctypes.data, growing),
+            *(widths.ctypes.data, len(widths), plan.guesses, size, due),
+            *(kept, seconds, torch.get_num_threads()),
+        )
+        trees.read, trees.found = growing.read, growing.found
+        return KeptTrees(token, parent, depth, mask, levels, seconds.value)
+
+    def _begin(self, rows: LayerRows, most: int) -> None:
+        """The step is these rows; `most` will be wanted at once."""
+        step = self._step
+        if most > len(self._hidden):
+            self._make_room(most)
+        step.spans, step.rows, step.wanted = len(rows.spans), len(rows.tokens), len(rows.at)
+        step.nodes = rows.mask.shape[1]
+        step.span, step.tokens = rows.spans.ctypes.data, rows.tokens.ctypes.data
+        step.depths, step.mask = rows.depths.ctypes.data, rows.mask.ctypes.data
+
+    def _growing_of(self, trees: GrowingTrees) -> library.NativeGrowing:
+        """These trees as the compiled pass sees them."""
+        if self._trees is not trees:
+            count, nodes = trees.slots.shape
+            arrays = (
+                *(trees.slots, trees.depths, trees.mask, trees.origin, trees.spans, trees.starts),
+                *(trees.token, trees.node, trees.value),
+            )
+            pointers = (each.ctypes.data for each in arrays)
+            self._growing = library.NativeGrowing(count, nodes, trees.token.shape[1], *pointers)
+            self._trees = trees
+        self._growing.read, self._growing.found = trees.read, trees.found
+        return self._growing
 
     def _make_room(self, wanted: int) -> None:
         """For what the pass makes of so many rows."""

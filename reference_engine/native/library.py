@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from ctypes import POINTER, c_float, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int64, c_void_p
 from pathlib import Path
 
 SWITCH = "INFERENCE_KITCHEN_NATIVE"
 """Environment variable. 0: run without compiled code. A path: load that library and nothing else."""
-SOURCES = ("simd.h", "scratch.h", "gemm.h", "attention.h", "limits.h", "thread_pool.h", "forward.cpp")
+HEADERS = ("simd.h", "scratch.h", "gemm.h", "attention.h", "limits.h", "span.h", "growing.h", "thread_pool.h")
+SOURCES = (*HEADERS, "forward.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
 HERE = Path(__file__).parent
 BUILT = HERE / "built"
@@ -100,6 +101,23 @@ class NativeFusion(ctypes.Structure):
         ("fc", NativePanels),
         *((name, c_void_p) for name in ("token_norm", "feature_norm", "features")),
     ]
+
+
+class NativeGrowing(ctypes.Structure):
+    """`Growing` of growing.h."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("trees", "nodes", "most")),
+        *((name, c_void_p) for name in ("slots", "depths", "mask", "origin", "spans", "starts")),
+        *((name, c_void_p) for name in ("token", "node", "value")),
+        *((name, c_int64) for name in ("read", "found")),
+    ]
+
+
+class NativeKeptTrees(ctypes.Structure):
+    """`KeptTrees` of growing.h."""
+
+    _fields_ = [(name, c_void_p) for name in ("token", "parent", "depth", "mask")]
 
 
 @functools.cache
@@ -226,7 +244,8 @@ def _load(path: Path) -> ctypes.CDLL | None:
         loaded.packed_bytes.restype = loaded.step_bytes.restype = loaded.multiplies_bf16.restype = c_int64
         loaded.multiplies_int8.restype = c_int64
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
-        loaded.draft.restype = None
+        loaded.draft.restype = loaded.draft_on.restype = None
+        loaded.grow.restype = c_int64
     except (OSError, AttributeError):
         return None
     if loaded.step_bytes() != ctypes.sizeof(NativeStep):  # made from other sources
@@ -238,6 +257,14 @@ def _load(path: Path) -> ctypes.CDLL | None:
     loaded.draft.argtypes = [
         *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep)),
         *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64),
+    ]
+    loaded.draft_on.argtypes = [
+        *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep), POINTER(NativeGrowing)),
+        *(c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64),
+    ]
+    loaded.grow.argtypes = [
+        *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep), c_void_p, POINTER(NativeGrowing)),
+        *(c_void_p, c_int64, c_int64, c_int64, c_double, POINTER(NativeKeptTrees), POINTER(c_double), c_int64),
     ]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 6, c_void_p, c_void_p, c_int64]
     loaded.compute_limit.argtypes = [c_int64, c_int64]

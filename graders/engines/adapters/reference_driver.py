@@ -68,7 +68,8 @@ class Reference:
             from reference_engine.eagle.level_costs import LevelCosts
             from reference_engine.eagle.speculator import eagle_for
 
-            return eagle_for(waiter, self._parts, cost_model=costs, levels=LevelCosts())
+            own = replace(self._parts, draft_tree=None)  # no part: a race is between ways to guess
+            return eagle_for(waiter, own, cost_model=costs, levels=LevelCosts())
         from reference_engine.medusa import HEADS
         from reference_engine.medusa.heads import load_heads, stretch_heads
         from reference_engine.medusa.speculator import MedusaSpeculator

@@ -17,7 +17,7 @@ from reference_engine import oracle
 from reference_engine.eagle import LAYER
 from reference_engine.eagle.drafter import Drafter, LayerDrafter
 from reference_engine.eagle.layer import WEIGHTS, EagleLayer, load_layer, save_layer
-from reference_engine.eagle.level_costs import GrownStep, LevelCosts
+from reference_engine.eagle.level_costs import KEPT, GrownStep, LevelCosts
 from reference_engine.eagle.speculator import EagleSpeculator
 from reference_engine.engine import Engine
 from reference_engine.llama.config import LlamaConfig
@@ -82,7 +82,7 @@ class Prophet(LayerDrafter):
             if self._dice.random() < self._chance:
                 tokens[row, :, self._dice.randrange(tokens.shape[2])] = left[0]
             del left[0]
-        now = self._growing
+        now = self._trees
         assert now is not None
         now.token[:, now.found - tokens[0].numel() : now.found] = tokens.flatten(1).numpy()
         return tokens, logs
@@ -114,6 +114,7 @@ def random_run(seed: int) -> Engine:
     served = engine(
         model,
         Prophet(layer, due, dice.choice((0.0, 0.7, 1.0)), seed),
+        None if seed % 3 == 0 else draft_tree,
         size=size,
         num_blocks=1 + -(-longest // block) + dice.choice((0, 1, 3, 40)),
         block_size=block,
@@ -164,10 +165,13 @@ def drafted(model: Model, layer: EagleLayer, requests: Sequence[Request], **size
 class Confident(LayerDrafter):
     """Keeps the logprobs of what it guessed."""
 
-    def _guess(self, *given: Any) -> Any:
-        found = super()._guess(*given)
-        self.logs = [*getattr(self, "logs", []), found]
-        return found
+    def begin(self, *given: Any) -> Any:
+        self.logs = [*getattr(self, "logs", []), super().begin(*given)]
+        return self.logs[-1]
+
+    def further(self, *given: Any) -> Any:
+        self.logs.append(super().further(*given))
+        return self.logs[-1]
 
 
 def test_the_compiled_layer_guesses_what_torch_guesses() -> None:
@@ -265,28 +269,92 @@ def test_drawn_text_is_what_it_would_be_without_guesses() -> None:
 
 def test_a_level_pays_where_it_yields_more_in_its_time_than_the_steps_do() -> None:
     costs = LevelCosts()
-    assert costs.worth(1, 0.001), "nothing is known yet"
+    assert costs.due(1) == 0.0, "nothing is known yet"
     for _ in range(8):
         costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5))  # 0.1 s a level, 5 tokens a second
-    assert costs.worth(1, 0.55) and not costs.worth(1, 0.45)
-    assert costs.worth(2, 0.001), "of two requests nothing is known"
+    assert costs.due(1) == pytest.approx(0.5)
+    for _ in range(KEPT):
+        costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.8, tokens=5))
+    assert costs.due(1) == pytest.approx(1.0), "what is long ago is forgotten"
+    assert costs.due(2) == 0.0, "of two requests nothing is known"
 
 
-def test_a_tree_grows_as_far_as_pays_and_the_text_is_the_same() -> None:
-    class Dear(LevelCosts):
-        def worth(self, batch: int, expected: float) -> bool:
-            return expected > 0.9
+class Dear(LevelCosts):
+    """Levels pay that yield more than this."""
 
-    model, prompt = MODELS[0], [1, 2, 3]
-    due = oracle.greedy(model, prompt, 20)
-    levels: list[int] = []
-    for costs in (None, Dear()):
-        served = engine(model, LayerDrafter(layer_of(model)), levels=costs, size=3, depth=4)
-        assert served.generate([Request(0, prompt, 20)]) == [due]
-        grown = served._speculator.grown  # type: ignore[union-attr]
-        assert grown is not None
-        levels.append(int(grown.depth.max()))
-    assert levels == [4, 1]
+    def __init__(self, price: float) -> None:
+        super().__init__()
+        self._price = price
+
+    def due(self, batch: int) -> float:
+        return self._price
+
+
+def grown(
+    model: Model, layer: EagleLayer, trees: Any, levels: LevelCosts | None, text: list[int], size: int = 8
+) -> list[Any]:
+    """Of every step of three requests: the levels that grew, and the trees that were verified."""
+    served = engine(model, LayerDrafter(layer), trees, keep_trace=True, levels=levels, size=size, depth=5, width=3)
+    for start in range(3):
+        served.add(text[start : 2 * start + 3], 9)
+    seen = list[Any]()
+    while not served.idle:
+        served.step()
+        growth = served._speculator.grown  # type: ignore[union-attr]
+        told = [(tree.id, tree.parents, tree.tokens) for tree in served.trace[-1].trees]
+        seen.append((growth and (growth.parent.tolist(), growth.depth.tolist(), growth.value.tolist()), told))
+    return seen
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("twins", [True, False])
+def test_the_layer_grows_the_trees_that_the_part_grows(compiled: bool, twins: bool) -> None:
+    """Ties too: of twins one is as likely as the other."""
+    model, layer = MODELS[0], layer_of(MODELS[0], 3)
+    if twins:
+        layer = replace(layer, head=torch.cat((layer.head[: VOCAB // 2], layer.head[: VOCAB // 2])))
+    if not compiled:
+        vars(layer)["compiled"] = None
+    for levels in (None, Dear(0.05), Dear(0.3)):
+        ours, parts = (grown(model, layer, trees, levels, [3, 1, 4, 1, 5, 9, 2, 6]) for trees in (None, draft_tree))
+        assert ours == parts
+        assert any(told for _, told in ours)
+
+
+@pytest.mark.parametrize("trees", [None, draft_tree])
+def test_a_tree_grows_as_far_as_pays_and_a_level_that_nothing_is_kept_of_does_not(trees: Any) -> None:
+    model, layer, text = MODELS[0], layer_of(MODELS[0]), [2, 7, 1, 8, 2, 8, 1, 8]
+    all_levels, useful, dear = (grown(model, layer, trees, costs, text, 4) for costs in (Dear(-1.0), None, Dear(99.0)))
+    assert [told for _, told in all_levels] == [told for _, told in useful]
+    sizes = [
+        sum(len(growth[0][0]) for growth, _ in steps if growth is not None) for steps in (all_levels, useful, dear)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_the_steps_that_read_prompts_do_not_tell_what_steps_without_trees_take() -> None:
+    class Noting:
+        """Trees always pay."""
+
+        def __init__(self) -> None:
+            self.noted = list[Any]()
+
+        def worth(self, batch: int) -> bool:
+            return True
+
+        def verdict(self, batch: int) -> str:
+            return "on"
+
+        def note(self, spent: Any) -> None:
+            self.noted.append(spent.trees)
+
+        def pass_over(self, batch: int) -> None:
+            self.noted.append(None)
+
+    costs, model = Noting(), MODELS[0]
+    served = engine(model, LayerDrafter(layer_of(model)), cost_model=costs)
+    served.generate([Request(0, [1, 2, 3], 9)])
+    assert costs.noted[0] is None and set(costs.noted[1:]) == {1}
 
 
 def test_samples_of_one_prompt_and_rests_between_guesses_cost_no_token() -> None:
