@@ -91,3 +91,6 @@ class Speculator(Protocol):
 
     def forget(self, id: int) -> None:
         """The request left; it may be unknown."""
+
+    def verdict(self, batch: int) -> str:
+        """One sentence on whether it guesses for so many requests, and why."""

@@ -24,6 +24,7 @@ from course.workspace import Workspace
 from graders.registry.catalogue import Exercise, catalogue
 from graders.registry.parts import PARTS, Number, part_of, simulated
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
+from reference_engine.guessers import guesser_of, speculator_for
 from reference_engine.parts import SLOTS, PartError, PartMissing, Parts, load_part
 
 if TYPE_CHECKING:
@@ -88,28 +89,7 @@ def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculat
 
     thrifty: guess only while it pays, by the clock. Raises ModelError for a model that they do not fit.
     """
-    from reference_engine.medusa.cost_model import MeasuredCosts
-
-    costs = MeasuredCosts() if thrifty else None
-    if parts.speculative_sampling is not None:
-        from reference_engine.drafting import draft_for
-        from reference_engine.drafting.speculator import DraftSpeculator
-
-        return DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs)
-    if parts.draft_tree is not None:
-        from reference_engine.eagle.level_costs import LevelCosts
-        from reference_engine.eagle.speculator import eagle_for
-
-        return eagle_for(model, parts, cost_model=costs, levels=LevelCosts() if thrifty else None)
-    if parts.medusa is None:
-        return None
-    from reference_engine.medusa import HEADS
-    from reference_engine.medusa.heads import load_heads
-    from reference_engine.medusa.speculator import MedusaSpeculator
-    from reference_engine.medusa.tree_search import tree_for
-
-    heads, tree = load_heads(HEADS, model), tree_for(model.device.type, HEADS)
-    return MedusaSpeculator(parts.medusa, heads, tree, cost_model=costs)
+    return speculator_for(guesser_of(parts), model, parts, thrifty=thrifty)
 
 
 def lookahead(choices: Sequence[PartChoice]) -> int:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from graders.engines.results import RaceResults
-from graders.experiments.drafters import MEDUSA, PLAIN
 from graders.experiments.lab_names import SIDES
 from graders.experiments.results import LabResults, Measurement, bracket, ratios
+from reference_engine.guessers import MEDUSA, PLAIN
 
 
 class Verdict(enum.StrEnum):

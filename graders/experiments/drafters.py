@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from reference_engine.guessers import DRAFT, EAGLE, MEDUSA, PLAIN, speculator_for
+
 if TYPE_CHECKING:
-    from reference_engine.drafting.speculator import DraftSpeculator
-    from reference_engine.eagle.speculator import EagleSpeculator
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.model import Model
     from reference_engine.parts import Parts
     from reference_engine.speculation import Speculator
 
 Make = Callable[["Model", "Parts"], "Speculator | None"]
-PLAIN, MEDUSA = "plain", "medusa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,44 +37,25 @@ def medusa_chain(model: Model, parts: Parts, depth: int) -> MedusaSpeculator:
     return MedusaSpeculator(parts.medusa, load_heads(HEADS, model), TreeChoice(chain, (0.0,) * depth))
 
 
-def medusa_tree(model: Model, parts: Parts, nodes: int = 0) -> MedusaSpeculator:
+def medusa_tree(model: Model, parts: Parts, nodes: int = 0) -> Speculator | None:
     """Medusa's heads with the likeliest `nodes` of their tree; 0: as many as pay on such a device."""
-    from reference_engine.medusa import HEADS
-    from reference_engine.medusa.heads import load_heads
-    from reference_engine.medusa.speculator import MedusaSpeculator
-    from reference_engine.medusa.tree_search import read_tree, tree_for
-
-    tree = read_tree(HEADS).pruned(nodes) if nodes else tree_for(model.device.type, HEADS)
-    return MedusaSpeculator(parts.medusa, load_heads(HEADS, model), tree)
+    return speculator_for(MEDUSA, model, parts, nodes=nodes)
 
 
-def draft_model(model: Model, parts: Parts) -> DraftSpeculator:
-    """The small waiter that was trained to guess what the waiter says."""
-    from reference_engine.drafting import draft_for
-    from reference_engine.drafting.speculator import DraftSpeculator
-
-    return DraftSpeculator(parts.speculative_sampling, draft_for(model))
+def eagle_tree(model: Model, parts: Parts, nodes: int = 0) -> Speculator | None:
+    """EAGLE's layer with a tree of so many nodes that it grows itself in every step; 0: as many as pay on a CPU."""
+    return speculator_for(EAGLE, model, replace(parts, draft_tree=None), nodes=nodes)
 
 
-def eagle_tree(model: Model, parts: Parts, nodes: int = 0) -> EagleSpeculator:
-    """EAGLE's layer with a tree of so many nodes that it grows in every step; 0: as many as pay on a CPU."""
-    from reference_engine.eagle import NODES
-    from reference_engine.eagle.speculator import eagle_for
-
-    return eagle_for(model, replace(parts, draft_tree=None), size=nodes or NODES)
+def _named(name: str) -> Make:
+    return lambda model, parts: speculator_for(name, model, replace(parts, draft_tree=None))
 
 
-def _plain(model: Model, parts: Parts) -> None:
-    return None
-
-
-DRAFTERS = {
-    kind.name: kind
-    for kind in (
-        DrafterKind(PLAIN, "no guesses", _plain),
-        DrafterKind("draft", "a smaller model guesses", draft_model),
-        DrafterKind(MEDUSA, "heads on the model guess", medusa_tree),
-        DrafterKind("eagle", "a layer on the model's features guesses", eagle_tree),
-    )
+ABOUT = {
+    PLAIN: "no guesses",
+    DRAFT: "a smaller model guesses",
+    MEDUSA: "heads on the model guess",
+    EAGLE: "a layer on the model's features guesses",
 }
+DRAFTERS = {name: DrafterKind(name, about, _named(name)) for name, about in ABOUT.items()}
 """Every drafter by name, plain decoding first."""

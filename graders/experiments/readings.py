@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from graders.experiments.drafters import DRAFTERS, PLAIN
+from graders.experiments.drafters import DRAFTERS
 from graders.experiments.results import LabResults, Measurement, bracket, ratios
+from reference_engine.guessers import PLAIN
 from reference_engine.roofline import Ceilings, Work
 
 

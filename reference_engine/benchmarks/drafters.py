@@ -12,31 +12,23 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from reference_engine.drafting import draft_for
-from reference_engine.drafting.speculator import DraftSpeculator
-from reference_engine.eagle.level_costs import LevelCosts
-from reference_engine.eagle.speculator import eagle_for
 from reference_engine.engine import Engine
-from reference_engine.medusa import HEADS
-from reference_engine.medusa.cost_model import MeasuredCosts
-from reference_engine.medusa.heads import load_heads
-from reference_engine.medusa.speculator import MedusaSpeculator
-from reference_engine.medusa.tree_search import tree_for
+from reference_engine.guessers import EAGLE, GUESSERS, PLAIN, speculator_for
 from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.parts import Parts, load_part, part_files
 from reference_engine.sampler import Sampling
+from reference_engine.speculation import Speculator
 from reference_engine.waiter.corpus import dialogue
 
 FIRST_DIALOGUE = 400_000
 TURNS = 4
-PLAIN = "plain"
 SIDES = "plain, medusa, draft, eagle, or part: eagle with trees that the part of exercise 6 grows"
-Guessing = MedusaSpeculator | DraftSpeculator | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +40,15 @@ class Talk:
     passes: int
 
 
-def speculators(model: Model, parts: Parts, always: bool) -> dict[str, Callable[[], Guessing]]:
+def speculators(model: Model, parts: Parts, always: bool) -> dict[str, Callable[[], Speculator | None]]:
     """Who guesses, by name. always: not only while it pays."""
 
-    def costs() -> MeasuredCosts | None:
-        return None if always else MeasuredCosts()
+    own = replace(parts, draft_tree=None)
 
-    heads, tree, own = load_heads(HEADS, model), tree_for("cpu", HEADS), replace(parts, draft_tree=None)
-    return {
-        PLAIN: lambda: None,
-        "medusa": lambda: MedusaSpeculator(parts.medusa, heads, tree, cost_model=costs()),
-        "eagle": lambda: eagle_for(model, own, cost_model=costs(), levels=LevelCosts()),
-        "part": lambda: eagle_for(model, parts, cost_model=costs(), levels=LevelCosts()),
-        "draft": lambda: DraftSpeculator(parts.speculative_sampling, draft_for(model), cost_model=costs()),
-    }
+    def made(name: str, parts: Parts = own) -> Speculator | None:
+        return speculator_for(name, model, parts, thrifty=not always, measured=True)
+
+    return {**{name: partial(made, name) for name in GUESSERS}, "part": partial(made, EAGLE, parts)}
 
 
 def talk(engine: Engine, prompt: Sequence[int], count: int, rule: Sampling) -> Talk:

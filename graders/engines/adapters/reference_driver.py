@@ -12,7 +12,9 @@ import torch
 
 from reference_engine.arithmetic import Arithmetic
 from reference_engine.engine import Engine
+from reference_engine.guessers import speculator_for
 from reference_engine.kv_dtype import KVDtype
+from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
@@ -53,32 +55,9 @@ class Reference:
         gc.freeze()
 
     def _speculating(self, who: str) -> Any:
-        from reference_engine.medusa.cost_model import MeasuredCosts
-
-        if who == "plain":
-            return None
-        costs = None if self._job.get("always") else MeasuredCosts()
-        waiter = load_model("waiter", device=self._job["device"], dtype=self._model.dtype)
-        if who == "draft":
-            from reference_engine.drafting import draft_for
-            from reference_engine.drafting.speculator import DraftSpeculator
-
-            return DraftSpeculator(self._parts.speculative_sampling, draft_for(waiter), cost_model=costs)
-        if who == "eagle":
-            from reference_engine.eagle.level_costs import LevelCosts
-            from reference_engine.eagle.speculator import eagle_for
-
-            own = replace(self._parts, draft_tree=None)  # no part: a race is between ways to guess
-            return eagle_for(waiter, own, cost_model=costs, levels=LevelCosts())
-        from reference_engine.medusa import HEADS
-        from reference_engine.medusa.heads import load_heads, stretch_heads
-        from reference_engine.medusa.speculator import MedusaSpeculator
-        from reference_engine.medusa.tree_search import tree_for
-
-        heads, tree = load_heads(HEADS, waiter), tree_for(self._model.device.type, HEADS)
-        if self._model.config != waiter.config:
-            heads = stretch_heads(heads, self._model.config)
-        return MedusaSpeculator(self._parts.medusa, heads, tree, cost_model=costs)
+        parts = replace(self._parts, draft_tree=None)  # a race is between ways to guess: EAGLE grows its own trees
+        thrifty = not self._job.get("always")
+        return speculator_for(who, self._model, parts, thrifty=thrifty, measured=True, waiter=_waiter(self._model))
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""
@@ -121,6 +100,11 @@ class Reference:
             arithmetic=self._arithmetic,
             kv_dtype=self._kv_dtype,
         )
+
+
+def _waiter(model: Model) -> Model:
+    """What guessers were trained for; the job's model is a checkpoint of it, perhaps in a larger shape."""
+    return load_model("waiter", device=model.device, dtype=model.dtype)
 
 
 def start(job: dict[str, Any]) -> Reference:
