@@ -29,7 +29,7 @@ def _play(context: CheckContext, script: Script, *stories: Callable[[Script], No
 
 
 def arithmetic(context: CheckContext) -> None:
-    """Law 1.1: every edge of a block, for blocks of 1 to 1,024 tokens."""
+    """Law 1.1: every edge of a block, for blocks of 1 to 1,024 tokens; growth up to the last block."""
     for size in SIZES:
         script = Script(14, size, refs=False)
         for seq, tokens in enumerate((1, size, size + 1, 2 * size - 1, 2 * size), 1):
@@ -39,6 +39,14 @@ def arithmetic(context: CheckContext) -> None:
                 script.blocks_needed(1, tokens)
                 script.extend(1, tokens)
         _play(context, script)
+    _play(context, Script(4, 4, refs=False), _the_whole_pool)
+
+
+def _the_whole_pool(script: Script) -> None:
+    """One grows into the last free block."""
+    script.admit(1, 4)
+    script.extend(1, 9)
+    script.extend(1, 12)
 
 
 def giving_back(context: CheckContext) -> None:
@@ -49,6 +57,7 @@ def giving_back(context: CheckContext) -> None:
     for seq in range(8):
         script.admit(seq, 4)
     for seq in (3, 0, 7, 1, 5, 2, 6, 4):
+        script.free(seq)
         script.free(seq)
         script.length(seq)
         script.table(seq)

@@ -310,6 +310,7 @@ def several_tokens(context: CheckContext) -> None:
         script.drain()
         judge(context, script)
     _all_at_once(context, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)])
+    _all_at_once(context, EngineSetting(lookahead=2, token_budget=5), [(1, 2), (1, 2), (4, 2)])  # the second waits
     script = EngineScript(EngineSetting(lookahead=FAR, token_budget=3 * FAR), TextNumbers(VOCABULARY), [FAR, 7, 0, 1])
     for id, answer in enumerate((1, FAR, FAR + 1, 3 * FAR)):
         script.add(id, text(4, id), answer)
@@ -341,6 +342,13 @@ def borrowing(context: CheckContext) -> None:
     script.drain()
     script.add(1, text(8, 0), 1)  # too long, although the cache holds most of it
     judge(context, script)
+    belt = SchedulerCases(EngineSetting(block_size=2, cache=True, max_seqs=1))
+    belt.newcomer(text(6, 1), 1)
+    belt.script.drain()
+    for number in (2, 1):  # what the cache holds of the second is no reason to go first
+        belt.newcomer(text(5, number), 2)
+    belt.script.drain()
+    judge(context, belt.script)
     for blocks in range(6, 12):
         setting = EngineSetting(num_blocks=blocks, block_size=2, cache=True, token_budget=8)
         _all_at_once(context, setting, [(4, 5), (3, 5), (2, 5)])

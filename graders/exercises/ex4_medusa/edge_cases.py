@@ -96,6 +96,15 @@ def named_trees(context: CheckContext) -> None:
         judge.judge_tree(choices, judge.build_tree(choices, ("parent", "rank")), ("parent", "rank"))
 
 
+def long_sight(context: CheckContext) -> None:
+    """Law 4.2: from the end of a long path every node above is seen, and none beside it."""
+    for path in ((0,) * 4, (0,) * 7):
+        choices = [path, (*path[:2], 1)]
+        context.cases += 1
+        judge = MedusaJudge(context)
+        judge.judge_tree(choices, judge.build_tree(choices, ("depth", "mask")), ("depth", "mask"))
+
+
 def large_trees(context: CheckContext) -> None:
     """Deeper than any heads are today, and more nodes than 8 bits count."""
     for choices in (DEEP, BUSHY):
@@ -210,6 +219,9 @@ def rows_alike(context: CheckContext, views: bool) -> None:
     likely, small = [[0.0, 3.0], [3.0, 0.0]], [int(node > 0) for node in range(len(tree))]
     logits = [[likely[node not in walk[:-1]] for node in range(len(tree))] for walk in walks]
     judge.verify_typical(tree, [small] * len(ends), logits, TypicalRule(1.0, 0.3, 1.0))
+    lone = PathTree.of([(0,)])
+    unsure, surer = (_logits(lone, {0: p}) for p in ((0.33, 0.33, 0.33), (0.7, 0.05, 0.25)))  # 0.33 stands, 0.25 not
+    judge.verify_typical(lone, [[0, 2]] * 3, [unsure, surer, unsure], TypicalRule(1.0, 0.9, 0.6))
     slots = [[10 * row + 5 - node for node in range(len(tree))] for row in range(len(ends))]
     judge.compact(tree, [RowVerdict(tuple(tree.walk(3)), 1)] * len(ends), slots)
     context.cases += 1

@@ -51,9 +51,9 @@ def tree_of_choices(context: CheckContext) -> None:
 )
 def who_sees_whom(context: CheckContext) -> None:
     from graders.checking.random_cases import explore
-    from graders.exercises.ex4_medusa import random_cases
+    from graders.exercises.ex4_medusa import edge_cases, random_cases
 
-    explore(context, random_cases.sight, cases=30, moves=6)
+    explore(context, random_cases.sight, cases=30, moves=6, first=edge_cases.long_sight)
 
 
 @LAWS.law(
