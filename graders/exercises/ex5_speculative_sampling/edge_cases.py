@@ -109,12 +109,12 @@ def dice(context: CheckContext) -> None:
 def afters(context: CheckContext) -> None:
     """What next is drawn from: what p has more of, elsewhere than where the guess fell; p_K; the row where it fell."""
     q, p = (0.5, 0.25, 0.25), (0.25, 0.25, 0.5)
-    falls, stands = Guess(0, q, p, 0.75), Guess(2, q, p, 0.75)
+    falls, stands, other = Guess(0, q, p, 0.75), Guess(2, q, p, 0.75), Guess(2, (0.0, 0.25, 0.75), p, 0.5)
     for row in (
         Chain((falls,), (1.0, 0.0, 0.0), 0.25),
         Chain((Guess(0, (0.75, 0.25, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25), 0.75),), (1.0, 0.0, 0.0, 0.0), 0.25),
         Chain((stands,), (0.25, 0.5, 0.25), 0.5),
-        Chain((stands, falls, stands), (0.0, 1.0, 0.0), 0.25),
+        Chain((other, falls, stands), (0.0, 1.0, 0.0), 0.25),
     ):
         _chains(context, [row])
 
@@ -208,8 +208,10 @@ def turns(context: CheckContext) -> None:
 
 
 def left_over(context: CheckContext) -> None:
-    """Nothing of p is left: it is drawn from the last p that was not 0 everywhere, and nobody else stands."""
+    """Every fall changes p. Nothing of it is left: the last is drawn from that was not 0, and nobody else stands."""
     least = 2**-10
+    _siblings(context, [Siblings((0,), (0.5, 0.25, 0.25), (0.25, 0.25, 0.5), (0.75,), 0.25)])
+    _siblings(context, [Siblings((0, 1), (0.5, 0.375, 0.125, 0.0), (0.25,) * 4, (0.75, 0.5), 0.25)])
     short = (0.25 - least, 0.25, 0.5)
     for u in (0.0, 0.5):
         row = Siblings((0, 1), (0.25, 0.25, 0.5), short, (1 - least, u), 0.125)

@@ -9,6 +9,7 @@ from operator import mul
 from graders.exercises.ex7_paged_attention.specification import Decode, averaged
 
 TILES = (16, 32, 64, 128, 8, 4, 1)  # positions a step, as they are often chosen
+LIMITS = (128, 256, 500, 512)  # of a context, as they are often set
 Row = Sequence[float]
 Partial = tuple[float, float, list[float]]  # peak, total, acc
 
@@ -43,6 +44,7 @@ def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[floa
             "if masked positions take part, with the score 0",
             averaged([*scores, *[0.0] * pad], [*values, *zeros], width),
         )
+    yield from _cut(call, row, scores, values)
     yield "if every position has the same weight", averaged([0.0] * length, values, width)
     full = length - length % call.block_size
     if full != length:
@@ -54,6 +56,17 @@ def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[floa
     yield from _unshrunk(scores, values)
     if call.split > 1:
         yield from _joined(call.split, scores, values)
+
+
+def _cut(call: Decode, row: int, scores: Row, values: Sequence[Row]) -> Iterator[tuple[str, list[float]]]:
+    """Positions that are left out: those in block 0, those beyond a limit of a long context."""
+    rest = [at for at in range(len(scores)) if call.tables[row][at // call.block_size]]
+    if len(rest) < len(scores) and [*rest[:1], *rest[-1:]] == [0, len(scores) - 1]:  # else it has another name
+        left = averaged([scores[at] for at in rest], [values[at] for at in rest], call.width)
+        yield "if block 0, a block like any other, is left out", left
+    for limit in LIMITS:
+        if limit < len(scores) - call.block_size:
+            yield f"if only the first {limit} positions count", averaged(scores[:limit], values[:limit], call.width)
 
 
 def _unshrunk(scores: Row, values: Sequence[Row]) -> Iterator[tuple[str, list[float]]]:

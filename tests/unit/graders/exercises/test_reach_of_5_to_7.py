@@ -15,6 +15,7 @@ import pytest
 from graders.checking.random_cases import Case
 from graders.exercises.ex5_speculative_sampling import edge_cases
 from graders.exercises.ex5_speculative_sampling import random_cases as sampling_cases
+from graders.exercises.ex5_speculative_sampling.specification import Rule, spread
 from graders.exercises.ex6_draft_tree import fixed_cases as tree_stories
 from graders.exercises.ex6_draft_tree import random_cases as tree_cases
 from graders.exercises.ex6_draft_tree import specification as tree_spec
@@ -85,6 +86,21 @@ def rule(has: Callable[[Any, Sequence[Any]], bool]) -> Has:
     return lambda some, told, **__: bool(some) and has(told, some[0])
 
 
+def sooner(told: Rule, row: Sequence[float]) -> bool:
+    """Whether top_p cuts a token that top_k leaves, and that it would not cut of all."""
+    alone = spread(row, Rule(told.temperature, 0, told.top_p)).p
+    return any(
+        told.top_k and x == 0 < y and z >= spread(row, told).least
+        for x, y, z in zip(spread(row, told).p, alone, row, strict=True)
+    )
+
+
+def elsewhere(row: Any) -> bool:
+    """Whether another token than the guess that fell is one that p has no more of than q."""
+    fell = row.guesses[row.count]
+    return any(0 < p <= q for token, (p, q) in enumerate(zip(fell.p, fell.q, strict=True)) if token != fell.token)
+
+
 SAMPLING: dict[str, tuple[Any, Has]] = {
     "temperature 0": (sampling_cases.temperature, rule(lambda told, _: told.temperature == 0)),
     "temperatures below a hundredth": (edge_cases.temperatures, rule(lambda told, _: 0 < told.temperature < 0.01)),
@@ -94,6 +110,8 @@ SAMPLING: dict[str, tuple[Any, Has]] = {
     "top_k above the vocabulary": (sampling_cases.top_k, rule(lambda told, row: told.top_k > len(row))),
     "sets of more than a thousand": (edge_cases.top_ps, rule(lambda told, row: told.top_p * len(row) > 1024)),
     "top_k and top_p at once": (sampling_cases.top_p, rule(lambda told, _: told.top_k > 0 and told.top_p < 1)),
+    "top_p reached by what top_k leaves alone": (edge_cases.top_ps, rule(lambda told, row: sooner(told, row))),
+    "p has more elsewhere": (edge_cases.afters, rows(lambda row: row.count < len(row.guesses) and elsewhere(row))),
     "no guesses": (edge_cases.no_guesses, rows(lambda row: not row.guesses)),
     "forty guesses": (edge_cases.large_chains, rows(lambda row: len(row.guesses) >= 40)),
     "more than 128 rows": (edge_cases.large_chains, lambda some, **_: len(some) > 128),
@@ -115,6 +133,12 @@ def test_what_cases_of_exercise_5_reach(name: str, made: list[Call]) -> None:
 
 # ---------------------------------------------------------------- exercise 6
 
+
+def aunts(row: tree_spec.RowGrowth) -> bool:
+    """Whether a candidate is as sure as a deeper one that was created before."""
+    return any(a.value == b.value and a.depth > b.depth for at, b in enumerate(row) for a in row[:at])
+
+
 TREES: dict[str, tuple[Any, Has]] = {
     "parents beyond a byte": (tree_stories.large_growths, lambda rows, chosen, *_, **__: max(chosen[0]) > 255),
     "tokens beyond 16 bits": (
@@ -123,7 +147,8 @@ TREES: dict[str, tuple[Any, Has]] = {
     ),
     "paths of thirty": (tree_stories.fine_values, lambda rows, *_, **__: len(rows[0]) > 50 and rows[0][-1].depth > 25),
     "what is impossible": (tree_cases.values, lambda rows, *_, **__: any(c.value == -math.inf for c in rows[0])),
-    "the root": (tree_cases.appended, lambda rows, *_, **__: not rows[0]),
+    "the root": (tree_stories.large_growths, lambda rows, *_, **__: not rows[0]),
+    "an aunt as sure as her niece": (tree_stories.hard_trees, lambda rows, *_, **__: aunts(rows[0])),
     "a depth beyond sixteen": (tree_stories.hard_frontiers, lambda rows, depth, *_, **__: depth > 16),
     "equals by the hundred": (
         tree_stories.hard_frontiers,
