@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +53,7 @@ class Answer:
         if self.reason is not None:
             return None
         scored = self._scored(said)
-        shown, taken = "", 0
-        for token in said.tokens:
-            taken += 1
-            shown += self._push(token, self.tokens + taken)
-            if self.reason:
-                break
+        shown, taken = self._pushed(said.tokens)
         if said.finished and self.reason is None:
             self.reason = "stop" if said.tokens[-1] == self._question.eos else "length"
             shown += self._rest()
@@ -66,6 +61,17 @@ class Answer:
         self.tokens += taken
         self.scored += scored
         return Piece(self.place, shown, taken, scored, self.reason)
+
+    def _pushed(self, tokens: Sequence[int]) -> tuple[str, int]:
+        """Text that tokens bring, and how many of them count: those after a stop string do not."""
+        if not self._question.stops:
+            return self._words.push([token for token in tokens if token != self._question.eos]), len(tokens)
+        shown = ""
+        for taken, token in enumerate(tokens, 1):
+            shown += self._push(token, self.tokens + taken)
+            if self.reason:
+                return shown, taken
+        return shown, len(tokens)
 
     def _push(self, token: int, count: int) -> str:
         """Text that a token brings; before `min_new` of them no stop string counts."""

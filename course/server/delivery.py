@@ -8,7 +8,7 @@ The first tokens, the last, those with scores, and those of whoever set stop str
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from course.server.question import Question
 from reference_engine.engine import Event
@@ -23,10 +23,12 @@ UNSTREAMED = 0.1
 
 @dataclass(slots=True)
 class _Open:
-    """An answer: whose, when it was last told of, and what has been said since."""
+    """An answer: when it was last told of, and what has been said since. pause: seconds between two tellings at least.
+    crowded: only among a crowd."""
 
-    question: Question
     told: float
+    pause: float
+    crowded: bool
     held: Event | None = None
 
 
@@ -38,7 +40,9 @@ class Delivery:
 
     def begin(self, id: int, question: Question) -> None:
         """An answer that will come."""
-        self._open[id] = _Open(question, told=float("-inf"))
+        waits = not question.stops and question.sampling.scores is None
+        pause = 0.0 if not waits else INTERVAL if question.stream else UNSTREAMED
+        self._open[id] = _Open(float("-inf"), pause, waits and question.stream)
 
     def forget(self, id: int) -> None:
         """It is over, however it ended; what was held of it is lost."""
@@ -47,8 +51,10 @@ class Delivery:
     def take(self, event: Event, now: float) -> Event | None:
         """What is to be told of an answer that has said more; None: nothing yet."""
         answer = self._open[event.id]
-        event, answer.held = _joined(answer.held, event), None
-        if not event.finished and now - answer.told < self._pause(answer.question):
+        if answer.held is not None:
+            event = Event(event.id, answer.held.tokens + event.tokens, event.finished, event.scores)
+            answer.held = None
+        if not event.finished and self._waits(answer, now):
             answer.held = event
             return None
         answer.told = now
@@ -57,7 +63,7 @@ class Delivery:
     def due(self, now: float) -> Iterator[Event]:
         """What has waited long enough, of answers that say nothing more for the moment."""
         for answer in self._open.values():
-            if answer.held is not None and now - answer.told >= self._pause(answer.question):
+            if answer.held is not None and not self._waits(answer, now):
                 held, answer.held, answer.told = answer.held, None, now
                 yield held
 
@@ -68,13 +74,5 @@ class Delivery:
                 held, answer.held = answer.held, None
                 yield held
 
-    def _pause(self, question: Question) -> float:
-        if question.stops or question.sampling.scores is not None:
-            return 0.0
-        if not question.stream:
-            return UNSTREAMED
-        return INTERVAL if len(self._open) >= CROWD else 0.0
-
-
-def _joined(held: Event | None, event: Event) -> Event:
-    return event if held is None else replace(event, tokens=held.tokens + event.tokens)
+    def _waits(self, answer: _Open, now: float) -> bool:
+        return now - answer.told < answer.pause and (not answer.crowded or len(self._open) >= CROWD)

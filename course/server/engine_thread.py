@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from course.server.api_error import broken_part
 from course.server.delivery import Delivery
+from course.server.mailbox import Mailbox
 from course.server.question import Question
 from course.server.trace_feed import TraceFeed
 from course.watchdog import STALL_SECONDS, NoAnswerInTime, called
@@ -55,7 +56,7 @@ class Ticket:
 
     question: Question
     asked: float = field(default_factory=time.perf_counter)
-    told: asyncio.Queue[Said | Failed] = field(default_factory=asyncio.Queue)
+    told: Mailbox[Said | Failed] = field(default_factory=Mailbox)
 
 
 class EngineThread:
@@ -121,15 +122,16 @@ class EngineThread:
         ticket = Ticket(question)
         self._tickets.add(ticket)
         if self.lost:
-            ticket.told.put_nowait(Failed(500, self.failure))
+            ticket.told.put(Failed(500, self.failure))
         else:
             self._orders.put(lambda: self._add(ticket))
         return ticket
 
-    def leave(self, ticket: Ticket) -> None:
-        """Nobody listens to a ticket any more; what is left of it is aborted before the next step."""
+    def leave(self, ticket: Ticket, *, complete: bool) -> None:
+        """Nobody listens to a ticket any more; unless it is complete, the rest is aborted before the next step."""
         self._tickets.discard(ticket)
-        self._orders.put(lambda: self._abort(ticket, None))
+        if not complete:
+            self._orders.put(lambda: self._abort(ticket, None))
 
     def stop_answer(self, ticket: Ticket, place: int) -> None:
         """One answer of a ticket is complete, whatever the engine thinks."""
@@ -165,7 +167,7 @@ class EngineThread:
             self.lost = True
             self.failure = f"a part did not come back (waited {2 * self.stall:.0f} s); the server has to be restarted"
             for ticket in self._tickets:
-                ticket.told.put_nowait(Failed(500, self.failure))
+                ticket.told.put(Failed(500, self.failure))
 
     # ---------------------------------------------------------------- in the thread
 
@@ -274,7 +276,7 @@ class EngineThread:
     def _tell(self, batch: Sequence[tuple[Ticket, Said | Failed]]) -> None:
         def hand_out() -> None:
             for ticket, what in batch:
-                ticket.told.put_nowait(what)
+                ticket.told.put(what)
 
         try:
             self._loop.call_soon_threadsafe(hand_out)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from course.server.api_error import ApiError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
+    from course.server.call import Call
 
 OWN_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
+CLOSED_BY_CLIENT = 499
 HEARD_OUT = 8
 """So many times what is allowed is read and thrown away: who still sends when a connection ends hears no answer."""
 
@@ -37,28 +37,31 @@ class Limits:
         page of somebody else's in a browser here."""
         return cls(key=key, names=frozenset({host.lower(), *OWN_NAMES}) if _is_own(host) else frozenset())
 
-    def check_caller(self, request: Request) -> None:
-        """Raises ApiError 403 for a page of another site."""
-        called, sent_by = request.headers.get("host", ""), request.headers.get("origin", "")
+    def check_caller(self, called: str, sent_by: str) -> None:
+        """Raises ApiError 403 for a page of another site, by the headers "Host" and "Origin"."""
         told = [_name(f"//{called}")] * bool(called) + [_name(sent_by)] * bool(sent_by)
         if self.names and not self.names.issuperset(told):
             raise ApiError(403, f"this server listens to this machine alone, called {' or '.join(sorted(OWN_NAMES))}.")
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, call: Call) -> bytes:
         """The body. Raises ApiError 413 or 408."""
-        told = request.headers.get("content-length", "")
+        told = call.header(b"content-length")
         if told.isdecimal() and int(told) > HEARD_OUT * self.body:
             raise self._too_large()
         try:
             async with asyncio.timeout(self.body_seconds):
-                return await self._gather(request)
+                return await self._gather(call)
         except TimeoutError:
             sentence = f"the body did not come within {self.body_seconds:.0f} s."
             raise ApiError(408, sentence, headers={"Connection": "close"}) from None
 
-    async def _gather(self, request: Request) -> bytes:
-        body, count = bytearray(), 0
-        async for piece in request.stream():
+    async def _gather(self, call: Call) -> bytes:
+        body, count, more = bytearray(), 0, True
+        while more:
+            message = await call.receive()
+            if message["type"] == "http.disconnect":
+                raise ApiError(CLOSED_BY_CLIENT, "the client hung up.")
+            piece, more = message.get("body", b""), message.get("more_body", False)
             count += len(piece)
             if count <= self.body:
                 body += piece
@@ -72,11 +75,10 @@ class Limits:
         sentence = f"the body is larger than {self.body} bytes."
         return ApiError(413, sentence, code="body_too_large", headers={"Connection": "close"})
 
-    def check_key(self, request: Request) -> None:
-        """Raises ApiError 401 for a client without the key."""
+    def check_key(self, shown: str) -> None:
+        """Raises ApiError 401 for a client whose header "Authorization" does not hold the key."""
         if self.key is None:
             return
-        shown = request.headers.get("authorization", "")
         if not hmac.compare_digest(shown.encode(), f"Bearer {self.key}".encode()):
             headers = {"WWW-Authenticate": "Bearer"}
             raise ApiError(401, "this server asks for an API key.", code="invalid_api_key", headers=headers)

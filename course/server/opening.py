@@ -10,7 +10,6 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from course.errors import ExitCode, Problem
 from course.playground import part_mix
@@ -26,9 +25,6 @@ from reference_engine.model_loader import load_model
 from reference_engine.parts import PartError, Parts
 from reference_engine.slots import Policy
 from reference_engine.waiter.corpus import END
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 BLOCK_SIZE = 16
 HEAD_SECONDS = 20.0
@@ -128,10 +124,11 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
     import uvicorn
 
     from course.server.app import ApiServer
+    from course.server.patient_protocol import patient_protocol
 
     api = ApiServer(thread, model, limits)
     config = uvicorn.Config(
-        api.app,
+        api,
         http=patient_protocol(HEAD_SECONDS),
         ws="none",
         log_level="warning",
@@ -139,8 +136,9 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
         server_header=False,
+        proxy_headers=False,
     )
-    _allow_many_connections()
+    allow_many_connections()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it complains of every client that hangs up
     server = uvicorn.Server(config)
     api.closing = lambda: server.should_exit
@@ -152,27 +150,8 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
             signal.signal(each, handler)
 
 
-def patient_protocol(seconds: float) -> type[H11Protocol]:
-    """uvicorn's protocol, which closes a connection whose first request has not begun after so many seconds."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class PatientProtocol(H11Protocol):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._patience = self.loop.call_later(seconds, self._time_out)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _time_out(self) -> None:
-            if self.cycle is None:
-                self.transport.close()
-
-    return PatientProtocol
-
-
-def _allow_many_connections() -> None:
+def allow_many_connections() -> None:
+    """As many as the system lets this process have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else 65536
     if soft < wanted:

@@ -97,8 +97,8 @@ def _prompts(body: CompletionBody, model: ServedModel) -> tuple[tuple[int, ...],
     if isinstance(asked, str):
         batch: Sequence[object] = [asked]
     else:
-        batch = [asked] if asked and all(isinstance(each, int) for each in asked) else asked
-    if not batch or any(isinstance(each, int) for each in batch):
+        batch = [asked] if set(map(type, asked)) == {int} else asked
+    if not batch or int in map(type, batch):
         raise ApiError(400, "prompt must be a text, token ids, or a list of either.", param="prompt")
     return tuple(_tokens(each, model, body.add_special_tokens) for each in batch)
 

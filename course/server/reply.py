@@ -13,11 +13,13 @@ from course.server.answer import Answer, Piece, chat_logprobs, completion_logpro
 from course.server.question import Question
 
 DONE = b"data: [DONE]\n\n"
+REASONS = {None: b"null", "stop": b'"stop"', "length": b'"length"'}
+encode = msgspec.json.Encoder().encode
 
 
 def event(body: Any) -> bytes:
     """One server-sent event."""
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+    return b"data: " + encode(body) + b"\n\n"
 
 
 class Reply:
@@ -30,6 +32,8 @@ class Reply:
         self._id = f"{'chatcmpl' if question.chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._head = {"id": self._id, "object": kind, "created": int(time.time()), "model": model}
         self._offsets = [0] * question.samples
+        self._before = b"data: " + encode(self._chunk_head)[:-1] + b',"choices":[{"index":'
+        self._after = b'}],"usage":null}\n\n' if question.usage else b"}]}\n\n"
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """All answers at once."""
@@ -41,23 +45,25 @@ class Reply:
         question = self._question
         for place in range(question.samples):
             if question.chat:
-                yield self._chunk(place, {"delta": {"role": "assistant", "content": ""}, "logprobs": None})
+                yield self._chunk(place, b'"delta":{"role":"assistant","content":""}')
             elif question.echo:
                 text = question.echo[place // question.n]
                 self._offsets[place] = len(text)
-                yield self._chunk(place, {"text": text, "logprobs": None})
+                yield self._chunk(place, b'"text":' + encode(text))
 
     def piece(self, piece: Piece) -> bytes:
         """A chunk of a stream."""
-        scored = piece.scored if self._question.sampling.scores is not None else None
+        logprobs: Any = None
         if self._question.chat:
-            logprobs: Any = scored and chat_logprobs(scored)
-            told: dict[str, Any] = {"delta": {"content": piece.text} if piece.text else {}}
+            told = b'"delta":{"content":' + encode(piece.text) + b"}" if piece.text else b'"delta":{}'
+            if piece.scored:
+                logprobs = chat_logprobs(piece.scored)
         else:
-            logprobs = scored and completion_logprobs(scored, self._offsets[piece.place])
-            told = {"text": piece.text}
+            told = b'"text":' + encode(piece.text)
+            if piece.scored:
+                logprobs = completion_logprobs(piece.scored, self._offsets[piece.place])
             self._offsets[piece.place] += len(piece.text)
-        return self._chunk(piece.place, told | {"logprobs": logprobs or None}, piece.reason)
+        return self._chunk(piece.place, told, logprobs, piece.reason)
 
     def closing(self, tokens: int) -> Iterator[bytes]:
         """The end of a stream."""
@@ -69,10 +75,12 @@ class Reply:
     def _chunk_head(self) -> dict[str, Any]:
         return self._head | ({"object": "chat.completion.chunk"} if self._question.chat else {})
 
-    def _chunk(self, place: int, told: dict[str, Any], reason: str | None = None) -> bytes:
-        choice = {"index": place, **told, "finish_reason": reason}
-        usage = {"usage": None} if self._question.usage else {}
-        return event(self._chunk_head | {"choices": [choice]} | usage)
+    def _chunk(self, place: int, told: bytes, logprobs: Any = None, reason: str | None = None) -> bytes:
+        """Put together of what is the same in all chunks and what is not: most of it never changes."""
+        scores = encode(logprobs) if logprobs else b"null"
+        ended = REASONS[reason]
+        parts = (self._before, b"%d," % place, told, b',"logprobs":', scores, b',"finish_reason":', ended, self._after)
+        return b"".join(parts)
 
     def _choice(self, answer: Answer) -> dict[str, Any]:
         asked = self._question.sampling.scores is not None

@@ -52,7 +52,9 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """What one server did in one round of one scenario. Times in seconds."""
+    """What one server did in one round of one scenario. Times in seconds. cpu: seconds of the server and of the client
+    on all cores, for everything that was asked.
+    """
 
     server: str
     scenario: str
@@ -62,6 +64,8 @@ class Lap:
     first: float
     gap: float
     gap_99: float
+    server_cpu: float = 0.0
+    client_cpu: float = 0.0
 
 
 def scenarios(model: Model, round: int, scale: float) -> list[Scenario]:
@@ -89,23 +93,32 @@ def _prompt(model: Model, text: str) -> tuple[int, ...]:
 def lap(server: Server, scenario: Scenario, number: int) -> Lap:
     """Ask one server. Raises RuntimeError when an answer is missing."""
     with server.awake() as port:
-        answers, seconds = ask_all(port, scenario.asked, SEATS)
+        before = server.cpu()
+        answers, taken = ask_all(port, scenario.asked, SEATS)
+        spent = server.cpu() - before, taken.cpu
     wrong = next((answer.error for answer in answers if answer.error), "")
     if wrong:
         raise RuntimeError(f"{server.name} left a request of “{scenario.name}” without its answer: {wrong}")
-    return _lap(server.name, scenario, number, answers[: scenario.watched], seconds)
+    return _lap(server.name, scenario, number, answers[: scenario.watched], taken.seconds, spent)
 
 
 def offline(engine: Engine, scenario: Scenario, number: int) -> Lap:
-    """The same requests without any server."""
-    began = time.perf_counter()
+    """The same requests without any server and any client, on the same cores."""
+    began, spent = time.perf_counter(), time.process_time()
     engine.generate(Request(place, list(each.prompt), each.max_new) for place, each in enumerate(scenario.asked))
-    seconds = time.perf_counter() - began
+    seconds, spent = time.perf_counter() - began, time.process_time() - spent
     answers = [Answered(each.max_new, seconds, (0.0,), seconds) for each in scenario.asked]
-    return _lap(OFFLINE, scenario, number, answers, seconds)
+    return _lap(OFFLINE, scenario, number, answers, seconds, (spent, 0.0))
 
 
-def _lap(name: str, scenario: Scenario, number: int, answers: Sequence[Answered], seconds: float) -> Lap:
+def _lap(
+    name: str,
+    scenario: Scenario,
+    number: int,
+    answers: Sequence[Answered],
+    seconds: float,
+    cpu: tuple[float, float],
+) -> Lap:
     gaps = sorted(gap for answer in answers for gap in answer.gaps)
     return Lap(
         name,
@@ -116,6 +129,7 @@ def _lap(name: str, scenario: Scenario, number: int, answers: Sequence[Answered]
         median(answer.first for answer in answers),
         median(gaps),
         gaps[min(len(gaps) - 1, int(0.99 * len(gaps)))],
+        *cpu,
     )
 
 
@@ -138,15 +152,16 @@ def race(servers: Sequence[Server], rounds: int, scale: float) -> Iterator[Lap]:
 
 
 def table(laps: Sequence[Lap]) -> Table:
-    """A row a server and scenario, medians over the rounds."""
-    shown = Table("server", "scenario", "requests/s", "tokens/s", "first token", "between", "p99 between")
+    """A row a server and scenario, medians over the rounds. CPU s: of the server and of the client."""
+    shown = Table("server", "scenario", "requests/s", "tokens/s", "first token", "between", "p99 between", "CPU s")
     for name, scenario in dict.fromkeys((each.server, each.scenario) for each in laps):
         mine = [each for each in laps if (each.server, each.scenario) == (name, scenario)]
         rates = [f"{median(each.requests_a_second for each in mine):.1f}"]
         rates += [f"{median(each.tokens_a_second for each in mine):,.0f}"]
         times = [median(getattr(each, field) for each in mine) for field in ("first", "gap", "gap_99")]
         told = ["", "", ""] if name == OFFLINE else [f"{1000 * seconds:.1f} ms" for seconds in times]
-        shown.add_row(name, scenario, *rates, *told)
+        cpu = [median(getattr(each, field) for each in mine) for field in ("server_cpu", "client_cpu")]
+        shown.add_row(name, scenario, *rates, *told, f"{cpu[0]:.2f} + {cpu[1]:.2f}")
     return shown
 
 

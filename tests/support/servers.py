@@ -54,22 +54,31 @@ def open_server(
 
     thread = EngineThread(make, files=files, stall=stall)
     model = served_model(waiter(), thread, EngineOptions(seats=seats, policy=policy))
-    app = ApiServer(thread, model, limits or Limits()).app
+    app = ApiServer(thread, model, limits or Limits())
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client, thread
 
 
 @contextmanager
-def listening(limits: Limits | None = None, head_seconds: float = 20.0) -> Iterator[tuple[int, EngineThread]]:
-    """The port of a real server in a thread of this process, and its engine thread; drained at the end."""
+def listening(
+    limits: Limits | None = None, head_seconds: float = 20.0, fast: bool | None = None
+) -> Iterator[tuple[int, EngineThread]]:
+    """The port of a real server in a thread of this process, and its engine thread; drained at the end.
+
+    fast: with httptools and uvloop, or without; None: as `course serve` would here.
+    """
     import uvicorn
 
+    from course.server.patient_protocol import patient_protocol
+
+    loop = {None: "auto", True: "uvloop", False: "asyncio"}[fast]
     thread = EngineThread(lambda: Engine(waiter(), solved(), num_blocks=400, max_seqs=16))
     model = opening.served_model(waiter(), thread, opening.EngineOptions(seats=16))
     door = opening.listen("127.0.0.1", 0)
-    app = ApiServer(thread, model, limits or Limits()).app
-    protocol = opening.patient_protocol(head_seconds)
-    server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", log_level="error"))
+    app = ApiServer(thread, model, limits or Limits())
+    protocol = patient_protocol(head_seconds, fast)
+    config = uvicorn.Config(app, http=protocol, loop=loop, ws="none", log_level="error")  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
     runs = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     runs.start()
     try:

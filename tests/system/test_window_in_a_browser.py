@@ -32,6 +32,9 @@ SCRUB = """(() => {  // milliseconds of script that a step takes, on average ove
     window.requestAnimationFrame = later;
     return (performance.now() - began) / 40;
 })()"""
+CUT = """[...document.querySelectorAll(".request, .chip, button, .key, #events li")]
+    .filter((one) => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth + 1)
+    .filter((one) => getComputedStyle(one).overflow !== "visible").map((one) => one.textContent)"""
 LONG = "a very long name of a run, " * 20 + "x" * 200
 
 
@@ -211,6 +214,7 @@ def test_nothing_overflows(page: Page, width: int, scheme: str) -> None:
     for what in ("preempted", "guessed", "shared"):
         click(page, f"find-{what}")
         assert page.run("document.documentElement.scrollWidth") <= width
+        assert page.run(CUT) == []
 
 
 def test_a_server_with_a_key_asks_for_it_and_then_shows_its_engine_live(tmp_path: Path) -> None:

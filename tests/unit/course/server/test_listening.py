@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 from types import ModuleType
@@ -46,8 +47,22 @@ def _chat(openai: ModuleType, client: object) -> None:
         client.completions.create(model="waiter", prompt="Waiter:", extra_body={"top_z": 1})
 
 
-def test_who_hangs_up_in_a_stream_is_served_no_further() -> None:
-    with listening() as (port, thread):
+BODY = b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 2}'
+HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n" % len(BODY)
+ways = pytest.mark.parametrize("fast", [True, False], ids=["httptools", "h11"])
+
+
+@pytest.fixture(autouse=True)
+def both_ways(request: pytest.FixtureRequest) -> None:
+    """What makes it fast is optional."""
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("fast"):
+        pytest.importorskip("httptools")
+        pytest.importorskip("uvloop")
+
+
+@ways
+def test_who_hangs_up_in_a_stream_is_served_no_further(fast: bool) -> None:
+    with listening(fast=fast) as (port, thread):
         line = http.client.HTTPConnection("127.0.0.1", port)
         body = b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 900, "ignore_eos": true, "stream": true}'
         line.request("POST", "/v1/completions", body)
@@ -67,8 +82,9 @@ def _ask(port: int) -> int:
     return status
 
 
-def test_connections_that_say_nothing_are_closed_and_keep_nobody_out() -> None:
-    with listening(head_seconds=0.2) as (port, _):
+@ways
+def test_connections_that_say_nothing_are_closed_and_keep_nobody_out(fast: bool) -> None:
+    with listening(head_seconds=0.2, fast=fast) as (port, _):
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
         idle[0].sendall(b"POST /v1/comp")
         assert _ask(port) == 200
@@ -77,17 +93,65 @@ def test_connections_that_say_nothing_are_closed_and_keep_nobody_out() -> None:
             line.close()
 
 
-def test_who_sends_too_much_hears_so() -> None:
+@ways
+def test_a_second_request_that_does_not_come_is_not_waited_for_either(fast: bool) -> None:
+    with listening(head_seconds=0.2, fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(HEAD + b"\r\n" + BODY)
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        line.sendall(HEAD)
+        assert line.recv(1) == b""
+
+
+@ways
+def test_a_head_that_never_ends_is_not_heard_out(fast: bool) -> None:
+    with listening(fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(HEAD)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(4096):
+                line.sendall(b"x-more: %s\r\n" % (b"x" * 4096))
+            assert not line.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert _ask(port) == 200
+
+
+@ways
+def test_what_is_sent_ahead_is_answered_in_order_and_other_protocols_are_not_spoken(fast: bool) -> None:
+    with listening(fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
+        upgrade, close = b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close\r\n"
+        line.sendall(HEAD + b"\r\n" + BODY + HEAD.replace(b"completions", b"nothing") + b"\r\n" + BODY)
+        line.sendall(HEAD + close + b"\r\n" + BODY)
+        told = line.makefile("rb").read()
+        assert [part[:3] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            other.sendall(HEAD + upgrade + b"\r\n" + BODY)
+            assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+@ways
+def test_a_thousand_connections_at_once_are_served(fast: bool) -> None:
+    opening.allow_many_connections()
+    with listening(fast=fast) as (port, thread):
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(1000)]
+        for line in lines[::50]:
+            line.sendall(HEAD + b"\r\n" + BODY)
+        assert {line.recv(1 << 16)[:15] for line in lines[::50]} == {b"HTTP/1.1 200 OK"}
+        for line in lines:
+            line.close()
+        assert thread.unfinished == 0
+
+
+@ways
+def test_who_sends_too_much_hears_so(fast: bool) -> None:
     """A connection that ended while the client was still sending took the answer with it."""
-    with listening(Limits(body=1 << 20)) as (port, _):
+    with listening(Limits(body=1 << 20), fast=fast) as (port, _):
         line = http.client.HTTPConnection("127.0.0.1", port)
         line.request("POST", "/v1/completions", b"x" * (6 << 20))
         assert line.getresponse().status == 413
 
 
-def test_a_server_that_is_told_to_end_answers_first() -> None:
+@ways
+def test_a_server_that_is_told_to_end_answers_first(fast: bool) -> None:
     answers: list[int] = []
-    with listening() as (port, thread):
+    with listening(fast=fast) as (port, thread):
         line = http.client.HTTPConnection("127.0.0.1", port)
         line.request(
             "POST",

@@ -1,0 +1,81 @@
+"""uvicorn's HTTP protocol, on httptools where it is installed, that waits for a request, but not for ever."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol
+
+LONGEST_HEAD = 1 << 16
+"""Bytes before a body."""
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+def patient_protocol(seconds: float, fast: bool | None = None) -> type[Protocol]:
+    """A connection is closed when the head of a request has not come so many seconds after its beginning, the first
+    one's after the connection was made. fast: httptools has to be there; None: if it is.
+    """
+    fast = importlib.util.find_spec("httptools") is not None if fast is None else fast
+
+    class PatientProtocol(_careful_httptools() if fast else _h11()):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._patience = self.loop.call_later(seconds, transport.close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_waiting()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._stop_waiting()
+            elif self._patience is None:
+                self._patience = self.loop.call_later(seconds, self.transport.close)
+
+        def _stop_waiting(self) -> None:
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
+
+    return PatientProtocol
+
+
+def _h11() -> Any:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    return H11Protocol
+
+
+def _careful_httptools() -> Any:
+    """httptools hears a head out however long it is, and takes the body of a request that offers another protocol,
+    as Java's client does by default, for that protocol: the one is ended, the offer is not passed on."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class CarefulProtocol(HttpToolsProtocol):
+        _in_head, _size = True, 0
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                end = data.find(b"\r\n\r\n")
+                head = data if end < 0 else data[:end]
+                if UPGRADE.search(head):
+                    data = UPGRADE.sub(b"\r\nignored:", head) + data[len(head) :]
+            super().data_received(data)
+            if self._in_head:
+                self._size += len(data)
+                if self._size > LONGEST_HEAD:
+                    self.transport.close()
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            self._in_head, self._size = False, 0
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_head = True
+
+    return CarefulProtocol
