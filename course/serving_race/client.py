@@ -139,7 +139,7 @@ class _Connection:
         assert self._socket is not None
         try:
             data = self._socket.recv(MOST_READ)
-        except ConnectionResetError:
+        except OSError:
             data = b""
         if not self._asked:
             self.close()  # nothing is due: the server gives it up
