@@ -16,7 +16,7 @@ ASKED = ["/", "/health", "/metrics", "/trace", "/v1/models"]
 def attack(folder):
     model = SimpleNamespace(name="waiter", capacity=64)
     server = ApiServer(SimpleNamespace(failure="", failures=0), model, Limits.at("127.0.0.1"))
-    client = TestClient(server.app, raise_server_exceptions=False)
+    client = TestClient(server, raise_server_exceptions=False)
     for path in ASKED:
         for host in (
             "kitchen.example",
