@@ -56,26 +56,32 @@ def _careful_httptools() -> Any:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class CarefulProtocol(HttpToolsProtocol):
-        _in_head, _size = True, 0
+        _in_head, _in_body = False, False  # between two requests it is in neither
+        _heads, _size = 0, 0
 
         def data_received(self, data: bytes) -> None:
-            if self._in_head:
+            if not self._in_body:
                 end = data.find(b"\r\n\r\n")
                 head = data if end < 0 else data[:end]
                 if UPGRADE.search(head):
                     data = UPGRADE.sub(b"\r\nignored:", head) + data[len(head) :]
+            before = self._in_head, self._heads
             super().data_received(data)
-            if self._in_head:
+            if self._in_head and before == (True, self._heads):  # all of it was of one head
                 self._size += len(data)
                 if self._size > LONGEST_HEAD:
                     self.transport.close()
 
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._in_head, self._heads, self._size = True, self._heads + 1, 0
+
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
-            self._in_head, self._size = False, 0
+            self._in_head, self._in_body = False, True
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
-            self._in_head = True
+            self._in_body = False
 
     return CarefulProtocol

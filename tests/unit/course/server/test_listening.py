@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import time
 from types import ModuleType
 
 import pytest
@@ -111,6 +112,18 @@ def test_a_head_that_never_ends_is_not_heard_out(fast: bool) -> None:
                 line.sendall(b"x-more: %s\r\n" % (b"x" * 4096))
             assert not line.recv(1 << 16).startswith(b"HTTP/1.1 200")
         assert _ask(port) == 200
+
+
+@ways
+def test_a_large_body_is_no_part_of_a_head_wherever_it_is_cut(fast: bool) -> None:
+    body = BODY[:-1] + b", " + b" " * 3_000_000 + b'"seed": 1}'
+    head = HEAD.replace(b"%d" % len(BODY), b"%d" % len(body)) + b"\r\n"
+    with listening(fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
+        for cut in (1, 100, len(head), len(head) + 1000, len(head) + len(body) - 200_000):
+            line.sendall((head + body)[:cut])
+            time.sleep(0.01)  # so that it is read by itself
+            line.sendall((head + body)[cut:])
+            assert line.recv(1 << 16).startswith(b"HTTP/1.1 200 OK"), cut
 
 
 @ways
