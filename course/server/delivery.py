@@ -15,7 +15,7 @@ from reference_engine.engine import Event
 
 CROWD = 32
 """Answers at once from which on streams wait."""
-INTERVAL = 0.03
+INTERVAL = 0.05
 """Seconds between two events of a stream then."""
 UNSTREAMED = 0.1
 """Seconds between two tellings of an answer that is sent whole."""
