@@ -90,8 +90,8 @@ class _End:
             head, end, data = self._head.partition(END_OF_HEAD)
             if not end:
                 return False
-            fields = dict(line.split(b":", 1) for line in head.lower().split(b"\r\n")[1:] if b":" in line)
-            self._head, self._chunked = None, b"chunked" in fields.get(b"transfer-encoding", b"")
+            fields = _fields(head)
+            self._head, self._chunked = None, _chunked(fields)
             self._left = int(fields.get(b"content-length", 1 << 62))
             self._tail = b"\r\n"
         if not self._chunked:
@@ -259,7 +259,7 @@ def _text(heard: Heard) -> Iterator[tuple[float, bytes]]:
         raw += data
         if not headed:
             head, headed, raw = _head_of(raw)
-            chunked = b"transfer-encoding: chunked" in head.lower()
+            chunked = _chunked(_fields(head))
         if headed and not chunked:
             yield at, raw
             raw = b""
@@ -270,6 +270,16 @@ def _text(heard: Heard) -> Iterator[tuple[float, bytes]]:
             yield at, text
     if chunked or not headed:
         raise ValueError("the answer breaks off")
+
+
+def _fields(head: bytes) -> dict[bytes, bytes]:
+    """By name, all in lower case."""
+    pairs = (line.split(b":", 1) for line in head.lower().split(b"\r\n")[1:] if b":" in line)
+    return {name: value.strip() for name, value in pairs}
+
+
+def _chunked(fields: dict[bytes, bytes]) -> bool:
+    return fields.get(b"transfer-encoding") == b"chunked"
 
 
 def _head_of(raw: bytes) -> tuple[bytes, bool, bytes]:
