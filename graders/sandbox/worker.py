@@ -107,6 +107,8 @@ class Worker:
         self._poll.register(self._process.output, select.POLLIN)
         self._poll.register(self._process.control, select.POLLIN)
         self._poll.register(self._process.wire, select.POLLIN)
+        if self._process.death >= 0:
+            self._poll.register(self._process.death, select.POLLIN)
 
     def __enter__(self) -> Worker:
         return self
@@ -250,6 +252,9 @@ class Worker:
                 self._send()
             if event & ~select.POLLOUT:
                 return self._hear()
+        elif descriptor == self._process.death:
+            self._deafen(descriptor)
+            self._process.hurry()
         else:
             answer = self._hear()  # a last answer may still be in the socket
             if answer is None:

@@ -58,12 +58,20 @@ class ForeignCode:
             return args[0].co_filename != OWN_TEXT or self._is_made_of_names(maker) or self._is_text(args[0])
         if maker.f_code.co_filename in IMPORTING:
             return self._is_of_the_library(args[0])
-        return (event == "compile" and self._is_said(args[0])) or self._is_made_of_names(maker)
+        said = event == "compile" and (self._is_said(args[0]) or self._is_underlined(*args[:2]))
+        return said or self._is_made_of_names(maker)
 
     def _is_said(self, source: object) -> bool:
         """Whether the text that is compiled stands in what was handed in."""
         text = source.decode("utf-8", "replace") if type(source) is bytes else source
         return type(text) is str and text.strip() in self._texts
+
+    def _is_underlined(self, source: object, file: object) -> bool:
+        """Whether it is a piece of a line of the library, which the interpreter parses to underline it in a traceback:
+        an exception that ends a thread, or `__del__`, shows one by itself."""
+        if type(source) is not bytes or type(file) is not str or not file.startswith(self._library):
+            return False
+        return any(source.strip() in line for line in _content(file).splitlines())
 
     def _is_text(self, code: types.CodeType) -> bool:
         """Whether it is what some text says that stands in what was handed in."""

@@ -36,6 +36,7 @@ ENDING = 10.0
 REST = 0.02
 MESSAGE = 1 << 16
 CREDENTIALS = struct.Struct("3i")
+WITHOUT_NAMESPACES = LEVELS[:2]
 OUT_OF_MEMORY = "out of memory"
 _MAIN = Path(__file__).parent / "inside" / "main.py"
 
@@ -60,8 +61,9 @@ class Process:
     """A worker that runs. Use `spawn`.
 
     box: its folder. wire: the grader's end of the socket. output: file descriptor, read end. control: readable once the
-    worker has died. worker: pid of the process that runs the part. level: "L3". locks: what protects the grader, in
-    words. refused: level -> why it could not be had. reason: why the worker was ended, if the supervisor ended it.
+    worker has died. death: the same, whatever keeps its keeper from telling; -1 for none. worker: pid of the process
+    that runs the part. level: "L3". locks: what protects the grader, in words. refused: level -> why it could not be
+    had. reason: why the worker was ended, if the supervisor ended it.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Process:
         self.box = box
         self._spent = 0.0
         self._stopped = self._ended = False
+        self.death = -1
         self.wrapped = False
 
     def wait_until_ready(self) -> None:
@@ -88,6 +91,8 @@ class Process:
             message, pid = self._message(deadline - time.monotonic())
             if "ready" in message:
                 self.worker = pid
+                with contextlib.suppress(OSError):  # an old kernel, or it is gone already: its keeper will tell
+                    self.death = os.pidfd_open(pid)
             elif "level" in message:
                 self.level, self.locks, self.refused = message["level"], tuple(message["locks"]), message["refused"]
             else:
@@ -159,6 +164,15 @@ class Process:
         finally:
             process_tree.go_on((keeper, *stopped))
 
+    def hurry(self) -> None:
+        """The worker has ended: whatever else there is of it stands still, so that its keeper gets to say how.
+
+        Where there are namespaces whoever tells is among them, and no part reaches that.
+        """
+        if not self._ended and self.level in WITHOUT_NAMESPACES:
+            process_tree.stop_all(self._supervisor.pid)
+            process_tree.go_on((self._supervisor.pid,))
+
     def stop(self) -> None:
         """Nothing of the worker runs any more, whatever it does about that; only `end` may follow."""
         if not self._ended:
@@ -178,6 +192,8 @@ class Process:
         self.wire.close()
         self.control.close()
         os.close(self.output)
+        if self.death >= 0:
+            os.close(self.death)
         remove(self.box)
 
     def _kept(self) -> bool:

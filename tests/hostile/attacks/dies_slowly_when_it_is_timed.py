@@ -1,6 +1,6 @@
 """Right in every law; once an engine is timed it leaves children that keep stopping the supervisor, and kills itself.
 
-L1: crash or timeout
+L1: crash
 law: 1 fast enough
 """
 
