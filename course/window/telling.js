@@ -20,8 +20,9 @@ function tellStep(run, state, step, before, at) {
   for (const [id, start, length, samples] of reads.slice(0, FEW)) say("", "■", `Request ${who(id)} reads tokens ${start} to ${start + length - 1}${samples ? " and says its next one" : ": a chunk of its prompt"}.`);
   if (reads.length > FEW) say("", "■", `${reads.length - FEW} more read.`);
   const lucky = (step.e ?? []).filter((each) => each[1].length > 1), says = chunks.length - reads.length - lucky.length;
-  if (says) say("", "▬", `${several(says, lucky.length ? "other request" : "request")} ${says === 1 ? "says its" : "say their"} next token.`);
   for (const [id, said] of lucky.slice(0, FEW)) say("good", "✓", `Request ${who(id)} says ${several(said.length, "token")} at once, ${several(stoodOf(step, id), "guess", "guesses")} of them: “${said.map(spoken).join("")}”.`);
+  if (lucky.length > FEW) say("good", "✓", `${lucky.length - FEW} more say several tokens at once.`);
+  if (says > 0) say("", "▬", `${several(says, lucky.length ? "other request" : "request")} ${says === 1 ? "says its" : "say their"} next token.`);
   if (step.f) say("", "▌", `Finished: ${all(step.f)}.`);
   if (step.a) say("bad", "✕", `${step.l ? "Gone" : "Aborted"}: ${all(step.a)}.`);
   $("events").replaceChildren(...lines.map(([kind, mark, text]) => element("li", { className: kind }, element("b", { textContent: mark, ariaHidden: "true" }), element("span", { textContent: text }))));

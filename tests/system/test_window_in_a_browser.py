@@ -159,6 +159,16 @@ def test_guesses_that_stood_are_as_many_in_chip_verdict_and_tree(page: Page, win
     assert ended
 
 
+def test_who_says_several_tokens_is_not_said_to_say_one(page: Page, window: Window) -> None:
+    for number, record in enumerate(window.runs[0].trace):
+        go_to(page, number)
+        told = text(page, "events").replace("“", "\n“")
+        ones = sum(map(int, re.findall(r"(\d+) (?:other )?requests? says? (?:its|their) next", told)))
+        assert ones == sum(chunk.length == 1 for chunk in record.plan.chunks if chunk.samples) - sum(
+            len(tokens) > 1 for _, tokens in record.emitted
+        ), told
+
+
 def test_a_preemption_tells_what_was_lacking(page: Page, window: Window) -> None:
     for number in (number for number, record in enumerate(window.runs[0].trace) if record.preempted):
         go_to(page, number)
