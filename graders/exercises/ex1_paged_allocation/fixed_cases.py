@@ -305,6 +305,7 @@ def references(context: CheckContext) -> None:
     _play(context, Script(6, 4), _nothing_in_it)
     _play(context, Script(4, 4), _held_by_the_cache_alone)
     _play(context, Script(8, 4), _back_into_a_shared_block)
+    _play(context, Script(8, 4), _a_retained_tail)
     _play(context, Script(6, 4), _retained_often)
     _play(context, Script(12, 4), _over_and_over)
 
@@ -354,6 +355,19 @@ def _back_into_a_shared_block(script: Script) -> None:
     script.truncate(1, 2)
     script.extend(1, 3)
     script.free(2)
+
+
+def _a_retained_tail(script: Script) -> None:
+    """What the cache holds is copied before it is written, though one table alone lists it; no truncation frees it."""
+    script.admit(1, 7)
+    script.retain(script.spec.tables[1])
+    script.extend(1, 8)
+    script.admit(2, 8)
+    script.retain(script.spec.tables[2])
+    script.truncate(2, 3)
+    script.extend(2, 4)
+    script.free(2)
+    script.release(sorted(script.spec.retained))
 
 
 def _retained_often(script: Script) -> None:

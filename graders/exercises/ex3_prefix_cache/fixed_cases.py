@@ -69,7 +69,14 @@ def long_texts(context: CheckContext) -> None:
 
 
 def block_sizes(context: CheckContext) -> None:
-    """Law 3.2: large blocks that differ in one token, wherever it is; tails of all but one token."""
+    """Law 3.2: large blocks that differ in one token, wherever it is; tails of all but one token; the same tokens in
+    another order, and what follows on one of the two alone."""
+    script = PrefixCacheScript(2)
+    script.insert([1, 2, 5, 6])
+    script.insert([2, 1])
+    script.match([2, 1, 5, 6])
+    script.insert([2, 1, 5, 6])
+    PrefixCacheJudge(context, script).judge()
     for size in SIZES:
         script = PrefixCacheScript(size)
         block = list(range(WIDE - size, WIDE))
@@ -267,6 +274,7 @@ def locking(context: CheckContext) -> None:
     touched_while_pinned(context)
     locked_splits(context)
     ages_under_locks(context)
+    unlocked_above(context)
     locked_often(context)
 
 
@@ -280,6 +288,20 @@ def touched_while_pinned(context: CheckContext) -> None:
         script.match([1, 3]) if again == "match" else script.insert([1, 3])
         script.unlock(old)
         script.evict(1)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
+
+
+def unlocked_above(context: CheckContext) -> None:
+    """Law 3.6: a handle that ends where a locked text is left by another one is not locked itself."""
+    for kept in (1, 2):
+        script = PrefixCacheScript(1)
+        whole = script.insert(_text(3, 1))
+        script.lock(whole)
+        script.insert([*_text(kept, 1), 9])
+        script.unlock(script.match(_text(kept, 1)))
+        script.evict(EVERYTHING)
+        script.unlock(whole)
         script.evict(EVERYTHING)
         PrefixCacheJudge(context, script).judge()
 
