@@ -24,11 +24,12 @@ Where q is what the small model thought and p what the large one thinks, a guess
 Shapes: B rows (sequences), K guesses, C candidates, V tokens. Integers are int64, probabilities float32 or float64. The
 result of `probabilities` is in the dtype of the logits; `count`, `which` and `next` are int64 [B]. No function changes
 what it is given. B may be 0, and so may K, where nothing was guessed and `next` is drawn from p[:, 0]. Rows never
-influence each other. Nothing is decided by rounding: float32 is exact enough, and no sum or uniform comes near a bar.
+influence each other. float32 is exact enough: whatever is compared lies well off its bar, or exactly on it.
+`Accepted(count, next)` is a frozen dataclass of two tensors, in this order.
 
 Dice. Nothing here rolls any: randomness comes in as uniforms in [0, 1), so every answer has one right value. *Drawing*
-from weights w with a uniform v means: the lowest index i with cumsum(w)[i] > v * sum(w). If rounding leaves none, the
-last index with w > 0.
+from weights w with a uniform v means: the lowest index i with cumsum(w)[i] > v * sum(w). If rounding leaves none, as it
+may where v is the last number below 1, the last index with w > 0.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def probabilities(logits: Tensor, *, temperature: float, top_k: int = 0, top_p: 
     logits float [..., V]; returns [..., V] in their dtype, each row sums to 1. In this order:
 
     temperature  0 is greedy: all weight on the argmax, the lowest index among equals.
-    top_k        keep the k likeliest; those as likely as the k-th all stay. 0: all are kept.
+    top_k        keep the k likeliest; those as likely as the k-th all stay. 0, or k >= V: all are kept.
     top_p        of those, whose probabilities sum to 1 again, keep the smallest set of the likeliest whose sum reaches
                  top_p; among equals the lower index comes first. 1.0: all are kept.
 
@@ -78,7 +79,8 @@ def accept_chain(draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> A
     with v from max(p_i - q_i, 0) if guess i fell (from p_i if that is 0 everywhere), from p_K if all stood. So a pass
     yields count + 1 tokens.
 
-    What comes after the guess that fell may be anything, NaN too: it harms nobody.
+    What p, q and u hold after the guess that fell may be anything, NaN too: it harms nobody. Guesses are tokens, 0..V-1,
+    there too.
 
     >>> q = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]])
     >>> p = torch.tensor([[[0.25, 0.75], [0.25, 0.75], [0.5, 0.5]]])
@@ -100,8 +102,8 @@ def accept_siblings(tokens: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) 
 
     The candidates are tried in order. Candidate i, the token x, stands when u[i] < min(1, p(x) / q(x)). When it falls,
     p becomes max(p - q, 0), renormalised, and q loses x and is renormalised: so the next candidate was drawn from the
-    new q, and what is still missing is the new p. (A q that has lost all is 0 everywhere, and so is a p of which
-    nothing is left: nothing stands after that.)
+    new q, and what is still missing is the new p. A q that has lost all is 0 everywhere: whatever has p > 0 stands
+    then. A p of which nothing is left is 0 everywhere: nothing stands then.
 
     Returns which int64 [B]: the index of the candidate that stands, -1 if none does; next int64 [B]: its token, or one
     drawn with v from the p that is left (from the last p that was not 0 everywhere, if nothing is left).

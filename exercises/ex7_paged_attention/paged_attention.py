@@ -36,7 +36,7 @@ empty part has peak -inf and total 0; take care that exp(-inf - -inf) is not ask
 Rules of Triton (the lesson has a kernel of five lines to begin with). Sizes in `tl.arange` are
 powers of two: what is beyond the real size is masked. A kernel is given tensors as pointers:
 everything is arithmetic with offsets in elements; pools are large, so take offsets of blocks in
-int64. Tests run it in Triton's interpreter on a CPU, so `tl.load` of a wrong address is noticed
+int64. No global is seen inside a kernel: TILE comes in as an argument, `TILE: tl.constexpr`. Tests run it in Triton's interpreter on a CPU, so `tl.load` of a wrong address is noticed
 and named.
 """
 

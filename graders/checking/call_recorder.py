@@ -237,18 +237,25 @@ class CallRecorder:
     def breach(
         self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
     ) -> Broken:
-        """The Broken to raise, with the story so far."""
+        """The Broken to raise, with the story so far. Where the part raised, the place to look at is where it did."""
         method = method or self.method
         story = Story(
             steps=tuple(map(str, self.steps)),
             got=got,
             expected=expected,
-            location=self.context.submission.location(method),
+            location=self._raised_at(raised) or self.context.submission.location(method),
             replay=self.context.replay,
             traceback=self._traceback(raised) if raised else (),
             script=self._script(),
         )
         return Broken(message, story=story, method=method)
+
+    def _raised_at(self, raised: Raised | None) -> Location:
+        """The innermost line of the submission that an exception came from; none where it came from elsewhere."""
+        name = self.context.submission.name
+        if raised is None or not raised.frames or raised.file not in ("", name):
+            return Location()
+        return Location(name, *raised.frames[-1])
 
     def _script(self) -> tuple[str, ...]:
         """For each step the Python of it, "" where there is none; the first begins with the imports."""
@@ -279,6 +286,8 @@ class CallRecorder:
         message = f"{found.message} {note}" if about else found.message
         broken = self.breach(message, got=raised.told, expected=found.expected, raised=raised)
         broken.outcome, broken.reason = raised.outcome, found.reason
+        if not found.inside and broken.story is not None:
+            broken.story = replace(broken.story, location=self.context.submission.location(self.method))
         raise broken
 
     def _companion_unwritten(self, raised: Raised) -> Broken:

@@ -19,12 +19,16 @@ MISSING = re.compile(r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """method: the one to look at. message: one sentence. expected: what is due. reason: what the outcome is about."""
+    """method: the one to look at. message: one sentence. expected: what is due. reason: what the outcome is about.
+
+    inside: the fault is where it raised, not in how the method is declared.
+    """
 
     method: str
     message: str
     expected: str
     reason: Reason = Reason.LAW
+    inside: bool = False
 
 
 class Diagnostician:
@@ -50,7 +54,7 @@ class Diagnostician:
 
     def _of_exception(self, method: str, raised: Raised, expected: str) -> Diagnosis:
         if raised.leaving:
-            return Diagnosis(method, f"`{method}` {raised.leaving}.", expected)
+            return Diagnosis(method, f"`{method}` {raised.leaving}.", expected, inside=True)
         if raised.undue:
             return Diagnosis(method, f"`{method}` {raised.text}.", expected)
         if "NotImplementedError" in raised.kinds:
@@ -62,7 +66,9 @@ class Diagnostician:
             message = f"`{method}` cannot be called as the contract says: {raised.text}."
             return Diagnosis(method, message, self._written(method, expected))
         meant = self._meant(raised) if "AttributeError" in raised.kinds else ""
-        return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected)
+        endless = "RecursionError" in raised.kinds  # where that ends is chance
+        message = f"`{method}` raised {raised}{raised.advice}.{meant}"
+        return Diagnosis(method, message, expected, inside=not endless)
 
     def _meant(self, raised: Raised) -> str:
         """The name that the part has, when it asks itself for one that it has not."""

@@ -19,6 +19,10 @@ STATEMENT = (
     "The engine with your part serves fresh requests at least as fast as the bounds ask: beside the reference engine, "
     "now, and beside vLLM, through a baseline card or live; so do your part's calls alone, beside the reference's."
 )
+CALLS_ALONE = (
+    "Your part's calls alone, many on fresh inputs in turns with the reference's, are as fast as the bounds ask; no "
+    "engine is timed."
+)
 
 
 def add_throughput(
@@ -27,11 +31,15 @@ def add_throughput(
     needs: Sequence[str],
     hints: tuple[str, str, str],
     given: Callable[[CheckContext], list[Any]] = lambda _: [],
+    statement: str = STATEMENT,
 ) -> None:
-    """Declare the timed law as the last of an exercise. given: what the driver of the part's calls is told."""
+    """Declare the timed law as the last of an exercise.
+
+    given: what the driver of the part's calls is told. statement: `CALLS_ALONE` where no engine is timed.
+    """
     declare = laws.law(
         NAME,
-        statement=STATEMENT,
+        statement=statement,
         points=POINTS,
         needs=tuple(needs),
         hints=hints,

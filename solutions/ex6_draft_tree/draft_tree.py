@@ -31,6 +31,9 @@ of guesses that are expected to stand, so no other tree of that size yields more
 Shapes: B rows (sequences), M candidates, W chosen, K guesses after each, N nodes. Integers are
 int64, values float32 or float64, and stay of the dtype that they come in. No function changes what
 it is given, or returns a view of it. B may be 0; rows never influence each other.
+
+`Growth(token, parent, depth, value)`, each [B, M], and `DraftTree(token, parent, depth, mask)` are
+frozen dataclasses of tensors, in this order.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ LONGEST = 8  # numbers of a row that are told
 
 
 def number(x: float | Fraction) -> str:
-    """ "0.25", "0.3333"."""
-    return f"{float(x):.4g}"
+    """ "0.25", "0.3333"; what is next to 1 is told from it."""
+    text = f"{float(x):.4g}"
+    return repr(float(x)) if text == "1" and x < 1 else text
 
 
 def numbers(row: Sequence[float | Fraction]) -> str:

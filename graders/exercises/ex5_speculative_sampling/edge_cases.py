@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import struct
 from collections.abc import Sequence
 
 from graders.checking.check_context import CheckContext
@@ -16,6 +18,7 @@ ONE = (1.0, 0.0)
 EVEN = (0.5, 0.5)
 LAST = 1 - 2**-12  # of the uniforms, in every dtype
 FINE = 2**-12  # that float32 sees beside 0.5, and half precision does not
+LARGEST = {"float32": 1 - 2**-24, "float64": 1 - 2**-53}  # uniforms below 1
 
 
 def temperatures(context: CheckContext) -> None:
@@ -117,6 +120,21 @@ def afters(context: CheckContext) -> None:
         Chain((other, falls, stands), (0.0, 1.0, 0.0), 0.25),
     ):
         _chains(context, [row])
+
+
+def nearly_one(context: CheckContext) -> None:
+    """The largest v, of weights that no format holds exactly: sums that are rounded in two ways differ by more."""
+    chance = random.Random(context.seed)
+    for dtype, v in LARGEST.items():
+        drawn = [[*(chance.random() for _ in range(50)), 0.5, 0.0, 0.0] for _ in range(30)]
+        rows = [[_held(x / sum(row), dtype) for x in row] for row in drawn]
+        _chains(context, [Chain((), row, v) for row in rows], (dtype,))
+
+
+def _held(x: float, dtype: str) -> float:
+    """The number as that dtype holds it."""
+    found: float = struct.unpack("f", struct.pack("f", x))[0] if dtype == "float32" else x
+    return found
 
 
 def nothing_left(context: CheckContext) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graders.registry.law import LawBook
-from graders.throughput.laws import add_throughput
+from graders.throughput.laws import CALLS_ALONE, add_throughput
 
 if TYPE_CHECKING:
     from graders.checking.check_context import CheckContext
@@ -128,6 +128,7 @@ def dice_at_the_edge(context: CheckContext) -> None:
     from graders.exercises.ex5_speculative_sampling import edge_cases
 
     edge_cases.dice(context)
+    edge_cases.nearly_one(context)
     edge_cases.nothing_left(context)
     edge_cases.beyond(context)
     edge_cases.greedy(context)
@@ -253,6 +254,7 @@ def same_text(context: CheckContext) -> None:
 
 add_throughput(
     LAWS,
+    statement=CALLS_ALONE,
     needs=("same text, fewer passes",),
     hints=(
         "Look at the figures: which function takes how many times the reference's time, and at which batch.",

@@ -53,12 +53,21 @@ def in_proportion(context: CheckContext) -> None:
             lambda judge, at: judge.rerank_call([many], [7], (NODES, NODES * TIMES)[at]),
         ),
     )
+    found = []
     for work in works:
         context.cases += 1
         growth = Growth(work.method, _cost(context, work, 0), _cost(context, work, 1), linear=True)
         if growth.exceeds(ALLOWED):
             _too_much(context, work, growth)
-    context.figures.append(Figure(f"rerank of {len(many)} candidates", growth.large.amount, "instructions"))
+        found.append((growth, work))
+    context.figures.append(_figure(*max(found, key=lambda each: each[0].times)))
+
+
+def _figure(growth: Growth, work: Work) -> Figure:
+    """Of the work that grew most."""
+    name = f"{work.method}, {growth.larger} the {work.what}"
+    own = f"bytecode instructions of your own code, {growth.small.amount:,.0f} and {growth.large.amount:,.0f}"
+    return Figure(name, round(growth.times, 2), "x", ALLOWED * growth.sizes, "bound", own)
 
 
 def _row(chance: random.Random, count: int) -> RowGrowth:

@@ -203,7 +203,8 @@ def one_pass(context: CheckContext) -> None:
 @LAWS.law(
     "in proportion",
     statement=(
-        "Four times as many candidates, or cells of the mask, take no more than about four times the instructions."
+        "Four times as many candidates, or cells of the mask, take no more than about four times the bytecode "
+        "instructions of your own code."
     ),
     points=5,
     needs=("path values", "surest first", "kept nodes", "who sees whom"),
