@@ -20,16 +20,24 @@ def open_exercise(memory: Progress, behind: Exercise | None = None) -> Exercise 
     return next(later, unsolved[0] if unsolved else None)
 
 
-def begun_exercise(home: Workspace, memory: Progress) -> Exercise | None:
-    """What was written in last, of all that is begun and not solved."""
+def exercise_in_work(home: Workspace, memory: Progress) -> Exercise | None:
+    """What is begun and not solved, the last that was written in; else the first unsolved one after what was solved
+    last. None when everything is solved."""
+    begun = _written(home)
+    unsolved = [each for each in begun if not memory.passed(each.number)]
+    return unsolved[0] if unsolved else open_exercise(memory, begun[0] if begun else None)
+
+
+def _written(home: Workspace) -> list[Exercise]:
+    """The exercises that are begun, solved or not, the last written one first."""
     written = [
         (file.stat().st_mtime, exercise)
         for exercise in exercises()
-        if exercise.laws and not memory.passed(exercise.number)
+        if exercise.laws
         for file in [in_use(learner_file(home, exercise), exercise)]
         if file.is_file() and not is_untouched(file, exercise)
     ]
-    return max(written, key=lambda each: each[0])[1] if written else None
+    return [exercise for _, exercise in sorted(written, key=lambda each: each[0], reverse=True)]
 
 
 def open_law(exercise: Exercise, memory: Progress, home: Workspace | None = None) -> Law | None:

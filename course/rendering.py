@@ -5,6 +5,7 @@ Every text that a submission can influence is washed by `terminal.clean` and sho
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -35,6 +36,8 @@ MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
 MAX_CHATTER = 20  # lines
+WIDE, NARROW = 100, 40  # columns of a line of figures where no terminal says how many it has; the fewest
+BELOW = " " * 6
 
 
 def header(title: str, name: str, source: str) -> Text:
@@ -54,20 +57,38 @@ def law_line(law: LawResult) -> Text:
     return line
 
 
-def figure_lines(figures: Sequence[Figure]) -> list[Text]:
-    """What was measured, in columns, beside the same figures of what it is compared with."""
+def figure_lines(figures: Sequence[Figure], width: int = WIDE) -> list[Text]:
+    """What was measured, in columns, beside the same figures of what it is compared with.
+
+    What does not fit in `width` goes below, indented.
+    """
     names = [clean(figure.name) for figure in figures]
     amounts = [_amount(figure.value, figure.unit) for figure in figures]
     wide, wider = max(map(len, names), default=0), max(map(len, amounts), default=0)
     lines = []
     for figure, name, amount in zip(figures, names, amounts, strict=True):
         line = Text.assemble(f"  {name:<{wide}}   ", (f"{amount:<{wider}}", "bold"))
-        if figure.reference is not None:
-            line.append(f"   {clean(figure.against) or 'reference'}: {_amount(figure.reference, figure.unit)}")
-        if figure.note:
-            line.append(f"   {clean(figure.note)}", style="dim")
-        line.rstrip()
-        lines.append(line)
+        beside = clean(figure.against) or "reference"
+        told = f"{beside}: {_amount(figure.reference, figure.unit)}" if figure.reference is not None else ""
+        lines += _beside(line, told, clean(figure.note), width)
+    return lines
+
+
+def columns(screen: Console) -> int:
+    """How many a line of figures has there."""
+    return screen.width if screen.is_terminal else WIDE
+
+
+def _beside(line: Text, told: str, note: str, width: int) -> list[Text]:
+    """A figure's line with what it is compared with and the note, as far as they fit, the rest below it."""
+    lines = [line]
+    for text, style in ((told, ""), (note, "dim")):
+        if text and len(lines) == 1 and lines[0].cell_len + 3 + len(text) <= width:
+            lines[0].append(f"   {text}", style=style)
+        elif text:
+            indented = textwrap.wrap(text, max(width, NARROW), initial_indent=BELOW, subsequent_indent=BELOW)
+            lines += [Text(piece, style=style) for piece in indented]
+    lines[0].rstrip()
     return lines
 
 
@@ -78,7 +99,7 @@ def summary(result: ExerciseResult) -> Text:
         (f"{held} of {len(result.laws)} laws hold", "bold green" if result.passed else "bold"),
         f" · {result.points:g} of {result.max_points:g} points · {result.seconds:.1f} s",
         (f" · seed {result.seed}" if result.seed else "", "dim"),
-        (f" · isolation {clean(result.isolation)}", "dim"),
+        (f" · isolation {clean(result.isolation)}, see course doctor", "dim"),
     )
     if result.advisory:
         line.append(" · advisory: isolation is below the required level", style="yellow")

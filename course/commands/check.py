@@ -198,7 +198,7 @@ def tell(screen: Console, request: CheckRequest, result: ExerciseResult, memory:
         return
     screen.print()
     screen.print(rendering.summary(result), soft_wrap=True)
-    for line in rendering.figure_lines(result.figures):
+    for line in rendering.figure_lines(result.figures, rendering.columns(screen)):
         screen.print(line, soft_wrap=True)
     if chatter := rendering.chatter(result):
         screen.print(chatter, style="yellow", soft_wrap=True)

@@ -27,14 +27,20 @@ def command(exercise: str) -> ExitCode:
     place = workspace.find()
     chosen = target(exercise).exercise
     sheet = _sheet(place, chosen)
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    opened = sys.stdin.isatty() and sys.stdout.isatty()
+    if opened:
         _edit(sheet)
     text = readable(sheet, "it holds your answers.").read_text(encoding="utf-8", errors="replace")
     screen, open_ones = console(), unanswered(text)
     count = len(answers(text))
     screen.print(f"{place.shown(sheet)}: {count - len(open_ones)} of {count} questions answered.", soft_wrap=True)
     number = chosen.number
-    screen.print(f"Next: course submit {number}" if not open_ones else f"Go on with: course explain {number}")
+    if not open_ones:
+        screen.print(f"Next: course submit {number}")
+    elif opened:
+        screen.print(f"Go on with: course explain {number}")
+    else:
+        screen.print(f"Next: write into {place.shown(sheet)}; in a terminal this opens $EDITOR on it.", soft_wrap=True)
     return ExitCode.PASS
 
 

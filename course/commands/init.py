@@ -37,7 +37,8 @@ def command(folder: Path | None, notebooks: bool) -> ExitCode:
     screen.print(f"{len(written)} files written." if written else "Nothing to add, everything is there already.")
     if notebooks:
         screen.print("`course check` judges a notebook where the file beside it is still the stub.")
-    screen.print(f"Next: cd {shlex.quote(str(folder))} && course check 1", soft_wrap=True)
+    there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    screen.print(f"Next: {there}course lesson 1", soft_wrap=True)
     return ExitCode.PASS
 
 

@@ -32,7 +32,7 @@ def command() -> ExitCode:
     else:
         if place.elsewhere:
             screen.print("These are not in this folder; `course init kitchen` makes a folder of your own here.")
-        screen.print(_next(memory))
+        screen.print(_next(memory, place))
     if memory.notice:
         screen.print(memory.notice, style="yellow")
     return ExitCode.PASS
@@ -66,8 +66,8 @@ def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, pla
     return any(memory.old(law.number, law.name, now) for law in laws)
 
 
-def _next(memory: progress.Progress) -> str:
-    todo = next_steps.open_exercise(memory)
+def _next(memory: progress.Progress, place: workspace.Workspace | None) -> str:
+    todo = next_steps.exercise_in_work(place, memory) if place else next_steps.open_exercise(memory)
     if todo is None:
         return f"Everything is solved. See it all together: course run --use {next_steps.whole_engine()}"
     return f"Next: course check {todo.number}"

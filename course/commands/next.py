@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from course import next_steps, progress, rendering, workspace
 from course.active_file import in_use, is_untouched
 from course.errors import ExitCode
-from course.targets import learner_file
+from course.targets import learner_file, target
 from course.terminal import console
-from graders.registry.catalogue import exercises
+from graders.registry.catalogue import Exercise, exercises
 
 MARGIN = Text("  ")
 
 
 @click.command("next")
-def command() -> ExitCode:
+@click.argument("exercise", required=False)
+def command(exercise: str | None) -> ExitCode:
     """The law to work on now, and where: the first that does not hold yet, as far as was checked.
 
-    Of what you are writing; of the first exercise that is not solved, where nothing was begun.
+    Of EXERCISE (such as 5); without it, of what you are writing, else of the first that is not solved after the one
+    you wrote last.
     """
     place = workspace.find()
     memory = progress.load(place.memory)
     screen = console()
-    exercise = next_steps.begun_exercise(place, memory) or next_steps.open_exercise(memory)
+    chosen = target(exercise).exercise if exercise else next_steps.exercise_in_work(place, memory)
     screen.print()
-    if exercise is None:
-        last = [each for each in exercises() if each.laws][-1]
+    if chosen is None or memory.passed(chosen.number):
+        last = chosen or [each for each in exercises() if each.laws][-1]
         rendering.print_next(screen, next_steps.after_pass(last, memory))
         return ExitCode.PASS
+    _tell(screen, place, memory, chosen)
+    return ExitCode.PASS
+
+
+def _tell(screen: Console, place: workspace.Workspace, memory: progress.Progress, exercise: Exercise) -> None:
+    """Where the part is, and the law to work on with what there is to type."""
     file = in_use(learner_file(place, exercise), exercise)
     screen.print(rendering.header(exercise.title, exercise.name, place.shown(file)), soft_wrap=True)
     number = exercise.number
@@ -43,4 +52,3 @@ def command() -> ExitCode:
         rendering.print_behind(screen, MARGIN, [Text(law.statement)])
         steps = [f"course watch {law.number}   checks whenever you save", f"course hint {law.number}    where to look"]
     rendering.print_next(screen, steps)
-    return ExitCode.PASS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,19 @@ def command(law: str) -> ExitCode:
     now = digest(text_of(file, wanted.exercise))
     if memory.told_of_another(wanted.law.number, wanted.law.name, now):
         screen.print("Your part has changed since the story was told; the script runs it as it is now.", soft_wrap=True)
-    screen.print(f"Run it:    python {shown}", soft_wrap=True)
-    screen.print(f"Debug it:  python -m pdb {shown}", soft_wrap=True)
+    screen.print(f"Run it:    {interpreter()} {shown}", soft_wrap=True)
+    screen.print(f"Debug it:  {interpreter()} -m pdb {shown}", soft_wrap=True)
     return ExitCode.PASS
+
+
+def interpreter() -> str:
+    """The Python that the course runs in, as a shell takes it: short where that is what `python` means."""
+    own = Path(sys.executable)
+    for name in ("python", "python3"):
+        found = Path(shutil.which(name) or "")
+        if (found.parent, found.resolve()) == (own.parent, own.resolve()):  # of one environment, and the same file
+            return name
+    return shlex.quote(sys.executable)
 
 
 def _script(
@@ -65,7 +77,7 @@ def _script(
         )
     folder = file.parent if file.suffix == ".py" else place.memory / "stories" / exercise.slug
     path = folder / f"story_{law.number.replace('.', '_')}.py"
-    text = story_script(law, message, story["steps"], story["script"], str(story["expected"]), path.name)
+    text = story_script(law, message, story["steps"], story["script"], str(story["expected"]), path.name, interpreter())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if file.suffix != ".py":

@@ -47,7 +47,7 @@ def command(what: str | None) -> ExitCode:
     """
     place = workspace.find()
     memory = progress.load(place.memory)
-    begun = next_steps.begun_exercise(place, memory) or next_steps.open_exercise(memory) or catalogue(1)
+    begun = next_steps.exercise_in_work(place, memory) or catalogue(1)
     chosen = asked([what or str(begun.number)])
     session = WatchSession(console(), place, chosen.exercise, chosen.laws[0] if chosen.laws else None)
     file = learner_file(place, chosen.exercise)
@@ -206,7 +206,9 @@ class WatchSession:
         memory, laws = self._memory(), self.exercise.laws
         held = len(next_steps.held_laws(self.exercise, memory, self.place))
         law = self.law or next_steps.open_law(self.exercise, memory, self.place)
-        work = f"{law.number} {law.name}" if law else "everything holds"
+        timed = any(each.kind == "throughput" for each in laws)
+        held_all = "everything holds" + (", the timed law when it was last tried" if timed else "")
+        work = f"{law.number} {law.name}" if law else held_all
         work += ", with the key t" if law and law.kind == "throughput" else ""
         line = Text.assemble(f"\n{held} of {len(laws)} laws hold · ", (work, "bold"))
         if sys.stdin.isatty():

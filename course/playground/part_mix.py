@@ -124,8 +124,9 @@ def told_apart(choice: PartChoice) -> Iterator[None]:
             using = "" if choice.source == "mine" else f" --using {shlex.quote(choice.source)}"
             story = f"Next: course check {choice.exercise.number}{using}"
             raise Problem(f"{blame(error, choice.path)}\n{story}", ExitCode.FAIL) from error
-        again = f"`course show {choice.exercise.number} --using solutions` shows ours."
-        raise Problem(f"this part is not written yet: {clean(str(cause))}. {again}", ExitCode.FAIL) from error
+        number = choice.exercise.number
+        story = f"Next: course lesson {number}, then course hint {number}; --using solutions shows ours, once you like."
+        raise Problem(f"this part is not written yet: {clean(str(cause))}.\n{story}", ExitCode.FAIL) from error
 
 
 @contextmanager

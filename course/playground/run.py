@@ -55,7 +55,7 @@ def serve_and_report(
         rendering.print_block(screen, _accusation(wrong, guilty))
         return ExitCode.FAIL
     _print_answers(screen, model, dialogues, served)
-    for line in rendering.figure_lines(_figures(served, before)):
+    for line in rendering.figure_lines(_figures(served, before), rendering.columns(screen)):
         screen.print(line, soft_wrap=True)
     screen.print(f"\n{_verdict(sizes)}", style="green")
     return ExitCode.PASS

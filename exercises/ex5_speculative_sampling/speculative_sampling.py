@@ -79,8 +79,8 @@ def accept_chain(draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> A
     with v from max(p_i - q_i, 0) if guess i fell (from p_i if that is 0 everywhere), from p_K if all stood. So a pass
     yields count + 1 tokens.
 
-    What p, q and u hold after the guess that fell may be anything, NaN too: it harms nobody. Guesses are tokens, 0..V-1,
-    there too.
+    What p, q and u hold after the guess that fell may be anything, NaN too: it harms nobody. The guesses themselves are
+    tokens of 0..V-1 there as well.
 
     >>> q = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]])
     >>> p = torch.tensor([[[0.25, 0.75], [0.25, 0.75], [0.5, 0.5]]])

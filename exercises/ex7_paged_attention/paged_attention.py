@@ -36,8 +36,8 @@ empty part has peak -inf and total 0; take care that exp(-inf - -inf) is not ask
 Rules of Triton (the lesson has a kernel of five lines to begin with). Sizes in `tl.arange` are
 powers of two: what is beyond the real size is masked. A kernel is given tensors as pointers:
 everything is arithmetic with offsets in elements; pools are large, so take offsets of blocks in
-int64. No global is seen inside a kernel: TILE comes in as an argument, `TILE: tl.constexpr`. Tests run it in Triton's interpreter on a CPU, so `tl.load` of a wrong address is noticed
-and named.
+int64. A kernel sees no globals: TILE is handed to it as `TILE: tl.constexpr`. Tests run it in
+Triton's interpreter on a CPU, so `tl.load` of a wrong address is noticed and named.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def paged_decode(
     q [B, Hq, D]; k, v [blocks, block_size, Hkv, D], of the dtype of q, all contiguous; tables int32
     [B, T]; lengths int32 [B]. Hq is a multiple of Hkv. D is 32 to 128 and need not be a power of
     two. The blocks of sequence b are tables[b, :ceil(lengths[b] / block_size)]; entries after them
-    are arbitrary numbers. split >= 1: so many parts of each context, about equal, are computed
-    apart, each by programs of its own, and combined; there may be more parts than positions.
+    are arbitrary numbers. split >= 1: so many parts of each context are computed apart, each
+    by programs of its own, and combined; there may be more parts than positions. About equal will
+    do, such as ceil(lengths[b] / split) positions in all but the last: from split = 2 on no program
+    may read more than half of a context, rounded up.
 
     Returns [B, Hq, D] of the dtype of q; what is summed is summed in float32. Where lengths[b] is 0
     the row is 0. B may be 0.

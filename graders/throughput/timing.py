@@ -21,7 +21,7 @@ from graders.throughput.contest_side import ContestSide
 from graders.throughput.decision import Call, Decision, score
 from graders.throughput.opponents import Opponent, standing
 from graders.throughput.paired_runs import OpponentBound, PairedRuns, oracle_agrees
-from graders.throughput.part_time import CallTime, PartContest, UnitTime
+from graders.throughput.part_time import NOTHING, CallTime, PartContest, UnitTime
 from graders.throughput.timed_engine import TimedEngine
 from graders.workloads import FAMILIES, model_files
 from reference_engine.roofline import RaisedCeiling
@@ -257,6 +257,11 @@ def _size(unit: UnitTime) -> str:
 
 
 def _span(seconds: float) -> str:
+    """ "0.4 µs", "31 µs", "12 ms"; what drowns in the cost of asking is told as less than could be seen."""
+    if seconds <= NOTHING:
+        return "too little to see"
+    if seconds < 1e-5:
+        return f"{seconds * 1e6:.1f} µs"
     return f"{seconds * 1e6:,.0f} µs" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 

@@ -8,7 +8,9 @@ It keeps no clock and judges nothing.
 idle: the part is not called; tensors of the right shapes stand for its answers, so that the question costs what the
 driver itself costs. The number is a weighted sum of all that was returned, weights drawn from the seed. Every row of
 logits or probabilities is one and the same row in another order, and dice are laid far from every bar and every end of
-a token's share, so that float32, float64 and any order of summation give the same answer.
+a token's share, so that float32, float64 and any order of summation give the same answer. The rows of a question are
+copies of a few that were drawn for it, in an order of their own: to draw each anew costs many times what a call does,
+and the noise of that hid what was to be timed.
 """
 
 import torch
@@ -20,6 +22,7 @@ RULE = {"temperature": 0.8, "top_k": 64, "top_p": 0.9}  # 18 tokens hold 0.895 o
 LOGITS = -0.1 * torch.arange(VOCAB)
 SHARES = (-0.05 * torch.arange(VOCAB)).double().softmax(0)
 WEIGHT = 1 << 40
+DRAWN, PAIRS, PLACES = 32, 48, 16  # of a question: rows that are drawn, kinds of guesses, sets of candidates
 SMALL = 1e-4
 WRONG = -1
 
@@ -66,18 +69,22 @@ class Draw:
 
     def orders(self, *shape):
         """int64 [*shape, V]: each row the tokens in another order."""
+        return self.few(VOCAB, *shape)
+
+    def few(self, count, *shape):
+        """int64 [*shape, count]: so many tokens, each another one."""
         step, start = 2 * self.whole(VOCAB // 2, *shape, 1) + 1, self.whole(VOCAB, *shape, 1)
-        return (start + step * torch.arange(VOCAB)) % VOCAB
+        return (start + step * torch.arange(count)) % VOCAB
 
     def u(self, bar):
-        """Below the bar, for seven in ten, else above; a bar of 1 has nothing above. [R], [R]: u, and whether below."""
+        """u, and whether it is below, for each bar: below for seven in ten; a bar of 1 has nothing above."""
         below = (self.whole(10, *bar.shape) < 7) | (bar >= 1)
         return torch.where(below, bar.clamp(max=1) / 2, (1 + bar) / 2), below
 
     def v(self, weights):
-        """[R]: in the middle of the share of some token of weights [R, V]."""
+        """In the middle of the share of some token of each of weights [N, V]."""
         reach, whole = weights.cumsum(-1), weights.sum(-1, keepdim=True)
-        at = torch.searchsorted(reach, torch.rand(self.rows, 1, generator=self.dice, dtype=torch.float64) * whole)
+        at = torch.searchsorted(reach, torch.rand(len(weights), 1, generator=self.dice, dtype=torch.float64) * whole)
         at = at.clamp(max=VOCAB - 1)
         at = torch.where(weights.gather(1, at) < SMALL * whole, weights.argmax(-1, keepdim=True), at)
         return ((reach.gather(1, at) - weights.gather(1, at) / 2) / whole).squeeze(1)
@@ -87,7 +94,7 @@ class Draw:
 
 
 def _logits(draw):
-    return [LOGITS[draw.orders(draw.rows, GUESSES + 1)]]
+    return [LOGITS[draw.orders(DRAWN)][draw.whole(DRAWN, draw.rows, GUESSES + 1)]]
 
 
 def _spread(draw, times):
@@ -95,15 +102,16 @@ def _spread(draw, times):
 
 
 def _chain(draw):
-    p, q = SHARES[draw.orders(draw.rows, GUESSES + 1)], SHARES[draw.orders(draw.rows, GUESSES)]
-    draft = draw.whole(VOCAB, draw.rows, GUESSES)
-    mine, theirs = (each.gather(2, draft[:, :, None]).squeeze(2) for each in (q, p[:, :GUESSES]))
-    u, stands = draw.u(theirs / mine)
-    count = stands.long().cumprod(1).sum(1)
-    rows = torch.arange(draw.rows)
-    weights, fell = p[rows, count], (count < GUESSES).nonzero().squeeze(1)
-    weights[fell] = (weights[fell] - q[fell, count[fell]]).clamp(min=0)
-    return draft, q.float(), p.float(), u.float(), draw.v(weights).float()
+    shares = SHARES[draw.orders(DRAWN)]  # [DRAWN, V]
+    p = draw.whole(DRAWN, PAIRS)  # which of them the guesses of a kind are held against, and drawn from
+    q = (p + 1 + draw.whole(DRAWN - 1, PAIRS)) % DRAWN
+    kind, draft = draw.whole(PAIRS, draw.rows, GUESSES), draw.whole(VOCAB, draw.rows, GUESSES)
+    places = torch.cat([p[kind], draw.whole(DRAWN, draw.rows, 1)], 1)  # [R, GUESSES + 1]
+    u, stands = draw.u(shares[p[kind], draft] / shares[q[kind], draft])
+    weights = torch.cat([shares, (shares[p] - shares[q]).clamp(min=0)])  # [DRAWN + PAIRS, V]: what next is drawn from
+    drawn = torch.cat([DRAWN + kind, places[:, GUESSES:]], 1).gather(1, stands.long().cumprod(1).sum(1, keepdim=True))
+    held = shares.float()
+    return draft, held[q[kind]], held[places], u.float(), draw.v(weights)[drawn.squeeze(1)].float()
 
 
 def _accepted(draw, times):
@@ -111,18 +119,18 @@ def _accepted(draw, times):
 
 
 def _siblings(draw):
-    given = q, p = SHARES[draw.orders(draw.rows)], SHARES[draw.orders(draw.rows)]
-    tokens = draw.orders(draw.rows)[:, :CANDIDATES]
-    dice, open_rows, left = [], torch.ones(draw.rows, dtype=torch.bool), p
+    q, p = first = SHARES[draw.orders(PLACES)], SHARES[draw.orders(PLACES)]  # [PLACES, V]
+    tokens = draw.few(CANDIDATES, PLACES)
+    bars = []
     for turn in range(CANDIDATES):
         at = tokens[:, turn : turn + 1]
-        u, stands = draw.u((p.gather(1, at) / q.gather(1, at)).squeeze(1))
-        dice.append(u)
-        open_rows = open_rows & ~stands
+        bars.append(p.gather(1, at) / q.gather(1, at))
         p, q = (p - q).clamp(min=0), q.scatter(1, at, 0.0)
         p, q = p / p.sum(1, keepdim=True), q / q.sum(1, keepdim=True)
-        left = torch.where(open_rows[:, None], p, left)
-    return tokens, given[0].float(), given[1].float(), torch.stack(dice, 1).float(), draw.v(left).float()
+    which = draw.whole(PLACES, draw.rows)
+    u, _ = draw.u(torch.cat(bars, 1)[which])
+    v = draw.v(p)[which]  # it counts where every candidate falls
+    return tokens[which], first[0].float()[which], first[1].float()[which], u.float(), v.float()
 
 
 def _pairs(draw, times):

@@ -519,7 +519,8 @@ def test_giving_up_is_remembered(course: Type, place: Workspace) -> None:
 
 def test_init_copies_the_exercises_and_leaves_work_alone(course: Type, tmp_path: Path) -> None:
     desk = tmp_path / "my desk"
-    assert f"cd '{desk}' && course check 1" in course("init", str(desk)).out
+    assert f"cd '{desk}' && course lesson 1" in course("init", str(desk)).out
+    assert "Next: course lesson 1" in course("init", ".").out
     assert (desk / FILE).read_text() == stub_of(EXERCISE)
     (desk / FILE).write_text("mine")
     assert "Nothing to add" in course("init", str(desk)).out

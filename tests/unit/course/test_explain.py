@@ -46,6 +46,7 @@ def test_without_a_terminal_the_file_to_answer_in_is_made_and_named(course: Type
     shown = course("explain", "1")
     assert shown.code == 0
     assert f"exercises/{EXERCISE.slug}/explain.md: 0 of 2 questions answered." in shown.out
+    assert f"Next: write into exercises/{EXERCISE.slug}/explain.md" in shown.out
     answer(place, "Sheets, not notebooks.")
     again = course("explain", "1")
     assert "1 of 2 questions answered" in again.out

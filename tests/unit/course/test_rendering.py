@@ -131,6 +131,14 @@ def test_figures_show_what_they_are_compared_with() -> None:
     )
 
 
+def test_figures_fit_the_screen_and_lose_nothing() -> None:
+    figure = Figure("accept_chain at batch 18, speed beside the reference", 0.6, "x", 0.4, "bound", "word " * 30)
+    for width in (60, 80, 120):
+        lines = [line.plain for line in rendering.figure_lines([figure], width)]
+        assert max(map(len, lines)) <= width + (width < 70) * 10
+        assert " ".join(" ".join(lines).split()).endswith("bound: 0.4 x " + " ".join(["word"] * 30))
+
+
 def test_what_a_part_prints_in_laws_that_hold_is_counted_and_not_shown() -> None:
     def judged(lines: int, outcome: Outcome = Outcome.PASS) -> str:
         laws = (law(outcome, output="looking\n" * lines), law(Outcome.PASS))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import Type
 
+from course.commands import story
 from course.targets import learner_file, solution_file
 from course.workspace import Workspace
 from graders.registry.catalogue import catalogue
@@ -59,6 +61,17 @@ def test_the_script_makes_the_calls_of_the_story_in_its_numbers(course: Type, pl
     assert "Copy(src=" in out.splitlines()[-1] or "Copy(src=" in out
     file.write_text(solution_file(catalogue(1)).read_text(encoding="utf-8"), encoding="utf-8")
     assert "Your part has changed since" in " ".join(course("story", "1.5").out.split())
+
+
+def test_a_story_is_run_by_the_python_of_the_course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`python` was another one, or none: ModuleNotFoundError."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert story.interpreter() == shlex.quote(sys.executable)
+    (tmp_path / "python").write_text("")
+    (tmp_path / "python").chmod(0o755)
+    assert story.interpreter() == shlex.quote(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert story.interpreter() == "python"
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -239,6 +239,18 @@ def test_what_comes_next_lies_behind_what_was_passed(place: Workspace) -> None:
 
 def test_without_a_number_that_is_watched_which_is_being_written(place: Workspace) -> None:
     memory = progress.load(place.memory)
-    assert next_steps.begun_exercise(place, memory) is None
+    assert next_steps.exercise_in_work(place, memory) == catalogue(1)
     learner_file(place, catalogue(6)).write_bytes(solution_file(catalogue(6)).read_bytes())
-    assert next_steps.begun_exercise(place, memory) == catalogue(6)
+    assert next_steps.exercise_in_work(place, memory) == catalogue(6)
+
+
+def test_next_goes_on_behind_what_was_solved_last_or_with_what_is_named(course: Type, place: Workspace) -> None:
+    """It sent whoever had solved 5 to 7 back to exercise 1."""
+    solved = catalogue(6)
+    learner_file(place, solved).write_bytes(solution_file(solved).read_bytes())
+    passed = [LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in solved.laws]
+    memory = progress.load(place.memory)
+    memory.record(ExerciseResult(6, solved.name, "mine", tuple(passed), digest="d"))
+    memory.save()
+    assert "course lesson 7" in course("next").out
+    assert "course lesson 2" in course("next", "2").out

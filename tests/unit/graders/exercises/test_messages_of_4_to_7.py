@@ -46,6 +46,15 @@ def test_no_guesses_are_told_as_that_with_what_is_due(tmp_path: Path) -> None:
     assert law.story.expected == "count [0, 0], next [0, 1]"
 
 
+def test_where_a_part_raises_its_own_innermost_line_is_the_one_to_look_at(tmp_path: Path) -> None:
+    """It named the line of the def, although the traceback above it ended elsewhere."""
+    law = told(tmp_path, "5.2", "if 0 < top_k < scores.shape[-1]:", "if 0 < top_k:")
+    (path,), line = tmp_path.glob("*.py"), "least = scores.topk(top_k)"
+    number = next(at for at, text in enumerate(path.read_text().splitlines(), 1) if line in text)
+    assert law.story is not None
+    assert law.story.where == f"{path.name}:{number} (probabilities)"
+
+
 def test_a_growth_of_nothing_is_told_as_that(tmp_path: Path) -> None:
     law = told(tmp_path, "6.1", "values.new_zeros(len(values), 1)", "torch.zeros_like(values[:, :1])")
     assert "Nothing has grown yet here, M = 0" in law.message
