@@ -251,9 +251,12 @@ class CallRecorder:
         return Broken(message, story=story, method=method)
 
     def _raised_at(self, raised: Raised | None) -> Location:
-        """The innermost line of the submission that an exception came from; none where it came from elsewhere."""
+        """The innermost line of the submission that an exception came from; none where it came from elsewhere.
+
+        Where calls of calls end that have no end is chance.
+        """
         name = self.context.submission.name
-        if raised is None or not raised.frames or raised.file not in ("", name):
+        if raised is None or not raised.frames or raised.file not in ("", name) or "RecursionError" in raised.kinds:
             return Location()
         return Location(name, *raised.frames[-1])
 

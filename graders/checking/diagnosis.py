@@ -66,9 +66,7 @@ class Diagnostician:
             message = f"`{method}` cannot be called as the contract says: {raised.text}."
             return Diagnosis(method, message, self._written(method, expected))
         meant = self._meant(raised) if "AttributeError" in raised.kinds else ""
-        endless = "RecursionError" in raised.kinds  # where that ends is chance
-        message = f"`{method}` raised {raised}{raised.advice}.{meant}"
-        return Diagnosis(method, message, expected, inside=not endless)
+        return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected, inside=True)
 
     def _meant(self, raised: Raised) -> str:
         """The name that the part has, when it asks itself for one that it has not."""
