@@ -17,8 +17,9 @@ from reference_engine.layer_rows import ROWS, START, TREE, WANTED, Floats, Integ
 
 @dataclass(frozen=True, slots=True)
 class GrowthPlan:
-    """widths: of each level after the first guesses, how many candidates of a tree are guessed on. guesses: after each
-    of them, and after the root. size: nodes that are kept of a tree, the root included.
+    """widths: of each level after the first guesses, how many candidates of a tree are guessed on at most: none of
+    which nothing can be kept. guesses: after each of them, and after the root. size: nodes that are kept of a tree, the
+    root included.
     """
 
     widths: tuple[int, ...]
@@ -124,7 +125,7 @@ class GrowingTrees:
         order = np.argsort(-self.value[:, first : self.found], axis=1, kind="stable")
         return np.asarray(order[:, :wide] + first)
 
-    def gain(self, chosen: Integers, kept: int) -> float:
+    def gain(self, chosen: Integers, kept: int) -> tuple[float, int]:
         """See `gain`, of these candidates."""
         values = self.value[:, : self.found]
         return gain(values, np.take_along_axis(values, chosen, 1), kept)
@@ -146,14 +147,16 @@ class GrowingTrees:
         return KeptTrees(token, parent, depth, mask, levels, seconds)
 
 
-def gain(values: np.ndarray, chosen: np.ndarray, kept: int) -> float:
-    """How many guesses more stand at most, as far as is known, if those after some candidates grow, in all trees.
+def gain(values: np.ndarray, chosen: np.ndarray, kept: int) -> tuple[float, int]:
+    """How many guesses more stand at most, as far as is known, if those after some candidates grow, in all trees; and
+    how many of a tree's are useful.
 
     values `[B, M]`: of all candidates; chosen `[B, W]`: of those that are guessed on, the highest first. What follows
     each of them may push out one of the `kept` best of today, the worst first, and stands no oftener than it does.
+    What follows one that is not above the worst is never kept: it is of no use.
     """
     wide = min(chosen.shape[1], kept)
-    best = -np.partition(-values, kept - 1, axis=1)[:, :kept] if kept < values.shape[1] else values
-    lost = np.sort(best, axis=1)[:, :wide].astype(np.float64)
-    gained = chosen[:, :wide].astype(np.float64)
-    return float(np.maximum(np.exp(gained) - np.exp(lost), 0.0).sum())
+    best = np.sort(values, axis=1)[:, -kept:]
+    useful = int((chosen > best[:, :1]).sum(1).max(initial=0))
+    gained, lost = (np.exp(each[:, :wide].astype(np.float64)) for each in (chosen, best))
+    return float(np.maximum(gained - lost, 0.0).sum()), useful

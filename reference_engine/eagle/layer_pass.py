@@ -60,8 +60,11 @@ class TorchLayerPass:
         first, levels, began = 0, 0, time.perf_counter()
         for wide in plan.widths:
             chosen = trees.highest(first, wide)
-            if trees.found >= kept and trees.gain(chosen, kept) <= due:
-                break
+            if trees.found >= kept:
+                gained, useful = trees.gain(chosen, kept)
+                if gained <= due or not useful:
+                    break
+                chosen = chosen[:, :useful]
             first, levels = trees.found, levels + 1
             self.guess_on(trees, chosen)
         return trees.keep(roots, plan.size, levels, time.perf_counter() - began)

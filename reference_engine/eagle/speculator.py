@@ -143,18 +143,23 @@ class EagleSpeculator(MedusaSpeculator):
         growth = self._asked(
             "grow", growth, torch.full((batch, 1), -1), *self._drafter.begin(going, count, sum(widths))
         )
-        candidates, began, levels = count, time.perf_counter(), 0
-        for level, wide in enumerate(widths, 1):
+        candidates, last, began, levels = count, count, time.perf_counter(), 0
+        for level, most in enumerate(widths, 1):
+            wide = min(most, last)
             chosen = self._chosen(self._asked("frontier", growth, level, wide), (batch, wide), candidates)
-            if candidates >= self.lookahead and self._gain(growth, chosen) <= due:
-                break
+            if candidates >= self.lookahead:
+                gained, useful = self._gain(growth, chosen)
+                if gained <= due or not useful:
+                    break
+                chosen = chosen[:, :useful].contiguous()
             growth = self._asked("grow", growth, chosen, *self._drafter.further(chosen, count))
-            candidates, levels = candidates + wide * count, level
+            last = chosen.shape[1] * count
+            candidates, levels = candidates + last, level
         self._grown = levels, time.perf_counter() - began
         self._growth, root = growth, torch.tensor([state.tokens[-1] for state in going])
         return self._checked(self._asked("rerank", growth, root, self.lookahead + 1), batch)
 
-    def _gain(self, growth: Growth, chosen: Tensor) -> float:
+    def _gain(self, growth: Growth, chosen: Tensor) -> tuple[float, int]:
         """See `growing_trees.gain`."""
         try:
             return gain(growth.value.numpy(), growth.value.gather(1, chosen).numpy(), self.lookahead)

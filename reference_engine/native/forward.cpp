@@ -625,9 +625,15 @@ int64_t grow(
     const auto began = std::chrono::steady_clock::now();
     int64_t grown = 0;
     for (int64_t first = 0; grown < levels; grown++) {
-        const int64_t wide = widths[grown];
+        int64_t wide = std::min(widths[grown], growing->found - first);
         for (int64_t tree = 0; tree < trees; tree++) growing->highest(tree, first, wide, chosen.data() + tree * wide);
-        if (growing->found >= size - 1 && growing->gain(chosen.data(), wide, size - 1) <= due) break;
+        if (growing->found >= size - 1) {
+            int64_t useful = 0;
+            if (growing->gain(chosen.data(), wide, size - 1, &useful) <= due || useful == 0) break;
+            for (int64_t tree = 0; tree < trees; tree++)
+                std::copy_n(chosen.data() + tree * wide, useful, chosen.data() + tree * useful);
+            wide = useful;
+        }
         first = growing->found;
         guess_on(*net, *fusion, *step, *growing, chosen.data(), wide, count, guesses.data(), logs.data(), workers);
     }

@@ -76,14 +76,18 @@ struct Growing {
     }
 
     // How many guesses more stand at most, as far as is known, if those after chosen [B, wide] grow: each may push out
-    // one of the `kept` best of today, the worst first. All trees together.
-    double gain(const int64_t* chosen, int64_t wide, int64_t kept) const {
+    // one of the `kept` best of today, the worst first. All trees together. useful: how many of a tree's chosen, which
+    // are sorted, are above its worst: what follows the others is never kept.
+    double gain(const int64_t* chosen, int64_t wide, int64_t kept, int64_t* useful) const {
         std::vector<int64_t> best(kept);
         double total = 0.0;
+        *useful = 0;
         for (int64_t tree = 0; tree < trees; tree++) {
             const float* values = value + tree * most;
             highest(tree, 0, kept, best.data());
-            for (int64_t i = 0; i < std::min(wide, kept); i++) {
+            for (int64_t i = 0; i < wide && values[chosen[tree * wide + i]] > values[best[kept - 1]]; i++) {
+                *useful = std::max(*useful, i + 1);
+                if (i >= kept) continue;
                 const double gained = values[chosen[tree * wide + i]], lost = values[best[kept - 1 - i]];
                 total += std::max(0.0, std::exp(gained) - std::exp(lost));
             }
