@@ -66,6 +66,7 @@ class EngineThread:
     `PartError`, in the thread. stall: seconds that a part may take for one step.
 
     failure: the sentence of the part that broke last, "" once another answer is complete. failures: how many broke.
+    unfinished: answers that are due.
     load: after the last step. feed: its records, while somebody watches. lost: the thread does not come back.
     """
 
@@ -87,7 +88,7 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._past = Metrics()
         self._ended = self.lost = False
-        self.failures = 0
+        self.failures = self.unfinished = 0
         self.failure = ""
         self.load = Load(0, 0, 0.0)
         self.feed = TraceFeed()
@@ -104,11 +105,6 @@ class EngineThread:
         self._orders.put(self._end)
 
     @property
-    def unfinished(self) -> int:
-        """Answers that are due."""
-        return sum(ticket.question.samples for ticket in self._tickets)
-
-    @property
     def engine(self) -> Engine:
         """The engine of this moment: its numbers may be read, everything else belongs to the thread."""
         return self._engine
@@ -121,6 +117,7 @@ class EngineThread:
         """Queue a question."""
         ticket = Ticket(question)
         self._tickets.add(ticket)
+        self.unfinished += question.samples
         if self.lost:
             ticket.told.put(Failed(500, self.failure))
         else:
@@ -129,7 +126,8 @@ class EngineThread:
 
     def leave(self, ticket: Ticket, *, complete: bool) -> None:
         """Nobody listens to a ticket any more; unless it is complete, the rest is aborted before the next step."""
-        self._tickets.discard(ticket)
+        self._tickets.remove(ticket)
+        self.unfinished -= ticket.question.samples
         if not complete:
             self._orders.put(lambda: self._abort(ticket, None))
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -122,10 +121,9 @@ def test_a_key_is_asked_for_but_not_by_health() -> None:
 
 def test_a_full_queue_answers_429_with_retry_after() -> None:
     with open_server(limits=Limits(answers=2)) as (client, thread):
-        waits: Any = Mock(question=Mock(samples=1))
-        thread._tickets.add(waits)
+        thread.unfinished += 1
         answer = client.post(COMPLETIONS, json=SHORT | {"n": 2})
-        thread._tickets.remove(waits)
+        thread.unfinished -= 1
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
         assert answer.json()["error"]["type"] == "rate_limit_error"
         assert client.post(COMPLETIONS, json=SHORT | {"n": 2}).status_code == 200
