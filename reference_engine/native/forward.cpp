@@ -128,7 +128,7 @@ void round_to_groups(const float* x, int64_t in, uint32_t* to) {
     for (int64_t start = 0; start < in; start += GROUP, to += ROUNDED_GROUP) {
         Vec top{};
         for (int64_t k = 0; k < GROUP; k += W) top = max(top, max(load(x + start + k), -load(x + start + k)));
-        const float most = horizontal_max(top), scale = most / 127.0f, inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        const float most = largest(top), scale = most / 127.0f, inverse = most > 0.0f ? 127.0f / most : 0.0f;
         IntVec total{};
         for (int64_t k = 0; k < GROUP; k += W) {
             const Vec near = load(x + start + k) * inverse + 12582912.0f;  // adding 1.5 * 2^23 rounds to an integer
@@ -136,10 +136,8 @@ void round_to_groups(const float* x, int64_t in, uint32_t* to) {
             total += whole;
             *reinterpret_cast<Narrow*>(reinterpret_cast<int8_t*>(to) + k) = __builtin_convertvector(whole, Narrow);
         }
-        int32_t sum = 0;
-        for (int i = 0; i < W; i++) sum += total[i];
         std::memcpy(to + GROUP / 4, &scale, sizeof scale);
-        to[ROUNDED_GROUP - 1] = static_cast<uint32_t>(-128 * sum);
+        to[ROUNDED_GROUP - 1] = static_cast<uint32_t>(-128 * sum(total));
     }
 }
 

@@ -79,10 +79,14 @@ inline void finish(const Gemm& p, int64_t row, int64_t panel, Vec low, Vec high)
     }
 }
 
+// How many panels a tile of R rows takes: enough sums at once to keep the multipliers busy, and no more.
+constexpr int panels_beside(int rows) { return rows == 1 ? 4 : 2 * rows <= MAX_ROWS ? 2 : 1; }
+
 // Panels that are multiplied with fp32. Given: what they are multiplied with.
 struct Exact {
     using Given = float;
     static constexpr int64_t TALLEST = MAX_ROWS;  // of the tiles of many rows
+    static constexpr int beside(int rows) { return panels_beside(rows); }
     static const float* row(const Gemm& p, int64_t row) { return p.a + row * p.a_stride; }
     static int64_t stride(const Gemm& p) { return p.a_stride; }
     static int64_t steps(int64_t in) { return in; }
@@ -119,6 +123,7 @@ struct Quarter : Exact {
 struct Pairs {
     using Given = uint32_t;
     static constexpr int64_t TALLEST = MAX_ROWS;
+    static constexpr int beside(int rows) { return panels_beside(rows); }
     using Word = uint32_t;
     static constexpr int64_t SPAN = INT64_MAX, HEAD = 0, BESIDE = COLUMNS, STEP = 1;
     static constexpr int64_t words(int64_t in) { return Half::words(in); }
@@ -135,6 +140,9 @@ struct Pairs {
 struct Bytes {
     using Word = uint32_t;
     static constexpr int64_t TALLEST = MAX_ROWS / 2;  // whose sums, of a group and of all, fit into the registers
+    static constexpr int beside(int rows) {
+        return std::max<int>(1, std::min<int>(panels_beside(rows), TALLEST / rows));
+    }
     static constexpr int64_t SPAN = (1 + GROUP / 4) * COLUMNS;  // words of a group
     static constexpr int64_t words(int64_t in) { return in / GROUP * SPAN; }
 };
@@ -245,13 +253,10 @@ void any_tile(const Gemm& p, int64_t row, int64_t panel, const typename Stored::
     else tile<R, P, Stored>(p, row, panel, b);
 }
 
-// How many panels a tile of R rows takes: enough sums at once to keep the multipliers busy, and no more.
-constexpr int panels_beside(int rows) { return rows == 1 ? 4 : 2 * rows <= MAX_ROWS ? 2 : 1; }
-
 // a [R, in] x panels [from, to), the first at b -> c [R, (to - from) * 2 W], P panels at a time.
 template <int R, class Stored>
 void strip(const Gemm& p, int64_t row, int64_t from, int64_t to, const typename Stored::Word* b) {
-    constexpr int P = panels_beside(R);
+    constexpr int P = Stored::beside(R);
     const int64_t words = Stored::words(p.weight.in);
     int64_t panel = from;
     for (; panel + P <= to; panel += P, b += P * words) any_tile<R, P, Stored>(p, row, panel, b);
@@ -259,8 +264,8 @@ void strip(const Gemm& p, int64_t row, int64_t from, int64_t to, const typename 
         for (; panel < to; panel++, b += words) any_tile<R, 1, Stored>(p, row, panel, b);
 }
 
-// The same for a number of rows known only now, 1 .. MAX_ROWS.
-template <class Stored, int R = MAX_ROWS>
+// The same for a number of rows known only now, 1 .. TALLEST.
+template <class Stored, int R = Stored::TALLEST>
 void rest(const Gemm& p, int64_t rows, int64_t row, int64_t from, int64_t to, const typename Stored::Word* b) {
     if constexpr (R > 0) {
         if (rows == R) return strip<R, Stored>(p, row, from, to, b);
@@ -284,7 +289,7 @@ template <class Stored>
 void multiply_stored(const Gemm& p, int64_t first, int64_t last, int64_t from, int64_t to) {
     const int64_t words = Stored::words(p.weight.in);
     const auto* b = static_cast<const typename Stored::Word*>(p.weight.panels.numbers) + from * words;
-    if (last - first <= MAX_ROWS) return rest<Stored>(p, last - first, first, from, to, b);
+    if (last - first <= Stored::TALLEST) return rest<Stored>(p, last - first, first, from, to, b);
     for (int64_t panel = from; panel < to; panel++, b += words) column<Stored>(p, first, last, panel, b);
 }
 

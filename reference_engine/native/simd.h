@@ -113,6 +113,25 @@ inline float horizontal_max(Vec v) {
     return top;
 }
 
+// The same of numbers, none of them NaN, in any order.
+inline float largest(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps(reinterpret_cast<__m512>(v));
+#else
+    return horizontal_max(v);
+#endif
+}
+
+inline int32_t sum(IntVec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_epi32(reinterpret_cast<__m512i>(v));
+#else
+    int32_t total = 0;
+    for (int i = 0; i < W; i++) total += v[i];
+    return total;
+#endif
+}
+
 // e to the x within 2 units in the last place; 0 below -87, where e to the x is no normal number. Cephes' polynomial.
 inline Vec exponential(Vec x) {
     const Vec clamped = min(max(x, broadcast(-87.0f)), broadcast(88.0f));
