@@ -256,7 +256,7 @@ class CallRecorder:
         Where calls of calls end that have no end is chance.
         """
         name = self.context.submission.name
-        if raised is None or not raised.frames or raised.file not in ("", name) or "RecursionError" in raised.kinds:
+        if raised is None or not raised.frames or raised.file not in ("", name) or raised.type == "RecursionError":
             return Location()
         return Location(name, *raised.frames[-1])
 
