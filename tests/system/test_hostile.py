@@ -134,13 +134,14 @@ def test_others_may_be_timed_while_a_part_that_dies_slowly_is_ended(
     (attack,) = (each for each in suite.attacks() if each.name == "dies_slowly_when_it_is_timed")
     place.set_up()
     path = place.hand_in(attack.exercise, suite.whole(attack.text, place.places(), attack.exercise))
-    free: list[bool] = []
-    end = Process.end
+    home, free, end = place.folder / "device", list[bool](), Process.end
+    home.mkdir()
 
     def noted(process: Process) -> None:
-        free.append(_is_free())
+        free.append(_is_free(home / "cpu.lock"))
         end(process)
 
+    monkeypatch.setattr(device_lock, "_home", lambda: home)
     monkeypatch.setattr(Process, "end", noted)
     monkeypatch.setattr(
         graders.sandbox.worker, "spawn", lambda _, limits=None, *, without=(): spawn("L1", limits, without=LOCKS)
@@ -154,8 +155,8 @@ def test_others_may_be_timed_while_a_part_that_dies_slowly_is_ended(
 LOCKS = ("seccomp", "uid")
 
 
-def _is_free() -> bool:
-    with (device_lock._home() / "cpu.lock").open("wb") as lock:
+def _is_free(path: Path) -> bool:
+    with path.open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
