@@ -80,6 +80,7 @@ def steepest(context: CheckContext) -> None:
     """Scores of ten thousand and beyond: the first position has them, the last has; all are far below 0."""
     _decoded(
         context,
+        Decode((20,), 4, seed=5),  # of moderate scores: the tolerance is close, and sees sixteen bits
         Decode((20,), 4, scale=4.0, magnitude=8.0),
         Decode((20,), 4, scale=-4.0, magnitude=8.0, seed=1),
         Decode((9,), 4, 1, 2, dtype="bfloat16", seed=2),
