@@ -37,7 +37,7 @@ def model() -> Model:
 
 @pytest.fixture(autouse=True)
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(model: Model, arithmetic: object, **sizes: int) -> GpuRunner:
+    def make(model: Model, arithmetic: object, kv_dtype: object, **sizes: int) -> GpuRunner:
         return GpuRunner(replace(model, weights=dict(model.weights)), **sizes)
 
     monkeypatch.setattr(engine_module, "make_runner", make)

@@ -9,6 +9,7 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 import random
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -201,10 +202,11 @@ def requests(count: int, seed: int) -> list[Request]:
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Give every engine from now on the GPU runner."""
 
-    def use(**options: object) -> None:
-        monkeypatch.setattr(
-            engine_module, "make_runner", lambda model, arithmetic, **sizes: GpuRunner(fresh(model), **sizes, **options)
-        )
+    def use(**options: Any) -> None:
+        def make(model: Model, arithmetic: object, kv_dtype: object, **sizes: int) -> GpuRunner:
+            return GpuRunner(fresh(model), **sizes, **options)
+
+        monkeypatch.setattr(engine_module, "make_runner", make)
 
     return use
 
