@@ -212,9 +212,10 @@ def _three_effects(results: LabResults) -> Judgement:
 
 def _fast_and_slow(results: LabResults) -> Judgement:
     model = next(iter(results.series("prefill")), "")
-    reading = [_timed(results, "prefill", model, point.x) for point in results.of("prefill", model)]
-    if not reading:
+    points = results.of("prefill", model)
+    if not points:
         raise Lacking(_why(results))
+    reading = [point for point in points if not point.starved] or [_timed(results, "prefill", model, points[0].x)]
     fastest = max(reading, key=lambda point: point.x / point.value)
     alone, widest = _timed(results, "decode", model, 1.0), results.of("decode", model)[-1]
     low, high = bracket(alone.samples)

@@ -70,7 +70,7 @@ def _beside_floors(
         work = serving_work(config, [([0] * length, 1)], seats=1, shared=False)
         over.watch(work, min(seconds), f"a prompt of {length}")
         facts = {"operations": work.operations, "moved": work.moved}
-        yield Measurement("prefill", name, float(length), tuple(seconds), facts, watches[length].cores)
+        yield Measurement("prefill", name, float(length), tuple(seconds), facts, watches[length].usual)
     yield ceilings(over, name)
 
 
@@ -89,5 +89,5 @@ def decode(plan: LabPlan, name: str) -> Finished:
         work = decode_work(model.config, batch, context)
         over.watch(work, min(seconds), f"a step of {batch}")
         facts = {"operations": work.operations, "moved": work.moved, "context": float(context)}
-        points.append(Measurement("decode", name, float(batch), tuple(seconds), facts, watch.cores))
+        points.append(Measurement("decode", name, float(batch), tuple(seconds), facts, watch.usual))
     return Finished((*points, ceilings(over, name)))

@@ -60,7 +60,7 @@ def first_token(plan: LabPlan, name: str) -> Finished:
                 seconds.append(watch.last)
                 computed = engine.metrics.computed - before
             facts = {"computed": float(computed)}
-            points.append(Measurement("ttft", side, float(length), tuple(seconds), facts, watch.cores))
+            points.append(Measurement("ttft", side, float(length), tuple(seconds), facts, watch.usual))
     return Finished(tuple(points))
 
 
@@ -81,7 +81,7 @@ def contracts(plan: LabPlan, name: str) -> Finished:
             seconds.append(watch.last)
             computed = engine.metrics.computed
         facts = {"computed": float(computed)}
-        points.append(Measurement("photocopier", side, 0.0, tuple(seconds), facts, watch.cores))
+        points.append(Measurement("photocopier", side, 0.0, tuple(seconds), facts, watch.usual))
     return Finished(tuple(points))
 
 

@@ -152,8 +152,8 @@ def chunks(plan: LabPlan, name: str) -> Finished:
             steps = list(_joined(model, tokens(dice, model, newcomer), chunk, watch, dice))
             first.append(sum(steps))
             gaps.append(max(steps))
-        points.append(Measurement("chunk, first token", "newcomer", float(chunk), tuple(first), {}, watch.cores))
-        points.append(Measurement("chunk, next token", "the others", float(chunk), tuple(gaps), {}, watch.cores))
+        points.append(Measurement("chunk, first token", "newcomer", float(chunk), tuple(first), {}, watch.usual))
+        points.append(Measurement("chunk, next token", "the others", float(chunk), tuple(gaps), {}, watch.usual))
     return Finished(tuple(points))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import median
 from typing import Self
 
 import torch
@@ -51,6 +52,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.wall = self.cpu = self.last = 0.0
+        self._each = list[float]()
 
     def __enter__(self) -> Self:
         self._began = time.perf_counter(), time.process_time()
@@ -58,13 +60,20 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self.last = time.perf_counter() - self._began[0]
-        self.wall += self.last
-        self.cpu += time.process_time() - self._began[1]
+        cpu = time.process_time() - self._began[1]
+        self.wall, self.cpu = self.wall + self.last, self.cpu + cpu
+        self._each.append(cpu / self.last if self.last else 0.0)
 
     @property
     def cores(self) -> float:
         """On average, so far."""
         return self.cpu / self.wall if self.wall else 0.0
+
+    @property
+    def usual(self) -> float:
+        """The median of the times that it was entered: beside samples of which the median counts. One pause of the
+        machine is no more to it than to them."""
+        return median(self._each) if self._each else 0.0
 
 
 def solved(*, cache: bool) -> Parts:

@@ -98,6 +98,16 @@ def test_times_of_a_machine_that_was_too_busy_give_no_verdict(number: int) -> No
     assert "too busy" in judgement.because
 
 
+def test_a_pause_of_the_machine_in_one_point_leaves_the_others_their_verdict() -> None:
+    whole = lab1()
+    shortest = min(point.x for point in whole.of("prefill"))
+    points = tuple(
+        replace(point, cores=0.3) if (point.experiment, point.x) == ("prefill", shortest) else point
+        for point in whole.finished["all"].measurements
+    )
+    assert of(7, whole.but("all", Finished(points))).verdict is HELD
+
+
 def test_a_race_on_a_machine_that_was_too_busy_gives_no_verdict() -> None:
     starved = race({"vllm": {0: 1.0}, "sglang": {0: 1.35}}, cpu=0.2)
     judgement = of(4, lab(2, (), {"engines, cache on": starved}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from graders.experiments.engine_races import peak_memory
 from graders.experiments.readings import floor
 from graders.experiments.results import LabResults
 from graders.experiments.session import begin, go_on
-from graders.experiments.workbench import LabPlan, decode_work, solved
+from graders.experiments.workbench import LabPlan, Stopwatch, decode_work, solved
 from reference_engine.model_loader import load_model
 from reference_engine.roofline import weights_read
 
@@ -35,6 +36,16 @@ def test_lab_1_measures_what_lies_above_its_floor(monkeypatch: pytest.MonkeyPatc
     assert [point.x for point in results.of("decode")] == [1, 4]
     for point in (*results.of("prefill"), *results.of("decode")):
         assert 0 < floor(results, point) <= min(point.samples)
+
+
+def test_one_pause_of_the_machine_is_not_what_a_stopwatch_usually_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, wall, cpu = Stopwatch(), iter((0.0, 1.0, 1.0, 2.0, 2.0, 12.0)), iter((0.0, 2.0, 2.0, 4.0, 4.0, 6.0))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(wall))
+    monkeypatch.setattr(time, "process_time", lambda: next(cpu))
+    for _ in range(3):
+        with watch:
+            pass
+    assert (watch.usual, watch.cores, watch.wall) == (2.0, 0.5, 12.0)
 
 
 def test_a_model_that_does_not_fit_is_left_out_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
