@@ -45,7 +45,7 @@ function arrange() { // what this run has nothing of is not shown
   $("s-cache").hidden = !run.steps.some((step) => step.x);
   for (const name of FINDS) {
     const count = run.found[name].length;
-    $(`find-${name}`).disabled = !count; $(`find-${name}`).hidden = !count && !data.live; $(`count-${name}`).textContent = `in ${several(count, "step")}`;
+    $(`find-${name}`).disabled = !count; $(`find-${name}`).hidden = !count && !data.live; $(`count-${name}`).textContent = several(count, "step");
   }
   runs.forEach((each, place) => $(`name-${place}`).setAttribute("aria-pressed", each === run));
 }

@@ -16,13 +16,15 @@ function tellStep(run, state, step, before, at) {
   if (out.length) say("", "♻", `Evicted from the prefix cache: ${several(out.length, "block")} (${cut(out.join(" "), 40)}; a bar below). Ends of kept texts that nobody reads go first, and of those the least recently used.`);
   const kept = (step.x ?? []).filter((each) => each.length > 1).reduce((sum, each) => sum + each[3].length, 0);
   if (kept) say("", "◤", `The prefix cache keeps ${several(kept, "more block")}, for whoever begins alike.`);
-  const reads = chunks.filter((chunk) => chunk[2] > 1 || !chunk[3]);
+  const carried = new Set((step.g ?? []).map(([id]) => id)), reads = chunks.filter((chunk) => !carried.has(chunk[0]) && (chunk[2] > 1 || !chunk[3]));
   for (const [id, start, length, samples] of reads.slice(0, FEW)) say("", "■", `Request ${who(id)} reads tokens ${start} to ${start + length - 1}${samples ? " and says its next one" : ": a chunk of its prompt"}.`);
   if (reads.length > FEW) say("", "■", `${reads.length - FEW} more read.`);
-  const lucky = (step.e ?? []).filter((each) => each[1].length > 1), says = chunks.length - reads.length - lucky.length;
+  const lucky = (step.e ?? []).filter((each) => each[1].length > 1), fallen = (step.e ?? []).filter(([id, said]) => carried.has(id) && said.length === 1 && !stoodOf(step, id)).map(([id]) => id);
+  const says = chunks.length - reads.length - lucky.length - fallen.length;
   for (const [id, said] of lucky.slice(0, FEW)) say("good", "✓", `Request ${who(id)} says ${several(said.length, "token")} at once, ${several(stoodOf(step, id), "guess", "guesses")} of them: “${said.map(spoken).join("")}”.`);
   if (lucky.length > FEW) say("good", "✓", `${lucky.length - FEW} more say several tokens at once.`);
-  if (says > 0) say("", "▬", `${several(says, lucky.length ? "other request" : "request")} ${says === 1 ? "says its" : "say their"} next token.`);
+  if (fallen.length) say("bad", "≠", `Of the guesses for ${all(fallen)} none stood (dashed red): ${fallen.length > 1 ? "each says its" : "it says its"} own next token.`);
+  if (says > 0) say("", "▬", `${several(says, lucky.length || fallen.length ? "other request" : "request")} ${says === 1 ? "says its" : "say their"} next token.`);
   if (step.f) say("", "▌", `Finished: ${all(step.f)}.`);
   if (step.a) say("bad", "✕", `${step.l ? "Gone" : "Aborted"}: ${all(step.a)}.`);
   $("events").replaceChildren(...lines.map(([kind, mark, text]) => element("li", { className: kind }, element("b", { textContent: mark, ariaHidden: "true" }), element("span", { textContent: text }))));
@@ -34,7 +36,7 @@ function tellPreempted(run, state, step, before, at) {
   const many = step.p.length > 1, kept = count(([block, read]) => !read && before.cache.has(block)), read = count(([, others]) => others);
   const parts = [[given.length - kept - read, "went back to the pool (red frames)"], [kept, "stayed in the prefix cache (red frame and corner)"], [read, "stayed with others who read them (red dots)"]];
   return `Preempted: request${many ? "s" : ""} ${all(step.p)}. `
-    + (needed ? `To go on, those who ran needed ${needed} more block${needed === 1 ? "" : "s"}, and ${free} ${free === 1 ? "was" : "were"} free${idle ? ` (${idle} more idle in the prefix cache)` : ""}. ` : "")
+    + (needed ? `To go on, all who ran, the preempted with them, needed ${needed} more block${needed === 1 ? "" : "s"}, and ${free} ${free === 1 ? "was" : "were"} free${idle ? ` (${idle} more idle in the prefix cache)` : ""}. ` : "")
     + `Of ${many ? "their" : "its"} ${several(given.length, "block")} ${parts.filter(([blocks]) => blocks).map(([blocks, became]) => `${blocks} ${became}`).join(", ") || "none was held"}. ${many ? "They wait, and are" : "It waits, and is"} computed again later.`;
 }
 

@@ -164,9 +164,22 @@ def test_who_says_several_tokens_is_not_said_to_say_one(page: Page, window: Wind
         go_to(page, number)
         told = text(page, "events").replace("“", "\n“")
         ones = sum(map(int, re.findall(r"(\d+) (?:other )?requests? says? (?:its|their) next", told)))
-        assert ones == sum(chunk.length == 1 for chunk in record.plan.chunks if chunk.samples) - sum(
-            len(tokens) > 1 for _, tokens in record.emitted
-        ), told
+        fallen = [each.split(", ") for each in re.findall(r"guesses for ([\d, ]+) none stood", told)]
+        assert ones + sum(map(len, fallen)) == sum(
+            chunk.length == 1 for chunk in record.plan.chunks if chunk.samples
+        ) - sum(len(tokens) > 1 for _, tokens in record.emitted), told
+
+
+def test_who_says_one_token_though_it_had_guesses_is_told_by_name(page: Page, window: Window) -> None:
+    seen = 0
+    for number, record in enumerate(window.runs[0].trace):
+        said = dict(record.emitted)
+        alone = {str(tree.id) for tree in record.trees if len(tree.walk) == 1 and len(said[tree.id]) == 1}
+        go_to(page, number)
+        named = re.findall(r"guesses for ([\d, ]+) none stood", text(page, "events"))
+        assert {name for each in named for name in each.split(", ")} == alone
+        seen += len(alone)
+    assert seen
 
 
 def test_a_preemption_tells_what_was_lacking(page: Page, window: Window) -> None:
