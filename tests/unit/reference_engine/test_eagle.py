@@ -293,15 +293,16 @@ class Dear(LevelCosts):
 def grown(
     model: Model, layer: EagleLayer, trees: Any, levels: LevelCosts | None, text: list[int], size: int = 8
 ) -> list[Any]:
-    """Of every step of three requests: the levels that grew, and the trees that were verified."""
+    """Of every step of three requests: the levels that grew, the trees that were verified, and who saw whom in them."""
     served = engine(model, LayerDrafter(layer), trees, keep_trace=True, levels=levels, size=size, depth=5, width=3)
     for start in range(3):
         served.add(text[start : 2 * start + 3], 9)
     seen = list[Any]()
     while not served.idle:
         served.step()
-        growth = served._speculator.grown  # type: ignore[union-attr]
+        growth, mask = served._speculator.grown, served._speculator.mask  # type: ignore[union-attr]
         told = [(tree.id, tree.parents, tree.tokens) for tree in served.trace[-1].trees]
+        told += [mask.tolist()] if told else []
         seen.append((growth and (growth.parent.tolist(), growth.depth.tolist(), growth.value.tolist()), told))
     return seen
 

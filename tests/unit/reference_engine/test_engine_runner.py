@@ -48,12 +48,19 @@ def rounded(model: Model) -> Model:
     return replace(model, weights=weights)
 
 
+def uneven(model: Model) -> Model:
+    """With norms that differ from column to column, as trained ones do."""
+    norms = {name: torch.linspace(0.5, 1.5, len(norm)) for name, norm in model.weights.items() if norm.dim() == 1}
+    return replace(model, weights={**model.weights, **norms})
+
+
 MODELS = {
     "tiny": load_model("random:tiny"),
     "one KV head": random_model(LlamaConfig(64, 24, 2, 6, 1, 4, 40, positions=128)),
     "every head its own, tied": random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)),
     "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
 }
+MODELS = {name: uneven(model) for name, model in MODELS.items()}
 MODELS |= {f"{name}, of 16 bits": rounded(MODELS[name]) for name in ("one KV head", "normed heads")}
 MODELS |= {f"{name}, of 8 bits": quantized(MODELS[name]) for name in ("tiny", "one KV head", "normed heads")}
 TEXT = random.Random(0).choices(range(64), k=40)

@@ -13,6 +13,8 @@ from torch import Tensor
 from reference_engine.mapped_files import MappedFiles
 from reference_engine.model import write
 from reference_engine.model_loader import load_model
+from reference_engine.native.library import library, reason
+from reference_engine.native.weights import NativeWeights
 from reference_engine.quantized import is_quantized, quantized
 
 SMAPS = Path("/proc/self/smaps")
@@ -53,6 +55,17 @@ def test_a_look_at_whether_weights_are_rounded_leaves_none_of_them_in_memory(tmp
     assert is_quantized(model)
     largest = max(model.weights.values(), key=Tensor.numel)
     assert held(largest) < largest.numel() * largest.itemsize
+
+
+@pytest.mark.skipif(not SMAPS.is_file(), reason="this system does not say which memory is whose")
+@pytest.mark.skipif(library() is None, reason=reason())
+def test_weights_that_were_packed_take_no_memory_where_they_were_read(tmp_path: Path) -> None:
+    write(load_model("random:5m"), tmp_path)
+    model = load_model(tmp_path)
+    NativeWeights.of(model, library())
+    embedding = model.weights["model.embed_tokens.weight"]
+    whole = sum(weight.numel() * weight.itemsize for weight in model.weights.values())
+    assert held(embedding) < whole / 4
 
 
 def test_a_system_that_does_not_say_what_is_mapped_keeps_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,12 @@ import pytest
 from made_up_labs import race, setup
 
 from graders.engines.results import RaceResults
-from graders.experiments import engine_races, lab1, lab2, lab3
+from graders.experiments import engine_races, lab1, lab2, lab3, lab4
 from graders.experiments.drafters import DRAFTERS
 from graders.experiments.drawn_requests import BLOCK_SIZE, MIXES, POOL, lengths, menu_prompts
 from graders.experiments.engine_races import peak_memory
 from graders.experiments.readings import floor
-from graders.experiments.results import LabResults
+from graders.experiments.results import LabResults, Measurement
 from graders.experiments.session import begin, go_on
 from graders.experiments.workbench import LabPlan, Stopwatch, decode_work, solved
 from reference_engine.model_loader import load_model
@@ -46,6 +46,26 @@ def test_one_pause_of_the_machine_is_not_what_a_stopwatch_usually_had(monkeypatc
         with watch:
             pass
     assert (watch.usual, watch.cores, watch.wall) == (2.0, 0.5, 12.0)
+
+
+def test_a_request_alone_is_timed_between_the_rounds_of_all_other_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[int]()
+
+    class Noting(lab4.Contest):
+        def __init__(self, model: object, parts: object, asked: list[tuple[int, ...]]) -> None:
+            self.asked = asked
+
+        def round(self) -> None:
+            seen.append(len(self.asked))
+
+        def points(self, model: str) -> list[Measurement]:
+            return []
+
+    monkeypatch.setattr(lab4, "Contest", Noting)
+    lab4.speed(LabPlan(4, quick=True, models=("waiter",)), "waiter")
+    first, rest = seen[:6], seen[6:]
+    assert first == [1] * 6  # the first warms up
+    assert rest == [batch for other in (4, 16, 64) for batch in (other, 1) * 6]
 
 
 def test_a_model_that_does_not_fit_is_left_out_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
