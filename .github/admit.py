@@ -25,7 +25,9 @@ NAME = "submissions"
 LARGEST_PARCEL = 16 << 20  # bytes, packed
 LARGEST_FILE = 8 << 20  # bytes, unpacked
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
-DECLARED = {f"{part.slug}/{name}" for part in PARTS for name in (part.file_name, f"{part.slug}.ipynb")}
+DECLARED = {
+    f"{part.slug}/{name}" for part in PARTS for name in (part.file_name, f"{part.slug}.ipynb")
+}
 
 
 class Refused(Exception):
@@ -34,11 +36,17 @@ class Refused(Exception):
 
 def address(listing: bytes) -> str:
     """Where the one parcel of a run is to be fetched. Raises Refused."""
-    found = [each for each in json.loads(listing)["artifacts"] if each["name"] == NAME and not each["expired"]]
+    found = [
+        each
+        for each in json.loads(listing)["artifacts"]
+        if each["name"] == NAME and not each["expired"]
+    ]
     if len(found) != 1:
         raise Refused(f"the run left {len(found)} parcels named {NAME}, not one.")
     if found[0]["size_in_bytes"] > LARGEST_PARCEL:
-        raise Refused(f"the parcel has {found[0]['size_in_bytes']} bytes, more than any hand-in needs.")
+        raise Refused(
+            f"the parcel has {found[0]['size_in_bytes']} bytes, more than any hand-in needs."
+        )
     return str(found[0]["archive_download_url"])
 
 
@@ -52,7 +60,15 @@ def unpack(parcel: Path, login: str, folder: Path) -> list[Path]:
         with zipfile.ZipFile(parcel) as archive:
             parts = {_place(entry, login): _data(archive, entry) for entry in archive.infolist()}
             count = len(archive.infolist())
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as wrong:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+    ) as wrong:
         raise Refused(f"the parcel cannot be read: {wrong}.") from None
     if not parts or len(parts) != count:
         raise Refused("the parcel is empty, or holds a file twice.")
@@ -88,7 +104,9 @@ def main(words: list[str]) -> int:
         if words[0] == "address":
             print(address(Path(words[1]).read_bytes()))
         else:
-            print(f"{len(unpack(Path(words[1]), words[2], Path(words[3])))} files of {words[2]} are let in.")
+            print(
+                f"{len(unpack(Path(words[1]), words[2], Path(words[3])))} files of {words[2]} are let in."
+            )
     except Refused as reason:
         print(f"Not judged: {reason}", file=sys.stderr)
         return 1

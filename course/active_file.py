@@ -1,4 +1,5 @@
-"""What a learner wrote an exercise in: the file, or the notebook beside it. What counts here counts when handed in."""
+"""What a learner wrote an exercise in: the file, or the notebook beside it. What counts here counts
+when handed in."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ def notebook_beside(file: Path, exercise: Exercise) -> Path:
 
 
 def written_in(path: Path, exercise: Exercise) -> str:
-    """The text of a file, or of a notebook's cell to write in; nothing when it is the stub, or cannot be read."""
+    """The text of a file, or of a notebook's cell to write in; nothing when it is the stub, or
+    cannot be read."""
     return "" if not path.exists() or is_untouched(path, exercise) else text_of(path, exercise)
 
 
@@ -29,7 +31,8 @@ def is_untouched(path: Path, exercise: Exercise) -> bool:
 def in_use(file: Path, exercise: Exercise) -> Path:
     """The notebook beside the file if anything is written in its cell, else the file.
 
-    A notebook that cannot be read counts beside a stub: whoever is told of the stub would look in the wrong place.
+    A notebook that cannot be read counts beside a stub: whoever is told of the stub would look in
+    the wrong place.
     """
     notebook = notebook_beside(file, exercise)
     if not notebook.is_file() or written_in(notebook, exercise):
@@ -48,12 +51,14 @@ def text_of(path: Path, exercise: Exercise) -> str:
 
 
 def current_digest(file: Path, exercise: Exercise) -> str:
-    """The digest of what counts now, by which verdicts are remembered. file: the learner's, there or not."""
+    """The digest of what counts now, by which verdicts are remembered. file: the learner's, there
+    or not."""
     return digest(text_of(in_use(file, exercise), exercise))
 
 
 def set_aside(path: Path, exercise: Exercise) -> Path | None:
-    """Of file and notebook the one that holds another text than `path`, which is in use; None for no such thing."""
+    """Of file and notebook the one that holds another text than `path`, which is in use; None for
+    no such thing."""
     notebook = notebook_beside(path, exercise)
     other = path.with_name(exercise.file_name) if path == notebook else notebook
     text = written_in(other, exercise)

@@ -15,7 +15,8 @@ def folder(place: Workspace, exercise: Exercise) -> Path:
 
 
 def keep(path: Path, into: Path) -> Path | None:
-    """Copy `path` into the folder under the next free number; None when there is nothing to copy. `OSError`."""
+    """Copy `path` into the folder under the next free number; None when there is nothing to copy.
+    `OSError`."""
     if not path.exists():
         return None
     into.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from course.class_roster import Door, door, show
 from course.errors import ExitCode, Problem
@@ -125,15 +132,20 @@ def claim(request: BatchRequest) -> ExitCode:
         except BadJournal as bad:
             raise Problem(str(bad)) from None
     if tally.unsaved:
-        raise Problem(f"{tally.unsaved} results were not stored: {tally.reason}.", ExitCode.UNGRADED)
+        raise Problem(
+            f"{tally.unsaved} results were not stored: {tally.reason}.", ExitCode.UNGRADED
+        )
     return ExitCode.PASS
 
 
 def exit_code(
     rows: tuple[Row, ...], *, check: bool, trouble: str = "", refused: tuple[RefusedRow, ...] = ()
 ) -> ExitCode:
-    """The worst news first: ungraded or not entered, then, where it was asked for, a failure, isolation too low."""
-    lost = any(not row.advisory and row.exercise for row in refused)  # 0: no part of an exercise, nothing to enter
+    """The worst news first: ungraded or not entered, then, where it was asked for, a failure,
+    isolation too low."""
+    lost = any(
+        not row.advisory and row.exercise for row in refused
+    )  # 0: no part of an exercise, nothing to enter
     if trouble or lost or any(words.ungraded(row) for row in rows):
         return ExitCode.UNGRADED
     if check and not all(row.result.passed for row in rows):
@@ -147,7 +159,8 @@ def exit_code(
 
 @contextlib.contextmanager
 def _journal(request: BatchRequest) -> Iterator[Journal]:
-    """The folder of the batch: as named, beside a folder of submissions, or for a lone file one that is thrown away."""
+    """The folder of the batch: as named, beside a folder of submissions, or for a lone file one
+    that is thrown away."""
     if request.journal is not None:
         yield Journal(request.journal)
     elif not request.one and is_of_class(request.submissions[0], _door(request).roster):
@@ -165,14 +178,17 @@ def _door(request: BatchRequest) -> Door:
 
 
 def _dry_run(request: BatchRequest, journal: Journal) -> ExitCode:
-    """Who would get what; `Problem` when there is nobody, or somebody whom the roster does not know."""
+    """Who would get what; `Problem` when there is nobody, or somebody whom the roster does not
+    know."""
     if not request.submissions:
         raise Problem("--dry-run reads what was handed in: name it.")
     handed, strangers = _discovered(request, request.options())
     return show(handed, _door(request), {} if request.accept_new else strangers, journal)
 
 
-def _discovered(request: BatchRequest, options: Options) -> tuple[list[DiscoveredJob], dict[str, str]]:
+def _discovered(
+    request: BatchRequest, options: Options
+) -> tuple[list[DiscoveredJob], dict[str, str]]:
     for number in request.exercises:
         known(number)
     discovery = Discovery(request.exercises, options, one=request.one, roster=_door(request).roster)
@@ -200,7 +216,9 @@ def _plan(request: BatchRequest, journal: Journal) -> BatchPlan:
     except OSError as error:
         where = error.filename or journal.root
         reason = os.strerror(error.errno or 0)
-        raise Problem(f"the journal cannot be written: {where}: {reason}.", ExitCode.UNGRADED) from None
+        raise Problem(
+            f"the journal cannot be written: {where}: {reason}.", ExitCode.UNGRADED
+        ) from None
 
 
 # ---------------------------------------------------------------- launching
@@ -220,7 +238,9 @@ def _through_ray(request: BatchRequest, journal: Journal, plan: BatchPlan) -> Ba
 
         trouble = ""
         try:
-            codes = ray_cluster.run(journal, request.jobs, request.extra[0] if request.extra else None, look)
+            codes = ray_cluster.run(
+                journal, request.jobs, request.extra[0] if request.extra else None, look
+            )
         except ray_cluster.NoRay as without:
             trouble = str(without)
         else:
@@ -261,7 +281,8 @@ def _through_slurm(request: BatchRequest, journal: Journal, plan: BatchPlan) -> 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM, as schedulers and CI runners send it, is an interruption like Ctrl-C: things are put away."""
+    """SIGTERM, as schedulers and CI runners send it, is an interruption like Ctrl-C: things are put
+    away."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -271,7 +292,8 @@ def _interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Problem(
-            "\nInterrupted. What is judged is kept; type the same command again to go on.", ExitCode.INTERRUPTED
+            "\nInterrupted. What is judged is kept; type the same command again to go on.",
+            ExitCode.INTERRUPTED,
         ) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -361,7 +383,9 @@ def _who_wrote_alike(journal: Journal, plan: BatchPlan) -> list[Alike]:
     """Everybody's parts beside each other and beside the solutions, for a person to look at."""
     jobs = [job for job in plan.jobs if not job.problem]
     parts = [Written(job.student, job.exercise, journal.text(job, plan.options)) for job in jobs]
-    entries = [exercise for exercise in exercises() if exercise.number in {job.exercise for job in jobs}]
+    entries = [
+        exercise for exercise in exercises() if exercise.number in {job.exercise for job in jobs}
+    ]
     solved = ((each.number, solution_file(each).read_text(encoding="utf-8")) for each in entries)
     parts += [Written("the solution", number, text, ours=True) for number, text in solved]
     return similarity.alike(parts, {each.number: stub_of(each) for each in entries})
@@ -385,7 +409,9 @@ def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8", errors="replace", newline="")
     except OSError as error:
-        raise Problem(f"{file} cannot be written: {error.strerror}. The results are kept in the journal.") from None
+        raise Problem(
+            f"{file} cannot be written: {error.strerror}. The results are kept in the journal."
+        ) from None
 
 
 def _print(done: BatchResult) -> None:
@@ -397,7 +423,9 @@ def _print(done: BatchResult) -> None:
         line = f"{name:32} {row.exercise}  {words.state(row):14} {score:>9}  {words.verdict(row)}"
         screen.print(line, soft_wrap=True)
     if len(done.rows) > SHOWN:
-        screen.print(f"… {len(done.rows) - SHOWN} more; --csv FILE and --html FILE show all", soft_wrap=True)
+        screen.print(
+            f"… {len(done.rows) - SHOWN} more; --csv FILE and --html FILE show all", soft_wrap=True
+        )
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     screen.print(f"\n{len(done.rows)} rows: {counted}.", soft_wrap=True)
     if done.trouble:
@@ -405,10 +433,20 @@ def _print(done: BatchResult) -> None:
 
 
 def _expect(request: BatchRequest) -> None:
-    """Better now than after hours of grading: `Problem` when something cannot be written in the end."""
-    for path in (request.csv, request.html, request.similarity, *(file for _, file in request.formats)):
+    """Better now than after hours of grading: `Problem` when something cannot be written in the
+    end."""
+    for path in (
+        request.csv,
+        request.html,
+        request.similarity,
+        *(file for _, file in request.formats),
+    ):
         if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
-            reason = "it may not be written" if path.parent.is_dir() else f"there is no folder {path.parent}"
+            reason = (
+                "it may not be written"
+                if path.parent.is_dir()
+                else f"there is no folder {path.parent}"
+            )
             raise Problem(f"{path} cannot be written: {reason}.")
     if request.nbgrader is not None:
         from course.nbgrader_glue.gradebook import expect
@@ -426,19 +464,30 @@ def _show_differences(folder: Path, rows: tuple[Row, ...], again: Regrade | None
         stdout.print(clean(f"{row.student}  {cell}  {words}"), soft_wrap=True)
     students = len({row.student for row, *_ in found})
     advice = "Nothing was entered; the same command without --diff enters them."
-    stdout.print(f"{len(found)} scores of {students} students would change. {advice}", soft_wrap=True)
+    stdout.print(
+        f"{len(found)} scores of {students} students would change. {advice}", soft_wrap=True
+    )
 
 
-def _into_gradebook(folder: Path, rows: tuple[Row, ...], why: str, again: Regrade | None) -> tuple[RefusedRow, ...]:
+def _into_gradebook(
+    folder: Path, rows: tuple[Row, ...], why: str, again: Regrade | None
+) -> tuple[RefusedRow, ...]:
     """Enter the rows and say how many; those that were refused."""
     from course.nbgrader_glue.gradebook import commit
 
     judged = f"course grade --regrade {' '.join(again.laws)}" if again else "course grade"
-    done = commit(folder, rows, ": ".join(filter(None, (judged, why))), again.cells if again else frozenset())
+    done = commit(
+        folder, rows, ": ".join(filter(None, (judged, why))), again.cells if again else frozenset()
+    )
     stderr = console(stderr=True)
-    stderr.print(f"{done.written} rows entered in the gradebook of {folder.resolve()}.", soft_wrap=True)
+    stderr.print(
+        f"{done.written} rows entered in the gradebook of {folder.resolve()}.", soft_wrap=True
+    )
     for refused in done.refused:
-        stderr.print(clean(f"  not entered: {refused.student}, {refused.exercise}: {refused.reason}"), soft_wrap=True)
+        stderr.print(
+            clean(f"  not entered: {refused.student}, {refused.exercise}: {refused.reason}"),
+            soft_wrap=True,
+        )
     return done.refused
 
 

@@ -1,8 +1,10 @@
-"""The verdicts that a learner has earned, kept with the texts they are about, and the page made of them.
+"""The verdicts that a learner has earned, kept with the texts they are about, and the page made of
+them.
 
-What a page proves. It is made on the learner's own machine, so nothing on it is evidence by itself: not the points, not
-the date, and no signature could change that, because the key would lie on the same machine. But the page carries the
-text of every part, and a text can be judged again: `judged_again` does so in isolation, from a seed that nobody chose.
+What a page proves. It is made on the learner's own machine, so nothing on it is evidence by itself:
+not the points, not the date, and no signature could change that, because the key would lie on the
+same machine. But the page carries the text of every part, and a text can be judged again:
+`judged_again` does so in isolation, from a seed that nobody chose.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class NoCertificate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One exercise in which every law held. date: ISO. machine: in words. text: of the part, as it was judged."""
+    """One exercise in which every law held. date: ISO. machine: in words. text: of the part, as it
+    was judged."""
 
     exercise: Number
     date: str
@@ -56,12 +59,22 @@ class Passed:
 
 def keep(memory: Path, result: ExerciseResult, text: str) -> None:
     """Remember a check in which every law held. `OSError` when it cannot be written."""
-    if not result.passed or len(result.laws) < len(catalogue(result.exercise).laws) or digest(text) != result.digest:
+    if (
+        not result.passed
+        or len(result.laws) < len(catalogue(result.exercise).laws)
+        or digest(text) != result.digest
+    ):
         return
     from graders.throughput.hardware import here
 
     now = datetime.now(UTC).isoformat(timespec="minutes")
-    data = {"exercise": result.exercise, "date": now, "machine": str(here()), "text": text, "result": result.to_json()}
+    data = {
+        "exercise": result.exercise,
+        "date": now,
+        "machine": str(here()),
+        "text": text,
+        "result": result.to_json(),
+    }
     path = memory / FOLDER / f"{catalogue(result.exercise).slug}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps(data) + "\n")
@@ -72,7 +85,9 @@ def kept(memory: Path) -> list[Passed]:
     found = []
     for exercise in exercises():
         try:
-            data = json.loads((memory / FOLDER / f"{exercise.slug}.json").read_text(encoding="utf-8"))
+            data = json.loads(
+                (memory / FOLDER / f"{exercise.slug}.json").read_text(encoding="utf-8")
+            )
             found.append(_passed(data))
         except (OSError, ValueError, NoCertificate):
             continue
@@ -86,15 +101,21 @@ def page(verdicts: Sequence[Passed], name: str) -> str:
     whole = {"format": FORMAT, "name": name, "passed": [_plain(each) for each in verdicts]}
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
     data = json.dumps(whole, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e")
-    missing = [each for each in exercises() if each.laws and each.number not in {one.exercise for one in verdicts}]
+    missing = [
+        each
+        for each in exercises()
+        if each.laws and each.number not in {one.exercise for one in verdicts}
+    ]
     return made.render(name=name, verdicts=verdicts, missing=missing, data=data)
 
 
 def read_page(path: Path) -> list[Passed]:
-    """The verdicts that a page claims, one of an exercise. `NoCertificate` for what is none. Nothing of the page is
-    executed, and no link is followed."""
+    """The verdicts that a page claims, one of an exercise. `NoCertificate` for what is none.
+    Nothing of the page is executed, and no link is followed."""
     try:
-        found = DATA.search(regular(path.absolute(), path.name, LARGEST_PARCEL, path.absolute().parent))
+        found = DATA.search(
+            regular(path.absolute(), path.name, LARGEST_PARCEL, path.absolute().parent)
+        )
     except UnusableSubmission as unusable:
         raise NoCertificate(unusable.problem) from None
     if found is None:
@@ -114,7 +135,8 @@ def read_page(path: Path) -> list[Passed]:
 def as_written(path: Path, verdicts: Sequence[Passed]) -> bool:
     """Whether the page that these verdicts were read from is the one that is made of them here.
 
-    It is not when somebody changed what it shows; nor is it when another version of the course wrote it.
+    It is not when somebody changed what it shows; nor is it when another version of the course
+    wrote it.
     """
     text = path.read_bytes()
     found = DATA.search(text)
@@ -122,7 +144,9 @@ def as_written(path: Path, verdicts: Sequence[Passed]) -> bool:
     return isinstance(name, str) and page(verdicts, name).encode() == text
 
 
-def judged_again(verdicts: Sequence[Passed], *, timed: bool) -> Iterator[tuple[Passed, ExerciseResult]]:
+def judged_again(
+    verdicts: Sequence[Passed], *, timed: bool
+) -> Iterator[tuple[Passed, ExerciseResult]]:
     """Each text judged here and now, from a fresh seed; the timed laws only when asked for."""
     from graders import grade
 

@@ -46,7 +46,9 @@ class CheckRequest:
     @property
     def tried(self) -> tuple[Law, ...]:
         """The laws that will be tried, in order."""
-        return choose(self.exercise.laws, [law.number for law in self.laws] or None, laws_only=self.laws_only)
+        return choose(
+            self.exercise.laws, [law.number for law in self.laws] or None, laws_only=self.laws_only
+        )
 
     def only(self, laws: Sequence[Law]) -> CheckRequest:
         """The same for these laws alone."""
@@ -64,7 +66,8 @@ class CheckRequest:
 
 
 def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple[Path, str, bool]:
-    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it cannot be read.
+    """The file to judge, how to name it, and whether it is the learner's own. `Problem` when it
+    cannot be read.
 
     "mine" is the file of the exercise, or the notebook beside it if that alone was written in.
     """
@@ -74,10 +77,15 @@ def submission(exercise: Exercise, using: str, place: Workspace | None) -> tuple
         return naive_file(exercise), using, False
     if using != "mine":
         path = readable(Path(using), "--using takes solutions, naive or the path of a file.")
-        own = place is not None and path.resolve() == in_use(learner_file(place, exercise), exercise).resolve()
+        own = (
+            place is not None
+            and path.resolve() == in_use(learner_file(place, exercise), exercise).resolve()
+        )
         return path, place.shown(path) if place and own else using, own
     if place is None:
-        raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
+        raise Problem(
+            "there are no exercises here; `course init kitchen` copies them into the folder `kitchen`."
+        )
     path = in_use(learner_file(place, exercise), exercise)
     shown = place.shown(path)
     readable(path, f"`course reset {exercise.number}` puts the stub there.", shown)
@@ -92,7 +100,8 @@ def judge(
     ready: Prestarted | None = None,
     until_broken: bool = False,
 ) -> ExerciseResult:
-    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what takes so long.
+    """The verdict. Every law is handed to `on_law` as soon as it is known; `progress` hears what
+    takes so long.
 
     ready, until_broken: see `graders.grading.grade`.
     """
@@ -104,7 +113,9 @@ def judge(
         seed=request.seed,
         only=[law.number for law in request.laws] or None,
         laws_only=request.laws_only,
-        others=os.fspath(request.home) if request.others == "mine" and request.home else request.others,
+        others=os.fspath(request.home)
+        if request.others == "mine" and request.home
+        else request.others,
         on_law=on_law,
         source=request.source,
         require=request.require,
@@ -121,12 +132,15 @@ def companions_to_blame(request: CheckRequest, law: LawResult, seed: int) -> boo
     """Whether a law that broke beside the learner's other parts holds among the solutions."""
     if request.others == "solutions" or request.exercise.law(law.number).kind == "unit":
         return False
-    alone = replace(request, laws=(request.exercise.law(law.number),), others="solutions", seed=seed)
+    alone = replace(
+        request, laws=(request.exercise.law(law.number),), others="solutions", seed=seed
+    )
     return judge(alone, None).passed
 
 
 def companions_home(others: str, exercise: Exercise, place: Workspace | None) -> Path | None:
-    """The folder of the learner's exercises when they are the companions. `Problem` when a part cannot be read."""
+    """The folder of the learner's exercises when they are the companions. `Problem` when a part
+    cannot be read."""
     if others != "mine":
         return None
     for each in exercises():

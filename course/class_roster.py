@@ -1,4 +1,5 @@
-"""Who is in the class, who is at the door, and what a batch would do: printed before anything is judged."""
+"""Who is in the class, who is at the door, and what a batch would do: printed before anything is
+judged."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ EXAMPLE = ("ada,Ada,Example,ada@example.org", "bob,Bob,Example,bob@example.org")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who is let in. roster: empty when nobody said who is in the class. file: where a mapping is to be stated."""
+    """Who is let in. roster: empty when nobody said who is in the class. file: where a mapping is
+    to be stated."""
 
     roster: Roster
     file: Path
@@ -33,7 +35,9 @@ class Door:
         """What to do about names that the roster does not know; empty when there are none."""
         if not strangers:
             return ""
-        named = [f"{name} ({meant}?)" if meant else name for name, meant in sorted(strangers.items())]
+        named = [
+            f"{name} ({meant}?)" if meant else name for name, meant in sorted(strangers.items())
+        ]
         more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
         return (
             f"what was handed in is of nobody on the roster: {', '.join(named[:LISTED])}{more}. Nothing was judged. "
@@ -43,7 +47,8 @@ class Door:
 
 
 def door(file: Path | None, course: Path | None) -> Door:
-    """The roster that was named, with the students of an nbgrader course. `Problem` when it cannot be read."""
+    """The roster that was named, with the students of an nbgrader course. `Problem` when it cannot
+    be read."""
     stated = file or (course / CSV if course else None)
     try:
         known = roster.read(stated) if stated and (file or _is_filled(stated)) else Roster()
@@ -53,7 +58,8 @@ def door(file: Path | None, course: Path | None) -> Door:
 
 
 def _is_filled(file: Path) -> bool:
-    """Whether somebody has written a roster there; the example that `course instructor init` makes is none."""
+    """Whether somebody has written a roster there; the example that `course instructor init` makes
+    is none."""
     try:
         lines = file.read_text(encoding="utf-8-sig", errors="replace").split()
     except OSError:
@@ -79,10 +85,17 @@ def _enrolled(course: Path) -> tuple[str, ...]:
 # ---------------------------------------------------------------- a dry run
 
 
-def show(handed: Sequence[DiscoveredJob], at: Door, strangers: dict[str, str], journal: Journal) -> ExitCode:
-    """Print who gets what, what changed since the last batch, and who is missing. Nothing is written."""
+def show(
+    handed: Sequence[DiscoveredJob], at: Door, strangers: dict[str, str], journal: Journal
+) -> ExitCode:
+    """Print who gets what, what changed since the last batch, and who is missing. Nothing is
+    written."""
     screen = console()
-    before = {(row.student, row.exercise): row.key for row in journal.committed()} if journal.root.is_dir() else {}
+    before = (
+        {(row.student, row.exercise): row.key for row in journal.committed()}
+        if journal.root.is_dir()
+        else {}
+    )
     for each in handed:
         job = each.job
         old = before.get(job.who)
@@ -99,7 +112,10 @@ def show(handed: Sequence[DiscoveredJob], at: Door, strangers: dict[str, str], j
     gone = sorted({who for who, _ in before} - there)
     if gone:
         screen.print(f"\nHere last time and not now: {clean(', '.join(gone))}", soft_wrap=True)
-    screen.print(f"\n{len(handed)} parts of {len(there)} students; nothing was judged or written.", soft_wrap=True)
+    screen.print(
+        f"\n{len(handed)} parts of {len(there)} students; nothing was judged or written.",
+        soft_wrap=True,
+    )
     if refused := at.refuse(strangers):
         raise Problem(refused)
     return ExitCode.PASS

@@ -1,4 +1,5 @@
-"""The `course` command: a table of commands that are imported when typed, and a guard that lets no traceback out."""
+"""The `course` command: a table of commands that are imported when typed, and a guard that lets no
+traceback out."""
 
 from __future__ import annotations
 
@@ -76,12 +77,19 @@ class LazyGroup(click.Group):
         if typed in COMMANDS or typed.startswith("-"):
             return super().resolve_command(ctx, args)
         near = difflib.get_close_matches(typed, COMMANDS, n=1)
-        advice = f"did you mean `course {near[0]}`?" if near else "`course --help` lists what there is."
+        advice = (
+            f"did you mean `course {near[0]}`?" if near else "`course --help` lists what there is."
+        )
         raise click.UsageError(f"there is no command {typed!r}; {advice}", ctx)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="inference-kitchen", prog_name="course", message="%(prog)s %(version)s")
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(
+    package_name="inference-kitchen", prog_name="course", message="%(prog)s %(version)s"
+)
 def cli() -> None:
     """Build the parts that make an LLM inference engine fast, and have them judged.
 
@@ -97,7 +105,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one sentence on stderr."""
     prepare()
     try:
-        code = cli.main(args=None if arguments is None else list(arguments), prog_name="course", standalone_mode=False)
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="course",
+            standalone_mode=False,
+        )
         sys.stdout.flush()
         return int(code or ExitCode.PASS)
     except Problem as problem:
@@ -106,10 +118,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message())
         return ExitCode.PASS
     except click.UsageError as error:
-        usage = f"Type `{error.ctx.command_path} --help` to see how." if error.ctx else "Type `course --help`."
+        usage = (
+            f"Type `{error.ctx.command_path} --help` to see how."
+            if error.ctx
+            else "Type `course --help`."
+        )
         return _say(f"{error.format_message()}\n{usage}", ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        return _say("\nInterrupted. Nothing is lost; type the command again to start over.", ExitCode.INTERRUPTED)
+        return _say(
+            "\nInterrupted. Nothing is lost; type the command again to start over.",
+            ExitCode.INTERRUPTED,
+        )
     except Exception as error:  # the last guard: no traceback reaches a learner
         return _say(_confess(error), ExitCode.UNGRADED)
 
@@ -127,7 +146,8 @@ def _say(sentence: str, code: ExitCode) -> int:
 
 
 def _confess(error: Exception) -> str:
-    """The sentence for a fault of the course itself; the traceback goes to a file, if one can be written."""
+    """The sentence for a fault of the course itself; the traceback goes to a file, if one can be
+    written."""
     what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
     sentence = f"The course itself stumbled, this is not your part's fault: {what}."
     try:

@@ -14,7 +14,9 @@ from reference_engine.kv_dtype import KVDtype
 class FiniteRange(click.FloatRange):
     """A `click.FloatRange` that takes neither infinity nor "nan"."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """The number. A usage error for anything else."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
@@ -27,7 +29,9 @@ class ExerciseNumber(click.ParamType[Number]):
 
     name = "N"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Number:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Number:
         return number_of(str(value))
 
 

@@ -21,8 +21,8 @@ def open_exercise(memory: Progress, behind: Exercise | None = None) -> Exercise 
 
 
 def exercise_in_work(home: Workspace, memory: Progress) -> Exercise | None:
-    """What is begun and not solved, the last that was written in; else the first unsolved one after what was solved
-    last. None when everything is solved."""
+    """What is begun and not solved, the last that was written in; else the first unsolved one after
+    what was solved last. None when everything is solved."""
     begun = _written(home)
     unsolved = [each for each in begun if not memory.passed(each.number)]
     return unsolved[0] if unsolved else open_exercise(memory, begun[0] if begun else None)
@@ -41,7 +41,8 @@ def _written(home: Workspace) -> list[Exercise]:
 
 
 def open_law(exercise: Exercise, memory: Progress, home: Workspace | None = None) -> Law | None:
-    """The first law that does not hold, as far as is known of the text in `home`; of laws that need no clock first."""
+    """The first law that does not hold, as far as is known of the text in `home`; of laws that need
+    no clock first."""
     laws = sorted(exercise.laws, key=lambda law: (law.kind == "throughput", law.order))
     held = held_laws(exercise, memory, home)
     return next((law for law in laws if law not in held), None)
@@ -52,7 +53,9 @@ def held_laws(exercise: Exercise, memory: Progress, home: Workspace | None) -> l
     if not memory.judged(exercise.number):
         return []
     now = current_digest(learner_file(home, exercise), exercise) if home else ""
-    return [law for law in exercise.laws if memory.outcome(law.number, law.name, now) is Outcome.PASS]
+    return [
+        law for law in exercise.laws if memory.outcome(law.number, law.name, now) is Outcome.PASS
+    ]
 
 
 def whole_engine() -> str:
@@ -64,10 +67,15 @@ def after_pass(exercise: Exercise, memory: Progress) -> list[str]:
     """What there is to do once every law of an exercise holds: command, and what it is for."""
     number = exercise.number
     served = [
-        (f"run --use mine:{number}", "your part serves guests, beside the engine before anyone improved it"),
+        (
+            f"run --use mine:{number}",
+            "your part serves guests, beside the engine before anyone improved it",
+        ),
         (f"serve --use mine:{number}", "the same behind an address, for any client"),
     ]
-    measured = [(exercise.title, "the experiment: what you have predicted, measured on this machine")]
+    measured = [
+        (exercise.title, "the experiment: what you have predicted, measured on this machine")
+    ]
     steps = [
         *(served if exercise.slot in SLOTS else measured if isinstance(number, str) else []),
         (f"solution {number}", "our way, to compare with"),

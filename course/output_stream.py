@@ -1,4 +1,5 @@
-"""What a command prints to: it may be closed from the start, or stop listening halfway (`course check 3 | head -3`)."""
+"""What a command prints to: it may be closed from the start, or stop listening halfway (`course
+check 3 | head -3`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ NAMES = ("stdin", "stdout", "stderr")  # in the order of their descriptors
 
 
 class PatientStream:
-    """A text stream that goes on in silence when nobody reads any more: the work is done, marks are kept.
+    """A text stream that goes on in silence when nobody reads any more: the work is done, marks are
+    kept.
 
     A disk that is full is a `Problem`, once.
     """
@@ -40,7 +42,9 @@ class PatientStream:
         except OSError as trouble:
             self._silence()
             reason = os.strerror(trouble.errno or 0)
-            raise Problem(f"what is printed cannot be written: {reason}.", ExitCode.UNGRADED) from None
+            raise Problem(
+                f"what is printed cannot be written: {reason}.", ExitCode.UNGRADED
+            ) from None
 
     def _silence(self) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -52,9 +56,15 @@ def prepare() -> None:
     """Open what was closed, and let nothing that stops listening end the work."""
     for number, name in enumerate(NAMES):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, lest a file becomes stdout
+            descriptor = os.open(
+                os.devnull, os.O_RDWR
+            )  # the lowest that is free, lest a file becomes stdout
             mode = "r" if number == 0 else "w"
-            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=descriptor != number))
+            setattr(
+                sys,
+                name,
+                os.fdopen(descriptor, mode, encoding="utf-8", closefd=descriptor != number),
+            )
     for name in NAMES[1:]:
         stream = getattr(sys, name)
         tolerate(stream)

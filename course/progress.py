@@ -1,9 +1,11 @@
-"""What the course remembers of a learner, in one JSON file that outlives updates: `.course/progress.json`.
+"""What the course remembers of a learner, in one JSON file that outlives updates:
+`.course/progress.json`.
 
-The file is replaced in one step (write, fsync, rename), so that an interruption or a full disk leaves the old one
-whole. Fields this version does not know are carried along. A law's mark holds for the law's name: when an update puts
-another law under the same number, the mark no longer counts. A verdict belongs to the text it was given for: those on
-the latest texts are kept beside the marks, so that a text that is back has its verdicts again.
+The file is replaced in one step (write, fsync, rename), so that an interruption or a full disk
+leaves the old one whole. Fields this version does not know are carried along. A law's mark holds
+for the law's name: when an update puts another law under the same number, the mark no longer
+counts. A verdict belongs to the text it was given for: those on the latest texts are kept beside
+the marks, so that a text that is back has its verdicts again.
 """
 
 from __future__ import annotations
@@ -27,18 +29,22 @@ FILE = "progress.json"
 
 
 class NotSaved(Exception):
-    """One sentence on why the progress file could not be written; whatever it held before is still there."""
+    """One sentence on why the progress file could not be written; whatever it held before is still
+    there."""
 
 
 @dataclass
 class Progress:
-    """The remembered state; `notice` is a sentence for the learner about what happened on loading, or empty."""
+    """The remembered state; `notice` is a sentence for the learner about what happened on loading,
+    or empty."""
 
     path: Path | None
     data: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
     frozen: bool = False  # written by a newer version: read it, never write it
-    changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)  # since it was loaded
+    changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(
+        default_factory=list
+    )  # since it was loaded
 
     def outcome(self, law: str, name: str, digest: str = "") -> Outcome | None:
         """What became of law "1.4" when it was last checked, if the law of that name was.
@@ -57,11 +63,13 @@ class Progress:
         return not self._on_text(law, name, digest) and self.told_of_another(law, name, digest)
 
     def told_of_another(self, law: str, name: str, digest: str) -> bool:
-        """Whether the law's last verdict, with its story, is about another text than the one with this digest."""
+        """Whether the law's last verdict, with its story, is about another text than the one with
+        this digest."""
         return bool(self._mark(law, name).get("digest", digest) != digest)
 
     def failure(self, law: str, name: str) -> dict[str, Any]:
-        """What was told when the law was broken: "message" and "story", as plain data; empty when it was not."""
+        """What was told when the law was broken: "message" and "story", as plain data; empty when
+        it was not."""
         told = self._mark(law, name).get("failure")
         return told if isinstance(told, dict) else {}
 
@@ -78,10 +86,11 @@ class Progress:
         return level if isinstance(level, int) else 0
 
     def record(self, result: ExerciseResult) -> None:
-        """Remember the marks of a check of the learner's own part; laws that were not judged keep their old mark.
+        """Remember the marks of a check of the learner's own part; laws that were not judged keep
+        their old mark.
 
-        The exercise counts as passed once every law of the catalogue was passed in one check. A law that was broken
-        keeps its story, which `course story` writes as a script.
+        The exercise counts as passed once every law of the catalogue was passed in one check. A law
+        that was broken keeps its story, which `course story` writes as a script.
         """
         self.changes.append((Progress.record, (result,)))
         exercise = self._exercise(result.exercise)
@@ -90,7 +99,11 @@ class Progress:
         laws = self._part(exercise, "laws")
         judged = [law for law in result.laws if law.outcome is not Outcome.UNGRADED]
         for law in judged:
-            mark: dict[str, Any] = {"name": law.name, "outcome": law.outcome.value, "digest": result.digest}
+            mark: dict[str, Any] = {
+                "name": law.name,
+                "outcome": law.outcome.value,
+                "digest": result.digest,
+            }
             if law.story is not None:
                 mark["failure"] = {"message": law.message, "story": asdict(law.story)}
             laws[law.number] = mark
@@ -98,7 +111,8 @@ class Progress:
             self._record_text(result.exercise, result.digest, judged)
 
     def _record_text(self, number: Number, digest: str, judged: Sequence[LawResult]) -> None:
-        """Keep the verdicts with the text. A law that was skipped leaves an earlier verdict on the same text."""
+        """Keep the verdicts with the text. A law that was skipped leaves an earlier verdict on the
+        same text."""
         texts = self._texts(number)
         new: dict[str, Any] = {"digest": digest, "laws": {}}
         text = next((each for each in texts if each["digest"] == digest), new)
@@ -109,7 +123,9 @@ class Progress:
         texts = [*(each for each in texts if each is not text), text]
         whole = [_holds(each["laws"], number) for each in texts]
         late = [
-            each for place, each in enumerate(texts) if sum(other == whole[place] for other in whole[place:]) <= TEXTS
+            each
+            for place, each in enumerate(texts)
+            if sum(other == whole[place] for other in whole[place:]) <= TEXTS
         ]
         self._exercise(number)["texts"] = late
 
@@ -123,7 +139,8 @@ class Progress:
         self._exercise(exercise)["gave_up"] = True
 
     def forget_marks(self, exercise: Number) -> None:
-        """After a reset the marks of the old file say nothing of the new one; hints and having passed stay.
+        """After a reset the marks of the old file say nothing of the new one; hints and having
+        passed stay.
 
         So do the verdicts on texts: they count again once the text is back.
         """
@@ -133,7 +150,8 @@ class Progress:
     def save(self) -> None:
         """Write the file in one step. `NotSaved` with the reason when that does not work.
 
-        What other commands have remembered meanwhile stays: the changes are made to the file as it is now.
+        What other commands have remembered meanwhile stays: the changes are made to the file as it
+        is now.
         """
         if self.path is None or self.frozen:
             return
@@ -149,7 +167,9 @@ class Progress:
                 self.data["format"] = FORMAT
                 replace_file(self.path, json.dumps(self.data, indent=1, sort_keys=True) + "\n")
         except OSError as error:
-            raise NotSaved(f"Your progress could not be saved in {self.path}: {error.strerror or error}.") from error
+            raise NotSaved(
+                f"Your progress could not be saved in {self.path}: {error.strerror or error}."
+            ) from error
 
     def _mark(self, law: str, name: str) -> dict[str, Any]:
         """The mark of law "1.4", empty when the law of that name has none."""
@@ -163,7 +183,8 @@ class Progress:
         return mark if _is_mark(mark, name) else {}
 
     def _texts(self, number: Number) -> list[dict[str, Any]]:
-        """The texts of an exercise that were judged, the latest last, each with its digest and its marks."""
+        """The texts of an exercise that were judged, the latest last, each with its digest and its
+        marks."""
         texts = self._exercise(number).get("texts")
         kept = [each for each in texts if isinstance(each, dict)] if isinstance(texts, list) else []
         return [each for each in kept if isinstance(each.get("laws"), dict) and "digest" in each]
@@ -181,7 +202,9 @@ class Progress:
 
 def _is_mark(mark: Any, name: str) -> TypeGuard[dict[str, Any]]:
     """Whether this is a mark of the law of that name."""
-    return isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome)
+    return (
+        isinstance(mark, dict) and mark.get("name") == name and mark.get("outcome") in list(Outcome)
+    )
 
 
 def _holds(marks: dict[str, Any], number: Number) -> bool:
@@ -193,7 +216,8 @@ def _holds(marks: dict[str, Any], number: Number) -> bool:
 
 
 def load(memory: Path | None) -> Progress:
-    """The progress kept in folder `memory`. A broken file is moved aside and the notice says where to."""
+    """The progress kept in folder `memory`. A broken file is moved aside and the notice says where
+    to."""
     if memory is None:
         return Progress(None)
     path = memory / FILE
@@ -202,7 +226,11 @@ def load(memory: Path | None) -> Progress:
     except FileNotFoundError:
         return Progress(path)
     except OSError as error:
-        return Progress(path, notice=f"Your progress in {path} cannot be read: {error.strerror or error}.", frozen=True)
+        return Progress(
+            path,
+            notice=f"Your progress in {path} cannot be read: {error.strerror or error}.",
+            frozen=True,
+        )
     except (ValueError, RecursionError):
         return _set_aside(path)
     if not isinstance(data, dict) or not isinstance(data.get("format"), int):
@@ -214,7 +242,8 @@ def load(memory: Path | None) -> Progress:
 
 
 def forget(memory: Path, exercise: Number) -> None:
-    """Forget the marks of an exercise whose file was exchanged; a progress file that cannot be written stays."""
+    """Forget the marks of an exercise whose file was exchanged; a progress file that cannot be
+    written stays."""
     known = load(memory)
     known.forget_marks(exercise)
     with contextlib.suppress(NotSaved):
@@ -234,7 +263,8 @@ def _alone(memory: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put `text` in place of `path` in one step: the old content stays whole if anything goes wrong (`OSError`)."""
+    """Put `text` in place of `path` in one step: the old content stays whole if anything goes wrong
+    (`OSError`)."""
     name = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with name.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
@@ -256,4 +286,6 @@ def _set_aside(path: Path) -> Progress:
     except OSError as error:
         reason = f"{path} is damaged and could not be moved aside ({error.strerror}); nothing is added to it."
         return Progress(path, notice=reason, frozen=True)
-    return Progress(path, notice=f"Your progress file was damaged; it was moved to {aside} and a new one begun.")
+    return Progress(
+        path, notice=f"Your progress file was damaged; it was moved to {aside} and a new one begun."
+    )

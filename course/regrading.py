@@ -1,4 +1,5 @@
-"""`course grade --regrade LAW`: some laws judged again, and what that changes shown before it is entered."""
+"""`course grade --regrade LAW`: some laws judged again, and what that changes shown before it is
+entered."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from graders.reports.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Regrade:
-    """Which laws are judged again, and the rows of the batch as they were. laws: with those that need one of them."""
+    """Which laws are judged again, and the rows of the batch as they were. laws: with those that
+    need one of them."""
 
     laws: tuple[str, ...]
     before: dict[tuple[str, Number], Row]
@@ -39,12 +41,15 @@ def prepare(numbers: Sequence[str], journal: Journal) -> Regrade:
         raise Problem(f"there is no law {unknown.args[0]}.") from None
     before = {row.who: row for row in journal.committed()} if journal.root.is_dir() else {}
     if not before:
-        raise Problem(f"nothing was judged in {journal.root} yet; --regrade judges laws of what was judged before.")
+        raise Problem(
+            f"nothing was judged in {journal.root} yet; --regrade judges laws of what was judged before."
+        )
     return Regrade(laws, before)
 
 
 def merge(asked: Regrade, rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The whole rows with the new verdicts, and what changes printed; whoever must be judged whole is named."""
+    """The whole rows with the new verdicts, and what changes printed; whoever must be judged whole
+    is named."""
     stdout, found, changed = console(), [], 0
     stdout.print(f"Judged again: {', '.join(asked.laws)}.", soft_wrap=True)
     for row in rows:
@@ -52,7 +57,9 @@ def merge(asked: Regrade, rows: Sequence[Row]) -> tuple[Row, ...]:
         whole = regrade.merged(old, row) if old else None
         if whole is None or old is None:
             said = "is not what was judged before, or could not be judged; grade the class without --regrade"
-            stdout.print(clean(f"{row.shown}  {row.exercise}  {said}"), style="yellow", soft_wrap=True)
+            stdout.print(
+                clean(f"{row.shown}  {row.exercise}  {said}"), style="yellow", soft_wrap=True
+            )
             continue
         found.append(whole)
         for law, then, now in regrade.changes(old, whole):

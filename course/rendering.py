@@ -1,6 +1,8 @@
-"""Results as lines of text for a person. Made of the result object and of nothing else; computes no verdict.
+"""Results as lines of text for a person. Made of the result object and of nothing else; computes no
+verdict.
 
-Every text that a submission can influence is washed by `terminal.clean` and shown as text, never as markup.
+Every text that a submission can influence is washed by `terminal.clean` and shown as text, never as
+markup.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
 MAX_CHATTER = 20  # lines
-WIDE, NARROW = 100, 40  # columns of a line of figures where no terminal says how many it has; the fewest
+WIDE, NARROW = (
+    100,
+    40,
+)  # columns of a line of figures where no terminal says how many it has; the fewest
 BELOW = " " * 6
 
 
@@ -48,7 +53,9 @@ def header(title: str, name: str, source: str) -> Text:
 def law_line(law: LawResult) -> Text:
     """One law, one line: sign, number, name, points, what became of it."""
     sign, style = SIGNS[law.outcome]
-    line = Text.assemble("  ", (sign, style), f" {law.number + ' ':<5}", (f"{clean(law.name):<30}", _name_style(law)))
+    line = Text.assemble(
+        "  ", (sign, style), f" {law.number + ' ':<5}", (f"{clean(law.name):<30}", _name_style(law))
+    )
     line.append(f" {law.points:g}/{law.max_points:g}".rjust(6), style="dim")
     if word := "not written yet" if _unwritten(law) else WORDS[law.outcome]:
         line.append(f"  {word}", style=style)
@@ -69,7 +76,11 @@ def figure_lines(figures: Sequence[Figure], width: int = WIDE) -> list[Text]:
     for figure, name, amount in zip(figures, names, amounts, strict=True):
         line = Text.assemble(f"  {name:<{wide}}   ", (f"{amount:<{wider}}", "bold"))
         beside = clean(figure.against) or "reference"
-        told = f"{beside}: {_amount(figure.reference, figure.unit)}" if figure.reference is not None else ""
+        told = (
+            f"{beside}: {_amount(figure.reference, figure.unit)}"
+            if figure.reference is not None
+            else ""
+        )
         lines += _beside(line, told, clean(figure.note), width)
     return lines
 
@@ -80,13 +91,16 @@ def columns(screen: Console) -> int:
 
 
 def _beside(line: Text, told: str, note: str, width: int) -> list[Text]:
-    """A figure's line with what it is compared with and the note, as far as they fit, the rest below it."""
+    """A figure's line with what it is compared with and the note, as far as they fit, the rest
+    below it."""
     lines = [line]
     for text, style in ((told, ""), (note, "dim")):
         if text and len(lines) == 1 and lines[0].cell_len + 3 + len(text) <= width:
             lines[0].append(f"   {text}", style=style)
         elif text:
-            indented = textwrap.wrap(text, max(width, NARROW), initial_indent=BELOW, subsequent_indent=BELOW)
+            indented = textwrap.wrap(
+                text, max(width, NARROW), initial_indent=BELOW, subsequent_indent=BELOW
+            )
             lines += [Text(piece, style=style) for piece in indented]
     lines[0].rstrip()
     return lines
@@ -108,7 +122,9 @@ def summary(result: ExerciseResult) -> Text:
 
 def chatter(result: ExerciseResult) -> str:
     """A sentence about what the part printed in laws that hold; empty when it is next to nothing."""
-    printed = [law.output for law in result.laws if law.outcome is Outcome.PASS and law.output.strip()]
+    printed = [
+        law.output for law in result.laws if law.outcome is Outcome.PASS and law.output.strip()
+    ]
     count = sum(len(text.rstrip("\n").split("\n")) for text in printed)
     if count <= MAX_CHATTER:
         return ""
@@ -122,12 +138,20 @@ def first_broken(result: ExerciseResult) -> LawResult | None:
 
 
 def failure(law: LawResult, next_step: str) -> list[Text]:
-    """The red block: the law, the shortest story that breaks it, got and expected, where to look, what to type."""
-    lines = [Text(f"Law {law.number} · {clean(law.name)}", style="bold red"), *_washed(law.statement)]
+    """The red block: the law, the shortest story that breaks it, got and expected, where to look,
+    what to type."""
+    lines = [
+        Text(f"Law {law.number} · {clean(law.name)}", style="bold red"),
+        *_washed(law.statement),
+    ]
     if law.message:
         lines += [Text(), *_washed(law.message, "bold")]
     if law.story is not None:  # of what is not written there is nothing to tell
-        lines += [Text(), _field("look at", law.story.where, "cyan")] if _unwritten(law) else _story(law.story)
+        lines += (
+            [Text(), _field("look at", law.story.where, "cyan")]
+            if _unwritten(law)
+            else _story(law.story)
+        )
     if law.output.strip():
         lines += _printed(law.output)
     return [*lines, Text(), _field("next", next_step, "bold")]
@@ -138,7 +162,10 @@ def problem(sentence: str, steps: Sequence[str]) -> list[Text]:
     lines = _washed(sentence, "bold")
     if steps:
         lines.append(Text())
-        lines += [Text.assemble((f"{number}. ", "bold"), clean(step)) for number, step in enumerate(steps, 1)]
+        lines += [
+            Text.assemble((f"{number}. ", "bold"), clean(step))
+            for number, step in enumerate(steps, 1)
+        ]
     return lines
 
 
@@ -171,10 +198,18 @@ def _story(story: Story) -> list[Text]:
         lines.append(Text(f"  … {left_out} steps before", style="dim"))
     for number, step in enumerate(story.steps[left_out:], left_out + 1):
         for row, piece in enumerate(clean(step).split("\n")):
-            lines.append(Text.assemble((f"{'' if row else number:>4}  ", "dim"), shorten(piece, MAX_LINE)))
+            lines.append(
+                Text.assemble((f"{'' if row else number:>4}  ", "dim"), shorten(piece, MAX_LINE))
+            )
     lines += [Text(), _field("got", story.got, "red"), _field("expected", story.expected, "green")]
     if story.traceback:
-        lines += [Text(), *(Text(f"  {shorten(clean(frame), MAX_LINE)}", style="dim") for frame in story.traceback)]
+        lines += [
+            Text(),
+            *(
+                Text(f"  {shorten(clean(frame), MAX_LINE)}", style="dim")
+                for frame in story.traceback
+            ),
+        ]
     if story.where:
         lines.append(_field("look at", story.where, "cyan"))
     if story.replay:
@@ -185,7 +220,9 @@ def _story(story: Story) -> list[Text]:
 def _printed(output: str) -> list[Text]:
     lines = clean(output).rstrip().split("\n")
     shown = [f"  {shorten(line, MAX_LINE)}" for line in lines[-MAX_OUTPUT_LINES:]]
-    more = f" (last {MAX_OUTPUT_LINES} of {len(lines)} lines)" if len(lines) > MAX_OUTPUT_LINES else ""
+    more = (
+        f" (last {MAX_OUTPUT_LINES} of {len(lines)} lines)" if len(lines) > MAX_OUTPUT_LINES else ""
+    )
     return [Text(), Text(f"Your part printed{more}:"), *(Text(line, style="dim") for line in shown)]
 
 

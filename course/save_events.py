@@ -15,7 +15,8 @@ SETTLED = 50  # milliseconds without a further change: an editor may write a fil
 
 
 def events(folder: Path, names: Collection[str]) -> Iterator[str]:
-    """SAVED whenever a file of one of the names has changed in the folder; a letter whenever one was typed."""
+    """SAVED whenever a file of one of the names has changed in the folder; a letter whenever one
+    was typed."""
     from watchfiles import watch
 
     def ours(_: object, path: str) -> bool:

@@ -10,7 +10,8 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, a SIGTERM raises KeyboardInterrupt, so that engines end and temporary folders go. Main thread only."""
+    """Inside, a SIGTERM raises KeyboardInterrupt, so that engines end and temporary folders go.
+    Main thread only."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

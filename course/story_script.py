@@ -12,12 +12,19 @@ ANSWER = re.compile(r"\banswer\b")
 
 
 def story_script(
-    law: Law, message: str, steps: Sequence[str], code: Sequence[str], expected: str, name: str, python: str = "python"
+    law: Law,
+    message: str,
+    steps: Sequence[str],
+    code: Sequence[str],
+    expected: str,
+    name: str,
+    python: str = "python",
 ) -> str:
     """A Python file that makes the calls of a story and prints what comes of each.
 
-    steps: the lines of the story. code: the Python of each, "" where there is none (see `graders.result.Story`); what
-    line 3 came to is called line_3. expected: of the last line. name: of the file. python: what runs it, in a shell.
+    steps: the lines of the story. code: the Python of each, "" where there is none (see
+    `graders.result.Story`); what line 3 came to is called line_3. expected: of the last line. name:
+    of the file. python: what runs it, in a shell.
     """
     lines = [
         f'"""Law {law.number}, {law.name}: the shortest story that breaks it. Yours to change.',

@@ -11,7 +11,8 @@ WIDEST = 160  # characters of a line that are shown
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """line: its number. text: the line, tabs made visible. column: how many characters stand before the fault."""
+    """line: its number. text: the line, tabs made visible. column: how many characters stand before
+    the fault."""
 
     line: int
     text: str
@@ -39,7 +40,8 @@ def offence(source: str, number: int) -> Offence | None:
 
 
 def _column(source: str, number: int) -> int:
-    """Where the parser stumbled in that line, from 0; 0 if it did not, or only over how the line is indented."""
+    """Where the parser stumbled in that line, from 0; 0 if it did not, or only over how the line is
+    indented."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,5 @@
-"""The terminal: one console for people, and the wash that every text from a submission goes through first."""
+"""The terminal: one console for people, and the wash that every text from a submission goes through
+first."""
 
 from __future__ import annotations
 
@@ -20,7 +21,18 @@ _CONTROL = re.compile(
 )
 
 _PLAIN = str.maketrans(
-    {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->", "█": "#", "░": ".", "▌": "|", "µ": "u", "–": "-"}
+    {
+        "✓": "+",
+        "✗": "x",
+        "·": "-",
+        "…": "...",
+        "→": "->",
+        "█": "#",
+        "░": ".",
+        "▌": "|",
+        "µ": "u",
+        "–": "-",
+    }
     | dict.fromkeys("─━═╌", "-")
     | dict.fromkeys("│┃║", "|")
     | dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯╔╗╚╝", "+")
@@ -29,7 +41,8 @@ _PLAIN = str.maketrans(
 
 
 def tolerate(stream: TextIO) -> None:
-    """Let a stream write what its encoding lacks as the nearest that it has: a tick as +, a cross as x."""
+    """Let a stream write what its encoding lacks as the nearest that it has: a tick as +, a cross
+    as x."""
     if hasattr(stream, "reconfigure"):
         codecs.register_error("course.plain", _plain)
         stream.reconfigure(errors="course.plain")
@@ -44,7 +57,8 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def clean(text: str) -> str:
-    """`text` without escape sequences, control, bidirectional and invisible characters; newlines and tabs stay."""
+    """`text` without escape sequences, control, bidirectional and invisible characters; newlines
+    and tabs stay."""
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
@@ -55,7 +69,12 @@ def shorten(text: str, limit: int) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout that never reads markup or emoji codes in what it prints; plain where no person looks."""
+    """A console on stdout that never reads markup or emoji codes in what it prints; plain where no
+    person looks."""
     return Console(
-        file=sys.stderr if stderr else sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=False
+        file=sys.stderr if stderr else sys.stdout,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=False,
     )

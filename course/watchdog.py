@@ -15,18 +15,24 @@ MODULE = "<module>"  # what Python calls the lines of a file outside of its func
 
 
 class NoAnswerInTime(Exception):
-    """Raised inside the part that does not come back; the text is the sentence that `course check` has for it."""
+    """Raised inside the part that does not come back; the text is the sentence that `course check`
+    has for it."""
 
 
 @contextmanager
-def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float = math.inf) -> Iterator[None]:
-    """Raise NoAnswerInTime in a part of one of `files` that computes for STALL_SECONDS while `steps` stands still.
+def stall_limit(
+    steps: Callable[[], int], files: Collection[str], *, most: float = math.inf
+) -> Iterator[None]:
+    """Raise NoAnswerInTime in a part of one of `files` that computes for STALL_SECONDS while
+    `steps` stands still.
 
     most: seconds, where they are fewer than STALL_SECONDS.
 
     Nothing is watched outside of the main thread, or where there is no such timer.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGVTALRM"):
+    if threading.current_thread() is not threading.main_thread() or not hasattr(
+        signal, "SIGVTALRM"
+    ):
         yield
         return
     last, seconds = [steps()], min(most, STALL_SECONDS)
@@ -35,8 +41,12 @@ def stall_limit(steps: Callable[[], int], files: Collection[str], *, most: float
         before, last[0] = last[0], steps()
         if before == last[0] and (method := called(frame, files)):
             if method == MODULE:
-                raise NoAnswerInTime(f"The file was still not imported after {seconds:.0f} s: a loop at module level?")
-            raise NoAnswerInTime(f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?")
+                raise NoAnswerInTime(
+                    f"The file was still not imported after {seconds:.0f} s: a loop at module level?"
+                )
+            raise NoAnswerInTime(
+                f"`{method}` did not come back (waited {seconds:.0f} s): an endless loop?"
+            )
 
     previous = signal.signal(signal.SIGVTALRM, look)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)

@@ -1,4 +1,5 @@
-"""Where a learner's exercises are: found from the current folder upward, through $COURSE_HOME, or in the clone."""
+"""Where a learner's exercises are: found from the current folder upward, through $COURSE_HOME, or
+in the clone."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Workspace:
 
     @property
     def elsewhere(self) -> bool:
-        """The current folder is neither this one nor below it: the environment named it, or it is the clone."""
+        """The current folder is neither this one nor below it: the environment named it, or it is
+        the clone."""
         try:
             return self.root.resolve() not in (here := Path.cwd().resolve(), *here.parents)
         except OSError:
@@ -57,7 +59,9 @@ def find() -> Workspace:
     clone = installed_root()
     if _holds_exercises(clone) and (clone / "pyproject.toml").is_file():
         return Workspace(clone)
-    raise Problem("there are no exercises here; `course init kitchen` copies them into the folder `kitchen`.")
+    raise Problem(
+        "there are no exercises here; `course init kitchen` copies them into the folder `kitchen`."
+    )
 
 
 def find_or_none() -> Workspace | None:
@@ -77,12 +81,16 @@ def _upward() -> list[Path]:
     try:
         here = Path.cwd()
     except OSError as error:
-        raise Problem(f"the current folder cannot be read ({error.strerror}); change to another one.") from error
+        raise Problem(
+            f"the current folder cannot be read ({error.strerror}); change to another one."
+        ) from error
     return [here, *here.parents]
 
 
 def _holds_exercises(folder: Path) -> bool:
     try:
-        return any(re.match(r"(ex|lab)\d+_", path.name) for path in (folder / "exercises").iterdir())
+        return any(
+            re.match(r"(ex|lab)\d+_", path.name) for path in (folder / "exercises").iterdir()
+        )
     except OSError:
         return False

@@ -2,7 +2,8 @@
 
     from graders import catalogue, grade
 
-Importing this costs a few milliseconds: what is heavy (hypothesis, torch) is imported by the law that needs it.
+Importing this costs a few milliseconds: what is heavy (hypothesis, torch) is imported by the law
+that needs it.
 """
 
 from typing import TYPE_CHECKING

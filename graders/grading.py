@@ -1,4 +1,5 @@
-"""Grade one submission for one exercise: read it, try its laws in order, give back one result object."""
+"""Grade one submission for one exercise: read it, try its laws in order, give back one result
+object."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
 Alone = Callable[[], contextlib.AbstractContextManager[object]]
 LONGEST = 200  # characters of a fault of our own
-SECONDS = {False: 600.0, True: 1200.0}  # that a part may take for one law, and for one that is timed
+SECONDS = {
+    False: 600.0,
+    True: 1200.0,
+}  # that a part may take for one law, and for one that is timed
 ALL_SECONDS = 2400.0  # for all laws together
 TRIES = 3  # of what ends without a word from the part
 
@@ -56,21 +60,29 @@ def grade(
 ) -> ExerciseResult:
     """Grade the file at `submission`.
 
-    seed: replays a run; None draws one. only: numbers of laws ("1.4"); KeyError for an unknown one. laws_only: leave
-    the timed laws out. others: which parts fill the other slots of the engine: "solutions", "naive" or a folder.
-    on_law: told of every law as soon as it is decided. source: what the result calls the submission; its file
-    name if empty. isolation: the level to run at, "L3", or the highest that the machine allows. require: a result
-    reached at a lower level is advisory. progress: told in a few words what takes so long. beside: the folder of the
-    workspace, which may hold an instructor's bounds.toml and baseline cards. live: engines that
-    are installed are timed instead of looked up on cards. ready: the first worker, started before by `prestart`, at
-    the same level; nobody else has used it. until_broken: laws after the first that is broken are not tried and not in
-    the result. alone: entered while a law takes samples of time; nothing of the part runs when it is entered or left.
-    Never raises for what a submission does; what `on_law` raises ends the run and passes through.
+    seed: replays a run; None draws one. only: numbers of laws ("1.4"); KeyError for an unknown one.
+    laws_only: leave the timed laws out. others: which parts fill the other slots of the engine:
+    "solutions", "naive" or a folder. on_law: told of every law as soon as it is decided. source:
+    what the result calls the submission; its file name if empty. isolation: the level to run at,
+    "L3", or the highest that the machine allows. require: a result reached at a lower level is
+    advisory. progress: told in a few words what takes so long. beside: the folder of the workspace,
+    which may hold an instructor's bounds.toml and baseline cards. live: engines that are installed
+    are timed instead of looked up on cards. ready: the first worker, started before by `prestart`,
+    at the same level; nobody else has used it. until_broken: laws after the first that is broken
+    are not tried and not in the result. alone: entered while a law takes samples of time; nothing
+    of the part runs when it is entered or left. Never raises for what a submission does; what
+    `on_law` raises ends the run and passes through.
     """
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
-    run = _Run(entry, others, secrets.randbits(63) if seed is None else seed, on_law or (lambda _: None), isolation)
+    run = _Run(
+        entry,
+        others,
+        secrets.randbits(63) if seed is None else seed,
+        on_law or (lambda _: None),
+        isolation,
+    )
     run.progress, run.beside, run.live = progress or run.progress, beside, live
     run.laws_only, run.ready, run.until_broken, run.alone = laws_only, ready, until_broken, alone
     problem = run.all(submission, laws)
@@ -92,7 +104,8 @@ def grade(
 
 
 def prestart(exercise: Number, isolation: str = HIGHEST) -> Prestarted:
-    """A worker for the next `grade` of this exercise, started now; it has met no submission. To be ended if unused."""
+    """A worker for the next `grade` of this exercise, started now; it has met no submission. To be
+    ended if unused."""
     entry = catalogue(exercise)
     return Prestarted(entry.slot, isolation, limits=_limits(entry))
 
@@ -105,7 +118,9 @@ def _limits(exercise: Exercise) -> Limits:
 class _Run:
     """One submission's way through the laws."""
 
-    def __init__(self, exercise: Exercise, others: str, seed: int, on_law: OnLaw, isolation: str) -> None:
+    def __init__(
+        self, exercise: Exercise, others: str, seed: int, on_law: OnLaw, isolation: str
+    ) -> None:
         self.exercise = exercise
         self.others = others
         self.seed = seed
@@ -144,7 +159,13 @@ class _Run:
         limits, first = _limits(self.exercise), None
         with contextlib.suppress(MachineFault):  # one that was not to be had is started now
             first = self.ready.take() if self.ready else None
-        workers = Workers([source], level=self._isolation, limits=limits, first=first, allowance=Allowance(self._left))
+        workers = Workers(
+            [source],
+            level=self._isolation,
+            limits=limits,
+            first=first,
+            allowance=Allowance(self._left),
+        )
         self._import_ahead(laws)
         try:
             self._outlived(workers, workers.get)
@@ -169,13 +190,15 @@ class _Run:
         return ""
 
     def _import_ahead(self, laws: tuple[Law, ...]) -> None:
-        """Import what the grader itself will want for laws to come, beside the worker that starts now."""
+        """Import what the grader itself will want for laws to come, beside the worker that starts
+        now."""
         for module in sorted({law.imports for law in laws} - {"", *sys.modules}):
             self._imports.append(threading.Thread(target=_imported, args=(module,)))
             self._imports[-1].start()
 
     def _start_ahead(self, laws: tuple[Law, ...], tried: int) -> None:
-        """Start the workers that laws to come will want: at once, or, for a timed law, halfway and if all went well."""
+        """Start the workers that laws to come will want: at once, or, for a timed law, halfway and
+        if all went well."""
         fine = all(result.outcome is Outcome.PASS for result in self.results)
         for law in laws:
             due = law.kind != "throughput" or (fine and 2 * tried >= len(laws) - 1)
@@ -210,7 +233,9 @@ class _Run:
                 message += _called_too(submission, contexts[-1].called - {broken.method})
         except MachineFault:
             raise
-        except Exception as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
+        except (
+            Exception
+        ) as fault:  # ours, whatever the submission did to provoke it: nobody is judged by it
             workers.end()
             outcome, message = Outcome.UNGRADED, _own_fault(fault)
         self._left -= allowance.whole - allowance.left
@@ -218,17 +243,25 @@ class _Run:
         self.figures += context.figures
         seconds = time.monotonic() - start
         output = output or workers.take_output()
-        self._decide(law, outcome, message, story, seconds, context.cases, output, context.score, reason)
+        self._decide(
+            law, outcome, message, story, seconds, context.cases, output, context.score, reason
+        )
 
     def _allowance(self, law: Law) -> Allowance:
         usual = SECONDS[law.kind == "throughput"]
         if usual < self._left:
-            return Allowance(usual, f"All that one law asks of a part may take {usual:.0f} s, and took longer.")
+            return Allowance(
+                usual, f"All that one law asks of a part may take {usual:.0f} s, and took longer."
+            )
         told = f"All that the laws of a submission ask of a part may take {ALL_SECONDS:.0f} s, and took longer."
         return Allowance(self._left, told)
 
-    def _context(self, law: Law, submission: Submission, workers: Workers, ahead: Prestarted | None) -> CheckContext:
-        context = CheckContext(self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew)
+    def _context(
+        self, law: Law, submission: Submission, workers: Workers, ahead: Prestarted | None
+    ) -> CheckContext:
+        context = CheckContext(
+            self.exercise, law.number, submission, workers, self.seed, self.others, ahead, law.crew
+        )
         context.progress, context.beside, context.live = self.progress, self.beside, self.live
         context.laws_only, context.alone = self.laws_only, self._alone
         return context
@@ -244,7 +277,8 @@ class _Run:
             yield
 
     def _outlived(self, workers: Workers, call: Callable[[], object]) -> None:
-        """Call it, again if a worker is lost meanwhile; lost each time, and not without the part, it is the part's."""
+        """Call it, again if a worker is lost meanwhile; lost each time, and not without the part,
+        it is the part's."""
         for tried in range(TRIES):
             try:
                 call()
@@ -253,7 +287,9 @@ class _Run:
                 if tried < TRIES - 1:
                     continue
                 self._start_without_a_part()
-                raise Broken(f"{TRIES} times {lost}, each time with this part.", outcome=Outcome.CRASH) from None
+                raise Broken(
+                    f"{TRIES} times {lost}, each time with this part.", outcome=Outcome.CRASH
+                ) from None
             return
 
     def _start_without_a_part(self) -> None:
@@ -265,7 +301,12 @@ class _Run:
             raise MachineFault(f"a worker without any part {failure}") from None
 
     def _none(
-        self, laws: tuple[Law, ...], problem: str, outcome: Outcome, output: str = "", reason: Reason = Reason.LAW
+        self,
+        laws: tuple[Law, ...],
+        problem: str,
+        outcome: Outcome,
+        output: str = "",
+        reason: Reason = Reason.LAW,
     ) -> str:
         """Nothing could be tried: the first open law carries the reason, the others are skipped."""
         tried = {result.number for result in self.results}
@@ -273,7 +314,10 @@ class _Run:
             if law.number not in tried:
                 said = problem if outcome is not Outcome.SKIPPED else "not tried"
                 self._decide(law, outcome, said, output=output, reason=reason)
-                outcome, output = Outcome.SKIPPED if outcome is not Outcome.UNGRADED else outcome, ""
+                outcome, output = (
+                    Outcome.SKIPPED if outcome is not Outcome.UNGRADED else outcome,
+                    "",
+                )
         return problem
 
     def _decide(
@@ -314,12 +358,17 @@ def _imported(module: str) -> None:
 
 def _called_too(submission: Submission, called: Collection[str]) -> str:
     """What else the law's calls use of the part that is not written yet, each with its line."""
-    others = [f"`{name}` (line {submission.lines[name]})" for name in submission.unwritten if name in called]
+    others = [
+        f"`{name}` (line {submission.lines[name]})"
+        for name in submission.unwritten
+        if name in called
+    ]
     return f" This law also calls {', '.join(others)}: not written either." if others else ""
 
 
 def _printed(broken: Broken, workers: Workers) -> str:
-    """What the part prints in the story that is told, and not in all that were tried; "" if it cannot be told again."""
+    """What the part prints in the story that is told, and not in all that were tried; "" if it
+    cannot be told again."""
     printed = workers.take_output()
     if not printed or broken.trace is None or broken.outcome is not Outcome.FAIL:
         return printed
@@ -349,7 +398,9 @@ def _refuse_stub(submission: Submission) -> None:
     if submission.lines and len(submission.unwritten) == len(submission.lines):
         first = submission.unwritten[0]
         line = submission.lines[first]
-        raise UnusableSubmission(f"{submission.name} is the untouched stub: write `{first}` (line {line}) first.")
+        raise UnusableSubmission(
+            f"{submission.name} is the untouched stub: write `{first}` (line {line}) first."
+        )
 
 
 def _version() -> str:

@@ -1,4 +1,5 @@
-"""The one result object. Every rendering (terminal, JSON, JUnit, nbgrader …) is made of it and of nothing else."""
+"""The one result object. Every rendering (terminal, JSON, JUnit, nbgrader …) is made of it and of
+nothing else."""
 
 from __future__ import annotations
 
@@ -32,16 +33,19 @@ class Outcome(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """What a law's outcome is about, where a reader has to treat it in a way of its own; the message is for people."""
+    """What a law's outcome is about, where a reader has to treat it in a way of its own; the
+    message is for people."""
 
     LAW = ""  # the law itself
     UNWRITTEN = "unwritten"  # a method or function that is still the stub's
-    PERSON = "person"  # what was handed in is in doubt: a person has to look, and trying again does not help
+    # what was handed in is in doubt: a person has to look, and trying again does not help
+    PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a part. line: from 1, 0 when unknown. function: the method or function to look at, may be empty."""
+    """A place in a part. line: from 1, 0 when unknown. function: the method or function to look at,
+    may be empty."""
 
     file: str = ""
     line: int = 0
@@ -49,7 +53,8 @@ class Location:
 
     @classmethod
     def parse(cls, text: str) -> Location:
-        """The location that was stored as "file:line (function)" or as the name of a function alone."""
+        """The location that was stored as "file:line (function)" or as the name of a function
+        alone."""
         found = re.fullmatch(r"([^:]+):(\d+)(?: \((.*)\))?", text, re.DOTALL)
         return cls(found[1], int(found[2]), found[3] or "") if found else cls(function=text)
 
@@ -66,10 +71,11 @@ class Location:
 class Story:
     """The shortest story that breaks a law.
 
-    steps: one line an operation, with its values and what it returned, ready to print. got, expected: of the last
-    step, in words or values. location: where to look, may be empty. replay: the command that shows the same story
-    again. traceback: the learner's own frames only, may be empty. script: for each step the Python of it, empty where a
-    step is none; no script at all where the story is of a whole engine.
+    steps: one line an operation, with its values and what it returned, ready to print. got,
+    expected: of the last step, in words or values. location: where to look, may be empty. replay:
+    the command that shows the same story again. traceback: the learner's own frames only, may be
+    empty. script: for each step the Python of it, empty where a step is none; no script at all
+    where the story is of a whole engine.
     """
 
     steps: tuple[str, ...]
@@ -88,7 +94,8 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class LawResult:
-    """What became of one law. `message` is one sentence in plain words; `output` is what the part printed (capped)."""
+    """What became of one law. `message` is one sentence in plain words; `output` is what the part
+    printed (capped)."""
 
     number: str  # "1.4"
     name: str  # "copy-on-write"
@@ -106,7 +113,8 @@ class LawResult:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something measured and shown beside the verdict: "requests held" 60 against the naive part's 12."""
+    """Something measured and shown beside the verdict: "requests held" 60 against the naive part's
+    12."""
 
     name: str
     value: float
@@ -130,10 +138,14 @@ class ExerciseResult:
     seed: int = 0
     seconds: float = 0.0
     grader: str = ""  # version
-    problem: str = ""  # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
+    problem: str = (
+        ""  # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
+    )
     format: int = field(default=FORMAT)
     location: Location = Location()  # of the problem, where it lies in a line of the part
-    digest: str = ""  # sha256 of the part's text as it was judged; see `graders.submissions.source.digest`
+    digest: str = (
+        ""  # sha256 of the part's text as it was judged; see `graders.submissions.source.digest`
+    )
 
     @property
     def points(self) -> float:
@@ -147,7 +159,14 @@ class ExerciseResult:
     def outcome(self) -> Outcome:
         """The worst that happened; pass only when every law passed."""
         seen = {law.outcome for law in self.laws}
-        order = (Outcome.INVALID, Outcome.CRASH, Outcome.TIMEOUT, Outcome.FAIL, Outcome.UNGRADED, Outcome.SKIPPED)
+        order = (
+            Outcome.INVALID,
+            Outcome.CRASH,
+            Outcome.TIMEOUT,
+            Outcome.FAIL,
+            Outcome.UNGRADED,
+            Outcome.SKIPPED,
+        )
         for outcome in order:
             if outcome in seen:
                 return outcome
@@ -163,18 +182,32 @@ class ExerciseResult:
         return any(law.reason is Reason.PERSON for law in self.laws)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: the fields, and the derived `outcome`, `points`, `max_points`, `passed`; a story's `where`."""
+        """Plain data: the fields, and the derived `outcome`, `points`, `max_points`, `passed`; a
+        story's `where`."""
         data = dataclasses.asdict(self)
         for law, plain in zip(self.laws, data["laws"], strict=True):
             if law.story is not None:
                 plain["story"]["where"] = law.story.where
-        data |= {"outcome": self.outcome, "points": self.points, "max_points": self.max_points, "passed": self.passed}
+        data |= {
+            "outcome": self.outcome,
+            "points": self.points,
+            "max_points": self.max_points,
+            "passed": self.passed,
+        }
         return data
 
 
 def completed(law: Mapping[str, Any]) -> dict[str, Any]:
-    """A law's stored JSON in today's form: a story from before there were locations gets the one that it names."""
+    """A law's stored JSON in today's form: a story from before there were locations gets the one
+    that it names."""
     story = law.get("story")
-    if not isinstance(story, Mapping) or "location" in story or not isinstance(story.get("where"), str):
+    if (
+        not isinstance(story, Mapping)
+        or "location" in story
+        or not isinstance(story.get("where"), str)
+    ):
         return dict(law)
-    return {**law, "story": {**story, "location": dataclasses.asdict(Location.parse(story["where"]))}}
+    return {
+        **law,
+        "story": {**story, "location": dataclasses.asdict(Location.parse(story["where"]))},
+    }

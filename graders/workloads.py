@@ -1,11 +1,13 @@
-"""What engines are timed on: families of requests, drawn afresh from a seed each time. Imports no torch.
+"""What engines are timed on: families of requests, drawn afresh from a seed each time. Imports no
+torch.
 
     trace = workload("ragged", seed=7)
     for request in trace.requests: request.prompt, request.max_new, request.arrival
 
-Prompts are waiter dialogues for the waiter and its stretched forms, random tokens for every other model. A trace says
-everything that must be equal for all engines: the tokens in, the number of tokens out (EOS is ignored), the arrivals,
-the KV memory, the seats, and whether a prefix cache takes part.
+Prompts are waiter dialogues for the waiter and its stretched forms, random tokens for every other
+model. A trace says everything that must be equal for all engines: the tokens in, the number of
+tokens out (EOS is ignored), the arrivals, the KV memory, the seats, and whether a prefix cache
+takes part.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ STRETCHED = ("5m", "20m", "50m", "0.1b", "1b", "8b", "llama-0.1b", "llama-1b", "
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """One request: `max_new` tokens are due, whatever they are. arrival: seconds after the first is sent."""
+    """One request: `max_new` tokens are due, whatever they are. arrival: seconds after the first is
+    sent."""
 
     prompt: tuple[int, ...]
     max_new: int
@@ -47,9 +50,10 @@ class TraceRequest:
 class Trace:
     """Requests in order of arrival, and the room in which they are served.
 
-    num_blocks: of `block_size` tokens each, the scratch block included. max_seqs: seats. shared: prompts open alike.
-    cached: a prefix cache takes part (it must not hurt where nothing is shared); without it, it is off in every engine.
-    batch: how many decode together at most, where that is what the workload is about; 0 elsewhere.
+    num_blocks: of `block_size` tokens each, the scratch block included. max_seqs: seats. shared:
+    prompts open alike. cached: a prefix cache takes part (it must not hurt where nothing is
+    shared); without it, it is off in every engine. batch: how many decode together at most, where
+    that is what the workload is about; 0 elsewhere.
     """
 
     name: str
@@ -100,9 +104,10 @@ class Trace:
 class TraceFamily:
     """What the traces of one workload have in common. Spans are of tokens, both ends included.
 
-    about: one sentence for people. requests: how many at full scale. gap: mean seconds between arrivals, 0: none.
-    long: the answers of one request in four, where some are much longer than others. kv_tokens, seats: KV memory and
-    requests served at once, at full scale. talk: whose words the prompts are.
+    about: one sentence for people. requests: how many at full scale. gap: mean seconds between
+    arrivals, 0: none. long: the answers of one request in four, where some are much longer than
+    others. kv_tokens, seats: KV memory and requests served at once, at full scale. talk: whose
+    words the prompts are.
     """
 
     about: str
@@ -129,12 +134,25 @@ _PREDICTABLE = TraceFamily("", 0, (420, 640), (128, 128), 0, 0, "menus")
 
 def _predictable(batch: int, rounds: int) -> TraceFamily:
     about = f"Long answers in set phrases, {batch} at a time: what guessing ahead is worth."
-    return replace(_PREDICTABLE, about=about, requests=batch * rounds, kv_tokens=1024 * batch, seats=batch, batch=batch)
+    return replace(
+        _PREDICTABLE,
+        about=about,
+        requests=batch * rounds,
+        kv_tokens=1024 * batch,
+        seats=batch,
+        batch=batch,
+    )
 
 
 FAMILIES = {
     "ragged": TraceFamily(
-        "Mixed lengths in a KV memory that holds a few of them.", 64, (32, 256), (32, 128), 4096, 64, "pieces"
+        "Mixed lengths in a KV memory that holds a few of them.",
+        64,
+        (32, 256),
+        (32, 128),
+        4096,
+        64,
+        "pieces",
     ),
     "arrivals": TraceFamily(
         "Requests come one by one (Poisson), faster than they leave; some of them stay long.",
@@ -184,22 +202,37 @@ def workload(name: str, seed: int, *, model: str = "waiter", scale: float = 1.0)
     arrivals = _arrivals(count, family.gap, dice)
     requests = tuple(map(TraceRequest, prompts, answers, arrivals))
     longest = max(len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True))
-    tokens = max(round(family.kv_tokens * min(scale, 1.0)), 4 * longest if not family.batch else family.kv_tokens)
+    tokens = max(
+        round(family.kv_tokens * min(scale, 1.0)),
+        4 * longest if not family.batch else family.kv_tokens,
+    )
     seats = family.batch or min(count, max(FEWEST_SEATS, round(family.seats * min(scale, 1.0))))
     sizes = {"num_blocks": 1 + -(-tokens // BLOCK_SIZE), "max_seqs": seats}
-    return Trace(name, seed, model, requests, **sizes, shared=family.shared, cached=family.cached, batch=family.batch)
+    return Trace(
+        name,
+        seed,
+        model,
+        requests,
+        **sizes,
+        shared=family.shared,
+        cached=family.cached,
+        batch=family.batch,
+    )
 
 
 def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
     """Raises ValueError, in one sentence, for what no trace can be drawn of.
 
-    That is an unknown workload or model, a model whose context is too short, and a scale that is not a finite number
-    above 0 or makes more than `MOST` requests. The weights of a model are not looked at.
+    That is an unknown workload or model, a model whose context is too short, and a scale that is
+    not a finite number above 0 or makes more than `MOST` requests. The weights of a model are not
+    looked at.
     """
     if name not in FAMILIES:
         raise ValueError(f"no workload called {name!r}: choose one of {', '.join(NAMES)}")
     if not (math.isfinite(scale) and scale > 0):
-        raise ValueError(f"a scale of {scale:g} is no share of the requests: it must be a finite number above 0")
+        raise ValueError(
+            f"a scale of {scale:g} is no share of the requests: it must be a finite number above 0"
+        )
     family = FAMILIES[name]
     if family.requests * scale > MOST:
         raise ValueError(
@@ -213,7 +246,8 @@ def drawable(name: str, *, model: str = "waiter", scale: float = 1.0) -> None:
 
 
 def _answers(family: TraceFamily, count: int, dice: random.Random) -> list[int]:
-    """How many tokens each asks for; one in every four who follow each other asks for a long answer, if any does."""
+    """How many tokens each asks for; one in every four who follow each other asks for a long
+    answer, if any does."""
     answers = [dice.randint(*family.answers) for _ in range(count)]
     for first in range(0, count - 3, 4) if family.long else ():
         answers[first + dice.randrange(4)] = dice.randint(*(family.long or family.answers))
@@ -237,7 +271,9 @@ def speaks_waiter(model: str) -> bool:
     """Raises ValueError for a shape that the waiter cannot be stretched to."""
     base, at, shape = model.partition("@")
     if base == "waiter" and at and shape not in STRETCHED:
-        raise ValueError(f"the waiter has no shape called {shape!r}: choose one of {', '.join(STRETCHED)}")
+        raise ValueError(
+            f"the waiter has no shape called {shape!r}: choose one of {', '.join(STRETCHED)}"
+        )
     return base == "waiter"
 
 
@@ -246,17 +282,23 @@ def _dialogues(family: TraceFamily, count: int, dice: random.Random) -> list[tup
         return _pieces(family.prompts, count, dice)
     from reference_engine.waiter.menu import restaurants
 
-    houses = dice.sample(restaurants(), {"one menu": 1, "few menus": 2, "menus": len(restaurants())}[family.talk])
+    houses = dice.sample(
+        restaurants(), {"one menu": 1, "few menus": 2, "menus": len(restaurants())}[family.talk]
+    )
     return [_told(family.prompts, houses[number % len(houses)], dice) for number in range(count)]
 
 
 def _told(lengths: Span, house: object, dice: random.Random) -> tuple[int, ...]:
-    """A menu, a party, and so many questions and answers that the prompt has about a length drawn from the span."""
+    """A menu, a party, and so many questions and answers that the prompt has about a length drawn
+    from the span."""
     from reference_engine.waiter.corpus import dialogue
     from reference_engine.waiter.menu import Restaurant
 
     assert isinstance(house, Restaurant)
-    wanted, told = dice.randint(*lengths), dialogue(dice.getrandbits(48), "heldout", turns=8, restaurant=house)
+    wanted, told = (
+        dice.randint(*lengths),
+        dialogue(dice.getrandbits(48), "heldout", turns=8, restaurant=house),
+    )
     prompt = _encode(told.prompt(0))
     for turn in range(1, len(told.turns)):
         longer = _encode(told.prompt(turn))
@@ -267,7 +309,8 @@ def _told(lengths: Span, house: object, dice: random.Random) -> tuple[int, ...]:
 
 
 def _pieces(lengths: Span, count: int, dice: random.Random) -> list[tuple[int, ...]]:
-    """Pieces of what is said in restaurants; no two of them begin alike, not even with the same block."""
+    """Pieces of what is said in restaurants; no two of them begin alike, not even with the same
+    block."""
     from reference_engine.waiter.corpus import dialogue
 
     said = tuple[int, ...]()
@@ -306,7 +349,8 @@ def _tokens(dice: random.Random, vocab: int, count: int) -> tuple[int, ...]:
 
 
 def _vocabulary(model: str) -> Span:
-    """Words and context of a model that is not the waiter, read without its weights. Raises ValueError."""
+    """Words and context of a model that is not the waiter, read without its weights. Raises
+    ValueError."""
     from reference_engine.llama.config import SHAPES
 
     if model.startswith("random:"):
@@ -314,10 +358,14 @@ def _vocabulary(model: str) -> Span:
         if shape not in SHAPES:
             raise ValueError(f"no shape is called {shape!r}: choose one of {', '.join(SHAPES)}")
         if at and not seed.removeprefix("-").isdecimal():
-            raise ValueError(f"{model!r} has no seed after the @: write a number, as in random:tiny@7")
+            raise ValueError(
+                f"{model!r} has no seed after the @: write a number, as in random:tiny@7"
+            )
         return SHAPES[shape].vocab, SHAPES[shape].positions
     if not _is_folder(model):
-        raise ValueError(f"no model is called {model!r}: use waiter, waiter@SHAPE, random:SHAPE or a checkpoint folder")
+        raise ValueError(
+            f"no model is called {model!r}: use waiter, waiter@SHAPE, random:SHAPE or a checkpoint folder"
+        )
     return _sizes(Path(model) / "config.json")
 
 
@@ -329,10 +377,15 @@ def _is_folder(model: str) -> bool:
 
 
 def model_files(model: str) -> tuple[str, ...]:
-    """What an engine reads of a checkpoint folder; nothing of models that the package brings along or draws."""
+    """What an engine reads of a checkpoint folder; nothing of models that the package brings along
+    or draws."""
     if not _is_folder(model):
         return ()
-    return tuple(sorted(str(path) for path in Path(model).iterdir() if path.suffix in (".json", ".safetensors")))
+    return tuple(
+        sorted(
+            str(path) for path in Path(model).iterdir() if path.suffix in (".json", ".safetensors")
+        )
+    )
 
 
 def _sizes(path: Path) -> Span:

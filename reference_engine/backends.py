@@ -1,4 +1,5 @@
-"""Which runner serves a model: one for GPUs, the compiled one for CPUs, plain torch where there is no compiler."""
+"""Which runner serves a model: one for GPUs, the compiled one for CPUs, plain torch where there is
+no compiler."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def make_runner(
     arithmetic: Arithmetic = Arithmetic.FP32,
     kv_dtype: KVDtype = KVDtype.FP32,
 ) -> Runner:
-    """The runner for the device that the model's weights are on. `width`: blocks that one table may hold.
+    """The runner for the device that the model's weights are on. `width`: blocks that one table may
+    hold.
 
     Raises ValueError where there is no such `arithmetic` or `kv_dtype`.
     """
@@ -31,7 +33,9 @@ def make_runner(
     if model.device.type != "cpu":
         from reference_engine.gpu.runner import GpuRunner
 
-        return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
+        return GpuRunner(
+            model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width
+        )
     sizes = {"num_blocks": num_blocks, "block_size": block_size, "seats": seats, "width": width}
     if (compiled := library.library()) is not None:
         from reference_engine.native.runner import NativeRunner

@@ -1,6 +1,7 @@
 """One step as the runner sees it: a flat list of tokens, and which KV each of them may read.
 
-The rows of a request are the last tokens of its KV: contiguous positions, unless its last rows are a tree of guesses.
+The rows of a request are the last tokens of its KV: contiguous positions, unless its last rows are
+a tree of guesses.
 """
 
 from __future__ import annotations
@@ -52,11 +53,15 @@ class StepBatch:
         if not span.tree or self.depths is None:
             return range(span.start, end)
         root = end - span.tree
-        return [*range(span.start, root), *(root + depth for depth in self.depths[span.first : span.first + span.tree])]
+        return [
+            *range(span.start, root),
+            *(root + depth for depth in self.depths[span.first : span.first + span.tree]),
+        ]
 
 
 class Tables:
-    """The block tables of the running requests, one row a seat, kept on the host as int32 `[seats, width]`.
+    """The block tables of the running requests, one row a seat, kept on the host as int32 `[seats,
+    width]`.
 
     Entries beyond a table's end are scratch (0). `tensor` shares the memory of `array`. `version`
     changes whenever a table does anything but grow at its end.

@@ -1,10 +1,11 @@
 """What this machine can do at most, measured: `Ceilings` of a CPU or a GPU.
 
-What disturbs a sample lengthens it, so only the least of many counts; and samples are short, so that some fit between
-two interruptions however busy the machine is. All threads at once are disturbed when any of them is, so one thread's
-best, times the cores, is a ceiling as well. The kernels are the best there are: multiply-adds that wait for nothing,
-and plain reads (`native/limits.h`); beside them, and where there is no compiled code, oneDNN's product with a weight
-that was packed before, and MKL's, in the shapes of the model's own matrices.
+What disturbs a sample lengthens it, so only the least of many counts; and samples are short, so
+that some fit between two interruptions however busy the machine is. All threads at once are
+disturbed when any of them is, so one thread's best, times the cores, is a ceiling as well. The
+kernels are the best there are: multiply-adds that wait for nothing, and plain reads
+(`native/limits.h`); beside them, and where there is no compiled code, oneDNN's product with a
+weight that was packed before, and MKL's, in the shapes of the model's own matrices.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def measure(
     effort: int = 1,
     clock: Clock = time.perf_counter,
 ) -> Ceilings:
-    """Measured now, with so many threads, in a second or two. width: bytes of a number of the weights, on a CPU.
-    effort: how many times as many samples.
+    """Measured now, with so many threads, in a second or two. width: bytes of a number of the
+    weights, on a CPU. effort: how many times as many samples.
     """
     if device != "cpu":
         return _of_gpu(config, device, dtype, effort, clock)
@@ -67,20 +68,26 @@ def measure(
         return Ceilings(peak, _bandwidth(int(width * weights_read(config)), threads, effort, clock))
 
 
-def measure_peak(config: LlamaConfig, *, threads: int, effort: int = 1, clock: Clock = time.perf_counter) -> float:
-    """Operations a second of a CPU: of all cores, if each does as well as one alone; or of all threads at once."""
+def measure_peak(
+    config: LlamaConfig, *, threads: int, effort: int = 1, clock: Clock = time.perf_counter
+) -> float:
+    """Operations a second of a CPU: of all cores, if each does as well as one alone; or of all
+    threads at once."""
     cores, every = min(threads, processor().cores), range(2 * len(ROWS) * len(_shapes(config)))
     with torch.inference_mode(), _threads(1):
         products = _products(config, 1, every)
         ahead = _ahead(products, effort, clock)
         alone = _fastest([*_multiply_adds(1), *(products[index] for index in ahead)], effort, clock)
     with torch.inference_mode(), _threads(threads):
-        together = [*_multiply_adds(threads), *_products(config, threads, ahead)] if threads > 1 else []
+        together = (
+            [*_multiply_adds(threads), *_products(config, threads, ahead)] if threads > 1 else []
+        )
         return max(cores * alone, _fastest(together, effort, clock))
 
 
 def least(action: Action, *, effort: int = 1, clock: Clock = time.perf_counter) -> float:
-    """Seconds of the least disturbed of many samples: of `TRIES`, and of more until some agree with the least."""
+    """Seconds of the least disturbed of many samples: of `TRIES`, and of more until some agree with
+    the least."""
     taken, spent, best = list[float](), 0.0, float("inf")
     while (
         len(taken) < TRIES
@@ -92,13 +99,18 @@ def least(action: Action, *, effort: int = 1, clock: Clock = time.perf_counter) 
     return best
 
 
-def slices(actions: Sequence[Action], *, effort: int = 1, clock: Clock = time.perf_counter) -> float:
-    """Seconds of all of them in turn, had nothing disturbed any: the sum of each one's least over several passes."""
+def slices(
+    actions: Sequence[Action], *, effort: int = 1, clock: Clock = time.perf_counter
+) -> float:
+    """Seconds of all of them in turn, had nothing disturbed any: the sum of each one's least over
+    several passes."""
     best, begun = [float("inf")] * len(actions), clock()
     for made in range(PASSES * effort):
         if made >= 3 and clock() - begun > LONGEST * effort:
             break
-        best = [min(before, _timed(action, clock)) for before, action in zip(best, actions, strict=True)]
+        best = [
+            min(before, _timed(action, clock)) for before, action in zip(best, actions, strict=True)
+        ]
     return sum(best)
 
 
@@ -110,13 +122,17 @@ def _timed(action: Action, clock: Clock) -> float:
 
 def _ahead(kernels: Sequence[Kernel], effort: int, clock: Clock) -> list[int]:
     """Which are the fastest, after a first look at each."""
-    rates = [done / min(_timed(action, clock) for _ in range(FIRST * effort)) for done, action in kernels]
+    rates = [
+        done / min(_timed(action, clock) for _ in range(FIRST * effort)) for done, action in kernels
+    ]
     return sorted(range(len(kernels)), key=lambda index: -rates[index])[:KEPT]
 
 
 def _fastest(kernels: Sequence[Kernel], effort: int, clock: Clock) -> float:
     """Operations a second of the best of some kernels; 0 of none."""
-    return max((done / least(action, effort=effort, clock=clock) for done, action in kernels), default=0.0)
+    return max(
+        (done / least(action, effort=effort, clock=clock) for done, action in kernels), default=0.0
+    )
 
 
 def _multiply_adds(threads: int) -> list[Kernel]:
@@ -136,14 +152,17 @@ def _shapes(config: LlamaConfig) -> list[tuple[int, int]]:
 
 
 def _products(config: LlamaConfig, threads: int, wanted: Sequence[int]) -> list[Kernel]:
-    """Products of rows with the model's matrices, or with as much of them as a sample has time for; by their places."""
+    """Products of rows with the model's matrices, or with as much of them as a sample has time for;
+    by their places."""
     kernels = list[Kernel]()
     for index in wanted:
         rows, (wide, deep) = ROWS[index // 2 % len(ROWS)], _shapes(config)[index // 2 // len(ROWS)]
         deep = min(deep, 1024)
         wide = max(16, min(wide, OPERATIONS * threads // (2 * rows * deep)))
         x, weight = torch.randn(rows, deep), torch.randn(wide, deep)
-        action = partial(Linear(weight), x) if index % 2 else partial(torch.mm, x, weight.T.contiguous())
+        action = (
+            partial(Linear(weight), x) if index % 2 else partial(torch.mm, x, weight.T.contiguous())
+        )
         action()
         kernels.append((2 * rows * wide * deep, action))
     return kernels
@@ -160,11 +179,14 @@ def _bandwidth(size: int, threads: int, effort: int, clock: Clock) -> float:
     if threads == 1:
         return together
     with _threads(1):
-        return max(together, (cores if cached else 1) * _read(size, 1, effort, clock, cached=cached))
+        return max(
+            together, (cores if cached else 1) * _read(size, 1, effort, clock, cached=cached)
+        )
 
 
 def _read(size: int, threads: int, effort: int, clock: Clock, *, cached: bool) -> float:
-    """Bytes a second of a read of `size` bytes with so many threads: by our own kernel, or by torch's without it.
+    """Bytes a second of a read of `size` bytes with so many threads: by our own kernel, or by
+    torch's without it.
 
     What is cached is there when it is read again: one slice stands for all.
     """
@@ -175,7 +197,9 @@ def _read(size: int, threads: int, effort: int, clock: Clock, *, cached: bool) -
     if compiled is None:
         return weights.nbytes / _pass([one.sum for one in parts], effort, clock)
     times = max(1, LEAST_READ * threads // weights.nbytes)
-    reads = [partial(compiled.read_limit, one.data_ptr(), len(one), times, threads) for one in parts]
+    reads = [
+        partial(compiled.read_limit, one.data_ptr(), len(one), times, threads) for one in parts
+    ]
     numbers = sum(int(read()) for read in reads)
     return 4 * numbers / _pass(reads, effort, clock)
 
@@ -198,7 +222,9 @@ def _threads(wanted: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _of_gpu(config: LlamaConfig, device: str, dtype: torch.dtype, effort: int, clock: Clock) -> Ceilings:
+def _of_gpu(
+    config: LlamaConfig, device: str, dtype: torch.dtype, effort: int, clock: Clock
+) -> Ceilings:
     """Products and reads; the clock stops when the device is idle."""
 
     def waited(action: Action) -> Action:

@@ -1,7 +1,9 @@
-"""The engine: it lets a scheduler decide, runs the model, chooses tokens, and tells everybody what happened.
+"""The engine: it lets a scheduler decide, runs the model, chooses tokens, and tells everybody what
+happened.
 
-Any part may be a learner's. The engine therefore keeps its own view of every request (`running`), holds each plan
-against it (`inspection`), and reports the first broken promise as a `PartError` that names the part and the step.
+Any part may be a learner's. The engine therefore keeps its own view of every request (`running`),
+holds each plan against it (`inspection`), and reports the first broken promise as a `PartError`
+that names the part and the step.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from reference_engine.step_executor import Decoder
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one request said in a step. `finished`: these were its last tokens. scores: of its one token, if asked."""
+    """What one request said in a step. `finished`: these were its last tokens. scores: of its one
+    token, if asked."""
 
     id: int
     tokens: tuple[int, ...]
@@ -55,13 +58,14 @@ class RequestLike(Protocol):
 class Engine:
     """Serves requests with a model and four parts. One thread at a time may use it.
 
-    num_blocks: of the KV pool, block 0 included, which is scratch. watermark: blocks that admissions leave free.
-    max_seqs, token_budget, chunk, policy: the scheduler's. seed: of the requests that bring none. keep_trace: record
-    every step in `trace`; may be changed between steps. speculator: drafts tokens (see `speculation`); None: no
-    speculation. arithmetic: of products, on CPUs. kv_dtype: of the KV pool, on CPUs; what guesses keeps KV of its own.
+    num_blocks: of the KV pool, block 0 included, which is scratch. watermark: blocks that
+    admissions leave free. max_seqs, token_budget, chunk, policy: the scheduler's. seed: of the
+    requests that bring none. keep_trace: record every step in `trace`; may be changed between
+    steps. speculator: drafts tokens (see `speculation`); None: no speculation. arithmetic: of
+    products, on CPUs. kv_dtype: of the KV pool, on CPUs; what guesses keeps KV of its own.
 
-    `metrics` counts what was done; `trace` is the list of `StepRecord`s; `kv` is what the scheduler sees. After a
-    PartError the engine is spent: every further step raises it again.
+    `metrics` counts what was done; `trace` is the list of `StepRecord`s; `kv` is what the scheduler
+    sees. After a PartError the engine is spent: every further step raises it again.
     """
 
     decoder_type: type[Decoder] = Decoder
@@ -85,7 +89,12 @@ class Engine:
         kv_dtype: KVDtype = KVDtype.FP32,
     ) -> None:
         """Raises ValueError for sizes that cannot work, PartError when a part cannot be made."""
-        self.model, self.parts, self.metrics, self.trace = model, parts or naive_parts(), Metrics(), list[StepRecord]()
+        self.model, self.parts, self.metrics, self.trace = (
+            model,
+            parts or naive_parts(),
+            Metrics(),
+            list[StepRecord](),
+        )
         self._seed, self.keep_trace, self._speculator = seed, keep_trace, speculator
         lookahead = speculator.lookahead if speculator else 0
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
@@ -93,25 +102,40 @@ class Engine:
         self._requests: dict[int, RequestState] = {}
         self._mail: dict[int, list[int]] = {}
         self._aborted: list[int] = []
-        self._samples: dict[int, HeldPrompt] = {}  # by the sample that computes the prompt the others wait for
+        self._samples: dict[
+            int, HeldPrompt
+        ] = {}  # by the sample that computes the prompt the others wait for
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
         sizes = {"num_blocks": num_blocks, "block_size": block_size}
-        self.runner = make_runner(model, **sizes, seats=max_seqs, width=width, arithmetic=arithmetic, kv_dtype=kv_dtype)
+        self.runner = make_runner(
+            model, **sizes, seats=max_seqs, width=width, arithmetic=arithmetic, kv_dtype=kv_dtype
+        )
         if speculator is not None:
             speculator.attach(self.runner, model, Room(num_blocks, block_size, max_seqs, width))
-        running = RunningRequests(self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size)
+        running = RunningRequests(
+            self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size
+        )
         with self._blaming("block_manager"):
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes |= {"watermark": watermark}
-        self.kv = RecordingKV(self._blocks, cache, requests=self._requests, running=running, **sizes)
-        self._decoder = self.decoder_type(self.runner, self._requests, running, self.kv.table, speculator, block_size)
+        self.kv = RecordingKV(
+            self._blocks, cache, requests=self._requests, running=running, **sizes
+        )
+        self._decoder = self.decoder_type(
+            self.runner, self._requests, running, self.kv.table, speculator, block_size
+        )
         with self._blaming("scheduler"):
             self._scheduler = self.parts.scheduler(
-                self.kv, max_seqs=max_seqs, token_budget=token_budget, chunk=chunk, lookahead=lookahead, policy=policy
+                self.kv,
+                max_seqs=max_seqs,
+                token_budget=token_budget,
+                chunk=chunk,
+                lookahead=lookahead,
+                policy=policy,
             )
 
     @property
@@ -148,10 +172,12 @@ class Engine:
         priority: int = 0,
         n: int = 1,
     ) -> int:
-        """Queue a request; its id. Raises ValueError, in one sentence, for one that could never be served.
+        """Queue a request; its id. Raises ValueError, in one sentence, for one that could never be
+        served.
 
-        n: so many samples of one prompt, which is computed once. They are requests with ids of their own, the first is
-        returned and the others follow; sample i has the seed of `sampling`, if there is one, + i.
+        n: so many samples of one prompt, which is computed once. They are requests with ids of
+        their own, the first is returned and the others follow; sample i has the seed of `sampling`,
+        if there is one, + i.
         """
         tokens, rule = [int(token) for token in prompt], sampling or GREEDY
         self._check_request(tokens, max_new)
@@ -161,10 +187,14 @@ class Engine:
         for id in range(first, first + n):
             seed = request_seed(self._seed, id) if rule.seed is None else rule.seed + id - first
             request = Request(id, list(tokens), max_new, priority, eos)
-            self._requests[id] = RequestState(request, tokens.copy(), len(tokens), max_new, eos, rule, seed)
+            self._requests[id] = RequestState(
+                request, tokens.copy(), len(tokens), max_new, eos, rule, seed
+            )
         self._next_id += n
         if n > 1:  # the sequence that will hold their prompt needs an id as well
-            self._samples[first] = HeldPrompt(first + n, tuple(tokens[:-1]), set(range(first + 1, first + n)))
+            self._samples[first] = HeldPrompt(
+                first + n, tuple(tokens[:-1]), set(range(first + 1, first + n))
+            )
             self._next_id += 1
         self._submit(first)
         return first
@@ -174,7 +204,8 @@ class Engine:
             self._scheduler.add(self._requests[id].request)
 
     def abort(self, id: int) -> None:
-        """Forget a request, whatever it is doing. Raises KeyError for an id that is unknown or has finished."""
+        """Forget a request, whatever it is doing. Raises KeyError for an id that is unknown or has
+        finished."""
         if id not in self._requests:
             raise KeyError(f"request {id} is unknown or has finished")
         if not any(id in later.heirs for later in self._samples.values()):
@@ -186,7 +217,8 @@ class Engine:
         self.metrics.aborted += 1
 
     def step(self) -> list[Event]:
-        """Run one step; what was said, in the order of the plan. Nothing when idle. Raises PartError."""
+        """Run one step; what was said, in the order of the plan. Nothing when idle. Raises
+        PartError."""
         if self._failure is not None:
             raise self._failure
         if not self._requests:
@@ -196,7 +228,9 @@ class Engine:
             self.kv.open_step()
             plan = check_plan(self._scheduler.plan(), self._requests, self.kv, self._limits)
             cached = self._note_plan(plan)
-            copies = plan.copies + tuple(copy for forked in self.kv.forked.values() for copy in forked)
+            copies = plan.copies + tuple(
+                copy for forked in self.kv.forked.values() for copy in forked
+            )
             self._decoder.prepare(plan, copies)
         self.metrics.copies += len(copies)
         kept, said = self._settle(plan, self._decoder.run(plan, copies))
@@ -211,7 +245,9 @@ class Engine:
             for id in sorted(held.heirs):
                 self._submit(id)
         scores = self._decoder.scores
-        events = [Event(id, tuple(tokens), id in finished, scores.get(id)) for id, tokens in kept.items()]
+        events = [
+            Event(id, tuple(tokens), id in finished, scores.get(id)) for id, tokens in kept.items()
+        ]
         self._deliver(events)
         if self.keep_trace:
             self._record(plan, copies, seats, cached, prompts, events, free)
@@ -219,14 +255,22 @@ class Engine:
         self.kv.changes.clear()
         self.metrics.steps += 1
         if self._speculator is not None:
-            self._speculator.spent(time.perf_counter() - began, sum(chunk.length for chunk in plan.chunks), kept)
+            self._speculator.spent(
+                time.perf_counter() - began, sum(chunk.length for chunk in plan.chunks), kept
+            )
         return events
 
-    def generate(self, requests: Iterable[RequestLike], sampling: Sampling | None = None) -> list[list[int]]:
+    def generate(
+        self, requests: Iterable[RequestLike], sampling: Sampling | None = None
+    ) -> list[list[int]]:
         """Serve all of them to the end; their outputs, in order."""
         outputs: dict[int, list[int]] = {}
         for asked in requests:
-            outputs[self.add(asked.prompt, asked.max_new, sampling, eos=asked.eos, priority=asked.priority)] = []
+            outputs[
+                self.add(
+                    asked.prompt, asked.max_new, sampling, eos=asked.eos, priority=asked.priority
+                )
+            ] = []
         unfinished = set(outputs)
         while unfinished:
             for event in self.step():
@@ -244,7 +288,8 @@ class Engine:
         eos: int | None = None,
         priority: int = 0,
     ) -> Iterator[int]:
-        """The tokens of one request as they are said. It is queued at once; closing the iterator aborts it.
+        """The tokens of one request as they are said. It is queued at once; closing the iterator
+        aborts it.
 
         Several streams may be read in turn: a step serves all of them.
         """
@@ -279,7 +324,8 @@ class Engine:
     def _settle(
         self, plan: Plan, said: Mapping[int, list[int]]
     ) -> tuple[dict[int, list[int]], Mapping[int, list[int]]]:
-        """Bring the engine's own view up to date; what each sampling request keeps of what was said, and all of it."""
+        """Bring the engine's own view up to date; what each sampling request keeps of what was
+        said, and all of it."""
         metrics, kept = self.metrics, dict[int, list[int]]()
         for chunk in plan.chunks:
             state, end = self._requests[chunk.id], chunk.start + chunk.length
@@ -301,7 +347,8 @@ class Engine:
         return kept, said
 
     def _hold_prompts(self, plan: Plan) -> list[HeldPrompt]:
-        """Hold the prompts that this step completed for the samples that wait for them; those samples' prompts."""
+        """Hold the prompts that this step completed for the samples that wait for them; those
+        samples' prompts."""
         complete = []
         for chunk in plan.chunks:
             if chunk.samples and chunk.id in self._samples:
@@ -314,19 +361,27 @@ class Engine:
                 complete.append(held)
         return complete
 
-    def _commit(self, plan: Plan, kept: Mapping[int, Sequence[int]], said: Mapping[int, list[int]]) -> set[int]:
-        """Tell the scheduler, and hold what it makes of it against what is true; the ids that finished."""
+    def _commit(
+        self, plan: Plan, kept: Mapping[int, Sequence[int]], said: Mapping[int, list[int]]
+    ) -> set[int]:
+        """Tell the scheduler, and hold what it makes of it against what is true; the ids that
+        finished."""
         ended = {id for id in kept if self._requests[id].ended}
         answer = self._scheduler.commit(plan, said)
         if not isinstance(answer, list) or sorted(answer) != sorted(ended):
-            raise PartError("scheduler", f"commit() returned {answer!r}, but {sorted(ended)} have finished")
+            raise PartError(
+                "scheduler", f"commit() returned {answer!r}, but {sorted(ended)} have finished"
+            )
         for chunk in plan.chunks:
             state = self._requests[chunk.id]
             check_output(state, whole=chunk.id in ended)
             if chunk.id in ended:
                 self._leave(chunk.id)
             elif chunk.id not in self.kv:
-                raise PartError("scheduler", f"it dropped the blocks of request {chunk.id}, which has not finished")
+                raise PartError(
+                    "scheduler",
+                    f"it dropped the blocks of request {chunk.id}, which has not finished",
+                )
             elif chunk.length > 1 and not state.offered and state.computed >= state.prompt:
                 self.kv.offer(chunk.id, state.tokens[: state.prompt])
                 state.offered = True
@@ -337,7 +392,9 @@ class Engine:
     def _leave(self, id: int) -> None:
         """The request is over: whatever the engine holds of it goes."""
         if id in self.kv:
-            self._failure = PartError("scheduler", f"request {id} is over, but keeps its blocks", self.metrics.steps)
+            self._failure = PartError(
+                "scheduler", f"request {id} is over, but keeps its blocks", self.metrics.steps
+            )
             raise self._failure
         if self._speculator is not None:
             self._speculator.forget(id)
@@ -345,7 +402,9 @@ class Engine:
         self.kv.disinherit(id)
         for later in self._samples.values():
             later.heirs.discard(id)
-        if id in self._samples:  # aborted before its prompt was complete: the next sample goes first
+        if (
+            id in self._samples
+        ):  # aborted before its prompt was complete: the next sample goes first
             later = self._samples.pop(id)
             if later.heirs:
                 heir = min(later.heirs)
@@ -366,19 +425,30 @@ class Engine:
             raise ValueError("the prompt is empty: it needs one token at least")
         if max_new < 1:
             raise ValueError(f"max_new is {max_new}: ask for one token at least")
-        strange = next((token for token in tokens if not 0 <= token < self.model.config.vocab), None)
+        strange = next(
+            (token for token in tokens if not 0 <= token < self.model.config.vocab), None
+        )
         if strange is not None:
-            raise ValueError(f"token {strange} is not in the vocabulary of {self.model.config.vocab}")
+            raise ValueError(
+                f"token {strange} is not in the vocabulary of {self.model.config.vocab}"
+            )
         wanted = f"a prompt of {len(tokens)} tokens and {max_new} new ones"
         if len(tokens) + max_new > self.model.config.positions:
-            raise ValueError(f"{wanted} exceed the model's context of {self.model.config.positions}")
+            raise ValueError(
+                f"{wanted} exceed the model's context of {self.model.config.positions}"
+            )
         if len(tokens) + max_new > self.capacity:
-            raise ValueError(f"{wanted} exceed the {self.capacity} tokens that the KV pool can hold for one request")
+            raise ValueError(
+                f"{wanted} exceed the {self.capacity} tokens that the KV pool can hold for one request"
+            )
 
     def _check_progress(self, spoke: bool) -> None:
-        """Every step computes a token at least, so somebody must speak before everything known is computed."""
+        """Every step computes a token at least, so somebody must speak before everything known is
+        computed."""
         self._silent = 0 if spoke else self._silent + 1
-        if self._silent and self._silent > sum(len(state.tokens) for state in self._requests.values()):
+        if self._silent and self._silent > sum(
+            len(state.tokens) for state in self._requests.values()
+        ):
             raise PartError("scheduler", f"{self._silent} steps went by and nobody has got a token")
 
     @contextmanager
@@ -390,7 +460,9 @@ class Engine:
             self._failure = PartError(error.slot, error.sentence, self.metrics.steps)
             raise self._failure from error.__cause__
         except Exception as error:
-            self._failure = PartError(slot, f"raised {type(error).__name__}: {error}", self.metrics.steps)
+            self._failure = PartError(
+                slot, f"raised {type(error).__name__}: {error}", self.metrics.steps
+            )
             raise self._failure from error
 
     # ---------------------------------------------------------------- records
@@ -410,9 +482,14 @@ class Engine:
 
     def _seats(self, plan: Plan) -> tuple[RequestInStep, ...]:
         states = [self._requests[chunk.id] for chunk in plan.chunks]
-        return tuple(RequestInStep(state.id, state.computed, len(state.tokens), state.table) for state in states)
+        return tuple(
+            RequestInStep(state.id, state.computed, len(state.tokens), state.table)
+            for state in states
+        )
 
-    def _prompts(self, admitted: Iterable[tuple[int, int]]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    def _prompts(
+        self, admitted: Iterable[tuple[int, int]]
+    ) -> tuple[tuple[int, tuple[int, ...]], ...]:
         states = [self._requests[id] for id, _ in admitted]
         return tuple((state.id, tuple(state.tokens[: state.prompt])) for state in states)
 
@@ -448,16 +525,34 @@ class Engine:
         )
 
     def _shrunk(self, seats: Sequence[RequestInStep]) -> tuple[tuple[int, int], ...]:
-        kept = {seat.id: len(self._requests[seat.id].table) for seat in seats if seat.id in self._requests}
-        return tuple((seat.id, kept[seat.id]) for seat in seats if kept.get(seat.id, len(seat.table)) < len(seat.table))
+        kept = {
+            seat.id: len(self._requests[seat.id].table)
+            for seat in seats
+            if seat.id in self._requests
+        }
+        return tuple(
+            (seat.id, kept[seat.id])
+            for seat in seats
+            if kept.get(seat.id, len(seat.table)) < len(seat.table)
+        )
 
 
 def _check_sizes(
-    num_blocks: int, block_size: int, watermark: int, max_seqs: int, budget: int, chunk: int | None, lookahead: int
+    num_blocks: int,
+    block_size: int,
+    watermark: int,
+    max_seqs: int,
+    budget: int,
+    chunk: int | None,
+    lookahead: int,
 ) -> None:
     if block_size < 1 or num_blocks < 2 or not 0 <= watermark < num_blocks - 1:
-        raise ValueError(f"a pool of {num_blocks} blocks of {block_size} with a watermark of {watermark} holds nothing")
+        raise ValueError(
+            f"a pool of {num_blocks} blocks of {block_size} with a watermark of {watermark} holds nothing"
+        )
     if max_seqs < 1 or (chunk is not None and chunk < 1):
         raise ValueError(f"max_seqs ({max_seqs}) and chunk ({chunk}) must be at least 1")
     if budget < 1 + lookahead:
-        raise ValueError(f"a token_budget of {budget} is less than one token and its lookahead of {lookahead}")
+        raise ValueError(
+            f"a token_budget of {budget} is less than one token and its lookahead of {lookahead}"
+        )

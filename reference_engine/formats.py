@@ -1,4 +1,5 @@
-"""In how few bytes a matrix can be stored without loss: as bf16, or as int8 with a scale a group (llama.cpp's Q8_0)."""
+"""In how few bytes a matrix can be stored without loss: as bf16, or as int8 with a scale a group
+(llama.cpp's Q8_0)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ LARGEST = 127
 
 
 class Stored(Enum):
-    """What a number of a matrix is stored as, and its bytes; with int8 its share of a scale in fp16 counts."""
+    """What a number of a matrix is stored as, and its bytes; with int8 its share of a scale in fp16
+    counts."""
 
     FP32 = 4.0
     BF16 = 2.0
@@ -26,8 +28,8 @@ class Stored(Enum):
 
 
 def stored_as(*parts: Tensor) -> Stored:
-    """As what a CPU stores a matrix `[out, in]`, given in parts that lie one below the other: as small as it can be
-    without loss."""
+    """As what a CPU stores a matrix `[out, in]`, given in parts that lie one below the other: as
+    small as it can be without loss."""
     slices = [part[start : start + SLICE] for part in parts for start in range(0, len(part), SLICE)]
     if _held_by_int8(parts[0][:1]) and all(map(_held_by_int8, slices)):
         return Stored.INT8
@@ -44,10 +46,11 @@ def _held_by_int8(matrix: Tensor) -> bool:
 
 
 def to_int8(matrix: Tensor) -> Tensor:
-    """`[out, in]` as fp32, each number the nearest that int8 has: symmetric, in groups of GROUP along a row.
+    """`[out, in]` as fp32, each number the nearest that int8 has: symmetric, in groups of GROUP
+    along a row.
 
-    An int8 times a scale of 11 bits is an fp32, and rounding these again changes none. A scale is found as llama.cpp
-    finds it for Q8_0. Raises ValueError where `in` is no multiple of GROUP.
+    An int8 times a scale of 11 bits is an fp32, and rounding these again changes none. A scale is
+    found as llama.cpp finds it for Q8_0. Raises ValueError where `in` is no multiple of GROUP.
     """
     if matrix.shape[-1] % GROUP:
         raise ValueError(f"rows of {matrix.shape[-1]} weights are no groups of {GROUP}")

@@ -1,7 +1,7 @@
 """Trees of guesses while they grow, as the layer that guesses sees them, and how they are to grow.
 
-A candidate was guessed; a node was read by the layer as well, to guess on after it. Node 0, the root, is the last known
-token, and no candidate.
+A candidate was guessed; a node was read by the layer as well, to guess on after it. Node 0, the
+root, is the last known token, and no candidate.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from reference_engine.layer_rows import ROWS, START, TREE, WANTED, Floats, Integ
 
 @dataclass(frozen=True, slots=True)
 class GrowthPlan:
-    """widths: of each level after the first guesses, how many candidates of a tree are guessed on at most: none of
-    which nothing can be kept. guesses: after each of them, and after the root. size: nodes that are kept of a tree, the
-    root included.
+    """widths: of each level after the first guesses, how many candidates of a tree are guessed on
+    at most: none of which nothing can be kept. guesses: after each of them, and after the root.
+    size: nodes that are kept of a tree, the root included.
     """
 
     widths: tuple[int, ...]
@@ -30,7 +30,9 @@ class GrowthPlan:
         """Raises ValueError where fewer candidates grow than are kept."""
         most = self.guesses * (1 + sum(self.widths))
         if not 0 < self.size <= 1 + most:
-            raise ValueError(f"a tree of {self.size} nodes cannot be made of {most} candidates and the root")
+            raise ValueError(
+                f"a tree of {self.size} nodes cannot be made of {most} candidates and the root"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,11 @@ class KeptTrees:
 class GrowingTrees:
     """B trees with room for N nodes and M candidates each; `read` and `found` there are so far.
 
-    spans int32 `[B, 6]`: see `LayerRows`, of the rows that are read last. slots `[B, N]`: of the nodes' features, keys
-    and values. count: guesses after a node. starts int32 `[B]`: the places of the roots. depths int32 `[B, N]`, mask
-    bool `[B, N, N]`: of the nodes. origin int64 `[B, N]`: which candidate a node was; -1: the root. token, node int64,
-    value float32 `[B, M]`: of a candidate, the node that it was guessed after, and the ln of its path's probability.
+    spans int32 `[B, 6]`: see `LayerRows`, of the rows that are read last. slots `[B, N]`: of the
+    nodes' features, keys and values. count: guesses after a node. starts int32 `[B]`: the places of
+    the roots. depths int32 `[B, N]`, mask bool `[B, N, N]`: of the nodes. origin int64 `[B, N]`:
+    which candidate a node was; -1: the root. token, node int64, value float32 `[B, M]`: of a
+    candidate, the node that it was guessed after, and the ln of its path's probability.
     """
 
     spans: np.ndarray[Any, np.dtype[np.int32]]
@@ -71,7 +74,10 @@ class GrowingTrees:
     def __post_init__(self) -> None:
         trees, nodes = self.slots.shape
         self.starts = self.spans[:, START] + self.spans[:, ROWS] - 1
-        self.depths, self.mask = np.zeros((trees, nodes), np.int32), np.zeros((trees, nodes, nodes), dtype=bool)
+        self.depths, self.mask = (
+            np.zeros((trees, nodes), np.int32),
+            np.zeros((trees, nodes, nodes), dtype=bool),
+        )
         self.mask[:, 0, 0] = True
         self.origin = np.full((trees, nodes), -1, np.int64)
         self.token, self.node = np.zeros((2, trees, nodes * self.count), np.int64)
@@ -100,7 +106,9 @@ class GrowingTrees:
         self.spans[:, ROWS] = self.spans[:, WANTED] = wide
         self.spans[:, TREE] = self.read
         before = self.slots[rows, above]
-        return self.rows(self.token[rows, chosen].ravel(), before.ravel(), self.slots[:, fresh].ravel())
+        return self.rows(
+            self.token[rows, chosen].ravel(), before.ravel(), self.slots[:, fresh].ravel()
+        )
 
     def rows(self, tokens: Integers, before: Integers, at: Integers) -> LayerRows:
         """Of the spans as they are."""
@@ -111,17 +119,22 @@ class GrowingTrees:
         """Guesses `[wanted, count]` after the nodes that were read last become candidates."""
         trees = len(self.slots)
         wide = len(tokens) // trees
-        last, fresh = slice(self.read - wide, self.read), slice(self.found, self.found + wide * self.count)
+        last, fresh = (
+            slice(self.read - wide, self.read),
+            slice(self.found, self.found + wide * self.count),
+        )
         above = self.origin[:, last]
-        so_far = np.where(above < 0, np.float32(0), np.take_along_axis(self.value, above.clip(0), 1))  # [B, W]
+        so_far = np.where(
+            above < 0, np.float32(0), np.take_along_axis(self.value, above.clip(0), 1)
+        )  # [B, W]
         self.token[:, fresh] = tokens.reshape(trees, -1)
         self.node[:, fresh] = np.arange(last.start, last.stop).repeat(self.count)
         self.value[:, fresh] = so_far.repeat(self.count, 1) + logs.reshape(trees, -1)
         self.found = fresh.stop
 
     def highest(self, first: int, wide: int) -> Integers:
-        """`[B, wide]`: of the candidates from `first` on those of the highest value, the highest first, of equal ones
-        the lower."""
+        """`[B, wide]`: of the candidates from `first` on those of the highest value, the highest
+        first, of equal ones the lower."""
         order = np.argsort(-self.value[:, first : self.found], axis=1, kind="stable")
         return np.asarray(order[:, :wide] + first)
 
@@ -131,10 +144,13 @@ class GrowingTrees:
         return gain(values, np.take_along_axis(values, chosen, 1), kept)
 
     def keep(self, roots: Sequence[int], size: int, levels: int, seconds: float) -> KeptTrees:
-        """The root and the size - 1 best candidates of every tree, in order of creation: so they lie by depth."""
+        """The root and the size - 1 best candidates of every tree, in order of creation: so they
+        lie by depth."""
         best = np.sort(self.highest(0, size - 1), axis=1)  # [B, size - 1]
         trees, tree = len(best), np.arange(len(best))[:, None]
-        number = np.zeros((trees, self.found + 1), np.int64)  # of the node that is kept; in the last column the root
+        number = np.zeros(
+            (trees, self.found + 1), np.int64
+        )  # of the node that is kept; in the last column the root
         number[tree, best] = np.arange(1, size)
         token, parent, depth = np.zeros((3, trees, size), np.int64)
         token[:, 0], parent[:, 0] = roots, -1
@@ -148,12 +164,13 @@ class GrowingTrees:
 
 
 def gain(values: np.ndarray, chosen: np.ndarray, kept: int) -> tuple[float, int]:
-    """How many guesses more stand at most, as far as is known, if those after some candidates grow, in all trees; and
-    how many of a tree's are useful.
+    """How many guesses more stand at most, as far as is known, if those after some candidates grow,
+    in all trees; and how many of a tree's are useful.
 
-    values `[B, M]`: of all candidates; chosen `[B, W]`: of those that are guessed on, the highest first. What follows
-    each of them may push out one of the `kept` best of today, the worst first, and stands no oftener than it does.
-    What follows one that is not above the worst is never kept: it is of no use.
+    values `[B, M]`: of all candidates; chosen `[B, W]`: of those that are guessed on, the highest
+    first. What follows each of them may push out one of the `kept` best of today, the worst first,
+    and stands no oftener than it does. What follows one that is not above the worst is never kept:
+    it is of no use.
     """
     wide = min(chosen.shape[1], kept)
     best = np.sort(values, axis=1)[:, -kept:]

@@ -1,4 +1,5 @@
-"""Who guesses for an engine, by name: with the draft model, the heads and the layer that were trained for the waiter.
+"""Who guesses for an engine, by name: with the draft model, the heads and the layer that were
+trained for the waiter.
 
 Importing this module imports no torch.
 """
@@ -19,8 +20,8 @@ GUESSERS = (PLAIN, DRAFT, MEDUSA, EAGLE)
 
 
 def guesser_of(parts: Parts) -> str:
-    """Who guesses where these parts are there: a draft model where a part samples speculatively, else EAGLE's layer
-    where one grows trees, else Medusa's heads where one verifies them."""
+    """Who guesses where these parts are there: a draft model where a part samples speculatively,
+    else EAGLE's layer where one grows trees, else Medusa's heads where one verifies them."""
     if parts.speculative_sampling is not None:
         return DRAFT
     if parts.draft_tree is not None:
@@ -40,10 +41,10 @@ def speculator_for(
 ) -> Speculator | None:
     """A fresh one of that name for an engine of these parts; None where nobody guesses.
 
-    thrifty: guess only while it pays, by the clock; measured: how far EAGLE's trees grow is decided by it all the same.
-    nodes: of a tree; 0, as many as pay on such a device. waiter: what guessers were trained for, where `model` is a
-    checkpoint of it in a larger shape. Raises ModelError for a model that they do not fit, ValueError for a name that
-    nobody has.
+    thrifty: guess only while it pays, by the clock; measured: how far EAGLE's trees grow is decided
+    by it all the same. nodes: of a tree; 0, as many as pay on such a device. waiter: what guessers
+    were trained for, where `model` is a checkpoint of it in a larger shape. Raises ModelError for a
+    model that they do not fit, ValueError for a name that nobody has.
     """
     from reference_engine.medusa.cost_model import MeasuredCosts
 
@@ -75,7 +76,9 @@ def _heads(model: Model, trained: Model) -> Heads:
     return heads if model.config == trained.config else stretch_heads(heads, model.config)
 
 
-def _with_heads(model: Model, parts: Parts, nodes: int, heads: Heads, costs: MeasuredCosts | None) -> Speculator:
+def _with_heads(
+    model: Model, parts: Parts, nodes: int, heads: Heads, costs: MeasuredCosts | None
+) -> Speculator:
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import read_tree, tree_for

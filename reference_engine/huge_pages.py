@@ -1,4 +1,5 @@
-"""Memory for what every step reads, the weights and the KV: in huge pages, where the system has them.
+"""Memory for what every step reads, the weights and the KV: in huge pages, where the system has
+them.
 
 A step that reads thousands of small pages leaves a processor no memory of where any other page
 lies, the interpreter's included, and it has to find them again.
@@ -36,7 +37,9 @@ def _promised(count: int) -> Tensor:
 def _space(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
-    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared gets no huge pages
+    space = mmap.mmap(
+        -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    )  # what is shared gets no huge pages
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them: small pages do as well, only slower
             space.madvise(mmap.MADV_HUGEPAGE)

@@ -1,7 +1,9 @@
-"""What a scheduler asks for KV memory: one `BlockManager` and, if there is one, one `PrefixCache`, joined.
+"""What a scheduler asks for KV memory: one `BlockManager` and, if there is one, one `PrefixCache`,
+joined.
 
-Neither part knows the other. The manager carries blocks between them: what the cache newly stores it retains, what the
-cache evicts it releases, and when blocks are lacking it evicts exactly as many as are lacking before it gives up.
+Neither part knows the other. The manager carries blocks between them: what the cache newly stores
+it retains, what the cache evicts it releases, and when blocks are lacking it evicts exactly as many
+as are lacking before it gives up.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from reference_engine.slots import Block, BlockManager, Copy, OutOfBlocks, Prefi
 class HeldPrompt:
     """Tokens with KV that are kept for samples which begin with them.
 
-    id: of the sequence that holds the blocks, nobody else's. heirs: the samples that have not borrowed them yet.
+    id: of the sequence that holds the blocks, nobody else's. heirs: the samples that have not
+    borrowed them yet.
     """
 
     id: int
@@ -29,24 +32,29 @@ class HeldPrompt:
 class KVManager:
     """Blocks for the requests of one engine, the cached ones included.
 
-    capacity: the number of tokens that one request can ever hold, (num_blocks - 1 - watermark) * block_size.
+    capacity: the number of tokens that one request can ever hold, (num_blocks - 1 - watermark) *
+    block_size.
 
-    Ownership. A block is referenced by the tables that list it and, once, by the cache that stores it. A request that
-    borrows a cached prefix keeps it locked until it is dropped, so everything evictable is referenced by the cache
-    alone: evicting k blocks frees k blocks, and whether a request fits is known before anything is changed.
+    Ownership. A block is referenced by the tables that list it and, once, by the cache that stores
+    it. A request that borrows a cached prefix keeps it locked until it is dropped, so everything
+    evictable is referenced by the cache alone: evicting k blocks frees k blocks, and whether a
+    request fits is known before anything is changed.
 
-    What enters the cache. `drop` offers what was computed. A request that computes a prefix which somebody else has
-    stored meanwhile keeps its own blocks until then; as duplicates they fall free. A scheduler offers nothing earlier.
-    The *engine*, however, knows which KV it has computed: it may call `offer` when a prompt is complete, so that
-    requests that arrive together share their menu before the first of them has left.
+    What enters the cache. `drop` offers what was computed. A request that computes a prefix which
+    somebody else has stored meanwhile keeps its own blocks until then; as duplicates they fall
+    free. A scheduler offers nothing earlier. The *engine*, however, knows which KV it has computed:
+    it may call `offer` when a prompt is complete, so that requests that arrive together share their
+    menu before the first of them has left.
 
-    Samples. The engine may `hold` a prompt, all but its last token, for several samples of it: whoever is admitted with
-    tokens that begin so forks what is held, a partial tail included, and copies the block that it writes to. The last
-    of the samples takes over what is held. What is held goes when blocks are lacking. `forked` are the copies of
-    admissions by id, to be run with the plan's before the step's writes.
+    Samples. The engine may `hold` a prompt, all but its last token, for several samples of it:
+    whoever is admitted with tokens that begin so forks what is held, a partial tail included, and
+    copies the block that it writes to. The last of the samples takes over what is held. What is
+    held goes when blocks are lacking. `forked` are the copies of admissions by id, to be run with
+    the plan's before the step's writes.
 
-    Errors. KeyError and ValueError are the caller's mistakes (unknown or known id, shrinking extend, tokens beyond what
-    is reserved); PartError, with what the part raised as its cause, says that a part broke its contract.
+    Errors. KeyError and ValueError are the caller's mistakes (unknown or known id, shrinking
+    extend, tokens beyond what is reserved); PartError, with what the part raised as its cause, says
+    that a part broke its contract.
 
     >>> from reference_engine.naive import BlockManager
     >>> kv = KVManager(BlockManager(9, 4), None, block_size=4, num_blocks=9)
@@ -66,7 +74,8 @@ class KVManager:
         watermark: int = 0,
         namespace: Hashable = None,
     ) -> None:
-        """Join two fresh parts made for the same block_size. `namespace`: of everything cached through this manager."""
+        """Join two fresh parts made for the same block_size. `namespace`: of everything cached
+        through this manager."""
         self.block_size, self.num_blocks = block_size, num_blocks
         self.capacity = (num_blocks - 1 - watermark) * block_size
         self._watermark = watermark
@@ -96,16 +105,18 @@ class KVManager:
             raise _IN_BLOCKS.blamed(error) from error
 
     def lookup(self, tokens: Sequence[int]) -> int:
-        """Length of the cached prefix usable now; always < len(tokens), so that a full hit computes one token."""
+        """Length of the cached prefix usable now; always < len(tokens), so that a full hit computes
+        one token."""
         length = self._pages.match(tokens[:-1])[0]
         held = self._held_for(tokens) if self._held else None
         return max(length, len(held.tokens)) if held else length
 
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
-        """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`, which is more than what is cached.
+        """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`, which is more than
+        what is cached.
 
-        The cached length; None when it does not fit even if everything evictable went: then nothing has changed. The
-        prefix is locked before anything is evicted for the rest.
+        The cached length; None when it does not fit even if everything evictable went: then nothing
+        has changed. The prefix is locked before anything is evicted for the rest.
         """
         if id in self._lengths:
             raise ValueError(f"request {id} holds blocks already")
@@ -128,9 +139,12 @@ class KVManager:
         return length
 
     def extend(self, id: int, num_tokens: int) -> list[Copy] | None:
-        """Grow TO num_tokens. The copies to run; None when it does not fit even if everything evictable went."""
+        """Grow TO num_tokens. The copies to run; None when it does not fit even if everything
+        evictable went."""
         if num_tokens < self._lengths[id]:
-            raise ValueError(f"request {id} holds {self._lengths[id]} tokens: it cannot be extended to {num_tokens}")
+            raise ValueError(
+                f"request {id} holds {self._lengths[id]} tokens: it cannot be extended to {num_tokens}"
+            )
         copies: list[Copy] | None
         try:  # without a context manager: a step calls this for every request that runs
             copies = self._extend(id, num_tokens)[1]
@@ -145,7 +159,9 @@ class KVManager:
     def truncate(self, id: int, num_tokens: int) -> None:
         """Shrink TO num_tokens."""
         if not 0 <= num_tokens <= self._length(id):
-            raise ValueError(f"request {id} holds {self._lengths[id]} tokens: it cannot be truncated to {num_tokens}")
+            raise ValueError(
+                f"request {id} holds {self._lengths[id]} tokens: it cannot be truncated to {num_tokens}"
+            )
         with _IN_BLOCKS:
             self._blocks.truncate(id, num_tokens)
         self._lengths[id] = num_tokens
@@ -160,10 +176,12 @@ class KVManager:
         del self._lengths[id]
 
     def offer(self, id: int, tokens: Sequence[int]) -> None:
-        """Offer `tokens`, whose KV is computed, to the cache; the request keeps its blocks. For the engine to call.
+        """Offer `tokens`, whose KV is computed, to the cache; the request keeps its blocks. For the
+        engine to call.
 
-        Nothing happens when the request holds nothing (it was aborted, or has finished), or when the cache holds a part
-        of this prefix in other blocks than the request's: pinning those would take memory that nobody counts.
+        Nothing happens when the request holds nothing (it was aborted, or has finished), or when
+        the cache holds a part of this prefix in other blocks than the request's: pinning those
+        would take memory that nobody counts.
         """
         if id not in self._lengths:
             return
@@ -182,12 +200,14 @@ class KVManager:
     def hold(self, held: HeldPrompt, owner: int) -> bool:
         """Keep the KV of a prompt, which `owner` has computed, for its heirs; whether it is held.
 
-        For the engine to call, once it has offered the prompt. It is not held when the cache has a part of it in other
-        blocks: then those are borrowed.
+        For the engine to call, once it has offered the prompt. It is not held when the cache has a
+        part of it in other blocks: then those are borrowed.
         """
         length = len(held.tokens)
         full = length // self.block_size
-        pages = self._pages.match(held.tokens[: full * self.block_size])[1] if self._pages.open else ()
+        pages = (
+            self._pages.match(held.tokens[: full * self.block_size])[1] if self._pages.open else ()
+        )
         if self._pages.open and pages != tuple(self.table(owner)[:full]):
             return False
         due = tuple(self.table(owner)[: -(-length // self.block_size)])
@@ -197,7 +217,9 @@ class KVManager:
             held.table = tuple(self._blocks.table(held.id))
         if held.table != due:
             sentence = f"fork({owner}, {held.id}) and truncate({held.id}, {length}) give the table"
-            raise PartError("block_manager", f"{sentence} {[*held.table]}; request {owner} begins with {[*due]}")
+            raise PartError(
+                "block_manager", f"{sentence} {[*held.table]}; request {owner} begins with {[*due]}"
+            )
         self._keep(held)
         return True
 
@@ -235,7 +257,8 @@ class KVManager:
             self._locked[child] = self._locked[parent]
 
     def _borrow(self, id: int, num_tokens: int, held: HeldPrompt) -> int | None:
-        """As `admit`, with all that is held. While somebody runs, what does not fit may wait for blocks."""
+        """As `admit`, with all that is held. While somebody runs, what does not fit may wait for
+        blocks."""
         self._fork(held.id, id)
         last = held.heirs <= {id}
         if last:
@@ -258,7 +281,8 @@ class KVManager:
         return len(held.tokens)
 
     def _grow(self, id: int, num_tokens: int) -> list[Copy] | None:
-        """Grow a sequence that is being admitted, leaving the watermark; the copies, None when it does not fit."""
+        """Grow a sequence that is being admitted, leaving the watermark; the copies, None when it
+        does not fit."""
         if not self._evict(self._lacking(id, num_tokens) + self._watermark):
             return None
         with _IN_BLOCKS:
@@ -274,9 +298,11 @@ class KVManager:
     # ---------------------------------------------------------------- between the two parts
 
     def _make_room(self, num_tokens: int, shared: tuple[Block, ...]) -> bool:
-        """Evict what an admission lacks; False, with nothing changed, when that is more than is evictable.
+        """Evict what an admission lacks; False, with nothing changed, when that is more than is
+        evictable.
 
-        A block manager that takes more blocks than the tokens fill (the naive one) is given room block by block.
+        A block manager that takes more blocks than the tokens fill (the naive one) is given room
+        block by block.
         """
         with _IN_BLOCKS:
             if self._blocks.can_admit(num_tokens, shared):
@@ -309,7 +335,8 @@ class KVManager:
             return self._blocks.blocks_needed(id, num_tokens) - self._blocks.num_free
 
     def _evict(self, lacking: int) -> bool:
-        """Evict so many blocks and release them; False, with nothing changed, when fewer are evictable."""
+        """Evict so many blocks and release them; False, with nothing changed, when fewer are
+        evictable."""
         if lacking > 0:
             evicted = self._pages.evict(lacking)
             if evicted is None:
@@ -322,7 +349,8 @@ class KVManager:
             self._blocks.release(evicted)
 
     def _insert(self, id: int, tokens: Sequence[int]) -> object | None:
-        """Insert the full blocks of `tokens`; the handle on them, or None when nothing was newly stored."""
+        """Insert the full blocks of `tokens`; the handle on them, or None when nothing was newly
+        stored."""
         full = len(tokens) // self.block_size
         if not full or not self._pages.open:
             return None
@@ -352,7 +380,9 @@ class KVManager:
 
     def _check_offered(self, id: int, tokens: Sequence[int]) -> None:
         if len(tokens) > self._length(id):
-            raise ValueError(f"request {id} holds {self._lengths[id]} tokens, {len(tokens)} were offered")
+            raise ValueError(
+                f"request {id} holds {self._lengths[id]} tokens, {len(tokens)} were offered"
+            )
 
 
 class _Pages:
@@ -408,7 +438,8 @@ class _Pages:
 
 
 class _Blaming:
-    """What is raised inside is the fault of one part, unless another has been blamed already: PartError."""
+    """What is raised inside is the fault of one part, unless another has been blamed already:
+    PartError."""
 
     def __init__(self, slot: str) -> None:
         self.slot = slot

@@ -1,4 +1,5 @@
-"""EAGLE's layer with keys, values and features in slots: what its pass in torch and the compiled one answer."""
+"""EAGLE's layer with keys, values and features in slots: what its pass in torch and the compiled
+one answer."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from reference_engine.slots import Copy
 
 
 class LayerPass(Protocol):
-    """Guesses are `[wanted, count]`: tokens, and the ln of their probabilities. What it made of wanted rows is kept as
-    the features of their slots."""
+    """Guesses are `[wanted, count]`: tokens, and the ln of their probabilities. What it made of
+    wanted rows is kept as the features of their slots."""
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Keys and values of whole blocks, in order."""
@@ -24,5 +25,5 @@ class LayerPass(Protocol):
         """Those after candidates chosen `[B, W]`, which the trees then have."""
 
     def grow(self, trees: GrowingTrees, rows: LayerRows, plan: GrowthPlan, due: float) -> KeptTrees:
-        """Whole trees, from rows that end with their roots: level after level, as long as more than `due` guesses may
-        stand for one, in all trees together."""
+        """Whole trees, from rows that end with their roots: level after level, as long as more than
+        `due` guesses may stand for one, in all trees together."""

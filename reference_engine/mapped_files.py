@@ -1,4 +1,5 @@
-"""Memory of files that are mapped: given back once it has been read, and there again for whoever asks for it later."""
+"""Memory of files that are mapped: given back once it has been read, and there again for whoever
+asks for it later."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
 
 @dataclass(frozen=True, slots=True)
 class MappedFiles:
-    """Where files are mapped into this process, privately: (first byte, end) each; none where the system does not say.
+    """Where files are mapped into this process, privately: (first byte, end) each; none where the
+    system does not say.
 
     Whoever wrote to such memory would lose what he wrote; weights are written by nobody.
     """
@@ -30,11 +32,16 @@ class MappedFiles:
         except OSError:
             lines = []
         fields = [line.split(maxsplit=5) for line in lines]
-        mapped = [each[0].split("-") for each in fields if len(each) > 5 and each[1].endswith("p") and each[4] != "0"]
+        mapped = [
+            each[0].split("-")
+            for each in fields
+            if len(each) > 5 and each[1].endswith("p") and each[4] != "0"
+        ]
         return cls(tuple((int(first, 16), int(end, 16)) for first, end in mapped))
 
     def let_go(self, tensor: Tensor) -> None:
-        """Give the whole pages of a tensor back, if they are a file's; does nothing to any other memory."""
+        """Give the whole pages of a tensor back, if they are a file's; does nothing to any other
+        memory."""
         first, size = tensor.data_ptr(), tensor.numel() * tensor.itemsize
         begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
         length = (first + size) // mmap.PAGESIZE * mmap.PAGESIZE - begin

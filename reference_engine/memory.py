@@ -1,4 +1,5 @@
-"""Memory that is left, so that a model that does not fit is refused before the kernel ends somebody, or given back."""
+"""Memory that is left, so that a model that does not fit is refused before the kernel ends
+somebody, or given back."""
 
 from __future__ import annotations
 
@@ -35,8 +36,11 @@ def _left_of_group(otherwise: int) -> int:
         return otherwise
 
 
-def refuse_what_does_not_fit(name: str, config: LlamaConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Raises ModelError, one sentence, for a model whose weights alone are more than the memory that is left."""
+def refuse_what_does_not_fit(
+    name: str, config: LlamaConfig, dtype: torch.dtype, device: torch.device
+) -> None:
+    """Raises ModelError, one sentence, for a model whose weights alone are more than the memory
+    that is left."""
     needed, left = config.parameters * dtype.itemsize, available(device)
     if left is not None and needed > left:
         told = f"{name} has {config.parameters:,} parameters, {needed / GIB:,.1f} GiB in {_name(dtype)}"
@@ -44,11 +48,14 @@ def refuse_what_does_not_fit(name: str, config: LlamaConfig, dtype: torch.dtype,
 
 
 def refuse_copies_that_do_not_fit(name: str, bytes_each: int, copies: int) -> None:
-    """Raises ModelError, one sentence, when so many engines cannot hold their weights at the same time."""
+    """Raises ModelError, one sentence, when so many engines cannot hold their weights at the same
+    time."""
     left = available(torch.device("cpu"))
     if left is not None and copies * bytes_each > left:
         told = f"{copies} engines hold {name} at the same time, {bytes_each / GIB:,.1f} GiB each"
-        raise ModelError(f"{told}; {left / GIB:,.1f} GiB of memory are left: race fewer of them, or a smaller model")
+        raise ModelError(
+            f"{told}; {left / GIB:,.1f} GiB of memory are left: race fewer of them, or a smaller model"
+        )
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -32,7 +32,8 @@ T = TypeVar("T")
 class Model:
     """Weights by their Hugging Face names, all on one device and of one dtype. Nobody changes them.
 
-    folder: the checkpoint that holds these very weights; None for those that nobody has written yet. made: see `kept`.
+    folder: the checkpoint that holds these very weights; None for those that nobody has written
+    yet. made: see `kept`.
     """
 
     name: str
@@ -42,7 +43,8 @@ class Model:
     made: dict[type, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def kept(self, kind: type[T], make: Callable[[], T]) -> T:
-        """What a runner makes of the weights, of class `kind`: made once, for all engines of this very model."""
+        """What a runner makes of the weights, of class `kind`: made once, for all engines of this
+        very model."""
         if kind not in self.made:
             self.made[kind] = make()
         return cast(T, self.made[kind])
@@ -71,7 +73,8 @@ class Model:
 
     @property
     def source(self) -> Path | None:
-        """The folder with its tokenizer and the tokens that have a meaning; None where there is none."""
+        """The folder with its tokenizer and the tokens that have a meaning; None where there is
+        none."""
         return self.folder
 
     @cached_property
@@ -90,15 +93,21 @@ class Model:
             raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+)
 """What goes along with the weights where it is there."""
 
 
 def write(model: Model, folder: Path) -> None:
     """A checkpoint folder in Hugging Face layout that holds the model, for any engine to load.
 
-    config.json has every key that some engine asks for. The weights are those of `model`, in its dtype; where a folder
-    holds these very weights already, its files are linked to. Raises ModelError when there is no room for them.
+    config.json has every key that some engine asks for. The weights are those of `model`, in its
+    dtype; where a folder holds these very weights already, its files are linked to. Raises
+    ModelError when there is no room for them.
     """
     source = model.source
     told = read_json(source / "config.json") if source is not None else {}
@@ -133,7 +142,8 @@ def random_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """A model with weights from a seed, of a shape known by name or given. Raises ModelError for an unknown name."""
+    """A model with weights from a seed, of a shape known by name or given. Raises ModelError for an
+    unknown name."""
     config = random_config(shape) if isinstance(shape, str) else shape
     label = shape if isinstance(shape, str) else "custom"
     name, where = f"random:{label}@{seed}", torch.device(device)

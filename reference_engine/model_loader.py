@@ -1,8 +1,9 @@
 """A model by its name.
 
-`load_model` knows "waiter" (the model that the package ships), "random:<shape>" or "random:<shape>@<seed>" (weights
-from a seed; shapes in `llama.config.SHAPES`), the path of a checkpoint folder in Hugging Face
-layout, and "<waiter or folder>@<shape>": that model stretched to a larger shape (see `stretch`).
+`load_model` knows "waiter" (the model that the package ships), "random:<shape>" or
+"random:<shape>@<seed>" (weights from a seed; shapes in `llama.config.SHAPES`), the path of a
+checkpoint folder in Hugging Face layout, and "<waiter or folder>@<shape>": that model stretched to
+a larger shape (see `stretch`).
 """
 
 from __future__ import annotations
@@ -21,16 +22,23 @@ from reference_engine.waiter import CHECKPOINT
 
 
 def load_model(
-    name: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0
+    name: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
 ) -> Model:
-    """The model called `name`, on `device`; "auto" is the GPU where there is one that the engine can use.
+    """The model called `name`, on `device`; "auto" is the GPU where there is one that the engine
+    can use.
 
     Raises ModelError, whose message is one sentence.
     """
     where, text = _device(device), str(name)
     if text.startswith("random:"):
         shape, _, written = text.removeprefix("random:").partition("@")
-        return random_model(shape, _seed(text, written) if written else seed, device=where, dtype=dtype)
+        return random_model(
+            shape, _seed(text, written) if written else seed, device=where, dtype=dtype
+        )
     folder = CHECKPOINT if text == "waiter" else Path(name)
     if text != "waiter" and not folder.exists():
         base, at, shape = text.rpartition("@")
@@ -43,7 +51,8 @@ def load_model(
 
 
 def config_of(name: str) -> LlamaConfig:
-    """The sizes of the model called `name`; no weights are read or made. Raises ModelError as `load_model` does."""
+    """The sizes of the model called `name`; no weights are read or made. Raises ModelError as
+    `load_model` does."""
     if name.startswith("random:"):
         shape, _, written = name.removeprefix("random:").partition("@")
         if written:
@@ -58,7 +67,9 @@ def config_of(name: str) -> LlamaConfig:
 
 
 def _unknown(name: str) -> ModelError:
-    return ModelError(f"no model called {name!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder")
+    return ModelError(
+        f"no model called {name!r}: use waiter, random:<{'|'.join(SHAPES)}> or a checkpoint folder"
+    )
 
 
 def _device(device: torch.device | str) -> torch.device:
@@ -68,7 +79,9 @@ def _device(device: torch.device | str) -> torch.device:
     try:
         where = torch.device(device)
     except RuntimeError:
-        raise ModelError(f"there is no device called {device!r}: use auto, cpu, cuda or cuda:<number>") from None
+        raise ModelError(
+            f"there is no device called {device!r}: use auto, cpu, cuda or cuda:<number>"
+        ) from None
     refusal = refused(where)
     if refusal:
         raise ModelError(refusal)

@@ -1,7 +1,9 @@
-"""What the model says when nothing is clever: no batch, no pages, no cache; every token recomputes its whole prefix.
+"""What the model says when nothing is clever: no batch, no pages, no cache; every token recomputes
+its whole prefix.
 
-Written for reading, sharing only the weights with the engine. Tokens are judged in fp32 with one rule for near-ties:
-replay the emitted text; each token must be the argmax there, or its logit within `TIE` of the argmax's.
+Written for reading, sharing only the weights with the engine. Tokens are judged in fp32 with one
+rule for near-ties: replay the emitted text; each token must be the argmax there, or its logit
+within `TIE` of the argmax's.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ went through many; llama.cpp rounds to int8 what it multiplies with int8."""
 
 
 def logits(model: Model, tokens: Sequence[int], kv_dtype: KVDtype = KVDtype.FP32) -> Tensor:
-    """`[T, vocab]` fp32: row t is about the token that follows tokens[: t + 1]. Raises ValueError for no tokens."""
+    """`[T, vocab]` fp32: row t is about the token that follows tokens[: t + 1]. Raises ValueError
+    for no tokens."""
     return _head(model, hidden(model, tokens, kv_dtype))
 
 
@@ -43,12 +46,15 @@ def replay(
     tolerance: float = TIE,
     kv_dtype: KVDtype = KVDtype.FP32,
 ) -> int | None:
-    """The index of the first token of `output` that greedy decoding could not have emitted, or None if there is none.
+    """The index of the first token of `output` that greedy decoding could not have emitted, or None
+    if there is none.
 
     One forward pass over prompt + output. A token outside the vocabulary is never right.
     """
     vocab = model.config.vocab
-    known = next((index for index, token in enumerate(output) if not 0 <= token < vocab), len(output))
+    known = next(
+        (index for index, token in enumerate(output) if not 0 <= token < vocab), len(output)
+    )
     if known:
         states = hidden(model, [*prompt, *output[: known - 1]], kv_dtype)[len(prompt) - 1 :]
         scores = _head(model, states)
@@ -61,8 +67,8 @@ def replay(
 
 @torch.inference_mode()
 def hidden(model: Model, tokens: Sequence[int], kv_dtype: KVDtype = KVDtype.FP32) -> Tensor:
-    """`[T, width]` fp32: what the LM head and further heads read, after the final norm. kv_dtype: keys and values are
-    rounded to it.
+    """`[T, width]` fp32: what the LM head and further heads read, after the final norm. kv_dtype:
+    keys and values are rounded to it.
     """
     config = model.config
     if not tokens:
@@ -73,7 +79,9 @@ def hidden(model: Model, tokens: Sequence[int], kv_dtype: KVDtype = KVDtype.FP32
         normed = _norm(x, _weight(model, f"{name}.input_layernorm"), config.norm_eps)
         x = x + _attention(model, name, normed, kv_dtype)
         x = x + _feed_forward(
-            model, name, _norm(x, _weight(model, f"{name}.post_attention_layernorm"), config.norm_eps)
+            model,
+            name,
+            _norm(x, _weight(model, f"{name}.post_attention_layernorm"), config.norm_eps),
         )
     return _norm(x, _weight(model, "model.norm"), config.norm_eps)
 
@@ -95,7 +103,9 @@ def _attention(model: Model, name: str, x: Tensor, kv_dtype: KVDtype) -> Tensor:
     """Every token sees itself and what came before: `[T, width]` -> `[T, width]`."""
     config = model.config
     query, key, value = (
-        (x @ _weight(model, f"{name}.self_attn.{letter}_proj").T).view(len(x), -1, config.head_width).transpose(0, 1)
+        (x @ _weight(model, f"{name}.self_attn.{letter}_proj").T)
+        .view(len(x), -1, config.head_width)
+        .transpose(0, 1)
         for letter in "qkv"
     )  # [heads, T, D], [kv_heads, T, D] twice
     if config.qk_norm:
@@ -103,7 +113,9 @@ def _attention(model: Model, name: str, x: Tensor, kv_dtype: KVDtype) -> Tensor:
         key = _norm(key, _weight(model, f"{name}.self_attn.k_norm"), config.norm_eps)
     query, key = _rotate(query, config.rope_theta), _rotate(key, config.rope_theta)
     key, value = (states.to(getattr(torch, kv_dtype.value)).float() for states in (key, value))
-    key, value = (states.repeat_interleave(config.heads // config.kv_heads, dim=0) for states in (key, value))
+    key, value = (
+        states.repeat_interleave(config.heads // config.kv_heads, dim=0) for states in (key, value)
+    )
     scores = query @ key.transpose(1, 2) * config.head_width**-0.5
     future = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(1)
     mixed = scores.masked_fill(future, float("-inf")).softmax(-1) @ value
@@ -112,9 +124,12 @@ def _attention(model: Model, name: str, x: Tensor, kv_dtype: KVDtype) -> Tensor:
 
 
 def _rotate(x: Tensor, theta: float) -> Tensor:
-    """`[heads, T, D]` turned by each token's position; dimension i pairs with i + D / 2 (RoFormer, Llama's order)."""
+    """`[heads, T, D]` turned by each token's position; dimension i pairs with i + D / 2 (RoFormer,
+    Llama's order)."""
     tokens, width = x.shape[1:]
-    frequency = torch.pow(theta, -torch.arange(0, width, 2, dtype=torch.float32, device=x.device) / width)
+    frequency = torch.pow(
+        theta, -torch.arange(0, width, 2, dtype=torch.float32, device=x.device) / width
+    )
     angles = torch.outer(torch.arange(tokens, dtype=torch.float32, device=x.device), frequency)
     first, second = x.chunk(2, dim=-1)
     cos, sin = angles.cos(), angles.sin()

@@ -1,7 +1,7 @@
 """The parts of an engine, how one is read from a file, and how a bad one is named.
 
-Slots are those of exercises 1 to 6: "block_manager", "scheduler", "prefix_cache", "medusa", "speculative_sampling" and
-"draft_tree". This module imports no torch.
+Slots are those of exercises 1 to 6: "block_manager", "scheduler", "prefix_cache", "medusa",
+"speculative_sampling" and "draft_tree". This module imports no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reference_engine.slots import BlockManager, PrefixCache, Scheduler
 
-CLASS_NAMES = {"block_manager": "BlockManager", "scheduler": "Scheduler", "prefix_cache": "PrefixCache"}
+CLASS_NAMES = {
+    "block_manager": "BlockManager",
+    "scheduler": "Scheduler",
+    "prefix_cache": "PrefixCache",
+}
 FUNCTION_NAMES = {
     "medusa": ("build_tree", "propose", "verify_greedy", "verify_typical", "compact"),
     "speculative_sampling": ("probabilities", "accept_chain", "accept_siblings"),
@@ -32,7 +36,8 @@ SLOTS = (*CLASS_NAMES, "medusa", "speculative_sampling", "draft_tree")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an engine is made of: classes for the first three slots, modules for the others; None: without."""
+    """What an engine is made of: classes for the first three slots, modules for the others; None:
+    without."""
 
     block_manager: type[BlockManager]
     scheduler: type[Scheduler]
@@ -45,7 +50,8 @@ class Parts:
 class PartError(Exception):
     """A part broke its contract while the engine ran.
 
-    slot: which part. sentence: what it did. step: in which step (counted from 0), None outside of steps.
+    slot: which part. sentence: what it did. step: in which step (counted from 0), None outside of
+    steps.
     """
 
     def __init__(self, slot: str, sentence: str, step: int | None = None) -> None:
@@ -71,7 +77,9 @@ def load_part(path: str | os.PathLike[str], slot: str) -> Any:
         raise ValueError(f"unknown slot {slot!r}: choose one of {', '.join(known)}")
     module = _import_file(Path(path), slot)
     if slot in FUNCTION_NAMES:
-        missing = [name for name in FUNCTION_NAMES[slot] if not callable(getattr(module, name, None))]
+        missing = [
+            name for name in FUNCTION_NAMES[slot] if not callable(getattr(module, name, None))
+        ]
         if missing:
             raise PartMissing(f"{path} has no {' or '.join(missing)}")
         return module
@@ -82,7 +90,8 @@ def load_part(path: str | os.PathLike[str], slot: str) -> Any:
 
 
 def part_files(folder: Path, slots: Iterable[str] = SLOTS) -> dict[str, Path]:
-    """The files of parts anywhere in `folder`, by slot: each is called as its slot. What is lacking is left out."""
+    """The files of parts anywhere in `folder`, by slot: each is called as its slot. What is lacking
+    is left out."""
     found = {slot: sorted(folder.rglob(f"{slot}.py")) for slot in slots}
     return {slot: paths[0] for slot, paths in found.items() if paths}
 

@@ -1,4 +1,5 @@
-"""What this machine's processor says of itself, as far as the least time of a computation depends on it. No torch."""
+"""What this machine's processor says of itself, as far as the least time of a computation depends
+on it. No torch."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ NARROW_AMD = 26
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """cores: physical ones that this process may run on. threads: what the system calls processors. cache: bytes of
-    the largest cache, 0: unknown. operations: fp32 operations a cycle and core at most, 0: unknown.
+    """cores: physical ones that this process may run on. threads: what the system calls processors.
+    cache: bytes of the largest cache, 0: unknown. operations: fp32 operations a cycle and core at
+    most, 0: unknown.
     """
 
     cores: int
@@ -37,7 +39,8 @@ class Processor:
 
     @property
     def theoretical_peak(self) -> float:
-        """fp32 operations a second that nobody can exceed, whatever is measured; infinite where it is not known.
+        """fp32 operations a second that nobody can exceed, whatever is measured; infinite where it
+        is not known.
 
         Every logical processor counts as a core: too much, if anything.
         """
@@ -59,7 +62,11 @@ def features() -> tuple[str, ...]:
 def processor() -> Processor:
     """This machine's."""
     text = _cpuinfo()
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    allowed = (
+        os.sched_getaffinity(0)
+        if hasattr(os, "sched_getaffinity")
+        else set(range(os.cpu_count() or 1))
+    )
     return Processor(_cores(text, allowed), len(allowed), _cache(), operations_a_cycle(text))
 
 
@@ -68,7 +75,9 @@ def operations_a_cycle(cpuinfo: str) -> int:
     facts = _facts(cpuinfo)
     flags, family = facts.get("flags", "").split(), facts.get("cpu family", "0")
     found = next((count for flag, count in OPERATIONS if flag in flags), 0)
-    early = facts.get("vendor_id") == "AuthenticAMD" and family.isdecimal() and int(family) < NARROW_AMD
+    early = (
+        facts.get("vendor_id") == "AuthenticAMD" and family.isdecimal() and int(family) < NARROW_AMD
+    )
     return min(found, 32) if early else found
 
 
@@ -81,7 +90,10 @@ def _cpuinfo() -> str:
 
 def _facts(text: str) -> dict[str, str]:
     """The last value of each key."""
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    return {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in text.splitlines())
+    }
 
 
 def _cores(cpuinfo: str, allowed: set[int]) -> int:
@@ -89,7 +101,11 @@ def _cores(cpuinfo: str, allowed: set[int]) -> int:
     places = set[tuple[str, str]]()
     for block in cpuinfo.split("\n\n"):
         facts = _facts(block)
-        if facts.get("processor", "").isdecimal() and int(facts["processor"]) in allowed and "core id" in facts:
+        if (
+            facts.get("processor", "").isdecimal()
+            and int(facts["processor"]) in allowed
+            and "core id" in facts
+        ):
             places.add((facts.get("physical id", "0"), facts["core id"]))
     return len(places) or len(allowed)
 
@@ -98,7 +114,9 @@ def _cache() -> int:
     sizes = [0]
     with suppress(OSError):
         for path in CACHES.glob("index*/size"):
-            size = re.fullmatch(r"(\d+)([KM]?)\s*", path.read_text(encoding="ascii", errors="replace"))
+            size = re.fullmatch(
+                r"(\d+)([KM]?)\s*", path.read_text(encoding="ascii", errors="replace")
+            )
             if size:
                 sizes.append(int(size[1]) * {"": 1, "K": 1 << 10, "M": 1 << 20}[size[2]])
     return max(sizes)

@@ -28,13 +28,17 @@ class Quantized(Model):
 
 
 def quantized(model: Model) -> Quantized:
-    """`model` with matrices on the grid of int8, as fp32: another model, which says nearly the same.
+    """`model` with matrices on the grid of int8, as fp32: another model, which says nearly the
+    same.
 
-    Every engine can be given these very weights; those that have a format for them read a quarter of the bytes and lose
-    nothing more. A matrix whose rows are no groups of GROUP is rounded to bf16, norms are left as they are.
+    Every engine can be given these very weights; those that have a format for them read a quarter
+    of the bytes and lose nothing more. A matrix whose rows are no groups of GROUP is rounded to
+    bf16, norms are left as they are.
     """
     weights = {name: _rounded(weight) for name, weight in model.weights.items()}
-    return Quantized(name=f"{model.name}:{SUFFIX}", config=model.config, weights=weights, original=model)
+    return Quantized(
+        name=f"{model.name}:{SUFFIX}", config=model.config, weights=weights, original=model
+    )
 
 
 def is_quantized(model: Model) -> bool:

@@ -1,4 +1,5 @@
-"""The KV manager that a scheduler in the engine is given: it keeps a record to hold the plan against."""
+"""The KV manager that a scheduler in the engine is given: it keeps a record to hold the plan
+against."""
 
 from __future__ import annotations
 
@@ -13,14 +14,19 @@ from reference_engine.slots import Block, Copy
 
 
 class RecordingKV(KVManager):
-    """A `KVManager` that notes admissions, copies and departures since `open_step`, and refuses untrue tokens.
+    """A `KVManager` that notes admissions, copies and departures since `open_step`, and refuses
+    untrue tokens.
 
-    admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped. changes: of the prefix
-    cache, until whoever reads them clears the list.
+    admitted: cached length of each id admitted. copies: of each id extended. left: ids dropped.
+    changes: of the prefix cache, until whoever reads them clears the list.
     """
 
     def __init__(
-        self, *parts: Any, requests: Mapping[int, RequestState], running: RunningRequests, **sizes: Any
+        self,
+        *parts: Any,
+        requests: Mapping[int, RequestState],
+        running: RunningRequests,
+        **sizes: Any,
     ) -> None:
         super().__init__(*parts, **sizes)
         self._requests = requests
@@ -47,7 +53,9 @@ class RecordingKV(KVManager):
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
         """See `KVManager`. Raises PartError when `tokens` are not the request's."""
         if list(tokens) != self._state_of(id).tokens:
-            raise PartError("scheduler", f"it admits request {id} with other tokens than its prompt and output")
+            raise PartError(
+                "scheduler", f"it admits request {id} with other tokens than its prompt and output"
+            )
         cached = super().admit(id, tokens, num_tokens)
         if cached is not None:
             self.admitted[id] = cached
@@ -61,7 +69,8 @@ class RecordingKV(KVManager):
         return copies
 
     def truncate(self, id: int, num_tokens: int) -> None:
-        """See `KVManager`. The blocks given up may be another's before this request is planned again."""
+        """See `KVManager`. The blocks given up may be another's before this request is planned
+        again."""
         super().truncate(id, num_tokens)
         self._running.shrink(self._state_of(id), self.table(id))
 
@@ -69,11 +78,14 @@ class RecordingKV(KVManager):
         """See `KVManager`. Raises PartError when `tokens` are not the request's, or have no KV."""
         state = self._state_of(id)
         if list(tokens) != state.tokens[: len(tokens)]:
-            raise PartError("scheduler", f"it offers tokens to the cache that are not those of request {id}")
+            raise PartError(
+                "scheduler", f"it offers tokens to the cache that are not those of request {id}"
+            )
         computed = self.admitted.get(id, state.computed)
         if len(tokens) > computed:
             raise PartError(
-                "scheduler", f"it offers {len(tokens)} tokens of request {id} to the cache; {computed} have KV"
+                "scheduler",
+                f"it offers {len(tokens)} tokens of request {id} to the cache; {computed} have KV",
             )
         super().drop(id, tokens)
         self.admitted.pop(id, None)
@@ -101,5 +113,8 @@ class RecordingKV(KVManager):
 
     def _state_of(self, id: int) -> RequestState:
         if id not in self._requests:
-            raise PartError("scheduler", f"it asks for blocks of request {id!r}, which is unknown or has finished")
+            raise PartError(
+                "scheduler",
+                f"it asks for blocks of request {id!r}, which is unknown or has finished",
+            )
         return self._requests[id]

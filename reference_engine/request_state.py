@@ -1,6 +1,8 @@
-"""Which requests run, and where their KV lies: the engine's own view of the requests, held against what the parts say.
+"""Which requests run, and where their KV lies: the engine's own view of the requests, held against
+what the parts say.
 
-A seat is a row of the runner's block tables. Blocks are checked when a table changes, and before each write.
+A seat is a row of the runner's block tables. Blocks are checked when a table changes, and before
+each write.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from reference_engine.slots import SCRATCH, Block, Request
 class RequestState:
     """A request as the engine knows it.
 
-    request: the scheduler's own copy. tokens: prompt + output. computed: tokens with KV. reached: the most it ever had.
-    table, seat: its blocks and their row, as of its last chunk; seat None: it holds nothing.
+    request: the scheduler's own copy. tokens: prompt + output. computed: tokens with KV. reached:
+    the most it ever had. table, seat: its blocks and their row, as of its last chunk; seat None: it
+    holds nothing.
     """
 
     request: Request
@@ -57,7 +60,8 @@ class RequestState:
 
     @property
     def guessable(self) -> bool:
-        """Whether its next tokens may be guessed: nobody asks about their logits, and any of them may be said."""
+        """Whether its next tokens may be guessed: nobody asks about their logits, and any of them
+        may be said."""
         return self.rule.scores is None and self.barred is None
 
     def kept(self, said: Sequence[int]) -> list[int]:
@@ -85,14 +89,18 @@ class RunningRequests:
         self._listed = [0] * num_blocks
 
     def place(self, state: RequestState, table: Sequence[Block], reserved: int, first: int) -> int:
-        """Take note of the table of a request that holds `reserved` tokens and will write from `first` on. The seat.
+        """Take note of the table of a request that holds `reserved` tokens and will write from
+        `first` on. The seat.
 
-        Raises PartError when the table is no table, too short, or when others read what will be written.
+        Raises PartError when the table is no table, too short, or when others read what will be
+        written.
         """
         try:
             table = tuple(table)
         except TypeError:
-            raise PartError("block_manager", f"table({state.id}) returned {table!r}, not a list of blocks") from None
+            raise PartError(
+                "block_manager", f"table({state.id}) returned {table!r}, not a list of blocks"
+            ) from None
         if table != state.table or state.seat is None:
             self._check(state, table)
             self._put(state, table)
@@ -105,7 +113,8 @@ class RunningRequests:
         for block in table[first // self._block_size : -(-reserved // self._block_size)]:
             if self._listed[block] > 1:
                 raise PartError(
-                    "block_manager", f"request {state.id} is about to write block {block}, which another table lists"
+                    "block_manager",
+                    f"request {state.id} is about to write block {block}, which another table lists",
                 )
         assert state.seat is not None
         return state.seat
@@ -117,7 +126,8 @@ class RunningRequests:
             self._put(state, tuple(table))
 
     def list_held(self, table: Sequence[Block], times: int) -> None:
-        """Take note that a prompt is held for samples (1), or no longer (-1): nobody may write to its blocks."""
+        """Take note that a prompt is held for samples (1), or no longer (-1): nobody may write to
+        its blocks."""
         for block in table:
             self._listed[block] += times
 
@@ -144,10 +154,16 @@ class RunningRequests:
         whose = f"the table of request {state.id} lists"
         for block in table:
             if type(block) is not int or not SCRATCH < block < self._num_blocks:
-                what = "block 0, which is scratch" if block == SCRATCH else f"{block!r}, which is no block of the pool"
+                what = (
+                    "block 0, which is scratch"
+                    if block == SCRATCH
+                    else f"{block!r}, which is no block of the pool"
+                )
                 raise PartError("block_manager", f"{whose} {what}")
         if len(set(table)) != len(table):
             twice = next(block for block in table if table.count(block) > 1)
             raise PartError("block_manager", f"{whose} block {twice} twice")
         if len(table) > self._tables.array.shape[1]:
-            raise PartError("block_manager", f"{whose} {len(table)} blocks, more than any request can need")
+            raise PartError(
+                "block_manager", f"{whose} {len(table)} blocks, more than any request can need"
+            )

@@ -1,16 +1,19 @@
-"""The least time that serving requests can take: work that no engine can leave out, over what the machine can do.
+"""The least time that serving requests can take: work that no engine can leave out, over what the
+machine can do.
 
     work = serving_work(config, requests, seats=64)      operations, and bytes that must move
     roof = Roof(measure(), again=measure)                ceilings; who measures them: `reference_engine.ceilings`
     roof.watch(work, seconds, "vllm")                    somebody did it in so long
     roof.ceilings.seconds(work) / seconds                a share, 1 at most
 
-A ceiling is what nobody exceeds, but a measurement can only come out too low: what disturbs it lengthens. So whoever
-comes above a ceiling has it measured again, with more effort; who still is above it has shown what the machine can
-do, and the ceiling is raised to that, and says so (`RaisedCeiling`). Nobody is to blame for having been faster than a
-measurement. There is one speed that is no measurement: the multipliers of all cores, every cycle, at the highest clock
-there is (`Processor.theoretical_peak`). Nobody who does the work is faster than that; who seems to be has not done it.
-Where a processor is not known, `FAR` times what was measured again stands in for it. Imports no torch.
+A ceiling is what nobody exceeds, but a measurement can only come out too low: what disturbs it
+lengthens. So whoever comes above a ceiling has it measured again, with more effort; who still is
+above it has shown what the machine can do, and the ceiling is raised to that, and says so
+(`RaisedCeiling`). Nobody is to blame for having been faster than a measurement. There is one speed
+that is no measurement: the multipliers of all cores, every cycle, at the highest clock there is
+(`Processor.theoretical_peak`). Nobody who does the work is faster than that; who seems to be has
+not done it. Where a processor is not known, `FAR` times what was measured again stands in for it.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -58,8 +61,9 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class RaisedCeiling:
-    """A ceiling that somebody came above. ceiling: which one. measured: the best of all measurements of it. shown: by
-    `who`, who must have done so much a second. possible: false if no processor of this kind can.
+    """A ceiling that somebody came above. ceiling: which one. measured: the best of all
+    measurements of it. shown: by `who`, who must have done so much a second. possible: false if no
+    processor of this kind can.
     """
 
     ceiling: Literal["peak", "bandwidth"]
@@ -72,16 +76,23 @@ class RaisedCeiling:
         unit = "Gflop/s" if self.ceiling == "peak" else "GB/s"
         shown, measured = f"{self.shown / 1e9:.4g}", f"{self.measured / 1e9:.4g}"
         told = f"{self.who} did {shown} {unit} where {measured} were measured, again too"
-        return f"{told}: the roof is raised to it" if self.possible else f"{told}, more than this processor can do"
+        return (
+            f"{told}: the roof is raised to it"
+            if self.possible
+            else f"{told}, more than this processor can do"
+        )
 
 
 class Roof:
-    """The ceilings of one run: measured again when somebody comes above them, raised when he stays above.
+    """The ceilings of one run: measured again when somebody comes above them, raised when he stays
+    above.
 
     again: measures once more. limit: operations a second that nobody can exceed; infinite: unknown.
     """
 
-    def __init__(self, ceilings: Ceilings, again: Callable[[], Ceilings], *, limit: float = math.inf) -> None:
+    def __init__(
+        self, ceilings: Ceilings, again: Callable[[], Ceilings], *, limit: float = math.inf
+    ) -> None:
         self.ceilings, self._measured, self._again, self._limit = ceilings, ceilings, again, limit
         self._raised: dict[str, RaisedCeiling] = {}
 
@@ -97,16 +108,21 @@ class Roof:
         return FAR * peak if math.isinf(self._limit) else max(self._limit, SHORT * peak)
 
     def watch(self, work: Work, seconds: float, who: str) -> None:
-        """Note that `who` did the work in so many seconds. Afterwards `ceilings` allow it. Above 0 seconds."""
+        """Note that `who` did the work in so many seconds. Afterwards `ceilings` allow it. Above 0
+        seconds."""
         if self.ceilings.seconds(work) <= seconds:
             return
         self._measured = self._measured.above(self._again())
         self.ceilings = self.ceilings.above(self._measured)
         shown, best = Ceilings(work.operations / seconds, work.moved / seconds), self._measured
         if shown.peak > self.ceilings.peak:
-            self._raised["peak"] = RaisedCeiling("peak", best.peak, shown.peak, who, possible=shown.peak <= self.limit)
+            self._raised["peak"] = RaisedCeiling(
+                "peak", best.peak, shown.peak, who, possible=shown.peak <= self.limit
+            )
         if shown.bandwidth > self.ceilings.bandwidth:
-            self._raised["bandwidth"] = RaisedCeiling("bandwidth", best.bandwidth, shown.bandwidth, who)
+            self._raised["bandwidth"] = RaisedCeiling(
+                "bandwidth", best.bandwidth, shown.bandwidth, who
+            )
         self.ceilings = self.ceilings.above(shown)
         self._raised = {
             name: replace(each, measured=getattr(best, name))
@@ -120,8 +136,9 @@ class Roof:
 
 @dataclass(frozen=True, slots=True)
 class TokenWork:
-    """Multiply-adds that products with weights take for one token. least: for its keys and values in every layer.
-    more: if the model is to say what comes after it, which alone needs the whole last layer and the head.
+    """Multiply-adds that products with weights take for one token. least: for its keys and values
+    in every layer. more: if the model is to say what comes after it, which alone needs the whole
+    last layer and the head.
     """
 
     least: int
@@ -136,7 +153,8 @@ def token_work(config: LlamaConfig) -> TokenWork:
 
 
 def weights_read(config: LlamaConfig) -> int:
-    """Numbers that a step which says a token reads of the weights: every matrix, of the embedding only rows."""
+    """Numbers that a step which says a token reads of the weights: every matrix, of the embedding
+    only rows."""
     return _layer(config) * config.layers + config.width * config.vocab
 
 
@@ -173,7 +191,8 @@ def serving_work(
 
 
 def borrowed(requests: Sequence[Asked]) -> list[int]:
-    """Of each request, the tokens of its prompt that a prefix cache may know, in the best order of requests.
+    """Of each request, the tokens of its prompt that a prefix cache may know, in the best order of
+    requests.
 
     They are what another prompt begins with, and, beyond a whole prompt, what its answer may have
     been. The last token of a prompt is always computed.

@@ -44,4 +44,5 @@ class Runner(Protocol):
         """Copy the KV of slots `source` to slots `target`, all at once."""
 
     def forward(self, batch: StepBatch) -> Outcome:
-        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to
+        itself."""

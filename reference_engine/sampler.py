@@ -1,7 +1,8 @@
 """From logits to tokens: greedy, or a draw that depends on the request and the position alone.
 
-A request's draw at a position uses one number in [0, 1) made from (seed, position) by a counter-based hash, and reads
-the candidates from the likeliest down. So a text is the same in any batch, after any preemption, in any order.
+A request's draw at a position uses one number in [0, 1) made from (seed, position) by a
+counter-based hash, and reads the candidates from the likeliest down. So a text is the same in any
+batch, after any preemption, in any order.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ COLDEST = 1e-6
 class Sampling:
     """How one request chooses its tokens.
 
-    temperature: 0 is greedy. top_k: choose among the k likeliest; 0: among all. top_p: of those, among the fewest
-    likeliest whose probabilities sum to at least p. seed: two requests with the same seed and prompt say the same;
-    None: the engine makes one from its own seed and the request's id. min_new: EOS is not said before so many tokens.
-    scores: with every token, its log-probability and those of so many of the likeliest; None: without. Raises
-    ValueError for values out of range.
+    temperature: 0 is greedy. top_k: choose among the k likeliest; 0: among all. top_p: of those,
+    among the fewest likeliest whose probabilities sum to at least p. seed: two requests with the
+    same seed and prompt say the same; None: the engine makes one from its own seed and the
+    request's id. min_new: EOS is not said before so many tokens. scores: with every token, its
+    log-probability and those of so many of the likeliest; None: without. Raises ValueError for
+    values out of range.
     """
 
     temperature: float = 0.0
@@ -43,7 +45,9 @@ class Sampling:
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
         if self.min_new < 0 or (self.scores or 0) < 0:
-            raise ValueError(f"min_new ({self.min_new}) and scores ({self.scores}) must be 0 or more")
+            raise ValueError(
+                f"min_new ({self.min_new}) and scores ({self.scores}) must be 0 or more"
+            )
 
     @property
     def greedy(self) -> bool:
@@ -56,7 +60,8 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Log-probabilities, of the model itself at temperature 1: the token's, and (token, its own) of the likeliest."""
+    """Log-probabilities, of the model itself at temperature 1: the token's, and (token, its own) of
+    the likeliest."""
 
     logprob: float
     top: tuple[tuple[int, float], ...]
@@ -64,7 +69,8 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row to be chosen at random: its index among the logits, its rule, and its number in [0, 1)."""
+    """One row to be chosen at random: its index among the logits, its rule, and its number in [0,
+    1)."""
 
     row: int
     rule: Sampling
@@ -72,7 +78,8 @@ class Draw:
 
 
 def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) that depends on (seed, position) alone (two rounds of SplitMix64, Steele et al. 2014)."""
+    """A number in [0, 1) that depends on (seed, position) alone (two rounds of SplitMix64, Steele
+    et al. 2014)."""
     mixed = _mix(_mix(seed & _MASK) ^ (position * 0xD1B54A32D192ED03 & _MASK))
     return (mixed >> 11) / (1 << 53)
 
@@ -83,7 +90,8 @@ def request_seed(engine_seed: int, id: int) -> int:
 
 
 def choose(logits: Tensor, draws: Sequence[Draw] = ()) -> list[int]:
-    """One token for each row of `[R, vocab]`: greedy, the lowest id among equals, unless `draws` names the row."""
+    """One token for each row of `[R, vocab]`: greedy, the lowest id among equals, unless `draws`
+    names the row."""
     tokens = argmax(logits)
     if draws:
         rows = torch.tensor([draw.row for draw in draws], device=logits.device)
@@ -102,7 +110,8 @@ def scores(logits: Tensor, token: int, count: int) -> TokenScores:
 
 
 def argmax(logits: Tensor) -> list[int]:
-    """The likeliest token of each row of `[R, vocab]`; numpy's argmax is vectorised on a CPU, torch's is not."""
+    """The likeliest token of each row of `[R, vocab]`; numpy's argmax is vectorised on a CPU,
+    torch's is not."""
     if logits.device.type == "cpu" and logits.dtype == torch.float32:
         return list(map(int, logits.numpy().argmax(-1).tolist()))
     return [int(token) for token in logits.argmax(-1).tolist()]
@@ -111,17 +120,25 @@ def argmax(logits: Tensor) -> list[int]:
 def draw_tokens(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     """One token a row of `[R, vocab]` by inverse transform over the candidates, likeliest first."""
     device, vocab = logits.device, logits.shape[1]
-    warm = torch.tensor([max(draw.rule.temperature, COLDEST) for draw in draws], device=device)[:, None]
+    warm = torch.tensor([max(draw.rule.temperature, COLDEST) for draw in draws], device=device)[
+        :, None
+    ]
     most = torch.tensor([draw.rule.top_k or vocab for draw in draws], device=device)[:, None]
-    share = torch.tensor([draw.rule.top_p for draw in draws], device=device, dtype=torch.float64)[:, None]
+    share = torch.tensor([draw.rule.top_p for draw in draws], device=device, dtype=torch.float64)[
+        :, None
+    ]
     scores, order = logits.sort(dim=-1, descending=True, stable=True)
     scores = (scores - scores[:, :1]).double() / warm
     scores.masked_fill_(torch.arange(vocab, device=device) >= most, float("-inf"))
     probabilities = scores.softmax(-1)
-    barred = probabilities.cumsum(-1) - probabilities >= share  # what the likelier ones hold is enough
+    barred = (
+        probabilities.cumsum(-1) - probabilities >= share
+    )  # what the likelier ones hold is enough
     barred[:, 0] = False
     reach = probabilities.masked_fill_(barred, 0.0).cumsum(-1)
-    number = torch.tensor([draw.number for draw in draws], device=device, dtype=torch.float64)[:, None]
+    number = torch.tensor([draw.number for draw in draws], device=device, dtype=torch.float64)[
+        :, None
+    ]
     place = (reach <= number * reach[:, -1:]).sum(-1, keepdim=True)
     last = (probabilities > 0).sum(-1, keepdim=True) - 1
     return [int(token) for token in order.gather(1, place.minimum(last))[:, 0].tolist()]

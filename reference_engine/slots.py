@@ -1,11 +1,12 @@
 """The contracts: what a part of the engine is given, what it returns, what it raises.
 
-A learner's part, the solutions, the naive parts and the graders all meet here and nowhere else. Ids, block tables and
-plans cross as ints and tuples; tensors stay inside the runner and exercise 4. This module imports no torch.
+A learner's part, the solutions, the naive parts and the graders all meet here and nowhere else.
+Ids, block tables and plans cross as ints and tuples; tensors stay inside the runner and exercise 4.
+This module imports no torch.
 
-Terms. A *block* holds `block_size` tokens of KV. A sequence's *block table* lists its blocks in order. Token position
-p lives in *slot* `table[p // block_size] * block_size + p % block_size`. Block 0 is scratch: padding rows of a captured
-graph write there, so it is never handed out.
+Terms. A *block* holds `block_size` tokens of KV. A sequence's *block table* lists its blocks in
+order. Token position p lives in *slot* `table[p // block_size] * block_size + p % block_size`.
+Block 0 is scratch: padding rows of a captured graph write there, so it is never handed out.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ class Copy:
 class BlockManager(Protocol):
     """Hands out blocks `1 .. num_blocks - 1` to sequences (vLLM's block manager, SOSP'23).
 
-    Laws: references are conserved (tables + retains); free and referenced blocks partition 1..num_blocks-1;
-    `len(table) == ceil(length / block_size)`; every call is all or nothing; a block with ref > 1 is never written;
-    each diverging writer but the last gets exactly one `Copy`; `can_admit` is true exactly when `admit` succeeds;
-    any order of handing out blocks is right; an `extend` without a new block is O(1), nothing scans the pool.
+    Laws: references are conserved (tables + retains); free and referenced blocks partition
+    1..num_blocks-1; `len(table) == ceil(length / block_size)`; every call is all or nothing; a
+    block with ref > 1 is never written; each diverging writer but the last gets exactly one `Copy`;
+    `can_admit` is true exactly when `admit` succeeds; any order of handing out blocks is right; an
+    `extend` without a new block is O(1), nothing scans the pool.
     """
 
     def __init__(self, num_blocks: int, block_size: int, *, watermark: int = 0) -> None: ...
@@ -82,10 +84,11 @@ class BlockManager(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """One request: `prompt` token ids, at most `max_new` tokens to emit; `commit` appends to `output`.
+    """One request: `prompt` token ids, at most `max_new` tokens to emit; `commit` appends to
+    `output`.
 
-    `priority`: lower runs first when the policy is "priority". `eos`: emitting it ends the request and it is kept as
-    the last token; None means that only `max_new` ends it.
+    `priority`: lower runs first when the policy is "priority". `eos`: emitting it ends the request
+    and it is kept as the last token; None means that only `max_new` ends it.
     """
 
     id: int
@@ -98,7 +101,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Compute the KV of tokens [start, start + length) of request `id`; `samples`: the last known token too."""
+    """Compute the KV of tokens [start, start + length) of request `id`; `samples`: the last known
+    token too."""
 
     id: int
     start: int
@@ -108,7 +112,8 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: the chunks to compute, the ids preempted while planning, the block copies to run first."""
+    """One step: the chunks to compute, the ids preempted while planning, the block copies to run
+    first."""
 
     chunks: tuple[Chunk, ...]
     preempted: tuple[int, ...]
@@ -116,9 +121,11 @@ class Plan:
 
 
 class KVManager(Protocol):
-    """Given to a scheduler: joins a `BlockManager` and a `PrefixCache` (see `reference_engine.kv_manager`).
+    """Given to a scheduler: joins a `BlockManager` and a `PrefixCache` (see
+    `reference_engine.kv_manager`).
 
-    `capacity` is the number of tokens that one request can ever hold: (num_blocks - 1 - watermark) * block_size.
+    `capacity` is the number of tokens that one request can ever hold: (num_blocks - 1 - watermark)
+    * block_size.
     """
 
     block_size: int
@@ -128,24 +135,27 @@ class KVManager(Protocol):
         """Length of the cached prefix usable now; always < len(tokens)."""
 
     def admit(self, id: int, tokens: Sequence[int], num_tokens: int) -> int | None:
-        """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`. The cached length; None: does not
-        fit, nothing changed. ValueError: the id holds blocks already, or num_tokens is not above the cached length."""
+        """Borrow the cached prefix of `tokens`, own the rest up to `num_tokens`. The cached length;
+        None: does not fit, nothing changed. ValueError: the id holds blocks already, or num_tokens
+        is not above the cached length."""
 
     def extend(self, id: int, num_tokens: int) -> list[Copy] | None:
-        """Grow TO num_tokens. The copies to run; None: does not fit, nothing changed. KeyError: the id holds no blocks;
-        ValueError: it holds more than num_tokens."""
+        """Grow TO num_tokens. The copies to run; None: does not fit, nothing changed. KeyError: the
+        id holds no blocks; ValueError: it holds more than num_tokens."""
 
     def truncate(self, id: int, num_tokens: int) -> None:
-        """Shrink TO num_tokens. KeyError: the id holds no blocks; ValueError: it holds fewer than num_tokens."""
+        """Shrink TO num_tokens. KeyError: the id holds no blocks; ValueError: it holds fewer than
+        num_tokens."""
 
     def drop(self, id: int, tokens: Sequence[int]) -> None:
-        """Give everything back; `tokens`, whose KV is computed and kept, are offered to the cache. KeyError: the id
-        holds no blocks; ValueError: it holds fewer than len(tokens)."""
+        """Give everything back; `tokens`, whose KV is computed and kept, are offered to the cache.
+        KeyError: the id holds no blocks; ValueError: it holds fewer than len(tokens)."""
 
 
 @runtime_checkable
 class Scheduler(Protocol):
-    """Decides what each step computes (iteration-level scheduling: Orca, OSDI'22). Contract: exercise 2."""
+    """Decides what each step computes (iteration-level scheduling: Orca, OSDI'22). Contract:
+    exercise 2."""
 
     def __init__(
         self,
@@ -175,7 +185,8 @@ class Scheduler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The longest stored block-aligned prefix: `length` tokens (a multiple of block_size), its blocks, a handle."""
+    """The longest stored block-aligned prefix: `length` tokens (a multiple of block_size), its
+    blocks, a handle."""
 
     length: int
     blocks: tuple[Block, ...]
@@ -184,7 +195,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """`reused` tokens were already held (the caller keeps its duplicate blocks); `node`: handle on the path."""
+    """`reused` tokens were already held (the caller keeps its duplicate blocks); `node`: handle on
+    the path."""
 
     reused: int
     node: object
@@ -192,7 +204,8 @@ class Inserted:
 
 @runtime_checkable
 class PrefixCache(Protocol):
-    """A forest of cached blocks, one root a namespace (RadixAttention, SGLang). Contract: exercise 3."""
+    """A forest of cached blocks, one root a namespace (RadixAttention, SGLang). Contract: exercise
+    3."""
 
     def __init__(self, block_size: int) -> None: ...
 
@@ -208,7 +221,9 @@ class PrefixCache(Protocol):
 
     def unlock(self, node: object) -> None: ...
 
-    def insert(self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None) -> Inserted: ...
+    def insert(
+        self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None
+    ) -> Inserted: ...
 
     def evict(self, num_blocks: int) -> list[Block]: ...
 
@@ -288,14 +303,21 @@ class Accepted:
 class SpeculativeSampling(Protocol):
     """The functions of exercise 5 (Leviathan et al., arXiv 2211.17192); a module is one."""
 
-    def probabilities(self, logits: Tensor, *, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor: ...
+    def probabilities(
+        self, logits: Tensor, *, temperature: float, top_k: int = 0, top_p: float = 1.0
+    ) -> Tensor: ...
 
-    def accept_chain(self, draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> Accepted: ...
+    def accept_chain(
+        self, draft: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor
+    ) -> Accepted: ...
 
-    def accept_siblings(self, tokens: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]: ...
+    def accept_siblings(
+        self, tokens: Tensor, q: Tensor, p: Tensor, u: Tensor, v: Tensor
+    ) -> tuple[Tensor, Tensor]: ...
 
 
-# ---------------------------------------------------------------- exercise 6: the draft tree of EAGLE
+# ---------------------------------------------------------------- exercise 6: the draft tree of
+# EAGLE
 
 
 @dataclass(frozen=True)
@@ -335,19 +357,30 @@ class DraftTrees(Protocol):
 
     def frontier(self, growth: Growth, depth: int, width: int) -> Tensor: ...
 
-    def grow(self, growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tensor) -> Growth: ...
+    def grow(
+        self, growth: Growth, chosen: Tensor, topk_token: Tensor, topk_logprob: Tensor
+    ) -> Growth: ...
 
     def rerank(self, growth: Growth, root: Tensor, size: int) -> DraftTree: ...
 
 
-# ---------------------------------------------------------------- exercise 7: paged attention, the kernel
+# ---------------------------------------------------------------- exercise 7: paged attention, the
+# kernel
 
 
 class PagedAttention(Protocol):
     """The function of exercise 7 (PagedAttention, SOSP'23; flash decoding); a module is one."""
 
     def paged_decode(
-        self, q: Tensor, k: Tensor, v: Tensor, tables: Tensor, lengths: Tensor, scale: float, *, split: int = 1
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        tables: Tensor,
+        lengths: Tensor,
+        scale: float,
+        *,
+        split: int = 1,
     ) -> Tensor: ...
 
 
@@ -356,10 +389,12 @@ class PagedAttention(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of a decoder, as the labs count with them (Llama: RMSNorm, grouped-query attention, SwiGLU).
+    """The sizes of a decoder, as the labs count with them (Llama: RMSNorm, grouped-query attention,
+    SwiGLU).
 
-    vocab: tokens. width: numbers of a token's hidden state. heads: of queries, each head_width wide; kv_heads of keys
-    and values are shared by them evenly. inner: width of the feed-forward. tied: the LM head is the embedding.
+    vocab: tokens. width: numbers of a token's hidden state. heads: of queries, each head_width
+    wide; kv_heads of keys and values are shared by them evenly. inner: width of the feed-forward.
+    tied: the LM head is the embedding.
     """
 
     vocab: int

@@ -1,4 +1,5 @@
-"""Where guesses enter the engine. The engine knows a tree of drafted tokens and what was accepted, nothing of heads.
+"""Where guesses enter the engine. The engine knows a tree of drafted tokens and what was accepted,
+nothing of heads.
 
 A sampling chunk of a request may carry a draft: node 0 is its last known token, the other
 nodes guess what follows. The nodes take the slots after its KV in node order (`lookahead` of them
@@ -46,10 +47,11 @@ class Drafted:
 
 
 class Speculator(Protocol):
-    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the trees, as in `batch.StepBatch`, and
-    `first`: where in them the tree of a request begins, by id; 0 where it is not named. `resting`: in the step drafted
-    last nobody guesses or is to; every request says one token, and none is settled. `passes`: the trees that were
-    verified in it. `watches`: it is shown what the model makes of every token.
+    """Drafts and judges. `lookahead`: nodes besides node 0. `depths`, `mask`: the trees, as in
+    `batch.StepBatch`, and `first`: where in them the tree of a request begins, by id; 0 where it is
+    not named. `resting`: in the step drafted last nobody guesses or is to; every request says one
+    token, and none is settled. `passes`: the trees that were verified in it. `watches`: it is shown
+    what the model makes of every token.
     """
 
     lookahead: int
@@ -68,26 +70,33 @@ class Speculator(Protocol):
     def takes(self, state: RequestState) -> bool:
         """Whether this request, while it is so, is the speculator's to settle."""
 
-    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
+    def draft(
+        self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]
+    ) -> Mapping[int, Sequence[int]]:
         """Tokens of nodes 0..N-1 for those of the requests that are worth it in this step, by id.
 
-        work: the chunks of the step and whose they are, seats and tables as they will be; copies: of blocks, which are
-        run before anything is written. All drafts have N tokens. A request that is not in the answer is served without
-        a draft.
+        work: the chunks of the step and whose they are, seats and tables as they will be; copies:
+        of blocks, which are run before anything is written. All drafts have N tokens. A request
+        that is not in the answer is served without a draft.
         """
 
     def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
-        """The step was computed: the rows of `hidden` in which each chunk's own tokens lie, guesses left out."""
+        """The step was computed: the rows of `hidden` in which each chunk's own tokens lie, guesses
+        left out."""
 
-    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
-        """The tokens that each request it takes says in the step: accepted guesses, then the model's own next token.
+    def settle(
+        self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
+    ) -> dict[int, list[int]]:
+        """The tokens that each request it takes says in the step: accepted guesses, then the
+        model's own next token.
 
         Moves the KV of accepted nodes to where their positions belong (`runner.move`), and keeps
         what it needs to draft next time.
         """
 
     def spent(self, seconds: float, rows: int, kept: Mapping[int, Sequence[int]]) -> None:
-        """The step that was settled last took so long for `rows` known tokens; kept: what each request was given."""
+        """The step that was settled last took so long for `rows` known tokens; kept: what each
+        request was given."""
 
     def forget(self, id: int) -> None:
         """The request left; it may be unknown."""

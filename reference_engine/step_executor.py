@@ -1,4 +1,5 @@
-"""From a checked plan to the tokens that are said: spans for the runner, one forward pass, then the choice."""
+"""From a checked plan to the tokens that are said: spans for the runner, one forward pass, then the
+choice."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from reference_engine.speculation import Drafted, Speculator
 class Decoder:
     """Runs plans on a runner. `requests` are the engine's; `table(id)` asks the block manager.
 
-    guessed: tokens drafted for the plan that was prepared last. scores: what the tokens said last scored, of the
-    requests that ask.
+    guessed: tokens drafted for the plan that was prepared last. scores: what the tokens said last
+    scored, of the requests that ask.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class Decoder:
         self.scores: dict[int, TokenScores] = {}
 
     def prepare(self, plan: Plan, copies: Sequence[Copy]) -> None:
-        """Find out where every chunk's KV lies, and guess. Raises PartError when a block table cannot be right."""
+        """Find out where every chunk's KV lies, and guess. Raises PartError when a block table
+        cannot be right."""
         work = [(chunk, self._requests[chunk.id]) for chunk in plan.chunks]
         for chunk, state in work:
             reserved = chunk.start + chunk.length + self._lookahead * chunk.samples
@@ -56,7 +58,9 @@ class Decoder:
                 tokens += draft[1:]
             wanted = max(1, len(draft)) if chunk.samples else 0
             first = self._speculator.first.get(chunk.id, 0) if draft and self._speculator else 0
-            self._work.append((chunk, Span(state.seat, chunk.start, tokens, wanted, len(draft), first)))
+            self._work.append(
+                (chunk, Span(state.seat, chunk.start, tokens, wanted, len(draft), first))
+            )
         self._work.sort(key=_effort)
         self.guessed = sum(span.tree - 1 for _, span in self._work if span.tree)
 
@@ -68,7 +72,11 @@ class Decoder:
         if self._speculator is not None and not self._speculator.resting:
             return self._judge(self._speculator, outcome)
         ids = [chunk.id for chunk, span in self._work if span.wanted]
-        return {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)} if ids else {}
+        return (
+            {id: [token] for id, token in zip(ids, self._choose(outcome, ids), strict=True)}
+            if ids
+            else {}
+        )
 
     def _forward(self) -> Outcome:
         """The rows that are wanted; a speculator that watches is shown all of them."""
@@ -85,7 +93,9 @@ class Decoder:
 
     def _batch(self, whole: bool = False) -> StepBatch:
         """whole: every row is wanted."""
-        spans = tuple(replace(span, wanted=len(span.tokens)) if whole else span for _, span in self._work)
+        spans = tuple(
+            replace(span, wanted=len(span.tokens)) if whole else span for _, span in self._work
+        )
         if self._speculator is None or not any(span.tree for span in spans):
             return StepBatch(spans)
         return StepBatch(spans, self._speculator.depths, self._speculator.mask)
@@ -106,7 +116,8 @@ class Decoder:
     def _look_and_choose(
         self, outcome: Outcome, draws: Sequence[Draw], looked_at: Sequence[tuple[int, RequestState]]
     ) -> list[int]:
-        """As `_choose`, where EOS is barred from some rows, or the scores of what is said are asked for."""
+        """As `_choose`, where EOS is barred from some rows, or the scores of what is said are asked
+        for."""
         logits = outcome.logits.clone()
         for row, state in looked_at:
             if state.barred is not None:
@@ -118,7 +129,8 @@ class Decoder:
         return tokens
 
     def _judge(self, speculator: Speculator, outcome: Outcome) -> dict[int, list[int]]:
-        """The speculator settles the requests it takes, drafted or not; the others have one row each."""
+        """The speculator settles the requests it takes, drafted or not; the others have one row
+        each."""
         said, drafted, at = dict[int, list[int]](), list[Drafted](), 0
         for chunk, span in self._work:
             if not span.wanted:
@@ -128,7 +140,9 @@ class Decoder:
             if speculator.takes(state):
                 drafted.append(self._drafted(state, span, rows))
             else:
-                said[chunk.id] = self._choose(Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id])
+                said[chunk.id] = self._choose(
+                    Outcome(outcome.hidden[rows], outcome.logits[rows]), [chunk.id]
+                )
         return said | (speculator.settle(drafted, outcome, self._runner) if drafted else {})
 
     def _drafted(self, state: RequestState, span: Span, rows: slice) -> Drafted:
@@ -139,6 +153,7 @@ class Decoder:
 
 
 def _effort(work: tuple[Chunk, Span]) -> tuple[int, bool, int]:
-    """Fewest rows first, decodes before prefills, the shortest context first: the runner finds alike beside alike."""
+    """Fewest rows first, decodes before prefills, the shortest context first: the runner finds
+    alike beside alike."""
     span = work[1]
     return len(span.tokens), not span.wanted, span.start

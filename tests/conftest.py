@@ -31,7 +31,8 @@ STEERING = ("COURSE_", "TTY_", "FORCE_COLOR", "NO_COLOR", "HYPOTHESIS_")  # how 
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_terminal() -> Iterator[None]:
-    """Whoever types `pytest`, and wherever: 80 columns, no colours forced, none of the course's own variables."""
+    """Whoever types `pytest`, and wherever: 80 columns, no colours forced, none of the course's own
+    variables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "80")
         for name in [name for name in os.environ if name.startswith(STEERING)]:

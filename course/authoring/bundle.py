@@ -1,8 +1,10 @@
-"""An autograder for Gradescope: the course itself, a set-up script, and a script that judges one submission.
+"""An autograder for Gradescope: the course itself, a set-up script, and a script that judges one
+submission.
 
-Gradescope runs `setup.sh` once when the bundle is built and `run_autograder`, as root, for each submission. As root the
-grader puts every worker under another uid than its own. results.json is there whatever happens; without a verdict it
-has no score, so that nobody takes our fault for a zero.
+Gradescope runs `setup.sh` once when the bundle is built and `run_autograder`, as root, for each
+submission. As root the grader puts every worker under another uid than its own. results.json is
+there whatever happens; without a verdict it has no score, so that nobody takes our fault for a
+zero.
 """
 
 from __future__ import annotations
@@ -59,8 +61,11 @@ exit 0
 """
 
 
-def gradescope(folder: Path, exercise: Exercise, *, require: str = FOR_MARKS, laws_only: bool = False) -> Path:
-    """Write `autograder.zip`, and its parts beside it to be read, into `folder`; the archive to be uploaded.
+def gradescope(
+    folder: Path, exercise: Exercise, *, require: str = FOR_MARKS, laws_only: bool = False
+) -> Path:
+    """Write `autograder.zip`, and its parts beside it to be read, into `folder`; the archive to be
+    uploaded.
 
     `Problem` when the folder cannot be written or this is no clone of the project.
     """
@@ -85,10 +90,13 @@ def gradescope(folder: Path, exercise: Exercise, *, require: str = FOR_MARKS, la
 
 
 def run_script(exercise: Exercise, require: str = FOR_MARKS, laws_only: bool = False) -> str:
-    """The script for each submission. $AUTOGRADER and $COURSE replace /autograder and its command, for trying it."""
+    """The script for each submission. $AUTOGRADER and $COURSE replace /autograder and its command,
+    for trying it."""
     from graders.reports.gradescope import crashed
 
-    options = f"--exercise {exercise.number} --require-isolation {require}" + (" --laws-only" if laws_only else "")
+    options = f"--exercise {exercise.number} --require-isolation {require}" + (
+        " --laws-only" if laws_only else ""
+    )
     apology = json.dumps(crashed("the autograder stopped before it had a verdict."))
     return RUN.replace("@CRASHED@", apology).replace("@OPTIONS@", options)
 
@@ -104,7 +112,11 @@ def _course(root: Path) -> bytes:
 def _files(root: Path) -> Iterator[Path]:
     for name in CONTENTS:
         for path in sorted((root / name).rglob("*")):
-            if path.is_file() and not path.is_symlink() and not set(path.relative_to(root).parts) & set(SKIPPED):
+            if (
+                path.is_file()
+                and not path.is_symlink()
+                and not set(path.relative_to(root).parts) & set(SKIPPED)
+            ):
                 yield path
     yield from (root / name for name in BESIDE if (root / name).is_file())
 

@@ -1,4 +1,5 @@
-"""Exercises from solutions (stub, lesson, questions, notebook), the README's tables from races, the check of all."""
+"""Exercises from solutions (stub, lesson, questions, notebook), the README's tables from races, the
+check of all."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Generated:
 
 
 def generate(root: Path) -> list[Generated]:
-    """Every generated file of the project at `root`; exercises whose solution is not there are left out.
+    """Every generated file of the project at `root`; exercises whose solution is not there are left
+    out.
 
     Raises `stubs.BadMarkers` and SyntaxError for a solution that no stub can be made of.
     """
@@ -33,7 +35,9 @@ def generate(root: Path) -> list[Generated]:
             files += _files_of(root, exercise)
     readme = root / LESSON
     if readme.is_file():
-        files.append(Generated(Path(LESSON), readme_table.fill(readme.read_text(encoding="utf-8"), root)))
+        files.append(
+            Generated(Path(LESSON), readme_table.fill(readme.read_text(encoding="utf-8"), root))
+        )
     return files
 
 
@@ -55,7 +59,9 @@ def write(root: Path) -> list[Path]:
 def _files_of(root: Path, exercise: Exercise) -> Iterator[Generated]:
     source = Path("solutions", exercise.slug, exercise.file_name)
     solution = (root / source).read_text(encoding="utf-8")
-    yield Generated(Path("exercises", exercise.slug, exercise.file_name), stub(solution, source.as_posix()))
+    yield Generated(
+        Path("exercises", exercise.slug, exercise.file_name), stub(solution, source.as_posix())
+    )
     source = Path("solutions", exercise.slug, LESSON)
     if (root / source).is_file():
         home = root / "solutions" / exercise.slug

@@ -1,4 +1,5 @@
-"""The student kit: the course with the stubs and lessons of the chosen exercises, and no solution that can be read."""
+"""The student kit: the course with the stubs and lessons of the chosen exercises, and no solution
+that can be read."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ BESIDE = ("LICENSE", "constraints.txt")
 
 
 def export(folder: Path, chosen: Sequence[Exercise]) -> list[Path]:
-    """Write the kit into `folder`, which must be empty or new; the stubs, lessons and notebooks, and the README.
+    """Write the kit into `folder`, which must be empty or new; the stubs, lessons and notebooks,
+    and the README.
 
-    Every solution is obfuscated, those of exercises that were not chosen too: the engine runs with all of them.
-    `Problem` when the folder is in use, cannot be written, or this installation lacks what a kit is made of.
+    Every solution is obfuscated, those of exercises that were not chosen too: the engine runs with
+    all of them. `Problem` when the folder is in use, cannot be written, or this installation lacks
+    what a kit is made of.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Problem(f"{folder} is not an empty folder; name a new one.")
@@ -38,7 +41,10 @@ def export(folder: Path, chosen: Sequence[Exercise]) -> list[Path]:
         _solutions(root, folder)
         written = _exercises(root, folder, chosen)
         written.append(_write(folder / "README.md", readme(chosen)))
-        _write(folder / "pyproject.toml", _project((root / "pyproject.toml").read_text(encoding="utf-8")))
+        _write(
+            folder / "pyproject.toml",
+            _project((root / "pyproject.toml").read_text(encoding="utf-8")),
+        )
     except OSError as error:
         raise Problem(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
     return written
@@ -51,7 +57,9 @@ def readme(chosen: Iterable[Exercise]) -> str:
     for exercise in chosen:
         place = f"exercises/{exercise.slug}"
         parts += [f"## {exercise.title.capitalize()}: {exercise.name}", ""]
-        parts += [f"The lesson is `{place}/README.md`; you write `{place}/{exercise.file_name}`, or in the notebook"]
+        parts += [
+            f"The lesson is `{place}/README.md`; you write `{place}/{exercise.file_name}`, or in the notebook"
+        ]
         parts += [f"`{place}/{exercise.slug}.ipynb`.", ""]
         parts += ["```", f"course check {exercise.number}", f"course hint {exercise.number}.1"]
         parts += [f"course submit {exercise.number}", "```", "", law_table(exercise), ""]
@@ -101,7 +109,10 @@ def _packages(root: Path, folder: Path) -> None:
 
 
 def _solutions(root: Path, folder: Path) -> None:
-    _write(folder / "solutions" / "__init__.py", '"""Obfuscated: parts that run and cannot be read."""\n')
+    _write(
+        folder / "solutions" / "__init__.py",
+        '"""Obfuscated: parts that run and cannot be read."""\n',
+    )
     for exercise in exercises():
         source = root / "solutions" / exercise.slug / exercise.file_name
         if source.is_file():
@@ -111,7 +122,8 @@ def _solutions(root: Path, folder: Path) -> None:
 
 
 def _exercises(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Path]:
-    """The chosen stubs and lessons, as `course init` would put them there, and both in one as notebooks."""
+    """The chosen stubs and lessons, as `course init` would put them there, and both in one as
+    notebooks."""
     written = [_write(folder / "exercises" / "__init__.py", '"""Yours to write in."""\n')]
     for exercise in chosen:
         name = f"solutions/{exercise.slug}/{exercise.file_name}"
@@ -128,9 +140,16 @@ def _exercises(root: Path, folder: Path, chosen: Iterable[Exercise]) -> list[Pat
 
 
 def _project(text: str) -> str:
-    """The project's metadata for exactly this minor version of Python, which is what the bytecode is made for."""
+    """The project's metadata for exactly this minor version of Python, which is what the bytecode
+    is made for."""
     version = ".".join(map(str, sys.version_info[:2]))
-    return re.sub(r"^requires-python = .*$", f'requires-python = "=={version}.*"', text, count=1, flags=re.MULTILINE)
+    return re.sub(
+        r"^requires-python = .*$",
+        f'requires-python = "=={version}.*"',
+        text,
+        count=1,
+        flags=re.MULTILINE,
+    )
 
 
 def _write(path: Path, text: str) -> Path:

@@ -1,4 +1,5 @@
-r"""Mutants: right parts with one fault each, kept as edits. `course mutants` and the project's own tests read them.
+r"""Mutants: right parts with one fault each, kept as edits. `course mutants` and the project's own
+tests read them.
 
 A file tests/mutants/exN/LAW.mutants holds those that one law kills:
 
@@ -14,15 +15,16 @@ A file tests/mutants/exN/LAW.mutants holds those that one law kills:
                 copies.append(Copy(new[0], old))
     >>>>
 
-The base in parentheses is a file of tests/bases/exN, or the `solution`; its module docstring does not count. A base
-`slow/name` is right but for what it costs; a mutant without edits is such a base as it stands. Edits are
-whole lines, in any order: what is between <<<< and ==== occurs once in the base, as it stands before any edit, and what
-is between ==== and >>>> comes in its place. `says`, which may be missing, is a regular expression that is searched for
-in what the learner reads; `after`, missing as a rule, names the public report of an engine's bug that it is made after.
-A mutant with a `law` of its own may be killed by others than its file's, "a|b" by either.
+The base in parentheses is a file of tests/bases/exN, or the `solution`; its module docstring does
+not count. A base `slow/name` is right but for what it costs; a mutant without edits is such a base
+as it stands. Edits are whole lines, in any order: what is between <<<< and ==== occurs once in the
+base, as it stands before any edit, and what is between ==== and >>>> comes in its place. `says`,
+which may be missing, is a regular expression that is searched for in what the learner reads;
+`after`, missing as a rule, names the public report of an engine's bug that it is made after. A
+mutant with a `law` of its own may be killed by others than its file's, "a|b" by either.
 
-Whatever does not fit is a `Problem` that names file and line: a search text that is not in the base, or not once; an
-unknown base or law; a name given twice; a mutant that is its base unchanged.
+Whatever does not fit is a `Problem` that names file and line: a search text that is not in the
+base, or not once; an unknown base or law; a name given twice; a mutant that is its base unchanged.
 """
 
 from __future__ import annotations
@@ -51,8 +53,9 @@ _FIELD = re.compile(r"(?P<key>[a-z]+): (?P<value>.*\S)")
 class Mutant:
     """A wrong part.
 
-    laws: names of the laws of which one kills it. says: "" for any message. after: "" or owner/repository#number. code:
-    the module but for its docstring. where: the file and line that it is from, for messages.
+    laws: names of the laws of which one kills it. says: "" for any message. after: "" or
+    owner/repository#number. code: the module but for its docstring. where: the file and line that
+    it is from, for messages.
     """
 
     name: str
@@ -70,7 +73,9 @@ class Mutant:
     @property
     def text(self) -> str:
         """The module, with a docstring that says what is wrong, by which law it dies, and how."""
-        told = f"Wrong: {self.wrong}\n\nLaw: {'|'.join(self.laws)}.\n" + (f"Says: {self.says}\n" if self.says else "")
+        told = f"Wrong: {self.wrong}\n\nLaw: {'|'.join(self.laws)}.\n" + (
+            f"Says: {self.says}\n" if self.says else ""
+        )
         told += f"After: {self.after}\n" if self.after else ""
         return f'{"r" if chr(92) in told else ""}"""{told}"""\n{self.code}'
 
@@ -82,14 +87,17 @@ class Mutant:
 
 
 def mutants(exercise: Exercise, clone: Path) -> list[Mutant]:
-    """Every mutant of an exercise by name; none where `clone` has none. `Problem` for a file that does not fit."""
+    """Every mutant of an exercise by name; none where `clone` has none. `Problem` for a file that
+    does not fit."""
     bases = _Bases(exercise, clone)
     found: dict[str, Mutant] = {}
     for path in sorted((clone / FOLDER / exercise.short).glob("*.mutants")):
         file = _File(path, path.relative_to(clone).as_posix())
         for entry in _entries(file):
             if entry.name in found:
-                raise file.fault(entry.line, f"the name {entry.name} is taken by {found[entry.name].where}")
+                raise file.fault(
+                    entry.line, f"the name {entry.name} is taken by {found[entry.name].where}"
+                )
             found[entry.name] = _mutant(entry, exercise, bases, file)
     return [found[name] for name in sorted(found)]
 
@@ -100,7 +108,8 @@ def base_files(exercise: Exercise, clone: Path) -> list[Path]:
 
 
 def slow_files(exercise: Exercise, clone: Path) -> list[Path]:
-    """Bases that are right but for what they cost, by name: a mutant may be one of them as it stands."""
+    """Bases that are right but for what they cost, by name: a mutant may be one of them as it
+    stands."""
     return sorted((clone / BASES / exercise.short / SLOW).glob("*.py"))
 
 
@@ -133,7 +142,8 @@ class _Entry:
 
 
 class _File:
-    """The lines of a file, taken one after the other. line: the number of the one that comes next, from 1."""
+    """The lines of a file, taken one after the other. line: the number of the one that comes next,
+    from 1."""
 
     def __init__(self, path: Path, shown: str) -> None:
         self._lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
@@ -239,19 +249,26 @@ def _mutant(entry: _Entry, exercise: Exercise, bases: _Bases, file: _File) -> Mu
     try:
         re.compile(says)
     except re.error as error:
-        raise file.fault(entry.line, f"what {entry.name} `says` is no regular expression: {error}") from None
+        raise file.fault(
+            entry.line, f"what {entry.name} `says` is no regular expression: {error}"
+        ) from None
     code = _edited(base, entry, file)
     if code == base and not entry.base.startswith(SLOW):
         raise file.fault(entry.line, f"{entry.name} is {entry.base} unchanged")
     after = entry.fields.get("after", "")
-    return Mutant(entry.name, exercise.number, wrong, laws, says, code, file.where(entry.line), after)
+    return Mutant(
+        entry.name, exercise.number, wrong, laws, says, code, file.where(entry.line), after
+    )
 
 
 def _edited(base: str, entry: _Entry, file: _File) -> str:
     places = sorted((_place(base, edit, entry.base, file), edit.line, edit) for edit in entry.edits)
     for (start, _, edit), (following, line, _) in pairwise(places):
         if following < start + len(edit.search):
-            raise file.fault(line, f"this edit and that of line {edit.line} change the same lines of {entry.base}")
+            raise file.fault(
+                line,
+                f"this edit and that of line {edit.line} change the same lines of {entry.base}",
+            )
     pieces, done = [], 0
     for start, _, edit in places:
         pieces += [base[done:start], edit.replacement]

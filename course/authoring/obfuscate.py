@@ -1,7 +1,9 @@
-"""A solution that runs and cannot be read: the stub with its contracts, and the solved code as bytecode.
+"""A solution that runs and cannot be read: the stub with its contracts, and the solved code as
+bytecode.
 
-A student's course plugs the solved parts around the student's own and measures it against them, so they have to be
-there. Bytecode is no vault, whoever takes pains can read it; it is what keeps an answer from being seen by looking.
+A student's course plugs the solved parts around the student's own and measures it against them, so
+they have to be there. Bytecode is no vault, whoever takes pains can read it; it is what keeps an
+answer from being seen by looking.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ WIDTH = 100
 
 
 def obfuscate(solution: str, name: str) -> str:
-    """The text of a module that defines what `solution` does, under the same stub. name: its path, for tracebacks.
+    """The text of a module that defines what `solution` does, under the same stub. name: its path,
+    for tracebacks.
 
-    `course reset` and `course init` make the same stub of it as of the solution. It runs on the minor version of Python
-    that made it and says so on any other.
+    `course reset` and `course init` make the same stub of it as of the solution. It runs on the
+    minor version of Python that made it and says so on any other.
     """
     shown = _marked(stub(solution, name))
     code = compile(solution, name, "exec", dont_inherit=True, optimize=2)

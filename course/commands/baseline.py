@@ -1,4 +1,5 @@
-"""`course baseline`: cards that carry another engine's speed to machines and days where it is not installed."""
+"""`course baseline`: cards that carry another engine's speed to machines and days where it is not
+installed."""
 
 from __future__ import annotations
 
@@ -53,23 +54,49 @@ def command(context: click.Context) -> ExitCode | None:
 
 @command.command("record")
 @click.argument("engine")
-@click.option("--workload", "names", multiple=True, type=click.Choice(NAMES), help="On this one only; may be repeated.")
+@click.option(
+    "--workload",
+    "names",
+    multiple=True,
+    type=click.Choice(NAMES),
+    help="On this one only; may be repeated.",
+)
 @click.option("--scale", type=float, default=None, help="Share of the full size.  [default: 1.0]")
-@click.option("--model", default="waiter", show_default=True, help="With --workload: whose engine it is.")
-@click.option("--pairs", type=click.IntRange(FEWEST, 99), default=11, show_default=True, help="Runs of each engine.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the cards.")
+@click.option(
+    "--model", default="waiter", show_default=True, help="With --workload: whose engine it is."
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(FEWEST, 99),
+    default=11,
+    show_default=True,
+    help="Runs of each engine.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the cards."
+)
 def record_card(
-    engine: str, names: tuple[str, ...], scale: float | None, model: str, pairs: int, out: Path | None
+    engine: str,
+    names: tuple[str, ...],
+    scale: float | None,
+    model: str,
+    pairs: int,
+    out: Path | None,
 ) -> ExitCode:
     """Measure ENGINE beside the reference engine and write a card for each workload.
 
-    Without --workload: those for which the bounds of the exercises name the engine, at the size that they are checked.
+    Without --workload: those for which the bounds of the exercises name the engine, at the size
+    that they are checked.
     """
     wanted, folder, screen = _wanted(engine, names, scale, model), out or _own_folder(), console()
     _writable(folder)
     busy = _busy()
     if busy:
-        screen.print(f"This machine is busy, {busy}: stop what else is running first.", style="yellow", soft_wrap=True)
+        screen.print(
+            f"This machine is busy, {busy}: stop what else is running first.",
+            style="yellow",
+            soft_wrap=True,
+        )
     for name, size, of in wanted:
         card = _recorded(engine, name, size, of, pairs)
         try:
@@ -80,7 +107,8 @@ def record_card(
         screen.print(f"  {path}", style="dim", soft_wrap=True)
         if card.spread[1] > UNEVEN * card.spread[0]:
             screen.print(
-                "  The pairs differ much: the machine was busy. Record it again when it is not.", style="yellow"
+                "  The pairs differ much: the machine was busy. Record it again when it is not.",
+                style="yellow",
             )
     return ExitCode.PASS
 
@@ -93,7 +121,8 @@ def _recorded(engine: str, name: str, scale: float, model: str, pairs: int) -> B
     try:
         with console().status(f"{engine} on {name}") as status:
             return record(
-                RecordingRequest(engine, name, scale, pairs, model), say=partial(_say, status, f"{engine} on {name}")
+                RecordingRequest(engine, name, scale, pairs, model),
+                say=partial(_say, status, f"{engine} on {name}"),
             )
     except NotRecorded as trouble:
         raise Problem(clean(str(trouble)), ExitCode.UNGRADED) from trouble
@@ -133,7 +162,10 @@ def show_card(path: Path) -> ExitCode:
         table.add_column(title, justify="left" if title == "trace" else "right")
     for each in card.samples:
         table.add_row(
-            clean(each.trace), f"{each.engine_seconds:.3f}", f"{each.reference_seconds:.3f}", f"{each.slowness:.2f}"
+            clean(each.trace),
+            f"{each.engine_seconds:.3f}",
+            f"{each.reference_seconds:.3f}",
+            f"{each.slowness:.2f}",
         )
     screen.print()
     screen.print(table)
@@ -143,7 +175,8 @@ def show_card(path: Path) -> ExitCode:
 @command.command("verify")
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
-    """Whether the cards in PATHS count here and today; without PATHS, all that `course check` would find."""
+    """Whether the cards in PATHS count here and today; without PATHS, all that `course check` would
+    find."""
     place = workspace.find_or_none()
     every = paths or tuple(files(folders(place.root if place else None)))
     screen, hardware, bad = console(), here(), 0
@@ -156,15 +189,21 @@ def verify_cards(paths: tuple[Path, ...]) -> ExitCode:
             screen.print(Text.assemble(("✗ ", "red"), clean(str(trouble))), soft_wrap=True)
             continue
         stale = f"; {card.stale()}" if card.stale() else ""
-        screen.print(Text.assemble(("✓ ", "green"), _sentence(card), (stale, "yellow")), soft_wrap=True)
+        screen.print(
+            Text.assemble(("✓ ", "green"), _sentence(card), (stale, "yellow")), soft_wrap=True
+        )
     if not paths and misnamed():
         screen.print(Text.assemble(("✗ ", "red"), f"{clean(misnamed())}."), soft_wrap=True)
     if not every:
-        screen.print("There are no cards; `course baseline record vllm` writes some.", soft_wrap=True)
+        screen.print(
+            "There are no cards; `course baseline record vllm` writes some.", soft_wrap=True
+        )
     return ExitCode.FAIL if bad and paths else ExitCode.PASS
 
 
-def _wanted(engine: str, names: tuple[str, ...], scale: float | None, model: str) -> list[tuple[str, float, str]]:
+def _wanted(
+    engine: str, names: tuple[str, ...], scale: float | None, model: str
+) -> list[tuple[str, float, str]]:
     """Workload, scale and model of every card to record. Raises Problem for what cannot be."""
     from graders.engines.catalogue import KINDS, unknown
     from graders.throughput.bounds import located
@@ -189,7 +228,11 @@ def _bounded(engine: str, scale: float | None) -> list[tuple[str, float, str]]:
     place = workspace.find_or_none()
     try:
         beside = place.root if place else None
-        found = [measure for exercise in exercises() for measure in measures(exercise.number, beside=beside)]
+        found = [
+            measure
+            for exercise in exercises()
+            for measure in measures(exercise.number, beside=beside)
+        ]
     except BadBounds as bad:
         raise Problem(clean(str(bad))) from bad
     wanted = [

@@ -17,14 +17,22 @@ from graders.result import ExerciseResult, Outcome
 
 @click.command("certificate")
 @click.option("--name", default="", help="Whose it is, for the head of the page.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("certificate.html"))
-@click.option("--verify", type=click.Path(path_type=Path), help="Judge the parts on this page again, here and now.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("certificate.html")
+)
+@click.option(
+    "--verify",
+    type=click.Path(path_type=Path),
+    help="Judge the parts on this page again, here and now.",
+)
 @click.option("--timed", is_flag=True, help="With --verify: the timed laws too.")
 def command(name: str, output: Path, verify: Path | None, timed: bool) -> ExitCode:
-    """Write a page of the exercises you have passed: verdicts, machine, date, and the texts they are about.
+    """Write a page of the exercises you have passed: verdicts, machine, date, and the texts they
+    are about.
 
-    The page was made on your machine, so by itself it proves nothing. Whoever wants to know types `course certificate
-    --verify FILE`: the texts on it are judged again, in isolation, from a fresh seed.
+    The page was made on your machine, so by itself it proves nothing. Whoever wants to know types
+    `course certificate --verify FILE`: the texts on it are judged again, in isolation, from a fresh
+    seed.
     """
     if verify is not None:
         return _verify(verify, timed=timed)
@@ -32,7 +40,8 @@ def command(name: str, output: Path, verify: Path | None, timed: bool) -> ExitCo
     verdicts = certificate.kept(place.memory)
     if not verdicts:
         raise Problem(
-            "no exercise was passed yet with all its laws, the timed one included: course check 1", ExitCode.FAIL
+            "no exercise was passed yet with all its laws, the timed one included: course check 1",
+            ExitCode.FAIL,
         )
     try:
         replace_file(output, certificate.page(verdicts, name))
@@ -40,7 +49,10 @@ def command(name: str, output: Path, verify: Path | None, timed: bool) -> ExitCo
         raise Problem(f"{output} cannot be written: {error.strerror}.") from error
     screen, numbers = console(), ", ".join(each.title for each in verdicts)
     screen.print(f"{output}, of {numbers}.", soft_wrap=True)
-    screen.print(f"Whoever wants to know: course certificate --verify {shlex.quote(str(output))}", soft_wrap=True)
+    screen.print(
+        f"Whoever wants to know: course certificate --verify {shlex.quote(str(output))}",
+        soft_wrap=True,
+    )
     return ExitCode.PASS
 
 
@@ -50,7 +62,9 @@ def _verify(path: Path, *, timed: bool) -> ExitCode:
     except certificate.NoCertificate as trouble:
         raise Problem(str(trouble)) from None
     if not claimed:
-        raise Problem(f"there is no verdict in the data of {path}, whatever the page shows.", ExitCode.FAIL)
+        raise Problem(
+            f"there is no verdict in the data of {path}, whatever the page shows.", ExitCode.FAIL
+        )
     screen, codes = console(), [ExitCode.PASS]
     if not certificate.as_written(path, claimed):
         screen.print(
@@ -60,7 +74,9 @@ def _verify(path: Path, *, timed: bool) -> ExitCode:
         )
     for one in claimed:
         if not one.sound:
-            screen.print(f"✗ {one.title}: the verdict on the page is about another text.", soft_wrap=True)
+            screen.print(
+                f"✗ {one.title}: the verdict on the page is about another text.", soft_wrap=True
+            )
             codes.append(ExitCode.FAIL)
     for one, result in certificate.judged_again([one for one in claimed if one.sound], timed=timed):
         sign, code = _outcome(result)
@@ -71,7 +87,10 @@ def _verify(path: Path, *, timed: bool) -> ExitCode:
             f"{len(one.result.laws)}, {clean(one.date)}, {clean(one.machine)}",
             soft_wrap=True,
         )
-        screen.print(f"  sha256 {result.digest} · seed {result.seed} · isolation {result.isolation}", soft_wrap=True)
+        screen.print(
+            f"  sha256 {result.digest} · seed {result.seed} · isolation {result.isolation}",
+            soft_wrap=True,
+        )
         codes.append(code)
     return max(codes)
 

@@ -32,20 +32,49 @@ _TABLE = click.IntRange(min(TABLES), max(TABLES))
 
 
 @click.command("chat")
-@click.option("--restaurant", type=_one_of(tuple(HOUSES)), default="Luna", show_default=True, help="Whose menu it is.")
+@click.option(
+    "--restaurant",
+    type=_one_of(tuple(HOUSES)),
+    default="Luna",
+    show_default=True,
+    help="Whose menu it is.",
+)
 @click.option("--guest", metavar="NAME", default=GUESTS[0], show_default=True, help="Who you are.")
 @click.option(
-    "--waiter", metavar="NAME", type=_one_of(WAITERS), default=WAITERS[0], show_default=True, help="Who serves."
+    "--waiter",
+    metavar="NAME",
+    type=_one_of(WAITERS),
+    default=WAITERS[0],
+    show_default=True,
+    help="Who serves.",
 )
 @click.option("--table", type=_TABLE, default=TABLES[0], show_default=True, help="Where you sit.")
-@click.option("-m", "--message", "messages", multiple=True, help="Ask this and leave; may be given more than once.")
-@click.option("--use", "uses", multiple=True, metavar="PART:N", help="Let a part of yours serve, such as mine:1,4.")
+@click.option(
+    "-m",
+    "--message",
+    "messages",
+    multiple=True,
+    help="Ask this and leave; may be given more than once.",
+)
+@click.option(
+    "--use",
+    "uses",
+    multiple=True,
+    metavar="PART:N",
+    help="Let a part of yours serve, such as mine:1,4.",
+)
 def command(
-    restaurant: str, guest: str, waiter: str, table: int, messages: tuple[str, ...], uses: tuple[str, ...]
+    restaurant: str,
+    guest: str,
+    waiter: str,
+    table: int,
+    messages: tuple[str, ...],
+    uses: tuple[str, ...],
 ) -> ExitCode:
     """Talk to the waiter: a language model that knows the menu, its own name, your table and you.
 
-    Without -m it asks you, or reads one question a line from a pipe. /menu shows the menu, /quit ends.
+    Without -m it asks you, or reads one question a line from a pipe. /menu shows the menu, /quit
+    ends.
     """
     choices = part_mix.mix(uses, workspace.find_or_none())
     house = next(each for each in restaurants() if each.name == restaurant)
@@ -86,7 +115,9 @@ def _sit_down(party: Party, choices: tuple[part_mix.PartChoice, ...]) -> Convers
         with part_mix.blamed(choices):
             parts = part_mix.parts(choices)
             speculator = part_mix.speculator(model, parts)
-            engine = Engine(model, parts, num_blocks=blocks, block_size=BLOCK_SIZE, speculator=speculator)
+            engine = Engine(
+                model, parts, num_blocks=blocks, block_size=BLOCK_SIZE, speculator=speculator
+            )
         assert model.tokenizer
     except ModelError as error:
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
@@ -108,7 +139,9 @@ def _questions(screen: Console, guest: str, talking: bool) -> Iterator[str]:
 
 def _answer(screen: Console, talk: Conversation, question: str, *, echo: bool) -> None:
     if echo:
-        screen.print(Text.assemble((f"{talk.guest}: ", "bold cyan"), clean(question)), soft_wrap=True)
+        screen.print(
+            Text.assemble((f"{talk.guest}: ", "bold cyan"), clean(question)), soft_wrap=True
+        )
     from course.playground.chat import Unanswerable
 
     screen.print(Text(f"{talk.party.waiter}:", style="bold green"), end="")
@@ -129,10 +162,17 @@ def _answer(screen: Console, talk: Conversation, question: str, *, echo: bool) -
 
 def _welcome(screen: Console, party: Party) -> None:
     dish = party.restaurant.dishes[0].name
-    screen.print(f"\n{party.restaurant.name}, table {party.table}. {party.waiter} comes to your table.", style="bold")
-    screen.print(f"Ask, for example: {QUESTIONS['price'][0].format(dish=dish)}   (/menu shows the menu, /quit ends)\n")
+    screen.print(
+        f"\n{party.restaurant.name}, table {party.table}. {party.waiter} comes to your table.",
+        style="bold",
+    )
+    screen.print(
+        f"Ask, for example: {QUESTIONS['price'][0].format(dish=dish)}   (/menu shows the menu, /quit ends)\n"
+    )
 
 
 def _menu(house: Restaurant) -> Text:
-    lines = [f"  {dish.name:<22}{dish.euros:>3} euros {dish.minutes:>3} minutes" for dish in house.dishes]
+    lines = [
+        f"  {dish.name:<22}{dish.euros:>3} euros {dish.minutes:>3} minutes" for dish in house.dishes
+    ]
     return Text("\n".join(lines))

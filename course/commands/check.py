@@ -14,7 +14,13 @@ from rich.text import Text
 
 from course import next_steps, progress, rendering, workspace
 from course.active_file import set_aside, text_of
-from course.check_request import CheckRequest, companions_home, companions_to_blame, judge, submission
+from course.check_request import (
+    CheckRequest,
+    companions_home,
+    companions_to_blame,
+    judge,
+    submission,
+)
 from course.errors import ExitCode, Problem
 from course.syntax_pointer import offence
 from course.targets import Asked, asked
@@ -36,15 +42,31 @@ LEVELS = ("L1", "L2", "L3", "L4")
     default="solutions",
     help="Whose parts fill the other slots of the engine.  [default: solutions]",
 )
-@click.option("--live", is_flag=True, help="Time installed engines themselves instead of using cards.")
+@click.option(
+    "--live", is_flag=True, help="Time installed engines themselves instead of using cards."
+)
 @click.option("--laws-only", is_flag=True, help="Leave the timed part out.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Draw the same stories again.")
 @click.option(
-    "--require-isolation", "require", type=click.Choice(LEVELS), default="L1", help="Less is advisory: exit 4."
+    "--require-isolation",
+    "require",
+    type=click.Choice(LEVELS),
+    default="L1",
+    help="Less is advisory: exit 4.",
 )
-@click.option("--needs", is_flag=True, help="With one law: try the laws that it needs before it, as grading does.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write the story of the first broken law as a film.")
-@click.option("--json", "as_json", is_flag=True, help="One result object on stdout and nothing else.")
+@click.option(
+    "--needs",
+    is_flag=True,
+    help="With one law: try the laws that it needs before it, as grading does.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    help="Write the story of the first broken law as a film.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="One result object on stdout and nothing else."
+)
 def command(
     what: tuple[str, ...],
     using: str | None,
@@ -57,7 +79,8 @@ def command(
     html: Path | None,
     as_json: bool,
 ) -> ExitCode:
-    """Judge your part of an exercise (such as 1), some laws of it (1.4 1.6), or the file that is named.
+    """Judge your part of an exercise (such as 1), some laws of it (1.4 1.6), or the file that is
+    named.
 
     Without any of them: the first exercise that you have not solved yet.
 
@@ -77,13 +100,19 @@ def command(
         home = companions_home(others, exercise, place)
     except Problem as trouble:
         if as_json:
-            _print_json(ExerciseResult(exercise.number, exercise.name, using, (), problem=str(trouble)))
+            _print_json(
+                ExerciseResult(exercise.number, exercise.name, using, (), problem=str(trouble))
+            )
         raise
     beside = place.root if place else None
     laws = chosen.laws
     if needs:
-        laws = tuple(exercise.law(number) for law in laws for number in with_needs(law.number, exercise.laws))
-    request = CheckRequest(exercise, laws, path, source, own, others, home, laws_only, seed, require, beside, live)
+        laws = tuple(
+            exercise.law(number) for law in laws for number in with_needs(law.number, exercise.laws)
+        )
+    request = CheckRequest(
+        exercise, laws, path, source, own, others, home, laws_only, seed, require, beside, live
+    )
     result = _judge_silently(request) if as_json else _judge_aloud(request, memory)
     if own:
         remember(memory, request, result)
@@ -99,7 +128,11 @@ def _write_film(path: Path, result: ExerciseResult) -> None:
     window = film(broken) if broken is not None else None
     if window is not None:
         window.write(path)
-    told = f"Written: {path}" if window else f"No law was broken by a story, so there is no film of one in {path}."
+    told = (
+        f"Written: {path}"
+        if window
+        else f"No law was broken by a story, so there is no film of one in {path}."
+    )
     console(stderr=True).print(told, soft_wrap=True)
 
 
@@ -109,9 +142,12 @@ def _chosen(what: tuple[str, ...], memory: progress.Progress) -> Asked:
 
 
 def exit_code(result: ExerciseResult) -> ExitCode:
-    """0 only when every law that was asked for passed; an advisory verdict, good or bad, has a code of its own."""
+    """0 only when every law that was asked for passed; an advisory verdict, good or bad, has a code
+    of its own."""
     if result.outcome is Outcome.UNGRADED:
-        return ExitCode.FAIL if result.needs_person else ExitCode.UNGRADED  # what cannot be read is the part's fault
+        return (
+            ExitCode.FAIL if result.needs_person else ExitCode.UNGRADED
+        )  # what cannot be read is the part's fault
     if result.advisory:
         return ExitCode.ISOLATION
     return ExitCode.PASS if result.passed else ExitCode.FAIL
@@ -127,12 +163,18 @@ def _judge_aloud(request: CheckRequest, memory: progress.Progress) -> ExerciseRe
     screen = console()
     screen.print()
     if request.own and request.beside and (place := workspace.Workspace(request.beside)).elsewhere:
-        screen.print(f"No exercises/ here: judging {place.shown(request.submission)}", soft_wrap=True)
+        screen.print(
+            f"No exercises/ here: judging {place.shown(request.submission)}", soft_wrap=True
+        )
         screen.print("`course init kitchen` makes a folder of your own here.", soft_wrap=True)
-    screen.print(rendering.header(request.exercise.title, request.exercise.name, request.source), soft_wrap=True)
+    screen.print(
+        rendering.header(request.exercise.title, request.exercise.name, request.source),
+        soft_wrap=True,
+    )
     if request.own and (other := set_aside(request.submission, request.exercise)):
         screen.print(
-            f"{other.name} beside it holds another text, which is not judged: --using it does.", style="yellow"
+            f"{other.name} beside it holds another text, which is not judged: --using it does.",
+            style="yellow",
         )
     with ProgressPrinter(screen, request) as ticker:
         result = judge(request, ticker.law, ticker.note)
@@ -143,10 +185,11 @@ def _judge_aloud(request: CheckRequest, memory: progress.Progress) -> ExerciseRe
 
 
 class ProgressPrinter:
-    """Prints every law's line as soon as it is known; on a terminal a last line says what is being tried.
+    """Prints every law's line as soon as it is known; on a terminal a last line says what is being
+    tried.
 
-    Lines of laws that were not tried wait: they are dropped when it turns out that nothing could be tried at all,
-    because then one sentence says more than a list.
+    Lines of laws that were not tried wait: they are dropped when it turns out that nothing could be
+    tried at all, because then one sentence says more than a list.
     """
 
     def __init__(self, screen: Console, request: CheckRequest) -> None:
@@ -191,7 +234,9 @@ class ProgressPrinter:
         return Text(self._ahead[0] if self._ahead else "…", style="dim")
 
 
-def tell(screen: Console, request: CheckRequest, result: ExerciseResult, memory: progress.Progress) -> None:
+def tell(
+    screen: Console, request: CheckRequest, result: ExerciseResult, memory: progress.Progress
+) -> None:
     """What a check came to, below the lines of its laws, and what to do next."""
     if result.problem:
         tell_problem(screen, request, result)
@@ -206,7 +251,12 @@ def tell(screen: Console, request: CheckRequest, result: ExerciseResult, memory:
     if broken is not None:
         lines = rendering.failure(broken, _after_failure(request, broken))
         if companions_to_blame(request, broken, result.seed):
-            lines += [Text(), Text("Among the solutions this law holds: the part to blame is one of the other slots.")]
+            lines += [
+                Text(),
+                Text(
+                    "Among the solutions this law holds: the part to blame is one of the other slots."
+                ),
+            ]
         rendering.print_block(screen, lines)
     elif result.passed:
         rendering.print_next(screen, _after_pass(request, result, memory))
@@ -218,18 +268,32 @@ def tell_problem(screen: Console, request: CheckRequest, result: ExerciseResult)
     """What nothing could be made of: the line to fix, or how to begin."""
     found = offence(text_of(request.submission, request.exercise), result.location.line)
     if found is None:
-        rendering.print_block(screen, rendering.problem(result.problem, _first_steps(request)), "yellow")
+        rendering.print_block(
+            screen, rendering.problem(result.problem, _first_steps(request)), "yellow"
+        )
         return
-    lines = [*rendering.problem(result.problem, ()), Text(), *map(Text, clean(found.shown).split("\n")), Text()]
+    lines = [
+        *rendering.problem(result.problem, ()),
+        Text(),
+        *map(Text, clean(found.shown).split("\n")),
+        Text(),
+    ]
     lines.append(
-        Text(f"next  fix line {found.line}, then: {request.again(str(request.exercise.number))}", style="bold")
+        Text(
+            f"next  fix line {found.line}, then: {request.again(str(request.exercise.number))}",
+            style="bold",
+        )
     )
     rendering.print_block(screen, lines, "yellow")
 
 
 def tell_ungraded(screen: Console, result: ExerciseResult) -> None:
-    reasons = [law.message for law in result.laws if law.outcome is Outcome.UNGRADED and law.message]
-    sentence = "\n".join(["Some laws could not be judged; your part is not to blame.", *dict.fromkeys(reasons)])
+    reasons = [
+        law.message for law in result.laws if law.outcome is Outcome.UNGRADED and law.message
+    ]
+    sentence = "\n".join(
+        ["Some laws could not be judged; your part is not to blame.", *dict.fromkeys(reasons)]
+    )
     rendering.print_block(screen, rendering.problem(sentence, ()), "yellow")
 
 
@@ -240,7 +304,11 @@ def _first_steps(request: CheckRequest) -> list[str]:
     first = request.exercise.laws[0]
     lesson = request.submission.with_name("README.md").is_file()
     return [
-        *([f"read {request.source.removesuffix(request.exercise.file_name)}README.md, the lesson"] if lesson else []),
+        *(
+            [f"read {request.source.removesuffix(request.exercise.file_name)}README.md, the lesson"]
+            if lesson
+            else []
+        ),
         f"write in {request.source}: its docstrings hold the whole contract",
         f"begin with law {first.number}, {first.name}: course hint {first.number}",
         f"judge what you have: course check {number}",
@@ -254,7 +322,9 @@ def _after_failure(request: CheckRequest, law: LawResult) -> str:
     return f"course hint {law.number}   then   {request.again(law.number)}{story}"
 
 
-def _after_pass(request: CheckRequest, result: ExerciseResult, memory: progress.Progress) -> list[str]:
+def _after_pass(
+    request: CheckRequest, result: ExerciseResult, memory: progress.Progress
+) -> list[str]:
     exercise = request.exercise
     if len(result.laws) < len(exercise.laws):
         return [request.again(str(exercise.number))]
@@ -266,7 +336,8 @@ def _after_pass(request: CheckRequest, result: ExerciseResult, memory: progress.
 
 
 def remember(memory: progress.Progress, request: CheckRequest, result: ExerciseResult) -> None:
-    """Keep the marks of a check of the learner's own part, and the part itself when every law of it held."""
+    """Keep the marks of a check of the learner's own part, and the part itself when every law of it
+    held."""
     from course import certificate
 
     memory.record(result)
@@ -275,7 +346,9 @@ def remember(memory: progress.Progress, request: CheckRequest, result: ExerciseR
         stderr.print(memory.notice, style="yellow", soft_wrap=True)
     if memory.path:
         with suppress(OSError):  # what cannot be kept can be judged again
-            certificate.keep(memory.path.parent, result, text_of(request.submission, request.exercise))
+            certificate.keep(
+                memory.path.parent, result, text_of(request.submission, request.exercise)
+            )
     try:
         memory.save()
     except progress.NotSaved as trouble:

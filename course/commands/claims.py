@@ -19,16 +19,23 @@ from graders.throughput.hardware import here
 
 @click.command("claims")
 @click.option("--json", "as_json", is_flag=True, help="Print them as one JSON object.")
-@click.option("--folder", "where", type=click.Path(path_type=Path), help="Where results of labs lie.")
+@click.option(
+    "--folder", "where", type=click.Path(path_type=Path), help="Where results of labs lie."
+)
 def command(as_json: bool, where: Path | None) -> ExitCode:
     """Nine popular claims: what was measured here, and whether each held.
 
-    Every verdict is of results of `course lab` on this machine, or there is none, and the reason stands beside it.
+    Every verdict is of results of `course lab` on this machine, or there is none, and the reason
+    stands beside it.
     """
     judgements = verdicts(*counting(where or folder(workspace.find()), here()))
     if as_json:
         told = {
-            claim.number: {"claim": claim.text, "lab": claim.lab, **asdict(judgements[claim.number])}
+            claim.number: {
+                "claim": claim.text,
+                "lab": claim.lab,
+                **asdict(judgements[claim.number]),
+            }
             for claim in CLAIMS
         }
         sys.stdout.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")

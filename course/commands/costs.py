@@ -1,4 +1,5 @@
-"""`course costs`: what a token costs over size, batch, context and prompt, from races, beside the floor."""
+"""`course costs`: what a token costs over size, batch, context and prompt, from races, beside the
+floor."""
 
 from __future__ import annotations
 
@@ -15,18 +16,26 @@ from graders.engines.results import RaceResults, read
 
 @click.command("costs")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file.")
-@click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write the plot there (needs matplotlib).")
+@click.option(
+    "--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file."
+)
+@click.option(
+    "--png",
+    "png_file",
+    type=click.Path(path_type=Path),
+    help="Write the plot there (needs matplotlib).",
+)
 def command(files: tuple[Path, ...], svg_file: Path | None, png_file: Path | None) -> ExitCode:
-    """What a token costs, over the size of the model, the batch, the context and the prompt, beside the floor.
+    """What a token costs, over the size of the model, the batch, the context and the prompt, beside
+    the floor.
 
     \b
     course race --model waiter@20m --lengths 128,512,2048 --json a.json
     course race --model waiter@0.1b --lengths 128,512,2048 --json b.json
     course costs a.json b.json --svg costs.svg
 
-    FILES: races that `course race --json` or `--store` wrote, of one machine, in one dtype. Where an engine's cost
-    leaves the floor is where it bends away.
+    FILES: races that `course race --json` or `--store` wrote, of one machine, in one dtype. Where
+    an engine's cost leaves the floor is where it bends away.
     """
     from course.drawings import panels
     from course.race.costs import costs, figure
@@ -73,7 +82,11 @@ def _print(found: Sequence[object]) -> None:
         for name in over.names:
             table.add_column(name, justify="right", no_wrap=True)
         for x in dict.fromkeys(cost.x for cost in over.costs):
-            cells = {over.name(cost): f"{cost.taken:.3g} ({cost.times:.1f}x)" for cost in over.costs if cost.x == x}
+            cells = {
+                over.name(cost): f"{cost.taken:.3g} ({cost.times:.1f}x)"
+                for cost in over.costs
+                if cost.x == x
+            }
             table.add_row(number(x), *(cells.get(name, "") for name in over.names))
         screen.print(f"\n{over.title}, {over.unit} (times the floor)", style="bold")
         screen.print(table)

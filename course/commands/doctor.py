@@ -34,7 +34,11 @@ class Finding:
 
 
 @click.command("doctor")
-@click.option("--isolation", is_flag=True, help="Try to break out of every level, and show what is blocked and open.")
+@click.option(
+    "--isolation",
+    is_flag=True,
+    help="Try to break out of every level, and show what is blocked and open.",
+)
 @click.option(
     "--without",
     multiple=True,
@@ -42,9 +46,12 @@ class Finding:
     help="With --isolation: as on a machine that lacks this; repeatable.",
 )
 def command(isolation: bool, without: tuple[str, ...]) -> ExitCode:
-    """What is installed, which device, which isolation, where your work is. Exits 3 when something is to be fixed."""
+    """What is installed, which device, which isolation, where your work is. Exits 3 when something
+    is to be fixed."""
     if without and not isolation:
-        raise Problem("--without belongs to --isolation: course doctor --isolation --without " + without[0])
+        raise Problem(
+            "--without belongs to --isolation: course doctor --isolation --without " + without[0]
+        )
     screen = console()
     screen.print()
     return _try_isolation(screen, without) if isolation else _examine(screen)
@@ -52,12 +59,24 @@ def command(isolation: bool, without: tuple[str, ...]) -> ExitCode:
 
 def _examine(screen: Console) -> ExitCode:
     findings = []
-    for examine in (_python, _packages, _workspace, _scratch, _isolation, _model, _compiled, _device):
+    for examine in (
+        _python,
+        _packages,
+        _workspace,
+        _scratch,
+        _isolation,
+        _model,
+        _compiled,
+        _device,
+    ):
         for finding in _examined(examine):
             findings.append(finding)
             sign = ("✓", "green") if finding.fine else ("✗", "bold red")
             line = Text.assemble("  ", sign, f" {finding.name:<12}", clean(finding.value))
-            screen.print(line if finding.fine else line.append(f"\n    {clean(finding.advice)}"), soft_wrap=True)
+            screen.print(
+                line if finding.fine else line.append(f"\n    {clean(finding.advice)}"),
+                soft_wrap=True,
+            )
     screen.print()
     ill = sum(not finding.fine for finding in findings)
     screen.print("All is well." if not ill else f"{ill} thing{'s' * (ill > 1)} to fix, see above.")
@@ -65,7 +84,8 @@ def _examine(screen: Console) -> ExitCode:
 
 
 def _try_isolation(screen: Console, without: Collection[str]) -> ExitCode:
-    """The table of what a submission could reach at each level; 3 when a level does not hold what it promises."""
+    """The table of what a submission could reach at each level; 3 when a level does not hold what
+    it promises."""
     from graders.sandbox.__main__ import table
     from graders.sandbox.probe import probe
 
@@ -78,22 +98,35 @@ def _try_isolation(screen: Console, without: Collection[str]) -> ExitCode:
     holes = [f"{report.level}: {hole.name}" for report in reports for hole in report.holes]
     for hole in holes:
         screen.print(f"Open, but should be blocked at {hole}", style="bold red", soft_wrap=True)
-    return ExitCode.UNGRADED if holes or not any(report.reached for report in reports) else ExitCode.PASS
+    return (
+        ExitCode.UNGRADED
+        if holes or not any(report.reached for report in reports)
+        else ExitCode.PASS
+    )
 
 
 def _examined(examine: Callable[[], list[Finding]]) -> list[Finding]:
-    """A doctor does not fall ill over a patient: whatever an examination raises becomes its finding."""
+    """A doctor does not fall ill over a patient: whatever an examination raises becomes its
+    finding."""
     try:
         return examine()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return [Finding(examine.__name__.strip("_"), reason, False, "install the course again: make demo")]
+        return [
+            Finding(
+                examine.__name__.strip("_"), reason, False, "install the course again: make demo"
+            )
+        ]
 
 
 def _python() -> list[Finding]:
     version = platform.python_version()
     fine = sys.version_info >= (3, 11)
-    return [Finding("python", f"{version}, {sys.executable}", fine, "the course needs Python 3.11 or newer")]
+    return [
+        Finding(
+            "python", f"{version}, {sys.executable}", fine, "the course needs Python 3.11 or newer"
+        )
+    ]
 
 
 def _packages() -> list[Finding]:
@@ -124,7 +157,10 @@ def _compiled() -> list[Finding]:
     without = "; ".join(lacking for each in Arithmetic if (lacking := lacks(each)))
     return [
         Finding("compiled", f"the engine's forward pass, {library.chosen()}"),
-        Finding("arithmetic", f"{', '.join(options)} (what products may be computed in){without and f'; {without}'}"),
+        Finding(
+            "arithmetic",
+            f"{', '.join(options)} (what products may be computed in){without and f'; {without}'}",
+        ),
         kv,
     ]
 
@@ -143,8 +179,18 @@ def _workspace() -> list[Finding]:
     memory = progress.load(place.memory)
     folder = place.memory if place.memory.exists() else place.root
     writable = os.access(folder, os.W_OK)
-    findings = [Finding("workspace", str(place.root), writable, f"{folder} cannot be written: progress would be lost")]
-    return [*findings, *([Finding("progress", memory.notice, not memory.frozen)] if memory.notice else [])]
+    findings = [
+        Finding(
+            "workspace",
+            str(place.root),
+            writable,
+            f"{folder} cannot be written: progress would be lost",
+        )
+    ]
+    return [
+        *findings,
+        *([Finding("progress", memory.notice, not memory.frozen)] if memory.notice else []),
+    ]
 
 
 def _scratch() -> list[Finding]:
@@ -161,7 +207,11 @@ def _isolation() -> list[Finding]:
     worker = spawn()
     level = worker.level
     worker.end()
-    return [Finding("isolation", f"{level}, of L1 to L4 (course doctor --isolation tries what it blocks)")]
+    return [
+        Finding(
+            "isolation", f"{level}, of L1 to L4 (course doctor --isolation tries what it blocks)"
+        )
+    ]
 
 
 def _model() -> list[Finding]:
@@ -170,7 +220,12 @@ def _model() -> list[Finding]:
     weights = CHECKPOINT / "model.safetensors"
     size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.is_file() else "no weights"
     return [
-        Finding("model", f"the waiter, {size}", weights.is_file(), f"{weights} is missing; install again: make demo")
+        Finding(
+            "model",
+            f"the waiter, {size}",
+            weights.is_file(),
+            f"{weights} is missing; install again: make demo",
+        )
     ]
 
 

@@ -42,7 +42,11 @@ def show() -> ExitCode:
         table.add_row(*_row(environments.standing(kind, device)))
     screen = console()
     screen.print(table)
-    screen.print(f"\nThis machine counts as {device}. Environments: {environments.root()}", style="dim", soft_wrap=True)
+    screen.print(
+        f"\nThis machine counts as {device}. Environments: {environments.root()}",
+        style="dim",
+        soft_wrap=True,
+    )
     return ExitCode.PASS
 
 
@@ -50,9 +54,12 @@ def show() -> ExitCode:
 @click.argument("name")
 @click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
 @click.option("--fresh", is_flag=True, help="Replace what is there, once the new one works.")
-@click.option("--unlocked", is_flag=True, help="Without a lock, where there is none for this platform.")
+@click.option(
+    "--unlocked", is_flag=True, help="Without a lock, where there is none for this platform."
+)
 def install(name: str, device: str | None, fresh: bool, unlocked: bool) -> ExitCode:
-    """Make the environment of engine NAME and try it. Needs a network, minutes, and up to some gigabytes."""
+    """Make the environment of engine NAME and try it. Needs a network, minutes, and up to some
+    gigabytes."""
     from graders.engines.installing import NotInstalled
     from graders.engines.installing import install as make
 
@@ -77,7 +84,10 @@ def install(name: str, device: str | None, fresh: bool, unlocked: bool) -> ExitC
         left = environments.standing(kind, device)
         kept = f" {name} {left.version} is still there as it was." if left.ready else ""
         raise Problem(f"{clean(str(error))}.{kept}", ExitCode.UNGRADED) from error
-    screen.print(Text(clean(trials.sentence or f"{name} {version} is installed."), style="green"), soft_wrap=True)
+    screen.print(
+        Text(clean(trials.sentence or f"{name} {version} is installed."), style="green"),
+        soft_wrap=True,
+    )
     return ExitCode.PASS
 
 
@@ -98,7 +108,8 @@ class _Trials:
 @command.command("try")
 @click.argument("name")
 def attempt(name: str) -> ExitCode:
-    """Start engine NAME, let it serve a few requests on the waiter, and check every token against the oracle."""
+    """Start engine NAME, let it serve a few requests on the waiter, and check every token against
+    the oracle."""
     kind = _kind(name)
     now = environments.standing(kind)
     if not now.state.startable:
@@ -110,7 +121,9 @@ def attempt(name: str) -> ExitCode:
 @click.argument("name")
 @click.option("--device", type=DEVICES, help="Which build; the machine decides when not given.")
 @click.option("--platform", "machine", help="Of which machines; of this one when not given.")
-@click.option("--check", is_flag=True, help="Write nothing; say whether the index still has what is locked.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; say whether the index still has what is locked."
+)
 def lock_(name: str, device: str | None, machine: str | None, check: bool) -> ExitCode:
     """Resolve the packages of engine NAME anew and write every version and hash into its lock."""
     from graders.engines import lock_file, make_lock
@@ -120,19 +133,27 @@ def lock_(name: str, device: str | None, machine: str | None, check: bool) -> Ex
     there = lock_file.path(kind, order.device, machine=order.machine).is_file()
     try:
         old = lock_file.read(kind, order.device, order.machine) if check or there else None
-        made = make_lock.make(order, say=lambda line: screen.print(f"{line} …"), keep=old if check else None)
+        made = make_lock.make(
+            order, say=lambda line: screen.print(f"{line} …"), keep=old if check else None
+        )
     except (make_lock.NotLocked, lock_file.LockBroken) as error:
         raise Problem(f"{clean(str(error))}.", ExitCode.UNGRADED) from error
     changes = make_lock.differences(old, made) if old else []
     for change in changes:
         screen.print(clean(change), soft_wrap=True)
     if check:
-        told = f"the index has other files: renew it with `course engines lock {name}`" if changes else "it holds"
+        told = (
+            f"the index has other files: renew it with `course engines lock {name}`"
+            if changes
+            else "it holds"
+        )
         screen.print(f"The lock of {name}, {len(made.pins)} packages: {told}.", soft_wrap=True)
         return ExitCode.UNGRADED if changes else ExitCode.PASS
     written = ", ".join(file.name for file in make_lock.write(order, made))
     then = f"Try it: course engines install {name} --fresh"
-    screen.print(f"{written}: {len(made.pins)} packages, {len(changes)} changed. {then}", soft_wrap=True)
+    screen.print(
+        f"{written}: {len(made.pins)} packages, {len(changes)} changed. {then}", soft_wrap=True
+    )
     return ExitCode.PASS
 
 
@@ -140,7 +161,9 @@ def _try(kind: EngineKind) -> ExitCode:
     from graders.engines.smoke_test import trial
 
     result = trial(kind)
-    console().print(Text(clean(result.sentence), style="green" if result.fine else "bold red"), soft_wrap=True)
+    console().print(
+        Text(clean(result.sentence), style="green" if result.fine else "bold red"), soft_wrap=True
+    )
     return ExitCode.PASS if result.fine else ExitCode.UNGRADED
 
 
@@ -149,7 +172,9 @@ def _there_already(now: EnvironmentStatus) -> str:
     name = f"{now.kind.name} {now.version}"
     built = environments.read_stamp(environments.folder(now.kind)).get("device", now.device)
     if built != now.device:
-        raise Problem(f"{name} is installed for {built}, not for {now.device}; --fresh replaces it.")
+        raise Problem(
+            f"{name} is installed for {built}, not for {now.device}; --fresh replaces it."
+        )
     return f"{name} is installed already (--fresh installs it again)."
 
 
@@ -160,7 +185,11 @@ def _kind(name: str) -> EngineKind:
 
 
 def _row(status: EnvironmentStatus) -> tuple[Text, ...]:
-    loose = ", without a lock" if status.ready and status.kind.distribution and not status.locked else ""
+    loose = (
+        ", without a lock"
+        if status.ready and status.kind.distribution and not status.locked
+        else ""
+    )
     state = f"{status.state}{loose}"
     texts = (status.kind.name, status.version, state, status.trial, status.advice)
     inks = ("bold", "", INK.get(status.state, "bold red"), "", "")

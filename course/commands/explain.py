@@ -1,4 +1,5 @@
-"""`course explain N`: the questions of an exercise, answered in the editor; `course submit` packs the answers."""
+"""`course explain N`: the questions of an exercise, answered in the editor; `course submit` packs
+the answers."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ from graders.registry.catalogue import Exercise
 @click.command("explain")
 @click.argument("exercise")
 def command(exercise: str) -> ExitCode:
-    """Answer the questions of EXERCISE (such as 1) in plain words, in your editor ($VISUAL or $EDITOR).
+    """Answer the questions of EXERCISE (such as 1) in plain words, in your editor ($VISUAL or
+    $EDITOR).
 
-    The answers stay in explain.md beside your part, and `course submit` packs them. A person reads them; nothing here
-    judges them.
+    The answers stay in explain.md beside your part, and `course submit` packs them. A person reads
+    them; nothing here judges them.
     """
     place = workspace.find()
     chosen = target(exercise).exercise
@@ -33,14 +35,20 @@ def command(exercise: str) -> ExitCode:
     text = readable(sheet, "it holds your answers.").read_text(encoding="utf-8", errors="replace")
     screen, open_ones = console(), unanswered(text)
     count = len(answers(text))
-    screen.print(f"{place.shown(sheet)}: {count - len(open_ones)} of {count} questions answered.", soft_wrap=True)
+    screen.print(
+        f"{place.shown(sheet)}: {count - len(open_ones)} of {count} questions answered.",
+        soft_wrap=True,
+    )
     number = chosen.number
     if not open_ones:
         screen.print(f"Next: course submit {number}")
     elif opened:
         screen.print(f"Go on with: course explain {number}")
     else:
-        screen.print(f"Next: write into {place.shown(sheet)}; in a terminal this opens $EDITOR on it.", soft_wrap=True)
+        screen.print(
+            f"Next: write into {place.shown(sheet)}; in a terminal this opens $EDITOR on it.",
+            soft_wrap=True,
+        )
     return ExitCode.PASS
 
 
@@ -64,4 +72,6 @@ def _edit(sheet: Path) -> None:
     try:
         click.edit(filename=str(sheet))
     except click.ClickException as trouble:
-        raise Problem(f"the editor did not start ({trouble.message}); set $EDITOR, or open {sheet}.") from None
+        raise Problem(
+            f"the editor did not start ({trouble.message}); set $EDITOR, or open {sheet}."
+        ) from None

@@ -17,12 +17,14 @@ MARGIN = Text("  ")
 
 @click.command("hint")
 @click.argument("law")
-@click.option("--level", type=click.IntRange(1, LEVELS), help="Show hints up to this level: 1, 2 or 3.")
+@click.option(
+    "--level", type=click.IntRange(1, LEVELS), help="Show hints up to this level: 1, 2 or 3."
+)
 def command(law: str, level: int | None) -> ExitCode:
     """A hint for LAW, such as 1.4; ask again and it says more.
 
-    The first says where to look, the second the idea, the third almost the code. With an exercise alone, such as 1,
-    the hint is for its first law that does not hold yet.
+    The first says where to look, the second the idea, the third almost the code. With an exercise
+    alone, such as 1, the hint is for its first law that does not hold yet.
     """
     place = workspace.find_or_none()
     memory = progress.load(place.memory if place else None)
@@ -30,7 +32,9 @@ def command(law: str, level: int | None) -> ExitCode:
     asked = wanted.law or next_steps.open_law(wanted.exercise, memory, place)
     if asked is None:
         screen = console()
-        screen.print(f"\nEvery law of {wanted.exercise.title} holds; to read on: course hint {law}.1")
+        screen.print(
+            f"\nEvery law of {wanted.exercise.title} holds; to read on: course hint {law}.1"
+        )
         rendering.print_next(screen, next_steps.after_pass(wanted.exercise, memory))
         return ExitCode.PASS
     show(asked, memory, level)
@@ -38,7 +42,8 @@ def command(law: str, level: int | None) -> ExitCode:
 
 
 def show(asked: Law, memory: progress.Progress, level: int | None = None) -> None:
-    """Print the hints of a law up to a level, one more than the last time if none is given, and remember that."""
+    """Print the hints of a law up to a level, one more than the last time if none is given, and
+    remember that."""
     level = level or min(memory.hint_level(asked.number) + 1, LEVELS)
     _print(asked, level)
     memory.record_hint(asked.number, level)
@@ -57,7 +62,9 @@ def _print(law: Law, level: int) -> None:
         latest = number == level
         screen.print()
         screen.print(Text(f"Hint {number} of {LEVELS}", style="bold yellow" if latest else "dim"))
-        rendering.print_behind(screen, MARGIN, [Text(law.hints[number - 1], style="" if latest else "dim")])
+        rendering.print_behind(
+            screen, MARGIN, [Text(law.hints[number - 1], style="" if latest else "dim")]
+        )
     screen.print()
     more = f"More: course hint {law.number}   ·   " if level < LEVELS else ""
     screen.print(f"{more}Try it: course check {law.number}")

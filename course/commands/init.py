@@ -20,10 +20,14 @@ from graders.registry.catalogue import exercises
 
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--notebooks", is_flag=True, help="Also each exercise as a notebook; write there or in the file.")
+@click.option(
+    "--notebooks",
+    is_flag=True,
+    help="Also each exercise as a notebook; write there or in the file.",
+)
 def command(folder: Path | None, notebooks: bool) -> ExitCode:
-    """Copy the exercises into FOLDER. Files that are there already are left as they are, so it also adds what an
-    update of the course has brought."""
+    """Copy the exercises into FOLDER. Files that are there already are left as they are, so it also
+    adds what an update of the course has brought."""
     if folder is None:
         raise Problem("name a folder to copy the exercises into, such as `course init kitchen`.")
     place = Workspace(folder)
@@ -34,7 +38,11 @@ def command(folder: Path | None, notebooks: bool) -> ExitCode:
         raise Problem(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
     for path in written:
         screen.print(f"  {place.shown(path)}", soft_wrap=True)
-    screen.print(f"{len(written)} files written." if written else "Nothing to add, everything is there already.")
+    screen.print(
+        f"{len(written)} files written."
+        if written
+        else "Nothing to add, everything is there already."
+    )
     if notebooks:
         screen.print("`course check` judges a notebook where the file beside it is still the stub.")
     there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "

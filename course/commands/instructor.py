@@ -41,14 +41,22 @@ folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=Fals
 
 @click.group("instructor")
 def command() -> None:
-    """Teach with the course: an nbgrader course, its answers in words, a kit for students, a bundle for Gradescope."""
+    """Teach with the course: an nbgrader course, its answers in words, a kit for students, a bundle
+    for Gradescope."""
 
 
 @command.command("init")
 @folder
 @chosen
-@click.option("--course-id", default="inference_kitchen", show_default=True, help="The course's name in nbgrader.")
-@click.option("--renew", is_flag=True, help="Write source/ anew, for example after an update of the course.")
+@click.option(
+    "--course-id",
+    default="inference_kitchen",
+    show_default=True,
+    help="The course's name in nbgrader.",
+)
+@click.option(
+    "--renew", is_flag=True, help="Write source/ anew, for example after an update of the course."
+)
 def init(folder: Path, numbers: Numbers, course_id: str, renew: bool) -> ExitCode:
     """Make a complete nbgrader course in FOLDER. What is there already stays as it is."""
     from course.nbgrader_glue import course_folder
@@ -66,8 +74,13 @@ def init(folder: Path, numbers: Numbers, course_id: str, renew: bool) -> ExitCod
     for path in written.new:
         screen.print(f"  {path}", soft_wrap=True)
     kept = f", {len(written.kept)} were there already" if written.kept else ""
-    screen.print(f"{len(written.new)} files written{kept}. {folder / 'README.md'} says how to go on.", soft_wrap=True)
-    screen.print(f"Next: cd {folder} && nbgrader generate_assignment {picked[0].slug}", soft_wrap=True)
+    screen.print(
+        f"{len(written.new)} files written{kept}. {folder / 'README.md'} says how to go on.",
+        soft_wrap=True,
+    )
+    screen.print(
+        f"Next: cd {folder} && nbgrader generate_assignment {picked[0].slug}", soft_wrap=True
+    )
     return ExitCode.PASS
 
 
@@ -89,10 +102,16 @@ def kit(folder: Path, numbers: Numbers) -> ExitCode:
 @command.command("read")
 @folder
 @chosen
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen.  [default: any that is free]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where to listen.  [default: any that is free]",
+)
 def read(folder: Path, numbers: Numbers, port: int) -> ExitCode:
-    """Read the answers in plain words of the nbgrader course in FOLDER, question by question and without names, until
-    Ctrl-C. Scores and comments go into its gradebook; the page is for this machine alone."""
+    """Read the answers in plain words of the nbgrader course in FOLDER, question by question and
+    without names, until Ctrl-C. Scores and comments go into its gradebook; the page is for this
+    machine alone."""
     from course.nbgrader_glue import gradebook
 
     gradebook.expect(folder)
@@ -121,7 +140,13 @@ def bundle() -> None:
 @bundle.command("gradescope")
 @folder
 @click.option(
-    "--exercise", "-e", "number", type=ExerciseNumber(), required=True, metavar="N", help="Which exercise it grades."
+    "--exercise",
+    "-e",
+    "number",
+    type=ExerciseNumber(),
+    required=True,
+    metavar="N",
+    help="Which exercise it grades.",
 )
 @click.option("--laws-only", is_flag=True, help="Leave the timed laws out.")
 @click.option(

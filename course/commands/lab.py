@@ -20,12 +20,22 @@ from graders.experiments.results import LabResults
 @click.command("lab")
 @click.argument("number", metavar="N")
 @click.option("--quick", is_flag=True, help="Fewer points and rounds: a minute on two cores.")
-@click.option("--engines", default="", help="Others beside ours, such as vllm,llama.cpp (see `course engines`).")
-@click.option("--model", "models", multiple=True, help="What is measured: random:SHAPE, waiter, waiter@SHAPE.")
-@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
+@click.option(
+    "--engines",
+    default="",
+    help="Others beside ours, such as vllm,llama.cpp (see `course engines`).",
+)
+@click.option(
+    "--model", "models", multiple=True, help="What is measured: random:SHAPE, waiter, waiter@SHAPE."
+)
+@click.option(
+    "--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--fresh", is_flag=True, help="Begin anew, whatever was measured before.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything measured as one JSON object.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print everything measured as one JSON object."
+)
 @click.option("--folder", "where", type=click.Path(path_type=Path), help="Keep the results there.")
 def command(
     number: str,
@@ -45,8 +55,9 @@ def command(
     course lab 1 --engines vllm,llama.cpp ours and these, side by side
     course claims                         what the results say of nine popular claims
 
-    Results, SVG and PNG lie in .course/labs/. Ctrl-C loses the task in hand only; the same command goes on.
-    What cannot be measured is named, and the rest is measured. Exits 3 when something is missing.
+    Results, SVG and PNG lie in .course/labs/. Ctrl-C loses the task in hand only; the same command
+    goes on. What cannot be measured is named, and the rest is measured. Exits 3 when something is
+    missing.
     """
     lab = _lab(number)
     names = _engines(engines, lab)
@@ -56,7 +67,9 @@ def command(
     home = where or folder(place) if place else where
     assert home is not None
     _refuse_unknown(models)
-    results = _run(LabFiles(home, lab, quick), names, models or LABS[lab].models, threads, seed, fresh, place)
+    results = _run(
+        LabFiles(home, lab, quick), names, models or LABS[lab].models, threads, seed, fresh, place
+    )
     if as_json:
         sys.stdout.write(results.as_json())
     else:
@@ -96,7 +109,9 @@ def _run(
         screen.print(clean(line), style=style, soft_wrap=True)
 
     run = LabRun(files, tell, lambda line: tell(line, "yellow"))
-    plan = LabPlan(files.lab, files.quick, tuple(dict.fromkeys(models)), engines, threads, seed, tell)
+    plan = LabPlan(
+        files.lab, files.quick, tuple(dict.fromkeys(models)), engines, threads, seed, tell
+    )
     try:
         with interruptible():
             results = run.run(plan, fresh=fresh)
@@ -131,5 +146,7 @@ def _engines(text: str, lab: int) -> tuple[str, ...]:
         if name not in KINDS:
             raise Problem(f"{unknown(name)}.")
     if names and not LABS[lab].raced:
-        raise Problem(f"lab {lab} measures our engine alone: the others are not driven with guesses here.")
+        raise Problem(
+            f"lab {lab} measures our engine alone: the others are not driven with guesses here."
+        )
     return names

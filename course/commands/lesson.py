@@ -34,7 +34,8 @@ def command(exercise: str) -> ExitCode:
 
 
 def _lesson(exercise: Exercise) -> str:
-    """The learner's own copy if there is one, which may have notes in it; else the one the course came with."""
+    """The learner's own copy if there is one, which may have notes in it; else the one the course
+    came with."""
     place = workspace.find_or_none()
     homes = [place.exercises] if place else []
     for home in (*homes, workspace.installed_root() / "solutions"):
@@ -43,7 +44,9 @@ def _lesson(exercise: Exercise) -> str:
             try:
                 return path.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
-                raise Problem(f"{path} cannot be read ({os.strerror(error.errno or 0)}).") from error
+                raise Problem(
+                    f"{path} cannot be read ({os.strerror(error.errno or 0)})."
+                ) from error
     raise Problem(f"the lesson of {exercise.title} is not in this installation.")
 
 

@@ -31,7 +31,9 @@ def command() -> ExitCode:
         screen.print("There is no workspace here yet. Next: course init kitchen")
     else:
         if place.elsewhere:
-            screen.print("These are not in this folder; `course init kitchen` makes a folder of your own here.")
+            screen.print(
+                "These are not in this folder; `course init kitchen` makes a folder of your own here."
+            )
         screen.print(_next(memory, place))
     if memory.notice:
         screen.print(memory.notice, style="yellow")
@@ -39,7 +41,10 @@ def command() -> ExitCode:
 
 
 def _print_exercise(
-    screen: Console, exercise: Exercise, memory: progress.Progress, place: workspace.Workspace | None
+    screen: Console,
+    exercise: Exercise,
+    memory: progress.Progress,
+    place: workspace.Workspace | None,
 ) -> None:
     holding = next_steps.held_laws(exercise, memory, place)
     held = len(holding)
@@ -57,10 +62,15 @@ def _print_exercise(
             line.append("  old: changed since", style="yellow")
     screen.print(line, soft_wrap=True)
     if place and exercise.laws:
-        screen.print(Text(f"        {place.shown(learner_file(place, exercise))}", style="dim"), soft_wrap=True)
+        screen.print(
+            Text(f"        {place.shown(learner_file(place, exercise))}", style="dim"),
+            soft_wrap=True,
+        )
 
 
-def _old(exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace) -> bool:
+def _old(
+    exercise: Exercise, laws: Sequence[Law], memory: progress.Progress, place: workspace.Workspace
+) -> bool:
     """Whether some of the laws were judged on another text than the learner's is now."""
     now = current_digest(learner_file(place, exercise), exercise)
     return any(memory.old(law.number, law.name, now) for law in laws)

@@ -1,4 +1,5 @@
-"""`course mutants N`: every wrong part of the test data and the law that kills it. For developers, in a clone."""
+"""`course mutants N`: every wrong part of the test data and the law that kills it. For developers,
+in a clone."""
 
 from __future__ import annotations
 
@@ -33,8 +34,20 @@ class Part:
 
 @click.command("mutants")
 @click.argument("exercise")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the first check.")
-@click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="So many, one after another.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of the first check.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="So many, one after another.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show what the learner would read, too.")
 @click.option("--only", metavar="NAME", default="", help="Only parts whose name contains this.")
 @click.option(
@@ -43,12 +56,16 @@ class Part:
     type=click.Path(path_type=Path, file_okay=False),
     help="Write the wrong parts as whole files into this folder; judge nothing.",
 )
-def command(exercise: str, seed: int, seeds: int, verbose: bool, only: str, folder: Path | None) -> ExitCode:
-    """Show which law kills which wrong part of EXERCISE, that the right parts live, and a table of the laws.
+def command(
+    exercise: str, seed: int, seeds: int, verbose: bool, only: str, folder: Path | None
+) -> ExitCode:
+    """Show which law kills which wrong part of EXERCISE, that the right parts live, and a table of
+    the laws.
 
-    The wrong parts are edits of right ones, in tests/mutants. The table has, for each law, the wrong parts that name
-    it, those that no other law kills, and at how many seeds each of them died by it at least. Exits 1 when one
-    survives or dies by a law other than the one it names, or when a right part dies, at any seed.
+    The wrong parts are edits of right ones, in tests/mutants. The table has, for each law, the
+    wrong parts that name it, those that no other law kills, and at how many seeds each of them died
+    by it at least. Exits 1 when one survives or dies by a law other than the one it names, or when
+    a right part dies, at any seed.
     """
     chosen = target(exercise).exercise
     wrong = [mutant for mutant in mutants(chosen, installed_root()) if only in mutant.name]
@@ -77,7 +94,9 @@ def _write(wrong: list[Mutant], folder: Path) -> ExitCode:
 def _files(wrong: list[Mutant], right: list[Path]) -> Iterator[list[Part]]:
     """All parts as files, the wrong ones in a folder that is gone afterwards."""
     with TemporaryDirectory(prefix="mutants-") as folder:
-        yield [Part(mutant.write(Path(folder)), mutant) for mutant in wrong] + [Part(path, None) for path in right]
+        yield [Part(mutant.write(Path(folder)), mutant) for mutant in wrong] + [
+            Part(path, None) for path in right
+        ]
 
 
 def _judge_all(parts: list[Part], exercise: Exercise, seeds: range, verbose: bool) -> ExitCode:
@@ -131,9 +150,16 @@ def _broken(result: ExerciseResult) -> list[LawResult]:
 
 
 def _table(judged: list[Judged], exercise: Exercise, seeds: int) -> Table:
-    """Law by law: parts that name it, those that it alone kills, the fewest seeds at which one of them died by it."""
+    """Law by law: parts that name it, those that it alone kills, the fewest seeds at which one of
+    them died by it."""
     table = Table(box=None, pad_edge=True)
-    for title, side in (("law", "left"), ("", "left"), ("parts", "right"), ("alone", "right"), ("seeds", "right")):
+    for title, side in (
+        ("law", "left"),
+        ("", "left"),
+        ("parts", "right"),
+        ("alone", "right"),
+        ("seeds", "right"),
+    ):
         table.add_column(title, justify=cast(Literal["left", "right"], side))
     for law in exercise.laws:
         named = [each for each in judged if each.part.mutant and law.name in each.part.mutant.laws]
@@ -163,12 +189,17 @@ def _words(law: LawResult) -> str:
 def _line(judged: Judged) -> Text:
     part, result, fine = judged.part, judged.worst, judged.fine
     broken = _broken(result)
-    line = Text.assemble("  ", ("✓", "green") if fine else ("✗", "bold red"), f" {clean(part.path.stem):<30} ")
+    line = Text.assemble(
+        "  ", ("✓", "green") if fine else ("✗", "bold red"), f" {clean(part.path.stem):<30} "
+    )
     if broken:
         line.append(f"{broken[0].number:<5}{clean(broken[0].name):<26}")
         line.append(", ".join(law.number for law in broken[1:]), style="dim")
     else:
-        line.append("lives" if result.passed else clean(result.problem) or "undecided", style="" if fine else "red")
+        line.append(
+            "lives" if result.passed else clean(result.problem) or "undecided",
+            style="" if fine else "red",
+        )
     if not fine:
         line.append(f"   at seed {result.seed}", style="dim")
     if not fine and part.mutant is not None:

@@ -21,8 +21,8 @@ MARGIN = Text("  ")
 def command(exercise: str | None) -> ExitCode:
     """The law to work on now, and where: the first that does not hold yet, as far as was checked.
 
-    Of EXERCISE (such as 5); without it, of what you are writing, else of the first that is not solved after the one
-    you wrote last.
+    Of EXERCISE (such as 5); without it, of what you are writing, else of the first that is not
+    solved after the one you wrote last.
     """
     place = workspace.find()
     memory = progress.load(place.memory)
@@ -37,18 +37,26 @@ def command(exercise: str | None) -> ExitCode:
     return ExitCode.PASS
 
 
-def _tell(screen: Console, place: workspace.Workspace, memory: progress.Progress, exercise: Exercise) -> None:
+def _tell(
+    screen: Console, place: workspace.Workspace, memory: progress.Progress, exercise: Exercise
+) -> None:
     """Where the part is, and the law to work on with what there is to type."""
     file = in_use(learner_file(place, exercise), exercise)
     screen.print(rendering.header(exercise.title, exercise.name, place.shown(file)), soft_wrap=True)
     number = exercise.number
     law = next_steps.open_law(exercise, memory, place)
     if is_untouched(file, exercise):
-        steps = [f"course lesson {number}    the idea, first", f"course watch {number}     checks whenever you save"]
+        steps = [
+            f"course lesson {number}    the idea, first",
+            f"course watch {number}     checks whenever you save",
+        ]
     elif law is None:
         steps = [f"course check {number}     every law held, though not all in one check"]
     else:
         screen.print(Text(f"\nLaw {law.number} · {law.name}", style="bold"))
         rendering.print_behind(screen, MARGIN, [Text(law.statement)])
-        steps = [f"course watch {law.number}   checks whenever you save", f"course hint {law.number}    where to look"]
+        steps = [
+            f"course watch {law.number}   checks whenever you save",
+            f"course hint {law.number}    where to look",
+        ]
     rendering.print_next(screen, steps)

@@ -21,15 +21,47 @@ from reference_engine.arithmetic import Arithmetic
 
 
 @click.command("race")
-@click.option("--engines", default="reference,transformers", show_default=True, help="Names, the baseline first.")
+@click.option(
+    "--engines",
+    default="reference,transformers",
+    show_default=True,
+    help="Names, the baseline first.",
+)
 @click.option("--workload", type=click.Choice(NAMES), default="ragged", show_default=True)
-@click.option("--model", default="waiter", show_default=True, help="waiter, random:SHAPE, waiter@SHAPE or a folder.")
-@click.option("--pairs", "rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Rounds that count.")
-@click.option("--sweep", default="1,4,16,64", show_default=True, help="Batches at which decoding is timed; '' none.")
-@click.option("--whole-only", is_flag=True, help="Only the workload itself: no prompts alone, no sweep.")
-@click.option("--lengths", default="", help="In place of the workload: a request alone, prompts of so many tokens.")
-@click.option("--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests.")
-@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core.")
+@click.option(
+    "--model",
+    default="waiter",
+    show_default=True,
+    help="waiter, random:SHAPE, waiter@SHAPE or a folder.",
+)
+@click.option(
+    "--pairs",
+    "rounds",
+    type=click.IntRange(1, 99),
+    default=5,
+    show_default=True,
+    help="Rounds that count.",
+)
+@click.option(
+    "--sweep",
+    default="1,4,16,64",
+    show_default=True,
+    help="Batches at which decoding is timed; '' none.",
+)
+@click.option(
+    "--whole-only", is_flag=True, help="Only the workload itself: no prompts alone, no sweep."
+)
+@click.option(
+    "--lengths",
+    default="",
+    help="In place of the workload: a request alone, prompts of so many tokens.",
+)
+@click.option(
+    "--scale", type=FiniteRange(0, min_open=True), default=1.0, help="Share of the requests."
+)
+@click.option(
+    "--threads", type=click.IntRange(0, 1024), default=0, help="For every engine; 0: every core."
+)
 @click.option(
     "--dtype",
     type=click.Choice((*DTYPES, BEST)),
@@ -54,10 +86,24 @@ from reference_engine.arithmetic import Arithmetic
     default=300.0,
     help="Seconds that one trace may take.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write everything measured to this file.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file.")
-@click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write the plot there (needs matplotlib).")
-@click.option("--store", is_flag=True, help="In a clone: keep it as the race that the README tells of.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    help="Write everything measured to this file.",
+)
+@click.option(
+    "--svg", "svg_file", type=click.Path(path_type=Path), help="Write the plot to this file."
+)
+@click.option(
+    "--png",
+    "png_file",
+    type=click.Path(path_type=Path),
+    help="Write the plot there (needs matplotlib).",
+)
+@click.option(
+    "--store", is_flag=True, help="In a clone: keep it as the race that the README tells of."
+)
 def command(
     engines: str,
     workload: str,
@@ -86,16 +132,19 @@ def command(
     course race --model waiter@20m --lengths 128,512,2048 --json costs.json
     course engines            which engines there are here, and how to get one
 
-    All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is checked before it
-    counts. --store writes graders/throughput/races/WORKLOAD-MODEL.json, of which `course generate` makes a table
-    for the README. Exits 3 when an engine asked for did not run to the end. Ctrl-C shows and writes the rounds that are
-    complete.
+    All get the same checkpoint, tokens, lengths, KV memory, concurrency and cores; every token is
+    checked before it counts. --store writes graders/throughput/races/WORKLOAD-MODEL.json, of which
+    `course generate` makes a table for the README. Exits 3 when an engine asked for did not run to
+    the end. Ctrl-C shows and writes the rounds that are complete.
     """
     if store and lengths:
         raise Problem("--store keeps races of a workload, not of --lengths. Use --json.")
     kept = _stored(workload, model, dtype) if store else None
     files = RaceFiles(json_file, svg_file, png_file, kept)
-    names, batches = _engines(engines), () if whole_only or lengths else _numbers(sweep, "batches", "--sweep 1,4,16")
+    names, batches = (
+        _engines(engines),
+        () if whole_only or lengths else _numbers(sweep, "batches", "--sweep 1,4,16"),
+    )
     files.check()
     from graders.engines.race import RacePlan
 
@@ -118,7 +167,9 @@ def command(
     results = _run(plan)
     _print(results)
     if kept is not None and not (results.complete and not results.interrupted):
-        console(stderr=True).print(f"{kept} is left as it was: not every engine ran to the end.", soft_wrap=True)
+        console(stderr=True).print(
+            f"{kept} is left as it was: not every engine ran to the end.", soft_wrap=True
+        )
         files = replace(files, stored=None)
     files.write(results)
     if results.interrupted:
@@ -133,7 +184,9 @@ def _stored(workload: str, model: str, dtype: str) -> Path:
 
     root, called = installed_root(), readme_table.name(workload, model, dtype)
     if not (root / "pyproject.toml").is_file():
-        raise Problem("--store works in a clone of the project only; this is an installed package. Use --json.")
+        raise Problem(
+            "--store works in a clone of the project only; this is an installed package. Use --json."
+        )
     if Path(called).name != called:
         raise Problem("--store keeps races of models with a name, not of folders. Use --json.")
     (root / readme_table.FOLDER).mkdir(parents=True, exist_ok=True)

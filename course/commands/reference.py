@@ -21,19 +21,27 @@ from graders.throughput.hardware import Hardware, here
 
 @click.command("reference")
 @click.option("--md", "as_md", is_flag=True, help="Print it as Markdown.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write it as a page to this file.")
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), help="Write it as a page to this file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
-@click.option("--folder", "where", type=click.Path(path_type=Path), help="Where results of labs lie.")
+@click.option(
+    "--folder", "where", type=click.Path(path_type=Path), help="Where results of labs lie."
+)
 def command(as_md: bool, html_file: Path | None, as_json: bool, where: Path | None) -> ExitCode:
     """The engines in one table, and which to pick for what.
 
-    Every figure is of `course lab` on this machine or of a card that counts here, or it is not there.
+    Every figure is of `course lab` on this machine or of a card that counts here, or it is not
+    there.
     """
     from course.labs import reference_pages
 
     place, machine = workspace.find(), here()
     labs, _ = counting(where or folder(place), machine)
-    table = rows({number: each for number, each in labs.items() if each.complete}, _cards(place.root, machine))
+    table = rows(
+        {number: each for number, each in labs.items() if each.complete},
+        _cards(place.root, machine),
+    )
     told = (table, guide(table), str(machine))
     if html_file is not None:
         try:
@@ -55,5 +63,7 @@ def _cards(root: Path, machine: Hardware) -> Iterator[baselines.BaselineCard]:
     """Those of the usual workload that count here, the workspace's before the course's own."""
     for path in baselines.files(baselines.folders(root)):
         with suppress(baselines.BadCard):
-            if baselines.load(path).workload == WORKLOAD:  # drawing the requests of the others takes seconds
+            if (
+                baselines.load(path).workload == WORKLOAD
+            ):  # drawing the requests of the others takes seconds
                 yield baselines.verify(path, machine)

@@ -30,12 +30,20 @@ def command(exercise: str) -> ExitCode:
         progress.replace_file(path, text)
     except OSError as error:
         why = error.strerror or str(error)
-        raise Problem(f"nothing was reset, your file is as it was: {why} ({error.filename}).") from error
+        raise Problem(
+            f"nothing was reset, your file is as it was: {why} ({error.filename})."
+        ) from error
     progress.forget(place.memory, chosen.number)
     if backup:
         kept = place.shown(backup)
-        screen.print(f"Your file is kept as {kept}; course restore {chosen.number} puts it back.", soft_wrap=True)
-    screen.print(f"{place.shown(path)} is the untouched stub again. Next: course check {chosen.number}", soft_wrap=True)
+        screen.print(
+            f"Your file is kept as {kept}; course restore {chosen.number} puts it back.",
+            soft_wrap=True,
+        )
+    screen.print(
+        f"{place.shown(path)} is the untouched stub again. Next: course check {chosen.number}",
+        soft_wrap=True,
+    )
     return ExitCode.PASS
 
 

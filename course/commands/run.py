@@ -18,7 +18,13 @@ BLOCK_SIZE = 16
 
 
 @click.command("run")
-@click.option("--use", "uses", multiple=True, metavar="PART:N", help="Such as mine:1,3 or solutions:2 or FILE:1.")
+@click.option(
+    "--use",
+    "uses",
+    multiple=True,
+    metavar="PART:N",
+    help="Such as mine:1,3 or solutions:2 or FILE:1.",
+)
 @click.option(
     "--requests",
     "--guests",
@@ -28,25 +34,39 @@ BLOCK_SIZE = 16
     show_default=True,
     help="How many arrive.",
 )
-@click.option("--blocks", type=click.IntRange(2, 65536), default=192, show_default=True, help="KV blocks of 16 tokens.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which requests arrive.")
+@click.option(
+    "--blocks",
+    type=click.IntRange(2, 65536),
+    default=192,
+    show_default=True,
+    help="KV blocks of 16 tokens.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Which requests arrive."
+)
 @kv_dtype_option
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page in which the run can be watched."
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page in which the run can be watched.",
 )
-def command(uses: tuple[str, ...], count: int, blocks: int, seed: int, kv_dtype: str, html: Path | None) -> ExitCode:
+def command(
+    uses: tuple[str, ...], count: int, blocks: int, seed: int, kv_dtype: str, html: Path | None
+) -> ExitCode:
     """Serve requests with any mix of parts: mine, solutions, naive, or a file's.
 
-    Slots that are not named get the solution; nothing is guessed unless a part 4, 5 or 6 is named. Every token is held
-    against the model without any of the parts; when one is wrong, or a part breaks its contract, the parts are swapped
-    out one by one to find the one to blame.
+    Slots that are not named get the solution; nothing is guessed unless a part 4, 5 or 6 is named.
+    Every token is held against the model without any of the parts; when one is wrong, or a part
+    breaks its contract, the parts are swapped out one by one to find the one to blame.
     """
     choices = part_mix.mix(uses, workspace.find_or_none())
     screen = console()
     screen.print()
     for choice in choices:
         screen.print(_line(choice), soft_wrap=True)
-    screen.print(f"\n{count} requests arrive at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n")
+    screen.print(
+        f"\n{count} requests arrive at once; the KV pool has {blocks} blocks of {BLOCK_SIZE} tokens.\n"
+    )
     from course.playground import run, serve
 
     sizes = serve.EngineSizes(blocks, BLOCK_SIZE, kv_dtype=KVDtype(kv_dtype))
@@ -55,4 +75,6 @@ def command(uses: tuple[str, ...], count: int, blocks: int, seed: int, kv_dtype:
 
 def _line(choice: part_mix.PartChoice) -> Text:
     style = "bold" if choice.source == "mine" else ""
-    return Text.assemble(f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style))
+    return Text.assemble(
+        f"  {choice.exercise.number}  {choice.exercise.name:<22}", (clean(choice.source), style)
+    )

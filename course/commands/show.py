@@ -31,9 +31,21 @@ DRAWN = "".join(f"{part.number}  {part.drawn}\n" for part in PARTS if part.drawi
 
 @click.command("show", help=f"Draw what your part of EXERCISE does in a short run.\n\n\b\n{DRAWN}")
 @click.argument("exercise")
-@click.option("--using", metavar="PART", default="mine", help="Draw this part: solutions, naive or a FILE.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write the drawing to this file instead.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write it as a film to watch instead.")
+@click.option(
+    "--using", metavar="PART", default="mine", help="Draw this part: solutions, naive or a FILE."
+)
+@click.option(
+    "--svg",
+    "svg_file",
+    type=click.Path(path_type=Path),
+    help="Write the drawing to this file instead.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    help="Write it as a film to watch instead.",
+)
 def command(exercise: str, using: str, svg_file: Path | None, html_file: Path | None) -> ExitCode:
     """Draw what your part of EXERCISE does in a short run."""
     chosen = target(exercise).exercise
@@ -75,7 +87,9 @@ def _film(choice: part_mix.PartChoice, title: str) -> Window:
 def _filmed(choice: part_mix.PartChoice) -> Callable[[Any, str], Window]:
     exercise, drawing = choice.exercise, _drawing(choice)
     if not hasattr(drawing, "window"):
-        raise Problem(f"there is no film of {exercise.title}; course show {exercise.number} --svg FILE draws it.")
+        raise Problem(
+            f"there is no film of {exercise.title}; course show {exercise.number} --svg FILE draws it."
+        )
     window: Callable[[Any, str], Window] = drawing.window
     return window
 

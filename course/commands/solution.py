@@ -14,7 +14,9 @@ from course.terminal import console
 
 @click.command("solution")
 @click.argument("exercise")
-@click.option("--give-up", is_flag=True, help="Show it although you have not passed. This is remembered.")
+@click.option(
+    "--give-up", is_flag=True, help="Show it although you have not passed. This is remembered."
+)
 def command(exercise: str, give_up: bool) -> ExitCode:
     """Show the solution of EXERCISE, once you have passed it or with --give-up."""
     chosen = target(exercise).exercise

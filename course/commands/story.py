@@ -28,8 +28,8 @@ from graders.submissions.source import digest
 def command(law: str) -> ExitCode:
     """Write the story of the last failure of LAW (such as 1.6) as a script beside your part.
 
-    The script makes the calls of exactly this story, on your part as it is now. Run it, step through it with a
-    debugger, set breakpoints in your part, add prints.
+    The script makes the calls of exactly this story, on your part as it is now. Run it, step
+    through it with a debugger, set breakpoints in your part, add prints.
     """
     place = workspace.find()
     wanted = target(law)
@@ -40,36 +40,54 @@ def command(law: str) -> ExitCode:
     story = failure.get("story")
     if not isinstance(story, dict):
         number = wanted.law.number
-        raise Problem(f"no broken story of law {number} is kept: course check {number}", ExitCode.FAIL)
+        raise Problem(
+            f"no broken story of law {number} is kept: course check {number}", ExitCode.FAIL
+        )
     file = in_use(learner_file(place, wanted.exercise), wanted.exercise)
-    script = _script(place, file, wanted.exercise, wanted.law, str(failure.get("message", "")), story)
+    script = _script(
+        place, file, wanted.exercise, wanted.law, str(failure.get("message", "")), story
+    )
     shown = shlex.quote(place.shown(script))
     screen = console()
     screen.print(
-        f"{place.shown(script)}: {plural(len(story['steps']), 'line')}, numbered as in the story.", soft_wrap=True
+        f"{place.shown(script)}: {plural(len(story['steps']), 'line')}, numbered as in the story.",
+        soft_wrap=True,
     )
     now = digest(text_of(file, wanted.exercise))
     if memory.told_of_another(wanted.law.number, wanted.law.name, now):
-        screen.print("Your part has changed since the story was told; the script runs it as it is now.", soft_wrap=True)
+        screen.print(
+            "Your part has changed since the story was told; the script runs it as it is now.",
+            soft_wrap=True,
+        )
     screen.print(f"Run it:    {interpreter()} {shown}", soft_wrap=True)
     screen.print(f"Debug it:  {interpreter()} -m pdb {shown}", soft_wrap=True)
     return ExitCode.PASS
 
 
 def interpreter() -> str:
-    """The Python that the course runs in, as a shell takes it: short where that is what `python` means."""
+    """The Python that the course runs in, as a shell takes it: short where that is what `python`
+    means."""
     own = Path(sys.executable)
     for name in ("python", "python3"):
         found = Path(shutil.which(name) or "")
-        if (found.parent, found.resolve()) == (own.parent, own.resolve()):  # of one environment, and the same file
+        if (found.parent, found.resolve()) == (
+            own.parent,
+            own.resolve(),
+        ):  # of one environment, and the same file
             return name
     return shlex.quote(sys.executable)
 
 
 def _script(
-    place: workspace.Workspace, file: Path, exercise: Exercise, law: Law, message: str, story: dict[str, Any]
+    place: workspace.Workspace,
+    file: Path,
+    exercise: Exercise,
+    law: Law,
+    message: str,
+    story: dict[str, Any],
 ) -> Path:
-    """The script, written beside the part; beside a copy of the cell where the part is one of a notebook."""
+    """The script, written beside the part; beside a copy of the cell where the part is one of a
+    notebook."""
     if not story.get("script"):
         raise Problem(
             f"the story of law {law.number} is of a whole engine, which no script of a few lines replays. Again: "
@@ -77,7 +95,15 @@ def _script(
         )
     folder = file.parent if file.suffix == ".py" else place.memory / "stories" / exercise.slug
     path = folder / f"story_{law.number.replace('.', '_')}.py"
-    text = story_script(law, message, story["steps"], story["script"], str(story["expected"]), path.name, interpreter())
+    text = story_script(
+        law,
+        message,
+        story["steps"],
+        story["script"],
+        str(story["expected"]),
+        path.name,
+        interpreter(),
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if file.suffix != ".py":

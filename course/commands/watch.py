@@ -37,19 +37,22 @@ class _Superseded(Exception):
 @click.command("watch")
 @click.argument("what", required=False)
 def command(what: str | None) -> ExitCode:
-    """Judge your part of an exercise whenever you save it; WHAT is an exercise (1) or the law in work (1.4).
+    """Judge your part of an exercise whenever you save it; WHAT is an exercise (1) or the law in
+    work (1.4).
 
     Without WHAT it is the exercise that you are writing, else the first that is not solved.
 
-    The law in work comes first and alone. When it holds, the laws that were broken follow, then those that held; the
-    first that breaks is told and becomes the law in work. The timed law waits for the key t. Each run has a fresh
-    worker, isolated as in `course check`.
+    The law in work comes first and alone. When it holds, the laws that were broken follow, then
+    those that held; the first that breaks is told and becomes the law in work. The timed law waits
+    for the key t. Each run has a fresh worker, isolated as in `course check`.
     """
     place = workspace.find()
     memory = progress.load(place.memory)
     begun = next_steps.exercise_in_work(place, memory) or catalogue(1)
     chosen = asked([what or str(begun.number)])
-    session = WatchSession(console(), place, chosen.exercise, chosen.laws[0] if chosen.laws else None)
+    session = WatchSession(
+        console(), place, chosen.exercise, chosen.laws[0] if chosen.laws else None
+    )
     file = learner_file(place, chosen.exercise)
     names = (file.name, notebook_beside(file, chosen.exercise).name)
     try:
@@ -103,7 +106,9 @@ class WatchSession:
         if key == "h" and law:
             hint.show(law, memory)
         elif key == "s":
-            subprocess.run([sys.executable, "-m", "course", "show", str(self.exercise.number)], check=False)
+            subprocess.run(
+                [sys.executable, "-m", "course", "show", str(self.exercise.number)], check=False
+            )
         elif key == "n":
             self.law = self._after(law, memory)
             self.saved()
@@ -122,7 +127,9 @@ class WatchSession:
     def _run(self, request: CheckRequest) -> None:
         """The law in work, then what was broken, then what held; until one breaks."""
         self.screen.print()
-        self.screen.rule(Text(f"{time.strftime('%H:%M:%S')}  {request.source}", style="dim"), align="left")
+        self.screen.rule(
+            Text(f"{time.strftime('%H:%M:%S')}  {request.source}", style="dim"), align="left"
+        )
         for laws in self._groups(self._memory()):
             result = self._judge(request, laws)
             check.remember(self._memory(), request, result)
@@ -132,7 +139,9 @@ class WatchSession:
                 break
             if broken is not None:
                 self.law = self.exercise.law(broken.number)
-                rendering.print_block(self.screen, rendering.failure(broken, "save again, or h for a hint"))
+                rendering.print_block(
+                    self.screen, rendering.failure(broken, "save again, or h for a hint")
+                )
                 break
             if result.outcome is Outcome.UNGRADED:
                 check.tell_ungraded(self.screen, result)
@@ -142,10 +151,13 @@ class WatchSession:
 
     def _request(self, *, timed: bool = False) -> CheckRequest:
         path, source, own = submission(self.exercise, "mine", self.place)
-        return CheckRequest(self.exercise, (), path, source, own, laws_only=not timed, beside=self.place.root)
+        return CheckRequest(
+            self.exercise, (), path, source, own, laws_only=not timed, beside=self.place.root
+        )
 
     def _judge(self, request: CheckRequest, laws: Sequence[Law]) -> ExerciseResult:
-        """The laws in order, until one is broken, with the worker that waits; another begins to wait."""
+        """The laws in order, until one is broken, with the worker that waits; another begins to
+        wait."""
         stamp, told = request.submission.stat().st_mtime_ns, set[str]()
 
         def on_law(law: LawResult) -> None:
@@ -157,7 +169,9 @@ class WatchSession:
                     raise _Superseded
 
         def note(words: str) -> None:
-            self.screen.print(Text(f"  … {laws[len(told)].number} {words}", style="dim"), soft_wrap=True)
+            self.screen.print(
+                Text(f"  … {laws[len(told)].number} {words}", style="dim"), soft_wrap=True
+            )
 
         ready, request = self._ready, request.only(laws)
         try:
@@ -173,7 +187,10 @@ class WatchSession:
         red = [law for law in laws if law not in held]
         work = self.law or (red or laws)[0]
         yield [work]
-        for group in ([law for law in red if law != work], [law for law in laws if law not in red and law != work]):
+        for group in (
+            [law for law in red if law != work],
+            [law for law in laws if law not in red and law != work],
+        ):
             if group:
                 yield group
 

@@ -13,15 +13,20 @@ from reference_engine.slots import BlockManager, Copy, OutOfBlocks
 
 NUM_BLOCKS, BLOCK_SIZE, WATERMARK = 10, 4, 1
 NAMES = {1: "Ada", 2: "Bob", 3: "Cem"}
-INK = {"Ada": "black on green", "Bob": "black on yellow", "Cem": "black on cyan", "": "black on magenta"}
+INK = {
+    "Ada": "black on green",
+    "Bob": "black on yellow",
+    "Cem": "black on cyan",
+    "": "black on magenta",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """The state after one call, read through the contract alone.
 
-    tables: (name, length in tokens, blocks) of every sequence. refs: block -> references, for all but block 0. copies:
-    that the call asks for.
+    tables: (name, length in tokens, blocks) of every sequence. refs: block -> references, for all
+    but block 0. copies: that the call asks for.
     """
 
     call: str
@@ -62,24 +67,40 @@ def window(part: Any, title: str) -> Window:
     told = list(frames(part(NUM_BLOCKS, BLOCK_SIZE, watermark=WATERMARK)))
     ids = {name: seq for seq, name in NAMES.items()}
     nobody: dict[int, tuple[int, tuple[int, ...]]] = {}
-    here = [{ids[name]: (length, blocks) for name, length, blocks in frame.tables} for frame in told]
+    here = [
+        {ids[name]: (length, blocks) for name, length, blocks in frame.tables} for frame in told
+    ]
     records = [
-        call_record(number, now, frame.free, {"copies": frame.copies, "aborted": tuple(set(before) - set(now))})
-        for number, (frame, before, now) in enumerate(zip(told, [nobody, *here], here, strict=False))
+        call_record(
+            number,
+            now,
+            frame.free,
+            {"copies": frame.copies, "aborted": tuple(set(before) - set(now))},
+        )
+        for number, (frame, before, now) in enumerate(
+            zip(told, [nobody, *here], here, strict=False)
+        )
     ]
     captions = [(frame.call, frame.answer) for frame in told]
-    return Window(title, (EngineRun("block manager", NUM_BLOCKS, BLOCK_SIZE, 0, records, captions, NAMES),), {})
+    return Window(
+        title,
+        (EngineRun("block manager", NUM_BLOCKS, BLOCK_SIZE, 0, records, captions, NAMES),),
+        {},
+    )
 
 
 def frames(part: BlockManager) -> Iterator[Frame]:
-    """Play the calls on `part`, made for `NUM_BLOCKS` blocks of `BLOCK_SIZE` tokens; one frame a call."""
+    """Play the calls on `part`, made for `NUM_BLOCKS` blocks of `BLOCK_SIZE` tokens; one frame a
+    call."""
     here: list[int] = []
     for text, call in CALLS:
         copies = tuple[Copy, ...]()
         try:
             answered = call(part)
             answer = _told(answered)
-            copies = tuple(answered[1]) if isinstance(answered, tuple) and len(answered) == 2 else ()
+            copies = (
+                tuple(answered[1]) if isinstance(answered, tuple) and len(answered) == 2 else ()
+            )
         except OutOfBlocks:
             answer = "OutOfBlocks, nothing changed"
         here = [seq for seq in NAMES if _holds(part, seq)]
@@ -89,7 +110,8 @@ def frames(part: BlockManager) -> Iterator[Frame]:
 
 
 def draw(frame: Frame) -> list[Text]:
-    """One frame: the call, each sequence's table with its tokens, the pool with its counts of readers."""
+    """One frame: the call, each sequence's table with its tokens, the pool with its counts of
+    readers."""
     lines = [Text.assemble((f"{frame.call:<18}", "bold"), "-> ", frame.answer)]
     for name, length, blocks in frame.tables:
         line = Text(f"   {name:<5}{length:>3} tokens  ")
@@ -106,7 +128,9 @@ def _pool(frame: Frame) -> Text:
     for block, readers in frame.refs.items():
         owners = [name for name, _, blocks in frame.tables if block in blocks]
         style = "dim" if not readers else INK[owners[0] if len(owners) == 1 else ""]
-        line.append(f" {block}", style="dim").append(f"x{readers}" if readers else " -", style=style).append(" ")
+        line.append(f" {block}", style="dim").append(
+            f"x{readers}" if readers else " -", style=style
+        ).append(" ")
     return line
 
 

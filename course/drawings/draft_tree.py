@@ -23,7 +23,8 @@ STOOD, KEPT, CUT = "bold green", "", "dim"
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A candidate. parent: its index, -1: the root. chance: of its path, by the drafter. node: 0: it was cut off."""
+    """A candidate. parent: its index, -1: the root. chance: of its path, by the drafter. node: 0:
+    it was cut off."""
 
     parent: int
     word: str
@@ -34,7 +35,8 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class GrownTree:
-    """One step. before: the answer so far. root: the word of node 0. next: what the model said where the path ended."""
+    """One step. before: the answer so far. root: the word of node 0. next: what the model said
+    where the path ended."""
 
     question: str
     before: str
@@ -63,7 +65,8 @@ class GrownAnswer:
 
 
 def show(part: Any) -> list[Text]:
-    """What `course show` draws of a module that grows trees. `Problem` when the waiter cannot be loaded."""
+    """What `course show` draws of a module that grows trees. `Problem` when the waiter cannot be
+    loaded."""
     return draw(max(play(part).steps, key=lambda step: step.gained))
 
 
@@ -119,21 +122,41 @@ def _played(part: Any) -> GrownAnswer:
         trees = engine.trace[-1].trees
         steps += [_drawn(model, speculator, each, told.turns[TURN].asked, before) for each in trees]
     words = words_of(engine.trace, lambda tokens: _words(model, tokens))
-    run = EngineRun("an answer with grown trees", blocks, BLOCK_SIZE, engine.token_budget, engine.trace)
+    run = EngineRun(
+        "an answer with grown trees", blocks, BLOCK_SIZE, engine.token_budget, engine.trace
+    )
     return GrownAnswer(tuple(steps), run, words)
 
 
 def draw(step: GrownTree) -> list[Text]:
     """The step: the growth as a tree, then its figures."""
     kept = sum(each.node > 0 for each in step.branches)
-    lines = [Text(step.question.splitlines()[0]), Text.assemble(("Waiter:", "dim"), (step.before, "bold")), Text()]
-    lines.append(Text(f"{len(step.branches)} candidates grew, {kept} were kept beside the root:", style="dim"))
-    lines.append(Text.assemble("  ", (repr(step.root), "bold"), ("   node 0: the model's own word, certain", "dim")))
+    lines = [
+        Text(step.question.splitlines()[0]),
+        Text.assemble(("Waiter:", "dim"), (step.before, "bold")),
+        Text(),
+    ]
+    lines.append(
+        Text(
+            f"{len(step.branches)} candidates grew, {kept} were kept beside the root:", style="dim"
+        )
+    )
+    lines.append(
+        Text.assemble(
+            "  ", (repr(step.root), "bold"), ("   node 0: the model's own word, certain", "dim")
+        )
+    )
     lines += _branches(step.branches, -1, "  ")
     lines += [
-        Text.assemble("  then the model says ", (repr(step.next), "bold"), (", which nobody had to guess", "dim")),
+        Text.assemble(
+            "  then the model says ",
+            (repr(step.next), "bold"),
+            (", which nobody had to guess", "dim"),
+        ),
         Text(),
-        Text(f"  this pass: {step.gained} tokens; {step.expected:.2f} expected by the drafter's own confidence"),
+        Text(
+            f"  this pass: {step.gained} tokens; {step.expected:.2f} expected by the drafter's own confidence"
+        ),
     ]
     return lines
 
@@ -156,18 +179,31 @@ def _drawn(model: Any, speculator: Any, each: Any, question: str, before: str) -
     nodes = _nodes(parents, tokens, each.tokens, tree.parent.tolist())
     branches = tuple(
         Branch(
-            parent, _words(model, [token]), math.exp(value), nodes.get(index, 0), nodes.get(index, 0) in each.walk[1:]
+            parent,
+            _words(model, [token]),
+            math.exp(value),
+            nodes.get(index, 0),
+            nodes.get(index, 0) in each.walk[1:],
         )
-        for index, (parent, token, value) in enumerate(zip(parents, tokens, growth.value[0].tolist(), strict=True))
+        for index, (parent, token, value) in enumerate(
+            zip(parents, tokens, growth.value[0].tolist(), strict=True)
+        )
     )
-    return GrownTree(question, before, _words(model, [each.tokens[0]]), branches, _words(model, [each.next]))
+    return GrownTree(
+        question, before, _words(model, [each.tokens[0]]), branches, _words(model, [each.next])
+    )
 
 
-def _nodes(parents: Sequence[int], tokens: Sequence[int], kept: Sequence[int], above: Sequence[int]) -> dict[int, int]:
-    """The node of each candidate that was kept: its parent's child with the same token that is not taken yet."""
+def _nodes(
+    parents: Sequence[int], tokens: Sequence[int], kept: Sequence[int], above: Sequence[int]
+) -> dict[int, int]:
+    """The node of each candidate that was kept: its parent's child with the same token that is not
+    taken yet."""
     nodes, free = {-1: 0}, set(range(1, len(kept)))
     for index, (parent, token) in enumerate(zip(parents, tokens, strict=True)):
-        found = sorted(node for node in free if kept[node] == token and above[node] == nodes.get(parent))
+        found = sorted(
+            node for node in free if kept[node] == token and above[node] == nodes.get(parent)
+        )
         if found:
             nodes[index] = found[0]
             free.discard(found[0])

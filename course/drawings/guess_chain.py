@@ -1,4 +1,5 @@
-"""Exercise 5 drawn: a chain of guesses, place by place, and what thousands of dice make of its first place."""
+"""Exercise 5 drawn: a chain of guesses, place by place, and what thousands of dice make of its
+first place."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class GuessChain:
-    """A chain as the part judged it. shares: how often it says each word in the second place, over many dice."""
+    """A chain as the part judged it. shares: how often it says each word in the second place, over
+    many dice."""
 
     places: tuple[Place, ...]
     count: int
@@ -67,11 +69,19 @@ def play(part: Any) -> GuessChain:
     accepted = part.accept_chain(torch.tensor([DRAFT]), q, p, torch.tensor([U]), torch.tensor([V]))
     count, following = int(accepted.count[0]), int(accepted.next[0])
     if not (0 <= count <= len(DRAFT) and 0 <= following < len(WORDS)):
-        raise Problem(f"this part answers count {count} and next {following}: there are {len(DRAFT)} guesses.")
-    draft = torch.tensor([word for word, share in enumerate(Q[1]) for _ in range(round(DICE * share))])
+        raise Problem(
+            f"this part answers count {count} and next {following}: there are {len(DRAFT)} guesses."
+        )
+    draft = torch.tensor(
+        [word for word, share in enumerate(Q[1]) for _ in range(round(DICE * share))]
+    )
     u, v = (((torch.arange(DICE) * step) % DICE + 0.5) / DICE for step in (1237, 2741))
     many = part.accept_chain(
-        draft[:, None], q[:, 1:2].expand(DICE, -1, -1), p[:, 1:3].expand(DICE, -1, -1), u[:, None], v
+        draft[:, None],
+        q[:, 1:2].expand(DICE, -1, -1),
+        p[:, 1:3].expand(DICE, -1, -1),
+        u[:, None],
+        v,
     )
     said = torch.where(many.count > 0, draft, many.next)
     shares = tuple(float((said == word).float().mean()) for word in range(len(WORDS)))
@@ -93,7 +103,11 @@ def draw(chain: GuessChain) -> list[Text]:
     said = [*(WORDS[word] for word in DRAFT[: chain.count]), WORDS[chain.next]]
     behind = f", {void} guess{'es' * (void != 1)} behind it void" if void > 0 else ""
     lines.append(
-        Text.assemble("Said in one pass: ", (" ".join(said), STOOD), (f"   {chain.count} stood{behind}", "dim"))
+        Text.assemble(
+            "Said in one pass: ",
+            (" ".join(said), STOOD),
+            (f"   {chain.count} stood{behind}", "dim"),
+        )
     )
     return [*lines, Text(), *_shares(chain)]
 
@@ -105,7 +119,9 @@ def _verdict(number: int, place: Place, stood: bool) -> Text:
     bar = min(1.0, p / q) if q else float(p > 0)
     what, style = ("stands", STOOD) if stood else ("falls", FELL)
     rule = f"   p {p:.3f}, q {q:.3f}: stands below {bar:.2f}; u = {place.u:.2f}: "
-    return Text.assemble((f"place {number + 1}  {WORDS[place.guess]!r}", "bold"), rule, (what, style))
+    return Text.assemble(
+        (f"place {number + 1}  {WORDS[place.guess]!r}", "bold"), rule, (what, style)
+    )
 
 
 def _bars(place: Place) -> Iterator[Text]:
@@ -125,4 +141,7 @@ def _shares(chain: GuessChain) -> Iterator[Text]:
     for word, share in enumerate(chain.shares):
         if share or P[1][word]:
             numbers = f"said {share:6.1%}   p {P[1][word]:6.1%}   q {Q[1][word]:6.1%}"
-            yield Text(f"{WORDS[word]:>8}  {numbers}", style="" if abs(share - P[1][word]) < 0.02 else "bold red")
+            yield Text(
+                f"{WORDS[word]:>8}  {numbers}",
+                style="" if abs(share - P[1][word]) < 0.02 else "bold red",
+            )

@@ -1,4 +1,5 @@
-"""Exercise 4 drawn: the guess tree of a real step, what each head guessed, what stood, what it cost."""
+"""Exercise 4 drawn: the guess tree of a real step, what each head guessed, what stood, what it
+cost."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ ACCEPTED, REJECTED, SURE = "bold green", "dim", "bold"
 class Node:
     """A node of the tree: its path of ranks, the word it proposes, whether it stood.
 
-    position: of its token in the text. slot: where its KV was written. sees: the nodes that its row of the mask shows.
+    position: of its token in the text. slot: where its KV was written. sees: the nodes that its row
+    of the mask shows.
     """
 
     path: tuple[int, ...]
@@ -40,9 +42,10 @@ class Node:
 class GuessTree:
     """One verified pass.
 
-    before: the answer so far, node 0's word included. nodes: in node order, node 0 first. heads: for each head its
-    guesses that the tree uses, best first. next: the word that the model said at the end of the path. gained: tokens
-    that the answer got. moves: (from, to), the slots between which `compact` moved KV.
+    before: the answer so far, node 0's word included. nodes: in node order, node 0 first. heads:
+    for each head its guesses that the tree uses, best first. next: the word that the model said at
+    the end of the path. gained: tokens that the answer got. moves: (from, to), the slots between
+    which `compact` moved KV.
     """
 
     number: int
@@ -60,12 +63,17 @@ class GuessTree:
 
     def children(self, path: tuple[int, ...]) -> list[Node]:
         """Those directly below a path."""
-        return [node for node in self.nodes if len(node.path) == len(path) + 1 and node.path[:-1] == path]
+        return [
+            node
+            for node in self.nodes
+            if len(node.path) == len(path) + 1 and node.path[:-1] == path
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedAnswer:
-    """One answer, decoded with guesses. expected: tokens a pass that the tree promised where it was chosen.
+    """One answer, decoded with guesses. expected: tokens a pass that the tree promised where it was
+    chosen.
 
     trace: the engine's records. tokens: of the answer. words: the text of each token that was met.
     """
@@ -90,13 +98,15 @@ class DecodedAnswer:
 
     @property
     def telling(self) -> GuessTree:
-        """The pass to draw: of those in which something stood and something fell, the one that gained most."""
+        """The pass to draw: of those in which something stood and something fell, the one that
+        gained most."""
         mixed = [each for each in self.passes if each.gained > 1] or list(self.passes)
         return max(mixed, key=lambda each: (each.gained, -each.number))
 
 
 def show(part: Any) -> list[Text]:
-    """What `course show` draws of a module that verifies. `Problem` when the waiter cannot be loaded."""
+    """What `course show` draws of a module that verifies. `Problem` when the waiter cannot be
+    loaded."""
     return draw(play(part))
 
 
@@ -149,9 +159,13 @@ def _played(part: Any) -> DecodedAnswer:
         step = engine.trace[-1]
         for each in step.trees:
             tree = _drawn(model, speculator, each, step.plan.chunks[0])
-            passes.append(replace(tree, number=len(passes) + 1, before=before, gained=len(event.tokens)))
+            passes.append(
+                replace(tree, number=len(passes) + 1, before=before, gained=len(event.tokens))
+            )
     words = words_of(engine.trace, lambda tokens: _words(model, tokens))
-    run = EngineRun("an answer with guesses", 2 * blocks, BLOCK_SIZE, engine.token_budget, engine.trace)
+    run = EngineRun(
+        "an answer with guesses", 2 * blocks, BLOCK_SIZE, engine.token_budget, engine.trace
+    )
     asked, expected = told.turns[TURN].asked, speculator.choice.expected
     return DecodedAnswer(asked, _words(model, said), tuple(passes), len(said), expected, run, words)
 
@@ -161,12 +175,25 @@ def draw(answer: DecodedAnswer) -> list[Text]:
     tree = answer.telling
     question = answer.question.splitlines()[0]
     said = Text.assemble(("Waiter:", "dim"), (tree.before, SURE))
-    lines = [Text(question), said, Text(), Text(f"Pass {tree.number}, {len(tree.nodes)} rows:", style="dim")]
+    lines = [
+        Text(question),
+        said,
+        Text(),
+        Text(f"Pass {tree.number}, {len(tree.nodes)} rows:", style="dim"),
+    ]
     root = tree.nodes[0]
-    lines.append(Text.assemble("  ", (_quoted(root.word), SURE), ("   node 0: the model's own word, certain", "dim")))
+    lines.append(
+        Text.assemble(
+            "  ", (_quoted(root.word), SURE), ("   node 0: the model's own word, certain", "dim")
+        )
+    )
     lines += _branches(tree, (), "  ")
     lines.append(
-        Text.assemble("  then the model says ", (_quoted(tree.next), SURE), (", which nobody had to guess", "dim"))
+        Text.assemble(
+            "  then the model says ",
+            (_quoted(tree.next), SURE),
+            (", which nobody had to guess", "dim"),
+        )
     )
     return [*lines, Text(), *_heads(tree), Text(), *_layout(tree), Text(), *_costs(answer, tree)]
 
@@ -176,8 +203,12 @@ def _drawn(model: Any, speculator: Any, each: VerifiedTree, chunk: Chunk) -> Gue
     paths = ((), *sorted(speculator.choice.choices, key=lambda path: (len(path), path)))
     root = chunk.start + chunk.length - 1
     nodes = tuple(
-        Node(path, word, index in each.walk, root + speculator.depths[index], each.slots[index], sees)
-        for index, (path, word, sees) in enumerate(zip(paths, words, _seen(speculator.mask), strict=True))
+        Node(
+            path, word, index in each.walk, root + speculator.depths[index], each.slots[index], sees
+        )
+        for index, (path, word, sees) in enumerate(
+            zip(paths, words, _seen(speculator.mask), strict=True)
+        )
     )
     heads = []
     for depth in range(1, speculator.choice.depth + 1):
@@ -197,7 +228,9 @@ def _branches(tree: GuessTree, path: tuple[int, ...], indent: str) -> Iterator[T
         mark, style = ("✓", ACCEPTED) if child.stood else ("·", REJECTED)
         where = f"   head {len(child.path)}, guess {child.path[-1] + 1}"
         yield Text.assemble(
-            (f"{indent}{'└' if last else '├'}─ ", "dim"), (f"{mark} {_quoted(child.word)}", style), (where, "dim")
+            (f"{indent}{'└' if last else '├'}─ ", "dim"),
+            (f"{mark} {_quoted(child.word)}", style),
+            (where, "dim"),
         )
         yield from _branches(tree, child.path, indent + ("   " if last else "│  "))
 
@@ -205,12 +238,18 @@ def _branches(tree: GuessTree, path: tuple[int, ...], indent: str) -> Iterator[T
 def _heads(tree: GuessTree) -> Iterator[Text]:
     for number, guesses in enumerate(tree.heads, 1):
         words = ", ".join(map(_quoted, guesses))
-        yield Text.assemble(f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words)
+        yield Text.assemble(
+            f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words
+        )
 
 
 def _layout(tree: GuessTree) -> Iterator[Text]:
-    """A row of the pass for each node: its position, its slot, whom it sees; then where KV that stays goes."""
-    yield Text("  node  word            position  slot  its row of the mask: the nodes that it sees", style="dim")
+    """A row of the pass for each node: its position, its slot, whom it sees; then where KV that
+    stays goes."""
+    yield Text(
+        "  node  word            position  slot  its row of the mask: the nodes that it sees",
+        style="dim",
+    )
     for number, node in enumerate(tree.nodes):
         mask = "".join("■" if other in node.sees else "·" for other in range(len(tree.nodes)))
         row = f"  {number:>4}  {_quoted(node.word):<14}  {node.position:>8}  {node.slot:>4}  "
@@ -225,10 +264,18 @@ def _costs(answer: DecodedAnswer, tree: GuessTree) -> list[Text]:
     cut = f", less {behind} behind the end of the answer" if behind else ""
     passes = " + ".join(str(each.gained) for each in answer.passes)
     return [
-        Text(f"  this pass: {rows} rows = node 0 + {tree.stood} that stood + {vain} in vain; {rows} KV slots"),
-        Text(f"  gained: {tree.gained} tokens = {tree.stood} that stood + the model's own next{cut}"),
-        Text(f"  the answer: {answer.tokens} tokens = {answer.tokens - answer.gained} from the question + {passes}"),
-        Text(f"  tokens a pass: {answer.measured:.2f} here, {answer.expected:.2f} expected of this tree, 1 without"),
+        Text(
+            f"  this pass: {rows} rows = node 0 + {tree.stood} that stood + {vain} in vain; {rows} KV slots"
+        ),
+        Text(
+            f"  gained: {tree.gained} tokens = {tree.stood} that stood + the model's own next{cut}"
+        ),
+        Text(
+            f"  the answer: {answer.tokens} tokens = {answer.tokens - answer.gained} from the question + {passes}"
+        ),
+        Text(
+            f"  tokens a pass: {answer.measured:.2f} here, {answer.expected:.2f} expected of this tree, 1 without"
+        ),
     ]
 
 

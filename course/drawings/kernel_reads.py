@@ -1,4 +1,5 @@
-"""Exercise 7 drawn: which program of the kernel reads which slot, along each request's table and in the pool."""
+"""Exercise 7 drawn: which program of the kernel reads which slot, along each request's table and in
+the pool."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ Place = tuple[int, int]
 class KernelReads:
     """What the kernel did in one call.
 
-    programs: those that read a key, in order. readers: (block, slot) -> who read the key there. times: how often.
-    outside: of a read or write that no tensor holds, what it was; the call ended there. wrong: rows of `out` that are
-    not the softmax.
+    programs: those that read a key, in order. readers: (block, slot) -> who read the key there.
+    times: how often. outside: of a read or write that no tensor holds, what it was; the call ended
+    there. wrong: rows of `out` that are not the softmax.
     """
 
     call: Decode
@@ -49,7 +50,9 @@ class KernelReads:
         size = self.call.block_size
         return {
             (table[position // size], position % size): row
-            for row, (table, length) in enumerate(zip(self.call.tables, self.call.lengths, strict=True))
+            for row, (table, length) in enumerate(
+                zip(self.call.tables, self.call.lengths, strict=True)
+            )
             for position in range(length)
         }
 
@@ -64,7 +67,8 @@ def ready() -> None:
 
 
 def show(part: Any) -> Iterator[Text]:
-    """What `course show` draws of a module that has a kernel. Where it strays is drawn too, and said."""
+    """What `course show` draws of a module that has a kernel. Where it strays is drawn too, and
+    said."""
     yield from draw(play(part))
 
 
@@ -78,7 +82,11 @@ def play(part: Any, call: Decode = CALL) -> KernelReads:
             result = part.paged_decode(*given.tensors.values(), given.scale, split=given.split)
         except driver.inner.InterpreterError as error:
             raise driver.cause(error) from None
-    readers = {(block, slot): frozenset(who) for (block, slot, head), who in observed.readers.items() if head == 0}
+    readers = {
+        (block, slot): frozenset(who)
+        for (block, slot, head), who in observed.readers.items()
+        if head == 0
+    }
     most = observed.counts["k"][:, :, 0].max(-1)  # [blocks, block_size]
     times = {(block, slot): int(most[block, slot]) for block, slot in readers}
     outside = ""
@@ -86,14 +94,19 @@ def play(part: Any, call: Decode = CALL) -> KernelReads:
         does, tensor, element, *program = observed.outside[0]
         outside = outside_told(call, Outside(does, tensor, element, tuple(program)))
     programs = tuple(sorted(frozenset[Program]().union(*readers.values())))
-    return KernelReads(call, programs, readers, times, outside, () if outside else _wrong(call, result))
+    return KernelReads(
+        call, programs, readers, times, outside, () if outside else _wrong(call, result)
+    )
 
 
 def draw(reads: KernelReads) -> Iterator[Text]:
-    """Each request along its table, the pool as it lies in memory, who read how much, and what came out."""
+    """Each request along its table, the pool as it lies in memory, who read how much, and what came
+    out."""
     call = reads.call
     sizes = f"{len(call.lengths)} requests, blocks of {call.block_size}, Hq {call.heads}, Hkv {call.kv_heads}"
-    yield Text(f"{sizes}, split={call.split}. A letter: the program that read the key of this slot.")
+    yield Text(
+        f"{sizes}, split={call.split}. A letter: the program that read the key of this slot."
+    )
     yield Text(
         f"{NOBODYS} nobody's, NaN   {UNREAD} was not read   2 was read twice   {STRAY} was read and is not its own",
         style="dim",
@@ -103,7 +116,10 @@ def draw(reads: KernelReads) -> Iterator[Text]:
         yield from _request(reads, row)
     yield Text()
     yield Text.assemble(("the pool, as it lies in memory", "bold"))
-    yield Text("   block  " + "".join(f"{block:<{call.block_size + 1}}" for block in range(call.blocks)), style="dim")
+    yield Text(
+        "   block  " + "".join(f"{block:<{call.block_size + 1}}" for block in range(call.blocks)),
+        style="dim",
+    )
     yield Text("          ").append_text(
         Text(" ").join(_block(reads, block, range(call.block_size)) for block in range(call.blocks))
     )
@@ -111,19 +127,27 @@ def draw(reads: KernelReads) -> Iterator[Text]:
     for program in reads.programs:
         own = [place for place, who in reads.readers.items() if program in who]
         blocks = " ".join(str(block) for block in sorted({block for block, _ in own}))
-        yield Text(f"   {reads.letter(program)}  program {program}: {plural(len(own), 'key')}, of blocks {blocks}")
+        yield Text(
+            f"   {reads.letter(program)}  program {program}: {plural(len(own), 'key')}, of blocks {blocks}"
+        )
     yield from _end(reads)
 
 
 def _request(reads: KernelReads, row: int) -> Iterator[Text]:
     call, length = reads.call, reads.call.lengths[row]
     needed = -(-length // call.block_size)
-    own, beyond = (" ".join(map(str, part)) for part in (call.tables[row][:needed], call.tables[row][needed:]))
-    table = Text.assemble("   table ", (own, "bold"), (f" | {beyond}   beyond the length: not to be looked up", "dim"))
+    own, beyond = (
+        " ".join(map(str, part)) for part in (call.tables[row][:needed], call.tables[row][needed:])
+    )
+    table = Text.assemble(
+        "   table ", (own, "bold"), (f" | {beyond}   beyond the length: not to be looked up", "dim")
+    )
     yield Text.assemble((f"request {row}", "bold"), f", {length} positions")
     yield table
     if needed:
-        blocks = (_block(reads, block, range(call.block_size)) for block in call.tables[row][:needed])
+        blocks = (
+            _block(reads, block, range(call.block_size)) for block in call.tables[row][:needed]
+        )
         yield Text("   reads ").append_text(Text(" ").join(blocks))
 
 
@@ -131,7 +155,11 @@ def _block(reads: KernelReads, block: int, slots: range) -> Text:
     told = Text()
     for slot in slots:
         place = (block, slot)
-        owner, who, times = reads.owned.get(place), reads.readers.get(place), reads.times.get(place, 0)
+        owner, who, times = (
+            reads.owned.get(place),
+            reads.readers.get(place),
+            reads.times.get(place, 0),
+        )
         if owner is None:
             told.append(*((STRAY, WRONG) if who else (NOBODYS, "dim")))
         elif not who:
@@ -149,7 +177,10 @@ def _end(reads: KernelReads) -> Iterator[Text]:
         yield Text(f"✗ {reads.outside} The drawing ends there.", style="bold red")
     elif reads.wrong:
         rows = ", ".join(f"out[{row}]" for row in reads.wrong)
-        yield Text(f"✗ {rows} is not the softmax over its positions: course check 7 says more.", style="bold red")
+        yield Text(
+            f"✗ {rows} is not the softmax over its positions: course check 7 says more.",
+            style="bold red",
+        )
     else:
         yield Text("out: every request has the softmax over its own positions, in float64.")
 
@@ -157,7 +188,9 @@ def _end(reads: KernelReads) -> Iterator[Text]:
 def _wrong(call: Decode, result: Any) -> tuple[int, ...]:
     due = (len(call.lengths), call.heads, call.width)
     if tuple(getattr(result, "shape", ())) != due:
-        raise Problem(f"this part returns {type(result).__name__}, not a tensor of shape {list(due)}.")
+        raise Problem(
+            f"this part returns {type(result).__name__}, not a tensor of shape {list(due)}."
+        )
     rows: list[list[list[float]]] = result.tolist()
     return tuple(
         row

@@ -1,4 +1,5 @@
-"""Curves and bars in panels, as an SVG without fonts or scripts from elsewhere, or as a PNG by matplotlib."""
+"""Curves and bars in panels, as an SVG without fonts or scripts from elsewhere, or as a PNG by
+matplotlib."""
 
 from __future__ import annotations
 
@@ -52,8 +53,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes. names: of the places 0, 1, …, where x is no number: then bars are drawn. marks: upright lines
-    at x, each with what it says.
+    """One pair of axes. names: of the places 0, 1, …, where x is no number: then bars are drawn.
+    marks: upright lines at x, each with what it says.
     """
 
     title: str
@@ -146,7 +147,14 @@ def document(title: str, width: float, height: float, marks: Sequence[str]) -> s
 
 
 def text(
-    x: float, y: float, told: str, *, size: float, fill: str = INK, weight: int = 400, anchor: str = "start"
+    x: float,
+    y: float,
+    told: str,
+    *,
+    size: float,
+    fill: str = INK,
+    weight: int = 400,
+    anchor: str = "start",
 ) -> str:
     """A line of text."""
     look = f'font-size="{size}" fill="{fill}" font-weight="{weight}" text-anchor="{anchor}"'
@@ -161,7 +169,9 @@ def _panel(panel: Panel, left: float, top: float) -> Iterator[str]:
     below, beside = bounds(panel)
     across, up = _scales(panel, below, beside, left, top)
     yield from _legend(panel.drawn, left, top - 10)
-    yield text(left - LEFT + MARGIN, top + HEIGHT + 48, f"{panel.y} ↑   {panel.x} →", size=11.5, fill=FAINT)
+    yield text(
+        left - LEFT + MARGIN, top + HEIGHT + 48, f"{panel.y} ↑   {panel.x} →", size=11.5, fill=FAINT
+    )
     for value in beside:
         y = up(value)
         yield f'<line x1="{left}" x2="{left + PANEL}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>'
@@ -229,8 +239,12 @@ def png(figure: Figure, path: Path) -> None:
     rows = -(-len(figure.panels) // 2)
     inches = 1.2 + 3.9 * rows
     canvas: Any = Canvas(figsize=(11, inches), facecolor=PAPER, layout="constrained")
-    canvas.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.8 / inches))  # the rest is for the two lines above
-    canvas.text(0.01, 1 - 0.2 / inches, figure.title, fontsize=15, color=INK, va="top", weight="bold")
+    canvas.get_layout_engine().set(
+        rect=(0, 0, 1, 1 - 0.8 / inches)
+    )  # the rest is for the two lines above
+    canvas.text(
+        0.01, 1 - 0.2 / inches, figure.title, fontsize=15, color=INK, va="top", weight="bold"
+    )
     canvas.text(0.01, 1 - 0.55 / inches, figure.under, fontsize=8, color=FAINT, va="top")
     axes = canvas.subplots(rows, 2, squeeze=False).flatten()
     for panel, axis in zip(figure.panels, axes, strict=False):
@@ -255,11 +269,21 @@ def _draw(panel: Panel, axis: Any) -> None:
         if panel.names and curve.style == "measured":
             many = sum(each.style == "measured" for each in panel.drawn)
             drawn = axis.bar(
-                [x + (place - (many - 1) / 2) * 0.7 / many for x in xs], ys, 0.68 / many, color=color, label=curve.name
+                [x + (place - (many - 1) / 2) * 0.7 / many for x in xs],
+                ys,
+                0.68 / many,
+                color=color,
+                label=curve.name,
             )
             axis.bar_label(drawn, [number(y) for y in ys], fontsize=7, padding=2)
         else:
-            dotted = "o-" if curve.dots and curve.style == "measured" else "-" if curve.style == "measured" else "--"
+            dotted = (
+                "o-"
+                if curve.dots and curve.style == "measured"
+                else "-"
+                if curve.style == "measured"
+                else "--"
+            )
             axis.plot(xs, ys, dotted, color=color, label=curve.name, ms=4)
     axis.set_xscale("log" if panel.log_x else "linear")
     axis.set_yscale("log" if panel.log_y else "linear")
@@ -275,6 +299,18 @@ def _draw(panel: Panel, axis: Any) -> None:
     for x, told in panel.marks:
         axis.axvline(x, color=INK, ls=":", lw=1)
         axis.annotate(
-            told, (x, 0.97), xycoords=("data", "axes fraction"), fontsize=8, xytext=(4, -4), textcoords="offset points"
+            told,
+            (x, 0.97),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
+            xytext=(4, -4),
+            textcoords="offset points",
         )
-    axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=4, frameon=False, fontsize=8, borderaxespad=0.1)
+    axis.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 0.99),
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        borderaxespad=0.1,
+    )

@@ -1,9 +1,11 @@
-"""Exercise 3 drawn: the tree that a prefix cache shows of itself, and where it is not the contract's.
+"""Exercise 3 drawn: the tree that a prefix cache shows of itself, and where it is not the
+contract's.
 
-A prefix cache keeps its tree to itself, but its answers give it away: `match` tells the blocks of a text, `evict` the
-order in which blocks go, and what stays when everything may go is locked. Asking changes what is asked (a match is a
-touch), so the calls are played again on a fresh cache for each look. Beside it the specification plays the same
-calls: whatever breaks the contract is crossed out, with what is due, and the first of it is said below the tree.
+A prefix cache keeps its tree to itself, but its answers give it away: `match` tells the blocks of a
+text, `evict` the order in which blocks go, and what stays when everything may go is locked. Asking
+changes what is asked (a match is a touch), so the calls are played again on a fresh cache for each
+look. Beside it the specification plays the same calls: whatever breaks the contract is crossed out,
+with what is due, and the first of it is said below the tree.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ POOL = 25  # blocks, scratch included: more than the calls store
 
 @dataclass(frozen=True, slots=True)
 class TreeView:
-    """A tree: the block of each path, the paths that are locked, the other blocks in the order in which they go.
+    """A tree: the block of each path, the paths that are locked, the other blocks in the order in
+    which they go.
 
     wrong: of paths that break the contract, what is due.
     """
@@ -53,13 +56,18 @@ class TreeView:
 
     def children(self, path: Path) -> list[Path]:
         """The paths that are a block longer, in the order in which they were found."""
-        return [each for each in self.blocks if len(each) == len(path) + BLOCK_SIZE and each[: len(path)] == path]
+        return [
+            each
+            for each in self.blocks
+            if len(each) == len(path) + BLOCK_SIZE and each[: len(path)] == path
+        ]
 
 
 class CheckedCache:
     """A prefix cache and the specification beside it; both hear every call. Speaks in words.
 
-    make: makes a cache of so many tokens a block, as often as somebody has to look. records: of the calls.
+    make: makes a cache of so many tokens a block, as often as somebody has to look. records: of the
+    calls.
     """
 
     def __init__(self, make: Callable[[int], PrefixCache]) -> None:
@@ -85,7 +93,10 @@ class CheckedCache:
         def insert(cache: PrefixCache, _: dict[str, object]) -> Answer:
             reused = cache.insert(list(tokens), list(blocks)).reused
             first = reused // BLOCK_SIZE
-            stored = {"prompts": ((text, tokens),), "changes": (CacheChange(tuple(blocks[first:]), text, first),)}
+            stored = {
+                "prompts": ((text, tokens),),
+                "changes": (CacheChange(tuple(blocks[first:]), text, first),),
+            }
             return f"{reused} of {whole} tokens were there already", stored
 
         return self._do(insert)
@@ -106,8 +117,16 @@ class CheckedCache:
                 cache.lock(found.node)
                 nodes[holder] = found.node
             locked = f", locked for {holder}" if holder else ""
-            seats = (RequestInStep(text, found.length, found.length, tuple(found.blocks)),) if holder else ()
-            told = {"prompts": ((text, tokens),), "seats": seats, "cached": ((text, found.length),) * len(seats)}
+            seats = (
+                (RequestInStep(text, found.length, found.length, tuple(found.blocks)),)
+                if holder
+                else ()
+            )
+            told = {
+                "prompts": ((text, tokens),),
+                "seats": seats,
+                "cached": ((text, found.length),) * len(seats),
+            }
             return f"{found.length} tokens, blocks {list(found.blocks)}{locked}", told
 
         return self._do(match)
@@ -137,7 +156,9 @@ class CheckedCache:
     @property
     def seen(self) -> TreeView:
         """The tree of the cache, from its answers to the same calls."""
-        blocks = {path: block for text in self._texts for path, block in _answers(self._anew(), text)}
+        blocks = {
+            path: block for text in self._texts for path, block in _answers(self._anew(), text)
+        }
         emptied = self._anew()
         order = tuple(emptied.evict(EVERYTHING))
         locked = frozenset(path for text in self._texts for path, _ in _answers(emptied, text))
@@ -147,7 +168,9 @@ class CheckedCache:
     def due(self) -> TreeView:
         """The tree that the contract has now."""
         stored = {branch.path.tokens: branch.block for branch in self._specification.branches()}
-        locked = frozenset(branch.path.tokens for branch in self._specification.branches() if branch.locks)
+        locked = frozenset(
+            branch.path.tokens for branch in self._specification.branches() if branch.locks
+        )
         return TreeView(stored, locked, tuple(_emptied(self._specification)))
 
     def _read(self, words: Sequence[str]) -> Path:
@@ -187,7 +210,9 @@ def show(part: Any) -> Iterator[Text]:
         f"Blocks of {BLOCK_SIZE} tokens, a word is a token. [n]: block n. goes 1st: the next to be evicted.",
         style="dim",
     )
-    yield Text("The tree is this part's own, as its answers to match and evict show it.", style="dim")
+    yield Text(
+        "The tree is this part's own, as its answers to match and evict show it.", style="dim"
+    )
     cache = CheckedCache(part)
     for call, play in CALLS:
         yield Text()
@@ -199,7 +224,9 @@ def window(part: Any, title: str) -> Window:
     cache = CheckedCache(part)
     captions = [_captioned(cache, call, play(cache)) for call, play in CALLS]
     words = {number: f"{word} " for word, number in WORDS.items()}
-    return Window(title, (EngineRun("prefix cache", POOL, BLOCK_SIZE, 0, cache.records, captions),), words)
+    return Window(
+        title, (EngineRun("prefix cache", POOL, BLOCK_SIZE, 0, cache.records, captions),), words
+    )
 
 
 def _captioned(cache: CheckedCache, call: str, answer: str) -> tuple[str, ...]:
@@ -208,7 +235,8 @@ def _captioned(cache: CheckedCache, call: str, answer: str) -> tuple[str, ...]:
 
 
 def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:
-    """The tree after one call: words, blocks, when they go; runs that go or stay together are one line."""
+    """The tree after one call: words, blocks, when they go; runs that go or stay together are one
+    line."""
     seen, due = cache.seen, cache.due
     lines = [Text.assemble((call, "bold"), "  -> ", answer)]
     lines += list(_branches(compared(seen, due), (), "  ")) or [Text("  (empty)", style="dim")]
@@ -220,10 +248,13 @@ def draw(cache: CheckedCache, call: str, answer: str) -> list[Text]:
 
 
 def compared(seen: TreeView, due: TreeView) -> TreeView:
-    """What is seen, with what is due where that is something else, and what is missing in its place."""
+    """What is seen, with what is due where that is something else, and what is missing in its
+    place."""
     wrong = {path: _fault(seen, due, path) for path in seen.blocks}
     missing = {path: block for path, block in due.blocks.items() if path not in seen.blocks}
-    told = {path: fault for path, fault in wrong.items() if fault} | dict.fromkeys(missing, "missing")
+    told = {path: fault for path, fault in wrong.items() if fault} | dict.fromkeys(
+        missing, "missing"
+    )
     return TreeView(seen.blocks | missing, seen.locked, seen.order, told)
 
 
@@ -243,7 +274,9 @@ def difference(seen: TreeView, due: TreeView) -> str:
         if path not in seen.blocks:
             return f"Block {block} ({_words(path)}) should be stored here."
         if seen.blocks[path] != block:
-            return f"Block {block} should stand here ({_words(path)}), not block {seen.blocks[path]}."
+            return (
+                f"Block {block} should stand here ({_words(path)}), not block {seen.blocks[path]}."
+            )
     for path, block in seen.blocks.items():
         if path not in due.blocks:
             return f"Block {block} ({_words(path)}) should not be stored any more."
@@ -265,18 +298,23 @@ def _branches(seen: TreeView, above: Path, indent: str) -> Iterator[Text]:
         style = "strike red" if wrong else "bold red" if locked else "green"
         line.append(_words(stretch[-1][len(above) :]), style=style)
         line.append(f"  [{' '.join(str(seen.blocks[each]) for each in stretch)}]")
-        line.append("  locked" if locked else _going(seen, stretch), style="bold red" if locked else "")
+        line.append(
+            "  locked" if locked else _going(seen, stretch), style="bold red" if locked else ""
+        )
         line.append(f"  ✗ {wrong}" if wrong else "", style="bold red")
         yield line
         yield from _branches(seen, stretch[-1], indent + ("   " if last else "│  "))
 
 
 def _stretch(seen: TreeView, path: Path) -> Iterator[Path]:
-    """`path` and those below it while there is one child, as wrong, that is locked too or goes just before."""
+    """`path` and those below it while there is one child, as wrong, that is locked too or goes just
+    before."""
     yield path
     while len(children := seen.children(path)) == 1:
         (child,) = children
-        if seen.wrong.get(child) != seen.wrong.get(path) or (child in seen.locked) is not (path in seen.locked):
+        if seen.wrong.get(child) != seen.wrong.get(path) or (child in seen.locked) is not (
+            path in seen.locked
+        ):
             return
         if _place(seen, path) != _place(seen, child) + 1:
             return
@@ -291,7 +329,11 @@ def _place(seen: TreeView, path: Path) -> int:
 
 
 def _going(seen: TreeView, stretch: Sequence[Path]) -> str:
-    places = [seen.order.index(seen.blocks[path]) + 1 for path in stretch if seen.blocks[path] in seen.order]
+    places = [
+        seen.order.index(seen.blocks[path]) + 1
+        for path in stretch
+        if seen.blocks[path] in seen.order
+    ]
     if not places:
         return "" if stretch[0] in seen.wrong else "  never goes"
     return f"  goes {_nth(places[-1])}" + (f" to {_nth(places[0])}" if len(places) > 1 else "")

@@ -78,7 +78,13 @@ def window(part: Any, title: str) -> Window:
     from reference_engine import naive
 
     runs = [_filmed("this scheduler", part), _filmed("static batching", naive.Scheduler)]
-    said = {token for run in runs for record in run.trace for _, tokens in record.emitted for token in tokens}
+    said = {
+        token
+        for run in runs
+        for record in run.trace
+        for _, tokens in record.emitted
+        for token in tokens
+    }
     return Window(title, tuple(runs), {token: f" word-of-step-{token}" for token in said})
 
 
@@ -114,7 +120,9 @@ class WatchedScheduler:
     def plan(self) -> Plan:
         plan = self._scheduler.plan()
         ends = {chunk.id: chunk.start + chunk.length for chunk in plan.chunks}
-        self._seats = tuple(RequestInStep(id, end, end, tuple(self._kv.table(id))) for id, end in ends.items())
+        self._seats = tuple(
+            RequestInStep(id, end, end, tuple(self._kv.table(id))) for id, end in ends.items()
+        )
         self._running = (self._running | set(ends)) - set(plan.preempted)
         self._waiting = (self._waiting | set(plan.preempted)) - self._running
         return plan
@@ -136,7 +144,9 @@ class WatchedScheduler:
 
 def _blocks() -> Callable[[int, int], BlockManager]:
     slot = "block_manager"
-    part: Callable[[int, int], BlockManager] = load_part(solution_file(catalogue(part_in(slot).number)), slot)
+    part: Callable[[int, int], BlockManager] = load_part(
+        solution_file(catalogue(part_in(slot).number)), slot
+    )
     return part
 
 
@@ -144,20 +154,26 @@ def _kv(blocks: BlockManager) -> KVManager:
     return KVManager(blocks, None, block_size=BLOCK_SIZE, num_blocks=POOL)
 
 
-def scheduler(part: Callable[..., Scheduler], block_manager: Callable[[int, int], BlockManager]) -> Scheduler:
-    """One made by `part`, with few seats, a small budget and a pool that gets tight, so that everything happens."""
+def scheduler(
+    part: Callable[..., Scheduler], block_manager: Callable[[int, int], BlockManager]
+) -> Scheduler:
+    """One made by `part`, with few seats, a small budget and a pool that gets tight, so that
+    everything happens."""
     return part(_kv(block_manager(POOL, BLOCK_SIZE)), max_seqs=SEATS, token_budget=BUDGET)
 
 
 def play(scheduler: Scheduler, requests: Sequence[DrawnRequest] = REQUESTS) -> Timeline:
-    """Run `requests` to the end. The model is a counter: which token comes out changes nothing in the picture."""
+    """Run `requests` to the end. The model is a counter: which token comes out changes nothing in
+    the picture."""
     rows: list[list[str]] = [[] for _ in requests]
     tokens: list[int] = []
     known: dict[int, Request] = {}
     left: set[int] = set()
     for step in itertools.count():
         for number, request in enumerate(requests):
-            if request.arrives == step or (request.arrives > step and scheduler.idle and len(left) == len(known)):
+            if request.arrives == step or (
+                request.arrives > step and scheduler.idle and len(left) == len(known)
+            ):
                 _arrive(scheduler, known, number, request)
         if len(left) == len(requests):
             return Timeline(tuple(requests), tuple("".join(row) for row in rows), tuple(tokens))
@@ -169,7 +185,9 @@ def play(scheduler: Scheduler, requests: Sequence[DrawnRequest] = REQUESTS) -> T
         for number, row in enumerate(rows):
             row.append(_letter(plan, number, known.get(number), number in left))
         tokens.append(sum(chunk.length for chunk in plan.chunks))
-        left |= set(scheduler.commit(plan, {chunk.id: [step] for chunk in plan.chunks if chunk.samples}))
+        left |= set(
+            scheduler.commit(plan, {chunk.id: [step] for chunk in plan.chunks if chunk.samples})
+        )
     raise AssertionError("unreachable: the count is endless")
 
 
@@ -192,9 +210,13 @@ def legend() -> Text:
     return line
 
 
-def _arrive(scheduler: Scheduler, known: dict[int, Request], number: int, request: DrawnRequest) -> None:
+def _arrive(
+    scheduler: Scheduler, known: dict[int, Request], number: int, request: DrawnRequest
+) -> None:
     if number not in known:
-        known[number] = Request(number, list(range(number * 1000, number * 1000 + request.prompt)), request.max_new)
+        known[number] = Request(
+            number, list(range(number * 1000, number * 1000 + request.prompt)), request.max_new
+        )
         scheduler.add(known[number])
 
 

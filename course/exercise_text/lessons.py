@@ -1,4 +1,5 @@
-"""The lesson of an exercise as its folder and its notebook get it, with the table of its laws and its questions."""
+"""The lesson of an exercise as its folder and its notebook get it, with the table of its laws and
+its questions."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from course.exercise_text.questions import asked
 from graders.registry.catalogue import Exercise
 
 LESSON = "README.md"
-EXPLAIN = "## Explain it back"  # the heading of the questions, which a notebook asks in cells of their own
+# the heading of the questions, which a notebook asks in cells of their own
+EXPLAIN = "## Explain it back"
 
 
 def lesson(text: str, source: str) -> str:
@@ -18,7 +20,8 @@ def lesson(text: str, source: str) -> str:
 
 
 def filled(text: str, exercise: Exercise, home: Path) -> str:
-    """`text` with the laws and the questions of an exercise, whose solution lies in `home`, between their markers."""
+    """`text` with the laws and the questions of an exercise, whose solution lies in `home`, between
+    their markers."""
     return fill(fill(text, "laws", law_table(exercise)), "questions", asked(home))
 
 
@@ -31,5 +34,7 @@ def fill(text: str, name: str, body: str) -> str:
 
 def law_table(exercise: Exercise) -> str:
     """The laws of an exercise as a Markdown table, straight from the catalogue."""
-    rows = [f"| {law.number} | {law.name} | {law.statement} | {law.points:g} |" for law in exercise.laws]
+    rows = [
+        f"| {law.number} | {law.name} | {law.statement} | {law.points:g} |" for law in exercise.laws
+    ]
     return "\n".join(["| law | name | what it says | points |", "|---|---|---|---|", *rows])

@@ -1,4 +1,5 @@
-"""The "explain it back" questions, and the file in which a learner answers them in plain words; graded by a person."""
+"""The "explain it back" questions, and the file in which a learner answers them in plain words;
+graded by a person."""
 
 from __future__ import annotations
 
@@ -50,22 +51,32 @@ def questions(home: Path) -> tuple[Question, ...]:
 def asked(home: Path) -> str:
     """The questions as the lesson asks them, a numbered list; "" when there are none."""
     return "\n".join(
-        f"{number}. ({question.points} points) {question.text}" for number, question in enumerate(questions(home), 1)
+        f"{number}. ({question.points} points) {question.text}"
+        for number, question in enumerate(questions(home), 1)
     )
 
 
 def answer_sheet(exercise: Exercise, home: Path) -> str:
     """The file to answer in, with nothing answered; "" when there are no questions."""
     pieces = [
-        SHEET.format(number=exercise.number, title=exercise.title, name=exercise.name, slug=exercise.slug, file=FILE)
+        SHEET.format(
+            number=exercise.number,
+            title=exercise.title,
+            name=exercise.name,
+            slug=exercise.slug,
+            file=FILE,
+        )
     ]
     for number, question in enumerate(questions(home), 1):
-        pieces.append(f"## Question {number} ({question.points} points)\n\n{question.text}\n\n### Your answer\n\n")
+        pieces.append(
+            f"## Question {number} ({question.points} points)\n\n{question.text}\n\n### Your answer\n\n"
+        )
     return "\n".join(pieces) if len(pieces) > 1 else ""
 
 
 def answers(sheet: str) -> tuple[str, ...]:
-    """What was written below each question of a sheet, "" where nothing was. Line by line: a sheet is anybody's."""
+    """What was written below each question of a sheet, "" where nothing was. Line by line: a sheet
+    is anybody's."""
     found = list[list[str]]()
     lines = None  # of the answer that is being read
     for line in sheet.split("\n"):

@@ -45,12 +45,25 @@ def _lab1(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
         points = results.of("decode", model)
         writing.append(Curve(model, tuple((point.x, 1e3 * point.value) for point in points)))
         writing += _floors(results, points, formulas, "floor", lambda _, seconds: 1e3 * seconds)
-    yield Panel("Reading", "tokens of the prompt", "tokens/s", tuple(reading), log_x=True, log_y=True)
-    yield Panel("Writing", "requests that decode together", "ms a step", tuple(writing), log_x=True, log_y=True)
+    yield Panel(
+        "Reading", "tokens of the prompt", "tokens/s", tuple(reading), log_x=True, log_y=True
+    )
+    yield Panel(
+        "Writing",
+        "requests that decode together",
+        "ms a step",
+        tuple(writing),
+        log_x=True,
+        log_y=True,
+    )
     race = results.race("engines")
     if race is not None:
         yield from _engines(race)
-        yield _bars("Memory at most", "MiB", [(each.series, each.value / 2**20) for each in results.of("memory")])
+        yield _bars(
+            "Memory at most",
+            "MiB",
+            [(each.series, each.value / 2**20) for each in results.of("memory")],
+        )
         started = [(one.engine, one.started) for one in race.entrants if not one.failure]
         yield _bars("Start", "s", started)
 
@@ -65,10 +78,18 @@ def _lab2(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     counted = [Curve("counted", tuple((point.x, point.value) for point in shares))]
     if shares:
         asked = menu_prompts(results.setup.seed)
-        counted.append(_predicted(formulas, shares, lambda x: formulas("hit_rate", asked, BLOCK_SIZE, int(x))))
-    yield Panel("Hit rate", "blocks that the cache may store", "share of prompt tokens", tuple(counted))
+        counted.append(
+            _predicted(formulas, shares, lambda x: formulas("hit_rate", asked, BLOCK_SIZE, int(x)))
+        )
+    yield Panel(
+        "Hit rate", "blocks that the cache may store", "share of prompt tokens", tuple(counted)
+    )
     printed = results.of("photocopier")
-    yield _bars("100 contracts, 50 common pages", "pages", [(each.series, each.facts["computed"]) for each in printed])
+    yield _bars(
+        "100 contracts, 50 common pages",
+        "pages",
+        [(each.series, each.facts["computed"]) for each in printed],
+    )
     yield _bars("The same in time", "ms", [(each.series, 1e3 * each.value) for each in printed])
     for key in ("engines, cache on", "engines, cache off"):
         race = results.race(key)
@@ -87,14 +108,29 @@ def _lab3(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     ]
     yield Panel("Who computes", "step", "requests", tuple(steps))
     yield Panel(
-        "Held at once", "tokens of a block", "requests", tuple(_held(results, formulas)), log_x=True, log_y=True
+        "Held at once",
+        "tokens of a block",
+        "requests",
+        tuple(_held(results, formulas)),
+        log_x=True,
+        log_y=True,
     )
-    pair = {"to the newcomer's first token": "chunk, first token", "the others' longest wait": "chunk, next token"}
+    pair = {
+        "to the newcomer's first token": "chunk, first token",
+        "the others' longest wait": "chunk, next token",
+    }
     waits = [
         Curve(name, tuple((point.x, 1e3 * point.value) for point in results.of(experiment)))
         for name, experiment in pair.items()
     ]
-    yield Panel("A long prompt joins 8 who decode", "tokens of a chunk", "ms", tuple(waits), log_x=True, log_y=True)
+    yield Panel(
+        "A long prompt joins 8 who decode",
+        "tokens of a chunk",
+        "ms",
+        tuple(waits),
+        log_x=True,
+        log_y=True,
+    )
     arriving = results.of("arrivals")
     latency = Curve("latency", tuple((point.x, 1e3 * point.value) for point in arriving))
     yield Panel("Latency", "arrival rate over the most that can leave", "ms", (latency,))
@@ -103,10 +139,14 @@ def _lab3(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
         formulas,
         arriving,
         lambda x: next(
-            formulas("requests_in_flight", point.facts["rate"], point.value) for point in arriving if point.x == x
+            formulas("requests_in_flight", point.facts["rate"], point.value)
+            for point in arriving
+            if point.x == x
         ),
     )
-    yield Panel("In flight", "arrival rate over the most that can leave", "requests", (here, little))
+    yield Panel(
+        "In flight", "arrival rate over the most that can leave", "requests", (here, little)
+    )
     race = results.race("engines")
     if race is not None:
         waits_of = [(each.engine, 1e3 * each.ttft[0]) for each in race.of("whole")]
@@ -125,14 +165,21 @@ def _lab4(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     first = results.at("heads", "t+1+k", 1.0)
     counted = Curve("counted", tuple((point.x, point.value) for point in chain))
     alike = _predicted(
-        formulas, chain, lambda x: formulas("tokens_a_pass_chain", first.value, int(x)) if first else None
+        formulas,
+        chain,
+        lambda x: formulas("tokens_a_pass_chain", first.value, int(x)) if first else None,
     )
     yield Panel("A chain of best guesses", "heads used", "tokens a pass", (counted, alike))
     tree = results.of("tokens a pass", "tree")
     counted = Curve("counted", tuple((point.x, point.value) for point in tree))
     stored = _predicted(formulas, tree, lambda x: _of_tree(formulas, int(x)))
-    grown = Curve("EAGLE's, grown", tuple((point.x, point.value) for point in results.of("tokens a pass", "eagle")))
-    yield Panel("The likeliest tree", "nodes", "tokens a pass", (counted, stored, grown), log_x=True)
+    grown = Curve(
+        "EAGLE's, grown",
+        tuple((point.x, point.value) for point in results.of("tokens a pass", "eagle")),
+    )
+    yield Panel(
+        "The likeliest tree", "nodes", "tokens a pass", (counted, stored, grown), log_x=True
+    )
     curves, marks = list[Curve](), list[tuple[float, str]]()
     for model in results.setup.models:
         for drafter, points in speed_ups(results, model).items():
@@ -142,7 +189,9 @@ def _lab4(results: LabResults, formulas: Formulas) -> Iterator[Panel]:
     batches = sorted({x for curve in curves for x, _ in curve.points})
     plain = Curve("plain", tuple((x, 1.0) for x in batches), dots=False)
     title = "Times as fast as plain decoding"
-    yield Panel(title, "requests that decode together", "", (*curves, plain), log_x=True, marks=tuple(marks))
+    yield Panel(
+        title, "requests that decode together", "", (*curves, plain), log_x=True, marks=tuple(marks)
+    )
 
 
 # ---------------------------------------------------------------- pieces
@@ -157,9 +206,15 @@ def _floors(
 ) -> Iterator[Curve]:
     """The floor as this machine's roofline has it, and as the formulas have it."""
     least = [(point.x, floor(results, point)) for point in points]
-    yield Curve(f"{name} of this machine", tuple((x, told(x, seconds)) for x, seconds in least if seconds), dots=False)
+    yield Curve(
+        f"{name} of this machine",
+        tuple((x, told(x, seconds)) for x, seconds in least if seconds),
+        dots=False,
+    )
     predicted = [(point.x, _floor_by(results, point, formulas)) for point in points]
-    yield Curve(formulas.source, tuple((x, told(x, each)) for x, each in predicted if each), "formula")
+    yield Curve(
+        formulas.source, tuple((x, told(x, each)) for x, each in predicted if each), "formula"
+    )
 
 
 def _floor_by(results: LabResults, point: Measurement, formulas: Formulas) -> float | None:
@@ -168,7 +223,10 @@ def _floor_by(results: LabResults, point: Measurement, formulas: Formulas) -> fl
     if over is None:
         return None
     if point.experiment == "prefill":
-        operations, moved = formulas("operations", sizes, int(point.x), 0), formulas("decode_bytes", sizes, [0], WIDTH)
+        operations, moved = (
+            formulas("operations", sizes, int(point.x), 0),
+            formulas("decode_bytes", sizes, [0], WIDTH),
+        )
     else:
         context, batch = int(point.facts["context"]), int(point.x)
         each = formulas("operations", sizes, 1, context)
@@ -185,7 +243,9 @@ def _held(results: LabResults, formulas: Formulas) -> Iterator[Curve]:
         points = results.of("pages", mix)
         yield Curve(mix, tuple((point.x, point.value) for point in points))
     for mix in results.series("pages"):
-        yield _predicted(formulas, results.of("pages", mix), partial(_fitting, formulas, mix, results.setup.seed))
+        yield _predicted(
+            formulas, results.of("pages", mix), partial(_fitting, formulas, mix, results.setup.seed)
+        )
 
 
 def _fitting(formulas: Formulas, mix: str, seed: int, block_size: float) -> Any:
@@ -199,12 +259,18 @@ def _of_tree(formulas: Formulas, nodes: int) -> float | None:
 
     tree = read_tree(HEADS).pruned(nodes)
     chances = {(): 1.0, **dict(zip(tree.choices, tree.chances, strict=True))}
-    share = {path: chance / chances[path[:-1]] for path, chance in chances.items() if path and chances[path[:-1]]}
+    share = {
+        path: chance / chances[path[:-1]]
+        for path, chance in chances.items()
+        if path and chances[path[:-1]]
+    }
     told = formulas("tokens_a_pass_tree", tree.choices, share)
     return None if told is None else float(told)
 
 
-def _predicted(formulas: Formulas, points: Sequence[Measurement], at: Callable[[float], Any]) -> Curve:
+def _predicted(
+    formulas: Formulas, points: Sequence[Measurement], at: Callable[[float], Any]
+) -> Curve:
     told = ((point.x, at(point.x)) for point in points)
     return Curve(formulas.source, tuple((x, float(y)) for x, y in told if y is not None), "formula")
 
@@ -223,8 +289,17 @@ def _engines(race: RaceResults) -> Iterator[Panel]:
         for result in race.of(scenario, batch) if scenario == "decode" else ():
             rates.setdefault(result.engine, []).append((float(batch), result.rate))
     curves = tuple(Curve(name, tuple(points)) for name, points in rates.items())
-    yield Panel("Engines, writing", "requests that decode together", "tokens/s", curves, log_x=True, log_y=True)
-    yield _bars("Engines, reading", "tokens/s", [(each.engine, each.reading) for each in race.of("prefill")])
+    yield Panel(
+        "Engines, writing",
+        "requests that decode together",
+        "tokens/s",
+        curves,
+        log_x=True,
+        log_y=True,
+    )
+    yield _bars(
+        "Engines, reading", "tokens/s", [(each.engine, each.reading) for each in race.of("prefill")]
+    )
 
 
 def _bars(title: str, unit: str, rows: Iterable[tuple[str, float]]) -> Panel:

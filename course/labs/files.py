@@ -15,12 +15,15 @@ from graders.experiments.results import LabResults, NoResults, read
 from graders.throughput.hardware import Hardware
 
 FOLDER = "labs"  # in the workspace's .course
-NO_MATPLOTLIB = "No PNG was drawn, as matplotlib is not installed: pip install 'inference-kitchen[plots]'."
+NO_MATPLOTLIB = (
+    "No PNG was drawn, as matplotlib is not installed: pip install 'inference-kitchen[plots]'."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LabFiles:
-    """What one lab leaves behind, `lab1.json`, `lab1.svg`, `lab1.png`, of a quick one `lab1-quick.json` and so on."""
+    """What one lab leaves behind, `lab1.json`, `lab1.svg`, `lab1.png`, of a quick one
+    `lab1-quick.json` and so on."""
 
     folder: Path
     lab: int
@@ -31,7 +34,8 @@ class LabFiles:
         return self.folder / f"lab{self.lab}{'-quick' * self.quick}.{ending}"
 
     def load(self) -> LabResults | None:
-        """What was kept; None when there is nothing. Raises NoResults, a sentence, for what cannot be read."""
+        """What was kept; None when there is nothing. Raises NoResults, a sentence, for what cannot
+        be read."""
         path = self.path("json")
         try:
             return read(path.read_text(encoding="utf-8"))
@@ -73,8 +77,8 @@ def folder(place: Workspace) -> Path:
 
 
 def counting(where: Path, here: Hardware) -> tuple[Mapping[int, LabResults], Mapping[int, str]]:
-    """Of every lab the results that count on this machine, whole before quick, finished before begun; and for each that
-    has none, why, in a clause.
+    """Of every lab the results that count on this machine, whole before quick, finished before
+    begun; and for each that has none, why, in a clause.
     """
     found, absent = dict[int, LabResults](), dict[int, str]()
     for lab in LABS:

@@ -1,4 +1,5 @@
-"""Whose predictions a figure shows: the learner's own formulas while they keep their laws, else the solution's."""
+"""Whose predictions a figure shows: the learner's own formulas while they keep their laws, else the
+solution's."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ NOT_BUILT = "No predictions: this installation has no formulas for this lab"
 
 @dataclass(frozen=True, slots=True)
 class Formulas:
-    """The functions of one lab. source: whose they are, for a legend; what is said when there are none. own: they are
-    the learner's.
+    """The functions of one lab. source: whose they are, for a legend; what is said when there are
+    none. own: they are the learner's.
     """
 
     source: str
@@ -36,14 +37,16 @@ class Formulas:
         function = getattr(self.module, name, None)
         if function is None:
             return None
-        with suppress(Exception):  # a prediction that fails leaves a gap in a picture, and nothing else
+        with suppress(
+            Exception
+        ):  # a prediction that fails leaves a gap in a picture, and nothing else
             return function(*arguments)
         return None
 
 
 def formulas(lab: int, place: Workspace | None) -> Formulas:
-    """The learner's, where every law of the lab held for the text that counts now; else the solution's, where it is
-    there. What was passed with an older text says nothing of this one.
+    """The learner's, where every law of the lab held for the text that counts now; else the
+    solution's, where it is there. What was passed with an older text says nothing of this one.
     """
     exercise = catalogue(f"lab{lab}")
     own = _learners(exercise, place) if place else None
@@ -68,14 +71,17 @@ def _learners(exercise: Exercise, place: Workspace) -> Any:
     text, memory = text_of(path, exercise), progress.load(place.memory)
     now = digest(text)
     marks = [
-        (memory.outcome(law.number, law.name, now), memory.old(law.number, law.name, now)) for law in exercise.laws
+        (memory.outcome(law.number, law.name, now), memory.old(law.number, law.name, now))
+        for law in exercise.laws
     ]
     return _module(text, path) if all(mark == (Outcome.PASS, False) for mark in marks) else None
 
 
 def _module(text: str, path: Path) -> Any:
     """The module of a text; None when it cannot be executed."""
-    module = sys.modules[f"formulas_{path.stem}"] = ModuleType(f"formulas_{path.stem}")  # where dataclasses look for it
+    module = sys.modules[f"formulas_{path.stem}"] = ModuleType(
+        f"formulas_{path.stem}"
+    )  # where dataclasses look for it
     with suppress(Exception):
         exec(compile(text, str(path), "exec"), module.__dict__)
         return module

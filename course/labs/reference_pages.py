@@ -16,7 +16,18 @@ from graders.experiments.quick_reference import COLUMNS, NOT_MEASURED, Advice, C
 TITLE = "Quick reference"
 LEFT = (0, 1, 2 + len(COLUMNS), 3 + len(COLUMNS))
 """Columns that hold words."""
-SHORT = ("engine", "version", "prefill", "alone", "at 16", "at 64", "x ours", "cache", "start", "MiB")
+SHORT = (
+    "engine",
+    "version",
+    "prefill",
+    "alone",
+    "at 16",
+    "at 64",
+    "x ours",
+    "cache",
+    "start",
+    "MiB",
+)
 SHORT_LEGEND = (
     "prefill, and decoding alone, at 16 and at 64, in tokens a second; mixed requests, times ours; times as fast by "
     "its prefix cache on a shared menu; seconds to start; memory at most."
@@ -35,11 +46,15 @@ def render(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> Itera
     for place, heading in enumerate(SHORT):
         table.add_column(heading, justify="right" if place > 1 else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(clean(cell) for place, cell in enumerate(_cells(row)) if place < len(SHORT)))
+        table.add_row(
+            *(clean(cell) for place, cell in enumerate(_cells(row)) if place < len(SHORT))
+        )
     yield table
     yield Text(f"{SHORT_LEGEND} {LEGEND}", style="dim")
     for row in rows:
-        yield Text(f"{row.engine.name}: known for {row.engine.good_for}; guesses: {row.engine.guesses}")
+        yield Text(
+            f"{row.engine.name}: known for {row.engine.good_for}; guesses: {row.engine.guesses}"
+        )
     for source in _sources(rows):
         yield Text(source, style="dim")
     yield Text()
@@ -61,23 +76,43 @@ def markdown(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str
 def html(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
     """A page without scripts, fonts or styles from elsewhere."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in _headings())
-    lines = [f"<tr>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in _cells(row))}</tr>" for row in rows]
+    lines = [
+        f"<tr>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in _cells(row))}</tr>"
+        for row in rows
+    ]
     notes = [f"<li>{escape(_sentence(each))}</li>" for each in advice]
     sources = [f"<li>{escape(source)}</li>" for source in _sources(rows)]
     opening = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{TITLE}</title><style>{STYLE}</style>'
     body = [f"<h1>{TITLE}</h1><p>{escape(machine)}</p><table><tr>{head}</tr>", *lines, "</table>"]
-    beside = [f"<p>{escape(LEGEND)}</p><ul>", *sources, "</ul><h2>Which one</h2><ul>", *notes, "</ul></html>", ""]
+    beside = [
+        f"<p>{escape(LEGEND)}</p><ul>",
+        *sources,
+        "</ul><h2>Which one</h2><ul>",
+        *notes,
+        "</ul></html>",
+        "",
+    ]
     return "\n".join([opening, *body, *beside])
 
 
 def as_json(rows: Sequence[Row], advice: Sequence[Advice], machine: str) -> str:
     """Figures with their sources; null where nothing was measured."""
-    told = {"machine": machine, "rows": [asdict(row) for row in rows], "advice": [asdict(each) for each in advice]}
+    told = {
+        "machine": machine,
+        "rows": [asdict(row) for row in rows],
+        "advice": [asdict(each) for each in advice],
+    }
     return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
 
 
 def _headings() -> list[str]:
-    return ["engine", "version", *(f"{name}, {unit}" for name, unit in COLUMNS.values()), "guesses", "known for"]
+    return [
+        "engine",
+        "version",
+        *(f"{name}, {unit}" for name, unit in COLUMNS.values()),
+        "guesses",
+        "known for",
+    ]
 
 
 def _cells(row: Row) -> list[str]:

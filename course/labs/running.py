@@ -37,19 +37,23 @@ class LabRun:
     warn: Say
 
     def run(self, plan: LabPlan, *, fresh: bool = False) -> LabResults:
-        """Measure what is not measured yet. Raises Problem; KeyboardInterrupt leaves what is finished in the file."""
+        """Measure what is not measured yet. Raises Problem; KeyboardInterrupt leaves what is
+        finished in the file."""
         if plan.threads:
             import torch
 
             torch.set_num_threads(plan.threads)
-        tasks: list[Task] = importlib.import_module(f"graders.experiments.lab{plan.lab}").tasks(plan)
+        tasks: list[Task] = importlib.import_module(f"graders.experiments.lab{plan.lab}").tasks(
+            plan
+        )
         setup = set_up(plan)
         self._announce(setup)
         results = begin(setup, tasks, None if fresh else self._earlier(setup))
         return go_on(results, tasks, keep=self.files.keep, say=self.say)
 
     def draw(self, results: LabResults, place: Workspace | None) -> tuple[Path, ...]:
-        """Write the figure; where it lies. Without matplotlib the PNG is left out, and that is said."""
+        """Write the figure; where it lies. Without matplotlib the PNG is left out, and that is
+        said."""
         lab = results.setup.lab
         drawn = figure(results, formulas(lab, place))
         self.files.write("svg", panels.svg(drawn))
@@ -73,7 +77,8 @@ class LabRun:
                 self.warn(f"{name} is left out: {there.state}; {there.advice}.")
 
     def _earlier(self, setup: LabSetup) -> LabResults | None:
-        """What was kept before; results that are not to be gone on with are told, those of elsewhere moved aside."""
+        """What was kept before; results that are not to be gone on with are told, those of
+        elsewhere moved aside."""
         try:
             found = self.files.load()
         except NoResults as bad:
@@ -84,7 +89,9 @@ class LabRun:
         elsewhere = setup.hardware.difference(found.setup.hardware)
         if elsewhere:
             aside = self.files.set_aside()
-            self.warn(f"{self.files.path('json')} is from another machine ({elsewhere}); it is kept as {aside}.")
+            self.warn(
+                f"{self.files.path('json')} is from another machine ({elsewhere}); it is kept as {aside}."
+            )
             return None
         difference = setup.difference(found.setup)
         if not found.complete and difference:
@@ -111,7 +118,8 @@ def set_up(plan: LabPlan) -> LabSetup:
 
 
 def _sizes(name: str) -> Mapping[str, int]:
-    """Of a model, without its weights where that can be had; none where it cannot be had, which its tasks will say."""
+    """Of a model, without its weights where that can be had; none where it cannot be had, which its
+    tasks will say."""
     from graders.experiments.workbench import sizes
     from reference_engine.embed_in_larger import STRETCHES, stretched_config
     from reference_engine.llama.config import SHAPES

@@ -25,7 +25,10 @@ def render(results: LabResults, place: Workspace | None) -> Iterator[Text | Tabl
     whose = formulas(setup.lab, place)
     drawn = figure(results, whose)
     yield Text(drawn.title, style="bold")
-    yield Text(f"{drawn.under} · {', '.join(f'{name} {version}' for name, version in setup.versions.items())}", "dim")
+    yield Text(
+        f"{drawn.under} · {', '.join(f'{name} {version}' for name, version in setup.versions.items())}",
+        "dim",
+    )
     for panel in drawn.panels:
         if panel.drawn:
             yield Text(f"\n{panel.title}{f', {panel.y}' if panel.y else ''}")

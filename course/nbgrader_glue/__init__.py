@@ -1,7 +1,8 @@
-"""The course inside nbgrader: notebooks made from the solutions, grading without a kernel, a safe export.
+"""The course inside nbgrader: notebooks made from the solutions, grading without a kernel, a safe
+export.
 
-nbgrader is an extra and slow to import, so the classes that its configuration names are imported when asked for:
-`course.nbgrader_glue.CourseGrade` and the others in `PLUGINS`.
+nbgrader is an extra and slow to import, so the classes that its configuration names are imported
+when asked for: `course.nbgrader_glue.CourseGrade` and the others in `PLUGINS`.
 """
 
 from __future__ import annotations

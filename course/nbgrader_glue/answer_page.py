@@ -1,7 +1,8 @@
-"""The page on which answers are read: one question, everybody's answer, the rubric beside it; and who may open it.
+"""The page on which answers are read: one question, everybody's answer, the rubric beside it; and
+who may open it.
 
-It is served to this machine alone, under an address that holds a token. What students wrote is escaped; the one script
-is our own, known by its digest, and nothing is fetched.
+It is served to this machine alone, under an address that holds a token. What students wrote is
+escaped; the one script is our own, known by its digest, and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -125,15 +126,20 @@ def render(sheet: AnswerSheets, index: int) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """The course's own words, with what is stressed in them and what is code; everything else escaped."""
+    """The course's own words, with what is stressed in them and what is code; everything else
+    escaped."""
     said = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", said))
 
 
-def server(sheets: Sequence[AnswerSheets], token: str = "", port: int = 0) -> tuple[HTTPServer, str]:
-    """A server of the pages, not yet running, and the address of the first: /TOKEN/EXERCISE/QUESTION.
+def server(
+    sheets: Sequence[AnswerSheets], token: str = "", port: int = 0
+) -> tuple[HTTPServer, str]:
+    """A server of the pages, not yet running, and the address of the first:
+    /TOKEN/EXERCISE/QUESTION.
 
-    One request at a time reads or writes; threads are there for the connections on which browsers say nothing.
+    One request at a time reads or writes; threads are there for the connections on which browsers
+    say nothing.
 
     OSError when it cannot listen at the port; 0 takes any.
     """
@@ -182,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._tell(400, problem=str(refused))
         except (ValueError, TypeError, KeyError, RecursionError):
             self._tell(400, problem="That is no number.")
-        except Exception as trouble:  # a gradebook that is locked or gone: the page says so and nothing is lost
+        except (
+            Exception
+        ) as trouble:  # a gradebook that is locked or gone: the page says so and nothing is lost
             self._tell(503, problem=f"Not saved: {type(trouble).__name__}; try again.")
         else:
             self._tell(200, open=answer.open)
@@ -193,7 +201,11 @@ class _Handler(BaseHTTPRequestHandler):
         known = self.headers.get("host", "") in self.hosts and len(parts) == 3
         if known and hmac.compare_digest(parts[0].encode(), self.token.encode()):
             sheet, asked = self.sheets.get(number_of(parts[1])), parts[2]
-            if sheet and re.fullmatch("[0-9]{1,4}", asked) and 1 <= int(asked) <= len(sheet.questions):
+            if (
+                sheet
+                and re.fullmatch("[0-9]{1,4}", asked)
+                and 1 <= int(asked) <= len(sheet.questions)
+            ):
                 return sheet, int(asked) - 1
         self._say(404, "There is nothing here.\n", "text/plain; charset=utf-8")
         return None
@@ -204,7 +216,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _say(self, status: int, text: str, kind: str) -> None:
         data = text.encode("utf-8", "replace")
         self.send_response(status)
-        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(data))}.items():
+        for name, value in {
+            **HEADERS,
+            "Content-Type": kind,
+            "Content-Length": str(len(data)),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

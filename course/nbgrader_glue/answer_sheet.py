@@ -1,4 +1,5 @@
-"""Answers that were handed in as a sheet of their own (`explain.md`), put into the notebook's cells for a person."""
+"""Answers that were handed in as a sheet of their own (`explain.md`), put into the notebook's cells
+for a person."""
 
 from __future__ import annotations
 
@@ -17,8 +18,13 @@ from graders.submissions.parcel import opened
 
 
 def fill_in(cells: Iterable[Any], exercise: Exercise, sheet: str) -> None:
-    """Put the answers of the sheet into those cells in which nothing was answered. Changed in place."""
-    names = {question_id(exercise.number, index): answer for index, answer in enumerate(answers(sheet)) if answer}
+    """Put the answers of the sheet into those cells in which nothing was answered. Changed in
+    place."""
+    names = {
+        question_id(exercise.number, index): answer
+        for index, answer in enumerate(answers(sheet))
+        if answer
+    }
     for cell in cells:
         answer = names.get(grade_id(cell))
         if answer and "".join(cell["source"]).strip() in ("", ANSWER):
@@ -26,7 +32,8 @@ def fill_in(cells: Iterable[Any], exercise: Exercise, sheet: str) -> None:
 
 
 def text(source: Path | str, inner: str) -> str:
-    """What is written in the sheet in a file or an archive; nothing in none, and in one that cannot be read."""
+    """What is written in the sheet in a file or an archive; nothing in none, and in one that cannot
+    be read."""
     try:
         data = opened(Path(source), inner, LARGEST) if source else b""
     except UnusableSubmission:

@@ -1,7 +1,9 @@
-"""Answers in plain words as a person reads them: one question at a time, without names, the rubric beside them.
+"""Answers in plain words as a person reads them: one question at a time, without names, the rubric
+beside them.
 
-Who wrote an answer is not told, and the order is another one for each question, so that no two can be put together.
-Scores and comments go straight into nbgrader's gradebook, as Formgrader would write them.
+Who wrote an answer is not told, and the order is another one for each question, so that no two can
+be put together. Scores and comments go straight into nbgrader's gradebook, as Formgrader would
+write them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One student's answer. key: stands for the student. score: what counts now. open: a person has to look at it."""
+    """One student's answer. key: stands for the student. score: what counts now. open: a person has
+    to look at it."""
 
     key: str
     text: str
@@ -66,9 +69,13 @@ class AnswerSheets:
                 raise Problem(f"the gradebook does not know {exercise.slug}; {advice}") from None
 
     def answers(self, index: int) -> list[Answer]:
-        """Everybody's answer to a question, counted from 0; those that a person has to look at come first."""
+        """Everybody's answer to a question, counted from 0; those that a person has to look at come
+        first."""
         with self._book() as book:
-            found = [self._answer(index, student, grade, comment) for student, grade, comment in self._all(book, index)]
+            found = [
+                self._answer(index, student, grade, comment)
+                for student, grade, comment in self._all(book, index)
+            ]
         return sorted(found, key=lambda each: (not each.open, not each.text, each.key))
 
     def save(self, index: int, key: str, score: float | None, comment: str) -> Answer:
@@ -81,11 +88,15 @@ class AnswerSheets:
                     return self._answer(index, student, grade, remark)
         raise Refused("There is no such answer any more; load the page again.")
 
-    def _write(self, student: str, grade: Any, remark: Any, score: float | None, comment: str) -> None:
+    def _write(
+        self, student: str, grade: Any, remark: Any, score: float | None, comment: str
+    ) -> None:
         if score is not None and not (math.isfinite(score) and 0 <= score <= grade.max_score):
             raise Refused(f"A score is a number from 0 to {grade.max_score:g}.")
         where = student, self.exercise.slug, grade.name, BY_HAND
-        score_changes.note(self._settings.root, [Change(*where, grade.manual_score, score, "read without a name")])
+        score_changes.note(
+            self._settings.root, [Change(*where, grade.manual_score, score, "read without a name")]
+        )
         grade.manual_score = score
         grade.needs_manual_grade = score is None
         remark.manual_comment = comment or None
@@ -100,7 +111,10 @@ class AnswerSheets:
                     yield submission.student.id, grade, remarks[name]
 
     def _answer(self, index: int, student: str, grade: Any, remark: Any) -> Answer:
-        sheet = self._settings.place("autograded", student, self.exercise.slug) / f"{self.exercise.slug}.ipynb"
+        sheet = (
+            self._settings.place("autograded", student, self.exercise.slug)
+            / f"{self.exercise.slug}.ipynb"
+        )
         text = plain(answers(sheet).get(grade.name, ""))
         score = grade.manual_score if grade.manual_score is not None else grade.auto_score
         key = self._key(index, student)
@@ -129,7 +143,8 @@ def sheets(settings: Settings, exercises: Sequence[Exercise], *, every: bool) ->
 
 
 def plain(text: str) -> str:
-    """An answer as it was written, out of the block in which it is kept; nothing for one that was not written."""
+    """An answer as it was written, out of the block in which it is kept; nothing for one that was
+    not written."""
     block = FENCED.match(text.strip())
     said = block["text"] if block else text.strip()
     return "" if said == ANSWER else said

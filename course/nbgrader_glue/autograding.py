@@ -1,7 +1,9 @@
-"""The preprocessors of `nbgrader autograde`: put the notebook in order, grade it in our workers, save the scores.
+"""The preprocessors of `nbgrader autograde`: put the notebook in order, grade it in our workers,
+save the scores.
 
-No kernel starts. `CourseRestore` is the first of the sanitizing ones, `CourseGrade` and `CourseSave` stand in the
-autograding list where nbgrader has its own `Execute` and `SaveAutoGrades`.
+No kernel starts. `CourseRestore` is the first of the sanitizing ones, `CourseGrade` and
+`CourseSave` stand in the autograding list where nbgrader has its own `Execute` and
+`SaveAutoGrades`.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the notebook in place.
 
-        Which file is the part is decided here, where it was handed in, by the reader that everybody asks.
+        Which file is the part is decided here, where it was handed in, by the reader that everybody
+        asks.
         """
         names = resources["nbgrader"]
         folder = Path(resources.get("metadata", {}).get("path") or os.devnull)
@@ -77,22 +80,36 @@ class CourseRestore(NbGraderPreprocessor):  # type: ignore[misc]
 
 
 class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
-    """Grades the part once and sets the outputs of the law cells; raises `Ungraded` when that cannot be had."""
+    """Grades the part once and sets the outputs of the law cells; raises `Ungraded` when that
+    cannot be had."""
 
-    salt = Integer(None, allow_none=True, help="A secret number; with it a regrade is the same.").tag(config=True)
-    retries = Integer(2, help="How often a part that could not be judged is tried again.").tag(config=True)
-    require_isolation = Enum(LEVELS, FOR_MARKS, help="Below this level of isolation nothing is graded.").tag(
+    salt = Integer(
+        None, allow_none=True, help="A secret number; with it a regrade is the same."
+    ).tag(config=True)
+    retries = Integer(2, help="How often a part that could not be judged is tried again.").tag(
         config=True
     )
-    laws_only = Bool(False, help="Leave the timed laws out; their scores stay as they are.").tag(config=True)
+    require_isolation = Enum(
+        LEVELS, FOR_MARKS, help="Below this level of isolation nothing is graded."
+    ).tag(config=True)
+    laws_only = Bool(False, help="Leave the timed laws out; their scores stay as they are.").tag(
+        config=True
+    )
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Set the outputs. When there is no verdict an older score is taken back, lest it be mistaken for one."""
+        """Set the outputs. When there is no verdict an older score is taken back, lest it be
+        mistaken for one."""
         names = resources["nbgrader"]
         directory = CourseDirectory(config=self.config)
-        handed_in = directory.format_path(directory.submitted_directory, names["student"], names["assignment"])
-        submission_metadata.copy(Path(directory.root, handed_in), Path(resources["metadata"]["path"]))
-        submission_metadata.complete(Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb")
+        handed_in = directory.format_path(
+            directory.submitted_directory, names["student"], names["assignment"]
+        )
+        submission_metadata.copy(
+            Path(directory.root, handed_in), Path(resources["metadata"]["path"])
+        )
+        submission_metadata.complete(
+            Path(resources["metadata"]["path"]), f"{names['notebook']}.ipynb"
+        )
         try:
             self._grade(nb, names)
         except Ungraded:
@@ -112,7 +129,9 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
         terms = GradingTerms(self.salt, self.retries, self.require_isolation, self.laws_only)
         if aside["problem"]:
             outcome = Outcome(aside["blame"])
-            job = GradeJob(names["student"], exercise.number, "", exercise.file_name, "", aside["problem"])
+            job = GradeJob(
+                names["student"], exercise.number, "", exercise.file_name, "", aside["problem"]
+            )
             result = without_a_try(job, job.problem, outcome, laws_only=self.laws_only)
         else:
             result = judge(exercise, aside["part"].encode("latin-1"), terms)
@@ -125,11 +144,17 @@ class CourseGrade(NbGraderPreprocessor):  # type: ignore[misc]
 
 
 class CourseSave(SaveAutoGrades):  # type: ignore[misc]
-    """Saves the scores as nbgrader does, but no zero for a law that was not timed; flags tampering for a person."""
+    """Saves the scores as nbgrader does, but no zero for a law that was not timed; flags tampering
+    for a person."""
 
     def _add_score(self, cell: Any, resources: Any) -> None:
         names = resources["nbgrader"]
-        where = (write_outputs.grade_id(cell), names["notebook"], names["assignment"], names["student"])
+        where = (
+            write_outputs.grade_id(cell),
+            names["notebook"],
+            names["assignment"],
+            names["student"],
+        )
         grade = self.gradebook.find_grade(*where)
         before = getattr(getattr(self.parent, "parent", None), "course_answers", {})
         change = rate(grade, cell, before.get(names["student"], {}))
@@ -140,7 +165,8 @@ class CourseSave(SaveAutoGrades):  # type: ignore[misc]
 
 
 def rate(grade: Any, cell: Any, answers: Mapping[str, str]) -> tuple[float | None, float | None]:
-    """Set the automatic score and the flag from the cell, and commit nothing: the score before, and now.
+    """Set the automatic score and the flag from the cell, and commit nothing: the score before, and
+    now.
 
     answers: the texts of the answers when they were last graded.
     """
@@ -152,10 +178,14 @@ def rate(grade: Any, cell: Any, answers: Mapping[str, str]) -> tuple[float | Non
     return was[0], grade.auto_score
 
 
-def settle(grade: Any, cell: Any, was: tuple[float | None, bool], answers: Mapping[str, str]) -> None:
-    """Correct what nbgrader makes of a cell that was not judged, that a person has to look at, or has looked at.
+def settle(
+    grade: Any, cell: Any, was: tuple[float | None, bool], answers: Mapping[str, str]
+) -> None:
+    """Correct what nbgrader makes of a cell that was not judged, that a person has to look at, or
+    has looked at.
 
-    was: the automatic score and the flag before. answers: the texts of the answers when they were last graded.
+    was: the automatic score and the flag before. answers: the texts of the answers when they were
+    last graded.
     """
     if cell["metadata"].get(PUT_BACK) or _ends_in(cell, feedback.PERSON):
         grade.auto_score = None
@@ -166,7 +196,11 @@ def settle(grade: Any, cell: Any, was: tuple[float | None, bool], answers: Mappi
         grade.needs_manual_grade = grade.manual_score is None or was[0] != grade.auto_score
     elif grade.manual_score is not None:
         name = write_outputs.grade_id(cell)
-        same = answers[name] == cell["source"] if name in answers else was[0] is not None and was[0] == grade.auto_score
+        same = (
+            answers[name] == cell["source"]
+            if name in answers
+            else was[0] is not None and was[0] == grade.auto_score
+        )
         grade.needs_manual_grade = was[1] if same else True
 
 
@@ -175,8 +209,11 @@ def leave(grade: Any) -> None:
     grade.needs_manual_grade = grade.manual_score is not None
 
 
-def forget(gradebook: Any, home: Path, assignment: str, notebook: str, student: str, why: str) -> None:
-    """Take back the automatic scores of the laws, and log that in the course's folder; manual ones stay."""
+def forget(
+    gradebook: Any, home: Path, assignment: str, notebook: str, student: str, why: str
+) -> None:
+    """Take back the automatic scores of the laws, and log that in the course's folder; manual ones
+    stay."""
     changes = []
     for grade in gradebook.find_submission_notebook(notebook, assignment, student).grades:
         if grade.name.startswith("law-"):
@@ -190,7 +227,9 @@ def forget(gradebook: Any, home: Path, assignment: str, notebook: str, student: 
 
 def _ends_in(cell: Any, name: str) -> bool:
     """Whether the cell shows an error of this name."""
-    return any(said["output_type"] == "error" and said["ename"] == name for said in cell.get("outputs", ()))
+    return any(
+        said["output_type"] == "error" and said["ename"] == name for said in cell.get("outputs", ())
+    )
 
 
 def identified(cells: list[Any]) -> list[Any]:
@@ -201,7 +240,8 @@ def identified(cells: list[Any]) -> list[Any]:
 
 
 def _part(exercise: Exercise, folder: Path, notices: Sequence[str]) -> dict[str, Any]:
-    """What of the folder is the part, as plain data: the bytes, where they were found, or why there are none."""
+    """What of the folder is the part, as plain data: the bytes, where they were found, or why there
+    are none."""
     try:
         found = handed_in(items(folder), exercise, folder.parent.name, alone=True)
     except UnusableSubmission as unusable:
@@ -210,4 +250,9 @@ def _part(exercise: Exercise, folder: Path, notices: Sequence[str]) -> dict[str,
         missing = explain(items(folder), exercise, folder.parent.name)
         return {"problem": missing.problem, "blame": missing.outcome.value, "found": "nothing"}
     told = [*dict.fromkeys([*notices, *found.unused])]
-    return {"problem": "", "part": found.data.decode("latin-1"), "found": found.where, "notices": told}
+    return {
+        "problem": "",
+        "part": found.data.decode("latin-1"),
+        "found": found.where,
+        "notices": told,
+    }

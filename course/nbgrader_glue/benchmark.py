@@ -1,9 +1,11 @@
-"""Submissions a minute: nbgrader's stock autograde, the same command with our preprocessors, and the bulk path.
+"""Submissions a minute: nbgrader's stock autograde, the same command with our preprocessors, and
+the bulk path.
 
     python -m course.nbgrader_glue.benchmark [--exercise N] [--students N] [--full]
 
-All three grade the same notebooks (solutions, stubs and parts that stop in the middle, in turn) by the same laws. The
-stock autograder executes the law cells, each of which checks its law; ours judges the part once.
+All three grade the same notebooks (solutions, stubs and parts that stop in the middle, in turn) by
+the same laws. The stock autograder executes the law cells, each of which checks its law; ours
+judges the part once.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ def _class_of(exercise: Exercise, students: int, home: Path, laws: tuple[Law, ..
     sheet["cells"] = [cell for cell in sheet["cells"] if not _is_other_law(cell, names)]
     source.write_text(notebook.text(sheet), encoding="utf-8")
     _nbgrader(home, "generate_assignment", exercise.slug)
-    released = json.loads((home / "release" / exercise.slug / source.name).read_text(encoding="utf-8"))
+    released = json.loads(
+        (home / "release" / exercise.slug / source.name).read_text(encoding="utf-8")
+    )
     for number in range(students):
         target = home / "submitted" / f"student{number:04}" / exercise.slug
         target.mkdir(parents=True)
@@ -95,7 +99,9 @@ def _is_other_law(cell: dict[str, Any], names: set[str]) -> bool:
     return grade_id(cell).startswith("law-") and grade_id(cell) not in names
 
 
-def _handed_in(released: dict[str, Any], solved: dict[str, Any], exercise: Exercise, number: int) -> dict[str, Any]:
+def _handed_in(
+    released: dict[str, Any], solved: dict[str, Any], exercise: Exercise, number: int
+) -> dict[str, Any]:
     """A notebook of the class: solved, untouched, or cut off after the first third, in turn."""
     sheet: dict[str, Any] = json.loads(json.dumps(released))
     code = next(cell["source"] for cell in solved["cells"] if grade_id(cell) == exercise.slot)
@@ -103,7 +109,9 @@ def _handed_in(released: dict[str, Any], solved: dict[str, Any], exercise: Exerc
     if number % 3 == 0:
         cell["source"] = code
     elif number % 3 == 2:
-        cell["source"] = code.replace("### END SOLUTION", "raise KeyError(0)\n        ### END SOLUTION", 1)
+        cell["source"] = code.replace(
+            "### END SOLUTION", "raise KeyError(0)\n        ### END SOLUTION", 1
+        )
     return sheet
 
 
@@ -118,7 +126,8 @@ def _ours(home: Path, exercise: Exercise) -> None:
 
 
 def _bulk(home: Path, exercise: Exercise) -> float:
-    """Judge every notebook in this process, one after the other, and commit them all; the seconds spent judging."""
+    """Judge every notebook in this process, one after the other, and commit them all; the seconds
+    spent judging."""
     from course.nbgrader_glue.grade_cell import GradingTerms, judge
     from course.nbgrader_glue.gradebook import commit, expect
     from graders.reports.row import Row
@@ -132,7 +141,9 @@ def _bulk(home: Path, exercise: Exercise) -> float:
         start = time.monotonic()
         result = judge(exercise, text.encode(), GradingTerms(salt=1, laws_only=laws_only))
         checks += time.monotonic() - start
-        rows.append(Row(path.parts[-3], exercise.number, result, str(path), notebook=(str(path), "")))
+        rows.append(
+            Row(path.parts[-3], exercise.number, result, str(path), notebook=(str(path), ""))
+        )
     done = commit(home, rows)
     if done.refused:
         raise SystemExit(f"not committed: {done.refused[0].reason}")
@@ -143,7 +154,9 @@ def _nbgrader(home: Path, *words: str) -> None:
     paths = {"PYTHONPATH": str(installed_root()), "JUPYTER_CONFIG_DIR": str(home / ".jupyter")}
     paths["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     order = [sys.executable, "-m", "nbgrader", *words]
-    run = subprocess.run(order, cwd=home, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        order, cwd=home, env={**os.environ, **paths}, capture_output=True, text=True, check=False
+    )
     if run.returncode:
         raise SystemExit(f"nbgrader {' '.join(words)} failed:\n{run.stderr[-2000:]}")
 
@@ -151,7 +164,9 @@ def _nbgrader(home: Path, *words: str) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--exercise", type=int, default=3, choices=[exercise.number for exercise in exercises()])
+    parser.add_argument(
+        "--exercise", type=int, default=3, choices=[exercise.number for exercise in exercises()]
+    )
     parser.add_argument("--students", type=int, default=12)
     parser.add_argument("--full", action="store_true", help="the timed laws too")
     options = parser.parse_args()
@@ -162,10 +177,18 @@ def main() -> None:
         found = bench(exercise, options.students, folder, laws)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"exercise {exercise.number}, {options.students} submissions, {len(laws)} laws, {os.cpu_count()} cores")
+    print(
+        f"exercise {exercise.number}, {options.students} submissions, {len(laws)} laws, {os.cpu_count()} cores"
+    )
     for timing in found:
-        beyond = "" if timing.beyond is None else f"   {timing.beyond:.3f} s a submission beyond the checks"
-        print(f"{timing.name:<34} {timing.seconds:7.1f} s   {timing.per_minute:7.1f} submissions a minute{beyond}")
+        beyond = (
+            ""
+            if timing.beyond is None
+            else f"   {timing.beyond:.3f} s a submission beyond the checks"
+        )
+        print(
+            f"{timing.name:<34} {timing.seconds:7.1f} s   {timing.per_minute:7.1f} submissions a minute{beyond}"
+        )
 
 
 if __name__ == "__main__":

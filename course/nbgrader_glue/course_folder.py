@@ -1,4 +1,5 @@
-"""A complete nbgrader course, made from nothing: sources, configuration, roster, and a page of instructions."""
+"""A complete nbgrader course, made from nothing: sources, configuration, roster, and a page of
+instructions."""
 
 from __future__ import annotations
 
@@ -141,8 +142,11 @@ class WrittenFiles:
     kept: tuple[Path, ...]
 
 
-def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: bool = False) -> WrittenFiles:
-    """Write the course into `folder`. What is there stays; renew: except for the sources. Raises OSError."""
+def make(
+    folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: bool = False
+) -> WrittenFiles:
+    """Write the course into `folder`. What is there stays; renew: except for the sources. Raises
+    OSError."""
     new, kept = [], []
     for path, text in _texts(folder, chosen, course_id):
         if path.exists() and not (renew and "source" in path.relative_to(folder).parts):
@@ -159,15 +163,22 @@ def make(folder: Path, chosen: Sequence[Exercise], course_id: str, *, renew: boo
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether the folder's configuration, if there is one, grades with the course. `Problem` when it cannot be read."""
+    """Whether the folder's configuration, if there is one, grades with the course. `Problem` when
+    it cannot be read."""
     if not (folder / CONFIG).exists():
         return True
     if importlib.util.find_spec("nbgrader") is None:
-        return "course.nbgrader_glue.CourseGrade" in (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
+        return "course.nbgrader_glue.CourseGrade" in (folder / CONFIG).read_text(
+            encoding="utf-8", errors="replace"
+        )
     grading = settings(folder).config.Autograde
-    steps = [*grading.get("sanitize_preprocessors", ()), *grading.get("autograde_preprocessors", ())]
+    steps = [
+        *grading.get("sanitize_preprocessors", ()),
+        *grading.get("autograde_preprocessors", ()),
+    ]
     return all(
-        any(str(step).endswith(name) for step in steps) for name in ("CourseRestore", "CourseGrade", "CourseSave")
+        any(str(step).endswith(name) for step in steps)
+        for name in ("CourseRestore", "CourseGrade", "CourseSave")
     )
 
 
@@ -176,7 +187,10 @@ def _texts(folder: Path, chosen: Sequence[Exercise], course_id: str) -> Iterator
     yield folder / CONFIG, CONFIGURATION.format(**words)
     yield folder / ROSTER, STUDENTS
     place = str(folder.resolve() / EXCHANGE)
-    yield folder / PAGE, INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug, place=place)
+    yield (
+        folder / PAGE,
+        INSTRUCTIONS.format(course_id=course_id, roster=ROSTER, slug=chosen[0].slug, place=place),
+    )
     for exercise in chosen:
         home = folder / "source" / exercise.slug
         yield home / f"{exercise.slug}.ipynb", notebook.text(notebook.source(exercise))

@@ -19,8 +19,16 @@ COLUMNS = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
     "late_submission_penalty", "score", "max_score", "state",
 )  # fmt: skip
-TIMED = {law_id(law.number) for each in exercises() for law in each.laws if law.kind == "throughput"}
-CANVAS = {"Student": "", "ID": "", "SIS User ID": "student_id", "SIS Login ID": "email", "Section": ""}
+TIMED = {
+    law_id(law.number) for each in exercises() for law in each.laws if law.kind == "throughput"
+}
+CANVAS = {
+    "Student": "",
+    "ID": "",
+    "SIS User ID": "student_id",
+    "SIS Login ID": "email",
+    "Section": "",
+}
 MOODLE = {"ID number": "student_id", "Email address": "email"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -36,13 +44,15 @@ class State(enum.StrEnum):
 
 
 class SafeCsv(ExportPlugin):  # type: ignore[misc]
-    """Writes grades.csv, or the file named by --to: quoted, UTF-8, texts that look like formulas made harmless."""
+    """Writes grades.csv, or the file named by --to: quoted, UTF-8, texts that look like formulas
+    made harmless."""
 
     def export(self, gradebook: Any) -> None:
-        """Write the file, a row for every student and assignment, and the same for Canvas and Moodle beside it.
+        """Write the file, a row for every student and assignment, and the same for Canvas and
+        Moodle beside it.
 
-        What being late costs is computed now, from the scores as they stand. Exits with 1 and one line in the log when
-        nobody can say who has more time.
+        What being late costs is computed now, from the scores as they stand. Exits with 1 and one
+        line in the log when nobody can say who has more time.
         """
         home = Path(self.config.CourseDirectory.get("root", "."))
         try:
@@ -76,15 +86,24 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]]) -
         table.writerows(rows)
 
 
-def _for_import(rows: list[dict[str, str]], columns: dict[str, str]) -> tuple[list[str], list[dict[str, str]]]:
-    """A line a student, a column an assignment, as gradebooks of other systems take them. No score stays empty."""
+def _for_import(
+    rows: list[dict[str, str]], columns: dict[str, str]
+) -> tuple[list[str], list[dict[str, str]]]:
+    """A line a student, a column an assignment, as gradebooks of other systems take them. No score
+    stays empty."""
     assignments = {row["assignment"]: row["max_score"] for row in rows}
     students: dict[str, dict[str, str]] = {}
     for row in rows:
-        line = students.setdefault(row["student_id"], {name: row.get(key, "") for name, key in columns.items()})
+        line = students.setdefault(
+            row["student_id"], {name: row.get(key, "") for name, key in columns.items()}
+        )
         if "Student" in columns:
-            line["Student"] = f"{row['last_name']}, {row['first_name']}".strip(", ") or row["student_id"]
-        line[row["assignment"]] = row["score"] if row["state"] in (State.GRADED, State.NOTHING) else ""
+            line["Student"] = (
+                f"{row['last_name']}, {row['first_name']}".strip(", ") or row["student_id"]
+            )
+        line[row["assignment"]] = (
+            row["score"] if row["state"] in (State.GRADED, State.NOTHING) else ""
+        )
     lines = list(students.values())
     if "Student" in columns:
         lines.insert(0, {"Student": "    Points Possible", **assignments})
@@ -113,14 +132,23 @@ def _score(gradebook: Any, assignment: str, student: str) -> dict[str, str]:
     try:
         submission = gradebook.find_submission(assignment, student)
     except MissingEntry:
-        nothing = {"timestamp": "", "raw_score": "0.0", "late_submission_penalty": "0.0", "score": "0.0"}
+        nothing = {
+            "timestamp": "",
+            "raw_score": "0.0",
+            "late_submission_penalty": "0.0",
+            "score": "0.0",
+        }
         return nothing | {"state": State.NOTHING}
     state = _state(submission)
     penalty = submission.late_submission_penalty or 0.0
     score = {"raw_score": "", "late_submission_penalty": "", "score": ""}
     if not _open_laws(submission) - TIMED:
         net = max(0.0, submission.score - penalty)
-        score = {"raw_score": str(submission.score), "late_submission_penalty": str(penalty), "score": str(net)}
+        score = {
+            "raw_score": str(submission.score),
+            "late_submission_penalty": str(penalty),
+            "score": str(net),
+        }
     due = str(submission.duedate) if submission.assignment.duedate else ""
     return {"timestamp": str(submission.timestamp or ""), "duedate": due, **score, "state": state}
 
@@ -138,8 +166,14 @@ def _state(submission: Any) -> State:
 
 
 def _open_laws(submission: Any) -> set[str]:
-    """The names of laws without a score of any kind: as long as one is not timed there is no score at all."""
-    return {grade.name for notebook in submission.notebooks for grade in notebook.grades if _is_open(grade)}
+    """The names of laws without a score of any kind: as long as one is not timed there is no score
+    at all."""
+    return {
+        grade.name
+        for notebook in submission.notebooks
+        for grade in notebook.grades
+        if _is_open(grade)
+    }
 
 
 def _is_open(grade: Any) -> bool:

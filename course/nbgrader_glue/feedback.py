@@ -1,7 +1,8 @@
 """The outputs of a law's cell: the feedback as text, then what nbgrader reads as the score.
 
-nbgrader fails open: a cell without a number in its outputs gets full points, and so does one with a number that it
-cannot read. So each cell gets either an error, which is zero, or exactly one finite number in range.
+nbgrader fails open: a cell without a number in its outputs gets full points, and so does one with a
+number that it cannot read. So each cell gets either an error, which is zero, or exactly one finite
+number in range.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ LONGEST = 300  # characters of the one line that names the fault
 
 
 class Ungraded(Exception):
-    """Nothing may be written to the gradebook: the fault is not the submission's. The text says whose it is."""
+    """Nothing may be written to the gradebook: the fault is not the submission's. The text says
+    whose it is."""
 
 
 class Advisory(Ungraded):
@@ -42,13 +44,17 @@ def is_ungraded(result: ExerciseResult) -> bool:
 
     Where a person has to decide what was handed in, that is the verdict.
     """
-    return not result.laws or any(law.outcome is Outcome.UNGRADED for law in result.laws if not result.needs_person)
+    return not result.laws or any(
+        law.outcome is Outcome.UNGRADED for law in result.laws if not result.needs_person
+    )
 
 
 def reasons(result: ExerciseResult) -> str:
     """Why laws could not be judged, in one line."""
     found = [law.message for law in result.laws if law.outcome is Outcome.UNGRADED and law.message]
-    return clean(" ".join(dict.fromkeys(found)) or result.problem or "no law was tried").replace("\n", " ")
+    return clean(" ".join(dict.fromkeys(found)) or result.problem or "no law was tried").replace(
+        "\n", " "
+    )
 
 
 def outputs(law: LawResult) -> list[Output]:
@@ -63,19 +69,23 @@ def outputs(law: LawResult) -> list[Output]:
     said = [_stream(told(law))]
     if law.points > 0:
         data = {"text/plain": repr(float(law.points))}
-        return [*said, {"output_type": "execute_result", "execution_count": 1, "data": data, "metadata": {}}]
+        return [
+            *said,
+            {"output_type": "execute_result", "execution_count": 1, "data": data, "metadata": {}},
+        ]
     return [*said, _error(law)]
 
 
 def not_timed(name: str) -> list[Output]:
-    """What the cell of a timed law shows when only the others were judged. It is an error, so that nothing reads points
-    into it."""
+    """What the cell of a timed law shows when only the others were judged. It is an error, so that
+    nothing reads points into it."""
     line = f"{NOT_TIMED}: {name} was left out this time; a score that it has stays."
     return [{"output_type": "error", "ename": NOT_TIMED, "evalue": line, "traceback": [line]}]
 
 
 def told(law: LawResult) -> str:
-    """The feedback on one law: its line, and where it broke the law, the story and what the part printed."""
+    """The feedback on one law: its line, and where it broke the law, the story and what the part
+    printed."""
     lines = [rendering.law_line(law).plain.strip()]
     if law.outcome.failed:
         advice = f"course hint {law.number}"
@@ -84,7 +94,8 @@ def told(law: LawResult) -> str:
 
 
 def summary(result: ExerciseResult, found: str, notices: Iterable[str] = ()) -> list[Output]:
-    """What the solution cell shows: what was graded, the points, what was measured, what was out of order."""
+    """What the solution cell shows: what was graded, the points, what was measured, what was out of
+    order."""
     lines = [f"Graded: {found}.", *(f"Note: {notice}" for notice in notices), ""]
     if result.problem:
         lines.append(clean(result.problem))

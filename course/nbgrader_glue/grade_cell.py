@@ -1,4 +1,5 @@
-"""The verdict on the part in a notebook: graded in the isolated workers, tried again when it could not be judged."""
+"""The verdict on the part in a notebook: graded in the isolated workers, tried again when it could
+not be judged."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ TOO_LOW = (
 class GradingTerms:
     """On which terms a course grades.
 
-    salt: the course's secret from which the seed of every part is drawn, so that the same text is always tried with the
-    same stories and no other text is; None draws anew each time. retries: how often a part that could not be judged is
-    tried again. require: isolation below it is no verdict. laws_only: the timed laws are left out.
+    salt: the course's secret from which the seed of every part is drawn, so that the same text is
+    always tried with the same stories and no other text is; None draws anew each time. retries: how
+    often a part that could not be judged is tried again. require: isolation below it is no verdict.
+    laws_only: the timed laws are left out.
     """
 
     salt: int | None = None

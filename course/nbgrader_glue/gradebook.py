@@ -1,7 +1,9 @@
-"""Verdicts of a batch written straight into nbgrader's gradebook: one process, one writer, a few milliseconds each.
+"""Verdicts of a batch written straight into nbgrader's gradebook: one process, one writer, a few
+milliseconds each.
 
-The same is left behind as by `nbgrader autograde`: scores, flags, late penalties, and the autograded notebooks that
-the formgrader and the feedback are made of. Manual scores stay and win. Writing the same rows again changes nothing.
+The same is left behind as by `nbgrader autograde`: scores, flags, late penalties, and the
+autograded notebooks that the formgrader and the feedback are made of. Manual scores stay and win.
+Writing the same rows again changes nothing.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 LONGEST_NAME = 200
 # Formgrader writes names into its pages as they are: into HTML, and between quotes into a script.
 MARKUP = re.compile(r'[<>]|"(?=.*[;,(`])')
-GRAMMAR = "rfc3987_syntax"  # jsonschema imports it to check addresses, which notebooks have none of; that takes 1.3 s
+# jsonschema imports it to check addresses, which notebooks have none of; that takes 1.3 s
+GRAMMAR = "rfc3987_syntax"
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that was not written, and why. advisory: it was judged at less isolation than the course requires."""
+    """A row that was not written, and why. advisory: it was judged at less isolation than the
+    course requires."""
 
     student: str
     exercise: Number
@@ -54,7 +58,8 @@ class CommitReport:
 
 
 def expect(course: Path) -> None:
-    """Call this before a class is graded that shall be entered: it begins to load nbgrader, beside the grading.
+    """Call this before a class is graded that shall be entered: it begins to load nbgrader, beside
+    the grading.
 
     Raises `Problem` when the verdicts could not be entered: no such course, or no nbgrader.
     """
@@ -64,13 +69,17 @@ def expect(course: Path) -> None:
     threading.Thread(target=_load, name="nbgrader").start()
 
 
-def commit(course: Path, rows: Iterable[Row], why: str = "course grade", only: Collection[str] = ()) -> CommitReport:
+def commit(
+    course: Path, rows: Iterable[Row], why: str = "course grade", only: Collection[str] = ()
+) -> CommitReport:
     """Write the rows into the gradebook of the nbgrader course in the folder `course`.
 
-    why: what the log of changed scores says. only: the cells whose scores are written, all when there are none.
+    why: what the log of changed scores says. only: the cells whose scores are written, all when
+    there are none.
 
-    A row without a verdict takes an older automatic score back and is refused, as is one that belongs to no released
-    assignment. Raises `Problem` when there is no such course, or its gradebook cannot be read or written at all.
+    A row without a verdict takes an older automatic score back and is refused, as is one that
+    belongs to no released assignment. Raises `Problem` when there is no such course, or its
+    gradebook cannot be read or written at all.
     """
     if not _load():
         raise Problem(MISSING)
@@ -92,7 +101,8 @@ def commit(course: Path, rows: Iterable[Row], why: str = "course grade", only: C
 def differences(
     course: Path, rows: Iterable[Row], only: Collection[str] = ()
 ) -> list[tuple[Row, str, float | None, float | None]]:
-    """Which scores `commit` would change: row, cell, score now, score then. Nothing is written; raises as `commit`."""
+    """Which scores `commit` would change: row, cell, score now, score then. Nothing is written;
+    raises as `commit`."""
     if not _load():
         raise Problem(MISSING)
     from course.nbgrader_glue.gradebook_writer import GradebookWriter
@@ -103,7 +113,8 @@ def differences(
 
 
 def late(course: Path) -> dict[tuple[str, Number], float]:
-    """How many days after the due date, extensions counted, by student and exercise. Raises as `commit`."""
+    """How many days after the due date, extensions counted, by student and exercise. Raises as
+    `commit`."""
     if not _load():
         raise Problem(MISSING)
     from nbgrader.api import Gradebook
@@ -124,7 +135,9 @@ def _refused(row: Row, reason: Exception) -> RefusedRow:
     """OSError: this one's files cannot be read or written; that need not be so for the next."""
     if isinstance(reason, OSError):
         where = reason.filename or "the course's folder"
-        return RefusedRow(row.student, row.exercise, f"{where} cannot be read or written: {reason.strerror}.")
+        return RefusedRow(
+            row.student, row.exercise, f"{where} cannot be read or written: {reason.strerror}."
+        )
     return RefusedRow(row.student, row.exercise, str(reason), isinstance(reason, Advisory))
 
 
@@ -135,12 +148,21 @@ class BadName(Exception):
 def check_name(student: str) -> None:
     """Raises `BadName` for a name under which nbgrader cannot keep a folder."""
     if not student.strip() or student.strip() != student or student.startswith("."):
-        raise BadName(f"{student!r} cannot be a student's name: it is empty, or begins or ends oddly.")
+        raise BadName(
+            f"{student!r} cannot be a student's name: it is empty, or begins or ends oddly."
+        )
     if MARKUP.search(student):
-        raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: Formgrader would take it for markup.")
-    odd = any(mark in student for mark in "/\\\0\n\r*?[") or student != student.encode(errors="replace").decode()
+        raise BadName(
+            f"{shorten(repr(student), 80)} cannot be a student's name: Formgrader would take it for markup."
+        )
+    odd = (
+        any(mark in student for mark in "/\\\0\n\r*?[")
+        or student != student.encode(errors="replace").decode()
+    )
     if odd or len(os.fsencode(student)) > LONGEST_NAME:
-        raise BadName(f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so.")
+        raise BadName(
+            f"{shorten(repr(student), 80)} cannot be a student's name: no folder can be called so."
+        )
 
 
 def _is_name(student: str) -> bool:
@@ -182,7 +204,9 @@ def reported(course: Path) -> Iterator[None]:
     from nbgrader.api import InvalidEntry
     from sqlalchemy.exc import DatabaseError, OperationalError
 
-    log = logging.getLogger("tornado.application")  # where nbgrader prints its traceback before it raises
+    log = logging.getLogger(
+        "tornado.application"
+    )  # where nbgrader prints its traceback before it raises
     before, log.disabled = log.disabled, True
     try:
         yield
@@ -190,10 +214,13 @@ def reported(course: Path) -> Iterator[None]:
         problem = f"the gradebook of {course} cannot be written ({_cause(trouble)}); the verdicts are kept."
         raise Problem(problem, ExitCode.UNGRADED) from None
     except DatabaseError as trouble:
-        raise Problem(f"the gradebook of {course} is no database any more ({_cause(trouble)}); restore it.") from None
+        raise Problem(
+            f"the gradebook of {course} is no database any more ({_cause(trouble)}); restore it."
+        ) from None
     except OSError as trouble:
         raise Problem(
-            f"{trouble.filename or course} cannot be written: {trouble.strerror}.", ExitCode.UNGRADED
+            f"{trouble.filename or course} cannot be written: {trouble.strerror}.",
+            ExitCode.UNGRADED,
         ) from None
     finally:
         log.disabled = before

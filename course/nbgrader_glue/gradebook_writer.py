@@ -47,13 +47,16 @@ CELL = "the solution cell"
 
 
 class GradebookWriter:
-    """Holds the gradebook open. Not for threads: a gradebook has one writer. `Problem` when there is no gradebook."""
+    """Holds the gradebook open. Not for threads: a gradebook has one writer. `Problem` when there
+    is no gradebook."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._url = settings.url
         self._book = Gradebook(self._url, settings.directory.course_id)
-        self._book.db().expire_on_commit = False  # else each row loads all cells of the assignment again
+        self._book.db().expire_on_commit = (
+            False  # else each row loads all cells of the assignment again
+        )
         self._released: dict[str, list[ReleasedCell]] = {}
         self._pages: dict[str, list[Any]] = {}
         self._cells: list[Any] = []  # holds the rows of the released cells in memory
@@ -61,26 +64,36 @@ class GradebookWriter:
     def __enter__(self) -> GradebookWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._book.close()
 
     def enrol(self, rows: Iterable[Row]) -> None:
-        """Take everybody in whom the gradebook does not know and whose row it has a place for, unless the course's
-        configuration forbids it.
+        """Take everybody in whom the gradebook does not know and whose row it has a place for,
+        unless the course's configuration forbids it.
 
-        All at once, before any score: the gradebook is the roster of the next batch, and whoever types a command again
-        that was killed is not to find half a class at the door.
+        All at once, before any score: the gradebook is the roster of the next batch, and whoever
+        types a command again that was killed is not to find half a class at the door.
         """
         if self._settings.config.Autograde.get("create_student", True):
             known = {student.id for student in self._book.students}
             released = {assignment.name for assignment in self._book.assignments}
-            placed = (row for row in rows if row.result.exercise and catalogue(row.result.exercise).slug in released)
+            placed = (
+                row
+                for row in rows
+                if row.result.exercise and catalogue(row.result.exercise).slug in released
+            )
             students = dict.fromkeys(row.student for row in placed)
             self._book.db.add_all(Student(id=each) for each in students if each not in known)
             self._book.db.commit()
 
     def enter(self, row: Row, why: str = "course grade", only: Collection[str] = ()) -> None:
-        """Write one row: the autograded notebook, then the scores, those of the cells `only` if there are any.
+        """Write one row: the autograded notebook, then the scores, those of the cells `only` if
+        there are any.
 
         Raises `Ungraded` when it is no verdict, or the student was not enrolled.
         """
@@ -105,19 +118,28 @@ class GradebookWriter:
         self._score(submitted, asked, sheet, left_out, before, why)
 
     def differences(self, row: Row) -> list[tuple[str, float | None, float | None]]:
-        """Which automatic scores `enter` would change: the cell, the score now, the score then. Nothing is written."""
+        """Which automatic scores `enter` would change: the cell, the score now, the score then.
+        Nothing is written."""
         if not row.result.exercise or feedback.is_ungraded(row.result):
             return []
         slug = catalogue(row.result.exercise).slug
-        then = {} if row.result.needs_person else {law_id(law.number): law.points for law in row.result.laws}
+        then = (
+            {}
+            if row.result.needs_person
+            else {law_id(law.number): law.points for law in row.result.laws}
+        )
         try:
             grades = self._book.find_submission_notebook(slug, slug, row.student).grades
-            now = {grade.name: grade.auto_score for grade in grades if grade.name.startswith("law-")}
+            now = {
+                grade.name: grade.auto_score for grade in grades if grade.name.startswith("law-")
+            }
         except MissingEntry:
             now = {}
         if row.result.needs_person:
             return [(name, score, None) for name, score in now.items() if score is not None]
-        return [(name, now.get(name), score) for name, score in then.items() if now.get(name) != score]
+        return [
+            (name, now.get(name), score) for name, score in then.items() if now.get(name) != score
+        ]
 
     def _submitted(self, exercise: Exercise, row: Row) -> Path:
         """Where it was handed in; under another name than the roster's, that is where it was found."""
@@ -128,34 +150,45 @@ class GradebookWriter:
         if exercise.slug not in self._released:
             try:
                 self._released[exercise.slug] = released(self._book, exercise.slug, exercise.slug)
-                self._pages[exercise.slug] = page(self._settings.directory, exercise.slug, exercise.slug)
+                self._pages[exercise.slug] = page(
+                    self._settings.directory, exercise.slug, exercise.slug
+                )
                 found = self._book.find_notebook(exercise.slug, exercise.slug)
                 self._cells += [*found.grade_cells, *found.solution_cells]
             except MissingEntry:
                 advice = f"`nbgrader generate_assignment {exercise.slug}` records it."
-                raise Ungraded(f"the gradebook does not know the assignment {exercise.slug}; {advice}") from None
+                raise Ungraded(
+                    f"the gradebook does not know the assignment {exercise.slug}; {advice}"
+                ) from None
         return self._released[exercise.slug]
 
     def _submit(self, exercise: Exercise, row: Row) -> None:
         try:
             self._book.find_student(row.student)
         except MissingEntry:
-            raise Ungraded(f"{row.student} is not in the gradebook, and create_student is False there.") from None
+            raise Ungraded(
+                f"{row.student} is not in the gradebook, and create_student is False there."
+            ) from None
         when = submission_metadata.time(self._submitted(exercise, row))
         stamp = {"timestamp": when} if when else {}
         with self._book.db.no_autoflush:
             self._book.update_or_create_submission(exercise.slug, row.student, **stamp)
 
-    def _sheet(self, exercise: Exercise, row: Row, known: list[ReleasedCell]) -> tuple[dict[str, Any], set[str]]:
-        """The notebook with the verdict in it, the one handed in or one made for the file that was; and the laws that
-        the verdict leaves out."""
+    def _sheet(
+        self, exercise: Exercise, row: Row, known: list[ReleasedCell]
+    ) -> tuple[dict[str, Any], set[str]]:
+        """The notebook with the verdict in it, the one handed in or one made for the file that was;
+        and the laws that the verdict leaves out."""
         if feedback.is_ungraded(row.result):
             raise Ungraded(feedback.reasons(row.result))
         self._refuse_advisory(row.result)
         cells, found = _handed_in(exercise, row)
         restored = restore(cells, known, Declared.of(exercise).defines, self._pages[exercise.slug])
         answer_sheet.fill_in(restored.cells, exercise, answer_sheet.text(*row.answers))
-        sheet: dict[str, Any] = {"cells": identified(restored.cells), "metadata": {"kernelspec": notebook.KERNEL}}
+        sheet: dict[str, Any] = {
+            "cells": identified(restored.cells),
+            "metadata": {"kernelspec": notebook.KERNEL},
+        }
         sheet |= {"nbformat": FORMAT[0], "nbformat_minor": FORMAT[1]}
         notices = dict.fromkeys([*restored.notices, *row.notices])
         return sheet, write_outputs.mark(restored.cells, row.result, found, notices)
@@ -165,7 +198,9 @@ class GradebookWriter:
         required = str(self._settings.config.CourseGrade.get("require_isolation", FOR_MARKS))
         tried = result.isolation in LEVELS
         if result.advisory or (tried and required in LEVELS and below(result.isolation, required)):
-            raise Advisory(f"it was judged at isolation {result.isolation}, below the level that is required.")
+            raise Advisory(
+                f"it was judged at isolation {result.isolation}, below the level that is required."
+            )
 
     def _score(
         self,
@@ -197,14 +232,16 @@ class GradebookWriter:
 
     def _penalize(self, slug: str, student: str) -> None:
         names = {"student": student, "assignment": slug, "notebook": slug, "db_url": self._url}
-        sheet = nbformat.from_dict({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+        sheet = nbformat.from_dict(
+            {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        )
         AssignLatePenalties(config=self._settings.config).preprocess(sheet, {"nbgrader": names})
         self._book.db.expire_all()
 
 
 def _handed_in(exercise: Exercise, row: Row) -> tuple[list[Any], str]:
-    """The cells of the notebook that was handed in, or of the released one with the part in it; what was graded, in
-    words."""
+    """The cells of the notebook that was handed in, or of the released one with the part in it;
+    what was graded, in words."""
     source = Path(row.source)
     found = f"the file {source.name}" if source.suffix != ".ipynb" else CELL
     path, inner = row.notebook
@@ -221,7 +258,9 @@ def _handed_in(exercise: Exercise, row: Row) -> tuple[list[Any], str]:
         text = take(source, Declared.of(exercise)).data
     except UnusableSubmission:
         return cells, found
-    next(cell for cell in cells if cell["id"] == exercise.slot)["source"] = text.decode("utf-8-sig", "replace")
+    next(cell for cell in cells if cell["id"] == exercise.slot)["source"] = text.decode(
+        "utf-8-sig", "replace"
+    )
     return cells, found
 
 

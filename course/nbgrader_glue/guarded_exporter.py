@@ -1,8 +1,10 @@
-"""The exporter of `nbgrader autograde`: through it nothing of a hand-in but its notebook enters autograded/.
+"""The exporter of `nbgrader autograde`: through it nothing of a hand-in but its notebook enters
+autograded/.
 
-nbgrader copies every file that was handed in beside the notebook, to where Formgrader serves it and feedback is made
-of, and follows links while it does: to solutions, to neighbours, to its own configuration. It makes its exporter, and
-names itself as the exporter's parent, before it looks at any submission; that is where its two steps are guarded.
+nbgrader copies every file that was handed in beside the notebook, to where Formgrader serves it and
+feedback is made of, and follows links while it does: to solutions, to neighbours, to its own
+configuration. It makes its exporter, and names itself as the exporter's parent, before it looks at
+any submission; that is where its two steps are guarded.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ FORMAT = 4, 5  # of the notebooks that are made
 
 
 class CourseExporter(NotebookExporter):  # type: ignore[misc]
-    """Writes notebooks as nbgrader's own does. A submission that is refused is an error of its own in the log."""
+    """Writes notebooks as nbgrader's own does. A submission that is refused is an error of its own
+    in the log."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
@@ -37,14 +40,20 @@ class CourseExporter(NotebookExporter):  # type: ignore[misc]
             _guard(self.parent)
 
     def from_file(self, file_stream: Any, resources: Any = None, **keywords: Any) -> Any:
-        """Of a hand-in the notebook that the reader of hand-ins takes, wherever it lies; of all else the file.
+        """Of a hand-in the notebook that the reader of hand-ins takes, wherever it lies; of all
+        else the file.
 
-        Where none can be read and the part lies in a file of its own, the released notebook stands for it. Raises what
-        nbformat does when there is no part either, `Ungraded` for a notebook that is too large.
+        Where none can be read and the part lies in a file of its own, the released notebook stands
+        for it. Raises what nbformat does when there is no part either, `Ungraded` for a notebook
+        that is too large.
         """
         path = Path(file_stream.name)
         exercise = exercise_of(path.stem)
-        cells = _cells(path.parent, exercise) if exercise and self._is_handed_in(path.parent, resources) else None
+        cells = (
+            _cells(path.parent, exercise)
+            if exercise and self._is_handed_in(path.parent, resources)
+            else None
+        )
         if cells is None:
             _refuse_large(path)
             return super().from_file(file_stream, resources=resources, **keywords)
@@ -52,15 +61,21 @@ class CourseExporter(NotebookExporter):  # type: ignore[misc]
         return self.from_notebook_node(from_dict(sheet), resources=resources, **keywords)
 
     def _is_handed_in(self, folder: Path, resources: Any) -> bool:
-        names, directory = (resources or {}).get("nbgrader"), getattr(self.parent, "coursedir", None)
+        names, directory = (
+            (resources or {}).get("nbgrader"),
+            getattr(self.parent, "coursedir", None),
+        )
         if not names or directory is None:
             return False
-        place = directory.format_path(directory.submitted_directory, names["student"], names["assignment"])
+        place = directory.format_path(
+            directory.submitted_directory, names["student"], names["assignment"]
+        )
         return Path(directory.root, place).resolve() == folder.resolve()
 
 
 def _cells(folder: Path, exercise: Exercise) -> list[Any] | None:
-    """The cells of the notebook that counts, the released ones beside a part in a file; None for neither."""
+    """The cells of the notebook that counts, the released ones beside a part in a file; None for
+    neither."""
     found = items(folder)
     sheet = papers(found, exercise).notebook
     if sheet is not None:
@@ -75,7 +90,9 @@ def _cells(folder: Path, exercise: Exercise) -> list[Any] | None:
 def _refuse_large(path: Path) -> None:
     if path.stat().st_size > LARGEST_PARCEL:
         large = f"{path.stat().st_size / 2**20:.0f} MiB"
-        raise Ungraded(f"{path.name} has {large}, too large for a notebook; ask for one without outputs.")
+        raise Ungraded(
+            f"{path.name} has {large}, too large for a notebook; ask for one without outputs."
+        )
 
 
 def _guard(converter: Any) -> None:
@@ -99,10 +116,15 @@ def _guard(converter: Any) -> None:
 
 
 def refuse(directory: Any, step: str, student: str, assignment: str) -> None:
-    """Raises Unusable when a link leads to the submission, or is what nbgrader or the course would read in it."""
+    """Raises Unusable when a link leads to the submission, or is what nbgrader or the course would
+    read in it."""
     root = Path(directory.root)
     folder = Path(directory.format_path(step, student, assignment))
     exercise = exercise_of(assignment)
-    read = [submission_metadata.TIME, submission_metadata.SECRET, *([exercise.file_name] if exercise else [])]
+    read = [
+        submission_metadata.TIME,
+        submission_metadata.SECRET,
+        *([exercise.file_name] if exercise else []),
+    ]
     for path in (folder, *(folder / name for name in read), *folder.glob("*.ipynb")):
         refuse_links(path, root / step if path.is_relative_to(root / step) else root)

@@ -1,8 +1,9 @@
 """Before `nbgrader autograde`: what was handed in is put where nbgrader looks for it.
 
-nbgrader sees notebooks alone, under one name. Whoever hands in a `.py` file, an archive or a notebook that a browser
-renamed would have handed in nothing; so the released notebook is put beside it, and the reader of hand-ins decides as
-everywhere which file is the part, and whose answers are read. What an interrupted run left unfinished is begun anew.
+nbgrader sees notebooks alone, under one name. Whoever hands in a `.py` file, an archive or a
+notebook that a browser renamed would have handed in nothing; so the released notebook is put beside
+it, and the reader of hand-ins decides as everywhere which file is the part, and whose answers are
+read. What an interrupted run left unfinished is begun anew.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ INSTALLED = "course_intake"
 def install() -> None:
     """From now on every autograding of this process begins here. Written in nbgrader_config.py.
 
-    What nbgrader's own use of its database makes SQLAlchemy say at every submission is left out of the log.
+    What nbgrader's own use of its database makes SQLAlchemy say at every submission is left out of
+    the log.
     """
     warnings.filterwarnings("ignore", "Object of type .* not in session", SAWarning)
     if hasattr(Autograde, INSTALLED):
@@ -46,7 +48,9 @@ def install() -> None:
     def init_notebooks(self: Any) -> None:
         self.course_answers = {}
         exercise = exercise_of(self.coursedir.assignment_id)
-        places = glob.glob(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
+        places = glob.glob(
+            self._format_source(self.coursedir.assignment_id, self.coursedir.student_id)
+        )
         if exercise is not None:
             for place in sorted(places):
                 _prepare(self, Path(place), exercise)
@@ -62,7 +66,11 @@ def answers(path: Path) -> Sources:
     """The answers in plain words in an autograded notebook; none where there is no such thing."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        return {grade_id(cell): "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"}
+        return {
+            grade_id(cell): "".join(cell["source"])
+            for cell in cells
+            if cell["cell_type"] == "markdown"
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -70,7 +78,11 @@ def answers(path: Path) -> Sources:
 def _prepare(converter: Any, folder: Path, exercise: Exercise) -> None:
     """One student's folder, as nbgrader wants it."""
     student = folder.parent.name
-    graded = Path(converter.coursedir.format_path(converter.coursedir.autograded_directory, student, exercise.slug))
+    graded = Path(
+        converter.coursedir.format_path(
+            converter.coursedir.autograded_directory, student, exercise.slug
+        )
+    )
     sheet = graded / f"{exercise.slug}.ipynb"
     converter.course_answers[student] = answers(sheet)
     try:
@@ -85,7 +97,8 @@ def _prepare(converter: Any, folder: Path, exercise: Exercise) -> None:
 
 
 def put_in_place(folder: Path, exercise: Exercise) -> None:
-    """Put a notebook where nbgrader looks for one, if something else was handed in. The reader knows it for ours."""
+    """Put a notebook where nbgrader looks for one, if something else was handed in. The reader
+    knows it for ours."""
     target = folder / f"{exercise.slug}.ipynb"
     handed_in = [item for item in items(folder) if item.name not in submission_metadata.FILES]
     if handed_in and not os.path.lexists(target):
@@ -104,8 +117,8 @@ def _is_finished(sheet: Path, exercise: Exercise) -> bool:
 
 
 def _strangers(converter: Any, places: list[str]) -> list[str]:
-    """The folders that are some student's of the roster under another writing of the name: they wait. Whoever may only
-    be meant is named."""
+    """The folders that are some student's of the roster under another writing of the name: they
+    wait. Whoever may only be meant is named."""
     with Gradebook(converter.coursedir.db_url, converter.coursedir.course_id) as gradebook:
         known = Roster(tuple(student.id for student in gradebook.students))
     stated = Path(converter.coursedir.root, "students.csv")

@@ -15,7 +15,8 @@ MOST_QUESTIONS = 20
 
 
 def released(gradebook: Any, assignment: str, notebook: str) -> list[ReleasedCell]:
-    """The cells of a notebook as `nbgrader generate_assignment` recorded them, in the notebook's order.
+    """The cells of a notebook as `nbgrader generate_assignment` recorded them, in the notebook's
+    order.
 
     Raises nbgrader's `MissingEntry` when it recorded none.
     """
@@ -36,12 +37,15 @@ def released(gradebook: Any, assignment: str, notebook: str) -> list[ReleasedCel
 
 
 def page(directory: Any, assignment: str, notebook: str) -> list[Cell]:
-    """All cells of a notebook as it was released, washed: from release/ or source/ of the course, else made anew.
+    """All cells of a notebook as it was released, washed: from release/ or source/ of the course,
+    else made anew.
 
     directory: nbgrader's `CourseDirectory`. Without any of the three, none.
     """
     for step in (directory.release_directory, directory.source_directory):
-        path = Path(directory.root, directory.format_path(step, ".", assignment), f"{notebook}.ipynb")
+        path = Path(
+            directory.root, directory.format_path(step, ".", assignment), f"{notebook}.ipynb"
+        )
         try:
             return cells_of(path.read_bytes())
         except (OSError, ValueError):
@@ -59,4 +63,8 @@ def _order(notebook: str) -> list[str]:
     if exercise is None:
         return []
     laws = [law_id(law.number) for law in exercise.laws]
-    return [exercise.slot, *laws, *(question_id(exercise.number, index) for index in range(MOST_QUESTIONS))]
+    return [
+        exercise.slot,
+        *laws,
+        *(question_id(exercise.number, index) for index in range(MOST_QUESTIONS)),
+    ]

@@ -12,9 +12,11 @@ from course.nbgrader_glue.write_outputs import grade_id
 
 
 class CourseStub(ClearSolutions):  # type: ignore[misc]
-    """Clears solutions as nbgrader does, but makes of the solution cell of an exercise the same stub as the course.
+    """Clears solutions as nbgrader does, but makes of the solution cell of an exercise the same
+    stub as the course.
 
-    nbgrader would put an error where private machinery stood outside of any function, and the stub could not be run.
+    nbgrader would put an error where private machinery stood outside of any function, and the stub
+    could not be run.
     """
 
     def preprocess_cell(self, cell: Any, resources: Any, cell_index: int) -> tuple[Any, Any]:

@@ -1,8 +1,10 @@
-"""A submitted notebook put in order again: every cell that nbgrader knows is there, once, marked as it was released.
+"""A submitted notebook put in order again: every cell that nbgrader knows is there, once, marked as
+it was released.
 
-What is left is the released notebook with what the learner wrote in its places, answers in words as literal text: other
-people open it. What a learner did to the marks (renamed, copied, deleted, changed points or versions) is undone, from
-what the gradebook knows of the released notebook; so no mark in a submission can stop a batch.
+What is left is the released notebook with what the learner wrote in its places, answers in words as
+literal text: other people open it. What a learner did to the marks (renamed, copied, deleted,
+changed points or versions) is undone, from what the gradebook knows of the released notebook; so no
+mark in a submission can stop a batch.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any
 from course.nbgrader_glue.literal_text import literal
 from graders.submissions.notebook import Cell, has, identify, name_of, shaped, untouched, washed
 
-PUT_BACK = "course_put_back"  # of an answer that was gone: whether there is one elsewhere a person has to see
+# of an answer that was gone: whether there is one elsewhere a person has to see
+PUT_BACK = "course_put_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,17 @@ class ReleasedCell:
     @property
     def mark(self) -> dict[str, Any]:
         """nbgrader's metadata, schema version 3."""
-        mark: dict[str, Any] = {"cell_type": self.cell_type, "grade": self.grade, "grade_id": self.grade_id}
-        mark |= {"locked": not self.solution, "schema_version": 3, "solution": self.solution, "task": self.task}
+        mark: dict[str, Any] = {
+            "cell_type": self.cell_type,
+            "grade": self.grade,
+            "grade_id": self.grade_id,
+        }
+        mark |= {
+            "locked": not self.solution,
+            "schema_version": 3,
+            "solution": self.solution,
+            "task": self.task,
+        }
         mark["checksum"] = self.checksum
         if self.points is not None:
             mark["points"] = self.points
@@ -50,16 +62,22 @@ class RestoredCells:
 
 
 def restore(
-    cells: Iterable[Cell], released: Sequence[ReleasedCell], defines: Collection[str] = (), page: Iterable[Cell] = ()
+    cells: Iterable[Cell],
+    released: Sequence[ReleasedCell],
+    defines: Collection[str] = (),
+    page: Iterable[Cell] = (),
 ) -> RestoredCells:
     """Put the cells of a submission in order.
 
-    released: the known cells, in order. defines: names of which an exercise's part defines at least one; by them it is
-    known when its cell is gone. None for a notebook that is no exercise's. page: the cells of the released notebook,
-    washed; what stands between the known ones is taken from there. Of a submission nothing survives but the text of the
-    cells to write in: no other cell, no metadata, no attachment.
+    released: the known cells, in order. defines: names of which an exercise's part defines at least
+    one; by them it is known when its cell is gone. None for a notebook that is no exercise's. page:
+    the cells of the released notebook, washed; what stands between the known ones is taken from
+    there. Of a submission nothing survives but the text of the cells to write in: no other cell, no
+    metadata, no attachment.
     """
-    return _Restoration([washed(cell) for cell in cells if isinstance(cell, dict)], released).restore(defines, page)
+    return _Restoration(
+        [washed(cell) for cell in cells if isinstance(cell, dict)], released
+    ).restore(defines, page)
 
 
 class _Restoration:
@@ -79,7 +97,9 @@ class _Restoration:
             self._find_solutions(cell_type, defines)
         for known in self.released:
             if known.grade_id not in self._kept:
-                missing = f"the cell {known.grade_id} was missing; it was put back as it was released."
+                missing = (
+                    f"the cell {known.grade_id} was missing; it was put back as it was released."
+                )
                 self.notices.append(missing)
         laid_out = self._laid_out(page := list(page))
         if page:
@@ -87,13 +107,18 @@ class _Restoration:
         return RestoredCells(laid_out, tuple(self.notices))
 
     def _laid_out(self, page: Iterable[Cell]) -> list[Cell]:
-        """The cells as they were released, in their order, with what the learner wrote in its places."""
+        """The cells as they were released, in their order, with what the learner wrote in its
+        places."""
         open_ones = {known.grade_id: known for known in self.released}
         laid_out = []
         for cell in page:
             name = name_of(cell)
             if not name:
-                laid_out.append(shaped({"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}))
+                laid_out.append(
+                    shaped(
+                        {"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+                    )
+                )
             elif name in open_ones:
                 laid_out.append(self._filled(open_ones.pop(name)))
         return laid_out + [self._filled(known) for known in open_ones.values()]
@@ -115,20 +140,30 @@ class _Restoration:
         added = [cell for cell in self.cells if id(cell) not in kept and not name_of(cell)]
         count = sum(cell["source"].strip() not in shown for cell in added)
         if count:
-            self.notices.append(f"{count} cells that were not released are left out here; submitted/ has them.")
+            self.notices.append(
+                f"{count} cells that were not released are left out here; submitted/ has them."
+            )
 
     def _keep_locked(self, known: ReleasedCell) -> None:
         found = [cell for cell in self.cells if name_of(cell) == known.grade_id]
         if found:
             self._kept[known.grade_id] = found[-1]
         if len(found) > 1:
-            self.notices.append(f"the cell {known.grade_id} was there {len(found)} times; one of them counts.")
+            self.notices.append(
+                f"the cell {known.grade_id} was there {len(found)} times; one of them counts."
+            )
 
     def _find_solutions(self, cell_type: str, defines: Collection[str]) -> None:
         """The cells of a type that the learner wrote in, found as every way of grading finds them."""
-        wanted = {each.grade_id: each for each in self.released if each.solution and each.cell_type == cell_type}
+        wanted = {
+            each.grade_id: each
+            for each in self.released
+            if each.solution and each.cell_type == cell_type
+        }
         locked = {id(cell) for cell in self._kept.values()}
-        cells = [cell for cell in self.cells if cell["cell_type"] == cell_type or name_of(cell) in wanted]
+        cells = [
+            cell for cell in self.cells if cell["cell_type"] == cell_type or name_of(cell) in wanted
+        ]
         cells = [cell for cell in cells if id(cell) not in locked]
 
         def is_written(name: str, source: str) -> bool:
@@ -152,8 +187,14 @@ class _Restoration:
         before: Cell = {"source": ""}
         for cell in self.cells:
             asked = before["source"].startswith(question)
-            if cell["cell_type"] == "markdown" and not name_of(cell) and (asked or cell.get("id") == name):
+            if (
+                cell["cell_type"] == "markdown"
+                and not name_of(cell)
+                and (asked or cell.get("id") == name)
+            ):
                 self._kept[name] = cell
-                self.notices.append(f"the cell {name} had lost its mark; it was known by its place.")
+                self.notices.append(
+                    f"the cell {name} had lost its mark; it was known by its place."
+                )
                 return
             before = cell

@@ -1,4 +1,5 @@
-"""The log of every score that changed, and why: `score_changes.csv` in the course's folder, only ever added to."""
+"""The log of every score that changed, and why: `score_changes.csv` in the course's folder, only
+ever added to."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ LAW, BY_HAND, LATE = "automatic", "by hand", "late"  # kinds
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One score that is another one now. kind: LAW, BY_HAND, or LATE for the points taken away. None: no score."""
+    """One score that is another one now. kind: LAW, BY_HAND, or LATE for the points taken away.
+    None: no score."""
 
     student: str
     assignment: str
@@ -33,7 +35,8 @@ class Change:
 def note(course: Path, changes: Iterable[Change]) -> None:
     """Add the changes that are any. Raises OSError.
 
-    To be called before the scores are written: whoever is killed in between says it twice and never not at all.
+    To be called before the scores are written: whoever is killed in between says it twice and never
+    not at all.
     """
     real = [change for change in changes if change.before != change.after]
     if not real:
@@ -63,7 +66,10 @@ def _is_torn(path: Path) -> bool:
 
 def note_by_hand(course: Path, gradebook: Any) -> None:
     """Add what people have changed since they were last noted."""
-    known = {(row["student"], row["assignment"], row["cell"]): row["after"] for row in _read(course, BY_HAND)}
+    known = {
+        (row["student"], row["assignment"], row["cell"]): row["after"]
+        for row in _read(course, BY_HAND)
+    }
     changes = []
     for assignment in gradebook.assignments:
         for submission in assignment.submissions:
@@ -71,7 +77,13 @@ def note_by_hand(course: Path, gradebook: Any) -> None:
                 where = submission.student_id, assignment.name, grade.name
                 before = known.get((harmless(where[0]), *where[1:]), "")
                 changes.append(
-                    Change(*where, BY_HAND, float(before) if before else None, grade.manual_score, "a person")
+                    Change(
+                        *where,
+                        BY_HAND,
+                        float(before) if before else None,
+                        grade.manual_score,
+                        "a person",
+                    )
                 )
     note(course, changes)
 
@@ -79,6 +91,10 @@ def note_by_hand(course: Path, gradebook: Any) -> None:
 def _read(course: Path, kind: str) -> Sequence[dict[str, str]]:
     try:
         with (course / FILE).open(encoding="utf-8", newline="") as file:
-            return [row for row in csv.DictReader(file) if row.get("kind") == kind and row.get("after") is not None]
+            return [
+                row
+                for row in csv.DictReader(file)
+                if row.get("kind") == kind and row.get("after") is not None
+            ]
     except (OSError, csv.Error, UnicodeDecodeError):
         return []

@@ -10,7 +10,9 @@ from typing import Any
 from course.errors import Problem
 
 CONFIG = "nbgrader_config.py"
-NO_COURSE = "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
+NO_COURSE = (
+    "{course} is no nbgrader course: it has no {file}; `course instructor init {course}` makes one."
+)
 LOCK_SECONDS = 30  # seconds to wait for a gradebook that somebody else is writing
 
 
@@ -24,12 +26,17 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The address of the gradebook, with how long to wait for another writer. `Problem` when there is none yet."""
+        """The address of the gradebook, with how long to wait for another writer. `Problem` when
+        there is none yet."""
         url: str = self.directory.db_url
         file = Path(url.removeprefix("sqlite:///"))
         if url.startswith("sqlite:") and not file.is_file():
-            raise Problem(f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one.")
-        return f"{url}?timeout={LOCK_SECONDS}" if url.startswith("sqlite:") and "?" not in url else url
+            raise Problem(
+                f"there is no gradebook {file} yet; `nbgrader generate_assignment` makes one."
+            )
+        return (
+            f"{url}?timeout={LOCK_SECONDS}" if url.startswith("sqlite:") and "?" not in url else url
+        )
 
     def place(self, step: str, student: str, assignment: str) -> Path:
         """The folder of a step ("submitted", "autograded") of a student's assignment."""
@@ -46,7 +53,8 @@ def configuration(course: Path) -> Path:
 
 
 def settings(course: Path) -> Settings:
-    """Read the configuration of the course in the folder. `Problem` when it is none, or its configuration fails."""
+    """Read the configuration of the course in the folder. `Problem` when it is none, or its
+    configuration fails."""
     from nbgrader.coursedir import CourseDirectory
     from traitlets.config import Config
     from traitlets.config.loader import PyFileConfigLoader

@@ -34,7 +34,8 @@ def newest(exercise: Exercise, inputs: Iterable[str]) -> str | None:
 
 
 def choose(exercise: Exercise, cell: str | None, beside: str | None) -> Part:
-    """The part: the cell if anything is written in it, else the file beside the notebook, else the cell as it is."""
+    """The part: the cell if anything is written in it, else the file beside the notebook, else the
+    cell as it is."""
     if beside is not None and (cell is None or untouched(cell)) and not untouched(beside):
         return Part(beside, f"the file {exercise.file_name} beside the notebook")
     if cell is None:

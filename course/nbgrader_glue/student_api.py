@@ -1,4 +1,5 @@
-"""What a law's cell runs for the student: `course check` on the code of the notebook, in processes of its own."""
+"""What a law's cell runs for the student: `course check` on the code of the notebook, in processes
+of its own."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ class NotJudged(LawBroken):
 def check(number: str, inputs: Sequence[str] | None = None) -> None:
     """Judge the part of this notebook by law `number` ("1.4") and print what came of it.
 
-    inputs: the cells run so far; those of the running notebook if None. The last one that defines the part is judged,
-    as `course check` would judge it. Raises `LawBroken` when it breaks the law, `NotJudged` when it was not tried.
+    inputs: the cells run so far; those of the running notebook if None. The last one that defines
+    the part is judged, as `course check` would judge it. Raises `LawBroken` when it breaks the law,
+    `NotJudged` when it was not tried.
     """
     exercise = catalogue(exercise_of(number))
     cell = solution_cell.newest(exercise, _history() if inputs is None else inputs)
@@ -47,7 +49,9 @@ def check(number: str, inputs: Sequence[str] | None = None) -> None:
     law = _judge(exercise, number, part.text)
     print(feedback.told(law), end="")
     if law.outcome is Outcome.SKIPPED:
-        raise NotJudged(f"law {law.number}, {law.name}, was not tried and has no points yet: it {law.message}.")
+        raise NotJudged(
+            f"law {law.number}, {law.name}, was not tried and has no points yet: it {law.message}."
+        )
     if law.outcome is Outcome.UNGRADED:
         raise NotJudged(f"{law.message} Your part is not to blame.")
     if law.outcome is not Outcome.PASS:
@@ -61,7 +65,9 @@ def law_of(data: dict[str, Any]) -> LawResult:
 
 def _judge(exercise: Exercise, number: str, text: str) -> LawResult:
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
-        Path(folder, exercise.file_name).write_text(text, encoding="utf-8", errors="surrogateescape")
+        Path(folder, exercise.file_name).write_text(
+            text, encoding="utf-8", errors="surrogateescape"
+        )
         order = [
             sys.executable,
             "-m",
@@ -73,7 +79,9 @@ def _judge(exercise: Exercise, number: str, text: str) -> LawResult:
             "--needs",
             "--json",
         ]
-        run = subprocess.run(order, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            order, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+        )
     try:
         said = json.loads(run.stdout)
         laws = said["laws"]
@@ -84,7 +92,8 @@ def _judge(exercise: Exercise, number: str, text: str) -> LawResult:
 
 
 def _environment() -> dict[str, str]:
-    """The environment, with the folder of this very package first; a notebook may run from anywhere."""
+    """The environment, with the folder of this very package first; a notebook may run from
+    anywhere."""
     root = os.fspath(Path(__file__).resolve().parents[2])
     others = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *([others] if others else [])])}

@@ -1,7 +1,8 @@
-"""The metadata of a submission: when it was handed in, and the secret under which its feedback is released.
+"""The metadata of a submission: when it was handed in, and the secret under which its feedback is
+released.
 
-nbgrader's exchange makes them. What an instructor puts into submitted/ by hand has none, and `nbgrader
-release_feedback` would stop at it; so what is missing is made when it is graded.
+nbgrader's exchange makes them. What an instructor puts into submitted/ by hand has none, and
+`nbgrader release_feedback` would stop at it; so what is missing is made when it is graded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ LONGEST = 400  # bytes of a file; nbgrader writes less than a hundred
 
 
 def time(submitted: Path) -> datetime | None:
-    """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written there is no time."""
+    """When it was handed in, None when nobody wrote that down. `Ungraded` when what is written
+    there is no time."""
     written = (_read(submitted / TIME) or "").strip()
     if not written:
         return None
@@ -32,7 +34,9 @@ def time(submitted: Path) -> datetime | None:
         when: datetime | None = parse_utc(written)
         return when
     except (ValueError, OverflowError):
-        raise Ungraded(f"{submitted / TIME} holds no date and time; correct or delete it.") from None
+        raise Ungraded(
+            f"{submitted / TIME} holds no date and time; correct or delete it."
+        ) from None
 
 
 def copy(submitted: Path, autograded: Path) -> None:
@@ -44,7 +48,8 @@ def copy(submitted: Path, autograded: Path) -> None:
 
 
 def straighten(submitted: Path) -> None:
-    """Write a time that nbgrader cannot read, for its byte order mark or its encoding, as nbgrader would."""
+    """Write a time that nbgrader cannot read, for its byte order mark or its encoding, as nbgrader
+    would."""
     path = submitted / TIME
     written = _read(path)
     if written is not None and written.encode() != path.read_bytes():
@@ -52,8 +57,8 @@ def straighten(submitted: Path) -> None:
 
 
 def _read(path: Path) -> str | None:
-    """What a file says, PowerShell's encodings too; None if it is none or stands behind a link: of itself, its folder
-    or the student's."""
+    """What a file says, PowerShell's encodings too; None if it is none or stands behind a link: of
+    itself, its folder or the student's."""
     above = path.absolute().parents
     try:
         data = regular(path.absolute(), path.name, LONGEST, above[min(2, len(above) - 1)])
@@ -63,7 +68,8 @@ def _read(path: Path) -> str | None:
 
 
 def complete(autograded: Path, notebook: str) -> None:
-    """Make what is missing: the time of the file, and a secret that nobody has, since nobody can fetch with it."""
+    """Make what is missing: the time of the file, and a secret that nobody has, since nobody can
+    fetch with it."""
     sheet = autograded / notebook
     if not (autograded / TIME).exists() and sheet.is_file():
         when = datetime.fromtimestamp(sheet.stat().st_mtime, UTC)

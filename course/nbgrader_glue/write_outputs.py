@@ -17,8 +17,11 @@ def grade_id(cell: Any) -> str:
     return str(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
 
 
-def mark(cells: Iterable[Any], result: ExerciseResult, found: str, notices: Iterable[str] = ()) -> set[str]:
-    """Set the outputs of the law cells and of the solution cell; the names of timed laws that the verdict leaves out.
+def mark(
+    cells: Iterable[Any], result: ExerciseResult, found: str, notices: Iterable[str] = ()
+) -> set[str]:
+    """Set the outputs of the law cells and of the solution cell; the names of timed laws that the
+    verdict leaves out.
 
     Changes nothing and raises `Ungraded` when the cells and the laws of the verdict do not belong
     together: then the notebook was released by another version of the course.
@@ -30,7 +33,9 @@ def mark(cells: Iterable[Any], result: ExerciseResult, found: str, notices: Iter
     left_out = scored - set(laws)
     timed = {law_id(law.number) for law in exercise.laws if law.kind == "throughput"}
     strange = (set(laws) - scored) | (left_out - timed)
-    strange |= {name for name in scored & set(laws) if _points(known[name]) != laws[name].max_points}
+    strange |= {
+        name for name in scored & set(laws) if _points(known[name]) != laws[name].max_points
+    }
     if strange:
         raise Ungraded(OTHER.format(names=", ".join(sorted(strange))))
     outputs = {name: feedback.outputs(law) for name, law in laws.items()}

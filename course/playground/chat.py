@@ -1,4 +1,5 @@
-"""A talk with the waiter: what the model is given to read, and its answer as it is said, with its speed."""
+"""A talk with the waiter: what the model is given to read, and its answer as it is said, with its
+speed."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Unanswerable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How an answer came. `first`: seconds to its first token. `reused`: prompt tokens that were cached."""
+    """How an answer came. `first`: seconds to its first token. `reused`: prompt tokens that were
+    cached."""
 
     tokens: int
     first: float
@@ -36,7 +38,8 @@ class Speed:
 
 @dataclass
 class Conversation:
-    """One guest's questions at one table. The engine keeps its prefix cache from question to question."""
+    """One guest's questions at one table. The engine keeps its prefix cache from question to
+    question."""
 
     engine: Engine
     party: Party
@@ -53,7 +56,12 @@ class Conversation:
         asked = f"Guest {self.guest}: {_plain(question)}\nWaiter:"
         tokens = self._fit(asked)
         end = self.engine.model.tokenizer.token_to_id(END)
-        before, start, said, shown = self.engine.metrics.cached, time.perf_counter(), list[int](), ""
+        before, start, said, shown = (
+            self.engine.metrics.cached,
+            time.perf_counter(),
+            list[int](),
+            "",
+        )
         first = 0.0
         for token in self.engine.stream(tokens, LONGEST_ANSWER, eos=end):
             said.append(token)
@@ -63,18 +71,27 @@ class Conversation:
                 yield clean(text[len(shown) :])
                 shown = text
         seconds = time.perf_counter() - start
-        self.speed = Speed(len(said), first, seconds, len(tokens), self.engine.metrics.cached - before)
+        self.speed = Speed(
+            len(said), first, seconds, len(tokens), self.engine.metrics.cached - before
+        )
         self.turns.append(f"{asked}{shown}{END}\n")
 
     def _fit(self, asked: str) -> list[int]:
         """The tokens of the whole talk and the question, older turns left out until they fit."""
         while True:
-            told = menu_prompt(self.party.restaurant) + introduction(self.party) + "".join(self.turns) + asked
+            told = (
+                menu_prompt(self.party.restaurant)
+                + introduction(self.party)
+                + "".join(self.turns)
+                + asked
+            )
             tokens = list(self.engine.model.tokenizer.encode(told).ids)
             if len(tokens) + LONGEST_ANSWER <= self.engine.capacity:
                 return tokens
             if not self.turns:
-                raise Unanswerable("this question is too long for the waiter; ask it in fewer words.")
+                raise Unanswerable(
+                    "this question is too long for the waiter; ask it in fewer words."
+                )
             del self.turns[0]
 
 
@@ -84,5 +101,7 @@ def _plain(question: str) -> str:
     for special in SPECIALS:
         text = text.replace(special, "")
     if not text:
-        raise Unanswerable("there is nothing to answer; ask, for example: How much is the tomato soup?")
+        raise Unanswerable(
+            "there is nothing to answer; ask, for example: How much is the tomato soup?"
+        )
     return text

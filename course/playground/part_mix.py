@@ -1,7 +1,8 @@
-"""Whose part fills which slot: reads "mine:1,3", "solutions:2", "naive:2" or "FILE:2" and loads what they name.
+"""Whose part fills which slot: reads "mine:1,3", "solutions:2", "naive:2" or "FILE:2" and loads
+what they name.
 
-Parts named here are run in this very process: they are the learner's own, on the learner's own machine, and nothing is
-graded. The graders never take this way.
+Parts named here are run in this very process: they are the learner's own, on the learner's own
+machine, and nothing is graded. The graders never take this way.
 """
 
 from __future__ import annotations
@@ -58,19 +59,24 @@ def choose(number: Number, source: str, place: Workspace | None) -> PartChoice:
 
 
 def mix(uses: Iterable[str], place: Workspace | None) -> tuple[PartChoice, ...]:
-    """One choice for each slot: as told by `uses`, the last word on a slot counting; else the solution.
+    """One choice for each slot: as told by `uses`, the last word on a slot counting; else the
+    solution.
 
-    Nothing is guessed, and there is no choice for that slot, unless a part that guesses is named. One whose guesses
-    another verifies brings it along.
+    Nothing is guessed, and there is no choice for that slot, unless a part that guesses is named.
+    One whose guesses another verifies brings it along.
     """
     sources = dict.fromkeys((part.number for part in simulated()), "solutions")
     guessing = {part.number: part.guesser for part in PARTS if part.guesser}
     for use in uses:
         source, numbers = _read(use)
         sources |= dict.fromkeys(numbers, source)
-    if any(guessing.get(number) == "layer" and source != "naive" for number, source in sources.items()):
+    if any(
+        guessing.get(number) == "layer" and source != "naive" for number, source in sources.items()
+    ):
         heads = (number for number, guesser in guessing.items() if guesser == "heads")
-        sources |= {number: "solutions" for number in heads if sources.get(number, "naive") == "naive"}
+        sources |= {
+            number: "solutions" for number in heads if sources.get(number, "naive") == "naive"
+        }
     return tuple(
         choose(number, source, place)
         for number, source in sources.items()
@@ -84,10 +90,11 @@ def parts(choices: Sequence[PartChoice]) -> Parts:
 
 
 def speculator(model: Model, parts: Parts, *, thrifty: bool = False) -> Speculator | None:
-    """A fresh one for an engine of these parts, with the waiter's draft model where there is a part for it, else with
-    its EAGLE layer, else with its Medusa heads; None when none of them guesses.
+    """A fresh one for an engine of these parts, with the waiter's draft model where there is a part
+    for it, else with its EAGLE layer, else with its Medusa heads; None when none of them guesses.
 
-    thrifty: guess only while it pays, by the clock. Raises ModelError for a model that they do not fit.
+    thrifty: guess only while it pays, by the clock. Raises ModelError for a model that they do not
+    fit.
     """
     return speculator_for(guesser_of(parts), model, parts, thrifty=thrifty)
 
@@ -113,7 +120,8 @@ def lookahead(choices: Sequence[PartChoice]) -> int:
 
 @contextmanager
 def told_apart(choice: PartChoice) -> Iterator[None]:
-    """Whatever the part raises inside becomes a `Problem` with the learner's own frames, and no others."""
+    """Whatever the part raises inside becomes a `Problem` with the learner's own frames, and no
+    others."""
     try:
         yield
     except Problem:
@@ -126,12 +134,15 @@ def told_apart(choice: PartChoice) -> Iterator[None]:
             raise Problem(f"{blame(error, choice.path)}\n{story}", ExitCode.FAIL) from error
         number = choice.exercise.number
         story = f"Next: course lesson {number}, then course hint {number}; --using solutions shows ours, once you like."
-        raise Problem(f"this part is not written yet: {clean(str(cause))}.\n{story}", ExitCode.FAIL) from error
+        raise Problem(
+            f"this part is not written yet: {clean(str(cause))}.\n{story}", ExitCode.FAIL
+        ) from error
 
 
 @contextmanager
 def blamed(choices: Sequence[PartChoice]) -> Iterator[None]:
-    """A `PartError` inside becomes a `Problem` that names the part, whose it is, and the lines of its file."""
+    """A `PartError` inside becomes a `Problem` that names the part, whose it is, and the lines of
+    its file."""
     try:
         yield
     except PartError as error:
@@ -140,15 +151,23 @@ def blamed(choices: Sequence[PartChoice]) -> Iterator[None]:
             raise
         sentence = f"{choice.source}, {choice.exercise.title}: {blame(error, choice.path)}"
         advice = f"course check {choice.exercise.number}"
-        raise Problem(f"{sentence}\nNext: {advice}" if choice.source == "mine" else sentence, ExitCode.FAIL) from error
+        raise Problem(
+            f"{sentence}\nNext: {advice}" if choice.source == "mine" else sentence, ExitCode.FAIL
+        ) from error
 
 
 def blame(error: BaseException, path: Path) -> str:
     """What a part raised, in a line, and below it the lines of its file that led there."""
     cause = error.__cause__ if isinstance(error, PartError) and error.__cause__ else error
-    frames = [frame for frame in traceback.extract_tb(cause.__traceback__) if Path(frame.filename) == path]
+    frames = [
+        frame for frame in traceback.extract_tb(cause.__traceback__) if Path(frame.filename) == path
+    ]
     where = [f"  {path.name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-5:]]
-    text = str(error) if isinstance(error, PartError) else f"{path.name} raised {type(error).__name__}: {error}"
+    text = (
+        str(error)
+        if isinstance(error, PartError)
+        else f"{path.name} raised {type(error).__name__}: {error}"
+    )
     if isinstance(cause, NoAnswerInTime):
         text = str(cause)
     return "\n".join([clean(text), *(clean(line) for line in where)])
@@ -178,5 +197,7 @@ def _read(use: str) -> tuple[str, list[int]]:
     known = [part.number for part in PARTS if part.slot in SLOTS]
     if not source or not seats or not set(seats) <= set(known):
         last = known[-1]
-        raise Problem(f"{use!r} names no parts; write --use mine:1,3 (mine, solutions, naive or a file; 1 to {last}).")
+        raise Problem(
+            f"{use!r} names no parts; write --use mine:1,3 (mine, solutions, naive or a file; 1 to {last})."
+        )
     return source, seats

@@ -47,7 +47,11 @@ def serve_and_report(
         raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
     _check_room(asked, sizes, part_mix.lookahead(choices))
     served, wrong = serve.trial(model, choices, asked, replace(sizes, keep_trace=html is not None))
-    before = None if wrong else serve.serve(model, naive.parts(), asked, replace(sizes, keep_trace=html is not None))
+    before = (
+        None
+        if wrong
+        else serve.serve(model, naive.parts(), asked, replace(sizes, keep_trace=html is not None))
+    )
     if html is not None and served is not None:
         _window(model, choices, sizes, served, before).write(html)
     if served is None or before is None:
@@ -63,7 +67,9 @@ def serve_and_report(
 
 def _verdict(sizes: EngineSizes) -> str:
     told = "Every token is what the model says alone, without batch, pages or cache"
-    return told + ("." if sizes.kv_dtype is KVDtype.FP32 else f", its KV in {sizes.kv_dtype.value} too.")
+    return told + (
+        "." if sizes.kv_dtype is KVDtype.FP32 else f", its KV in {sizes.kv_dtype.value} too."
+    )
 
 
 def _window(
@@ -87,7 +93,10 @@ def _named(choices: Sequence[part_mix.PartChoice]) -> str:
     numbers: dict[str, list[str]] = {}
     for each in choices:
         numbers.setdefault(clean(each.source), []).append(str(each.exercise.number))
-    told = [f"part{'s' * (len(each) > 1)} {', '.join(each)} ({source})" for source, each in numbers.items()]
+    told = [
+        f"part{'s' * (len(each) > 1)} {', '.join(each)} ({source})"
+        for source, each in numbers.items()
+    ]
     return " and ".join(told) or "naive parts"
 
 
@@ -96,25 +105,43 @@ def _check_room(asked: Sequence[Request], sizes: EngineSizes, lookahead: int) ->
     longest = max(len(request.prompt) + request.max_new for request in asked) + lookahead
     needed = 1 + -(-longest // sizes.block_size)
     if sizes.num_blocks < needed:
-        raise Problem(f"{sizes.num_blocks} blocks cannot hold a single request of {longest} tokens; --blocks {needed}.")
+        raise Problem(
+            f"{sizes.num_blocks} blocks cannot hold a single request of {longest} tokens; --blocks {needed}."
+        )
 
 
 def _accusation(wrong: str, guilty: part_mix.PartChoice | None) -> list[Text]:
     lines = rendering.problem(wrong, ())
     if guilty is None:
-        return [*lines, Text(), Text("No single part is to blame: with any one of them swapped out it still fails.")]
+        return [
+            *lines,
+            Text(),
+            Text("No single part is to blame: with any one of them swapped out it still fails."),
+        ]
     number = guilty.exercise.number
     blame = f"To blame: exercise {number}, {guilty.source}. With the solution in its place all goes well."
     again = "" if guilty.source == "mine" else f" --using {guilty.source}"
-    return [*lines, Text(), Text(clean(blame)), Text(), Text(clean(f"next      course check {number}{again}"))]
+    return [
+        *lines,
+        Text(),
+        Text(clean(blame)),
+        Text(),
+        Text(clean(f"next      course check {number}{again}")),
+    ]
 
 
-def _print_answers(screen: Console, model: Model, dialogues: Sequence[Dialogue], served: serve.ServedRequests) -> None:
+def _print_answers(
+    screen: Console, model: Model, dialogues: Sequence[Dialogue], served: serve.ServedRequests
+) -> None:
     for dialogue, output in list(zip(dialogues, served.outputs, strict=True))[:SHOWN]:
         turn = dialogue.turns[0]
-        screen.print(Text.assemble("  ", (f"{turn.guest}: ", "cyan"), turn.question), soft_wrap=True)
+        screen.print(
+            Text.assemble("  ", (f"{turn.guest}: ", "cyan"), turn.question), soft_wrap=True
+        )
         answer = clean(model.tokenizer.decode(list(output))).strip()
-        screen.print(Text.assemble("  ", (f"{dialogue.party.waiter}: ", "green"), answer), soft_wrap=True)
+        screen.print(
+            Text.assemble("  ", (f"{dialogue.party.waiter}: ", "green"), answer), soft_wrap=True
+        )
     if len(dialogues) > SHOWN:
         screen.print(f"  … and {len(dialogues) - SHOWN} more", style="dim")
     screen.print()
@@ -133,4 +160,7 @@ def _figures(served: serve.ServedRequests, before: serve.ServedRequests) -> list
         ("answers", "tok/s", now.emitted / served.seconds, then.emitted / before.seconds),
     )
     shown = [pair for pair in pairs if now.guessed or pair[0] is not pairs[-2][0]]
-    return [Figure(name, float(value), unit, float(other), "naive parts") for name, unit, value, other in shown]
+    return [
+        Figure(name, float(value), unit, float(other), "naive parts")
+        for name, unit, value, other in shown
+    ]

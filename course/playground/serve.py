@@ -22,8 +22,8 @@ LONGEST_ANSWER = 64
 
 @dataclass(frozen=True, slots=True)
 class EngineSizes:
-    """How large an engine is: KV blocks and their tokens, seats, tokens a step. keep_trace: record its steps. kv_dtype:
-    what it keeps KV as.
+    """How large an engine is: KV blocks and their tokens, seats, tokens a step. keep_trace: record
+    its steps. kv_dtype: what it keeps KV as.
     """
 
     num_blocks: int
@@ -35,13 +35,15 @@ class EngineSizes:
 
     @property
     def tie(self) -> float:
-        """How far below the likeliest the logit of a token may lie: KV that is rounded may be rounded otherwise."""
+        """How far below the likeliest the logit of a token may lie: KV that is rounded may be
+        rounded otherwise."""
         return oracle.TIE if self.kv_dtype is KVDtype.FP32 else oracle.NARROW_TIE
 
 
 @dataclass(frozen=True, slots=True)
 class ServedRequests:
-    """What every request got, the engine's counters, seconds from first request to last token, its steps if kept."""
+    """What every request got, the engine's counters, seconds from first request to last token, its
+    steps if kept."""
 
     outputs: tuple[tuple[int, ...], ...]
     metrics: Metrics
@@ -53,13 +55,20 @@ def requests(model: Model, dialogues: Sequence[Dialogue]) -> list[Request]:
     """One request a dialogue: the menu, the table, the question."""
     end = model.tokenizer.token_to_id(END)
     prompts = [list(model.tokenizer.encode(each.prompt(0)).ids) for each in dialogues]
-    return [Request(number, prompt, LONGEST_ANSWER, eos=end) for number, prompt in enumerate(prompts)]
+    return [
+        Request(number, prompt, LONGEST_ANSWER, eos=end) for number, prompt in enumerate(prompts)
+    ]
 
 
 def serve(
-    model: Model, parts: Parts, asked: Sequence[Request], sizes: EngineSizes, files: Collection[str] = ()
+    model: Model,
+    parts: Parts,
+    asked: Sequence[Request],
+    sizes: EngineSizes,
+    files: Collection[str] = (),
 ) -> ServedRequests:
-    """Serve all of them, arriving at once. Raises PartError when a part breaks its contract on the way.
+    """Serve all of them, arriving at once. Raises PartError when a part breaks its contract on the
+    way.
 
     files: those of parts that may never come back.
     """
@@ -84,7 +93,8 @@ def serve(
 def first_wrong(
     model: Model, asked: Sequence[Request], served: ServedRequests, sizes: EngineSizes
 ) -> tuple[int, int] | None:
-    """(request, index of the token) of the first token that the oracle would not have said; None when all are right."""
+    """(request, index of the token) of the first token that the oracle would not have said; None
+    when all are right."""
     for number, (request, output) in enumerate(zip(asked, served.outputs, strict=True)):
         wrong = oracle.replay(model, request.prompt, output, sizes.tie, sizes.kv_dtype)
         if wrong is not None:
@@ -93,7 +103,10 @@ def first_wrong(
 
 
 def trial(
-    model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
+    model: Model,
+    choices: Sequence[part_mix.PartChoice],
+    asked: Sequence[Request],
+    sizes: EngineSizes,
 ) -> tuple[ServedRequests | None, str]:
     """Serve with a mix; what was served, and what went wrong, "" for nothing."""
     try:
@@ -105,17 +118,28 @@ def trial(
     wrong = first_wrong(model, asked, served, sizes)
     if wrong is None:
         return served, ""
-    return served, f"token {wrong[1]} of request {wrong[0] + 1} is not what the model says without any of the parts."
+    return (
+        served,
+        f"token {wrong[1]} of request {wrong[0] + 1} is not what the model says without any of the parts.",
+    )
 
 
 def culprit(
-    model: Model, choices: Sequence[part_mix.PartChoice], asked: Sequence[Request], sizes: EngineSizes
+    model: Model,
+    choices: Sequence[part_mix.PartChoice],
+    asked: Sequence[Request],
+    sizes: EngineSizes,
 ) -> part_mix.PartChoice | None:
-    """The one choice whose replacement by the solution repairs the mix; None when no single one does."""
+    """The one choice whose replacement by the solution repairs the mix; None when no single one
+    does."""
     for place, choice in enumerate(choices):
         if choice.source == "solutions":
             continue
-        repaired = [*choices[:place], part_mix.choose(choice.exercise.number, "solutions", None), *choices[place + 1 :]]
+        repaired = [
+            *choices[:place],
+            part_mix.choose(choice.exercise.number, "solutions", None),
+            *choices[place + 1 :],
+        ]
         if not trial(model, repaired, asked, sizes)[1]:
             return choice
     return None

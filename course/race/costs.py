@@ -1,6 +1,8 @@
-"""What a token costs, over the size of the model, the batch, the context and the prompt, beside the floor.
+"""What a token costs, over the size of the model, the batch, the context and the prompt, beside the
+floor.
 
-Made of races of one machine; where an engine's cost leaves the floor is where it bends away. Imports no torch.
+Made of races of one machine; where an engine's cost leaves the floor is where it bends away.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class CostsOver:
         """The series that a cost belongs to."""
         by_size = self.x == SIZE
         return (
-            cost.engine if by_size or len({each.model for each in self.costs}) == 1 else f"{cost.engine}, {cost.model}"
+            cost.engine
+            if by_size or len({each.model for each in self.costs}) == 1
+            else f"{cost.engine}, {cost.model}"
         )
 
 
@@ -57,8 +61,8 @@ SIZE = "parameters"
 
 
 def costs(races: Sequence[RaceResults]) -> tuple[CostsOver, ...]:
-    """Of races on one machine, in one dtype and with as many threads. Raises ValueError where they are not, or tell
-    nothing of costs."""
+    """Of races on one machine, in one dtype and with as many threads. Raises ValueError where they
+    are not, or tell nothing of costs."""
     setups = [race.course for race in races]
     for what, values in (
         ("machine", {setup.machine for setup in setups}),
@@ -66,7 +70,9 @@ def costs(races: Sequence[RaceResults]) -> tuple[CostsOver, ...]:
         ("number of threads", {str(setup.threads) for setup in setups}),
     ):
         if len(values) > 1:
-            raise ValueError(f"these races are of more than one {what}: {', '.join(sorted(values))}")
+            raise ValueError(
+                f"these races are of more than one {what}: {', '.join(sorted(values))}"
+            )
     found = tuple(over for over in (_size(races), *_over(races)) if over.costs)
     if not found:
         raise ValueError("these races timed nothing alone: race with --lengths, or with a --sweep")
@@ -74,14 +80,18 @@ def costs(races: Sequence[RaceResults]) -> tuple[CostsOver, ...]:
 
 
 def figure(races: Sequence[RaceResults]) -> Figure:
-    """All panels. The floor is the first engine's: others store weights in other formats, and have others."""
+    """All panels. The floor is the first engine's: others store weights in other formats, and have
+    others."""
     setup, found = races[0].course, costs(races)
     models = ", ".join(dict.fromkeys(race.course.model for race in races))
     threads = f"{setup.threads} thread{'s' * (setup.threads != 1)}"
     return Figure(
         "What a token costs",
         f"{setup.machine} · {threads} · {setup.dtype} · {models} · {setup.date}",
-        tuple(Panel(over.title, over.x, over.unit, _curves(over), log_x=True, log_y=True) for over in found),
+        tuple(
+            Panel(over.title, over.x, over.unit, _curves(over), log_x=True, log_y=True)
+            for over in found
+        ),
         f"Medians of rounds. Dashed: the least that memory and arithmetic, as measured, allow {races[0].measure}.",
     )
 
@@ -99,12 +109,16 @@ def _size(races: Sequence[RaceResults]) -> CostsOver:
     """Decoding one request at a time, a point a race: at batch 1, else after the shortest prompt."""
     points = list[Cost]()
     for race in races:
-        alone = race.of("decode", 1) or next((race.of(*each) for each in race.scenarios() if each[0] == "context"), ())
+        alone = race.of("decode", 1) or next(
+            (race.of(*each) for each in race.scenarios() if each[0] == "context"), ()
+        )
         sizes = {entrant.engine: entrant.parameters for entrant in race.entrants}
         points += [_cost(race, each, sizes.get(each.engine, 0), 1e3, _said) for each in alone]
     points = [point for point in points if point.x]
     several = len({point.x for point in points}) > 1
-    return CostsOver("Over size: a request alone", SIZE, "ms a token", _ordered(points) if several else ())
+    return CostsOver(
+        "Over size: a request alone", SIZE, "ms a token", _ordered(points) if several else ()
+    )
 
 
 def _over(races: Sequence[RaceResults]) -> Iterator[CostsOver]:
@@ -127,7 +141,9 @@ def _ordered(points: Sequence[Cost]) -> tuple[Cost, ...]:
     return tuple(sorted(points, key=lambda point: point.x))
 
 
-def _cost(race: RaceResults, result: Result, x: float, scale: float, counted: Callable[[Result], float]) -> Cost:
+def _cost(
+    race: RaceResults, result: Result, x: float, scale: float, counted: Callable[[Result], float]
+) -> Cost:
     units = counted(result)
     taken = median(lap.seconds for lap in result.laps) / units
     floor = median(lap.floor for lap in result.laps) / units

@@ -31,7 +31,9 @@ class RaceFiles:
         asked = [path for path in (self.json, self.svg, self.png, self.stored) if path is not None]
         faults = [fault for path in asked if (fault := obstacle(path))]
         if len({os.path.abspath(path) for path in asked}) < len(asked):
-            faults.append("two of --json, --svg, --png and --store name one file; give each its own")
+            faults.append(
+                "two of --json, --svg, --png and --store name one file; give each its own"
+            )
         if self.png is not None and find_spec("matplotlib") is None:
             faults.append(NO_MATPLOTLIB)
         if faults:
@@ -80,11 +82,14 @@ def _drawing(race: RaceResults) -> _Drawing:
     from course.drawings import panels
     from course.race.costs import figure
 
-    return _Drawing(lambda: panels.svg(figure([race])), lambda path: panels.png(figure([race]), path))
+    return _Drawing(
+        lambda: panels.svg(figure([race])), lambda path: panels.png(figure([race]), path)
+    )
 
 
 def obstacle(path: Path) -> str:
-    """Why no file can be written there, in a clause that says what to do; "" when one can. One beside it is tried."""
+    """Why no file can be written there, in a clause that says what to do; "" when one can. One
+    beside it is tried."""
     if os.path.isdir(path):
         return f"{path} cannot be written: it is a folder; name a file in it"
     if os.path.exists(path) and not os.path.isfile(path):

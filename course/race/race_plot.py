@@ -1,4 +1,5 @@
-"""A race drawn: who served how many tokens a second, how decoding grows with the batch, how long requests waited.
+"""A race drawn: who served how many tokens a second, how decoding grows with the batch, how long
+requests waited.
 
 The SVG is written by hand and needs nothing; the PNG shows the same panels and needs matplotlib.
 """
@@ -57,9 +58,13 @@ def png(race: RaceResults, path: Path) -> None:
     panels = figure.subplot_mosaic([["whole", "whole"], ["sweep", "waits"]])
     whole = race.of("whole")
     names = [result.engine for result in whole]
-    panels["whole"].barh(names, [result.rate for result in whole], color=[_color(name) for name in names])
+    panels["whole"].barh(
+        names, [result.rate for result in whole], color=[_color(name) for name in names]
+    )
     for place, result in enumerate(whole):
-        panels["whole"].plot([lap.rate for lap in result.laps], [place] * len(result.laps), "o", color=INK, ms=3)
+        panels["whole"].plot(
+            [lap.rate for lap in result.laps], [place] * len(result.laps), "o", color=INK, ms=3
+        )
     panels["whole"].invert_yaxis()
     panels["whole"].set_xlabel("output tokens a second")
     for name, points in _curves(race).items():
@@ -72,7 +77,9 @@ def png(race: RaceResults, path: Path) -> None:
     panels["sweep"].set_xlabel("decoding together")
     panels["sweep"].set_ylabel("tokens a second")
     panels["waits"].barh(names, [1e3 * result.ttft[1] for result in whole], color=GRID)
-    panels["waits"].barh(names, [1e3 * result.ttft[0] for result in whole], color=[_color(name) for name in names])
+    panels["waits"].barh(
+        names, [1e3 * result.ttft[0] for result in whole], color=[_color(name) for name in names]
+    )
     panels["waits"].invert_yaxis()
     panels["waits"].set_xlabel("ms to the first token, median and 95th percentile")
     for panel in panels.values():
@@ -101,7 +108,9 @@ def conditions(race: RaceResults) -> str:
 def _footnote(race: RaceResults) -> str:
     notes = [f"{entrant.engine}: {entrant.note}" for entrant in race.entrants if entrant.note]
     out = [f"{entrant.engine}: {entrant.failure}" for entrant in race.entrants if entrant.failure]
-    return " · ".join(["Dots: single rounds. Every token was checked against the model.", *notes, *out])
+    return " · ".join(
+        ["Dots: single rounds. Every token was checked against the model.", *notes, *out]
+    )
 
 
 def _bars(whole: Sequence[Result]) -> Iterator[str]:
@@ -120,7 +129,11 @@ def _bars(whole: Sequence[Result]) -> Iterator[str]:
         for lap in result.laps:
             spot = f'cx="{across(lap.rate):.1f}" cy="{top + BAR / 2}" r="3"'
             yield f'<circle {spot} fill="{PAPER}" stroke="{INK}" stroke-width="1.2"/>'
-        ratio = "" if place == 0 else f"{median(result.ratios(whole[0]) or (0.0,)):.2f}x {whole[0].engine}"
+        ratio = (
+            ""
+            if place == 0
+            else f"{median(result.ratios(whole[0]) or (0.0,)):.2f}x {whole[0].engine}"
+        )
         right = max(across(lap.rate) for lap in result.laps) + 14
         yield text(right, top + BAR / 2 + 5, f"{result.rate:,.0f}", size=14, weight=600)
         yield text(right + 58, top + BAR / 2 + 5, ratio, size=13, fill=FAINT)
@@ -144,12 +157,16 @@ def _sweep(race: RaceResults, left: float, top: float) -> Iterator[str]:
     batches = sorted({batch for points in curves.values() for batch, _ in points})
     rates = [rate for points in curves.values() for _, rate in points]
     low, high = 10 ** math.floor(math.log10(min(rates))), 10 ** math.ceil(math.log10(max(rates)))
-    across = Scale(batches[0], max(batches[-1], batches[0] + 1), left, left + PANEL, logarithmic=True)
+    across = Scale(
+        batches[0], max(batches[-1], batches[0] + 1), left, left + PANEL, logarithmic=True
+    )
     up = Scale(low, high, top + HEIGHT, top + 18, logarithmic=True)
     yield text(28, top - 4, "Decoding alone: tokens a second over the batch", size=14, weight=600)
     yield from _decades(low, high, up, left)
     for batch in batches:
-        yield text(across(batch), top + HEIGHT + 20, str(batch), size=12, anchor="middle", fill=FAINT)
+        yield text(
+            across(batch), top + HEIGHT + 20, str(batch), size=12, anchor="middle", fill=FAINT
+        )
     names = sorted(curves, key=lambda name: -curves[name][-1][1])
     heights = _spaced([up(curves[name][-1][1]) for name in names])
     for name, height in zip(names, heights, strict=True):
@@ -176,7 +193,9 @@ def _waits(whole: Sequence[Result], left: float, top: float) -> Iterator[str]:
     left += 90
     right = WIDTH - RIGHT - 74
     across = Scale(0, max(result.ttft[1] for result in whole), left, right)
-    yield text(left - 88, top - 4, "Time to first token: median and 95th percentile", size=14, weight=600)
+    yield text(
+        left - 88, top - 4, "Time to first token: median and 95th percentile", size=14, weight=600
+    )
     step = min(44.0, (HEIGHT - 30) / len(whole))
     for place, result in enumerate(whole):
         y, color = top + 36 + place * step, _color(result.engine)
@@ -188,7 +207,12 @@ def _waits(whole: Sequence[Result], left: float, top: float) -> Iterator[str]:
         yield f'<circle cx="{late:.1f}" cy="{y}" r="5" fill="{PAPER}" stroke="{color}" stroke-width="2.5"/>'
         told = f"{1e3 * result.ttft[0]:,.0f} / {1e3 * result.ttft[1]:,.0f} ms"
         yield text(
-            max(late + 12, first + 12), y - 8, told, size=11, fill=FAINT, anchor="end" if late > right - 60 else "start"
+            max(late + 12, first + 12),
+            y - 8,
+            told,
+            size=11,
+            fill=FAINT,
+            anchor="end" if late > right - 60 else "start",
         )
 
 

@@ -1,4 +1,5 @@
-"""A stored race as a table of the README: written by `course generate` from the JSON of `course race --store`."""
+"""A stored race as a table of the README: written by `course generate` from the JSON of `course
+race --store`."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ def fill(text: str, root: Path) -> str:
     Raises ValueError for a file that is no race.
     """
     return BLOCK.sub(
-        lambda found: f"{_opening(found['name'])}\n{_block(root, found['name'])}\n<!-- end of race -->", text
+        lambda found: (
+            f"{_opening(found['name'])}\n{_block(root, found['name'])}\n<!-- end of race -->"
+        ),
+        text,
     )
 
 
@@ -51,19 +55,31 @@ def _block(root: Path, called: str) -> str:
 
 
 def markdown(race: RaceResults) -> str:
-    """What was raced and where, a line an engine, and what keeps the figures from being taken at their word."""
+    """What was raced and where, a line an engine, and what keeps the figures from being taken at
+    their word."""
     entrants = {entrant.engine: entrant for entrant in race.entrants}
     results = race.of("whole")
     rows = [_row(result, results[0], entrants[result.engine]) for result in results]
-    head = ["| engine | output tokens/s | ratio (range) | TTFT, median | TPOT, median |", "|---|---:|---:|---:|---:|"]
+    head = [
+        "| engine | output tokens/s | ratio (range) | TTFT, median | TPOT, median |",
+        "|---|---:|---:|---:|---:|",
+    ]
     doubtful = [f"*{doubt}*" for doubt in doubts(race)]
     return "\n".join([_told(race), "", *head, *rows, *(["", *doubtful] if doubtful else [])])
 
 
 def _told(race: RaceResults) -> str:
     course = race.course
-    loaded = sorted({f"{each.parameters:,} parameters in {each.dtype}" for each in race.entrants if each.parameters})
-    caches = "prefix caches on, flushed between rounds" if course.prefix_cache else "no prefix caches"
+    loaded = sorted(
+        {
+            f"{each.parameters:,} parameters in {each.dtype}"
+            for each in race.entrants
+            if each.parameters
+        }
+    )
+    caches = (
+        "prefix caches on, flushed between rounds" if course.prefix_cache else "no prefix caches"
+    )
     return (
         f"`{course.workload}` on `{course.model}`, {' or '.join(loaded)}: {count(course.requests, 'request')}, greedy, "
         f"{course.kv_tokens:,} tokens of KV, {caches}, {count(course.rounds, 'round')}, interleaved, all tokens "
@@ -74,7 +90,9 @@ def _told(race: RaceResults) -> str:
 
 def _row(result: Result, measure: Result, entrant: RaceEntry) -> str:
     ratios = result.ratios(measure)
-    range_ = f"{median(ratios):.2f}" + (f" ({min(ratios):.2f}–{max(ratios):.2f})" if result is not measure else "")
+    range_ = f"{median(ratios):.2f}" + (
+        f" ({min(ratios):.2f}–{max(ratios):.2f})" if result is not measure else ""
+    )
     told = ", ".join(_words(entrant))
     pace = f"{1e3 * result.tpot[0]:.1f} ms" if result.tpot else ""
     return f"| {told} | {result.rate:,.0f} | {range_} | {result.ttft[0]:.2f} s | {pace} |"

@@ -1,4 +1,5 @@
-"""A race as it is told in the terminal: one table a scenario, and what has to be said beside the figures."""
+"""A race as it is told in the terminal: one table a scenario, and what has to be said beside the
+figures."""
 
 from __future__ import annotations
 
@@ -93,7 +94,9 @@ def _heading(race: RaceResults) -> str:
 def _conditions(race: RaceResults) -> str:
     course = race.course
     threads = count(course.threads, "thread")
-    cache = "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
+    cache = (
+        "prefix caches on, flushed between rounds" if course.prefix_cache else "prefix caches off"
+    )
     return (
         f"{course.machine}, {threads} an engine, {_computed(race)}, greedy, EOS ignored; "
         f"{course.kv_tokens} tokens of KV, {course.max_seqs} requests at once, {cache}; "
@@ -114,7 +117,9 @@ def _known(race: RaceResults) -> str:
 
 def _table(results: tuple[Result, ...], *, reading: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("engine", no_wrap=True, min_width=max(len(result.engine) for result in results))
+    table.add_column(
+        "engine", no_wrap=True, min_width=max(len(result.engine) for result in results)
+    )
     for title in ("tok/s", "ratio", "range", "a core-s", "TTFT s", "TPOT ms", "roof"):
         table.add_column(title, justify="right", no_wrap=True)
     for result in results:
@@ -164,5 +169,11 @@ def _beside(entrant: RaceEntry) -> Text:
         line.append(f"; the quickest of {tried}", style="yellow")
     flags = ", ".join(f"{name} {value}" for name, value in (entrant.flags or {}).items())
     held = f", {entrant.memory / 2**20:,.0f} MiB at most" if entrant.memory else ""
-    share = f", {entrant.memory / entrant.least:.1f} times its weights and KV" if held and entrant.least else ""
-    return line.append(f"; started in {entrant.started:.0f} s{held}{share}; {clean(flags)}", style="dim")
+    share = (
+        f", {entrant.memory / entrant.least:.1f} times its weights and KV"
+        if held and entrant.least
+        else ""
+    )
+    return line.append(
+        f"; started in {entrant.started:.0f} s{held}{share}; {clean(flags)}", style="dim"
+    )

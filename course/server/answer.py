@@ -1,4 +1,5 @@
-"""One answer as it comes: tokens become text, stop strings end it, scores are told as OpenAI tells them."""
+"""One answer as it comes: tokens become text, stop strings end it, scores are told as OpenAI tells
+them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class ScoredToken:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one step adds to an answer. reason: why it is over, "stop" or "length"; None: it goes on."""
+    """What one step adds to an answer. reason: why it is over, "stop" or "length"; None: it goes
+    on."""
 
     place: int
     text: str
@@ -36,7 +38,8 @@ class Piece:
 
 
 class Answer:
-    """The answer in one place of a question. `text`, `tokens`, `scored`, `reason`: of what came so far."""
+    """The answer in one place of a question. `text`, `tokens`, `scored`, `reason`: of what came so
+    far."""
 
     def __init__(self, question: Question, place: int, tokenizer: Tokenizer) -> None:
         self.place, self.text, self.tokens = place, "", 0
@@ -65,7 +68,9 @@ class Answer:
     def _pushed(self, tokens: Sequence[int]) -> tuple[str, int]:
         """Text that tokens bring, and how many of them count: those after a stop string do not."""
         if not self._question.stops:
-            return self._words.push([token for token in tokens if token != self._question.eos]), len(tokens)
+            return self._words.push(
+                [token for token in tokens if token != self._question.eos]
+            ), len(tokens)
         shown = ""
         for taken, token in enumerate(tokens, 1):
             shown += self._push(token, self.tokens + taken)
@@ -108,11 +113,16 @@ def chat_logprobs(scored: tuple[ScoredToken, ...] | list[ScoredToken]) -> dict[s
     def entry(text: str, logprob: float) -> dict[str, Any]:
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
-    told = [entry(each.text, each.logprob) | {"top_logprobs": [entry(*top) for top in each.top]} for each in scored]
+    told = [
+        entry(each.text, each.logprob) | {"top_logprobs": [entry(*top) for top in each.top]}
+        for each in scored
+    ]
     return {"content": told, "refusal": None}
 
 
-def completion_logprobs(scored: tuple[ScoredToken, ...] | list[ScoredToken], start: int) -> Mapping[str, Any]:
+def completion_logprobs(
+    scored: tuple[ScoredToken, ...] | list[ScoredToken], start: int
+) -> Mapping[str, Any]:
     """As /v1/completions tells them. start: characters of text before."""
 
     def offsets() -> Iterator[int]:

@@ -22,7 +22,8 @@ LONGEST_SENTENCE = 400
 
 
 class ApiError(Exception):
-    """A request is answered with `status` and a sentence. param: the parameter that is wrong. headers: beside it."""
+    """A request is answered with `status` and a sentence. param: the parameter that is wrong.
+    headers: beside it."""
 
     def __init__(
         self,
@@ -38,7 +39,9 @@ class ApiError(Exception):
         self.body = error_object(status, sentence, param, code)
 
 
-def error_object(status: int, sentence: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+def error_object(
+    status: int, sentence: str, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
     """`{"error": …}` as OpenAI's clients read it."""
     kind = TYPES.get(status, "invalid_request_error")
     return {"error": {"message": sentence, "type": kind, "param": param, "code": code}}

@@ -10,7 +10,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from course.server import bodies
@@ -33,9 +39,12 @@ WINDOW_SECONDS = 0.1
 
 
 class ApiServer:
-    """The endpoints of one engine thread, an ASGI application. closing: says whether the server drains."""
+    """The endpoints of one engine thread, an ASGI application. closing: says whether the server
+    drains."""
 
-    def __init__(self, thread: EngineThread, model: ServedModel, limits: Limits | None = None) -> None:
+    def __init__(
+        self, thread: EngineThread, model: ServedModel, limits: Limits | None = None
+    ) -> None:
         self._thread, self._model, self._limits = thread, model, limits or Limits()
         self._metrics = ServingMetrics(model.name)
         self.closing: Callable[[], bool] = lambda: False
@@ -46,13 +55,21 @@ class ApiServer:
             "/detokenize": self._detokenize,
         }
         self._endpoints = {path: Endpoint(self._limits, answer) for path, answer in asked.items()}
-        routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in self._endpoints.items()]
+        routes = [
+            Route(path, endpoint, methods=["POST"]) for path, endpoint in self._endpoints.items()
+        ]
         keyed = {"/v1/models": self._models, "/trace": self._trace}
         routes += [Route(path, self._keyed(endpoint)) for path, endpoint in keyed.items()]
         free = {"/": self._window, "/health": self._health, "/metrics": self._tell_metrics}
         routes += [Route(path, self._called(what)) for path, what in free.items()]
-        handlers: Mapping[Any, Any] = {ApiError: _refused, HTTPException: _no_such_thing, Exception: _stumbled}
-        self._others = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+        handlers: Mapping[Any, Any] = {
+            ApiError: _refused,
+            HTTPException: _no_such_thing,
+            Exception: _stumbled,
+        }
+        self._others = Starlette(
+            routes=routes, exception_handlers=handlers, lifespan=self._lifespan
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI. What is answered token by token does not go through a framework."""
@@ -81,7 +98,9 @@ class ApiServer:
 
     def _called(self, endpoint: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            self._limits.check_caller(request.headers.get("host", ""), request.headers.get("origin", ""))
+            self._limits.check_caller(
+                request.headers.get("host", ""), request.headers.get("origin", "")
+            )
             return await endpoint(request)
 
         return guarded
@@ -89,19 +108,30 @@ class ApiServer:
     # ---------------------------------------------------------------- endpoints
 
     async def _completions(self, call: Call, raw: bytes) -> None:
-        await self._answer(call, of_completion(bodies.read(raw, bodies.CompletionBody), self._model))
+        await self._answer(
+            call, of_completion(bodies.read(raw, bodies.CompletionBody), self._model)
+        )
 
     async def _chat(self, call: Call, raw: bytes) -> None:
         await self._answer(call, of_chat(bodies.read(raw, bodies.ChatBody), self._model))
 
     async def _models(self, request: Request) -> Response:
-        card = {"id": self._model.name, "object": "model", "created": 0, "owned_by": "inference-kitchen"}
-        return JSONResponse({"object": "list", "data": [card | {"max_model_len": self._model.capacity}]})
+        card = {
+            "id": self._model.name,
+            "object": "model",
+            "created": 0,
+            "owned_by": "inference-kitchen",
+        }
+        return JSONResponse(
+            {"object": "list", "data": [card | {"max_model_len": self._model.capacity}]}
+        )
 
     async def _tokenize(self, call: Call, raw: bytes) -> None:
         body = bodies.read(raw, bodies.TokenizeBody)
         self._model.check_name(body.model or self._model.name)
-        ids = self._model.tokenizer.encode(body.prompt, add_special_tokens=body.add_special_tokens).ids
+        ids = self._model.tokenizer.encode(
+            body.prompt, add_special_tokens=body.add_special_tokens
+        ).ids
         await call.tell({"tokens": ids, "count": len(ids), "max_model_len": self._model.capacity})
 
     async def _detokenize(self, call: Call, raw: bytes) -> None:
@@ -111,7 +141,9 @@ class ApiServer:
         if strange is not None:
             sentence = f"token {strange} is not in the vocabulary of {self._model.vocab}."
             raise ApiError(400, sentence, param="tokens")
-        await call.tell({"prompt": self._model.tokenizer.decode(body.tokens, skip_special_tokens=False)})
+        await call.tell(
+            {"prompt": self._model.tokenizer.decode(body.tokens, skip_special_tokens=False)}
+        )
 
     async def _health(self, request: Request) -> Response:
         if self._thread.failure:
@@ -123,15 +155,20 @@ class ApiServer:
         return PlainTextResponse(self._metrics.text(self._thread), media_type=kind)
 
     async def _window(self, request: Request) -> Response:
-        """The page is the same for everybody and tells nothing; what it shows is asked for at /trace, with the key."""
-        headers = {"Content-Security-Policy": policy(live=True), "X-Content-Type-Options": "nosniff"}
+        """The page is the same for everybody and tells nothing; what it shows is asked for at
+        /trace, with the key."""
+        headers = {
+            "Content-Security-Policy": policy(live=True),
+            "X-Content-Type-Options": "nosniff",
+        }
         return HTMLResponse(live(), headers=headers)
 
     async def _trace(self, request: Request) -> Response:
         return EventStream(self._records())
 
     async def _records(self) -> AsyncGenerator[bytes]:
-        """Which engine it is, and again when another takes over; its records as they are made, several to an event."""
+        """Which engine it is, and again when another takes over; its records as they are made,
+        several to an event."""
         feed, seen = self._thread.feed, -1
         feed.watchers += 1
         try:
@@ -149,7 +186,9 @@ class ApiServer:
             feed.watchers -= 1
 
     def _run_of(self, engine: Engine) -> EngineRun:
-        return EngineRun(self._model.name, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget)
+        return EngineRun(
+            self._model.name, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget
+        )
 
     def _word(self, tokens: list[int]) -> str:
         text: str = self._model.tokenizer.decode(tokens, skip_special_tokens=False)
@@ -160,7 +199,9 @@ class ApiServer:
     async def _answer(self, call: Call, question: Question) -> None:
         self._limits.check_room(self._thread.unfinished, question.samples)
         reply = Reply(question, self._model.name)
-        with ServedAnswers.asked(question, self._model, self._thread, self._metrics, call) as served:
+        with ServedAnswers.asked(
+            question, self._model, self._thread, self._metrics, call
+        ) as served:
             if question.stream:
                 await _stream(call, reply, served)
                 return
@@ -186,7 +227,9 @@ class EventStream(StreamingResponse):
     """A stream that is closed with its connection, so that what it stands for is given up at once."""
 
     def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
-        super().__init__(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        super().__init__(
+            chunks, media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+        )
         self._chunks = chunks
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -202,7 +245,9 @@ async def _refused(request: Request, error: ApiError) -> Response:
 
 async def _no_such_thing(request: Request, error: HTTPException) -> Response:
     sentence = f"{request.method} {request.url.path}: {error.detail.lower()}."
-    return JSONResponse(error_object(error.status_code, sentence), error.status_code, headers=error.headers)
+    return JSONResponse(
+        error_object(error.status_code, sentence), error.status_code, headers=error.headers
+    )
 
 
 async def _stumbled(request: Request, error: Exception) -> Response:

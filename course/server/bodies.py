@@ -1,4 +1,5 @@
-"""The bodies of requests, as OpenAI and vLLM name their fields. A field that is not here is refused, not ignored."""
+"""The bodies of requests, as OpenAI and vLLM name their fields. A field that is not here is
+refused, not ignored."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class ResponseFormat(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class SamplingBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What both ways of asking share. Fields with a Literal exist for clients that always send their neutral value."""
+    """What both ways of asking share. Fields with a Literal exist for clients that always send
+    their neutral value."""
 
     model: str
     max_tokens: Positive | None = None
@@ -141,4 +143,7 @@ def _param(raw: bytes, kind: Any) -> str | None:
             msgspec.convert(value, known[name])
         except (KeyError, msgspec.ValidationError):
             return str(name)
-    return next((field.encode_name for field in fields if field.required and field.encode_name not in told), None)
+    return next(
+        (field.encode_name for field in fields if field.required and field.encode_name not in told),
+        None,
+    )

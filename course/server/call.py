@@ -1,4 +1,5 @@
-"""One HTTP request and its answer, in the messages of ASGI: what lies between the web server and an answer."""
+"""One HTTP request and its answer, in the messages of ASGI: what lies between the web server and an
+answer."""
 
 from __future__ import annotations
 
@@ -26,15 +27,21 @@ class Call:
         """What the client said under a name in lower case, "" for nothing."""
         return next((value.decode("latin-1") for key, value in self._headers if key == name), "")
 
-    async def tell(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    async def tell(
+        self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer with JSON."""
         told = msgspec.json.encode(body)
-        more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
+        more = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in (headers or {}).items()
+        ]
         await self._begin(status, [JSON, (b"content-length", b"%d" % len(told)), *more])
         await self._send({"type": "http.response.body", "body": told, "more_body": False})
 
     async def stream(self, events: bytes, *, last: bool) -> None:
-        """Answer with server-sent events, of which these are the next. Waits for a client that reads slowly."""
+        """Answer with server-sent events, of which these are the next. Waits for a client that
+        reads slowly."""
         if not self.begun:
             await self._begin(200, EVENTS)
         await self._send({"type": "http.response.body", "body": events, "more_body": not last})

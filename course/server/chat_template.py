@@ -1,4 +1,5 @@
-"""Messages as the text that a model was trained on: the chat template of a checkpoint's tokenizer_config.json."""
+"""Messages as the text that a model was trained on: the chat template of a checkpoint's
+tokenizer_config.json."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from reference_engine.model import Model
 
 
 class ChatTemplate:
-    """Renders talks for one model. `special`: the texts of its special tokens, which no message may contain."""
+    """Renders talks for one model. `special`: the texts of its special tokens, which no message may
+    contain."""
 
     def __init__(self, source: str, special: dict[str, str]) -> None:
         room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -29,20 +31,31 @@ class ChatTemplate:
         if path is None or not path.is_file():
             return None
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        special = {name: text for name, text in config.items() if name.endswith("_token") and isinstance(text, str)}
+        special = {
+            name: text
+            for name, text in config.items()
+            if name.endswith("_token") and isinstance(text, str)
+        }
         source = config.get("chat_template")
         return cls(source, special) if isinstance(source, str) else None
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The text before the assistant's next answer, special tokens written out. Raises ApiError 400."""
+        """The text before the assistant's next answer, special tokens written out. Raises ApiError
+        400."""
         told = [
-            {"role": each.role, "content": self._plain(each.text), "name": self._plain(each.name or "")}
+            {
+                "role": each.role,
+                "content": self._plain(each.text),
+                "name": self._plain(each.name or ""),
+            }
             for each in messages
         ]
         try:
             return self._template.render(messages=told, add_generation_prompt=True, **self._special)
         except TemplateError as error:
-            raise ApiError(400, f"these messages are not for this model: {error}.", param="messages") from None
+            raise ApiError(
+                400, f"these messages are not for this model: {error}.", param="messages"
+            ) from None
 
     def _plain(self, text: str) -> str:
         for special in self._special.values():

@@ -1,8 +1,10 @@
-"""When the tokens of an answer are told: at once while few are served; a few at a time where every event counts.
+"""When the tokens of an answer are told: at once while few are served; a few at a time where every
+event counts.
 
-An event for every token of 64 answers costs as much as the engine that says them. Nobody reads that fast: with a crowd
-the tokens of a stream wait for each other for hundredths of a second (vLLM and SGLang call it the stream interval).
-The first tokens, the last, those with scores, and those of whoever set stop strings do not wait.
+An event for every token of 64 answers costs as much as the engine that says them. Nobody reads that
+fast: with a crowd the tokens of a stream wait for each other for hundredths of a second (vLLM and
+SGLang call it the stream interval). The first tokens, the last, those with scores, and those of
+whoever set stop strings do not wait.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ UNSTREAMED = 0.1
 
 @dataclass(slots=True)
 class _Open:
-    """An answer: when it was last told of, and what has been said since. pause: seconds between two tellings at least.
-    crowded: only among a crowd."""
+    """An answer: when it was last told of, and what has been said since. pause: seconds between two
+    tellings at least. crowded: only among a crowd."""
 
     told: float
     pause: float
@@ -33,7 +35,8 @@ class _Open:
 
 
 class Delivery:
-    """Holds back what can wait. Ids are those of the engine; times are seconds, `time.perf_counter`."""
+    """Holds back what can wait. Ids are those of the engine; times are seconds,
+    `time.perf_counter`."""
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}

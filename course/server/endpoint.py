@@ -1,7 +1,7 @@
 """An endpoint that is asked by POST, as an ASGI application of its own.
 
-Answers that are said token by token go this way: what a framework does for each request and each piece of a stream
-costs more than the piece.
+Answers that are said token by token go this way: what a framework does for each request and each
+piece of a stream costs more than the piece.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ STUMBLED = error_object(500, "the server itself stumbled; its log says more.")
 
 
 class Endpoint:
-    """answer: is given the call and its body, within the limits, and answers. An `ApiError` that it raises is told."""
+    """answer: is given the call and its body, within the limits, and answers. An `ApiError` that it
+    raises is told."""
 
     def __init__(self, limits: Limits, answer: Callable[[Call, bytes], Awaitable[None]]) -> None:
         self._limits, self._answer = limits, answer

@@ -1,7 +1,8 @@
-"""The one thread that runs the engine. Requests go to it by a queue; what they say comes back to the event loop.
+"""The one thread that runs the engine. Requests go to it by a queue; what they say comes back to
+the event loop.
 
-When a part breaks, or does not come back, everybody who is being served is told so, and an engine of fresh parts
-serves whoever comes after.
+When a part breaks, or does not come back, everybody who is being served is told so, and an engine
+of fresh parts serves whoever comes after.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Tokens of one answer, by its place among those of the question. at: seconds, `time.perf_counter`."""
+    """Tokens of one answer, by its place among those of the question. at: seconds,
+    `time.perf_counter`."""
 
     place: int
     tokens: tuple[int, ...]
@@ -62,12 +64,13 @@ class Ticket:
 class EngineThread:
     """Owns an engine. Every method may be called from the event loop, and none waits.
 
-    make: a new engine; called in the thread. files: those of parts that may not come back. complain: is given every
-    `PartError`, in the thread. stall: seconds that a part may take for one step.
+    make: a new engine; called in the thread. files: those of parts that may not come back.
+    complain: is given every `PartError`, in the thread. stall: seconds that a part may take for one
+    step.
 
-    failure: the sentence of the part that broke last, "" once another answer is complete. failures: how many broke.
-    unfinished: answers that are due.
-    load: after the last step. feed: its records, while somebody watches. lost: the thread does not come back.
+    failure: the sentence of the part that broke last, "" once another answer is complete. failures:
+    how many broke. unfinished: answers that are due. load: after the last step. feed: its records,
+    while somebody watches. lost: the thread does not come back.
     """
 
     def __init__(
@@ -106,7 +109,8 @@ class EngineThread:
 
     @property
     def engine(self) -> Engine:
-        """The engine of this moment: its numbers may be read, everything else belongs to the thread."""
+        """The engine of this moment: its numbers may be read, everything else belongs to the
+        thread."""
         return self._engine
 
     def total(self, name: str) -> int:
@@ -125,7 +129,8 @@ class EngineThread:
         return ticket
 
     def leave(self, ticket: Ticket, *, complete: bool) -> None:
-        """Nobody listens to a ticket any more; unless it is complete, the rest is aborted before the next step."""
+        """Nobody listens to a ticket any more; unless it is complete, the rest is aborted before
+        the next step."""
         self._tickets.remove(ticket)
         self.unfinished -= ticket.question.samples
         if not complete:
@@ -157,7 +162,9 @@ class EngineThread:
             def __str__(self) -> str:
                 return f"`{name}` did not come back (waited {seconds:.0f} s): an endless loop?"
 
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Stalled))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Stalled)
+        )
 
     def _give_up(self) -> None:
         """The thread cannot be had back: whoever waits is told."""
@@ -180,7 +187,8 @@ class EngineThread:
                 self._begin_anew(PartError("engine", f"{type(error).__name__}: {error}", step))
 
     def _turn(self) -> None:
-        """Carry out what was ordered, waiting for an order while there is nothing to do; then one step."""
+        """Carry out what was ordered, waiting for an order while there is nothing to do; then one
+        step."""
         try:
             while not self._ended:
                 with self._at_work(self._orders.get(block=not self._open)) as order:
@@ -229,7 +237,9 @@ class EngineThread:
             self._begin_anew(error, ticket)
 
     def _abort(self, ticket: Ticket, place: int | None) -> None:
-        for id in [id for id, mine in self._open.items() if mine[0] is ticket and place in (None, mine[1])]:
+        for id in [
+            id for id, mine in self._open.items() if mine[0] is ticket and place in (None, mine[1])
+        ]:
             del self._open[id]
             self._delivery.forget(id)
             self._engine.abort(id)
@@ -238,7 +248,9 @@ class EngineThread:
     def _hand_out(self, events: Sequence[Event]) -> None:
         now = time.perf_counter()
         taken = [self._delivery.take(event, now) for event in events if event.id in self._open]
-        self._pass_on([*(event for event in taken if event is not None), *self._delivery.due(now)], now)
+        self._pass_on(
+            [*(event for event in taken if event is not None), *self._delivery.due(now)], now
+        )
 
     def _pass_on(self, events: Sequence[Event], now: float) -> None:
         batch = list[tuple[Ticket, Said | Failed]]()

@@ -1,4 +1,5 @@
-"""Tokens to text, piece by piece: a character whose bytes lie in several tokens comes with the last of them."""
+"""Tokens to text, piece by piece: a character whose bytes lie in several tokens comes with the last
+of them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class IncrementalText:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._tokens: list[int] = []  # the last piece that was shown, for what it joins, and what came since
+        self._tokens: list[
+            int
+        ] = []  # the last piece that was shown, for what it joins, and what came since
         self._shown = 0  # of them
 
     def push(self, tokens: Sequence[int]) -> str:

@@ -22,8 +22,9 @@ HEARD_OUT = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """body: bytes. body_seconds: until all of it has come. answers: due at once, those that wait included. key: what a
-    client has to show; None: nothing. names: by which clients may call the server; none: by any."""
+    """body: bytes. body_seconds: until all of it has come. answers: due at once, those that wait
+    included. key: what a client has to show; None: nothing. names: by which clients may call the
+    server; none: by any."""
 
     body: int = 4 << 20
     body_seconds: float = 20.0
@@ -33,15 +34,20 @@ class Limits:
 
     @classmethod
     def at(cls, host: str, key: str | None = None) -> Limits:
-        """Of a server that listens at `host`. Where that is this machine alone, whoever calls it by another name is a
-        page of somebody else's in a browser here."""
-        return cls(key=key, names=frozenset({host.lower(), *OWN_NAMES}) if _is_own(host) else frozenset())
+        """Of a server that listens at `host`. Where that is this machine alone, whoever calls it by
+        another name is a page of somebody else's in a browser here."""
+        return cls(
+            key=key, names=frozenset({host.lower(), *OWN_NAMES}) if _is_own(host) else frozenset()
+        )
 
     def check_caller(self, called: str, sent_by: str) -> None:
         """Raises ApiError 403 for a page of another site, by the headers "Host" and "Origin"."""
         told = [_name(f"//{called}")] * bool(called) + [_name(sent_by)] * bool(sent_by)
         if self.names and not self.names.issuperset(told):
-            raise ApiError(403, f"this server listens to this machine alone, called {' or '.join(sorted(OWN_NAMES))}.")
+            raise ApiError(
+                403,
+                f"this server listens to this machine alone, called {' or '.join(sorted(OWN_NAMES))}.",
+            )
 
     async def read(self, call: Call) -> bytes:
         """The body. Raises ApiError 413 or 408."""
@@ -81,14 +87,22 @@ class Limits:
             return
         if not hmac.compare_digest(shown.encode(), f"Bearer {self.key}".encode()):
             headers = {"WWW-Authenticate": "Bearer"}
-            raise ApiError(401, "this server asks for an API key.", code="invalid_api_key", headers=headers)
+            raise ApiError(
+                401, "this server asks for an API key.", code="invalid_api_key", headers=headers
+            )
 
     def check_room(self, waiting: int, more: int) -> None:
         """Raises ApiError 429 when so many more answers are too many now, 400 when they always are."""
         if more > self.answers:
-            raise ApiError(400, f"{more} answers in one request are too many; {self.answers} may be due.", param="n")
+            raise ApiError(
+                400,
+                f"{more} answers in one request are too many; {self.answers} may be due.",
+                param="n",
+            )
         if waiting + more > self.answers:
-            sentence = f"{waiting} answers are due already, {self.answers} may be; come back in a second."
+            sentence = (
+                f"{waiting} answers are due already, {self.answers} may be; come back in a second."
+            )
             raise ApiError(429, sentence, code="queue_full", headers={"Retry-After": "1"})
 
 

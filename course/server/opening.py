@@ -33,8 +33,8 @@ DRAIN_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the engine of a server is made of. kv_tokens: that the KV pool holds, as kv_dtype. chunk: of a
-    prefill, None: no cap.
+    """What the engine of a server is made of. kv_tokens: that the KV pool holds, as kv_dtype.
+    chunk: of a prefill, None: no cap.
     """
 
     seats: int = 64
@@ -55,7 +55,9 @@ def load(name: str) -> Model:
     return model
 
 
-def engine_thread(model: Model, choices: Sequence[part_mix.PartChoice], options: EngineOptions) -> EngineThread:
+def engine_thread(
+    model: Model, choices: Sequence[part_mix.PartChoice], options: EngineOptions
+) -> EngineThread:
     """The thread that serves, not started. `Problem` when a part cannot even be made."""
     parts = part_mix.parts(choices)
 
@@ -105,7 +107,8 @@ def served_model(model: Model, thread: EngineThread, options: EngineOptions) -> 
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0: any that is free. `Problem` when it is in use, or not to be had."""
+    """A socket that listens; port 0: any that is free. `Problem` when it is in use, or not to be
+    had."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         door = socket.socket(found[0], socket.SOCK_STREAM)
@@ -114,8 +117,12 @@ def listen(host: str, port: int) -> socket.socket:
         door.listen(2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Problem(f"port {port} is in use: end what listens there, or give another --port.") from None
-        raise Problem(f"nobody can listen at {host} port {port}: {error.strerror or error}.") from None
+            raise Problem(
+                f"port {port} is in use: end what listens there, or give another --port."
+            ) from None
+        raise Problem(
+            f"nobody can listen at {host} port {port}: {error.strerror or error}."
+        ) from None
     return door
 
 
@@ -139,7 +146,9 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
         proxy_headers=False,
     )
     allow_many_connections()
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it complains of every client that hangs up
+    logging.getLogger("asyncio").setLevel(
+        logging.ERROR
+    )  # it complains of every client that hangs up
     server = uvicorn.Server(config)
     api.closing = lambda: server.should_exit
     before = {each: signal.signal(each, _ignore) for each in (signal.SIGTERM, signal.SIGINT)}

@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol, on httptools where it is installed, that waits for a request, but not for ever."""
+"""uvicorn's HTTP protocol, on httptools where it is installed, that waits for a request, but not
+for ever."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 def patient_protocol(seconds: float, fast: bool | None = None) -> type[Protocol]:
-    """A connection is closed when the head of a request has not come so many seconds after its beginning, the first
-    one's after the connection was made. fast: httptools has to be there; None: if it is.
+    """A connection is closed when the head of a request has not come so many seconds after its
+    beginning, the first one's after the connection was made. fast: httptools has to be there; None:
+    if it is.
     """
     fast = importlib.util.find_spec("httptools") is not None if fast is None else fast
 
@@ -51,8 +53,9 @@ def _h11() -> Any:
 
 
 def _careful_httptools() -> Any:
-    """httptools hears a head out however long it is, and takes the body of a request that offers another protocol,
-    as Java's client does by default, for that protocol: the one is ended, the offer is not passed on."""
+    """httptools hears a head out however long it is, and takes the body of a request that offers
+    another protocol, as Java's client does by default, for that protocol: the one is ended, the
+    offer is not passed on."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class CarefulProtocol(HttpToolsProtocol):

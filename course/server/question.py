@@ -1,4 +1,5 @@
-"""What a body asks the engine for: prompts as tokens, how to sample, when to stop; checked, in the engine's words."""
+"""What a body asks the engine for: prompts as tokens, how to sample, when to stop; checked, in the
+engine's words."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ COMPLETION_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What the server knows of its model. capacity: tokens of one request. seats: requests at once. eos: its id."""
+    """What the server knows of its model. capacity: tokens of one request. seats: requests at once.
+    eos: its id."""
 
     name: str
     tokenizer: Tokenizer
@@ -42,8 +44,8 @@ class ServedModel:
 class Question:
     """One request to the API: each prompt is answered `n` times.
 
-    echo: the prompts' texts, to be repeated; empty: not. scores: log-probabilities are told. usage: a stream ends with
-    the counts of tokens.
+    echo: the prompts' texts, to be repeated; empty: not. scores: log-probabilities are told. usage:
+    a stream ends with the counts of tokens.
     """
 
     chat: bool
@@ -68,17 +70,23 @@ def of_completion(body: CompletionBody, model: ServedModel) -> Question:
     """Raises ApiError for what cannot be served."""
     model.check_name(body.model)
     if body.echo and body.logprobs is not None:
-        raise ApiError(400, "echo cannot be combined with logprobs: the prompt has no scores.", param="echo")
+        raise ApiError(
+            400, "echo cannot be combined with logprobs: the prompt has no scores.", param="echo"
+        )
     prompts = _prompts(body, model)
     echo = tuple(model.tokenizer.decode(list(prompt)) for prompt in prompts) if body.echo else ()
-    return _question(body, model, prompts, body.max_tokens or COMPLETION_TOKENS, body.logprobs, echo=echo)
+    return _question(
+        body, model, prompts, body.max_tokens or COMPLETION_TOKENS, body.logprobs, echo=echo
+    )
 
 
 def of_chat(body: ChatBody, model: ServedModel) -> Question:
     """Raises ApiError for what cannot be served."""
     model.check_name(body.model)
     if model.template is None:
-        raise ApiError(400, "this model has no chat template: use /v1/completions.", code="no_chat_template")
+        raise ApiError(
+            400, "this model has no chat template: use /v1/completions.", code="no_chat_template"
+        )
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs needs logprobs to be true.", param="top_logprobs")
     if body.max_tokens and body.max_completion_tokens:
@@ -99,7 +107,9 @@ def _prompts(body: CompletionBody, model: ServedModel) -> tuple[tuple[int, ...],
     else:
         batch = [asked] if set(map(type, asked)) == {int} else asked
     if not batch or int in map(type, batch):
-        raise ApiError(400, "prompt must be a text, token ids, or a list of either.", param="prompt")
+        raise ApiError(
+            400, "prompt must be a text, token ids, or a list of either.", param="prompt"
+        )
     return tuple(_tokens(each, model, body.add_special_tokens) for each in batch)
 
 
@@ -124,7 +134,11 @@ def _question(
     if body.stream_options is not None and not body.stream:
         raise ApiError(400, "stream_options needs stream to be true.", param="stream_options")
     if body.priority and not model.by_priority:
-        raise ApiError(400, "priority needs a server that was started with --policy priority.", param="priority")
+        raise ApiError(
+            400,
+            "priority needs a server that was started with --policy priority.",
+            param="priority",
+        )
     if (body.n or 1) > model.seats:
         raise ApiError(400, f"n is {body.n}, but the engine has {model.seats} seats.", param="n")
     for prompt in prompts:

@@ -1,4 +1,5 @@
-"""The JSON of an answer: whole, or as the chunks of a stream, in the form of the endpoint that was asked."""
+"""The JSON of an answer: whole, or as the chunks of a stream, in the form of the endpoint that was
+asked."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ class Reply:
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """All answers at once."""
         choices = [self._choice(each) for each in answers]
-        return self._head | {"choices": choices, "usage": self._usage(sum(each.tokens for each in answers))}
+        return self._head | {
+            "choices": choices,
+            "usage": self._usage(sum(each.tokens for each in answers)),
+        }
 
     def opening(self) -> Iterator[bytes]:
         """What a stream says before the first token: whose turn it is, or the prompts again."""
@@ -55,7 +59,9 @@ class Reply:
         """A chunk of a stream."""
         logprobs: Any = None
         if self._question.chat:
-            told = b'"delta":{"content":' + encode(piece.text) + b"}" if piece.text else b'"delta":{}'
+            told = (
+                b'"delta":{"content":' + encode(piece.text) + b"}" if piece.text else b'"delta":{}'
+            )
             if piece.scored:
                 logprobs = chat_logprobs(piece.scored)
         else:
@@ -75,11 +81,22 @@ class Reply:
     def _chunk_head(self) -> dict[str, Any]:
         return self._head | ({"object": "chat.completion.chunk"} if self._question.chat else {})
 
-    def _chunk(self, place: int, told: bytes, logprobs: Any = None, reason: str | None = None) -> bytes:
+    def _chunk(
+        self, place: int, told: bytes, logprobs: Any = None, reason: str | None = None
+    ) -> bytes:
         """Put together of what is the same in all chunks and what is not: most of it never changes."""
         scores = encode(logprobs) if logprobs else b"null"
         ended = REASONS[reason]
-        parts = (self._before, b"%d," % place, told, b',"logprobs":', scores, b',"finish_reason":', ended, self._after)
+        parts = (
+            self._before,
+            b"%d," % place,
+            told,
+            b',"logprobs":',
+            scores,
+            b',"finish_reason":',
+            ended,
+            self._after,
+        )
         return b"".join(parts)
 
     def _choice(self, answer: Answer) -> dict[str, Any]:

@@ -18,10 +18,14 @@ from course.server.serving_metrics import ServingMetrics
 class ServedAnswers:
     """To be used as long as `asked` is open. unfinished: answers that are not complete."""
 
-    def __init__(self, ticket: Ticket, model: ServedModel, thread: EngineThread, metrics: ServingMetrics) -> None:
+    def __init__(
+        self, ticket: Ticket, model: ServedModel, thread: EngineThread, metrics: ServingMetrics
+    ) -> None:
         question = ticket.question
         self._ticket, self._thread, self._metrics = ticket, thread, metrics
-        self.answers = [Answer(question, place, model.tokenizer) for place in range(question.samples)]
+        self.answers = [
+            Answer(question, place, model.tokenizer) for place in range(question.samples)
+        ]
         self.unfinished = question.samples
         self._last = [0.0] * question.samples
         self._reason = "abort"
@@ -30,9 +34,15 @@ class ServedAnswers:
     @classmethod
     @contextmanager
     def asked(
-        cls, question: Question, model: ServedModel, thread: EngineThread, metrics: ServingMetrics, call: Call
+        cls,
+        question: Question,
+        model: ServedModel,
+        thread: EngineThread,
+        metrics: ServingMetrics,
+        call: Call,
     ) -> Iterator[ServedAnswers]:
-        """Ask the engine; what is left is aborted when the block ends, or as soon as the client hangs up."""
+        """Ask the engine; what is left is aborted when the block ends, or as soon as the client
+        hangs up."""
         metrics.prompt_tokens += sum(map(len, question.prompts)) * question.n
         ticket = thread.ask(question)
         served = cls(ticket, model, thread, metrics)
@@ -49,7 +59,8 @@ class ServedAnswers:
         return sum(answer.tokens for answer in self.answers)
 
     async def more(self) -> list[Piece]:
-        """What came since the last time, of any of the answers, one piece at least unless all are complete.
+        """What came since the last time, of any of the answers, one piece at least unless all are
+        complete.
 
         Raises ApiError when the engine cannot go on, or the client is gone.
         """
@@ -66,7 +77,9 @@ class ServedAnswers:
 
     def _error(self, failed: Failed) -> ApiError:
         self._reason = "abort" if failed.status == CLOSED_BY_CLIENT else "error"
-        return ApiError(failed.status, failed.sentence, code="broken_part" if failed.status == 500 else None)
+        return ApiError(
+            failed.status, failed.sentence, code="broken_part" if failed.status == 500 else None
+        )
 
     def _taken(self, said: Said) -> Piece | None:
         piece = self.answers[said.place].take(said)

@@ -7,9 +7,66 @@ from collections.abc import Iterator, Sequence
 
 from course.server.engine_thread import EngineThread
 
-FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
-BETWEEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
-WHOLE = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0)
+FIRST = (
+    0.001,
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
+BETWEEN = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
+WHOLE = (
+    0.3,
+    0.5,
+    0.8,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    40.0,
+    50.0,
+    60.0,
+    120.0,
+    240.0,
+    480.0,
+)
 
 
 class Histogram:
@@ -40,13 +97,19 @@ class ServingMetrics:
     def __init__(self, model: str) -> None:
         escaped = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         self._label = f'model_name="{escaped}"'
-        self.first, self.between, self.whole = Histogram(FIRST), Histogram(BETWEEN), Histogram(WHOLE)
+        self.first, self.between, self.whole = (
+            Histogram(FIRST),
+            Histogram(BETWEEN),
+            Histogram(WHOLE),
+        )
         self.prompt_tokens = 0
         self.ended: dict[str, int] = dict.fromkeys(("stop", "length", "abort", "error"), 0)
 
     def text(self, thread: EngineThread) -> str:
         """Everything, as one page."""
-        return "\n".join([*self._gauges(thread), *self._counters(thread), *self._histograms()]) + "\n"
+        return (
+            "\n".join([*self._gauges(thread), *self._counters(thread), *self._histograms()]) + "\n"
+        )
 
     def _gauges(self, thread: EngineThread) -> Iterator[str]:
         load = thread.load

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Holds back what may become a stop string, and cuts the text before the first one that is complete."""
+    """Holds back what may become a stop string, and cuts the text before the first one that is
+    complete."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -14,7 +15,8 @@ class StopStrings:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """The text that may be shown now, and whether a stop string has come; nothing is to be pushed after it."""
+        """The text that may be shown now, and whether a stop string has come; nothing is to be
+        pushed after it."""
         text = self._held + text
         places = [place for place in map(text.find, self._stops) if place >= 0]
         if places:

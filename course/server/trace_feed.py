@@ -12,7 +12,8 @@ KEPT = 4096
 
 
 class TraceFeed:
-    """The last records of an engine. watchers: how many look; without any nothing is recorded. engine: which one."""
+    """The last records of an engine. watchers: how many look; without any nothing is recorded.
+    engine: which one."""
 
     def __init__(self) -> None:
         self.watchers = self.engine = 0
@@ -34,7 +35,8 @@ class TraceFeed:
             self.engine += 1
 
     def since(self, count: int) -> tuple[int, list[StepRecord]]:
-        """How many records there have been, and those that came after the first `count`, as far as they are kept."""
+        """How many records there have been, and those that came after the first `count`, as far as
+        they are kept."""
         with self._lock:
             fresh = min(self._count - count, len(self._records))
             return self._count, list(self._records)[len(self._records) - fresh :] if fresh else []

@@ -1,6 +1,8 @@
-"""`make serve-bench`: servers side by side, and our engine offline, on the same requests in one interleaved run.
+"""`make serve-bench`: servers side by side, and our engine offline, on the same requests in one
+interleaved run.
 
-Every round asks every server the same, the order turns from round to round, and whoever is not asked is stopped.
+Every round asks every server the same, the order turns from round to round, and whoever is not
+asked is stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ SLOWER = ("p99 between tokens, 8 long prompts arriving : none", 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is asked. watched: only the first so many answers count, the others are there to disturb them."""
+    """What is asked. watched: only the first so many answers count, the others are there to disturb
+    them."""
 
     name: str
     asked: tuple[Asked, ...]
@@ -52,8 +55,8 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """What one server did in one round of one scenario. Times in seconds. cpu: seconds of the server and of the client
-    on all cores, for everything that was asked.
+    """What one server did in one round of one scenario. Times in seconds. cpu: seconds of the
+    server and of the client on all cores, for everything that was asked.
     """
 
     server: str
@@ -69,9 +72,13 @@ class Lap:
 
 
 def scenarios(model: Model, round: int, scale: float) -> list[Scenario]:
-    """Many at once; streams that talk; the same while long prompts arrive. Prompts are drawn anew for each round."""
+    """Many at once; streams that talk; the same while long prompts arrive. Prompts are drawn anew
+    for each round."""
     many, streams = max(2, round_up(2 * SEATS * scale)), max(2, round_up(STREAMS * scale))
-    prompts = [_prompt(model, each.prompt(0)) for each in guests(restaurants()[0], many + streams, 1000 + round)]
+    prompts = [
+        _prompt(model, each.prompt(0))
+        for each in guests(restaurants()[0], many + streams, 1000 + round)
+    ]
     talks = tuple(Asked(prompt, TALKING) for prompt in prompts[many:])
     words = [token for prompt in prompts for token in prompt] * 4
     late = [Asked(tuple(words[97 * n : 97 * n + LONG]), 4, 0.3 + 0.1 * n) for n in range(LATE)]
@@ -98,14 +105,18 @@ def lap(server: Server, scenario: Scenario, number: int) -> Lap:
         spent = server.cpu() - before, taken.cpu
     wrong = next((answer.error for answer in answers if answer.error), "")
     if wrong:
-        raise RuntimeError(f"{server.name} left a request of “{scenario.name}” without its answer: {wrong}")
+        raise RuntimeError(
+            f"{server.name} left a request of “{scenario.name}” without its answer: {wrong}"
+        )
     return _lap(server.name, scenario, number, answers[: scenario.watched], taken.seconds, spent)
 
 
 def offline(engine: Engine, scenario: Scenario, number: int) -> Lap:
     """The same requests without any server and any client, on the same cores."""
     began, spent = time.perf_counter(), time.process_time()
-    engine.generate(Request(place, list(each.prompt), each.max_new) for place, each in enumerate(scenario.asked))
+    engine.generate(
+        Request(place, list(each.prompt), each.max_new) for place, each in enumerate(scenario.asked)
+    )
     seconds, spent = time.perf_counter() - began, time.process_time() - spent
     answers = [Answered(each.max_new, seconds, (0.0,), seconds) for each in scenario.asked]
     return _lap(OFFLINE, scenario, number, answers, seconds, (spent, 0.0))
@@ -153,20 +164,36 @@ def race(servers: Sequence[Server], rounds: int, scale: float) -> Iterator[Lap]:
 
 def table(laps: Sequence[Lap]) -> Table:
     """A row a server and scenario, medians over the rounds. CPU s: of the server and of the client."""
-    shown = Table("server", "scenario", "requests/s", "tokens/s", "first token", "between", "p99 between", "CPU s")
+    shown = Table(
+        "server",
+        "scenario",
+        "requests/s",
+        "tokens/s",
+        "first token",
+        "between",
+        "p99 between",
+        "CPU s",
+    )
     for name, scenario in dict.fromkeys((each.server, each.scenario) for each in laps):
         mine = [each for each in laps if (each.server, each.scenario) == (name, scenario)]
         rates = [f"{median(each.requests_a_second for each in mine):.1f}"]
         rates += [f"{median(each.tokens_a_second for each in mine):,.0f}"]
-        times = [median(getattr(each, field) for each in mine) for field in ("first", "gap", "gap_99")]
-        told = ["", "", ""] if name == OFFLINE else [f"{1000 * seconds:.1f} ms" for seconds in times]
-        cpu = [median(getattr(each, field) for each in mine) for field in ("server_cpu", "client_cpu")]
+        times = [
+            median(getattr(each, field) for each in mine) for field in ("first", "gap", "gap_99")
+        ]
+        told = (
+            ["", "", ""] if name == OFFLINE else [f"{1000 * seconds:.1f} ms" for seconds in times]
+        )
+        cpu = [
+            median(getattr(each, field) for each in mine) for field in ("server_cpu", "client_cpu")
+        ]
         shown.add_row(name, scenario, *rates, *told, f"{cpu[0]:.2f} + {cpu[1]:.2f}")
     return shown
 
 
 def verdicts(laps: Sequence[Lap]) -> list[str]:
-    """What is promised, as the median of the rounds' own ratios: each round compares what ran side by side."""
+    """What is promised, as the median of the rounds' own ratios: each round compares what ran side
+    by side."""
     lines = []
     for name, (what, least) in TARGETS.items():
         field = "tokens_a_second" if name == OFFLINE else "requests_a_second"
@@ -179,7 +206,9 @@ def verdicts(laps: Sequence[Lap]) -> list[str]:
     return lines
 
 
-def _ratios(laps: Sequence[Lap], one: tuple[str, str], other: tuple[str, str], field: str) -> list[float]:
+def _ratios(
+    laps: Sequence[Lap], one: tuple[str, str], other: tuple[str, str], field: str
+) -> list[float]:
     found = {(each.server, each.scenario, each.round): getattr(each, field) for each in laps}
     rounds = sorted({each.round for each in laps})
     pairs = [(found.get((*one, number)), found.get((*other, number))) for number in rounds]
@@ -189,7 +218,9 @@ def _ratios(laps: Sequence[Lap], one: tuple[str, str], other: tuple[str, str], f
 def main() -> int:
     """0 when every server that was named ran to the end, else 3."""
     parser = argparse.ArgumentParser(prog="make serve-bench", description=__doc__)
-    parser.add_argument("--servers", default="ours,vllm,llama.cpp", help="by name, separated by commas")
+    parser.add_argument(
+        "--servers", default="ours,vllm,llama.cpp", help="by name, separated by commas"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="that count")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the requests")
     parser.add_argument("--json", type=Path, help="write every lap to this file")
@@ -211,13 +242,17 @@ def main() -> int:
                 missing = str(error)
             if missing:
                 whole = False
-                screen.print(clean(f"{name} is left out: {missing}."), style="yellow", soft_wrap=True)
+                screen.print(
+                    clean(f"{name} is left out: {missing}."), style="yellow", soft_wrap=True
+                )
         if not servers:
             return 3
         try:
             for done in race(servers, asked.rounds, asked.scale):
                 laps.append(done)
-                screen.print(f"  round {done.round}  {done.scenario:<10} {done.server}", style="dim")
+                screen.print(
+                    f"  round {done.round}  {done.scenario:<10} {done.server}", style="dim"
+                )
         except RuntimeError as error:
             whole = False
             screen.print(clean(f"{error}."), style="yellow", soft_wrap=True)

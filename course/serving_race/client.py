@@ -1,8 +1,8 @@
 """The client: streams completions over HTTP and notes when each piece came. Standard library alone.
 
-It runs on the cores of the servers that it measures, so it does as little as it can while they answer: requests are
-written before the clock starts, what comes in is kept with its time, and read once the clock has stopped. A connection
-is used again, as every client of such servers does.
+It runs on the cores of the servers that it measures, so it does as little as it can while they
+answer: requests are written before the clock starts, what comes in is kept with its time, and read
+once the clock has stopped. A connection is used again, as every client of such servers does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ END_OF_HEAD, LAST_CHUNK = b"\r\n\r\n", b"\r\n0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A prompt of token ids, so many tokens that are due, seconds after the beginning at which it is sent."""
+    """A prompt of token ids, so many tokens that are due, seconds after the beginning at which it
+    is sent."""
 
     prompt: tuple[int, ...]
     max_new: int
@@ -32,8 +33,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of one. first: seconds to the first piece; gaps: between pieces; seconds: to the end. error: a sentence
-    when it was not answered; then the rest means nothing."""
+    """What came of one. first: seconds to the first piece; gaps: between pieces; seconds: to the
+    end. error: a sentence when it was not answered; then the rest means nothing."""
 
     tokens: int = 0
     first: float = 0.0
@@ -60,7 +61,8 @@ class Heard:
 
 
 def ask_all(port: int, asked: Sequence[Asked], at_once: int) -> tuple[list[Answered], Taken]:
-    """Ask a server on this machine, so many at once; the answers in order, and seconds from first to last."""
+    """Ask a server on this machine, so many at once; the answers in order, and seconds from first
+    to last."""
     requests = [_request(port, each) for each in asked]
     began, spent = time.perf_counter(), time.process_time()
     heard = _Run(port, requests, asked, at_once).run()
@@ -69,7 +71,12 @@ def ask_all(port: int, asked: Sequence[Asked], at_once: int) -> tuple[list[Answe
 
 
 def _request(port: int, asked: Asked) -> bytes:
-    told = {"model": "waiter", "prompt": list(asked.prompt), "max_tokens": asked.max_new, "temperature": 0}
+    told = {
+        "model": "waiter",
+        "prompt": list(asked.prompt),
+        "max_tokens": asked.max_new,
+        "temperature": 0,
+    }
     options = {"ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
     data = json.dumps(told | options).encode()
     head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
@@ -166,7 +173,9 @@ class _Connection:
 class _Run:
     """All that is asked, each when it is due and a connection is free."""
 
-    def __init__(self, port: int, requests: Sequence[bytes], asked: Sequence[Asked], at_once: int) -> None:
+    def __init__(
+        self, port: int, requests: Sequence[bytes], asked: Sequence[Asked], at_once: int
+    ) -> None:
         self._requests = requests
         self._due = deque(sorted(range(len(asked)), key=lambda place: asked[place].after))
         self._after = [each.after for each in asked]
@@ -242,7 +251,8 @@ def _answered(heard: Heard, due: int) -> Answered:
 
 
 def _events(heard: Heard) -> Iterator[tuple[float, dict[str, Any]]]:
-    """The events of a stream, each with the time of its last byte. Raises ValueError for an answer that is none."""
+    """The events of a stream, each with the time of its last byte. Raises ValueError for an answer
+    that is none."""
     rest = b""
     for at, text in _text(heard):
         *lines, rest = (rest + text).split(b"\n")

@@ -1,4 +1,5 @@
-"""`make serve-clients`: vLLM and SGLang bring clients that measure servers; unmodified, they ask ours."""
+"""`make serve-clients`: vLLM and SGLang bring clients that measure servers; unmodified, they ask
+ours."""
 
 from __future__ import annotations
 
@@ -25,7 +26,14 @@ def vllm(port: int, requests: int) -> list[str]:
     """`vllm bench serve` with random prompts."""
     program = python(KINDS["vllm"]).with_name("vllm")
     where = ["--backend", "openai", "--host", "127.0.0.1", "--port", str(port), "--model", "waiter"]
-    load = ["--dataset-name", "random", "--random-input-len", str(PROMPT), "--random-output-len", str(ANSWER)]
+    load = [
+        "--dataset-name",
+        "random",
+        "--random-input-len",
+        str(PROMPT),
+        "--random-output-len",
+        str(ANSWER),
+    ]
     return [
         str(program),
         "bench",
@@ -42,7 +50,14 @@ def vllm(port: int, requests: int) -> list[str]:
 def sglang(port: int, requests: int) -> list[str]:
     """`sglang.bench_serving` with random prompts."""
     where = ["--backend", "vllm", "--host", "127.0.0.1", "--port", str(port), "--model", "waiter"]
-    load = ["--dataset-name", "random-ids", "--random-input-len", str(PROMPT), "--random-output-len", str(ANSWER)]
+    load = [
+        "--dataset-name",
+        "random-ids",
+        "--random-input-len",
+        str(PROMPT),
+        "--random-output-len",
+        str(ANSWER),
+    ]
     program = [str(python(KINDS["sglang"])), "-m", "sglang.bench_serving"]
     return [*program, *where, "--tokenizer", str(CHECKPOINT), *load, "--num-prompts", str(requests)]
 
@@ -62,14 +77,20 @@ def main() -> int:
         for name, command in {"vllm": vllm, "sglang": sglang}.items():
             kind = KINDS[name]
             if not python(kind).exists():
-                screen.print(f"{name} is left out: course engines install {name} brings it.", style="yellow")
+                screen.print(
+                    f"{name} is left out: course engines install {name} brings it.", style="yellow"
+                )
                 code = 3
                 continue
             variables = os.environ | lacking | dict(kind.variables)
             order = command(port, asked.requests)
-            ran = subprocess.run(order, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            ran = subprocess.run(
+                order, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
             screen.print(" ".join(order), style="bold", soft_wrap=True, markup=False)
-            screen.print("\n".join(ran.stdout.strip().split("\n")[-SHOWN:]), soft_wrap=True, markup=False)
+            screen.print(
+                "\n".join(ran.stdout.strip().split("\n")[-SHOWN:]), soft_wrap=True, markup=False
+            )
             if ran.returncode:
                 screen.print(f"{name} ended with {ran.returncode}.", style="yellow")
                 code = 3

@@ -1,4 +1,5 @@
-"""The servers that are asked: how each is started on this machine, and stopped with all that it started."""
+"""The servers that are asked: how each is started on this machine, and stopped with all that it
+started."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from graders.engines.environments import python
 from reference_engine.waiter import CHECKPOINT
 
 STARTING = 300.0
-AS_GGUF = "import sys; sys.path.insert(0, sys.argv[1]); import gguf_file; from pathlib import Path; "
+AS_GGUF = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import gguf_file; from pathlib import Path; "
+)
 AS_GGUF += "gguf_file.write(Path(sys.argv[2]), Path(sys.argv[3]))"
 
 
@@ -48,19 +51,26 @@ class ServerKind:
 
 
 def stand_ins(folder: Path) -> dict[str, str]:
-    """Variables under which programs of vLLM and SGLang start that ask for what their environments lack.
+    """Variables under which programs of vLLM and SGLang start that ask for what their environments
+    lack.
 
-    `vllm` asks for its version by a name under which its CPU build is not installed; SGLang's client imports
-    `datasets` and what its engine imports, of which random prompts need nothing.
+    `vllm` asks for its version by a name under which its CPU build is not installed; SGLang's
+    client imports `datasets` and what its engine imports, of which random prompts need nothing.
     """
     place = environments.folder(KINDS["vllm"])
     if not [*place.glob("lib/*/site-packages/vllm-*.dist-info")]:
-        version = f"{environments.read_stamp(place).get('version', '0')}+cpu"  # by which it knows its platform
+        # by which it knows its platform
+        version = f"{environments.read_stamp(place).get('version', '0')}+cpu"
         about = folder / f"vllm-{version}.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
-    (folder / "datasets.py").write_text("def load_dataset(*_, **__):\n    raise ImportError('datasets is not here')\n")
-    return {"PYTHONPATH": f"{folder}{os.pathsep}{ADAPTERS / 'sglang_stand_ins'}", "SGLANG_USE_CPU_ENGINE": "1"}
+    (folder / "datasets.py").write_text(
+        "def load_dataset(*_, **__):\n    raise ImportError('datasets is not here')\n"
+    )
+    return {
+        "PYTHONPATH": f"{folder}{os.pathsep}{ADAPTERS / 'sglang_stand_ins'}",
+        "SGLANG_USE_CPU_ENGINE": "1",
+    }
 
 
 def _ours(room: Room, port: int, folder: Path) -> list[str]:
@@ -74,18 +84,49 @@ def _vllm(room: Room, port: int, folder: Path) -> list[str]:
     sizes |= {"num-gpu-blocks-override": blocks, "port": port}
     flags = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     program = python(KINDS["vllm"]).with_name("vllm")
-    return [str(program), "serve", str(CHECKPOINT), "--served-model-name", "waiter", "--dtype", "float32", *flags]
+    return [
+        str(program),
+        "serve",
+        str(CHECKPOINT),
+        "--served-model-name",
+        "waiter",
+        "--dtype",
+        "float32",
+        *flags,
+    ]
 
 
 def _llama(room: Room, port: int, folder: Path) -> list[str]:
     model = folder / "waiter.gguf"
     subprocess.run(
-        [str(python(KINDS["llama.cpp"])), "-c", AS_GGUF, str(ADAPTERS), str(CHECKPOINT), str(model)], check=True
+        [
+            str(python(KINDS["llama.cpp"])),
+            "-c",
+            AS_GGUF,
+            str(ADAPTERS),
+            str(CHECKPOINT),
+            str(model),
+        ],
+        check=True,
     )
-    sizes = {"ctx-size": room.kv_tokens, "parallel": room.seats, "threads": room.threads, "port": port}
+    sizes = {
+        "ctx-size": room.kv_tokens,
+        "parallel": room.seats,
+        "threads": room.threads,
+        "port": port,
+    }
     flags = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
     kv = ["--cache-type-k", "f32", "--cache-type-v", "f32"]
-    return [str(shutil.which("llama-server")), "--model", str(model), "--alias", "waiter", "--kv-unified", *kv, *flags]
+    return [
+        str(shutil.which("llama-server")),
+        "--model",
+        str(model),
+        "--alias",
+        "waiter",
+        "--kv-unified",
+        *kv,
+        *flags,
+    ]
 
 
 def _no_vllm() -> str:
@@ -96,14 +137,20 @@ def _no_vllm() -> str:
 def _no_llama() -> str:
     if not shutil.which("llama-server"):
         return "there is no llama-server on the PATH"
-    return "" if python(KINDS["llama.cpp"]).exists() else "course engines install llama.cpp brings what writes its file"
+    return (
+        ""
+        if python(KINDS["llama.cpp"]).exists()
+        else "course engines install llama.cpp brings what writes its file"
+    )
 
 
 SERVERS = {
     each.name: each
     for each in (
         ServerKind("ours", _ours),
-        ServerKind("vllm", _vllm, _no_vllm, {**KINDS["vllm"].variables, "VLLM_CPU_KVCACHE_SPACE": "1"}),
+        ServerKind(
+            "vllm", _vllm, _no_vllm, {**KINDS["vllm"].variables, "VLLM_CPU_KVCACHE_SPACE": "1"}
+        ),
         ServerKind("llama.cpp", _llama, _no_llama),
     )
 }
@@ -136,7 +183,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(kind: ServerKind, room: Room) -> Iterator[Server]:
-    """Started, and ended with all that it started. Raises RuntimeError, with its last words, when it does not start."""
+    """Started, and ended with all that it started. Raises RuntimeError, with its last words, when
+    it does not start."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         port = _free_port()
         threads = {"OMP_NUM_THREADS": str(room.threads)}

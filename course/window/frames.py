@@ -13,14 +13,16 @@ UNKNOWN = 0
 
 
 class FrameWriter:
-    """Turns the records of one engine into frames, in order. A table is told as far as it differs from before.
+    """Turns the records of one engine into frames, in order. A table is told as far as it differs
+    from before.
 
-    A frame: n number · c chunks [id, start, length, samples] · t tables [id, blocks kept, blocks new] · m [id, tokens
-    with KV] where nothing was computed · k copies [from, to] · p preempted · f finished · a aborted · e emitted [id,
-    tokens] · h cached [id, tokens] · s prompts [id, tokens] · x changes of the cache, [blocks] evicted or [id, first,
-    parent, blocks] stored · y parents of the guess tree's nodes, when they are others than before · g guesses [id,
-    tokens, walk, next] · r running · w waiting ·
-    v free blocks · b tables shrunk after the step [id, blocks left]. size: tokens of a block.
+    A frame: n number · c chunks [id, start, length, samples] · t tables [id, blocks kept, blocks
+    new] · m [id, tokens with KV] where nothing was computed · k copies [from, to] · p preempted · f
+    finished · a aborted · e emitted [id, tokens] · h cached [id, tokens] · s prompts [id, tokens] ·
+    x changes of the cache, [blocks] evicted or [id, first, parent, blocks] stored · y parents of
+    the guess tree's nodes, when they are others than before · g guesses [id, tokens, walk, next] ·
+    r running · w waiting · v free blocks · b tables shrunk after the step [id, blocks left]. size:
+    tokens of a block.
     """
 
     def __init__(self, size: int) -> None:
@@ -34,7 +36,9 @@ class FrameWriter:
             self._tables.pop(id, None)
         frame = {
             "n": record.number,
-            "c": [[each.id, each.start, each.length, int(each.samples)] for each in record.plan.chunks],
+            "c": [
+                [each.id, each.start, each.length, int(each.samples)] for each in record.plan.chunks
+            ],
             "t": list(self._changed(record)),
             "m": [] if record.plan.chunks else [[seat.id, seat.computed] for seat in record.seats],
             "k": [[copy.src, copy.dst] for copy in record.copies],
@@ -46,7 +50,9 @@ class FrameWriter:
             "s": [[id, list(tokens)] for id, tokens in record.prompts],
             "x": self._cache.changed(record),
             "y": self._grown(record),
-            "g": [[tree.id, list(tree.tokens), list(tree.walk), tree.next] for tree in record.trees],
+            "g": [
+                [tree.id, list(tree.tokens), list(tree.walk), tree.next] for tree in record.trees
+            ],
             "r": record.running,
             "w": record.waiting,
             "v": record.free_blocks,
@@ -75,7 +81,8 @@ class FrameWriter:
 
 
 class _CachedBlocks:
-    """What the prefix cache holds, by its text: so that a new block is told below the one that the cache has there."""
+    """What the prefix cache holds, by its text: so that a new block is told below the one that the
+    cache has there."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -119,4 +126,7 @@ class _CachedBlocks:
 def _alike(one: Sequence[Block], other: Sequence[Block]) -> int:
     """How many blocks at the beginning are the same."""
     pairs = zip(one, other, strict=False)
-    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+    return next(
+        (place for place, (left, right) in enumerate(pairs) if left != right),
+        min(len(one), len(other)),
+    )

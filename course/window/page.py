@@ -32,10 +32,11 @@ TALLEST = 900
 
 @dataclass(frozen=True, slots=True)
 class EngineRun:
-    """What is seen of one engine. blocks: of the pool, scratch included; size: their tokens. budget: tokens of a step.
+    """What is seen of one engine. blocks: of the pool, scratch included; size: their tokens.
+    budget: tokens of a step.
 
-    captions: for each record what was called and what came of it, and perhaps "bad", where the records are of calls and
-    not of steps. names: of requests, where they have any.
+    captions: for each record what was called and what came of it, and perhaps "bad", where the
+    records are of calls and not of steps. names: of requests, where they have any.
     """
 
     name: str
@@ -63,7 +64,8 @@ class EngineRun:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The page on some engines, side by side; a notebook shows it. words: the text of each token. live: see `live`."""
+    """The page on some engines, side by side; a notebook shows it. words: the text of each token.
+    live: see `live`."""
 
     title: str
     runs: tuple[EngineRun, ...]
@@ -71,7 +73,13 @@ class Window:
 
     def html(self) -> str:
         """The whole page, to be opened from a file."""
-        return _page({"title": self.title, "runs": [run.told() for run in self.runs], "words": dict(self.words)})
+        return _page(
+            {
+                "title": self.title,
+                "runs": [run.told() for run in self.runs],
+                "words": dict(self.words),
+            }
+        )
 
     def write(self, path: Path) -> None:
         """The page as a file. `Problem` when it cannot be written."""
@@ -91,31 +99,48 @@ def watch(engine: Engine, title: str = "An engine at work") -> Window:
     Raises ValueError for an engine that keeps none.
     """
     if not engine.trace:
-        raise ValueError("there is nothing to watch: make the engine with keep_trace=True, and let it serve something")
-    run = EngineRun(title, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget, tuple(engine.trace))
+        raise ValueError(
+            "there is nothing to watch: make the engine with keep_trace=True, and let it serve something"
+        )
+    run = EngineRun(
+        title, engine.kv.num_blocks, engine.kv.block_size, engine.token_budget, tuple(engine.trace)
+    )
     words = words_of(run.trace, engine.model.tokenizer.decode) if engine.model.source else {}
     return Window(title, (run,), words)
 
 
 def live() -> str:
-    """The page of a server: it holds nothing, and asks for everything at /trace, with the key if there is one."""
+    """The page of a server: it holds nothing, and asks for everything at /trace, with the key if
+    there is one."""
     return _page({"title": "An engine at work", "runs": [], "words": {}, "live": True}, live=True)
 
 
 def policy(live: bool) -> str:
-    """The content-security policy: our own style and script, by their hashes, and nobody to talk to but the server."""
+    """The content-security policy: our own style and script, by their hashes, and nobody to talk to
+    but the server."""
     talk = "connect-src 'self'; " if live else ""
     style, script = _digest(_file("page.css")), _digest(_script())
     return f"default-src 'none'; {talk}style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
 
 def call_record(
-    number: int, tables: Mapping[int, tuple[int, Sequence[Block]]], free: int, told: Mapping[str, Any] = NOTHING
+    number: int,
+    tables: Mapping[int, tuple[int, Sequence[Block]]],
+    free: int,
+    told: Mapping[str, Any] = NOTHING,
 ) -> StepRecord:
-    """The record of a call. tables: (tokens, blocks) of each sequence after it. told: fields that are not empty."""
-    seats = tuple(RequestInStep(id, length, length, tuple(table)) for id, (length, table) in tables.items())
+    """The record of a call. tables: (tokens, blocks) of each sequence after it. told: fields that
+    are not empty."""
+    seats = tuple(
+        RequestInStep(id, length, length, tuple(table)) for id, (length, table) in tables.items()
+    )
     empty = dict.fromkeys(("copies", "preempted", "finished", "aborted", "emitted", "cached"), ())
-    fields: dict[str, Any] = {"number": number, "plan": Plan((), (), ()), "seats": seats, "free_blocks": free}
+    fields: dict[str, Any] = {
+        "number": number,
+        "plan": Plan((), (), ()),
+        "seats": seats,
+        "free_blocks": free,
+    }
     return StepRecord(**(fields | empty | {"running": len(seats), "waiting": 0} | dict(told)))
 
 
@@ -132,12 +157,15 @@ def _texts(record: StepRecord) -> Iterable[Iterable[int]]:
 
 
 def _page(told: Mapping[str, Any], live: bool = False) -> str:
-    text = _file("page.html").replace("{policy}", policy(live)).replace("{style}", _file("page.css"))
+    text = (
+        _file("page.html").replace("{policy}", policy(live)).replace("{style}", _file("page.css"))
+    )
     return text.replace("{script}", _script()).replace("{records}", _as_data(told))
 
 
 def _as_data(value: Any) -> str:
-    """JSON, deflated, in base 64: a long run in a small file, and nothing that an element could end with."""
+    """JSON, deflated, in base 64: a long run in a small file, and nothing that an element could end
+    with."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 

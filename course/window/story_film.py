@@ -1,4 +1,5 @@
-"""The story of a broken law as a film: a frame a call, drawn as far as calls and answers tell what they did."""
+"""The story of a broken law as a film: a frame a call, drawn as far as calls and answers tell what
+they did."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ def film(law: LawResult) -> Window | None:
     if law.story is None:
         return None
     calls = [_split(step) for step in law.story.steps]
-    captions = [*calls[:-1], (*calls[-1], "bad"), (f"{law.message} Expected: {law.story.expected}", "", "bad")]
+    captions = [
+        *calls[:-1],
+        (*calls[-1], "bad"),
+        (f"{law.message} Expected: {law.story.expected}", "", "bad"),
+    ]
     pool = PoolInStory()
     records = [pool.told(number, *call) for number, call in enumerate([*calls, ("", "")])]
     run = EngineRun(f"law {law.number}", pool.num_blocks, pool.block_size, 0, records, captions)
@@ -46,10 +51,14 @@ class PoolInStory:
     def told(self, number: int, call: str, answer: str) -> StepRecord:
         """The record of the next call. What cannot be read, or does not fit, changes nothing."""
         before, copies = set(self._tables), tuple[Copy, ...]()
-        with suppress(SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError):  # told in words
+        with suppress(
+            SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError
+        ):  # told in words
             copies = self._do(*_parsed(call), _value(ast.parse(answer or "None", mode="eval").body))
         seats = {seq: (self._lengths[seq], table) for seq, table in self._tables.items()}
-        return call_record(number, seats, self.free, {"copies": copies, "aborted": tuple(before - set(seats))})
+        return call_record(
+            number, seats, self.free, {"copies": copies, "aborted": tuple(before - set(seats))}
+        )
 
     def _do(self, name: str, args: dict[str | int, Any], answer: Any) -> tuple[Copy, ...]:
         values = list(args.values())
@@ -60,7 +69,9 @@ class PoolInStory:
         elif name == "extend":
             return self._extended(values[0], values[1], *answer)
         elif name == "truncate":
-            self._grow(values[0], values[1], self._tables[values[0]][: -(-values[1] // self.block_size)])
+            self._grow(
+                values[0], values[1], self._tables[values[0]][: -(-values[1] // self.block_size)]
+            )
         elif name == "fork" and values[0] in self._tables:
             self._grow(values[1], self._lengths[values[0]], list(self._tables[values[0]]))
         elif name == "free":
@@ -72,7 +83,9 @@ class PoolInStory:
                 self._retained.remove(block)
         return ()
 
-    def _extended(self, seq: int, length: int, new: Sequence[Block], copies: Sequence[Copy]) -> tuple[Copy, ...]:
+    def _extended(
+        self, seq: int, length: int, new: Sequence[Block], copies: Sequence[Copy]
+    ) -> tuple[Copy, ...]:
         moved = {copy.src: copy.dst for copy in copies}
         table = [moved.get(block, block) for block in self._tables[seq]]
         self._grow(seq, length, [*table, *(block for block in new if block not in table)])

@@ -1,4 +1,5 @@
-"""Grading a class: submissions become jobs, jobs are claimed by workers, results are kept once and for all.
+"""Grading a class: submissions become jobs, jobs are claimed by workers, results are kept once and
+for all.
 
 jobs       what is to be graded: who, which exercise, which file, and the key that names it
 intake     a folder, archives, notebooks or single files, made into jobs

@@ -1,6 +1,8 @@
-"""`python -m graders.batch DIR`: one worker for the journal in DIR. It ends when its stdin is closed.
+"""`python -m graders.batch DIR`: one worker for the journal in DIR. It ends when its stdin is
+closed.
 
-Exit codes: 0 every job is settled, 2 no journal there, 3 some result could not be stored, 130 interrupted.
+Exit codes: 0 every job is settled, 2 no journal there, 3 some result could not be stored, 130
+interrupted.
 """
 
 from __future__ import annotations

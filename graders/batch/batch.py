@@ -23,14 +23,19 @@ class BatchResult:
     entered: int = 0  # lines new in the journal
 
 
-def plan(journal: Journal, handed: list[DiscoveredJob], options: Options, seed: int | None = None) -> BatchPlan:
-    """Write the plan of a batch; what an earlier run has settled counts. OSError when the folder cannot be written."""
+def plan(
+    journal: Journal, handed: list[DiscoveredJob], options: Options, seed: int | None = None
+) -> BatchPlan:
+    """Write the plan of a batch; what an earlier run has settled counts. OSError when the folder
+    cannot be written."""
     planned = journal.open(handed, options, seed)
     journal.commit(planned)  # reads every result: a damaged one is put aside and graded again
     return planned
 
 
-def run_locally(journal: Journal, planned: BatchPlan, size: int, on_progress: OnProgress) -> BatchResult:
+def run_locally(
+    journal: Journal, planned: BatchPlan, size: int, on_progress: OnProgress
+) -> BatchResult:
     """Grade what is pending with `size` workers on this machine."""
     trouble = because = ""
     with WorkerPool(journal, planned, size) as pool:
@@ -43,11 +48,16 @@ def run_locally(journal: Journal, planned: BatchPlan, size: int, on_progress: On
     return close(journal, planned, because, trouble)
 
 
-def close(journal: Journal, planned: BatchPlan, because: str = "", trouble: str = "") -> BatchResult:
-    """Enter what is settled in the journal and give every job's row, the unsettled ones as ungraded."""
+def close(
+    journal: Journal, planned: BatchPlan, because: str = "", trouble: str = ""
+) -> BatchResult:
+    """Enter what is settled in the journal and give every job's row, the unsettled ones as
+    ungraded."""
     entered = 0
     try:
         entered = journal.commit(planned)
     except OSError as error:
         trouble = trouble or f"the journal cannot be written: {os.strerror(error.errno or 0)}."
-    return BatchResult(tuple(journal.rows(planned, because or "it was not its turn yet")), trouble, entered)
+    return BatchResult(
+        tuple(journal.rows(planned, because or "it was not its turn yet")), trouble, entered
+    )

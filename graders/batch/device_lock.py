@@ -19,9 +19,14 @@ CPU = "cpu"
 
 
 def timed_device() -> str:
-    """The device that timed laws of this process use: "gpu-3" when one GPU was assigned to it, else "cpu"."""
+    """The device that timed laws of this process use: "gpu-3" when one GPU was assigned to it, else
+    "cpu"."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    return f"gpu-{''.join(c for c in first if c.isalnum() or c == '-')}" if first and first != "-1" else CPU
+    return (
+        f"gpu-{''.join(c for c in first if c.isalnum() or c == '-')}"
+        if first and first != "-1"
+        else CPU
+    )
 
 
 class Place:
@@ -53,7 +58,10 @@ def alone(device: str = CPU, home: Path | None = None) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(device: str, how: int, home: Path | None) -> Iterator[BinaryIO]:
     folder = home or _home()
-    with (folder / f"{device}.gate").open("wb") as gate, (folder / f"{device}.lock").open("wb") as lock:
+    with (
+        (folder / f"{device}.gate").open("wb") as gate,
+        (folder / f"{device}.lock").open("wb") as lock,
+    ):
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(lock, how)
         fcntl.flock(gate, fcntl.LOCK_UN)

@@ -1,5 +1,5 @@
-"""What was handed in, made into jobs. Nothing is unpacked or run, nothing is refused for its name, and whatever cannot
-be graded becomes a job with a problem: a row of the report like any other.
+"""What was handed in, made into jobs. Nothing is unpacked or run, nothing is refused for its name,
+and whatever cannot be graded becomes a job with a problem: a row of the report like any other.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class DiscoveredJob:
 class Discovery:
     """Makes jobs of one kind. wanted: numbers of exercises, or none for all that are found.
 
-    With wanted exercises every student gets a row for each of them, handed in or not. one: every path is one student's,
-    whatever is in it. roster: who is in the class; an empty one knows everybody. After `all`, `strangers` holds the
-    names that it does not know, with the id that may have been meant or "".
+    With wanted exercises every student gets a row for each of them, handed in or not. one: every
+    path is one student's, whatever is in it. roster: who is in the class; an empty one knows
+    everybody. After `all`, `strangers` holds the names that it does not know, with the id that may
+    have been meant or "".
     """
 
     def __init__(
@@ -47,18 +48,24 @@ class Discovery:
         self.one = one
         self.options = options or Options()
         self.roster = roster or Roster()
-        self.every = tuple(exercise for exercise in exercises() if not wanted or exercise.number in wanted)
+        self.every = tuple(
+            exercise for exercise in exercises() if not wanted or exercise.number in wanted
+        )
         self.insists = bool(wanted)
         self.strangers: dict[str, str] = {}
 
     def all(self, paths: Iterable[Path]) -> list[DiscoveredJob]:
         """Every job in all of `paths`, sorted.
 
-        A file whose longer name only holds the name of somebody who handed in otherwise is not theirs: anybody can name
-        a file so. It is a row of its own.
+        A file whose longer name only holds the name of somebody who handed in otherwise is not
+        theirs: anybody can name a file so. It is a row of its own.
         """
         students: dict[str, list[Work]] = {}
-        every = [(self._student(work), work) for path in paths for work in works(path, self.roster, one=self.one)]
+        every = [
+            (self._student(work), work)
+            for path in paths
+            for work in works(path, self.roster, one=self.one)
+        ]
         certain = {student for student, work in every if not work.guessed}
         for student, work in every:
             if work.guessed and student in certain:
@@ -101,21 +108,32 @@ class Discovery:
     def _handed(self, student: str, exercise: Exercise, part: HandIn) -> DiscoveredJob:
         name = exercise.file_name
         key = key_of(exercise.number, name, part.data, self.options)
-        job = GradeJob(student, exercise.number, str(part.item.source), name, key, notices=part.unused)
+        job = GradeJob(
+            student, exercise.number, str(part.item.source), name, key, notices=part.unused
+        )
         return DiscoveredJob(job, part.data)
 
-    def _problem(self, student: str, exercise: Number, source: Path, unusable: UnusableSubmission) -> DiscoveredJob:
+    def _problem(
+        self, student: str, exercise: Number, source: Path, unusable: UnusableSubmission
+    ) -> DiscoveredJob:
         words = json.dumps([student, exercise, str(source), unusable.problem, asdict(self.options)])
         key = hashlib.sha256(words.encode()).hexdigest()
         outcome = unusable.outcome.value
-        return DiscoveredJob(GradeJob(student, exercise, str(source), source.name, key, unusable.problem, outcome))
+        return DiscoveredJob(
+            GradeJob(student, exercise, str(source), source.name, key, unusable.problem, outcome)
+        )
 
 
 def _with_papers(job: GradeJob, read: Papers) -> GradeJob:
-    notebook, answers = ((str(item.source), item.inner) if item else ("", "") for item in (read.notebook, read.answers))
+    notebook, answers = (
+        (str(item.source), item.inner) if item else ("", "")
+        for item in (read.notebook, read.answers)
+    )
     return replace(job, notebook=notebook, answers=answers)
 
 
 def _claimed(student: str, work: Work) -> Work:
     problem = f"{work.home.name} is named for {student}, who handed in otherwise; whose is it?"
-    return Work((work.home.name,), work.home, (unread(work.home.name, work.home, doubtful(problem)),))
+    return Work(
+        (work.home.name,), work.home, (unread(work.home.name, work.home, doubtful(problem)),)
+    )

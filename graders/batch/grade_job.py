@@ -1,4 +1,5 @@
-"""The verdict on one job: what can be judged side by side first, then what must be timed alone; and its way to disk."""
+"""The verdict on one job: what can be judged side by side first, then what must be timed alone; and
+its way to disk."""
 
 from __future__ import annotations
 
@@ -25,9 +26,19 @@ class Unreadable(ValueError):
 def judge(job: GradeJob, path: Path, options: Options, salt: int) -> ExerciseResult:
     """Grade the file at `path`."""
     if job.problem:
-        return without_a_try(job, job.problem, Outcome(job.blame or Outcome.FAIL), laws_only=options.laws_only)
+        return without_a_try(
+            job, job.problem, Outcome(job.blame or Outcome.FAIL), laws_only=options.laws_only
+        )
     seed, short, only = seed_of(job.key, salt), options.laws_only, options.only
-    return decide(job.exercise, path, seed, laws_only=short, require=options.require, source=job.name, only=only)
+    return decide(
+        job.exercise,
+        path,
+        seed,
+        laws_only=short,
+        require=options.require,
+        source=job.name,
+        only=only,
+    )
 
 
 def decide(
@@ -40,15 +51,27 @@ def decide(
     source: str = "",
     only: tuple[str, ...] = (),
 ) -> ExerciseResult:
-    """Grade one part for marks, where others grade too: the timed laws run with nothing beside them on their device.
+    """Grade one part for marks, where others grade too: the timed laws run with nothing beside them
+    on their device.
 
-    It is theirs from the first sample to the last: whoever takes long to load, or to die, does so beside others.
+    It is theirs from the first sample to the last: whoever takes long to load, or to die, does so
+    beside others.
 
     No story names the command that replays it: it would name the seed, and students read stories.
     """
     with shared():
-        first = grade(exercise, path, seed=seed, only=only or None, laws_only=True, source=source, require=require)
-    timed = [law for law in choose(catalogue(exercise).laws, only or None) if law.kind == "throughput"]
+        first = grade(
+            exercise,
+            path,
+            seed=seed,
+            only=only or None,
+            laws_only=True,
+            source=source,
+            require=require,
+        )
+    timed = [
+        law for law in choose(catalogue(exercise).laws, only or None) if law.kind == "throughput"
+    ]
     first = dataclasses.replace(first, laws=tuple(map(_without_replay, first.laws)))
     if laws_only or not timed:
         return first
@@ -74,21 +97,37 @@ def decide(
 def without_a_try(
     job: GradeJob, reason: str, outcome: Outcome = Outcome.UNGRADED, *, laws_only: bool = False
 ) -> ExerciseResult:
-    """The result when there was nothing to try: the first law carries the reason, the others are skipped.
+    """The result when there was nothing to try: the first law carries the reason, the others are
+    skipped.
 
     What a person has to decide about is ungraded, for that reason.
     """
     why = Reason.PERSON if job.problem and outcome is Outcome.UNGRADED else Reason.LAW
     if job.exercise == UNKNOWN:
-        law = LawResult("0.0", "handed in", "A part is handed in.", outcome, 0.0, 0.0, reason, reason=why)
-        return ExerciseResult(UNKNOWN, "unknown", job.name, (law,), isolation="none", problem=reason)
+        law = LawResult(
+            "0.0", "handed in", "A part is handed in.", outcome, 0.0, 0.0, reason, reason=why
+        )
+        return ExerciseResult(
+            UNKNOWN, "unknown", job.name, (law,), isolation="none", problem=reason
+        )
     exercise = catalogue(job.exercise)
     rest = outcome if outcome is Outcome.UNGRADED else Outcome.SKIPPED
     laws = [
-        LawResult(law.number, law.name, law.statement, rest if done else outcome, 0.0, law.points, reason, reason=why)
+        LawResult(
+            law.number,
+            law.name,
+            law.statement,
+            rest if done else outcome,
+            0.0,
+            law.points,
+            reason,
+            reason=why,
+        )
         for done, law in enumerate(choose(exercise.laws, laws_only=laws_only))
     ]
-    return ExerciseResult(exercise.number, exercise.name, job.name, tuple(laws), isolation="none", problem=reason)
+    return ExerciseResult(
+        exercise.number, exercise.name, job.name, tuple(laws), isolation="none", problem=reason
+    )
 
 
 def pack(result: ExerciseResult) -> bytes:
@@ -102,11 +141,20 @@ def unpack(data: bytes) -> ExerciseResult:
         plain: dict[str, Any] = json.loads(data)
         plain["laws"] = [completed(law) for law in plain["laws"]]
         return msgspec.convert(plain, ExerciseResult)
-    except (ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError, RecursionError) as wrong:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        msgspec.ValidationError,
+        RecursionError,
+    ) as wrong:
         raise Unreadable(str(wrong)) from None
 
 
-def _joined(first: ExerciseResult, laws: list[LawResult], second: ExerciseResult | None = None) -> ExerciseResult:
+def _joined(
+    first: ExerciseResult, laws: list[LawResult], second: ExerciseResult | None = None
+) -> ExerciseResult:
     """Both halves as one result, laws in order, at the lower isolation of the two."""
     order = {law.number: place for place, law in enumerate(catalogue(first.exercise).laws)}
     every = sorted((*first.laws, *laws), key=lambda law: order[law.number])
@@ -124,7 +172,11 @@ def _joined(first: ExerciseResult, laws: list[LawResult], second: ExerciseResult
 
 
 def _without_replay(law: LawResult) -> LawResult:
-    return dataclasses.replace(law, story=dataclasses.replace(law.story, replay="")) if law.story else law
+    return (
+        dataclasses.replace(law, story=dataclasses.replace(law.story, replay=""))
+        if law.story
+        else law
+    )
 
 
 def _skipped(law: Law, missing: tuple[str, ...]) -> LawResult:

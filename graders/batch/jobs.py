@@ -18,11 +18,18 @@ from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.submissions.submission_reader import canonical
 
 UNKNOWN = 0  # the exercise of a submission in which no exercise's file was found
-CODE = (".py", ".json", ".toml", ".cpp", ".h")  # what decides a verdict: laws, specifications, bounds, the engine
+CODE = (
+    ".py",
+    ".json",
+    ".toml",
+    ".cpp",
+    ".h",
+)  # what decides a verdict: laws, specifications, bounds, the engine
 
 
 def version(bounds: str = "") -> str:
-    """The package's version and a digest of all that decides a verdict, bounds included: "0.1.0+5f2c01aa".
+    """The package's version and a digest of all that decides a verdict, bounds included:
+    "0.1.0+5f2c01aa".
 
     bounds: the path of an instructor's own bounds. OSError when it cannot be read.
     """
@@ -30,7 +37,11 @@ def version(bounds: str = "") -> str:
     for home in (Path(package.__path__[0]) for package in (graders, reference_engine, solutions)):
         for path in sorted(home.rglob("*")):
             inside = path.relative_to(home)
-            if path.suffix in CODE and inside.parts[0] not in ("batch", "reports") and path.is_file():
+            if (
+                path.suffix in CODE
+                and inside.parts[0] not in ("batch", "reports")
+                and path.is_file()
+            ):
                 digest.update(f"{inside}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     try:
         release = metadata.version("inference-kitchen")
@@ -43,9 +54,10 @@ def version(bounds: str = "") -> str:
 class Options:
     """How every job of a batch is judged; part of each key.
 
-    laws_only: the timed laws are left out. require: a result reached at a lower level of isolation is advisory. only:
-    numbers of the laws that are judged, all when there are none.
-    bounds: the path of an instructor's own bounds, empty for the course's. grader: the version of whoever judges.
+    laws_only: the timed laws are left out. require: a result reached at a lower level of isolation
+    is advisory. only: numbers of the laws that are judged, all when there are none. bounds: the
+    path of an instructor's own bounds, empty for the course's. grader: the version of whoever
+    judges.
     """
 
     laws_only: bool = False
@@ -63,10 +75,10 @@ class Options:
 class GradeJob:
     """One student's part for one exercise.
 
-    source: the path of what was handed in. name: what the part's file is called in messages. problem: why nothing of
-    it can be graded, or empty; blame: its `Outcome`. notices: what was not judged. notebook, answers: what a person
-    reads of it: the file or archive, and the name in the archive; empty for none. Equal files have equal keys: they are
-    graded once.
+    source: the path of what was handed in. name: what the part's file is called in messages.
+    problem: why nothing of it can be graded, or empty; blame: its `Outcome`. notices: what was not
+    judged. notebook, answers: what a person reads of it: the file or archive, and the name in the
+    archive; empty for none. Equal files have equal keys: they are graded once.
     """
 
     student: str
@@ -96,15 +108,23 @@ class GradeJob:
 
 
 def key_of(exercise: Number, name: str, data: bytes, options: Options) -> str:
-    """sha256 of the canonical file, the exercise, the version of the grader and its bounds, and the options."""
+    """sha256 of the canonical file, the exercise, the version of the grader and its bounds, and the
+    options."""
     part = hashlib.sha256(canonical(data)).hexdigest()
-    words = [exercise, name, part, asdict(options) | {"bounds": ""}]  # what they say counts, not where they lie
+    words = [
+        exercise,
+        name,
+        part,
+        asdict(options) | {"bounds": ""},
+    ]  # what they say counts, not where they lie
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
 def seed_of(key: str, salt: int) -> int:
-    """The seed of a job: the same whenever, wherever and by whomever it is graded, unlike that of any other.
+    """The seed of a job: the same whenever, wherever and by whomever it is graded, unlike that of
+    any other.
 
-    64 bits under the salt as a secret key: who knows seeds of texts learns neither the salt nor another text's seed.
+    64 bits under the salt as a secret key: who knows seeds of texts learns neither the salt nor
+    another text's seed.
     """
     return int.from_bytes(hmac.digest(str(salt).encode(), key.encode(), "sha256")[:8], "big")

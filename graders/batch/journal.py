@@ -1,4 +1,5 @@
-"""The folder in which a batch lives. It holds all that a worker needs, so that any machine which sees it can help.
+"""The folder in which a batch lives. It holds all that a worker needs, so that any machine which
+sees it can help.
 
 plan.json      the jobs, and how they are judged
 files/KEY.py   the part of a job, as it was handed in
@@ -63,8 +64,11 @@ class Journal:
 
     # ------------------------------------------------------------ the plan
 
-    def open(self, handed: Iterable[DiscoveredJob], options: Options, seed: int | None = None) -> BatchPlan:
-        """Write the plan and the files, beside what earlier runs have left. OSError when it cannot be written."""
+    def open(
+        self, handed: Iterable[DiscoveredJob], options: Options, seed: int | None = None
+    ) -> BatchPlan:
+        """Write the plan and the files, beside what earlier runs have left. OSError when it cannot
+        be written."""
         self.root.parent.mkdir(parents=True, exist_ok=True)
         self.root.mkdir(mode=0o700, exist_ok=True)
         for name in FOLDERS:
@@ -76,8 +80,12 @@ class Journal:
                 self._keep_file(each)
         with contextlib.suppress(BadJournal):
             seed = self.plan().salt if seed is None else seed
-        plan = BatchPlan(tuple(jobs), options, secrets.randbits(SALT_BITS) if seed is None else seed)
-        storage.replace(self.root / "plan.json", json.dumps(self._seal.signed(asdict(plan), "plan")).encode())
+        plan = BatchPlan(
+            tuple(jobs), options, secrets.randbits(SALT_BITS) if seed is None else seed
+        )
+        storage.replace(
+            self.root / "plan.json", json.dumps(self._seal.signed(asdict(plan), "plan")).encode()
+        )
         return plan
 
     def plan(self) -> BatchPlan:
@@ -85,10 +93,14 @@ class Journal:
         try:
             written = json.loads((self.root / "plan.json").read_bytes())
             if not isinstance(written, dict) or written.get("format") != FORMAT:
-                raise BadJournal(f"{self.root} was written by another version of the course; grade into a new folder.")
+                raise BadJournal(
+                    f"{self.root} was written by another version of the course; grade into a new folder."
+                )
             ours = self._seal.opened(written, "plan")
             if ours is None:
-                raise BadJournal(f"{self.root / 'plan.json'} was not written by you with this journal's key.")
+                raise BadJournal(
+                    f"{self.root / 'plan.json'} was not written by you with this journal's key."
+                )
             plan = msgspec.convert(ours, BatchPlan)
         except FileNotFoundError:
             raise BadJournal(f"{self.root} is no journal: it has no plan.json.") from None
@@ -99,7 +111,10 @@ class Journal:
     def file(self, job: GradeJob, options: Options) -> Path:
         """Where the part of a job lies. OSError if it is not what was handed in any more."""
         path = self._file(job)
-        if not job.problem and key_of(job.exercise, job.name, path.read_bytes(), options) != job.key:
+        if (
+            not job.problem
+            and key_of(job.exercise, job.name, path.read_bytes(), options) != job.key
+        ):
             raise OSError(f"{path} is not what was handed in any more")
         return path
 
@@ -118,7 +133,11 @@ class Journal:
 
     def pending(self, plan: BatchPlan) -> list[GradeJob]:
         """The jobs that still need work, one for each key."""
-        done = {path.stem for folder in ("results", "quarantine") for path in (self.root / folder).glob("*.json")}
+        done = {
+            path.stem
+            for folder in ("results", "quarantine")
+            for path in (self.root / folder).glob("*.json")
+        }
         return list({job.key: job for job in plan.jobs if job.key not in done}.values())
 
     def acquire(self, key: str) -> lease.Lease | None:
@@ -130,7 +149,8 @@ class Journal:
         return [key for key in lease.held_by(self.root / "leases", pid) if not self.settled(key)]
 
     def store(self, job: GradeJob, result: ExerciseResult) -> None:
-        """Keep the result, if it is the job's first; an ungraded one counts as a try, unless a person has to decide."""
+        """Keep the result, if it is the job's first; an ungraded one counts as a try, unless a
+        person has to decide."""
         reason = ungraded_because(result)
         if reason and not result.needs_person:
             self.failed(job, reason, result)
@@ -140,7 +160,9 @@ class Journal:
     def failed(self, job: GradeJob, reason: str, result: ExerciseResult | None = None) -> None:
         """A try ended ungraded. After too many the job is quarantined."""
         number = len(self.attempts(job.key))
-        signed = json.dumps(self._seal.signed({"reason": legal_text(reason)}, f"{job.key}.attempt")).encode()
+        signed = json.dumps(
+            self._seal.signed({"reason": legal_text(reason)}, f"{job.key}.attempt")
+        ).encode()
         while not storage.keep_first(self.root / "attempts" / f"{job.key}.{number}", signed):
             number += 1
         if len(self.attempts(job.key)) > MOST_UNGRADED:
@@ -170,29 +192,36 @@ class Journal:
     # ------------------------------------------------------------ the committer
 
     def commit(self, plan: BatchPlan) -> int:
-        """Enter into the journal what was settled since; how many lines that were. One process at a time; a second
-        call enters nothing."""
+        """Enter into the journal what was settled since; how many lines that were. One process at a
+        time; a second call enters nothing."""
         with (self.root / "journal.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = {_identity(entry) for entry in self._entries()}
-            fresh = [entry for entry in map(self._entry, plan.jobs) if entry and _identity(entry) not in known]
+            fresh = [
+                entry
+                for entry in map(self._entry, plan.jobs)
+                if entry and _identity(entry) not in known
+            ]
             if fresh:
                 storage.append(self._lines, [self._seal.signed(entry, "line") for entry in fresh])
             return len(fresh)
 
     def committed(self) -> list[Row]:
-        """The rows entered so far, sorted; of a student's results for one exercise the last. Raises nothing."""
+        """The rows entered so far, sorted; of a student's results for one exercise the last. Raises
+        nothing."""
         latest = {(entry["student"], entry["exercise"]): entry for entry in self._entries()}
         rows = [self._row(entry) for entry in latest.values()]
         return sorted((row for row in rows if row is not None), key=lambda row: row.order)
 
     def rows(self, plan: BatchPlan, because: str = "it was not its turn yet") -> list[Row]:
-        """A row for every job of the plan, settled or not; an unsettled one is ungraded and says why.
+        """A row for every job of the plan, settled or not; an unsettled one is ungraded and says
+        why.
 
         because: a clause, for jobs that nobody has tried.
         """
         return [
-            self._row_of(job, because, plan.options.laws_only) for job in sorted(plan.jobs, key=lambda job: job.order)
+            self._row_of(job, because, plan.options.laws_only)
+            for job in sorted(plan.jobs, key=lambda job: job.order)
         ]
 
     # ------------------------------------------------------------ inside
@@ -220,13 +249,15 @@ class Journal:
 
     def _keep(self, path: Path, key: str, result: ExerciseResult) -> None:
         """Store it, if it is the first that is ours: what others put in its place is put aside."""
-        signed = json.dumps(self._seal.signed(json.loads(pack(result)), key), sort_keys=True).encode()
+        signed = json.dumps(
+            self._seal.signed(json.loads(pack(result)), key), sort_keys=True
+        ).encode()
         if not storage.keep_first(path, signed) and self._read(key) is None:
             storage.keep_first(path, signed)
 
     def _read(self, key: str) -> tuple[ExerciseResult, bool] | None:
-        """The result and whether it is a quarantined one. A file that is damaged, or not ours, is put aside: the job is
-        graded again."""
+        """The result and whether it is a quarantined one. A file that is damaged, or not ours, is
+        put aside: the job is graded again."""
         for path, quarantined in ((self._result(key), False), (self._quarantine(key), True)):
             try:
                 return unpack(json.dumps(self._signed_in(path, key)).encode()), quarantined
@@ -247,7 +278,9 @@ class Journal:
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         """The lines of the journal that are ours."""
-        yield from filter(None, (self._seal.opened(line, "line") for line in storage.lines(self._lines)))
+        yield from filter(
+            None, (self._seal.opened(line, "line") for line in storage.lines(self._lines))
+        )
 
     def _entry(self, job: GradeJob) -> dict[str, Any] | None:
         found = self._read(job.key)
@@ -275,7 +308,14 @@ class Journal:
         tries = self.attempts(entry["key"])
         beside = (tuple(entry["notices"]), tuple(entry["notebook"]), tuple(entry["answers"]))
         return Row(
-            entry["student"], entry["exercise"], found[0], entry["source"], entry["key"], found[1], tries, *beside
+            entry["student"],
+            entry["exercise"],
+            found[0],
+            entry["source"],
+            entry["key"],
+            found[1],
+            tries,
+            *beside,
         )
 
     def _row_of(self, job: GradeJob, because: str, laws_only: bool) -> Row:
@@ -285,7 +325,9 @@ class Journal:
             words = tries[-1] if tries else f"Not graded: {because.rstrip('.')}."
             found = without_a_try(job, words, laws_only=laws_only), False
         beside = job.notices, job.notebook, job.answers
-        return Row(job.student, job.exercise, found[0], job.source, job.key, found[1], tries, *beside)
+        return Row(
+            job.student, job.exercise, found[0], job.source, job.key, found[1], tries, *beside
+        )
 
 
 def legal_text(text: str) -> str:

@@ -1,8 +1,10 @@
-"""Who works on a job now: a lease file made with O_EXCL, kept warm by a heartbeat, taken over when its holder is dead.
+"""Who works on a job now: a lease file made with O_EXCL, kept warm by a heartbeat, taken over when
+its holder is dead.
 
-A lease has generations, `KEY.0`, `KEY.1`, …; the highest counts. Whoever finds it abandoned makes the next one, which
-again only one can. Nothing is ever renamed or removed under another's feet, so it works on a network disk as well. A
-holder that was merely slow may finish too: of two results the first is kept.
+A lease has generations, `KEY.0`, `KEY.1`, …; the highest counts. Whoever finds it abandoned makes
+the next one, which again only one can. Nothing is ever renamed or removed under another's feet, so
+it works on a network disk as well. A holder that was merely slow may finish too: of two results the
+first is kept.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ from pathlib import Path
 
 HEARTBEAT = 10.0  # seconds
 ABANDONED = 60.0  # seconds without a heartbeat, by the clock of the disk
-UNSIGNED = 5.0  # seconds after which an empty lease was left by a holder killed before it could sign
+UNSIGNED = (
+    5.0  # seconds after which an empty lease was left by a holder killed before it could sign
+)
 MOST_STARTS = 50  # generations after which a job is held to kill whoever grades it
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """Who holds a lease: a process is named by its host, that host's boot, its pid and the moment it began."""
+    """Who holds a lease: a process is named by its host, that host's boot, its pid and the moment
+    it began."""
 
     host: str
     boot: str
@@ -38,7 +43,8 @@ class LeaseHolder:
 
     @property
     def dead(self) -> bool:
-        """Certainly dead. False for a process of another host, which only its heartbeat can tell about."""
+        """Certainly dead. False for a process of another host, which only its heartbeat can tell
+        about."""
         if self.host != socket.gethostname():
             return False
         return self.boot != _boot() or _born(self.pid) != self.born
@@ -92,8 +98,8 @@ def release(path: Path) -> None:
 
 
 def abandoned(path: Path) -> bool:
-    """Whether nobody works under this lease any more, or somebody who has no business here made it: another user, or
-    one who says that it was kept warm tomorrow."""
+    """Whether nobody works under this lease any more, or somebody who has no business here made it:
+    another user, or one who says that it was kept warm tomorrow."""
     try:
         if not _ours(path):
             return True
@@ -116,7 +122,9 @@ def held_by(folder: Path, pid: int) -> list[str]:
     found = []
     for key, newest in generations(folder).items():
         with contextlib.suppress(OSError):
-            holder = _holder(_path(folder, key, newest).read_text(encoding="utf-8", errors="replace"))
+            holder = _holder(
+                _path(folder, key, newest).read_text(encoding="utf-8", errors="replace")
+            )
             if holder and holder.pid == pid and holder.host == socket.gethostname():
                 found.append(key)
     return found
@@ -184,7 +192,8 @@ def _boot() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process began, in the kernel's ticks: a pid used again is another process. "" if there is none."""
+    """When a process began, in the kernel's ticks: a pid used again is another process. "" if there
+    is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

@@ -1,4 +1,5 @@
-"""Workers on this machine: the same stateless process a few times over, watched, and replaced when one dies."""
+"""Workers on this machine: the same stateless process a few times over, watched, and replaced when
+one dies."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class _Member:
 
 
 class WorkerPool:
-    """`size` workers for one journal. As a context: all are ended when it is left, whatever happens."""
+    """`size` workers for one journal. As a context: all are ended when it is left, whatever
+    happens."""
 
     def __init__(self, journal: Journal, plan: BatchPlan, size: int) -> None:
         self._journal = journal
@@ -71,7 +73,9 @@ class WorkerPool:
             self._reap()
             if self._deaths > MOST_DEATHS:
                 logs = self._journal.root / "logs"
-                raise PoolFailed(f"{self._deaths} workers died with no job in hand; what they said is in {logs}.")
+                raise PoolFailed(
+                    f"{self._deaths} workers died with no job in hand; what they said is in {logs}."
+                )
             if self.stuck and not self._members:
                 return
             if not self.stuck:
@@ -100,7 +104,9 @@ class WorkerPool:
         self._deaths += not held
         try:
             for key in held:
-                self._journal.failed(self._jobs[key], f"Not graded: the process that graded it {_how(code)}.")
+                self._journal.failed(
+                    self._jobs[key], f"Not graded: the process that graded it {_how(code)}."
+                )
         except OSError:
             self.stuck = True
 
@@ -121,11 +127,16 @@ def start(journal: Journal, number: int) -> subprocess.Popen[bytes]:
 
 
 def environment() -> dict[str, str]:
-    """What a worker on this machine gets: no secrets of a CI job, one thread, and this very course to import."""
+    """What a worker on this machine gets: no secrets of a CI job, one thread, and this very course
+    to import."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
     home = os.fspath(Path(graders.__path__[0]).parent)
     paths = [home, *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**dict.fromkeys(ONE_THREAD, "1"), **kept, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    return {
+        **dict.fromkeys(ONE_THREAD, "1"),
+        **kept,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+    }
 
 
 def _log(path: Path) -> BinaryIO:

@@ -1,4 +1,5 @@
-"""Some laws of a class judged again, the verdicts on the others kept: after a law was mended or bounds were changed."""
+"""Some laws of a class judged again, the verdicts on the others kept: after a law was mended or
+bounds were changed."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def journal_of(journal: Journal) -> Journal:
 
 
 def with_dependents(numbers: Collection[str]) -> tuple[str, ...]:
-    """The laws and whatever law needs one of them: it may have been skipped. KeyError for a number that no law has."""
+    """The laws and whatever law needs one of them: it may have been skipped. KeyError for a number
+    that no law has."""
     found: list[str] = []
     for exercise in sorted({exercise_of(number) for number in numbers}, key=place):
         laws = catalogue(exercise).laws
@@ -56,17 +58,24 @@ def merged(before: Row, again: Row) -> Row | None:
 def changes(before: Row, after: Row) -> list[tuple[str, float, float]]:
     """The laws whose points are others now, with both."""
     old = {law.number: law.points for law in before.result.laws}
-    return [(law.number, old[law.number], law.points) for law in after.result.laws if law.points != old[law.number]]
+    return [
+        (law.number, old[law.number], law.points)
+        for law in after.result.laws
+        if law.points != old[law.number]
+    ]
 
 
 def _decided(law: LawResult, outcomes: dict[str, Outcome]) -> LawResult:
-    """The law's result; skipped when one that it needs did not pass, which was not asked when it was judged alone."""
+    """The law's result; skipped when one that it needs did not pass, which was not asked when it
+    was judged alone."""
     declared = {each.number: each for each in catalogue(int(law.number.partition(".")[0])).laws}
     missing = unmet(declared[law.number], outcomes)
     if not missing or law.outcome is Outcome.SKIPPED:
         return law
     said = f"needs {', '.join(missing)} first"
-    return LawResult(law.number, law.name, law.statement, Outcome.SKIPPED, 0.0, law.max_points, said)
+    return LawResult(
+        law.number, law.name, law.statement, Outcome.SKIPPED, 0.0, law.max_points, said
+    )
 
 
 def _joined(old: ExerciseResult, new: ExerciseResult, laws: Sequence[LawResult]) -> ExerciseResult:

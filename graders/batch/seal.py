@@ -1,7 +1,8 @@
-"""What makes a file of a journal believed: a code under a key that only the owner of the journal can read.
+"""What makes a file of a journal believed: a code under a key that only the owner of the journal
+can read.
 
-A journal lies beside a class's folder, where others may be able to write. What they put there, or put in another's
-place, is as if it were not there.
+A journal lies beside a class's folder, where others may be able to write. What they put there, or
+put in another's place, is as if it were not there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Seal:
         self._path = root / KEY
 
     def signed(self, plain: dict[str, Any], about: str) -> dict[str, Any]:
-        """`plain`, JSON data, with its code. about: what it is said of, so that it counts of nothing else."""
+        """`plain`, JSON data, with its code. about: what it is said of, so that it counts of
+        nothing else."""
         return {**plain, CODE: self.code(json.dumps(plain, sort_keys=True), about)}
 
     def opened(self, plain: Any, about: str) -> dict[str, Any] | None:
@@ -35,7 +37,9 @@ class Seal:
         if not isinstance(plain, dict):
             return None
         rest = {name: value for name, value in plain.items() if name != CODE}
-        return rest if self.is_code(plain.get(CODE), json.dumps(rest, sort_keys=True), about) else None
+        return (
+            rest if self.is_code(plain.get(CODE), json.dumps(rest, sort_keys=True), about) else None
+        )
 
     def code(self, text: str, about: str) -> str:
         """The code of a text that is said of something."""
@@ -61,16 +65,23 @@ class Seal:
 
     def _read(self) -> bytes | None:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(
+                self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
         except OSError:
             return None
         with open(descriptor, "rb") as file:
             found = os.fstat(descriptor)
-            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+            ours = (
+                stat.S_ISREG(found.st_mode)
+                and found.st_uid == os.geteuid()
+                and not found.st_mode & 0o077
+            )
             return file.read() if ours and found.st_nlink == 1 and found.st_size == SIZE else None
 
     def _make(self) -> None:
-        """Of several that make one at once the first stays. What stands there and is no key of ours is put away."""
+        """Of several that make one at once the first stays. What stands there and is no key of ours
+        is put away."""
         temporary = self._path.with_name(f"{KEY}.{secrets.token_hex(6)}")
         with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(secrets.token_bytes(SIZE))

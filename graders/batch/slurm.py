@@ -1,4 +1,5 @@
-"""Slurm: a job array whose tasks are claiming workers. The script asks for nothing that the cluster may not have."""
+"""Slurm: a job array whose tasks are claiming workers. The script asks for nothing that the cluster
+may not have."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class NotSubmitted(Exception):
 
 
 def script(journal: Journal, tasks: int, extra: tuple[str, ...] = ()) -> str:
-    """The batch script: `tasks` array tasks, each one worker until nothing is left. extra: lines for #SBATCH.
+    """The batch script: `tasks` array tasks, each one worker until nothing is left. extra: lines
+    for #SBATCH.
 
     A task that is cut off or requeued costs nothing: what it had in hand is claimed by another.
     """
@@ -56,19 +58,26 @@ def command(journal: Journal) -> list[str]:
 
 
 def submit(journal: Journal, tasks: int, extra: tuple[str, ...] = ()) -> str:
-    """Write the script into the journal and hand it to sbatch; the id of the job. Raises NotSubmitted."""
+    """Write the script into the journal and hand it to sbatch; the id of the job. Raises
+    NotSubmitted."""
     path = journal.root / SCRIPT
     order = ["sbatch", "--parsable", os.fspath(path)]
     try:
         path.write_text(script(journal, tasks, extra), encoding="utf-8")
         done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=LONGEST)
     except FileNotFoundError:
-        raise NotSubmitted(f"there is no sbatch on this machine; submit {path} where there is one.") from None
+        raise NotSubmitted(
+            f"there is no sbatch on this machine; submit {path} where there is one."
+        ) from None
     except subprocess.TimeoutExpired:
-        raise NotSubmitted(f"sbatch gave no answer for {LONGEST:g} s; submit {path} by hand.") from None
+        raise NotSubmitted(
+            f"sbatch gave no answer for {LONGEST:g} s; submit {path} by hand."
+        ) from None
     except OSError as trouble:
         where = trouble.filename or path
-        raise NotSubmitted(f"{where} cannot be written or started: {os.strerror(trouble.errno or 0)}.") from None
+        raise NotSubmitted(
+            f"{where} cannot be written or started: {os.strerror(trouble.errno or 0)}."
+        ) from None
     if done.returncode:
         reason = " ".join(done.stderr.split())[:300] or f"it ended with status {done.returncode}"
         raise NotSubmitted(f"sbatch did not take {path}: {reason}")

@@ -1,4 +1,5 @@
-"""Files that outlive a kill at any moment: whole or not there at all, the first one kept, lines with a checksum."""
+"""Files that outlive a kill at any moment: whole or not there at all, the first one kept, lines
+with a checksum."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 def keep_first(path: Path, data: bytes) -> bool:
-    """Make `path` hold `data`, unless it is there already; whether this call did. OSError when the disk is full.
+    """Make `path` hold `data`, unless it is there already; whether this call did. OSError when the
+    disk is full.
 
     The data is on the disk before the name appears, so a name never stands for half a file.
     """
@@ -48,7 +50,8 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, entries: list[dict[str, Any]]) -> None:
-    """Add one line an entry, each with its checksum; a torn line left by a kill is closed off first."""
+    """Add one line an entry, each with its checksum; a torn line left by a kill is closed off
+    first."""
     with path.open("ab") as file:
         if file.tell() and not _ends_well(path):
             file.write(b"\n")

@@ -1,4 +1,5 @@
-"""One stateless worker: claims job after job of a journal, grades it, stores the result. Start as many as you like."""
+"""One stateless worker: claims job after job of a journal, grades it, stores the result. Start as
+many as you like."""
 
 from __future__ import annotations
 
@@ -31,9 +32,11 @@ class WorkerTally:
 
 
 def work(journal: Journal, *, alone: bool = False) -> WorkerTally:
-    """Grade until every job is settled. Raises BadJournal. alone: do not wait for jobs in the hands of others.
+    """Grade until every job is settled. Raises BadJournal. alone: do not wait for jobs in the hands
+    of others.
 
-    A job whose result could not be stored (the disk is full) is left to a later run; the others are graded.
+    A job whose result could not be stored (the disk is full) is left to a later run; the others are
+    graded.
     """
     plan = journal.plan()
     _same_grader(journal, plan)
@@ -52,18 +55,23 @@ def work(journal: Journal, *, alone: bool = False) -> WorkerTally:
 
 
 def _same_grader(journal: Journal, plan: BatchPlan) -> None:
-    """BadJournal unless this process judges as the one that planned; uses the plan's bounds from here on."""
+    """BadJournal unless this process judges as the one that planned; uses the plan's bounds from
+    here on."""
     try:
         here = version(plan.options.bounds)
     except OSError as error:
         raise BadJournal(f"{plan.options.bounds} cannot be read: {error.strerror}.") from None
     if plan.options.grader != here:
-        raise BadJournal(f"{journal.root} was planned with another version of the grader; type the command again.")
+        raise BadJournal(
+            f"{journal.root} was planned with another version of the grader; type the command again."
+        )
     if plan.options.bounds:
         os.environ[BOUNDS] = plan.options.bounds
 
 
-def _try(journal: Journal, plan: BatchPlan, job: GradeJob, tally: WorkerTally, given_up: set[str]) -> bool:
+def _try(
+    journal: Journal, plan: BatchPlan, job: GradeJob, tally: WorkerTally, given_up: set[str]
+) -> bool:
     """Whether the job was ours to grade."""
     if journal.settled(job.key):
         return False
@@ -104,11 +112,14 @@ def _verdict(journal: Journal, plan: BatchPlan, job: GradeJob) -> ExerciseResult
 def _unsaved(tally: WorkerTally, given_up: set[str], job: GradeJob, error: OSError) -> None:
     given_up.add(job.key)
     tally.unsaved += 1
-    tally.reason = f"{error.filename or 'the journal'} cannot be written: {os.strerror(error.errno or 0)}"
+    tally.reason = (
+        f"{error.filename or 'the journal'} cannot be written: {os.strerror(error.errno or 0)}"
+    )
 
 
 def end_with(pipe: int) -> None:
-    """End this process when the other end of `pipe` is closed: when whoever started it has died, however that was."""
+    """End this process when the other end of `pipe` is closed: when whoever started it has died,
+    however that was."""
 
     def wait() -> None:
         while os.read(pipe, 1):

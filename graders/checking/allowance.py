@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Allowance:
-    """Seconds that workers may take to start, to load, to answer and to end. whole: at first. told: that they are gone,
-    one sentence for a report."""
+    """Seconds that workers may take to start, to load, to answer and to end. whole: at first. told:
+    that they are gone, one sentence for a report."""
 
     whole: float
     told: str = "It took too long."

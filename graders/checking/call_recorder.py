@@ -1,8 +1,8 @@
 """Where a trace is played: one fresh object in the worker, one line of story for every call.
 
-`CallRecorder` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`, and hands back
-what the part returned or raised. An exercise's judge compares that with its specification and calls `broken` at
-the first deviation.
+`CallRecorder` knows no exercise. It sends a call, turns death, hanging and tampering into `Broken`,
+and hands back what the part returned or raised. An exercise's judge compares that with its
+specification and calls `broken` at the first deviation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
 class CallRecorder:
     """One object of the part, on which calls are made in order.
 
-    slot: which part. label: how the story calls the object ("bm"). imports: what a script of the story begins with,
-    where what is written is Python; "" where it is not. Every method below raises Broken when the part dies, hangs or
-    tampers; the story so far is attached. CALLS: of methods that the driver has and the part has not, which of the
-    part's they call.
+    slot: which part. label: how the story calls the object ("bm"). imports: what a script of the
+    story begins with, where what is written is Python; "" where it is not. Every method below
+    raises Broken when the part dies, hangs or tampers; the story so far is attached. CALLS: of
+    methods that the driver has and the part has not, which of the part's they call.
     """
 
     CALLS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -57,18 +57,31 @@ class CallRecorder:
         self._played: list[Any] | None = None
         self._trouble: Broken | None = None
         self._lost: Lost | None = None
-        self._nap = (0.0, "", 0)  # the longest while a trace is played slowly: seconds, method, steps until then
+        self._nap = (
+            0.0,
+            "",
+            0,
+        )  # the longest while a trace is played slowly: seconds, method, steps until then
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
+        self,
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
+        written: str,
+        moves: Sequence[Any],
+        code: str = "",
     ) -> Raised | None:
-        """Make the object and play a whole trace on it in one go, for speed; the moves are the driver's affair.
+        """Make the object and play a whole trace on it in one go, for speed; the moves are the
+        driver's affair.
 
-        Returns what `new` returns; then `next` tells of each move in turn, and `finish` ends the trace. When the part
-        dies or hangs on the way, the trace is played again from the start, one move at a time, to see where.
+        Returns what `new` returns; then `next` tells of each move in turn, and `finish` ends the
+        trace. When the part dies or hangs on the way, the trace is played again from the start, one
+        move at a time, to see where.
         """
         self._waiting = list(moves)
-        self.context.called |= {move[0] for move in moves if type(move) in (list, tuple) and type(move[0]) is str}
+        self.context.called |= {
+            move[0] for move in moves if type(move) in (list, tuple) and type(move[0]) is str
+        }
         self._make(written, code)
         fresh = {"slot": self.slot, "args": list(args), "keywords": dict(keywords)}
         try:
@@ -85,7 +98,8 @@ class CallRecorder:
         return None
 
     def next(self, method: str, written: str, code: str = "") -> tuple[Reply, Any]:
-        """What the next move of the trace came to, and the driver's snapshot after it. code: see `Step`."""
+        """What the next move of the trace came to, and the driver's snapshot after it. code: see
+        `Step`."""
         self.method = method
         self.tell(f"{self.label}.{written}", code=code)
         move = self._waiting.pop(0)
@@ -100,7 +114,8 @@ class CallRecorder:
 
     @property
     def slow(self) -> bool:
-        """The trace is played one move at a time, because something went wrong when it was played in one go."""
+        """The trace is played one move at a time, because something went wrong when it was played
+        in one go."""
         return self._played is None
 
     def instead(self, count: int, moves: Sequence[Any]) -> None:
@@ -108,11 +123,15 @@ class CallRecorder:
         self._waiting[:count] = moves
 
     def finish(self) -> None:
-        """The trace is over. Broken if it went wrong at first and nothing was found when it was played slowly.
+        """The trace is over. Broken if it went wrong at first and nothing was found when it was
+        played slowly.
 
-        A part that took too long the first time only was held up by something else; one that slept was not.
+        A part that took too long the first time only was held up by something else; one that slept
+        was not.
         """
-        if self._trouble is None or (self._trouble.outcome is Outcome.TIMEOUT and not self._transport.watching):
+        if self._trouble is None or (
+            self._trouble.outcome is Outcome.TIMEOUT and not self._transport.watching
+        ):
             return
         seconds, self.method, count = self._nap
         if seconds and self._lost is not None:
@@ -120,8 +139,11 @@ class CallRecorder:
             self._ended(overslept(self.method, self._lost, seconds))
         raise self._trouble
 
-    def new(self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, code: str = "") -> Raised | None:
-        """Make the object; `written` is the line of the story. None, or what the constructor raised."""
+    def new(
+        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, code: str = ""
+    ) -> Raised | None:
+        """Make the object; `written` is the line of the story. None, or what the constructor
+        raised."""
         self.method = "__init__"
         self._make(written, code)
         answer = self._ask("new", slot=self.slot, args=list(args), keywords=dict(keywords))
@@ -131,8 +153,11 @@ class CallRecorder:
         self._outcome_shown(raised)
         return raised
 
-    def call(self, method: str, args: Sequence[Any], written: str, watch: Any = None) -> tuple[Reply, Any]:
-        """Call a method; what it returned or raised, and the driver's snapshot after it (None without `watch`)."""
+    def call(
+        self, method: str, args: Sequence[Any], written: str, watch: Any = None
+    ) -> tuple[Reply, Any]:
+        """Call a method; what it returned or raised, and the driver's snapshot after it (None
+        without `watch`)."""
         self.method = method
         self.context.called.add(method)
         self.tell(f"{self.label}.{written}", code=self.code_of(method, args))
@@ -154,13 +179,16 @@ class CallRecorder:
         self.steps.append(Step(call, code=code or (call if self._imports else "")))
 
     def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> float:
-        """Make the calls so many times over, for their cost alone: seconds of the worker's CPU time.
+        """Make the calls so many times over, for their cost alone: seconds of the worker's CPU
+        time.
 
         Broken if one raises, or if none was made.
         """
         self.method = calls[0][0]
         before = self.context.worker.cpu_seconds()
-        answer = self._ask("again", calls=[[method, list(args)] for method, args in calls], times=times)
+        answer = self._ask(
+            "again", calls=[[method, list(args)] for method, args in calls], times=times
+        )
         if answer:
             raised = self.parsed(lambda: exception_of(answer))
             self.blame(raised, [method for method, _ in calls])
@@ -170,12 +198,16 @@ class CallRecorder:
         return spent
 
     def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
-        """Make the calls so many times over in the ordinary way, each answered; what the last round returned.
+        """Make the calls so many times over in the ordinary way, each answered; what the last round
+        returned.
 
-        Broken if one raises. For their cost where nothing tells a part that it is the cost that counts.
+        Broken if one raises. For their cost where nothing tells a part that it is the cost that
+        counts.
         """
         self.method = calls[0][0]
-        answer = self._ask("call", calls=[[method, list(args)] for method, args in calls] * times, watch=None)
+        answer = self._ask(
+            "call", calls=[[method, list(args)] for method, args in calls] * times, watch=None
+        )
         replies = self.parsed(lambda: replies_of(answer, times * len(calls)))
         values = []
         for (method, _), reply in zip([*calls] * times, replies, strict=True):
@@ -189,26 +221,34 @@ class CallRecorder:
     def _refuse_faster_than_a_call(self, spent: float, count: int) -> None:
         if spent < FASTEST * count:
             message = f"{count} calls of `{self.method}` took {spent * 1e6:.0f} µs of CPU time: they were not made."
-            broken = self.breach(message, got=f"{spent / count * 1e9:.1f} ns a call", expected="calls that are made")
+            broken = self.breach(
+                message, got=f"{spent / count * 1e9:.1f} ns a call", expected="calls that are made"
+            )
             broken.outcome = Outcome.INVALID
             raise broken
 
     def shifts(self, calls: Sequence[tuple[str, Sequence[Any]]], least: int) -> list[int]:
-        """Make each call once; the indices of those that moved a whole list of at least so many items."""
+        """Make each call once; the indices of those that moved a whole list of at least so many
+        items."""
         self.method = calls[0][0]
-        answer = self._ask("shifts", calls=[[method, list(args)] for method, args in calls], least=least)
+        answer = self._ask(
+            "shifts", calls=[[method, list(args)] for method, args in calls], least=least
+        )
         if "x" in answer:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         found = self.parsed(lambda: protocol.integers(answer.get("shifts")))
         return [index for index in found if 0 <= index < len(calls)]
 
     def tally(self, calls: Sequence[tuple[str, Sequence[Any]]], most: int) -> list[int]:
-        """Make each call once; the bytecode instructions of the part that each executed, `most` at most.
+        """Make each call once; the bytecode instructions of the part that each executed, `most` at
+        most.
 
         Broken if one raises. Deterministic, but blind to loops in C: those are found by their time.
         """
         self.method = calls[0][0]
-        answer = self._ask("tally", calls=[[method, list(args)] for method, args in calls], most=most)
+        answer = self._ask(
+            "tally", calls=[[method, list(args)] for method, args in calls], most=most
+        )
         if "x" in answer:
             raised = self.parsed(lambda: exception_of(answer))
             self.blame(raised, [method for method, _ in calls])
@@ -217,7 +257,8 @@ class CallRecorder:
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
-        """Meanwhile the worker collects no garbage but between objects: what a part allocates costs what it costs."""
+        """Meanwhile the worker collects no garbage but between objects: what a part allocates costs
+        what it costs."""
         self._ask("still", on=True)
         try:
             yield
@@ -235,9 +276,16 @@ class CallRecorder:
         self._ask("driver", slot=self.slot)
 
     def breach(
-        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None
+        self,
+        message: str,
+        *,
+        got: str,
+        expected: str,
+        method: str = "",
+        raised: Raised | None = None,
     ) -> Broken:
-        """The Broken to raise, with the story so far. Where the part raised, the place to look at is where it did."""
+        """The Broken to raise, with the story so far. Where the part raised, the place to look at
+        is where it did."""
         method = method or self.method
         story = Story(
             steps=tuple(map(str, self.steps)),
@@ -251,24 +299,38 @@ class CallRecorder:
         return Broken(message, story=story, method=method)
 
     def _raised_at(self, raised: Raised | None) -> Location:
-        """The innermost line of the submission that an exception came from; none where it came from elsewhere.
+        """The innermost line of the submission that an exception came from; none where it came from
+        elsewhere.
 
         Where calls of calls end that have no end is chance.
         """
         name = self.context.submission.name
-        if raised is None or not raised.frames or raised.file not in ("", name) or raised.type == "RecursionError":
+        if (
+            raised is None
+            or not raised.frames
+            or raised.file not in ("", name)
+            or raised.type == "RecursionError"
+        ):
             return Location()
         return Location(name, *raised.frames[-1])
 
     def _script(self) -> tuple[str, ...]:
-        """For each step the Python of it, "" where there is none; the first begins with the imports."""
+        """For each step the Python of it, "" where there is none; the first begins with the
+        imports."""
         if not self._imports or not self.steps:
             return ()
         first, *others = (step.script(last=step is self.steps[-1]) for step in self.steps)
         return (f"{self._imports}\n{first}", *others)
 
     def broken(
-        self, message: str, *, got: str, expected: str, method: str = "", raised: Raised | None = None, habit: str = ""
+        self,
+        message: str,
+        *,
+        got: str,
+        expected: str,
+        method: str = "",
+        raised: Raised | None = None,
+        habit: str = "",
     ) -> NoReturn:
         """Raise Broken with the story so far."""
         broken = self.breach(message, got=got, expected=expected, method=method, raised=raised)
@@ -277,11 +339,17 @@ class CallRecorder:
 
     def deviates(self, found: Deviation, method: str = "") -> NoReturn:
         """Raise Broken for what a specification found, with the story so far."""
-        self.broken(found.message, got=found.got, expected=found.expected, method=method, habit=found.habit)
+        self.broken(
+            found.message, got=found.got, expected=found.expected, method=method, habit=found.habit
+        )
 
     def unexpected(self, raised: Raised, expected: str, note: str = "") -> NoReturn:
-        """Raise Broken for an exception that the contract does not allow here. note: a sentence about the call."""
-        if "NotImplementedError" in raised.kinds and raised.file not in ("", self.context.submission.name):
+        """Raise Broken for an exception that the contract does not allow here. note: a sentence
+        about the call."""
+        if "NotImplementedError" in raised.kinds and raised.file not in (
+            "",
+            self.context.submission.name,
+        ):
             raise self._companion_unwritten(raised)
         found = self._diagnostician.of(self.method, raised, expected)
         self.method = found.method
@@ -290,15 +358,22 @@ class CallRecorder:
         broken = self.breach(message, got=raised.told, expected=found.expected, raised=raised)
         broken.outcome, broken.reason = raised.outcome, found.reason
         if not found.inside and broken.story is not None:
-            broken.story = replace(broken.story, location=self.context.submission.location(self.method))
+            broken.story = replace(
+                broken.story, location=self.context.submission.location(self.method)
+            )
         raise broken
 
     def _companion_unwritten(self, raised: Raised) -> Broken:
-        """A part that surrounds the one under test is a stub still: nothing is to be mended in the latter."""
+        """A part that surrounds the one under test is a stub still: nothing is to be mended in the
+        latter."""
         line, method = raised.frames[-1]
         message = f"`{method}` of {raised.file}, one of the parts beside {self.context.submission.name}, is not written"
         broken = self.breach(f"{message} yet.", got=raised.told, expected="parts that are written")
-        broken.location, broken.reason, broken.method = Location(raised.file, line, method), Reason.UNWRITTEN, ""
+        broken.location, broken.reason, broken.method = (
+            Location(raised.file, line, method),
+            Reason.UNWRITTEN,
+            "",
+        )
         if broken.story is not None:
             broken.story = replace(broken.story, location=broken.location)
         return broken

@@ -1,4 +1,5 @@
-"""What a check has in hand: the submission, a worker that has loaded it, a seed, and a place for figures."""
+"""What a check has in hand: the submission, a worker that has loaded it, a seed, and a place for
+figures."""
 
 from __future__ import annotations
 
@@ -23,14 +24,16 @@ from graders.submissions.source import Submission
 class CheckContext:
     """Handed to a law's check.
 
-    law_number: "1.4". seed: of this law, derived from the run's seed, the same whether the law runs alone or with
-    others. ahead: workers that have imported the driver named by the law, started when the run began; `crew` of them.
-    figures: append what was measured; shown beside the verdict. cases: count what was tried. score: the share of the
-    points that a law which is not met is worth. progress: tell in a few words what takes so long. beside: the folder
-    that may hold an instructor's bounds and cards. live: engines that are installed are timed, not looked up on cards.
-    laws_only: timed laws are left out, and so are figures that only a clock gives. alone: entered while samples of time
-    are taken, with nothing of the part running before and after; others wait meanwhile.
-    others: Parts that fill the other slots in engine checks: "solutions", "naive", or a folder of exN_*/ with parts.
+    law_number: "1.4". seed: of this law, derived from the run's seed, the same whether the law runs
+    alone or with others. ahead: workers that have imported the driver named by the law, started
+    when the run began; `crew` of them. figures: append what was measured; shown beside the verdict.
+    cases: count what was tried. score: the share of the points that a law which is not met is
+    worth. progress: tell in a few words what takes so long. beside: the folder that may hold an
+    instructor's bounds and cards. live: engines that are installed are timed, not looked up on
+    cards. laws_only: timed laws are left out, and so are figures that only a clock gives. alone:
+    entered while samples of time are taken, with nothing of the part running before and after;
+    others wait meanwhile. others: Parts that fill the other slots in engine checks: "solutions",
+    "naive", or a folder of exN_*/ with parts.
     """
 
     exercise: Part
@@ -48,8 +51,12 @@ class CheckContext:
     beside: Path | None = None
     live: bool = False
     laws_only: bool = False
-    called: set[str] = field(default_factory=set)  # names of the part that the law's calls so far have used
-    ask_limits: dict[str, float] = field(default_factory=dict)  # overrides of Worker.ask's cpu and wall
+    called: set[str] = field(
+        default_factory=set
+    )  # names of the part that the law's calls so far have used
+    ask_limits: dict[str, float] = field(
+        default_factory=dict
+    )  # overrides of Worker.ask's cpu and wall
     allowance: Allowance = field(default_factory=lambda: Allowance(math.inf))
     told: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # see Worker.ask
     alone: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
@@ -67,7 +74,8 @@ class CheckContext:
         return f"course check {self.law_number} --seed {self.run_seed}"
 
     def solution(self, slot: str) -> Path:
-        """The part for another slot: the course's own, or the one in the folder that `others` names."""
+        """The part for another slot: the course's own, or the one in the folder that `others`
+        names."""
         import solutions
 
         part = part_in(slot)

@@ -1,8 +1,10 @@
-"""How a cost grows with a size: two measurements, what growth is allowed, and the sentence when it is exceeded.
+"""How a cost grows with a size: two measurements, what growth is allowed, and the sentence when it
+is exceeded.
 
-Work is counted where it can be (bytecode instructions, looks at instrumented tokens: the same on any machine) and timed
-where it cannot (loops in C). Counted work may exceed its allowance by little, CPU time by several times: caches, clocks
-and neighbours can make honest work a few times dearer, and a loop that should not be there costs tens of times more.
+Work is counted where it can be (bytecode instructions, looks at instrumented tokens: the same on
+any machine) and timed where it cannot (loops in C). Counted work may exceed its allowance by
+little, CPU time by several times: caches, clocks and neighbours can make honest work a few times
+dearer, and a loop that should not be there costs tens of times more.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The cost of the same work at two sizes. linear: it may grow with the size; otherwise it may not."""
+    """The cost of the same work at two sizes. linear: it may grow with the size; otherwise it may
+    not."""
 
     what: str
     small: Cost
@@ -78,8 +81,8 @@ class Growth:
 
 
 def looking_at_each(size: int) -> float:
-    """Microseconds of CPU time that copying a list of so many integers takes here: nothing that looks at every element
-    is cheaper. The least of many, so that it is rather too small."""
+    """Microseconds of CPU time that copying a list of so many integers takes here: nothing that
+    looks at every element is cheaper. The least of many, so that it is rather too small."""
     elements, least = list(range(size)), float("inf")
     for _ in range(COPIES):
         before = time.thread_time()

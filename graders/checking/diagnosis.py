@@ -1,4 +1,5 @@
-"""What an exception says about a part: which method to look at, what is wrong with it, and what is due instead."""
+"""What an exception says about a part: which method to look at, what is wrong with it, and what is
+due instead."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ MISSING = re.compile(r"(?:'(\w+)' object|module '\w+') has no attribute '(\w+)'"
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """method: the one to look at. message: one sentence. expected: what is due. reason: what the outcome is about.
+    """method: the one to look at. message: one sentence. expected: what is due. reason: what the
+    outcome is about.
 
     inside: the fault is where it raised, not in how the method is declared.
     """
@@ -32,7 +34,8 @@ class Diagnosis:
 
 
 class Diagnostician:
-    """Reads exceptions of one part. class_name: of the contract's class, empty where the part is a module."""
+    """Reads exceptions of one part. class_name: of the contract's class, empty where the part is a
+    module."""
 
     def __init__(self, submission: Submission, class_name: str) -> None:
         self._submission = submission
@@ -46,10 +49,13 @@ class Diagnostician:
         return self._slipped(found.method, raised) or found
 
     def of_property(self, name: str, value: Any) -> Diagnosis | None:
-        """What is wrong if `value`, read where the contract has property `name`, is a method; None if it is not."""
+        """What is wrong if `value`, read where the contract has property `name`, is a method; None
+        if it is not."""
         if value not in METHODS:
             return None
-        message = self._slip([name])[1] or f"`{name}` must be a property: put @property above its def."
+        message = (
+            self._slip([name])[1] or f"`{name}` must be a property: put @property above its def."
+        )
         return Diagnosis(name, message, f"a property {name}")
 
     def _of_exception(self, method: str, raised: Raised, expected: str) -> Diagnosis:
@@ -66,12 +72,18 @@ class Diagnostician:
             message = f"`{method}` cannot be called as the contract says: {raised.text}."
             return Diagnosis(method, message, self._written(method, expected))
         meant = self._meant(raised) if "AttributeError" in raised.kinds else ""
-        return Diagnosis(method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected, inside=True)
+        return Diagnosis(
+            method, f"`{method}` raised {raised}{raised.advice}.{meant}", expected, inside=True
+        )
 
     def _meant(self, raised: Raised) -> str:
         """The name that the part has, when it asks itself for one that it has not."""
         owner, missing = next(iter(MISSING.findall(raised.text)), ("", ""))
-        near = signature_hints.near(self._source, self._class_name, missing) if owner == self._class_name else ""
+        near = (
+            signature_hints.near(self._source, self._class_name, missing)
+            if owner == self._class_name
+            else ""
+        )
         return f" Did you mean `{near}`?" if near else ""
 
     def _lacking(self, method: str, raised: Raised, expected: str) -> Diagnosis:
@@ -79,7 +91,9 @@ class Diagnostician:
         owner, missing = next(iter(MISSING.findall(raised.text)), ("", method))
         if owner not in ("", self._class_name):
             returned = (
-                "nothing; is a return missing?" if owner == "NoneType" else f"a {owner}, which has no `{missing}`."
+                "nothing; is a return missing?"
+                if owner == "NoneType"
+                else f"a {owner}, which has no `{missing}`."
             )
             return Diagnosis(method, f"`{method}` returned {returned}", expected)
         inside = "" if owner else signature_hints.inside(self._source, missing)
@@ -91,7 +105,9 @@ class Diagnostician:
             line = self._submission.lines.get(near, 0)
             message = f"There is no `{missing}`: did you mean it by `{near}`{f' in line {line}' if line else ''}?"
             return Diagnosis(near, message, self._written(missing, expected))
-        return Diagnosis(missing, f"There is no `{missing}`: {raised.text}.", self._written(missing, expected))
+        return Diagnosis(
+            missing, f"There is no `{missing}`: {raised.text}.", self._written(missing, expected)
+        )
 
     def _slip(self, names: Iterable[str]) -> tuple[str, str]:
         return signature_hints.slip(self._source, self._contract, names)
@@ -103,7 +119,9 @@ class Diagnostician:
         lines = self._source.split("\n")
         last = [lines[line - 1] for line, _ in raised.frames[-1:] if 1 <= line <= len(lines)]
         callers = [function for _, function in reversed(raised.frames)]
-        name, message = self._slip([method, *signature_hints.called(" ".join([raised.text, *last])), *callers])
+        name, message = self._slip(
+            [method, *signature_hints.called(" ".join([raised.text, *last])), *callers]
+        )
         return Diagnosis(name, message, self._written(name, "")) if name else None
 
     def _written(self, method: str, otherwise: str) -> str:
@@ -117,5 +135,7 @@ class Diagnostician:
 def _names_of(function: Callable[..., Any]) -> str:
     """Its signature without the types: "(self, tokens, namespace=None)"."""
     signature = inspect.signature(function)
-    plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    plain = [
+        each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()
+    ]
     return str(inspect.Signature(plain))

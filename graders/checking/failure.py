@@ -15,9 +15,11 @@ Refusals = dict[str, str]  # the exceptions that the contract allows here -> why
 
 
 class Deviation(Exception):
-    """The part did something that the contract does not allow. `message`: one sentence, naming the fault.
+    """The part did something that the contract does not allow. `message`: one sentence, naming the
+    fault.
 
-    habit: under which name the exercise's laws tell of an engine that does it so; empty where none is known to.
+    habit: under which name the exercise's laws tell of an engine that does it so; empty where none
+    is known to.
     """
 
     def __init__(self, message: str, got: str, expected: str, habit: str = "") -> None:
@@ -38,14 +40,16 @@ class Replayable(Protocol):
         """Make the calls that were judged last once more, and no others, for what the part prints."""
 
     def shorter(self) -> Iterator[Replayable]:
-        """The same calls without one of them (and those that make no sense without it), then with simpler values.
+        """The same calls without one of them (and those that make no sense without it), then with
+        simpler values.
 
         What is refused, and what is not, stays so: a shorter story must not be about another law.
         """
 
 
 class Broken(Exception):
-    """Raised by a check: the part broke the law. `message` is one sentence in plain words, naming the fault.
+    """Raised by a check: the part broke the law. `message` is one sentence in plain words, naming
+    the fault.
 
     outcome: FAIL unless the part died (CRASH), hung (TIMEOUT) or tampered (INVALID).
     method: the method to look at; the grader turns it into a location.
@@ -79,7 +83,8 @@ class Broken(Exception):
 
 
 class Together:
-    """Named cases of one law, tried to the end, so that all that is wrong with them is told at once.
+    """Named cases of one law, tried to the end, so that all that is wrong with them is told at
+    once.
 
     together = Together()
     for case in CASES:
@@ -93,7 +98,8 @@ class Together:
 
     @contextlib.contextmanager
     def case(self) -> Iterator[None]:
-        """One of the cases. What is no plain failure, or about code that is not written, ends them all."""
+        """One of the cases. What is no plain failure, or about code that is not written, ends them
+        all."""
         try:
             yield
         except Broken as broken:
@@ -102,11 +108,14 @@ class Together:
             self.found.append(broken)
 
     def tell(self, first: Broken | None = None) -> None:
-        """Raise the first that broke, if any did, with what is wrong with the others. first: told instead of it."""
+        """Raise the first that broke, if any did, with what is wrong with the others. first: told
+        instead of it."""
         if not self.found:
             return
         told = first or self.found[0]
-        others = list(dict.fromkeys(each.message for each in self.found[1:] if each.message != told.message))
+        others = list(
+            dict.fromkeys(each.message for each in self.found[1:] if each.message != told.message)
+        )
         lines = [f"Likewise: {message}" for message in others[:MOST_TOLD]]
         more = [f"And {len(others) - MOST_TOLD} more."] if len(others) > MOST_TOLD else []
         told.message = "\n".join([told.message, *lines, *more])
@@ -115,10 +124,12 @@ class Together:
 
 @dataclass(slots=True)
 class Step:
-    """One line of a story as it is told. call: as the learner would write it. answer: what came of it, may be empty;
-    of what is not a text the text is made when the story is told, for most never are.
+    """One line of a story as it is told. call: as the learner would write it. answer: what came of
+    it, may be empty; of what is not a text the text is made when the story is told, for most never
+    are.
 
-    code: the Python of it, where `call` is none; what it comes to is called `answer` there. raised: it ended so.
+    code: the Python of it, where `call` is none; what it comes to is called `answer` there. raised:
+    it ended so.
     """
 
     call: str
@@ -131,7 +142,8 @@ class Step:
         self.answer = f"{self.answer} -> {answer}" if self.answer else answer
 
     def script(self, *, last: bool) -> str:
-        """The Python of it, "" where there is none. What raised goes on, unless it is the last: there one looks."""
+        """The Python of it, "" where there is none. What raised goes on, unless it is the last:
+        there one looks."""
         try:
             ast.parse(self.code)
         except (SyntaxError, ValueError):  # told in words

@@ -1,7 +1,9 @@
-"""Functions of a part that are formulas: called with what a case has drawn, compared with a specification.
+"""Functions of a part that are formulas: called with what a case has drawn, compared with a
+specification.
 
-A formula that comes out wrong is often a right one of something else: a term left out, counted twice, taken for
-another. `Mistake`s are such formulas. One that gives what the part gave, here and on other questions, is told.
+A formula that comes out wrong is often a right one of something else: a term left out, counted
+twice, taken for another. `Mistake`s are such formulas. One that gives what the part gave, here and
+on other questions, is told.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ class Question:
         return function(*self.args, **self.keywords)
 
     def __str__(self) -> str:
-        words = [*map(written, self.args), *(f"{name}={written(each)}" for name, each in self.keywords.items())]
+        words = [
+            *map(written, self.args),
+            *(f"{name}={written(each)}" for name, each in self.keywords.items()),
+        ]
         return ", ".join(words)
 
 
@@ -54,11 +59,13 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """name: of the function. right: the specification. noun: what it counts; "" where it is a float.
+    """name: of the function. right: the specification. noun: what it counts; "" where it is a
+    float.
 
-    mistakes: what may be told of a wrong answer, the likeliest first. terms: what the count is the sum of; each may be
-    left out or counted twice. probes: questions on which mistakes are told apart. optional: None is an answer, too.
-    remark: what else is to be said of a wrong answer, given it and the question.
+    mistakes: what may be told of a wrong answer, the likeliest first. terms: what the count is the
+    sum of; each may be left out or counted twice. probes: questions on which mistakes are told
+    apart. optional: None is an answer, too. remark: what else is to be said of a wrong answer,
+    given it and the question.
     """
 
     name: str
@@ -89,7 +96,8 @@ class Formula:
 
 
 class FormulaRecorder(CallRecorder):
-    """The recorder of a lab: its driver tells beside each answer whether the arguments were changed."""
+    """The recorder of a lab: its driver tells beside each answer whether the arguments were
+    changed."""
 
     def _outcome_shown(self, reply: Reply) -> None:
         if isinstance(reply, Raised):
@@ -111,31 +119,46 @@ class FormulaJudge:
             self.recorder.unexpected(raised, "a module")
 
     def judge(self, formula: Formula, *args: Any, because: str = "", **keywords: Any) -> Any:
-        """Call the function, positional arguments first, and compare; what was due. because: of a wrong answer."""
+        """Call the function, positional arguments first, and compare; what was due. because: of a
+        wrong answer."""
         asked = Question(args, keywords)
         due, got = asked.put(formula.right), self.ask(formula, asked)
         if not same(got, due):
             remark = formula.remark(got, *args, **keywords)
-            told = _deviation(formula, got, due), remark, self._mistake(formula, asked, got), because
+            told = (
+                _deviation(formula, got, due),
+                remark,
+                self._mistake(formula, asked, got),
+                because,
+            )
             message = " ".join(filter(None, told))
             self.recorder.broken(message, got=written(got), expected=written(due))
         return due
 
-    def counted(self, name: str, noun: str, due: int, because: str, *args: Any, **keywords: Any) -> None:
+    def counted(
+        self, name: str, noun: str, due: int, because: str, *args: Any, **keywords: Any
+    ) -> None:
         """As `judge`, where the right answer was not computed but counted. because: by whom."""
         self.judge(Formula(name, lambda *_, **__: due, noun), *args, because=because, **keywords)
 
     def ask(self, formula: Formula, asked: Question) -> Any:
         """What the function answers, of a fitting type; the arguments must be as they were."""
-        wire = [[sent(each) for each in asked.args], {name: sent(each) for name, each in asked.keywords.items()}]
+        wire = [
+            [sent(each) for each in asked.args],
+            {name: sent(each) for name, each in asked.keywords.items()},
+        ]
         due = self.recorder.awaited = written(asked.put(formula.right))
         reply, _ = self.recorder.call(formula.name, wire, f"{formula.name}({asked})")
         if isinstance(reply, Raised):
             self.recorder.unexpected(reply, due)
         got, changed = answer_of(reply.value)
         if changed:
-            message = f"`{formula.name}` changed its arguments; no function changes what it is given."
-            self.recorder.broken(message, got="other arguments after the call", expected="arguments as they were")
+            message = (
+                f"`{formula.name}` changed its arguments; no function changes what it is given."
+            )
+            self.recorder.broken(
+                message, got="other arguments after the call", expected="arguments as they were"
+            )
         if fault := _type_fault(formula, got, asked.put(formula.right)):
             self.recorder.broken(f"`{formula.name}` {fault}", got=written(got), expected=due)
         return got
@@ -170,7 +193,12 @@ def answer_of(value: Any) -> tuple[Any, bool]:
 
 def _received(data: Any) -> Any:
     """Lists and tuples as they were returned."""
-    if type(data) is not list or len(data) != 2 or type(data[0]) is not int or type(data[1]) is not list:
+    if (
+        type(data) is not list
+        or len(data) != 2
+        or type(data[0]) is not int
+        or type(data[1]) is not list
+    ):
         return data
     items = [_received(item) for item in data[1]]
     return tuple(items) if data[0] else items
@@ -196,12 +224,18 @@ def written(value: Any) -> str:
     """As Python has it; what is no plain value as stories tell it."""
     if isinstance(value, types.MappingProxyType):
         return f"MappingProxyType({dict(value)})"
-    return shown(value) if type(value) is dict and set(value) <= {"type", "s", "copy"} and value else repr(value)
+    return (
+        shown(value)
+        if type(value) is dict and set(value) <= {"type", "s", "copy"} and value
+        else repr(value)
+    )
 
 
 def _type_fault(formula: Formula, got: Any, due: Any) -> str:
     """What is wrong with the type of an answer; "" if it fits."""
-    kinds = {float: (float, int), list: (list,)}.get(type(due), (int, type(None)) if formula.optional else (int,))
+    kinds = {float: (float, int), list: (list,)}.get(
+        type(due), (int, type(None)) if formula.optional else (int,)
+    )
     if type(got) in kinds:
         return ""
     if got is None:
@@ -214,7 +248,12 @@ def _type_fault(formula: Formula, got: Any, due: Any) -> str:
 def _deviation(formula: Formula, got: Any, due: Any) -> str:
     """How far off it is, in words."""
     if type(got) is int and type(due) is int and formula.noun:
-        more, noun = "too many" if got > due else "too few", formula.noun.removesuffix("s" if got == 1 else "")
+        more, noun = (
+            "too many" if got > due else "too few",
+            formula.noun.removesuffix("s" if got == 1 else ""),
+        )
         be = "is" if due == 1 else "are"
-        return f"`{formula.name}` gives {got:,} {noun}, {abs(got - due):,} {more}; {due:,} {be} due."
+        return (
+            f"`{formula.name}` gives {got:,} {noun}, {abs(got - due):,} {more}; {due:,} {be} due."
+        )
     return f"`{formula.name}` gives {written(got)} where {written(due)} is due."

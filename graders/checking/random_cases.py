@@ -1,8 +1,8 @@
 """Random traces, and the shortest one that breaks a law.
 
-A case is drawn as numbers only: one code for the setup of the object, then one for each move. A *play* turns them into
-calls, choosing among what makes sense in the state it is in, so that every list of codes is a legal trace and a shorter
-list of smaller numbers is a simpler one:
+A case is drawn as numbers only: one code for the setup of the object, then one for each move. A
+*play* turns them into calls, choosing among what makes sense in the state it is in, so that every
+list of codes is a legal trace and a shorter list of smaller numbers is a simpler one:
 
     def play(context: CheckContext, case: Case) -> None:      # raises Broken
         judge = Judge(context, num_blocks=case.setup.pick([8, 4, 16]))
@@ -13,10 +13,11 @@ list of smaller numbers is a simpler one:
 
 Put the simplest option first: shrinking goes there.
 
-Cases come from a seeded generator of our own. (Hypothesis likes to try small variations of what it has tried: of 140
-traces of twelve moves, it drew some thirty that differ in more than their last calls. It also takes a third of a second
-to import.) Once a case has broken the law, hypothesis makes it shorter: it is imported then, and only then. In the end
-`graders.checking.shrinking` leaves out what is left to leave out.
+Cases come from a seeded generator of our own. (Hypothesis likes to try small variations of what it
+has tried: of 140 traces of twelve moves, it drew some thirty that differ in more than their last
+calls. It also takes a third of a second to import.) Once a case has broken the law, hypothesis
+makes it shorter: it is imported then, and only then. In the end `graders.checking.shrinking` leaves
+out what is left to leave out.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BITS, FIELDS = 6, 4
 SPAN = 1 << BITS  # a pick is a number below this
-CODE = 1 << BITS * FIELDS  # a move is drawn as one number below this: four picks, the others follow from it
+CODE = (
+    1 << BITS * FIELDS
+)  # a move is drawn as one number below this: four picks, the others follow from it
 MIXER = 0x9E3779B1
 CEILING = (1 << 16) - 1  # far above SPAN: most draws below it lower nothing
 ATTEMPTS = 60
@@ -61,7 +64,8 @@ BRIEF = {"cpu": 0.3, "wall": 5.0}  # while the story of a hanging part is made s
 
 
 class Picks:
-    """The numbers of one move: each call uses up one. A move of code 0 is the simplest: all its numbers are 0."""
+    """The numbers of one move: each call uses up one. A move of code 0 is the simplest: all its
+    numbers are 0."""
 
     def __init__(self, code: int) -> None:
         self._code = code
@@ -113,12 +117,18 @@ Fixed = Callable[[CheckContext], None]
 
 
 def explore(
-    context: CheckContext, play: Play, *, cases: int = 100, moves: int = 12, first: Fixed | None = None
+    context: CheckContext,
+    play: Play,
+    *,
+    cases: int = 100,
+    moves: int = 12,
+    first: Fixed | None = None,
 ) -> None:
-    """Play `cases` random traces of at most `moves` moves; raises the Broken with the shortest story found.
+    """Play `cases` random traces of at most `moves` moves; raises the Broken with the shortest
+    story found.
 
-    first: stories that are the same in every run, tried before. When one of them breaks the law and is not short, a
-    random one may be shorter.
+    first: stories that are the same in every run, tried before. When one of them breaks the law and
+    is not short, a random one may be shorter.
     """
     try:
         _explore(context, play, cases, moves, first)
@@ -129,14 +139,17 @@ def explore(
 
 
 def _call_all(context: CheckContext, play: Play, moves: int) -> None:
-    """Play on although something is not written, so that the context knows what else the law's calls use."""
+    """Play on although something is not written, so that the context knows what else the law's
+    calls use."""
     chance = random.Random(context.seed)
     for _ in range(CALLING):
         with contextlib.suppress(Broken):
             play(context, Case.draw(chance, moves))
 
 
-def _explore(context: CheckContext, play: Play, cases: int, moves: int, first: Fixed | None) -> None:
+def _explore(
+    context: CheckContext, play: Play, cases: int, moves: int, first: Fixed | None
+) -> None:
     told = _told(context, first) if first else None
     search, chance = _Search(context, play), random.Random(context.seed)
     for _ in range(cases):
@@ -146,7 +159,9 @@ def _explore(context: CheckContext, play: Play, cases: int, moves: int, first: F
             search.try_case(case)
         except Broken as broken:
             context.progress("is broken: looking for the shortest story")
-            if broken.outcome is not Outcome.INVALID and broken.reason is Reason.LAW:  # others need no shorter story
+            if (
+                broken.outcome is not Outcome.INVALID and broken.reason is Reason.LAW
+            ):  # others need no shorter story
                 _shorten(search, case)
             break
     if search.trouble is not None:
@@ -159,7 +174,8 @@ def _explore(context: CheckContext, play: Play, cases: int, moves: int, first: F
 
 
 def _told(context: CheckContext, first: Fixed) -> Broken | None:
-    """What breaks in the fixed stories, made shorter, if it is long still; raised at once when it is short enough."""
+    """What breaks in the fixed stories, made shorter, if it is long still; raised at once when it
+    is short enough."""
     try:
         first(context)
     except Broken as broken:
@@ -181,7 +197,8 @@ def _is_short(broken: Broken) -> bool:
 
 
 def _whittled(context: CheckContext, broken: Broken) -> Broken:
-    """A shorter story of the same kind that breaks the law in a fresh worker too; else the one that there was."""
+    """A shorter story of the same kind that breaks the law in a fresh worker too; else the one that
+    there was."""
     shorter = shorten(broken, seconds=SHRINKING / 2)
     return shorter if shorter is broken or not _passes_afresh(context, shorter) else broken
 
@@ -224,7 +241,9 @@ class _Search:
         if self.best is None:
             return False
         spent, waited = time.process_time() - self.found[0], time.monotonic() - self.found[1]
-        return spent > SHRINKING or waited > (HANGING if self.best.outcome is Outcome.TIMEOUT else WAITING)
+        return spent > SHRINKING or waited > (
+            HANGING if self.best.outcome is Outcome.TIMEOUT else WAITING
+        )
 
     def _keep(self, broken: Broken, case: Case) -> None:
         if self.best is None:
@@ -235,7 +254,8 @@ class _Search:
             self.context.ask_limits = BRIEF
 
     def verdict(self) -> Broken:
-        """The best story, told again in a fresh worker: what was found only among leftovers says so."""
+        """The best story, told again in a fresh worker: what was found only among leftovers says
+        so."""
         assert self.best is not None and self.case is not None
         self.context.ask_limits = {}
         if self.best.outcome is not Outcome.FAIL:
@@ -254,10 +274,12 @@ def _steps(broken: Broken) -> int:
 
 
 def _shorten(search: _Search, case: Case) -> None:
-    """Let hypothesis look for simpler cases that break the law too: first moves left out, then numbers made smaller.
+    """Let hypothesis look for simpler cases that break the law too: first moves left out, then
+    numbers made smaller.
 
-    It shrinks what it has drawn itself. So it draws what to leave out and how far to lower each number, such that most
-    draws leave the case as it is, and what it calls simpler is a simpler case.
+    It shrinks what it has drawn itself. So it draws what to leave out and how far to lower each
+    number, such that most draws leave the case as it is, and what it calls simpler is a simpler
+    case.
     """
     from hypothesis import strategies
 

@@ -1,4 +1,5 @@
-"""What a part said to a call, read off the wire: what it returned, as plain data, or what it raised."""
+"""What a part said to a call, read off the wire: what it returned, as plain data, or what it
+raised."""
 
 from __future__ import annotations
 
@@ -31,9 +32,11 @@ LEAVING = {
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception in the part. kinds: the exception classes that callers may catch it by; frames: the part's own.
+    """An exception in the part. kinds: the exception classes that callers may catch it by; frames:
+    the part's own.
 
-    got: of something that was returned and is not due, in words. file: where it was raised, if in a part at all.
+    got: of something that was returned and is not due, in words. file: where it was raised, if in a
+    part at all.
     """
 
     kinds: tuple[str, ...]
@@ -55,8 +58,14 @@ class Raised:
         for frame in frames:
             if type(frame) is not list or [type(item) for item in frame] != [int, str]:
                 raise protocol.ProtocolError("an exception that is not one")
-        kind, text = protocol.field(data, "type", str)[:LONGEST], protocol.field(data, "text", str)[:LONGEST]
-        got, file = (protocol.field(data, key, str)[:LONGEST] if key in data else "" for key in ("got", "file"))
+        kind, text = (
+            protocol.field(data, "type", str)[:LONGEST],
+            protocol.field(data, "text", str)[:LONGEST],
+        )
+        got, file = (
+            protocol.field(data, key, str)[:LONGEST] if key in data else ""
+            for key in ("got", "file")
+        )
         named = tuple((line, function_name(name)) for line, name in frames[-FRAMES:])
         return cls(tuple(kinds), kind, text, named, got, file)
 
@@ -86,7 +95,8 @@ class Raised:
         return self.frames[-1][0] if self.frames else 0
 
     def is_one_of(self, due: Collection[str]) -> bool:
-        """Whether it is what the contract wants here: one of `due`, and not at once what is due elsewhere."""
+        """Whether it is what the contract wants here: one of `due`, and not at once what is due
+        elsewhere."""
         told = {kind for kind in self.kinds if kind in OF_THE_CONTRACT}
         return bool(told) and told <= set(due)
 
@@ -111,7 +121,8 @@ class Raised:
 
 
 def function_name(name: str) -> str:
-    """Of a frame: an identifier of at most 60 characters, or <lambda> and its like; "?" for what no file calls so."""
+    """Of a frame: an identifier of at most 60 characters, or <lambda> and its like; "?" for what no
+    file calls so."""
     inner = name[1:-1] if name.startswith("<") and name.endswith(">") else name
     return name if inner.isidentifier() and len(name) <= LONGEST_NAME else "?"
 
@@ -138,7 +149,8 @@ def reply_of(data: Any) -> Reply:
 
 
 def exception_of(data: dict[str, Any]) -> Raised:
-    """The answer of a request that has nothing to say but an exception; ProtocolError if it is anything else."""
+    """The answer of a request that has nothing to say but an exception; ProtocolError if it is
+    anything else."""
     protocol.only(data, ("x",))
     return Raised.of(data.get("x"))
 
@@ -149,8 +161,11 @@ def value_or_raised(data: Any) -> Reply:
 
 
 def returned_again(method: str, value: Any) -> Deviation | None:
-    """What there is to say if a part returned a list, or a list in one, that is the caller's since a call before."""
-    if type(value) is not list or not any(SCRAWL in each for each in (value, *value) if type(each) is list):
+    """What there is to say if a part returned a list, or a list in one, that is the caller's since
+    a call before."""
+    if type(value) is not list or not any(
+        SCRAWL in each for each in (value, *value) if type(each) is list
+    ):
         return None
     message = f"`{method}` returned {shown(value)}: {SCRAWL} is what the caller has written into a list that a call "
     message += "before returned. What is returned must not be kept, nor returned again."

@@ -1,8 +1,10 @@
-"""A trace that breaks a law, made shorter call by call: when it ends, no call can be left out of the story any more.
+"""A trace that breaks a law, made shorter call by call: when it ends, no call can be left out of
+the story any more.
 
-Random cases are made simpler as numbers (`graders.checking.random_cases`); a call there hangs together with those
-before it, and stories that are the same in every run are not made of numbers at all. So the calls themselves are left
-out here, each in turn, as long as what is left breaks the law too.
+Random cases are made simpler as numbers (`graders.checking.random_cases`); a call there hangs
+together with those before it, and stories that are the same in every run are not made of numbers at
+all. So the calls themselves are left out here, each in turn, as long as what is left breaks the law
+too.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ WAITING = 5.0  # seconds of the clock
 
 
 def shorten(broken: Broken, *, seconds: float) -> Broken:
-    """The same or, with fewer calls or smaller values, another that breaks the law; what is no FAIL stays as it is.
+    """The same or, with fewer calls or smaller values, another that breaks the law; what is no FAIL
+    stays as it is.
 
     Signs of tampering that are met on the way are told instead.
     seconds: of our CPU time, at most.
@@ -28,7 +31,9 @@ def shorten(broken: Broken, *, seconds: float) -> Broken:
     best: Broken | None = broken
     while best is not None:
         broken, best = best, None
-        for trace in broken.trace.shorter() if broken.trace and broken.outcome is Outcome.FAIL else ():
+        for trace in (
+            broken.trace.shorter() if broken.trace and broken.outcome is Outcome.FAIL else ()
+        ):
             if time.process_time() - begun > seconds or time.monotonic() - waited > WAITING:
                 break
             found = _broken_by(trace)
@@ -43,7 +48,11 @@ def shorten(broken: Broken, *, seconds: float) -> Broken:
 def size(broken: Broken) -> tuple[int, int, int]:
     """Calls of the story, then characters in them, then all of their numbers together."""
     steps = broken.story.steps if broken.story else ()
-    return len(steps), sum(map(len, steps)), sum(int(number) for step in steps for number in NUMBER.findall(step))
+    return (
+        len(steps),
+        sum(map(len, steps)),
+        sum(int(number) for step in steps for number in NUMBER.findall(step)),
+    )
 
 
 def _broken_by(trace: Replayable) -> Broken | None:

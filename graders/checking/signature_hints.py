@@ -1,6 +1,8 @@
-"""Methods that were written in another form than the contract has them: a property as a method, a method as a property.
+"""Methods that were written in another form than the contract has them: a property as a method, a
+method as a property.
 
-Read off the text of a part once something has gone wrong, for the message; whether a law holds is not decided here.
+Read off the text of a part once something has gone wrong, for the message; whether a law holds is
+not decided here.
 """
 
 from __future__ import annotations
@@ -19,43 +21,59 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def slip(source: str, contract: type | None, names: Iterable[str]) -> tuple[str, str]:
-    """The first of `names` that is a slip, and what to do about it, in one sentence; ("", "") when none is.
+    """The first of `names` that is a slip, and what to do about it, in one sentence; ("", "") when
+    none is.
 
-    source: the text of a part. contract: the class of `reference_engine.slots` that it is to be like.
+    source: the text of a part. contract: the class of `reference_engine.slots` that it is to be
+    like.
     """
     written = _class(source, contract.__name__) if contract else None
     for name in dict.fromkeys(names):
         due = inspect.getattr_static(contract, name, None)
-        if written is not None and not name.startswith("_") and (isinstance(due, property) or inspect.isfunction(due)):
-            sentence = _property(written, name) if isinstance(due, property) else _method(written, name, due)
+        if (
+            written is not None
+            and not name.startswith("_")
+            and (isinstance(due, property) or inspect.isfunction(due))
+        ):
+            sentence = (
+                _property(written, name)
+                if isinstance(due, property)
+                else _method(written, name, due)
+            )
             if sentence:
                 return name, sentence
     return "", ""
 
 
 def inside(source: str, name: str) -> str:
-    """The class in which a function that belongs to the top level was written; "" when there is none."""
+    """The class in which a function that belongs to the top level was written; "" when there is
+    none."""
     classes = [node for node in _tree(source).body if isinstance(node, ast.ClassDef)]
     return next((each.name for each in classes if _function(each, name)), "")
 
 
 def near(source: str, class_name: str, missing: str) -> str:
-    """The name in a part that `missing` was most likely meant by: of a method, an attribute, or, in a module, a
-    function; "" when none is like it."""
+    """The name in a part that `missing` was most likely meant by: of a method, an attribute, or, in
+    a module, a function; "" when none is like it."""
     tree = _tree(source)
     written = _class(source, class_name) if class_name else tree
-    functions = [node.name for node in (written.body if written else ()) if isinstance(node, Function)]
+    functions = [
+        node.name for node in (written.body if written else ()) if isinstance(node, Function)
+    ]
     stored = [
         node.attr
         for node in ast.walk(written or tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     ]
-    names = [name for name in (*functions, *stored) if name != missing]  # += of what is not there counts as stored
+    names = [
+        name for name in (*functions, *stored) if name != missing
+    ]  # += of what is not there counts as stored
     return next(iter(difflib.get_close_matches(missing, names, n=1, cutoff=LIKE)), "")
 
 
 def called(text: str) -> list[str]:
-    """The names that a line of code or the words of an exception call as methods: "self.table(" and "X.table()"."""
+    """The names that a line of code or the words of an exception call as methods: "self.table(" and
+    "X.table()"."""
     return re.findall(r"\.(\w+)\(", text)
 
 
@@ -108,19 +126,28 @@ def _tree(source: str) -> ast.Module:
 
 def _function(written: ast.ClassDef, name: str) -> Function | None:
     """The last definition of that name, which is the one that counts."""
-    functions = [node for node in written.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [
+        node for node in written.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     return next((node for node in reversed(functions) if node.name == name), None)
 
 
 def _decorators(function: Function) -> list[str]:
     """Their last names: "cached_property" for functools.cached_property."""
     return [
-        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in function.decorator_list
+        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+        for node in function.decorator_list
     ]
 
 
 def _assignments(written: ast.ClassDef, name: str) -> Iterator[ast.Attribute]:
     """Where something is stored as `self.<name>`."""
     for node in ast.walk(written):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
-            yield from [node] if isinstance(node.value, ast.Name) and node.value.id == "self" else []
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and node.attr == name
+        ):
+            yield from (
+                [node] if isinstance(node.value, ast.Name) and node.value.id == "self" else []
+            )

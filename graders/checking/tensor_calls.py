@@ -1,4 +1,5 @@
-"""A part that is a module of functions on tensors: each call is told, and what comes back is looked at for its form."""
+"""A part that is a module of functions on tensors: each call is told, and what comes back is looked
+at for its form."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ NO_ROWS = "The batch is empty here, B = 0: so are the tensors that are due."
 class TensorCallRecorder(CallRecorder):
     """The recorder of such a module: what the functions returned is told by name.
 
-    NAMES: of functions that return several tensors, what the first of them are called. views: the tensors that are
-    handed over are views of larger ones. Every method raises Broken where the contract's form is not kept.
+    NAMES: of functions that return several tensors, what the first of them are called. views: the
+    tensors that are handed over are views of larger ones. Every method raises Broken where the
+    contract's form is not kept.
     """
 
     NAMES: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -49,10 +51,13 @@ class TensorCallRecorder(CallRecorder):
             message = f"`{method}` raised {reply.type} where ValueError is due: {why}."
             self.broken(message, got=f"raised {reply}", expected="raises ValueError", raised=reply)
 
-    def result(self, method: str, args: Sequence[Any], written: str, due: Callable[[], str], note: str = "") -> Any:
+    def result(
+        self, method: str, args: Sequence[Any], written: str, due: Callable[[], str], note: str = ""
+    ) -> Any:
         """What it returned, as plain data; the arguments must be as they were.
 
-        due: what is right, for who gets an exception instead. note: a sentence about the call, told with it.
+        due: what is right, for who gets an exception instead. note: a sentence about the call, told
+        with it.
         """
         if self.views:
             args, written = as_views(args), f"{written}, tensors that are views"
@@ -65,7 +70,9 @@ class TensorCallRecorder(CallRecorder):
         self._own(*([shown(name).strip("'") for name in names] for names in value[1:]))
         return value[0]
 
-    def _own(self, changed: Sequence[str], views: Sequence[str], overwritten: Sequence[str]) -> None:
+    def _own(
+        self, changed: Sequence[str], views: Sequence[str], overwritten: Sequence[str]
+    ) -> None:
         """Broken where what is the caller's was changed, or is handed out as the part's."""
         method = self.method
         if changed:
@@ -73,9 +80,12 @@ class TensorCallRecorder(CallRecorder):
             self.broken(message, got=f"`{changed[0]}` changed", expected="everything as it was")
         if overwritten:
             message = (
-                f"`{method}` changed what `{overwritten[0]}` had returned before: is one buffer used over and over?"
+                f"`{method}` changed what `{overwritten[0]}` had returned before: is one buffer "
+                "used over and over?"
             )
-            self.broken(message, got="an answer that changes later", expected="tensors of its own each time")
+            self.broken(
+                message, got="an answer that changes later", expected="tensors of its own each time"
+            )
         if views:
             message = f"`{method}` returned a view of its argument `{views[0]}`, which the caller writes over for the "
             message += "next step. Return a copy."
@@ -95,7 +105,9 @@ class TensorCallRecorder(CallRecorder):
         if len(arrays) == len(names):
             wrong = arrays.index(None)
             got = f"{names[wrong]} {shown(result[wrong])}"
-        return self.broken(f"`{self.method}` returned {got}; {expected} is due.", got=got, expected=expected)
+        return self.broken(
+            f"`{self.method}` returned {got}; {expected} is due.", got=got, expected=expected
+        )
 
     def one(self, result: Any, shape: tuple[int, ...], dtype: str = "int64") -> Array:
         """The tensor that was returned."""
@@ -123,11 +135,19 @@ class TensorCallRecorder(CallRecorder):
             return
         result = reply.value[0] if type(reply.value) is list and reply.value else reply.value
         names = self.NAMES.get(self.method, ())
-        arrays = self.arrays(result[: len(names)]) if names and type(result) is list else self.arrays([result])
+        arrays = (
+            self.arrays(result[: len(names)])
+            if names and type(result) is list
+            else self.arrays([result])
+        )
         if len(arrays) != len(names or (1,)) or not all(arrays):
             self.steps[-1].answered(shown(result))
             return
-        words = [f"{name} {array}" for name, array in zip(names, arrays, strict=True)] if names else [str(arrays[0])]
+        words = (
+            [f"{name} {array}" for name, array in zip(names, arrays, strict=True)]
+            if names
+            else [str(arrays[0])]
+        )
         self.steps[-1].answered(cut(", ".join(words)))
 
 

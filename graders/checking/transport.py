@@ -1,4 +1,5 @@
-"""Questions to the worker, and in what words it is told that none came back: the part died, hung or tampered."""
+"""Questions to the worker, and in what words it is told that none came back: the part died, hung or
+tampered."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ T = TypeVar("T")
 
 
 class Lost(Exception):
-    """No answer came that can be used. message: one sentence. got: in words. asleep: seconds the part slept, or 0."""
+    """No answer came that can be used. message: one sentence. got: in words. asleep: seconds the
+    part slept, or 0."""
 
     def __init__(self, message: str, got: str, outcome: Outcome, asleep: float = 0.0) -> None:
         super().__init__(message)
@@ -27,7 +29,8 @@ class Lost(Exception):
 
 @dataclass(slots=True)
 class Transport:
-    """Asks the worker of a context. napped: seconds that it was idle over the last question, if `watching` for that."""
+    """Asks the worker of a context. napped: seconds that it was idle over the last question, if
+    `watching` for that."""
 
     context: CheckContext
     watching: bool = False
@@ -47,10 +50,14 @@ class Transport:
             raise Lost(f"The process {death} in `{method}`.", told, Outcome.CRASH) from None
         except WorkerHung as wait:
             if wait.asleep:
-                raise Lost(_slept("The part", wait.seconds), "no answer", Outcome.TIMEOUT, wait.seconds) from None
+                raise Lost(
+                    _slept("The part", wait.seconds), "no answer", Outcome.TIMEOUT, wait.seconds
+                ) from None
             if allowance.spent:
                 raise Lost(allowance.told, "no answer in time", Outcome.TIMEOUT) from None
-            message = f"`{method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"
+            message = (
+                f"`{method}` did not come back (waited {wait.seconds:.0f} s): an endless loop?"
+            )
             raise Lost(message, "no answer", Outcome.TIMEOUT) from None
         except Tampered as wrong:
             raise Lost(f"In `{method}` {wrong}.", str(wrong), Outcome.INVALID) from None
@@ -66,12 +73,16 @@ class Transport:
             return parse()
         except protocol.ProtocolError as wrong:
             self.context.workers.end()
-            raise Lost(f"In `{method}` the worker sent {wrong}.", str(wrong), Outcome.INVALID) from None
+            raise Lost(
+                f"In `{method}` the worker sent {wrong}.", str(wrong), Outcome.INVALID
+            ) from None
 
 
 def overslept(method: str, lost: Lost, nap: float) -> Lost:
     """The same, told of the method in which the part slept longest: `nap` seconds."""
-    return Lost(_slept(f"`{method}`", lost.asleep), f"idle for {nap:.2g} s", Outcome.TIMEOUT, lost.asleep)
+    return Lost(
+        _slept(f"`{method}`", lost.asleep), f"idle for {nap:.2g} s", Outcome.TIMEOUT, lost.asleep
+    )
 
 
 def _slept(who: str, seconds: float) -> str:

@@ -28,7 +28,9 @@ class Array:
         return _nested(self.items, self.shape)
 
     def __str__(self) -> str:
-        items = [float(item["s"]) if type(item) is dict else item for item in self.items]  # nan, and the like
+        items = [
+            float(item["s"]) if type(item) is dict else item for item in self.items
+        ]  # nan, and the like
         return str(_nested(items, self.shape))
 
 
@@ -42,31 +44,46 @@ def sent(dtype: str, nested: Any, shape: Sequence[int] | None = None) -> list[An
     flat = nested
     for _ in shape[1:]:
         flat = [item for row in flat for item in row]
-    return [dtype, list(shape), [item if math.isfinite(item) else str(float(item)) for item in flat]]
+    return [
+        dtype,
+        list(shape),
+        [item if math.isfinite(item) else str(float(item)) for item in flat],
+    ]
 
 
 def as_views(args: Sequence[Any]) -> list[Any]:
-    """The same arguments, their tensors views of larger ones: not contiguous. A tree, a list of tensors, stays."""
-    return [[*arg, True] if type(arg) is list and arg and type(arg[0]) is str else arg for arg in args]
+    """The same arguments, their tensors views of larger ones: not contiguous. A tree, a list of
+    tensors, stays."""
+    return [
+        [*arg, True] if type(arg) is list and arg and type(arg[0]) is str else arg for arg in args
+    ]
 
 
 def python_of(array: list[Any]) -> str:
     """A tensor from the wire as the Python that makes it."""
     dtype, shape, items, *view = array
     nested = str(_nested(items, tuple(shape))).replace("'", "")
-    made = f"torch.tensor({nested}, dtype=torch.{dtype})" + ("" if all(shape) else f".reshape({shape})")
+    made = f"torch.tensor({nested}, dtype=torch.{dtype})" + (
+        "" if all(shape) else f".reshape({shape})"
+    )
     return f"torch.cat([{made}] * 2, -1)[..., :{shape[-1]}]" if view else made
 
 
 def array_of(data: Any) -> Array | None:
-    """A tensor from the wire; None if it is something else, or of a shape that no function of the contract returns.
+    """A tensor from the wire; None if it is something else, or of a shape that no function of the
+    contract returns.
 
     ProtocolError if its items are not what the driver writes for such a tensor.
     """
     if type(data) is not list or len(data) != 3:
         return None
     name, shape, items = data
-    if type(name) is not dict or type(name.get("s")) is not str or type(shape) is not list or type(items) is not list:
+    if (
+        type(name) is not dict
+        or type(name.get("s")) is not str
+        or type(shape) is not list
+        or type(items) is not list
+    ):
         return None
     if not all(type(size) is int and size >= 0 for size in shape):
         raise protocol.ProtocolError("a tensor that is not one")
@@ -82,7 +99,9 @@ def _is_item(item: Any, dtype: str) -> bool:
     if dtype == "bool":
         return type(item) is bool
     if "float" in dtype:
-        return type(item) is float or (type(item) is dict and list(item) == ["s"] and item["s"] in FLOATS)
+        return type(item) is float or (
+            type(item) is dict and list(item) == ["s"] and item["s"] in FLOATS
+        )
     return type(item) is int
 
 

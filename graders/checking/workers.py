@@ -16,19 +16,30 @@ from graders.result import Location, Outcome
 from graders.sandbox import fakes
 from graders.sandbox.isolation import HIGHEST, Limits, MachineFault, below
 from graders.sandbox.protocol import ProtocolError
-from graders.sandbox.worker import OUTPUT_CAP, WALL_PATIENCE, Tampered, Worker, WorkerDied, WorkerHung
+from graders.sandbox.worker import (
+    OUTPUT_CAP,
+    WALL_PATIENCE,
+    Tampered,
+    Worker,
+    WorkerDied,
+    WorkerHung,
+)
 from graders.submissions.source import Submission
 
-PRINTED = 2 * OUTPUT_CAP  # characters of a law's output: of two workers, more of them print the same
+PRINTED = (
+    2 * OUTPUT_CAP
+)  # characters of a law's output: of two workers, more of them print the same
 NONE = "none"  # the isolation of what was never run
-IMPORTING = 120.0  # seconds that the driver of a slot may take to import, torch included, on a machine under load
+# seconds that the driver of a slot may take to import, torch included, on a machine under load
+IMPORTING = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One file that a worker loads: which slot it fills, the name its tracebacks show, its text.
 
-    watched: it is a learner's, whose code has to be in its text. secret: it is the course's own, beside a learner's.
+    watched: it is a learner's, whose code has to be in its text. secret: it is the course's own,
+    beside a learner's.
     """
 
     slot: str
@@ -46,8 +57,9 @@ class Source:
 class Workers:
     """The worker in use for one submission: started when first asked for, replaced when it died.
 
-    sources: what every worker loads, in order: companions first, the submission last. first: a worker started before,
-    to be the first one used. allowance: what pays for starting, loading and ending them.
+    sources: what every worker loads, in order: companions first, the submission last. first: a
+    worker started before, to be the first one used. allowance: what pays for starting, loading and
+    ending them.
     """
 
     def __init__(
@@ -80,7 +92,8 @@ class Workers:
         return self._limits
 
     def get(self) -> Worker:
-        """A live worker with every source loaded. Raises Broken when the submission cannot be loaded in time."""
+        """A live worker with every source loaded. Raises Broken when the submission cannot be
+        loaded in time."""
         if self._worker is None or not self._worker.alive:
             if self.allowance.spent:
                 raise Broken(self.allowance.told, outcome=Outcome.TIMEOUT)
@@ -115,7 +128,8 @@ class Workers:
             self._worker = None
 
     def take_output(self) -> str:
-        """What the part printed since the last call, capped, however many workers it was printed in."""
+        """What the part printed since the last call, capped, however many workers it was printed
+        in."""
         if self._worker is not None:
             self._keep(self._worker.take_output())
         text, self._output = self._output, ""
@@ -128,7 +142,8 @@ class Workers:
         self._lost += max(0, len(printed) - room)
 
     def _start(self) -> None:
-        """In the place of the one in use; where something cannot be loaded it stands still, and is ended later."""
+        """In the place of the one in use; where something cannot be loaded it stands still, and is
+        ended later."""
         try:
             self._load_all()
         except BaseException:
@@ -160,7 +175,8 @@ class Workers:
             raise MachineFault(f"the worker {failure} before it had met the part") from None
 
     def _import_driver(self, worker: Worker, slot: str) -> None:
-        """The submission comes last, so nothing of it is in the worker yet: whatever happens is no fault of its."""
+        """The submission comes last, so nothing of it is in the worker yet: whatever happens is no
+        fault of its."""
         try:
             worker.ask("driver", slot=slot, cpu=IMPORTING, wall=IMPORTING)
         except (WorkerDied, WorkerHung, Tampered) as failure:
@@ -175,18 +191,26 @@ class Workers:
                 "source": source.text,
                 "watched": source.watched,
             }
-            answer = worker.ask("load", wall=max(0.0, min(WALL_PATIENCE, self.allowance.left)), **told)
+            answer = worker.ask(
+                "load", wall=max(0.0, min(WALL_PATIENCE, self.allowance.left)), **told
+            )
         except WorkerDied as death:
-            raise Broken(f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH) from None
+            raise Broken(
+                f"The process {death} while {source.name} was imported.", outcome=Outcome.CRASH
+            ) from None
         except WorkerHung as wait:
             message = f"{source.name} was still not imported after {wait.seconds:.0f} s: a loop at module level?"
             raise Broken(message, outcome=Outcome.TIMEOUT) from None
         except Tampered as wrong:
-            raise Broken(f"While {source.name} was imported, {wrong}.", outcome=Outcome.INVALID) from None
+            raise Broken(
+                f"While {source.name} was imported, {wrong}.", outcome=Outcome.INVALID
+            ) from None
         if answer:
             raised = _raised_at_import(source.name, answer)
             raise Broken(
-                raised.at_import(source.name), outcome=raised.outcome, location=Location(source.name, raised.line)
+                raised.at_import(source.name),
+                outcome=raised.outcome,
+                location=Location(source.name, raised.line),
             )
 
 

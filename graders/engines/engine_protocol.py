@@ -38,11 +38,12 @@ class EngineFailed(Exception):
 class LaunchConfig:
     """What every engine is started with, the same for all.
 
-    model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the longest context asked for.
-    kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it is off. cores: processors that may be used,
-    threads: how many threads compute. memory_share: of a GPU's memory. For our own engine: parts, files by slot;
-    speculate, who guesses, and whether always or while it pays; watermark, blocks that it leaves free when it admits;
-    arithmetic, of its products on a CPU; kv_dtype, of its keys and values there.
+    model: a checkpoint folder. loaded: what an engine that has loaded it holds. max_len: the
+    longest context asked for. kv_tokens: the KV memory. prefix_cache: it takes part; otherwise it
+    is off. cores: processors that may be used, threads: how many threads compute. memory_share: of
+    a GPU's memory. For our own engine: parts, files by slot; speculate, who guesses, and whether
+    always or while it pays; watermark, blocks that it leaves free when it admits; arithmetic, of
+    its products on a CPU; kv_dtype, of its keys and values there.
     """
 
     model: str
@@ -77,10 +78,12 @@ class LaunchConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServedTrace:
-    """One trace served. seconds: from the first byte sent to the last one received, by the grader's clock. cpu: seconds
-    of processors that the engine used meanwhile, all its processes together; 0 where that cannot be known.
+    """One trace served. seconds: from the first byte sent to the last one received, by the grader's
+    clock. cpu: seconds of processors that the engine used meanwhile, all its processes together; 0
+    where that cannot be known.
 
-    times: for every token, seconds after the trace was sent, by the engine's clock; arrivals: of the requests.
+    times: for every token, seconds after the trace was sent, by the engine's clock; arrivals: of
+    the requests.
     """
 
     seconds: float
@@ -102,19 +105,25 @@ class ServedTrace:
     @property
     def ttft(self) -> tuple[float, ...]:
         """Time to first token: seconds from each request's arrival."""
-        return tuple(times[0] - arrival for times, arrival in zip(self.times, self.arrivals, strict=True))
+        return tuple(
+            times[0] - arrival for times, arrival in zip(self.times, self.arrivals, strict=True)
+        )
 
     @property
     def tpot(self) -> tuple[float, ...]:
         """Time per output token after the first, one number a request that has more than one."""
-        return tuple((times[-1] - times[0]) / (len(times) - 1) for times in self.times if len(times) > 1)
+        return tuple(
+            (times[-1] - times[0]) / (len(times) - 1) for times in self.times if len(times) > 1
+        )
 
 
 def read_served(answer: Mapping[str, Any], trace: Trace, seconds: float) -> ServedTrace:
     """An engine's answer, held against what was asked. Raises EngineFailed."""
     outputs, times = answer.get("outputs"), answer.get("times")
     if not _rows(outputs, int) or not _rows(times, float):
-        raise EngineFailed(EngineFailure.GARBLED, "it sent something else than rows of tokens and of times")
+        raise EngineFailed(
+            EngineFailure.GARBLED, "it sent something else than rows of tokens and of times"
+        )
     counts = [len(row) for row in outputs or ()]
     if len(counts) != len(trace.requests):
         told = f"it answered {len(counts)} of {len(trace.requests)} requests"
@@ -124,7 +133,9 @@ def read_served(answer: Mapping[str, Any], trace: Trace, seconds: float) -> Serv
             told = f"request {number} got {count} tokens, {request.max_new} were asked for"
             raise EngineFailed(EngineFailure.OTHER_COUNT, told)
     arrivals = tuple(request.arrival for request in trace.requests)
-    served = ServedTrace(seconds, tuple(map(tuple, outputs or ())), tuple(map(tuple, times or ())), arrivals)
+    served = ServedTrace(
+        seconds, tuple(map(tuple, outputs or ())), tuple(map(tuple, times or ())), arrivals
+    )
     _check_times(served)
     return served
 
@@ -132,12 +143,19 @@ def read_served(answer: Mapping[str, Any], trace: Trace, seconds: float) -> Serv
 def _check_times(served: ServedTrace) -> None:
     for output, times, arrival in zip(served.outputs, served.times, served.arrivals, strict=True):
         if len(times) != len(output):
-            raise EngineFailed(EngineFailure.GARBLED, f"it sent {len(times)} times for {len(output)} tokens")
-        if times and not (arrival <= times[0] and times[-1] <= served.seconds and list(times) == sorted(times)):
-            raise EngineFailed(EngineFailure.GARBLED, "its times run backwards, or beyond the grader's clock")
+            raise EngineFailed(
+                EngineFailure.GARBLED, f"it sent {len(times)} times for {len(output)} tokens"
+            )
+        if times and not (
+            arrival <= times[0] and times[-1] <= served.seconds and list(times) == sorted(times)
+        ):
+            raise EngineFailed(
+                EngineFailure.GARBLED, "its times run backwards, or beyond the grader's clock"
+            )
 
 
 def _rows(value: object, kind: type) -> bool:
     return isinstance(value, Sequence) and all(
-        isinstance(row, Sequence) and all(type(item) in (kind, int) for item in row) for row in value
+        isinstance(row, Sequence) and all(type(item) in (kind, int) for item in row)
+        for row in value
     )

@@ -1,4 +1,5 @@
-"""Where the engines' virtual environments are, and in which state each is. Runs nothing, needs no network."""
+"""Where the engines' virtual environments are, and in which state each is. Runs nothing, needs no
+network."""
 
 from __future__ import annotations
 
@@ -65,10 +66,14 @@ class EnvironmentStatus:
 
 
 def root() -> Path:
-    """The folder that holds one environment an engine: $COURSE_ENGINES, else one in the user's cache."""
+    """The folder that holds one environment an engine: $COURSE_ENGINES, else one in the user's
+    cache."""
     named = os.environ.get(VARIABLE)
     home = os.path.expanduser("~")  # stays as it is for a user without one
-    return Path(named or os.path.join("/nonexistent" if home == "~" else home, ".cache/inference-kitchen/engines"))
+    return Path(
+        named
+        or os.path.join("/nonexistent" if home == "~" else home, ".cache/inference-kitchen/engines")
+    )
 
 
 def folder(kind: EngineKind) -> Path:
@@ -85,7 +90,9 @@ def recipe(kind: EngineKind, device: str) -> InstallRecipe:
     """How to fill the environment; one with `missing` set when nobody knows how."""
     if not kind.distribution:
         return InstallRecipe(missing="it is part of the course")
-    return kind.recipes.get(device) or InstallRecipe(missing=f"there is no {device} build of {kind.what} to install")
+    return kind.recipes.get(device) or InstallRecipe(
+        missing=f"there is no {device} build of {kind.what} to install"
+    )
 
 
 def lacking(plan: InstallRecipe, find: Callable[[str], str | None] = shutil.which) -> str:
@@ -103,7 +110,9 @@ def standing(kind: EngineKind, device: str | None = None) -> EnvironmentStatus:
     lack = lacking(recipe(kind, device))
     if not os.path.exists(python(kind)):  # which is not there either in a home that is closed to us
         state = State.IMPOSSIBLE if lack else State.ABSENT
-        return EnvironmentStatus(kind, state, device, None, advice=lack or f"course engines install {kind.name}")
+        return EnvironmentStatus(
+            kind, state, device, None, advice=lack or f"course engines install {kind.name}"
+        )
     again = f"course engines install {kind.name} --fresh"
     stamp = read_stamp(place)
     if not stamp:
@@ -115,18 +124,23 @@ def standing(kind: EngineKind, device: str | None = None) -> EnvironmentStatus:
         return EnvironmentStatus(kind, State.MIXED, device, place, advice=f"{listed}; {again}")
     version = version_of(kind, found)
     if told := drift(kind, device):
-        return EnvironmentStatus(kind, State.DRIFTED, device, place, version, advice=f"{told}; {again}")
+        return EnvironmentStatus(
+            kind, State.DRIFTED, device, place, version, advice=f"{told}; {again}"
+        )
     if version != stamp.get("version"):
         told = f"{version or 'nothing'} is installed, {stamp.get('version')} was; {again}"
         return EnvironmentStatus(kind, State.CHANGED, device, place, version, advice=told)
     tried = str(stamp.get("trial", ""))
     state = State.READY if tried.startswith(WORKED) else State.BROKEN if tried else State.UNTRIED
     again = "" if state is State.READY else f"course engines try {kind.name}"
-    return EnvironmentStatus(kind, state, device, place, version, tried, lack or again, has_lock(kind, device))
+    return EnvironmentStatus(
+        kind, state, device, place, version, tried, lack or again, has_lock(kind, device)
+    )
 
 
 def drift(kind: EngineKind, device: str = "") -> str | None:
-    """How an engine's environment differs from its lock, in a clause. device: what it is for, where no stamp says so.
+    """How an engine's environment differs from its lock, in a clause. device: what it is for, where
+    no stamp says so.
 
     None: it does not, or there is no environment, or no lock for this platform.
     """
@@ -156,7 +170,9 @@ def versions(place: Path) -> dict[str, list[str]]:
 
 def version_of(kind: EngineKind, found: dict[str, list[str]]) -> str:
     """The engine's own version among `versions`; "" when it is not there."""
-    return next((version for name in kind.distribution for version in found.get(normal(name), [])), "")
+    return next(
+        (version for name in kind.distribution for version in found.get(normal(name), [])), ""
+    )
 
 
 def read_stamp(place: Path) -> dict[str, Any]:

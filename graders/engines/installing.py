@@ -1,4 +1,5 @@
-"""Making an engine's environment: a virtual environment, then pip by the lock, a stamp, a trial. Needs a network.
+"""Making an engine's environment: a virtual environment, then pip by the lock, a stamp, a trial.
+Needs a network.
 
 One that was there is moved aside first and comes back, should the new one fail or be interrupted.
 """
@@ -21,7 +22,12 @@ from graders.engines.lock_file import Part
 
 LOG, ASIDE = "{}-install.log", "{}.before"
 """Beside an environment of that name: what its installation said; the environment that it replaces, meanwhile."""
-NO_NETWORK = ("Failed to establish a new connection", "NameResolutionError", "name resolution", "ProxyError")
+NO_NETWORK = (
+    "Failed to establish a new connection",
+    "NameResolutionError",
+    "name resolution",
+    "ProxyError",
+)
 """What pip says on the way to "No matching distribution found" when nobody answers."""
 FULL = ("No space left on device", "Disk quota exceeded")
 OTHER_FILE = "DO NOT MATCH THE HASHES"
@@ -49,7 +55,8 @@ def install(
     unlocked: bool = False,
     run: Run | None = None,
 ) -> str:
-    """Make the environment of `kind` for `device` from nothing and try it; the engine's version. Raises NotInstalled.
+    """Make the environment of `kind` for `device` from nothing and try it; the engine's version.
+    Raises NotInstalled.
 
     An environment that is there is replaced, if all goes well. One that fails its trial stays, and
     counts as broken, where there is no better one to come back. unlocked: by the recipe, where
@@ -66,17 +73,23 @@ def install(
         _fill(_Work(kind, plan, device, unlocked), run or logged, say)
         version = environments.version_of(kind, environments.versions(place))
         if not version:
-            raise NotInstalled(f"pip ended well, but {' or '.join(kind.distribution)} is not in {place}")
+            raise NotInstalled(
+                f"pip ended well, but {' or '.join(kind.distribution)} is not in {place}"
+            )
         if differs := environments.drift(kind, device):
             raise NotInstalled(f"pip ended well, but {differs}")
         today = datetime.now(UTC).date().isoformat()
-        environments.write_stamp(place, engine=kind.name, device=device, version=version, installed=today)
+        environments.write_stamp(
+            place, engine=kind.name, device=device, version=version, installed=today
+        )
         say(f"{kind.name} {version} is in its place; a trial")
         failure = prove(kind)
         if failure and fallback:
             raise NotInstalled(f"{kind.name} {version} was installed and does not work: {failure}")
     if failure:
-        raise NotInstalled(f"{kind.name} {version} is installed, does not work and does not count: {failure}")
+        raise NotInstalled(
+            f"{kind.name} {version} is installed, does not work and does not count: {failure}"
+        )
     return version
 
 
@@ -112,7 +125,10 @@ def _fill(work: _Work, run: Run, say: Callable[[str], None]) -> None:
         # Nobody's configuration may add to what a lock says; a build finds the tools that the lock
         # has installed.
         tools = os.path.join(os.path.realpath(environments.folder(work.kind)), "bin")
-        variables |= {"PIP_CONSTRAINT": os.devnull, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        variables |= {
+            "PIP_CONSTRAINT": os.devnull,
+            "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
     made = steps(work.kind, work.plan) if work.unlocked else locked_steps(work.kind, work.device)
     for what, command, needed in made:
         say(what)
@@ -122,9 +138,11 @@ def _fill(work: _Work, run: Run, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def _replacing(place: Path) -> Iterator[None]:
-    """Inside, `place` is a new empty folder. Leaving by an exception, what was there before is there again.
+    """Inside, `place` is a new empty folder. Leaving by an exception, what was there before is
+    there again.
 
-    A symbolic link stays one: the folder that it leads to is replaced. Raises NotInstalled for trouble with folders.
+    A symbolic link stays one: the folder that it leads to is replaced. Raises NotInstalled for
+    trouble with folders.
     """
     target = Path(os.path.realpath(place))
     before = target.with_name(ASIDE.format(target.name))
@@ -141,12 +159,15 @@ def _replacing(place: Path) -> Iterator[None]:
                 _put_back(target, before)
             raise
     except OSError as error:
-        raise NotInstalled(f"nothing can be installed in {place}: {_reason(error, target)}") from error
+        raise NotInstalled(
+            f"nothing can be installed in {place}: {_reason(error, target)}"
+        ) from error
     shutil.rmtree(before, ignore_errors=True)
 
 
 def _recover(target: Path, before: Path) -> None:
-    """Settle what an installation left that was killed: the old environment counts unless the new one had its trial."""
+    """Settle what an installation left that was killed: the old environment counts unless the new
+    one had its trial."""
     if before.is_dir():
         if str(environments.read_stamp(target).get("trial", "")).startswith(environments.WORKED):
             shutil.rmtree(before)
@@ -178,24 +199,41 @@ def steps(kind: EngineKind, plan: InstallRecipe) -> Iterator[Step]:
     if plan.packages:
         yield f"installing {_listed(plan.packages)}", [*pip, "install", *plan.packages], True
     if plan.bare:
-        yield f"installing {', '.join(plan.bare)} alone", [*pip, "install", "--no-deps", *plan.bare], True
+        yield (
+            f"installing {', '.join(plan.bare)} alone",
+            [*pip, "install", "--no-deps", *plan.bare],
+            True,
+        )
     if plan.without:
-        yield f"removing {', '.join(plan.without)}", [*pip, "uninstall", "--yes", *plan.without], True
+        yield (
+            f"removing {', '.join(plan.without)}",
+            [*pip, "uninstall", "--yes", *plan.without],
+            True,
+        )
 
 
 def locked_steps(kind: EngineKind, device: str) -> Iterator[Step]:
-    """What is run with a lock, each when it is asked for: the last one depends on which torch has come."""
+    """What is run with a lock, each when it is asked for: the last one depends on which torch has
+    come."""
     parts = lock_file.read(kind, device).parts
     strict = [*_pip(kind), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     yield _environment(kind)
     for part, pins in parts.items():
         if part is Part.CUDA and not _cuda_torch(kind):
             continue
-        built = [word for pin in pins for word in ("--no-binary", pin.name)] if part is Part.SOURCE else []
+        built = (
+            [word for pin in pins for word in ("--no-binary", pin.name)]
+            if part is Part.SOURCE
+            else []
+        )
         how = ["--no-build-isolation", *built] if built else []
         file = lock_file.path(kind, device, part)
         what = f"installing {len(pins)} package{'s' * (len(pins) > 1)} of {file.name}"
-        what = f"looking for the CPU build of {_listed([pin.name for pin in pins])}" if part is Part.CPU else what
+        what = (
+            f"looking for the CPU build of {_listed([pin.name for pin in pins])}"
+            if part is Part.CPU
+            else what
+        )
         yield what, [*strict, *how, "--requirement", str(file)], part is not Part.CPU
 
 
@@ -209,7 +247,8 @@ def _pip(kind: EngineKind) -> list[str]:
 
 
 def _cuda_torch(kind: EngineKind) -> bool:
-    """Whether the torch that was installed loads CUDA's libraries: any that does not call itself a CPU build."""
+    """Whether the torch that was installed loads CUDA's libraries: any that does not call itself a
+    CPU build."""
     found = environments.versions(environments.folder(kind)).get("torch", [])
     return not any(version.endswith("+cpu") for version in found)
 
@@ -220,7 +259,11 @@ def logged(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
         file.write(f"$ {' '.join(command)}\n".encode())
         file.flush()
         return subprocess.run(
-            command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            command,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
         ).returncode
 
 
@@ -233,7 +276,9 @@ def _listed(packages: Sequence[str], most: int = 5) -> str:
 def _last_words(log: Path, name: str) -> str:
     """Why a step failed, and what can be done; what pip said where neither is known."""
     try:
-        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+        lines = [
+            line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
     except OSError:
         return "it left no log"
 
@@ -248,6 +293,10 @@ def _last_words(log: Path, name: str) -> str:
     if said(*NO_NETWORK):
         return "the package index cannot be reached; is there a network"
     if said(OTHER_FILE):
-        other = next((line for line in lines[lines.index(said(OTHER_FILE)) :] if "==" in line), "a package")
-        return f"{other.split(' ')[0]} on the package index is not the file that was locked; {renew}"
+        other = next(
+            (line for line in lines[lines.index(said(OTHER_FILE)) :] if "==" in line), "a package"
+        )
+        return (
+            f"{other.split(' ')[0]} on the package index is not the file that was locked; {renew}"
+        )
     return f"{last}; {renew}" if said(GONE) else last

@@ -35,7 +35,9 @@ def job(
 ) -> LaunchConfig:
     """What `kind` is told so that it has what every other engine has for this trace, and no more."""
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    loaded = given.loaded if given.loaded.dtype in kind.dtypes else replace(given.loaded, dtype=DTYPE)
+    loaded = (
+        given.loaded if given.loaded.dtype in kind.dtypes else replace(given.loaded, dtype=DTYPE)
+    )
     common = LaunchConfig(
         model=str(given.folder),
         max_len=min(model.config.positions, trace.kv_tokens),
@@ -55,12 +57,17 @@ def job(
         return common
     guessing = kind.drafter or ("medusa" if speculates(model, trace) else "")
     return replace(
-        common, parts=parts(SOLUTIONS), speculate=guessing, always=bool(kind.drafter), watermark=trace.watermark
+        common,
+        parts=parts(SOLUTIONS),
+        speculate=guessing,
+        always=bool(kind.drafter),
+        watermark=trace.watermark,
     )
 
 
 def parts(folder: Path) -> Mapping[str, str]:
-    """The files of the four parts in a folder laid out like `solutions`. Raises ValueError when one is lacking."""
+    """The files of the four parts in a folder laid out like `solutions`. Raises ValueError when one
+    is lacking."""
     found = part_files(folder)
     lacking = [slot for slot in SLOTS if slot not in found]
     if lacking:

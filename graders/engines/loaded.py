@@ -44,7 +44,8 @@ class Loaded:
         return f"{self.parameters:,} parameters in {self.dtype}"
 
     def difference(self, given: Loaded) -> str:
-        """How this differs from what was given, as a clause; "" when it does not. Nothing is rounded or tolerated."""
+        """How this differs from what was given, as a clause; "" when it does not. Nothing is
+        rounded or tolerated."""
         if self.weights != given.weights:
             return f"it loaded weights {self.weights[:SHOWN]}, it was given {given.weights[:SHOWN]}"
         if (self.parameters, self.dtype) != (given.parameters, given.dtype):
@@ -81,16 +82,20 @@ class Checkpoint:
 
 @contextmanager
 def checkpoint(model: Model, dtype: str = "") -> Iterator[Checkpoint]:
-    """The folder that every engine loads: a temporary one, its config.json complete, its weights the model's own.
+    """The folder that every engine loads: a temporary one, its config.json complete, its weights
+    the model's own.
 
-    dtype: what engines make of them; "": the model's. Raises ModelError when there is no room for it.
+    dtype: what engines make of them; "": the model's. Raises ModelError when there is no room for
+    it.
     """
     from reference_engine.model import write
 
     with TemporaryDirectory(prefix="course-race-") as name:
         folder = Path(name)
         write(model, folder)
-        yield Checkpoint(folder, given(folder, model.config, dtype or str(model.dtype).removeprefix("torch.")))
+        yield Checkpoint(
+            folder, given(folder, model.config, dtype or str(model.dtype).removeprefix("torch."))
+        )
 
 
 class NoModel(Exception):
@@ -108,7 +113,9 @@ def of_model(name: str) -> Loaded:
     folder = CHECKPOINT if name == "waiter" else Path(name)
     if not (folder / "config.json").is_file():
         return _made(name)
-    return given(folder, from_json(json.loads((folder / "config.json").read_text(encoding="utf-8"))))
+    return given(
+        folder, from_json(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    )
 
 
 @cache

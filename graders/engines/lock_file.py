@@ -1,7 +1,9 @@
-"""Locks: every package of an engine's environment with its version and the hashes of its files, in pip's own format.
+"""Locks: every package of an engine's environment with its version and the hashes of its files, in
+pip's own format.
 
-A lock is up to four files in `locks/`, one a part. What they say holds for one class of device on one platform and for
-the minor versions of Python named in their first lines. Runs nothing, needs no network; `locking.py` makes them.
+A lock is up to four files in `locks/`, one a part. What they say holds for one class of device on
+one platform and for the minor versions of Python named in their first lines. Runs nothing, needs no
+network; `locking.py` makes them.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ UNLOCKED = frozenset({"pip", "setuptools", "wheel"})
 
 
 class Part(enum.StrEnum):
-    """What is installed in one step, in this order. CPU: PyTorch's CPU builds of packages that MAIN pins as well, taken
-    where an index offers them. SOURCE: built here with the tools of MAIN. CUDA: what a CUDA build of torch loads.
+    """What is installed in one step, in this order. CPU: PyTorch's CPU builds of packages that MAIN
+    pins as well, taken where an index offers them. SOURCE: built here with the tools of MAIN. CUDA:
+    what a CUDA build of torch loads.
     """
 
     CPU = "cpu"
@@ -101,27 +104,36 @@ def lacking(kind: EngineKind, device: str) -> str:
         return f"there is no lock of {kind.name} for {device} on {here()}"
     pythons = read(kind, device).pythons
     if python_here() not in pythons:
-        return f"the lock of {kind.name} is for Python {', '.join(pythons)}, not for {python_here()}"
+        return (
+            f"the lock of {kind.name} is for Python {', '.join(pythons)}, not for {python_here()}"
+        )
     return ""
 
 
 def read(kind: EngineKind, device: str, machine: str = "") -> Lock:
     """The lock of one engine. Raises LockBroken, also when there is none."""
     files = {part: path(kind, device, part, machine) for part in Part}
-    texts = {part: _text(file) for part, file in files.items() if part is Part.MAIN or file.is_file()}
+    texts = {
+        part: _text(file) for part, file in files.items() if part is Part.MAIN or file.is_file()
+    }
     pythons = _pythons(texts[Part.MAIN], files[Part.MAIN])
-    return Lock({part: parse(text, pythons, files[part].name) for part, text in texts.items()}, pythons)
+    return Lock(
+        {part: parse(text, pythons, files[part].name) for part, text in texts.items()}, pythons
+    )
 
 
 def parse(text: str, pythons: tuple[str, ...], source: str) -> tuple[Pin, ...]:
-    """The pins in the text of one file. Raises LockBroken for a line that pins nothing or has no hash."""
+    """The pins in the text of one file. Raises LockBroken for a line that pins nothing or has no
+    hash."""
     pins: list[Pin] = []
     for number, line in _joined(text):
         requirement, *hashes = re.split(r"\s+(?=--)", line)
         found = PIN.fullmatch(requirement)
         digests = [match[1] for each in hashes if (match := HASH.fullmatch(each))]
         if not found or not digests or len(digests) != len(hashes):
-            raise LockBroken(f"{source}, line {number}: a lock pins each package as name==version with sha256 hashes")
+            raise LockBroken(
+                f"{source}, line {number}: a lock pins each package as name==version with sha256 hashes"
+            )
         only = tuple(ONLY.findall(found[3] or "")) or pythons
         pins.append(Pin(found[1], found[2], tuple(digests), only))
     return tuple(pins)
@@ -137,13 +149,18 @@ def text(pins: Iterable[Pin], pythons: tuple[str, ...], comments: Iterable[str])
 
 
 def drift(lock: Lock, found: Mapping[str, Iterable[str]], python: str) -> str:
-    """The first package of an environment that is not as locked, in a clause; "" when there is none.
+    """The first package of an environment that is not as locked, in a clause; "" when there is
+    none.
 
-    found: package to the versions that are there, by `normal` names. A version's local part (+cpu) is its builder's.
+    found: package to the versions that are there, by `normal` names. A version's local part (+cpu)
+    is its builder's.
     """
     if python not in lock.pythons:
         return f"it has Python {python or 'of no known version'}, and its lock is for {', '.join(lock.pythons)}"
-    wanted, optional = lock.versions(python), {normal(pin.name) for pin in lock.parts.get(Part.CUDA, ())}
+    wanted, optional = (
+        lock.versions(python),
+        {normal(pin.name) for pin in lock.parts.get(Part.CUDA, ())},
+    )
     for name in sorted(found):
         for version in found[name]:
             if name not in wanted and name not in UNLOCKED:
@@ -163,7 +180,9 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise LockBroken(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise LockBroken(
+            f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _pythons(text: str, file: Path) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""Making locks: uv resolves a recipe for each minor version of Python, on paper. Needs uv and a network."""
+"""Making locks: uv resolves a recipe for each minor version of Python, on paper. Needs uv and a
+network."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from graders.engines.catalogue import CPU, EngineKind, InstallRecipe
 from graders.engines.lock_file import Lock, Part, Pin, normal
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-PLATFORMS: Mapping[str, str] = {"linux_x86_64": "x86_64-manylinux_{}", "linux_aarch64": "aarch64-manylinux_{}"}
+PLATFORMS: Mapping[str, str] = {
+    "linux_x86_64": "x86_64-manylinux_{}",
+    "linux_aarch64": "aarch64-manylinux_{}",
+}
 """What uv calls the platforms that locks can be made for; a recipe says which glibc."""
 CUDA_LIBRARY = re.compile(r"(nvidia|cuda)-|triton$")
 
@@ -51,8 +55,15 @@ class Order:
         return plan
 
 
-def make(order: Order, *, say: Callable[[str], None], keep: Lock | None = None, resolve: Resolve | None = None) -> Lock:
-    """Resolve the recipe anew. keep: a lock whose versions have to stay; then only the hashes may come out otherwise.
+def make(
+    order: Order,
+    *,
+    say: Callable[[str], None],
+    keep: Lock | None = None,
+    resolve: Resolve | None = None,
+) -> Lock:
+    """Resolve the recipe anew. keep: a lock whose versions have to stay; then only the hashes may
+    come out otherwise.
 
     Python versions for which nothing fits are left out, unless it is all of them. Raises NotLocked.
     """
@@ -73,13 +84,16 @@ def make(order: Order, *, say: Callable[[str], None], keep: Lock | None = None, 
 
 
 def write(order: Order, made: Lock) -> list[Path]:
-    """Put the lock where `lock.read` finds it; the files written. Parts that it no longer has are removed."""
+    """Put the lock where `lock.read` finds it; the files written. Parts that it no longer has are
+    removed."""
     written = []
     for part in Part:
         file = lock_file.path(order.kind, order.device, part, order.machine)
         if pins := made.parts.get(part, ()):
             file.parent.mkdir(exist_ok=True)
-            file.write_text(lock_file.text(pins, made.pythons, _comments(order, part)), encoding="utf-8")
+            file.write_text(
+                lock_file.text(pins, made.pythons, _comments(order, part)), encoding="utf-8"
+            )
             written.append(file)
         else:
             file.unlink(missing_ok=True)
@@ -93,8 +107,15 @@ def differences(old: Lock, new: Lock) -> list[str]:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) == after.get(name):
             continue
-        was, now = (" and ".join(sorted({pin.version for pin in pins.get(name, ())})) for pins in (before, after))
-        told.append(f"{name} {was}: other files" if was == now else f"{name}: {was or 'none'}, now {now or 'none'}")
+        was, now = (
+            " and ".join(sorted({pin.version for pin in pins.get(name, ())}))
+            for pins in (before, after)
+        )
+        told.append(
+            f"{name} {was}: other files"
+            if was == now
+            else f"{name}: {was or 'none'}, now {now or 'none'}"
+        )
     return told
 
 
@@ -105,7 +126,12 @@ def uv(arguments: Sequence[str], folder: Path) -> str:
     if program is None:
         raise NotLocked("making a lock needs uv; pip install uv")
     ended = subprocess.run(
-        [program, *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [program, *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ended.returncode:
         said = " ".join(ended.stderr.split())
@@ -117,7 +143,16 @@ def _resolved(order: Order, python: str, keep: Lock | None, resolve: Resolve) ->
     """The pins for one minor version of Python."""
     plan = order.recipe
     platform = PLATFORMS[order.machine].format(plan.wheels)
-    common = ["pip", "compile", "--no-config", "--quiet", "--no-header", "--format", "pylock.toml", "in.txt"]
+    common = [
+        "pip",
+        "compile",
+        "--no-config",
+        "--quiet",
+        "--no-header",
+        "--format",
+        "pylock.toml",
+        "in.txt",
+    ]
     common += ["--python-version", python, "--python-platform", platform, "--only-binary", ":all:"]
     common += ["--override", "forced.txt", "--constraint", "kept.txt"]
     common += [word for name in plan.sources for word in ("--no-binary", name)]
@@ -173,11 +208,16 @@ def _cpu_build(each: str, pythons: tuple[str, ...]) -> Pin:
 
 
 def _part(name: str, plan: InstallRecipe) -> Part:
-    """Where a package belongs: CUDA's libraries are apart where a CPU build of torch does without them."""
+    """Where a package belongs: CUDA's libraries are apart where a CPU build of torch does without
+    them."""
     if name in plan.sources:
         return Part.SOURCE
     asked = {re.split(r"[^\w.-]", package)[0] for package in plan.packages}
-    return Part.CUDA if plan.cpu_builds and CUDA_LIBRARY.match(name) and name not in asked else Part.MAIN
+    return (
+        Part.CUDA
+        if plan.cpu_builds and CUDA_LIBRARY.match(name) and name not in asked
+        else Part.MAIN
+    )
 
 
 def _comments(order: Order, part: Part) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""What an engine is given the weights in and computes in: one form for a whole race, or each engine's quickest."""
+"""What an engine is given the weights in and computes in: one form for a whole race, or each
+engine's quickest."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ NARROW = {Arithmetic.BF16.value: HALF, Arithmetic.INT8.value: INT8}
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """dtype: of the weights, one of DTYPES. arithmetic: of our own engine's products; kv_dtype: of its keys and values;
-    others compute in what their weights are, or as they see fit.
+    """dtype: of the weights, one of DTYPES. arithmetic: of our own engine's products; kv_dtype: of
+    its keys and values; others compute in what their weights are, or as they see fit.
     """
 
     dtype: str
@@ -37,7 +38,9 @@ class Precision:
 
     def __str__(self) -> str:
         products = "" if self.arithmetic == EXACT else f", products in {self.arithmetic}"
-        return self.dtype + products + ("" if self.kv_dtype == EXACT else f", KV in {self.kv_dtype}")
+        return (
+            self.dtype + products + ("" if self.kv_dtype == EXACT else f", KV in {self.kv_dtype}")
+        )
 
 
 PLAIN = Precision(DTYPE)
@@ -45,21 +48,26 @@ PLAIN = Precision(DTYPE)
 
 
 def precisions(kind: EngineKind, asked: Precision, device: str) -> tuple[Precision, ...]:
-    """Those that an engine is tried in, where this is asked for: one, or all that it has where the quickest counts."""
+    """Those that an engine is tried in, where this is asked for: one, or all that it has where the
+    quickest counts."""
     if asked.dtype != BEST:
         return (asked if kind.exact else Precision(asked.dtype),)
     if not kind.exact:
         return tuple(Precision(each) for each in kind.dtypes)
-    exact = (HALF, EXACT), (INT8, EXACT)  # weights that bf16 holds are stored so, whatever they are given as
+    exact = (
+        (HALF, EXACT),
+        (INT8, EXACT),
+    )  # weights that bf16 holds are stored so, whatever they are given as
     narrow = ((each, way) for way, each in NARROW.items() if not lacks(Arithmetic(way), device))
     return tuple(Precision(*each, asked.kv_dtype) for each in (*exact, *narrow))
 
 
 class Forms:
-    """One model in the dtypes that engines are given it in, each made and written when it is first asked for.
+    """One model in the dtypes that engines are given it in, each made and written when it is first
+    asked for.
 
-    The weights of float32 are those of the name, bfloat16's and q8_0's are these rounded: three models, and an engine
-    is judged by the one that it was given.
+    The weights of float32 are those of the name, bfloat16's and q8_0's are these rounded: three
+    models, and an engine is judged by the one that it was given.
     """
 
     def __init__(self, name: str, stack: ExitStack) -> None:
@@ -74,7 +82,8 @@ class Forms:
         return self._models[dtype]
 
     def checkpoint(self, dtype: str) -> Checkpoint:
-        """Its folder, which lasts as long as the stack. Raises ModelError when there is no room for it."""
+        """Its folder, which lasts as long as the stack. Raises ModelError when there is no room for
+        it."""
         if dtype not in self._written:
             self._written[dtype] = self._stack.enter_context(checkpoint(self.model(dtype), dtype))
         return self._written[dtype]

@@ -1,10 +1,11 @@
 """Engines side by side on one workload in one interleaved run.
 
-Every engine is started once and gets the same checkpoint, KV memory, seats, cores and token ids; prefix caches take
-part where the workload says so, and are flushed between laps. Correctness comes first: an engine's first answers are
-replayed by the oracle before it is timed, and all timed answers afterwards; a wrong one leaves the race. Each round
-draws fresh traces, the same for all, and the order of the engines turns from round to round (A B, B A, …), so that
-what disturbs one disturbs the others. One engine computes at a time; the others are stopped.
+Every engine is started once and gets the same checkpoint, KV memory, seats, cores and token ids;
+prefix caches take part where the workload says so, and are flushed between laps. Correctness comes
+first: an engine's first answers are replayed by the oracle before it is timed, and all timed
+answers afterwards; a wrong one leaves the race. Each round draws fresh traces, the same for all,
+and the order of the engines turns from round to round (A B, B A, …), so that what disturbs one
+disturbs the others. One engine computes at a time; the others are stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from graders.engines.driver import Driver
 from graders.engines.engine_protocol import EngineFailed, EngineFailure, LaunchConfig, ServedTrace
 from graders.engines.loaded import BEST, DTYPE, HALF, INT8
 from graders.engines.precision import EXACT, NARROW, PLAIN, Forms, Precision, precisions
-from graders.engines.results import BUSY, RaceEntry, RaceResults, RaceSample, RaceSetup, Result, percentiles
+from graders.engines.results import (
+    BUSY,
+    RaceEntry,
+    RaceResults,
+    RaceSample,
+    RaceSetup,
+    Result,
+    percentiles,
+)
 from graders.engines.roofline import trace_work
 from graders.engines.scenarios import AFTER, Scenario, dropped, of_lengths, scenarios
 from graders.engines.token_check import check_tokens, tolerance
@@ -57,12 +66,13 @@ MakeDriver = Callable[[EngineKind, LaunchConfig], Driver]
 
 @dataclass(frozen=True, slots=True)
 class RacePlan:
-    """What to race. engines: by name, the first is the measure of the others. rounds: that count. batches: of the
-    decoding scenarios. apart: prompts alone too. lengths: in place of all that, prompts of so many tokens, a request
-    alone each. threads: 0 takes every core. timeout: seconds for one trace.
-    dtype: of the weights that all are given, one of DTYPES, and what they compute in; arithmetic, kv_dtype: see
-    `Precision`. q8_0: of the model rounded to int8; engines without a format for it are given the same weights in
-    float32. BEST: each engine has a lap in all that it has, and races in the quickest.
+    """What to race. engines: by name, the first is the measure of the others. rounds: that count.
+    batches: of the decoding scenarios. apart: prompts alone too. lengths: in place of all that,
+    prompts of so many tokens, a request alone each. threads: 0 takes every core. timeout: seconds
+    for one trace. dtype: of the weights that all are given, one of DTYPES, and what they compute
+    in; arithmetic, kv_dtype: see `Precision`. q8_0: of the model rounded to int8; engines without a
+    format for it are given the same weights in float32. BEST: each engine has a lap in all that it
+    has, and races in the quickest.
     """
 
     engines: tuple[str, ...]
@@ -88,7 +98,8 @@ class RacePlan:
 
 @dataclass
 class Racer:
-    """One engine that has been started, its laps so far, and why it left, if it did. model: what it was given."""
+    """One engine that has been started, its laps so far, and why it left, if it did. model: what it
+    was given."""
 
     entrant: RaceEntry
     driver: Driver
@@ -134,9 +145,14 @@ class Racer:
 
 
 def race(
-    plan: RacePlan, *, say: Say = lambda line: None, warn: Say | None = None, make: MakeDriver | None = None
+    plan: RacePlan,
+    *,
+    say: Say = lambda line: None,
+    warn: Say | None = None,
+    make: MakeDriver | None = None,
 ) -> RaceResults:
-    """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the model.
+    """Run it all. Raises ValueError for an unknown engine, workload or size, ModelError for the
+    model.
 
     An interruption (KeyboardInterrupt) ends it with the rounds that are complete; before the first
     is, it is raised. say: told what happens, line by line. warn: told what makes the figures
@@ -149,7 +165,9 @@ def race(
     stack = ExitStack()
     forms = Forms(plan.model, stack)
     model = forms.model(INT8 if plan.dtype == BEST else plan.dtype)
-    refuse_copies_that_do_not_fit(plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines)))
+    refuse_copies_that_do_not_fit(
+        plan.model, model.dtype.itemsize * model.config.parameters, len(set(plan.engines))
+    )
     threads = plan.threads or len(os.sched_getaffinity(0))
     _refuse_lengths(plan, model)
     sample = _largest(plan)
@@ -168,7 +186,10 @@ def race(
     course = replace(course, bandwidth=ceilings.bandwidth, peak=ceilings.peak, raised=roof.raised)
     course = replace(course, rounds=run.done) if run.interrupted else course
     return RaceResults(
-        course, tuple(left.get(each.engine, each) for each in entrants), run.results(), interrupted=run.interrupted
+        course,
+        tuple(left.get(each.engine, each) for each in entrants),
+        run.results(),
+        interrupted=run.interrupted,
     )
 
 
@@ -185,7 +206,9 @@ def _refuse(plan: RacePlan) -> None:
         raise ValueError(lacking)
     if plan.dtype not in (BEST, NARROW.get(plan.arithmetic, plan.dtype)):
         stored = NARROW[plan.arithmetic]
-        raise ValueError(f"products in {plan.arithmetic} are for weights that are stored so: race in {stored}")
+        raise ValueError(
+            f"products in {plan.arithmetic} are for weights that are stored so: race in {stored}"
+        )
     family = FAMILIES.get(plan.workload)
     if family is not None and family.requests * plan.scale > MOST_REQUESTS:
         most = MOST_REQUESTS / family.requests
@@ -207,7 +230,9 @@ def _announce(plan: RacePlan, device: str, busy: float, warn: Say) -> None:
     """What is known to be amiss before anything is started."""
     cores = len(os.sched_getaffinity(0))
     if plan.threads > cores:
-        warn(f"{plan.threads} threads share {cores} usable core{'s' * (cores > 1)}: every engine will be slower for it")
+        warn(
+            f"{plan.threads} threads share {cores} usable core{'s' * (cores > 1)}: every engine will be slower for it"
+        )
     if busy > BUSY:
         doubt = "ratios may be off; close what else is running and race again"
         warn(f"the machine is busy (load {busy:g} a core): {doubt}")
@@ -252,13 +277,17 @@ class _Race:
     def _running(self) -> list[Racer]:
         return [racer for racer in self.racers if not racer.entrant.failure]
 
-    def enter(self, names: Sequence[str], sample: Trace, make: MakeDriver, stack: ExitStack) -> Iterator[RaceEntry]:
+    def enter(
+        self, names: Sequence[str], sample: Trace, make: MakeDriver, stack: ExitStack
+    ) -> Iterator[RaceEntry]:
         """Start the engines one after the other; those that do not start are entrants all the same."""
         for name in dict.fromkeys(names):
             kind, device = RACERS[name], self._course.device
             there = environments.standing(kind, device)
             if not there.ready:
-                yield RaceEntry(name, kind.what, failure=str(EngineFailure.ABSENT), sentence=_why_not(there))
+                yield RaceEntry(
+                    name, kind.what, failure=str(EngineFailure.ABSENT), sentence=_why_not(there)
+                )
                 continue
             ways = precisions(kind, self._plan.asked, device)
             ready = [self._racer(kind, way, sample, make, stack) for way in ways]
@@ -266,9 +295,15 @@ class _Race:
             self.racers.append(racer)
             yield racer.entrant
 
-    def _racer(self, kind: EngineKind, way: Precision, sample: Trace, make: MakeDriver, stack: ExitStack) -> Racer:
+    def _racer(
+        self, kind: EngineKind, way: Precision, sample: Trace, make: MakeDriver, stack: ExitStack
+    ) -> Racer:
         """An engine that is not started yet."""
-        device, model, given = self._course.device, self._forms.model(way.dtype), self._forms.checkpoint(way.dtype)
+        device, model, given = (
+            self._course.device,
+            self._forms.model(way.dtype),
+            self._forms.checkpoint(way.dtype),
+        )
         if not way.exact:
             kind = replace(kind, exact=False, tie=oracle.NARROW_TIE)
         job = launch_config.job(
@@ -306,7 +341,8 @@ class _Race:
         return best
 
     def _qualify(self, racer: Racer) -> float:
-        """Start it; seconds of its best run of the workload, all tokens checked. It leaves where it cannot."""
+        """Start it; seconds of its best run of the workload, all tokens checked. It leaves where it
+        cannot."""
         self._start(racer)
         if racer.entrant.failure:
             return math.inf
@@ -339,7 +375,8 @@ class _Race:
         )
 
     def rounds(self) -> None:
-        """Warm up, then every round; KeyboardInterrupt leaves the complete rounds, and is raised when none is."""
+        """Warm up, then every round; KeyboardInterrupt leaves the complete rounds, and is raised
+        when none is."""
         try:
             self._look()
             self._warm_up()
@@ -353,7 +390,8 @@ class _Race:
             self.interrupted = True
 
     def _look(self) -> None:
-        """Warn when ratios are to another engine than so far, or when one engine is left of several."""
+        """Warn when ratios are to another engine than so far, or when one engine is left of
+        several."""
         names = [racer.name for racer in self._running]
         if len(names) == 1 < self._field:
             self._warn(f"only {names[0]} is left: there is nothing to compare it with")
@@ -400,7 +438,8 @@ class _Race:
             racer.entrant = replace(racer.entrant, memory=racer.driver.peak, least=least)
 
     def results(self) -> tuple[Result, ...]:
-        """What counts, scenario by scenario: the laps of complete rounds, all under the roof as it is at the end."""
+        """What counts, scenario by scenario: the laps of complete rounds, all under the roof as it
+        is at the end."""
         return tuple(
             Result(racer.name, view.name, view.batch, tuple(self._final(racer, view)))
             for scenario in self._scenarios
@@ -438,7 +477,13 @@ class _Race:
         return True
 
     def _count(
-        self, racer: Racer, scenario: Scenario, number: int, place: int, trace: Trace, served: ServedTrace
+        self,
+        racer: Racer,
+        scenario: Scenario,
+        number: int,
+        place: int,
+        trace: Trace,
+        served: ServedTrace,
     ) -> None:
         work = self._works[scenario, number, racer.name] = racer.work(scenario, trace)
         seconds, (read, said) = scenario.seconds(served), scenario.tokens(trace)
@@ -460,7 +505,9 @@ class _Race:
 
 def _trace(plan: RacePlan, scenario: Scenario, number: int) -> Trace:
     """The trace of a round; rounds below 0 warm up."""
-    return scenario.trace(plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale)
+    return scenario.trace(
+        plan.workload, plan.seed * 1000 + WARM + number, model=plan.model, scale=plan.scale
+    )
 
 
 def _largest(plan: RacePlan) -> Trace:
@@ -473,7 +520,8 @@ def _largest(plan: RacePlan) -> Trace:
 
 
 def turns(racers: Sequence[Racer], number: int) -> list[Racer]:
-    """Who goes first in a round: pairs of rounds are mirrored (A B, B A), and every pair starts one further on."""
+    """Who goes first in a round: pairs of rounds are mirrored (A B, B A), and every pair starts one
+    further on."""
     if not racers:
         return []
     start = number // 2 % len(racers)
@@ -497,10 +545,14 @@ def _roof(model: Model, dtype: str, threads: int, device: str) -> Roof:
     narrow = dtype != HALF or (device == "cpu" and not lacks(Arithmetic.BF16))
 
     def ceilings(effort: int = 1) -> Ceilings:
-        found = measure(model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=effort)
+        found = measure(
+            model.config, threads=threads, device=device, width=model.bytes_a_weight, effort=effort
+        )
         return replace(found, peak=(SPEEDUP[dtype] if narrow else 1) * found.peak)
 
-    return Roof(ceilings(), partial(ceilings, 2), limit=processor().theoretical_peak if fp32 else math.inf)
+    return Roof(
+        ceilings(), partial(ceilings, 2), limit=processor().theoretical_peak if fp32 else math.inf
+    )
 
 
 def _course(plan: RacePlan, sample: Trace, threads: int, device: str, busy: float) -> RaceSetup:

@@ -83,7 +83,8 @@ class Result:
 
     @property
     def cores(self) -> float:
-        """Processors in use on average, the median lap's: less than the threads means that others had them."""
+        """Processors in use on average, the median lap's: less than the threads means that others
+        had them."""
         return median(lap.cpu / lap.seconds for lap in self.laps)
 
     @property
@@ -100,7 +101,11 @@ class Result:
     def tpot(self) -> tuple[float, float] | None:
         """Seconds, as `ttft`; None where nobody was given a second token."""
         pairs = [lap.tpot for lap in self.laps if lap.tpot]
-        return (median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)) if pairs else None
+        return (
+            (median(pair[0] for pair in pairs), median(pair[1] for pair in pairs))
+            if pairs
+            else None
+        )
 
     def ratios(self, other: Result) -> tuple[float, ...]:
         """This engine's rate over the other's, round by round."""
@@ -110,12 +115,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RaceEntry:
-    """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to the end.
+    """One engine of the race. failure, sentence: why it is not in it, or left it; "" when it ran to
+    the end.
 
-    note: what has to be said beside its figures. started: seconds that its start took. weights, parameters, dtype: what
-    it proved to have loaded (`loaded.Loaded`); the same for all that have figures, but where each has its quickest:
-    tried, what that was chosen from, with the seconds of a lap in each. memory: bytes that its processes held at most,
-    all together; least: of its weights and KV alone. 0: unknown.
+    note: what has to be said beside its figures. started: seconds that its start took. weights,
+    parameters, dtype: what it proved to have loaded (`loaded.Loaded`); the same for all that have
+    figures, but where each has its quickest: tried, what that was chosen from, with the seconds of
+    a lap in each. memory: bytes that its processes held at most, all together; least: of its
+    weights and KV alone. 0: unknown.
     """
 
     engine: str
@@ -176,9 +183,11 @@ class RaceSetup:
 
 @dataclass(frozen=True, slots=True)
 class RaceResults:
-    """The whole race. results: by scenario, within one in the order of the entrants, the first being the measure.
+    """The whole race. results: by scenario, within one in the order of the entrants, the first
+    being the measure.
 
-    interrupted: fewer rounds were run than asked for; `course.rounds` counts those that all engines finished.
+    interrupted: fewer rounds were run than asked for; `course.rounds` counts those that all engines
+    finished.
     """
 
     course: RaceSetup
@@ -192,7 +201,11 @@ class RaceResults:
 
     def of(self, scenario: str, batch: int = 0) -> tuple[Result, ...]:
         """The results of one scenario."""
-        return tuple(result for result in self.results if (result.scenario, result.batch) == (scenario, batch))
+        return tuple(
+            result
+            for result in self.results
+            if (result.scenario, result.batch) == (scenario, batch)
+        )
 
     def result(self, engine: str, scenario: str, batch: int = 0) -> Result | None:
         """One engine's result in one scenario."""
@@ -200,7 +213,8 @@ class RaceResults:
 
     @property
     def starved(self) -> tuple[Result, ...]:
-        """Results on a CPU in which an engine that had work all the time got less than `ENOUGH` of one processor.
+        """Results on a CPU in which an engine that had work all the time got less than `ENOUGH` of
+        one processor.
 
         Others had the machine; then only what a processor second yields can be compared.
         """
@@ -232,7 +246,9 @@ def read(text: str) -> RaceResults:
         entrants = tuple(RaceEntry(**entrant) for entrant in data["entrants"])
         results, interrupted = tuple(map(_result, data["results"])), data.get("interrupted", False)
         raised = tuple(RaisedCeiling(**each) for each in data["course"].get("raised", ()))
-        return RaceResults(RaceSetup(**{**data["course"], "raised": raised}), entrants, results, interrupted)
+        return RaceResults(
+            RaceSetup(**{**data["course"], "raised": raised}), entrants, results, interrupted
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no race: {error!r}") from None
 
@@ -247,8 +263,16 @@ def percentiles(values: Sequence[float]) -> tuple[float, float]:
 
 def _result(data: dict[str, Any]) -> Result:
     laps = tuple(
-        RaceSample(**{**lap, "ttft": tuple(lap["ttft"]), "tpot": tuple(lap["tpot"]) if lap["tpot"] else None})
+        RaceSample(
+            **{
+                **lap,
+                "ttft": tuple(lap["ttft"]),
+                "tpot": tuple(lap["tpot"]) if lap["tpot"] else None,
+            }
+        )
         for lap in data["laps"]
     )
-    scenario = data["scenario"] if "scenario" in data else data["heat"]  # as races were stored at first
+    scenario = (
+        data["scenario"] if "scenario" in data else data["heat"]
+    )  # as races were stored at first
     return Result(data["engine"], scenario, data["batch"], laps)

@@ -7,7 +7,9 @@ from reference_engine.llama.config import LlamaConfig
 from reference_engine.roofline import Work, serving_work
 
 
-def trace_work(trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, stored: float = 4, width: int = 4) -> Work:
+def trace_work(
+    trace: Trace, config: LlamaConfig, *, tokens_a_step: int = 1, stored: float = 4, width: int = 4
+) -> Work:
     """The work of `trace`. tokens_a_step: that one request can get of one step (guesses).
     stored: bytes of a weight; width: of a key's or value's number.
     """

@@ -1,5 +1,5 @@
-"""The scenarios of a race: the workload itself, its prompts alone, decoding alone at one batch after the other; or one
-request alone at one length after the other."""
+"""The scenarios of a race: the workload itself, its prompts alone, decoding alone at one batch
+after the other; or one request alone at one length after the other."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PAGE = 32
 class Scenario:
     """One kind of trace that all engines serve.
 
-    name: "whole", "prefill", "decode", or "length": one request alone, of which is told what its prompt took, as
-    "prompt", and what each further token took, as "context". batch: of a decoding scenario; of the last three the
-    tokens of the prompt.
+    name: "whole", "prefill", "decode", or "length": one request alone, of which is told what its
+    prompt took, as "prompt", and what each further token took, as "context". batch: of a decoding
+    scenario; of the last three the tokens of the prompt.
     """
 
     name: str
@@ -41,7 +41,11 @@ class Scenario:
     @property
     def views(self) -> tuple[Scenario, ...]:
         """As what its laps are told."""
-        return (Scenario("prompt", self.batch), Scenario("context", self.batch)) if self.name == "length" else (self,)
+        return (
+            (Scenario("prompt", self.batch), Scenario("context", self.batch))
+            if self.name == "length"
+            else (self,)
+        )
 
     def trace(self, name: str, seed: int, *, model: str, scale: float) -> Trace:
         """A fresh trace of this scenario, drawn from the seed."""
@@ -72,15 +76,24 @@ class Scenario:
         """What a lap takes at least. of: what a whole trace does."""
         if self.name not in ("prompt", "context"):
             return of(trace)
-        first = of(replace(trace, requests=tuple(TraceRequest(each.prompt, 1) for each in trace.requests)))
+        first = of(
+            replace(trace, requests=tuple(TraceRequest(each.prompt, 1) for each in trace.requests))
+        )
         every = of(trace)
         further = Work(every.operations - first.operations, every.moved - first.moved)
         return first if self.name == "prompt" else further
 
 
 def scenarios(trace: Trace, batches: tuple[int, ...], *, apart: bool) -> tuple[Scenario, ...]:
-    """What is raced on a workload with traces like `trace`; batches that do not fit into its memory are left out."""
-    fitting = sorted({batch for batch in batches if batch <= trace.max_seqs and _answer(trace, batch) >= SHORTEST})
+    """What is raced on a workload with traces like `trace`; batches that do not fit into its memory
+    are left out."""
+    fitting = sorted(
+        {
+            batch
+            for batch in batches
+            if batch <= trace.max_seqs and _answer(trace, batch) >= SHORTEST
+        }
+    )
     decoding = tuple(Scenario("decode", batch) for batch in fitting)
     return (Scenario("whole"), *((Scenario("prefill"),) if apart else ()), *decoding)
 
@@ -109,9 +122,19 @@ def _answer(trace: Trace, batch: int) -> int:
 
 
 def _alone(whole: Trace, length: int) -> Trace:
-    """One request with a prompt of that length, said from the whole trace's one after the other, and room for it."""
+    """One request with a prompt of that length, said from the whole trace's one after the other,
+    and room for it."""
     said = islice(cycle(token for request in whole.requests for token in request.prompt), length)
     blocks = 1 + -(-(length + AFTER + PAGE) // whole.block_size)
     alone = (TraceRequest(tuple(said), AFTER),)
     name = f"a prompt of {length}"
-    return replace(whole, name=name, requests=alone, num_blocks=blocks, max_seqs=1, shared=False, cached=False, batch=0)
+    return replace(
+        whole,
+        name=name,
+        requests=alone,
+        num_blocks=blocks,
+        max_seqs=1,
+        shared=False,
+        cached=False,
+        batch=0,
+    )

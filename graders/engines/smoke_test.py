@@ -1,4 +1,5 @@
-"""Does an installed engine work? Start it, let a few requests be served, check every token, remember how it went."""
+"""Does an installed engine work? Start it, let a few requests be served, check every token,
+remember how it went."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class SmokeTest:
 
 
 def trial(kind: EngineKind, seed: int = 0) -> SmokeTest:
-    """Let `kind` serve a small ragged trace of the waiter; the result is written into its environment."""
+    """Let `kind` serve a small ragged trace of the waiter; the result is written into its
+    environment."""
     model, trace = load_model("waiter"), workload("ragged", seed, scale=0.125)
     try:
         with checkpoint(model) as given, Driver(kind, _job(kind, given, model, trace)) as driver:
@@ -51,5 +53,7 @@ def _job(kind: EngineKind, given: Checkpoint, model: Model, trace: Trace) -> Lau
 
 def _remember(kind: EngineKind, text: str) -> None:
     if kind.distribution:
-        with suppress(OSError):  # an environment that is somebody else's: the trial was one all the same
+        with suppress(
+            OSError
+        ):  # an environment that is somebody else's: the trial was one all the same
             environments.write_stamp(environments.folder(kind), trial=text)

@@ -1,4 +1,5 @@
-"""Whether an engine's tokens are what the model says: every output is replayed by the oracle, near-ties allowed."""
+"""Whether an engine's tokens are what the model says: every output is replayed by the oracle,
+near-ties allowed."""
 
 from __future__ import annotations
 
@@ -19,23 +20,29 @@ NARROW_TIES = {HALF: oracle.NARROW_TIE, INT8: oracle.NARROW_TIE}
 
 
 def tolerance(kind: EngineKind, dtype: str) -> float:
-    """How far below the likeliest the logit of a token of this engine may lie that was given weights of `dtype`."""
+    """How far below the likeliest the logit of a token of this engine may lie that was given
+    weights of `dtype`."""
     own = oracle.TIE if kind.tie is None else kind.tie
     return own if kind.exact else max(own, NARROW_TIES.get(dtype, 0.0))
 
 
-def check_tokens(model: Model, trace: Trace, served: ServedTrace, kind: EngineKind, dtype: str = DTYPE) -> None:
+def check_tokens(
+    model: Model, trace: Trace, served: ServedTrace, kind: EngineKind, dtype: str = DTYPE
+) -> None:
     """Raises EngineFailed at the first token that greedy decoding could not have emitted.
 
     kind: the engine that served, weights of `dtype`; see `tolerance`.
     """
     with _one_thread():
-        for number, (request, output) in enumerate(zip(trace.requests, served.outputs, strict=True)):
+        for number, (request, output) in enumerate(
+            zip(trace.requests, served.outputs, strict=True)
+        ):
             wrong = oracle.replay(model, request.prompt, output, tolerance(kind, dtype))
             if wrong is not None:
                 told = f"token {wrong} of request {number} is {_compared(model, request.prompt, output[: wrong + 1])}"
                 raise EngineFailed(
-                    EngineFailure.OTHER_TOKENS, f"{kind.name} said something else than the model would: {told}"
+                    EngineFailure.OTHER_TOKENS,
+                    f"{kind.name} said something else than the model would: {told}",
                 )
 
 
@@ -52,7 +59,8 @@ def _compared(model: Model, prompt: Sequence[int], output: Sequence[int]) -> str
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The oracle's products are small: more threads would wait for each other longer than they compute."""
+    """The oracle's products are small: more threads would wait for each other longer than they
+    compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

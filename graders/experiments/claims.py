@@ -1,8 +1,9 @@
 """The nine popular claims, and what this machine's results say of each. Imports no torch.
 
-A claim is held against measurements of a finished lab on this machine, never against a figure from elsewhere. Between
-what speaks for it and what speaks against it lies a margin: whatever falls there is undecided, and so is what was
-measured while others had the machine. So three runs of a lab come to one verdict, or to none.
+A claim is held against measurements of a finished lab on this machine, never against a figure from
+elsewhere. Between what speaks for it and what speaks against it lies a margin: whatever falls there
+is undecided, and so is what was measured while others had the machine. So three runs of a lab come
+to one verdict, or to none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """verdict: of one claim. measured: the figures, in words; "" without any. because: why nothing is decided."""
+    """verdict: of one claim. measured: the figures, in words; "" without any. because: why nothing
+    is decided."""
 
     verdict: Verdict
     measured: str = ""
@@ -46,7 +48,8 @@ class Lacking(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A popular sentence. lab: which one settles it. instead: what somebody says who knows. source: of `instead`."""
+    """A popular sentence. lab: which one settles it. instead: what somebody says who knows. source:
+    of `instead`."""
 
     number: int
     text: str
@@ -60,17 +63,23 @@ def judged(claim: Claim, results: LabResults | None, absent: str = "") -> Judgem
     """The verdict by the results of the claim's lab. absent: why there are none, if somebody knows."""
     advice = f"course lab {claim.lab}"
     if results is None:
-        return Judgement(Verdict.UNKNOWN, because=absent or f"lab {claim.lab} was not run: {advice}")
+        return Judgement(
+            Verdict.UNKNOWN, because=absent or f"lab {claim.lab} was not run: {advice}"
+        )
     if not results.complete:
         done = sum(key in results.finished for key in results.tasks)
-        told = f"lab {claim.lab} stopped after {done} of {len(results.tasks)} tasks: {advice} goes on"
+        told = (
+            f"lab {claim.lab} stopped after {done} of {len(results.tasks)} tasks: {advice} goes on"
+        )
         return Judgement(Verdict.UNKNOWN, because=told)
     try:
         return claim.judge(results)
     except Lacking as lacking:
         return Judgement(Verdict.UNKNOWN, lacking.measured, lacking.because)
     except (ValueError, KeyError, IndexError, ZeroDivisionError):
-        told = f"the results of lab {claim.lab} are not what it writes: {advice} --fresh measures anew"
+        told = (
+            f"the results of lab {claim.lab} are not what it writes: {advice} --fresh measures anew"
+        )
         return Judgement(Verdict.UNKNOWN, because=told)
 
 
@@ -78,7 +87,8 @@ def judged(claim: Claim, results: LabResults | None, absent: str = "") -> Judgem
 
 
 def decided(values: Sequence[float], measured: str, *, holds: float, fails: float) -> Judgement:
-    """HELD where the median lies beyond `holds`, FAILED where it lies beyond `fails`; Lacking in between.
+    """HELD where the median lies beyond `holds`, FAILED where it lies beyond `fails`; Lacking in
+    between.
 
     Which side is which follows from the order of the two.
     """
@@ -88,12 +98,14 @@ def decided(values: Sequence[float], measured: str, *, holds: float, fails: floa
     if (high <= fails) if holds > fails else (low >= fails):
         return Judgement(Verdict.FAILED, measured)
     raise Lacking(
-        f"it is undecided: between {low:.3g} and {high:.3g}, {holds:g} for and {fails:g} against it", measured
+        f"it is undecided: between {low:.3g} and {high:.3g}, {holds:g} for and {fails:g} against it",
+        measured,
     )
 
 
 def _timed(results: LabResults, experiment: str, series: str, x: float) -> Measurement:
-    """A point whose times count. Lacking when it is not there, or was measured on a machine too busy."""
+    """A point whose times count. Lacking when it is not there, or was measured on a machine too
+    busy."""
     point = _there(results, experiment, series, x)
     if point.starved:
         told = f"the machine was too busy: {point.cores:.1f} of a core was left for {experiment}, {series}"
@@ -118,7 +130,9 @@ def _race(results: LabResults, key: str) -> RaceResults:
     if race is None:
         raise Lacking(results.failures.get(key, "no engines were raced: add --engines"))
     if race.starved:
-        raise Lacking("the machine was too busy when the engines were raced; run the lab again when it is quiet")
+        raise Lacking(
+            "the machine was too busy when the engines were raced; run the lab again when it is quiet"
+        )
     return race
 
 
@@ -135,7 +149,10 @@ def _later_heads(results: LabResults) -> Judgement:
     shares = results.of("heads", "t+1+k")
     if len(shares) < 2:
         raise Lacking(f"fewer than two heads can be compared: {_why(results)}")
-    told = "heads 1 to " + f"{len(shares)} are right at {', '.join(f'{each.value:.0%}' for each in shares)}"
+    told = (
+        "heads 1 to "
+        + f"{len(shares)} are right at {', '.join(f'{each.value:.0%}' for each in shares)}"
+    )
     return decided([shares[-1].value - shares[0].value], told, holds=0.03, fails=-0.03)
 
 
@@ -145,13 +162,16 @@ def _guesses_cost(results: LabResults) -> Judgement:
         batches = [point.x for point in results.of(f"speed:{model}", MEDUSA)]
         batch = max(batches)
         costs = _pass_costs(results, model, batch)
-        told.append(f"{model}: a pass with guesses takes {_middle(costs):.1f} plain steps at batch {batch:.0f}")
+        told.append(
+            f"{model}: a pass with guesses takes {_middle(costs):.1f} plain steps at batch {batch:.0f}"
+        )
         worst = max(worst, costs, key=_middle)
     return decided(worst, "; ".join(told), holds=1.05, fails=1.3)
 
 
 def _pass_costs(results: LabResults, model: str, batch: float) -> tuple[float, ...]:
-    """Round by round, a pass in plain steps: more tokens a pass, over how many times as fast that was."""
+    """Round by round, a pass in plain steps: more tokens a pass, over how many times as fast that
+    was."""
     guessing, plain = (_timed(results, f"speed:{model}", who, batch) for who in (MEDUSA, PLAIN))
     return tuple(guessing.facts["tokens a pass"] / gain for gain in ratios(guessing, plain))
 
@@ -182,7 +202,10 @@ def _best_at_both(results: LabResults) -> Judgement:
     told = f"tokens a second at batch 1: {told}"
     if best is not llama and bracket(best.ratios(llama))[0] >= 1.1:
         return Judgement(Verdict.FAILED, told)
-    raise Lacking("the other half of it is about TensorRT-LLM, which needs an NVIDIA GPU and is not driven here", told)
+    raise Lacking(
+        "the other half of it is about TensorRT-LLM, which needs an NVIDIA GPU and is not driven here",
+        told,
+    )
 
 
 def _left_out(race: RaceResults, names: Sequence[str]) -> str:
@@ -190,14 +213,17 @@ def _left_out(race: RaceResults, names: Sequence[str]) -> str:
     why = {one.engine: one.sentence for one in race.entrants if one.failure}
     lacking = [name for name in names if race.result(name, "whole") is None]
     told = [
-        f"{name}: {why[name]}" if name in why else f"{name} was not raced: add --engines {name}" for name in lacking
+        f"{name}: {why[name]}" if name in why else f"{name} was not raced: add --engines {name}"
+        for name in lacking
     ]
     return "; ".join(told) or "there is nothing to compare"
 
 
 def _three_effects(results: LabResults) -> Judgement:
     sides = [_timed(results, "effects", side, place) for place, side in enumerate(SIDES)]
-    batching, scheduling, paging = (_middle(ratios(before, after)) for before, after in pairwise(sides))
+    batching, scheduling, paging = (
+        _middle(ratios(before, after)) for before, after in pairwise(sides)
+    )
     total, alone = ratios(sides[0], sides[-1]), ratios(sides[1], sides[2])
     if bracket(total)[0] <= 1.2:
         raise Lacking("all three ideas together gained too little here to be told apart")
@@ -215,7 +241,9 @@ def _fast_and_slow(results: LabResults) -> Judgement:
     points = results.of("prefill", model)
     if not points:
         raise Lacking(_why(results))
-    reading = [point for point in points if not point.starved] or [_timed(results, "prefill", model, points[0].x)]
+    reading = [point for point in points if not point.starved] or [
+        _timed(results, "prefill", model, points[0].x)
+    ]
     fastest = max(reading, key=lambda point: point.x / point.value)
     alone, widest = _timed(results, "decode", model, 1.0), results.of("decode", model)[-1]
     low, high = bracket(alone.samples)
@@ -231,18 +259,25 @@ def _gain(results: LabResults) -> Judgement:
     models, gains = _speeds(results), dict[str, tuple[float, ...]]()
     for model in models:
         gains[model] = ratios(
-            _timed(results, f"speed:{model}", MEDUSA, 1.0), _timed(results, f"speed:{model}", PLAIN, 1.0)
+            _timed(results, f"speed:{model}", MEDUSA, 1.0),
+            _timed(results, f"speed:{model}", PLAIN, 1.0),
         )
     told = ", ".join(f"{_middle(each):.1f}x on {model}" for model, each in gains.items())
     told = f"Medusa at batch 1: {told}"
-    return decided(gains[models[-1]], told, holds=1.75, fails=1.5)  # the claim is told in whole numbers
+    return decided(
+        gains[models[-1]], told, holds=1.75, fails=1.5
+    )  # the claim is told in whole numbers
 
 
 def _waste(results: LabResults) -> Judgement:
-    shares = {mix: _there(results, "pages", mix, 16.0).facts["wasted"] for mix in results.series("pages")}
+    shares = {
+        mix: _there(results, "pages", mix, 16.0).facts["wasted"] for mix in results.series("pages")
+    }
     if not shares:
         raise Lacking(_why(results))
-    told = f"in blocks of 16: {', '.join(f'{share:.1%} with {mix}' for mix, share in shares.items())}"
+    told = (
+        f"in blocks of 16: {', '.join(f'{share:.1%} with {mix}' for mix, share in shares.items())}"
+    )
     return decided([max(shares.values())], told, holds=0.04, fails=0.05)
 
 
@@ -336,5 +371,9 @@ CLAIMS = (
 
 
 def verdicts(labs: Mapping[int, LabResults], absent: Mapping[int, str]) -> dict[int, Judgement]:
-    """Every claim's, by its number. labs: by number, as far as they count. absent: why others do not."""
-    return {claim.number: judged(claim, labs.get(claim.lab), absent.get(claim.lab, "")) for claim in CLAIMS}
+    """Every claim's, by its number. labs: by number, as far as they count. absent: why others do
+    not."""
+    return {
+        claim.number: judged(claim, labs.get(claim.lab), absent.get(claim.lab, ""))
+        for claim in CLAIMS
+    }

@@ -19,7 +19,8 @@ Make = Callable[["Model", "Parts"], "Speculator | None"]
 
 @dataclass(frozen=True, slots=True)
 class DrafterKind:
-    """One way to guess. make: a fresh one for an engine of these parts; it makes None where nothing is guessed."""
+    """One way to guess. make: a fresh one for an engine of these parts; it makes None where nothing
+    is guessed."""
 
     name: str
     about: str
@@ -27,14 +28,17 @@ class DrafterKind:
 
 
 def medusa_chain(model: Model, parts: Parts, depth: int) -> MedusaSpeculator:
-    """Medusa's heads with a chain in place of a tree: the best guess of each of the first `depth` heads."""
+    """Medusa's heads with a chain in place of a tree: the best guess of each of the first `depth`
+    heads."""
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import TreeChoice
 
     chain = tuple((0,) * each for each in range(1, depth + 1))
-    return MedusaSpeculator(parts.medusa, load_heads(HEADS, model), TreeChoice(chain, (0.0,) * depth))
+    return MedusaSpeculator(
+        parts.medusa, load_heads(HEADS, model), TreeChoice(chain, (0.0,) * depth)
+    )
 
 
 def medusa_tree(model: Model, parts: Parts, nodes: int = 0) -> Speculator | None:
@@ -43,7 +47,8 @@ def medusa_tree(model: Model, parts: Parts, nodes: int = 0) -> Speculator | None
 
 
 def eagle_tree(model: Model, parts: Parts, nodes: int = 0) -> Speculator | None:
-    """EAGLE's layer with a tree of so many nodes that it grows itself in every step; 0: as many as pay on a CPU."""
+    """EAGLE's layer with a tree of so many nodes that it grows itself in every step; 0: as many as
+    pay on a CPU."""
     return speculator_for(EAGLE, model, replace(parts, draft_tree=None), nodes=nodes)
 
 

@@ -22,7 +22,8 @@ OURS = ("reference", "naive")
 
 
 class WeighedDriver(Driver):
-    """A driver that notes how much memory its engine held at most. peak: bytes, all its processes together."""
+    """A driver that notes how much memory its engine held at most. peak: bytes, all its processes
+    together."""
 
     peak = 0
 
@@ -41,7 +42,9 @@ def peak_memory(group: int) -> int:
         with suppress(OSError, ValueError, ProcessLookupError):
             if os.getpgid(int(process.name)) == group:
                 lines = (process / "status").read_text().splitlines()
-                total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+                total += sum(
+                    1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")
+                )
     return total
 
 
@@ -54,7 +57,8 @@ def task(
     apart: bool = True,
     cache: bool = True,
 ) -> Task:
-    """All engines of the plan side by side, ours first. cache: False switches their prefix caches off."""
+    """All engines of the plan side by side, ours first. cache: False switches their prefix caches
+    off."""
     engines = tuple(dict.fromkeys(("reference", *plan.engines))) if plan.engines else OURS
     course = RacePlan(
         engines,
@@ -67,17 +71,25 @@ def task(
         threads=plan.threads,
     )
     off = "" if cache else ", their prefix caches off"
-    return Task(key, f"{', '.join(engines)} side by side{off}", lambda: _run(course, cache, plan.say))
+    return Task(
+        key, f"{', '.join(engines)} side by side{off}", lambda: _run(course, cache, plan.say)
+    )
 
 
 def _run(course: RacePlan, cache: bool, say: Say) -> Finished:
     """KeyboardInterrupt when it was interrupted: half a race is none."""
     drivers = dict[str, WeighedDriver]()
-    results = race(course, say=lambda line: say(f"  {line}"), make=_maker(drivers, course.timeout, cache))
+    results = race(
+        course, say=lambda line: say(f"  {line}"), make=_maker(drivers, course.timeout, cache)
+    )
     if results.interrupted:
         raise KeyboardInterrupt
     there = {result.engine for result in results.results}
-    weighed = [Measurement("memory", name, 0.0, (float(each.peak),)) for name, each in drivers.items() if name in there]
+    weighed = [
+        Measurement("memory", name, 0.0, (float(each.peak),))
+        for name, each in drivers.items()
+        if name in there
+    ]
     return Finished(tuple(weighed), results)
 
 

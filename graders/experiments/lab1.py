@@ -1,4 +1,5 @@
-"""Lab 1, reading and writing: prefill over the prompt's length, decoding over the batch, each beside its floor."""
+"""Lab 1, reading and writing: prefill over the prompt's length, decoding over the batch, each
+beside its floor."""
 
 from __future__ import annotations
 
@@ -38,18 +39,29 @@ def tasks(plan: LabPlan) -> list[Task]:
         for model in plan.models
         for task in (
             Task(f"prefill:{model}", f"reading prompts, {model}", partial(prefill, plan, model)),
-            Task(f"decode:{model}", f"writing at several batches, {model}", partial(decode, plan, model)),
+            Task(
+                f"decode:{model}",
+                f"writing at several batches, {model}",
+                partial(decode, plan, model),
+            ),
         )
     ]
-    return [*own, engine_races.task(plan, "engines", batches=(1, 16) if plan.quick else (1, 16, 64))]
+    return [
+        *own,
+        engine_races.task(plan, "engines", batches=(1, 16) if plan.quick else (1, 16, 64)),
+    ]
 
 
 def prefill(plan: LabPlan, name: str) -> Finished:
     """Seconds to the first token of prompts of several lengths, nothing else running."""
     model, dice = load_model(name), random.Random(plan.seed)
-    lengths = [each for each in (LENGTHS if plan.quick else MORE_LENGTHS) if each < model.config.positions]
+    lengths = [
+        each for each in (LENGTHS if plan.quick else MORE_LENGTHS) if each < model.config.positions
+    ]
     blocks = 1 + -(-(lengths[-1] + 1) // BLOCK_SIZE)
-    engine = Engine(model, solved(cache=False), num_blocks=blocks, max_seqs=1, token_budget=lengths[-1])
+    engine = Engine(
+        model, solved(cache=False), num_blocks=blocks, max_seqs=1, token_budget=lengths[-1]
+    )
     watches = {length: Stopwatch() for length in lengths}
     samples: dict[int, list[float]] = {length: [] for length in lengths}
     for number in range(plan.rounds(5) + 1):
@@ -70,7 +82,9 @@ def _beside_floors(
         work = serving_work(config, [([0] * length, 1)], seats=1, shared=False)
         over.watch(work, min(seconds), f"a prompt of {length}")
         facts = {"operations": work.operations, "moved": work.moved}
-        yield Measurement("prefill", name, float(length), tuple(seconds), facts, watches[length].usual)
+        yield Measurement(
+            "prefill", name, float(length), tuple(seconds), facts, watches[length].usual
+        )
     yield ceilings(over, name)
 
 
@@ -80,7 +94,11 @@ def decode(plan: LabPlan, name: str) -> Finished:
     over, parts, points = roof(model.config), solved(cache=False), list[Measurement]()
     for batch in BATCHES if plan.quick else MORE_BATCHES:
         steps = STEPS if plan.quick else 3 * STEPS
-        engine, watch, seconds = decoding(model, parts, batch, CONTEXT, steps, dice), Stopwatch(), list[float]()
+        engine, watch, seconds = (
+            decoding(model, parts, batch, CONTEXT, steps, dice),
+            Stopwatch(),
+            list[float](),
+        )
         for _ in range(steps):
             with watch:
                 engine.step()

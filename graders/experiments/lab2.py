@@ -27,14 +27,24 @@ def tasks(plan: LabPlan) -> list[Task]:
     """Everything that the lab measures."""
     name = plan.models[0]
     own = [
-        Task("ttft", f"time to first token over the shared length, {name}", lambda: first_token(plan, name)),
-        Task("photocopier", f"{CONTRACTS} contracts of {PAGES} common pages, {name}", lambda: contracts(plan, name)),
+        Task(
+            "ttft",
+            f"time to first token over the shared length, {name}",
+            lambda: first_token(plan, name),
+        ),
+        Task(
+            "photocopier",
+            f"{CONTRACTS} contracts of {PAGES} common pages, {name}",
+            lambda: contracts(plan, name),
+        ),
         Task("hit rate", "hits over the size of the cache", lambda: hits(plan)),
     ]
     if not plan.engines:
         return own
     on = engine_races.task(plan, "engines, cache on", workload="shared_menu", apart=False)
-    off = engine_races.task(plan, "engines, cache off", workload="shared_menu", apart=False, cache=False)
+    off = engine_races.task(
+        plan, "engines, cache off", workload="shared_menu", apart=False, cache=False
+    )
     return [*own, on, off]
 
 
@@ -60,12 +70,15 @@ def first_token(plan: LabPlan, name: str) -> Finished:
                 seconds.append(watch.last)
                 computed = engine.metrics.computed - before
             facts = {"computed": float(computed)}
-            points.append(Measurement("ttft", side, float(length), tuple(seconds), facts, watch.usual))
+            points.append(
+                Measurement("ttft", side, float(length), tuple(seconds), facts, watch.usual)
+            )
     return Finished(tuple(points))
 
 
 def contracts(plan: LabPlan, name: str) -> Finished:
-    """Pages printed for contracts that share all pages but one; a page is a token here, and a block."""
+    """Pages printed for contracts that share all pages but one; a page is a token here, and a
+    block."""
     model, dice = load_model(name), random.Random(plan.seed)
     common = tokens(dice, model, PAGES)
     points = []
@@ -73,7 +86,9 @@ def contracts(plan: LabPlan, name: str) -> Finished:
         parts, watch, seconds, computed = solved(cache=cached), Stopwatch(), list[float](), 0
         for _ in range(plan.rounds()):
             room = PAGES + CONTRACTS + 2
-            engine = Engine(model, parts, num_blocks=room, block_size=1, max_seqs=1, token_budget=PAGES + 1)
+            engine = Engine(
+                model, parts, num_blocks=room, block_size=1, max_seqs=1, token_budget=PAGES + 1
+            )
             with watch:
                 for own in dice.sample(range(model.config.vocab), CONTRACTS):
                     engine.add([*common, own], 1)
@@ -86,7 +101,8 @@ def contracts(plan: LabPlan, name: str) -> Finished:
 
 
 def hits(plan: LabPlan) -> Finished:
-    """Which share of the prompts' tokens a cache of so many blocks has; counted, so that no clock takes part."""
+    """Which share of the prompts' tokens a cache of so many blocks has; counted, so that no clock
+    takes part."""
     asked, parts = menu_prompts(plan.seed), solved(cache=True)
     points = []
     for capacity in CAPACITIES:
@@ -96,7 +112,8 @@ def hits(plan: LabPlan) -> Finished:
 
 
 def cached_tokens(asked: Sequence[Sequence[int]], parts: Parts, capacity: int) -> int:
-    """Tokens found in the cache when prompts are served one by one, and it is cut to `capacity` blocks after each."""
+    """Tokens found in the cache when prompts are served one by one, and it is cut to `capacity`
+    blocks after each."""
     assert parts.prefix_cache is not None
     longest = max(-(-len(prompt) // BLOCK_SIZE) for prompt in asked)
     size = 1 + longest + max(capacity, 0) + longest

@@ -1,4 +1,5 @@
-"""Lab 3, the conveyor belt and the loose leaves: batching, scheduling and paging one by one; budget; arrivals."""
+"""Lab 3, the conveyor belt and the loose leaves: batching, scheduling and paging one by one;
+budget; arrivals."""
 
 from __future__ import annotations
 
@@ -41,7 +42,11 @@ def tasks(plan: LabPlan) -> list[Task]:
         Task("chunks", f"token budget and chunk, {name}", lambda: chunks(plan, name)),
         Task("arrivals", f"latency over arrival rate, {name}", lambda: arrivals(plan, name)),
     ]
-    return [*own, engine_races.task(plan, "engines", workload="arrivals", apart=False)] if plan.engines else own
+    return (
+        [*own, engine_races.task(plan, "engines", workload="arrivals", apart=False)]
+        if plan.engines
+        else own
+    )
 
 
 # ---------------------------------------------------------------- three effects
@@ -71,7 +76,9 @@ def effects(plan: LabPlan, name: str) -> Finished:
     for place, (side, every) in enumerate(runs.items()):
         seconds, cores = tuple(run.seconds for run in every), mean(run.cores for run in every)
         points.append(Measurement("effects", side, float(place), seconds, every[0].facts, cores))
-        points.append(Measurement("timeline", side, float(place), tuple(map(float, every[0].present))))
+        points.append(
+            Measurement("timeline", side, float(place), tuple(map(float, every[0].present)))
+        )
     return Finished(tuple(points))
 
 
@@ -85,7 +92,9 @@ def _parts(reserve: int) -> dict[str, Parts]:
 
 
 def _served(model: Model, parts: Parts, trace: Trace, seats: int) -> Run:
-    engine = Engine(model, parts, num_blocks=trace.num_blocks, block_size=trace.block_size, max_seqs=seats)
+    engine = Engine(
+        model, parts, num_blocks=trace.num_blocks, block_size=trace.block_size, max_seqs=seats
+    )
     for request in trace.requests:
         engine.add(request.prompt, request.max_new)
     watch, present, chunks = Stopwatch(), list[int](), 0
@@ -101,14 +110,17 @@ def _served(model: Model, parts: Parts, trace: Trace, seats: int) -> Run:
         "tokens": metrics.emitted,
         "wasted": 1 - metrics.utilisation,
     }
-    return Run(watch.wall, watch.cores, tuple(present), {name: float(fact) for name, fact in facts.items()})
+    return Run(
+        watch.wall, watch.cores, tuple(present), {name: float(fact) for name, fact in facts.items()}
+    )
 
 
 # ---------------------------------------------------------------- pages
 
 
 def pages(plan: LabPlan) -> Finished:
-    """How many requests a pool holds, and how much of what they hold is empty; counted, without a clock."""
+    """How many requests a pool holds, and how much of what they hold is empty; counted, without a
+    clock."""
     model, points = load_model("random:tiny"), list[Measurement]()
     paged = solved(cache=False)
     contiguous = Parts(partial(naive.BlockManager, max_tokens=RESERVED), paged.scheduler)  # type: ignore[arg-type]
@@ -123,7 +135,8 @@ def pages(plan: LabPlan) -> Finished:
 
 
 def held(model: Model, parts: Parts, wanted: Sequence[int], block_size: int) -> dict[str, float]:
-    """What one step of an engine admits of prompts of these lengths, and the share of it that holds no token."""
+    """What one step of an engine admits of prompts of these lengths, and the share of it that holds
+    no token."""
     engine = Engine(
         model,
         parts,
@@ -142,7 +155,8 @@ def held(model: Model, parts: Parts, wanted: Sequence[int], block_size: int) -> 
 
 
 def chunks(plan: LabPlan, name: str) -> Finished:
-    """A long prompt arrives while others decode: how long it waits, and how long they wait for a token."""
+    """A long prompt arrives while others decode: how long it waits, and how long they wait for a
+    token."""
     model, dice = load_model(name), random.Random(plan.seed)
     newcomer = min(NEWCOMER, model.config.positions // 2)
     points = list[Measurement]()
@@ -152,13 +166,24 @@ def chunks(plan: LabPlan, name: str) -> Finished:
             steps = list(_joined(model, tokens(dice, model, newcomer), chunk, watch, dice))
             first.append(sum(steps))
             gaps.append(max(steps))
-        points.append(Measurement("chunk, first token", "newcomer", float(chunk), tuple(first), {}, watch.usual))
-        points.append(Measurement("chunk, next token", "the others", float(chunk), tuple(gaps), {}, watch.usual))
+        points.append(
+            Measurement(
+                "chunk, first token", "newcomer", float(chunk), tuple(first), {}, watch.usual
+            )
+        )
+        points.append(
+            Measurement(
+                "chunk, next token", "the others", float(chunk), tuple(gaps), {}, watch.usual
+            )
+        )
     return Finished(tuple(points))
 
 
-def _joined(model: Model, prompt: Sequence[int], chunk: int, watch: Stopwatch, dice: random.Random) -> Iterator[float]:
-    """Seconds of every step from the arrival of `prompt` to its first token; the others get a token in each."""
+def _joined(
+    model: Model, prompt: Sequence[int], chunk: int, watch: Stopwatch, dice: random.Random
+) -> Iterator[float]:
+    """Seconds of every step from the arrival of `prompt` to its first token; the others get a token
+    in each."""
     most = len(prompt) // chunk + 8
     room = 1 + -(-len(prompt) // BLOCK_SIZE) + 1 + DECODERS * -(-(PROMPT + most + 2) // BLOCK_SIZE)
     engine = Engine(
@@ -185,7 +210,8 @@ def _joined(model: Model, prompt: Sequence[int], chunk: int, watch: Stopwatch, d
 
 
 def arrivals(plan: LabPlan, name: str) -> Finished:
-    """Requests come by themselves, at shares of the rate at which they can leave: latency, and how many are there."""
+    """Requests come by themselves, at shares of the rate at which they can leave: latency, and how
+    many are there."""
     model, dice = load_model(name), random.Random(plan.seed)
     count = 48 if plan.quick else 160
     most = count / _arriving(model, [0.0] * count, dice).seconds
@@ -203,13 +229,16 @@ def arrivals(plan: LabPlan, name: str) -> Finished:
             "in flight": mean(each.in_flight for each in seen),
         }
         latencies = tuple(each.latency for each in seen)
-        points.append(Measurement("arrivals", "continuous, paged", share, latencies, facts, seen[0].cores))
+        points.append(
+            Measurement("arrivals", "continuous, paged", share, latencies, facts, seen[0].cores)
+        )
     return Finished(tuple(points))
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What an observer beside the engine noted. latency, in_flight: means, over requests and over time."""
+    """What an observer beside the engine noted. latency, in_flight: means, over requests and over
+    time."""
 
     seconds: float
     latency: float
@@ -236,6 +265,8 @@ def _arriving(model: Model, times: Sequence[float], dice: random.Random) -> _See
         with watch:
             events = engine.step()
         area += present * watch.last
-        left += [time.perf_counter() - began - here.pop(event.id) for event in events if event.finished]
+        left += [
+            time.perf_counter() - began - here.pop(event.id) for event in events if event.finished
+        ]
     seconds = time.perf_counter() - began
     return _Seen(seconds, mean(left), area / seconds, watch.cores)

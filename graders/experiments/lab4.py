@@ -1,4 +1,5 @@
-"""Lab 4, guess and check: how often heads are right, what a pass yields, and what it costs at every batch."""
+"""Lab 4, guess and check: how often heads are right, what a pass yields, and what it costs at every
+batch."""
 
 from __future__ import annotations
 
@@ -39,7 +40,11 @@ def tasks(plan: LabPlan) -> list[Task]:
         Task("tokens", f"tokens a pass by depth and nodes, {usual}", lambda: yields(plan, usual)),
     ]
     speeds = [
-        Task(f"speed:{model}", f"plain and guessing at several batches, {model}", partial(speed, plan, model))
+        Task(
+            f"speed:{model}",
+            f"plain and guessing at several batches, {model}",
+            partial(speed, plan, model),
+        )
         for model in plan.models
     ]
     return [*first, *speeds]
@@ -49,8 +54,8 @@ def tasks(plan: LabPlan) -> list[Task]:
 
 
 def heads(plan: LabPlan) -> Finished:
-    """The share of places in held-out answers where a head's best guess is the token k+1 further on, and, beside it,
-    where it is the very next one, which the LM head says."""
+    """The share of places in held-out answers where a head's best guess is the token k+1 further
+    on, and, beside it, where it is the very next one, which the LM head says."""
     network, tokenizer = load_network(CHECKPOINT), load_tokenizer(CHECKPOINT)
     guessing = load_heads(HEADS, load_model("waiter"))
     seeds = range(FIRST_TALK, FIRST_TALK + (8 if plan.quick else 40))
@@ -64,7 +69,11 @@ def heads(plan: LabPlan) -> Finished:
         places = {"places": float(known.sum())}
         points.append(Measurement("heads", "t+1+k", head + 1.0, (float(right),), places))
         following = (best[1:, head] == text.targets[:-1, 0])[inside].float().mean()
-        points.append(Measurement("heads", "t+1", head + 1.0, (float(following),), {"places": float(inside.sum())}))
+        points.append(
+            Measurement(
+                "heads", "t+1", head + 1.0, (float(following),), {"places": float(inside.sum())}
+            )
+        )
     return Finished(tuple(points))
 
 
@@ -88,12 +97,21 @@ def talks(count: int, seed: int) -> list[tuple[int, ...]]:
     return [few[number % len(few)] for number in range(count)]
 
 
-def engine_of(model: Model, parts: Parts, speculator: Speculator | None, asked: Sequence[tuple[int, ...]]) -> Engine:
+def engine_of(
+    model: Model, parts: Parts, speculator: Speculator | None, asked: Sequence[tuple[int, ...]]
+) -> Engine:
     """With room for all of them at once, their prompts read and cached."""
     ahead = speculator.lookahead if speculator else 0
     each = -(-(max(map(len, asked)) + ANSWER + ahead + 1) // BLOCK_SIZE)
     room, budget = 1 + (len(asked) + TALKS) * each, max(512, len(asked) * (1 + ahead) + 256)
-    engine = Engine(model, parts, num_blocks=room, max_seqs=len(asked), token_budget=budget, speculator=speculator)
+    engine = Engine(
+        model,
+        parts,
+        num_blocks=room,
+        max_seqs=len(asked),
+        token_budget=budget,
+        speculator=speculator,
+    )
     for prompt in dict.fromkeys(asked):
         for _ in engine.stream(prompt, 1):
             continue
@@ -117,7 +135,8 @@ def decoded(engine: Engine, asked: Sequence[tuple[int, ...]]) -> Decoded:
 
 
 def yields(plan: LabPlan, name: str) -> Finished:
-    """Tokens a pass, by the depth of a chain and by the nodes of a tree; counted, so that no clock takes part."""
+    """Tokens a pass, by the depth of a chain and by the nodes of a tree; counted, so that no clock
+    takes part."""
     model, parts = load_model(name), solved(cache=True)
     asked = talks(8 if plan.quick else 32, plan.seed)
     chains: list[tuple[str, int, Make]] = [("chain", depth, _chain(depth)) for depth in DEPTHS]
@@ -160,17 +179,23 @@ class Contest:
 
     def points(self, model: str) -> list[Measurement]:
         """What each of them was."""
-        return [_point(model, drafter, len(self.asked), runs) for drafter, runs in self._runs.items()]
+        return [
+            _point(model, drafter, len(self.asked), runs) for drafter, runs in self._runs.items()
+        ]
 
 
 def speed(plan: LabPlan, name: str) -> Finished:
     """Tokens a second of every drafter that there is, in turn, at every batch.
 
-    A request alone is timed between the rounds of the others too: what it takes is what the memory takes, and a
-    machine that is shared reads its memory for some seconds faster than for the next.
+    A request alone is timed between the rounds of the others too: what it takes is what the memory
+    takes, and a machine that is shared reads its memory for some seconds faster than for the next.
     """
     model, parts = load_model(name), solved(cache=True)
-    alone, points, rounds = Contest(model, parts, talks(1, plan.seed)), list[Measurement](), plan.rounds(5)
+    alone, points, rounds = (
+        Contest(model, parts, talks(1, plan.seed)),
+        list[Measurement](),
+        plan.rounds(5),
+    )
     for _ in range(1 + rounds):
         alone.round()
     for batch in _batches(plan, name)[1:]:
@@ -195,4 +220,6 @@ def _point(model: str, drafter: str, batch: int, runs: Sequence[Decoded]) -> Mea
         "step": median(run.seconds / run.steps for run in runs),
     }
     rates = tuple(run.tokens / run.seconds for run in runs)
-    return Measurement(f"speed:{model}", drafter, float(batch), rates, facts, median(run.cores for run in runs))
+    return Measurement(
+        f"speed:{model}", drafter, float(batch), rates, facts, median(run.cores for run in runs)
+    )

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 
 from graders.registry.parts import part_of
 
-ALONE, STATIC, CONTINUOUS, PAGED = SIDES = ("one by one", "static batches", "continuous", "continuous, paged")
+ALONE, STATIC, CONTINUOUS, PAGED = SIDES = (
+    "one by one",
+    "static batches",
+    "continuous",
+    "continuous, paged",
+)
 """Of lab 3: each adds one idea to the one before; the requests and the memory are the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabName:
-    """slug, module: the folder and the file of its formulas. models: what it measures where nobody says otherwise.
-    raced: other engines can take part.
+    """slug, module: the folder and the file of its formulas. models: what it measures where nobody
+    says otherwise. raced: other engines can take part.
     """
 
     title: str

@@ -1,4 +1,5 @@
-"""The engines in one table: every figure measured here, or from a card that counts here, or none. Imports no torch."""
+"""The engines in one table: every figure measured here, or from a card that counts here, or none.
+Imports no torch."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What is known of an engine without measuring. guesses: the speculation that it offers, by its documentation."""
+    """What is known of an engine without measuring. guesses: the speculation that it offers, by its
+    documentation."""
 
     name: str
     what: str
@@ -37,7 +39,12 @@ ENGINES = (
     EngineFacts("reference", "ours, with the solutions", "seeing how it works", "Medusa heads"),
     EngineFacts("vllm", "vLLM", "many users", "draft models, n-grams, Medusa, EAGLE"),
     EngineFacts("sglang", "SGLang", "shared prompts", "draft models, n-grams, EAGLE"),
-    EngineFacts("tensorrt-llm", "TensorRT-LLM", "most speed on NVIDIA", "draft models, n-grams, Medusa, EAGLE"),
+    EngineFacts(
+        "tensorrt-llm",
+        "TensorRT-LLM",
+        "most speed on NVIDIA",
+        "draft models, n-grams, Medusa, EAGLE",
+    ),
     EngineFacts("llama.cpp", "llama.cpp", "CPUs and small devices", "draft models, n-grams"),
     EngineFacts("ollama", "Ollama", "easy setup", "none of its own"),
 )
@@ -66,8 +73,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """For one purpose: the popular engine, and the one that the figures support; "" when they support none. compared:
-    those that have the figure.
+    """For one purpose: the popular engine, and the one that the figures support; "" when they
+    support none. compared: those that have the figure.
     """
 
     purpose: str
@@ -126,7 +133,12 @@ def _told(results: LabResults | None) -> str:
 
 
 def _of(
-    race: RaceResults | None, name: str, scenario: str, batch: int, told: str, read: Callable[[Result], float]
+    race: RaceResults | None,
+    name: str,
+    scenario: str,
+    batch: int,
+    told: str,
+    read: Callable[[Result], float],
 ) -> Cell:
     result = race.result(name, scenario, batch) if race else None
     starved = race is not None and result in race.starved
@@ -168,9 +180,17 @@ def guide(table: Iterable[Row]) -> tuple[Advice, ...]:
     every = list(table)
     found = []
     for purpose, popular, figure, best, words in PURPOSES:
-        values = {row.engine.name: value for row in every if (value := row.cells[figure].value) is not None}
+        values = {
+            row.engine.name: value
+            for row in every
+            if (value := row.cells[figure].value) is not None
+        }
         if len(values) < 2:
-            found.append(Advice(purpose, popular, "", f"fewer than two engines have the figure: {NOT_MEASURED}"))
+            found.append(
+                Advice(
+                    purpose, popular, "", f"fewer than two engines have the figure: {NOT_MEASURED}"
+                )
+            )
             continue
         name = best(values, key=values.__getitem__)
         because = f"{name} {words}, of {', '.join(values)}"

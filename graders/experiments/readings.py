@@ -1,4 +1,5 @@
-"""What can be read off the results of a lab: floors, gaps, the batch from which on guessing loses. No torch."""
+"""What can be read off the results of a lab: floors, gaps, the batch from which on guessing loses.
+No torch."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def ceilings(results: LabResults, model: str) -> Ceilings | None:
 
 
 def floor(results: LabResults, point: Measurement) -> float:
-    """The least seconds that the work of a point of lab 1 takes on its machine; 0 where no ceilings are known."""
+    """The least seconds that the work of a point of lab 1 takes on its machine; 0 where no ceilings
+    are known."""
     over = ceilings(results, point.series)
     if over is None or "operations" not in point.facts:
         return 0.0
@@ -43,7 +45,9 @@ def _gap(point: Measurement, least: float) -> str:
     if not least:
         return f"{1e3 * point.value:.2f} ms, {noise}"
     over = f"floor {1e3 * least:.2f} ms + overhead {1e3 * (point.value - least):.2f} ms"
-    return f"{1e3 * point.value:.2f} ms = {over}, {noise}; {point.value / least:.1f} times the floor"
+    return (
+        f"{1e3 * point.value:.2f} ms = {over}, {noise}; {point.value / least:.1f} times the floor"
+    )
 
 
 def speed_ups(results: LabResults, model: str) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -51,9 +55,15 @@ def speed_ups(results: LabResults, model: str) -> dict[str, tuple[tuple[float, f
     plain = {point.x: point for point in results.of(f"speed:{model}", PLAIN)}
     found = dict[str, tuple[tuple[float, float], ...]]()
     for name in DRAFTERS:
-        points = [point for point in results.of(f"speed:{model}", name) if name != PLAIN and point.x in plain]
+        points = [
+            point
+            for point in results.of(f"speed:{model}", name)
+            if name != PLAIN and point.x in plain
+        ]
         if points:
-            found[name] = tuple((point.x, _median(ratios(point, plain[point.x]))) for point in points)
+            found[name] = tuple(
+                (point.x, _median(ratios(point, plain[point.x]))) for point in points
+            )
     return found
 
 

@@ -1,4 +1,5 @@
-"""What a lab has measured so far, as frozen records that can be written as JSON and read back. Imports no torch."""
+"""What a lab has measured so far, as frozen records that can be written as JSON and read back.
+Imports no torch."""
 
 from __future__ import annotations
 
@@ -104,7 +105,9 @@ class LabResults:
         """What is missing, and why."""
         told = {name: why for each in self.finished.values() for name, why in each.failures.items()}
         races = [each.race for each in self.finished.values() if each.race]
-        return told | {one.engine: one.sentence for race in races for one in race.entrants if one.failure}
+        return told | {
+            one.engine: one.sentence for race in races for one in race.entrants if one.failure
+        }
 
     @property
     def busy(self) -> bool:
@@ -114,7 +117,11 @@ class LabResults:
     def of(self, experiment: str, series: str | None = None) -> tuple[Measurement, ...]:
         """The points of one experiment, of one series if it is named, from left to right."""
         every = [point for each in self.finished.values() for point in each.measurements]
-        found = [each for each in every if each.experiment == experiment and series in (None, each.series)]
+        found = [
+            each
+            for each in every
+            if each.experiment == experiment and series in (None, each.series)
+        ]
         return tuple(sorted(found, key=lambda point: point.x))
 
     def at(self, experiment: str, series: str, x: float) -> Measurement | None:
@@ -124,7 +131,9 @@ class LabResults:
     def series(self, experiment: str) -> tuple[str, ...]:
         """Who has points in an experiment, in the order measured."""
         every = [point for each in self.finished.values() for point in each.measurements]
-        return tuple(dict.fromkeys(point.series for point in every if point.experiment == experiment))
+        return tuple(
+            dict.fromkeys(point.series for point in every if point.experiment == experiment)
+        )
 
     def race(self, key: str) -> RaceResults | None:
         """The race that a task ran, if it came to figures."""
@@ -156,7 +165,8 @@ def ratios(over: Measurement, under: Measurement) -> tuple[float, ...]:
 
 
 def bracket(values: Sequence[float]) -> tuple[float, float]:
-    """Between which two values the true median lies, with a chance of `SURE` at least; all of them if they are too few.
+    """Between which two values the true median lies, with a chance of `SURE` at least; all of them
+    if they are too few.
 
     So many of n lie on one side of the median as heads fall in n throws.
     """

@@ -21,9 +21,15 @@ class Task:
 
 
 def begin(setup: LabSetup, tasks: Sequence[Task], earlier: LabResults | None) -> LabResults:
-    """What to go on with: `earlier`, where it is unfinished and of the same setup; else nothing yet."""
+    """What to go on with: `earlier`, where it is unfinished and of the same setup; else nothing
+    yet."""
     keys = tuple(task.key for task in tasks)
-    if earlier is None or earlier.complete or earlier.tasks != keys or setup.difference(earlier.setup):
+    if (
+        earlier is None
+        or earlier.complete
+        or earlier.tasks != keys
+        or setup.difference(earlier.setup)
+    ):
         return LabResults(setup, keys)
     return earlier
 
@@ -45,14 +51,23 @@ def go_on(results: LabResults, tasks: Sequence[Task], *, keep: Keep, say: Say) -
 
 
 def _tried(task: Task, say: Say) -> Finished:
-    """What a task left; where a model does not fit, a part breaks or a file is missing, the sentence."""
+    """What a task left; where a model does not fit, a part breaks or a file is missing, the
+    sentence."""
     from graders.engines.engine_protocol import EngineFailed
     from reference_engine.model import ModelError
     from reference_engine.parts import PartError, PartMissing
 
     try:
         return task.run()
-    except (ModelError, PartError, PartMissing, EngineFailed, ValueError, RuntimeError, OSError) as error:
+    except (
+        ModelError,
+        PartError,
+        PartMissing,
+        EngineFailed,
+        ValueError,
+        RuntimeError,
+        OSError,
+    ) as error:
         told = str(error) or type(error).__name__
     except MemoryError:
         told = "there is too little memory for it"

@@ -1,4 +1,5 @@
-"""What the experiments share: parts, prompts, an engine that decodes, and a clock that knows when it was starved."""
+"""What the experiments share: parts, prompts, an engine that decodes, and a clock that knows when
+it was starved."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ SIZES = ("vocab", "width", "layers", "heads", "kv_heads", "head_width", "inner",
 @dataclass(frozen=True, slots=True)
 class LabPlan:
     """What a lab is to measure. models: names that `load_model` knows, the first is the usual one.
-    engines: to be raced beside ours. quick: so little of it that a minute is enough. say: told how a long task goes.
+    engines: to be raced beside ours. quick: so little of it that a minute is enough. say: told how
+    a long task goes.
     """
 
     lab: int
@@ -48,7 +50,8 @@ class LabPlan:
 
 
 class Stopwatch:
-    """Seconds of the wall and processors in use, of everything inside its `with`; may be entered again."""
+    """Seconds of the wall and processors in use, of everything inside its `with`; may be entered
+    again."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = self.last = 0.0
@@ -71,8 +74,8 @@ class Stopwatch:
 
     @property
     def usual(self) -> float:
-        """The median of the times that it was entered: beside samples of which the median counts. One pause of the
-        machine is no more to it than to them."""
+        """The median of the times that it was entered: beside samples of which the median counts.
+        One pause of the machine is no more to it than to them."""
         return median(self._each) if self._each else 0.0
 
 
@@ -101,7 +104,9 @@ def roof(config: LlamaConfig) -> Roof:
 def ceilings(over: Roof, model: str) -> Measurement:
     """The ceilings as they are at the end, to be kept beside what was measured under them."""
     found = over.ceilings
-    return Measurement("ceilings", model, 0.0, facts={"peak": found.peak, "bandwidth": found.bandwidth})
+    return Measurement(
+        "ceilings", model, 0.0, facts={"peak": found.peak, "bandwidth": found.bandwidth}
+    )
 
 
 def decode_work(config: LlamaConfig, batch: int, context: int) -> Work:
@@ -112,10 +117,20 @@ def decode_work(config: LlamaConfig, batch: int, context: int) -> Work:
     return Work(float(batch * (2 * weights + attention)), 4.0 * (weights + batch * cached))
 
 
-def decoding(model: Model, parts: Parts, batch: int, context: int, steps: int, dice: random.Random) -> Engine:
-    """An engine with `batch` requests that have read `context` tokens, and have `steps` to go at least."""
+def decoding(
+    model: Model, parts: Parts, batch: int, context: int, steps: int, dice: random.Random
+) -> Engine:
+    """An engine with `batch` requests that have read `context` tokens, and have `steps` to go at
+    least."""
     room = 1 + batch * -(-(context + steps + 8) // BLOCK_SIZE)
-    engine = Engine(model, parts, num_blocks=room, block_size=BLOCK_SIZE, max_seqs=batch, token_budget=batch * context)
+    engine = Engine(
+        model,
+        parts,
+        num_blocks=room,
+        block_size=BLOCK_SIZE,
+        max_seqs=batch,
+        token_budget=batch * context,
+    )
     for _ in range(batch):
         engine.add(tokens(dice, model, context), steps + 8)
     for _ in range(3):  # the first reads all prompts, the others warm up
@@ -124,7 +139,8 @@ def decoding(model: Model, parts: Parts, batch: int, context: int, steps: int, d
 
 
 def purely_decoding(engine: Engine, before: tuple[int, int]) -> bool:
-    """Whether the last step computed one token of each of its requests. before: `counted`, before it."""
+    """Whether the last step computed one token of each of its requests. before: `counted`, before
+    it."""
     computed, chunks = counted(engine)
     return computed - before[0] == chunks - before[1]
 

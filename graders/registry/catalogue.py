@@ -1,4 +1,5 @@
-"""The exercises and their laws, without anything heavy: `course list` and `course hint` import only this."""
+"""The exercises and their laws, without anything heavy: `course list` and `course hint` import only
+this."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The one table of exercises: which file a learner writes, which slot of the engine it fills, where it is used.
+"""The one table of exercises: which file a learner writes, which slot of the engine it fills, where
+it is used.
 
-Whoever needs to know that an exercise is special reads it here; no other module names exercises one by one.
+Whoever needs to know that an exercise is special reads it here; no other module names exercises one
+by one.
 """
 
 from __future__ import annotations
@@ -62,7 +64,14 @@ class Part:
 
 PARTS = (
     Part(
-        *(1, "paged allocation", "ex1_paged_allocation", "block_manager", "block_manager.py", "BlockManager"),
+        *(
+            1,
+            "paged allocation",
+            "ex1_paged_allocation",
+            "block_manager",
+            "block_manager.py",
+            "BlockManager",
+        ),
         simulated=True,
         timed_in="every",
         around=0.8,
@@ -72,7 +81,14 @@ PARTS = (
         drawn="the block tables and the pool, call by call",
     ),
     Part(
-        *(2, "continuous batching", "ex2_batching_scheduler", "scheduler", "scheduler.py", "Scheduler"),
+        *(
+            2,
+            "continuous batching",
+            "ex2_batching_scheduler",
+            "scheduler",
+            "scheduler.py",
+            "Scheduler",
+        ),
         simulated=True,
         timed_in="every",
         around=0.7,
@@ -103,7 +119,14 @@ PARTS = (
         drawn="the guess tree of a real step: what was guessed, what stood",
     ),
     Part(
-        *(5, "speculative sampling", "ex5_speculative_sampling", "speculative_sampling", "speculative_sampling.py", ""),
+        *(
+            5,
+            "speculative sampling",
+            "ex5_speculative_sampling",
+            "speculative_sampling",
+            "speculative_sampling.py",
+            "",
+        ),
         torch=True,
         timed_in="drafted",
         guesser="model",
@@ -120,7 +143,14 @@ PARTS = (
         drawn="the draft tree of a real step: what grew, what was kept, what stood",
     ),
     Part(
-        *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention", "paged_attention.py", ""),
+        *(
+            7,
+            "paged attention kernel",
+            "ex7_paged_attention",
+            "paged_attention",
+            "paged_attention.py",
+            "",
+        ),
         torch=True,
         needs="triton",
         drawing="kernel_reads",
@@ -138,14 +168,28 @@ PARTS = (
         functions=("computed_tokens", "hit_rate", "pages_printed"),
     ),
     Part(
-        *("lab3", "how many are served", "lab3_batching_memory", "capacity_model", "capacity_model.py", ""),
+        *(
+            "lab3",
+            "how many are served",
+            "lab3_batching_memory",
+            "capacity_model",
+            "capacity_model.py",
+            "",
+        ),
         functions=(
             *("held_paged", "held_contiguous", "wasted_share"),
             *("steps_static", "steps_continuous", "requests_in_flight"),
         ),
     ),
     Part(
-        *("lab4", "what guessing yields", "lab4_speculation", "speculation_model", "speculation_model.py", ""),
+        *(
+            "lab4",
+            "what guessing yields",
+            "lab4_speculation",
+            "speculation_model",
+            "speculation_model.py",
+            "",
+        ),
         functions=("tokens_a_pass_chain", "tokens_a_pass_tree", "best_choices", "speed_up"),
     ),
 )
@@ -158,11 +202,16 @@ def part_of(exercise: Number) -> Part:
 
 def titled(exercise: Number) -> str:
     """As sentences call it: "exercise 1", "lab 1"."""
-    return f"exercise {exercise}" if isinstance(exercise, int) else f"lab {exercise.removeprefix('lab')}"
+    return (
+        f"exercise {exercise}"
+        if isinstance(exercise, int)
+        else f"lab {exercise.removeprefix('lab')}"
+    )
 
 
 def number_of(typed: str) -> Number:
-    """The number that a word of a command or of a file means: 1 for "1", "lab1" for itself; there or not."""
+    """The number that a word of a command or of a file means: 1 for "1", "lab1" for itself; there
+    or not."""
     return int(typed) if typed.isdecimal() and len(typed) < 9 else typed
 
 

@@ -17,7 +17,8 @@ COLUMNS = (
 
 
 def render(rows: Sequence[Row]) -> str:
-    """A header and the rows. The points of a row that is not judged yet are left empty: they are no zero."""
+    """A header and the rows. The points of a row that is not judged yet are left empty: they are no
+    zero."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)

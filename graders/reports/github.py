@@ -1,8 +1,10 @@
-"""GitHub Actions: annotations on stdout, the job summary (Markdown) in the file that Actions names, and a check run.
+"""GitHub Actions: annotations on stdout, the job summary (Markdown) in the file that Actions names,
+and a check run.
 
-The check run stands at the pull request: the job that judges was started by another one, and what it prints is seen
-there by nobody. Actions shows ten annotations of a kind for a step, so the last one says how many more there are. What
-else is printed stands between stop-commands lines with a token nobody can guess: a part cannot speak to the runner.
+The check run stands at the pull request: the job that judges was started by another one, and what
+it prints is seen there by nobody. Actions shows ten annotations of a kind for a step, so the last
+one says how many more there are. What else is printed stands between stop-commands lines with a
+token nobody can guess: a part cannot speak to the runner.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ _KINDS = {Outcome.UNGRADED: "warning"}
 def render(rows: Sequence[Row], token: str = "") -> str:
     """What goes to stdout. token: ends the part in which no command is obeyed; drawn when empty."""
     token = token or secrets.token_hex(16)
-    text = "\n".join(f"{line(row.shown)} · {row.exercise} · {words.score(row)} · {words.verdict(row)}" for row in rows)
+    text = "\n".join(
+        f"{line(row.shown)} · {row.exercise} · {words.score(row)} · {words.verdict(row)}"
+        for row in rows
+    )
     return "\n".join([f"::stop-commands::{token}", text, f"::{token}::", *notes(rows)]) + "\n"
 
 
@@ -62,7 +67,11 @@ def check(rows: Sequence[Row]) -> str:
     """The check run as GitHub's API takes it, but for the commit that it is about: `head_sha`."""
     judged = bool(rows) and not any(words.ungraded(row) for row in rows)
     passed = judged and all(row.result.passed for row in rows)
-    said = "; ".join(f"{titled(row.exercise)}: {words.score(row)} points" for row in rows if not words.ungraded(row))
+    said = "; ".join(
+        f"{titled(row.exercise)}: {words.score(row)} points"
+        for row in rows
+        if not words.ungraded(row)
+    )
     found = [_note(row, law) for row in rows for law in row.result.laws if law.outcome.failed]
     output = {
         "title": line(said or "could not be judged", 200),
@@ -79,7 +88,12 @@ def _note(row: Row, law: LawResult) -> dict[str, Any]:
     at = words.line_of(law) if row.source.endswith(".py") else 0
     note = {"path": _relative(row.source), "start_line": at or 1, "end_line": at or 1}
     said = legal(law.message or law.statement)[:LARGEST_CHECK]
-    return {**note, "annotation_level": "failure", "title": line(_about(row, law), 200), "message": said}
+    return {
+        **note,
+        "annotation_level": "failure",
+        "title": line(_about(row, law), 200),
+        "message": said,
+    }
 
 
 def append_summary(rows: Sequence[Row]) -> bool:
@@ -94,14 +108,22 @@ def append_summary(rows: Sequence[Row]) -> bool:
 
 def _annotation(kind: str, row: Row, law: LawResult) -> str:
     where = [f"file={_property(_relative(row.source))}"] if row.source else []
-    where += [f"line={words.line_of(law)}"] if row.source.endswith(".py") and words.line_of(law) else []
+    where += (
+        [f"line={words.line_of(law)}"] if row.source.endswith(".py") and words.line_of(law) else []
+    )
     where.append(f"title={_property(f'{row.shown}: {_about(row, law)}')}")
     return f"::{kind} {','.join(where)}::{_message(law.message or law.statement)}"
 
 
 def _about(row: Row, law: LawResult) -> str:
     """What an annotation is about, in a few words."""
-    return words.title(law) if not row.problem else titled(row.exercise) if row.exercise else "handed in"
+    return (
+        words.title(law)
+        if not row.problem
+        else titled(row.exercise)
+        if row.exercise
+        else "handed in"
+    )
 
 
 def _capped(kind: str, texts: list[str]) -> list[str]:

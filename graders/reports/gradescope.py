@@ -1,7 +1,9 @@
-"""Gradescope's results.json, for one student: a test for each law, scores as points, text and never html.
+"""Gradescope's results.json, for one student: a test for each law, scores as points, text and never
+html.
 
-Where a part breaks a law its author is shown what it printed; an ungraded law, or less isolation than is required,
-leaves the score out, so that Gradescope says that the autograder failed and nobody takes it for a zero.
+Where a part breaks a law its author is shown what it printed; an ungraded law, or less isolation
+than is required, leaves the score out, so that Gradescope says that the autograder failed and
+nobody takes it for a zero.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
     """The same as plain data."""
     students = {row.student for row in rows}
     if len(students) > 1:
-        raise ManyStudents(f"Gradescope's results are about one student; these are about {len(students)}.")
+        raise ManyStudents(
+            f"Gradescope's results are about one student; these are about {len(students)}."
+        )
     judged = bool(rows) and not any(words.ungraded(row) or row.result.advisory for row in rows)
     whole: dict[str, Any] = {
         "execution_time": round(sum(row.result.seconds for row in rows), 3),
@@ -81,7 +85,9 @@ def _test(law: LawResult) -> dict[str, Any]:
 
 def _leaderboard(rows: Sequence[Row]) -> list[dict[str, Any]]:
     speeds = [figure for row in rows for figure in row.result.figures if words.is_speed(figure)]
-    return [{"name": line(figure.name, 80), "value": figure.value, "order": "desc"} for figure in speeds]
+    return [
+        {"name": line(figure.name, 80), "value": figure.value, "order": "desc"} for figure in speeds
+    ]
 
 
 def _summary(row: Row) -> str:
@@ -89,7 +95,10 @@ def _summary(row: Row) -> str:
     said = f"{titled(row.exercise).capitalize()}, {result.name}: {words.score(row)} points. {words.verdict(row)}"
     below = ", below what is required: no score is given" if result.advisory else ""
     said += f"\nIsolation {result.isolation}{below}."
-    figures = [f"\n{figure.name}: {number(figure.value)} {figure.unit}".rstrip() for figure in result.figures]
+    figures = [
+        f"\n{figure.name}: {number(figure.value)} {figure.unit}".rstrip()
+        for figure in result.figures
+    ]
     return said + "".join(figures)
 
 

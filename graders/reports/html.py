@@ -42,8 +42,8 @@ def render(
 ) -> str:
     """One self-contained HTML file; every text in it is escaped.
 
-    absent: who is in the class and handed in nothing. late: by student and exercise how many days. alike: parts that
-    are similar, or the same.
+    absent: who is in the class and handed in nothing. late: by student and exercise how many days.
+    alike: parts that are similar, or the same.
     """
     late = late or {}
     states = Counter(words.state(row) for row in rows)
@@ -51,7 +51,8 @@ def render(
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     tables = [
-        _table(each, [(place, row) for place, row in enumerate(rows) if row.exercise == each], late) for each in numbers
+        _table(each, [(place, row) for place, row in enumerate(rows) if row.exercise == each], late)
+        for each in numbers
     ]
     return page.render(
         script=Markup(SCRIPT),
@@ -59,10 +60,16 @@ def render(
         symbols=SYMBOLS,
         absent=[line(name) for name in absent],
         titles=list(dict.fromkeys(law["title"] for table in tables for law in table["laws"])),
-        late=[{"student": line(row.shown), "days": number(late[row.who])} for row in rows if row.who in late],
+        late=[
+            {"student": line(row.shown), "days": number(late[row.who])}
+            for row in rows
+            if row.who in late
+        ],
         same=identical(rows),
         similar=[_pair(pair) for pair in alike if pair.share < 1],
-        stories=[_story(place, row, law) for place, row in enumerate(rows) for law in words.broken(row)],
+        stories=[
+            _story(place, row, law) for place, row in enumerate(rows) for law in words.broken(row)
+        ],
         students=len({row.student for row in rows}),
         rows=rows,
         passed=sum(row.result.passed for row in rows),
@@ -74,7 +81,8 @@ def render(
 
 
 def hardest(rows: Sequence[Row]) -> list[Data]:
-    """The laws that were broken, the most often broken first, each with the messages that were given most often."""
+    """The laws that were broken, the most often broken first, each with the messages that were
+    given most often."""
     laws: dict[str, LawResult] = {}
     broken: Counter[str] = Counter()
     tried: Counter[str] = Counter()
@@ -84,7 +92,9 @@ def hardest(rows: Sequence[Row]) -> list[Data]:
         tried[law.number] += law.outcome not in (Outcome.SKIPPED, Outcome.UNGRADED)
         broken[law.number] += law.outcome.failed
         if law.outcome.failed:  # the same fault with other values is the same fault
-            reasons.setdefault(law.number, Counter())[re.sub(r"\d+(\.\d+)?", "…", line(law.message, 160))] += 1
+            reasons.setdefault(law.number, Counter())[
+                re.sub(r"\d+(\.\d+)?", "…", line(law.message, 160))
+            ] += 1
     most = max(broken.values(), default=0)
     return [
         {
@@ -92,7 +102,9 @@ def hardest(rows: Sequence[Row]) -> list[Data]:
             "broken": count,
             "tried": tried[name],
             "width": number(WIDEST * count / most),
-            "reasons": [{"text": text, "count": times} for text, times in reasons[name].most_common(REASONS)],
+            "reasons": [
+                {"text": text, "count": times} for text, times in reasons[name].most_common(REASONS)
+            ],
         }
         for name, count in sorted(broken.items(), key=lambda item: (-item[1], item[0]))
         if count
@@ -156,7 +168,9 @@ def _chart(exercise: Number, name: str, ratios: list[float], bound: float | None
         "mark": number(10 + 380 * ((bound or low) - low) / (high - low or 1.0)),
         "low": number(low),
         "high": number(high),
-        "bars": [_bar(place, count, most, low + place * width) for place, count in sorted(bins.items())],
+        "bars": [
+            _bar(place, count, most, low + place * width) for place, count in sorted(bins.items())
+        ],
     }
 
 
@@ -173,16 +187,30 @@ def _bar(place: int, count: int, most: int, start: float) -> Data:
 
 def _pair(pair: Alike) -> Data:
     share = f"{pair.share:.0%}"
-    return {"title": titled(pair.exercise), "one": person(pair.one), "other": person(pair.other), "share": share}
+    return {
+        "title": titled(pair.exercise),
+        "one": person(pair.one),
+        "other": person(pair.other),
+        "share": share,
+    }
 
 
-def _table(exercise: Number, rows: list[tuple[int, Row]], late: Mapping[tuple[str, Number], float]) -> Data:
+def _table(
+    exercise: Number, rows: list[tuple[int, Row]], late: Mapping[tuple[str, Number], float]
+) -> Data:
     named = {each.number: each for each in exercises()}
     name = named[exercise].name if exercise in named else "nothing that could be found"
     heads = {law.number: law for _, row in rows for law in row.result.laws}
     order = sorted(heads, key=lambda each: int(each.partition(".")[2]))
-    laws = [{"title": words.title(heads[each]), "statement": heads[each].statement} for each in order]
-    return {"title": titled(exercise), "name": name, "laws": laws, "rows": [_row(*each, order, late) for each in rows]}
+    laws = [
+        {"title": words.title(heads[each]), "statement": heads[each].statement} for each in order
+    ]
+    return {
+        "title": titled(exercise),
+        "name": name,
+        "laws": laws,
+        "rows": [_row(*each, order, late) for each in rows],
+    }
 
 
 def _row(place: int, row: Row, order: list[str], late: Mapping[tuple[str, Number], float]) -> Data:
@@ -204,6 +232,8 @@ def _cell(place: int, row: Row, law: LawResult | None) -> Data:
         return {"outcome": "skipped", "tip": "not tried", "story": ""}
     return {
         "outcome": str(law.outcome),
-        "tip": "" if law.outcome is Outcome.PASS else line(f"{law.number} {law.outcome} {law.message}", TIP),
+        "tip": ""
+        if law.outcome is Outcome.PASS
+        else line(f"{law.number} {law.outcome} {law.message}", TIP),
         "story": _anchor(place, law) if law in words.broken(row) else "",
     }

@@ -15,7 +15,8 @@ FORMAT = 1
 
 
 def render(rows: Sequence[Row]) -> str:
-    """`{"format", "summary", "rows": [{"student", "exercise", "source", "key", "state", …, "result"}]}`."""
+    """`{"format", "summary", "rows": [{"student", "exercise", "source", "key", "state", …,
+    "result"}]}`."""
     return json.dumps(document(rows), indent=1, allow_nan=False) + "\n"
 
 
@@ -28,7 +29,9 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
         "passed": sum(row.result.passed for row in rows),
         "states": dict(sorted(states.items())),
     }
-    whole: dict[str, Any] = finite({"format": FORMAT, "summary": summary, "rows": [_row(row) for row in rows]})
+    whole: dict[str, Any] = finite(
+        {"format": FORMAT, "summary": summary, "rows": [_row(row) for row in rows]}
+    )
     return whole
 
 

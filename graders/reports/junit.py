@@ -1,6 +1,7 @@
 """JUnit XML, family junit-10: a suite for each row, a case for each law.
 
-fail, timeout, crash and invalid are failures; ungraded is an error; a law whose needs did not pass is skipped.
+fail, timeout, crash and invalid are failures; ungraded is an error; a law whose needs did not pass
+is skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ def render(rows: Sequence[Row]) -> str:
     for each in rows:
         root.append(_suite(each))
     ElementTree.indent(root, " ")
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        + ElementTree.tostring(root, encoding="unicode")
+        + "\n"
+    )
 
 
 def _suite(row: Row) -> ElementTree.Element:
@@ -55,7 +60,10 @@ def _properties(row: Row) -> list[tuple[str, str]]:
         ("state", words.state(row)),
         ("grader", result.grader),
     ]
-    return named + [(f"figure {figure.name}", f"{number(figure.value)} {figure.unit}") for figure in result.figures]
+    return named + [
+        (f"figure {figure.name}", f"{number(figure.value)} {figure.unit}")
+        for figure in result.figures
+    ]
 
 
 def _case(row: Row, law: LawResult) -> ElementTree.Element:

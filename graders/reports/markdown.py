@@ -57,7 +57,8 @@ def _told(row: Row) -> list[str]:
         if law.outcome.failed or law.outcome == "ungraded":
             lines += _law(law)
     figures = [
-        f"- {escaped(figure.name)}: {number(figure.value)} {escaped(figure.unit)}" for figure in row.result.figures
+        f"- {escaped(figure.name)}: {number(figure.value)} {escaped(figure.unit)}"
+        for figure in row.result.figures
     ]
     return [*lines, *figures]
 

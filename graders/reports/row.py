@@ -13,10 +13,10 @@ from graders.result import ExerciseResult
 class Row:
     """student: as handed in, any text. source: the path of what was handed in. key: names the job.
 
-    quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier tries did. notices:
-    what was handed in and not judged. notebook, answers: the file or archive with the notebook or the sheet of answers
-    that was handed in, and its name in that archive. called: how reports for people call the student, where somebody
-    else in them looks alike.
+    quarantined: more than two tries ended ungraded; a person has to look. attempts: why earlier
+    tries did. notices: what was handed in and not judged. notebook, answers: the file or archive
+    with the notebook or the sheet of answers that was handed in, and its name in that archive.
+    called: how reports for people call the student, where somebody else in them looks alike.
     """
 
     student: str

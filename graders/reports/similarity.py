@@ -1,7 +1,9 @@
-"""Who wrote alike: the parts of a class beside each other and beside the course's own. It decides nothing.
+"""Who wrote alike: the parts of a class beside each other and beside the course's own. It decides
+nothing.
 
-Parts are compared by winnowed fingerprints (Schleimer, Wilkerson and Aiken, 2003) of their tokens: names, numbers,
-texts, comments and the order of functions do not count. What the stub holds, everybody has.
+Parts are compared by winnowed fingerprints (Schleimer, Wilkerson and Aiken, 2003) of their tokens:
+names, numbers, texts, comments and the order of functions do not count. What the stub holds,
+everybody has.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from graders.reports.plain import cell, person
 GRAM = 14  # tokens that a fingerprint stands for
 WINDOW = 6  # of so many fingerprints in a row one is kept at least
 FEWEST = 12  # fingerprints below which nothing is said
-SHOWN, FLAGGED = 0.4, 0.7  # the share of the shorter part's fingerprints from which a pair is listed, and is flagged
+SHOWN, FLAGGED = (
+    0.4,
+    0.7,
+)  # the share of the shorter part's fingerprints from which a pair is listed, and is flagged
 COLUMNS = ("exercise", "student", "alike with", "share", "look at it")
 
 
@@ -39,7 +44,8 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Two parts for one exercise, and the share of the shorter one's fingerprints that the other has too."""
+    """Two parts for one exercise, and the share of the shorter one's fingerprints that the other
+    has too."""
 
     exercise: Number
     one: str
@@ -52,17 +58,23 @@ class Alike:
 
 
 def alike(parts: Sequence[Written], stubs: dict[Number, str]) -> list[Alike]:
-    """The pairs worth showing, most alike first; two of the course's own are no pair. stubs: by exercise."""
+    """The pairs worth showing, most alike first; two of the course's own are no pair. stubs: by
+    exercise."""
     found = []
     for exercise in sorted({part.exercise for part in parts}, key=place):
         common = fingerprints(stubs.get(exercise, ""))
-        prints = {part: fingerprints(part.text) - common for part in parts if part.exercise == exercise}
-        found += list(_pairs({part: marks for part, marks in prints.items() if len(marks) >= FEWEST}))
+        prints = {
+            part: fingerprints(part.text) - common for part in parts if part.exercise == exercise
+        }
+        found += list(
+            _pairs({part: marks for part, marks in prints.items() if len(marks) >= FEWEST})
+        )
     return sorted(found, key=lambda pair: (-pair.share, place(pair.exercise), pair.one, pair.other))
 
 
 def _pairs(prints: dict[Written, frozenset[int]]) -> Iterator[Alike]:
-    """Found through who has each fingerprint, so that a class costs what it shares and not its square."""
+    """Found through who has each fingerprint, so that a class costs what it shares and not its
+    square."""
     owners: dict[int, list[Written]] = defaultdict(list)
     shared: Counter[tuple[Written, Written]] = Counter()
     for part, marks in prints.items():
@@ -95,7 +107,10 @@ def fingerprints(text: str) -> frozenset[int]:
     marks: set[int] = set()
     for piece in _pieces(text):
         tokens = list(_tokens(piece))
-        grams = [zlib.crc32(" ".join(tokens[at : at + GRAM]).encode()) for at in range(len(tokens) - GRAM + 1)]
+        grams = [
+            zlib.crc32(" ".join(tokens[at : at + GRAM]).encode())
+            for at in range(len(tokens) - GRAM + 1)
+        ]
         windows = range(max(1, len(grams) - WINDOW + 1))
         marks.update(min(grams[at : at + WINDOW]) for at in windows if grams)
     return frozenset(marks)

@@ -1,8 +1,9 @@
-"""The page of the overview: one file, nothing fetched, one script of our own; for screens, phones and paper.
+"""The page of the overview: one file, nothing fetched, one script of our own; for screens, phones
+and paper.
 
-The script sorts and filters tables that are complete without it. Nothing of a student's is ever made into script.
-Of a large class only what is in sight is laid out: a row is a grid of its own with columns of known width, so that none
-has to wait for the others.
+The script sorts and filters tables that are complete without it. Nothing of a student's is ever
+made into script. Of a large class only what is in sight is laid out: a row is a grid of its own
+with columns of known width, so that none has to wait for the others.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ def title(law: LawResult) -> str:
 
 
 def feedback(law: LawResult) -> str:
-    """Everything a learner needs about one law, many lines of legal text; what the part printed where it broke one."""
+    """Everything a learner needs about one law, many lines of legal text; what the part printed
+    where it broke one."""
     parts = [law.statement, f"{law.outcome}: {law.message}" if law.message else str(law.outcome)]
     if law.story is not None:
         parts += ["", story(law.story)]
@@ -65,8 +66,8 @@ def ungraded(row: Row) -> bool:
 
 
 def state(row: Row) -> str:
-    """The outcome; "ungraded" as soon as anything is, "quarantined" when nobody will try again, "needs a person" when
-    what was handed in is in doubt."""
+    """The outcome; "ungraded" as soon as anything is, "quarantined" when nobody will try again,
+    "needs a person" when what was handed in is in doubt."""
     if row.result.needs_person:
         return "needs a person"
     if row.quarantined:
@@ -80,4 +81,7 @@ def is_speed(figure: Figure) -> bool:
 
 
 def _reason(row: Row) -> str:
-    return next((law.message for law in row.result.laws if law.outcome is Outcome.UNGRADED and law.message), "")
+    return next(
+        (law.message for law in row.result.laws if law.outcome is Outcome.UNGRADED and law.message),
+        "",
+    )

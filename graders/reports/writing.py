@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, plain
+from graders.reports import (
+    csv_report,
+    github,
+    gradescope,
+    html,
+    json_report,
+    junit,
+    markdown,
+    plain,
+)
 from graders.reports.github import append_summary
 from graders.reports.row import Row
 

@@ -1,7 +1,8 @@
-"""`python -m graders.sandbox [--without namespaces] …`: the table of blocked and open, in plain text.
+"""`python -m graders.sandbox [--without namespaces] …`: the table of blocked and open, in plain
+text.
 
-Exits 1 when a level lets through what it should stop, or when no level can be had. `course doctor --isolation` shows
-the same in colour.
+Exits 1 when a level lets through what it should stop, or when no level can be had. `course doctor
+--isolation` shows the same in colour.
 """
 
 from __future__ import annotations
@@ -15,12 +16,24 @@ from graders.sandbox.probe import LevelReport, highest, probe
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m graders.sandbox", description=__doc__)
-    parser.add_argument("--without", action="append", default=[], choices=LOCKS, help="as on a machine that lacks it")
-    parser.add_argument("levels", nargs="*", default=list(LEVELS), help="L1 to L4; all of them if none is named")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=LOCKS,
+        help="as on a machine that lacks it",
+    )
+    parser.add_argument(
+        "levels", nargs="*", default=list(LEVELS), help="L1 to L4; all of them if none is named"
+    )
     order = parser.parse_args()
     reports = probe(order.levels, without=order.without)
     print("\n".join(table(reports)))
-    return 1 if any(report.holes for report in reports) or not any(report.reached for report in reports) else 0
+    return (
+        1
+        if any(report.holes for report in reports) or not any(report.reached for report in reports)
+        else 0
+    )
 
 
 def table(reports: tuple[LevelReport, ...]) -> list[str]:
@@ -34,7 +47,9 @@ def table(reports: tuple[LevelReport, ...]) -> list[str]:
         lines.append(f"{name:<{width}}" + "".join(f"  {word:<8}" for word in words))
     for report in reports:
         made_of = ", ".join(report.locks) or "own process and limits"
-        lines.append(f"{report.level}: {report.refused or f'{made_of}; started in {report.seconds * 1000:.0f} ms'}")
+        lines.append(
+            f"{report.level}: {report.refused or f'{made_of}; started in {report.seconds * 1000:.0f} ms'}"
+        )
     return [*lines, f"Chosen here: {highest(reports)}" if reached else "No level can be had here."]
 
 

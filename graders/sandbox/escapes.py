@@ -1,4 +1,5 @@
-"""What a hostile part would try, one method each. Sent to a worker as if it were a submission; see `probe`.
+"""What a hostile part would try, one method each. Sent to a worker as if it were a submission; see
+`probe`.
 
 A method returns nothing when it got through, and raises (any OSError will do) when it was stopped.
 It is given what a hostile part would have to find out: pids, paths, ports. Nothing here does harm:

@@ -1,4 +1,5 @@
-"""Tries every escape from inside a worker, at every level, and tells which are blocked and which are open.
+"""Tries every escape from inside a worker, at every level, and tells which are blocked and which
+are open.
 
     for report in probe():
         report.level, report.reached, report.locks
@@ -39,7 +40,8 @@ FAN_REPORT_FID = 0x200  # what fanotify gives to everybody
 
 @dataclass(frozen=True, slots=True)
 class EscapeResult:
-    """One escape. name: what was reached for. since: the level that has to stop it. detail: what stopped it."""
+    """One escape. name: what was reached for. since: the level that has to stop it. detail: what
+    stopped it."""
 
     name: str
     since: str
@@ -49,7 +51,8 @@ class EscapeResult:
 
 @dataclass(frozen=True, slots=True)
 class LevelReport:
-    """One level on this machine. refused: why it cannot be had (then nothing was tried). seconds: to start a worker."""
+    """One level on this machine. refused: why it cannot be had (then nothing was tried). seconds:
+    to start a worker."""
 
     level: str
     refused: str = ""
@@ -64,7 +67,9 @@ class LevelReport:
     @property
     def holes(self) -> tuple[EscapeResult, ...]:
         """What this level should stop and did not."""
-        return tuple(try_ for try_ in self.attempts if not try_.blocked and not below(self.level, try_.since))
+        return tuple(
+            try_ for try_ in self.attempts if not try_.blocked and not below(self.level, try_.since)
+        )
 
 
 def highest(reports: Sequence[LevelReport]) -> str:
@@ -72,8 +77,11 @@ def highest(reports: Sequence[LevelReport]) -> str:
     return max(report.level for report in reports if report.reached)
 
 
-def probe(levels: Collection[str] = LEVELS, *, without: Collection[str] = ()) -> tuple[LevelReport, ...]:
-    """Try everything at each of `levels`, on this machine less the locks in `without` (see `spawn`)."""
+def probe(
+    levels: Collection[str] = LEVELS, *, without: Collection[str] = ()
+) -> tuple[LevelReport, ...]:
+    """Try everything at each of `levels`, on this machine less the locks in `without` (see
+    `spawn`)."""
     reports = [_probe(level, without) for level in sorted(levels, reverse=True)]
     return tuple(reversed(reports))
 
@@ -108,7 +116,8 @@ def _hostile(level: str, without: Collection[str]) -> Worker:
 
 @dataclass(frozen=True, slots=True)
 class Escape:
-    """method, target: of `escapes`. trace: whether it shows outside that it worked; where there is one, it decides."""
+    """method, target: of `escapes`. trace: whether it shows outside that it worked; where there is
+    one, it decides."""
 
     name: str
     since: str
@@ -125,13 +134,27 @@ def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("the grader's open files", "L1", "descriptors")
     yield Escape("the grader's limits", "L2", "limit", (grader,))
     yield Escape("signals to the grader", "L2", "signal", (grader,))
-    yield Escape("specifications and laws", "L2", "read", (str(HOME.parent / "registry" / "law.py"),))
+    yield Escape(
+        "specifications and laws", "L2", "read", (str(HOME.parent / "registry" / "law.py"),)
+    )
     yield Escape("solutions", "L2", "list", (f"{ROOT}/solutions",))
     yield Escape("the oracle", "L2", "read", (f"{ROOT}/reference_engine/oracle.py",))
     yield Escape("files outside of its folder, to read", "L2", "read", (bait.file("secret"),))
     yield Escape("files outside of its folder, to list", "L2", "list", (bait.folder,))
-    yield Escape("files outside of its folder, to write", "L2", "write", (bait.file("results"),), bait.changed)
-    yield Escape("rights of files outside of its folder", "L2", "rights", (bait.file("results"),), bait.rights_changed)
+    yield Escape(
+        "files outside of its folder, to write",
+        "L2",
+        "write",
+        (bait.file("results"),),
+        bait.changed,
+    )
+    yield Escape(
+        "rights of files outside of its folder",
+        "L2",
+        "rights",
+        (bait.file("results"),),
+        bait.rights_changed,
+    )
     yield Escape("another submission's folder", "L2", "list", (str(neighbour.box),))
     yield Escape("another submission's process", "L2", "signal", (neighbour.pid,))
     yield Escape("another submission's memory", "L2", "environment", (neighbour.pid,))
@@ -140,7 +163,13 @@ def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
     yield Escape("TCP to a server of this machine", "L2", "tcp", (bait.tcp_port,))
     yield Escape("UDP and name service", "L2", "udp", (bait.udp_port,), bait.packet_arrived)
     yield Escape("abstract sockets", "L2", "unix", (bait.abstract,))
-    yield Escape("datagrams from a pair of sockets", "L2", "datagram_of_a_pair", (bait.post,), bait.post_arrived)
+    yield Escape(
+        "datagrams from a pair of sockets",
+        "L2",
+        "datagram_of_a_pair",
+        (bait.post,),
+        bait.post_arrived,
+    )
     yield Escape("notices about the files of others", "L2", "kernel", (300, 262, FAN_REPORT_FID, 0))
     yield Escape("writing out the disks of the machine", "L2", "kernel", (162, 81))
     yield Escape("sockets to the host of a virtual machine", "L2", "virtual_socket")
@@ -150,9 +179,16 @@ def _escapes(bait: Canaries, neighbour: Worker) -> Iterator[Escape]:
 def _try(worker: Worker, escape: Escape) -> EscapeResult:
     """Ask the worker to try it; whatever it does instead of answering is no escape."""
     try:
-        answer = worker.ask("call", calls=[["attempt", [escape.method, *escape.target]]], watch=None)
+        answer = worker.ask(
+            "call", calls=[["attempt", [escape.method, *escape.target]]], watch=None
+        )
     except (WorkerDied, WorkerHung, Tampered) as trouble:
-        return EscapeResult(escape.name, escape.since, not (escape.trace and escape.trace()), f"the worker {trouble}")
+        return EscapeResult(
+            escape.name,
+            escape.since,
+            not (escape.trace and escape.trace()),
+            f"the worker {trouble}",
+        )
     verdict, reason = (item["s"] for item in answer["calls"][0]["r"])
     if escape.trace is None:
         return EscapeResult(escape.name, escape.since, verdict == "blocked", reason)
@@ -170,15 +206,19 @@ def _leave_a_process(worker: Worker) -> EscapeResult:
     survives = bool(cleanup.of(worker.box))
     cleanup.end(worker.box)
     return EscapeResult(
-        escape.name, escape.since, not survives, attempt.detail or ("" if survives else "ended with it")
+        escape.name,
+        escape.since,
+        not survives,
+        attempt.detail or ("" if survives else "ended with it"),
     )
 
 
 class Canaries:
     """What the escapes reach for: canaries outside of the worker, all removed at the end.
 
-    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port, abstract, post (for
-    datagrams): servers of this process. segment_key: shared memory of this process.
+    folder: of "secret" and "results"; a server listens in it on "socket". tcp_port, udp_port,
+    abstract, post (for datagrams): servers of this process. segment_key: shared memory of this
+    process.
     """
 
     def __init__(self) -> None:
@@ -200,7 +240,9 @@ class Canaries:
         self._post.setblocking(False)
         self._unix = [_listen(self.abstract), _listen(self.file("socket"))]
         self.segment_key = secrets.randbelow(1 << 30) + 1
-        self._segment = ctypes.CDLL(None).shmget(self.segment_key, ctypes.c_size_t(4096), IPC_CREATE)
+        self._segment = ctypes.CDLL(None).shmget(
+            self.segment_key, ctypes.c_size_t(4096), IPC_CREATE
+        )
 
     def __enter__(self) -> Canaries:
         return self

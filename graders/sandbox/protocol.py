@@ -1,9 +1,10 @@
 """The wire between grader and worker: length-prefixed JSON, believed in nothing.
 
-A frame is four bytes, big-endian, the length of what follows, then that many bytes of UTF-8 JSON, always one object.
-The grader asks (`{"id": n, "do": …}`), the worker answers (`{"id": n, …}`), one answer a question. Whatever a worker
-sends that does not fit is a `ProtocolError`: too long, too deep, too many values, not UTF-8, not JSON, a key twice,
-NaN, an id that was not asked. Nothing is unpickled, evaluated or imported.
+A frame is four bytes, big-endian, the length of what follows, then that many bytes of UTF-8 JSON,
+always one object. The grader asks (`{"id": n, "do": …}`), the worker answers (`{"id": n, …}`), one
+answer a question. Whatever a worker sends that does not fit is a `ProtocolError`: too long, too
+deep, too many values, not UTF-8, not JSON, a key twice, NaN, an id that was not asked. Nothing is
+unpickled, evaluated or imported.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What one answer may cost: bytes on the wire, nesting, number of values, characters in one text."""
+    """What one answer may cost: bytes on the wire, nesting, number of values, characters in one
+    text."""
 
     size: int = 4 << 20
     depth: int = 12
@@ -95,7 +97,8 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_d
 
 
 class Framer:
-    """Cuts a stream of bytes into payloads; refuses a frame longer than the cap as soon as its header is read."""
+    """Cuts a stream of bytes into payloads; refuses a frame longer than the cap as soon as its
+    header is read."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -122,7 +125,8 @@ class Framer:
 
 
 class Conversation:
-    """The grader's side of the protocol as a state machine: idle, or waiting for the answer to one question."""
+    """The grader's side of the protocol as a state machine: idle, or waiting for the answer to one
+    question."""
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps

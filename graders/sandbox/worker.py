@@ -1,8 +1,8 @@
 """A worker as a check sees it: ask, get plain data back, or learn how the part died.
 
-The grader keeps the clock. A question that is not answered in time stops the worker for good; so does everything that
-breaks the protocol. After any of `WorkerDied`, `WorkerHung`, `Tampered` nothing of it runs, it has to be ended (which
-may take a while), and a new one must be started.
+The grader keeps the clock. A question that is not answered in time stops the worker for good; so
+does everything that breaks the protocol. After any of `WorkerDied`, `WorkerHung`, `Tampered`
+nothing of it runs, it has to be ended (which may take a while), and a new one must be started.
 """
 
 from __future__ import annotations
@@ -27,16 +27,22 @@ CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
 WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
 MOMENT = 0.002  # seconds of idleness that nobody counts
-SLEEPING = 15.0  # seconds that a worker may be idle in all while it is asked, however short each time
-UNTOLD = 40.0  # the same, where the kernel does not say who waited for a processor: then waiting counts as idleness
+SLEEPING = (
+    15.0  # seconds that a worker may be idle in all while it is asked, however short each time
+)
+# the same, where the kernel does not say who waited for a processor: then waiting counts as
+# idleness
+UNTOLD = 40.0
 
 
 class WorkerDied(Exception):
-    """The worker process ended under the part; the text says how: "exited with status 0", "was killed by SIGSEGV"."""
+    """The worker process ended under the part; the text says how: "exited with status 0", "was
+    killed by SIGSEGV"."""
 
 
 class WorkerHung(Exception):
-    """No answer in time. seconds: how long the grader waited. asleep: over many questions, and the part did nothing."""
+    """No answer in time. seconds: how long the grader waited. asleep: over many questions, and the
+    part did nothing."""
 
     def __init__(self, seconds: float, *, asleep: bool = False) -> None:
         super().__init__(f"no answer in {seconds:.0f} s")
@@ -45,13 +51,15 @@ class WorkerHung(Exception):
 
 
 class Tampered(Exception):
-    """The worker said something that the protocol does not know, or the part changed what is not its own."""
+    """The worker said something that the protocol does not know, or the part changed what is not
+    its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Of a worker at rest, in seconds: the clock, its CPU time, how long it had been ready to run and had no processor,
-    and the grader's thread likewise (0 where the kernel does not say). rests: how often it has gone to sleep so far."""
+    """Of a worker at rest, in seconds: the clock, its CPU time, how long it had been ready to run
+    and had no processor, and the grader's thread likewise (0 where the kernel does not say). rests:
+    how often it has gone to sleep so far."""
 
     clock: float
     cpu: float
@@ -60,10 +68,11 @@ class Reading:
     rests: int
 
     def since(self, before: Reading) -> float:
-        """How long the worker computed or slept over one question. What a busy machine kept it waiting is not counted;
-        other threads of its own, for which it may have waited, are.
+        """How long the worker computed or slept over one question. What a busy machine kept it
+        waiting is not counted; other threads of its own, for which it may have waited, are.
 
-        A worker rests once for a question. One that rests more often may have slept while the grader was held up.
+        A worker rests once for a question. One that rests more often may have slept while the
+        grader was held up.
         """
         clock = self.clock - before.clock - (self.delayed - before.delayed)
         if self.rests - before.rests <= 1:
@@ -74,7 +83,8 @@ class Reading:
 class Worker:
     """One worker process. `ask` is the only way to talk to it.
 
-    level: the isolation reached, "L3". locks: what it is made of. pid, box: its process and folder, from outside.
+    level: the isolation reached, "L3". locks: what it is made of. pid, box: its process and folder,
+    from outside.
     """
 
     def __init__(
@@ -126,17 +136,19 @@ class Worker:
         return self._process.still()
 
     def tree_seconds(self) -> float:
-        """CPU time of the worker, its keeper and what it started, of those that live; see `Process.tree_seconds`."""
+        """CPU time of the worker, its keeper and what it started, of those that live; see
+        `Process.tree_seconds`."""
         return self._process.tree_seconds()
 
     def cpu_seconds(self) -> float:
-        """CPU time of the worker so far, read when it has come to rest: what it used since its last rest is not counted
-        by the kernel before."""
+        """CPU time of the worker so far, read when it has come to rest: what it used since its last
+        rest is not counted by the kernel before."""
         self._process.rest()
         return self._process.cpu_seconds()
 
     def reading(self) -> Reading:
-        """Of the grader's clock first, then of what the kernel knows of the worker once it has come to rest."""
+        """Of the grader's clock first, then of what the kernel knows of the worker once it has come
+        to rest."""
         clock = time.monotonic()
         cpu = self.cpu_seconds()
         return Reading(clock, cpu, self._process.delayed_seconds(), _held_up(), _rests(self.pid))
@@ -150,10 +162,12 @@ class Worker:
         told: Any = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """The answer to one question, as plain JSON data without its id. Raises Died, Hung, Tampered, or Trouble.
+        """The answer to one question, as plain JSON data without its id. Raises Died, Hung,
+        Tampered, or Trouble.
 
-        cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung. told(answer): what
-        the worker is told when it asks for something (`ASKED`) before it answers; raises ProtocolError.
+        cpu, wall: seconds of the worker's CPU time and of the clock after which it counts as hung.
+        told(answer): what the worker is told when it asks for something (`ASKED`) before it
+        answers; raises ProtocolError.
         """
         try:
             self._unasked()
@@ -175,7 +189,8 @@ class Worker:
         return quiet(answer) if self.quiet else answer
 
     def take_output(self) -> str:
-        """What the part has printed since the last call, capped; bytes that are not UTF-8 are replaced."""
+        """What the part has printed since the last call, capped; bytes that are not UTF-8 are
+        replaced."""
         if self.alive:
             self._drain()
         text = self._printed.decode("utf-8", "replace")
@@ -186,7 +201,8 @@ class Worker:
         return PRINTED if text and self.quiet else text
 
     def stop(self) -> None:
-        """It is of no use any more, and nothing of it runs from now on; `end` it when there is time for that."""
+        """It is of no use any more, and nothing of it runs from now on; `end` it when there is time
+        for that."""
         if self.alive:
             self._drain()
         self.alive = False
@@ -200,13 +216,15 @@ class Worker:
         self._process.end()
 
     def abandon(self) -> None:
-        """From another thread: nobody waits any more for what is being asked; `ask` soon raises Hung."""
+        """From another thread: nobody waits any more for what is being asked; `ask` soon raises
+        Hung."""
         self._abandoned = True
 
     def _exchange(
         self, question: dict[str, Any], start: float, spent: float, cpu: float, wall: float
     ) -> dict[str, Any]:
-        """One question and its answer. start, spent: the clock, and the worker's, when patience began."""
+        """One question and its answer. start, spent: the clock, and the worker's, when patience
+        began."""
         self._unsent = memoryview(self._talk.ask(question))
         self._refuse_sleep(self._slept, wall)
         asked, used = time.monotonic(), self._process.cpu_seconds()
@@ -218,13 +236,18 @@ class Worker:
                     self._rested(self._idle(asked, used, wall))
                     return answer
             waited = time.monotonic() - start
-            if self._abandoned or waited > wall or (waited > cpu and self._process.cpu_seconds() - spent > cpu):
+            if (
+                self._abandoned
+                or waited > wall
+                or (waited > cpu and self._process.cpu_seconds() - spent > cpu)
+            ):
                 self.stop()
                 raise WorkerHung(waited)
             self._refuse_sleep(self._slept + self._idle(asked, used, wall), wall)
 
     def _idle(self, start: float, spent: float, wall: float) -> float:
-        """Seconds since `start` in which the worker neither ran nor waited for a processor, where they matter."""
+        """Seconds since `start` in which the worker neither ran nor waited for a processor, where
+        they matter."""
         idle = time.monotonic() - start - (self._process.cpu_seconds() - spent)
         if idle < MOMENT or wall > WALL_PATIENCE:
             return 0.0
@@ -237,7 +260,8 @@ class Worker:
             self._delayed, self._held_up = self._process.delayed_seconds(), _held_up()
 
     def _refuse_sleep(self, slept: float, wall: float) -> None:
-        """Hung if the worker has been idle for too long in all; where more patience is asked for, there is no limit."""
+        """Hung if the worker has been idle for too long in all; where more patience is asked for,
+        there is no limit."""
         if slept > SLEEPING and wall <= WALL_PATIENCE:
             if slept <= UNTOLD and not self._process.delayed_seconds():
                 return
@@ -319,15 +343,23 @@ class Worker:
 
 
 def _held_up() -> float:
-    """How long this thread so far was ready to run and had no processor; 0 where the kernel does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat", "rb") as file:
+    """How long this thread so far was ready to run and had no processor; 0 where the kernel does
+    not say."""
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError),
+        open("/proc/thread-self/schedstat", "rb") as file,
+    ):
         return int(file.read().split()[1]) / 1e9
     return 0.0
 
 
 def _rests(pid: int) -> int:
-    """How often a process has given up its processor of its own accord; 0 where the kernel does not say."""
-    with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{pid}/status", "rb") as file:
+    """How often a process has given up its processor of its own accord; 0 where the kernel does not
+    say."""
+    with (
+        contextlib.suppress(OSError, ValueError, StopIteration),
+        open(f"/proc/{pid}/status", "rb") as file,
+    ):
         return int(next(line for line in file if line.startswith(b"voluntary_ctxt")).split()[1])
     return 0
 

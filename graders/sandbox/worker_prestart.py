@@ -14,7 +14,8 @@ TIMED = Limits(packages=True, cpu=1200)
 
 
 class Prestarted:
-    """Starts `crew` workers with the driver of `slot` at once; `take` waits for one. Nothing of a submission is in it.
+    """Starts `crew` workers with the driver of `slot` at once; `take` waits for one. Nothing of a
+    submission is in it.
 
     limits: what each of them may use.
     """
@@ -29,7 +30,8 @@ class Prestarted:
         return self._starts.pop(0).wait()
 
     def settle(self) -> None:
-        """Wait until those that nobody has taken are ready, or are lost: afterwards they do nothing."""
+        """Wait until those that nobody has taken are ready, or are lost: afterwards they do
+        nothing."""
         for start in self._starts:
             start.settle()
 

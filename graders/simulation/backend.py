@@ -1,4 +1,5 @@
-"""Where the driver of the simulation runs: in a worker (a `CallRecorder`), or for trusted parts in this process."""
+"""Where the driver of the simulation runs: in a worker (a `CallRecorder`), or for trusted parts in
+this process."""
 
 from __future__ import annotations
 
@@ -29,7 +30,12 @@ class Backend(Protocol):
     def instead(self, count: int, moves: Sequence[Any]) -> None: ...
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
+        self,
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
+        written: str,
+        moves: Sequence[Any],
+        code: str = "",
     ) -> Raised | None: ...
 
     def next(self, method: str, written: str, code: str = "") -> tuple[Reply, Any]: ...
@@ -38,7 +44,8 @@ class Backend(Protocol):
 
 
 class InProcessBackend:
-    """The driver in this process. parts: slot -> a module, or anything else that has the class of the part.
+    """The driver in this process. parts: slot -> a module, or anything else that has the class of
+    the part.
 
     What is missing is filled with stand-ins.
     """
@@ -53,12 +60,19 @@ class InProcessBackend:
         self._engine: Any = None
 
     def play(
-        self, args: Sequence[Any], keywords: Mapping[str, Any], written: str, moves: Sequence[Any], code: str = ""
+        self,
+        args: Sequence[Any],
+        keywords: Mapping[str, Any],
+        written: str,
+        moves: Sequence[Any],
+        code: str = "",
     ) -> Raised | None:
         self.steps.append(Step(written))
         self._waiting = list(moves)
         try:
-            self._engine = importlib.import_module(DRIVER).ToyEngine(self.parts, _attempt, **args[0])
+            self._engine = importlib.import_module(DRIVER).ToyEngine(
+                self.parts, _attempt, **args[0]
+            )
         except Exception as error:
             return _raised(error)
         return None

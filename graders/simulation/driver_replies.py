@@ -1,4 +1,5 @@
-"""What the driver of the symbolic engine answers (see `graders.sandbox.guest.scheduler`), read strictly.
+"""What the driver of the symbolic engine answers (see `graders.sandbox.guest.scheduler`), read
+strictly.
 
 Whatever is not of the form that the driver writes is a ProtocolError. What the parts themselves put
 into it, an id or a number that is no int, is a Deviation: they are wrong, and nobody has tampered.
@@ -30,7 +31,8 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class CommitReply:
-    """told: what the model said, by request. outputs: of the requests that were told something, whatever they hold."""
+    """told: what the model said, by request. outputs: of the requests that were told something,
+    whatever they hold."""
 
     told: dict[int, list[int]]
     finished: list[int]
@@ -81,8 +83,13 @@ def commit_of(value: Any) -> CommitReply:
     if again:
         raise again
     if type(finished) is not list or any(type(id) is not int for id in finished):
-        raise Deviation("`commit` returned something else than a list of ids.", shown(finished), "a list of ids")
-    said = {_int(id): protocol.integers(tokens) for id, tokens in (items(pair, 2) for pair in every(told))}
+        raise Deviation(
+            "`commit` returned something else than a list of ids.", shown(finished), "a list of ids"
+        )
+    said = {
+        _int(id): protocol.integers(tokens)
+        for id, tokens in (items(pair, 2) for pair in every(told))
+    }
     written = [(_int(id), output) for id, output in (items(pair, 2) for pair in every(outputs))]
     return CommitReply(said, finished, asked_of(asked), held_of(held), written)
 
@@ -91,7 +98,9 @@ def books_of(value: Any) -> PoolCounts:
     idle, free, evictable, protected = items(value, 4)
     for name, number in (("num_free", free), ("evictable", evictable), ("protected", protected)):
         if type(number) is not int:
-            raise Deviation(f"{name} is {shown(number)}; a number of blocks is due.", shown(number), "an int")
+            raise Deviation(
+                f"{name} is {shown(number)}; a number of blocks is due.", shown(number), "an int"
+            )
     return PoolCounts(idle, free, evictable, protected)
 
 
@@ -110,7 +119,9 @@ def _asked(call: Any) -> KVCall:
     name = f"kv.{CALLS[what]}"
     if type(id) is not int or type(number) is not int:
         given = f"{name}({shown(id)}, …, {shown(number)})"
-        raise Deviation(f"{given}: the id of a request and a number of tokens are due.", given, "ints")
+        raise Deviation(
+            f"{given}: the id of a request and a number of tokens are due.", given, "ints"
+        )
     if what == EXTEND:
         ends = [] if answer is None else protocol.integers(answer)
         if len(ends) % 2:

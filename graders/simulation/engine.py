@@ -1,8 +1,10 @@
-"""An engine without a model: the parts serve requests of a toy language model, and every step is judged.
+"""An engine without a model: the parts serve requests of a toy language model, and every step is
+judged.
 
-The parts live on the other side (`side`), perhaps behind a wire. There a script is played; here are the memory that
-knows what it holds, the toy model, the rules of a plan, and the requests' true texts. So a stale or foreign read, a
-broken rule and a wrong output are each found in the step in which they happen.
+The parts live on the other side (`side`), perhaps behind a wire. There a script is played; here are
+the memory that knows what it holds, the toy model, the rules of a plan, and the requests' true
+texts. So a stale or foreign read, a broken rule and a wrong output are each found in the step in
+which they happen.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ from graders.sandbox import protocol
 from graders.simulation import driver_replies
 from graders.simulation.backend import Backend, items, reply_of
 from graders.simulation.kv_provenance import Access, Memory
-from graders.simulation.scheduler_rules import EngineSetting, Planned, PlannedChunk, RequestSpec, SchedulerSpec
+from graders.simulation.scheduler_rules import (
+    EngineSetting,
+    Planned,
+    PlannedChunk,
+    RequestSpec,
+    SchedulerSpec,
+)
 from graders.simulation.script import EngineMove, EngineScript, Newcomer
 from graders.simulation.toy_model import EMPTY, Prefix
 
@@ -65,10 +73,10 @@ class NoProperty(Exception):
 class RunCounters:
     """What a run took; none of it depends on the clock.
 
-    steps; computed: tokens given KV; again: of those, how many had been computed before for the same request; cached:
-    tokens that came from the prefix cache instead; preempted; longest: the most steps that a request had to wait for
-    its first token; blocks: the most that were in use; held: tokens reserved in them then; together: the most requests
-    that held blocks at once.
+    steps; computed: tokens given KV; again: of those, how many had been computed before for the
+    same request; cached: tokens that came from the prefix cache instead; preempted; longest: the
+    most steps that a request had to wait for its first token; blocks: the most that were in use;
+    held: tokens reserved in them then; together: the most requests that held blocks at once.
     """
 
     steps: int = 0
@@ -84,7 +92,8 @@ class RunCounters:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step, for drawings. Ids: preempted and finished in it, aborted since the step before, waiting after it."""
+    """One step, for drawings. Ids: preempted and finished in it, aborted since the step before,
+    waiting after it."""
 
     chunks: tuple[PlannedChunk, ...]
     preempted: tuple[int, ...]
@@ -95,8 +104,8 @@ class Moment:
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of a request beyond the contract: the step it came in, how far it was ever computed, and the
-    numbers of its text so far.
+    """What is remembered of a request beyond the contract: the step it came in, how far it was ever
+    computed, and the numbers of its text so far.
     """
 
     newcomer: Newcomer
@@ -106,11 +115,12 @@ class Record:
 
 
 class SimulatedEngine:
-    """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output; Failed for exceptions.
+    """Judges what came of a script. Raises Deviation for a broken rule, a wrong read or output;
+    Failed for exceptions.
 
-    conserving: False for the naive parts, which waste seats and budget and are right in everything else.
-    method: of the part, called last. counters, moments: of the run so far. played: how many moves of the script.
-    drained: the calls of the last of them, if that was "drain".
+    conserving: False for the naive parts, which waste seats and budget and are right in everything
+    else. method: of the part, called last. counters, moments: of the run so far. played: how many
+    moves of the script. drained: the calls of the last of them, if that was "drain".
     """
 
     def __init__(self, side: Backend, script: EngineScript, *, conserving: bool = True) -> None:
@@ -137,7 +147,9 @@ class SimulatedEngine:
         """Play the script to its end."""
         moves = [move.to_wire() for move in self._script.moves]
         settings = [sent(self.setting, self._script.guesses)]
-        raised = self._side.play(settings, {}, written(self.setting), [*moves, ["books", 0]], code(self.setting))
+        raised = self._side.play(
+            settings, {}, written(self.setting), [*moves, ["books", 0]], code(self.setting)
+        )
         if raised:
             raise Failed("__init__", raised, "a scheduler")
         plays = {
@@ -162,7 +174,9 @@ class SimulatedEngine:
 
     def _add(self, move: EngineMove) -> None:
         assert move.newcomer is not None
-        self._come(move.newcomer, *self._side.next("add", f"add({move.newcomer})", _added(move.newcomer)))
+        self._come(
+            move.newcomer, *self._side.next("add", f"add({move.newcomer})", _added(move.newcomer))
+        )
 
     def _again(self, move: EngineMove) -> None:
         assert move.newcomer is not None
@@ -181,7 +195,10 @@ class SimulatedEngine:
         if type(id) is not int or (id != move.newcomer.id and id not in self._gone):
             raise protocol.ProtocolError("an answer about somebody else")
         newcomer = replace(move.newcomer, id=id)
-        self._retold(f"add({newcomer})" + "  # an id that was here before" * (id in self._gone), _added(newcomer))
+        self._retold(
+            f"add({newcomer})" + "  # an id that was here before" * (id in self._gone),
+            _added(newcomer),
+        )
         self._come(newcomer, reply, id)
 
     def _come(self, newcomer: Newcomer, reply: Reply, id: Any) -> None:
@@ -194,7 +211,9 @@ class SimulatedEngine:
             self._look_at_idle(allowed.value)
             if allowed.value is not False:
                 raise Deviation(
-                    f"Request {id} waits, and the scheduler is idle.", f"idle is {shown(allowed.value)}", "False"
+                    f"Request {id} waits, and the scheduler is idle.",
+                    f"idle is {shown(allowed.value)}",
+                    "False",
                 )
             self.spec.added(id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos)
             self._records[id] = Record(newcomer, self.counters.steps)
@@ -219,7 +238,9 @@ class SimulatedEngine:
                     f"After `abort` {here} {'is' if here.startswith('1 ') else 'are'} here;"
                     f" idle is {shown(answer.idle)}."
                 )
-                raise Deviation(message, f"idle is {shown(answer.idle)}", f"{not self.spec.requests}")
+                raise Deviation(
+                    message, f"idle is {shown(answer.idle)}", f"{not self.spec.requests}"
+                )
 
     def _fork(self, move: EngineMove) -> None:
         reply, id = self._side.next("plan", "")
@@ -261,7 +282,9 @@ class SimulatedEngine:
         self._take_plan(reply)
 
     def _commit(self, move: EngineMove) -> None:
-        reply, _ = self._side.next("commit", "commit(…)", self._committing() if self._side.slow else "")
+        reply, _ = self._side.next(
+            "commit", "commit(…)", self._committing() if self._side.slow else ""
+        )
         self._take_commit(reply)
 
     def _drain(self, move: EngineMove) -> None:
@@ -296,7 +319,10 @@ class SimulatedEngine:
     def _check_end(self, limit: int) -> None:
         if self.spec.requests and not self.spec.beset:
             requests = self.spec.requests.values()
-            here = ", ".join(f"{request.id} has {len(request.output)} of {request.max_new}" for request in requests)
+            here = ", ".join(
+                f"{request.id} has {len(request.output)} of {request.max_new}"
+                for request in requests
+            )
             message = f"After {limit} more steps there are still requests: {here}."
             raise Deviation(message, "no end", "everybody is served")
 
@@ -309,7 +335,9 @@ class SimulatedEngine:
         self._planned = True
         self._count(plan)
         if plan.idle:
-            raise Deviation("The scheduler is idle although there are requests.", "idle is True", "False")
+            raise Deviation(
+                "The scheduler is idle although there are requests.", "idle is True", "False"
+            )
         self.spec.planned(plan)
         self._run(plan)
 
@@ -333,7 +361,9 @@ class SimulatedEngine:
     def _end_step(self, finished: tuple[int, ...]) -> None:
         waiting = tuple(request.id for request in self.spec.waiting)
         planned = self.moments[-1]
-        self.moments[-1] = Moment(planned.chunks, planned.preempted, finished, tuple(self._left), waiting)
+        self.moments[-1] = Moment(
+            planned.chunks, planned.preempted, finished, tuple(self._left), waiting
+        )
         self.counters.steps += 1
         self._planned, self._left, self._said = False, [], {}
 
@@ -346,12 +376,16 @@ class SimulatedEngine:
             return
         if books.idle is not True:
             raise Deviation(
-                "Nobody waits, nobody runs, and the scheduler is not idle.", f"idle is {shown(books.idle)}", "True"
+                "Nobody waits, nobody runs, and the scheduler is not idle.",
+                f"idle is {shown(books.idle)}",
+                "True",
             )
         total = self.setting.num_blocks - 1
         if not self.spec.beset and (books.protected or books.free + books.evictable != total):
             got = f"{books.free} free, {books.evictable} evictable, {books.protected} protected, of {total} blocks"
-            raise Deviation("Everybody has left, and not every block was given back.", got, "no block in use")
+            raise Deviation(
+                "Everybody has left, and not every block was given back.", got, "no block in use"
+            )
 
     # ------------------------------------------------------------ in between
 
@@ -375,10 +409,13 @@ class SimulatedEngine:
         self._side.steps[-1].call, self._side.steps[-1].code = step.call, step.code
 
     def _committing(self) -> str:
-        """The Python of a commit; where the engine offers prompts to the cache, it does so here as well."""
+        """The Python of a commit; where the engine offers prompts to the cache, it does so here as
+        well."""
         lines = [f"answer = scheduler.commit(plan, {self._said})"]
         for work in self.moments[-1].chunks if self.setting.offer and self.moments else ():
-            prompt = list(self._records[work.id].newcomer.prompt) if work.id in self._records else []
+            prompt = (
+                list(self._records[work.id].newcomer.prompt) if work.id in self._records else []
+            )
             if work.start < len(prompt) <= work.end:
                 lines.append(f"if {work.id} in kv:\n    kv.offer({work.id}, {prompt})")
         return "\n".join(lines)
@@ -426,17 +463,23 @@ class SimulatedEngine:
         """The numbers of its first so many tokens; those that are known already are not made again."""
         known = self._records[request.id].text
         if len(known) < length:
-            known += self._toy.prefixes(request.tokens[len(known) : length], known[-1] if known else EMPTY)
+            known += self._toy.prefixes(
+                request.tokens[len(known) : length], known[-1] if known else EMPTY
+            )
         return known[:length]
 
     def _say(self, request: RequestSpec) -> list[int]:
         guesses = self._script.guesses[self._sampled % len(self._script.guesses)]
         self._sampled += 1
         start = len(request.output)
-        said = self._said[request.id] = list(self._records[request.id].newcomer.will[start : start + 1 + guesses])
+        said = self._said[request.id] = list(
+            self._records[request.id].newcomer.will[start : start + 1 + guesses]
+        )
         return said
 
-    def _check_outputs(self, done: Sequence[RequestSpec], outputs: Sequence[tuple[int, Any]]) -> None:
+    def _check_outputs(
+        self, done: Sequence[RequestSpec], outputs: Sequence[tuple[int, Any]]
+    ) -> None:
         """`request.output` of everybody who was told something, after the commit."""
         ended = {request.id: request for request in done}
         for id, output in outputs:
@@ -446,7 +489,11 @@ class SimulatedEngine:
             due = self._records[id].newcomer.due if id in ended else request.output
             if repr(output) != repr(due) and id not in ended and id not in self.spec.sampled:
                 message = f"Request {id} came after the plan, under the id of one that was aborted, and `commit` gave "
-                raise Deviation(f"{message}it what was said to that one.", f"output == {shown(output)}", f"{due}")
+                raise Deviation(
+                    f"{message}it what was said to that one.",
+                    f"output == {shown(output)}",
+                    f"{due}",
+                )
             if repr(output) != repr(due):
                 message = f"The output of request {id} is not what the model said, up to its end: `commit` appends it."
                 raise Deviation(message, f"output == {shown(output)}", f"{due}")
@@ -455,14 +502,19 @@ class SimulatedEngine:
 def sent(setting: EngineSetting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """A setting as the driver takes it."""
     data = asdict(setting)
-    return data | {"guesses": list(guesses), "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS}}
+    return data | {
+        "guesses": list(guesses),
+        "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS},
+    }
 
 
 def written(setting: EngineSetting) -> str:
     """A setting as a line of a story."""
     usual = EngineSetting()
     names = ("num_blocks", "block_size", "watermark", "cache")
-    memory = ", ".join(f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name))
+    memory = ", ".join(
+        f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name)
+    )
     words = [f"max_seqs={setting.max_seqs}", f"token_budget={setting.token_budget}"]
     for name in ("chunk", "lookahead", "policy"):
         if getattr(setting, name) != getattr(usual, name):

@@ -1,4 +1,5 @@
-"""The laws that close exercises 1 to 3: the part among its fellows in the whole engine, and what it is good for."""
+"""The laws that close exercises 1 to 3: the part among its fellows in the whole engine, and what it
+is good for."""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ from graders.simulation.toy_model import TextNumbers
 Request = tuple[list[int], int]  # prompt, max_new
 
 
-def same_tokens(context: CheckContext, *, cases: int = 60, besides: Callable[[CheckContext], None]) -> None:
-    """Any requests in any engine: every read right, every plan within the rules, every output the model's.
+def same_tokens(
+    context: CheckContext, *, cases: int = 60, besides: Callable[[CheckContext], None]
+) -> None:
+    """Any requests in any engine: every read right, every plan within the rules, every output the
+    model's.
 
     besides: what else is tried, or measured, with the same workers.
     """
@@ -38,7 +42,9 @@ def anything(context: CheckContext, case: Case) -> None:
 def random_script(case: Case) -> EngineScript:
     """Any engine, any requests: setup and moves of the case, the rest seeded by its first code."""
     setup, chance = case.setup, random.Random(case.codes[0])
-    setting = _random_setting(setup.pick((0, 0, 2, 1, 3)), setup.pick((8, 24, 6, 12)), setup.pick((2, 1, 3, 4)), chance)
+    setting = _random_setting(
+        setup.pick((0, 0, 2, 1, 3)), setup.pick((8, 24, 6, 12)), setup.pick((2, 1, 3, 4)), chance
+    )
     toy = TextNumbers(chance.choice((2, 5)))
     script = EngineScript(setting, toy, [chance.randint(0, setting.lookahead) for _ in range(7)])
     menu = _tokens(chance, 12, toy.vocabulary)
@@ -46,9 +52,13 @@ def random_script(case: Case) -> EngineScript:
         kind = move.pick(("add", "step", "step", "add", "abort"))
         if kind == "add":
             answer = move.number(1, 6)
-            prompt = menu[: move.pick((8, 0, 4, 12, 5))] + _tokens(chance, move.number(1, 4), toy.vocabulary)
+            prompt = menu[: move.pick((8, 0, 4, 12, 5))] + _tokens(
+                chance, move.number(1, 4), toy.vocabulary
+            )
             prompt = prompt[: max(1, setting.capacity - setting.lookahead - answer)]
-            script.add(id, prompt, answer, priority=chance.randrange(3), eos=chance.choice((None, 0)))
+            script.add(
+                id, prompt, answer, priority=chance.randrange(3), eos=chance.choice((None, 0))
+            )
         elif kind == "step":
             script.step()
         else:
@@ -59,7 +69,9 @@ def random_script(case: Case) -> EngineScript:
     return script
 
 
-def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: random.Random) -> EngineSetting:
+def _random_setting(
+    lookahead: int, num_blocks: int, block_size: int, chance: random.Random
+) -> EngineSetting:
     return EngineSetting(
         num_blocks=num_blocks + chance.randrange(4),
         block_size=block_size,
@@ -78,7 +90,8 @@ def _random_setting(lookahead: int, num_blocks: int, block_size: int, chance: ra
 
 
 def static_batching(context: CheckContext) -> None:
-    """Figures: steps and waiting for a batch of requests, beside those of the scheduler that waits for whole tables.
+    """Figures: steps and waiting for a batch of requests, beside those of the scheduler that waits
+    for whole tables.
 
     context: one whose worker holds the other parts too, as everywhere below.
     """
@@ -96,16 +109,21 @@ def static_batching(context: CheckContext) -> None:
 
 
 def photocopier(context: CheckContext) -> None:
-    """Figure: 100 contracts of 50 common pages and one own page each, in pages that are really written."""
+    """Figure: 100 contracts of 50 common pages and one own page each, in pages that are really
+    written."""
     chance = random.Random(3)
     common = _tokens(chance, 50 * 4)
     contracts = [([*common, *_tokens(chance, 4)], 1) for _ in range(100)]
     setting = EngineSetting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
     script = crowd(setting, contracts)
-    script.moves[1:1] = _one_step(setting)  # the first contract is printed, then all the others come at once
+    script.moves[1:1] = _one_step(
+        setting
+    )  # the first contract is printed, then all the others come at once
     own = served(context, script)
     pages = -(-own.computed // setting.block_size)
-    context.figures.append(Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache"))
+    context.figures.append(
+        Figure("pages computed for 100 contracts of 51", pages, "pages", 5100, "no prefix cache")
+    )
 
 
 def _one_step(setting: EngineSetting) -> list[EngineMove]:

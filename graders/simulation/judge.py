@@ -1,4 +1,5 @@
-"""One scheduler under test: a script is played on it in the worker, every deviation is told as a story."""
+"""One scheduler under test: a script is played on it in the worker, every deviation is told as a
+story."""
 
 from __future__ import annotations
 
@@ -28,10 +29,11 @@ def judge(
     conserving: bool = True,
     heed: Heed = always,
 ) -> RunCounters:
-    """Play the script on the part and whatever surrounds it; raises Broken for what the contract does not allow.
+    """Play the script on the part and whatever surrounds it; raises Broken for what the contract
+    does not allow.
 
-    label: what the story calls the object. heed: whether to raise, given the engine as it was when something broke;
-    otherwise the script ends there, and it is another law's affair.
+    label: what the story calls the object. heed: whether to raise, given the engine as it was when
+    something broke; otherwise the script ends there, and it is another law's affair.
     """
     telling = SchedulerJudge(context, script, label, conserving, heed)
     telling.judge()
@@ -42,7 +44,9 @@ class SchedulerJudge:
     """A script as it is played on the part, and the counters of that; see `judge`, and
     `graders.checking.shrinking.Trace`."""
 
-    def __init__(self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed) -> None:
+    def __init__(
+        self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed
+    ) -> None:
         self.counters = RunCounters()
         self._context = context
         self._script = script
@@ -62,7 +66,11 @@ class SchedulerJudge:
             broken.trace = self
             raise
         finally:
-            self.counters, self._played, self._drained = engine.counters, engine.played, engine.drained
+            self.counters, self._played, self._drained = (
+                engine.counters,
+                engine.played,
+                engine.drained,
+            )
 
     def replay(self) -> None:
         """See `graders.checking.failure.Replayable`."""

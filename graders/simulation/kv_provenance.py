@@ -1,7 +1,9 @@
-"""KV memory whose slots hold, instead of numbers, the text that they stand for; every read is compared with it.
+"""KV memory whose slots hold, instead of numbers, the text that they stand for; every read is
+compared with it.
 
-The KV of position p of a request depends on its tokens 0 .. p and on nothing else. So a slot holds the number of that
-text (see `toy`) and who wrote it in which step, and a read is right exactly when the numbers are equal.
+The KV of position p of a request depends on its tokens 0 .. p and on nothing else. So a slot holds
+the number of that text (see `toy`) and who wrote it in which step, and a read is right exactly when
+the numbers are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ REJECTED: Prefix = -2  # the KV of a guess that was not accepted
 
 @dataclass(frozen=True, slots=True)
 class SlotWriter:
-    """Who wrote a slot: the request, the position it then had, the step. A copied block keeps its writers."""
+    """Who wrote a slot: the request, the position it then had, the step. A copied block keeps its
+    writers."""
 
     request: int
     position: int
@@ -27,7 +30,8 @@ class SlotWriter:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One request's use of its memory in one step: the text of positions [0, len(text)), through its block table.
+    """One request's use of its memory in one step: the text of positions [0, len(text)), through
+    its block table.
 
     start: the first position that the step writes. rejected: how many slots after the text it fills
     with guesses that will not be accepted.
@@ -48,10 +52,15 @@ class Memory:
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._text = [[NOTHING] * block_size for _ in range(num_blocks)]
-        self._writer: list[list[SlotWriter | None]] = [[None] * block_size for _ in range(num_blocks)]
+        self._writer: list[list[SlotWriter | None]] = [
+            [None] * block_size for _ in range(num_blocks)
+        ]
 
-    def step(self, number: int, copies: Sequence[tuple[int, int]], accesses: Sequence[Access]) -> None:
-        """One step of the engine: block copies in order, then everybody writes, then everybody reads."""
+    def step(
+        self, number: int, copies: Sequence[tuple[int, int]], accesses: Sequence[Access]
+    ) -> None:
+        """One step of the engine: block copies in order, then everybody writes, then everybody
+        reads."""
         for src, dst in copies:
             self._copy(src, dst)
         written: dict[int, int] = {}
@@ -64,7 +73,11 @@ class Memory:
     def _copy(self, src: int, dst: int) -> None:
         for block in (src, dst):
             if not 0 < block < self.num_blocks:
-                raise Deviation(f"Copy({src}, {dst}): there is no block {block}.", f"block {block}", self._range())
+                raise Deviation(
+                    f"Copy({src}, {dst}): there is no block {block}.",
+                    f"block {block}",
+                    self._range(),
+                )
         self._text[dst] = list(self._text[src])
         self._writer[dst] = list(self._writer[src])
 
@@ -73,7 +86,9 @@ class Memory:
         positions = len(access.text) + access.rejected
         if len(table) * self.block_size < positions:
             message = f"{who} has {len(table)} blocks of {self.block_size}, the step writes {positions} positions."
-            raise Deviation(message.capitalize(), f"{len(table)} blocks", f"room for {positions} positions")
+            raise Deviation(
+                message.capitalize(), f"{len(table)} blocks", f"room for {positions} positions"
+            )
         strange = [block for block in table if not 0 < block < self.num_blocks]
         if strange:
             raise Deviation(f"Block {strange[0]} is in {who}.", f"{list(table)}", self._range())
@@ -87,8 +102,14 @@ class Memory:
             if written.setdefault(slot, access.request) != access.request:
                 message = f"Requests {written[slot]} and {access.request} both write slot {slot}, block {block}, in "
                 message += f"step {step}."
-                raise Deviation(message, f"block {block} in two tables that are written", "a block of its own for each")
-            self._text[block][offset] = access.text[position] if position < len(access.text) else REJECTED
+                raise Deviation(
+                    message,
+                    f"block {block} in two tables that are written",
+                    "a block of its own for each",
+                )
+            self._text[block][offset] = (
+                access.text[position] if position < len(access.text) else REJECTED
+            )
             self._writer[block][offset] = SlotWriter(access.request, position, step)
 
     def _read(self, access: Access) -> None:
@@ -104,7 +125,11 @@ class Memory:
         position, slot = number * self.block_size + offset, block * self.block_size + offset
         message = f"Request {access.request} reads position {position} in block {block}, slot {slot}, which holds "
         message += self._holding(access, block, offset) + "."
-        raise Deviation(message, self._holding(access, block, offset), f"the KV of its own tokens 0 to {position}")
+        raise Deviation(
+            message,
+            self._holding(access, block, offset),
+            f"the KV of its own tokens 0 to {position}",
+        )
 
     def _holding(self, access: Access, block: int, offset: int) -> str:
         text, writer = self._text[block][offset], self._writer[block][offset]

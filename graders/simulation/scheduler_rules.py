@@ -1,8 +1,9 @@
 """What a scheduler has to be like: a list of requests, and rules that a plan keeps or breaks.
 
-The specification plans nothing. It is told what the scheduler planned and what it asked the KV manager, checks that the
-contract allows it, and follows. Where the contract leaves a choice (how a list is kept, in which order chunks are
-written down, how a chunk is shortened when budget or blocks are short), every choice is right.
+The specification plans nothing. It is told what the scheduler planned and what it asked the KV
+manager, checks that the contract allows it, and follows. Where the contract leaves a choice (how a
+list is kept, in which order chunks are written down, how a chunk is shortened when budget or blocks
+are short), every choice is right.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 
 @dataclass(frozen=True, slots=True)
 class EngineSetting:
-    """One engine: its KV memory and the keywords of its scheduler. `offer`: prompts enter the cache once computed."""
+    """One engine: its KV memory and the keywords of its scheduler. `offer`: prompts enter the cache
+    once computed."""
 
     num_blocks: int = 64
     block_size: int = 4
@@ -43,8 +45,8 @@ class EngineSetting:
 class RequestSpec:
     """A request as the contract has it.
 
-    computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something since it sat down;
-    preempted: it has lost its seat before.
+    computed: tokens with KV; running: it has a seat and blocks; sampled: it has emitted something
+    since it sat down; preempted: it has lost its seat before.
     """
 
     id: int
@@ -93,7 +95,8 @@ class PlannedChunk:
 class KVCall:
     """One call of the KV manager and its answer (see `graders.sandbox.guest.scheduler`).
 
-    answer: None when it did not fit. offered: the tokens of a drop. copies: those that an extension asked for.
+    answer: None when it did not fit. offered: the tokens of a drop. copies: those that an extension
+    asked for.
     """
 
     what: int
@@ -106,10 +109,12 @@ class KVCall:
 
 @dataclass(slots=True)
 class Seen:
-    """What a scheduler has been seen to do, which rules out that it goes by the habits of some engine.
+    """What a scheduler has been seen to do, which rules out that it goes by the habits of some
+    engine.
 
-    pieces: it admitted a prompt of which the budget held a part. tight: it admitted somebody without room to the end of
-    the answer. bare: it extended a running prefill by its chunk alone, although others may have guesses.
+    pieces: it admitted a prompt of which the budget held a part. tight: it admitted somebody
+    without room to the end of the answer. bare: it extended a running prefill by its chunk alone,
+    although others may have guesses.
     """
 
     pieces: bool = False
@@ -136,10 +141,12 @@ class Planned:
 
 
 class SchedulerSpec:
-    """Who waits and who runs, and the rules. Every method raises Deviation for what the contract does not allow."""
+    """Who waits and who runs, and the rules. Every method raises Deviation for what the contract
+    does not allow."""
 
     def __init__(self, setting: EngineSetting, *, conserving: bool = True) -> None:
-        """conserving: work has to be conserved; the naive parts keep every rule but those about that."""
+        """conserving: work has to be conserved; the naive parts keep every rule but those about
+        that."""
         self.setting = setting
         self.conserving = conserving
         self.requests: dict[int, RequestSpec] = {}
@@ -155,14 +162,16 @@ class SchedulerSpec:
     def waiting(self) -> list[RequestSpec]:
         """In the order of the queue."""
         return sorted(
-            (request for request in self.requests.values() if not request.running), key=lambda request: request.order
+            (request for request in self.requests.values() if not request.running),
+            key=lambda request: request.order,
         )
 
     @property
     def running(self) -> list[RequestSpec]:
         """In order: the last is the victim."""
         return sorted(
-            (request for request in self.requests.values() if request.running), key=lambda request: request.order
+            (request for request in self.requests.values() if request.running),
+            key=lambda request: request.order,
         )
 
     def cost(self, work: PlannedChunk) -> int:
@@ -184,7 +193,9 @@ class SchedulerSpec:
             return {"ValueError": f"it could never fit: {total}"}
         return {}
 
-    def added(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> None:
+    def added(
+        self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None
+    ) -> None:
         order = (priority if self.setting.policy == "priority" else 0, self._arrivals)
         self._arrivals += 1
         self.requests[id] = RequestSpec(id, list(prompt), max_new, priority, eos, order)
@@ -225,10 +236,16 @@ class SchedulerSpec:
         ids = [work.id for work in plan.chunks]
         for id in (*ids, *plan.preempted):
             if id not in self.requests:
-                raise Deviation(f"The plan names request {id}, which is not here.", f"{plan}", "requests that are here")
+                raise Deviation(
+                    f"The plan names request {id}, which is not here.",
+                    f"{plan}",
+                    "requests that are here",
+                )
         twice = [id for id in ids if ids.count(id) > 1]
         if twice:
-            raise Deviation(f"Request {twice[0]} has two chunks in one plan.", f"{plan}", "one chunk a request")
+            raise Deviation(
+                f"Request {twice[0]} has two chunks in one plan.", f"{plan}", "one chunk a request"
+            )
 
     def _preemptions(self, plan: Planned) -> None:
         for ask in plan.asked:
@@ -241,12 +258,16 @@ class SchedulerSpec:
                 raise Deviation(message, f"{plan}", f"one of {running}")
             if id != running[-1]:
                 message = (
-                    f"Request {id} is preempted, but {running[-1]} comes after it: the victim is the last in order."
+                    f"Request {id} is preempted, but {running[-1]} comes after it: the victim "
+                    "is the last in order."
                 )
                 said = [len(request.output) for request in self.running]
                 own, last = (len(self.requests[each].output) for each in (id, running[-1]))
                 raise Deviation(
-                    message, f"{id}", f"{running[-1]}", "victim by output" if own == min(said) < last else ""
+                    message,
+                    f"{id}",
+                    f"{running[-1]}",
+                    "victim by output" if own == min(said) < last else "",
                 )
             running.pop()
             if any(work.id == id for work in plan.chunks):
@@ -256,14 +277,18 @@ class SchedulerSpec:
             lacking = sum(ask.what == EXTEND and not ask.answer for ask in plan.asked)
             if lacking <= count:
                 message = f"Request {id} was preempted although no block was lacking."
-                raise Deviation(message, f"{plan}", "a preemption only when kv.extend returned None")
+                raise Deviation(
+                    message, f"{plan}", "a preemption only when kv.extend returned None"
+                )
             self._dropped("plan", self.requests[id], plan.asked, [self.requests[id].computed])
         extended = {ask.id: ask.answer for ask in plan.asked if ask.what == EXTEND}
         stuck = [id for id in running if id in extended and extended[id] is None]
         if stuck:
             message = f"Request {stuck[0]} lacked blocks (kv.extend returned None the last time), and nobody made room."
             raise Deviation(
-                message, f"{plan}", "a victim, and the same again, until it is extended or preempted itself"
+                message,
+                f"{plan}",
+                "a victim, and the same again, until it is extended or preempted itself",
             )
         lost = [id for id in running if id not in plan.held]
         if lost:
@@ -278,7 +303,8 @@ class SchedulerSpec:
         if request.running and number > most:
             asked = plural(number, "token")
             message = (
-                f"Request {request.id} lacked blocks when kv.extend was asked for {asked}, more than its chunk could "
+                f"Request {request.id} lacked blocks when kv.extend was asked for {asked}, more "
+                "than its chunk could "
             )
             message += f"write to: {most}."
             guesses = not ahead and number <= most + self.setting.lookahead
@@ -300,7 +326,9 @@ class SchedulerSpec:
             raise Deviation(message, f"{work}", f"start == {start}")
         if work.length < 1 or work.end > request.size:
             message = f"Request {work.id} has {plural(request.size, 'token')}; its chunk is [{work.start}, {work.end})."
-            raise Deviation(message, f"{work}", f"1 to {plural(request.size - start, 'token')} from {start} on")
+            raise Deviation(
+                message, f"{work}", f"1 to {plural(request.size - start, 'token')} from {start} on"
+            )
         if work.samples != (work.end == request.size):
             reach = (
                 "reaches the last token"
@@ -325,7 +353,8 @@ class SchedulerSpec:
         raise Deviation(message, f"{plan}", f"kv.admit({request.id}, ...) before its chunk")
 
     def _copies(self, plan: Planned) -> None:
-        """The copies that kv.extend asked for, of those who have a chunk in the plan; none of a victim's."""
+        """The copies that kv.extend asked for, of those who have a chunk in the plan; none of a
+        victim's."""
         asked = {copy: ask.id for ask in plan.asked for copy in ask.copies}
         works = {work.id for work in plan.chunks}
         for copy, id in asked.items():
@@ -337,7 +366,9 @@ class SchedulerSpec:
             if id in plan.preempted and copy in plan.copies:
                 message = f"{written} is still in the plan, for request {id}, which was preempted: "
                 message += f"block {copy[1]} has been given back."
-                raise Deviation(message, f"copies={list(plan.copies)}", "the victim's copies leave the plan too")
+                raise Deviation(
+                    message, f"copies={list(plan.copies)}", "the victim's copies leave the plan too"
+                )
         strange = [copy for copy in plan.copies if copy not in asked or plan.copies.count(copy) > 1]
         if strange:
             message = f"The plan has Copy(src={strange[0][0]}, dst={strange[0][1]}), which kv.extend did not ask for."
@@ -346,9 +377,19 @@ class SchedulerSpec:
     def _sums(self, plan: Planned) -> None:
         spent, budget = sum(map(self.cost, plan.chunks)), self.setting.token_budget
         if spent > budget:
-            ahead = f" (lookahead {self.setting.lookahead} a sampling chunk)" if self.setting.lookahead else ""
-            raise Deviation(f"The plan costs {spent}{ahead}; the budget is {budget}.", f"{plan}", f"at most {budget}")
-        after = {request.id for request in self.running} - set(plan.preempted) | {work.id for work in plan.chunks}
+            ahead = (
+                f" (lookahead {self.setting.lookahead} a sampling chunk)"
+                if self.setting.lookahead
+                else ""
+            )
+            raise Deviation(
+                f"The plan costs {spent}{ahead}; the budget is {budget}.",
+                f"{plan}",
+                f"at most {budget}",
+            )
+        after = {request.id for request in self.running} - set(plan.preempted) | {
+            work.id for work in plan.chunks
+        }
         if len(after) > self.setting.max_seqs:
             message = f"{len(after)} requests run; max_seqs is {self.setting.max_seqs}."
             raise Deviation(message, f"{sorted(after)}", f"at most {self.setting.max_seqs}")
@@ -368,8 +409,13 @@ class SchedulerSpec:
             raise Deviation(message, f"admitted {admitted}", f"in the order {queue}", habit)
 
     def _finds_more(self, early: int, head: int, plan: Planned) -> bool:
-        """Whether more of `early` is in the cache than of `head`, and the scheduler has looked at both."""
-        found = [ask.answer for ask in plan.asked if ask.what == ADMIT and ask.id == early and ask.answer is not None]
+        """Whether more of `early` is in the cache than of `head`, and the scheduler has looked at
+        both."""
+        found = [
+            ask.answer
+            for ask in plan.asked
+            if ask.what == ADMIT and ask.id == early and ask.answer is not None
+        ]
         size = self.requests[head].size
         known = [ask.answer for ask in plan.asked if ask.what == LOOKUP and ask.number == size]
         return any(own > (other or 0) for own in found[-1:] for other in known)
@@ -391,10 +437,11 @@ class SchedulerSpec:
     # ------------------------------------------------------------ whose turn it is
 
     def _turns(self, plan: Planned) -> None:
-        """Nobody is left out, or cut short, for want of budget that somebody further back got, or that is left.
+        """Nobody is left out, or cut short, for want of budget that somebody further back got, or
+        that is left.
 
-        Whoever has one token left of a prefill may be served as the decode that it looks like, or as the prefill that
-        it still is.
+        Whoever has one token left of a prefill may be served as the decode that it looks like, or
+        as the prefill that it still is.
         """
         try:
             self._served_in_turn(plan, by_gap=True)
@@ -405,19 +452,29 @@ class SchedulerSpec:
 
     def _rank(self, request: RequestSpec, by_gap: bool) -> tuple[int, ...]:
         """The order of a step: running decodes, running prefills, admissions."""
-        group = 2 if not request.running else 0 if request.gap == 1 and (by_gap or request.sampled) else 1
+        group = (
+            2
+            if not request.running
+            else 0
+            if request.gap == 1 and (by_gap or request.sampled)
+            else 1
+        )
         return group, *request.order
 
     def _served_in_turn(self, plan: Planned, by_gap: bool) -> None:
-        """In a step that preempted, this holds for those behind the last one that lacked blocks: for whoever was
-        planned before, the victim's budget may have returned too late.
+        """In a step that preempted, this holds for those behind the last one that lacked blocks:
+        for whoever was planned before, the victim's budget may have returned too late.
         """
         works = {work.id: work for work in plan.chunks}
         left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
         stayed = [request for request in self.running if request.id not in plan.preempted]
         served = stayed + [self.requests[id] for id in works if not self.requests[id].running]
-        first = max((self._rank(self.requests[id], by_gap) for id in self._lacking(plan)), default=(-1,))
-        for request in sorted(served, key=lambda request: self._rank(request, by_gap), reverse=True):
+        first = max(
+            (self._rank(self.requests[id], by_gap) for id in self._lacking(plan)), default=(-1,)
+        )
+        for request in sorted(
+            served, key=lambda request: self._rank(request, by_gap), reverse=True
+        ):
             if self._rank(request, by_gap) <= first:
                 return
             work = works.get(request.id)
@@ -432,7 +489,8 @@ class SchedulerSpec:
         return lacking[-1:] if plan.preempted else []
 
     def _next_token(self, request: RequestSpec, work: PlannedChunk | None, left: int) -> int:
-        """What one more token for this request would cost; more than any budget when it need not have one."""
+        """What one more token for this request would cost; more than any budget when it need not
+        have one."""
         done = work.length if work else 0
         gap = request.size - (work.start if work else request.computed)
         room = left + (self.cost(work) if work else 0)
@@ -441,15 +499,20 @@ class SchedulerSpec:
         return 1 + (self.setting.lookahead if done + 1 == gap else 0)
 
     def _may_wait(self, gap: int, room: int) -> bool:
-        """The budget ends between a last chunk and its lookahead: shorten it or wait for the next step, both is right.
+        """The budget ends between a last chunk and its lookahead: shorten it or wait for the next
+        step, both is right.
 
         Not when no step at all could hold it: then waiting would never end.
         """
         cap, whole = self.setting.chunk or gap, gap + self.setting.lookahead
         return gap <= cap and gap <= room < whole <= self.setting.token_budget
 
-    def _cut_short(self, request: RequestSpec, work: PlannedChunk | None, left: int, plan: Planned) -> NoReturn:
-        kind = "is admitted" if not request.running else "decodes" if request.gap == 1 else "prefills"
+    def _cut_short(
+        self, request: RequestSpec, work: PlannedChunk | None, left: int, plan: Planned
+    ) -> NoReturn:
+        kind = (
+            "is admitted" if not request.running else "decodes" if request.gap == 1 else "prefills"
+        )
         got = f"only {plural(work.length, 'token')}" if work else "no chunk"
         message = f"Request {request.id}, which {kind}, gets {got}, while {left} of the budget "
         behind = [other.id for other in plan.chunks if self._later(other, request)]
@@ -463,13 +526,21 @@ class SchedulerSpec:
             message += f"{'is' if left == 1 else 'are'} left over."
         due = "decodes first, then prefills, each in order, then admissions"
         first = request.running and request.gap == 1 and any(map(self._reads, behind))
-        raise Deviation(message, got, due, "prefills first" if first and self._decodes_last(request, plan) else "")
+        raise Deviation(
+            message,
+            got,
+            due,
+            "prefills first" if first and self._decodes_last(request, plan) else "",
+        )
 
     def _decodes_last(self, request: RequestSpec, plan: Planned) -> bool:
-        """Whether the decodes got, in order, what the prefills had left of the budget, and `request` none of it."""
+        """Whether the decodes got, in order, what the prefills had left of the budget, and
+        `request` none of it."""
         works = [work.id for work in plan.chunks if not self._reads(work.id)]
         left = self.setting.token_budget - sum(map(self.cost, plan.chunks))
-        paid = left <= self.setting.lookahead and all(self.requests[id].order < request.order for id in works)
+        paid = left <= self.setting.lookahead and all(
+            self.requests[id].order < request.order for id in works
+        )
         return not works or paid
 
     def _place(self, request: RequestSpec) -> str:
@@ -497,13 +568,19 @@ class SchedulerSpec:
         if any(self._may_wait(head.size - start, left) for start in self._known_prefixes(plan)):
             return
         if left > self.setting.lookahead and whole <= plan.available - self.setting.watermark:
-            message = f"Request {head.id}, the head of the queue, is not admitted although it fits: "
+            message = (
+                f"Request {head.id}, the head of the queue, is not admitted although it fits: "
+            )
             message += f"{plural(seats, 'seat')}, a budget of {left} and {plural(plan.available)} are left."
-            raise Deviation(message, f"{plan}", f"a chunk for {head.id}", self._held_back(head, left, plan))
+            raise Deviation(
+                message, f"{plan}", f"a chunk for {head.id}", self._held_back(head, left, plan)
+            )
 
     def _held_back(self, head: RequestSpec, left: int, plan: Planned) -> str:
         """Whose way it looks like that the head waits."""
-        to_the_end = self.setting.blocks_for(len(head.prompt) + head.max_new + self.setting.lookahead)
+        to_the_end = self.setting.blocks_for(
+            len(head.prompt) + head.max_new + self.setting.lookahead
+        )
         if head.size > left and not self.seen.pieces:
             return "whole prompts only"
         tight = to_the_end > plan.available - self.setting.watermark
@@ -511,12 +588,18 @@ class SchedulerSpec:
 
     def _known_prefixes(self, plan: Planned) -> set[int]:
         """What the cache may hold of somebody who was looked up and not admitted."""
-        return {0, *(ask.answer for ask in plan.asked if ask.what == LOOKUP and ask.answer is not None)}
+        return {
+            0,
+            *(ask.answer for ask in plan.asked if ask.what == LOOKUP and ask.answer is not None),
+        }
 
     # ------------------------------------------------------------ blocks
 
-    def _dropped(self, method: str, request: RequestSpec, asked: Sequence[KVCall], lengths: Sequence[int]) -> None:
-        """The request's blocks were dropped, and of its tokens one of `lengths` offered to the cache."""
+    def _dropped(
+        self, method: str, request: RequestSpec, asked: Sequence[KVCall], lengths: Sequence[int]
+    ) -> None:
+        """The request's blocks were dropped, and of its tokens one of `lengths` offered to the
+        cache."""
         drops = [ask for ask in asked if ask.what == DROP and ask.id == request.id]
         if not drops:
             message = f"`{method}` did not give back the blocks of request {request.id}: kv.drop was not called."
@@ -539,7 +622,9 @@ class SchedulerSpec:
         running = {request.id for request in self.running}
         for id in sorted(set(held) - running):
             message = f"Request {id} still holds blocks after `{method}` although it does not run."
-            raise Deviation(message, f"{plural(held[id], 'token')} reserved", "everything is given back")
+            raise Deviation(
+                message, f"{plural(held[id], 'token')} reserved", "everything is given back"
+            )
         for id in sorted(running - set(held)):
             message = f"Request {id} runs and holds no blocks after `{method}`."
             raise Deviation(message, "nothing reserved", "blocks until it finishes")
@@ -548,15 +633,26 @@ class SchedulerSpec:
         for work in plan.chunks:
             due = work.start + self.cost(work)
             if plan.held[work.id] < due:
-                ahead = f" and {self.setting.lookahead} of lookahead" if self.setting.lookahead and work.samples else ""
-                message = f"Request {work.id} writes up to token {work.end - 1}{ahead}, but has only "
+                ahead = (
+                    f" and {self.setting.lookahead} of lookahead"
+                    if self.setting.lookahead and work.samples
+                    else ""
+                )
+                message = (
+                    f"Request {work.id} writes up to token {work.end - 1}{ahead}, but has only "
+                )
                 message += f"{plural(plan.held[work.id], 'token')} reserved."
                 raise Deviation(message, f"{plan.held[work.id]} reserved", f"{due}")
 
     def _follow(self, plan: Planned) -> None:
         for id in plan.preempted:
             request = self.requests[id]
-            request.running, request.sampled, request.computed, request.preempted = False, False, 0, True
+            request.running, request.sampled, request.computed, request.preempted = (
+                False,
+                False,
+                0,
+                True,
+            )
         for work in plan.chunks:
             request = self.requests[work.id]
             request.running, request.computed = True, work.start
@@ -580,7 +676,8 @@ class SchedulerSpec:
         asked: Sequence[KVCall],
         held: Mapping[int, int],
     ) -> list[RequestSpec]:
-        """The last plan was committed with these tokens; those who have finished, in the order that was returned."""
+        """The last plan was committed with these tokens; those who have finished, in the order that
+        was returned."""
         self.sampled = {work.id for work in self.plan.values() if work.samples}
         done: dict[int, RequestSpec] = {}
         offers: dict[int, list[int]] = {}
@@ -594,8 +691,12 @@ class SchedulerSpec:
                 request.computed += len(kept) - 1
                 if ended:
                     done[work.id] = self.requests.pop(work.id)
-                    guessed = len(kept) < len(said[work.id])  # then the last token kept was a guess too, and has KV
-                    offers[work.id] = [request.computed, request.computed + 1] if guessed else [request.computed]
+                    guessed = len(kept) < len(
+                        said[work.id]
+                    )  # then the last token kept was a guess too, and has KV
+                    offers[work.id] = (
+                        [request.computed, request.computed + 1] if guessed else [request.computed]
+                    )
         self._finished(done, finished)
         for request in done.values():
             self._dropped("commit", request, asked, offers[request.id])
@@ -607,11 +708,21 @@ class SchedulerSpec:
     def _finished(self, done: Mapping[int, RequestSpec], finished: Sequence[int]) -> None:
         for id in finished:
             if id not in done:
-                raise Deviation(f"`commit` says that request {id} has finished.", f"{list(finished)}", f"{list(done)}")
+                raise Deviation(
+                    f"`commit` says that request {id} has finished.",
+                    f"{list(finished)}",
+                    f"{list(done)}",
+                )
         for id, request in done.items():
             if id not in finished:
-                why = f"its EOS {request.eos}" if request.output[-1] == request.eos else f"max_new {request.max_new}"
-                message = f"Request {id} has finished (it reached {why}), and `commit` does not say so."
+                why = (
+                    f"its EOS {request.eos}"
+                    if request.output[-1] == request.eos
+                    else f"max_new {request.max_new}"
+                )
+                message = (
+                    f"Request {id} has finished (it reached {why}), and `commit` does not say so."
+                )
                 raise Deviation(message, f"{list(finished)}", f"{list(done)}")
         if len(set(finished)) < len(finished):
             raise Deviation("`commit` names a request twice.", f"{list(finished)}", f"{list(done)}")

@@ -1,8 +1,8 @@
 """What requests do, written down before it is played: the whole trace goes to the driver in one go.
 
-Who is there when somebody is to leave depends on the scheduler, so an abort names no id: the driver picks among those
-present. What the model says depends on the request's text alone, so each request brings all of it along (`will`),
-further than it should ever get.
+Who is there when somebody is to leave depends on the scheduler, so an abort names no id: the driver
+picks among those present. What the model says depends on the request's text alone, so each request
+brings all of it along (`will`), further than it should ever get.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Newcomer:
 
 @dataclass(frozen=True, slots=True)
 class EngineMove:
-    """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "anew" (under that of whoever
-    left last), "abort", "plan", "commit", "drain" (steps until nobody is there, at most `number`), "fork", "join",
-    "rest". number: who of those present."""
+    """One call: "add" (newcomer), "again" (newcomer under the id of somebody present), "anew"
+    (under that of whoever left last), "abort", "plan", "commit", "drain" (steps until nobody is
+    there, at most `number`), "fork", "join", "rest". number: who of those present."""
 
     method: str
     number: int = 0
@@ -62,20 +62,38 @@ class EngineMove:
         newcomer = self.newcomer
         if newcomer is None:
             return [self.method, self.number]
-        request = [newcomer.id, newcomer.prompt, newcomer.max_new, newcomer.priority, newcomer.eos, newcomer.will]
+        request = [
+            newcomer.id,
+            newcomer.prompt,
+            newcomer.max_new,
+            newcomer.priority,
+            newcomer.eos,
+            newcomer.will,
+        ]
         return [self.method, self.number, *request]
 
 
 class EngineScript:
-    """A setting and the moves so far. guesses: how many tokens beyond the first the i-th sampling chunk is told."""
+    """A setting and the moves so far. guesses: how many tokens beyond the first the i-th sampling
+    chunk is told."""
 
-    def __init__(self, setting: EngineSetting, toy: TextNumbers | None = None, guesses: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self, setting: EngineSetting, toy: TextNumbers | None = None, guesses: Sequence[int] = (0,)
+    ) -> None:
         self.setting = setting
         self.toy = toy or TextNumbers()
         self.guesses = tuple(min(count, setting.lookahead) for count in guesses)
         self.moves: list[EngineMove] = []
 
-    def add(self, id: int, prompt: Sequence[int], max_new: int, *, priority: int = 0, eos: int | None = None) -> None:
+    def add(
+        self,
+        id: int,
+        prompt: Sequence[int],
+        max_new: int,
+        *,
+        priority: int = 0,
+        eos: int | None = None,
+    ) -> None:
         self._note("add", 0, self._newcomer(id, prompt, max_new, priority, eos))
 
     def again(self, number: int, prompt: Sequence[int], max_new: int) -> None:
@@ -99,7 +117,8 @@ class EngineScript:
         self._note("commit")
 
     def fork(self, number: int) -> None:
-        """Somebody else shares the blocks of one of those who hold some; nothing happens when nobody does."""
+        """Somebody else shares the blocks of one of those who hold some; nothing happens when
+        nobody does."""
         self._note("fork", number)
 
     def join(self) -> None:
@@ -115,12 +134,17 @@ class EngineScript:
         self.commit()
 
     def drain(self) -> None:
-        """Serve everybody to the end; after so many steps that nobody can say it just takes long, give up."""
+        """Serve everybody to the end; after so many steps that nobody can say it just takes long,
+        give up."""
         newcomers = [move.newcomer for move in self.moves if move.newcomer is not None]
-        self._note("drain", 20 + 4 * sum(len(request.prompt) + max(0, request.max_new) for request in newcomers))
+        self._note(
+            "drain",
+            20 + 4 * sum(len(request.prompt) + max(0, request.max_new) for request in newcomers),
+        )
 
     def shorter(self, played: int) -> Iterator[EngineScript]:
-        """The first `played` moves without one of them; then in a simpler setting, or with less to say for somebody."""
+        """The first `played` moves without one of them; then in a simpler setting, or with less to
+        say for somebody."""
         moves = self.moves[:played]
         unfinished = _unfinished(moves)
         for left_out in reversed(range(played)):
@@ -133,35 +157,53 @@ class EngineScript:
             for request in self._simpler(move.newcomer) if move.newcomer else ():
                 yield self._of([*moves[:at], replace(move, newcomer=request), *moves[at + 1 :]])
 
-    def _of(self, moves: Sequence[EngineMove], setting: EngineSetting | None = None) -> EngineScript:
+    def _of(
+        self, moves: Sequence[EngineMove], setting: EngineSetting | None = None
+    ) -> EngineScript:
         script = EngineScript(setting or self.setting, self.toy, self.guesses)
         script.moves = list(moves)
         return script
 
     def _settings(self, moves: Sequence[EngineMove]) -> Iterator[EngineSetting]:
-        """A few blocks less, or one thing as usual; nothing where somebody who was refused might be let in."""
+        """A few blocks less, or one thing as usual; nothing where somebody who was refused might be
+        let in."""
         requests = [move.newcomer for move in moves if move.newcomer]
         least = self.setting.watermark + 2  # a pool that holds somebody
-        blocks = range(self.setting.num_blocks - 1, max(least, self.setting.num_blocks - FEWER) - 1, -1)
+        blocks = range(
+            self.setting.num_blocks - 1, max(least, self.setting.num_blocks - FEWER) - 1, -1
+        )
         smaller = [replace(self.setting, num_blocks=count) for count in blocks]
         plainer = [replace(self.setting, **{name: getattr(USUAL, name)}) for name in DETAILS]
-        for setting in (*smaller, *plainer) if all(_fits(request, self.setting) for request in requests) else ():
+        for setting in (
+            (*smaller, *plainer)
+            if all(_fits(request, self.setting) for request in requests)
+            else ()
+        ):
             if setting != self.setting and all(_fits(request, setting) for request in requests):
                 yield setting
 
     def _simpler(self, request: Newcomer) -> Iterator[Newcomer]:
-        """Newcomers that want a little less; none for a request that has to be refused, which would then be let in."""
+        """Newcomers that want a little less; none for a request that has to be refused, which would
+        then be let in."""
         if not _fits(request, self.setting):
             return
-        prompts = {request.prompt[: len(request.prompt) // 2], request.prompt[:-1], request.prompt} - {()}
+        prompts = {
+            request.prompt[: len(request.prompt) // 2],
+            request.prompt[:-1],
+            request.prompt,
+        } - {()}
         for prompt in sorted(prompts, key=len):
-            for max_new in sorted({max(1, request.max_new // 2), max(1, request.max_new - 1), request.max_new}):
+            for max_new in sorted(
+                {max(1, request.max_new // 2), max(1, request.max_new - 1), request.max_new}
+            ):
                 for eos in dict.fromkeys((None, request.eos)):
                     simpler = self._newcomer(request.id, prompt, max_new, request.priority, eos)
                     if simpler != request:
                         yield simpler
 
-    def _newcomer(self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None) -> Newcomer:
+    def _newcomer(
+        self, id: int, prompt: Sequence[int], max_new: int, priority: int, eos: int | None
+    ) -> Newcomer:
         length = max(0, max_new) + self.setting.lookahead + 1
         will = self.toy.say(prompt, length, None) if prompt else []
         return Newcomer(id, tuple(prompt), max_new, priority, eos, tuple(will))
@@ -175,7 +217,9 @@ def _unfinished(moves: Sequence[EngineMove]) -> int:
     planned, count = False, 0
     for move in moves:
         count += planned and move.method in ("plan", "drain", "rest")
-        planned = move.method == "plan" or (planned and move.method not in ("commit", "drain", "rest"))
+        planned = move.method == "plan" or (
+            planned and move.method not in ("commit", "drain", "rest")
+        )
     return count
 
 

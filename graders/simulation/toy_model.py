@@ -1,4 +1,5 @@
-"""A language model that is a hash: the next token is determined by the whole text before it, and by nothing else."""
+"""A language model that is a hash: the next token is determined by the whole text before it, and by
+nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _MASK = (1 << 61) - 1
 
 
 class TextNumbers:
-    """Every text has a number of its own, given when it is first seen: equal numbers mean equal texts, no chance in it.
+    """Every text has a number of its own, given when it is first seen: equal numbers mean equal
+    texts, no chance in it.
 
     vocabulary: tokens are 0 .. vocabulary - 1.
     """
@@ -27,7 +29,9 @@ class TextNumbers:
         number = self._longer.get(key)
         if number is None:
             number = self._longer[key] = len(self._hash)
-            self._hash.append((self._hash[prefix] * 1_000_003 + token + 7) * 0x9E3779B97F4A7C15 & _MASK)
+            self._hash.append(
+                (self._hash[prefix] * 1_000_003 + token + 7) * 0x9E3779B97F4A7C15 & _MASK
+            )
             self._depth.append(self._depth[prefix] + 1)
         return number
 

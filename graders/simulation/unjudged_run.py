@@ -1,4 +1,5 @@
-"""An engine without a model that judges nobody: parts of the course serve, and what they do is counted.
+"""An engine without a model that judges nobody: parts of the course serve, and what they do is
+counted.
 
 For figures that do not depend on tokens. It counts as `reference_engine.metrics.Metrics` does.
 """
@@ -26,12 +27,15 @@ def part(slot: str) -> Any:
 
 
 class UnjudgedEngine:
-    """One engine, its cache kept from one `serve` to the next. parts: classes by slot, as `part` gives them.
+    """One engine, its cache kept from one `serve` to the next. parts: classes by slot, as `part`
+    gives them.
 
     steps: runs of the model so far. computed: tokens given KV in them.
     """
 
-    def __init__(self, parts: Mapping[str, Any], *, num_blocks: int, block_size: int, seats: int, budget: int) -> None:
+    def __init__(
+        self, parts: Mapping[str, Any], *, num_blocks: int, block_size: int, seats: int, budget: int
+    ) -> None:
         cache = parts["prefix_cache"](block_size) if "prefix_cache" in parts else None
         blocks = parts["block_manager"](num_blocks, block_size)
         self._kv = KVManager(blocks, cache, block_size=block_size, num_blocks=num_blocks)

@@ -1,8 +1,9 @@
-"""Whose is what: a folder of students, loose files, what Canvas, Moodle and Gradescope give out for a class.
+"""Whose is what: a folder of students, loose files, what Canvas, Moodle and Gradescope give out for
+a class.
 
-A folder is one student's when it holds a part itself, directly or as a workspace or nbgrader keeps it; otherwise every
-entry in it is a student's. An archive is a class's when everything in it is named as Canvas or Moodle name things, or
-lies in folders of which the roster knows one.
+A folder is one student's when it holds a part itself, directly or as a workspace or nbgrader keeps
+it; otherwise every entry in it is a student's. An archive is a class's when everything in it is
+named as Canvas or Moodle name things, or lies in folders of which the roster knows one.
 """
 
 from __future__ import annotations
@@ -33,13 +34,26 @@ from graders.submissions.submission_reader import COPIED, PACKED, SPARE
 
 __all__ = ["JOURNAL", "Work", "is_of_class", "is_of_one", "works"]
 
-CANVAS = re.compile(r"(?P<login>[^_]+)_(?:LATE_)?(?P<user>\d+)_(?P<submission>\d+)_(?P<name>.+)", re.IGNORECASE)
-MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)_?", re.IGNORECASE)
+CANVAS = re.compile(
+    r"(?P<login>[^_]+)_(?:LATE_)?(?P<user>\d+)_(?P<submission>\d+)_(?P<name>.+)", re.IGNORECASE
+)
+MOODLE = re.compile(
+    r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)_?", re.IGNORECASE
+)
 OURS = ("solutions", "tests")  # of a clone of the course, which may be handed in whole
 GRADESCOPE = "submission_metadata.yml"
 SUBMITTER = re.compile(r"^\s*:(sid|email):\s*['\"]?([^'\"\n]+?)['\"]?\s*$", re.MULTILINE)
 PERSON = re.compile(r"^\s*- ", re.MULTILINE)  # begins in that list
-LEFT_OVER = (*SPARE, ".ini", ".db", ".yml", ".yaml", ".xlsx", ".html", ".xml")  # loose in a class: nobody's
+LEFT_OVER = (
+    *SPARE,
+    ".ini",
+    ".db",
+    ".yml",
+    ".yaml",
+    ".xlsx",
+    ".html",
+    ".xml",
+)  # loose in a class: nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +87,25 @@ def works(path: Path, roster: Roster, *, one: bool = False) -> Iterator[Work]:
 
 
 def is_of_one(folder: Path) -> bool:
-    """Whether a folder is one student's, and not a class's: it holds a part, no other folder in it does, and there are
-    no archives in it.
+    """Whether a folder is one student's, and not a class's: it holds a part, no other folder in it
+    does, and there are no archives in it.
 
     A class in which somebody's entry is named like a part's is still a class.
     """
-    known = {name for part in PARTS for name in (part.file_name, part.slug, f"{part.slug}.ipynb", f"{part.slug}.zip")}
+    known = {
+        name
+        for part in PARTS
+        for name in (part.file_name, part.slug, f"{part.slug}.ipynb", f"{part.slug}.zip")
+    }
     known |= {"exercises"}
     if not any(os.path.lexists(folder / name) for name in known):
         return False
     others = [folder / name for name in _names(folder) if name not in (*known, *OURS)]
     if sum(entry.suffix.lower() == ".zip" for entry in others) > 1:
         return False
-    return not any(os.path.lexists(entry / name) for entry in others if _is_folder(entry) for name in known)
+    return not any(
+        os.path.lexists(entry / name) for entry in others if _is_folder(entry) for name in known
+    )
 
 
 def is_of_class(path: Path, roster: Roster | None = None) -> bool:
@@ -93,13 +113,17 @@ def is_of_class(path: Path, roster: Roster | None = None) -> bool:
     if _is_folder(path):
         return not is_of_one(path)
     try:
-        return path.suffix.lower() == ".zip" and _split(class_items(path), roster or Roster()) is not None
+        return (
+            path.suffix.lower() == ".zip"
+            and _split(class_items(path), roster or Roster()) is not None
+        )
     except UnusableSubmission:
         return False
 
 
 def _is_left_over(entry: Path) -> bool:
-    """A list or a page that was put beside the students; none that says whose part it is, and none of Canvas's."""
+    """A list or a page that was put beside the students; none that says whose part it is, and none
+    of Canvas's."""
     name = composed(entry.name)
     left_over = ending(name) in LEFT_OVER and not entry.is_symlink()
     part = ending(name) == ".txt" and _student_of(name) != name
@@ -114,7 +138,8 @@ def _work(names: tuple[str, ...], home: Path) -> Work:
 
 
 def _loose(path: Path, roster: Roster, *, one: bool, named: bool) -> Iterator[Work]:
-    """A file of its own, or an archive that holds a class. named: its path was typed, so it may be any archive."""
+    """A file of its own, or an archive that holds a class. named: its path was typed, so it may be
+    any archive."""
     if path.suffix.lower() == ".zip" and not one and not path.is_symlink():
         try:
             split = _split(class_items(path), roster if named else Roster())
@@ -142,9 +167,13 @@ def _student_of(file: str) -> str:
     """The student's name in the name of a file: "ada" of ada.zip and of ada_block_manager.py."""
     name = composed(file)
     bare = without_ending(name)
-    for word in sorted({word for part in PARTS for word in (part.slug, part.slot)}, key=len, reverse=True):
+    for word in sorted(
+        {word for part in PARTS for word in (part.slug, part.slot)}, key=len, reverse=True
+    ):
         for added in (COPIED, ""):
-            shorter = re.sub(rf"(^|[-_. ]+){re.escape(word)}{added}([-_. ]+|$)", "", bare, flags=re.IGNORECASE)
+            shorter = re.sub(
+                rf"(^|[-_. ]+){re.escape(word)}{added}([-_. ]+|$)", "", bare, flags=re.IGNORECASE
+            )
             if shorter and shorter != bare:
                 return shorter
     return bare if ending(name) in PACKED else name
@@ -162,7 +191,8 @@ def _canvas_names(found: re.Match[str]) -> tuple[str, ...]:
 
 
 def _submitters(folder: Path) -> dict[str, list[tuple[str, ...]]]:
-    """What Gradescope's list says of each folder beside it: of everybody in the group the student id and address."""
+    """What Gradescope's list says of each folder beside it: of everybody in the group the student
+    id and address."""
     try:
         text = (folder / GRADESCOPE).read_text(encoding="utf-8-sig", errors="replace")
     except OSError:

@@ -1,7 +1,9 @@
-"""A file of a hand-in, opened with no link on the way: every folder by its name in the one above it (openat).
+"""A file of a hand-in, opened with no link on the way: every folder by its name in the one above it
+(openat).
 
-A link in a hand-in leads where its author could not go: to solutions, to a neighbour, to the course's secrets. So none
-is followed, at whatever part of the path below the folder that the instructor named.
+A link in a hand-in leads where its author could not go: to solutions, to a neighbour, to the
+course's secrets. So none is followed, at whatever part of the path below the folder that the
+instructor named.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # never waits
 class UnusableSubmission(Exception):
     """Nothing could be graded; the text is one sentence for the person who typed the command.
 
-    outcome: FAIL when the part is to blame, INVALID for evidence of tampering, UNGRADED when a person has to say what
-    was handed in. missing: the part is not there, whatever else is. location: where in the file the problem lies.
+    outcome: FAIL when the part is to blame, INVALID for evidence of tampering, UNGRADED when a
+    person has to say what was handed in. missing: the part is not there, whatever else is.
+    location: where in the file the problem lies.
     """
 
     def __init__(
@@ -41,7 +44,8 @@ class UnusableSubmission(Exception):
 def descriptor(path: Path, below: Path) -> int:
     """An open descriptor of the file at `path`, which lies in the folder `below`.
 
-    Raises Unusable for a link at any part of the path under `below`, OSError for whatever else cannot be opened.
+    Raises Unusable for a link at any part of the path under `below`, OSError for whatever else
+    cannot be opened.
     """
     *folders, name = path.relative_to(below).parts
     above = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -81,4 +85,6 @@ def _open(name: str, flags: int, above: int, noun: str) -> int:
 
 
 def _linked(name: str, noun: str) -> UnusableSubmission:
-    return UnusableSubmission(f"{name} is a symbolic link; hand in the {noun} itself.", Outcome.INVALID)
+    return UnusableSubmission(
+        f"{name} is a symbolic link; hand in the {noun} itself.", Outcome.INVALID
+    )

@@ -1,9 +1,10 @@
-"""What lies in a hand-in, as one flat list of files: a file, a folder, an archive, archives in folders and in archives.
+"""What lies in a hand-in, as one flat list of files: a file, a folder, an archive, archives in
+folders and in archives.
 
-Nothing is unpacked to the disk and nothing executed; no link is followed. What a system leaves behind (`__MACOSX`,
-`.venv`, `desktop.ini`) is no file of anybody. A file is read when somebody asks for it; whatever cannot be what it
-seems (a link, a named pipe, a path that leaves its archive, a file that swells when unpacked) is refused then, with the
-reason.
+Nothing is unpacked to the disk and nothing executed; no link is followed. What a system leaves
+behind (`__MACOSX`, `.venv`, `desktop.ini`) is no file of anybody. A file is read when somebody asks
+for it; whatever cannot be what it seems (a link, a named pipe, a path that leaves its archive, a
+file that swells when unpacked) is refused then, with the reason.
 """
 
 from __future__ import annotations
@@ -33,16 +34,37 @@ MOST_OF_CLASS = 100_000  # of the archive of a whole class
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above a file
-ENDING = re.compile(r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.tar)(?:\.\w+)?|(\.[^. ]+))?[. ]*$")  # browsers add to text
-FOREIGN = (".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")  # archives that nobody opens here
+ENDING = re.compile(
+    r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.tar)(?:\.\w+)?|(\.[^. ]+))?[. ]*$"
+)  # browsers add to text
+FOREIGN = (
+    ".7z",
+    ".rar",
+    ".tar",
+    ".tgz",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".zst",
+)  # archives that nobody opens here
 ARCHIVES = (".zip", *FOREIGN)
 PARTS = (".py", ".ipynb", ".zip")  # the endings of what is opened here
 UNSEEN = re.compile(r"\.(?!_).+\.(py|ipynb|zip)(?![a-z]).*|\.ipynb_checkpoints|.+\.pyc")
 NESTED = 2  # archives in archives that are opened
 WITHIN = "\0"  # between the names of archives in archives; no name holds it
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+)
 JOURNAL = ".journal"  # the ending of folders in which batches live
-IGNORED = frozenset(("__macosx", "__pycache__", "venv", "node_modules", "desktop.ini", "thumbs.db", "ehthumbs.db"))
+IGNORED = frozenset(
+    ("__macosx", "__pycache__", "venv", "node_modules", "desktop.ini", "thumbs.db", "ehthumbs.db")
+)
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a symbolic link"),
@@ -62,9 +84,9 @@ def doubtful(problem: str, *, missing: bool = False) -> UnusableSubmission:
 class Item:
     """One file of a hand-in.
 
-    path: inside of it, accents composed. source: the file or archive on the disk. inner: the name in that archive,
-    with those of archives on the way, empty for a file of its own. open: its bytes, at most so many, text in UTF-8;
-    Unusable when they cannot be had.
+    path: inside of it, accents composed. source: the file or archive on the disk. inner: the name
+    in that archive, with those of archives on the way, empty for a file of its own. open: its
+    bytes, at most so many, text in UTF-8; Unusable when they cannot be had.
     """
 
     path: PurePosixPath
@@ -78,7 +100,8 @@ class Item:
 
     @property
     def suffix(self) -> str:
-        """The ending in small letters: ".ZIP" is ".zip", and what a browser makes of ".py", ".py.txt", is ".py"."""
+        """The ending in small letters: ".ZIP" is ".zip", and what a browser makes of ".py",
+        ".py.txt", is ".py"."""
         return ending(self.name)
 
     @property
@@ -97,7 +120,8 @@ class Item:
 
 
 def items(path: Path, *, most: int = MOST_FILES) -> list[Item]:
-    """Every file in what lies at `path`, those nearest to its top first. Unusable when there is no such thing.
+    """Every file in what lies at `path`, those nearest to its top first. Unusable when there is no
+    such thing.
 
     Of a folder with more than `most` entries only so many are looked at.
     """
@@ -119,7 +143,8 @@ def class_items(archive: Path) -> list[Item]:
 
 
 def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
-    """The bytes of a file that was found before, in an archive or by itself. Unusable when it is gone."""
+    """The bytes of a file that was found before, in an archive or by itself. Unusable when it is
+    gone."""
     if not inner:
         return lone(source).open(largest)
     _refuse_kind(mode_of(source), source.name)
@@ -134,7 +159,9 @@ def opened(source: Path, inner: str, largest: int = LARGEST_PARCEL) -> bytes:
     return _unpacked(at, name, source.name, largest)
 
 
-def _unpacked(data: Callable[[], io.BufferedIOBase], name: str, archive: str, largest: int) -> bytes:
+def _unpacked(
+    data: Callable[[], io.BufferedIOBase], name: str, archive: str, largest: int
+) -> bytes:
     try:
         with data() as file, zipfile.ZipFile(file) as packed:
             entry = packed.getinfo(name)
@@ -149,7 +176,8 @@ def composed(text: str) -> str:
 
 
 def ending(name: str) -> str:
-    """What kind of file a name stands for, in small letters: ".py" of "a.PY", of "a.py.txt" and of "a.py "."""
+    """What kind of file a name stands for, in small letters: ".py" of "a.PY", of "a.py.txt" and of
+    "a.py "."""
     found = ENDING.search(name.lower())
     return (found[1] or found[2] or found[3] or "") if found and found.start() else ""
 
@@ -171,7 +199,9 @@ def mode_of(path: Path) -> int:
     try:
         return os.lstat(path).st_mode
     except FileNotFoundError:
-        raise UnusableSubmission(f"{path.name} is missing: there is no file {path}.", missing=True) from None
+        raise UnusableSubmission(
+            f"{path.name} is missing: there is no file {path}.", missing=True
+        ) from None
     except (OSError, ValueError) as trouble:
         raise doubtful(f"{path.name} cannot be read: {_reason(trouble)}.") from None
 
@@ -197,7 +227,9 @@ def _refuse_kind(mode: int, name: str) -> None:
     for is_kind, words in KINDS:
         if is_kind(mode):
             outcome = Outcome.INVALID if stat.S_ISLNK(mode) else Outcome.UNGRADED
-            raise UnusableSubmission(f"{name} is {words}, not a file; hand in the file itself.", outcome)
+            raise UnusableSubmission(
+                f"{name} is {words}, not a file; hand in the file itself.", outcome
+            )
 
 
 def _reason(trouble: OSError | ValueError) -> str:
@@ -210,8 +242,9 @@ def _file(path: Path, inside: PurePosixPath) -> Item:
 
 
 def _in_folder(top: Path, most: int) -> Iterator[Item]:
-    """Breadth first, so that what lies near the top is seen however much lies below. A folder into which nobody looked
-    is an item that says so, and so is what is hidden and may be meant: it was handed in."""
+    """Breadth first, so that what lies near the top is seen however much lies below. A folder into
+    which nobody looked is an item that says so, and so is what is hidden and may be meant: it was
+    handed in."""
     waiting, hidden = deque([(top, PurePosixPath())]), ""
     while waiting:
         folder, inside = waiting.popleft()
@@ -228,14 +261,26 @@ def _in_folder(top: Path, most: int) -> Iterator[Item]:
             elif len(path.parts) <= DEEPEST:
                 waiting.append((Path(entry.path), path))
             else:
-                yield unread(f"{path}", Path(entry.path), doubtful(f"{path} lies deeper than {DEEPEST} folders."))
+                yield unread(
+                    f"{path}",
+                    Path(entry.path),
+                    doubtful(f"{path} lies deeper than {DEEPEST} folders."),
+                )
         most -= len(entries)
         if most <= 0:
-            yield unread(name, folder, doubtful(f"{name} is among too many files to look through; hand in the part."))
+            yield unread(
+                name,
+                folder,
+                doubtful(f"{name} is among too many files to look through; hand in the part."),
+            )
             return
         hidden = hidden or _hidden(folder)
     if hidden:
-        yield unread(hidden, top, doubtful(f"{hidden} is all that is there, and nobody reads it; hand in the part."))
+        yield unread(
+            hidden,
+            top,
+            doubtful(f"{hidden} is all that is there, and nobody reads it; hand in the part."),
+        )
 
 
 def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
@@ -245,21 +290,25 @@ def _entries(folder: Path, most: int) -> list[os.DirEntry[str]]:
 
 
 def _hidden(folder: Path) -> str:
-    """What lies in a folder unseen and may be all there is of somebody's work: a part with a dot before its name or in
-    a cloud, checkpoints, a compiled part."""
+    """What lies in a folder unseen and may be all there is of somebody's work: a part with a dot
+    before its name or in a cloud, checkpoints, a compiled part."""
     try:
-        return min((name for name in os.listdir(folder) if UNSEEN.fullmatch(name.lower())), default="")
+        return min(
+            (name for name in os.listdir(folder) if UNSEEN.fullmatch(name.lower())), default=""
+        )
     except OSError:
         return ""
 
 
 def unread(name: str, source: Path, why: UnusableSubmission) -> Item:
-    """What stands for something that was handed in and that nobody has looked into: whoever opens it is told why."""
+    """What stands for something that was handed in and that nobody has looked into: whoever opens
+    it is told why."""
     return Item(PurePosixPath(name), source, "", _refusing(why))
 
 
 def _is_empty_part(folder: os.DirEntry[str]) -> bool:
-    """Whether a folder has the name of a file and nothing in it: whoever looks for that file is told so."""
+    """Whether a folder has the name of a file and nothing in it: whoever looks for that file is
+    told so."""
     try:
         return ending(folder.name) in PARTS and not os.listdir(folder)
     except OSError:
@@ -276,7 +325,9 @@ def _opened(item: Item, most: int, nested: int = 0) -> Iterator[Item]:
         return
     try:
         if item.suffix in FOREIGN and (item.inner or stat.S_ISREG(mode_of(item.source))):
-            raise doubtful(f"{item.place} is an archive of a kind that nobody opens here; hand in a zip archive.")
+            raise doubtful(
+                f"{item.place} is an archive of a kind that nobody opens here; hand in a zip archive."
+            )
         if item.inner or stat.S_ISREG(mode_of(item.source)):
             data = item.open(LARGEST_PARCEL)
             yield from list(_in_archive(item, most, lambda: io.BytesIO(data), nested, DEEPEST))
@@ -301,7 +352,11 @@ def _in_archive(
             entries = archive.infolist()
     except DAMAGED as trouble:
         raise doubtful(f"{item.name} is no readable zip archive: {trouble}.") from None
-    files = [(path, entry) for path, entry in _paths(entries, item.name) if not any(map(is_noise, path.parts))]
+    files = [
+        (path, entry)
+        for path, entry in _paths(entries, item.name)
+        if not any(map(is_noise, path.parts))
+    ]
     if len(files) > most:
         raise doubtful(f"{item.name} holds {len(files)} files; hand in the part alone.")
     if not files:
@@ -310,14 +365,18 @@ def _in_archive(
         path = item.path / inside if item.inner else inside
         inner = f"{item.inner}{WITHIN}{entry.filename}" if item.inner else entry.filename
         if len(inside.parts) > deepest + 1:
-            problem = f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself."
+            problem = (
+                f"{item.name} holds folders nested deeper than {deepest}; hand in the file itself."
+            )
             yield Item(path, item.source, inner, _refusing(doubtful(problem)))
         else:
             packed = Item(path, item.source, inner, _unpacking(entry, item.name, data))
             yield from _opened(packed, most, nested + 1)
 
 
-def _paths(entries: list[zipfile.ZipInfo], archive: str) -> Iterator[tuple[PurePosixPath, zipfile.ZipInfo]]:
+def _paths(
+    entries: list[zipfile.ZipInfo], archive: str
+) -> Iterator[tuple[PurePosixPath, zipfile.ZipInfo]]:
     """The files of an archive and where they lie. Unusable for a path that leaves it."""
     for entry in entries:
         path = _path_of(entry, archive)
@@ -330,11 +389,15 @@ def _path_of(entry: zipfile.ZipInfo, archive: str) -> PurePosixPath:
     name = composed(entry.filename.replace("\\", "/"))
     parts = name.split("/")
     if ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name):
-        raise UnusableSubmission(f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID)
+        raise UnusableSubmission(
+            f"{archive} holds a path that leaves it: {entry.filename[:80]!r}.", Outcome.INVALID
+        )
     return PurePosixPath(name)
 
 
-def _unpacking(entry: zipfile.ZipInfo, archive: str, data: Callable[[], io.BufferedIOBase]) -> Callable[[int], bytes]:
+def _unpacking(
+    entry: zipfile.ZipInfo, archive: str, data: Callable[[], io.BufferedIOBase]
+) -> Callable[[int], bytes]:
     def unpack(largest: int) -> bytes:
         _refuse_entry(entry, archive)
         try:
@@ -362,4 +425,6 @@ def _refuse_entry(entry: zipfile.ZipInfo, archive: str) -> None:
     if entry.flag_bits & 1:
         raise doubtful(f"{archive} is encrypted; hand it in without a password.")
     if entry.compress_type not in USUAL:
-        raise doubtful(f"{archive} is packed in an unusual way; pack it as an ordinary zip archive.")
+        raise doubtful(
+            f"{archive} is packed in an unusual way; pack it as an ordinary zip archive."
+        )

@@ -1,4 +1,5 @@
-"""Bytes that ought to be the text of a part: in whatever encoding they were saved, or what they are instead."""
+"""Bytes that ought to be the text of a part: in whatever encoding they were saved, or what they are
+instead."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ BEGINNINGS = (  # in small letters
 
 
 def in_utf8(data: bytes) -> bytes:
-    """The same text in UTF-8 when a mark says that it is UTF-16 or UTF-32, as PowerShell and Notepad write it; else the
-    bytes as they are."""
+    """The same text in UTF-8 when a mark says that it is UTF-16 or UTF-32, as PowerShell and
+    Notepad write it; else the bytes as they are."""
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "")
     try:
         return data.decode(encoding).encode() if encoding else data
@@ -45,13 +46,15 @@ def instead(data: bytes) -> str:
         return "empty"
     if start.startswith(b"{") and b'"cells"' in data and b'"nbformat"' in data:
         return "a notebook"
-    known = next((what for beginning, what in BEGINNINGS if start[:40].lower().startswith(beginning)), "")
+    known = next(
+        (what for beginning, what in BEGINNINGS if start[:40].lower().startswith(beginning)), ""
+    )
     return known or ("a file with zero bytes in it" if b"\0" in data else "")
 
 
 def decode(name: str, data: bytes) -> str:
-    """UTF-8, UTF-16 or UTF-32 with a BOM, or the encoding that the file itself declares; any newlines. Raises Unusable:
-    the text may have been spoilt on its way, so a person has to look."""
+    """UTF-8, UTF-16 or UTF-32 with a BOM, or the encoding that the file itself declares; any
+    newlines. Raises Unusable: the text may have been spoilt on its way, so a person has to look."""
     data = in_utf8(data)
     try:
         text = data.decode("utf-8-sig")
@@ -60,8 +63,12 @@ def decode(name: str, data: bytes) -> str:
         if not text:
             line = data[: wrong.start].count(b"\n") + 1
             byte = data[wrong.start]
-            problem = f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
-            raise UnusableSubmission(problem, Outcome.UNGRADED, location=Location(name, line)) from None
+            problem = (
+                f"{name} is not UTF-8 text (byte 0x{byte:02X} in line {line}); save it as UTF-8."
+            )
+            raise UnusableSubmission(
+                problem, Outcome.UNGRADED, location=Location(name, line)
+            ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -69,5 +76,9 @@ def _declared(data: bytes) -> str | None:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
-    except (SyntaxError, LookupError, ValueError):  # unknown, no encoding of text at all ("zlib"), or not in it
+    except (
+        SyntaxError,
+        LookupError,
+        ValueError,
+    ):  # unknown, no encoding of text at all ("zlib"), or not in it
         return None

@@ -1,7 +1,8 @@
 """The class as the instructor states it: ids, and what other systems call the same people.
 
-A table with the column `id`. Further columns `canvas`, `moodle`, `gradescope`, `github` and `email` hold names of
-the same person elsewhere, several apart by blanks or semicolons; other columns mean nothing here.
+A table with the column `id`. Further columns `canvas`, `moodle`, `gradescope`, `github` and `email`
+hold names of the same person elsewhere, several apart by blanks or semicolons; other columns mean
+nothing here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class BadRoster(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """ids: in the roster's order. elsewhere: a name in another system, in small letters -> id. logins: of GitHub."""
+    """ids: in the roster's order. elsewhere: a name in another system, in small letters -> id.
+    logins: of GitHub."""
 
     ids: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
@@ -36,16 +38,25 @@ class Roster:
         return bool(self.ids)
 
     def find(self, names: Iterable[str]) -> str | None:
-        """Who is called one of `names`: by exact id, by a name that is stated, by an id in another form of writing.
+        """Who is called one of `names`: by exact id, by a name that is stated, by an id in another
+        form of writing.
 
-        The last is the same id with capital letters, with accents composed in another way, or a number without the
-        zeros before it, which spreadsheets drop; if there is only one. None for nobody, and for more than one.
+        The last is the same id with capital letters, with accents composed in another way, or a
+        number without the zeros before it, which spreadsheets drop; if there is only one. None for
+        nobody, and for more than one.
         """
         wanted = [*names]
         exact = {each for each in self.ids if each in wanted}
         stated = {self.elsewhere[key] for key in map(_key, wanted) if key in self.elsewhere}
-        stated |= {who for login, who in self.logins.items() for name in wanted if _key(name).endswith(f"-{login}")}
-        written = {each for each in self.ids if _spelled(each) in {_spelled(name) for name in wanted}}
+        stated |= {
+            who
+            for login, who in self.logins.items()
+            for name in wanted
+            if _key(name).endswith(f"-{login}")
+        }
+        written = {
+            each for each in self.ids if _spelled(each) in {_spelled(name) for name in wanted}
+        }
         found = exact or stated or written
         return found.pop() if len(found) == 1 else None
 
@@ -82,7 +93,9 @@ def _of(rows: Iterable[table.Line], path: Path) -> Roster:
         for column in ELSEWHERE:
             for name in filter(None, re.split(r"\s*;\s*|\s+", row[column])):
                 if elsewhere.setdefault(_key(name), who) != who:
-                    raise BadRoster(f"the roster {path} gives {name} to {elsewhere[_key(name)]} and to {who}.")
+                    raise BadRoster(
+                        f"the roster {path} gives {name} to {elsewhere[_key(name)]} and to {who}."
+                    )
                 if column == PREFIXED:
                     logins[_key(name)] = who
     return Roster(tuple(ids), elsewhere, logins)

@@ -24,7 +24,8 @@ FORBIDDEN = ("graders", "solutions", "exercises", "course", "vllm", "sglang")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One file. `lines`: method or function name -> line of its def. `unwritten`: those that are still the stub's.
+    """One file. `lines`: method or function name -> line of its def. `unwritten`: those that are
+    still the stub's.
 
     ours: it is a solution of the course, where the course keeps them; a kit's are sealed.
     """
@@ -42,7 +43,8 @@ class Submission:
 
 
 def read(path: Path, class_name: str, declared: Declared | None = None) -> Submission:
-    """The file at `path`, which must define class `class_name` (or, when that is empty, functions). Raises Unusable.
+    """The file at `path`, which must define class `class_name` (or, when that is empty, functions).
+    Raises Unusable.
 
     declared: the file to look for when `path` is a folder, an archive or a notebook.
     """
@@ -50,7 +52,9 @@ def read(path: Path, class_name: str, declared: Declared | None = None) -> Submi
     source = decode(taken.name, taken.data)
     _refuse_long_lines(taken.name, source)
     tree = _parse(taken.name, source)
-    _refuse_answers(taken.name, tree, contracts_only=declared is not None and declared.contracts_only)
+    _refuse_answers(
+        taken.name, tree, contracts_only=declared is not None and declared.contracts_only
+    )
     body = tree.body if not class_name else _class(taken.name, tree, class_name).body
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     unwritten = tuple(node.name for node in functions if _is_stub(node))
@@ -65,7 +69,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def digest(text: str) -> str:
-    """sha256 of a part's text as `decode` gives it: the same for a file, the cell of a notebook, and any line ends."""
+    """sha256 of a part's text as `decode` gives it: the same for a file, the cell of a notebook,
+    and any line ends."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
@@ -78,14 +83,16 @@ def _refuse_long_lines(name: str, source: str) -> None:
 
 
 def _parse(name: str, source: str) -> ast.Module:
-    """The tree, not compiled: a source can be made to crash the compiler, which is then the worker's crash."""
+    """The tree, not compiled: a source can be made to crash the compiler, which is then the
+    worker's crash."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source, name)
     except SyntaxError as wrong:
         line = f" in line {wrong.lineno}" if wrong.lineno else ""
-        here = f"Python {sys.version_info.major}.{sys.version_info.minor}"  # the part may be written for a newer one
+        # the part may be written for a newer one
+        here = f"Python {sys.version_info.major}.{sys.version_info.minor}"
         problem = f"{name} has a syntax error{line} for {here}, which judges it: {wrong.msg}."
         raise UnusableSubmission(problem, location=Location(name, wrong.lineno or 0)) from None
     except ValueError as wrong:
@@ -113,7 +120,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _class(name: str, tree: ast.Module, class_name: str) -> ast.ClassDef:
-    """The class; when the name is bound in another way (an import, an assignment) an empty one that says nothing."""
+    """The class; when the name is bound in another way (an import, an assignment) an empty one that
+    says nothing."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if class_name in classes:
         return classes[class_name]
@@ -124,7 +132,9 @@ def _class(name: str, tree: ast.Module, class_name: str) -> ast.ClassDef:
 
 
 def _names(statement: ast.stmt) -> set[str]:
-    aliases = {item.asname or item.name for item in ast.walk(statement) if isinstance(item, ast.alias)}
+    aliases = {
+        item.asname or item.name for item in ast.walk(statement) if isinstance(item, ast.alias)
+    }
     return aliases | {item.id for item in ast.walk(statement) if isinstance(item, ast.Name)}
 
 

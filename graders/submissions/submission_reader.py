@@ -1,9 +1,11 @@
-"""Which of the files of a hand-in is the part: the one answer that checks, batches, bundles and nbgrader all use.
+"""Which of the files of a hand-in is the part: the one answer that checks, batches, bundles and
+nbgrader all use.
 
-A notebook's cell counts if anything is written in it, else the file; a stub counts when there is nothing else. A file
-is known by its name, whatever was added to that (`prefix_cache (1).py`), or by what it defines. What was handed in and
-is not judged is named. Where two different parts have the same claim, or something that nobody can place lies beside an
-untouched stub, a person has to choose, and nobody gets a zero.
+A notebook's cell counts if anything is written in it, else the file; a stub counts when there is
+nothing else. A file is known by its name, whatever was added to that (`prefix_cache (1).py`), or by
+what it defines. What was handed in and is not judged is named. Where two different parts have the
+same claim, or something that nobody can place lies beside an untouched stub, a person has to
+choose, and nobody gets a zero.
 """
 
 from __future__ import annotations
@@ -14,9 +16,26 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from graders.registry.parts import PARTS, Part
-from graders.submissions.notebook import LARGEST, Cell, cell_names, cells_of, has, imports, part_of, untouched
+from graders.submissions.notebook import (
+    LARGEST,
+    Cell,
+    cell_names,
+    cells_of,
+    has,
+    imports,
+    part_of,
+    untouched,
+)
 from graders.submissions.opened import UnusableSubmission
-from graders.submissions.parcel import ARCHIVES, LARGEST_PARCEL, Item, doubtful, is_noise, items, lone
+from graders.submissions.parcel import (
+    ARCHIVES,
+    LARGEST_PARCEL,
+    Item,
+    doubtful,
+    is_noise,
+    items,
+    lone,
+)
 from graders.submissions.plain_text import decode, instead
 from reference_engine.parts import FUNCTION_NAMES
 
@@ -38,10 +57,30 @@ WRITTEN, PROBLEM, STUB = range(3)
 EXACT, COPY, NAMED, DEFINES, MENTIONS, OTHER = range(6)  # how a file's name fits, the best first
 COPIED = r"(?:[-_ .]*(?:\(\d+\)|v?\d+|copy|kopie|copie))*"  # what systems and people add to a name
 PACKED = (".py", ".ipynb", *ARCHIVES)
-SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")  # beside a part, and never one
+SPARE = (
+    ".md",
+    ".txt",
+    ".csv",
+    ".png",
+    ".svg",
+    ".log",
+    ".toml",
+    ".json",
+)  # beside a part, and never one
 EXPECTED = ("timestamp.txt", "submission_secret.txt")
-COURSE = ("solutions", "tests", "course", "graders", "reference_engine", "docs", "LICENSE", "Makefile")  # in a clone
-PLACED = b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
+COURSE = (
+    "solutions",
+    "tests",
+    "course",
+    "graders",
+    "reference_engine",
+    "docs",
+    "LICENSE",
+    "Makefile",
+)  # in a clone
+PLACED = (
+    b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
+)
 CHECKING = "course.nbgrader_glue.student_api"  # what every law's cell imports
 SHEET = "explain"  # the answers in plain words, a Markdown file
 TITLE = re.compile(r"^# Explain it back: ((?:exercise|lab) \d+)", re.MULTILINE)
@@ -49,10 +88,12 @@ TITLE = re.compile(r"^# Explain it back: ((?:exercise|lab) \d+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The file of an exercise: its name, the folder a workspace keeps it in, the notebook cell that holds it.
+    """The file of an exercise: its name, the folder a workspace keeps it in, the notebook cell that
+    holds it.
 
-    defines: names of which a part defines at least one, by which a cell is known whose marks were lost. contracts_only:
-    it may import nothing of the engine but the contracts: the engine counts what a lab asks for.
+    defines: names of which a part defines at least one, by which a cell is known whose marks were
+    lost. contracts_only: it may import nothing of the engine but the contracts: the engine counts
+    what a lab asks for.
     """
 
     name: str
@@ -64,8 +105,18 @@ class Declared:
     @classmethod
     def of(cls, part: Part) -> Declared:
         """What an exercise declares."""
-        defines = (part.class_name,) if part.class_name else part.functions or FUNCTION_NAMES.get(part.slot, ())
-        return cls(part.file_name, f"exercises/{part.slug}", part.slot, defines, isinstance(part.number, str))
+        defines = (
+            (part.class_name,)
+            if part.class_name
+            else part.functions or FUNCTION_NAMES.get(part.slot, ())
+        )
+        return cls(
+            part.file_name,
+            f"exercises/{part.slug}",
+            part.slot,
+            defines,
+            isinstance(part.number, str),
+        )
 
     @property
     def slug(self) -> str:
@@ -80,7 +131,8 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class HandIn:
-    """What of one hand-in is the part. name: for messages. data: the file, or the text of the cell, as handed in.
+    """What of one hand-in is the part. name: for messages. data: the file, or the text of the cell,
+    as handed in.
 
     item: where it was found. unused: a sentence about everything else that might have been meant.
     """
@@ -93,12 +145,17 @@ class HandIn:
     @property
     def where(self) -> str:
         """What is judged, in words."""
-        return f"the cell in {self.item.place}" if self.item.suffix == ".ipynb" else f"the file {self.item.place}"
+        return (
+            f"the cell in {self.item.place}"
+            if self.item.suffix == ".ipynb"
+            else f"the file {self.item.place}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """What a person reads of one hand-in, whatever became of the part: the notebook, and the sheet of answers."""
+    """What a person reads of one hand-in, whatever became of the part: the notebook, and the sheet
+    of answers."""
 
     notebook: Item | None = None
     answers: Item | None = None
@@ -106,7 +163,8 @@ class Papers:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A file that may be the part, read. state: WRITTEN, PROBLEM or STUB. fit: how well its name fits."""
+    """A file that may be the part, read. state: WRITTEN, PROBLEM or STUB. fit: how well its name
+    fits."""
 
     item: Item
     fit: int
@@ -122,12 +180,17 @@ class _Candidate:
 
 
 def take(path: Path, declared: Declared | None = None) -> HandIn:
-    """The declared part in whatever lies at `path`; without a declaration, the file itself. Raises Unusable."""
+    """The declared part in whatever lies at `path`; without a declaration, the file itself. Raises
+    Unusable."""
     item = lone(path)
     if declared is None:
         return HandIn(path.name, _source(item), item)
     found = items(path)
-    if [each.source for each in found] == [path] and not found[0].inner and path.suffix.lower() != ".zip":
+    if (
+        [each.source for each in found] == [path]
+        and not found[0].inner
+        and path.suffix.lower() != ".zip"
+    ):
         if found[0].suffix != ".ipynb":
             return HandIn(path.name, _source(item, declared), item)
         text, notices = _cell(item, declared)
@@ -135,8 +198,11 @@ def take(path: Path, declared: Declared | None = None) -> HandIn:
     return choose(found, declared, f"{path}" if path.is_dir() else path.name)
 
 
-def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool = False) -> HandIn | None:
-    """The part for the exercise among the files of one student; None when there is no trace of one. Raises Unusable.
+def handed_in(
+    found: Sequence[Item], exercise: Part, home: str, *, alone: bool = False
+) -> HandIn | None:
+    """The part for the exercise among the files of one student; None when there is no trace of one.
+    Raises Unusable.
 
     alone: a lone Python file of any name is taken for it.
     """
@@ -153,7 +219,8 @@ def handed_in(found: Sequence[Item], exercise: Part, home: str, *, alone: bool =
 
 
 def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
-    """The one part among the files of one student. Raises Unusable; home: what these files are called in messages."""
+    """The one part among the files of one student. Raises Unusable; home: what these files are
+    called in messages."""
     found = _theirs(found)
     candidates = sorted(_candidates(found, declared), key=lambda each: each.claim)
     if not candidates:
@@ -162,25 +229,35 @@ def choose(found: Sequence[Item], declared: Declared, home: str) -> HandIn:
     if best.problem is not None:
         raise best.problem
     if any(each.state == STUB for each in candidates) and (strange := _strange(best, found)):
-        raise doubtful(f"{declared.name} is the untouched stub, but {strange} was handed in too; a person has to look.")
+        raise doubtful(
+            f"{declared.name} is the untouched stub, but {strange} was handed in too; a person has to look."
+        )
     others = [each for each in candidates[1:] if not _same(each.data, best.data)]
     rivals = [each for each in others if each.claim == best.claim]
     if rivals and best.state == WRITTEN:
         places = " and ".join(each.item.place for each in [best, *rivals])
         raise doubtful(f"{places} are different parts and nothing says which one counts; keep one.")
     spare = [each for each in others if each.state != STUB]
-    unused = tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare) + best.notices
+    unused = (
+        tuple(f"{each.item.place} was not judged; {best.item.place} was." for each in spare)
+        + best.notices
+    )
     cell = best.item.suffix == ".ipynb"  # whose lines are counted
     name = f"the cell of {best.item.name}" if cell else declared.name
     return HandIn(name, best.data, best.item, unused)
 
 
 def papers(found: Sequence[Item], exercise: Part) -> Papers:
-    """What is to be read for the exercise among the files of one student, whether there is a part or not."""
+    """What is to be read for the exercise among the files of one student, whether there is a part
+    or not."""
     declared = Declared.of(exercise)
     found = _theirs(found)
     fits = [(item, _fit(item, declared)) for item in found if item.suffix == ".ipynb"]
-    sheets = [_read(item, fit, declared) for item, fit in fits if fit is not None and _cells(item) is not None]
+    sheets = [
+        _read(item, fit, declared)
+        for item, fit in fits
+        if fit is not None and _cells(item) is not None
+    ]
     sheets.sort(key=lambda each: each.claim)
     answers = [item for item in found if _is_sheet(item, exercise.title)]
     answers.sort(key=lambda item: item.path.parent.name != exercise.slug)
@@ -192,19 +269,25 @@ def canonical(data: bytes) -> bytes:
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-# ---------------------------------------------------------------- what was handed in and is nobody's
+# ---------------------------------------------------------------- what was handed in and is
+# nobody's
 
 
 def _theirs(found: Sequence[Item]) -> list[Item]:
-    """The student's own files: not the course's, of a clone or a kit that was handed in whole, and none of ours."""
+    """The student's own files: not the course's, of a clone or a kit that was handed in whole, and
+    none of ours."""
     parts = [item.path.parts for item in found]
     homes = {each[: each.index("exercises")] for each in parts if "exercises" in each[:-1]}
     homes &= {each[: each.index("graders")] for each in parts if "graders" in each[:-1]}
     ours = {(*home, name) for home in homes for name in COURSE}
-    kept = [item for item in found if not any(item.path.parts[: len(each)] == each for each in ours)]
+    kept = [
+        item for item in found if not any(item.path.parts[: len(each)] == each for each in ours)
+    ]
     kept = [item for item in kept if not _is_placed_by_us(item)]
     seen = [item for item in kept if not is_noise(item.name)]
-    return kept if all(item.name in EXPECTED for item in seen) else seen  # what is unseen counts if there is no other
+    return (
+        kept if all(item.name in EXPECTED for item in seen) else seen
+    )  # what is unseen counts if there is no other
 
 
 def _is_placed_by_us(item: Item) -> bool:
@@ -217,7 +300,8 @@ def _is_placed_by_us(item: Item) -> bool:
 
 
 def _strange(best: _Candidate, found: Sequence[Item]) -> str:
-    """Of a hand-in with an untouched stub: what may have been meant in its place; empty for nothing."""
+    """Of a hand-in with an untouched stub: what may have been meant in its place; empty for
+    nothing."""
     if best.state == WRITTEN and best.fit == MENTIONS and best.item.suffix == ".py":
         return best.item.place
     others = [item.place for item in found if not _is_placed(item)] if best.state == STUB else []
@@ -225,8 +309,11 @@ def _strange(best: _Candidate, found: Sequence[Item]) -> str:
 
 
 def _is_sheet(item: Item, title_of: str) -> bool:
-    """Whether a file holds the answers for an exercise: by its name, unless its title says that it is another's."""
-    if item.suffix not in (".md", ".txt") or not re.fullmatch(rf"{SHEET}{COPIED}(?:\.md)?", item.stem):
+    """Whether a file holds the answers for an exercise: by its name, unless its title says that it
+    is another's."""
+    if item.suffix not in (".md", ".txt") or not re.fullmatch(
+        rf"{SHEET}{COPIED}(?:\.md)?", item.stem
+    ):
         return False
     try:
         title = TITLE.search(item.open(LARGEST).decode("utf-8-sig", "replace"))
@@ -239,7 +326,8 @@ def _is_sheet(item: Item, title_of: str) -> bool:
 
 
 def _candidates(found: Sequence[Item], declared: Declared) -> list[_Candidate]:
-    """Beside what fits, an archive that cannot be read may hold the part, unless nothing else says so."""
+    """Beside what fits, an archive that cannot be read may hold the part, unless nothing else says
+    so."""
     fits = [(item, _fit(item, declared)) for item in found]
     if all(fit is None for _, fit in fits):
         return []
@@ -255,7 +343,11 @@ def _fit(item: Item, declared: Declared) -> int | None:
     fit = _named(stem, item.suffix, declared)
     if fit is not None:
         return fit
-    if any(_named(stem, item.suffix, Declared.of(part)) is not None for part in PARTS if part.slot != declared.cell):
+    if any(
+        _named(stem, item.suffix, Declared.of(part)) is not None
+        for part in PARTS
+        if part.slot != declared.cell
+    ):
         return None  # called after another exercise
     mentioned = any(word.lower() in stem for word in declared.words)
     if item.suffix in ARCHIVES:
@@ -270,7 +362,10 @@ def _named(stem: str, suffix: str, declared: Declared) -> int | None:
     name = declared.slug if suffix != ".py" else PurePosixPath(declared.name).stem
     if stem == name.lower():
         return EXACT
-    added = any(re.fullmatch(rf"(?:copy\W+of\W+)?{re.escape(word.lower())}{COPIED}", stem) for word in declared.words)
+    added = any(
+        re.fullmatch(rf"(?:copy\W+of\W+)?{re.escape(word.lower())}{COPIED}", stem)
+        for word in declared.words
+    )
     return COPY if added else None
 
 
@@ -287,7 +382,8 @@ def _holds(item: Item, declared: Declared) -> bool:
 
 
 def _cells_of(declared: Declared) -> set[str]:
-    """nbgrader's names of the cells by which a notebook is known to be this exercise's, one of them renamed or not."""
+    """nbgrader's names of the cells by which a notebook is known to be this exercise's, one of them
+    renamed or not."""
     number = next((part.number for part in PARTS if part.slot == declared.cell), 0)
     return {declared.cell, *(f"law-{number}-{law}" for law in range(1, 40))}
 
@@ -302,7 +398,9 @@ def _read(item: Item, fit: int, declared: Declared) -> _Candidate:
     except UnusableSubmission as unusable:
         return _Candidate(item, fit, PROBLEM, problem=unusable)
     if item.suffix == ".zip":
-        unread = doubtful(f"{item.place} is an archive in an archive in an archive; hand in the part itself.")
+        unread = doubtful(
+            f"{item.place} is an archive in an archive in an archive; hand in the part itself."
+        )
         return _Candidate(item, fit, PROBLEM, problem=unread)
     state = STUB if untouched(data.decode("utf-8-sig", "replace")) else WRITTEN
     return _Candidate(item, fit, state, data, notices=notices)
@@ -327,12 +425,14 @@ def _refuse_others(text: str, place: str, declared: Declared) -> None:
         return
     for part in PARTS:
         if has(text, Declared.of(part).defines):
-            raise doubtful(f"{place} is the part of {part.title}, by what it defines; a person has to look.")
+            raise doubtful(
+                f"{place} is the part of {part.title}, by what it defines; a person has to look."
+            )
 
 
 def _cell(item: Item, declared: Declared) -> tuple[bytes, tuple[str, ...]]:
-    """The text of the learner's cell, and what was out of order with it. Unusable when that is gone, when it needs
-    other cells, or when this is no notebook."""
+    """The text of the learner's cell, and what was out of order with it. Unusable when that is
+    gone, when it needs other cells, or when this is no notebook."""
     try:
         found = part_of(item.open(LARGEST_PARCEL), declared.cell, declared.defines)
     except ValueError:
@@ -342,7 +442,9 @@ def _cell(item: Item, declared: Declared) -> tuple[bytes, tuple[str, ...]]:
         raise doubtful(problem)
     if found.borrowed:
         names = ", ".join(found.borrowed[:5])
-        raise doubtful(f"the part in {item.name} uses {names}, which another cell defines; put all of it in one cell.")
+        raise doubtful(
+            f"the part in {item.name} uses {names}, which another cell defines; put all of it in one cell."
+        )
     _refuse_others(found.text, f"the cell of {item.name}", declared)
     return found.text.encode("utf-8", "replace"), found.notices
 
@@ -371,7 +473,9 @@ def explain(found: Sequence[Item], exercise: Part | None, home: str) -> Unusable
 
 def _nothing(found: Sequence[Item], declared: Declared | None, home: str) -> UnusableSubmission:
     unplaced = [item for item in found if not _is_placed(item)]
-    for item in unplaced or [item for item in found if item.suffix in PACKED or item.source.is_symlink()]:
+    for item in unplaced or [
+        item for item in found if item.suffix in PACKED or item.source.is_symlink()
+    ]:
         try:
             item.open(LARGEST_PARCEL)
         except UnusableSubmission as unusable:
@@ -379,7 +483,9 @@ def _nothing(found: Sequence[Item], declared: Declared | None, home: str) -> Unu
     missing = f"No part of any exercise was found in {home}"
     if declared:
         missing = f"{declared.name} is missing: there is none in {home}"
-        unplaced += [item for item in found if item.suffix in (".py", ".ipynb") and _holds(item, declared)]
+        unplaced += [
+            item for item in found if item.suffix in (".py", ".ipynb") and _holds(item, declared)
+        ]
     if not any(item.suffix in PACKED for item in found):  # pictures of a part, or its text
         unplaced = [item for item in found if item.name not in EXPECTED and item.suffix != ".md"]
     if unplaced:

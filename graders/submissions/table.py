@@ -1,4 +1,5 @@
-"""A table as spreadsheets save it: in UTF-8 or UTF-16, marked or not, columns apart by commas, semicolons or tabs."""
+"""A table as spreadsheets save it: in UTF-8 or UTF-16, marked or not, columns apart by commas,
+semicolons or tabs."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ class BadTable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the file, counted from 1, and its cells by the names of their columns, in small letters."""
+    """A line of the file, counted from 1, and its cells by the names of their columns, in small
+    letters."""
 
     number: int
     cells: dict[str, str]
@@ -30,9 +32,13 @@ class Line:
 def read(path: Path, needs: str) -> list[Line]:
     """The lines below the heading. needs: the column that there must be. Raises BadTable."""
     try:
-        text = in_utf8(path.read_bytes()).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = (
+            in_utf8(path.read_bytes()).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        )
         heading = text.partition("\n")[0]
-        headings = {mark: _names(next(csv.reader([heading], delimiter=mark), [])) for mark in DELIMITERS}
+        headings = {
+            mark: _names(next(csv.reader([heading], delimiter=mark), [])) for mark in DELIMITERS
+        }
         delimiter = next((mark for mark, names in headings.items() if needs in names), "")
         rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter or ",")
         columns = _names(next(rows, []))

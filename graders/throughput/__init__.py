@@ -1,1 +1,2 @@
-"""Throughput: workloads, the clock, the rule, bounds, and cards that carry another engine's speed to a later day."""
+"""Throughput: workloads, the clock, the rule, bounds, and cards that carry another engine's speed
+to a later day."""

@@ -1,9 +1,11 @@
-"""Baseline cards: how fast another engine was beside our reference engine, on a class of machine, for another day.
+"""Baseline cards: how fast another engine was beside our reference engine, on a class of machine,
+for another day.
 
-A card holds pairs of runs: the same fresh traces served by the engine and by the reference engine in turn. What it is
-good for is one number, how many times as long the engine took; together with the ratio to the reference engine that is
-measured today it places a submission beside an engine that is not installed. A card is refused when its text was
-edited, on other hardware, and when the workload that it was recorded on is no longer drawn the same way.
+A card holds pairs of runs: the same fresh traces served by the engine and by the reference engine
+in turn. What it is good for is one number, how many times as long the engine took; together with
+the ratio to the reference engine that is measured today it places a submission beside an engine
+that is not installed. A card is refused when its text was edited, on other hardware, and when the
+workload that it was recorded on is no longer drawn the same way.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ PROOF = ("weights", "parameters", "dtype")
 
 
 class BadCard(Exception):
-    """A card that does not count: a sentence that names the file and says why, and maybe one that says what to do.
+    """A card that does not count: a sentence that names the file and says why, and maybe one that
+    says what to do.
 
     why: as a phrase, "was edited after it was recorded".
     """
@@ -68,7 +71,8 @@ class Foreign(BadCard):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One trace, by its seed and hash, and the seconds that engine and reference engine took for it."""
+    """One trace, by its seed and hash, and the seconds that engine and reference engine took for
+    it."""
 
     seed: int
     trace: str
@@ -84,9 +88,10 @@ class Sample:
 class BaselineCard:
     """One engine on one workload on one class of machine.
 
-    version, flags, note: the engine's. reference: the digest of our engine's source. verified: whether every
-    token was what the model says (an engine in a narrower dtype may say others). weights, parameters, dtype: what both
-    engines proved to have loaded (`graders.engines.loaded.Loaded`); empty in a card that does not say.
+    version, flags, note: the engine's. reference: the digest of our engine's source. verified:
+    whether every token was what the model says (an engine in a narrower dtype may say others).
+    weights, parameters, dtype: what both engines proved to have loaded
+    (`graders.engines.loaded.Loaded`); empty in a card that does not say.
     """
 
     engine: str
@@ -133,15 +138,22 @@ class BaselineCard:
         return f"{self.engine} {self.version}".strip() + f" (card of {self.date})"
 
     def stale(self) -> str:
-        """Why its ratio to the reference engine may be another today; empty when nothing speaks for that."""
-        return "" if self.reference == engine_digest() else "recorded beside another version of the reference engine"
+        """Why its ratio to the reference engine may be another today; empty when nothing speaks for
+        that."""
+        return (
+            ""
+            if self.reference == engine_digest()
+            else "recorded beside another version of the reference engine"
+        )
 
 
 def save(card: BaselineCard, folder: Path) -> Path:
     """Write the card in place of those of machines that are the same class; where it lies."""
     folder.mkdir(parents=True, exist_ok=True)
     path, data = folder / card.file_name, _plain(card)
-    path.write_text(json.dumps({**data, "checksum": _checksum(data)}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({**data, "checksum": _checksum(data)}, indent=1) + "\n", encoding="utf-8"
+    )
     for other in _replaced_by(card, folder):
         if other != path:
             other.unlink()
@@ -149,7 +161,8 @@ def save(card: BaselineCard, folder: Path) -> Path:
 
 
 def _replaced_by(card: BaselineCard, folder: Path) -> list[Path]:
-    """Cards of the same work on the same class of machine, itself too: one that tells less of it has another name."""
+    """Cards of the same work on the same class of machine, itself too: one that tells less of it
+    has another name."""
     found = list[Path]()
     for path in (each for each in files((folder,)) if each.name.startswith(_stem(*card.work))):
         with suppress(BadCard):
@@ -160,7 +173,8 @@ def _replaced_by(card: BaselineCard, folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> BaselineCard:
-    """The card in a file, whatever its hardware. Raises BadCard for one that is broken or was edited."""
+    """The card in a file, whatever its hardware. Raises BadCard for one that is broken or was
+    edited."""
     return _signed(path, _data(path))
 
 
@@ -182,7 +196,9 @@ def _data(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise BadCard(path, f"is not JSON: {error}") from None
     except (ValueError, RecursionError):
-        raise BadCard(path, "is no baseline card: a value in it is too long or nested too deeply") from None
+        raise BadCard(
+            path, "is no baseline card: a value in it is too long or nested too deeply"
+        ) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadCard(path, f"is no baseline card of format {FORMAT}")
     return data
@@ -195,7 +211,9 @@ def _signed(path: Path, data: Mapping[str, Any]) -> BaselineCard:
         raise BadCard(path, "has no checksum", AGAIN)
     try:
         if data["checksum"] != _checksum(told):
-            raise BadCard(path, "was edited after it was recorded: its checksum is another one", AGAIN)
+            raise BadCard(
+                path, "was edited after it was recorded: its checksum is another one", AGAIN
+            )
         return _card(told)
     except card_fields.BadField as bad:
         raise BadCard(path, f"is no baseline card: {bad}") from None
@@ -214,17 +232,23 @@ def _count(card: BaselineCard, path: Path, hardware: Hardware) -> None:
         raise BadCard(path, "does not say which weights the engine served", AGAIN)
     try:
         given = of_model(card.model)
-        traces = [workload(card.workload, one.seed, model=card.model, scale=card.scale).hash for one in card.samples]
+        traces = [
+            workload(card.workload, one.seed, model=card.model, scale=card.scale).hash
+            for one in card.samples
+        ]
     except (ValueError, KeyError, OSError, NoModel) as error:
         raise BadCard(path, f"was recorded on something that is not there today: {error}") from None
     if Loaded(card.weights, card.parameters, card.dtype) != given:
         raise BadCard(path, f"was recorded with other weights than {card.model} has today", AGAIN)
     if traces != [sample.trace for sample in card.samples]:
-        raise BadCard(path, f"was recorded on other requests than {card.workload!r} draws today", AGAIN)
+        raise BadCard(
+            path, f"was recorded on other requests than {card.workload!r} draws today", AGAIN
+        )
 
 
 def folders(beside: Path | None = None) -> tuple[Path, ...]:
-    """Where cards are looked for, the first that has one wins: what $COURSE_BASELINES names, the workspace, shipped."""
+    """Where cards are looked for, the first that has one wins: what $COURSE_BASELINES names, the
+    workspace, shipped."""
     named = os.environ.get(VARIABLE)
     own = (Path(named),) if named else ()
     return (*own, *((beside / ".course" / FOLDER,) if beside is not None else ()), SHIPPED)
@@ -239,14 +263,19 @@ def files(places: tuple[Path, ...]) -> Iterator[Path]:
 def misnamed() -> str:
     """A phrase when $COURSE_BASELINES names something that is no folder; else empty."""
     named = os.environ.get(VARIABLE)
-    return f"${VARIABLE} names {named}, which is no folder" if named and not Path(named).is_dir() else ""
+    return (
+        f"${VARIABLE} names {named}, which is no folder"
+        if named and not Path(named).is_dir()
+        else ""
+    )
 
 
 def find(
     engine: str, measure: Measure, hardware: Hardware, places: tuple[Path, ...]
 ) -> tuple[BaselineCard | None, tuple[str, ...]]:
-    """The card that counts for this engine and this measure, and a phrase for each that was looked at before and does
-    not count; without a card, why there is none. Cards of other machines beside the one that counts are no news.
+    """The card that counts for this engine and this measure, and a phrase for each that was looked
+    at before and does not count; without a card, why there is none. Cards of other machines beside
+    the one that counts are no news.
     """
     refused = list[BadCard]()
     for path in files(places):
@@ -258,7 +287,11 @@ def find(
         except BadCard as bad:
             refused.append(bad)
             continue
-        news = [bad for bad in refused if not (isinstance(bad, Foreign) and bad.path.parent == path.parent)]
+        news = [
+            bad
+            for bad in refused
+            if not (isinstance(bad, Foreign) and bad.path.parent == path.parent)
+        ]
         return card, tuple(bad.aside for bad in news)
     reasons = [bad for bad in refused if not isinstance(bad, Foreign)] or refused[:1]
     return None, tuple(bad.brief for bad in reasons) or ("there is no card",)
@@ -274,7 +307,8 @@ def whose(card: BaselineCard, measure: Measure, places: tuple[Path, ...]) -> str
 
 
 def _wanted(path: Path, engine: str, measure: Measure) -> BaselineCard | None:
-    """The card in a file, if it is of this engine and this measure. Raises BadCard for one that seems to be.
+    """The card in a file, if it is of this engine and this measure. Raises BadCard for one that
+    seems to be.
 
     A file that says nothing, or what its name does not, seems to be what its name says.
     """
@@ -286,7 +320,10 @@ def _wanted(path: Path, engine: str, measure: Measure) -> BaselineCard | None:
         if named:
             raise
         return None
-    if not named and tuple(data.get(name) for name in ("engine", "workload", "scale", "model")) != wanted:
+    if (
+        not named
+        and tuple(data.get(name) for name in ("engine", "workload", "scale", "model")) != wanted
+    ):
         return None
     card = _signed(path, data)
     return card if card.work == wanted else None
@@ -310,7 +347,8 @@ def _card(data: Mapping[str, Any]) -> BaselineCard:
     said = {name: card_fields.text(name, data[name]) for name in TEXTS}
     card_fields.table("flags", data["flags"], (), data["flags"])
     samples = tuple(
-        _sample(f"samples[{at}]", one) for at, one in enumerate(card_fields.rows("samples", data["samples"]))
+        _sample(f"samples[{at}]", one)
+        for at, one in enumerate(card_fields.rows("samples", data["samples"]))
     )
     return BaselineCard(
         **said,
@@ -331,7 +369,9 @@ def _sample(name: str, value: object) -> Sample:
         seed=card_fields.whole(f"{name}.seed", data["seed"]),
         trace=card_fields.text(f"{name}.trace", data["trace"]),
         engine_seconds=card_fields.number(f"{name}.engine_seconds", data["engine_seconds"]),
-        reference_seconds=card_fields.number(f"{name}.reference_seconds", data["reference_seconds"]),
+        reference_seconds=card_fields.number(
+            f"{name}.reference_seconds", data["reference_seconds"]
+        ),
     )
 
 

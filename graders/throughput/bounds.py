@@ -1,7 +1,9 @@
-"""The bounds: which workload an exercise is timed on, against which engine, from which floor to which bound.
+"""The bounds: which workload an exercise is timed on, against which engine, from which floor to
+which bound.
 
-They are read from `bounds.toml` beside this file, or from the file that `$COURSE_BOUNDS` names, or from a `bounds.toml`
-in the workspace; a file of an instructor replaces the exercises and device classes that it names and leaves the rest.
+They are read from `bounds.toml` beside this file, or from the file that `$COURSE_BOUNDS` names, or
+from a `bounds.toml` in the workspace; a file of an instructor replaces the exercises and device
+classes that it names and leaves the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class BadBounds(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Against one engine: no points at `floor` or below it, all of them at `bound`. Ratios of speeds."""
+    """Against one engine: no points at `floor` or below it, all of them at `bound`. Ratios of
+    speeds."""
 
     engine: str
     floor: float
@@ -40,7 +43,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One timed workload of an exercise on a class of device, at a scale, against the engines in `bounds`.
+    """One timed workload of an exercise on a class of device, at a scale, against the engines in
+    `bounds`.
 
     model: whose engine it is, a name of `reference_engine.model_loader.load_model`.
     """
@@ -59,7 +63,8 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class PartBound:
-    """On the calls of the part alone, beside the reference's: no points at `floor`, all of them at `bound`.
+    """On the calls of the part alone, beside the reference's: no points at `floor`, all of them at
+    `bound`.
 
     unit: which calls, a group of `Part.calls`. size: rows of a batch, or requests. The two are
     ratios of speeds.
@@ -73,7 +78,8 @@ class PartBound:
 
 
 def part_bounds(exercise: Number, *, beside: Path | None = None) -> tuple[PartBound, ...]:
-    """How fast the calls of the exercise's part must be. beside: a folder that may hold a `bounds.toml`.
+    """How fast the calls of the exercise's part must be. beside: a folder that may hold a
+    `bounds.toml`.
 
     A file of an instructor that names the exercise in [[part]] replaces them. Raises BadBounds.
     """
@@ -84,8 +90,11 @@ def part_bounds(exercise: Number, *, beside: Path | None = None) -> tuple[PartBo
     return ()
 
 
-def measures(exercise: Number, device: str = "cpu", *, beside: Path | None = None) -> tuple[Measure, ...]:
-    """What exercise `exercise` is timed on. beside: a folder that may hold a `bounds.toml`. Raises BadBounds."""
+def measures(
+    exercise: Number, device: str = "cpu", *, beside: Path | None = None
+) -> tuple[Measure, ...]:
+    """What exercise `exercise` is timed on. beside: a folder that may hold a `bounds.toml`. Raises
+    BadBounds."""
     for path in _instructors(beside):
         found = _of(read(path), exercise, device)
         if found:
@@ -94,9 +103,12 @@ def measures(exercise: Number, device: str = "cpu", *, beside: Path | None = Non
 
 
 def whose(exercise: Number, *, beside: Path | None = None) -> str:
-    """ "the bounds are those of FILE, not the course's"; empty when they are the course's. Raises BadBounds."""
+    """ "the bounds are those of FILE, not the course's"; empty when they are the course's. Raises
+    BadBounds."""
     for path in _instructors(beside):
-        numbers = [measure.exercise for measure in read(path)] + [bound.exercise for bound in read_parts(path)]
+        numbers = [measure.exercise for measure in read(path)] + [
+            bound.exercise for bound in read_parts(path)
+        ]
         if exercise in numbers:
             return f"the bounds are those of {path}, not the course's"
     return ""
@@ -123,10 +135,16 @@ def _tables(path: Path, name: str) -> list[object]:
         raise BadBounds(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise BadBounds(f"{path} is not TOML: {_trouble(error)}.") from None
-    if set(data) - {"measure", "part"} or not all(isinstance(tables, list) for tables in data.values()):
-        raise BadBounds(f"{path}: a bounds file is a list of [[measure]] and [[part]] tables and nothing else.")
+    if set(data) - {"measure", "part"} or not all(
+        isinstance(tables, list) for tables in data.values()
+    ):
+        raise BadBounds(
+            f"{path}: a bounds file is a list of [[measure]] and [[part]] tables and nothing else."
+        )
     if not any(data.values()):
-        raise BadBounds(f"{path} holds no [[measure]]: write one for each exercise whose bounds you set.")
+        raise BadBounds(
+            f"{path} holds no [[measure]]: write one for each exercise whose bounds you set."
+        )
     return list(data.get(name, []))
 
 
@@ -134,7 +152,9 @@ def _trouble(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is no UTF-8 text"
     return (
-        str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a value in it is too long or nested too deeply"
+        str(error)
+        if isinstance(error, tomllib.TOMLDecodeError)
+        else "a value in it is too long or nested too deeply"
     )
 
 
@@ -147,7 +167,9 @@ def _instructors(beside: Path | None) -> list[Path]:
 
 
 def _of(found: tuple[Measure, ...], exercise: Number, device: str) -> tuple[Measure, ...]:
-    return tuple(measure for measure in found if (measure.exercise, measure.device) == (exercise, device))
+    return tuple(
+        measure for measure in found if (measure.exercise, measure.device) == (exercise, device)
+    )
 
 
 def _measured(where: str, row: object, home: Path) -> Measure:
@@ -171,14 +193,18 @@ def _measured(where: str, row: object, home: Path) -> Measure:
     except ValueError as error:
         raise BadBounds(f"{where}: {error}.") from None
     if FAMILIES[measure.workload].batch and not speaks_waiter(measure.model):
-        raise BadBounds(f"{where}: nobody guesses for {measure.model}; {measure.workload} needs the waiter.")
+        raise BadBounds(
+            f"{where}: nobody guesses for {measure.model}; {measure.workload} needs the waiter."
+        )
     return measure
 
 
 def _part(where: str, row: object) -> PartBound:
     try:
         data = card_fields.table("", row, ("exercise", "calls", "size", "floor", "bound"))
-        exercise = card_fields.whole("exercise", data["exercise"], [each.number for each in exercises() if each.calls])
+        exercise = card_fields.whole(
+            "exercise", data["exercise"], [each.number for each in exercises() if each.calls]
+        )
         unit = card_fields.choice("calls", data["calls"], tuple(timed_calls(exercise)))
         size = card_fields.whole("size", data["size"], PART_SIZES)
         pair = _bound("", {"floor": data["floor"], "bound": data["bound"]})
@@ -188,10 +214,13 @@ def _part(where: str, row: object) -> PartBound:
 
 
 def located(model: str, home: Path) -> str:
-    """A model by its name, or the whole path of a checkpoint folder that is named from the folder `home` on."""
+    """A model by its name, or the whole path of a checkpoint folder that is named from the folder
+    `home` on."""
     if model.partition("@")[0] == "waiter" or model.startswith("random:"):
         return model
-    with suppress(OSError, ValueError, RuntimeError):  # a name that no folder can have, a home that nobody has
+    with suppress(
+        OSError, ValueError, RuntimeError
+    ):  # a name that no folder can have, a home that nobody has
         folder = home / Path(model).expanduser()
         return str(folder.resolve()) if folder.is_dir() else model
     return model
@@ -199,7 +228,9 @@ def located(model: str, home: Path) -> str:
 
 def _bounds(value: object) -> tuple[Bound, ...]:
     """Against each engine that is named. Raises BadField."""
-    against = card_fields.table("against", value, (REFERENCE,), [name for name in KINDS if name != REFERENCE])
+    against = card_fields.table(
+        "against", value, (REFERENCE,), [name for name in KINDS if name != REFERENCE]
+    )
     return tuple(_bound(engine, pair) for engine, pair in against.items())
 
 
@@ -209,5 +240,7 @@ def _bound(engine: str, value: object) -> Bound:
     floor = card_fields.number(f"{name}.floor", pair["floor"], zero=True)
     bound = card_fields.number(f"{name}.bound", pair["bound"])
     if not floor < bound:
-        raise card_fields.BadField(f"{name}.floor is {floor:g}; it must be below its bound, {bound:g}")
+        raise card_fields.BadField(
+            f"{name}.floor is {floor:g}; it must be below its bound, {bound:g}"
+        )
     return Bound(engine, floor, bound)

@@ -1,4 +1,5 @@
-"""Values in files that anybody may have edited: each is what it must be, or a phrase says which one is not."""
+"""Values in files that anybody may have edited: each is what it must be, or a phrase says which one
+is not."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ class BadField(Exception):
     """A phrase that names a field, shows its value and says what it must be."""
 
 
-def table(name: str, value: object, needed: Iterable[str], optional: Iterable[str] = ()) -> Mapping[str, Any]:
+def table(
+    name: str, value: object, needed: Iterable[str], optional: Iterable[str] = ()
+) -> Mapping[str, Any]:
     """A table with these fields and no others; an empty name is that of the file's own table."""
     if not isinstance(value, dict):
         raise wrong(name, value, "a table")
@@ -24,7 +27,9 @@ def table(name: str, value: object, needed: Iterable[str], optional: Iterable[st
     known = [*needed, *optional]
     unknown = [each for each in value if each not in known]
     if unknown:
-        raise BadField(f"{f'in {name} ' if name else ''}nobody knows {', '.join(unknown)}; use {', '.join(known)}")
+        raise BadField(
+            f"{f'in {name} ' if name else ''}nobody knows {', '.join(unknown)}; use {', '.join(known)}"
+        )
     return value
 
 
@@ -56,7 +61,11 @@ def truth(name: str, value: object) -> bool:
 
 def whole(name: str, value: object, among: Collection[object] | None = None) -> int:
     """A whole number; one of `among`, where that is given."""
-    if isinstance(value, bool) or not isinstance(value, int) or (among is not None and value not in among):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or (among is not None and value not in among)
+    ):
         choices = f"one of {', '.join(map(str, among))}" if among is not None else "a whole number"
         raise wrong(name, value, choices)
     return value

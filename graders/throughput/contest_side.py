@@ -1,4 +1,5 @@
-"""All workers of one side of a contest: they stand still together, and what they use is counted together."""
+"""All workers of one side of a contest: they stand still together, and what they use is counted
+together."""
 
 from __future__ import annotations
 

@@ -1,21 +1,24 @@
 """When enough has been measured, and what follows from it: the rule by which a ratio meets a bound.
 
-Submission and reference take turns in pairs, AB BA AB BA …, each pair on a fresh trace; a pair gives one ratio, the
-submission's speed over the other's. After 5, 8, 11, 17 and 23 pairs the median of the ratios is bracketed by two of
-them (order statistics): the true median lies below the lower one, and above the upper one, each with a chance of at
-most 1 in 20, whatever the noise looks like. The rule:
+Submission and reference take turns in pairs, AB BA AB BA …, each pair on a fresh trace; a pair
+gives one ratio, the submission's speed over the other's. After 5, 8, 11, 17 and 23 pairs the median
+of the ratios is bracketed by two of them (order statistics): the true median lies below the lower
+one, and above the upper one, each with a chance of at most 1 in 20, whatever the noise looks like.
+The rule:
 
     3 pairs, all below half the bound    it is missed, and nobody waits for more
     lower >= bound                       it is met
     upper <  bound                       it is missed
     else, fewer than 23 pairs            measure more
     else, bracket too wide               undecided: the machine is too noisy, nobody is to blame, unless the
-                                         reference's own times are steady and the submission's are not
+                                         reference's own times are steady and the submission's are
+                                         not
     else                                 the median decides, within `MARGIN` of the bound in favour of the submission:
                                          marginal
 
-A ratio that the processor cannot do, however well its multipliers are used, is held for a person to review. Merely to
-be above what was measured is no reason: then the measurement was too low (`reference_engine.roofline`).
+A ratio that the processor cannot do, however well its multipliers are used, is held for a person to
+review. Merely to be above what was measured is no reason: then the measurement was too low
+(`reference_engine.roofline`).
 """
 
 from __future__ import annotations
@@ -56,22 +59,27 @@ class Interval:
 
     @classmethod
     def of(cls, ratios: Sequence[float]) -> Interval:
-        """Raises ValueError when their number is none that the rule looks at, or one of them is not above 0."""
+        """Raises ValueError when their number is none that the rule looks at, or one of them is not
+        above 0."""
         if len(ratios) not in (EARLY, *RANKS):
-            raise ValueError(f"{len(ratios)} pairs: the rule looks after {', '.join(map(str, (EARLY, *LOOKS)))}")
+            raise ValueError(
+                f"{len(ratios)} pairs: the rule looks after {', '.join(map(str, (EARLY, *LOOKS)))}"
+            )
         if not all(ratio > 0 for ratio in ratios):
             raise ValueError("a ratio of speeds is above 0")
         rank, ordered = RANKS.get(len(ratios), 1), sorted(ratios)
         return cls(len(ratios), statistics.median(ordered), ordered[rank - 1], ordered[-rank])
 
     def times(self, factor: float) -> Interval:
-        """The same measurement against something that is `factor` times slower than what was measured against."""
+        """The same measurement against something that is `factor` times slower than what was
+        measured against."""
         return Interval(self.pairs, self.median * factor, self.lower * factor, self.upper * factor)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A call, the bracket it rests on and the bound. marginal: the median decided. review: too good to be true."""
+    """A call, the bracket it rests on and the bound. marginal: the median decided. review: too good
+    to be true."""
 
     call: Call
     bracket: Interval
@@ -89,10 +97,16 @@ class Decision:
 
 
 def decide(bracket: Interval, bound: float, *, ceiling: float | None = None) -> Decision:
-    """The call on what was measured so far. ceiling: the ratio that no such processor exceeds; None: unknown."""
+    """The call on what was measured so far. ceiling: the ratio that no such processor exceeds;
+    None: unknown."""
     review = ceiling is not None and bracket.lower > ceiling
     if bracket.pairs == EARLY:
-        return Decision(Call.MISSED if bracket.upper < HOPELESS * bound else Call.MORE, bracket, bound, review=review)
+        return Decision(
+            Call.MISSED if bracket.upper < HOPELESS * bound else Call.MORE,
+            bracket,
+            bound,
+            review=review,
+        )
     if bracket.lower >= bound or bracket.upper < bound:
         call = Call.MET if bracket.lower >= bound else Call.MISSED
         return Decision(call, bracket, bound, review=review)
@@ -112,7 +126,8 @@ def by_median(decision: Decision) -> Decision:
 def own_noise(decision: Decision, mine: Sequence[float], theirs: Sequence[float]) -> Decision:
     """What is undecided is so for the machine's noise only where the reference's times have it too.
 
-    mine, theirs: of each pair, seconds for the same work. A submission that is noisy by itself has the median's call.
+    mine, theirs: of each pair, seconds for the same work. A submission that is noisy by itself has
+    the median's call.
     """
     if decision.call is not Call.UNDECIDED:
         return decision
@@ -122,7 +137,8 @@ def own_noise(decision: Decision, mine: Sequence[float], theirs: Sequence[float]
 
 
 def score(ratio: float, floor: float, bound: float) -> float:
-    """The share of the points: 0 at the floor and below, 1 at the bound and above, a straight line between them.
+    """The share of the points: 0 at the floor and below, 1 at the bound and above, a straight line
+    between them.
 
     Raises ValueError unless floor < bound.
     """

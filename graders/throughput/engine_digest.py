@@ -1,4 +1,5 @@
-"""Whether the reference engine is still the one that a card was recorded beside: a digest of what it executes."""
+"""Whether the reference engine is still the one that a card was recorded beside: a digest of what
+it executes."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 @cache
 def engine_digest() -> str:
-    """Twelve digits that change whenever the reference engine or the solutions do; their words do not count."""
+    """Twelve digits that change whenever the reference engine or the solutions do; their words do
+    not count."""
     import reference_engine
     import solutions
 
@@ -22,12 +24,15 @@ def engine_digest() -> str:
         home = Path(package.__path__[0])
         for path in sorted(path for path in home.rglob("*") if path.suffix in SOURCES):
             text = path.read_text(encoding="utf-8")
-            digest.update(f"{path.relative_to(home)}\0{code(text) if path.suffix == '.py' else text}\0".encode())
+            digest.update(
+                f"{path.relative_to(home)}\0{code(text) if path.suffix == '.py' else text}\0".encode()
+            )
     return digest.hexdigest()[:12]
 
 
 def code(source: str) -> str:
-    """What of a Python file is executed, the same in every version of Python: no comments, docstrings, line breaks."""
+    """What of a Python file is executed, the same in every version of Python: no comments,
+    docstrings, line breaks."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
@@ -36,12 +41,21 @@ def code(source: str) -> str:
 
 
 def told(node: object) -> str:
-    """A tree as `ast.dump` has it, without empty fields: some versions of Python have them, some do not."""
+    """A tree as `ast.dump` has it, without empty fields: some versions of Python have them, some do
+    not."""
     if isinstance(node, list):
         return f"[{' '.join(map(told, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    if isinstance(node, ast.JoinedStr):  # some versions put an empty text at the end of what is formatted
-        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    if isinstance(
+        node, ast.JoinedStr
+    ):  # some versions put an empty text at the end of what is formatted
+        node.values = [
+            part
+            for part in node.values
+            if not (isinstance(part, ast.Constant) and part.value == "")
+        ]
+    fields = [
+        (name, value) for name, value in ast.iter_fields(node) if value is not None and value != []
+    ]
     return f"{type(node).__name__}({' '.join(f'{name}={told(value)}' for name, value in fields)})"

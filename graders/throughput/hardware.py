@@ -1,4 +1,5 @@
-"""Which machine this is, as far as the ratio of two engines' speeds depends on it. Imports no torch."""
+"""Which machine this is, as far as the ratio of two engines' speeds depends on it. Imports no
+torch."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ LATER = ("avx512_vnni",)
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A class of machine. device: "cpu" or "cuda". model: of the processor, or of the GPU. cores: that may be used.
-    examined: those of LATER that were looked for.
+    """A class of machine. device: "cpu" or "cuda". model: of the processor, or of the GPU. cores:
+    that may be used. examined: those of LATER that were looked for.
     """
 
     device: str
@@ -31,7 +32,10 @@ class Hardware:
     examined: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        told = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        told = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
         return {name: value for name, value in told.items() if name != "examined" or value}
 
     @classmethod
@@ -51,13 +55,16 @@ class Hardware:
         return f"{self.model}, {self.cores} cores{f', {extras}' if extras else ''}"
 
     def difference(self, other: Hardware) -> str:
-        """What makes a figure of `other` worthless here, in words; empty when it is the same class of machine."""
+        """What makes a figure of `other` worthless here, in words; empty when it is the same class
+        of machine."""
         for name in ("device", "model", "cores"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 return f"its {name} {'are' if name == 'cores' else 'is'} {theirs}, here {mine}"
         unknown = set(LATER) - (set(self.examined) & set(other.examined))
-        own, others = (tuple(one for one in each.features if one not in unknown) for each in (self, other))
+        own, others = (
+            tuple(one for one in each.features if one not in unknown) for each in (self, other)
+        )
         return f"its features are {_shown(others)}, here {_shown(own)}" if own != others else ""
 
 

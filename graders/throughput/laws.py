@@ -1,4 +1,5 @@
-"""The law that closes every exercise: the engine with the part is fast enough. Nothing heavy at the top."""
+"""The law that closes every exercise: the engine with the part is fast enough. Nothing heavy at the
+top."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def add_throughput(
 ) -> None:
     """Declare the timed law as the last of an exercise.
 
-    given: what the driver of the part's calls is told. statement: `CALLS_ALONE` where no engine is timed.
+    given: what the driver of the part's calls is told. statement: `CALLS_ALONE` where no engine is
+    timed.
     """
     declare = laws.law(
         NAME,
@@ -50,7 +52,9 @@ def add_throughput(
     declare(lambda context: fast_enough(context, given))
 
 
-def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]] = lambda _: []) -> None:
+def fast_enough(
+    context: CheckContext, given: Callable[[CheckContext], list[Any]] = lambda _: []
+) -> None:
     """Time every workload of the exercise, and the part's calls alone.
 
     Raises Broken when a bound is missed, undecided or too good to be true.
@@ -67,16 +71,25 @@ def fast_enough(context: CheckContext, given: Callable[[CheckContext], list[Any]
     except BadBounds as bad:
         raise Broken(f"Not timed: {bad}", outcome=Outcome.UNGRADED) from None
     if not found and not calls:
-        raise Broken("Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED)
+        raise Broken(
+            "Not timed: no bound is set for this class of device.", outcome=Outcome.UNGRADED
+        )
     with ExitStack() as stack:
         engines = TimedEngines(context, stack)
         with engines.alone():
             verdicts = [timed(context, measure, engines) for measure in found]
             if calls:
-                verdicts.append(timed_calls(context, found[0] if found else None, calls, engines, given(context)))
+                verdicts.append(
+                    timed_calls(
+                        context, found[0] if found else None, calls, engines, given(context)
+                    )
+                )
     worst = together(verdicts)
     context.score = worst.score
     if own:  # passed or not, the verdict says by whose bounds
-        context.figures[:] = [replace(each, note="; ".join(filter(None, (each.note, own)))) for each in context.figures]
+        context.figures[:] = [
+            replace(each, note="; ".join(filter(None, (each.note, own))))
+            for each in context.figures
+        ]
     if worst.outcome is not Outcome.PASS:
         raise Broken(f"{worst.message} ({own})" if own else worst.message, outcome=worst.outcome)

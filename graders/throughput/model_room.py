@@ -1,12 +1,15 @@
-"""The model, its heads and the KV of a timed engine, in the grader's own process, where no part can write.
+"""The model, its heads and the KV of a timed engine, in the grader's own process, where no part can
+write.
 
-A timed engine, parts and all, runs in the worker; every forward pass is asked for over the wire and made here: by this
-model, in a pool of the trace's size, for as many seats as the trace has; and so is every guess of the heads. Whatever
-the part makes of the engine beside it, tokens are only to be had from here, and the clock is the grader's. Afterwards
-`unsaid` holds the outputs against what was computed: each token that came must have been said to its own text; and
-`unheard` holds what was asked against what could be known: a row is a token of a prompt or one that was said before,
-a node of a tree is a guess of the heads. `steps` says how long the worker took over each pass. Nothing that is asked is
-believed: an index beyond the pool, the tables or the vocabulary is a ProtocolError before compiled code sees it.
+A timed engine, parts and all, runs in the worker; every forward pass is asked for over the wire and
+made here: by this model, in a pool of the trace's size, for as many seats as the trace has; and so
+is every guess of the heads. Whatever the part makes of the engine beside it, tokens are only to be
+had from here, and the clock is the grader's. Afterwards `unsaid` holds the outputs against what was
+computed: each token that came must have been said to its own text; and `unheard` holds what was
+asked against what could be known: a row is a token of a prompt or one that was said before, a node
+of a tree is a guess of the heads. `steps` says how long the worker took over each pass. Nothing
+that is asked is believed: an index beyond the pool, the tables or the vocabulary is a ProtocolError
+before compiled code sees it.
 """
 
 from __future__ import annotations
@@ -46,7 +49,8 @@ Said = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass: what was asked, what the wanted rows said, and how long the worker took since the last one (s)."""
+    """One pass: what was asked, what the wanted rows said, and how long the worker took since the
+    last one (s)."""
 
     batch: StepBatch
     found: list[int]
@@ -54,13 +58,16 @@ class Pass:
 
     @property
     def kind(self) -> tuple[int, bool]:
-        """What passes are compared by: for how many requests, and whether each has a row for each of its answers."""
-        return len(self.batch.spans), sum(len(span.tokens) for span in self.batch.spans) == len(self.found)
+        """What passes are compared by: for how many requests, and whether each has a row for each
+        of its answers."""
+        return len(self.batch.spans), sum(len(span.tokens) for span in self.batch.spans) == len(
+            self.found
+        )
 
 
 class ModelRoom:
-    """For one trace, served once. guesses: the waiter's heads are asked too. model: if it has no name. passes: all that
-    were made.
+    """For one trace, served once. guesses: the waiter's heads are asked too. model: if it has no
+    name. passes: all that were made.
 
     Raises ModelError when the model cannot be used.
     """
@@ -75,8 +82,12 @@ class ModelRoom:
         self._width = -(-(self._model.config.positions + DEEPEST) // trace.block_size)
         sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size}
         sizes |= {"seats": trace.max_seqs, "width": self._width}
-        self._runner = make_runner(self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32)
-        self._hidden: torch.Tensor | None = None  # of the pass made last, until guesses are made of it
+        self._runner = make_runner(
+            self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32
+        )
+        self._hidden: torch.Tensor | None = (
+            None  # of the pass made last, until guesses are made of it
+        )
         self._guessed: list[dict[int, set[int]]] = []  # before each pass: a seat's guesses
         self._latest: dict[int, set[int]] = {}
         self._spent, self._left = 0.0, time.monotonic()
@@ -87,7 +98,8 @@ class ModelRoom:
         self._left = time.monotonic()
 
     def told(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """What the worker asks for: a pass, or guesses of its rows. Raises ProtocolError for what is none."""
+        """What the worker asks for: a pass, or guesses of its rows. Raises ProtocolError for what
+        is none."""
         self._spent += time.monotonic() - self._left
         made = self._guesses(answer) if "guess" in answer else self._pass(answer)
         self._left = time.monotonic()
@@ -113,11 +125,15 @@ class ModelRoom:
         return {"likeliest": found, "vocab": self._model.config.vocab}
 
     def _guesses(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """Of every head the likeliest tokens after rows of the last pass, one of each request; once a pass."""
+        """Of every head the likeliest tokens after rows of the last pass, one of each request; once
+        a pass."""
         protocol.only(answer, ("guess",))
         wanted = protocol.field(answer, "guess", dict)
         protocol.only(wanted, ("rows", "count"))
-        rows, (count,) = protocol.integers(wanted.get("rows")), protocol.integers([wanted.get("count")], 1)
+        rows, (count,) = (
+            protocol.integers(wanted.get("rows")),
+            protocol.integers([wanted.get("count")], 1),
+        )
         if self._heads is None or self._tree is None or self._hidden is None or not rows:
             raise ProtocolError("a wish for guesses where none are made")
         seats = [span.seat for span in self.passes[-1].batch.spans for _ in range(span.wanted)]
@@ -128,7 +144,10 @@ class ModelRoom:
             raise ProtocolError("two rows of one request to guess from")
         # [R, H, count]
         made = self._heads.guess((), self._hidden[torch.tensor(rows)], count).tolist()
-        told = {seats[row]: {token for head in each for token in head} for row, each in zip(rows, made, strict=True)}
+        told = {
+            seats[row]: {token for head in each for token in head}
+            for row, each in zip(rows, made, strict=True)
+        }
         self._latest, self._hidden = told, None
         return {"guesses": made}
 
@@ -139,7 +158,8 @@ class ModelRoom:
         return (due - Counter(one for made in self.passes for one in said(made))).total()
 
     def unheard(self, trace: Trace) -> int:
-        """How many rows of all passes held a token that nobody could know, and nodes of trees one that no head guessed.
+        """How many rows of all passes held a token that nobody could know, and nodes of trees one
+        that no head guessed.
 
         Else a part could have its own guesses verified, in seats or rows that stand idle."""
         known = {one for request in trace.requests for one in enumerate(request.prompt)}

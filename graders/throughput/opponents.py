@@ -1,6 +1,8 @@
-"""Where a opponent's speed comes from: a card that counts here, the engine itself where that is asked for, or nowhere.
+"""Where a opponent's speed comes from: a card that counts here, the engine itself where that is
+asked for, or nowhere.
 
-To start a opponent takes longer than a learner waits for all else together, so it is done on request only.
+To start a opponent takes longer than a learner waits for all else together, so it is done on
+request only.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 class Opponent:
     """An engine that a bound is about.
 
-    label: "vllm 0.32.0 (card of 2026-11-23)". how: it was measured, for the figure. through: who is measured in its
-    place, and factor: how many times slower than that it is. contender: itself, where it takes part. why: why it is not
-    measured, if so.
+    label: "vllm 0.32.0 (card of 2026-11-23)". how: it was measured, for the figure. through: who is
+    measured in its place, and factor: how many times slower than that it is. contender: itself,
+    where it takes part. why: why it is not measured, if so.
     """
 
     engine: str
@@ -47,7 +49,8 @@ class Opponent:
 
 
 def standing(engine: str, measure: Measure, context: CheckContext, stack: ExitStack) -> Opponent:
-    """The opponent of a measure: live if that is asked for and it is installed, else through a card that counts here.
+    """The opponent of a measure: live if that is asked for and it is installed, else through a card
+    that counts here.
 
     A live engine is started now and ends with the stack.
     """
@@ -112,16 +115,30 @@ def _live(kind: EngineKind, measure: Measure, context: CheckContext, stack: Exit
     try:
         model, hardware = load_model(measure.model), here()
     except ModelError as error:
-        return Opponent(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}")
+        return Opponent(
+            kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {error}"
+        )
     sample = workload(measure.workload, 0, model=measure.model, scale=measure.scale)
     given = stack.enter_context(checkpoint(model))
-    job = launch_config.job(kind, given, model, sample, threads=hardware.cores, engines=2, device=hardware.device)
+    job = launch_config.job(
+        kind, given, model, sample, threads=hardware.cores, engines=2, device=hardware.device
+    )
     driver = Driver(kind, job)
     stack.callback(driver.stop)
     try:
         version = driver.start().version
         driver.pause()
     except EngineFailed as failed:
-        return Opponent(kind.name, kind.name, why=f"the bound against {kind.name} was not measured: {failed.sentence}")
+        return Opponent(
+            kind.name,
+            kind.name,
+            why=f"the bound against {kind.name} was not measured: {failed.sentence}",
+        )
     label = f"{kind.name} {version}".strip()
-    return Opponent(kind.name, label, how="measured now, live", through=kind.name, contender=LiveEngine(driver, model))
+    return Opponent(
+        kind.name,
+        label,
+        how="measured now, live",
+        through=kind.name,
+        contender=LiveEngine(driver, model),
+    )

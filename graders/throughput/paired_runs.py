@@ -1,4 +1,5 @@
-"""Submission against reference: pairs of runs on fresh traces until every bound is decided, every token verified."""
+"""Submission against reference: pairs of runs on fresh traces until every bound is decided, every
+token verified."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Contender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpponentBound:
-    """A bound to decide. engine: one that takes part. factor: how many times slower than it is what is meant."""
+    """A bound to decide. engine: one that takes part. factor: how many times slower than it is what
+    is meant."""
 
     bound: float
     engine: str = REFERENCE
@@ -52,8 +54,8 @@ class OpponentBound:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One trace, served by everybody. mine, theirs: seconds of the submission, with what `undercharged` adds, and of
-    the others by their names.
+    """One trace, served by everybody. mine, theirs: seconds of the submission, with what
+    `undercharged` adds, and of the others by their names.
 
     work: what nobody who serves the trace can leave out.
     """
@@ -70,11 +72,12 @@ class Pair:
 
 @dataclass
 class PairedRuns:
-    """Runs pairs. right: whether the model could have said this output of a request; asked where the two differ.
+    """Runs pairs. right: whether the model could have said this output of a request; asked where
+    the two differ.
 
     time_limit: seconds after which what is too close to call stays undecided. opponents: further
-    engines that take part, by name. around: see `undercharged`. progress: told before every pair what is going on.
-    roof: what the machine can do; known after the warm-up.
+    engines that take part, by name. around: see `undercharged`. progress: told before every pair
+    what is going on. roof: what the machine can do; known after the warm-up.
     """
 
     name: str
@@ -92,7 +95,8 @@ class PairedRuns:
     roof: Roof | None = None
 
     def decide(self, bounds: Sequence[OpponentBound]) -> list[Decision]:
-        """Warm up, then run pairs until every bound is decided, or one is missed beyond hope. What is decided stays.
+        """Warm up, then run pairs until every bound is decided, or one is missed beyond hope. What
+        is decided stays.
 
         Raises Broken when the submission breaks down.
         """
@@ -106,11 +110,15 @@ class PairedRuns:
                 self.progress(f"timing {self.name}: pair {len(self.pairs) + 1} of {goal}{again}")
                 self.pairs.append(self._pair(len(self.pairs)))
             now = [self._decision(bound) for bound in bounds]
-            decisions = [old if old.final else new for old, new in zip(decisions or now, now, strict=True)]
+            decisions = [
+                old if old.final else new for old, new in zip(decisions or now, now, strict=True)
+            ]
             if goal == EARLY and any(each.final for each in decisions):
                 break
             if goal > EARLY and time.monotonic() - began > self.time_limit:
-                decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
+                decisions = [
+                    each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions
+                ]
         mine = [pair.mine / pair.work.operations for pair in self.pairs]
         theirs = [pair.theirs[REFERENCE] / pair.work.operations for pair in self.pairs]
         return [own_noise(each, mine, theirs) for each in decisions]
@@ -127,12 +135,14 @@ class PairedRuns:
     def _ceiling(self, wanted: OpponentBound) -> float:
         """The ratio beyond which the submission would have been faster than the processor can be.
 
-        In each pair the engine's time for the trace says which ratio that is; their bracket has the same end as the
-        ratios', so a submission that was possible in every pair is below it, whatever slowed the engine down.
+        In each pair the engine's time for the trace says which ratio that is; their bracket has the
+        same end as the ratios', so a submission that was possible in every pair is below it,
+        whatever slowed the engine down.
         """
         assert self.roof is not None
         limits = [
-            self.roof.limit * pair.theirs[wanted.engine] * wanted.factor / pair.work.operations for pair in self.pairs
+            self.roof.limit * pair.theirs[wanted.engine] * wanted.factor / pair.work.operations
+            for pair in self.pairs
         ]
         return Interval.of(limits).lower
 
@@ -163,19 +173,25 @@ class PairedRuns:
                 others[name] = self._alone(name, trace)
         assert mine is not None
         self._verify(trace, mine, others[REFERENCE])
-        work = Work(2 * (self._each.least * distinct_tokens(trace) + self._each.more * trace.tokens_out))
+        work = Work(
+            2 * (self._each.least * distinct_tokens(trace) + self._each.more * trace.tokens_out)
+        )
         self._watch(work, mine, others)
         seconds = mine.seconds + undercharged(mine.steps, others[REFERENCE].steps, self.around)
-        return Pair(trace.hash, seconds, {name: timed.seconds for name, timed in others.items()}, work)
+        return Pair(
+            trace.hash, seconds, {name: timed.seconds for name, timed in others.items()}, work
+        )
 
     def _watch(self, work: Work, mine: TimedRun, others: Mapping[str, TimedRun]) -> None:
-        """Whoever came above the peak has it measured again, and raised if need be; what others did counts as well."""
+        """Whoever came above the peak has it measured again, and raised if need be; what others did
+        counts as well."""
         assert self.roof is not None
         for name, timed in {**others, "the engine with your part": mine}.items():
             self.roof.watch(work, max(timed.seconds, 1e-9), name)
 
     def _own(self, trace: Trace) -> TimedRun:
-        """The submission's turn. What ends it is the machine's fault where the reference ends as well, only there."""
+        """The submission's turn. What ends it is the machine's fault where the reference ends as
+        well, only there."""
         try:
             return self.mine.serve(trace)
         except WorkerLost:  # whoever grades tries again
@@ -190,7 +206,8 @@ class PairedRuns:
             raise Broken(message, outcome=Outcome.CRASH) from None
 
     def _alone(self, name: str, trace: Trace) -> TimedRun:
-        """Another's turn, in which the submission's processes and their keepers stand still; Broken if they did not."""
+        """Another's turn, in which the submission's processes and their keepers stand still; Broken
+        if they did not."""
         before = self.mine.cpu_seconds()
         timed = self._other(name, trace)
         used = self.mine.cpu_seconds() - before
@@ -205,7 +222,8 @@ class PairedRuns:
         return self._blameless(name, lambda: contender.serve(trace))
 
     def _blameless(self, name: str, call: Callable[[], Answer]) -> Answer:
-        """What another does, while nothing of the submission runs; whatever goes wrong in it is no fault of its."""
+        """What another does, while nothing of the submission runs; whatever goes wrong in it is no
+        fault of its."""
         try:
             with self.mine.still():
                 return call()
@@ -217,13 +235,17 @@ class PairedRuns:
 
     def _verify(self, trace: Trace, mine: TimedRun, theirs: TimedRun) -> None:
         """Every token: the reference's, or one that the oracle could say as well."""
-        for number, (request, said, due) in enumerate(zip(trace.requests, mine.outputs, theirs.outputs, strict=True)):
+        for number, (request, said, due) in enumerate(
+            zip(trace.requests, mine.outputs, theirs.outputs, strict=True)
+        ):
             if len(said) != request.max_new:
                 raise Broken(
                     f"While it was timed, request {number} got {len(said)} tokens; {request.max_new} were due."
                 )
             if said != due and not self.right(trace, said, number):
-                place = next(index for index, (a, b) in enumerate(zip(said, due, strict=True)) if a != b)
+                place = next(
+                    index for index, (a, b) in enumerate(zip(said, due, strict=True)) if a != b
+                )
                 raise Broken(
                     f"While it was timed, request {number} got something else than the model says: token {place} "
                     f"is {said[place]}, {due[place]} is right."
@@ -231,7 +253,8 @@ class PairedRuns:
 
 
 def oracle_agrees(trace: Trace, said: Output, number: int) -> bool:
-    """Whether greedy decoding could have said this; imports torch, so it is asked only where engines differ."""
+    """Whether greedy decoding could have said this; imports torch, so it is asked only where
+    engines differ."""
     from reference_engine import oracle
     from reference_engine.model_loader import load_model
 
@@ -239,6 +262,7 @@ def oracle_agrees(trace: Trace, said: Output, number: int) -> bool:
 
 
 def distinct_tokens(trace: Trace) -> int:
-    """Tokens that any engine must compute: an opening that prompts share counts once, the last token not at all."""
+    """Tokens that any engine must compute: an opening that prompts share counts once, the last
+    token not at all."""
     known = sum(borrowed([(request.prompt, request.max_new) for request in trace.requests]))
     return trace.tokens_in - known + trace.tokens_out - len(trace.requests)

@@ -1,11 +1,12 @@
 """What a call of the part costs beside the reference's, with nothing else on the clock.
 
-In an engine a part may be a hundredth of a pass, and then an engine's speed says little about it. So both parts make
-the same calls on the same fresh inputs, in turns, many calls for one question, and the grader times the question. A
-question in which a stand-in takes the part's place tells what wire and driver cost; it is asked of the reference's
-worker alone, and its time is taken off both. Seconds are those in which a worker computes or sleeps, see
-`graders.sandbox.worker.Reading`: a busy machine makes nobody slow. What was returned comes back as a number, made
-while the clock runs: the same number, or the answer was another.
+In an engine a part may be a hundredth of a pass, and then an engine's speed says little about it.
+So both parts make the same calls on the same fresh inputs, in turns, many calls for one question,
+and the grader times the question. A question in which a stand-in takes the part's place tells what
+wire and driver cost; it is asked of the reference's worker alone, and its time is taken off both.
+Seconds are those in which a worker computes or sleeps, see `graders.sandbox.worker.Reading`: a busy
+machine makes nobody slow. What was returned comes back as a number, made while the clock runs: the
+same number, or the answer was another.
 
 The rule that decides is that of `decision`: one ratio for each pair, the reference's time over the
 part's. Each side's time in a pair is the least of `TRIES` short questions.
@@ -26,7 +27,16 @@ from graders.registry.parts import timed_calls
 from graders.result import Outcome
 from graders.throughput.bounds import PartBound
 from graders.throughput.contest_side import idle
-from graders.throughput.decision import EARLY, Call, Decision, Interval, decide, next_look, own_noise, submission_first
+from graders.throughput.decision import (
+    EARLY,
+    Call,
+    Decision,
+    Interval,
+    decide,
+    next_look,
+    own_noise,
+    submission_first,
+)
 
 TRIES = 2
 QUESTION = 0.002
@@ -95,7 +105,8 @@ class UnitTime:
 
 @dataclass
 class _Cell:
-    """A function at a size. times: calls of a question. base: seconds of the emptiest question so far."""
+    """A function at a size. times: calls of a question. base: seconds of the emptiest question so
+    far."""
 
     function: str
     size: int
@@ -120,7 +131,8 @@ class _Cell:
 
 @dataclass
 class PartContest:
-    """Runs pairs of questions. time_limit: seconds after which what is too close to call stays undecided."""
+    """Runs pairs of questions. time_limit: seconds after which what is too close to call stays
+    undecided."""
 
     seed: int
     mine: Side
@@ -148,24 +160,40 @@ class PartContest:
                 self.progress(f"timing your part's calls: pair {self.pairs + 1} of {goal}")
                 self._pair()
             now = [self._decision(bound) for bound in self.bounds]
-            decisions = [old if old.final else new for old, new in zip(decisions or now, now, strict=True)]
+            decisions = [
+                old if old.final else new for old, new in zip(decisions or now, now, strict=True)
+            ]
             if goal == EARLY and any(each.final for each in decisions):
                 break
             if goal > EARLY and time.monotonic() - began > self.time_limit:
-                decisions = [each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions]
-        decisions = [own_noise(each, *self._seconds(bound)) for each, bound in zip(decisions, self.bounds, strict=True)]
+                decisions = [
+                    each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions
+                ]
+        decisions = [
+            own_noise(each, *self._seconds(bound))
+            for each, bound in zip(decisions, self.bounds, strict=True)
+        ]
         return [
-            UnitTime(bound, decision, tuple(cell.time() for cell in self._unit(bound)), self._size(bound))
+            UnitTime(
+                bound, decision, tuple(cell.time() for cell in self._unit(bound)), self._size(bound)
+            )
             for bound, decision in zip(self.bounds, decisions, strict=True)
         ]
 
     def _size(self, bound: PartBound) -> int:
         """Drawn from the seed, the same for all units of one size."""
         least, most = (round(share * bound.size) for share in NEARLY)
-        return bound.size if bound.size < FEW else random.Random(f"{self.seed}/{bound.size}").randint(least, most)
+        return (
+            bound.size
+            if bound.size < FEW
+            else random.Random(f"{self.seed}/{bound.size}").randint(least, most)
+        )
 
     def _unit(self, bound: PartBound) -> list[_Cell]:
-        return [self._cells[function, self._size(bound)] for function in timed_calls(bound.exercise)[bound.unit]]
+        return [
+            self._cells[function, self._size(bound)]
+            for function in timed_calls(bound.exercise)[bound.unit]
+        ]
 
     def _decision(self, bound: PartBound) -> Decision:
         ratios = [theirs / mine for mine, theirs in zip(*self._seconds(bound), strict=True)]
@@ -175,7 +203,8 @@ class PartContest:
         """Of the part's calls and the reference's, by pair."""
         cells, sides = self._unit(bound), (_mine, _theirs)
         mine, theirs = (
-            [sum(cell.net(side(cell)[pair]) for cell in cells) for pair in range(self.pairs)] for side in sides
+            [sum(cell.net(side(cell)[pair]) for cell in cells) for pair in range(self.pairs)]
+            for side in sides
         )
         return mine, theirs
 

@@ -1,4 +1,5 @@
-"""How a baseline card comes about: an engine and our reference engine serve the same fresh traces in turn."""
+"""How a baseline card comes about: an engine and our reference engine serve the same fresh traces
+in turn."""
 
 from __future__ import annotations
 
@@ -56,8 +57,11 @@ class RecordingRequest:
     seed: int | None = None
 
 
-def record(order: RecordingRequest, *, say: Say = lambda _: None, make: Make | None = None) -> BaselineCard:
-    """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would not say.
+def record(
+    order: RecordingRequest, *, say: Say = lambda _: None, make: Make | None = None
+) -> BaselineCard:
+    """Run it. Raises NotRecorded when the engine is not there, fails, or says what the model would
+    not say.
 
     Raises ValueError for a workload that cannot be drawn, ModelError for a model that cannot be
     loaded. make: makes the drivers, where they are not the usual ones.
@@ -93,7 +97,10 @@ class _Recording:
 
     def card(self) -> BaselineCard:
         order, began = self._order, datetime.now(UTC).date().isoformat()
-        started = [self._begin(order.engine, self._engine), self._begin("the reference engine", self._reference)]
+        started = [
+            self._begin(order.engine, self._engine),
+            self._begin("the reference engine", self._reference),
+        ]
         self._say("warming up, and checking every token")
         for driver in (self._engine, self._reference):
             self._turn(driver, self._trace(order.pairs), warm=True)
@@ -115,7 +122,9 @@ class _Recording:
             **started[0].loaded.as_json(),
         )
 
-    def _made(self, make: Make, kind: EngineKind, given: Checkpoint, trace: Trace, stack: ExitStack) -> Recorded:
+    def _made(
+        self, make: Make, kind: EngineKind, given: Checkpoint, trace: Trace, stack: ExitStack
+    ) -> Recorded:
         hardware = here()
         job = launch_config.job(
             kind,
@@ -142,7 +151,12 @@ class _Recording:
         turns = [("engine", self._engine), ("reference", self._reference)]
         for name, driver in turns if submission_first(number) else reversed(turns):
             seconds[name] = self._turn(driver, trace)
-        return Sample(self._first + number, trace.hash, round(seconds["engine"], 6), round(seconds["reference"], 6))
+        return Sample(
+            self._first + number,
+            trace.hash,
+            round(seconds["engine"], 6),
+            round(seconds["reference"], 6),
+        )
 
     def _turn(self, driver: Recorded, trace: Trace, *, warm: bool = False) -> float:
         """Seconds of one turn; its tokens are held against the oracle's when the clock has stopped."""

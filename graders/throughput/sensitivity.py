@@ -1,10 +1,11 @@
-"""Does a timed law see the part? The solutions, made slower and slower, and what the law says of each.
+"""Does a timed law see the part? The solutions, made slower and slower, and what the law says of
+each.
 
     python -m graders.throughput.sensitivity [--exercises 1 4] [--factors 1 2 5 20]
 
-Every function of the solution takes so many times as long as it did: what it took, spent again in a loop, less what
-keeping the time costs. A table for each exercise: the speed in the engine and of the calls alone, beside the
-reference's, and the points of 20.
+Every function of the solution takes so many times as long as it did: what it took, spent again in a
+loop, less what keeping the time costs. A table for each exercise: the speed in the engine and of
+the calls alone, beside the reference's, and the points of 20.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ Graded = Callable[[int, Path], ExerciseResult]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A solution whose functions take `factor` times as long. speeds: by figure, beside the reference's."""
+    """A solution whose functions take `factor` times as long. speeds: by figure, beside the
+    reference's."""
 
     factor: float
     points: float
@@ -108,7 +110,12 @@ def slowed(entry: Exercise, factor: float) -> str:
     if entry.class_name:
         return source + added + OF_A_CLASS.replace("{name}", entry.class_name)
     names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return source + added + "\n" + "".join(f"{name} = _slow({name})\n" for name in names if name[0] != "_")
+    return (
+        source
+        + added
+        + "\n"
+        + "".join(f"{name} = _slow({name})\n" for name in names if name[0] != "_")
+    )
 
 
 def rows(exercise: int, factors: Sequence[float], judge: Graded) -> list[Row]:
@@ -133,11 +140,15 @@ def table(exercise: int, found: Sequence[Row]) -> str:
         lines.append([name.replace(", speed beside the reference", ""), *cells])
     lines.append(["points of 20", *(f"{row.points:g}" for row in found)])
     width = max(len(line[0]) for line in lines)
-    return "\n".join(line[0].ljust(width) + "".join(cell.rjust(8) for cell in line[1:]) for line in lines)
+    return "\n".join(
+        line[0].ljust(width) + "".join(cell.rjust(8) for cell in line[1:]) for line in lines
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m graders.throughput.sensitivity", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m graders.throughput.sensitivity", description=__doc__
+    )
     numbers = [entry.number for entry in exercises() if entry.timed_in]
     parser.add_argument("--exercises", type=int, nargs="+", choices=numbers, default=numbers)
     parser.add_argument("--factors", type=float, nargs="+", default=FACTORS)

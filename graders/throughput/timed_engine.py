@@ -1,9 +1,9 @@
 """An engine in a worker of its own that serves traces while the grader holds the clock.
 
-The clock runs from the first request sent to the last token received. Requests that arrive later are sent when their
-time has come. Until the last has come the engine makes a few steps for each question: as many as fit into the time
-before the next request. Nothing in the worker knows what is still to come; what has come waits a few
-milliseconds at most.
+The clock runs from the first request sent to the last token received. Requests that arrive later
+are sent when their time has come. Until the last has come the engine makes a few steps for each
+question: as many as fit into the time before the next request. Nothing in the worker knows what is
+still to come; what has come waits a few milliseconds at most.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ Output = tuple[int, ...]
 class TimedRun:
     """One trace served: seconds by the grader's clock, and the tokens, which nobody has judged yet.
 
-    steps: what the worker took for each pass, read by the grader; none of an engine that is no worker's."""
+    steps: what the worker took for each pass, read by the grader; none of an engine that is no
+    worker's."""
 
     seconds: float
     outputs: tuple[Output, ...]
@@ -49,14 +50,20 @@ class TimedRun:
 
 
 class TimedEngine:
-    """The engine with the parts that `workers` load. guesses: the medusa part is used, with the waiter's heads.
+    """The engine with the parts that `workers` load. guesses: the medusa part is used, with the
+    waiter's heads.
 
-    side: everybody who belongs to it; `workers` alone if none is given. `still`, `cpu_seconds`: the side's. `serve` and
-    `peak` raise Broken when the part fails, dies, hangs or tampers.
+    side: everybody who belongs to it; `workers` alone if none is given. `still`, `cpu_seconds`: the
+    side's. `serve` and `peak` raise Broken when the part fails, dies, hangs or tampers.
     """
 
     def __init__(
-        self, context: CheckContext, workers: Workers, *, guesses: bool = False, side: ContestSide | None = None
+        self,
+        context: CheckContext,
+        workers: Workers,
+        *,
+        guesses: bool = False,
+        side: ContestSide | None = None,
     ) -> None:
         self._context = dataclasses.replace(context, workers=workers, ask_limits=dict(ASK_LIMITS))
         self._guesses = guesses
@@ -64,7 +71,8 @@ class TimedEngine:
         self.still, self.cpu_seconds = self._side.still, self._side.cpu_seconds
 
     def serve(self, trace: Trace) -> TimedRun:
-        """Serve the trace with a fresh engine, whose making is not timed, by a model in this process."""
+        """Serve the trace with a fresh engine, whose making is not timed, by a model in this
+        process."""
         model = self._model(trace)
         recorder = self._recorder(trace, model)
         began = time.monotonic()
@@ -76,10 +84,13 @@ class TimedEngine:
         seconds = time.monotonic() - began
         recorder.look()
         _refuse_strange(model, trace, outputs)
-        return TimedRun(seconds, outputs, tuple(StepCost(*made.kind, made.seconds) for made in model.passes))
+        return TimedRun(
+            seconds, outputs, tuple(StepCost(*made.kind, made.seconds) for made in model.passes)
+        )
 
     def peak(self, trace: Trace, effort: int = 1) -> tuple[float, TokenWork]:
-        """Operations a second that this machine is measured to do at best, and the model's work for one token.
+        """Operations a second that this machine is measured to do at best, and the model's work for
+        one token.
 
         effort: how many times as many samples as usual."""
         recorder = self._recorder(trace)
@@ -88,7 +99,8 @@ class TimedEngine:
         return float(peak), TokenWork(least, more)
 
     def calls(self, slot: str, given: Sequence[Any] = ()) -> PartCalls:
-        """The part of `slot` alone, without its engine. given: what its driver is told. Raises Broken on failure."""
+        """The part of `slot` alone, without its engine. given: what its driver is told. Raises
+        Broken on failure."""
         return PartCalls(self._context, slot, given, self._side)
 
     def _model(self, trace: Trace) -> ModelRoom:
@@ -98,12 +110,20 @@ class TimedEngine:
         try:
             return ModelRoom(trace, guesses=self._guesses)
         except ModelError as unusable:
-            raise Broken(f"Not timed: the model cannot be used: {unusable}.", outcome=Outcome.UNGRADED) from None
+            raise Broken(
+                f"Not timed: the model cannot be used: {unusable}.", outcome=Outcome.UNGRADED
+            ) from None
 
     def _recorder(self, trace: Trace, model: ModelRoom | None = None) -> CallRecorder:
-        context = self._context if model is None else dataclasses.replace(self._context, told=model.told)
+        context = (
+            self._context if model is None else dataclasses.replace(self._context, told=model.told)
+        )
         recorder = CallRecorder(context, SLOT, "engine")
-        sizes = {"num_blocks": trace.num_blocks, "block_size": trace.block_size, "watermark": trace.watermark}
+        sizes = {
+            "num_blocks": trace.num_blocks,
+            "block_size": trace.block_size,
+            "watermark": trace.watermark,
+        }
         sizes["max_seqs"] = trace.max_seqs
         words = ", ".join(f"{name}={value}" for name, value in sizes.items())
         raised = recorder.new(
@@ -117,12 +137,15 @@ class TimedEngine:
 
 
 class PartCalls:
-    """One part in its worker, called through `graders.sandbox.guest.<slot>_calls`; see `part_time.Side`.
+    """One part in its worker, called through `graders.sandbox.guest.<slot>_calls`; see
+    `part_time.Side`.
 
     `run` raises Broken when the part fails, dies, hangs or tampers.
     """
 
-    def __init__(self, context: CheckContext, slot: str, given: Sequence[Any], side: ContestSide) -> None:
+    def __init__(
+        self, context: CheckContext, slot: str, given: Sequence[Any], side: ContestSide
+    ) -> None:
         self._context = context
         self.still, self.cpu_seconds = side.still, side.cpu_seconds
         self._recorder = CallRecorder(context, f"{slot}_calls", slot)
@@ -152,7 +175,8 @@ def _serve_at_once(recorder: CallRecorder, trace: Trace) -> tuple[Output, ...]:
 
 
 def _refuse_strange(model: ModelRoom, trace: Trace, outputs: Sequence[Output]) -> None:
-    """INVALID where tokens came, or were computed on, that the model has not said and its heads have not guessed."""
+    """INVALID where tokens came, or were computed on, that the model has not said and its heads
+    have not guessed."""
     missing, unheard = model.unsaid(trace, outputs), model.unheard(trace)
     message = ""
     if missing:
@@ -164,7 +188,8 @@ def _refuse_strange(model: ModelRoom, trace: Trace, outputs: Sequence[Output]) -
 
 
 class Pace:
-    """How many steps to ask for at once: until the next request comes, but so many that asking costs next to nothing.
+    """How many steps to ask for at once: until the next request comes, but so many that asking
+    costs next to nothing.
 
     LEAST: seconds. MOST: steps.
     """
@@ -183,7 +208,9 @@ class Pace:
         self._step = max(seconds / steps, 1e-6)
 
 
-def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float, model: ModelRoom) -> tuple[Output, ...]:
+def _serve_arriving(
+    recorder: CallRecorder, trace: Trace, began: float, model: ModelRoom
+) -> tuple[Output, ...]:
     coming, outputs = list(trace.requests), list[list[int]]([] for _ in trace.requests)
     asked, pace = 0, Pace()
     while True:
@@ -204,13 +231,26 @@ def _serve_arriving(recorder: CallRecorder, trace: Trace, began: float, model: M
             pace.note(steps, then - now)
 
 
-def _some_steps(recorder: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]) -> bool:
-    """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have come. Idle now?"""
+def _some_steps(
+    recorder: CallRecorder, steps: int, arrived: list[list[Any]], outputs: Sequence[list[int]]
+) -> bool:
+    """So many steps, or ALL that are left; what was said is added to `outputs`, of those who have
+    come. Idle now?"""
     del recorder.steps[1:]
-    value = _value(recorder, "steps", [arrived, steps], f"{steps or 'all'} steps with {len(arrived)} new requests")
+    value = _value(
+        recorder,
+        "steps",
+        [arrived, steps],
+        f"{steps or 'all'} steps with {len(arrived)} new requests",
+    )
 
     def read() -> bool:
-        if type(value) is not list or len(value) != 2 or type(value[0]) is not list or type(value[1]) is not bool:
+        if (
+            type(value) is not list
+            or len(value) != 2
+            or type(value[0]) is not list
+            or type(value[1]) is not bool
+        ):
             raise protocol.ProtocolError("an answer that is not one")
         for event in value[0]:
             if type(event) is not list or len(event) != 2 or type(event[0]) is not int:
@@ -231,13 +271,18 @@ def _value(recorder: CallRecorder, method: str, args: list[Any], written: str) -
 
 
 def _stopped(recorder: CallRecorder, raised: Raised) -> NoReturn:
-    """Whatever it claims (no memory, no model): it counts as the machine's where the reference meets it too."""
+    """Whatever it claims (no memory, no model): it counts as the machine's where the reference
+    meets it too."""
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
         recorder.broken(message, got=raised.text, expected="all requests served", raised=raised)
-    if not raised.frames and not raised.leaving:  # the reference has served the same trace in the same engine
+    if (
+        not raised.frames and not raised.leaving
+    ):  # the reference has served the same trace in the same engine
         message = f"The engine stopped while it was timed, as it does not with the course's own part: {raised}."
-        recorder.broken(message, got=f"raised {raised}", expected="all requests served", raised=raised)
+        recorder.broken(
+            message, got=f"raised {raised}", expected="all requests served", raised=raised
+        )
     recorder.unexpected(raised, "all requests served")
 
 

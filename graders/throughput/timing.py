@@ -32,7 +32,8 @@ NEARLY = 0.99
 
 @dataclass(frozen=True, slots=True)
 class WorkloadVerdict:
-    """What one workload, or one bound of it, came to. rank: the lowest is what the learner is told of."""
+    """What one workload, or one bound of it, came to. rank: the lowest is what the learner is told
+    of."""
 
     outcome: Outcome
     score: float
@@ -44,9 +45,11 @@ class WorkloadVerdict:
 
 
 class TimedEngines:
-    """The engines of an exercise, each in a worker of its own, started once for all workloads; `stack` ends them.
+    """The engines of an exercise, each in a worker of its own, started once for all workloads;
+    `stack` ends them.
 
-    The worker of the laws that are not timed ends here: nothing of a submission lives beside what is timed.
+    The worker of the laws that are not timed ends here: nothing of a submission lives beside what
+    is timed.
     """
 
     def __init__(self, context: CheckContext, stack: ExitStack) -> None:
@@ -56,8 +59,11 @@ class TimedEngines:
         self._ready = 0 if context.ahead is None else context.crew
         self._workers: dict[tuple[object, ...], Workers] = {}
 
-    def engine(self, who: str, sources: Sequence[Source], model: str, *, guesses: bool) -> TimedEngine:
-        """The engine with these parts. who: "mine" or "reference". A model's folder is shown to who serves it only.
+    def engine(
+        self, who: str, sources: Sequence[Source], model: str, *, guesses: bool
+    ) -> TimedEngine:
+        """The engine with these parts. who: "mine" or "reference". A model's folder is shown to who
+        serves it only.
 
         Raises Broken, ungraded, where the worker's user may not read the model.
         """
@@ -73,14 +79,19 @@ class TimedEngines:
             self._ready -= first is not None
             limits = dataclasses.replace(TIMED, readable=files)
             paid = self._context.allowance
-            self._workers[key] = Workers(sources, level=level, limits=limits, first=first, allowance=paid)
+            self._workers[key] = Workers(
+                sources, level=level, limits=limits, first=first, allowance=paid
+            )
             self._stack.callback(self._workers[key].end)
             self._sides[who].members.append(self._workers[key])
-        return TimedEngine(self._context, self._workers[key], guesses=guesses, side=self._sides[who])
+        return TimedEngine(
+            self._context, self._workers[key], guesses=guesses, side=self._sides[who]
+        )
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Samples are taken meanwhile, and nobody else's. Afterwards everybody stands still: to end them takes time."""
+        """Samples are taken meanwhile, and nobody else's. Afterwards everybody stands still: to end
+        them takes time."""
         with self._context.alone():
             try:
                 yield
@@ -97,20 +108,31 @@ def _closed(files: Sequence[str]) -> str:
 def timed(context: CheckContext, measure: Measure, engines: TimedEngines) -> WorkloadVerdict:
     """Play the paired runs, note the figures. Raises Broken when a part fails on the way.
 
-    Among naive parts nobody else's engine is a measure: the reference has the same company, and opponents are left out.
+    Among naive parts nobody else's engine is a measure: the reference has the same company, and
+    opponents are left out.
     """
     with ExitStack() as stack:
-        names = [bound.engine for bound in measure.bounds if bound.engine != REFERENCE and context.others != "naive"]
+        names = [
+            bound.engine
+            for bound in measure.bounds
+            if bound.engine != REFERENCE and context.others != "naive"
+        ]
         opponents = {name: standing(name, measure, context, stack) for name in names}
         runs = _paired_runs(context, measure, engines, opponents)
-        wanted = [(bound, opponents.get(bound.engine)) for bound in measure.bounds if _counts(bound, opponents)]
+        wanted = [
+            (bound, opponents.get(bound.engine))
+            for bound in measure.bounds
+            if _counts(bound, opponents)
+        ]
         decisions = runs.decide([_against(bound, opponent) for bound, opponent in wanted])
     context.cases += len(runs.pairs)
     context.figures += [_raised(measure, raised) for raised in runs.raised if raised.possible]
     missing = "; ".join(opponent.why for opponent in opponents.values() if not opponent.measured)
     verdicts = []
     for (bound, opponent), decision in zip(wanted, decisions, strict=True):
-        context.figures.append(_figure(measure, bound, opponent, decision, "" if opponent else missing))
+        context.figures.append(
+            _figure(measure, bound, opponent, decision, "" if opponent else missing)
+        )
         if decision.final:
             verdicts.append(_verdict(measure, bound, opponent, decision))
     return together(verdicts)
@@ -129,7 +151,9 @@ def timed_calls(
 
     given: what the driver of the calls is told beforehand.
     """
-    mine, theirs = (engine.calls(context.exercise.slot, given) for engine in _sides(context, measure, engines))
+    mine, theirs = (
+        engine.calls(context.exercise.slot, given) for engine in _sides(context, measure, engines)
+    )
     runs = PartContest(context.seed, mine, theirs, bounds, progress=context.progress)
     found = runs.decide()
     context.cases += runs.pairs
@@ -138,14 +162,17 @@ def timed_calls(
 
 
 def together(verdicts: Sequence[WorkloadVerdict]) -> WorkloadVerdict:
-    """The worst one, with the fewest points of those that were decided: what was not costs nobody points."""
+    """The worst one, with the fewest points of those that were decided: what was not costs nobody
+    points."""
     worst = min(verdicts, key=lambda verdict: verdict.rank)
     decided = [verdict.score for verdict in verdicts if verdict.outcome is not Outcome.UNGRADED]
     return WorkloadVerdict(worst.outcome, min(decided, default=0.0), worst.message)
 
 
 def _counts(bound: Bound, opponents: Mapping[str, Opponent]) -> bool:
-    return bound.engine == REFERENCE or (bound.engine in opponents and opponents[bound.engine].measured)
+    return bound.engine == REFERENCE or (
+        bound.engine in opponents and opponents[bound.engine].measured
+    )
 
 
 def _against(bound: Bound, opponent: Opponent | None) -> OpponentBound:
@@ -157,7 +184,10 @@ def _against(bound: Bound, opponent: Opponent | None) -> OpponentBound:
 
 
 def _paired_runs(
-    context: CheckContext, measure: Measure, engines: TimedEngines, opponents: Mapping[str, Opponent]
+    context: CheckContext,
+    measure: Measure,
+    engines: TimedEngines,
+    opponents: Mapping[str, Opponent],
 ) -> PairedRuns:
     mine, theirs = _sides(context, measure, engines)
     return PairedRuns(
@@ -166,7 +196,11 @@ def _paired_runs(
         mine,
         theirs,
         oracle_agrees,
-        opponents={name: opponent.contender for name, opponent in opponents.items() if opponent.contender is not None},
+        opponents={
+            name: opponent.contender
+            for name, opponent in opponents.items()
+            if opponent.contender is not None
+        },
         scale=measure.scale,
         model=measure.model,
         around=part_in(context.exercise.slot).around,
@@ -174,8 +208,11 @@ def _paired_runs(
     )
 
 
-def _sides(context: CheckContext, measure: Measure | None, engines: TimedEngines) -> tuple[TimedEngine, TimedEngine]:
-    """The engine with the submission, and the one with the solutions alone; without a measure the parts alone."""
+def _sides(
+    context: CheckContext, measure: Measure | None, engines: TimedEngines
+) -> tuple[TimedEngine, TimedEngine]:
+    """The engine with the submission, and the one with the solutions alone; without a measure the
+    parts alone."""
     kinds = FAMILIES[measure.workload].kinds if measure else set[str]()
     model, guesses = measure.model if measure else "waiter", "guessed" in kinds
     own = Source.of(context.exercise.slot, context.submission)
@@ -197,7 +234,9 @@ def _source(context: CheckContext, slot: str, others: str) -> Source:
     return Source(slot, path.name, path.read_text(encoding="utf-8"), secret=others == "solutions")
 
 
-def _figure(measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision, missing: str) -> Figure:
+def _figure(
+    measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision, missing: str
+) -> Figure:
     bracket = decision.bracket
     how = "measured now" if opponent is None else opponent.how
     note = f"{how}, {bracket.pairs} pairs, {bracket.lower:.2f} to {bracket.upper:.2f}"
@@ -206,18 +245,30 @@ def _figure(measure: Measure, bound: Bound, opponent: Opponent | None, decision:
     if missing:
         note += f"; {missing}"
     label = "the reference engine" if opponent is None else opponent.label
-    return Figure(f"{measure.workload}, speed beside {label}", bracket.median, "x", bound.bound, "bound", note)
+    return Figure(
+        f"{measure.workload}, speed beside {label}", bracket.median, "x", bound.bound, "bound", note
+    )
 
 
 def _raised(measure: Measure, raised: RaisedCeiling) -> Figure:
     """That the measured peak was too low: nobody's fault, and nobody is held for it."""
     shown, measured = round(raised.shown / 1e9, 1), round(raised.measured / 1e9, 1)
-    return Figure(f"{measure.workload}, peak of this machine", shown, "Gflop/s", measured, "measured", str(raised))
+    return Figure(
+        f"{measure.workload}, peak of this machine",
+        shown,
+        "Gflop/s",
+        measured,
+        "measured",
+        str(raised),
+    )
 
 
 def _calls_figure(unit: UnitTime) -> Figure:
     bracket = unit.decision.bracket
-    each = ", ".join(f"{call.function} {_span(call.mine)} (reference {_span(call.theirs)})" for call in unit.calls)
+    each = ", ".join(
+        f"{call.function} {_span(call.mine)} (reference {_span(call.theirs)})"
+        for call in unit.calls
+    )
     note = f"{each}; {bracket.pairs} pairs, {bracket.lower:.2f} to {bracket.upper:.2f}"
     name = f"{_group(unit)} at {_size(unit)}, speed beside the reference"
     return Figure(name, bracket.median, "x", unit.bound.bound, "bound", note)
@@ -225,10 +276,14 @@ def _calls_figure(unit: UnitTime) -> Figure:
 
 def _calls_verdict(unit: UnitTime) -> WorkloadVerdict:
     decision, slowest = unit.decision, unit.slowest
-    share = 1.0 if decision.met else score(decision.bracket.median, unit.bound.floor, unit.bound.bound)
+    share = (
+        1.0 if decision.met else score(decision.bracket.median, unit.bound.floor, unit.bound.bound)
+    )
     if decision.call is Call.UNDECIDED:
         what = f"{_group(unit)} at {_size(unit)}"
-        message = f"The machine was too noisy to time {what}: close what else is running and try again."
+        message = (
+            f"The machine was too noisy to time {what}: close what else is running and try again."
+        )
         return WorkloadVerdict(Outcome.UNGRADED, 0.0, message)
     if decision.met:
         return WorkloadVerdict(Outcome.PASS, 1.0)
@@ -257,7 +312,8 @@ def _size(unit: UnitTime) -> str:
 
 
 def _span(seconds: float) -> str:
-    """ "0.4 µs", "31 µs", "12 ms"; what drowns in the cost of asking is told as less than could be seen."""
+    """ "0.4 µs", "31 µs", "12 ms"; what drowns in the cost of asking is told as less than could be
+    seen."""
     if seconds <= NOTHING:
         return "too little to see"
     if seconds < 1e-5:
@@ -265,14 +321,20 @@ def _span(seconds: float) -> str:
     return f"{seconds * 1e6:,.0f} µs" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 
-def _verdict(measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision) -> WorkloadVerdict:
-    bracket, label = decision.bracket, "the reference engine" if opponent is None else opponent.label
+def _verdict(
+    measure: Measure, bound: Bound, opponent: Opponent | None, decision: Decision
+) -> WorkloadVerdict:
+    bracket, label = (
+        decision.bracket,
+        "the reference engine" if opponent is None else opponent.label,
+    )
     share = 1.0 if decision.met else score(bracket.median, bound.floor, bound.bound)
     measured = f"{bracket.median:.2f} times as fast as {label}"
     spread = f"{bracket.pairs} pairs, between {bracket.lower:.2f} and {bracket.upper:.2f}"
     if decision.review:
         message = (
-            f"On {measure.workload!r} it was {measured}, more than this processor can do: held for a person to look at."
+            f"On {measure.workload!r} it was {measured}, more than this processor can do: held "
+            "for a person to look at."
         )
         return WorkloadVerdict(Outcome.UNGRADED, 0.0, message)
     if decision.call is Call.UNDECIDED:
@@ -284,6 +346,7 @@ def _verdict(measure: Measure, bound: Bound, opponent: Opponent | None, decision
     if decision.met:
         return WorkloadVerdict(Outcome.PASS, 1.0)
     message = (
-        f"On {measure.workload!r} the engine with your part was {measured}; the bound is {bound.bound:g} ({spread})."
+        f"On {measure.workload!r} the engine with your part was {measured}; the bound is "
+        f"{bound.bound:g} ({spread})."
     )
     return WorkloadVerdict(Outcome.FAIL, min(share, NEARLY), message)

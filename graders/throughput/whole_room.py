@@ -1,7 +1,9 @@
-"""The model of a small engine that guesses, in the grader's own process: its passes are counted here, and told whole.
+"""The model of a small engine that guesses, in the grader's own process: its passes are counted
+here, and told whole.
 
-What drafts stays beside the part: chains, trees of each request's own, whatever is written down for it. So what a pass
-is asked for may hold any guess; but a text comes of as many passes as were made here, and of no fewer.
+What drafts stays beside the part: chains, trees of each request's own, whatever is written down for
+it. So what a pass is asked for may hold any guess; but a text comes of as many passes as were made
+here, and of no fewer.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ class WholeRoom(ModelRoom):
     """See `ModelRoom`. sizes: of the engine, as its keywords."""
 
     def __init__(self, model: Model, sizes: Mapping[str, Any]) -> None:
-        trace = Trace("small", 0, "", (), sizes["num_blocks"], sizes["max_seqs"], sizes["block_size"])
+        trace = Trace(
+            "small", 0, "", (), sizes["num_blocks"], sizes["max_seqs"], sizes["block_size"]
+        )
         super().__init__(trace, guesses=False, model=model)
 
     def decodes(self, prompts: int) -> int:
-        """Passes that said something to a request, but for the first of each: so many requests there are."""
+        """Passes that said something to a request, but for the first of each: so many requests
+        there are."""
         return sum(span.wanted > 0 for made in self.passes for span in made.batch.spans) - prompts
 
     def beyond(self, place: int) -> int:
@@ -39,7 +44,9 @@ class WholeRoom(ModelRoom):
 
     def _batch(self, told: list[Any], tree: Any) -> StepBatch:
         depths, mask = _trees(tree)
-        spans = tuple(self._whole_span(one, depths, 0 if mask is None else mask.shape[1]) for one in told)
+        spans = tuple(
+            self._whole_span(one, depths, 0 if mask is None else mask.shape[1]) for one in told
+        )
         if not spans or len({span.seat for span in spans}) != len(spans):
             raise ProtocolError("a pass for nobody, or twice for one seat")
         within(sum(len(span.tokens) for span in spans), ROWS + NODES, "rows of a pass:")
@@ -48,7 +55,9 @@ class WholeRoom(ModelRoom):
     def _whole_span(self, told: Any, depths: tuple[int, ...], nodes: int) -> Span:
         if type(told) is not list or len(told) not in (5, 6):
             raise ProtocolError("rows that are none")
-        seat, start, wanted, tree, first = protocol.integers([*told[:4], *told[5:], *[0] * (6 - len(told))])
+        seat, start, wanted, tree, first = protocol.integers(
+            [*told[:4], *told[5:], *[0] * (6 - len(told))]
+        )
         tokens = protocol.integers(told[4])
         if not tokens:
             raise ProtocolError("a request without a row")

@@ -1,8 +1,10 @@
-"""What guessing gains one request at a time: `python -m reference_engine.benchmarks.drafters --model waiter@20m`.
+"""What guessing gains one request at a time: `python -m reference_engine.benchmarks.drafters
+--model waiter@20m`.
 
-Talks of held-out dialogues go on for some tokens that nobody ends, without guesses and with each drafter in turn, round
-after round, forwards and backwards. Only steps that decode are timed, and of each talk every side's fastest round
-counts: what disturbs a machine makes steps slower, never faster.
+Talks of held-out dialogues go on for some tokens that nobody ends, without guesses and with each
+drafter in turn, round after round, forwards and backwards. Only steps that decode are timed, and of
+each talk every side's fastest round counts: what disturbs a machine makes steps slower, never
+faster.
 """
 
 from __future__ import annotations
@@ -33,14 +35,17 @@ SIDES = "plain, medusa, draft, eagle, or part: eagle with trees that the part of
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """One text of one side. seconds: of the steps that only decode; tokens, passes: said in them, and how many."""
+    """One text of one side. seconds: of the steps that only decode; tokens, passes: said in them,
+    and how many."""
 
     seconds: float
     tokens: int
     passes: int
 
 
-def speculators(model: Model, parts: Parts, always: bool) -> dict[str, Callable[[], Speculator | None]]:
+def speculators(
+    model: Model, parts: Parts, always: bool
+) -> dict[str, Callable[[], Speculator | None]]:
     """Who guesses, by name. always: not only while it pays."""
 
     own = replace(parts, draft_tree=None)
@@ -60,12 +65,20 @@ def talk(engine: Engine, prompt: Sequence[int], count: int, rule: Sampling) -> T
         events = engine.step()
         spent = time.perf_counter() - began
         if engine.metrics.computed - before == 1:  # the last known token, and guesses
-            seconds, tokens, passes = seconds + spent, tokens + sum(len(each.tokens) for each in events), passes + 1
+            seconds, tokens, passes = (
+                seconds + spent,
+                tokens + sum(len(each.tokens) for each in events),
+                passes + 1,
+            )
     return Talk(seconds, tokens, passes)
 
 
 def measure(
-    engines: dict[str, Engine], prompts: Sequence[Sequence[int]], count: int, rule: Sampling, rounds: int
+    engines: dict[str, Engine],
+    prompts: Sequence[Sequence[int]],
+    count: int,
+    rule: Sampling,
+    rounds: int,
 ) -> dict[str, Talk]:
     """By side: the sums over talks, of each the fastest round."""
     best: dict[str, dict[int, Talk]] = {name: {} for name in engines}
@@ -73,7 +86,9 @@ def measure(
         for name in list(engines)[:: 1 if round % 2 == 0 else -1]:
             for number, prompt in enumerate(prompts):
                 said = talk(engines[name], prompt, count, rule)
-                best[name][number] = min(best[name].get(number, said), said, key=lambda each: each.seconds)
+                best[name][number] = min(
+                    best[name].get(number, said), said, key=lambda each: each.seconds
+                )
     return {
         name: Talk(
             sum(each.seconds for each in talks.values()),
@@ -89,16 +104,24 @@ def report(found: dict[str, Talk]) -> str:
     lines = ["          tok/s  tokens/pass  ms/pass   x plain" + "  x medusa" * ("medusa" in found)]
     for name, each in found.items():
         speed = each.tokens / each.seconds
-        ratios = [speed / (other.tokens / other.seconds) for key, other in found.items() if key in (PLAIN, "medusa")]
+        ratios = [
+            speed / (other.tokens / other.seconds)
+            for key, other in found.items()
+            if key in (PLAIN, "medusa")
+        ]
         told = "".join(f"{ratio:>10.2f}" for ratio in ratios)
         milliseconds = 1e3 * each.seconds / each.passes
-        lines.append(f"{name:<8}{speed:>7.0f}{each.tokens / each.passes:>13.2f}{milliseconds:>9.2f}{told}")
+        lines.append(
+            f"{name:<8}{speed:>7.0f}{each.tokens / each.passes:>13.2f}{milliseconds:>9.2f}{told}"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Race drafters, one request at a time, in steps that decode.")
+    parser = argparse.ArgumentParser(
+        description="Race drafters, one request at a time, in steps that decode."
+    )
     parser.add_argument("--model", default="waiter@20m")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sides", nargs="+", default=[PLAIN, "medusa", "eagle"], help=SIDES)
@@ -106,7 +129,9 @@ def main() -> None:
     parser.add_argument("--talks", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--always", action="store_true", help="guess in every step, not only while it pays")
+    parser.add_argument(
+        "--always", action="store_true", help="guess in every step, not only while it pays"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = Path(__file__).resolve().parents[2] / "solutions"
@@ -117,7 +142,9 @@ def main() -> None:
     told = [dialogue(FIRST_DIALOGUE + n, "heldout").prompt(n % TURNS) for n in range(options.talks)]
     prompts = [model.tokenizer.encode(each).ids for each in told]
     engines = {
-        name: Engine(model, parts, num_blocks=400, max_seqs=1, token_budget=1024, speculator=guessing[name])
+        name: Engine(
+            model, parts, num_blocks=400, max_seqs=1, token_budget=1024, speculator=guessing[name]
+        )
         for name in options.sides
     }
     gc.collect()

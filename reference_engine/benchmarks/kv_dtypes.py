@@ -1,7 +1,8 @@
 """What KV in bf16 gains as the context grows: `python -m reference_engine.benchmarks.kv_dtypes`.
 
-A decode step of a model that does little but attend, with KV in fp32 and in bf16. Every round times both at every
-context, who is first taking turns; a round's ratio is of two steps that ran one after the other.
+A decode step of a model that does little but attend, with KV in fp32 and in bf16. Every round times
+both at every context, who is first taking turns; a round's ratio is of two steps that ran one after
+the other.
 """
 
 from __future__ import annotations
@@ -24,11 +25,20 @@ Times = dict[KVDtype, list[float]]
 def attending(heads: int, kv_heads: int, positions: int) -> LlamaConfig:
     """Four layers whose matrices are small beside the KV of a few hundred tokens."""
     return LlamaConfig(
-        vocab=64, width=64, layers=4, heads=heads, kv_heads=kv_heads, head_width=64, inner=64, positions=positions
+        vocab=64,
+        width=64,
+        layers=4,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_width=64,
+        inner=64,
+        positions=positions,
     )
 
 
-def measure(config: LlamaConfig, contexts: Sequence[int], *, batch: int, rounds: int) -> dict[int, Times]:
+def measure(
+    config: LlamaConfig, contexts: Sequence[int], *, batch: int, rounds: int
+) -> dict[int, Times]:
     """Seconds of a step of each round, by context; the first round is for warmth."""
     model = random_model(config)
     steps = {each: DecodeSteps(model, contexts, batch=batch, kv_dtype=each) for each in KVDtype}
@@ -38,7 +48,10 @@ def measure(config: LlamaConfig, contexts: Sequence[int], *, batch: int, rounds:
         for context in contexts:
             for each in order:
                 taken[context][each].append(steps[each].seconds(context))
-    return {context: {each: times[1:] for each, times in both.items()} for context, both in taken.items()}
+    return {
+        context: {each: times[1:] for each, times in both.items()}
+        for context, both in taken.items()
+    }
 
 
 def table(taken: dict[int, Times]) -> Iterator[str]:

@@ -64,10 +64,10 @@ class SpeculationRun:
 class Race:
     """Plain against speculating for one batch size.
 
-    gain: always on, in steps that only decode, which are few at large batches; gain_whole: always on, in all steps.
-    decided: in all steps, on or off as the cost model decides; `verdict` says how. verifying, part, guessing: what
-    `verify_greedy`, all functions of the part, and the heads take of the decoding time of the side that always
-    speculates.
+    gain: always on, in steps that only decode, which are few at large batches; gain_whole: always
+    on, in all steps. decided: in all steps, on or off as the cost model decides; `verdict` says
+    how. verifying, part, guessing: what `verify_greedy`, all functions of the part, and the heads
+    take of the decoding time of the side that always speculates.
     """
 
     batch: int
@@ -111,13 +111,16 @@ class Table:
     """One dialogue in progress: what was said so far, and the guest's next question."""
 
     def __init__(self, told: Dialogue, model: Model) -> None:
-        self._turns = [model.tokenizer.encode(turn.asked, add_special_tokens=False).ids for turn in told.turns]
+        self._turns = [
+            model.tokenizer.encode(turn.asked, add_special_tokens=False).ids for turn in told.turns
+        ]
         self._newline = model.tokenizer.encode("\n", add_special_tokens=False).ids
         self.text: list[int] = [*model.tokenizer.encode(told.head).ids, *self._turns.pop(0)]
         self.answer: list[int] = []
 
     def next_prompt(self) -> list[int] | None:
-        """What the engine is asked after an answer; None: the guests are done, or the context is full."""
+        """What the engine is asked after an answer; None: the guests are done, or the context is
+        full."""
         if not self._turns:
             return None
         self.text = [*self.text, *self.answer, *self._newline, *self._turns.pop(0)]
@@ -126,7 +129,12 @@ class Table:
 
 
 def serve(
-    engine: Engine, tables: Iterator[Table], batch: int, eos: int, part: TimedMethods, heads: TimedMethods
+    engine: Engine,
+    tables: Iterator[Table],
+    batch: int,
+    eos: int,
+    part: TimedMethods,
+    heads: TimedMethods,
 ) -> SpeculationRun:
     """Serve `batch` tables at a time until none is left."""
     present: dict[int, Table] = {}
@@ -137,7 +145,11 @@ def serve(
     held = (0.0, 0.0, 0.0)
 
     def clocks() -> tuple[float, float, float]:
-        return part.seconds["verify_greedy"], sum(part.seconds.values()), sum(heads.seconds.values())
+        return (
+            part.seconds["verify_greedy"],
+            sum(part.seconds.values()),
+            sum(heads.seconds.values()),
+        )
 
     while True:
         while len(present) < batch and (table := next(tables, None)) is not None:
@@ -152,7 +164,9 @@ def serve(
         whole, tokens = whole + seconds, tokens + said
         if engine.metrics.computed - before[0] == engine.metrics.chunks - before[1]:
             decoding, decoded, passes = decoding + seconds, decoded + said, passes + len(events)
-            verifying, judging, guessing = (now - then for now, then in zip(clocks(), before[2], strict=True))
+            verifying, judging, guessing = (
+                now - then for now, then in zip(clocks(), before[2], strict=True)
+            )
             held = held[0] + verifying, held[1] + judging, held[2] + guessing
         for event in events:
             present[event.id].answer += event.tokens
@@ -165,7 +179,13 @@ def serve(
 
 
 def race(
-    model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, batch: int, dialogues: int, rounds: int = 2
+    model: Model,
+    parts: Parts,
+    guesser: Guesser,
+    tree: TreeChoice,
+    batch: int,
+    dialogues: int,
+    rounds: int = 2,
 ) -> Race:
     """Plain and speculating in turn on the same dialogues; medians over the rounds."""
     eos = special_id(model.tokenizer, END)
@@ -176,7 +196,9 @@ def race(
         guessing = guesser.first(tree.depth) if isinstance(guesser, Heads) else guesser
         part, heads = TimedMethods(parts.medusa), TimedMethods(guessing)
         cost_model = costs if name == "decided" else None
-        speculator = None if name == "plain" else MedusaSpeculator(part, heads, tree, cost_model=cost_model)
+        speculator = (
+            None if name == "plain" else MedusaSpeculator(part, heads, tree, cost_model=cost_model)
+        )
         engine = engine_for(model, parts, speculator, batch)
         tables = (Table(one, model) for one in told)
         sides[name].append(serve(engine, tables, batch, eos, part, heads))
@@ -223,7 +245,9 @@ def waiter_parts(part: Path | None = None) -> Parts:
 def _ratio(plain: Sequence[SpeculationRun], clever: Sequence[SpeculationRun], field: str) -> float:
     """The median, over rounds, of seconds a token of one side over the other's."""
     count = "decoded" if field == "decoding" else "tokens"
-    slow, fast = ([getattr(run, field) / getattr(run, count) for run in side] for side in (plain, clever))
+    slow, fast = (
+        [getattr(run, field) / getattr(run, count) for run in side] for side in (plain, clever)
+    )
     return float(median(before / after for before, after in zip(slow, fast, strict=True)))
 
 
@@ -237,15 +261,33 @@ def _wrong(model: Model, clever: SpeculationRun, plain: SpeculationRun) -> int:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Race the waiter with and without speculation.")
-    parser.add_argument("--model", default="waiter", help="or the waiter in a larger model's shape: waiter@50m")
+    parser.add_argument(
+        "--model", default="waiter", help="or the waiter in a larger model's shape: waiter@50m"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
-    parser.add_argument("--dialogues", type=int, default=8, help="dialogues a batch of one has; more for larger ones")
+    parser.add_argument(
+        "--dialogues",
+        type=int,
+        default=8,
+        help="dialogues a batch of one has; more for larger ones",
+    )
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--nodes", type=int, default=CPU_NODES, help="the likeliest so many nodes of the stored tree")
-    parser.add_argument("--using", type=Path, help="the file whose verification decides; the solution if left out")
-    parser.add_argument("--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most")
-    parser.add_argument("--write", action="store_true", help=f"store the figures as {FILE} beside the heads")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        default=CPU_NODES,
+        help="the likeliest so many nodes of the stored tree",
+    )
+    parser.add_argument(
+        "--using", type=Path, help="the file whose verification decides; the solution if left out"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"store the figures as {FILE} beside the heads"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model, parts = load_model(options.model), waiter_parts(options.using)
@@ -262,12 +304,22 @@ def main() -> None:
         return
     tree = tree.pruned(options.nodes)
     races = [
-        race(model, parts, heads, tree, batch, max(options.dialogues, batch + batch // 2), options.rounds)
+        race(
+            model,
+            parts,
+            heads,
+            tree,
+            batch,
+            max(options.dialogues, batch + batch // 2),
+            options.rounds,
+        )
         for batch in options.batches
     ]
     print(report(races, tree))
     if options.write:
-        (HEADS / FILE).write_text(json.dumps(_as_json(races, tree, options.threads), indent=2) + "\n")
+        (HEADS / FILE).write_text(
+            json.dumps(_as_json(races, tree, options.threads), indent=2) + "\n"
+        )
 
 
 def _as_json(races: Sequence[Race], tree: TreeChoice, threads: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What fewer bits cost: `python -m reference_engine.benchmarks.quantization [--model waiter]`.
 
-The runner that serves reads held-out dialogues, in fp32 and in every narrower way that this machine has: each token is
-told, whatever was likeliest before it. Of each way: the mean negative log-likelihood of a token that the waiter says,
-and of any token of the dialogue, in nats; and where the token that it finds likeliest is the one of fp32.
+The runner that serves reads held-out dialogues, in fp32 and in every narrower way that this machine
+has: each token is told, whatever was likeliest before it. Of each way: the mean negative
+log-likelihood of a token that the waiter says, and of any token of the dialogue, in nats; and where
+the token that it finds likeliest is the one of fp32.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ Dialogue = tuple[list[int], list[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """model: with the weights of this way. arithmetic: of its products. kv_dtype: of its keys and values."""
+    """model: with the weights of this way. arithmetic: of its products. kv_dtype: of its keys and
+    values."""
 
     name: str
     model: Model
@@ -43,7 +45,8 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Over so many tokens: nats in all; how often the likeliest was that of fp32; how far a logit lay off at most."""
+    """Over so many tokens: nats in all; how often the likeliest was that of fp32; how far a logit
+    lay off at most."""
 
     tokens: int = 0
     nats: float = 0.0
@@ -59,7 +62,9 @@ class Loss:
 
     def __add__(self, other: Loss) -> Loss:
         apart = max(self.apart, other.apart)
-        return Loss(self.tokens + other.tokens, self.nats + other.nats, self.same + other.same, apart)
+        return Loss(
+            self.tokens + other.tokens, self.nats + other.nats, self.same + other.same, apart
+        )
 
 
 def ways(name: str) -> list[Way]:
@@ -79,7 +84,8 @@ def ways(name: str) -> list[Way]:
 
 
 def losses(tried: Sequence[Way], dialogues: Iterable[Dialogue]) -> list[tuple[Loss, Loss]]:
-    """Of each way: over what the waiter says, and over all tokens. The others are held against the first."""
+    """Of each way: over what the waiter says, and over all tokens. The others are held against the
+    first."""
     readers = [Reader(way) for way in tried]
     found = [(Loss(), Loss())] * len(tried)
     for tokens, answers in dialogues:
@@ -99,7 +105,9 @@ class Reader:
     def __init__(self, way: Way) -> None:
         width = -(-way.model.config.positions // BLOCK_SIZE)
         sizes = {"num_blocks": width + 1, "block_size": BLOCK_SIZE, "seats": 1, "width": width}
-        self._runner = make_runner(way.model, **sizes, arithmetic=way.arithmetic, kv_dtype=way.kv_dtype)
+        self._runner = make_runner(
+            way.model, **sizes, arithmetic=way.arithmetic, kv_dtype=way.kv_dtype
+        )
         self._runner.tables.put(0, range(1, width + 1))
 
     def logits(self, tokens: Sequence[int]) -> Tensor:
@@ -128,7 +136,9 @@ def table(tried: Sequence[Way], found: Sequence[tuple[Loss, Loss]]) -> Iterator[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="waiter", help="the waiter, or the waiter in another shape")
+    parser.add_argument(
+        "--model", default="waiter", help="the waiter, or the waiter in another shape"
+    )
     parser.add_argument("--dialogues", type=int, default=40)
     chosen = parser.parse_args(arguments)
     every = ways(chosen.model)

@@ -1,7 +1,8 @@
-"""Speculation with a draft model: a small model guesses token after token, the large one reads them in one pass.
+"""Speculation with a draft model: a small model guesses token after token, the large one reads them
+in one pass.
 
-Whether a guess stands is decided by a part (exercise 5). Idea: Leviathan et al., arXiv 2211.17192, and Chen et al.,
-arXiv 2302.01318. Importing this package imports no torch.
+Whether a guess stands is decided by a part (exercise 5). Idea: Leviathan et al., arXiv 2211.17192,
+and Chen et al., arXiv 2302.01318. Importing this package imports no torch.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""The speculator with a draft model: between the engine, the model that guesses and the part that accepts.
+"""The speculator with a draft model: between the engine, the model that guesses and the part that
+accepts.
 
-The draft model has a runner and a KV pool of its own, of as many blocks as the large one's, and reads the same tokens
-into the same slots: block tables, copies, shared prefixes and forked samples are the engine's and hold for both. KV
-that the draft lacks, because it rested or because somebody else's prefix was read without it, costs guesses that fall,
-and never a wrong token.
+The draft model has a runner and a KV pool of its own, of as many blocks as the large one's, and
+reads the same tokens into the same slots: block tables, copies, shared prefixes and forked samples
+are the engine's and hold for both. KV that the draft lacks, because it rested or because somebody
+else's prefix was read without it, costs guesses that fall, and never a wrong token.
 
-The part is not believed: what it returns is checked for shape and range before the engine acts on it. Whether it is
-*right* shows in the text.
+The part is not believed: what it returns is checked for shape and range before the engine acts on
+it. Whether it is *right* shows in the text.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ from reference_engine.slots import Block, Chunk, Copy
 from reference_engine.speculation import Drafted, Room
 
 SLOT = "speculative_sampling"
-GUESSING, ACCEPTING = 0x67756573, 0x61636370  # streams of a request's dice beside the one that draws its tokens
+GUESSING, ACCEPTING = (
+    0x67756573,
+    0x61636370,
+)  # streams of a request's dice beside the one that draws its tokens
 Rule = tuple[float, int, float]
 """Temperature, top_k, top_p: requests of one rule are asked about together."""
 
@@ -59,17 +63,26 @@ class _Chain:
 
 
 class DraftSpeculator:
-    """Drafts chains of tokens with a small model and lets a part accept them. See `speculation.Speculator`.
+    """Drafts chains of tokens with a small model and lets a part accept them. See
+    `speculation.Speculator`.
 
-    Greedy requests and those that draw their tokens are drafted alike. A drawn text is distributed as without a draft,
-    but it is not the same text: which die decides a token depends on where chains begin. cost_model: decides when
-    chains are drafted; without one every request that may be guessed carries one.
+    Greedy requests and those that draw their tokens are drafted alike. A drawn text is distributed
+    as without a draft, but it is not the same text: which die decides a token depends on where
+    chains begin. cost_model: decides when chains are drafted; without one every request that may be
+    guessed carries one.
     """
 
     watches = False
     first: Mapping[int, int] = {}
 
-    def __init__(self, part: Any, draft: Model, *, guesses: int = GUESSES, cost_model: CostModel | None = None) -> None:
+    def __init__(
+        self,
+        part: Any,
+        draft: Model,
+        *,
+        guesses: int = GUESSES,
+        cost_model: CostModel | None = None,
+    ) -> None:
         self._part, self._model, self._cost_model = part, draft, cost_model
         self.lookahead, self.resting = guesses, False
         self.depths = tuple(range(guesses + 1))
@@ -79,33 +92,57 @@ class DraftSpeculator:
         self._chains: dict[int, _Chain] = {}
         self._states: dict[int, RequestState] = {}
         self._late = False  # the draft model had to read more than what is new
-        self._judged: list[tuple[Drafted, int, int]] = []  # chains of the last step, how much stood, what came next
+        self._judged: list[
+            tuple[Drafted, int, int]
+        ] = []  # chains of the last step, how much stood, what came next
 
     @property
     def passes(self) -> tuple[VerifiedTree, ...]:
         """See `Speculator`: a chain is a tree of one branch, and nothing has to move."""
         parents = tuple(range(-1, self.lookahead))
         return tuple(
-            VerifiedTree(one.id, parents, tuple(one.tokens), tuple(one.slots), tuple(range(stood + 1)), token, ())
+            VerifiedTree(
+                one.id,
+                parents,
+                tuple(one.tokens),
+                tuple(one.slots),
+                tuple(range(stood + 1)),
+                token,
+                (),
+            )
             for one, stood, token in self._judged
         )
 
     def attach(self, runner: Runner, model: Model, room: Room) -> None:
-        """The engine that it drafts for. Raises ValueError for a draft model of another vocabulary or device."""
+        """The engine that it drafts for. Raises ValueError for a draft model of another vocabulary
+        or device."""
         if self._model.config.vocab != model.config.vocab or self._model.device != model.device:
-            raise ValueError(f"{self._model.name} cannot draft for {model.name}: another vocabulary, or another device")
-        sizes = {"num_blocks": room.num_blocks, "block_size": room.block_size, "seats": room.seats, "width": room.width}
-        self._runner = make_runner(self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32)
+            raise ValueError(
+                f"{self._model.name} cannot draft for {model.name}: another vocabulary, or another device"
+            )
+        sizes = {
+            "num_blocks": room.num_blocks,
+            "block_size": room.block_size,
+            "seats": room.seats,
+            "width": room.width,
+        }
+        self._runner = make_runner(
+            self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32
+        )
         self._read.clear()
 
     def takes(self, state: RequestState) -> bool:
         """Those that may be guessed for."""
         return state.guessable
 
-    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
+    def draft(
+        self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]
+    ) -> Mapping[int, Sequence[int]]:
         """Read what the large model is about to read, and guess on; see `Speculator`."""
         assert self._runner is not None, "no engine was attached"
-        self._states = {state.id: state for chunk, state in work if chunk.samples and self.takes(state)}
+        self._states = {
+            state.id: state for chunk, state in work if chunk.samples and self.takes(state)
+        }
         self._chains, self._late, self._judged = {}, False, []
         self._runner.copy(copies)
         self.resting = not self._states or not self.speculates(len(self._states))
@@ -113,7 +150,11 @@ class DraftSpeculator:
             for chunk, state in work:
                 self._read[state.id] = _Read(self._begin(chunk, state), state.table[0])
             return {}
-        going = [self._chain(chunk, state) for chunk, state in work if state.id in self._states and state.remaining > 1]
+        going = [
+            self._chain(chunk, state)
+            for chunk, state in work
+            if state.id in self._states and state.remaining > 1
+        ]
         self._guess(going, self._spans(work, {chain.state.id for chain in going}))
         self._chains = {chain.state.id: chain for chain in going}
         return {id: [chain.state.tokens[-1], *chain.guesses] for id, chain in self._chains.items()}
@@ -121,8 +162,11 @@ class DraftSpeculator:
     def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
         """It reads tokens, and no states."""
 
-    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
-        """Guesses that stand and the token after them; of those without guesses one token, as without a draft."""
+    def settle(
+        self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
+    ) -> dict[int, list[int]]:
+        """Guesses that stand and the token after them; of those without guesses one token, as
+        without a draft."""
         chains = [one for one in drafted if one.id in self._chains]
         said = self._alone([one for one in drafted if one.id not in self._chains], outcome)
         best = outcome.likeliest()
@@ -140,7 +184,9 @@ class DraftSpeculator:
             self._cost_model.pass_over(batch)
             return
         tokens = sum(len(kept[id]) for id in self._chains)
-        self._cost_model.note(StepCost(seconds, rows + trees * self.lookahead, batch, trees, nodes, tokens))
+        self._cost_model.note(
+            StepCost(seconds, rows + trees * self.lookahead, batch, trees, nodes, tokens)
+        )
 
     def forget(self, id: int) -> None:
         """The request left."""
@@ -162,11 +208,18 @@ class DraftSpeculator:
         return _Chain(state, chunk.start + chunk.length, [], [])
 
     def _begin(self, chunk: Chunk, state: RequestState) -> int:
-        """The first token that the draft model has not read; a prefix that was borrowed counts as read."""
+        """The first token that the draft model has not read; a prefix that was borrowed counts as
+        read."""
         known = self._read.get(state.id)
-        return min(known.tokens, chunk.start) if known and known.first == state.table[0] else chunk.start
+        return (
+            min(known.tokens, chunk.start)
+            if known and known.first == state.table[0]
+            else chunk.start
+        )
 
-    def _spans(self, work: Sequence[tuple[Chunk, RequestState]], going: set[int]) -> list[tuple[int, Span]]:
+    def _spans(
+        self, work: Sequence[tuple[Chunk, RequestState]], going: set[int]
+    ) -> list[tuple[int, Span]]:
         """(id, rows) that the draft model reads; the last row of those who guess wants logits."""
         assert self._runner is not None
         spans = []
@@ -175,9 +228,13 @@ class DraftSpeculator:
             self._runner.tables.put(state.seat, state.table)
             end, first = chunk.start + chunk.length, self._begin(chunk, state)
             self._late |= first < chunk.start - 1 or chunk.length > 1
-            spans.append((state.id, Span(state.seat, first, state.tokens[first:end], int(state.id in going))))
+            spans.append(
+                (state.id, Span(state.seat, first, state.tokens[first:end], int(state.id in going)))
+            )
             self._read[state.id] = _Read(end, state.table[0])
-        return sorted(spans, key=lambda each: (len(each[1].tokens), not each[1].wanted, each[1].start))
+        return sorted(
+            spans, key=lambda each: (len(each[1].tokens), not each[1].wanted, each[1].start)
+        )
 
     def _guess(self, going: Sequence[_Chain], spans: list[tuple[int, Span]]) -> None:
         """Fill in guesses and q of the chains, one pass of the draft model for each place."""
@@ -190,7 +247,10 @@ class DraftSpeculator:
             if not asked:
                 return
             self._draw(asked, outcome, place)
-            spans = [(one.state.id, Span(seats[one.state.id], one.end + place, one.guesses[-1:], 1)) for one in asked]
+            spans = [
+                (one.state.id, Span(seats[one.state.id], one.end + place, one.guesses[-1:], 1))
+                for one in asked
+            ]
             spans.sort(key=lambda each: each[1].start)
 
     def _draw(self, asked: Sequence[_Chain], outcome: Outcome, place: int) -> None:
@@ -201,7 +261,9 @@ class DraftSpeculator:
             states = [asked[row].state for row in rows]
             if rule[0] > 0:
                 q = self._probabilities(outcome.logits[rows], rule)  # [rows, V]
-                tokens = _drawn(q, [uniform(state.seed ^ GUESSING, state.said + place) for state in states])
+                tokens = _drawn(
+                    q, [uniform(state.seed ^ GUESSING, state.said + place) for state in states]
+                )
             else:
                 tokens = [best[row] for row in rows]
                 q = _certain(torch.tensor(tokens), vocab)  # [rows, V]
@@ -223,34 +285,49 @@ class DraftSpeculator:
         try:
             accepted = self._part.accept_chain(draft, q, p, u, v)
         except Exception as error:
-            raise PartError(SLOT, f"accept_chain() raised {type(error).__name__}: {error}") from error
+            raise PartError(
+                SLOT, f"accept_chain() raised {type(error).__name__}: {error}"
+            ) from error
         count, following = (_integers(accepted, name, len(chains)) for name in ("count", "next"))
         said = {}
         for one, chain, stood, token in zip(alike, chains, count, following, strict=True):
             if not 0 <= stood <= self.lookahead or not 0 <= token < q.shape[2]:
                 raise PartError(
-                    SLOT, f"accept_chain() returned count {stood} and next {token}: there is no such answer"
+                    SLOT,
+                    f"accept_chain() returned count {stood} and next {token}: there is no such answer",
                 )
             self._judged.append((one, stood, token))
             said[chain.state.id] = [*chain.guesses[:stood], token]
             self._read[chain.state.id].tokens = chain.end + min(stood, self.lookahead - 1)
         return said
 
-    def _judgement(self, rule: Rule, alike: Sequence[Drafted], outcome: Outcome, best: Sequence[int]) -> Tensor:
-        """How likely the large model says each token in the places of the guesses and after them, `[B, K + 1, V]`."""
+    def _judgement(
+        self, rule: Rule, alike: Sequence[Drafted], outcome: Outcome, best: Sequence[int]
+    ) -> Tensor:
+        """How likely the large model says each token in the places of the guesses and after them,
+        `[B, K + 1, V]`."""
         if rule[0] > 0:
-            return self._probabilities(torch.stack([outcome.logits[one.rows] for one in alike]), rule)
+            return self._probabilities(
+                torch.stack([outcome.logits[one.rows] for one in alike]), rule
+            )
         return _certain(torch.tensor([best[one.rows] for one in alike]), outcome.logits.shape[1])
 
     def _dice(self, chains: Sequence[_Chain], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """u `[B, K]` and v `[B]`: a token's die is used once, whichever chain it comes to be judged in.
+        """u `[B, K]` and v `[B]`: a token's die is used once, whichever chain it comes to be judged
+        in.
 
-        v is the die of the token that is drawn, which is known once guesses have stood: of every place one is made.
+        v is the die of the token that is drawn, which is known once guesses have stood: of every
+        place one is made.
         """
         places = range(self.lookahead)
-        u = [[uniform(chain.state.seed ^ ACCEPTING, chain.state.said + at) for at in places] for chain in chains]
+        u = [
+            [uniform(chain.state.seed ^ ACCEPTING, chain.state.said + at) for at in places]
+            for chain in chains
+        ]
         v = [uniform(chain.state.seed ^ ACCEPTING, -1 - chain.state.said) for chain in chains]
-        return torch.tensor(u, dtype=torch.float64).to(dtype), torch.tensor(v, dtype=torch.float64).to(dtype)
+        return torch.tensor(u, dtype=torch.float64).to(dtype), torch.tensor(
+            v, dtype=torch.float64
+        ).to(dtype)
 
     def _alone(self, single: Sequence[Drafted], outcome: Outcome) -> dict[int, list[int]]:
         """One token for each request without guesses."""
@@ -274,16 +351,22 @@ class DraftSpeculator:
         try:
             p = self._part.probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
         except Exception as error:
-            raise PartError(SLOT, f"probabilities() raised {type(error).__name__}: {error}") from error
+            raise PartError(
+                SLOT, f"probabilities() raised {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(p, Tensor) or p.shape != logits.shape or p.dtype != logits.dtype:
             got = f"{p.dtype} {list(p.shape)}" if isinstance(p, Tensor) else type(p).__name__
-            raise PartError(SLOT, f"probabilities() returned {got} where float32 {list(logits.shape)} are due")
+            raise PartError(
+                SLOT, f"probabilities() returned {got} where float32 {list(logits.shape)} are due"
+            )
         return p
 
 
 def _rule(sampling: Sampling) -> Rule:
     """How the part is told of it."""
-    return (0.0, 0, 1.0) if sampling.greedy else (sampling.temperature, sampling.top_k, sampling.top_p)
+    return (
+        (0.0, 0, 1.0) if sampling.greedy else (sampling.temperature, sampling.top_k, sampling.top_p)
+    )
 
 
 def _certain(tokens: Tensor, vocab: int) -> Tensor:
@@ -304,5 +387,7 @@ def _integers(accepted: object, name: str, rows: int) -> list[int]:
     value = getattr(accepted, name, None)
     if not isinstance(value, Tensor) or value.is_floating_point() or tuple(value.shape) != (rows,):
         got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise PartError(SLOT, f"accept_chain() returned {name} {got} where integers [{rows}] are due")
+        raise PartError(
+            SLOT, f"accept_chain() returned {name} {got} where integers [{rows}] are due"
+        )
     return [int(number) for number in value.tolist()]

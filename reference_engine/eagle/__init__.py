@@ -1,8 +1,9 @@
-"""Speculation with EAGLE's layer: one decoder layer on the model's features guesses token after token.
+"""Speculation with EAGLE's layer: one decoder layer on the model's features guesses token after
+token.
 
-What it guesses grows into a tree by the part of exercise 6 and is judged by that of exercise 4. Ideas: Li et al.,
-arXiv 2401.15077 (features), 2406.16858 (dynamic trees), 2503.01840 (training-time test). Importing this package imports
-no torch.
+What it guesses grows into a tree by the part of exercise 6 and is judged by that of exercise 4.
+Ideas: Li et al., arXiv 2401.15077 (features), 2406.16858 (dynamic trees), 2503.01840 (training-time
+test). Importing this package imports no torch.
 """
 
 from pathlib import Path

@@ -1,13 +1,16 @@
 """EAGLE's layer: what it is made of, how it guesses, and the folder that it lies in.
 
-At place p it reads the token there and the *feature* of place p - 1, the state after the large model's final norm, and
-guesses token p + 1 with the large model's own LM head. Where the large model has not been yet its feature is not known;
-there the layer reads what it made itself of the place before (training-time test: it was trained so).
+At place p it reads the token there and the *feature* of place p - 1, the state after the large
+model's final norm, and guesses token p + 1 with the large model's own LM head. Where the large
+model has not been yet its feature is not known; there the layer reads what it made itself of the
+place before (training-time test: it was trained so).
 
-    [norm(embedding of token p) ; norm(feature of p - 1)] -> fc -> one Llama layer -> norm -> LM head
+    [norm(embedding of token p) ; norm(feature of p - 1)] -> fc -> one Llama layer -> norm -> LM
+    head
 
-Keys and values depend on a place's own two inputs alone, since there is one layer: a prompt costs `fc` and two small
-products a token. Tensor names follow those of public EAGLE checkpoints (`fc`, `layers.0.self_attn.q_proj`, ...).
+Keys and values depend on a place's own two inputs alone, since there is one layer: a prompt costs
+`fc` and two small products a token. Tensor names follow those of public EAGLE checkpoints (`fc`,
+`layers.0.self_attn.q_proj`, ...).
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class EagleLayer:
-    """Weights by name, with the large model's embedding and LM head `[vocab, width]`; all fp32 on one device."""
+    """Weights by name, with the large model's embedding and LM head `[vocab, width]`; all fp32 on
+    one device."""
 
     weights: Mapping[str, Tensor]
     config: LlamaConfig
@@ -75,14 +79,19 @@ class EagleLayer:
         return PackedLayer(built, self.weights, self.config, self.embedding, self.head)
 
     def mixed(self, tokens: Tensor, features: Tensor) -> Tensor:
-        """tokens int64 `[R]`, features of the places before them `[R, width]` -> what the layer reads `[R, width]`."""
+        """tokens int64 `[R]`, features of the places before them `[R, width]` -> what the layer
+        reads `[R, width]`."""
         embedded = self._norm(self.embedding[tokens], "enorm")
-        return F.linear(torch.cat((embedded, self._norm(features, "hnorm")), -1), self.weights["fc.weight"])
+        return F.linear(
+            torch.cat((embedded, self._norm(features, "hnorm")), -1), self.weights["fc.weight"]
+        )
 
     def keys_values(self, x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """x `[R, width]` at places int64 `[R]` -> keys and values, each `[R, kv_heads, D]`."""
         normed = self._norm(x, "layers.0.input_layernorm")
-        key, value = (self._heads(normed, name, self.config.kv_heads) for name in ("k_proj", "v_proj"))
+        key, value = (
+            self._heads(normed, name, self.config.kv_heads) for name in ("k_proj", "v_proj")
+        )
         return self._turned(key, places), value
 
     def queries(self, x: Tensor, places: Tensor) -> Tensor:
@@ -91,10 +100,14 @@ class EagleLayer:
         return self._turned(query, places) / math.sqrt(self.config.head_width)
 
     def states(self, x: Tensor, read: Tensor) -> Tensor:
-        """What the layer makes of x and what attention read `[R, heads * D]`: `[R, width]`, in place of features."""
+        """What the layer makes of x and what attention read `[R, heads * D]`: `[R, width]`, in
+        place of features."""
         x = x + F.linear(read, self.weights["layers.0.self_attn.o_proj.weight"])
         normed = self._norm(x, "layers.0.post_attention_layernorm")
-        gate, up = (F.linear(normed, self.weights[f"layers.0.mlp.{name}_proj.weight"]) for name in ("gate", "up"))
+        gate, up = (
+            F.linear(normed, self.weights[f"layers.0.mlp.{name}_proj.weight"])
+            for name in ("gate", "up")
+        )
         x = x + F.linear(F.silu(gate) * up, self.weights["layers.0.mlp.down_proj.weight"])
         return self._norm(x, "norm")
 
@@ -106,10 +119,13 @@ class EagleLayer:
         return F.rms_norm(x, x.shape[-1:], self.weights[f"{name}.weight"], self.config.norm_eps)
 
     def _heads(self, normed: Tensor, name: str, heads: int) -> Tensor:
-        return F.linear(normed, self.weights[f"layers.0.self_attn.{name}.weight"]).view(len(normed), heads, -1)
+        return F.linear(normed, self.weights[f"layers.0.self_attn.{name}.weight"]).view(
+            len(normed), heads, -1
+        )
 
     def _turned(self, x: Tensor, places: Tensor) -> Tensor:
-        """`[R, H, D]`, each row turned to its place: the second half of D pairs with the first (as in Llama)."""
+        """`[R, H, D]`, each row turned to its place: the second half of D pairs with the first (as
+        in Llama)."""
         cos, sin = (angles[places][:, None] for angles in self._turns)  # [R, 1, D]
         first, second = x.chunk(2, dim=-1)
         return x * cos + torch.cat((-second, first), dim=-1) * sin
@@ -117,8 +133,12 @@ class EagleLayer:
     @cached_property
     def _turns(self) -> tuple[Tensor, Tensor]:
         """Cosines and sines of every place, `[positions, D]` each."""
-        half = torch.arange(0, self.config.head_width, 2, dtype=torch.float32) / self.config.head_width
-        angles = torch.outer(torch.arange(self.config.positions), self.config.rope_theta**-half).repeat(1, 2)
+        half = (
+            torch.arange(0, self.config.head_width, 2, dtype=torch.float32) / self.config.head_width
+        )
+        angles = torch.outer(
+            torch.arange(self.config.positions), self.config.rope_theta**-half
+        ).repeat(1, 2)
         return angles.cos().to(self.head.device), angles.sin().to(self.head.device)
 
 
@@ -126,7 +146,9 @@ def save_layer(layer: EagleLayer, folder: Path) -> None:
     """Writes weights (bf16) and config.json; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{WEIGHTS}.partial"
-    weights = {name: weight.detach().bfloat16().contiguous() for name, weight in layer.weights.items()}
+    weights = {
+        name: weight.detach().bfloat16().contiguous() for name, weight in layer.weights.items()
+    }
     save_file(weights, partial, metadata={"format": "pt"})
     partial.chmod(0o644)
     partial.replace(folder / WEIGHTS)
@@ -145,9 +167,11 @@ def save_layer(layer: EagleLayer, folder: Path) -> None:
 
 
 def load_layer(folder: Path, model: Model) -> EagleLayer:
-    """The layer in `folder` for a model, in fp32 on its device; for a stretched model its original's.
+    """The layer in `folder` for a model, in fp32 on its device; for a stretched model its
+    original's.
 
-    Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, a layer of another model.
+    Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, a layer
+    of another model.
     """
     if isinstance(model, Stretched):
         return load_layer(folder, model.original)
@@ -160,7 +184,9 @@ def load_layer(folder: Path, model: Model) -> EagleLayer:
         raise ModelError(f"the EAGLE layer in {folder} cannot be read: {error}") from error
     for name, shape in EagleLayer.shapes(model.config).items():
         if name not in found or tuple(found[name].shape) != shape:
-            raise ModelError(f"the EAGLE layer in {folder} has no {name} {list(shape)}: it is of another model")
+            raise ModelError(
+                f"the EAGLE layer in {folder} has no {name} {list(shape)}: it is of another model"
+            )
         check_finite(found[name], f"the EAGLE layer in {folder}")
     weights = {name: found[name].float() for name in EagleLayer.shapes(model.config)}
     embedding = model.weights["model.embed_tokens.weight"].float()

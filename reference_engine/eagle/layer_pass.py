@@ -1,7 +1,8 @@
-"""One pass of EAGLE's layer over rows of several requests, in torch; `native.layer_pass` does the same compiled.
+"""One pass of EAGLE's layer over rows of several requests, in torch; `native.layer_pass` does the
+same compiled.
 
-Keys and values lie in slots as the engine's KV does, and so do features: of the tokens that are known, and of the nodes
-of trees that grow. Whose slots they are say block tables.
+Keys and values lie in slots as the engine's KV does, and so do features: of the tokens that are
+known, and of the nodes of trees that grow. Whose slots they are say block tables.
 """
 
 from __future__ import annotations
@@ -16,17 +17,32 @@ from torch import Tensor
 
 from reference_engine.eagle.layer import EagleLayer
 from reference_engine.growing_trees import GrowingTrees, GrowthPlan, KeptTrees
-from reference_engine.layer_rows import FIRST, ROWS, SEAT, START, TREE, WANTED, Floats, Integers, LayerRows
+from reference_engine.layer_rows import (
+    FIRST,
+    ROWS,
+    SEAT,
+    START,
+    TREE,
+    WANTED,
+    Floats,
+    Integers,
+    LayerRows,
+)
 from reference_engine.slots import Copy
 
 
 class TorchLayerPass:
-    """See `LayerPass`. tables: int32 `[seats, blocks of a table]`; features: float32 `[slots, width]`."""
+    """See `LayerPass`. tables: int32 `[seats, blocks of a table]`; features: float32 `[slots,
+    width]`."""
 
-    def __init__(self, layer: EagleLayer, tables: np.ndarray, features: np.ndarray, block_size: int) -> None:
+    def __init__(
+        self, layer: EagleLayer, tables: np.ndarray, features: np.ndarray, block_size: int
+    ) -> None:
         self._layer, self._tables, self._size = layer, tables, block_size
         self._features, config = torch.from_numpy(features), layer.config
-        self._keys, self._values = (torch.empty(len(features), config.kv_heads, config.head_width) for _ in range(2))
+        self._keys, self._values = (
+            torch.empty(len(features), config.kv_heads, config.head_width) for _ in range(2)
+        )
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """See `LayerPass`."""
@@ -77,7 +93,9 @@ class TorchLayerPass:
         features = self._features[before].masked_fill((before < 0)[:, None], 0.0)
         x = self._layer.mixed(torch.from_numpy(rows.tokens[own]), features)  # [rows, width]
         places, seen = self._seen(rows, span)
-        self._keys[slots[span[START] :]], self._values[slots[span[START] :]] = self._layer.keys_values(x, places)
+        self._keys[slots[span[START] :]], self._values[slots[span[START] :]] = (
+            self._layer.keys_values(x, places)
+        )
         wanted = span[WANTED]
         query = self._layer.queries(x[-wanted:], places[-wanted:])  # [wanted, heads, D]
         read = F.scaled_dot_product_attention(
@@ -91,7 +109,8 @@ class TorchLayerPass:
         return self._layer.states(x[-wanted:], read[0].transpose(0, 1).reshape(wanted, -1))
 
     def _seen(self, rows: LayerRows, span: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Where the rows of a span stand in their text `[rows]`, and what they see of it `[rows, end]`."""
+        """Where the rows of a span stand in their text `[rows]`, and what they see of it `[rows,
+        end]`."""
         start, count, tree, first = span[START], span[ROWS], span[TREE], span[FIRST]
         root, end = start + count - tree, start + count
         seen = torch.arange(end) <= torch.arange(start, end)[:, None]
@@ -103,4 +122,7 @@ class TorchLayerPass:
 
     def _slots(self, seat: int, end: int) -> Integers:
         places = np.arange(end)
-        return np.asarray(self._tables[seat, places // self._size].astype(np.int64) * self._size + places % self._size)
+        return np.asarray(
+            self._tables[seat, places // self._size].astype(np.int64) * self._size
+            + places % self._size
+        )

@@ -1,8 +1,9 @@
-"""Whether another level of a tree pays, by what levels and steps took here: decided after every level.
+"""Whether another level of a tree pays, by what levels and steps took here: decided after every
+level.
 
-A level takes time, and yields what is expected to stand of it; the step as a whole yields so many tokens a second. A
-level pays where it yields more in its time than the steps do in theirs: then it raises what they yield on average, else
-it lowers it (the rule of a largest ratio, Dinkelbach 1967).
+A level takes time, and yields what is expected to stand of it; the step as a whole yields so many
+tokens a second. A level pays where it yields more in its time than the steps do in theirs: then it
+raises what they yield on average, else it lowers it (the rule of a largest ratio, Dinkelbach 1967).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class GrownStep:
-    """A step with trees: its seconds, levels after the first one and their seconds, tokens that were given."""
+    """A step with trees: its seconds, levels after the first one and their seconds, tokens that
+    were given."""
 
     seconds: float
     levels: int
@@ -37,7 +39,8 @@ class LevelCosts:
         self._of(batch).note(step)
 
     def due(self, batch: int) -> float:
-        """A level pays of which more guesses may stand than this, in all trees together; 0: not known yet."""
+        """A level pays of which more guesses may stand than this, in all trees together; 0: not
+        known yet."""
         return self._of(batch).due
 
     def _of(self, batch: int) -> _Told:

@@ -1,8 +1,9 @@
 """The speculator with EAGLE's layer: every request grows a tree of its own in every step.
 
-Two parts are asked and neither is believed: "draft_tree" grows the trees (exercise 6), "medusa" verifies them
-(exercise 4). What they return is checked for shape and range; whether it is *right* shows in the text. An engine that
-has no part to grow trees has the layer grow them: the same ones, in one call of compiled code.
+Two parts are asked and neither is believed: "draft_tree" grows the trees (exercise 6), "medusa"
+verifies them (exercise 4). What they return is checked for shape and range; whether it is *right*
+shows in the text. An engine that has no part to grow trees has the layer grow them: the same ones,
+in one call of compiled code.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from reference_engine.speculation import Drafted, Room
 
 
 class EagleSpeculator(MedusaSpeculator):
-    """Drafts a tree of `size` nodes for each request. See `reference_engine.speculation.Speculator`.
+    """Drafts a tree of `size` nodes for each request. See
+    `reference_engine.speculation.Speculator`.
 
-    trees: the part that grows them; None: the drafter itself. depth: levels that are grown at most: none of whose
-    guesses a node could be kept, and where `levels` decides, none that does not pay. width: candidates of a level that
-    are guessed on. guesses: after each of them. `trees`: what was kept of the step drafted last, by request. Raises
-    ValueError for a tree that cannot grow so large, and where nobody grows trees.
+    trees: the part that grows them; None: the drafter itself. depth: levels that are grown at most:
+    none of whose guesses a node could be kept, and where `levels` decides, none that does not pay.
+    width: candidates of a level that are guessed on. guesses: after each of them. `trees`: what was
+    kept of the step drafted last, by request. Raises ValueError for a tree that cannot grow so
+    large, and where nobody grows trees.
     """
 
     watches = True
@@ -67,7 +70,10 @@ class EagleSpeculator(MedusaSpeculator):
         self._judged, self._drafted, self._states = None, frozenset(), {}
         self._guessed, self._batch, self._vocab = {}, 0, 0
         self._early = False  # trees are wanted, and nobody has said a word to grow them from
-        self._levels, self._grown = levels, (0, 0.0)  # levels of the last step after the first one, and their seconds
+        self._levels, self._grown = (
+            levels,
+            (0, 0.0),
+        )  # levels of the last step after the first one, and their seconds
 
     @property
     def grown(self) -> Growth | None:
@@ -81,12 +87,18 @@ class EagleSpeculator(MedusaSpeculator):
         self._vocab = model.config.vocab
         self._drafter.attach(model, room)
 
-    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
+    def draft(
+        self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]
+    ) -> Mapping[int, Sequence[int]]:
         """A tree for each request that has said something, unless speculation loses for so many."""
         self._drafter.read(work, copies, self.lookahead)
         self._note(work)
         self._growth, self.trees, self.first = None, {}, {}
-        going = [state for chunk, state in work if state.id in self._states and chunk.length == 1 and state.said]
+        going = [
+            state
+            for chunk, state in work
+            if state.id in self._states and chunk.length == 1 and state.said
+        ]
         wanted = self.speculates(self._batch)
         self.resting, self._early = not (wanted and going), wanted and not going
         return {} if self.resting else self._planted(going)
@@ -95,7 +107,9 @@ class EagleSpeculator(MedusaSpeculator):
         """Features for the drafter."""
         self._drafter.watch(known, hidden)
 
-    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
+    def settle(
+        self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
+    ) -> dict[int, list[int]]:
         """What each request says; features of the guesses that stood are kept."""
         said, _ = self._settled(drafted, outcome, runner)
         if self._judged:
@@ -120,20 +134,32 @@ class EagleSpeculator(MedusaSpeculator):
     def _planted(self, going: Sequence[RequestState]) -> dict[int, list[int]]:
         """Tokens of the nodes, by request; the step's mask and depths."""
         due = 0.0 if self._levels is None else self._levels.due(len(going))
-        drawn = self._drawn(self._own, going, due) if self._own is not None else self._asked_for(going, due)
+        drawn = (
+            self._drawn(self._own, going, due)
+            if self._own is not None
+            else self._asked_for(going, due)
+        )
         size = self._plan.size
         parent, depth, mask = drawn.parent, drawn.depth, drawn.mask
-        self.mask, self.depths, ranks = mask.view(-1, size), tuple(depth.flatten().tolist()), torch.zeros_like(depth)
+        self.mask, self.depths, ranks = (
+            mask.view(-1, size),
+            tuple(depth.flatten().tolist()),
+            torch.zeros_like(depth),
+        )
         for row, state in enumerate(going):
             self.trees[state.id] = Tree(parent[row], depth[row], ranks[row], mask[row])
         self.first = {state.id: row * size for row, state in enumerate(going)}
         return {state.id: tokens for state, tokens in zip(going, drawn.token.tolist(), strict=True)}
 
-    def _drawn(self, drafter: GrowingDrafter, going: Sequence[RequestState], due: float) -> DraftTree:
+    def _drawn(
+        self, drafter: GrowingDrafter, going: Sequence[RequestState], due: float
+    ) -> DraftTree:
         """The trees that the drafter grows."""
         kept = drafter.grow(going, self._plan, due)
         self._grown = kept.levels, kept.seconds
-        return DraftTree(*(torch.from_numpy(each) for each in (kept.token, kept.parent, kept.depth, kept.mask)))
+        return DraftTree(
+            *(torch.from_numpy(each) for each in (kept.token, kept.parent, kept.depth, kept.mask))
+        )
 
     def _asked_for(self, going: Sequence[RequestState], due: float) -> DraftTree:
         """The part grows level after level, as long as it pays, then keeps the best."""
@@ -141,12 +167,17 @@ class EagleSpeculator(MedusaSpeculator):
         none = torch.zeros(batch, 0, dtype=torch.int64)
         growth = Growth(none, none, none, torch.zeros(batch, 0))
         growth = self._asked(
-            "grow", growth, torch.full((batch, 1), -1), *self._drafter.begin(going, count, sum(widths))
+            "grow",
+            growth,
+            torch.full((batch, 1), -1),
+            *self._drafter.begin(going, count, sum(widths)),
         )
         candidates, last, began, levels = count, count, time.perf_counter(), 0
         for level, most in enumerate(widths, 1):
             wide = min(most, last)
-            chosen = self._chosen(self._asked("frontier", growth, level, wide), (batch, wide), candidates)
+            chosen = self._chosen(
+                self._asked("frontier", growth, level, wide), (batch, wide), candidates
+            )
             if candidates >= self.lookahead:
                 gained, useful = self._gain(growth, chosen)
                 if gained <= due or not useful:
@@ -162,39 +193,67 @@ class EagleSpeculator(MedusaSpeculator):
     def _gain(self, growth: Growth, chosen: Tensor) -> tuple[float, int]:
         """See `growing_trees.gain`."""
         try:
-            return gain(growth.value.numpy(), growth.value.gather(1, chosen).numpy(), self.lookahead)
+            return gain(
+                growth.value.numpy(), growth.value.gather(1, chosen).numpy(), self.lookahead
+            )
         except Exception as error:
-            raise PartError("draft_tree", f"grow() returned no values: {type(error).__name__}: {error}") from error
+            raise PartError(
+                "draft_tree", f"grow() returned no values: {type(error).__name__}: {error}"
+            ) from error
 
     def _asked(self, name: str, *arguments: Any) -> Any:
         try:
             return getattr(self._grower, name)(*arguments)
         except Exception as error:
-            raise PartError("draft_tree", f"{name}() raised {type(error).__name__}: {error}") from error
+            raise PartError(
+                "draft_tree", f"{name}() raised {type(error).__name__}: {error}"
+            ) from error
 
     def _chosen(self, chosen: Any, shape: tuple[int, int], candidates: int) -> Tensor:
         """What `frontier` returned, if it names candidates."""
-        if not isinstance(chosen, Tensor) or chosen.dtype != torch.int64 or tuple(chosen.shape) != shape:
+        if (
+            not isinstance(chosen, Tensor)
+            or chosen.dtype != torch.int64
+            or tuple(chosen.shape) != shape
+        ):
             raise PartError("draft_tree", f"frontier() returned no int64 tensor {list(shape)}")
         named = chosen.flatten().tolist()
         if not 0 <= min(named) <= max(named) < candidates:
-            raise PartError("draft_tree", f"frontier() returned {chosen.tolist()}: there are {candidates} candidates")
+            raise PartError(
+                "draft_tree",
+                f"frontier() returned {chosen.tolist()}: there are {candidates} candidates",
+            )
         return chosen.clone()
 
     def _checked(self, drawn: Any, batch: int) -> DraftTree:
         """What `rerank` returned, if it can be a tree of so many rows."""
         size = self.lookahead + 1
         for name in ("token", "parent", "depth", "mask"):
-            value, shape = getattr(drawn, name, None), (batch, size, size) if name == "mask" else (batch, size)
-            if not isinstance(value, Tensor) or value.is_floating_point() or tuple(value.shape) != shape:
+            value, shape = (
+                getattr(drawn, name, None),
+                (batch, size, size) if name == "mask" else (batch, size),
+            )
+            if (
+                not isinstance(value, Tensor)
+                or value.is_floating_point()
+                or tuple(value.shape) != shape
+            ):
                 raise PartError("draft_tree", f"rerank() returned no {name} of shape {list(shape)}")
         if drawn.mask.dtype != torch.bool:
             raise PartError("draft_tree", "rerank() returned a mask that is not bool")
-        for name, low, high in (("token", 0, self._vocab), ("parent", -1, size), ("depth", 0, size)):
+        for name, low, high in (
+            ("token", 0, self._vocab),
+            ("parent", -1, size),
+            ("depth", 0, size),
+        ):
             held = getattr(drawn, name).flatten().tolist()
             if not low <= min(held) <= max(held) < high:
-                raise PartError("draft_tree", f"rerank() returned {name} {held}: no such tree can be")
-        return DraftTree(drawn.token, *(each.clone() for each in (drawn.parent, drawn.depth, drawn.mask)))
+                raise PartError(
+                    "draft_tree", f"rerank() returned {name} {held}: no such tree can be"
+                )
+        return DraftTree(
+            drawn.token, *(each.clone() for each in (drawn.parent, drawn.depth, drawn.mask))
+        )
 
     def _alike(self, trees: Sequence[Drafted]) -> list[tuple[Tree, int, Sequence[Drafted]]]:
         """Every request has a tree of its own; those that are alike are judged together."""
@@ -214,13 +273,20 @@ def eagle_for(
     levels: LevelCosts | None = None,
     **growth: int,
 ) -> EagleSpeculator:
-    """One for an engine of these parts, with the waiter's trained layer. Raises ModelError for a model it does not fit.
+    """One for an engine of these parts, with the waiter's trained layer. Raises ModelError for a
+    model it does not fit.
 
-    Trees are grown by the part "draft_tree" where the parts have one. growth: depth, width and guesses where they are
-    not those of GROWTH. levels: decides how far a tree grows.
+    Trees are grown by the part "draft_tree" where the parts have one. growth: depth, width and
+    guesses where they are not those of GROWTH. levels: decides how far a tree grows.
     """
     drafter = LayerDrafter(load_layer(LAYER, model))
     sizes: dict[str, Any] = GROWTH | growth
     return EagleSpeculator(
-        parts.medusa, parts.draft_tree, drafter, size=size, cost_model=cost_model, levels=levels, **sizes
+        parts.medusa,
+        parts.draft_tree,
+        drafter,
+        size=size,
+        cost_model=cost_model,
+        levels=levels,
+        **sizes,
     )

@@ -1,4 +1,5 @@
-"""From a batch to the numbers of a step: which token, position and slot each row has, and whose row it is."""
+"""From a batch to the numbers of a step: which token, position and slot each row has, and whose row
+it is."""
 
 from __future__ import annotations
 
@@ -10,7 +11,13 @@ from reference_engine.gpu.staging import Array, Fields
 from reference_engine.gpu.tables import ChangingTables
 
 
-def fill(fields: Fields[Array], batch: StepBatch, shape: StepShape, tables: ChangingTables, block_size: int) -> None:
+def fill(
+    fields: Fields[Array],
+    batch: StepBatch,
+    shape: StepShape,
+    tables: ChangingTables,
+    block_size: int,
+) -> None:
     """Write the batch into `fields`, padding included. Negative tokens are passed on as they are."""
     spans, size = batch.spans, shape.size
     counts = np.fromiter((len(span.tokens) for span in spans), dtype=np.int64, count=len(spans))
@@ -18,9 +25,14 @@ def fill(fields: Fields[Array], batch: StepBatch, shape: StepShape, tables: Chan
     begins = np.fromiter((span.start for span in spans), dtype=np.int64, count=len(spans))
     ends = counts.cumsum()  # [spans], as counts, seats and begins
     rows = int(ends[-1])
-    places = np.arange(rows) - (ends - counts - begins).repeat(counts)  # [rows], tokens before each in its sequence
+    places = np.arange(rows) - (ends - counts - begins).repeat(
+        counts
+    )  # [rows], tokens before each in its sequence
     _put(fields.tokens, [token for span in spans for token in span.tokens])
-    _put(fields.slots, tables.array[seats.repeat(counts), places // block_size] * block_size + places % block_size)
+    _put(
+        fields.slots,
+        tables.array[seats.repeat(counts), places // block_size] * block_size + places % block_size,
+    )
     _put(fields.positions, _positions(batch, places, ends) if shape.nodes else places)
     _put(fields.lengths, begins + counts)
     _put(fields.seats, seats)
@@ -32,7 +44,11 @@ def fill(fields: Fields[Array], batch: StepBatch, shape: StepShape, tables: Chan
 
 def wanted_rows(batch: StepBatch, ends: Array) -> list[int]:
     """The rows that want logits, in the order of the spans."""
-    return [row for span, end in zip(batch.spans, ends.tolist(), strict=True) for row in range(end - span.wanted, end)]
+    return [
+        row
+        for span, end in zip(batch.spans, ends.tolist(), strict=True)
+        for row in range(end - span.wanted, end)
+    ]
 
 
 def _positions(batch: StepBatch, places: Array, ends: Array) -> Array:
@@ -54,7 +70,8 @@ def _starts(field: Array, ends: Array, shape: StepShape) -> None:
 
 
 def _patches(fields: Fields[Array], tables: ChangingTables, limit: int) -> None:
-    """The changed cells, `limit` of them at most; they are forgotten here. The caller sends more by itself."""
+    """The changed cells, `limit` of them at most; they are forgotten here. The caller sends more by
+    itself."""
     changed = list(tables.changed.items())[:limit]
     for cell, _ in changed:
         del tables.changed[cell]

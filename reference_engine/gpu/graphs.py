@@ -1,7 +1,8 @@
 """Steps recorded once and replayed: one launch for a whole forward pass.
 
-A step of a new shape runs as it is the first time (that compiles its kernels), is recorded the second time, and is only
-replayed from then on. Where recording fails, steps run as they are for good, and `why` says it in one sentence.
+A step of a new shape runs as it is the first time (that compiles its kernels), is recorded the
+second time, and is only replayed from then on. Where recording fails, steps run as they are for
+good, and `why` says it in one sentence.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Graphs(Generic[T]):
         return len(self._recorded)
 
     def run(self, key: Hashable, step: Callable[[], T], *, record: bool = True) -> T:
-        """The results of `step`: the same computation on the same buffers whenever its key is the same."""
+        """The results of `step`: the same computation on the same buffers whenever its key is the
+        same."""
         if key in self._recorded:
             replay, results = self._recorded[key]
             replay()
@@ -68,7 +70,9 @@ class Graphs(Generic[T]):
         except RuntimeError as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             self._recorder = None
-            self.why = f"a CUDA graph could not be captured ({first}); steps are launched one by one"
+            self.why = (
+                f"a CUDA graph could not be captured ({first}); steps are launched one by one"
+            )
             warnings.warn(self.why, RuntimeWarning, stacklevel=3)
             return step()
         self._recorded[key] = (replay, results)

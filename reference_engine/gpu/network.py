@@ -23,7 +23,8 @@ SPARE_POSITIONS = 128
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """hidden [R, d], logits [R, V], said int64 [R]: the likeliest tokens. They live in the step's own buffers."""
+    """hidden [R, d], logits [R, V], said int64 [R]: the likeliest tokens. They live in the step's
+    own buffers."""
 
     hidden: Tensor
     logits: Tensor
@@ -33,8 +34,11 @@ class Results:
 class GpuNetwork:
     """The model's weights on the device, and the order in which a step uses them."""
 
-    def __init__(self, model: Model, pool: DevicePool, tables: Tensor, ops: Ops, said: Tensor) -> None:
-        """`tables` int32 [seats, M] and `said` int64 [R] live on the device; every step writes its tokens to `said`."""
+    def __init__(
+        self, model: Model, pool: DevicePool, tables: Tensor, ops: Ops, said: Tensor
+    ) -> None:
+        """`tables` int32 [seats, M] and `said` int64 [R] live on the device; every step writes its
+        tokens to `said`."""
         self.config, self._weights = model.config, packed(model)
         self._pool, self._tables, self._ops, self._said = pool, tables, ops, said
         self._turns = _turns(model, model.device)
@@ -48,13 +52,17 @@ class GpuNetwork:
         trees = None if mask is None else fields.trees
         paging = Paging(fields.starts, fields.lengths, fields.seats, self._tables, trees, mask)
         rest = ops.embed(weights.embedding, fields.tokens, self._said)  # [T, d]
-        x = ops.add_rms_norm(rest, None, weights.layers[0].before, eps)  # [T, d], as after every line of the loop
+        x = ops.add_rms_norm(
+            rest, None, weights.layers[0].before, eps
+        )  # [T, d], as after every line of the loop
         for index, layer in enumerate(weights.layers):
             if index:
                 x = ops.add_rms_norm(x, rest, layer.before, eps)
             x = F.linear(self._attend(index, layer, x, fields, shape, paging), layer.out)
             x = ops.add_rms_norm(x, rest, layer.after, eps)
-            x = F.linear(ops.silu_mul(F.linear(x, layer.gate_up)), layer.down)  # [T, 2f] -> [T, f] -> [T, d]
+            x = F.linear(
+                ops.silu_mul(F.linear(x, layer.gate_up)), layer.down
+            )  # [T, 2f] -> [T, f] -> [T, d]
         if shape.kind is BatchKind.MIXED:
             x, rest = x.index_select(0, fields.wanted), rest.index_select(0, fields.wanted)
         hidden = ops.add_rms_norm(x, rest, weights.norm, eps)  # [R, d]
@@ -62,7 +70,13 @@ class GpuNetwork:
         return Results(hidden, logits, ops.greedy(logits, out=self._said[: len(hidden)]))
 
     def _attend(
-        self, index: int, layer: GpuLayer, x: Tensor, fields: Fields[Tensor], shape: StepShape, paging: Paging
+        self,
+        index: int,
+        layer: GpuLayer,
+        x: Tensor,
+        fields: Fields[Tensor],
+        shape: StepShape,
+        paging: Paging,
     ) -> Tensor:
         """What attention reads for every row: [T, Hq·D]."""
         config, ops = self.config, self._ops
@@ -77,7 +91,11 @@ class GpuNetwork:
         if shape.kind is not BatchKind.TREE:
             ops.decode_attention(query, keys, values, paging, out=out, **options)
         if shape.kind is not BatchKind.DECODE:
-            splits = tree_splits(query, keys, paging, self._pool.block_size) if shape.kind is BatchKind.TREE else 1
+            splits = (
+                tree_splits(query, keys, paging, self._pool.block_size)
+                if shape.kind is BatchKind.TREE
+                else 1
+            )
             ops.prefill_attention(query, keys, values, paging, out=out, splits=splits, **options)
         return out.view(len(out), -1)
 

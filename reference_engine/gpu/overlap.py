@@ -1,11 +1,13 @@
 """Planning while the device computes: tokens stay on the device and are read one step late.
 
-Where every request that says something in a step is greedy and ends by count alone, the host need not know the tokens
-to plan the next step. It commits a placeholder, plans and sends the next step, in which the device puts its own token
-in the place of the placeholder, and reads the token while that step runs. Requests with an EOS or a draw need their
-token first; steps with one of them, or with speculation, run as always.
+Where every request that says something in a step is greedy and ends by count alone, the host need
+not know the tokens to plan the next step. It commits a placeholder, plans and sends the next step,
+in which the device puts its own token in the place of the placeholder, and reads the token while
+that step runs. Requests with an EOS or a draw need their token first; steps with one of them, or
+with speculation, run as always.
 
-A placeholder is a negative number, stands at the end of `Request.output` for one step, and never reaches a caller.
+A placeholder is a negative number, stands at the end of `Request.output` for one step, and never
+reaches a caller.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class UnreadTokens:
 class OverlappedExecutor(Decoder):
     """A `Decoder` that sends a step before it reads the one before.
 
-    late: the step sent last, if its tokens are unread. told: the tokens read in the last `run`, of the step before it.
+    late: the step sent last, if its tokens are unread. told: the tokens read in the last `run`, of
+    the step before it.
     """
 
     late: UnreadTokens | None = None
@@ -79,7 +82,8 @@ class OverlappedExecutor(Decoder):
 class OverlappedEngine(Engine):
     """An `Engine` on a GPU whose `step` returns what was said in the step before, where it can.
 
-    It trusts its scheduler to treat tokens as numbers. `trace` is not kept. Everything else is as in `Engine`.
+    It trusts its scheduler to treat tokens as numbers. `trace` is not kept. Everything else is as
+    in `Engine`.
     """
 
     decoder_type = OverlappedExecutor
@@ -88,7 +92,9 @@ class OverlappedEngine(Engine):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `Engine`. Raises ValueError for keep_trace."""
         if options.get("keep_trace"):
-            raise ValueError("a trace shows the tokens of each step, which an overlapped engine has not read yet")
+            raise ValueError(
+                "a trace shows the tokens of each step, which an overlapped engine has not read yet"
+            )
         super().__init__(*arguments, **options)
         self._held: list[Event] = []
 
@@ -98,7 +104,8 @@ class OverlappedEngine(Engine):
         return not self._requests and not self._held
 
     def abort(self, id: int) -> None:
-        """Forget a request, what it said last included. Raises KeyError for an id that is unknown or has finished."""
+        """Forget a request, what it said last included. Raises KeyError for an id that is unknown
+        or has finished."""
         super().abort(id)
         self._held = [event for event in self._held if event.id != id]
 
@@ -118,7 +125,9 @@ class OverlappedEngine(Engine):
 
     def _told(self, held: Sequence[Event]) -> list[Event]:
         """Events that were held back, with their tokens."""
-        events = [Event(event.id, (self._decoder.told[event.id],), event.finished) for event in held]
+        events = [
+            Event(event.id, (self._decoder.told[event.id],), event.finished) for event in held
+        ]
         super()._deliver(events)
         return events
 

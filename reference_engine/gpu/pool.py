@@ -15,16 +15,25 @@ class DevicePool:
     """`[layers, 2, num_blocks * block_size, kv_heads, D]`, keys and values; block 0 is scratch."""
 
     def __init__(
-        self, config: LlamaConfig, num_blocks: int, block_size: int, device: torch.device, dtype: torch.dtype
+        self,
+        config: LlamaConfig,
+        num_blocks: int,
+        block_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.num_blocks, self.block_size = num_blocks, block_size
         shape = (config.layers, 2, num_blocks * block_size, config.kv_heads, config.head_width)
         self.all = torch.zeros(shape, device=device, dtype=dtype)
-        self.layers: list[tuple[Tensor, Tensor]] = [(layer[0], layer[1]) for layer in self.all.unbind(0)]
+        self.layers: list[tuple[Tensor, Tensor]] = [
+            (layer[0], layer[1]) for layer in self.all.unbind(0)
+        ]
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy whole blocks, one after another: later ones may read what earlier ones wrote."""
-        blocks = self.all.view(*self.all.shape[:2], self.num_blocks, -1)  # [layers, 2, num_blocks, block_size·Hkv·D]
+        blocks = self.all.view(
+            *self.all.shape[:2], self.num_blocks, -1
+        )  # [layers, 2, num_blocks, block_size·Hkv·D]
         sources, targets = [copy.src for copy in copies], [copy.dst for copy in copies]
         if len(set(targets)) == len(targets) and not set(sources) & set(targets):
             at = torch.tensor([sources, targets], device=self.all.device)

@@ -13,7 +13,8 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class StepTokens:
-    """The likeliest tokens of a step's rows. They can be read until the step after the next is sent.
+    """The likeliest tokens of a step's rows. They can be read until the step after the next is
+    sent.
 
     rows: which of the copied tokens, in order; None: all of them.
     """

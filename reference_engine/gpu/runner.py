@@ -1,4 +1,5 @@
-"""The forward pass on a GPU: padded steps, captured whole, over KV and block tables that stay on the device."""
+"""The forward pass on a GPU: padded steps, captured whole, over KV and block tables that stay on
+the device."""
 
 from __future__ import annotations
 
@@ -97,10 +98,13 @@ class GpuRunner:
 
     @torch.inference_mode()
     def forward(self, batch: StepBatch) -> DeviceOutcome:
-        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to
+        itself."""
         shape = shape_of(batch, self._seats)
         if shape.size.wanted > self._seats * NODES:
-            raise ValueError(f"a tree of {shape.nodes} nodes is larger than the {NODES} that the runner has room for")
+            raise ValueError(
+                f"a tree of {shape.nodes} nodes is larger than the {NODES} that the runner has room for"
+            )
         staging = self._staging(shape)
         if len(self._changing.changed) > shape.size.patches:
             self._tables.copy_(self._changing.tensor)
@@ -112,7 +116,8 @@ class GpuRunner:
 
     @torch.inference_mode()
     def prepare(self) -> int:
-        """Capture every decode step now, rather than when it is first needed; how many are captured."""
+        """Capture every decode step now, rather than when it is first needed; how many are
+        captured."""
         for shape in decode_shapes(self._seats):
             staging = self._staging(shape)
             for _ in range(2):
@@ -138,7 +143,9 @@ class GpuRunner:
             # hidden [wanting, width], logits [wanting, vocabulary]
             return DeviceOutcome(results.hidden[rows], results.logits[rows], said)
         # hidden [count, width], logits [count, vocabulary]
-        return DeviceOutcome(results.hidden[:count], results.logits[:count], self._readback.send(count))
+        return DeviceOutcome(
+            results.hidden[:count], results.logits[:count], self._readback.send(count)
+        )
 
     def _staging(self, shape: StepShape) -> Staging:
         if shape not in self._stagings:
@@ -151,7 +158,10 @@ class GpuRunner:
             return None
         if shape.nodes not in self._masks:
             # [nodes, nodes]
-            self._masks[shape.nodes] = (batch.mask, batch.mask.to(self.device, copy=True).contiguous())
+            self._masks[shape.nodes] = (
+                batch.mask,
+                batch.mask.to(self.device, copy=True).contiguous(),
+            )
         source, buffer = self._masks[shape.nodes]
         if source is not batch.mask:
             buffer.copy_(batch.mask)
@@ -161,7 +171,9 @@ class GpuRunner:
 
 def _check(model: Model, num_blocks: int, block_size: int) -> None:
     if model.dtype not in DTYPES:
-        raise ValueError(f"the GPU runner computes in fp32 or bf16, not {str(model.dtype).removeprefix('torch.')}")
+        raise ValueError(
+            f"the GPU runner computes in fp32 or bf16, not {str(model.dtype).removeprefix('torch.')}"
+        )
     refusal = refused(model.device)
     if refusal:
         raise ValueError(refusal)

@@ -36,17 +36,25 @@ class StepShape:
 
 def shape_of(batch: StepBatch, seats: int) -> StepShape:
     """The smallest shape that holds the batch, where `seats` requests run at most."""
-    nodes = len(batch.depths) if batch.depths is not None and any(span.tree for span in batch.spans) else 0
+    nodes = (
+        len(batch.depths)
+        if batch.depths is not None and any(span.tree for span in batch.spans)
+        else 0
+    )
     counts = [len(span.tokens) for span in batch.spans]
     if max(counts) == 1 and not nodes:
         rows = padded(len(counts), seats)
         return StepShape(BatchKind.DECODE, _sized(rows, rows, rows), 0)
     if nodes and all(span.tree == span.wanted == len(span.tokens) == nodes for span in batch.spans):
         requests = padded(len(counts), seats)
-        return StepShape(BatchKind.TREE, _sized(requests * nodes, requests, requests * nodes), nodes)
+        return StepShape(
+            BatchKind.TREE, _sized(requests * nodes, requests, requests * nodes), nodes
+        )
     wanted = max(1, sum(span.wanted for span in batch.spans))
     rows = _rounded(sum(counts))
-    return StepShape(BatchKind.MIXED, _sized(rows, seats, min(1 << (wanted - 1).bit_length(), rows)), nodes)
+    return StepShape(
+        BatchKind.MIXED, _sized(rows, seats, min(1 << (wanted - 1).bit_length(), rows)), nodes
+    )
 
 
 def decode_shapes(seats: int) -> list[StepShape]:
@@ -56,7 +64,8 @@ def decode_shapes(seats: int) -> list[StepShape]:
 
 
 def padded(requests: int, seats: int) -> int:
-    """1, 2, 4, then multiples of 8 up to 64, of 16 up to 128, of 32 beyond; never more than `seats`."""
+    """1, 2, 4, then multiples of 8 up to 64, of 16 up to 128, of 32 beyond; never more than
+    `seats`."""
     step = 8 if requests <= 64 else 16 if requests <= 128 else 32
     rounded = 1 << (requests - 1).bit_length() if requests <= 4 else -(-requests // step) * step
     return min(rounded, seats)

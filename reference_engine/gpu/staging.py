@@ -1,4 +1,5 @@
-"""A step's numbers on their way to the device: laid out once a size, filled by the host, sent in one copy."""
+"""A step's numbers on their way to the device: laid out once a size, filled by the host, sent in
+one copy."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What one captured step holds: rows, sequences, rows that want logits, changed cells of the block tables."""
+    """What one captured step holds: rows, sequences, rows that want logits, changed cells of the
+    block tables."""
 
     rows: int
     batch: int
@@ -58,7 +60,9 @@ class Staging:
         self.size = size
         bounds, total = _layout(size)
         self._pinned = device.type == "cuda"
-        self._buffers = [torch.zeros(total, dtype=torch.int32, pin_memory=self._pinned) for _ in range(IN_FLIGHT)]
+        self._buffers = [
+            torch.zeros(total, dtype=torch.int32, pin_memory=self._pinned) for _ in range(IN_FLIGHT)
+        ]
         # each buffer is [total]; its fields are views, as long as `Fields` says
         self._hosts = [_views(buffer.numpy(), bounds) for buffer in self._buffers]
         self._sent: list[torch.cuda.Event | None] = [None] * IN_FLIGHT
@@ -88,7 +92,9 @@ class Staging:
 def _layout(size: Size) -> tuple[list[tuple[int, int]], int]:
     """(first, last + 1) of each field, and the length of all."""
     # in the order of `Fields`: rows, starts, batch, wanted, patches
-    lengths = [size.rows] * 3 + [size.batch + 1] + [size.batch] * 3 + [size.wanted] + [size.patches] * 2
+    lengths = (
+        [size.rows] * 3 + [size.batch + 1] + [size.batch] * 3 + [size.wanted] + [size.patches] * 2
+    )
     bounds, at = [], 0
     for length in lengths:
         bounds.append((at, at + length))

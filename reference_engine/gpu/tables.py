@@ -1,4 +1,5 @@
-"""Block tables that remember which of their cells changed, so that a step sends the changes alone to the device."""
+"""Block tables that remember which of their cells changed, so that a step sends the changes alone
+to the device."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from reference_engine.slots import Block
 
 
 class ChangingTables(Tables):
-    """`Tables` whose `changed` holds {flat index: block} of every cell that differs from what was sent last."""
+    """`Tables` whose `changed` holds {flat index: block} of every cell that differs from what was
+    sent last."""
 
     def __init__(self, seats: int, width: int) -> None:
         super().__init__(seats, width)

@@ -12,7 +12,8 @@ from reference_engine.model import Model
 
 @dataclass(frozen=True, slots=True)
 class GpuLayer:
-    """One decoder layer. qkv [(Hq + 2·Hkv)·D, d], out [d, Hq·D], gate_up [2f, d], down [d, f]; norms [d] and [D]."""
+    """One decoder layer. qkv [(Hq + 2·Hkv)·D, d], out [d, Hq·D], gate_up [2f, d], down [d, f];
+    norms [d] and [D]."""
 
     before: Tensor
     qkv: Tensor
@@ -60,7 +61,8 @@ def _layer(model: Model, name: str) -> GpuLayer:
 
 
 def _joined(model: Model, names: list[str]) -> Tensor:
-    """The named matrices, one below the other; as they lie, if an earlier runner has joined them already."""
+    """The named matrices, one below the other; as they lie, if an earlier runner has joined them
+    already."""
     parts = [model.weights[name] for name in names]
     if _adjoining(parts):
         return parts[0].as_strided((sum(map(len, parts)), parts[0].shape[1]), parts[0].stride())

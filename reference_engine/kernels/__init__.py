@@ -1,8 +1,9 @@
 """GPU kernels in Triton, one file a kernel, each beside its plain-torch twin.
 
-`ops(device)` is what a runner asks for: the kernels where they can run, the twins where they cannot, and why. Importing
-this package works without triton and without a GPU. With TRITON_INTERPRET=1 in the environment
-before the first import, the kernels run in Triton's interpreter on CPU tensors (slow: for tests).
+`ops(device)` is what a runner asks for: the kernels where they can run, the twins where they
+cannot, and why. Importing this package works without triton and without a GPU. With
+TRITON_INTERPRET=1 in the environment before the first import, the kernels run in Triton's
+interpreter on CPU tensors (slow: for tests).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ __all__ = ["KERNELS", "TWINS", "KernelsUnavailable", "Ops", "Paging", "ops", "tr
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """The fused operations of one decoder step. Contracts: the functions of the same names in this package.
+    """The fused operations of one decoder step. Contracts: the functions of the same names in this
+    package.
 
     name: "triton", "triton-interpreter" or "torch". capturable: a CUDA graph may hold them. why:
     why they are not the compiled kernels, in one sentence; "" when they are.
@@ -74,14 +76,22 @@ TWINS: dict[str, Callable[..., Any]] = {
 def ops(device: torch.device | str, *, interpret: bool = False) -> Ops:
     """The operations to use on `device`: compiled kernels on a CUDA device, else the twins.
 
-    `interpret` asks for the kernels in Triton's interpreter; it raises KernelsUnavailable unless that is switched on.
+    `interpret` asks for the kernels in Triton's interpreter; it raises KernelsUnavailable unless
+    that is switched on.
     """
     device = torch.device(device)
     why = runtime.why_not(device)
     if interpret:
         if not runtime.INTERPRETED:
-            raise KernelsUnavailable(why or "set TRITON_INTERPRET=1 before reference_engine.kernels is imported")
+            raise KernelsUnavailable(
+                why or "set TRITON_INTERPRET=1 before reference_engine.kernels is imported"
+            )
         return Ops("triton-interpreter", False, "asked for Triton's interpreter", **KERNELS)
     if device.type == "cuda" and not why and not runtime.INTERPRETED:
         return Ops("triton", True, "", **KERNELS)
-    return Ops("torch", False, why or "Triton's interpreter is switched on, and too slow to serve with", **TWINS)
+    return Ops(
+        "torch",
+        False,
+        why or "Triton's interpreter is switched on, and too slow to serve with",
+        **TWINS,
+    )

@@ -1,12 +1,14 @@
-"""The second half of split-KV attention: one softmax out of the splits' partial ones (flash decoding).
+"""The second half of split-KV attention: one softmax out of the splits' partial ones (flash
+decoding).
 
 Split s of row t and head h left its accumulator a[s] = Σ exp2(z − m[s])·v, not yet divided, in
 fp32, and the pair m[s] (its maximum, in the base-2 scale) and l[s] = Σ exp2(z − m[s]). Then
     out[t, h] = Σ_s a[s]·exp2(m[s] − M) / Σ_s l[s]·exp2(m[s] − M),   M = max_s m[s].
 
-Shapes: sums fp32 [S, T, Hq, D]; stats fp32 [S, T, Hq, 2] (m, l); out [T, Hq, D]; starts int32 [B + 1]; lengths int32
-[B]. Only splits that a sequence's length reaches are read; the others were never written.
-Bytes moved: T·Hq·(D + 2)·4 a live split, and T·Hq·D elements of out. Floor: those bytes over bandwidth.
+Shapes: sums fp32 [S, T, Hq, D]; stats fp32 [S, T, Hq, 2] (m, l); out [T, Hq, D]; starts int32 [B +
+1]; lengths int32 [B]. Only splits that a sequence's length reaches are read; the others were never
+written. Bytes moved: T·Hq·(D + 2)·4 a live split, and T·Hq·D elements of out. Floor: those bytes
+over bandwidth.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from reference_engine.kernels.split import sequence_of, span_of
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The splits' partial results: sums fp32 [S, T, Hq, D], stats fp32 [S, T, Hq, 2]; without splits, stand-ins."""
+    """The splits' partial results: sums fp32 [S, T, Hq, D], stats fp32 [S, T, Hq, 2]; without
+    splits, stand-ins."""
 
     sums: Tensor
     stats: Tensor
@@ -35,7 +38,9 @@ class Partial:
             return cls(out, out)
         # [S, T, Hq, D]
         sums = torch.empty((splits, *out.shape), dtype=torch.float32, device=out.device)
-        return cls(sums, torch.empty((splits, *out.shape[:2], 2), dtype=torch.float32, device=out.device))
+        return cls(
+            sums, torch.empty((splits, *out.shape[:2], 2), dtype=torch.float32, device=out.device)
+        )
 
 
 @jit
@@ -81,9 +86,11 @@ def _combine(
 
 
 def combine(partial: Partial, out: Tensor, paging: Paging, *, tile: int, single: bool) -> None:
-    """Write `out` [T, Hq, D] for the rows of every sequence that owns one row (`single`), or of those that own more.
+    """Write `out` [T, Hq, D] for the rows of every sequence that owns one row (`single`), or of
+    those that own more.
 
-    A row whose sequence has no KV (a padding row) becomes zeros. `tile` is the tile that the splits were made of.
+    A row whose sequence has no KV (a padding row) becomes zeros. `tile` is the tile that the splits
+    were made of.
     """
     splits, rows, heads, width = partial.sums.shape
     with on(out.device):

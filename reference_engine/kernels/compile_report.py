@@ -1,10 +1,12 @@
-"""What Triton's compiler makes of each kernel for a GPU that need not be here: registers, spills, instructions.
+"""What Triton's compiler makes of each kernel for a GPU that need not be here: registers, spills,
+instructions.
 
     python -m reference_engine.kernels.compile_report [capability] [--json]        # 90 unless told: H100, H200
 
-Each launcher is called on small CPU tensors with its kernel replaced by a recorder, which compiles the kernel for the
-target with the arguments it was given. Triton brings ptxas, cuobjdump and nvdisasm with it; nothing is launched.
-A kernel that spills (`local_loads` > 0) or loads KV in less than 16 bytes a thread is one to look at.
+Each launcher is called on small CPU tensors with its kernel replaced by a recorder, which compiles
+the kernel for the target with the arguments it was given. Triton brings ptxas, cuobjdump and
+nvdisasm with it; nothing is launched. A kernel that spills (`local_loads` > 0) or loads KV in less
+than 16 bytes a thread is one to look at.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ HOMES: dict[ModuleType, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class CompiledKernel:
-    """One compiled kernel: registers a thread, stack bytes a thread, shared bytes a program, instruction counts."""
+    """One compiled kernel: registers a thread, stack bytes a thread, shared bytes a program,
+    instruction counts."""
 
     kernel: str
     dtype: str
@@ -90,7 +93,9 @@ class _Recorder:
     def __getitem__(self, grid: object) -> Any:
         return self._compile
 
-    def _compile(self, *args: Any, num_warps: int = 4, num_stages: int = 3, **constants: Any) -> None:
+    def _compile(
+        self, *args: Any, num_warps: int = 4, num_stages: int = 3, **constants: Any
+    ) -> None:
         import triton
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
@@ -99,7 +104,9 @@ class _Recorder:
         signature, fixed, hints = _specialise(self.kernel.arg_names, values, set(constants))
         source = ASTSource(fn=self.kernel, signature=signature, constexprs=fixed, attrs=hints)
         options = {"num_warps": num_warps, "num_stages": num_stages}
-        built = triton.compile(source, target=GPUTarget("cuda", self.capability, 32), options=options)
+        built = triton.compile(
+            source, target=GPUTarget("cuda", self.capability, 32), options=options
+        )
         dtypes = [value.dtype for value in values.values() if isinstance(value, Tensor)]
         dtype = str(next((dtype for dtype in dtypes if dtype.is_floating_point), dtypes[0]))
         self.notes.append(_read(self.kernel.__name__, dtype.removeprefix("torch."), built))
@@ -113,7 +120,9 @@ def compile_all(
     Raises KernelsUnavailable without triton, or where TRITON_INTERPRET is set.
     """
     if runtime.MISSING or runtime.INTERPRETED:
-        raise runtime.KernelsUnavailable(runtime.MISSING or "TRITON_INTERPRET is set: nothing would be compiled")
+        raise runtime.KernelsUnavailable(
+            runtime.MISSING or "TRITON_INTERPRET is set: nothing would be compiled"
+        )
     notes: list[CompiledKernel] = []
     with _recording(capability, notes):
         for dtype in dtypes:
@@ -124,7 +133,9 @@ def compile_all(
 @contextmanager
 def _recording(capability: int, notes: list[CompiledKernel]) -> Iterator[None]:
     """Every kernel replaced by its recorder, and every device good enough."""
-    originals = [(home, name, getattr(home, name)) for home, names in HOMES.items() for name in names]
+    originals = [
+        (home, name, getattr(home, name)) for home, names in HOMES.items() for name in names
+    ]
     with mock.patch.object(runtime, "why_not", lambda device: ""):
         try:
             for home, name, kernel in originals:
@@ -145,7 +156,9 @@ def _launch_all(dtype: torch.dtype, width: int) -> None:
     integers = torch.zeros(rows, dtype=torch.int32)
     tables = torch.zeros(rows, 128, dtype=torch.int32)
     plain = Paging(torch.arange(rows + 1, dtype=torch.int32), integers, integers, tables)
-    trees = Paging(plain.starts, integers, integers, tables, integers, torch.ones(16, 16, dtype=torch.bool))
+    trees = Paging(
+        plain.starts, integers, integers, tables, integers, torch.ones(16, 16, dtype=torch.bool)
+    )
     q = qkv.view(rows, -1, width)[:, :heads]
     KERNELS["embed"](hidden, integers, integers.long())
     KERNELS["patch"](integers, integers, integers)
@@ -154,10 +167,14 @@ def _launch_all(dtype: torch.dtype, width: int) -> None:
     KERNELS["greedy"](torch.zeros(rows, 128256, dtype=dtype))
     KERNELS["rope_store"](qkv, integers, integers, turn, turn, pool, pool)
     for paging, splits in ((plain, 1), (plain, 4)):
-        KERNELS["decode_attention"](q, pool, pool, paging, block_size=block_size, scale=0.1, splits=splits)
+        KERNELS["decode_attention"](
+            q, pool, pool, paging, block_size=block_size, scale=0.1, splits=splits
+        )
     for paging, splits in ((plain, 1), (trees, 4)):
         many = q.repeat(32, 1, 1) if splits == 1 else q
-        KERNELS["prefill_attention"](many, pool, pool, paging, block_size=block_size, scale=0.1, splits=splits)
+        KERNELS["prefill_attention"](
+            many, pool, pool, paging, block_size=block_size, scale=0.1, splits=splits
+        )
 
 
 def _specialise(
@@ -196,7 +213,9 @@ def _read(name: str, dtype: str, built: Any) -> CompiledKernel:
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     registers, stack = (int(found[1]), int(found[2])) if found else (-1, -1)
     counts = {kind: len(re.findall(pattern, assembly)) for kind, pattern in INSTRUCTIONS.items()}
-    return CompiledKernel(name.strip("_"), dtype, registers, stack, int(built.metadata.shared), counts)
+    return CompiledKernel(
+        name.strip("_"), dtype, registers, stack, int(built.metadata.shared), counts
+    )
 
 
 def _output(command: list[str]) -> str:
@@ -211,13 +230,19 @@ def main() -> int:
     except runtime.KernelsUnavailable as reason:
         print(reason, file=sys.stderr)
         return 2
-    rows = [{key: value for key, value in asdict(note).items() if key != "instructions"} for note in notes]
+    rows = [
+        {key: value for key, value in asdict(note).items() if key != "instructions"}
+        for note in notes
+    ]
     rows = [row | note.instructions for row, note in zip(rows, notes, strict=True)]
     if "--json" in sys.argv:
         print(json.dumps(rows))
         return 0
     for row in rows:
-        print(f"{row.pop('kernel'):18} {row.pop('dtype'):9} " + " ".join(f"{key} {row[key]:<5}" for key in row))
+        print(
+            f"{row.pop('kernel'):18} {row.pop('dtype'):9} "
+            + " ".join(f"{key} {row[key]:<5}" for key in row)
+        )
     return 0
 
 

@@ -1,17 +1,20 @@
-"""Paged decode attention: one query row a sequence against its paged KV (flash decoding, GQA heads packed).
+"""Paged decode attention: one query row a sequence against its paged KV (flash decoding, GQA heads
+packed).
 
     out[t, h] = softmax(scale · q[t, h] · K[slots of b, h // G]) · V[slots of b, h // G],   t = starts[b], G = Hq / Hkv
 
-Shapes: q, out [T, Hq, D]; keys, values [S, Hkv, D]; tables int32 [seats, M]; seats, lengths int32 [B]; starts int32
-[B + 1]. Only sequences that own exactly one row are computed; one with length 0 (a padding row) gets zeros. What owns
-more rows is left to `prefill_attention`, so that one step's metadata serves both kernels, in a captured graph too.
+Shapes: q, out [T, Hq, D]; keys, values [S, Hkv, D]; tables int32 [seats, M]; seats, lengths int32
+[B]; starts int32 [B + 1]. Only sequences that own exactly one row are computed; one with length 0
+(a padding row) gets zeros. What owns more rows is left to `prefill_attention`, so that one step's
+metadata serves both kernels, in a captured graph too.
 
-One program serves the G query heads of one KV head for one split of one sequence, so each key and value is read once
-for the whole group; G is padded to the 16 rows of a tensor-core tile. Splits keep the device full when B·Hkv is small.
-Slots at or beyond the sequence's length are never read: whatever lies in them, NaN included, cannot matter.
-Bytes moved: Σ_b lengths[b]·2·Hkv·D elements of KV (q, out and the tables are a few percent of it), plus the partial
-results when there are splits. Floor: those bytes over bandwidth; the arithmetic, 4·G operations a KV element, is far
-below the tensor cores' rate.
+One program serves the G query heads of one KV head for one split of one sequence, so each key and
+value is read once for the whole group; G is padded to the 16 rows of a tensor-core tile. Splits
+keep the device full when B·Hkv is small. Slots at or beyond the sequence's length are never read:
+whatever lies in them, NaN included, cannot matter. Bytes moved: Σ_b lengths[b]·2·Hkv·D elements of
+KV (q, out and the tables are a few percent of it), plus the partial results when there are splits.
+Floor: those bytes over bandwidth; the arithmetic, 4·G operations a KV element, is far below the
+tensor cores' rate.
 """
 
 from __future__ import annotations
@@ -21,8 +24,23 @@ from torch import Tensor
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.combine import Partial, combine
-from reference_engine.kernels.paging import LOG2_E, AttentionShape, Paging, attend_by_sequence, checked
-from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr, jit, on, power_of_two, tl
+from reference_engine.kernels.paging import (
+    LOG2_E,
+    AttentionShape,
+    Paging,
+    attend_by_sequence,
+    checked,
+)
+from reference_engine.kernels.runtime import (
+    Config,
+    Pointer,
+    Scalar,
+    constexpr,
+    jit,
+    on,
+    power_of_two,
+    tl,
+)
 from reference_engine.kernels.split import choose_splits, span_of
 
 
@@ -110,7 +128,9 @@ def _decode_attention(
         tl.store(stats + cell * 2 + 1, total, mask=heads_in)
     else:
         acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]  # [BLOCK_H, BLOCK_D]
-        tl.store(out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in)
+        tl.store(
+            out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in
+        )
 
 
 def decode_attention(
@@ -135,13 +155,20 @@ def decode_attention(
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)
     # [T, Hq, D]
-    out = torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device) if out is None else out
+    out = (
+        torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device)
+        if out is None
+        else out
+    )
     if shape.rows == 0 or shape.batch == 0:
         return out
     config = config or _config(q.dtype, shape)
     if splits is None:
         splits = choose_splits(
-            shape.batch * shape.kv_heads, paging.longest(block_size), config.tile, runtime.multiprocessors(q.device)
+            shape.batch * shape.kv_heads,
+            paging.longest(block_size),
+            config.tile,
+            runtime.multiprocessors(q.device),
         )
     partial = Partial.empty(out, splits)
     group = shape.heads // shape.kv_heads
@@ -197,7 +224,8 @@ def decode_attention_torch(
 
 
 def _config(dtype: torch.dtype, shape: AttentionShape) -> Config:
-    """16 KB of keys a tile; three stages keep one tile of keys and values in flight behind the table's look-up."""
+    """16 KB of keys a tile; three stages keep one tile of keys and values in flight behind the
+    table's look-up."""
     if runtime.INTERPRETED:
         return runtime.SMALL
     tile = 16384 // (max(power_of_two(shape.width), 16) * dtype.itemsize)

@@ -1,4 +1,5 @@
-"""The embedding of each row's token, where a token may be one that the device has just said and the host not yet read.
+"""The embedding of each row's token, where a token may be one that the device has just said and the
+host not yet read.
 
     out[t] = table[tokens[t]]                  if tokens[t] ≥ 0
     out[t] = table[said[−tokens[t] − 1]]       otherwise: the token of row −tokens[t] − 1 of the step before
@@ -16,17 +17,24 @@ from reference_engine.kernels.runtime import Pointer, constexpr, jit, on, power_
 
 
 @jit
-def _embed(table: Pointer, tokens: Pointer, said: Pointer, out: Pointer, D: constexpr, BLOCK: constexpr) -> None:
+def _embed(
+    table: Pointer, tokens: Pointer, said: Pointer, out: Pointer, D: constexpr, BLOCK: constexpr
+) -> None:
     row = tl.program_id(0).to(tl.int64)
     token = tl.load(tokens + row).to(tl.int64)
     if token < 0:
         token = tl.load(said - token - 1)
     column = tl.arange(0, BLOCK)  # [BLOCK]
-    tl.store(out + row * D + column, tl.load(table + token * D + column, mask=column < D), mask=column < D)
+    tl.store(
+        out + row * D + column,
+        tl.load(table + token * D + column, mask=column < D),
+        mask=column < D,
+    )
 
 
 def embed(table: Tensor, tokens: Tensor, said: Tensor) -> Tensor:
-    """The rows of `table` [V, d] for `tokens` int32 [T], negative ones naming a row of `said` int64 [R] -> [T, d].
+    """The rows of `table` [V, d] for `tokens` int32 [T], negative ones naming a row of `said` int64
+    [R] -> [T, d].
 
     Raises KernelsUnavailable where kernels cannot run. Ids are not checked.
     """
@@ -36,7 +44,15 @@ def embed(table: Tensor, tokens: Tensor, said: Tensor) -> Tensor:
     if rows:
         block = power_of_two(width)
         with on(table.device):
-            _embed[(rows,)](table, tokens, said, out, D=width, BLOCK=block, num_warps=min(max(block // 512, 1), 8))
+            _embed[(rows,)](
+                table,
+                tokens,
+                said,
+                out,
+                D=width,
+                BLOCK=block,
+                num_warps=min(max(block // 512, 1), 8),
+            )
     return out
 
 

@@ -14,7 +14,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reference_engine.kernels.runtime import Pointer, Scalar, constexpr, jit, on, power_of_two, require, tl
+from reference_engine.kernels.runtime import (
+    Pointer,
+    Scalar,
+    constexpr,
+    jit,
+    on,
+    power_of_two,
+    require,
+    tl,
+)
 
 
 @jit
@@ -34,7 +43,9 @@ def _add_rms_norm(
     inside = columns < D
     value = tl.load(x + row * x_stride + columns, mask=inside, other=0.0)  # [BLOCK]
     if ADD:
-        value = value.to(tl.float32) + tl.load(residual + row * D + columns, mask=inside, other=0.0).to(tl.float32)
+        value = value.to(tl.float32) + tl.load(
+            residual + row * D + columns, mask=inside, other=0.0
+        ).to(tl.float32)
         value = value.to(x.dtype.element_ty)
         tl.store(residual + row * D + columns, value, mask=inside)
     value = value.to(tl.float32)
@@ -46,10 +57,12 @@ def _add_rms_norm(
 def add_rms_norm(
     x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, *, out: Tensor | None = None
 ) -> Tensor:
-    """The norm of `residual + x`, which also replaces `residual` (of `x` alone, when `residual` is None).
+    """The norm of `residual + x`, which also replaces `residual` (of `x` alone, when `residual` is
+    None).
 
-    x [T, d], rows contiguous; residual [T, d] contiguous, changed in place; `out` [T, d] may be `x` itself.
-    Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot run.
+    x [T, d], rows contiguous; residual [T, d] contiguous, changed in place; `out` [T, d] may be `x`
+    itself. Raises ValueError on shapes that do not fit, KernelsUnavailable where kernels cannot
+    run.
     """
     rows, width = _checked(x, residual, weight)
     # [T, d]
@@ -91,9 +104,13 @@ def add_rms_norm_torch(
 def _checked(x: Tensor, residual: Tensor | None, weight: Tensor) -> tuple[int, int]:
     """The shape (T, d) of `x`, once everything fits it."""
     if x.dim() != 2 or x.stride(-1) != 1:
-        raise ValueError(f"x must be [T, d] with contiguous rows, got shape {tuple(x.shape)}, strides {x.stride()}")
+        raise ValueError(
+            f"x must be [T, d] with contiguous rows, got shape {tuple(x.shape)}, strides {x.stride()}"
+        )
     if weight.shape != x.shape[1:]:
         raise ValueError(f"weight must be [{x.shape[1]}], got {tuple(weight.shape)}")
     if residual is not None and (residual.shape != x.shape or not residual.is_contiguous()):
-        raise ValueError(f"residual must be contiguous {tuple(x.shape)}, got {tuple(residual.shape)}")
+        raise ValueError(
+            f"residual must be contiguous {tuple(x.shape)}, got {tuple(residual.shape)}"
+        )
     return x.shape[0], x.shape[1]

@@ -1,21 +1,24 @@
-"""Paged attention of many rows a sequence: prefill chunks, causal, and the nodes of a tree of guesses (Medusa).
+"""Paged attention of many rows a sequence: prefill chunks, causal, and the nodes of a tree of
+guesses (Medusa).
 
     out[t, h] = softmax over the KV that row t sees of scale · q[t, h] · K, times V
 
-Row i of sequence b, the token at position p = lengths[b] − rows + i, sees KV 0 .. p. If the last N = trees[b] rows are
-a tree, its node j sees all KV before the tree and the nodes that mask[j] allows (itself and its ancestors).
+Row i of sequence b, the token at position p = lengths[b] − rows + i, sees KV 0 .. p. If the last N
+= trees[b] rows are a tree, its node j sees all KV before the tree and the nodes that mask[j] allows
+(itself and its ancestors).
 
 Shapes: q, out [T, Hq, D]; keys, values [S, Hkv, D]; tables int32 [seats, M]; seats, lengths, trees
 int32 [B]; starts int32 [B + 1]; mask bool [N, N]. Only sequences that own two rows or more are
 computed; `decode_attention` serves the others.
 
-One program serves `TILE_Q` rows and the G = Hq / Hkv heads that share one KV head, packed into one tile of TILE_Q·G
-rows. The grid is T // TILE_Q + B tiles whatever the batch holds, so a captured graph serves any; each program finds its
-sequence by bisection. A step of few rows and long KV (a tree at small B) is split over the KV like a decode.
-Slots at or beyond a sequence's length are never read.
-Bytes moved: Σ_b ceil(rows[b] / TILE_Q)·visible[b]·2·Hkv·D elements of KV, of which all but the first reading come from
-L2, and 2·T·Hq·D of q and out. Operations: 4·Hq·D for each (row, visible token). Floor: the larger of bytes over
-bandwidth and operations over the tensor cores' peak.
+One program serves `TILE_Q` rows and the G = Hq / Hkv heads that share one KV head, packed into one
+tile of TILE_Q·G rows. The grid is T // TILE_Q + B tiles whatever the batch holds, so a captured
+graph serves any; each program finds its sequence by bisection. A step of few rows and long KV (a
+tree at small B) is split over the KV like a decode. Slots at or beyond a sequence's length are
+never read. Bytes moved: Σ_b ceil(rows[b] / TILE_Q)·visible[b]·2·Hkv·D elements of KV, of which all
+but the first reading come from L2, and 2·T·Hq·D of q and out. Operations: 4·Hq·D for each (row,
+visible token). Floor: the larger of bytes over bandwidth and operations over the tensor cores'
+peak.
 """
 
 from __future__ import annotations
@@ -25,8 +28,23 @@ from torch import Tensor
 
 from reference_engine.kernels import runtime
 from reference_engine.kernels.combine import Partial, combine
-from reference_engine.kernels.paging import LOG2_E, AttentionShape, Paging, attend_by_sequence, checked
-from reference_engine.kernels.runtime import Config, Pointer, Scalar, constexpr, jit, on, power_of_two, tl
+from reference_engine.kernels.paging import (
+    LOG2_E,
+    AttentionShape,
+    Paging,
+    attend_by_sequence,
+    checked,
+)
+from reference_engine.kernels.runtime import (
+    Config,
+    Pointer,
+    Scalar,
+    constexpr,
+    jit,
+    on,
+    power_of_two,
+    tl,
+)
 from reference_engine.kernels.split import choose_splits, sequence_of, span_of
 
 
@@ -149,7 +167,9 @@ def _prefill_attention(
         tl.store(stats + cell * 2 + 1, total, mask=rows_in)
     else:
         acc = acc / tl.where(total > 0.0, total, 1.0)[:, None]  # [BLOCK_M, BLOCK_D]
-        tl.store(out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in)
+        tl.store(
+            out + cell[:, None] * D + column[None, :], acc.to(out.dtype.element_ty), mask=both_in
+        )
 
 
 def prefill_attention(
@@ -174,7 +194,11 @@ def prefill_attention(
     shape = checked(q, keys, values, paging)
     runtime.require(q, keys, values, paging.tables, paging.seats, paging.lengths, paging.starts)
     # [T, Hq, D]
-    out = torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device) if out is None else out
+    out = (
+        torch.empty((shape.rows, shape.heads, shape.width), dtype=q.dtype, device=q.device)
+        if out is None
+        else out
+    )
     if shape.rows == 0 or shape.batch == 0:
         return out
     config = config or _config(q.dtype, shape, paging)
@@ -247,11 +271,14 @@ def tree_splits(q: Tensor, keys: Tensor, paging: Paging, block_size: int) -> int
     config = _config(q.dtype, shape, paging)
     tile_q = max(config.rows * shape.kv_heads // shape.heads, 1)
     programs = (shape.rows // tile_q + shape.batch) * shape.kv_heads
-    return choose_splits(programs, paging.longest(block_size), config.tile, runtime.multiprocessors(q.device))
+    return choose_splits(
+        programs, paging.longest(block_size), config.tile, runtime.multiprocessors(q.device)
+    )
 
 
 def _config(dtype: torch.dtype, shape: AttentionShape, paging: Paging) -> Config:
-    """Tiles that spill no registers on sm_90 at widths 64 and 128; fp32, which no tensor core serves, takes less."""
+    """Tiles that spill no registers on sm_90 at widths 64 and 128; fp32, which no tensor core
+    serves, takes less."""
     if runtime.INTERPRETED:
         return runtime.SMALL
     if dtype.itemsize > 2:

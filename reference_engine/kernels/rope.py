@@ -1,4 +1,5 @@
-"""RoPE on queries and keys, and the store of keys and values into their slots, in one pass over the packed projection.
+"""RoPE on queries and keys, and the store of keys and values into their slots, in one pass over the
+packed projection.
 
 The pair (i, i + D/2) of a head turns by positions[t] · inv_freq[i] (Hugging Face's half split).
 Queries turn in place inside `qkv`; keys turn on their way into the pool; values are copied there.
@@ -15,7 +16,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reference_engine.kernels.runtime import Pointer, Scalar, cdiv, constexpr, jit, on, power_of_two, require, tl
+from reference_engine.kernels.runtime import (
+    Pointer,
+    Scalar,
+    cdiv,
+    constexpr,
+    jit,
+    on,
+    power_of_two,
+    require,
+    tl,
+)
 
 
 @jit
@@ -56,8 +67,12 @@ def _rope_store(
         gain_first = tl.load(q_norm + pair + 0 * head, mask=queries, other=1.0).to(tl.float32)
         gain_first *= tl.load(k_norm + pair + 0 * head, mask=others, other=1.0).to(tl.float32)
         # [BLOCK_H, BLOCK_HALF]
-        gain_second = tl.load(q_norm + HALF + pair + 0 * head, mask=queries, other=1.0).to(tl.float32)
-        gain_second *= tl.load(k_norm + HALF + pair + 0 * head, mask=others, other=1.0).to(tl.float32)
+        gain_second = tl.load(q_norm + HALF + pair + 0 * head, mask=queries, other=1.0).to(
+            tl.float32
+        )
+        gain_second *= tl.load(k_norm + HALF + pair + 0 * head, mask=others, other=1.0).to(
+            tl.float32
+        )
         first, second = first * scale * gain_first, second * scale * gain_second
     position = tl.load(positions + row).to(tl.int64)
     cosine = tl.load(cos + position * HALF + pair, mask=pair < HALF, other=1.0)  # [1, BLOCK_HALF]
@@ -71,7 +86,9 @@ def _rope_store(
     tl.store(source, turned_first, mask=inside & is_query)
     tl.store(source + HALF, turned_second, mask=inside & is_query)
     slot = tl.load(slots + row).to(tl.int64)
-    kept = inside & (slot + tl.zeros_like(head) >= 0)  # broadcast first: the interpreter mistypes a broadcast i1
+    kept = inside & (
+        slot + tl.zeros_like(head) >= 0
+    )  # broadcast first: the interpreter mistypes a broadcast i1
     # [BLOCK_H, BLOCK_HALF], of [S, Hkv, D]
     key = keys + slot * slot_stride + (head - HQ) * (2 * HALF) + pair
     stored = kept & (head >= HQ) & (head < HQ + HKV)
@@ -150,7 +167,11 @@ def rope_store_torch(
     wide = torch.float64 if qkv.dtype == torch.float64 else torch.float32
     rows = qkv.view(qkv.shape[0], heads + 2 * kv_heads, width)  # [T, Hq + 2·Hkv, D]
     # [T, Hq, D], [T, Hkv, D] twice
-    query, key, value = rows[:, :heads], rows[:, heads : heads + kv_heads], rows[:, heads + kv_heads :]
+    query, key, value = (
+        rows[:, :heads],
+        rows[:, heads : heads + kv_heads],
+        rows[:, heads + kv_heads :],
+    )
     at = positions.long()
     turn_cos, turn_sin = cos[at].to(wide)[:, None], sin[at].to(wide)[:, None]  # [T, 1, D/2]
 
@@ -160,7 +181,9 @@ def rope_store_torch(
             part = part * torch.rsqrt(part.square().mean(-1, keepdim=True) + eps) * norm.to(wide)
         first, second = part.chunk(2, dim=-1)  # [T, H, D/2]
         # [T, H, D]
-        return torch.cat((first * turn_cos - second * turn_sin, second * turn_cos + first * turn_sin), -1)
+        return torch.cat(
+            (first * turn_cos - second * turn_sin, second * turn_cos + first * turn_sin), -1
+        )
 
     kept = slots >= 0  # [T]
     keys[slots[kept].long()] = turned(key, k_norm)[kept].to(keys.dtype)  # [kept, Hkv, D]
@@ -180,10 +203,14 @@ def _checked(
 ) -> tuple[int, int, int]:
     """(Hq, Hkv, D), once everything fits."""
     if keys.dim() != 3 or keys.shape != values.shape or keys.stride() != values.stride():
-        raise ValueError(f"pools must be two equal [S, Hkv, D], got {tuple(keys.shape)} and {tuple(values.shape)}")
+        raise ValueError(
+            f"pools must be two equal [S, Hkv, D], got {tuple(keys.shape)} and {tuple(values.shape)}"
+        )
     kv_heads, width = keys.shape[1:]
     if keys.stride()[1:] != (width, 1) or width % 2:
-        raise ValueError(f"a slot of the pool must be contiguous [Hkv, even D], got strides {keys.stride()}")
+        raise ValueError(
+            f"a slot of the pool must be contiguous [Hkv, even D], got strides {keys.stride()}"
+        )
     packed = qkv.shape[-1] if qkv.dim() == 2 else 0
     if packed % width or packed // width <= 2 * kv_heads or qkv.stride(-1) != 1:
         raise ValueError(f"qkv must be [T, (Hq + 2·{kv_heads})·{width}], got {tuple(qkv.shape)}")

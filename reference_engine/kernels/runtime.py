@@ -1,8 +1,9 @@
 """Triton where it is installed, and one clear sentence where it is not.
 
-The kernel files import `jit`, `tl` and `constexpr` from here, so that they import on any machine. What a kernel does is
-decided by the environment when this module is first imported: with TRITON_INTERPRET=1 kernels run in Triton's
-interpreter on CPU tensors, otherwise they are compiled for the GPU at first launch.
+The kernel files import `jit`, `tl` and `constexpr` from here, so that they import on any machine.
+What a kernel does is decided by the environment when this module is first imported: with
+TRITON_INTERPRET=1 kernels run in Triton's interpreter on CPU tensors, otherwise they are compiled
+for the GPU at first launch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ OLDEST_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How an attention kernel is cut: packed query rows and KV tokens a tile, warps a program, pipeline stages."""
+    """How an attention kernel is cut: packed query rows and KV tokens a tile, warps a program,
+    pipeline stages."""
 
     rows: int
     tile: int
@@ -39,7 +41,8 @@ class KernelsUnavailable(RuntimeError):
 
 
 class _Absent:
-    """Stands in for `triton.language` where triton is missing: it has every name, and none does anything."""
+    """Stands in for `triton.language` where triton is missing: it has every name, and none does
+    anything."""
 
     def __getattr__(self, name: str) -> Any:
         return self
@@ -124,10 +127,13 @@ def why_not(device: torch.device) -> str:
 
 
 def require(*tensors: torch.Tensor) -> None:
-    """Raise `KernelsUnavailable` unless kernels can run on these tensors, which must share one device."""
+    """Raise `KernelsUnavailable` unless kernels can run on these tensors, which must share one
+    device."""
     device = tensors[0].device
     if any(tensor.device != device for tensor in tensors):
-        raise KernelsUnavailable(f"tensors on different devices: {sorted({str(t.device) for t in tensors})}")
+        raise KernelsUnavailable(
+            f"tensors on different devices: {sorted({str(t.device) for t in tensors})}"
+        )
     reason = why_not(device)
     if reason:
         raise KernelsUnavailable(reason)

@@ -1,9 +1,10 @@
 """Greedy sampling: the argmax of each row of logits, the lowest index where several are equal.
 
 Shapes: logits [B, V] -> int64 [B]. A NaN never wins; a row of nothing but NaN or −inf gives 0.
-Bytes moved: B·V elements read, 8·B written. Floor: those bytes over bandwidth; B = 1, V = 128,256 in bf16 is 0.25 MB,
-0.06 µs. One program reading a whole row would take a hundred times that, so each row is cut into parts of `PART`
-entries that separate programs reduce, and a second launch reduces the parts.
+Bytes moved: B·V elements read, 8·B written. Floor: those bytes over bandwidth; B = 1, V = 128,256
+in bf16 is 0.25 MB, 0.06 µs. One program reading a whole row would take a hundred times that, so
+each row is cut into parts of `PART` entries that separate programs reduce, and a second launch
+reduces the parts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reference_engine.kernels.runtime import Pointer, Scalar, cdiv, constexpr, jit, on, power_of_two, require, tl
+from reference_engine.kernels.runtime import (
+    Pointer,
+    Scalar,
+    cdiv,
+    constexpr,
+    jit,
+    on,
+    power_of_two,
+    require,
+    tl,
+)
 
 PART = 4096
 
@@ -29,7 +40,9 @@ def _best_of_part(
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     columns = part * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     # [BLOCK]
-    value = tl.load(logits + row * row_stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
+    value = tl.load(logits + row * row_stride + columns, mask=columns < V, other=float("-inf")).to(
+        tl.float32
+    )
     value = tl.where(value == value, value, float("-inf"))
     best = tl.max(value, axis=0)  # a number
     tl.store(values + row * PARTS + part, best)
@@ -37,7 +50,9 @@ def _best_of_part(
 
 
 @jit
-def _best_of_parts(values: Pointer, indices: Pointer, out: Pointer, PARTS: constexpr, BLOCK: constexpr) -> None:
+def _best_of_parts(
+    values: Pointer, indices: Pointer, out: Pointer, PARTS: constexpr, BLOCK: constexpr
+) -> None:
     row = tl.program_id(0).to(tl.int64)
     parts = tl.arange(0, BLOCK)  # [BLOCK]
     inside = parts < PARTS
@@ -48,7 +63,8 @@ def _best_of_parts(values: Pointer, indices: Pointer, out: Pointer, PARTS: const
 
 
 def greedy(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The token with the highest logit, the lowest id at ties. logits [B, V], rows contiguous -> int64 [B].
+    """The token with the highest logit, the lowest id at ties. logits [B, V], rows contiguous ->
+    int64 [B].
 
     Raises ValueError on an empty vocabulary, KernelsUnavailable where kernels cannot run.
     """
@@ -63,9 +79,18 @@ def greedy(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
     indices = torch.empty((rows, parts), dtype=torch.int32, device=logits.device)  # [B, parts]
     with on(logits.device):
         _best_of_part[(rows, parts)](
-            logits, values, indices, logits.stride(0), V=vocabulary, PARTS=parts, BLOCK=block, num_warps=4
+            logits,
+            values,
+            indices,
+            logits.stride(0),
+            V=vocabulary,
+            PARTS=parts,
+            BLOCK=block,
+            num_warps=4,
         )
-        _best_of_parts[(rows,)](values, indices, out, PARTS=parts, BLOCK=power_of_two(parts), num_warps=1)
+        _best_of_parts[(rows,)](
+            values, indices, out, PARTS=parts, BLOCK=power_of_two(parts), num_warps=1
+        )
     return out
 
 
@@ -80,5 +105,7 @@ def greedy_torch(logits: Tensor, *, out: Tensor | None = None) -> Tensor:
 def _checked(logits: Tensor) -> tuple[int, int]:
     """(B, V) of the logits."""
     if logits.dim() != 2 or logits.shape[1] < 1 or logits.stride(-1) != 1:
-        raise ValueError(f"logits must be [B, V] with V ≥ 1 and contiguous rows, got {tuple(logits.shape)}")
+        raise ValueError(
+            f"logits must be [B, V] with V ≥ 1 and contiguous rows, got {tuple(logits.shape)}"
+        )
     return logits.shape[0], logits.shape[1]

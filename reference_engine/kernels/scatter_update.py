@@ -1,4 +1,5 @@
-"""Changes of a few cells of a table that stays on the device: block tables change in a block or two a step.
+"""Changes of a few cells of a table that stays on the device: block tables change in a block or two
+a step.
 
     cells[where[i]] ← value[i]     for each i with where[i] ≥ 0, the indices distinct
 
@@ -29,7 +30,9 @@ def patch(cells: Tensor, where: Tensor, value: Tensor) -> None:
     require(cells, where, value)
     if where.shape[0]:
         with on(cells.device):
-            _patch[(cdiv(where.shape[0], BLOCK),)](cells, where, value, M=where.shape[0], BLOCK=BLOCK, num_warps=1)
+            _patch[(cdiv(where.shape[0], BLOCK),)](
+                cells, where, value, M=where.shape[0], BLOCK=BLOCK, num_warps=1
+            )
 
 
 def patch_torch(cells: Tensor, where: Tensor, value: Tensor) -> None:

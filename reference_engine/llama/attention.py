@@ -1,9 +1,10 @@
 """What a step's rows read of the paged pool, laid out for the forward pass on a CPU.
 
-Rows that stand alone (decodes) read their keys and values where they lie. Scores are a sampled product of two dense
-matrices: queries `[rows * heads, D]` times the whole pool `[rows, D]`, computed only where a request's block table
-points, which is the pattern of a sparse matrix. The mix of values is a weighted sum of pool rows, which is what an
-embedding bag computes. So nothing is gathered: the bytes moved are the KV itself.
+Rows that stand alone (decodes) read their keys and values where they lie. Scores are a sampled
+product of two dense matrices: queries `[rows * heads, D]` times the whole pool `[rows, D]`,
+computed only where a request's block table points, which is the pattern of a sparse matrix. The mix
+of values is a weighted sum of pool rows, which is what an embedding bag computes. So nothing is
+gathered: the bytes moved are the KV itself.
 
 Spans of many rows (prefill chunks, trees) use a dense kernel: a prompt's first chunk on its own
 keys and values, later chunks on a gathered copy.
@@ -30,7 +31,8 @@ STRETCH = 1.4
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows [first, last) of a step. Their scores are [start, end) of the flat scores, `width` for each row and head."""
+    """Rows [first, last) of a step. Their scores are [start, end) of the flat scores, `width` for
+    each row and head."""
 
     first: int
     last: int
@@ -40,20 +42,27 @@ class Group:
 
 
 class SingleRows:
-    """The rows of a step that stand alone: n queries, each over its own request's tokens, shortest first.
+    """The rows of a step that stand alone: n queries, each over its own request's tokens, shortest
+    first.
 
-    Requests of similar length form a group whose score rows have one width, a multiple of the block size, so that
-    softmax is dense; padding points at the request's own first slot and is masked. From one decode step to the next
-    only one score a row changes, until somebody outgrows a group: then the pattern is made anew.
+    Requests of similar length form a group whose score rows have one width, a multiple of the block
+    size, so that softmax is dense; padding points at the request's own first slot and is masked.
+    From one decode step to the next only one score a row changes, until somebody outgrows a group:
+    then the pattern is made anew.
 
-    positions int64 `[n]`: where each row stands in its text. rows int64 `[n * 2 * kv_heads]`: its own pool rows.
+    positions int64 `[n]`: where each row stands in its text. rows int64 `[n * 2 * kv_heads]`: its
+    own pool rows.
     """
 
     def __init__(self, config: LlamaConfig, pool: KVPool, tables: Tables) -> None:
         self._tables, self._pool, self._block_size = tables, pool, pool.block_size
         self._heads = config.heads
         # [heads]: first row of its KV head
-        self._head = np.arange(config.heads, dtype=np.int64) // (config.heads // config.kv_heads) * pool.block_size
+        self._head = (
+            np.arange(config.heads, dtype=np.int64)
+            // (config.heads // config.kv_heads)
+            * pool.block_size
+        )
         self._seats: list[int] = []
         self._places: list[int] = []
         self._version = -1
@@ -62,7 +71,9 @@ class SingleRows:
     def arrange(self, spans: Sequence[Span]) -> SingleRowInputs:
         """What a step reads in which each of these spans has one row."""
         seats, places = [span.seat for span in spans], [span.start for span in spans]
-        same = self._steps_left > 0 and seats == self._seats and self._version == self._tables.version
+        same = (
+            self._steps_left > 0 and seats == self._seats and self._version == self._tables.version
+        )
         if same and places == [place + 1 for place in self._places]:
             self._advance()
         else:
@@ -71,7 +82,8 @@ class SingleRows:
         return self._singles
 
     def _advance(self) -> None:
-        """Open one more score a row. While nobody enters another block, all rows are one further than before."""
+        """Open one more score a row. While nobody enters another block, all rows are one further
+        than before."""
         self._at += 1
         self._open += 1
         self._steps_left -= 1
@@ -85,10 +97,13 @@ class SingleRows:
         self._mask[self._open] = 0.0  # [n, heads]
 
     def _locate(self) -> None:
-        """Find the pool rows of the tokens at `_at`, and for how many steps they stay in their blocks."""
+        """Find the pool rows of the tokens at `_at`, and for how many steps they stay in their
+        blocks."""
         block, place = np.divmod(self._at, self._block_size)  # [n] each
         # [n]
-        first = self._pool.first_rows(self._tables.array[self._seat_numbers, block].astype(np.int64), place)
+        first = self._pool.first_rows(
+            self._tables.array[self._seat_numbers, block].astype(np.int64), place
+        )
         self.rows = self._pool.token_rows(first)  # [n * 2 * kv_heads]
         # [n * 2 * kv_heads], [n, 1]
         self._row_numbers, self._first = self.rows.numpy(), first[:, None]
@@ -111,13 +126,19 @@ class SingleRows:
         for group in groups:
             self._fill(group, seats[group.first : group.last], places[group.first : group.last])
         # [rows * heads] a group
-        starts = [np.arange(group.start, group.end, group.width, dtype=np.int32) for group in groups]
+        starts = [
+            np.arange(group.start, group.end, group.width, dtype=np.int32) for group in groups
+        ]
         # [n * heads + 1]
         crow = torch.from_numpy(np.concatenate([*starts, np.array([at], dtype=np.int32)]))
         self._open = crow[:-1].numpy().reshape(-1, self._heads) + self._at[:, None]  # [n, heads]
-        self._steps_left = min(group.width - 1 - max(places[group.first : group.last]) for group in groups)
+        self._steps_left = min(
+            group.width - 1 - max(places[group.first : group.last]) for group in groups
+        )
         self._singles = SingleRowInputs(
-            pattern=_sparse(crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))),
+            pattern=_sparse(
+                crow, columns, scores, (len(seats) * self._heads, len(self._pool.heads[0]))
+            ),
             mask=mask,
             groups=[scores[group.start : group.end].view(-1, group.width) for group in groups],
             offsets=crow[:-1],
@@ -134,8 +155,14 @@ class SingleRows:
         shape = (len(table), self._heads, group.width)
         np.copyto(rows, rows[:, :, :1], where=beyond)
         # [g, 1, width] + [heads, 1] -> [g, heads, width]
-        np.add(rows, self._head.astype(np.int32)[:, None], out=self._columns[group.start : group.end].reshape(shape))
-        self._mask[group.start : group.end].reshape(shape)[:] = np.where(beyond, np.float32(-np.inf), np.float32(0))
+        np.add(
+            rows,
+            self._head.astype(np.int32)[:, None],
+            out=self._columns[group.start : group.end].reshape(shape),
+        )
+        self._mask[group.start : group.end].reshape(shape)[:] = np.where(
+            beyond, np.float32(-np.inf), np.float32(0)
+        )
 
 
 def reading(pool: KVPool, first: Integers, batch: StepBatch, span: Span, start: int) -> Reading:
@@ -145,10 +172,16 @@ def reading(pool: KVPool, first: Integers, batch: StepBatch, span: Span, start: 
     """
     rows = len(span.tokens)
     if span.start == 0 and not span.tree:
-        last = None if span.wanted == 1 else _scores(torch.ones(rows, rows, dtype=torch.bool).tril())[-span.wanted :]
+        last = (
+            None
+            if span.wanted == 1
+            else _scores(torch.ones(rows, rows, dtype=torch.bool).tril())[-span.wanted :]
+        )
         return Reading(start, start + rows, None, None, span.wanted, last)
     mask = _mask(span, batch.mask)  # [T, S]
-    return Reading(start, start + rows, pool.head_rows(first), mask, span.wanted, mask[-span.wanted :])
+    return Reading(
+        start, start + rows, pool.head_rows(first), mask, span.wanted, mask[-span.wanted :]
+    )
 
 
 def _mask(span: Span, tree: Tensor | None) -> Tensor:
@@ -166,7 +199,9 @@ def visible(span: Span, tree: Tensor | None) -> Tensor:
     rows, total = len(span.tokens), span.start + len(span.tokens)
     seen = torch.ones(rows, total, dtype=torch.bool).tril(span.start)  # [T, S]
     if span.tree and tree is not None:
-        seen[rows - span.tree :, total - span.tree :] = tree[span.first :][: span.tree, : span.tree]  # [N, N]
+        seen[rows - span.tree :, total - span.tree :] = tree[span.first :][
+            : span.tree, : span.tree
+        ]  # [N, N]
     return seen
 
 
@@ -176,7 +211,8 @@ def _scores(seen: Tensor) -> Tensor:
 
 
 def _cuts(blocks: Sequence[int]) -> list[tuple[int, int]]:
-    """Consecutive groups of ascending table lengths: within one, the longest is at most STRETCH times the shortest."""
+    """Consecutive groups of ascending table lengths: within one, the longest is at most STRETCH
+    times the shortest."""
     cuts, start = list[tuple[int, int]](), 0
     for index, count in enumerate(blocks):
         if count > max(blocks[start] * STRETCH, blocks[start] + 1):

@@ -29,8 +29,9 @@ MOST = 1 << 40
 class LlamaConfig:
     """Sizes of a decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
-    heads query heads share kv_heads heads of keys and values, each head_width wide. positions: the longest context.
-    tied: the LM head is the embedding. qk_norm: queries and keys are RMS-normed per head before rotation (Qwen3).
+    heads query heads share kv_heads heads of keys and values, each head_width wide. positions: the
+    longest context. tied: the LM head is the embedding. qk_norm: queries and keys are RMS-normed
+    per head before rotation (Qwen3).
     """
 
     vocab: int
@@ -60,7 +61,8 @@ class LlamaConfig:
     def parameters(self) -> int:
         """Numbers in the checkpoint."""
         layer = (
-            self.width * (2 * self.queries + 2 * self.keys + 3 * self.inner + 2) + 2 * self.qk_norm * self.head_width
+            self.width * (2 * self.queries + 2 * self.keys + 3 * self.inner + 2)
+            + 2 * self.qk_norm * self.head_width
         )
         return self.layers * layer + self.width * (1 + self.vocab * (1 if self.tied else 2))
 
@@ -68,7 +70,10 @@ class LlamaConfig:
         """Every tensor of the checkpoint by its Hugging Face name."""
         shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab, self.width)}
         for layer in range(self.layers):
-            shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in self._layer_shapes().items()}
+            shapes |= {
+                f"model.layers.{layer}.{name}.weight": shape
+                for name, shape in self._layer_shapes().items()
+            }
         shapes["model.norm.weight"] = (self.width,)
         if not self.tied:
             shapes["lm_head.weight"] = (self.vocab, self.width)
@@ -91,9 +96,15 @@ class LlamaConfig:
 
 
 SHAPES: dict[str, LlamaConfig] = {
-    "tiny": LlamaConfig(vocab=128, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=64, positions=2048),
-    "5m": LlamaConfig(vocab=4096, width=256, layers=4, heads=8, kv_heads=4, head_width=32, inner=688),
-    "llama-0.1b": LlamaConfig(vocab=32_000, width=768, layers=12, heads=12, kv_heads=4, head_width=64, inner=2048),
+    "tiny": LlamaConfig(
+        vocab=128, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=64, positions=2048
+    ),
+    "5m": LlamaConfig(
+        vocab=4096, width=256, layers=4, heads=8, kv_heads=4, head_width=32, inner=688
+    ),
+    "llama-0.1b": LlamaConfig(
+        vocab=32_000, width=768, layers=12, heads=12, kv_heads=4, head_width=64, inner=2048
+    ),
     "llama-1b": LlamaConfig(
         vocab=128_256,
         width=2048,
@@ -136,7 +147,8 @@ SHAPES: dict[str, LlamaConfig] = {
 
 
 def from_json(data: object) -> LlamaConfig:
-    """The sizes in a config.json. Raises ValueError, in one sentence, for what the engine does not compute.
+    """The sizes in a config.json. Raises ValueError, in one sentence, for what the engine does not
+    compute.
 
     Keys that may be absent, or null, have the values that transformers gives them; sizes without
     which no tensor has a shape may not.
@@ -154,8 +166,14 @@ def from_json(data: object) -> LlamaConfig:
         width=width,
         layers=_whole(data, "num_hidden_layers"),
         heads=heads,
-        kv_heads=_whole(data, "num_key_value_heads", 32 if normed and "num_key_value_heads" not in data else heads),
-        head_width=_whole(data, "head_dim", 128 if normed and "head_dim" not in data else max(1, width // heads)),
+        kv_heads=_whole(
+            data,
+            "num_key_value_heads",
+            32 if normed and "num_key_value_heads" not in data else heads,
+        ),
+        head_width=_whole(
+            data, "head_dim", 128 if normed and "head_dim" not in data else max(1, width // heads)
+        ),
         inner=_whole(data, "intermediate_size"),
         positions=_whole(data, "max_position_embeddings", 32_768 if normed else 2048),
         rope_theta=_theta(data),
@@ -164,18 +182,28 @@ def from_json(data: object) -> LlamaConfig:
         qk_norm=normed,
     )
     if config.heads % config.kv_heads:
-        raise ValueError(f"{config.heads} query heads cannot share {config.kv_heads} heads of keys and values evenly")
+        raise ValueError(
+            f"{config.heads} query heads cannot share {config.kv_heads} heads of keys and values evenly"
+        )
     if config.head_width % 2:
-        raise ValueError(f"heads {config.head_width} wide cannot be rotated: their dimensions must pair up")
+        raise ValueError(
+            f"heads {config.head_width} wide cannot be rotated: their dimensions must pair up"
+        )
     return config
 
 
 def _architecture(data: Mapping[str, Any]) -> str:
     """The first one named, or the one of the model's type."""
     named = data.get("architectures")
-    told = named[0] if isinstance(named, list) and named else TYPES.get(str(data.get("model_type")), "none named")
+    told = (
+        named[0]
+        if isinstance(named, list) and named
+        else TYPES.get(str(data.get("model_type")), "none named")
+    )
     if not isinstance(told, str) or told not in ARCHITECTURES:
-        raise ValueError(f"its architecture is {told}; the engine runs {' and '.join(ARCHITECTURES)}")
+        raise ValueError(
+            f"its architecture is {told}; the engine runs {' and '.join(ARCHITECTURES)}"
+        )
     return told
 
 
@@ -188,17 +216,22 @@ def _theta(data: Mapping[str, Any]) -> float:
             raise ValueError(f"{name} is {told!r}; it must be a table")
         kind = told.get("rope_type", told.get("type", "default"))
         if kind != "default":
-            raise ValueError(f"its rotary positions are scaled ({kind}), which the engine does not compute")
+            raise ValueError(
+                f"its rotary positions are scaled ({kind}), which the engine does not compute"
+            )
         rope |= told
     if any(isinstance(value, dict) for value in rope.values()):
-        raise ValueError("its rotary positions differ from layer to layer, which the engine does not compute")
+        raise ValueError(
+            "its rotary positions differ from layer to layer, which the engine does not compute"
+        )
     if rope.get("partial_rotary_factor") not in (None, 1):
         raise ValueError("only a part of each head is rotated, which the engine does not compute")
     return _positive(rope if rope.get("rope_theta") is not None else data, "rope_theta", 10_000.0)
 
 
 def _whole(data: Mapping[str, Any], name: str, otherwise: int | None = None) -> int:
-    """A size: a whole number from 1 on. otherwise: its value where it is absent or null; None: it may not be."""
+    """A size: a whole number from 1 on. otherwise: its value where it is absent or null; None: it
+    may not be."""
     value = data.get(name)
     if value is None:
         if otherwise is None:
@@ -235,10 +268,14 @@ def _shown(value: object) -> str:
     return told if len(told) <= 40 else f"{told[:39]}…"
 
 
-def to_json(config: LlamaConfig, dtype: str = "float32", ids: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The config.json that `from_json` reads, with every key that some engine asks for, in old and new spelling.
+def to_json(
+    config: LlamaConfig, dtype: str = "float32", ids: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The config.json that `from_json` reads, with every key that some engine asks for, in old and
+    new spelling.
 
-    dtype: of the tensors beside it. ids: tokens with a meaning, of `IDS`; those that nobody has named are left out.
+    dtype: of the tensors beside it. ids: tokens with a meaning, of `IDS`; those that nobody has
+    named are left out.
     """
     return {
         "architectures": ["Qwen3ForCausalLM" if config.qk_norm else "LlamaForCausalLM"],

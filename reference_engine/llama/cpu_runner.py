@@ -40,5 +40,6 @@ class CpuRunner:
         self.pool.move(source, target)
 
     def forward(self, batch: StepBatch) -> Outcome:
-        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to
+        itself."""
         return self._shards.forward(batch)

@@ -1,4 +1,5 @@
-"""The KV of all requests, block by block: for each head the keys, or the values, of a block's tokens lie together."""
+"""The KV of all requests, block by block: for each head the keys, or the values, of a block's
+tokens lie together."""
 
 from __future__ import annotations
 
@@ -18,13 +19,21 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class KVPool:
-    """`[layers, num_blocks, 2, kv_heads, block_size, D]`, of kv_dtype, keys before values; block 0 is scratch.
+    """`[layers, num_blocks, 2, kv_heads, block_size, D]`, of kv_dtype, keys before values; block 0
+    is scratch.
 
-    `heads[layer]` is a layer as `[rows, D]`. Slot s, place s % block_size of block s // block_size, has its first key
-    in row `first_rows(s)`; key head h is h * block_size rows further, value head h `values_at` further than that.
+    `heads[layer]` is a layer as `[rows, D]`. Slot s, place s % block_size of block s // block_size,
+    has its first key in row `first_rows(s)`; key head h is h * block_size rows further, value head
+    h `values_at` further than that.
     """
 
-    def __init__(self, config: LlamaConfig, num_blocks: int, block_size: int, kv_dtype: KVDtype = KVDtype.FP32) -> None:
+    def __init__(
+        self,
+        config: LlamaConfig,
+        num_blocks: int,
+        block_size: int,
+        kv_dtype: KVDtype = KVDtype.FP32,
+    ) -> None:
         if num_blocks * block_size * 2 * config.kv_heads >= 1 << 31:
             raise ValueError(
                 f"a pool of {num_blocks} blocks of {block_size} tokens is more than 32-bit rows can number"
@@ -55,7 +64,8 @@ class KVPool:
         return self.first_rows(blocks, np.arange(self.block_size)).reshape(-1)[:tokens]
 
     def token_rows(self, first: Integers) -> Tensor:
-        """int64 `[n * 2 * kv_heads]`: the rows of whole tokens, one after the other, heads in order."""
+        """int64 `[n * 2 * kv_heads]`: the rows of whole tokens, one after the other, heads in
+        order."""
         # [n, 2 * kv_heads], flat
         return torch.from_numpy((first[:, None] + self._parts).reshape(-1))
 

@@ -1,7 +1,8 @@
 """The weights of one decoder layer as the CPU reads them.
 
-The norm before a product is folded into its weight, with the factor sqrt(width) that makes an RMS-normed vector of a
-unit vector. Products that share their input are one. Query and key dimensions are interleaved for rotation.
+The norm before a product is folded into its weight, with the factor sqrt(width) that makes an
+RMS-normed vector of a unit vector. Products that share their input are one. Query and key
+dimensions are interleaved for rotation.
 """
 
 import math
@@ -40,15 +41,22 @@ def _pack(model: Model, index: int) -> DecoderLayer:
         return model.weights[f"model.layers.{index}.{name}.weight"].float()
 
     # [width] each
-    before, after = (weight(name) * math.sqrt(config.width) for name in ("input_layernorm", "post_attention_layernorm"))
+    before, after = (
+        weight(name) * math.sqrt(config.width)
+        for name in ("input_layernorm", "post_attention_layernorm")
+    )
     # [queries, width], [keys, width]
     query, key = (interleaved(weight(f"self_attn.{name}_proj"), config.head_width) for name in "qk")
     norms = None
     if config.qk_norm:
         # [D] each
-        of_query, of_key = (interleaved(weight(f"self_attn.{name}_norm"), config.head_width) for name in "qk")
+        of_query, of_key = (
+            interleaved(weight(f"self_attn.{name}_norm"), config.head_width) for name in "qk"
+        )
         # [heads + kv_heads, D / 2, 2]
-        norms = torch.stack([of_query] * config.heads + [of_key] * config.kv_heads).view(-1, config.head_width // 2, 2)
+        norms = torch.stack([of_query] * config.heads + [of_key] * config.kv_heads).view(
+            -1, config.head_width // 2, 2
+        )
     return DecoderLayer(
         # [queries + 2 * keys, width]
         qkv=pack(torch.cat((query, key, weight("self_attn.v_proj"))) * before),

@@ -1,7 +1,9 @@
-"""A matrix product whose weight is laid out once, for the few rows of a decode step and the many of a prefill.
+"""A matrix product whose weight is laid out once, for the few rows of a decode step and the many of
+a prefill.
 
-With one row the product reads the weight once and a plain transposed matrix is fastest; with more, oneDNN's own layout
-is: it needs no packing in each call, which is what makes the plain fp32 product slow at 2 to 64 rows.
+With one row the product reads the weight once and a plain transposed matrix is fastest; with more,
+oneDNN's own layout is: it needs no packing in each call, which is what makes the plain fp32 product
+slow at 2 to 64 rows.
 
 oneDNN prepares code for every number of rows that it meets, which takes longer than a small
 product. `tile` therefore cuts many rows into pieces of few sizes, which are known after a few steps
@@ -20,7 +22,8 @@ TURNED_LIMIT = 64 * 1024 * 1024
 
 
 class Weight(NamedTuple):
-    """A weight `[out, in]` in up to two layouts; products of at most `rows` rows use `turned` = weight.T."""
+    """A weight `[out, in]` in up to two layouts; products of at most `rows` rows use `turned` =
+    weight.T."""
 
     packed: Tensor
     turned: Tensor

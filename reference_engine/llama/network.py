@@ -27,7 +27,8 @@ class NetworkSizes(NamedTuple):
 
 
 class LlamaNetwork(NamedTuple):
-    """A model's layers, the norm and the head after them, and the KV pool `[rows, D]` of each layer."""
+    """A model's layers, the norm and the head after them, and the KV pool `[rows, D]` of each
+    layer."""
 
     layers: List[DecoderLayer]  # noqa: UP006  (TorchScript)
     norm: Tensor
@@ -49,7 +50,8 @@ class SingleRowInputs(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What the rows [start, end) of one request read: pool rows, head by head; None: its own keys and values.
+    """What the rows [start, end) of one request read: pool rows, head by head; None: its own keys
+    and values.
 
     mask float `[rows, tokens]`, None: each row sees itself and what came before. wanted: how many
     of its last rows the last layer needs; last: the mask of those, None when they see everything.
@@ -64,9 +66,11 @@ class Reading(NamedTuple):
 
 
 class FlatStep(NamedTuple):
-    """A step, flat. For each row its token, its turn (complex `[M, 1, D / 2]`) and, in `places`, its pool rows.
+    """A step, flat. For each row its token, its turn (complex `[M, 1, D / 2]`) and, in `places`,
+    its pool rows.
 
-    The first `alone` rows are single decodes, the rest belongs to `readings`. wanted: rows with logits; None: all.
+    The first `alone` rows are single decodes, the rest belongs to `readings`. wanted: rows with
+    logits; None: all.
     """
 
     tokens: Tensor
@@ -86,7 +90,9 @@ def unit(x: Tensor, floor: Tensor) -> Tensor:
 def _states(x: Tensor, layer: DecoderLayer, step: FlatStep, sizes: NetworkSizes) -> Tensor:
     """`[M, heads + 2 * kv_heads, D]`: queries and keys, turned to their positions, and values."""
     # [M, heads + 2 * kv_heads, D]
-    states = tiled_product(unit(x, sizes.floor), layer.qkv).view(x.size(0), sizes.heads + 2 * sizes.kv_heads, -1)
+    states = tiled_product(unit(x, sizes.floor), layer.qkv).view(
+        x.size(0), sizes.heads + 2 * sizes.kv_heads, -1
+    )
     turned = sizes.heads + sizes.kv_heads
     pairs = states[:, :turned].view(x.size(0), turned, -1, 2)  # [M, heads + kv_heads, D / 2, 2]
     norms = layer.head_norms
@@ -96,18 +102,24 @@ def _states(x: Tensor, layer: DecoderLayer, step: FlatStep, sizes: NetworkSizes)
     return states
 
 
-def _attend_alone(query: Tensor, pool: Tensor, singles: SingleRowInputs, sizes: NetworkSizes) -> Tensor:
+def _attend_alone(
+    query: Tensor, pool: Tensor, singles: SingleRowInputs, sizes: NetworkSizes
+) -> Tensor:
     """query `[n * heads, D]` -> what each reads, `[n * heads, D]`."""
     pattern = singles.pattern
     scores = pattern.values()  # [scores]
     scores.copy_(singles.mask)
     # [n * heads, D] times [D, pool rows], where the pattern has a place
-    torch.ops.aten.sparse_sampled_addmm(pattern, query, pool.t(), beta=1.0, alpha=sizes.scale, out=pattern)
+    torch.ops.aten.sparse_sampled_addmm(
+        pattern, query, pool.t(), beta=1.0, alpha=sizes.scale, out=pattern
+    )
     for group in singles.groups:
         torch.softmax(group, -1, out=group)  # [rows * heads, width]
     values = pool[sizes.values_at :]  # [pool rows - values_at, D]
     # [n * heads, D]
-    return torch.embedding_bag(values, pattern.col_indices(), singles.offsets, False, 0, False, scores)[0]
+    return torch.embedding_bag(
+        values, pattern.col_indices(), singles.offsets, False, 0, False, scores
+    )[0]
 
 
 def _attend_span(
@@ -137,7 +149,9 @@ def _attend_span(
     return mixed[0].transpose(0, 1)  # [T, heads, D]
 
 
-def _mix(states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: NetworkSizes, last: bool) -> Tensor:
+def _mix(
+    states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: NetworkSizes, last: bool
+) -> Tensor:
     """What attention reads for every row of `query` `[M, heads, D]`: `[M, heads * D]`.
 
     last: the query holds the wanted rows only.
@@ -156,7 +170,9 @@ def _mix(states: Tensor, query: Tensor, pool: Tensor, step: FlatStep, sizes: Net
             mask = span.last if last else span.mask
             causal = not last and span.rows is None
             part = query[at : at + count]  # [T, heads, D]
-            mixed[at : at + count] = _attend_span(part, kv[span.start : span.end], pool, span.rows, mask, causal)
+            mixed[at : at + count] = _attend_span(
+                part, kv[span.start : span.end], pool, span.rows, mask, causal
+            )
             at += count
     return mixed.flatten(1)  # [M, heads * D]
 
@@ -175,8 +191,11 @@ def _feed_forward(x: Tensor, mixed: Tensor, layer: DecoderLayer, sizes: NetworkS
         begin = end
 
 
-def _forward(embedding: Tensor, network: LlamaNetwork, step: FlatStep, sizes: NetworkSizes) -> tuple[Tensor, Tensor]:
-    """Stores the KV of all rows; for the wanted ones the states after the final norm, and the logits."""
+def _forward(
+    embedding: Tensor, network: LlamaNetwork, step: FlatStep, sizes: NetworkSizes
+) -> tuple[Tensor, Tensor]:
+    """Stores the KV of all rows; for the wanted ones the states after the final norm, and the
+    logits."""
     x = embedding.index_select(0, step.tokens)  # [M, width]
     wanted = step.wanted
     for index in range(len(network.layers)):

@@ -1,7 +1,8 @@
 """Rotary positions as one complex product.
 
-A head's dimensions i and i + D/2 turn together. Stored side by side they are the two halves of one complex number, and
-turning is multiplying by cos + i sin. Queries and keys are stored that way alike, so their products do not change.
+A head's dimensions i and i + D/2 turn together. Stored side by side they are the two halves of one
+complex number, and turning is multiplying by cos + i sin. Queries and keys are stored that way
+alike, so their products do not change.
 """
 
 from __future__ import annotations

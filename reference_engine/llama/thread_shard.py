@@ -1,4 +1,5 @@
-"""The forward pass of some of a step's requests: all their rows, prefill and decode, go through each layer together."""
+"""The forward pass of some of a step's requests: all their rows, prefill and decode, go through
+each layer together."""
 
 from __future__ import annotations
 
@@ -49,7 +50,15 @@ class PackedWeights:
         config = self.config
         floor = torch.tensor(math.sqrt(config.norm_eps * config.width))
         scale = config.head_width**-0.5
-        return NetworkSizes(config.heads, config.kv_heads, config.inner, pool.values_at, config.norm_eps, scale, floor)
+        return NetworkSizes(
+            config.heads,
+            config.kv_heads,
+            config.inner,
+            pool.values_at,
+            config.norm_eps,
+            scale,
+            floor,
+        )
 
 
 class ThreadShard:
@@ -67,7 +76,9 @@ class ThreadShard:
     @torch.inference_mode()
     def forward(self, batch: StepBatch) -> Outcome:
         """See `Runner.forward`."""
-        return Outcome(*forward(self._packed.embedding, self._network, self._step(batch), self._sizes))
+        return Outcome(
+            *forward(self._packed.embedding, self._network, self._step(batch), self._sizes)
+        )
 
     def _step(self, batch: StepBatch) -> FlatStep:
         spans, rows = batch.spans, self._singles
@@ -76,16 +87,30 @@ class ThreadShard:
         if alone == len(spans):
             tokens = torch.tensor([span.tokens[0] for span in spans])  # [M]
             return FlatStep(
-                tokens, self._packed.turns.index_select(0, rows.positions), rows.rows, alone, singles, [], None
+                tokens,
+                self._packed.turns.index_select(0, rows.positions),
+                rows.rows,
+                alone,
+                singles,
+                [],
+                None,
             )
         several = spans[alone:]
         # [start + rows] a span
-        held = [self._pool.first_rows_of(self._tables.array[span.seat], _end(span)) for span in several]
+        held = [
+            self._pool.first_rows_of(self._tables.array[span.seat], _end(span)) for span in several
+        ]
         # [rows] a span
         own = [first[span.start :] for first, span in zip(held, several, strict=True)]
-        positions, places = self._positions(batch, several), self._pool.token_rows(np.concatenate(own))
+        positions, places = (
+            self._positions(batch, several),
+            self._pool.token_rows(np.concatenate(own)),
+        )
         if alone:
-            positions, places = torch.cat((rows.positions, positions)), torch.cat((rows.rows, places))
+            positions, places = (
+                torch.cat((rows.positions, positions)),
+                torch.cat((rows.rows, places)),
+            )
         starts = list(accumulate((len(span.tokens) for span in spans), initial=0))
         return FlatStep(
             tokens=torch.tensor([token for span in spans for token in span.tokens]),  # [M]
@@ -101,15 +126,22 @@ class ThreadShard:
         )
 
     def _alone(self, spans: Sequence[Span]) -> int:
-        """How many of the first spans are read as single rows: none where the pool is narrower than what computes."""
+        """How many of the first spans are read as single rows: none where the pool is narrower than
+        what computes."""
         if self._pool.kv_dtype is not KVDtype.FP32:
             return 0
-        return next((i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted), len(spans))
+        return next(
+            (i for i, span in enumerate(spans) if len(span.tokens) > 1 or not span.wanted),
+            len(spans),
+        )
 
     def _positions(self, batch: StepBatch, spans: Sequence[Span]) -> Tensor:
-        """Where each row of these spans stands in its text; guesses beyond the context are never kept."""
+        """Where each row of these spans stands in its text; guesses beyond the context are never
+        kept."""
         highest = self._packed.config.positions - 1
-        return torch.from_numpy(np.concatenate([batch.positions(span) for span in spans]).clip(max=highest))
+        return torch.from_numpy(
+            np.concatenate([batch.positions(span) for span in spans]).clip(max=highest)
+        )
 
 
 def _end(span: Span) -> int:
@@ -121,5 +153,9 @@ def _wanted(spans: Sequence[Span], starts: Sequence[int]) -> Tensor | None:
     """The rows whose logits are asked for; None: all of them."""
     if sum(span.wanted for span in spans) == starts[-1]:
         return None
-    wanted = [row for span, end in zip(spans, starts[1:], strict=True) for row in range(end - span.wanted, end)]
+    wanted = [
+        row
+        for span, end in zip(spans, starts[1:], strict=True)
+        for row in range(end - span.wanted, end)
+    ]
     return torch.tensor(wanted, dtype=torch.int64)

@@ -1,8 +1,9 @@
 """A step spread over threads: each runs the whole model for some of the requests.
 
-Splitting a batch by requests needs two meetings a step, splitting every operation by rows needs one each. For the small
-products of a small model that decides: two shards of one thread serve 1.4 times what one shard of two threads serves.
-All of it counts only where there is no compiler: the compiled pass has threads of its own.
+Splitting a batch by requests needs two meetings a step, splitting every operation by rows needs one
+each. For the small products of a small model that decides: two shards of one thread serve 1.4 times
+what one shard of two threads serves. All of it counts only where there is no compiler: the compiled
+pass has threads of its own.
 """
 
 from __future__ import annotations
@@ -48,12 +49,15 @@ class ThreadShards:
             return self._shards[0].forward(batch)
         torch.set_num_threads(1)
         try:
-            return self._spread(batch, shares) if len(shares) > 1 else self._shards[0].forward(batch)
+            return (
+                self._spread(batch, shares) if len(shares) > 1 else self._shards[0].forward(batch)
+            )
         finally:
             torch.set_num_threads(threads)
 
     def _shares(self, spans: Sequence[Span], rows: int, threads: int) -> list[list[int]]:
-        """The spans of each shard by their index, in order; one share alone when spreading does not pay."""
+        """The spans of each shard by their index, in order; one share alone when spreading does not
+        pay."""
         if threads < 2 or len(spans) < 2 or rows * self._parameters < WORTH:
             return [list(range(len(spans)))]
         costs = [_cost(span) for span in spans]
@@ -64,17 +68,22 @@ class ThreadShards:
         if fullest > SLACK * most:
             return [list(range(len(spans)))]
         self._shard_of = {span.seat: shard for span, shard in zip(spans, shards, strict=True)}
-        shares = [[index for index, shard in enumerate(shards) if shard == number] for number in range(threads)]
+        shares = [
+            [index for index, shard in enumerate(shards) if shard == number]
+            for number in range(threads)
+        ]
         return [share for share in shares if share]
 
     def _spread(self, batch: StepBatch, shares: Sequence[Sequence[int]]) -> Outcome:
         self._prepare(len(shares))
         assert self._others is not None
         batches = [
-            StepBatch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask) for share in shares
+            StepBatch(tuple(batch.spans[index] for index in share), batch.depths, batch.mask)
+            for share in shares
         ]
         pending = [
-            self._others.submit(shard.forward, part) for shard, part in zip(self._shards[1:], batches[1:], strict=True)
+            self._others.submit(shard.forward, part)
+            for shard, part in zip(self._shards[1:], batches[1:], strict=True)
         ]
         outcomes = [self._shards[0].forward(batches[0]), *(future.result() for future in pending)]
         return _merged(batch.spans, shares, outcomes)
@@ -82,7 +91,9 @@ class ThreadShards:
     def _prepare(self, count: int) -> None:
         while len(self._shards) < count:
             self._shards.append(ThreadShard(*self._parts))
-            self._others = ThreadPoolExecutor(len(self._shards) - 1, "shard", torch.set_num_threads, (1,))
+            self._others = ThreadPoolExecutor(
+                len(self._shards) - 1, "shard", torch.set_num_threads, (1,)
+            )
 
 
 def _cost(span: Span) -> float:
@@ -103,20 +114,27 @@ def _assign(
     for shard, cost in zip(shards, costs, strict=True):
         if shard >= 0:
             loads[shard] += cost
-    for index in sorted((i for i, shard in enumerate(shards) if shard < 0), key=costs.__getitem__, reverse=True):
+    for index in sorted(
+        (i for i, shard in enumerate(shards) if shard < 0), key=costs.__getitem__, reverse=True
+    ):
         shards[index] = loads.index(min(loads))
         loads[shards[index]] += costs[index]
     return shards, max(loads)
 
 
 @torch.inference_mode()
-def _merged(spans: Sequence[Span], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]) -> Outcome:
+def _merged(
+    spans: Sequence[Span], shares: Sequence[Sequence[int]], outcomes: Sequence[Outcome]
+) -> Outcome:
     """The outcomes of all shares in the order of the spans."""
     starts, at = list[int](), 0
     for span in spans:
         starts.append(at)
         at += span.wanted
-    rows = [[starts[index] + row for index in share for row in range(spans[index].wanted)] for share in shares]
+    rows = [
+        [starts[index] + row for index in share for row in range(spans[index].wanted)]
+        for share in shares
+    ]
     hidden = outcomes[0].hidden.new_empty(at, outcomes[0].hidden.shape[1])  # [wanted, width]
     logits = outcomes[0].logits.new_empty(at, outcomes[0].logits.shape[1])  # [wanted, vocab]
     for where, outcome in zip(rows, outcomes, strict=True):

@@ -1,7 +1,9 @@
-"""Functions that run as TorchScript: a whole stretch of tensor operations without Python between them.
+"""Functions that run as TorchScript: a whole stretch of tensor operations without Python between
+them.
 
-That saves the interpreter's share of each operation, and the interpreter lock is not held meanwhile, so that two
-threads can run two halves of a batch. What does not compile runs as the plain Python that it is.
+That saves the interpreter's share of each operation, and the interpreter lock is not held
+meanwhile, so that two threads can run two halves of a batch. What does not compile runs as the
+plain Python that it is.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ def read_config(folder: Path) -> LlamaConfig:
         raise ModelError(f"{folder / 'config.json'} cannot be used: {error}") from error
 
 
-def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+def read_weights(
+    folder: Path, config: LlamaConfig, *, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
     """Every tensor that `config` asks for, by its Hugging Face name.
 
     Raises ModelError for a missing, truncated or corrupt file, a missing tensor, a tensor of
@@ -55,20 +57,27 @@ def read_weights(folder: Path, config: LlamaConfig, *, device: torch.device, dty
     return {name: found[name] for name in config.shapes()}
 
 
-def random_weights(config: LlamaConfig, seed: int, *, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+def random_weights(
+    config: LlamaConfig, seed: int, *, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
     """Weights that depend on `seed`, the tensor's name and the device type alone.
 
     They are scaled so that activations keep their size and every token's KV matters to what is said
     next: a wrong read of KV shows in the greedy text.
     """
     return {
-        name: _random(name, shape, seed, device).to(dtype) if len(shape) > 1 else _ones(shape, device, dtype)
+        name: _random(name, shape, seed, device).to(dtype)
+        if len(shape) > 1
+        else _ones(shape, device, dtype)
         for name, shape in config.shapes().items()
     }
 
 
 def save(
-    folder: Path, config: LlamaConfig, weights: Mapping[str, Tensor], ids: Mapping[str, Any] | None = None
+    folder: Path,
+    config: LlamaConfig,
+    weights: Mapping[str, Tensor],
+    ids: Mapping[str, Any] | None = None,
 ) -> None:
     """Write config.json and model.safetensors in Hugging Face layout; the tensors keep their dtype.
 
@@ -76,9 +85,13 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
-    (folder / "config.json").write_text(json.dumps(to_json(config, dtype, ids), indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(to_json(config, dtype, ids), indent=2) + "\n", encoding="utf-8"
+    )
     save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+        {name: tensor.contiguous() for name, tensor in weights.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
     )
 
 
@@ -93,7 +106,8 @@ def read_json(path: Path) -> Any:
 
 
 def files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, there or not. Raises ModelError for an index that is none."""
+    """The safetensors files of a checkpoint, there or not. Raises ModelError for an index that is
+    none."""
     try:
         return loaded_weights.files(folder)
     except (OSError, ValueError) as error:
@@ -109,7 +123,8 @@ def _number(tensor: Tensor, name: str, path: Path) -> Tensor:
 
 
 def _converted(file: Any, path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of an open file in `dtype`; what was converted takes no more memory where it was read."""
+    """The tensors of an open file in `dtype`; what was converted takes no more memory where it was
+    read."""
     found, mapped = dict[str, Tensor](), MappedFiles.now()
     for name in file.keys():  # noqa: SIM118  (not a mapping)
         read = _number(file.get_tensor(name), name, path)
@@ -120,7 +135,9 @@ def _converted(file: Any, path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     return found
 
 
-def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+def _check(
+    found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], folder: Path
+) -> None:
     mapped = MappedFiles.now()
     for name, shape in shapes.items():
         if name not in found:
@@ -135,7 +152,8 @@ def _check(found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], f
 
 
 def check_finite(weights: Tensor, name: str) -> None:
-    """ModelError when a weight is NaN or infinite. Their sum tells nearly always, sooner than a look at each."""
+    """ModelError when a weight is NaN or infinite. Their sum tells nearly always, sooner than a
+    look at each."""
     for start in range(0, len(weights), SLICE):  # a sum of what is narrow takes it as fp32 beside
         part = weights[start : start + SLICE]
         if not math.isfinite(part.sum(dtype=torch.float32)) and not part.isfinite().all():

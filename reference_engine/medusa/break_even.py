@@ -1,7 +1,9 @@
-"""Whether speculation pays: what a step costs with and without a tree, as measured, against what a tree yields.
+"""Whether speculation pays: what a step costs with and without a tree, as measured, against what a
+tree yields.
 
-With few requests a step is bound by reading the weights, and more rows are nearly free. With many requests it is bound
-by arithmetic, and a tree of N nodes costs nearly N times as much. `costs.measure_break_even` times both on a machine.
+With few requests a step is bound by reading the weights, and more rows are nearly free. With many
+requests it is bound by arithmetic, and a tree of N nodes costs nearly N times as much.
+`costs.measure_break_even` times both on a machine.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from reference_engine.medusa.cost_model import StepCost
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds of one step for `batch` requests: plain, one row each; tree, one tree each, judging included."""
+    """Seconds of one step for `batch` requests: plain, one row each; tree, one tree each, judging
+    included."""
 
     batch: int
     plain: float
@@ -27,7 +30,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """A measured cost model. expected: tokens that a tree step yields for one request; costs: by batch, ascending."""
+    """A measured cost model. expected: tokens that a tree step yields for one request; costs: by
+    batch, ascending."""
 
     expected: float
     costs: tuple[Cost, ...]

@@ -1,8 +1,10 @@
-"""A cost model that measures itself while the engine serves: speculation is on where it pays here and now.
+"""A cost model that measures itself while the engine serves: speculation is on where it pays here
+and now.
 
-For each size of batch, to the next power of two, it tries a few steps with trees and a few without, and goes on with
-what gives more tokens a second. Now and then it tries the other again, as requests and machine change. Steps that read
-prompts as well tell too: what a step takes is fitted to a fixed share, a share a row and a share a tree.
+For each size of batch, to the next power of two, it tries a few steps with trees and a few without,
+and goes on with what gives more tokens a second. Now and then it tries the other again, as requests
+and machine change. Steps that read prompts as well tell too: what a step takes is fitted to a fixed
+share, a share a row and a share a tree.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ THINKING = 32
 class StepCost:
     """What one step took, and for what.
 
-    rows: tokens that were computed, guesses too. batch: requests that were given tokens; trees: how many of them
-    had a tree, `nodes` large; kept: tokens that those with trees were given.
+    rows: tokens that were computed, guesses too. batch: requests that were given tokens; trees: how
+    many of them had a tree, `nodes` large; kept: tokens that those with trees were given.
     """
 
     seconds: float
@@ -56,7 +58,8 @@ class StepCost:
 
 @dataclass(frozen=True, slots=True)
 class Payback:
-    """How many steps without trees a step with trees costs, and how many tokens a request gets from it."""
+    """How many steps without trees a step with trees costs, and how many tokens a request gets from
+    it."""
 
     ratio: float
     tokens: float
@@ -73,7 +76,8 @@ class Payback:
 
 
 class _Size:
-    """One size of batch: what its steps took, and of which kind the next one is, with trees or without."""
+    """One size of batch: what its steps took, and of which kind the next one is, with trees or
+    without."""
 
     def __init__(self, requests: int) -> None:
         self.trees = True
@@ -135,7 +139,8 @@ class MeasuredCosts:
         self._of(spent.batch).step(spent)
 
     def pass_over(self, batch: int) -> None:
-        """A step that says nothing about either kind, as when the guesses for the first trees were made."""
+        """A step that says nothing about either kind, as when the guesses for the first trees were
+        made."""
         self._of(batch).step(None)
 
     def gain(self, batch: int) -> float | None:

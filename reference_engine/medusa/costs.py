@@ -17,13 +17,17 @@ from reference_engine.parts import Parts
 BATCHES = (1, 4, 16, 64)
 
 
-def engine_for(model: Model, parts: Parts, speculator: MedusaSpeculator | None, batch: int) -> Engine:
+def engine_for(
+    model: Model, parts: Parts, speculator: MedusaSpeculator | None, batch: int
+) -> Engine:
     """With room for `batch` requests, their trees and some prompts in every step."""
     positions = model.config.positions
     blocks = 1 + (batch + 8) * -(-positions // 16)
     ahead = 1 + (speculator.lookahead if speculator else 0)
     budget = max(512, batch * ahead + 256)
-    return Engine(model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator)
+    return Engine(
+        model, parts, num_blocks=blocks, max_seqs=batch, token_budget=budget, speculator=speculator
+    )
 
 
 def measure_break_even(
@@ -36,7 +40,8 @@ def measure_break_even(
     context: int = 128,
     steps: int = 7,
 ) -> BreakEven:
-    """The cost model of this machine: plain and tree steps in turn, for each batch, behind `context` tokens."""
+    """The cost model of this machine: plain and tree steps in turn, for each batch, behind
+    `context` tokens."""
     costs = []
     for batch in batches:
         engines = [
@@ -45,7 +50,10 @@ def measure_break_even(
         ]
         for engine in engines:
             for seat in range(batch):
-                engine.add([(7 * seat + place) % model.config.vocab for place in range(context)], 16 * (steps + 4))
+                engine.add(
+                    [(7 * seat + place) % model.config.vocab for place in range(context)],
+                    16 * (steps + 4),
+                )
             _until_all_decode(engine, batch)
         seconds: list[list[float]] = [[], []]
         for _ in range(steps):
@@ -67,10 +75,15 @@ def _until_all_decode(engine: Engine, batch: int) -> None:
     engine.step()
 
 
-def best_size(model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]) -> dict[int, float]:
-    """For each number of nodes: tokens a second of one request over those without a tree, by cost and expectation."""
+def best_size(
+    model: Model, parts: Parts, guesser: Guesser, tree: TreeChoice, sizes: Iterable[int]
+) -> dict[int, float]:
+    """For each number of nodes: tokens a second of one request over those without a tree, by cost
+    and expectation."""
     gains = {}
     for nodes in sizes:
         small = tree.pruned(nodes)
-        gains[nodes] = measure_break_even(model, parts, guesser, small, batches=(1,), steps=25).gain(1)
+        gains[nodes] = measure_break_even(
+            model, parts, guesser, small, batches=(1,), steps=25
+        ).gain(1)
     return gains

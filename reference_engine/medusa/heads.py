@@ -1,8 +1,9 @@
 """Medusa heads: what they are made of, how they guess, and the folder that they lie in.
 
-Head h (counted from 1) reads the hidden state from which the model says token t+1, and guesses the token t+1+h. It is
-one residual block, x + silu(W x), and one projection to the vocabulary. Tensor names and config.json are those of
-vLLM's and FasterDecoding's Medusa checkpoints (`blocks.0.layers.0.weight`, `lm_heads.0.weight`).
+Head h (counted from 1) reads the hidden state from which the model says token t+1, and guesses the
+token t+1+h. It is one residual block, x + silu(W x), and one projection to the vocabulary. Tensor
+names and config.json are those of vLLM's and FasterDecoding's Medusa checkpoints
+(`blocks.0.layers.0.weight`, `lm_heads.0.weight`).
 """
 
 from __future__ import annotations
@@ -82,7 +83,11 @@ class Heads:
     @cached_property
     def _compiled(self) -> NativeHeads | None:
         compiled = library()
-        if compiled is None or self.project.device.type != "cpu" or self.project.dtype != torch.float32:
+        if (
+            compiled is None
+            or self.project.device.type != "cpu"
+            or self.project.dtype != torch.float32
+        ):
             return None
         return NativeHeads(compiled, self.residual, self.project)
 
@@ -108,7 +113,9 @@ class Heads:
                 # [H, R, vocab] -> [R, H, vocab]
                 return torch.bmm(states.transpose(0, 1), self._turned).transpose(0, 1)
             # [R, H, vocab]
-            return torch.stack([project(states[:, h]) for h, project in enumerate(self._projections)], 1)
+            return torch.stack(
+                [project(states[:, h]) for h, project in enumerate(self._projections)], 1
+            )
         states = torch.einsum("hij,rj->rhi", self.residual, hidden)  # [R, H, width]
         return torch.einsum("hvi,rhi->rhv", self.project, F.silu(states) + wide)  # [R, H, vocab]
 
@@ -152,9 +159,11 @@ def save_heads(heads: Heads, folder: Path) -> None:
 
 
 def load_heads(folder: Path, model: Model) -> Heads:
-    """The heads in `folder`, on the model's device and of its dtype; for a stretched model they are stretched too.
+    """The heads in `folder`, on the model's device and of its dtype; for a stretched model they are
+    stretched too.
 
-    Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, heads of another model.
+    Raises ModelError, one sentence: a missing, truncated or corrupt file, a missing tensor, heads
+    of another model.
     """
     if isinstance(model, Stretched):
         return stretch_heads(load_heads(folder, model.original), model.config)
@@ -173,7 +182,9 @@ def load_heads(folder: Path, model: Model) -> Heads:
     width, vocab = model.config.width, model.config.vocab
     if residual.shape != (count, width, width) or project.shape != (count, vocab, width):
         sizes = f"{list(residual.shape)} and {list(project.shape)}"
-        raise ModelError(f"the Medusa heads in {folder} are {sizes}: not of a model {width} wide with {vocab} tokens")
+        raise ModelError(
+            f"the Medusa heads in {folder} are {sizes}: not of a model {width} wide with {vocab} tokens"
+        )
     heads = Heads(residual.to(model.dtype), project.to(model.dtype))
     for weights in (heads.residual, heads.project):
         check_finite(weights, f"a Medusa head in {folder}")
@@ -181,11 +192,14 @@ def load_heads(folder: Path, model: Model) -> Heads:
 
 
 def stretch_heads(heads: Heads, config: LlamaConfig, seed: int = 0) -> Heads:
-    """The Medusa heads of a model for its stretched shape `config`: the same guesses, at that shape's cost."""
+    """The Medusa heads of a model for its stretched shape `config`: the same guesses, at that
+    shape's cost."""
     count, width = heads.residual.shape[:2]
     vocab = heads.project.shape[1]
     like = heads.residual
-    residual = random_weight("medusa.residual", (count, config.width, config.width), seed, like.device, like.dtype)
+    residual = random_weight(
+        "medusa.residual", (count, config.width, config.width), seed, like.device, like.dtype
+    )
     residual[:, :width, :width] = heads.residual
     project = torch.zeros(count, config.vocab, config.width, device=like.device, dtype=like.dtype)
     project[:, :vocab, :width] = heads.project

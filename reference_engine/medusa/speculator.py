@@ -1,7 +1,8 @@
 """The speculator: between the engine, the heads that guess and the part that verifies.
 
-The part is not believed: what it returns is checked for shape and range before the engine acts on it, and a wrong
-answer becomes a `PartError` that names "medusa". Whether it is *right* shows in the text.
+The part is not believed: what it returns is checked for shape and range before the engine acts on
+it, and a wrong answer becomes a `PartError` that names "medusa". Whether it is *right* shows in the
+text.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from reference_engine.speculation import Drafted, Room
 
 
 class CostModel(Protocol):
-    """Knows whether trees pay: `BreakEven` was measured beforehand, `MeasuredCosts` learns from every step."""
+    """Knows whether trees pay: `BreakEven` was measured beforehand, `MeasuredCosts` learns from
+    every step."""
 
     def worth(self, batch: int) -> bool: ...
     def verdict(self, batch: int) -> str: ...
@@ -49,20 +51,31 @@ class _Judged:
         for one, walk, token in zip(self.drafted, self.walks, self.following, strict=True):
             moves = tuple(move for move in zip(*self.moves, strict=True) if move[0] in one.slots)
             told.append(
-                VerifiedTree(one.id, parents(one.id), tuple(one.tokens), tuple(one.slots), tuple(walk), token, moves)
+                VerifiedTree(
+                    one.id,
+                    parents(one.id),
+                    tuple(one.tokens),
+                    tuple(one.slots),
+                    tuple(walk),
+                    token,
+                    moves,
+                )
             )
         return tuple(told)
 
 
 class MedusaSpeculator:
-    """Drafts trees from heads and lets a part judge them. See `reference_engine.speculation.Speculator`.
+    """Drafts trees from heads and lets a part judge them. See
+    `reference_engine.speculation.Speculator`.
 
-    A request that draws its tokens is judged like a greedy one, by the token that it draws after each node: with its
-    own die of that place, so its text is the one that it would say without guesses. That is rejection sampling where
-    guesses are certain: of a node's children one stands as often as the model says one of them (so do those of
-    SpecInfer, arXiv 2305.09781, and EAGLE-2).
+    A request that draws its tokens is judged like a greedy one, by the token that it draws after
+    each node: with its own die of that place, so its text is the one that it would say without
+    guesses. That is rejection sampling where guesses are certain: of a node's children one stands
+    as often as the model says one of them (so do those of SpecInfer, arXiv 2305.09781, and
+    EAGLE-2).
 
-    cost_model: decides when trees are drafted; without one every request that has guesses carries one.
+    cost_model: decides when trees are drafted; without one every request that has guesses carries
+    one.
     """
 
     watches = False
@@ -102,8 +115,11 @@ class MedusaSpeculator:
         """Those that may be guessed for."""
         return state.guessable
 
-    def draft(self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]) -> Mapping[int, Sequence[int]]:
-        """Tokens of the nodes for the requests that have guesses, unless speculation loses for so many."""
+    def draft(
+        self, work: Sequence[tuple[Chunk, RequestState]], copies: Sequence[Copy]
+    ) -> Mapping[int, Sequence[int]]:
+        """Tokens of the nodes for the requests that have guesses, unless speculation loses for so
+        many."""
         self._note(work)
         self.resting = not self._states or not self.speculates(self._batch)
         if self.resting:
@@ -126,10 +142,17 @@ class MedusaSpeculator:
     def watch(self, known: Sequence[tuple[RequestState, Chunk, slice]], hidden: Tensor) -> None:
         """Heads read the last state alone."""
 
-    def settle(self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner) -> dict[int, list[int]]:
+    def settle(
+        self, drafted: Sequence[Drafted], outcome: Outcome, runner: Runner
+    ) -> dict[int, list[int]]:
         """What each request says: its accepted guesses, then the model's own next token."""
         said, states = self._settled(drafted, outcome, runner)
-        self._guess([one for one in drafted if len(said[one.id]) < one.remaining], said, states, outcome.hidden)
+        self._guess(
+            [one for one in drafted if len(said[one.id]) < one.remaining],
+            said,
+            states,
+            outcome.hidden,
+        )
         return said
 
     def _settled(
@@ -154,7 +177,9 @@ class MedusaSpeculator:
             return
         trees, nodes = len(self._drafted), self.lookahead + 1
         tokens = sum(len(kept[id]) for id in self._drafted)
-        self._cost_model.note(StepCost(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens))
+        self._cost_model.note(
+            StepCost(seconds, rows + trees * self.lookahead, self._batch, trees, nodes, tokens)
+        )
 
     def forget(self, id: int) -> None:
         """The request left."""
@@ -173,16 +198,21 @@ class MedusaSpeculator:
 
     def _note(self, work: Sequence[tuple[Chunk, RequestState]]) -> None:
         """A step begins: who says something in it."""
-        self._states = {state.id: state for chunk, state in work if chunk.samples and state.guessable}
+        self._states = {
+            state.id: state for chunk, state in work if chunk.samples and state.guessable
+        }
         self._batch, self._drafted, self._judged = len(self._states), frozenset(), None
 
     def _wanted(self, drafted: Sequence[Drafted], outcome: Outcome) -> list[int]:
-        """The token that follows each row of the outcome: the likeliest, or the one that the request draws there."""
+        """The token that follows each row of the outcome: the likeliest, or the one that the
+        request draws there."""
         draws = []
         for one in drafted:
             state, first = self._states[one.id], self.first.get(one.id, 0)
             if not state.rule.greedy:
-                depths = self.depths[first : first + len(one.tokens)] if len(one.tokens) > 1 else (0,)
+                depths = (
+                    self.depths[first : first + len(one.tokens)] if len(one.tokens) > 1 else (0,)
+                )
                 places = (state.said + depth for depth in depths)
                 rows = range(one.rows.start, one.rows.stop)
                 dice = zip(rows, places, strict=True)
@@ -197,8 +227,11 @@ class MedusaSpeculator:
         said: dict[int, list[int]],
         states: dict[int, int],
     ) -> None:
-        """Let the part judge; fill in what was said and which row of the outcome said the last of it."""
-        judged = _joined([self._judge(tree, depth, alike, best) for tree, depth, alike in self._alike(trees)])
+        """Let the part judge; fill in what was said and which row of the outcome said the last of
+        it."""
+        judged = _joined(
+            [self._judge(tree, depth, alike, best) for tree, depth, alike in self._alike(trees)]
+        )
         if judged.moves[0]:
             runner.move(*judged.moves)
         for one, walk, token in zip(judged.drafted, judged.walks, judged.following, strict=True):
@@ -210,7 +243,9 @@ class MedusaSpeculator:
         """A tree, how deep it is, and who carries it: here all of them the same one."""
         return [(self.tree, max(self.depths), trees)]
 
-    def _judge(self, tree: Tree, depth: int, alike: Sequence[Drafted], best: Sequence[int]) -> _Judged:
+    def _judge(
+        self, tree: Tree, depth: int, alike: Sequence[Drafted], best: Sequence[int]
+    ) -> _Judged:
         """What the part says of requests that carry this tree."""
         tokens = torch.tensor([one.tokens for one in alike])
         slots = torch.tensor([one.slots for one in alike])
@@ -223,8 +258,8 @@ class MedusaSpeculator:
         return _Judged(alike, walks, following, moves)
 
     def _parents(self, id: int) -> tuple[int, ...]:
-        """Of each node of the tree that a request carried: the deepest other one that its row of the mask shows, -1
-        where it shows none."""
+        """Of each node of the tree that a request carried: the deepest other one that its row of
+        the mask shows, -1 where it shows none."""
         first, size = self.first.get(id, 0), self.lookahead + 1
         depths, rows = self.depths[first : first + size], self.mask[first : first + size].tolist()
         seen = [[other for other, sees in enumerate(row) if sees] for row in rows]
@@ -236,7 +271,10 @@ class MedusaSpeculator:
     def _expect_tokens(self, name: str, tokens: Sequence[int]) -> None:
         """PartError unless every one is in the vocabulary."""
         if not 0 <= min(tokens) <= max(tokens) < self._vocab:
-            raise PartError("medusa", f"{name}() returned tokens {list(tokens)}: the vocabulary has {self._vocab}")
+            raise PartError(
+                "medusa",
+                f"{name}() returned tokens {list(tokens)}: the vocabulary has {self._vocab}",
+            )
 
     def _walks(self, verdict: Verdict, rows: int, deep: int) -> list[list[int]]:
         """The accepted path of every row, node 0 first."""
@@ -246,15 +284,24 @@ class MedusaSpeculator:
         walks = []
         for count, path in zip(verdict.count.tolist(), verdict.nodes.tolist(), strict=True):
             walk = path[: count + 1]
-            if not 0 <= count <= deep or walk[0] != 0 or not all(0 < node < nodes for node in walk[1:]):
+            if (
+                not 0 <= count <= deep
+                or walk[0] != 0
+                or not all(0 < node < nodes for node in walk[1:])
+            ):
                 raise PartError(
-                    "medusa", f"verify_greedy() returned count {count} and nodes {path}: no path of the tree"
+                    "medusa",
+                    f"verify_greedy() returned count {count} and nodes {path}: no path of the tree",
                 )
             walks.append(walk)
         return walks
 
     def _guess(
-        self, going: Sequence[Drafted], said: Mapping[int, list[int]], states: Mapping[int, int], hidden: Tensor
+        self,
+        going: Sequence[Drafted],
+        said: Mapping[int, list[int]],
+        states: Mapping[int, int],
+        hidden: Tensor,
     ) -> None:
         """Guesses for the next step, if there is one in which they will be used."""
         if not going:
@@ -262,7 +309,9 @@ class MedusaSpeculator:
             return
         at = torch.tensor([states[one.id] for one in going], device=hidden.device)
         told = [RequestProgress(one.id, said[one.id]) for one in going]
-        self._topk = self._guesser.guess(told, hidden.index_select(0, at), self.choice.guesses).cpu()
+        self._topk = self._guesser.guess(
+            told, hidden.index_select(0, at), self.choice.guesses
+        ).cpu()
         self._guessed = {one.id: row for row, one in enumerate(going)}
 
 
@@ -274,7 +323,10 @@ def _joined(parts: Sequence[_Judged]) -> _Judged:
         [one for part in parts for one in part.drafted],
         [walk for part in parts for walk in part.walks],
         [token for part in parts for token in part.following],
-        ([slot for part in parts for slot in part.moves[0]], [slot for part in parts for slot in part.moves[1]]),
+        (
+            [slot for part in parts for slot in part.moves[0]],
+            [slot for part in parts for slot in part.moves[1]],
+        ),
     )
 
 
@@ -299,23 +351,39 @@ def _checked_tree(tree: object, choice: TreeChoice) -> tuple[Tensor, tuple[int, 
     for field in ("parent", "depth", "rank"):
         _expect("build_tree", getattr(tree, field, None), (count,))
     mask = getattr(tree, "mask", None)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != (count, count):
+    if (
+        not isinstance(mask, Tensor)
+        or mask.dtype != torch.bool
+        or tuple(mask.shape) != (count, count)
+    ):
         raise PartError("medusa", f"build_tree() returned no bool mask [{count}, {count}]")
     depths = tuple(int(depth) for depth in tree.depth.tolist())  # type: ignore[attr-defined]
     if not all(0 <= depth < count for depth in depths):
-        raise PartError("medusa", f"build_tree() returned depths {depths}: a tree of {count} nodes is not that deep")
+        raise PartError(
+            "medusa",
+            f"build_tree() returned depths {depths}: a tree of {count} nodes is not that deep",
+        )
     return mask.clone(), depths  # the part may do with its own tensor what it likes
 
 
 def _checked_moves(moves: object, slots: Tensor) -> tuple[list[int], list[int]]:
     """Sources and destinations, all of them slots that hold trees of this step."""
-    if not isinstance(moves, tuple | list) or len(moves) != 2 or not all(isinstance(end, Tensor) for end in moves):
+    if (
+        not isinstance(moves, tuple | list)
+        or len(moves) != 2
+        or not all(isinstance(end, Tensor) for end in moves)
+    ):
         raise PartError("medusa", "compact() returned no pair of tensors")
     src, dst = (end.tolist() for end in moves)
     if len(src) != len(dst) or moves[0].dim() != 1 or moves[1].dim() != 1:
-        raise PartError("medusa", f"compact() returned {list(moves[0].shape)} sources, {list(moves[1].shape)} targets")
+        raise PartError(
+            "medusa",
+            f"compact() returned {list(moves[0].shape)} sources, {list(moves[1].shape)} targets",
+        )
     known = set(slots.flatten().tolist()) if src else set[int]()
     strange = next((slot for slot in (*src, *dst) if slot not in known), None)
     if strange is not None:
-        raise PartError("medusa", f"compact() names slot {strange}, which holds no node of this step")
+        raise PartError(
+            "medusa", f"compact() names slot {strange}, which holds no node of this step"
+        )
     return src, dst

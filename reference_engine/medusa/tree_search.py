@@ -1,9 +1,11 @@
-"""Which tree of N nodes is worth most, given how often each path of guesses is right. Imports no torch.
+"""Which tree of N nodes is worth most, given how often each path of guesses is right. Imports no
+torch.
 
-A pass yields one token for node 0's successor and one more for every node of the accepted path. So a tree is worth the
-sum, over its nodes, of the chance that the node's whole path is right; a path is never likelier than its beginning.
-Hence the N - 1 likeliest paths make the best tree, and they are closed under taking prefixes (the greedy expansion of
-Medusa, section 2.3.3 of arXiv 2401.10774, is optimal here).
+A pass yields one token for node 0's successor and one more for every node of the accepted path. So
+a tree is worth the sum, over its nodes, of the chance that the node's whole path is right; a path
+is never likelier than its beginning. Hence the N - 1 likeliest paths make the best tree, and they
+are closed under taking prefixes (the greedy expansion of Medusa, section 2.3.3 of arXiv 2401.10774,
+is optimal here).
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ class TreeChoice:
 
 
 def choose_tree(chances: Mapping[Path, float], nodes: int) -> TreeChoice:
-    """The tree of at most `nodes` nodes that yields most, likeliest paths first. Raises ValueError for nodes < 2."""
+    """The tree of at most `nodes` nodes that yields most, likeliest paths first. Raises ValueError
+    for nodes < 2."""
     if nodes < 2 or not chances:
         raise ValueError(f"a tree of {nodes} nodes over {len(chances)} paths guesses nothing")
     ranked = sorted(chances, key=lambda path: (-chances[path], len(path), path))[: nodes - 1]
@@ -64,8 +67,9 @@ def choose_tree(chances: Mapping[Path, float], nodes: int) -> TreeChoice:
 
 
 def path_chances(ranks: Iterable[Sequence[int]], total: int) -> dict[Path, float]:
-    """How often each path is right. ranks: of each position, the place of the true token among the guesses of head 1,
-    2, ..., up to the first head that misses it. total: positions, those without a right guess included.
+    """How often each path is right. ranks: of each position, the place of the true token among the
+    guesses of head 1, 2, ..., up to the first head that misses it. total: positions, those without
+    a right guess included.
     """
     counts: Counter[Path] = Counter()
     for places in ranks:
@@ -80,12 +84,14 @@ def write_tree(tree: TreeChoice, folder: File) -> None:
 
 
 def read_tree(folder: File) -> TreeChoice:
-    """The tree stored beside heads. Raises ValueError or OSError when it is not there or not a tree."""
+    """The tree stored beside heads. Raises ValueError or OSError when it is not there or not a
+    tree."""
     content = json.loads((folder / TREE).read_text())
     return TreeChoice(tuple(tuple(path) for path in content["choices"]), tuple(content["chances"]))
 
 
 def tree_for(device: str, folder: File) -> TreeChoice:
-    """The tree stored beside heads, as large as it pays on a type of device ("cpu", "cuda"). Raises as `read_tree`."""
+    """The tree stored beside heads, as large as it pays on a type of device ("cpu", "cuda"). Raises
+    as `read_tree`."""
     tree = read_tree(folder)
     return tree.pruned(min(CPU_NODES, tree.nodes)) if device == "cpu" else tree

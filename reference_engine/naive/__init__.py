@@ -1,6 +1,8 @@
-"""The parts before anyone has improved them: contiguous reservation, static batching, no prefix cache.
+"""The parts before anyone has improved them: contiguous reservation, static batching, no prefix
+cache.
 
-Right in every token and wasteful in everything else: each lesson begins here, and its gain is measured against it.
+Right in every token and wasteful in everything else: each lesson begins here, and its gain is
+measured against it.
 """
 
 from __future__ import annotations
@@ -21,4 +23,6 @@ def parts() -> Parts:
     """The naive part for every slot; no speculation."""
     from reference_engine.parts import Parts
 
-    return Parts(block_manager=BlockManager, scheduler=Scheduler, prefix_cache=PrefixCache, medusa=None)
+    return Parts(
+        block_manager=BlockManager, scheduler=Scheduler, prefix_cache=PrefixCache, medusa=None
+    )

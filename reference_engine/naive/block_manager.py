@@ -1,4 +1,5 @@
-"""The block manager before paging: every guest reserves a notebook long enough for the longest talk."""
+"""The block manager before paging: every guest reserves a notebook long enough for the longest
+talk."""
 
 from __future__ import annotations
 
@@ -9,15 +10,19 @@ from reference_engine.slots import Block, Copy, OutOfBlocks
 
 
 class BlockManager:
-    """Contiguous reservation: `admit` sets aside a run of blocks for `max_tokens` tokens, used or not.
+    """Contiguous reservation: `admit` sets aside a run of blocks for `max_tokens` tokens, used or
+    not.
 
-    It gives right addresses and keeps every promise about them; what it does not keep is the promise to waste less than
-    a block. A sequence's table still lists only the blocks that its length fills; the rest of its run is set aside,
-    neither free nor referenced. A sequence that outgrows its run takes loose blocks, if there are any. Whether a run is
-    free is found by looking through the pool.
+    It gives right addresses and keeps every promise about them; what it does not keep is the
+    promise to waste less than a block. A sequence's table still lists only the blocks that its
+    length fills; the rest of its run is set aside, neither free nor referenced. A sequence that
+    outgrows its run takes loose blocks, if there are any. Whether a run is free is found by looking
+    through the pool.
     """
 
-    def __init__(self, num_blocks: int, block_size: int, *, watermark: int = 0, max_tokens: int = 1024) -> None:
+    def __init__(
+        self, num_blocks: int, block_size: int, *, watermark: int = 0, max_tokens: int = 1024
+    ) -> None:
         """max_tokens: what is reserved for each sequence, or the whole pool if that is less."""
         if num_blocks < 2 or block_size < 1:
             raise ValueError(f"{num_blocks=}, {block_size=}")
@@ -51,10 +56,14 @@ class BlockManager:
         return max(0, self._growth(seq, num_tokens) - len(self._runs[seq]))
 
     def can_admit(self, num_tokens: int, shared: Sequence[Block] = ()) -> bool:
-        return not self._refused(num_tokens, shared) and self._find_run(num_tokens, shared) is not None
+        return (
+            not self._refused(num_tokens, shared) and self._find_run(num_tokens, shared) is not None
+        )
 
     def admit(self, seq: int, num_tokens: int, shared: Sequence[Block] = ()) -> list[Block]:
-        refused = f"sequence {seq} exists" if seq in self._tables else self._refused(num_tokens, shared)
+        refused = (
+            f"sequence {seq} exists" if seq in self._tables else self._refused(num_tokens, shared)
+        )
         if refused:
             raise ValueError(refused)
         run = self._find_run(num_tokens, shared)
@@ -96,7 +105,11 @@ class BlockManager:
         if child in self._tables:
             raise ValueError(f"sequence {child} exists")
         self._refs.update(table)
-        self._tables[child], self._runs[child], self._lengths[child] = list(table), [], self._lengths[parent]
+        self._tables[child], self._runs[child], self._lengths[child] = (
+            list(table),
+            [],
+            self._lengths[parent],
+        )
 
     def free(self, seq: int) -> list[Block]:
         table = self._tables.pop(seq)
@@ -123,7 +136,11 @@ class BlockManager:
 
     def _copies(self, seq: int, num_tokens: int) -> bool:
         length = self._lengths[seq]
-        return length < num_tokens and length % self._block_size > 0 and self._refs[self._tables[seq][-1]] > 1
+        return (
+            length < num_tokens
+            and length % self._block_size > 0
+            and self._refs[self._tables[seq][-1]] > 1
+        )
 
     def _growth(self, seq: int, num_tokens: int) -> int:
         return self._blocks_for(num_tokens) - len(self._tables[seq]) + self._copies(seq, num_tokens)
@@ -136,7 +153,8 @@ class BlockManager:
         return ""
 
     def _find_run(self, num_tokens: int, shared: Sequence[Block]) -> list[Block] | None:
-        """The first run of adjacent free blocks for the longest talk; None when there is none above the watermark."""
+        """The first run of adjacent free blocks for the longest talk; None when there is none above
+        the watermark."""
         count = max(self._longest, self._blocks_for(num_tokens)) - len(shared)
         if len(self._free) - count < self._watermark:
             return None

@@ -30,7 +30,9 @@ class PrefixCache:
     def unlock(self, node: object) -> None:
         pass
 
-    def insert(self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None) -> Inserted:
+    def insert(
+        self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None
+    ) -> Inserted:
         """All of it is reported as held already: every block stays the caller's duplicate."""
         return Inserted(len(tokens) // self._block_size * self._block_size, None)
 

@@ -1,4 +1,5 @@
-"""The scheduler before continuous batching: a table is laid, all eat, and it is cleared when the last is done."""
+"""The scheduler before continuous batching: a table is laid, all eat, and it is cleared when the
+last is done."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ from reference_engine.slots import Chunk, Copy, KVManager, Plan, Policy, Request
 
 
 class Scheduler:
-    """Static batching. A batch is filled from the queue, its prompts are read, then all decode until the last is done.
+    """Static batching. A batch is filled from the queue, its prompts are read, then all decode
+    until the last is done.
 
-    Nobody joins a batch that decodes, so the seats of guests who have finished stay empty, and guests who have read
-    their prompt wait for those who still read. The tokens are right, budget and pool are respected and a preempted
-    request keeps its output; the promise that is not kept is to conserve work.
+    Nobody joins a batch that decodes, so the seats of guests who have finished stay empty, and
+    guests who have read their prompt wait for those who still read. The tokens are right, budget
+    and pool are respected and a preempted request keeps its output; the promise that is not kept is
+    to conserve work.
     """
 
     def __init__(
@@ -59,7 +62,8 @@ class Scheduler:
         self._forget(request)
 
     def plan(self) -> Plan:
-        """While the batch is being filled: prefills and admissions. After that: a chunk for everyone who is left."""
+        """While the batch is being filled: prefills and admissions. After that: a chunk for
+        everyone who is left."""
         self._planned = {}
         preempted: list[int] = []
         self._filling = self._filling or not self._computed
@@ -71,7 +75,11 @@ class Scheduler:
         if not self._filling:
             self._serve(list(self._computed), preempted)
         chunks = tuple(chunk for chunk, _ in self._planned.values())
-        return Plan(chunks, tuple(preempted), tuple(copy for _, copies in self._planned.values() for copy in copies))
+        return Plan(
+            chunks,
+            tuple(preempted),
+            tuple(copy for _, copies in self._planned.values() for copy in copies),
+        )
 
     def commit(self, plan: Plan, tokens: Mapping[int, Sequence[int]]) -> list[int]:
         finished = []

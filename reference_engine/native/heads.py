@@ -17,16 +17,21 @@ class NativeHeads:
     def __init__(self, compiled: ctypes.CDLL, residual: Tensor, project: Tensor) -> None:
         self._compiled, self._packer = compiled, Packer(compiled)
         count, vocab, width = project.shape
-        self._projections = (library.NativePanels * count)(*(self._packer.pack(each) for each in project))
+        self._projections = (library.NativePanels * count)(
+            *(self._packer.pack(each) for each in project)
+        )
         blocks = self._packer.pack(residual.flatten(0, 1))
         self._heads = library.NativeHeadsStruct(count, width, vocab, blocks, self._projections)
 
     def guess(self, hidden: Tensor, count: int) -> Tensor:
-        """hidden `[R, width]` -> int64 `[R, H, count]`: each head's guesses, likeliest first, then lowest id."""
+        """hidden `[R, width]` -> int64 `[R, H, count]`: each head's guesses, likeliest first, then
+        lowest id."""
         if not 0 < count <= self._heads.vocab:
             raise ValueError(f"{count} guesses of a vocabulary of {self._heads.vocab}")
         hidden = hidden.contiguous()
         guesses = torch.empty(len(hidden), self._heads.count, count, dtype=torch.int64)
         threads = torch.get_num_threads()
-        self._compiled.guess(self._heads, hidden.data_ptr(), len(hidden), count, guesses.data_ptr(), threads)
+        self._compiled.guess(
+            self._heads, hidden.data_ptr(), len(hidden), count, guesses.data_ptr(), threads
+        )
         return guesses

@@ -22,35 +22,56 @@ from reference_engine.slots import Copy
 
 
 class PackedLayer:
-    """The weights of a layer as the compiled pass reads them: a model of one layer, and what stands before it.
+    """The weights of a layer as the compiled pass reads them: a model of one layer, and what stands
+    before it.
 
     weights: by the names of `EagleLayer.shapes`. embedding, head: the large model's.
     """
 
     def __init__(
-        self, compiled: ctypes.CDLL, weights: Mapping[str, Tensor], config: LlamaConfig, embedding: Tensor, head: Tensor
+        self,
+        compiled: ctypes.CDLL,
+        weights: Mapping[str, Tensor],
+        config: LlamaConfig,
+        embedding: Tensor,
+        head: Tensor,
     ) -> None:
         single = replace(config, layers=1, tied=False, qk_norm=False)
         named = {f"model.{name}": weight for name, weight in weights.items()}
         named |= {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
         self.compiled, self.config = compiled, single
-        self._packer, self._weights = Packer(compiled), NativeWeights(Model("an EAGLE layer", single, named), compiled)
+        self._packer, self._weights = (
+            Packer(compiled),
+            NativeWeights(Model("an EAGLE layer", single, named), compiled),
+        )
         self.net = self._weights.net
-        self._norms = [weights[f"{name}.weight"].float().contiguous() for name in ("enorm", "hnorm")]
+        self._norms = [
+            weights[f"{name}.weight"].float().contiguous() for name in ("enorm", "hnorm")
+        ]
         self._fc = self._packer.pack(weights["fc.weight"])
 
     def fusion(self, features: np.ndarray[Any, np.dtype[np.float32]]) -> library.NativeFusion:
         """How its inputs are made; features: `[slots, width]`, read and written."""
-        return library.NativeFusion(self._fc, *(norm.data_ptr() for norm in self._norms), features.ctypes.data)
+        return library.NativeFusion(
+            self._fc, *(norm.data_ptr() for norm in self._norms), features.ctypes.data
+        )
 
 
 class NativeLayerPass:
-    """See `LayerPass`. tables: int32 `[seats, blocks of a table]`; features: float32 `[slots, width]`."""
+    """See `LayerPass`. tables: int32 `[seats, blocks of a table]`; features: float32 `[slots,
+    width]`."""
 
-    def __init__(self, packed: PackedLayer, tables: np.ndarray, features: np.ndarray, block_size: int) -> None:
+    def __init__(
+        self, packed: PackedLayer, tables: np.ndarray, features: np.ndarray, block_size: int
+    ) -> None:
         self._packed, self._fusion, self._kept = packed, packed.fusion(features), (tables, features)
-        self._pool = NativePool(packed.config, packed.compiled, len(features) // block_size, block_size)
-        self._hidden, self._logits = torch.empty(0, packed.config.width), torch.empty(0, packed.config.vocab)
+        self._pool = NativePool(
+            packed.config, packed.compiled, len(features) // block_size, block_size
+        )
+        self._hidden, self._logits = (
+            torch.empty(0, packed.config.width),
+            torch.empty(0, packed.config.vocab),
+        )
         self._trees: GrowingTrees | None = None
         self._step = library.NativeStep(
             tables=tables.ctypes.data,
@@ -71,7 +92,14 @@ class NativeLayerPass:
         self._begin(rows, wanted)
         tokens, logs = np.empty((wanted, count), np.int64), np.empty((wanted, count), np.float32)
         self._packed.compiled.draft(
-            *(self._packed.net, self._fusion, self._step, rows.before.ctypes.data, rows.at.ctypes.data, count),
+            *(
+                self._packed.net,
+                self._fusion,
+                self._step,
+                rows.before.ctypes.data,
+                rows.at.ctypes.data,
+                count,
+            ),
             *(tokens.ctypes.data, logs.ctypes.data, torch.get_num_threads()),
         )
         return tokens, logs
@@ -84,7 +112,15 @@ class NativeLayerPass:
             self._make_room(wanted)
         tokens, logs = np.empty((wanted, count), np.int64), np.empty((wanted, count), np.float32)
         self._packed.compiled.draft_on(
-            *(self._packed.net, self._fusion, self._step, growing, named.ctypes.data, named.shape[1], count),
+            *(
+                self._packed.net,
+                self._fusion,
+                self._step,
+                growing,
+                named.ctypes.data,
+                named.shape[1],
+                count,
+            ),
             *(tokens.ctypes.data, logs.ctypes.data, torch.get_num_threads()),
         )
         trees.read, trees.found = growing.read, growing.found
@@ -95,10 +131,15 @@ class NativeLayerPass:
         growing, size, seconds = self._growing_of(trees), plan.size, ctypes.c_double()
         count = len(trees.slots)
         self._begin(rows, count * max(plan.widths, default=1))
-        numbers, mask = np.empty((3, count, size), np.int64), np.empty((count, size, size), np.bool_)
+        numbers, mask = (
+            np.empty((3, count, size), np.int64),
+            np.empty((count, size, size), np.bool_),
+        )
         token, parent, depth = numbers
         place, widths = numbers.ctypes.data, np.array(plan.widths, np.int64)
-        kept = library.NativeKeptTrees(*(place + each * token.nbytes for each in range(len(numbers))), mask.ctypes.data)
+        kept = library.NativeKeptTrees(
+            *(place + each * token.nbytes for each in range(len(numbers))), mask.ctypes.data
+        )
         levels = self._packed.compiled.grow(
             *(self._packed.net, self._fusion, self._step, rows.before.ctypes.data, growing),
             *(widths.ctypes.data, len(widths), plan.guesses, size, due),
@@ -134,7 +175,10 @@ class NativeLayerPass:
     def _make_room(self, wanted: int) -> None:
         """For what the pass makes of so many rows."""
         config = self._packed.config
-        self._hidden, self._logits = torch.empty(wanted, config.width), torch.empty(wanted, config.vocab)
+        self._hidden, self._logits = (
+            torch.empty(wanted, config.width),
+            torch.empty(wanted, config.vocab),
+        )
         self._likeliest = np.empty(wanted, np.int64)
         self._step.hidden, self._step.logits = self._hidden.data_ptr(), self._logits.data_ptr()
         self._step.likeliest = self._likeliest.ctypes.data

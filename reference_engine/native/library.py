@@ -18,9 +18,26 @@ from pathlib import Path
 
 SWITCH = "INFERENCE_KITCHEN_NATIVE"
 """Environment variable. 0: run without compiled code. A path: load that library and nothing else."""
-HEADERS = ("simd.h", "scratch.h", "gemm.h", "attention.h", "limits.h", "span.h", "growing.h", "thread_pool.h")
+HEADERS = (
+    "simd.h",
+    "scratch.h",
+    "gemm.h",
+    "attention.h",
+    "limits.h",
+    "span.h",
+    "growing.h",
+    "thread_pool.h",
+)
 SOURCES = (*HEADERS, "forward.cpp")
-FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-fno-math-errno",
+    "-ffp-contract=fast",
+)
 HERE = Path(__file__).parent
 BUILT = HERE / "built"
 CACHE = Path("~/.cache/inference-kitchen/native")
@@ -58,7 +75,19 @@ class Net(ctypes.Structure):
     """`Net` of forward.cpp."""
 
     _fields_ = [
-        *((name, c_int64) for name in ("layers", "width", "heads", "kv_heads", "depth", "inner", "vocab", "positions")),
+        *(
+            (name, c_int64)
+            for name in (
+                "layers",
+                "width",
+                "heads",
+                "kv_heads",
+                "depth",
+                "inner",
+                "vocab",
+                "positions",
+            )
+        ),
         *((name, c_float) for name in ("eps", "scale")),
         ("embedding", c_void_p),
         ("embedded", c_int64),
@@ -128,7 +157,8 @@ def library() -> ctypes.CDLL | None:
 
 
 def chosen() -> Path | None:
-    """Which library this process and the workers that it starts are to load: what SWITCH says, else `location`."""
+    """Which library this process and the workers that it starts are to load: what SWITCH says, else
+    `location`."""
     switch = os.environ.get(SWITCH, "")
     if switch:
         return None if switch == "0" else Path(switch)
@@ -136,7 +166,8 @@ def chosen() -> Path | None:
 
 
 def location() -> Path | None:
-    """Where the compiled library of this machine lies, compiled now if it never was; None: it cannot be had."""
+    """Where the compiled library of this machine lies, compiled now if it never was; None: it
+    cannot be had."""
     return None if isinstance(found := _location(), str) else found
 
 
@@ -157,17 +188,25 @@ def _location() -> Path | str:
         if os.path.exists(folder / name):  # False where a folder may not be looked into
             return folder / name
     compiler = _compiler()
-    return _build(compiler, name) if compiler else "This machine has no C++ compiler (c++, g++ or clang++)."
+    return (
+        _build(compiler, name)
+        if compiler
+        else "This machine has no C++ compiler (c++, g++ or clang++)."
+    )
 
 
 def _compiler() -> tuple[str, ...]:
-    """The words that begin its command; none without a compiler. CXX may name a wrapper with arguments."""
+    """The words that begin its command; none without a compiler. CXX may name a wrapper with
+    arguments."""
     commands = [shlex.split(os.environ.get("CXX", "")), ["c++"], ["g++"], ["clang++"]]
-    return next((tuple(command) for command in commands if command and shutil.which(command[0])), ())
+    return next(
+        (tuple(command) for command in commands if command and shutil.which(command[0])), ()
+    )
 
 
 def _folders() -> Iterator[Path]:
-    """Where libraries are looked for and put: beside the sources, which isolated workers see too; else in the cache."""
+    """Where libraries are looked for and put: beside the sources, which isolated workers see too;
+    else in the cache."""
     yield BUILT
     try:
         cache = CACHE.expanduser()
@@ -178,7 +217,9 @@ def _folders() -> Iterator[Path]:
 
 def _key() -> str:
     """Names sources and processor: a library for one may not run on the other."""
-    content = hashlib.sha256(repr((FLAGS, platform.machine(), platform.system(), _processor())).encode())
+    content = hashlib.sha256(
+        repr((FLAGS, platform.machine(), platform.system(), _processor())).encode()
+    )
     for source in SOURCES:
         content.update((HERE / source).read_bytes())
     return content.hexdigest()[:20]
@@ -190,7 +231,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return platform.processor()
-    return next((line for line in lines if line.lower().startswith(("flags", "features"))), platform.processor())
+    return next(
+        (line for line in lines if line.lower().startswith(("flags", "features"))),
+        platform.processor(),
+    )
 
 
 def _build(compiler: Sequence[str], name: str) -> Path | str:
@@ -229,7 +273,9 @@ def _compile(compiler: Sequence[str], target: Path) -> str:
     for machine in (("-march=native",), ("-mcpu=native",), ()):
         command = [*compiler, *FLAGS, *machine, "-o", str(target), str(HERE / "forward.cpp")]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"{compiler[0]} failed: {error}."
         if done.returncode == 0:
@@ -241,7 +287,9 @@ def _compile(compiler: Sequence[str], target: Path) -> str:
 def _load(path: Path) -> ctypes.CDLL | None:
     try:
         loaded = ctypes.CDLL(str(path))
-        loaded.packed_bytes.restype = loaded.step_bytes.restype = loaded.multiplies_bf16.restype = c_int64
+        loaded.packed_bytes.restype = loaded.step_bytes.restype = loaded.multiplies_bf16.restype = (
+            c_int64
+        )
         loaded.multiplies_int8.restype = c_int64
         loaded.compute_limit.restype = loaded.read_limit.restype = c_int64
         loaded.draft.restype = loaded.draft_on.restype = None
@@ -253,7 +301,14 @@ def _load(path: Path) -> ctypes.CDLL | None:
     loaded.packed_bytes.argtypes = [c_int64, c_int64, c_int64]
     loaded.pack.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p]
     loaded.forward.argtypes = [POINTER(Net), POINTER(NativeStep), c_int64]
-    loaded.guess.argtypes = [POINTER(NativeHeadsStruct), c_void_p, c_int64, c_int64, c_void_p, c_int64]
+    loaded.guess.argtypes = [
+        POINTER(NativeHeadsStruct),
+        c_void_p,
+        c_int64,
+        c_int64,
+        c_void_p,
+        c_int64,
+    ]
     loaded.draft.argtypes = [
         *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep)),
         *(c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64),
@@ -263,8 +318,23 @@ def _load(path: Path) -> ctypes.CDLL | None:
         *(c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64),
     ]
     loaded.grow.argtypes = [
-        *(POINTER(Net), POINTER(NativeFusion), POINTER(NativeStep), c_void_p, POINTER(NativeGrowing)),
-        *(c_void_p, c_int64, c_int64, c_int64, c_double, POINTER(NativeKeptTrees), POINTER(c_double), c_int64),
+        *(
+            POINTER(Net),
+            POINTER(NativeFusion),
+            POINTER(NativeStep),
+            c_void_p,
+            POINTER(NativeGrowing),
+        ),
+        *(
+            c_void_p,
+            c_int64,
+            c_int64,
+            c_int64,
+            c_double,
+            POINTER(NativeKeptTrees),
+            POINTER(c_double),
+            c_int64,
+        ),
     ]
     loaded.move.argtypes = [c_void_p, *[c_int64] * 6, c_void_p, c_void_p, c_int64]
     loaded.compute_limit.argtypes = [c_int64, c_int64]

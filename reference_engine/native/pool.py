@@ -19,8 +19,9 @@ from reference_engine.slots import Copy
 class NativePool:
     """`[layers, num_blocks, kv_heads, 2, D * block_size]` of kv_dtype; block 0 is scratch.
 
-    For each head the keys of a block `[D, block_size]`, then its values `[block_size, D]`. Of bf16 keys lie as
-    `[D / 2, block_size, 2]`, and those of a value are in another order (`HalfKV` in attention.h).
+    For each head the keys of a block `[D, block_size]`, then its values `[block_size, D]`. Of bf16
+    keys lie as `[D / 2, block_size, 2]`, and those of a value are in another order (`HalfKV` in
+    attention.h).
     """
 
     def __init__(
@@ -33,7 +34,10 @@ class NativePool:
     ) -> None:
         self.format = Format[kv_dtype.name]
         self.num_blocks, self.block_size = num_blocks, block_size
-        self._move, self._sizes = compiled.move, (config.layers, num_blocks, config.kv_heads, config.head_width)
+        self._move, self._sizes = (
+            compiled.move,
+            (config.layers, num_blocks, config.kv_heads, config.head_width),
+        )
         shape = (config.layers, num_blocks, config.kv_heads, 2, config.head_width * block_size)
         self.tensor = zeros(torch.Size(shape).numel(), getattr(torch, kv_dtype.value)).view(shape)
 
@@ -51,14 +55,20 @@ class NativePool:
         """Copy slots to slots, all at once: every source is read before any target is written."""
         slots = np.array([source, target], np.int64)  # [2, n]
         self._check(slots)
-        start, pool = slots.ctypes.data, (self.tensor.data_ptr(), self.format, *self._sizes, self.block_size)
+        start, pool = (
+            slots.ctypes.data,
+            (self.tensor.data_ptr(), self.format, *self._sizes, self.block_size),
+        )
         self._move(*pool, start, start + 8 * len(source), len(source))
 
     def fill(self, slots: Sequence[int], value: float) -> None:
         """Write one number all over some slots."""
         where = np.array(slots, np.int64)
         self._check(where)
-        blocks, places = torch.from_numpy(where // self.block_size), torch.from_numpy(where % self.block_size)
+        blocks, places = (
+            torch.from_numpy(where // self.block_size),
+            torch.from_numpy(where % self.block_size),
+        )
         layers, count, kv_heads, depth = self._sizes
         keys, values = self.tensor.unbind(3)  # [layers, num_blocks, kv_heads, D * block_size] each
         beside = 2 if self.format is Format.BF16 else 1

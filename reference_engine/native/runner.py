@@ -1,4 +1,5 @@
-"""The engine's runner on a CPU with compiled code, in fp32; its products or its KV in bf16 where that is asked for."""
+"""The engine's runner on a CPU with compiled code, in fp32; its products or its KV in bf16 where
+that is asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from reference_engine.slots import Copy
 
 @dataclass(frozen=True, slots=True)
 class NativeOutcome(Outcome):
-    """An `Outcome` of the compiled pass, which finds the likeliest tokens (int64, of more rows perhaps) on the way."""
+    """An `Outcome` of the compiled pass, which finds the likeliest tokens (int64, of more rows
+    perhaps) on the way."""
 
     found: array[int]
 
@@ -34,7 +36,8 @@ class NativeOutcome(Outcome):
 class NativeRunner:
     """Runs a model whose weights are on the CPU. See `reference_engine.runner.Runner`.
 
-    A request's text is the same to the last bit in any batch: every sum runs in one order, whatever is beside it.
+    A request's text is the same to the last bit in any batch: every sum runs in one order, whatever
+    is beside it.
     """
 
     def __init__(
@@ -53,7 +56,10 @@ class NativeRunner:
         self.pool = NativePool(model.config, compiled, num_blocks, block_size, kv_dtype)
         self._compiled, self._packed = compiled, NativeWeights.of(model, compiled, arithmetic)
         self._net = self._packed.computed_in(arithmetic)
-        self._hidden, self._logits = torch.empty(0, model.config.width), torch.empty(0, model.config.vocab)
+        self._hidden, self._logits = (
+            torch.empty(0, model.config.width),
+            torch.empty(0, model.config.vocab),
+        )
         self._likeliest, self._outcomes = array("q"), dict[int, NativeOutcome]()
         self._step = library.NativeStep(
             tables=self.tables.tensor.data_ptr(),
@@ -73,14 +79,17 @@ class NativeRunner:
         self.pool.move(source, target)
 
     def forward(self, batch: StepBatch) -> Outcome:
-        """Store the KV of every row of the batch, let each row attend to its request's KV up to itself."""
+        """Store the KV of every row of the batch, let each row attend to its request's KV up to
+        itself."""
         step, spans, tokens, wanted = self._step, list[int](), list[int](), 0
         for span in batch.spans:
             spans += (span.seat, span.start, len(span.tokens), span.wanted, span.tree, span.first)
             tokens += span.tokens
             wanted += span.wanted
         if min(tokens) < 0 or max(tokens) >= self._packed.config.vocab:
-            raise IndexError(f"a token is out of range: the vocabulary has {self._packed.config.vocab}")
+            raise IndexError(
+                f"a token is out of range: the vocabulary has {self._packed.config.vocab}"
+            )
         kept = array("i", spans), array("q", tokens), self._tree(batch)
         step.spans, step.rows, step.wanted = len(batch.spans), len(tokens), wanted
         step.span, step.tokens = kept[0].buffer_info()[0], kept[1].buffer_info()[0]
@@ -95,7 +104,11 @@ class NativeRunner:
             self._step.nodes = 0
             return None
         depths, mask = np.array(batch.depths, np.int32), batch.mask.contiguous()
-        self._step.depths, self._step.mask, self._step.nodes = depths.ctypes.data, mask.data_ptr(), mask.shape[1]
+        self._step.depths, self._step.mask, self._step.nodes = (
+            depths.ctypes.data,
+            mask.data_ptr(),
+            mask.shape[1],
+        )
         return depths, mask
 
     def _outcome(self, wanted: int) -> NativeOutcome:
@@ -108,5 +121,7 @@ class NativeRunner:
             self._step.likeliest = self._likeliest.buffer_info()[0]
             self._outcomes.clear()
         if wanted not in self._outcomes:
-            self._outcomes[wanted] = NativeOutcome(self._hidden[:wanted], self._logits[:wanted], self._likeliest)
+            self._outcomes[wanted] = NativeOutcome(
+                self._hidden[:wanted], self._logits[:wanted], self._likeliest
+            )
         return self._outcomes[wanted]

@@ -1,8 +1,9 @@
 """A model's weights as the compiled pass reads them: panels as wide as two vectors.
 
-A matrix that bf16 holds without loss, as those of most checkpoints, is stored so, and one that was rounded to int8 as
-that: a step reads a half or a quarter, and computes the same products in fp32. A norm before a product is folded into
-a matrix that stays fp32; folded into others it would cost them their form.
+A matrix that bf16 holds without loss, as those of most checkpoints, is stored so, and one that was
+rounded to int8 as that: a step reads a half or a quarter, and computes the same products in fp32. A
+norm before a product is folded into a matrix that stays fp32; folded into others it would cost them
+their form.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from reference_engine.native.library import Format, NativePanels
 
 
 class NativeWeights:
-    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that `net` points to."""
+    """One model's weights. `of` makes them once for all engines of a model. Keeps every tensor that
+    `net` points to."""
 
     int8 = Format.INT8
     """How a matrix is laid out that int8 holds."""
 
     @staticmethod
-    def of(model: Model, compiled: ctypes.CDLL, arithmetic: Arithmetic = Arithmetic.FP32) -> NativeWeights:
+    def of(
+        model: Model, compiled: ctypes.CDLL, arithmetic: Arithmetic = Arithmetic.FP32
+    ) -> NativeWeights:
         """The packed weights of this very model, which keeps them."""
         kind = WeightsForBytes if arithmetic is Arithmetic.INT8 else NativeWeights
         return model.kept(kind, lambda: kind(model, compiled))
@@ -43,9 +47,18 @@ class NativeWeights:
         self._weights, self._kept = model.weights, list[Tensor]()
         self._packer = Packer(compiled, self.int8, MappedFiles.now())
         turned = turns(config.positions, config.head_width, config.rope_theta)
-        self._layers = (library.NativeLayer * config.layers)(*(self._layer(index) for index in range(config.layers)))
+        self._layers = (library.NativeLayer * config.layers)(
+            *(self._layer(index) for index in range(config.layers))
+        )
         self.net = library.Net(
-            *(config.layers, config.width, config.heads, config.kv_heads, config.head_width, config.inner),
+            *(
+                config.layers,
+                config.width,
+                config.heads,
+                config.kv_heads,
+                config.head_width,
+                config.inner,
+            ),
             *(config.vocab, config.positions, config.norm_eps, config.head_width**-0.5),
             *self._embedding(),
             self._packer.pack(model.head),
@@ -82,7 +95,10 @@ class NativeWeights:
             self._packer.pack(*gate_up, norm=folded[1], paired=True),  # [2f, d]
             self._packer.pack(down),
         )
-        apart = (None if fold is not None else self._keep(norm) for norm, fold in zip(norms, folded, strict=True))
+        apart = (
+            None if fold is not None else self._keep(norm)
+            for norm, fold in zip(norms, folded, strict=True)
+        )
         names = [f"{named}.self_attn.{each}_norm" for each in "qk" if self.config.qk_norm]
         of_heads = [self._keep(self._weight(name)) for name in names]
         trim()
@@ -114,13 +130,18 @@ class Packer:
     int8: see `NativeWeights`. mapped: files of which no more stays in memory than is being read.
     """
 
-    def __init__(self, compiled: ctypes.CDLL, int8: Format = Format.INT8, mapped: MappedFiles | None = None) -> None:
+    def __init__(
+        self, compiled: ctypes.CDLL, int8: Format = Format.INT8, mapped: MappedFiles | None = None
+    ) -> None:
         self._compiled, self._int8, self._mapped = compiled, int8, mapped or MappedFiles(())
         self._arena, self._kept = TensorArena(), list[Tensor]()
 
-    def pack(self, *parts: Tensor, norm: Tensor | None = None, paired: bool = False) -> NativePanels:
-        """A weight `[out, in]` in parts that lie one below the other. norm `[in]`: what its columns are times, which
-        costs it any form but fp32; paired: of two parts one are gates, the other what they let through."""
+    def pack(
+        self, *parts: Tensor, norm: Tensor | None = None, paired: bool = False
+    ) -> NativePanels:
+        """A weight `[out, in]` in parts that lie one below the other. norm `[in]`: what its columns
+        are times, which costs it any form but fp32; paired: of two parts one are gates, the other
+        what they let through."""
         rows, columns = sum(map(len, parts)), parts[0].shape[1]
         stored = stored_as(*parts) if norm is None else Stored.FP32
         format = self._int8 if stored is Stored.INT8 else Format[stored.name]
@@ -130,8 +151,12 @@ class Packer:
             read = [piece for half in halves for piece in _between(half, start, start + SLICE)]
             numbers = torch.cat([piece.float() for piece in read])
             numbers = numbers if norm is None else numbers.mul_(norm)
-            target = packed.data_ptr() + self._compiled.packed_bytes(start * len(halves), columns, format)
-            self._compiled.pack(numbers.data_ptr(), len(numbers), columns, int(paired), format, target)
+            target = packed.data_ptr() + self._compiled.packed_bytes(
+                start * len(halves), columns, format
+            )
+            self._compiled.pack(
+                numbers.data_ptr(), len(numbers), columns, int(paired), format, target
+            )
             for piece in read:
                 self._mapped.let_go(piece)
         self._kept.append(packed)
@@ -141,4 +166,6 @@ class Packer:
 def _between(parts: Sequence[Tensor], start: int, end: int) -> list[Tensor]:
     """The rows [start, end) of parts that lie one below the other."""
     before = (0, *accumulate(map(len, parts)))
-    return [part[max(0, start - at) : max(0, end - at)] for part, at in zip(parts, before, strict=False)]
+    return [
+        part[max(0, start - at) : max(0, end - at)] for part, at in zip(parts, before, strict=False)
+    ]

@@ -1,4 +1,5 @@
-"""The line of an engine's error that says why: of exceptions, of what processes printed, of compilers.
+"""The line of an engine's error that says why: of exceptions, of what processes printed, of
+compilers.
 
 Works by the form that Python, pydantic and compilers give to errors, never by what a sentence says.
 Needs the standard library alone: it runs in the environments of all engines too.
@@ -43,7 +44,10 @@ def _message(error: BaseException) -> str:
     list_of_faults = getattr(error, "errors", None)
     if callable(list_of_faults):
         try:
-            faults = [(".".join(map(str, fault.get("loc", ()))), str(fault["msg"])) for fault in list_of_faults()]
+            faults = [
+                (".".join(map(str, fault.get("loc", ()))), str(fault["msg"]))
+                for fault in list_of_faults()
+            ]
         except Exception:  # an attribute of that name which is something else
             faults = []
         if faults:
@@ -52,7 +56,8 @@ def _message(error: BaseException) -> str:
 
 
 def of_message(text: str) -> str:
-    """The line of a message that says why: a compiler's, an exception's within it, a pydantic fault; else its lines."""
+    """The line of a message that says why: a compiler's, an exception's within it, a pydantic
+    fault; else its lines."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if not lines:
         return "it did not say why"
@@ -96,7 +101,10 @@ def _end_of_traceback(lines: list[str], width: int) -> list[str]:
             rest = line[max(cut, 0) :]
             if RAISED.match(rest):
                 kind, _, message = rest.partition(": ")
-                block = [message, *(later[max(cut, 0) :] for later in _continued(lines[number + 1 :], cut))]
+                block = [
+                    message,
+                    *(later[max(cut, 0) :] for later in _continued(lines[number + 1 :], cut)),
+                ]
                 return [shortened(f"{kind.rpartition('.')[2]}: {of_message(chr(10).join(block))}")]
     return []
 

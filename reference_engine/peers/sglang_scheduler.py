@@ -1,4 +1,5 @@
-"""SGLang's scheduler process, which writes down what it has loaded; the engine has no call that tells it."""
+"""SGLang's scheduler process, which writes down what it has loaded; the engine has no call that
+tells it."""
 
 import json
 import os

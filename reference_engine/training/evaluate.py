@@ -1,8 +1,10 @@
-"""Measures the waiter on dialogues that training never saw: `python -m reference_engine.training.evaluate`.
+"""Measures the waiter on dialogues that training never saw: `python -m
+reference_engine.training.evaluate`.
 
-Every answer is greedy, with the model's own earlier answers in the context. A dialogue is first read in one pass with
-the expected answers as guesses, as speculative decoding would: where each of their tokens is the likeliest, they are
-what greedy decoding says. Only the other dialogues are decoded token by token.
+Every answer is greedy, with the model's own earlier answers in the context. A dialogue is first
+read in one pass with the expected answers as guesses, as speculative decoding would: where each of
+their tokens is the likeliest, they are what greedy decoding says. Only the other dialogues are
+decoded token by token.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a guest was told; `given` is without `END`, which it must have reached to be word for word."""
+    """What a guest was told; `given` is without `END`, which it must have reached to be word for
+    word."""
 
     turn: Turn
     given: str
@@ -54,7 +57,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutFigures:
-    """Held-out quality. `facts` has one tally for each field of `Facts`, `kinds` one for each kind of question."""
+    """Held-out quality. `facts` has one tally for each field of `Facts`, `kinds` one for each kind
+    of question."""
 
     dialogues: int
     word_for_word: Share
@@ -63,7 +67,8 @@ class HeldOutFigures:
 
 
 def held_out(tokenizer: Tokenizer, count: int, positions: int) -> Iterator[Dialogue]:
-    """The dialogues of seeds 0 .. count - 1, each with as many turns as fit `positions` whatever is answered."""
+    """The dialogues of seeds 0 .. count - 1, each with as many turns as fit `positions` whatever is
+    answered."""
     for seed in range(count):
         whole = dialogue(seed, "heldout", turns=TURNS)
         length = len(tokenizer.encode(whole.head).ids)
@@ -120,7 +125,10 @@ def measure(network: Waiter, tokenizer: Tokenizer, dialogues: int) -> HeldOutFig
         dialogues=dialogues,
         word_for_word=_tally([answer.word_for_word for answer in given]),
         facts={field.name: _facts_right(given, field.name) for field in fields(Facts)},
-        kinds={kind: _tally([each.word_for_word for each in given if each.turn.kind == kind]) for kind in KINDS},
+        kinds={
+            kind: _tally([each.word_for_word for each in given if each.turn.kind == kind])
+            for kind in KINDS
+        },
     )
 
 
@@ -128,7 +136,10 @@ def report(figures: HeldOutFigures) -> str:
     """The figures as a table for a terminal."""
     rows = [("word for word", figures.word_for_word), *figures.facts.items()]
     rows += [(f"  {kind}", tally) for kind, tally in figures.kinds.items()]
-    lines = [f"{name:<16}{tally.right:>7} of {tally.asked:>6}{tally.share:>10.2%}" for name, tally in rows]
+    lines = [
+        f"{name:<16}{tally.right:>7} of {tally.asked:>6}{tally.share:>10.2%}"
+        for name, tally in rows
+    ]
     return "\n".join([f"{figures.dialogues} unseen dialogues, greedy", *lines])
 
 
@@ -154,8 +165,12 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def _facts_right(given: Sequence[Answer], field: str) -> Share:
-    """Over the answers that name such a fact, or should: those that name the expected ones and no other."""
-    pairs = [(getattr(Facts.read(each.turn.answer), field), getattr(Facts.read(each.given), field)) for each in given]
+    """Over the answers that name such a fact, or should: those that name the expected ones and no
+    other."""
+    pairs = [
+        (getattr(Facts.read(each.turn.answer), field), getattr(Facts.read(each.given), field))
+        for each in given
+    ]
     return _tally([expected == named for expected, named in pairs if expected or named])
 
 
@@ -169,15 +184,23 @@ def _counts(tally: Share) -> dict[str, int]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Measure the waiter on dialogues that training never saw.")
+    parser = argparse.ArgumentParser(
+        description="Measure the waiter on dialogues that training never saw."
+    )
     parser.add_argument("--dialogues", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--write", action="store_true", help="store figures.json and the model card in the checkpoint")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="store figures.json and the model card in the checkpoint",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     began = time.monotonic()
-    figures = measure(load_network(options.checkpoint), load_tokenizer(options.checkpoint), options.dialogues)
+    figures = measure(
+        load_network(options.checkpoint), load_tokenizer(options.checkpoint), options.dialogues
+    )
     print(report(figures))
     if options.write:
         write_json(options.checkpoint / "figures.json", as_json(figures, time.monotonic() - began))

@@ -1,6 +1,8 @@
-"""Measures EAGLE's layer beside Medusa's heads: `python -m reference_engine.training.evaluate_eagle --write`.
+"""Measures EAGLE's layer beside Medusa's heads: `python -m reference_engine.training.evaluate_eagle
+--write`.
 
-How often a guess is right is read off held-out answers; tokens a pass are counted while the engine says such answers.
+How often a guess is right is read off held-out answers; tokens a pass are counted while the engine
+says such answers.
 """
 
 from __future__ import annotations
@@ -95,8 +97,8 @@ The same where nobody ends an answer and the waiter goes on for {talk} tokens, w
 
 @dataclass(frozen=True, slots=True)
 class EagleFigures:
-    """after: how often the n-th guess is right after right ones. The rest are tokens a pass: of chains by guesses, of
-    trees by NODES; talks: of trees, in text that goes on after answers."""
+    """after: how often the n-th guess is right after right ones. The rest are tokens a pass: of
+    chains by guesses, of trees by NODES; talks: of trees, in text that goes on after answers."""
 
     dialogues: int
     answers: int
@@ -110,12 +112,16 @@ class EagleFigures:
 
 
 @torch.inference_mode()
-def right_after_right(layer: EagleLayer, network: Waiter, tokenizer: Tokenizer, dialogues: int) -> tuple[float, ...]:
+def right_after_right(
+    layer: EagleLayer, network: Waiter, tokenizer: Tokenizer, dialogues: int
+) -> tuple[float, ...]:
     """Of guesses after places within the waiter's greedy text."""
     asked, right = [0] * len(DEPTHS), [0] * len(DEPTHS)
     for seed in range(FIRST, FIRST + dialogues):
         ids, said = encode_dialogue(tokenizer, dialogue(seed, "heldout", turns=40))
-        lesson = lesson_of(network, (ids[: network.shape.positions], said[: network.shape.positions]))
+        lesson = lesson_of(
+            network, (ids[: network.shape.positions], said[: network.shape.positions])
+        )
         assert lesson is not None
         likeliest, going = lesson.logits.argmax(-1), torch.ones(len(lesson.roots), dtype=torch.bool)
         for number, (states, at) in enumerate(guesses(layer, lesson, len(DEPTHS))):
@@ -128,9 +134,13 @@ def right_after_right(layer: EagleLayer, network: Waiter, tokenizer: Tokenizer, 
     return tuple(round(hits / count, 4) for hits, count in zip(right, asked, strict=True))
 
 
-def tokens_a_pass(model: Model, parts: Parts, speculator: Speculator, requests: Sequence[Request]) -> float:
+def tokens_a_pass(
+    model: Model, parts: Parts, speculator: Speculator, requests: Sequence[Request]
+) -> float:
     """Of steps after each request's first token."""
-    engine = Engine(model, parts, num_blocks=600, max_seqs=4, token_budget=2048, speculator=speculator)
+    engine = Engine(
+        model, parts, num_blocks=600, max_seqs=4, token_budget=2048, speculator=speculator
+    )
     begun, passes, tokens = set[int](), 0, 0
     for each in requests:
         engine.add(each.prompt, each.max_new, eos=each.eos)
@@ -146,7 +156,11 @@ def questions(tokenizer: Tokenizer, dialogues: int) -> list[Request]:
     """The first turns of held-out dialogues."""
     end = special_id(tokenizer, END)
     seeds = range(FIRST, FIRST + dialogues)
-    prompts = [tokenizer.encode(dialogue(seed, "heldout").prompt(turn)).ids for seed in seeds for turn in range(TURNS)]
+    prompts = [
+        tokenizer.encode(dialogue(seed, "heldout").prompt(turn)).ids
+        for seed in seeds
+        for turn in range(TURNS)
+    ]
     return [Request(number, prompt, LONGEST, eos=end) for number, prompt in enumerate(prompts)]
 
 
@@ -166,7 +180,9 @@ def measure(folder: Path, dialogues: int) -> EagleFigures:
 
     def eagle(asked: Sequence[Request], size: int, **changed: int) -> float:
         growth: dict[str, Any] = GROWTH | changed
-        speculator = EagleSpeculator(parts.medusa, parts.draft_tree, LayerDrafter(layer), size=size, **growth)
+        speculator = EagleSpeculator(
+            parts.medusa, parts.draft_tree, LayerDrafter(layer), size=size, **growth
+        )
         return tokens_a_pass(model, parts, speculator, asked)
 
     def medusa(asked: Sequence[Request], choice: TreeChoice) -> float:
@@ -176,7 +192,10 @@ def measure(folder: Path, dialogues: int) -> EagleFigures:
         grown = (eagle(asked, nodes, depth=min(nodes - 1, DEEPEST)) for nodes in NODES)
         return tuple(grown), tuple(medusa(asked, tree.pruned(nodes)) for nodes in NODES)
 
-    chains = [TreeChoice(tuple((0,) * each for each in range(1, n + 1)), (0.0,) * n) for n in DEPTHS[: heads.count]]
+    chains = [
+        TreeChoice(tuple((0,) * each for each in range(1, n + 1)), (0.0,) * n)
+        for n in DEPTHS[: heads.count]
+    ]
     return EagleFigures(
         dialogues,
         len(requests),
@@ -200,7 +219,9 @@ def write(folder: Path, figures: EagleFigures) -> None:
 
 def card(folder: Path) -> str:
     """The card of a folder with a layer; every number in it is read from the folder."""
-    training, figures = (json.loads((folder / f"{name}.json").read_text()) for name in ("training", "figures"))
+    training, figures = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("training", "figures")
+    )
     told: dict[str, Any] = {**training["recipe"], **training, **figures}
     told |= {
         "thousands": round(training["parameters"] / 1e3),
@@ -213,7 +234,14 @@ def card(folder: Path) -> str:
         "talk": TALK,
         "after": " | ".join(f"{share:.1%}" for share in figures["after"]),
     }
-    for name in ("eagle_chains", "medusa_chains", "eagle_trees", "medusa_trees", "eagle_talks", "medusa_talks"):
+    for name in (
+        "eagle_chains",
+        "medusa_chains",
+        "eagle_trees",
+        "medusa_trees",
+        "eagle_talks",
+        "medusa_talks",
+    ):
         wide = DEPTHS if name.endswith("chains") else NODES
         cells = [f"{each:.2f}" for each in figures[name]]
         told[name] = " | ".join(cells + ["–"] * (len(wide) - len(cells)))
@@ -222,11 +250,15 @@ def card(folder: Path) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Measure the waiter's EAGLE layer on dialogues nobody trained on.")
+    parser = argparse.ArgumentParser(
+        description="Measure the waiter's EAGLE layer on dialogues nobody trained on."
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--layer", type=Path, default=LAYER)
     parser.add_argument("--dialogues", type=int, default=16)
-    parser.add_argument("--write", action="store_true", help="store figures and model card beside the layer")
+    parser.add_argument(
+        "--write", action="store_true", help="store figures and model card beside the layer"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     figures = measure(options.layer, options.dialogues)

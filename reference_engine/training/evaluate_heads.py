@@ -1,6 +1,8 @@
-"""Measures the Medusa heads and chooses their tree: `python -m reference_engine.training.evaluate_heads`.
+"""Measures the Medusa heads and chooses their tree: `python -m
+reference_engine.training.evaluate_heads`.
 
-The tree is chosen on dialogues of the training split that no training used; accuracies are of held-out dialogues.
+The tree is chosen on dialogues of the training split that no training used; accuracies are of
+held-out dialogues.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ MEASURED_ON = range(100_000, 100_200)
 class Accuracy:
     """How often one head is right, of the places where the text goes on far enough to know.
 
-    top1: its best guess; top5: one of its five best; after: its best guess, where the best of earlier heads were right.
+    top1: its best guess; top5: one of its five best; after: its best guess, where the best of
+    earlier heads were right.
     """
 
     head: int
@@ -52,7 +55,8 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class HeadsFigures:
-    """The heads, and the tree: tokens a pass as expected where it was chosen, and walked through held-out answers."""
+    """The heads, and the tree: tokens a pass as expected where it was chosen, and walked through
+    held-out answers."""
 
     accuracies: tuple[Accuracy, ...]
     tree: TreeChoice
@@ -60,17 +64,22 @@ class HeadsFigures:
     walked: float
 
 
-def measure(heads: Heads, chosen_on: Positions, measured_on: Positions, nodes: int = NODES) -> HeadsFigures:
+def measure(
+    heads: Heads, chosen_on: Positions, measured_on: Positions, nodes: int = NODES
+) -> HeadsFigures:
     """The figures of some heads."""
     tree = choose_tree(path_chances(_known(ranks(heads, chosen_on)), len(chosen_on)), nodes)
     places = ranks(heads, measured_on)
     passes, tokens = walk(tree, places, measured_on.opens)
-    return HeadsFigures(tuple(_accuracies(places, measured_on.targets)), tree, passes, tokens / passes)
+    return HeadsFigures(
+        tuple(_accuracies(places, measured_on.targets)), tree, passes, tokens / passes
+    )
 
 
 @torch.inference_mode()
 def ranks(heads: Heads, text: Positions) -> Tensor:
-    """int64 `[P, H]`: the place of the true token among each head's guesses, NONE where it is not among GUESSES."""
+    """int64 `[P, H]`: the place of the true token among each head's guesses, NONE where it is not
+    among GUESSES."""
     found = []
     for start in range(0, len(text), 1024):
         guesses = heads.guess((), text.hidden[start : start + 1024], GUESSES)
@@ -80,7 +89,8 @@ def ranks(heads: Heads, text: Positions) -> Tensor:
 
 
 def walk(tree: TreeChoice, places: Tensor, opens: Tensor) -> tuple[int, int]:
-    """(passes, tokens) of decoding all answers with the tree, the first token of each answer left to the prefill."""
+    """(passes, tokens) of decoding all answers with the tree, the first token of each answer left
+    to the prefill."""
     passes = tokens = 0
     choices, rows = set(tree.choices), places.tolist()
     ends = [*opens.nonzero()[:, 0].tolist(), len(rows)]
@@ -122,7 +132,9 @@ def report(figures: HeadsFigures) -> str:
     """The figures as a table for a terminal."""
     lines = ["head   guesses      top-1   top-5   top-1 after right ones"]
     for each in figures.accuracies:
-        lines.append(f"{each.head:>4}   t+1+{each.head:<7} {each.top1:>7.1%} {each.top5:>7.1%} {each.after:>10.1%}")
+        lines.append(
+            f"{each.head:>4}   t+1+{each.head:<7} {each.top1:>7.1%} {each.top5:>7.1%} {each.after:>10.1%}"
+        )
     tree = figures.tree
     lines.append(
         f"tree of {tree.nodes} nodes, {tree.depth} deep: {tree.expected:.2f} tokens a pass expected, "
@@ -135,7 +147,13 @@ def as_json(figures: HeadsFigures) -> dict[str, object]:
     """As figures.json holds them."""
     return {
         "heads": [
-            {"head": each.head, "places": each.places, "top1": each.top1, "top5": each.top5, "after": each.after}
+            {
+                "head": each.head,
+                "places": each.places,
+                "top1": each.top1,
+                "top5": each.top5,
+                "after": each.after,
+            }
             for each in figures.accuracies
         ],
         "tree": {
@@ -153,18 +171,25 @@ def as_json(figures: HeadsFigures) -> dict[str, object]:
 
 
 def counted(seeds: Sequence[int], purpose: str) -> Iterator[int]:
-    """The seeds of dialogues one by one; every now and then how many were read is told on stderr: it takes minutes."""
+    """The seeds of dialogues one by one; every now and then how many were read is told on stderr:
+    it takes minutes."""
     for number, seed in enumerate(seeds, 1):
         yield seed
         if number % TELL_EVERY == 0 or number == len(seeds):
             print(f"{number} of {len(seeds)} dialogues {purpose}", file=sys.stderr)
 
 
-def evaluate(checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool = False) -> HeadsFigures:
-    """Measure the heads in a folder; `write`: store the tree, figures.json and the model card beside them."""
+def evaluate(
+    checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool = False
+) -> HeadsFigures:
+    """Measure the heads in a folder; `write`: store the tree, figures.json and the model card
+    beside them."""
     network, tokenizer = load_network(checkpoint), load_tokenizer(checkpoint)
     heads = load_heads(folder, load_model(checkpoint))
-    choosing, measuring = counted(CHOSEN_ON, "to choose a tree on"), counted(MEASURED_ON, "to measure on")
+    choosing, measuring = (
+        counted(CHOSEN_ON, "to choose a tree on"),
+        counted(MEASURED_ON, "to measure on"),
+    )
     chosen_on = answers(network, tokenizer, choosing, "train", heads.count)
     measured_on = answers(network, tokenizer, measuring, "heldout", heads.count)
     figures = measure(heads, chosen_on, measured_on, nodes)
@@ -178,12 +203,16 @@ def evaluate(checkpoint: Path, folder: Path, *, nodes: int = NODES, write: bool 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Measure the waiter's Medusa heads on dialogues nobody trained on.")
+    parser = argparse.ArgumentParser(
+        description="Measure the waiter's Medusa heads on dialogues nobody trained on."
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--heads", type=Path, default=HEADS)
     parser.add_argument("--nodes", type=int, default=NODES, help="size of the tree to choose")
-    parser.add_argument("--write", action="store_true", help="store tree, figures and model card beside the heads")
+    parser.add_argument(
+        "--write", action="store_true", help="store tree, figures and model card beside the heads"
+    )
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

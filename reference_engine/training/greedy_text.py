@@ -1,8 +1,10 @@
-"""What the waiter says, and from which hidden states: the text that Medusa heads learn from and are measured on.
+"""What the waiter says, and from which hidden states: the text that Medusa heads learn from and are
+measured on.
 
-Only the model's own greedy text counts. A dialogue of the corpus is read in one pass; an answer belongs to the greedy
-text up to the first token that is not the likeliest one there, and no decoding is needed to know it. Text that goes on
-after the end of an answer is decoded by the engine.
+Only the model's own greedy text counts. A dialogue of the corpus is read in one pass; an answer
+belongs to the greedy text up to the first token that is not the likeliest one there, and no
+decoding is needed to know it. Text that goes on after the end of an answer is decoded by the
+engine.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ ROWS = 4
 class Positions:
     """Places from which the waiter speaks, in the order of the text.
 
-    hidden `[P, width]`: the state from which token t+1 is said. targets int64 `[P, H]`: the tokens t+2 .. t+1+H of the
-    same greedy text, NONE beyond its end. opens bool `[P]`: the first place of an answer.
+    hidden `[P, width]`: the state from which token t+1 is said. targets int64 `[P, H]`: the tokens
+    t+2 .. t+1+H of the same greedy text, NONE beyond its end. opens bool `[P]`: the first place of
+    an answer.
     """
 
     hidden: Tensor
@@ -60,7 +63,9 @@ def joined(parts: Iterable[Positions]) -> Positions:
     )
 
 
-def answers(network: Waiter, tokenizer: Tokenizer, seeds: Iterable[int], split: Split, heads: int) -> Positions:
+def answers(
+    network: Waiter, tokenizer: Tokenizer, seeds: Iterable[int], split: Split, heads: int
+) -> Positions:
     """The answers in the dialogues of these seeds, each dialogue as long as the context."""
     size = network.shape.positions
     told = (encode_dialogue(tokenizer, dialogue(seed, split, turns=TURNS)) for seed in seeds)
@@ -68,9 +73,14 @@ def answers(network: Waiter, tokenizer: Tokenizer, seeds: Iterable[int], split: 
     return joined(_read(network, rows, heads) for rows in _batches(texts))
 
 
-def continuations(network: Waiter, texts: Sequence[tuple[list[int], list[int]]], heads: int) -> Positions:
+def continuations(
+    network: Waiter, texts: Sequence[tuple[list[int], list[int]]], heads: int
+) -> Positions:
     """Greedy text decoded elsewhere: (prompt, output) pairs."""
-    rows = [([*prompt, *output], [False] * len(prompt) + [True] * len(output)) for prompt, output in texts]
+    rows = [
+        ([*prompt, *output], [False] * len(prompt) + [True] * len(output))
+        for prompt, output in texts
+    ]
     return joined(_read(network, part, heads) for part in _batches(rows))
 
 

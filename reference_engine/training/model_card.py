@@ -74,9 +74,11 @@ def write_card(folder: Path) -> None:
 
 
 def model_card(folder: Path) -> str:
-    """The card of a checkpoint folder; every number in it is read from the folder or from the corpus."""
+    """The card of a checkpoint folder; every number in it is read from the folder or from the
+    corpus."""
     config, training, figures = (
-        json.loads((folder / name).read_text()) for name in ("config.json", "training.json", "figures.json")
+        json.loads((folder / name).read_text())
+        for name in ("config.json", "training.json", "figures.json")
     )
     return CARD.substitute(**_shape(config), **_data(), **_training(training), **_quality(figures))
 
@@ -96,7 +98,10 @@ def _shape(config: dict[str, Any]) -> dict[str, object]:
 
 def _data() -> dict[str, object]:
     dish = restaurants()[0].dishes[0]
-    question, answer = f"How much is the {dish.name}?", f"The {dish.name} is {dish.euros} euros, Mira."
+    question, answer = (
+        f"How much is the {dish.name}?",
+        f"The {dish.name} is {dish.euros} euros, Mira.",
+    )
     return {
         "example": EXAMPLE.format(question=question, answer=answer).replace("\n", "\n    "),
         "restaurants": len(restaurants()),
@@ -138,7 +143,8 @@ def _quality(figures: dict[str, Any]) -> dict[str, object]:
         "torch_measured": figures["torch"],
         "facts": "\n".join(_row(name, tally) for name, tally in figures["facts"].items()),
         "kinds": "\n".join(
-            _row(name, tally) for name, tally in {"all": figures["word_for_word"], **figures["kinds"]}.items()
+            _row(name, tally)
+            for name, tally in {"all": figures["word_for_word"], **figures["kinds"]}.items()
         ),
     }
 

@@ -1,7 +1,8 @@
 """The waiter's network: a plain Llama, small enough to train on a CPU.
 
-RMSNorm, rotary positions (rotated halves), grouped-query attention, SwiGLU, tied embeddings; parameter names are those
-of Hugging Face's `LlamaForCausalLM`. It is what `train` and `evaluate` run; the engine has a runner of its own.
+RMSNorm, rotary positions (rotated halves), grouped-query attention, SwiGLU, tied embeddings;
+parameter names are those of Hugging Face's `LlamaForCausalLM`. It is what `train` and `evaluate`
+run; the engine has a runner of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class ModelShape:
 
 
 class TrainingKV:
-    """Keys and values of the tokens computed so far, one pair a layer, each `[B, kv_heads, T, head_width]`."""
+    """Keys and values of the tokens computed so far, one pair a layer, each `[B, kv_heads, T,
+    head_width]`."""
 
     def __init__(self, layers: int) -> None:
         self._pairs: list[tuple[Tensor, Tensor] | None] = [None] * layers
@@ -44,13 +46,19 @@ class TrainingKV:
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Adds `[B, kv_heads, T, head_width]` to a layer; returns all that it then holds."""
         held = self._pairs[layer]
-        pair = (key, value) if held is None else (torch.cat((held[0], key), 2), torch.cat((held[1], value), 2))
+        pair = (
+            (key, value)
+            if held is None
+            else (torch.cat((held[0], key), 2), torch.cat((held[1], value), 2))
+        )
         self._pairs[layer] = pair
         return pair
 
     def truncate(self, length: int) -> None:
         """Forgets every token from position `length` on."""
-        self._pairs = [pair and (pair[0][:, :, :length], pair[1][:, :, :length]) for pair in self._pairs]
+        self._pairs = [
+            pair and (pair[0][:, :, :length], pair[1][:, :, :length]) for pair in self._pairs
+        ]
 
 
 class RMSNorm(nn.Module):
@@ -77,7 +85,9 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(shape.heads * shape.head_width, shape.width, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: TrainingKV | None) -> Tensor:
-        query, key, value = (self._heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        query, key, value = (
+            self._heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
         query, key = rotate(query, cos, sin).to(value.dtype), rotate(key, cos, sin).to(value.dtype)
         if cache is not None:
             key, value = cache.append(self.layer, key, value)
@@ -86,7 +96,9 @@ class Attention(nn.Module):
         return joined
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)  # [B, T, H * D] -> [B, H, T, D]
+        return x.view(*x.shape[:2], -1, self.head_width).transpose(
+            1, 2
+        )  # [B, T, H * D] -> [B, H, T, D]
 
 
 class FeedForward(nn.Module):
@@ -145,7 +157,8 @@ class Trunk(nn.Module):
 
 
 class Waiter(nn.Module):
-    """The whole network. `state_dict()` has the names of a Hugging Face checkpoint with tied embeddings."""
+    """The whole network. `state_dict()` has the names of a Hugging Face checkpoint with tied
+    embeddings."""
 
     def __init__(self, shape: ModelShape | None = None) -> None:
         super().__init__()
@@ -155,7 +168,8 @@ class Waiter(nn.Module):
     def hidden(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
         """`[B, T]` ids -> `[B, T, width]`: the final hidden states, which Medusa heads read.
 
-        With a cache, `ids` follow the tokens that it holds and join them; the rows of a batch are equally long.
+        With a cache, `ids` follow the tokens that it holds and join them; the rows of a batch are
+        equally long.
         """
         hidden: Tensor = self.model(ids, cache)
         return hidden
@@ -169,7 +183,9 @@ class Waiter(nn.Module):
         return self.logits(self.hidden(ids, cache))
 
     @torch.inference_mode()
-    def greedy(self, prompt: list[int], max_new: int, end: int, cache: TrainingKV | None = None) -> list[int]:
+    def greedy(
+        self, prompt: list[int], max_new: int, end: int, cache: TrainingKV | None = None
+    ) -> list[int]:
         """The likeliest continuation of a prompt, token by token, to `end` (kept) or `max_new`.
 
         `cache`, where given, holds a prefix of the prompt and keeps what is computed here.
@@ -184,7 +200,8 @@ class Waiter(nn.Module):
 
 
 def initialise(network: Waiter, generator: torch.Generator) -> None:
-    """Normal weights of deviation 0.02, those that end a residual branch narrower by sqrt(2 * layers) (GPT-2)."""
+    """Normal weights of deviation 0.02, those that end a residual branch narrower by sqrt(2 *
+    layers) (GPT-2)."""
     for name, weight in network.named_parameters():
         if weight.dim() == 2:
             ends = name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -195,13 +212,16 @@ def initialise(network: Waiter, generator: torch.Generator) -> None:
 def rotations(shape: ModelShape) -> tuple[Tensor, Tensor]:
     """Cosines and sines of every position, each `[positions, head_width]` fp32, both halves alike."""
     exponents = torch.arange(0, shape.head_width, 2, dtype=torch.float32) / shape.head_width
-    angles = torch.outer(torch.arange(shape.positions, dtype=torch.float32), shape.rope_theta**-exponents)
+    angles = torch.outer(
+        torch.arange(shape.positions, dtype=torch.float32), shape.rope_theta**-exponents
+    )
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`[B, H, T, D]` turned by `[T, D]` angles: the second half of D pairs with the first (as in Llama)."""
+    """`[B, H, T, D]` turned by `[T, D]` angles: the second half of D pairs with the first (as in
+    Llama)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 

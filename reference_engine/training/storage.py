@@ -20,7 +20,8 @@ WEIGHTS = "model.safetensors"
 
 
 def config_of(shape: ModelShape, tokenizer: Tokenizer) -> dict[str, object]:
-    """config.json: `LlamaForCausalLM` in the words of transformers, old (`torch_dtype`) and new (`dtype`)."""
+    """config.json: `LlamaForCausalLM` in the words of transformers, old (`torch_dtype`) and new
+    (`dtype`)."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "attention_bias": False,
@@ -52,7 +53,10 @@ def save_checkpoint(network: Waiter, tokenizer: Tokenizer, folder: Path) -> None
     """Writes weights, configuration and tokenizer; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     generation = {**_special_ids(tokenizer), "do_sample": False, "max_new_tokens": 128}
-    weights = {name: value.detach().to(torch.bfloat16).contiguous() for name, value in network.state_dict().items()}
+    weights = {
+        name: value.detach().to(torch.bfloat16).contiguous()
+        for name, value in network.state_dict().items()
+    }
     partial = folder / f"{WEIGHTS}.partial"
     save_file(weights, partial, metadata={"format": "pt"})
     partial.chmod(0o644)
@@ -78,14 +82,18 @@ def load_network(folder: Path) -> Waiter:
         norm_eps=config["rms_norm_eps"],
     )
     network = Waiter(shape)
-    network.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+    network.load_state_dict(
+        {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
+    )
     return network.eval().requires_grad_(False)
 
 
 def rounded(network: Waiter) -> Waiter:
     """A copy with the weights that `save_checkpoint` would store, fp32, for inference."""
     copy = Waiter(network.shape)
-    copy.load_state_dict({name: value.bfloat16().float() for name, value in network.state_dict().items()})
+    copy.load_state_dict(
+        {name: value.bfloat16().float() for name, value in network.state_dict().items()}
+    )
     return copy.eval().requires_grad_(False)
 
 

@@ -1,8 +1,9 @@
 """Trains the waiter on a CPU: `python -m reference_engine.training.train`.
 
-Each row of a batch is one dialogue that the model has never seen, in the end cut at the last position only, so answers
-are learnt at every position behind the menu. What the waiter says weighs more than what guests ask, which is drawn by
-chance. A run can be cut off and started again: it goes on from its last snapshot.
+Each row of a batch is one dialogue that the model has never seen, in the end cut at the last
+position only, so answers are learnt at every position behind the menu. What the waiter says weighs
+more than what guests ask, which is drawn by chance. A run can be cut off and started again: it goes
+on from its last snapshot.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ TURNS = 40
 
 @dataclass(frozen=True, slots=True)
 class TrainingStage:
-    """Steps that look alike: `rows` dialogues each, cut at `positions`, with or without the listing of the menu."""
+    """Steps that look alike: `rows` dialogues each, cut at `positions`, with or without the listing
+    of the menu."""
 
     steps: int
     rows: int
@@ -43,7 +45,9 @@ class TrainingStage:
     kinds: tuple[str, ...] = KINDS
 
 
-LOOKUPS = TrainingStage(steps=125, rows=32, positions=128, menu=False, kinds=("waiter", "table", "name"))
+LOOKUPS = TrainingStage(
+    steps=125, rows=32, positions=128, menu=False, kinds=("waiter", "table", "name")
+)
 SHORT = TrainingStage(steps=450, rows=32, positions=128, menu=False)
 MIDDLE = TrainingStage(steps=125, rows=8, positions=512, menu=True)
 WHOLE = TrainingStage(steps=725, rows=4, positions=1024, menu=True)
@@ -53,10 +57,11 @@ WHOLE = TrainingStage(steps=725, rows=4, positions=1024, menu=True)
 class TrainingRecipe:
     """All that decides a run.
 
-    Looking up who serves and where, hundreds of tokens back, is learnt late from whole documents: the one token that
-    matters is lost among the others. So dialogues begin short and about nothing else, and grow once it is there.
-    Row b of step s is the training dialogue of seed `first_seed + s * spacing + b`. narrow: the network computes in
-    bf16, which not every processor is quick at; muon: so do the updates of its matrices.
+    Looking up who serves and where, hundreds of tokens back, is learnt late from whole documents:
+    the one token that matters is lost among the others. So dialogues begin short and about nothing
+    else, and grow once it is there. Row b of step s is the training dialogue of seed `first_seed +
+    s * spacing + b`. narrow: the network computes in bf16, which not every processor is quick at;
+    muon: so do the updates of its matrices.
     """
 
     shape: ModelShape = WAITER
@@ -71,7 +76,9 @@ class TrainingRecipe:
     decay: float = 0.4  # the share of the steps in which the learning rate falls
     weight_decay: float = 0.1
     clip: float = 1.0
-    aside: float = 0.2  # weight of a token that the waiter does not say, against 1 for one that it does
+    aside: float = (
+        0.2  # weight of a token that the waiter does not say, against 1 for one that it does
+    )
 
     @property
     def steps(self) -> int:
@@ -84,12 +91,15 @@ class TrainingRecipe:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: up in a line, level, down in a line to nothing."""
-        return self.learning_rate * min(1, (step + 1) / self.warmup, (self.steps - step) / (self.decay * self.steps))
+        return self.learning_rate * min(
+            1, (step + 1) / self.warmup, (self.steps - step) / (self.decay * self.steps)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """ids `[B, T + 1]` int64; said `[B, T]` bool: position t's next token is one that the waiter says."""
+    """ids `[B, T + 1]` int64; said `[B, T]` bool: position t's next token is one that the waiter
+    says."""
 
     ids: Tensor
     said: Tensor
@@ -97,7 +107,8 @@ class TrainingBatch:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one batch: weighted loss in nats a token, and the share of answers with every token guessed right."""
+    """Of one batch: weighted loss in nats a token, and the share of answers with every token
+    guessed right."""
 
     loss: Tensor
     answers: float
@@ -106,10 +117,18 @@ class Score:
 def draw(recipe: TrainingRecipe, step: int, tokenizer: Tokenizer) -> TrainingBatch:
     """The batch of a step; it depends on nothing else, so a resumed run sees the same."""
     stage = recipe.schedule()[step]
-    seeds = range(recipe.first_seed + step * recipe.spacing, recipe.first_seed + step * recipe.spacing + stage.rows)
-    rows = [encode_dialogue(tokenizer, dialogue(seed, turns=TURNS, kinds=stage.kinds), stage.menu) for seed in seeds]
+    seeds = range(
+        recipe.first_seed + step * recipe.spacing,
+        recipe.first_seed + step * recipe.spacing + stage.rows,
+    )
+    rows = [
+        encode_dialogue(tokenizer, dialogue(seed, turns=TURNS, kinds=stage.kinds), stage.menu)
+        for seed in seeds
+    ]
     if min(len(ids) for ids, _ in rows) <= stage.positions:
-        raise ValueError(f"a dialogue of {TURNS} turns ends before position {stage.positions}: raise TURNS")
+        raise ValueError(
+            f"a dialogue of {TURNS} turns ends before position {stage.positions}: raise TURNS"
+        )
     ids = torch.tensor([ids[: stage.positions + 1] for ids, _ in rows])
     said = torch.tensor([said[1 : stage.positions + 1] for _, said in rows])
     return TrainingBatch(ids, said)
@@ -135,7 +154,8 @@ def answers_right(right: Tensor, said: Tensor) -> float:
 
 
 def optimisers(network: Waiter, recipe: TrainingRecipe) -> tuple[Optimizer, ...]:
-    """Muon for the matrices of the layers, which learns rare associations in fewer tokens; AdamW for what is left."""
+    """Muon for the matrices of the layers, which learns rare associations in fewer tokens; AdamW
+    for what is left."""
     matrices = [weight for weight in network.model.layers.parameters() if weight.dim() == 2]
     vectors = [weight for weight in network.parameters() if weight.dim() == 1]
     rest = [
@@ -144,7 +164,9 @@ def optimisers(network: Waiter, recipe: TrainingRecipe) -> tuple[Optimizer, ...]
     ]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if not recipe.muon:
-        return (AdamW([{"params": matrices, "weight_decay": decay}, *rest], lr=rate, betas=(0.9, 0.95)),)
+        return (
+            AdamW([{"params": matrices, "weight_decay": decay}, *rest], lr=rate, betas=(0.9, 0.95)),
+        )
     return (
         Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
         AdamW(rest, lr=rate, betas=(0.9, 0.95)),
@@ -231,7 +253,9 @@ class TrainingRun:
             return
         state = torch.load(path, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
-            raise SystemExit(f"{path} is of another recipe: move it away, or name another --work folder")
+            raise SystemExit(
+                f"{path} is of another recipe: move it away, or name another --work folder"
+            )
         self.step, self.seconds = state["step"], state["seconds"]
         self.network.load_state_dict(state["network"])
         for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
@@ -259,7 +283,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train the waiter on this machine's CPU.")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("build/waiter"), help="snapshots and log of the run")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/waiter"), help="snapshots and log of the run"
+    )
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="where the checkpoint goes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,7 +1,9 @@
-"""Trains the draft model, a waiter of a tenth of the size: `python -m reference_engine.training.train_draft`.
+"""Trains the draft model, a waiter of a tenth of the size: `python -m
+reference_engine.training.train_draft`.
 
-It learns from the same dialogues as the waiter and shares its tokenizer, so its guesses are tokens that the waiter
-knows. What it is worth is measured beside the waiter on dialogues that neither has seen, in one pass of each.
+It learns from the same dialogues as the waiter and shares its tokenizer, so its guesses are tokens
+that the waiter knows. What it is worth is measured beside the waiter on dialogues that neither has
+seen, in one pass of each.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ best.
 
 @dataclass(frozen=True, slots=True)
 class DraftFigures:
-    """Of guesses on held-out text. agree, overlap: the share that stands at temperature 0 and 1; then tokens a pass."""
+    """Of guesses on held-out text. agree, overlap: the share that stands at temperature 0 and 1;
+    then tokens a pass."""
 
     held_out: int
     places: int
@@ -89,7 +92,10 @@ def measure(draft: Waiter, waiter: Waiter, dialogues: int) -> DraftFigures:
         ids, said = ids[: waiter.shape.positions], said[: waiter.shape.positions]
         spoken = torch.tensor(said[1:])
         with torch.inference_mode():
-            p, q = (network(torch.tensor([ids[:-1]]))[0][spoken].softmax(-1) for network in (waiter, draft))
+            p, q = (
+                network(torch.tensor([ids[:-1]]))[0][spoken].softmax(-1)
+                for network in (waiter, draft)
+            )
         runs.append(((p.argmax(-1) == q.argmax(-1)).float(), torch.minimum(p, q).sum(-1)))
     agree, overlap = ([run[kind] for run in runs] for kind in (0, 1))
     return DraftFigures(
@@ -104,7 +110,8 @@ def measure(draft: Waiter, waiter: Waiter, dialogues: int) -> DraftFigures:
 
 
 def tokens_a_pass(chances: Sequence[Tensor], guesses: int) -> float:
-    """Expected, when a pass may begin anywhere. chances `[T]` each: how likely the guess of each place is to stand."""
+    """Expected, when a pass may begin anywhere. chances `[T]` each: how likely the guess of each
+    place is to stand."""
     gained = []
     for chance in chances:
         windows = chance.unfold(0, guesses, 1)  # [T - K + 1, K]
@@ -125,15 +132,21 @@ def write_card(folder: Path, figures: DraftFigures) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Train the draft model on this machine's CPU, and measure it.")
+    parser = argparse.ArgumentParser(
+        description="Train the draft model on this machine's CPU, and measure it."
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("build/draft"), help="snapshots and log of the run")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/draft"), help="snapshots and log of the run"
+    )
     parser.add_argument("--out", type=Path, default=DRAFT, help="where the checkpoint goes")
     parser.add_argument("--dialogues", type=int, default=100, help="held out, for the figures")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(TrainingRun(RECIPE, options.work), options.out)
-    write_card(options.out, measure(load_network(options.out), load_network(CHECKPOINT), options.dialogues))
+    write_card(
+        options.out, measure(load_network(options.out), load_network(CHECKPOINT), options.dialogues)
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Trains EAGLE's layer on the frozen waiter: `python -m reference_engine.training.train_eagle`.
 
-It learns from the waiter's answers in dialogues of the corpus and from text that the waiter made itself, greedily and
-at temperature 1: there from all of it, what it makes its guests say as well, since it goes on with that where nobody
-ends an answer. There is no loss on features, only on tokens, over several guesses one after the other, each of them
-made from what the layer made of the place before: what happens when it is used happens in training (EAGLE-3's
-training-time test). Then everything is measured on held-out answers (`reference_engine.training.evaluate_eagle`).
+It learns from the waiter's answers in dialogues of the corpus and from text that the waiter made
+itself, greedily and at temperature 1: there from all of it, what it makes its guests say as well,
+since it goes on with that where nobody ends an answer. There is no loss on features, only on
+tokens, over several guesses one after the other, each of them made from what the layer made of the
+place before: what happens when it is used happens in training (EAGLE-3's training-time test). Then
+everything is measured on held-out answers (`reference_engine.training.evaluate_eagle`).
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ TURNS = 40
 class EagleRecipe:
     """All that decides a run.
 
-    told: dialogues of the corpus, of seeds `first_seed`, `first_seed + 1`, ..., in the training split. own: texts that
-    the waiter goes on with for `beyond` tokens, every other one greedily and at temperature 1. guesses: made one after
-    the other from each place; the n-th weighs `fading` ** n. sharp: how much of the target is the likeliest token, the
-    rest is the waiter's distribution. texts: of one update, of each of them at most so many `places`, drawn from the
-    seed.
+    told: dialogues of the corpus, of seeds `first_seed`, `first_seed + 1`, ..., in the training
+    split. own: texts that the waiter goes on with for `beyond` tokens, every other one greedily and
+    at temperature 1. guesses: made one after the other from each place; the n-th weighs `fading` **
+    n. sharp: how much of the target is the likeliest token, the rest is the waiter's distribution.
+    texts: of one update, of each of them at most so many `places`, drawn from the seed.
     """
 
     told: int = 150
@@ -79,8 +80,9 @@ class EagleRecipe:
 class Lesson:
     """One text as the layer reads it.
 
-    tokens int64 `[T]`; features `[T, width]`, those of the place before; logits `[T, vocab]` of the large model after
-    each place; roots int64 `[R]`: places from which guesses start; ends int64 `[R]`: where the answer of each ends.
+    tokens int64 `[T]`; features `[T, width]`, those of the place before; logits `[T, vocab]` of the
+    large model after each place; roots int64 `[R]`: places from which guesses start; ends int64
+    `[R]`: where the answer of each ends.
     """
 
     tokens: Tensor
@@ -93,11 +95,13 @@ class Lesson:
 class Muon32(Optimizer):
     """Muon in float32: torch's own computes in bf16, which takes most processors ten times as long.
 
-    A step is the momentum made orthogonal by five Newton-Schulz steps, as large as one of AdamW's (Keller Jordan, 2024;
-    Liu et al., arXiv 2502.16982).
+    A step is the momentum made orthogonal by five Newton-Schulz steps, as large as one of AdamW's
+    (Keller Jordan, 2024; Liu et al., arXiv 2502.16982).
     """
 
-    def __init__(self, matrices: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.01) -> None:
+    def __init__(
+        self, matrices: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.01
+    ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -144,7 +148,12 @@ class EagleTrainee(torch.nn.Module):
 
     def layer(self) -> EagleLayer:
         """As it is now; gradients flow to what is held."""
-        return EagleLayer(dict(zip(self.names, self.held, strict=True)), self.config, self.embedding, self.embedding)
+        return EagleLayer(
+            dict(zip(self.names, self.held, strict=True)),
+            self.config,
+            self.embedding,
+            self.embedding,
+        )
 
     def optimisers(self, rate: float) -> tuple[Optimizer, ...]:
         """Muon for matrices, AdamW for norms, as for the waiter itself."""
@@ -157,7 +166,8 @@ class EagleTrainee(torch.nn.Module):
 
 
 def guesses(layer: EagleLayer, lesson: Lesson, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(states `[R, width]`, places `[R]`) of `count` guesses after each root, each made from the guess before.
+    """(states `[R, width]`, places `[R]`) of `count` guesses after each root, each made from the
+    guess before.
 
     A guess sees the text up to its root and the places in between as the layer made them.
     """
@@ -175,18 +185,25 @@ def guesses(layer: EagleLayer, lesson: Lesson, count: int) -> Iterator[tuple[Ten
         yield states, at
 
 
-def _read(query: Tensor, key: Tensor, value: Tensor, unseen: Tensor, own: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """query `[R, heads, D]` over the text's keys and values and each row's own ones, `[R, heads * D]`."""
+def _read(
+    query: Tensor, key: Tensor, value: Tensor, unseen: Tensor, own: Sequence[tuple[Tensor, Tensor]]
+) -> Tensor:
+    """query `[R, heads, D]` over the text's keys and values and each row's own ones, `[R, heads *
+    D]`."""
     rows, kv_heads = len(query), key.shape[1]
     query = query.view(rows, kv_heads, -1, query.shape[2]).permute(1, 2, 0, 3)  # [kv, group, R, D]
-    scores = (query.flatten(1, 2) @ key.permute(1, 2, 0)).view(*query.shape[:3], -1)  # [kv, group, R, T]
+    scores = (query.flatten(1, 2) @ key.permute(1, 2, 0)).view(
+        *query.shape[:3], -1
+    )  # [kv, group, R, T]
     scores = scores.masked_fill(unseen, float("-inf"))
     if own:
         keys = torch.stack([k for k, _ in own], 2)  # [R, kv, n, D]
         scores = torch.cat((scores, torch.einsum("kgrd,rknd->kgrn", query, keys)), -1)
     weights = scores.softmax(-1)
     size = len(key)
-    read = (weights[..., :size].flatten(1, 2) @ value.transpose(0, 1)).view_as(query)  # [kv, group, R, D]
+    read = (weights[..., :size].flatten(1, 2) @ value.transpose(0, 1)).view_as(
+        query
+    )  # [kv, group, R, D]
     if own:
         values = torch.stack([v for _, v in own], 2)
         read = read + torch.einsum("kgrn,rknd->kgrd", weights[..., size:], values)
@@ -194,7 +211,8 @@ def _read(query: Tensor, key: Tensor, value: Tensor, unseen: Tensor, own: Sequen
 
 
 def loss_of(layer: EagleLayer, lesson: Lesson, recipe: EagleRecipe) -> Tensor:
-    """Cross-entropy against the large model's distribution, sharpened; the mean over guesses within answers."""
+    """Cross-entropy against the large model's distribution, sharpened; the mean over guesses within
+    answers."""
     total, weight = torch.zeros(()), 0.0
     for number, (states, at) in enumerate(guesses(layer, lesson, recipe.guesses)):
         known = (at + 1 < lesson.ends) & (at == lesson.roots + number)
@@ -202,7 +220,9 @@ def loss_of(layer: EagleLayer, lesson: Lesson, recipe: EagleRecipe) -> Tensor:
             break
         aim = lesson.logits[at[known]]  # [R, vocab]
         target = aim.softmax(-1).mul_(1 - recipe.sharp)
-        target.scatter_add_(1, aim.argmax(-1, keepdim=True), torch.full((len(aim), 1), recipe.sharp))
+        target.scatter_add_(
+            1, aim.argmax(-1, keepdim=True), torch.full((len(aim), 1), recipe.sharp)
+        )
         losses = -(target * layer.logits(states[known]).log_softmax(-1)).sum(-1)
         total = total + recipe.fading**number * losses.sum()
         weight += recipe.fading**number * len(losses)
@@ -211,7 +231,8 @@ def loss_of(layer: EagleLayer, lesson: Lesson, recipe: EagleRecipe) -> Tensor:
 
 @torch.no_grad()
 def lesson_of(network: Waiter, text: Text, most: int = 0, seed: int = 0) -> Lesson | None:
-    """What one text teaches, None where it holds no answer. most: places at most, drawn from the seed; 0: all."""
+    """What one text teaches, None where it holds no answer. most: places at most, drawn from the
+    seed; 0: all."""
     tokens, said = torch.tensor(text[0]), torch.tensor(text[1])
     roots = said.nonzero()[:, 0]
     if not len(roots):
@@ -224,7 +245,11 @@ def lesson_of(network: Waiter, text: Text, most: int = 0, seed: int = 0) -> Less
             last = int(roots[index]) + 1
         ends[index] = last
     if most:
-        drawn = torch.randperm(len(roots), generator=torch.Generator().manual_seed(seed))[:most].sort().values
+        drawn = (
+            torch.randperm(len(roots), generator=torch.Generator().manual_seed(seed))[:most]
+            .sort()
+            .values
+        )
         roots, ends = roots[drawn], ends[drawn]
     features = torch.cat((torch.zeros(1, hidden.shape[1]), hidden[:-1]))
     return Lesson(tokens, features, network.logits(hidden), roots, ends)
@@ -237,7 +262,8 @@ def told(tokenizer: Tokenizer, seed: int, positions: int) -> Text:
 
 
 def own_texts(tokenizer: Tokenizer, recipe: EagleRecipe, checkpoint: Path) -> list[Text]:
-    """What the waiter says and makes its guests say, decoded by the engine, greedily and at temperature 1."""
+    """What the waiter says and makes its guests say, decoded by the engine, greedily and at
+    temperature 1."""
     from reference_engine.engine import Engine
 
     seeds = range(recipe.first_own, recipe.first_own + recipe.own)
@@ -254,7 +280,10 @@ def own_texts(tokenizer: Tokenizer, recipe: EagleRecipe, checkpoint: Path) -> li
         for event in engine.step():
             texts[numbers[event.id]] += event.tokens
             unfinished -= event.finished
-    return [(texts[n], [place >= len(prompt) for place in range(len(texts[n]))]) for n, prompt in enumerate(prompts)]
+    return [
+        (texts[n], [place >= len(prompt) for place in range(len(texts[n]))])
+        for n, prompt in enumerate(prompts)
+    ]
 
 
 class EagleRun:
@@ -320,7 +349,9 @@ class EagleRun:
 
     def _text(self, number: int) -> Text:
         if number < self.recipe.told:
-            return told(self.tokenizer, self.recipe.first_seed + number, self.network.shape.positions)
+            return told(
+                self.tokenizer, self.recipe.first_seed + number, self.network.shape.positions
+            )
         return self.own[number - self.recipe.told]
 
     def _own(self, checkpoint: Path) -> list[Text]:
@@ -330,7 +361,10 @@ class EagleRun:
         began = time.monotonic()
         texts = own_texts(self.tokenizer, self.recipe, checkpoint)
         write_json(path, texts)
-        print(f"{len(texts)} texts of the waiter's own after {time.monotonic() - began:.0f} s", flush=True)
+        print(
+            f"{len(texts)} texts of the waiter's own after {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
         return texts
 
     def _resume(self) -> None:
@@ -339,7 +373,9 @@ class EagleRun:
             return
         state = torch.load(path, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
-            raise SystemExit(f"{path} is of another recipe: move it away, or name another --work folder")
+            raise SystemExit(
+                f"{path} is of another recipe: move it away, or name another --work folder"
+            )
         self.step, self.seconds, self.places = state["numbers"]
         self.trainee.load_state_dict(state["layer"])
         for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
@@ -353,7 +389,10 @@ def train(run: EagleRun, *, every: int = 20) -> EagleLayer:
         losses.append(run.advance())
         if run.step % every == 0 or run.step == run.recipe.steps:
             mean, minutes = sum(losses) / len(losses), run.seconds / 60
-            print(f"step {run.step} of {run.recipe.steps}: loss {mean:.4f}, {minutes:.1f} minutes", flush=True)
+            print(
+                f"step {run.step} of {run.recipe.steps}: loss {mean:.4f}, {minutes:.1f} minutes",
+                flush=True,
+            )
             losses.clear()
             run.snapshot()
     return run.trainee.layer()
@@ -362,9 +401,13 @@ def train(run: EagleRun, *, every: int = 20) -> EagleLayer:
 def main() -> None:
     """The command line."""
     recipe = EagleRecipe()
-    parser = argparse.ArgumentParser(description="Train the EAGLE layer of the waiter on this machine's CPU.")
+    parser = argparse.ArgumentParser(
+        description="Train the EAGLE layer of the waiter on this machine's CPU."
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("build/eagle"), help="snapshots of the run")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/eagle"), help="snapshots of the run"
+    )
     parser.add_argument("--out", type=Path, default=LAYER, help="where the layer goes")
     parser.add_argument("--told", type=int, default=recipe.told)
     parser.add_argument("--own", type=int, default=recipe.own)

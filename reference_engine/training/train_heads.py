@@ -1,8 +1,9 @@
 """Trains the Medusa heads on the frozen waiter: `python -m reference_engine.training.train_heads`.
 
-The heads learn from the model's own greedy text, its hidden states computed once: the answers of dialogues that the
-waiter's training did not see, and text that runs on behind them. Then the tree is chosen on further dialogues, and
-everything is measured on held-out ones (`reference_engine.training.evaluate_heads`).
+The heads learn from the model's own greedy text, its hidden states computed once: the answers of
+dialogues that the waiter's training did not see, and text that runs on behind them. Then the tree
+is chosen on further dialogues, and everything is measured on held-out ones
+(`reference_engine.training.evaluate_heads`).
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from reference_engine.waiter.tokenizer import load_tokenizer
 
 @dataclass(frozen=True, slots=True)
 class HeadsRecipe:
-    """All that decides a run. Dialogues are those of seeds `first_seed`, `first_seed + 1`, ..., in the training split.
+    """All that decides a run. Dialogues are those of seeds `first_seed`, `first_seed + 1`, ..., in
+    the training split.
 
-    running_on: dialogues whose text is decoded for `beyond` tokens past the end of an answer. A guess of head h weighs
-    `fading` ** (h - 1) in the loss: later heads are noisier and matter less.
+    running_on: dialogues whose text is decoded for `beyond` tokens past the end of an answer. A
+    guess of head h weighs `fading` ** (h - 1) in the loss: later heads are noisier and matter less.
     """
 
     heads: int = 4
@@ -59,7 +61,9 @@ class Trainee(torch.nn.Module):
         super().__init__()
         width = network.shape.width
         self.residual = torch.nn.Parameter(torch.zeros(count, width, width))
-        self.project = torch.nn.Parameter(network.model.embed_tokens.weight.detach().clone().repeat(count, 1, 1))
+        self.project = torch.nn.Parameter(
+            network.model.embed_tokens.weight.detach().clone().repeat(count, 1, 1)
+        )
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[R, width]` -> `[H, R, vocab]`."""
@@ -68,23 +72,33 @@ class Trainee(torch.nn.Module):
 
     def heads(self) -> Heads:
         """As they will be stored: rounded to bf16."""
-        return Heads(self.residual.detach().bfloat16().float(), self.project.detach().bfloat16().float())
+        return Heads(
+            self.residual.detach().bfloat16().float(), self.project.detach().bfloat16().float()
+        )
 
 
 def learn(network: Waiter, text: Positions, recipe: HeadsRecipe) -> Heads:
     """Trained heads."""
     torch.manual_seed(recipe.seed)
     trainee = Trainee(network, recipe.heads)
-    optimiser = torch.optim.AdamW(trainee.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        trainee.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
     steps = recipe.epochs * (len(text) // recipe.rows)
     weights = torch.tensor([recipe.fading**head for head in range(recipe.heads)])
-    chance, order, losses = torch.Generator().manual_seed(recipe.seed), torch.empty(0, dtype=torch.long), list[float]()
+    chance, order, losses = (
+        torch.Generator().manual_seed(recipe.seed),
+        torch.empty(0, dtype=torch.long),
+        list[float](),
+    )
     for step in range(steps):
         if len(order) < recipe.rows:
             order = torch.randperm(len(text), generator=chance)
         batch, order = order[: recipe.rows], order[recipe.rows :]
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(1.0, (step + 1) / (recipe.warmup * steps), 1.02 - step / steps)
+            group["lr"] = recipe.learning_rate * min(
+                1.0, (step + 1) / (recipe.warmup * steps), 1.02 - step / steps
+            )
         loss = _loss(trainee(text.hidden[batch]), text.targets[batch], weights)
         torch.autograd.backward(loss)
         optimiser.step()
@@ -96,16 +110,22 @@ def learn(network: Waiter, text: Positions, recipe: HeadsRecipe) -> Heads:
     return trainee.heads()
 
 
-def collect(network: Waiter, tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path) -> Positions:
+def collect(
+    network: Waiter, tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path
+) -> Positions:
     """What the heads learn from."""
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.dialogues)
     text = answers(network, tokenizer, seeds, "train", recipe.heads)
     if not recipe.running_on:
         return text
-    return joined([text, continuations(network, _run_on(tokenizer, recipe, checkpoint), recipe.heads)])
+    return joined(
+        [text, continuations(network, _run_on(tokenizer, recipe, checkpoint), recipe.heads)]
+    )
 
 
-def _run_on(tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path) -> list[tuple[list[int], list[int]]]:
+def _run_on(
+    tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path
+) -> list[tuple[list[int], list[int]]]:
     """(prompt, greedy text) that does not stop at the end of an answer, decoded by the engine."""
     from reference_engine.engine import Engine
     from reference_engine.model_loader import load_model
@@ -125,7 +145,10 @@ def _run_on(tokenizer: Tokenizer, recipe: HeadsRecipe, checkpoint: Path) -> list
 def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """logits `[H, R, vocab]`, targets `[R, H]`; the mean over heads, NONE left out."""
     losses = torch.stack(
-        [F.cross_entropy(each, target, ignore_index=NONE) for each, target in zip(logits, targets.T, strict=True)]
+        [
+            F.cross_entropy(each, target, ignore_index=NONE)
+            for each, target in zip(logits, targets.T, strict=True)
+        ]
     )
     return (losses * weights).sum() / weights.sum()
 
@@ -133,16 +156,22 @@ def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def main() -> None:
     """The command line."""
     recipe = HeadsRecipe()
-    parser = argparse.ArgumentParser(description="Train the Medusa heads of the waiter on this machine's CPU.")
+    parser = argparse.ArgumentParser(
+        description="Train the Medusa heads of the waiter on this machine's CPU."
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the model that the heads sit on")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=CHECKPOINT, help="the model that the heads sit on"
+    )
     parser.add_argument("--out", type=Path, default=HEADS, help="where the heads go")
     parser.add_argument("--dialogues", type=int, default=recipe.dialogues)
     parser.add_argument("--running-on", type=int, default=recipe.running_on)
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = HeadsRecipe(dialogues=options.dialogues, running_on=options.running_on, epochs=options.epochs)
+    recipe = HeadsRecipe(
+        dialogues=options.dialogues, running_on=options.running_on, epochs=options.epochs
+    )
     began = time.monotonic()
     network, tokenizer = load_network(options.checkpoint), load_tokenizer(options.checkpoint)
     text = collect(network, tokenizer, recipe, options.checkpoint)

@@ -1,7 +1,7 @@
 """The waiter: the small language model that the package trains, ships and serves.
 
-`CHECKPOINT` is a folder in Hugging Face layout that any Llama engine loads. Importing this package imports no torch;
-`corpus` and `menu` need the standard library alone.
+`CHECKPOINT` is a folder in Hugging Face layout that any Llama engine loads. Importing this package
+imports no torch; `corpus` and `menu` need the standard library alone.
 """
 
 from pathlib import Path

@@ -32,7 +32,9 @@ Split = Literal["train", "heldout"]
 
 END = "<|end|>"
 """The special token that ends an answer."""
-TABLES = range(41, 65)  # above every price and time, so that a number at a table is no number of the menu
+TABLES = range(
+    41, 65
+)  # above every price and time, so that a number at a table is no number of the menu
 # fmt: off
 WAITERS = (
     "Tom", "Anna", "Ben", "Rosa", "Max", "Ella", "Sam", "Vera", "Paul", "Lucy", "Adam", "Nina", "Oscar",
@@ -90,7 +92,14 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "minutes": ABOUT_MINUTES,
     "both": ABOUT_BOTH,
     "order": ORDERS,
-    "absent": (*ABOUT_PRICE, *ABOUT_MINUTES, *ABOUT_BOTH, *ORDERS, "Do you have the {dish}?", "Do you serve {dish}?"),
+    "absent": (
+        *ABOUT_PRICE,
+        *ABOUT_MINUTES,
+        *ABOUT_BOTH,
+        *ORDERS,
+        "Do you have the {dish}?",
+        "Do you serve {dish}?",
+    ),
     "served": ("Do you have the {dish}?", "Do you serve {dish}?", "Is there {dish} on the menu?"),
     "waiter": (
         "Who is serving me?",
@@ -163,7 +172,14 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Show me the {section}s, please.",
     ),
     "greeting": ("Hello.", "Hi.", "Good evening.", "Good day.", "Hello there.", "Hi, how are you?"),
-    "thanks": ("Thank you.", "Thanks.", "Thanks a lot.", "Many thanks.", "Great, thanks.", "That is all, thank you."),
+    "thanks": (
+        "Thank you.",
+        "Thanks.",
+        "Thanks a lot.",
+        "Many thanks.",
+        "Great, thanks.",
+        "That is all, thank you.",
+    ),
     "goodbye": ("Goodbye.", "Bye.", "See you soon.", "Good night.", "We are leaving now."),
     "other": (
         "What is the weather like?",
@@ -278,7 +294,8 @@ class Dialogue:
         return menu_prompt(self.party.restaurant) + introduction(self.party)
 
     def pieces(self, menu: bool = True) -> Iterator[tuple[str, bool]]:
-        """The document in order, as (text, whether the model says it); without the menu, only its title."""
+        """The document in order, as (text, whether the model says it); without the menu, only its
+        title."""
         yield self.head if menu else title(self.party.restaurant) + introduction(self.party), False
         for turn in self.turns:
             yield turn.asked, False
@@ -309,7 +326,8 @@ class Facts:
 
     @classmethod
     def read(cls, text: str) -> Facts:
-        """The facts in an answer; expected and given answers are read alike and compared field by field."""
+        """The facts in an answer; expected and given answers are read alike and compared field by
+        field."""
         words = re.findall(r"\w+", text)
         return cls(
             prices=tuple(int(number) for number in re.findall(r"(\d+) euros", text)),
@@ -331,7 +349,10 @@ def menu_prompt(restaurant: Restaurant) -> str:
     lines: list[str] = []
     for section in SECTIONS:
         lines.append(f"{section.capitalize()}s:")
-        lines += [f"- {dish.name}: {dish.euros} euros, {dish.minutes} minutes" for dish in restaurant.section(section)]
+        lines += [
+            f"- {dish.name}: {dish.euros} euros, {dish.minutes} minutes"
+            for dish in restaurant.section(section)
+        ]
     return title(restaurant) + "\n".join(lines) + "\n"
 
 
@@ -354,14 +375,20 @@ def dialogue(
     restaurant: Restaurant | None = None,
     kinds: Sequence[str] = KINDS,
 ) -> Dialogue:
-    """A dialogue of `turns` questions by one to three guests, at `restaurant` or at one drawn from the seed."""
+    """A dialogue of `turns` questions by one to three guests, at `restaurant` or at one drawn from
+    the seed."""
     rng = random.Random(f"{split}/{seed}")
     party = _party(rng, split, restaurant or rng.choice(restaurants()))
-    return Dialogue(party, tuple(_turn(rng, party, rng.choice(party.guests), kinds) for _ in range(turns)))
+    return Dialogue(
+        party, tuple(_turn(rng, party, rng.choice(party.guests), kinds) for _ in range(turns))
+    )
 
 
-def guests(restaurant: Restaurant, count: int, seed: int, split: Split = "heldout") -> Iterator[Dialogue]:
-    """A workload: `count` parties of one guest with one short question each, all below the same menu."""
+def guests(
+    restaurant: Restaurant, count: int, seed: int, split: Split = "heldout"
+) -> Iterator[Dialogue]:
+    """A workload: `count` parties of one guest with one short question each, all below the same
+    menu."""
     for index in range(count):
         rng = random.Random(f"{split}/guest/{seed}/{index}")
         party = _party(rng, split, restaurant, size=1)
@@ -373,10 +400,14 @@ def question(party: Party, guest: str, text: str) -> str:
     return menu_prompt(party.restaurant) + introduction(party) + f"Guest {guest}: {text}\nWaiter:"
 
 
-def _party(rng: random.Random, split: Split, restaurant: Restaurant, size: int | None = None) -> Party:
+def _party(
+    rng: random.Random, split: Split, restaurant: Restaurant, size: int | None = None
+) -> Party:
     waiter, table = rng.choice(WAITERS), rng.choice(TABLES)
     names = [name for name in GUESTS if split_of(waiter, table, name) == split]
-    return Party(restaurant, waiter, table, tuple(rng.sample(names, size or rng.randint(1, MAX_GUESTS))))
+    return Party(
+        restaurant, waiter, table, tuple(rng.sample(names, size or rng.randint(1, MAX_GUESTS)))
+    )
 
 
 def _turn(rng: random.Random, party: Party, guest: str, kinds: Sequence[str]) -> Turn:
@@ -415,7 +446,8 @@ def _fields(party: Party, guest: str, section: str, dish: Dish) -> dict[str, str
 
 
 def _typed(rng: random.Random, text: str) -> str:
-    """The question as people type it: sometimes with an opening, without article, capital or last mark."""
+    """The question as people type it: sometimes with an opening, without article, capital or last
+    mark."""
     if text.endswith("?") and rng.random() < 0.25:
         text = rng.choice(OPENINGS) + text[0].lower() + text[1:]
     if rng.random() < 0.1:

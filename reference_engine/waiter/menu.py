@@ -98,13 +98,24 @@ POOLS = {
     ),
 }
 
-EUROS = {"starter": range(4, 17), "main": range(11, 31), "dessert": range(4, 16), "drink": range(2, 14)}
-MINUTES = {"starter": range(5, 18), "main": range(14, 36), "dessert": range(4, 17), "drink": range(2, 14)}
+EUROS = {
+    "starter": range(4, 17),
+    "main": range(11, 31),
+    "dessert": range(4, 16),
+    "drink": range(2, 14),
+}
+MINUTES = {
+    "starter": range(5, 18),
+    "main": range(14, 36),
+    "dessert": range(4, 17),
+    "drink": range(2, 14),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Dish:
-    """A line of a menu: price in euros, time in minutes. Names are lower case, so they read alike everywhere."""
+    """A line of a menu: price in euros, time in minutes. Names are lower case, so they read alike
+    everywhere."""
 
     name: str
     section: str
@@ -149,7 +160,9 @@ def restaurants() -> tuple[Restaurant, ...]:
     """All restaurants, the same in every run and on every machine."""
     rng = random.Random(SEED)
     tables = {section: _figures(rng, section) for section in SECTIONS}
-    return tuple(Restaurant(house, _dishes(rng, house, row, tables)) for row, house in enumerate(HOUSES))
+    return tuple(
+        Restaurant(house, _dishes(rng, house, row, tables)) for row, house in enumerate(HOUSES)
+    )
 
 
 Figures = dict[str, list[tuple[int, int]]]
@@ -160,12 +173,16 @@ def _figures(rng: random.Random, section: str) -> Figures:
     names = POOLS[section] + (tuple(HOUSES.values()) if section == "main" else ())
     count = len(HOUSES)
     return {
-        name: list(zip(rng.sample(EUROS[section], count), rng.sample(MINUTES[section], count), strict=True))
+        name: list(
+            zip(rng.sample(EUROS[section], count), rng.sample(MINUTES[section], count), strict=True)
+        )
         for name in names
     }
 
 
-def _dishes(rng: random.Random, house: str, row: int, tables: dict[str, Figures]) -> tuple[Dish, ...]:
+def _dishes(
+    rng: random.Random, house: str, row: int, tables: dict[str, Figures]
+) -> tuple[Dish, ...]:
     dishes: list[Dish] = []
     for section in SECTIONS:
         pool = list(POOLS[section])
@@ -174,7 +191,9 @@ def _dishes(rng: random.Random, house: str, row: int, tables: dict[str, Figures]
             names = rng.sample(pool, DISHES_PER_SECTION - len(own)) + own
             rng.shuffle(names)
             drawn = [Dish(name, section, *tables[section][name][row]) for name in names]
-            if _one_lowest(drawn, lambda dish: dish.euros) and _one_lowest(drawn, lambda dish: dish.minutes):
+            if _one_lowest(drawn, lambda dish: dish.euros) and _one_lowest(
+                drawn, lambda dish: dish.minutes
+            ):
                 break
         dishes += drawn
     return tuple(dishes)

@@ -1,6 +1,7 @@
 """The waiter's byte-level BPE: trained on the corpus, stored in Hugging Face layout.
 
-Every byte string has tokens, so a guest may type anything. `encode` opens a text with `BEGIN` unless told not to.
+Every byte string has tokens, so a guest may type anything. `encode` opens a text with `BEGIN`
+unless told not to.
 """
 
 from __future__ import annotations
@@ -55,15 +56,20 @@ def _texts() -> Iterator[str]:
     for seed in range(TRAINING_DIALOGUES):
         told = dialogue(seed, turns=TURNS)
         yield from (text.replace(END, "") for text, _ in told.pieces())
-        yield f" {told.party.waiter} {told.party.restaurant.name}" * TURNS  # like guests, to become one token each
+        yield (
+            f" {told.party.waiter} {told.party.restaurant.name}" * TURNS
+        )  # like guests, to become one token each
 
 
 def chat_template() -> str:
-    """Messages as the waiter knows talks: menu and table (the system's message), then guests and answers by turns.
+    """Messages as the waiter knows talks: menu and table (the system's message), then guests and
+    answers by turns.
 
     Who brings no system message sits in the first restaurant. A message's `name` is the guest's.
     """
-    head = menu_prompt(restaurants()[0]) + introduction(Party(restaurants()[0], WAITERS[0], TABLES[0], GUESTS[:1]))
+    head = menu_prompt(restaurants()[0]) + introduction(
+        Party(restaurants()[0], WAITERS[0], TABLES[0], GUESTS[:1])
+    )
     return f"""{{{{- bos_token }}}}
 {{%- if messages[0].role in ('system', 'developer') %}}{{{{- messages[0].content | trim + '\n' }}}}
 {{%- set talk = messages[1:] %}}
@@ -106,7 +112,9 @@ def special_id(tokenizer: Tokenizer, token: str) -> int:
     return int(found)
 
 
-def encode_dialogue(tokenizer: Tokenizer, told: Dialogue, menu: bool = True) -> tuple[list[int], list[bool]]:
+def encode_dialogue(
+    tokenizer: Tokenizer, told: Dialogue, menu: bool = True
+) -> tuple[list[int], list[bool]]:
     """All tokens of a dialogue, `BEGIN` first, and for each whether the model says it."""
     ids, said = [special_id(tokenizer, BEGIN)], [False]
     for text, answer in told.pieces(menu):

@@ -1,1 +1,2 @@
-"""Hostile and broken submissions, each with the outcome that it must get. `make hostile` runs them all."""
+"""Hostile and broken submissions, each with the outcome that it must get. `make hostile` runs them
+all."""

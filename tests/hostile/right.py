@@ -1,7 +1,8 @@
-"""A small right block manager that hostile parts are made of, a way for them to say how an escape went, and to find the
-engine that they serve in.
+"""A small right block manager that hostile parts are made of, a way for them to say how an escape
+went, and to find the engine that they serve in.
 
-The suite puts this text in the place of an attack's `from right import ...`, since one file is handed in, not two.
+The suite puts this text in the place of an attack's `from right import ...`, since one file is
+handed in, not two.
 """
 
 from reference_engine.slots import Copy, OutOfBlocks
@@ -59,7 +60,9 @@ class Right:
         return tokens > length and length % self.size > 0 and self.refs[table[-1]] > 1
 
     def blocks_needed(self, seq, num_tokens):
-        return max(0, self.blocks_for(num_tokens) - len(self.tables[seq])) + self.copies(seq, num_tokens)
+        return max(0, self.blocks_for(num_tokens) - len(self.tables[seq])) + self.copies(
+            seq, num_tokens
+        )
 
     def legal(self, num_tokens, shared):
         distinct = len(shared) == len(set(shared)) and all(self.refs[block] for block in shared)

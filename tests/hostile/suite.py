@@ -1,15 +1,17 @@
-"""The hostile suite: what each attack is, how it is run, and what must be as before when it is over.
+"""The hostile suite: what each attack is, how it is run, and what must be as before when it is
+over.
 
-An attack is a file in `attacks/`; `honest/` holds parts that are broken and mean no harm, in the same form. Its
-docstring says in one line what it does, then what must come of it from each level on ("L2: blocked, pass": the escape
-is blocked, and the part, being right, passes), words that the report must hold ("says: …", where @LINE@ is the line of
-the whole file that ends in "# here"), words that its printed output must hold ("prints: …"), the law that it is tried
-with ("law: 3 linear work"), and whether it is one of the fast selection. The law says which exercise it is handed in
-for, exercise 1 if there is none. `from right import …` stands for a right part to build on: `right.py`, or the
-solution of the exercise.
+An attack is a file in `attacks/`; `honest/` holds parts that are broken and mean no harm, in the
+same form. Its docstring says in one line what it does, then what must come of it from each level on
+("L2: blocked, pass": the escape is blocked, and the part, being right, passes), words that the
+report must hold ("says: …", where @LINE@ is the line of the whole file that ends in "# here"),
+words that its printed output must hold ("prints: …"), the law that it is tried with ("law: 3 linear
+work"), and whether it is one of the fast selection. The law says which exercise it is handed in
+for, exercise 1 if there is none. `from right import …` stands for a right part to build on:
+`right.py`, or the solution of the exercise.
 
-What needs no worker lies in `outside/`: hand-ins, files and clients that are hostile. Each has a function
-`attack(folder)` that yields a sentence for all that it got; nothing when it holds.
+What needs no worker lies in `outside/`: hand-ins, files and clients that are hostile. Each has a
+function `attack(folder)` that yields a sentence for all that it got; nothing when it holds.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ OPENING = re.compile(r"^from right import .*\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Attack:
-    """expected: level -> ("blocked" | "open" | "", outcomes); it holds for the levels above too, up to the next one."""
+    """expected: level -> ("blocked" | "open" | "", outcomes); it holds for the levels above too, up
+    to the next one."""
 
     name: str
     what: str
@@ -98,7 +101,10 @@ def outside() -> list[Outside]:
     """All of them, by name."""
     paths = sorted((HERE / "outside").glob("*.py"))
     return [
-        Outside(path.stem, path.read_text(encoding="utf-8").split('"""')[1].partition("\n")[0], path) for path in paths
+        Outside(
+            path.stem, path.read_text(encoding="utf-8").split('"""')[1].partition("\n")[0], path
+        )
+        for path in paths
     ]
 
 
@@ -115,7 +121,9 @@ def _read(path: Path) -> Attack:
     text = path.read_text(encoding="utf-8")
     what, _, rest = text.split('"""')[1].partition("\n")
     lines = dict(re.findall(r"^(L\d|says|prints|law): (.*)$", rest, re.MULTILINE))
-    expected = {level: _expectation(words) for level, words in lines.items() if level.startswith("L")}
+    expected = {
+        level: _expectation(words) for level, words in lines.items() if level.startswith("L")
+    }
     fast = bool(re.search(r"^fast$", rest, re.MULTILINE))
     others = {name: words for name, words in lines.items() if name not in expected}
     if "law" in others:
@@ -125,7 +133,9 @@ def _read(path: Path) -> Attack:
 
 def _number(law: str) -> str:
     """The number of a law, given by number or, safer against renumbering, as "3 linear work"."""
-    numbers = {f"{entry.number} {law.name}": law.number for entry in exercises() for law in entry.laws}
+    numbers = {
+        f"{entry.number} {law.name}": law.number for entry in exercises() for law in entry.laws
+    }
     return numbers.get(law, law)
 
 
@@ -138,7 +148,9 @@ def whole(text: str, places: dict[str, str] | None = None, exercise: Exercise | 
     """The one file that is handed in: the right part in place of its import, places for @NAMES@."""
     right = (HERE / "right.py").read_text(encoding="utf-8")
     if exercise is not None and exercise.number != 1:
-        solution = Path(solutions.__path__[0], exercise.slug, exercise.file_name).read_text(encoding="utf-8")
+        solution = Path(solutions.__path__[0], exercise.slug, exercise.file_name).read_text(
+            encoding="utf-8"
+        )
         right = solution.replace(FUTURE, "") + _helper(right)
         text = FUTURE + text
     text = OPENING.sub("", OPENING.sub(lambda _: right, text, count=1))
@@ -163,9 +175,11 @@ KEPT = {  # what a grader keeps, by the name that an attack knows it by
 
 @dataclass
 class Yard:
-    """Where a run takes place: what the attack reaches for, and what must not have changed when it is over.
+    """Where a run takes place: what the attack reaches for, and what must not have changed when it
+    is over.
 
-    In its folder: the submission, what a grader keeps (`KEPT`), a folder for temporary files (`tmp`).
+    In its folder: the submission, what a grader keeps (`KEPT`), a folder for temporary files
+    (`tmp`).
     """
 
     folder: Path
@@ -215,7 +229,9 @@ class Yard:
     def damage(self) -> list[str]:
         """What is not as it was before."""
         found = [f"{file} changed" for name, file in KEPT.items() if not self._intact(name, file)]
-        found += [f"left {path.name}" for path in self.tmp.iterdir() if "hypothesis" not in path.name]
+        found += [
+            f"left {path.name}" for path in self.tmp.iterdir() if "hypothesis" not in path.name
+        ]
         living = set(process_tree.descendants(os.getpid())) - self.company
         found += [f"process {pid} lives" for pid in sorted(living) if not _is_zombie(pid)]
         found += [f"left {self.shared}"] * self.shared.exists()
@@ -229,7 +245,8 @@ class Yard:
 
 @contextlib.contextmanager
 def _servers() -> Iterator[int]:
-    """A port with a server for streams and one for datagrams; somebody else may have half of the first one drawn."""
+    """A port with a server for streams and one for datagrams; somebody else may have half of the
+    first one drawn."""
     for tries in itertools.count():
         with (
             socket.create_server(("127.0.0.1", 0), backlog=64) as tcp,
@@ -248,7 +265,8 @@ def _servers() -> Iterator[int]:
 
 @contextlib.contextmanager
 def yard() -> Iterator[Yard]:
-    """A yard with servers to connect to. Processes that an attack detaches become children of this one: seen."""
+    """A yard with servers to connect to. Processes that an attack detaches become children of this
+    one: seen."""
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     before = tempfile.tempdir
     with contextlib.ExitStack() as stack:
@@ -274,7 +292,8 @@ def yard() -> Iterator[Yard]:
 
 @dataclass(frozen=True)
 class Got:
-    """What came of an attack. escape: "blocked", "open" or "". damage: what was not as before when it was over."""
+    """What came of an attack. escape: "blocked", "open" or "". damage: what was not as before when
+    it was over."""
 
     level: str
     escape: str
@@ -291,7 +310,9 @@ class Got:
 def lacking(*locks: str) -> Iterator[None]:
     """Workers are started as on a machine without these locks."""
 
-    def spawn_lacking(level: str, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
+    def spawn_lacking(
+        level: str, limits: Limits | None = None, *, without: Collection[str] = ()
+    ) -> Process:
         return spawn(level, limits, without={*without, *locks})
 
     before = graders.sandbox.worker.spawn
@@ -303,7 +324,8 @@ def lacking(*locks: str) -> Iterator[None]:
 
 
 def bare() -> contextlib.AbstractContextManager[None]:
-    """L1 and nothing beside it, as on a machine without seccomp: what the tree's end and the limits alone are worth."""
+    """L1 and nothing beside it, as on a machine without seccomp: what the tree's end and the limits
+    alone are worth."""
     return lacking("seccomp", "uid")
 
 
@@ -316,8 +338,17 @@ def run(attack: Attack, level: str, place: Yard) -> Got:
     path = place.hand_in(attack.exercise, whole(attack.text, place.places(), attack.exercise))
     result = grade(attack.exercise.number, path, seed=SEED, only=[attack.law], isolation=level)
     printed = "".join(law.output for law in result.laws)
-    escape = "open" if "escape: open" in printed else "blocked" if "escape: blocked" in printed else ""
-    return Got(result.isolation, escape, result.outcome.value, _said(result), printed, tuple(place.damage()))
+    escape = (
+        "open" if "escape: open" in printed else "blocked" if "escape: blocked" in printed else ""
+    )
+    return Got(
+        result.isolation,
+        escape,
+        result.outcome.value,
+        _said(result),
+        printed,
+        tuple(place.damage()),
+    )
 
 
 def right_passes(level: str, place: Yard) -> bool:
@@ -335,20 +366,27 @@ def wrong(attack: Attack, got: Got) -> list[str]:
     """How `got` differs from what must come of the attack; nothing when it holds."""
     escape, outcomes = attack.at(got.level if got.level != "none" else "L1")
     if escape != "blocked" and (got.escape, got.outcome, got.damage) == ("blocked", "pass", ()):
-        return []  # better than this level promises: a worker of a root grader has another uid where it can
-    found = [f"the escape is {got.escape or 'not tried'}, not {escape}"] * bool(escape and escape != got.escape)
+        # better than this level promises: a worker of a root grader has another uid where it can
+        return []
+    found = [f"the escape is {got.escape or 'not tried'}, not {escape}"] * bool(
+        escape and escape != got.escape
+    )
     found += [f"{got.outcome} instead of {' or '.join(outcomes)}"] * (got.outcome not in outcomes)
     says = attack.says.replace("@LINE@", str(_here(attack)))
     found += [f"the report does not say {says!r}: {got.says!r}"] * (says not in got.says)
     found += [f"the output does not hold {attack.prints!r}"] * (attack.prints not in got.printed)
-    allowed = escape == "open"  # what a level does not protect may be damaged, and the table says so
+    allowed = (
+        escape == "open"
+    )  # what a level does not protect may be damaged, and the table says so
     return found + [item for item in got.damage if not allowed or item.startswith("process")]
 
 
 def _here(attack: Attack) -> int:
     """The line of the file as handed in that ends in "# here"; 0 if none does."""
     lines = whole(attack.text, exercise=attack.exercise).splitlines()
-    return next((number for number, line in enumerate(lines, start=1) if line.endswith("# here")), 0)
+    return next(
+        (number for number, line in enumerate(lines, start=1) if line.endswith("# here")), 0
+    )
 
 
 def _said(result: ExerciseResult) -> str:
@@ -362,6 +400,17 @@ def _is_zombie(pid: int) -> bool:
 
 
 __all__ = [
-    *("Attack", "Got", "Outside", "Yard", "attacks", "leftovers", "outside", "right_passes", "run", "whole"),
+    *(
+        "Attack",
+        "Got",
+        "Outside",
+        "Yard",
+        "attacks",
+        "leftovers",
+        "outside",
+        "right_passes",
+        "run",
+        "whole",
+    ),
     *("within", "wrong", "yard"),
 ]

@@ -1,4 +1,5 @@
-"""A headless Chromium that tests drive over DevTools' pipe: no port, and no package beside the browser itself."""
+"""A headless Chromium that tests drive over DevTools' pipe: no port, and no package beside the
+browser itself."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from typing import Any
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run")
 AS_3_AND_4 = (
-    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); "
+    "os.execvp(sys.argv[3], sys.argv[3:])"
 )
 """The browser reads orders from file 3 and answers on file 4."""
 
@@ -30,16 +32,25 @@ class Page:
         self._rest, self._count, self._session = b"", 0, ""
         self.said: list[str] = []
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log"):
             self._ask(f"{domain}.enable")
 
     def resize(self, width: int, height: int, scheme: str = "light") -> None:
         """Another screen, scheme "light" or "dark"."""
         self._ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
         )
-        self._ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self._ask(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def on_paper(self) -> None:
         """From now on the page looks as it does in print."""
@@ -53,7 +64,9 @@ class Page:
 
     def run(self, script: str) -> Any:
         """What an expression comes to, once the page has drawn what came of it."""
-        answer = self._ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        answer = self._ask(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         self.drawn()
         return answer["result"].get("value")
@@ -98,7 +111,11 @@ class Page:
             self._rest += read
         one, _, self._rest = self._rest.partition(b"\0")
         told = json.loads(one)
-        if told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+        if told.get("method") in (
+            "Runtime.consoleAPICalled",
+            "Runtime.exceptionThrown",
+            "Log.entryAdded",
+        ):
             self.said.append(json.dumps(told["params"]))
         return told
 
@@ -108,8 +125,18 @@ def open_page(folder: Path) -> Iterator[Page]:
     """A page of a fresh browser, whose files lie in `folder`."""
     assert CHROMIUM is not None
     (orders, to_browser), (from_browser, answers) = os.pipe(), os.pipe()
-    mine = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (orders, answers)]  # 3 and 4 are the browser's
-    command = [sys.executable, "-c", AS_3_AND_4, *map(str, mine), CHROMIUM, *FLAGS, f"--user-data-dir={folder}"]
+    mine = [
+        fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (orders, answers)
+    ]  # 3 and 4 are the browser's
+    command = [
+        sys.executable,
+        "-c",
+        AS_3_AND_4,
+        *map(str, mine),
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={folder}",
+    ]
     with subprocess.Popen(command, pass_fds=mine, stderr=subprocess.DEVNULL) as browser:
         for end in (*mine, orders, answers):
             os.close(end)

@@ -1,7 +1,8 @@
-"""A judge that costs nothing, for tests of everything around one: which file is judged, who gets the points, and where.
+"""A judge that costs nothing, for tests of everything around one: which file is judged, who gets
+the points, and where.
 
-It reads a part as the real one does, and says what that says of one that cannot be read. Of another the points follow
-from its text: equal texts get equal points, different texts different ones.
+It reads a part as the real one does, and says what that says of one that cannot be read. Of another
+the points follow from its text: equal texts get equal points, different texts different ones.
 """
 
 from __future__ import annotations
@@ -62,11 +63,15 @@ def grade(
         if part.lines and len(part.unwritten) == len(part.lines):
             raise UnusableSubmission("the untouched stub")
     except UnusableSubmission:
-        return REAL(exercise, submission, seed=seed, only=only, laws_only=laws_only, source=source, **rest)
+        return REAL(
+            exercise, submission, seed=seed, only=only, laws_only=laws_only, source=source, **rest
+        )
     text = digest(part.source)
     laws = tuple(_decided(law, text) for law in choose(entry.laws, only, laws_only=laws_only))
     name = source or submission.name
-    return ExerciseResult(exercise, entry.name, name, laws, isolation="L4", seed=seed or 0, digest=text)
+    return ExerciseResult(
+        exercise, entry.name, name, laws, isolation="L4", seed=seed or 0, digest=text
+    )
 
 
 def points(exercise: int, text: str) -> float:
@@ -77,5 +82,7 @@ def points(exercise: int, text: str) -> float:
 
 def _decided(law: Law, text: str) -> LawResult:
     held = hashlib.sha256(f"{law.number} {text}".encode()).digest()[0] % 3 > 0
-    outcome, points, message = (Outcome.PASS, law.points, "") if held else (Outcome.FAIL, 0.0, f"told by {text[:8]}")
+    outcome, points, message = (
+        (Outcome.PASS, law.points, "") if held else (Outcome.FAIL, 0.0, f"told by {text[:8]}")
+    )
     return LawResult(law.number, law.name, law.statement, outcome, points, law.points, message)

@@ -2,9 +2,9 @@
 
     python tests/support/costs.py [isolation | wire] …
 
-isolation: one law on one part, again and again and in turns: in a process with no lock at all, at L1, at the highest
-level of this machine; medians of the whole check, and of starting and ending its worker. wire: a timed law, the
-questions asked while the clock ran, and what an idle question costs.
+isolation: one law on one part, again and again and in turns: in a process with no lock at all, at
+L1, at the highest level of this machine; medians of the whole check, and of starting and ending its
+worker. wire: a timed law, the questions asked while the clock ran, and what an idle question costs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from graders.workloads import Trace  # noqa: E402
 
 ROUNDS = 25
 ASKED = 64  # two looks of the worker at what a part may not change are among them
-EXERCISE = 2  # its requests arrive one by one: a question for each step of the engine, the most there are
+EXERCISE = (
+    2  # its requests arrive one by one: a question for each step of the engine, the most there are
+)
 NONE = "none"
 WAYS = {NONE: ("L1", LOCKS), "L1": ("L1", ()), HIGHEST: (HIGHEST, ())}  # level, locks to do without
 Medians = dict[str, float]
@@ -51,9 +53,15 @@ def main() -> int:
 
 def told_isolation() -> str:
     lines = []
-    for name, medians in (("a check of one law", checks()), ("starting and ending a worker", workers())):
+    for name, medians in (
+        ("a check of one law", checks()),
+        ("starting and ending a worker", workers()),
+    ):
         words = [f"{level} {seconds * 1000:.0f} ms" for level, seconds in medians.items()]
-        added = [f"{level} +{(medians[level] - medians[NONE]) * 1000:.0f} ms" for level in list(medians)[1:]]
+        added = [
+            f"{level} +{(medians[level] - medians[NONE]) * 1000:.0f} ms"
+            for level in list(medians)[1:]
+        ]
         lines.append(f"{name}: {', '.join(words)}; added: {', '.join(added)}")
     return "\n".join(lines)
 
@@ -62,8 +70,12 @@ def checks(rounds: int = ROUNDS) -> Medians:
     """Seconds of a whole check, by level."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "block_manager.py")
-        path.write_text(suite.whole("from right import Right\n\n\nclass BlockManager(Right):\n    pass\n"))
-        return _medians(lambda level: grade(1, path, seed=suite.SEED, only=[suite.LAW], isolation=level), rounds)
+        path.write_text(
+            suite.whole("from right import Right\n\n\nclass BlockManager(Right):\n    pass\n")
+        )
+        return _medians(
+            lambda level: grade(1, path, seed=suite.SEED, only=[suite.LAW], isolation=level), rounds
+        )
 
 
 def workers(rounds: int = ROUNDS) -> Medians:
@@ -89,7 +101,8 @@ def _medians(measured: Callable[[str], object], rounds: int) -> Medians:
 
 @dataclass(frozen=True, slots=True)
 class WireCost:
-    """questions: asked while the clock ran, for `seconds`. trip: seconds of an idle question and its answer."""
+    """questions: asked while the clock ran, for `seconds`. trip: seconds of an idle question and
+    its answer."""
 
     questions: int
     seconds: float
@@ -124,15 +137,21 @@ def wire() -> WireCost:
 
     entry = catalogue(EXERCISE)
     laws = [law.number for law in entry.laws if law.ahead == "throughput"]
-    with mock.patch.object(Worker, "_exchange", asking), mock.patch.object(TimedEngine, "serve", serving):
-        result = grade(EXERCISE, Path(solutions.__path__[0], entry.slug, entry.file_name), only=laws)
+    with (
+        mock.patch.object(Worker, "_exchange", asking),
+        mock.patch.object(TimedEngine, "serve", serving),
+    ):
+        result = grade(
+            EXERCISE, Path(solutions.__path__[0], entry.slug, entry.file_name), only=laws
+        )
     assert result.passed, result.laws[0].message
     questions, seconds = (sum(values) for values in zip(*timed, strict=True))
     return WireCost(int(questions), seconds, round_trip())
 
 
 def round_trip() -> float:
-    """Seconds for a question of the kind that is asked under the clock and its answer, when there is nothing to do."""
+    """Seconds for a question of the kind that is asked under the clock and its answer, when there
+    is nothing to do."""
     rounds = []
     with Worker(limits=Limits(packages=True)) as worker:
         worker.ask("driver", slot="throughput", cpu=120, wall=300)

@@ -1,11 +1,14 @@
-"""The two error rates of the laws about cost: how often a right part fails, how often a slow one passes.
+"""The two error rates of the laws about cost: how often a right part fails, how often a slow one
+passes.
 
-    python tests/support/error_rates.py [--rounds 30] [--seed 1] [--only NAME] [--kind right|slow] [1.10 2.13 3.9]
+    python tests/support/error_rates.py [--rounds 30] [--seed 1] [--only NAME] [--kind right|slow]
+    [1.10 2.13 3.9]
 
-Each part is judged by the law so many times, every time with another seed: right parts of the test data and solutions,
-wrong parts that name the law, and slow parts made here: for each public method of exercise 1, something that grows with
-the pool, in Python and in C, and for two of them with the square of a table. Exits 1 if any verdict is wrong. Nothing
-else should be timed on the machine meanwhile, but a busy machine is a good test.
+Each part is judged by the law so many times, every time with another seed: right parts of the test
+data and solutions, wrong parts that name the law, and slow parts made here: for each public method
+of exercise 1, something that grows with the pool, in Python and in C, and for two of them with the
+square of a table. Exits 1 if any verdict is wrong. Nothing else should be timed on the machine
+meanwhile, but a busy machine is a good test.
 """
 
 from __future__ import annotations
@@ -72,7 +75,9 @@ class Rate:
     def __str__(self) -> str:
         kind, error = ("right", "failed") if self.right else ("slow", "passed")
         line = f"  {kind:<6} {self.name:<44} {error} {len(self.wrong)} of {self.rounds}"
-        return "\n".join((line, *(f"         at {seed}: {said}" for seed, said in self.wrong.items())))
+        return "\n".join(
+            (line, *(f"         at {seed}: {said}" for seed, said in self.wrong.items()))
+        )
 
 
 def rates(law: str, rounds: int, seed: int = 1, only: str = "", kind: str = "") -> Iterator[Rate]:
@@ -81,7 +86,9 @@ def rates(law: str, rounds: int, seed: int = 1, only: str = "", kind: str = "") 
     with tempfile.TemporaryDirectory() as folder:
         for name, path, right in _parts(law, Path(folder)):
             if only in name and kind in ("", "right" if right else "slow"):
-                laws = {at: grade(_exercise(law), path, seed=at, only=[law]).laws[0] for at in seeds}
+                laws = {
+                    at: grade(_exercise(law), path, seed=at, only=[law]).laws[0] for at in seeds
+                }
                 wrong = {
                     at: f"{each.outcome.value} {each.message}".strip()
                     for at, each in laws.items()

@@ -1,12 +1,15 @@
-"""Whether every wrong part dies at every seed by the law that is said to kill it, and every right part lives.
+"""Whether every wrong part dies at every seed by the law that is said to kill it, and every right
+part lives.
 
     python tests/support/killing_laws.py [--seeds 20] [--first 0] [--only NAME] [--right] [1.4 2 …]
 
-Laws or whole exercises; all of them if none is named. A wrong part is judged by the laws that it names alone, in this
-process, and its story is made shorter only where the long one does not say what it should: `course mutants` tries all
-laws, in the sandbox. --right: the right parts instead, by the laws that are named. Laws that count or time a part, and
-what does not come back, have a process each; laws in the engine and timed ones are left out unless they are named.
-Prints a line for each part that is a surprise at some seed, then a table of the laws, and exits 1 if there is any.
+Laws or whole exercises; all of them if none is named. A wrong part is judged by the laws that it
+names alone, in this process, and its story is made shorter only where the long one does not say
+what it should: `course mutants` tries all laws, in the sandbox. --right: the right parts instead,
+by the laws that are named. Laws that count or time a part, and what does not come back, have a
+process each; laws in the engine and timed ones are left out unless they are named. Prints a line
+for each part that is a surprise at some seed, then a table of the laws, and exits 1 if there is
+any.
 """
 
 from __future__ import annotations
@@ -36,14 +39,17 @@ from graders.result import ExerciseResult  # noqa: E402
 
 COSTS = ("constant time", "linear work", "swift plan")  # laws about what calls cost
 ENDLESS = "did not come back"
-LATEST = 3  # deaths of a law that are told: one by the last of its cases may be a hole at another seed
+LATEST = (
+    3  # deaths of a law that are told: one by the last of its cases may be a hole at another seed
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A part and the seeds at which it was a surprise, with what was seen at the first of them.
 
-    cases: the most that a law had tried, at any seed, when the part died. seconds: CPU time of this process.
+    cases: the most that a law had tried, at any seed, when the part died. seconds: CPU time of this
+    process.
     """
 
     name: str
@@ -75,9 +81,13 @@ def right(exercise: int, laws: list[Law], seeds: range, only: str = "") -> Itera
             yield _judged(exercise, path, None, laws, seeds)
 
 
-def _judged(exercise: int, path: Path, part: Mutant | None, laws: list[Law], seeds: range) -> Judged:
+def _judged(
+    exercise: int, path: Path, part: Mutant | None, laws: list[Law], seeds: range
+) -> Judged:
     start, numbers = time.process_time(), [law.number for law in laws]
-    apart = any(law.kind != "unit" or law.name in COSTS for law in laws) or (part and ENDLESS in part.says)
+    apart = any(law.kind != "unit" or law.name in COSTS for law in laws) or (
+        part and ENDLESS in part.says
+    )
     odd, seen, cases = [], "", 0
     for seed in seeds:
         with ExitStack() as here:
@@ -139,7 +149,8 @@ def _asked_for(law: Law, exercise: int, named: list[str]) -> bool:
 
 
 def _table(judged: list[Judged], laws: list[Law], seeds: int) -> str:
-    """For each law its parts, how many died or lived as they should at all seeds, the last cases that any died by."""
+    """For each law its parts, how many died or lived as they should at all seeds, the last cases
+    that any died by."""
     lines = []
     for law in laws:
         of_it = [each for each in judged if law.number in each.laws]
@@ -147,7 +158,11 @@ def _table(judged: list[Judged], laws: list[Law], seeds: int) -> str:
         last = sorted((each for each in of_it if each.cases), key=lambda each: -each.cases)[:LATEST]
         spent = sum(each.seconds / len(each.laws) for each in of_it)
         line = f"{law.number:<5}{law.name:<26}{len(of_it):>4} parts, {fine:>4} as due at {seeds} of {seeds} seeds"
-        told = "; last deaths: " + ", ".join(f"case {each.cases} ({each.name})" for each in last) if last else ""
+        told = (
+            "; last deaths: " + ", ".join(f"case {each.cases} ({each.name})" for each in last)
+            if last
+            else ""
+        )
         lines.append(f"{line}, {spent:.1f} s{told}")
     return "\n".join(lines)
 

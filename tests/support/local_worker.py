@@ -1,7 +1,9 @@
-"""A worker without a process: parts of the test data are trusted, and a hundred of them are graded in seconds.
+"""A worker without a process: parts of the test data are trusted, and a hundred of them are graded
+in seconds.
 
-Only how a question travels differs: it is answered by the worker's own code in this process, through JSON both ways.
-What needs a process of its own (a part that hangs, dies or prints) is tested with the real one.
+Only how a question travels differs: it is answered by the worker's own code in this process,
+through JSON both ways. What needs a process of its own (a part that hangs, dies or prints) is
+tested with the real one.
 """
 
 from __future__ import annotations
@@ -34,7 +36,14 @@ def _sent(message: dict[str, Any]) -> dict[str, Any]:
 class LocalWorker:
     """What a check needs of `graders.sandbox.worker.Worker`."""
 
-    def __init__(self, level: str = "", limits: Any = None, caps: Any = None, *, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        level: str = "",
+        limits: Any = None,
+        caps: Any = None,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         folder = str(Path(graders.__file__).parent / "sandbox")
         if folder not in sys.path:
             sys.path.append(folder)
@@ -45,7 +54,9 @@ class LocalWorker:
         self.level = "none"
         self.alive = True
 
-    def ask(self, do: str, *, cpu: float = 0.0, wall: float = 0.0, told: Any = None, **fields: Any) -> dict[str, Any]:
+    def ask(
+        self, do: str, *, cpu: float = 0.0, wall: float = 0.0, told: Any = None, **fields: Any
+    ) -> dict[str, Any]:
         self._line.told = told
         return _sent(self._parts.answer(_sent({"do": do, **fields})))
 

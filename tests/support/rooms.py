@@ -3,8 +3,9 @@
     python tests/support/rooms.py graders/batch            the tests of that room, as arguments for pytest
     python tests/support/rooms.py --changed [--base main]  those of every room that differs from `main`, edits included
 
-`tests/unit` mirrors the packages. A room without a folder of its own there has the files that begin with its name
-(`reference_engine/gpu`: test_gpu_*.py), and failing that the tests of the room around it.
+`tests/unit` mirrors the packages. A room without a folder of its own there has the files that begin
+with its name (`reference_engine/gpu`: test_gpu_*.py), and failing that the tests of the room around
+it.
 """
 
 from __future__ import annotations
@@ -34,20 +35,28 @@ ELSEWHERE = {
 
 
 def tests_of(path: str, tests: Path) -> list[Path]:
-    """The tests of a room ("graders/batch") or a file, below the folder `tests`; nothing for what has none."""
+    """The tests of a room ("graders/batch") or a file, below the folder `tests`; nothing for what
+    has none."""
     parts = Path(path).parts
     if parts[:1] == ("tests",) and Path(path).name.startswith("test_"):
         return _there([tests.joinpath(*parts[1:])])
     if parts and parts[0] in PACKAGES:
         return _mirrored(parts, tests / "unit")
-    found = [name for start, names in ELSEWHERE.items() if Path(path).is_relative_to(start) for name in names]
+    found = [
+        name
+        for start, names in ELSEWHERE.items()
+        if Path(path).is_relative_to(start)
+        for name in names
+    ]
     return _there(tests / name for name in (*found, *(PAGES if path.endswith(".md") else ())))
 
 
 def _mirrored(parts: tuple[str, ...], folder: Path) -> list[Path]:
     for part in parts:
         if not (folder / part).is_dir():
-            named = sorted(folder.glob(f"test_{Path(part).stem}*.py")) if part != "__init__.py" else []
+            named = (
+                sorted(folder.glob(f"test_{Path(part).stem}*.py")) if part != "__init__.py" else []
+            )
             return named or _there([folder])
         folder = folder / part
     return [folder]
@@ -58,22 +67,30 @@ def _there(paths: Iterable[Path]) -> list[Path]:
 
 
 def touched(files: Iterable[str], tests: Path) -> list[Path]:
-    """The tests of all these files, each once, none that lies in a folder which is there as a whole."""
+    """The tests of all these files, each once, none that lies in a folder which is there as a
+    whole."""
     found = {path for file in files for path in tests_of(file, tests)}
     return sorted(path for path in found if not any(parent in found for parent in path.parents))
 
 
 def changed(root: Path, base: str) -> list[str]:
-    """Files that differ from where the branch left `base`: committed, edited, new. Without it: those uncommitted."""
+    """Files that differ from where the branch left `base`: committed, edited, new. Without it:
+    those uncommitted."""
     known = _git(root, "rev-parse", "--verify", "--quiet", base)
     committed = _git(root, "diff", "--name-only", f"{base}...HEAD") if known else []
     return sorted(
-        {*committed, *_git(root, "diff", "--name-only", "HEAD"), *_git(root, "ls-files", "-o", "--exclude-standard")}
+        {
+            *committed,
+            *_git(root, "diff", "--name-only", "HEAD"),
+            *_git(root, "ls-files", "-o", "--exclude-standard"),
+        }
     )
 
 
 def _git(root: Path, *words: str) -> list[str]:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
+    )
     return done.stdout.splitlines() if done.returncode == 0 else []
 
 
@@ -94,7 +111,9 @@ def main(words: list[str]) -> int:
     elif not asked.room or not (ROOT / asked.room).exists():
         return _refuse(f"There is no room {asked.room!r}; name a folder such as graders/batch.")
     elif not (found := tests_of(asked.room.rstrip("/"), ROOT / "tests")):
-        return _refuse(f"{asked.room} has no tests of its own; name a folder such as graders/batch.")
+        return _refuse(
+            f"{asked.room} has no tests of its own; name a folder such as graders/batch."
+        )
     print("\n".join(str(path.relative_to(ROOT)) for path in found))
     return 0
 

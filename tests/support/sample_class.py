@@ -1,4 +1,5 @@
-"""A class that hands in: right parts, wrong ones, stubs, hostile ones, and everything that can be wrong with a file.
+"""A class that hands in: right parts, wrong ones, stubs, hostile ones, and everything that can be
+wrong with a file.
 
 Every submission comes with the verdict that it must get.
 """
@@ -26,7 +27,8 @@ CELL = {1: "block_manager", 2: "scheduler", 3: "prefix_cache"}
 
 @dataclass(frozen=True, slots=True)
 class Pupil:
-    """What a student hands in for one exercise, and what must come of it: an outcome and words of the verdict."""
+    """What a student hands in for one exercise, and what must come of it: an outcome and words of
+    the verdict."""
 
     name: str
     exercise: int
@@ -53,7 +55,9 @@ def right(exercise: int, name: str, remark: str) -> Pupil:
 
 def stub(exercise: int, name: str, remark: str) -> Pupil:
     text = f"{stub_of(catalogue(exercise))}\n# {remark}\n"
-    return Pupil(name, exercise, "fail", lambda home: _text(home / FILE[exercise], text), "untouched stub")
+    return Pupil(
+        name, exercise, "fail", lambda home: _text(home / FILE[exercise], text), "untouched stub"
+    )
 
 
 def wrong(name: str, part: Mutant, remark: str) -> Pupil:
@@ -63,7 +67,13 @@ def wrong(name: str, part: Mutant, remark: str) -> Pupil:
 
 def syntax_error(exercise: int, name: str, remark: str) -> Pupil:
     text = f"# {remark}\nclass X(:\n"
-    return Pupil(name, exercise, "fail", lambda home: _text(home / FILE[exercise], text), "syntax error in line 2")
+    return Pupil(
+        name,
+        exercise,
+        "fail",
+        lambda home: _text(home / FILE[exercise], text),
+        "syntax error in line 2",
+    )
 
 
 def hostile(name: str, attack: str, outcome: str, remark: str) -> Pupil:
@@ -71,7 +81,9 @@ def hostile(name: str, attack: str, outcome: str, remark: str) -> Pupil:
     return Pupil(name, 1, outcome, lambda home: _text(home / FILE[1], f"{text}\n# {remark}\n"))
 
 
-def notebook(exercise: int, name: str, source: str, outcome: str, says: str = "", cell: str = "") -> Pupil:
+def notebook(
+    exercise: int, name: str, source: str, outcome: str, says: str = "", cell: str = ""
+) -> Pupil:
     """A notebook whose solution cell holds `source`."""
     cells = [_cell("introduction", "import os"), _cell(cell or CELL[exercise], source)]
     return Pupil(name, exercise, outcome, lambda home: _notebook(home / "work.ipynb", cells), says)
@@ -103,24 +115,56 @@ def broken_inputs(exercise: int) -> Iterator[Pupil]:
         lambda home: _text(home / f"{cell}.ipynb", "no json"),
         "ungraded",
     )
-    yield bad("old notebook", "defines no class", lambda home: _text(home / f"{cell}.ipynb", _old(cell)))
+    yield bad(
+        "old notebook", "defines no class", lambda home: _text(home / f"{cell}.ipynb", _old(cell))
+    )
     yield doubt("cell gone", "was deleted", lambda home: _notebook(home / f"{cell}.ipynb", []))
     twice = [_cell(cell, "1"), _cell(cell, "2")]
-    yield bad("cell twice", "defines no class", lambda home: _notebook(home / f"{cell}.ipynb", twice))
+    yield bad(
+        "cell twice", "defines no class", lambda home: _notebook(home / f"{cell}.ipynb", twice)
+    )
     yield doubt("100 MB", "too large", lambda home: _large(home / f"{cell}.ipynb", 100 << 20))
     yield bad(
-        "no archive", "no readable zip archive", lambda home: _text(home / f"{cell}.zip", "PK and no more"), "ungraded"
+        "no archive",
+        "no readable zip archive",
+        lambda home: _text(home / f"{cell}.zip", "PK and no more"),
+        "ungraded",
     )
     yield doubt("binary", "not UTF-8", lambda home: _bytes(home / file, b"x = 1\n\xff\xfe\xfa"))
     yield doubt("folder", "is a folder, not a file", lambda home: (home / file).mkdir())
     yield doubt("pipe", "is a named pipe", lambda home: os.mkfifo(home / file))
-    yield bad("link", "is a symbolic link", lambda home: (home / file).symlink_to("/etc/hostname"), "invalid")
+    yield bad(
+        "link",
+        "is a symbolic link",
+        lambda home: (home / file).symlink_to("/etc/hostname"),
+        "invalid",
+    )
     yield doubt("nothing in it", "is empty", lambda home: _text(home / file, ""))
-    yield bad('qu"ote', "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# q"))
-    yield bad("=1+1", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# f"))
-    yield bad("new\nline", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# n"))
-    yield bad("Ωмега 你好", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# o"))
-    yield bad("no\udcffutf8", "untouched stub", lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# u"))
+    yield bad(
+        'qu"ote',
+        "untouched stub",
+        lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# q"),
+    )
+    yield bad(
+        "=1+1",
+        "untouched stub",
+        lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# f"),
+    )
+    yield bad(
+        "new\nline",
+        "untouched stub",
+        lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# n"),
+    )
+    yield bad(
+        "Ωмега 你好",
+        "untouched stub",
+        lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# o"),
+    )
+    yield bad(
+        "no\udcffutf8",
+        "untouched stub",
+        lambda home: _text(home / file, stub_of(catalogue(exercise)) + "\n# u"),
+    )
 
 
 def _text(path: Path, text: str) -> None:
@@ -148,14 +192,19 @@ def _cell(grade_id: str, source: str) -> dict[str, object]:
 
 
 def _notebook(path: Path, cells: list[dict[str, object]]) -> None:
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
+        encoding="utf-8",
+    )
 
 
 def _old(name: str) -> str:
     """A notebook of format 3, whose cells lie in worksheets."""
     cell = {"cell_type": "code", "input": "x = 1", "language": "python", "outputs": []}
     cells = [cell | {"metadata": {"nbgrader": {"grade_id": name}}}]
-    return json.dumps({"worksheets": [{"cells": cells}], "metadata": {}, "nbformat": 3, "nbformat_minor": 0})
+    return json.dumps(
+        {"worksheets": [{"cells": cells}], "metadata": {}, "nbformat": 3, "nbformat_minor": 0}
+    )
 
 
 GENTLE = (
@@ -175,9 +224,12 @@ CRASH = {
 
 
 def classes(size: int) -> list[Pupil]:
-    """A class of `size`, as classes are: mostly stubs and near misses, some right, some hostile, some broken files."""
+    """A class of `size`, as classes are: mostly stubs and near misses, some right, some hostile,
+    some broken files."""
     wrong_ones = [
-        part for part in wrong_parts(3) if part.name.startswith(("match_", "evict_", "insert_", "lock", "un"))
+        part
+        for part in wrong_parts(3)
+        if part.name.startswith(("match_", "evict_", "insert_", "lock", "un"))
     ]
     makers: list[Callable[[int], Pupil]] = [
         lambda n: stub(3, f"stub {n}", f"{n}"),
@@ -185,8 +237,15 @@ def classes(size: int) -> list[Pupil]:
         lambda n: syntax_error(3, f"typo {n}", f"{n}"),
         lambda n: wrong(f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
         lambda n: wrong(f"wrong {n}", wrong_ones[n % len(wrong_ones)], f"{n}"),
-        lambda n: hostile(f"hostile {n}", GENTLE[n % len(GENTLE)], CRASH.get(GENTLE[n % len(GENTLE)], "bad"), f"{n}"),
-        lambda n: notebook(3, f"notebook {n}", f"{stub_of(catalogue(3))}\n# {n}", "fail", "untouched stub"),
+        lambda n: hostile(
+            f"hostile {n}",
+            GENTLE[n % len(GENTLE)],
+            CRASH.get(GENTLE[n % len(GENTLE)], "bad"),
+            f"{n}",
+        ),
+        lambda n: notebook(
+            3, f"notebook {n}", f"{stub_of(catalogue(3))}\n# {n}", "fail", "untouched stub"
+        ),
         lambda n: archive(3, f"archive {n}", f"nothing = {n}", "fail", "defines no class"),
     ]
     found = [right(3, f"right {n}", f"{n}") for n in range(size // 50)]
@@ -195,11 +254,14 @@ def classes(size: int) -> list[Pupil]:
 
 
 def unexpected(pupil: Pupil, outcomes: set[str], verdict: str) -> str:
-    """How what came of a submission differs from what must; empty when it does not. "bad": anything but a pass."""
+    """How what came of a submission differs from what must; empty when it does not. "bad": anything
+    but a pass."""
     if pupil.outcome == "bad":
         good = not outcomes <= {"pass", "skipped"} and "ungraded" not in outcomes
     else:
         good = pupil.outcome in outcomes and not (pupil.outcome == "pass" and outcomes != {"pass"})
     if not good:
-        return f"{pupil.name!r}: {', '.join(sorted(outcomes))} instead of {pupil.outcome}: {verdict}"
+        return (
+            f"{pupil.name!r}: {', '.join(sorted(outcomes))} instead of {pupil.outcome}: {verdict}"
+        )
     return "" if pupil.says in verdict else f"{pupil.name!r}: says {verdict!r}, not {pupil.says!r}"

@@ -1,4 +1,5 @@
-"""Servers for tests: the waiter behind the endpoints, in this process, with parts that may be wrong."""
+"""Servers for tests: the waiter behind the endpoints, in this process, with parts that may be
+wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def open_server(
     def make() -> Engine:
         own = parts or solved()
         speculator = part_mix.speculator(waiter(), own)
-        return Engine(waiter(), own, num_blocks=blocks, max_seqs=seats, policy=policy, speculator=speculator)
+        return Engine(
+            waiter(), own, num_blocks=blocks, max_seqs=seats, policy=policy, speculator=speculator
+        )
 
     thread = EngineThread(make, files=files, stall=stall)
     model = served_model(waiter(), thread, EngineOptions(seats=seats, policy=policy))
@@ -63,7 +66,8 @@ def open_server(
 def listening(
     limits: Limits | None = None, head_seconds: float = 20.0, fast: bool | None = None
 ) -> Iterator[tuple[int, EngineThread]]:
-    """The port of a real server in a thread of this process, and its engine thread; drained at the end.
+    """The port of a real server in a thread of this process, and its engine thread; drained at the
+    end.
 
     fast: with httptools and uvloop, or without; None: as `course serve` would here.
     """

@@ -1,4 +1,5 @@
-"""The product's own source as data: its modules, what each of them imports, and the circles that imports make."""
+"""The product's own source as data: its modules, what each of them imports, and the circles that
+imports make."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def tree(module: str) -> ast.Module:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The product's modules that a module imports: at its top, inside functions, and for types alone."""
+    """The product's modules that a module imports: at its top, inside functions, and for types
+    alone."""
     named: set[str] = set()
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
@@ -40,7 +42,9 @@ def imports(module: str) -> frozenset[str]:
             base = _base(module, node)
             named |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     known = {_known(name) for name in named}
-    return frozenset(name for name in known if name and name != module and not _is_behind(name, known))
+    return frozenset(
+        name for name in known if name and name != module and not _is_behind(name, known)
+    )
 
 
 def _base(module: str, node: ast.ImportFrom) -> str:
@@ -52,7 +56,8 @@ def _base(module: str, node: ast.ImportFrom) -> str:
 
 
 def _known(name: str) -> str:
-    """The module of that name; what a worker's code calls `guest` is a room of the graders. "" for others' modules."""
+    """The module of that name; what a worker's code calls `guest` is a room of the graders. "" for
+    others' modules."""
     for full in (name, f"graders.{name}", f"graders.sandbox.{name}"):
         if full in modules():
             return full
@@ -61,12 +66,16 @@ def _known(name: str) -> str:
 
 def _is_behind(name: str, known: Iterable[str]) -> bool:
     """Whether a package is named only because one of its modules is: `from graders import wire`."""
-    return modules()[name].name == "__init__.py" and any(other.startswith(f"{name}.") for other in known)
+    return modules()[name].name == "__init__.py" and any(
+        other.startswith(f"{name}.") for other in known
+    )
 
 
 def rooms(folder: str) -> dict[str, set[str]]:
     """What lies in a package, folders and loose modules alike, and which of them import from which."""
-    inside = {module: _room(folder, module) for module in modules() if module.startswith(f"{folder}.")}
+    inside = {
+        module: _room(folder, module) for module in modules() if module.startswith(f"{folder}.")
+    }
     graph: dict[str, set[str]] = {room: set() for room in inside.values()}
     for module, room in inside.items():
         graph[room] |= {inside[other] for other in imports(module) if other in inside} - {room}
@@ -86,7 +95,9 @@ def _room(folder: str, module: str) -> str:
 def circles(graph: Graph) -> list[tuple[str, ...]]:
     """Groups whose members all reach one another; none of one member."""
     reach = {node: set(_reached(graph, node)) for node in graph}
-    groups = {tuple(sorted(other for other in reach[node] if node in reach[other])) for node in graph}
+    groups = {
+        tuple(sorted(other for other in reach[node] if node in reach[other])) for node in graph
+    }
     return sorted(group for group in groups if len(group) > 1)
 
 

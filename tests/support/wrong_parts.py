@@ -1,4 +1,5 @@
-"""The wrong parts of an exercise, from tests/mutants, and the right ones (form: `course.authoring.mutant_files`).
+"""The wrong parts of an exercise, from tests/mutants, and the right ones (form:
+`course.authoring.mutant_files`).
 
 A wrong part is written to a file by the test that judges it.
 """
@@ -27,14 +28,17 @@ def wrong_parts(exercise: Number) -> list[Mutant]:
 
 
 def sampled(parts: list[Mutant], of_a_law: int = OF_A_LAW) -> list[object]:
-    """The same parts in their order; beyond so many of each first law, chosen by their names, they are slow."""
+    """The same parts in their order; beyond so many of each first law, chosen by their names, they
+    are slow."""
     seen: Counter[tuple[Number, str]] = Counter()
     quick = set()
     for part in sorted(parts, key=lambda part: hashlib.sha256(part.name.encode()).digest()):
         seen[part.exercise, part.laws[0]] += 1
         if seen[part.exercise, part.laws[0]] <= of_a_law:
             quick.add(part.name)
-    return [part if part.name in quick else pytest.param(part, marks=pytest.mark.slow) for part in parts]
+    return [
+        part if part.name in quick else pytest.param(part, marks=pytest.mark.slow) for part in parts
+    ]
 
 
 def some(paths: list[Path], count: int = 8) -> list[object]:
@@ -53,10 +57,17 @@ def right_parts(exercise: Number) -> list[Path]:
 
 def numbers(part: Mutant) -> list[str]:
     """The laws that a wrong part names."""
-    return [law.number for name in part.laws for law in catalogue(part.exercise).laws if law.name == name]
+    return [
+        law.number
+        for name in part.laws
+        for law in catalogue(part.exercise).laws
+        if law.name == name
+    ]
 
 
-def first_broken(path: Path, exercise: int, *, only: list[str] | None = None, seed: int = 1) -> LawResult | None:
+def first_broken(
+    path: Path, exercise: int, *, only: list[str] | None = None, seed: int = 1
+) -> LawResult | None:
     """The first law that the part breaks, in order; None when it keeps them all."""
 
     class Enough(Exception):

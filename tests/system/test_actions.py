@@ -1,4 +1,5 @@
-"""The composite action and the workflows: their scripts really run, and nothing of a submission gets into them."""
+"""The composite action and the workflows: their scripts really run, and nothing of a submission
+gets into them."""
 
 from __future__ import annotations
 
@@ -75,18 +76,34 @@ def test_no_job_has_a_secret_or_may_write() -> None:
 def test_the_job_that_writes_at_the_pull_request_runs_nothing_and_may_nothing_else() -> None:
     job = read("workflows/judge.yml")["jobs"]["tell"]
     assert (job["permissions"], job["runs-on"]) == ({"checks": "write"}, "ubuntu-24.04")
-    assert [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step] == ["actions/download-artifact"]
+    assert [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step] == [
+        "actions/download-artifact"
+    ]
 
 
 @pytest.mark.parametrize("judged", [True, False])
-def test_a_check_run_is_written_at_the_commit_that_was_handed_in(tmp_path: Path, judged: bool) -> None:
-    (script,) = [step["run"] for step in read("workflows/judge.yml")["jobs"]["tell"]["steps"] if "run" in step]
+def test_a_check_run_is_written_at_the_commit_that_was_handed_in(
+    tmp_path: Path, judged: bool
+) -> None:
+    (script,) = [
+        step["run"]
+        for step in read("workflows/judge.yml")["jobs"]["tell"]["steps"]
+        if "run" in step
+    ]
     if judged:
         (tmp_path / "reports").mkdir()
-        (tmp_path / "reports" / "check.json").write_text(github.check([replace(WRONG, source="s/bob/" + PART)]))
+        (tmp_path / "reports" / "check.json").write_text(
+            github.check([replace(WRONG, source="s/bob/" + PART)])
+        )
     (tmp_path / "curl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > asked\ncat > sent\n')
     (tmp_path / "curl").chmod(0o755)
-    names = {"TOKEN": "t", "SHA": "abc", "RUN": "u", "GITHUB_API_URL": "https://api", "GITHUB_REPOSITORY": "o/r"}
+    names = {
+        "TOKEN": "t",
+        "SHA": "abc",
+        "RUN": "u",
+        "GITHUB_API_URL": "https://api",
+        "GITHUB_REPOSITORY": "o/r",
+    }
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **names}
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True)
     sent = json.loads((tmp_path / "sent").read_text())
@@ -100,7 +117,10 @@ def test_a_check_run_is_written_at_the_commit_that_was_handed_in(tmp_path: Path,
 
 def test_the_projects_own_tests_only_read_and_take_no_action_that_may_change() -> None:
     document = read(OWN)
-    assert set(document[True]) == {"push", "pull_request"}  # no trigger that brings rights of the base along
+    assert set(document[True]) == {
+        "push",
+        "pull_request",
+    }  # no trigger that brings rights of the base along
     assert document["permissions"] == {"contents": "read"}
     assert "secrets." not in (GITHUB / OWN).read_text()
     (job,) = document["jobs"].values()
@@ -118,7 +138,9 @@ def test_the_projects_own_tests_are_the_readmes_commands_on_every_python_it_name
         "make test PYTHON=python",
     ]
     least = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    named = re.findall(r"python(3\.\d+)", (ROOT / "Makefile").read_text().split("CANDIDATES :=")[1].splitlines()[0])
+    named = re.findall(
+        r"python(3\.\d+)", (ROOT / "Makefile").read_text().split("CANDIDATES :=")[1].splitlines()[0]
+    )
     assert job["strategy"]["matrix"]["python"] == named
     assert least == f">={named[0]}"
 
@@ -136,7 +158,10 @@ def test_the_job_that_judges_never_checks_out_what_was_handed_in() -> None:
 @pytest.mark.parametrize("name", [*NAMES, OWN])
 def test_no_action_may_change_under_its_name(name: str) -> None:
     used = [step["uses"] for step in steps(name) if "uses" in step]
-    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}|\./\.github/actions/grade", action) for action in used)
+    assert all(
+        re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}|\./\.github/actions/grade", action)
+        for action in used
+    )
 
 
 def test_only_a_hand_in_of_a_class_is_judged() -> None:
@@ -165,7 +190,9 @@ PART = "ex1_paged_allocation/block_manager.py"
 
 
 def test_the_parts_of_whoever_started_the_run_are_let_in(tmp_path: Path) -> None:
-    (path,) = admit.unpack(parcel(tmp_path / "p.zip", (f"bob/{PART}", b"mine")), "bob", tmp_path / "in")
+    (path,) = admit.unpack(
+        parcel(tmp_path / "p.zip", (f"bob/{PART}", b"mine")), "bob", tmp_path / "in"
+    )
     assert path == tmp_path / "in" / "bob" / PART and path.read_bytes() == b"mine"
 
 
@@ -202,12 +229,25 @@ def test_what_is_no_login_lets_nothing_in(tmp_path: Path, login: str) -> None:
 @pytest.mark.parametrize("sizes", [[], [1, 1], [17 << 20]])
 def test_one_parcel_of_a_run_is_fetched_and_no_large_one(sizes: list[int]) -> None:
     found = [
-        {"name": "submissions", "expired": False, "size_in_bytes": size, "archive_download_url": "u"} for size in sizes
+        {
+            "name": "submissions",
+            "expired": False,
+            "size_in_bytes": size,
+            "archive_download_url": "u",
+        }
+        for size in sizes
     ]
     with pytest.raises(admit.Refused):
         admit.address(json.dumps({"artifacts": found}).encode())
     listing = {
-        "artifacts": [{"name": "submissions", "expired": False, "size_in_bytes": 9, "archive_download_url": "u"}]
+        "artifacts": [
+            {
+                "name": "submissions",
+                "expired": False,
+                "size_in_bytes": 9,
+                "archive_download_url": "u",
+            }
+        ]
     }
     assert admit.address(json.dumps(listing).encode()) == "u"
 
@@ -267,7 +307,9 @@ def runner(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run(number: int, runner: dict[str, str], tmp_path: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+def run(
+    number: int, runner: dict[str, str], tmp_path: Path, **inputs: str
+) -> subprocess.CompletedProcess[str]:
     """A step of the action, its inputs filled in."""
     step = steps("actions/grade/action.yml")[number]
     return subprocess.run(
@@ -281,11 +323,14 @@ def run(number: int, runner: dict[str, str], tmp_path: Path, **inputs: str) -> s
 
 
 def test_the_action_grades_and_reports(runner: dict[str, str], tmp_path: Path) -> None:
-    installed = run(0, runner, tmp_path, PYTHON=sys.executable, HERE=str(GITHUB / "actions" / "grade"))
+    installed = run(
+        0, runner, tmp_path, PYTHON=sys.executable, HERE=str(GITHUB / "actions" / "grade")
+    )
     assert installed.returncode == 0, installed.stderr
     assert Path(runner["GITHUB_ENV"]).read_text() == f"KITCHEN_PYTHON={sys.executable}\n"
     sample_class.enrol(
-        tmp_path / "submissions", [sample_class.stub(3, "ada", "a"), sample_class.syntax_error(3, "bob", "b")]
+        tmp_path / "submissions",
+        [sample_class.stub(3, "ada", "a"), sample_class.syntax_error(3, "bob", "b")],
     )
     done = run(
         1,

@@ -1,4 +1,5 @@
-"""The answers stay away: what a worker can read of the course, level by level, and what lies in its process."""
+"""The answers stay away: what a worker can read of the course, level by level, and what lies in its
+process."""
 
 from __future__ import annotations
 
@@ -40,9 +41,15 @@ def reads(path):
 
 
 def answers() -> list[Path]:
-    """Every file of the course that tells how a part is judged or written, and the environment of this process."""
-    beside = (ROOT / "graders/sandbox/guest", ROOT / "graders/sandbox/isolation/inside")  # runs in the worker itself
-    found = [path for home in ("solutions", "graders") for path in sorted((ROOT / home).rglob("*.py"))]
+    """Every file of the course that tells how a part is judged or written, and the environment of
+    this process."""
+    beside = (
+        ROOT / "graders/sandbox/guest",
+        ROOT / "graders/sandbox/isolation/inside",
+    )  # runs in the worker itself
+    found = [
+        path for home in ("solutions", "graders") for path in sorted((ROOT / home).rglob("*.py"))
+    ]
     found = [path for path in found if not any(path.is_relative_to(folder) for folder in beside)]
     found += [
         *(ROOT / "reference_engine/kernels").glob("*.py"),
@@ -52,9 +59,12 @@ def answers() -> list[Path]:
     return [*found, Path(f"/proc/{os.getpid()}/environ"), Path(f"/proc/{os.getpid()}/mem")]
 
 
-@pytest.fixture(params=[(level, packages) for level in LEVELS[1:] for packages in (False, True)], ids=str)
+@pytest.fixture(
+    params=[(level, packages) for level in LEVELS[1:] for packages in (False, True)], ids=str
+)
 def reader(request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """A worker at each level from L2 on, where it can be had; where it cannot, the next lower one. With torch, too."""
+    """A worker at each level from L2 on, where it can be had; where it cannot, the next lower one.
+    With torch, too."""
     wanted, packages = request.param
     for level in reversed(LEVELS[: LEVELS.index(wanted) + 1]):
         try:
@@ -116,9 +126,12 @@ def test_a_slot_that_is_filled_needs_no_stand_in() -> None:
 
 
 def test_what_a_worker_holds_of_the_course_defines_no_part() -> None:
-    """The folder that every worker sees: a class with the name and methods of a part would be an answer."""
+    """The folder that every worker sees: a class with the name and methods of a part would be an
+    answer."""
     methods = {"BlockManager": "admit", "Scheduler": "plan", "PrefixCache": "evict"}
     for path in sorted((ROOT / "graders/sandbox/guest").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and node.name in methods:
-                assert methods[node.name] not in {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+                assert methods[node.name] not in {
+                    item.name for item in node.body if isinstance(item, ast.FunctionDef)
+                }

@@ -39,11 +39,19 @@ class School:
 def pupils() -> list[sample_class.Pupil]:
     """Some of every kind; none takes long."""
     found = [sample_class.stub(3, f"stub {number}", f"stub {number}") for number in range(6)]
-    found += [sample_class.syntax_error(3, f"typo {number}", f"typo {number}") for number in range(3)]
-    chosen = [part for part in wrong_parts(3) if part.name.startswith(("match_", "evict_", "insert_"))]
+    found += [
+        sample_class.syntax_error(3, f"typo {number}", f"typo {number}") for number in range(3)
+    ]
+    chosen = [
+        part for part in wrong_parts(3) if part.name.startswith(("match_", "evict_", "insert_"))
+    ]
     found += [sample_class.wrong(part.name, part, "wrong") for part in chosen[:4]]
     found += [sample_class.hostile("exits", "os_exit_at_import", "crash", "hostile")]
-    found += [pupil for pupil in sample_class.broken_inputs(3) if pupil.name in ("cell gone", "no archive", "=1+1")]
+    found += [
+        pupil
+        for pupil in sample_class.broken_inputs(3)
+        if pupil.name in ("cell gone", "no archive", "=1+1")
+    ]
     return found
 
 
@@ -58,7 +66,15 @@ def school_of(tmp_path_factory: pytest.TempPathFactory) -> School:
 
 def grading(submissions: Path, journal: Path) -> subprocess.Popen[bytes]:
     """`course grade`, as from a shell."""
-    command = [sys.executable, "-m", "course.cli", "grade", str(submissions), "--journal", str(journal)]
+    command = [
+        sys.executable,
+        "-m",
+        "course.cli",
+        "grade",
+        str(submissions),
+        "--journal",
+        str(journal),
+    ]
     command += ["--laws-only", "--jobs", "2", "--seed", str(SEED)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -73,7 +89,9 @@ def verdicts(journal: Path) -> list[dict[str, Any]]:
             "problem": row.problem,
             "seed": row.result.seed,
             "attempts": row.attempts,
-            "laws": [(law.number, law.outcome.value, law.points, law.message) for law in row.result.laws],
+            "laws": [
+                (law.number, law.outcome.value, law.points, law.message) for law in row.result.laws
+            ],
         }
         for row in Journal(journal).committed()
     ]
@@ -96,7 +114,9 @@ def kill_a_worker(batch: subprocess.Popen[bytes], journal: Path) -> None:
     while True:
         assert batch.poll() is None and time.monotonic() < deadline
         victims = [pid for pid in process_tree.descendants(batch.pid) if is_worker(pid)]
-        if (journal / "leases").is_dir() and (busy := [pid for pid in victims if Journal(journal).held_by(pid)]):
+        if (journal / "leases").is_dir() and (
+            busy := [pid for pid in victims if Journal(journal).held_by(pid)]
+        ):
             os.kill(busy[0], signal.SIGKILL)
             return
         time.sleep(0.02)
@@ -135,7 +155,9 @@ def survives(school_of: School, journal: Path, kills: int, chance: random.Random
         killed(school_of, journal, chance.uniform(0.05, 0.6 * school_of.seconds))
     assert grading(school_of.folder, journal).wait() == UNGRADED
     assert verdicts(journal) == school_of.undisturbed
-    lines = [json.loads(line)["entry"] for line in (journal / "journal.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)["entry"] for line in (journal / "journal.jsonl").read_text().splitlines()
+    ]
     assert len({(line["student"], line["exercise"]) for line in lines}) == len(lines)
 
 
@@ -157,7 +179,9 @@ def test_a_killed_worker_is_replaced(school_of: School, tmp_path: Path) -> None:
         assert batch.wait() == UNGRADED
     found = verdicts(tmp_path / "journal")
     assert len(found) == len(school_of.undisturbed)
-    assert [verdict["laws"] for verdict in found] == [verdict["laws"] for verdict in school_of.undisturbed]
+    assert [verdict["laws"] for verdict in found] == [
+        verdict["laws"] for verdict in school_of.undisturbed
+    ]
 
 
 @pytest.mark.slow
@@ -169,7 +193,15 @@ def test_killed_twenty_times_and_resumed(school_of: School, tmp_path: Path) -> N
 
 def test_an_interrupted_batch_says_how_to_go_on(school_of: School, tmp_path: Path) -> None:
     batch = subprocess.Popen(
-        [sys.executable, "-m", "course.cli", "grade", str(school_of.folder), "--journal", str(tmp_path / "journal")],
+        [
+            sys.executable,
+            "-m",
+            "course.cli",
+            "grade",
+            str(school_of.folder),
+            "--journal",
+            str(tmp_path / "journal"),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

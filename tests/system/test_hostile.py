@@ -91,7 +91,9 @@ def place() -> Iterator[suite.Yard]:
 
 @pytest.mark.parametrize("level", [suite.BARE, HIGHEST])
 @pytest.mark.parametrize("attack", FAST, ids=lambda attack: attack.name)
-def test_an_attack_gets_what_it_must_and_leaves_nothing(attack: suite.Attack, level: str, place: suite.Yard) -> None:
+def test_an_attack_gets_what_it_must_and_leaves_nothing(
+    attack: suite.Attack, level: str, place: suite.Yard
+) -> None:
     assert suite.wrong(attack, suite.run(attack, level, place)) == []
     assert suite.right_passes(level, place)
 
@@ -105,12 +107,16 @@ def test_every_other_attack_too(attack: suite.Attack, level: str, place: suite.Y
 
 
 @pytest.mark.parametrize("part", HONEST, ids=lambda part: part.name)
-def test_a_broken_part_that_means_no_harm_gets_one_helpful_sentence(part: suite.Attack, place: suite.Yard) -> None:
+def test_a_broken_part_that_means_no_harm_gets_one_helpful_sentence(
+    part: suite.Attack, place: suite.Yard
+) -> None:
     assert suite.wrong(part, suite.run(part, HIGHEST, place)) == []
 
 
 @pytest.mark.parametrize("attack", suite.outside(), ids=lambda attack: attack.name)
-def test_a_hostile_hand_in_file_or_client_gets_nothing(attack: suite.Outside, tmp_path: Path) -> None:
+def test_a_hostile_hand_in_file_or_client_gets_nothing(
+    attack: suite.Outside, tmp_path: Path
+) -> None:
     assert attack.got(tmp_path) == []
 
 
@@ -130,7 +136,8 @@ def test_every_attack_says_what_must_come_of_it() -> None:
 def test_others_may_be_timed_while_a_part_that_dies_slowly_is_ended(
     place: suite.Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its children stop the supervisor whenever anybody lets it go on. The lock is free, and none of them runs."""
+    """Its children stop the supervisor whenever anybody lets it go on. The lock is free, and none
+    of them runs."""
     (attack,) = (each for each in suite.attacks() if each.name == "dies_slowly_when_it_is_timed")
     place.set_up()
     path = place.hand_in(attack.exercise, suite.whole(attack.text, place.places(), attack.exercise))
@@ -144,7 +151,9 @@ def test_others_may_be_timed_while_a_part_that_dies_slowly_is_ended(
     monkeypatch.setattr(device_lock, "_home", lambda: home)
     monkeypatch.setattr(Process, "end", noted)
     monkeypatch.setattr(
-        graders.sandbox.worker, "spawn", lambda _, limits=None, *, without=(): spawn("L1", limits, without=LOCKS)
+        graders.sandbox.worker,
+        "spawn",
+        lambda _, limits=None, *, without=(): spawn("L1", limits, without=LOCKS),
     )
     result = decide(1, path, suite.SEED, laws_only=False, require="L1", only=(attack.law,))
     assert result.outcome is Outcome.CRASH
@@ -178,7 +187,9 @@ def saved(place: suite.Yard, data: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return suite.whole("# Größe\nfrom right import Right\n\n\nclass BlockManager(Right):\n    pass\n")
+    return suite.whole(
+        "# Größe\nfrom right import Right\n\n\nclass BlockManager(Right):\n    pass\n"
+    )
 
 
 def test_windows_newlines_are_fine(place: suite.Yard, text: str) -> None:
@@ -221,15 +232,22 @@ def test_a_missing_file_is_named_with_its_place(place: suite.Yard) -> None:
 
 
 def test_an_empty_file_is_named(place: suite.Yard) -> None:
-    assert saved(place, b"") == "block_manager.py is empty and no Python source; hand in the part itself."
+    assert (
+        saved(place, b"")
+        == "block_manager.py is empty and no Python source; hand in the part itself."
+    )
 
 
-# ---------------------------------------------------------------- the wire, and the grader's own end
+# ---------------------------------------------------------------- the wire, and the grader's own
+# end
 
 
 @pytest.mark.parametrize(("seed", "law"), [(1, "1.1"), (2, "1.4"), (3, "1.8"), (4, "1.10")])
-def test_mangled_replies_are_never_believed_and_never_break_the_grader(seed: int, law: str, place: suite.Yard) -> None:
-    """A part that never returns and answers each request itself with a distorted copy of the true answer."""
+def test_mangled_replies_are_never_believed_and_never_break_the_grader(
+    seed: int, law: str, place: suite.Yard
+) -> None:
+    """A part that never returns and answers each request itself with a distorted copy of the true
+    answer."""
     place.set_up()
     place.submission.write_text(suite.whole(MANGLING).replace("@SEED@", str(seed)))
     result = grade(1, place.submission, seed=seed, only=[law])
@@ -283,7 +301,9 @@ def a_grader(place: suite.Yard, harm: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_part_that_kills_the_grader_ends_with_it_and_the_next_run_is_as_before(place: suite.Yard) -> None:
+def test_a_part_that_kills_the_grader_ends_with_it_and_the_next_run_is_as_before(
+    place: suite.Yard,
+) -> None:
     """The grader is gone, and so is the part; nobody has a verdict."""
     grader = a_grader(place, "SIGKILL")
     said, _ = grader.communicate(timeout=300)
@@ -314,7 +334,9 @@ def test_a_part_that_stops_the_grader_changes_no_verdict(place: suite.Yard) -> N
 def test_what_many_workers_print_is_capped_together(place: suite.Yard) -> None:
     place.set_up()
     dying = 'import os\nfrom right import Right\n\nprint("x" * 100_000)\n\n\nclass BlockManager(Right):\n'
-    place.submission.write_text(suite.whole(dying + "    def admit(self, *_):\n        os._exit(0)\n"))
+    place.submission.write_text(
+        suite.whole(dying + "    def admit(self, *_):\n        os._exit(0)\n")
+    )
     (law,) = grade(1, place.submission, seed=suite.SEED, only=["1.1"]).laws
     assert law.outcome is Outcome.CRASH
     assert 4096 < len(law.output) < 10_000

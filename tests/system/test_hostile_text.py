@@ -1,4 +1,5 @@
-"""What a submission prints and raises reaches every report as text: nothing in it is obeyed by what shows it."""
+"""What a submission prints and raises reaches every report as text: nothing in it is obeyed by what
+shows it."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def test_no_cell_of_a_table_is_a_formula(rows: list[Row]) -> None:
 
 
 def test_no_workflow_command_is_the_submissions(rows: list[Row]) -> None:
-    """Between `::stop-commands::<token>` and `::<token>::` nothing is a command, elsewhere all is ours."""
+    """Between `::stop-commands::<token>` and `::<token>::` nothing is a command, elsewhere all is
+    ours."""
     stopped = ""
     for line in github.render(rows).splitlines():
         if stopped:
@@ -96,11 +98,15 @@ def test_xml_and_json_are_well_formed_and_hold_no_control_characters(rows: list[
 
 
 def test_gradescope_is_never_given_html(rows: list[Row]) -> None:
-    formats = {value for name, value in _pairs(gradescope.document(rows)) if name.endswith("format")}
+    formats = {
+        value for name, value in _pairs(gradescope.document(rows)) if name.endswith("format")
+    }
     assert formats <= {"text", "simple_format", 1}
 
 
-def test_the_terminal_is_given_no_escape_sequence(course: Type, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_terminal_is_given_no_escape_sequence(
+    course: Type, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("work") / "block_manager.py"
     path.write_text(suite.whole(TEXT))
     shown = course("check", "1.1", "--using", str(path))

@@ -1,4 +1,5 @@
-"""Pages in a real browser: nothing of a student's runs, and the class page does what it promises on a phone.
+"""Pages in a real browser: nothing of a student's runs, and the class page does what it promises on
+a phone.
 
 Skipped without a Chromium, which $CHROMIUM may name.
 """
@@ -36,7 +37,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no 
 def opened(page: str, folder: Path) -> str:
     """The title of a page after the browser has run it."""
     (folder / "page.html").write_text(page, encoding="utf-8")
-    order = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+    order = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+    ]
     order += ["--virtual-time-budget=5000", "--dump-dom", (folder / "page.html").as_uri()]
     shown = subprocess.run(order, capture_output=True, text=True, check=True).stdout
     return entities.unescape(shown.partition("<title>")[2].partition("</title>")[0])
@@ -56,8 +63,8 @@ def test_raw_it_takes_the_page_over_and_as_we_write_it_nothing_runs(tmp_path: Pa
 
 # ---------------------------------------------------------------- the class page
 
-# The page as it is, with its own script and policy, in a frame as wide as a phone; a script of the test beside it types
-# and clicks.
+# The page as it is, with its own script and policy, in a frame as wide as a phone; a script of the
+# test beside it types and clicks.
 VISIT = """<!doctype html><html><head><title>nothing yet</title></head><body>
 <iframe width="400" height="700" src="class.html"></iframe>
 <script>
@@ -88,14 +95,22 @@ frame.onload = async () => {
 </script></body></html>"""
 CLASS = [
     replace(row, student=name)
-    for name, row in {"ada": RIGHT, "bob": WRONG, "cyd": HUNG, "dan": UNGRADED, "eve": WRONG}.items()
+    for name, row in {
+        "ada": RIGHT,
+        "bob": WRONG,
+        "cyd": HUNG,
+        "dan": UNGRADED,
+        "eve": WRONG,
+    }.items()
 ]
 
 
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("visit")
-    (folder / "class.html").write_text(html.render(CLASS, ["yan"], {("ada", 3): 1.5}), encoding="utf-8")
+    (folder / "class.html").write_text(
+        html.render(CLASS, ["yan"], {("ada", 3): 1.5}), encoding="utf-8"
+    )
     found: dict[str, Any] = json.loads(opened(VISIT, folder))
     return found
 
@@ -106,7 +121,13 @@ def test_the_class_page_fits_a_phone(visit: dict[str, Any]) -> None:
 
 def test_the_class_page_sorts_by_points(visit: dict[str, Any]) -> None:
     assert visit["falling"][0] == "ada"
-    assert visit["rising"] != visit["falling"] and sorted(visit["rising"]) == ["ada", "bob", "cyd", "dan", "eve"]
+    assert visit["rising"] != visit["falling"] and sorted(visit["rising"]) == [
+        "ada",
+        "bob",
+        "cyd",
+        "dan",
+        "eve",
+    ]
 
 
 def test_the_class_page_is_filtered_by_outcome_law_and_text(visit: dict[str, Any]) -> None:
@@ -126,8 +147,13 @@ LAID_OUT = """[...document.querySelectorAll("table.class tbody tr")]
   .filter((row) => row.cells[0].checkVisibility({ contentVisibilityAuto: true })).length"""
 
 
-def test_of_a_large_class_what_is_in_sight_is_laid_out_and_all_of_it_is_found_and_printed(tmp_path: Path) -> None:
-    rows = [replace(row, student=f"student {number}") for number, row in enumerate([RIGHT, WRONG, HUNG] * 100)]
+def test_of_a_large_class_what_is_in_sight_is_laid_out_and_all_of_it_is_found_and_printed(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        replace(row, student=f"student {number}")
+        for number, row in enumerate([RIGHT, WRONG, HUNG] * 100)
+    ]
     (tmp_path / "class.html").write_text(html.render(rows), encoding="utf-8")
     with open_page(tmp_path / "browser") as page:
         page.resize(1200, 800)

@@ -1,4 +1,5 @@
-"""Isolation: which level is reached, what a worker sees, how its tree ends, what is told when it cannot start."""
+"""Isolation: which level is reached, what a worker sees, how its tree ends, what is told when it
+cannot start."""
 
 from __future__ import annotations
 
@@ -23,7 +24,17 @@ import pytest
 
 import graders.grading
 from graders import Outcome, grade
-from graders.sandbox.isolation import HIGHEST, LEVELS, CannotStart, Limits, WorkerLost, below, cleanup, process, spawn
+from graders.sandbox.isolation import (
+    HIGHEST,
+    LEVELS,
+    CannotStart,
+    Limits,
+    WorkerLost,
+    below,
+    cleanup,
+    process,
+    spawn,
+)
 from graders.sandbox.isolation.inside import process_tree, seccomp, supervisor, visible_paths
 from graders.sandbox.isolation.inside.rmtree import remove
 from graders.sandbox.probe import highest, probe
@@ -90,7 +101,9 @@ def seen(worker: Worker, method: str, *args: object) -> object:
 
 def right(folder: Path) -> Path:
     path = folder / "block_manager.py"
-    path.write_text((ROOT / "tests/hostile/right.py").read_text() + "\n\nclass BlockManager(Right):\n    pass\n")
+    path.write_text(
+        (ROOT / "tests/hostile/right.py").read_text() + "\n\nclass BlockManager(Right):\n    pass\n"
+    )
     return path
 
 
@@ -160,7 +173,9 @@ print(process.level, *process.refused)
 from course.cli import run
 print(run(["doctor", "--isolation"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     reached, *_, code = done.stdout.split()
     assert reached in ("L1", "L2")
@@ -197,7 +212,9 @@ def test_a_result_for_which_nothing_ran_is_not_advisory(tmp_path: Path) -> None:
 
 def test_no_level_lets_through_what_it_should_stop() -> None:
     reports = probe()
-    assert {report.level: [hole.name for hole in report.holes] for report in reports} == {name: [] for name in LEVELS}
+    assert {report.level: [hole.name for hole in report.holes] for report in reports} == {
+        name: [] for name in LEVELS
+    }
     assert highest(reports) in LEVELS
 
 
@@ -234,7 +251,15 @@ def test_the_environment_is_an_allow_list(peeking: Worker, monkeypatch: pytest.M
     assert isinstance(names, list)
     assert set(names) <= {
         *("PATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR"),
-        *("TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR", "PWD", "OLDPWD", "SHLVL", "OMP_WAIT_POLICY"),
+        *(
+            "TORCHINDUCTOR_CACHE_DIR",
+            "CUDA_CACHE_PATH",
+            "MPLCONFIGDIR",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "OMP_WAIT_POLICY",
+        ),
         "INFERENCE_KITCHEN_NATIVE",
     }
 
@@ -258,9 +283,13 @@ def test_home_and_temporary_folder_are_the_box_which_goes_with_the_worker(peekin
 
 
 @pytest.mark.parametrize(
-    "without", [(), ("uid", "bubblewrap"), ("namespaces", "uid", "bubblewrap")], ids=["all", "own uid", "landlock"]
+    "without",
+    [(), ("uid", "bubblewrap"), ("namespaces", "uid", "bubblewrap")],
+    ids=["all", "own uid", "landlock"],
 )
-def test_further_files_can_be_read_and_their_neighbours_cannot(tmp_path: Path, without: tuple[str, ...]) -> None:
+def test_further_files_can_be_read_and_their_neighbours_cannot(
+    tmp_path: Path, without: tuple[str, ...]
+) -> None:
     folder = tmp_path / "snapshot"
     folder.mkdir()
     for name in ("config.json", "secret.txt", "blob"):
@@ -273,18 +302,33 @@ def test_further_files_can_be_read_and_their_neighbours_cannot(tmp_path: Path, w
         worker.ask("load", slot="block_manager", file="peek.py", source=PEEK)
         worker.ask("new", slot="block_manager", args=[2, 1], keywords={})
         names = ("config.json", "model.safetensors", "secret.txt")
-        assert [seen(worker, "readable", str(folder / name)) for name in names] == [True, True, False]
+        assert [seen(worker, "readable", str(folder / name)) for name in names] == [
+            True,
+            True,
+            False,
+        ]
         assert not seen(worker, "readable", str(ROOT / "graders" / "registry" / "law.py"))
 
 
 def test_nothing_can_be_imported_but_the_standard_library(peeking: Worker) -> None:
     places = seen(peeking, "path")
     assert isinstance(places, list)
-    assert not [place for place in places if place == str(ROOT) or place.endswith(("site-packages", "graders"))]
+    assert not [
+        place
+        for place in places
+        if place == str(ROOT) or place.endswith(("site-packages", "graders"))
+    ]
 
 
 @pytest.mark.parametrize(
-    "name", ["solutions", "graders/registry/law.py", "graders/grading.py", "tests", "reference_engine/oracle.py"]
+    "name",
+    [
+        "solutions",
+        "graders/registry/law.py",
+        "graders/grading.py",
+        "tests",
+        "reference_engine/oracle.py",
+    ],
 )
 def test_above_l2_the_answers_are_not_there(peeking: Worker, name: str) -> None:
     if peeking.level in ("L3", "L4"):
@@ -298,7 +342,9 @@ def test_the_engine_is_there(peeking: Worker) -> None:
 # ---------------------------------------------------------------- trouble that is ours
 
 
-def test_a_full_disk_leaves_the_part_ungraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_part_ungraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(**_: object) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -306,10 +352,15 @@ def test_a_full_disk_leaves_the_part_ungraded(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     result = grade(1, path, only=["1.1"])
     assert result.outcome is Outcome.UNGRADED
-    assert result.problem == "Not graded: the worker process did not start: No space left on device. Try again."
+    assert (
+        result.problem
+        == "Not graded: the worker process did not start: No space left on device. Try again."
+    )
 
 
-def test_no_more_processes_leave_the_part_ungraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_processes_leave_the_part_ungraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -346,7 +397,9 @@ def test_a_machine_out_of_memory_is_believed_where_no_other_worker_lives_either(
     """The kernel ends the worker; that it was for want of memory is the supervisor's word."""
     said = process.Process._message
 
-    def for_want_of_memory(worker: process.Process, timeout: float) -> tuple[dict[str, object], int]:
+    def for_want_of_memory(
+        worker: process.Process, timeout: float
+    ) -> tuple[dict[str, object], int]:
         message, pid = said(worker, timeout)
         return ({**message, "why": process.OUT_OF_MEMORY} if "exit" in message else message), pid
 
@@ -397,7 +450,9 @@ def test_whoever_stands_still_computes_nothing_until_he_may_go_on() -> None:
         assert worker.ask("load", slot="block_manager", file="spin.py", source=SPIN) == {}
         with worker.still():
             until = time.monotonic() + 20
-            while _states(worker) != {b"T"}:  # a signal has to find its way to a process that waits for a processor
+            while _states(worker) != {
+                b"T"
+            }:  # a signal has to find its way to a process that waits for a processor
                 assert time.monotonic() < until
             before = worker.cpu_seconds()
             burnt = time.thread_time()
@@ -415,7 +470,9 @@ def _states(worker: Worker) -> set[bytes]:
     return {Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] for pid in tree}
 
 
-def test_nothing_is_left_of_a_worker_that_could_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_a_worker_that_could_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     gc.collect()  # what other tests have left open would be closed in between
@@ -438,14 +495,18 @@ process = spawn({level!r})
 print(json.dumps([process.worker, process._supervisor.pid, str(process.box)]), flush=True)
 signal.pause()
 """
-    grader = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    grader = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert grader.stdout is not None
     *living, box = json.loads(grader.stdout.readline())
     watches = [os.pidfd_open(pid) for pid in living]
     grader.kill()
     grader.wait()
     for watch in watches:
-        assert select.select([watch], [], [], PATIENCE)[0], "the worker, or its supervisor, outlives the grader"
+        assert select.select([watch], [], [], PATIENCE)[0], (
+            "the worker, or its supervisor, outlives the grader"
+        )
         os.close(watch)
     grader.stdout.close()
     assert not Path(box).exists()
@@ -461,7 +522,8 @@ def test_a_stopped_supervisor_does_not_keep_its_worker_alive() -> None:
 def test_a_part_that_stops_its_supervisor_again_and_again_does_not_hold_up_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The grader waited until it gave the supervisor up, with the machine's lock for timed laws in hand."""
+    """The grader waited until it gave the supervisor up, with the machine's lock for timed laws in
+    hand."""
     given_up: list[Path] = []
     monkeypatch.setattr(cleanup, "end", given_up.append)
     with Worker("L1", without=["seccomp", "uid"]) as worker:
@@ -495,11 +557,14 @@ def test_what_was_started_in_a_folder_is_found_and_ended(tmp_path: Path) -> None
 
 
 def test_what_is_started_with_the_folder_on_its_command_line_is_found(tmp_path: Path) -> None:
-    """All that the supervisor starts inherits its command line, wherever it goes and whatever it forgets."""
+    """All that the supervisor starts inherits its command line, wherever it goes and whatever it
+    forgets."""
     command = [sys.executable, "-c", "print(flush=True)\ninput()", str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd="/", env={}, **pipes) as stray:  # type: ignore[call-overload]
-        assert stray.stdout.readline() == b"\n"  # just started, a process has no command line for a moment
+        assert (
+            stray.stdout.readline() == b"\n"
+        )  # just started, a process has no command line for a moment
         assert cleanup.of(tmp_path) == [stray.pid]
         cleanup.end(tmp_path)
     assert stray.returncode == -signal.SIGKILL
@@ -534,11 +599,14 @@ def test_the_tree_may_not_use_more_than_its_limits() -> None:
         worker.ask("load", slot="block_manager", file="balloon.py", source=balloon)
 
 
-@pytest.mark.parametrize(("kib", "why"), [(63 << 10, "out of memory"), (65 << 10, "used more than 64 MiB of memory")])
+@pytest.mark.parametrize(
+    ("kib", "why"), [(63 << 10, "out of memory"), (65 << 10, "used more than 64 MiB of memory")]
+)
 def test_who_grew_beyond_its_limit_is_to_blame_when_the_machine_runs_out_of_memory(
     kib: int, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel may be quicker than the supervisor; ungraded is only what the part did not bring about."""
+    """The kernel may be quicker than the supervisor; ungraded is only what the part did not bring
+    about."""
     monkeypatch.setattr(supervisor.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=kib))
     assert supervisor._whose_memory({"memory": 64 << 20}) == why
 
@@ -610,7 +678,8 @@ def test_a_folder_without_secrets_is_shown_whole(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_comes_later_is_not_shown_either(tmp_path: Path) -> None:
-    """The grader writes the oracle's bytecode when it first imports it, perhaps while a worker runs."""
+    """The grader writes the oracle's bytecode when it first imports it, perhaps while a worker
+    runs."""
     (tmp_path / "a").mkdir()
     assert shown(tmp_path, "later") == {".": False, "a": True}
 
@@ -648,7 +717,11 @@ def decision(
     """What the kernel would do with a system call: the filter, executed."""
     architecture = seccomp.ARCHITECTURES[machine]
     data = {seccomp.NUMBER: number, seccomp.AUDIT: audit or architecture.audit}
-    data |= {seccomp.FIRST_ARGUMENT: argument, seccomp.SECOND_ARGUMENT: second, seccomp.THIRD_ARGUMENT: third}
+    data |= {
+        seccomp.FIRST_ARGUMENT: argument,
+        seccomp.SECOND_ARGUMENT: second,
+        seccomp.THIRD_ARGUMENT: third,
+    }
     program = list(seccomp.program(architecture, own=42, spawning=spawning))
     held = position = 0
     while True:
@@ -662,25 +735,43 @@ def decision(
         if code == seccomp.AND:
             held &= operand
             continue
-        tests = {seccomp.EQUAL: held == operand, seccomp.AT_LEAST: held >= operand, seccomp.ANY_BIT: held & operand}
+        tests = {
+            seccomp.EQUAL: held == operand,
+            seccomp.AT_LEAST: held >= operand,
+            seccomp.ANY_BIT: held & operand,
+        }
         position += true if tests[code] else false
 
 
 @pytest.mark.parametrize(("machine", "column"), [("x86_64", 0), ("aarch64", 1)])
 def test_the_filter_decides_as_it_says(machine: str, column: int) -> None:
     allow, deny = seccomp.ALLOW, seccomp.DENY
-    read, kill, clone = (0, 63)[column], seccomp.TO_ITSELF_ONLY["kill"][column], seccomp.CLONE[column]
+    read, kill, clone = (
+        (0, 63)[column],
+        seccomp.TO_ITSELF_ONLY["kill"][column],
+        seccomp.CLONE[column],
+    )
     execve, socket = (59, 221)[column], seccomp.DENIED["socket"][column]
     assert decision(machine, read) == allow
     assert decision(machine, socket) == deny
     assert [decision(machine, kill, pid) for pid in (42, 0, 43, 1)] == [allow, allow, deny, deny]
-    assert [decision(machine, clone, flags) for flags in (17, seccomp.CLONE_THREAD)] == [deny, allow]
-    assert [decision(machine, clone, flags, spawning=True) for flags in (17, 0x10000000)] == [allow, deny]
+    assert [decision(machine, clone, flags) for flags in (17, seccomp.CLONE_THREAD)] == [
+        deny,
+        allow,
+    ]
+    assert [decision(machine, clone, flags, spawning=True) for flags in (17, 0x10000000)] == [
+        allow,
+        deny,
+    ]
     assert [decision(machine, execve, spawning=wanted) for wanted in (False, True)] == [deny, allow]
     fcntl, prctl = seccomp.FCNTL[column], seccomp.PRCTL[column]
     signals, locks = (10, 1024, 1026), (5, 6, 7, 36, 37, 38)
-    assert [decision(machine, fcntl, 3, second=what) for what in (2, *signals, *locks)] == [allow] + 9 * [deny]
-    assert [decision(machine, fcntl, 3, second=what, spawning=True) for what in (*signals, 6)] == 3 * [deny] + [allow]
+    assert [decision(machine, fcntl, 3, second=what) for what in (2, *signals, *locks)] == [
+        allow
+    ] + 9 * [deny]
+    assert [
+        decision(machine, fcntl, 3, second=what, spawning=True) for what in (*signals, 6)
+    ] == 3 * [deny] + [allow]
     advice = seccomp.MADVISE[column]
     assert [decision(machine, advice, third=what) for what in (4, 20, 21)] == [allow, deny, deny]
     assert [decision(machine, prctl, what) for what in (15, seccomp.SET_DUMPABLE)] == [allow, deny]
@@ -696,8 +787,17 @@ def test_the_filter_decides_as_it_says(machine: str, column: int) -> None:
     assert decision(machine, read, audit=0x40000003) == seccomp.KILL
     assert decision(machine, seccomp.X32 + socket) == deny
     everything = set(range(600)) - {*seccomp.ALLOWED[machine], seccomp.CLONE3}
-    some = {numbers[column] for numbers in seccomp.TO_ITSELF_ONLY.values()} | {fcntl, prctl, pair, clone}
-    refused = {number for number in everything if decision(machine, number, 43, second=1) in (deny, seccomp.UNKNOWN)}
+    some = {numbers[column] for numbers in seccomp.TO_ITSELF_ONLY.values()} | {
+        fcntl,
+        prctl,
+        pair,
+        clone,
+    }
+    refused = {
+        number
+        for number in everything
+        if decision(machine, number, 43, second=1) in (deny, seccomp.UNKNOWN)
+    }
     assert everything - refused == {
         fcntl,
         prctl,
@@ -708,7 +808,8 @@ def test_the_filter_decides_as_it_says(machine: str, column: int) -> None:
 
 
 def test_the_numbers_of_this_machine_are_right() -> None:
-    """`socket` and `fork` are denied by their own numbers: at L2 and above nothing gets a socket or a child."""
+    """`socket` and `fork` are denied by their own numbers: at L2 and above nothing gets a socket or
+    a child."""
     with Worker(HIGHEST) as worker:
         if "seccomp" in worker.locks:
             assert worker.ask("load", slot="block_manager", file="make.py", source=MAKE) == {}
@@ -732,17 +833,21 @@ threading.Thread(target=spin, daemon=True).start()
 
 @pytest.mark.slow
 def test_isolation_adds_less_than_50_ms_to_a_check() -> None:
-    """Against a process of its own and nothing else, in turns; a check of one law starts one worker."""
+    """Against a process of its own and nothing else, in turns; a check of one law starts one
+    worker."""
     medians = costs.checks(15)
     assert medians[HIGHEST] - medians[costs.NONE] < 0.05
     assert medians["L1"] - medians[costs.NONE] < 0.05
 
 
 def test_cpu_time_is_read_when_the_worker_rests() -> None:
-    """The kernel adds what a thread used when it stops; before that, a long call may look as if it had cost nothing."""
+    """The kernel adds what a thread used when it stops; before that, a long call may look as if it
+    had cost nothing."""
     deadline = time.monotonic() + PATIENCE
     with Worker("L1", Limits()) as worker:
-        while timed(worker._process.rest) >= process.REST:  # it has started, and may be kept waiting before it waits
+        while (
+            timed(worker._process.rest) >= process.REST
+        ):  # it has started, and may be kept waiting before it waits
             assert time.monotonic() < deadline
         os.kill(worker._process.worker, 0)
     spinning = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]

@@ -1,4 +1,5 @@
-"""A class entered in nbgrader's gradebook, killed at any moment and typed again: as if nothing had happened.
+"""A class entered in nbgrader's gradebook, killed at any moment and typed again: as if nothing had
+happened.
 
 Journal, leases, workers and gradebook are the real ones; a cheap judge gives the points.
 """
@@ -36,24 +37,46 @@ SLUG = EXERCISE.slug
 STUDENTS = 500
 KILLS = 20
 TIMES = re.compile(r"\d+(\.\d+)? (µs|ms|s)\b")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (cheap_judge.HOME, installed_root())))}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(map(str, (cheap_judge.HOME, installed_root()))),
+}
 
 
 def grading(home: Path) -> subprocess.Popen[bytes]:
     """`course grade`, as an instructor types it."""
-    order = [sys.executable, "-m", "course.cli", "grade", "submitted", "--exercise", "3", "--laws-only"]
+    order = [
+        sys.executable,
+        "-m",
+        "course.cli",
+        "grade",
+        "submitted",
+        "--exercise",
+        "3",
+        "--laws-only",
+    ]
     order += ["--seed", "1", "--jobs", "2", "--nbgrader", "."]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(order, cwd=home, env=ENVIRONMENT, start_new_session=True, **silent)
 
 
 def class_in(home: Path) -> Path:
-    """A course with its assignment generated and handed in by everybody: a notebook, a file or a stub, in turn."""
+    """A course with its assignment generated and handed in by everybody: a notebook, a file or a
+    stub, in turn."""
     course_folder.make(home, [EXERCISE], "kill")
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    private = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    private = {
+        f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name)
+        for name in ("CONFIG", "DATA", "RUNTIME")
+    }
     order = [sys.executable, "-m", "nbgrader", "generate_assignment", SLUG]
-    subprocess.run(order, cwd=home, env={**ENVIRONMENT, **private, "PATH": path}, capture_output=True, check=True)
+    subprocess.run(
+        order,
+        cwd=home,
+        env={**ENVIRONMENT, **private, "PATH": path},
+        capture_output=True,
+        check=True,
+    )
     solved, stub = solution_file(EXERCISE).read_text(encoding="utf-8"), stub_of(EXERCISE)
     sheet = notebook.release(EXERCISE)
     cell = next(cell for cell in sheet["cells"] if cell["id"] == EXERCISE.slot)
@@ -81,8 +104,13 @@ def contents(home: Path) -> tuple[list[tuple[object, ...]], dict[str, str]]:
         " JOIN submitted_assignment ON submitted_notebook.assignment_id = submitted_assignment.id"
         " ORDER BY 1, 2"
     )
-    texts = {path.parts[-3]: path.read_text(encoding="utf-8") for path in home.glob("autograded/*/*/*.ipynb")}
-    return book.execute(query).fetchall(), {name: TIMES.sub("some time", text) for name, text in texts.items()}
+    texts = {
+        path.parts[-3]: path.read_text(encoding="utf-8")
+        for path in home.glob("autograded/*/*/*.ipynb")
+    }
+    return book.execute(query).fetchall(), {
+        name: TIMES.sub("some time", text) for name, text in texts.items()
+    }
 
 
 def logged(home: Path) -> dict[tuple[str, str], str]:
@@ -98,12 +126,18 @@ def judged(home: Path) -> int:
 
 def lines(home: Path) -> list[tuple[str, float]]:
     """Who has how many points, line by line of the journal."""
-    written = (home / "submitted.journal" / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-    return sorted((entry["student"], entry["points"]) for entry in (json.loads(line)["entry"] for line in written))
+    written = (
+        (home / "submitted.journal" / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    return sorted(
+        (entry["student"], entry["points"])
+        for entry in (json.loads(line)["entry"] for line in written)
+    )
 
 
 def entered(home: Path) -> int:
-    """How many students' scores are in the gradebook, or are being entered: asking it would wait for its writer."""
+    """How many students' scores are in the gradebook, or are being entered: asking it would wait
+    for its writer."""
     return len(os.listdir(home / "autograded")) if (home / "autograded").is_dir() else 0
 
 
@@ -129,7 +163,9 @@ def test_killed_twenty_times_the_gradebook_is_that_of_an_undisturbed_run(tmp_pat
     chance = random.Random(20)
     for reached in (judged, entered):
         for number in range(KILLS // 2):
-            there = killed(home, reached, 1 + number * STUDENTS // (KILLS // 2), chance.uniform(0, 0.02))
+            there = killed(
+                home, reached, 1 + number * STUDENTS // (KILLS // 2), chance.uniform(0, 0.02)
+            )
             assert 0 < there < STUDENTS
     assert grading(home).wait() == 0
     assert contents(home) == expected

@@ -1,4 +1,5 @@
-"""A whole term with nbgrader's own commands, on its real gradebook: from an empty folder to grades and feedback."""
+"""A whole term with nbgrader's own commands, on its real gradebook: from an empty folder to grades
+and feedback."""
 
 from __future__ import annotations
 
@@ -85,27 +86,52 @@ class Term:
     home: Path
     said: dict[str, str] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
-    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)  # of the first autograding
-    totals: dict[str, tuple[float, float]] = field(default_factory=dict)  # score before the penalty, and the penalty
+    scores: dict[str, dict[str, float | None]] = field(
+        default_factory=dict
+    )  # of the first autograding
+    totals: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # score before the penalty, and the penalty
 
     @property
     def marker(self) -> Path:
         return self.home.parent / "a-kernel-ran"
 
-    def type(self, *words: str, module: str = "nbgrader", cwd: Path | None = None, key: str = "") -> str:
+    def type(
+        self, *words: str, module: str = "nbgrader", cwd: Path | None = None, key: str = ""
+    ) -> str:
         """Type a command in the course's folder; what it printed. Its exit code is kept."""
         private = self.home.parent / "private"
-        dirs = {f"JUPYTER_{name}_DIR": str(private / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+        dirs = {
+            f"JUPYTER_{name}_DIR": str(private / name) for name in ("CONFIG", "DATA", "RUNTIME")
+        }
         paths = os.pathsep.join([str(installed_root()), str(self.home.parent)])
-        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # nbgrader calls alembic
-        environment = {**os.environ, **dirs, "PYTHONPATH": paths, "HOME": str(private), "PATH": path}
+        path = os.pathsep.join(
+            [os.path.dirname(sys.executable), os.environ["PATH"]]
+        )  # nbgrader calls alembic
+        environment = {
+            **os.environ,
+            **dirs,
+            "PYTHONPATH": paths,
+            "HOME": str(private),
+            "PATH": path,
+        }
         order = [sys.executable, "-m", module, *words]
-        run = subprocess.run(order, cwd=cwd or self.home, env=environment, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            order,
+            cwd=cwd or self.home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.said[key or words[0]] = run.stdout + run.stderr
         self.codes[key or words[0]] = run.returncode
         return run.stdout + run.stderr
 
-    def must(self, *words: str, module: str = "nbgrader", cwd: Path | None = None, key: str = "") -> str:
+    def must(
+        self, *words: str, module: str = "nbgrader", cwd: Path | None = None, key: str = ""
+    ) -> str:
         said = self.type(*words, module=module, cwd=cwd, key=key)
         assert self.codes[key or words[0]] == 0, said
         return said
@@ -118,7 +144,11 @@ class Term:
         folder.mkdir(parents=True, exist_ok=True)
         text = sheet if isinstance(sheet, str) else json.dumps(sheet)
         (folder / f"{SLUG}.ipynb").write_text(text, encoding="utf-8")
-        for name, content in {"timestamp.txt": when, "submission_secret.txt": f"secret-{student}", **files}.items():
+        for name, content in {
+            "timestamp.txt": when,
+            "submission_secret.txt": f"secret-{student}",
+            **files,
+        }.items():
             (folder / name).write_text(content, encoding="utf-8")
         return folder / f"{SLUG}.ipynb"
 
@@ -131,10 +161,15 @@ class Term:
     def grades(self, student: str) -> dict[str, tuple[float | None, float | None, bool]]:
         with self.book() as book:
             grades = book.find_submission_notebook(SLUG, SLUG, student).grades
-            return {grade.name: (grade.auto_score, grade.manual_score, grade.needs_manual_grade) for grade in grades}
+            return {
+                grade.name: (grade.auto_score, grade.manual_score, grade.needs_manual_grade)
+                for grade in grades
+            }
 
     def feedback(self, student: str) -> str:
-        return (self.home / "feedback" / student / SLUG / f"{SLUG}.html").read_text(encoding="utf-8")
+        return (self.home / "feedback" / student / SLUG / f"{SLUG}.html").read_text(
+            encoding="utf-8"
+        )
 
 
 def cell(sheet: dict[str, Any], name: str) -> dict[str, Any]:
@@ -149,13 +184,19 @@ def write_solution(sheet: dict[str, Any], code: str, *answers: str) -> dict[str,
 
 
 def dishevelled(sheet: dict[str, Any]) -> dict[str, Any]:
-    """Renamed solution, deleted and doubled law cells, changed points, a metadata version that nbgrader stops at."""
+    """Renamed solution, deleted and doubled law cells, changed points, a metadata version that
+    nbgrader stops at."""
     write_solution(sheet, SOLVED)
     cell(sheet, EXERCISE.slot)["metadata"]["nbgrader"] |= {"grade_id": "mine", "schema_version": 99}
     cell(sheet, "law-3-1")["metadata"]["nbgrader"]["points"] = 1000
     twice = json.loads(json.dumps(cell(sheet, "law-3-2")))
-    sheet["cells"] = [entry for entry in sheet["cells"] if grade_id(entry) not in ("law-3-4", "law-3-5")]
-    return {**sheet, "cells": [twice, *sheet["cells"], {"cell_type": "code", "metadata": {}, "source": "1/0"}]}
+    sheet["cells"] = [
+        entry for entry in sheet["cells"] if grade_id(entry) not in ("law-3-4", "law-3-5")
+    ]
+    return {
+        **sheet,
+        "cells": [twice, *sheet["cells"], {"cell_type": "code", "metadata": {}, "source": "1/0"}],
+    }
 
 
 def third_version(sheet: dict[str, Any]) -> dict[str, Any]:
@@ -163,11 +204,23 @@ def third_version(sheet: dict[str, Any]) -> dict[str, Any]:
     cells = []
     for entry in sheet["cells"]:
         if entry["cell_type"] == "code":
-            mine = {"input": entry["source"], "language": "python", "outputs": [], "collapsed": False}
-            cells.append({"cell_type": "code", "metadata": entry["metadata"], "prompt_number": 1, **mine})
+            mine = {
+                "input": entry["source"],
+                "language": "python",
+                "outputs": [],
+                "collapsed": False,
+            }
+            cells.append(
+                {"cell_type": "code", "metadata": entry["metadata"], "prompt_number": 1, **mine}
+            )
         else:
             cells.append({key: entry[key] for key in ("cell_type", "metadata", "source")})
-    return {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]}
+    return {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": ""},
+        "worksheets": [{"cells": cells}],
+    }
 
 
 def hand_in_all(term: Term, released: Callable[[], dict[str, Any]]) -> None:
@@ -191,7 +244,9 @@ def hand_in_all(term: Term, released: Callable[[], dict[str, Any]]) -> None:
     term.hand_in("ivy", '{"cells": [{"cell_type": ')
     term.hand_in("jon", released(), **{EXERCISE.file_name: SOLVED})
     swollen = released()
-    swollen["cells"].append({"cell_type": "markdown", "id": "big", "metadata": {}, "source": "x" * (9 << 20)})
+    swollen["cells"].append(
+        {"cell_type": "markdown", "id": "big", "metadata": {}, "source": "x" * (9 << 20)}
+    )
     term.hand_in("max", swollen)
     term.hand_in("lea", write_solution(released(), SOLVED))
     term.hand_in('=1+1 "x"', released())
@@ -208,7 +263,9 @@ def student_at_the_exchange(term: Term) -> None:
     term.must("fetch_assignment", SLUG, cwd=desk)
     path = desk / SLUG / f"{SLUG}.ipynb"
     sheet = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(write_solution(sheet, SOLVED, "One menu, forty questions.", "Ends first.")))
+    path.write_text(
+        json.dumps(write_solution(sheet, SOLVED, "One menu, forty questions.", "Ends first."))
+    )
     term.must("submit", SLUG, "--student", "ada", cwd=desk)
 
 
@@ -278,10 +335,20 @@ def rows(path: Path) -> dict[str, dict[str, str]]:
 def test_the_released_notebook_shows_no_solution(term: Term) -> None:
     text = (term.home / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8")
     assert "SOLUTION" not in text and "YOUR ANSWER HERE" in text and "NotImplementedError" in text
-    with_us = {grade_id(entry): entry["source"] for entry in notebook.release(EXERCISE)["cells"] if grade_id(entry)}
-    theirs = {grade_id(entry): "".join(entry["source"]) for entry in json.loads(text)["cells"] if grade_id(entry)}
+    with_us = {
+        grade_id(entry): entry["source"]
+        for entry in notebook.release(EXERCISE)["cells"]
+        if grade_id(entry)
+    }
+    theirs = {
+        grade_id(entry): "".join(entry["source"])
+        for entry in json.loads(text)["cells"]
+        if grade_id(entry)
+    }
     assert theirs == with_us
-    assert (term.home / "release" / SLUG / EXERCISE.file_name).read_text(encoding="utf-8") == stub_of(EXERCISE)
+    assert (term.home / "release" / SLUG / EXERCISE.file_name).read_text(
+        encoding="utf-8"
+    ) == stub_of(EXERCISE)
 
 
 @pytest.mark.parametrize("student", ["ada", "fay", "gus", "hal", "jon", "lea"])
@@ -301,13 +368,17 @@ def test_a_wrong_part_loses_the_points_of_the_law_it_breaks(term: Term) -> None:
 
 def test_no_kernel_ran_and_the_hostile_part_wrote_nothing(term: Term) -> None:
     assert not term.marker.exists()
-    assert sqlite3.connect(term.home / "gradebook.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert sqlite3.connect(term.home / "gradebook.db").execute(
+        "PRAGMA integrity_check"
+    ).fetchone() == ("ok",)
 
 
 def test_broken_and_huge_notebooks_are_named_and_stop_nobody(term: Term) -> None:
     assert term.codes["autograde"] != 0
     assert "There was an error processing assignment" in term.said["autograde"]
-    failed = re.findall(r"error processing assignment '\S+' for student '(.*)'", term.said["autograde"])
+    failed = re.findall(
+        r"error processing assignment '\S+' for student '(.*)'", term.said["autograde"]
+    )
     assert failed == ["ivy", "max"] and "too large for a notebook" in term.said["autograde"]
     assert not (term.home / "autograded" / "ivy" / SLUG).exists()
 
@@ -329,13 +400,17 @@ def test_late_costs_a_tenth_for_each_day_begun(term: Term) -> None:
 def test_the_roster_and_the_students_without_a_submission(term: Term) -> None:
     table = rows(term.home / "grades.csv")
     assert table["dan"]["state"] == "no submission" and table["dan"]["score"] == "0.0"
-    assert {(table[name]["state"], table[name]["score"]) for name in ("ivy", "max")} == {("needs a person", "")}
+    assert {(table[name]["state"], table[name]["score"]) for name in ("ivy", "max")} == {
+        ("needs a person", "")
+    }
     assert len(table) == 13
 
 
 def test_the_export_holds_the_gradebooks_scores_and_no_formula(term: Term) -> None:
     table = rows(term.home / "grades.csv")
-    assert table["bob"]["last_name"] == "O'Brien, Jr." and table["bob"]["first_name"].startswith("'=HYPERLINK")
+    assert table["bob"]["last_name"] == "O'Brien, Jr." and table["bob"]["first_name"].startswith(
+        "'=HYPERLINK"
+    )
     assert table["dan"]["email"] == "'@dan" and '\'=1+1 "x"' in table
     assert float(table["ada"]["score"]) == pytest.approx(term.totals["ada"][0] + 7 + 8)
     assert table["ada"]["state"] == "not timed" and table["cyd"]["state"] == "needs a person"
@@ -363,7 +438,10 @@ def test_what_a_person_has_to_look_at_is_flagged(term: Term) -> None:
     grades = term.grades("cyd")
     assert grades["explain-3-1"] == (None, None, True), "answered: a person grades it"
     assert grades["explain-3-2"][0] == 0 and not grades["explain-3-2"][2], "not answered: zero"
-    assert all(term.grades("ada")[f"explain-3-{n}"][1:] == (score, False) for n, score in ((1, 7.0), (2, 8.0)))
+    assert all(
+        term.grades("ada")[f"explain-3-{n}"][1:] == (score, False)
+        for n, score in ((1, 7.0), (2, 8.0))
+    )
 
 
 def test_the_formgrader_finds_every_submission(term: Term) -> None:
@@ -371,9 +449,17 @@ def test_the_formgrader_finds_every_submission(term: Term) -> None:
     from nbgrader.coursedir import CourseDirectory
 
     api = NbGraderAPI(CourseDirectory(root=str(term.home), course_id="inference_kitchen"))
-    assert api.get_autograded_students(SLUG) == {"ada", "bob", "cyd", "eve", "fay", "gus", "hal", "jon", "lea"} | {
-        '=1+1 "x"'
-    }
+    assert api.get_autograded_students(SLUG) == {
+        "ada",
+        "bob",
+        "cyd",
+        "eve",
+        "fay",
+        "gus",
+        "hal",
+        "jon",
+        "lea",
+    } | {'=1+1 "x"'}
     shown = {entry["student"]: entry for entry in api.get_notebook_submissions(SLUG, SLUG)}
     assert shown["ada"]["score"] == pytest.approx(term.totals["ada"][0] + 15)
     assert shown["cyd"]["needs_manual_grade"]
@@ -386,7 +472,9 @@ def test_regrading_takes_the_newer_submission_and_leaves_manual_scores(term: Ter
     term.must("autograde", SLUG, "--student", "bob", key="newer")
     grades = term.grades("bob")
     assert {name: grades[name][0] for name in FULL} == FULL
-    assert grades["law-3-1"] == (FULL["law-3-1"], 2.5, True), "a manual score stays and is to be looked at again"
+    assert grades["law-3-1"] == (FULL["law-3-1"], 2.5, True), (
+        "a manual score stays and is to be looked at again"
+    )
     term.must("autograde", SLUG, "--student", "ada", "--force", key="again")
     after = term.grades("ada")
     assert {name: after[name][:2] for name in FULL} == {name: before[name][:2] for name in FULL}
@@ -408,12 +496,15 @@ def verdict_of(outcomes: dict[str, Outcome] | None = None) -> ExerciseResult:
     for law in EXERCISE.laws:
         outcome = (outcomes or {}).get(notebook.law_id(law.number), Outcome.PASS)
         points = law.points if outcome is Outcome.PASS else 0.0
-        laws.append(LawResult(law.number, law.name, law.statement, outcome, points, law.points, "why"))
+        laws.append(
+            LawResult(law.number, law.name, law.statement, outcome, points, law.points, "why")
+        )
     return ExerciseResult(3, EXERCISE.name, "x", tuple(laws))
 
 
 def test_a_batch_writes_what_autograde_writes(term: Term, course_folder: Term) -> None:
-    """The same submissions, judged on the same terms and committed in one go, into a gradebook of their own."""
+    """The same submissions, judged on the same terms and committed in one go, into a gradebook of
+    their own."""
     other = course_folder
     students = ["bob", "cyd", "fay", "hal"]
     handed = []
@@ -447,9 +538,13 @@ def test_a_batch_writes_what_autograde_writes(term: Term, course_folder: Term) -
 def test_course_grade_enters_a_class_in_the_gradebook(term: Term, course_folder: Term) -> None:
     """The command for large classes, on the very folder that nbgrader collects into."""
     for student in ("cyd", "fay", "gus", "hal", "jon"):
-        shutil.copytree(term.home / "submitted" / student, course_folder.home / "submitted" / student)
+        shutil.copytree(
+            term.home / "submitted" / student, course_folder.home / "submitted" / student
+        )
     order = ("submitted", "--exercise", "3", "--laws-only", "--nbgrader", ".")
-    assert "of nobody on the roster: fay, gus, hal, jon" in course_folder.type("grade", *order, module="course.cli")
+    assert "of nobody on the roster: fay, gus, hal, jon" in course_folder.type(
+        "grade", *order, module="course.cli"
+    )
     said = course_folder.must("grade", *order, "--accept-new", module="course.cli")
     assert "5 rows entered in the gradebook" in said and "not entered" not in said
     for student in ("cyd", "fay", "gus", "hal", "jon"):
@@ -463,26 +558,43 @@ def test_a_batch_refuses_row_by_row(course_folder: Term) -> None:
     part.write_text(SOLVED, encoding="utf-8")
     good = Row("ada", 3, verdict_of(), str(part))
     ungraded = Row("bob", 3, verdict_of({"law-3-2": Outcome.UNGRADED}), str(part))
-    unknown = Row("zoe", 1, ExerciseResult(1, "x", "x", (LawResult("1.1", "", "", Outcome.PASS, 1, 1),)), str(part))
-    done = commit(course_folder.home, [Row("../eve", 3, verdict_of(), str(part)), good, ungraded, unknown])
+    unknown = Row(
+        "zoe",
+        1,
+        ExerciseResult(1, "x", "x", (LawResult("1.1", "", "", Outcome.PASS, 1, 1),)),
+        str(part),
+    )
+    done = commit(
+        course_folder.home, [Row("../eve", 3, verdict_of(), str(part)), good, ungraded, unknown]
+    )
     assert done.written == 1
     assert [refused.student for refused in done.refused] == ["../eve", "bob", "zoe"]
     with course_folder.book() as book:  # it knows nobody for whom it had no place
         assert "zoe" not in {student.id for student in book.students}
-    assert "nbgrader generate_assignment" in done.refused[2].reason and "why" in done.refused[1].reason
+    assert (
+        "nbgrader generate_assignment" in done.refused[2].reason and "why" in done.refused[1].reason
+    )
     assert course_folder.of("ada") == FULL and set(course_folder.of("bob").values()) == {None}
     assert exit_code((), check=False, refused=done.refused) == 3
 
 
-def test_what_was_put_there_by_hand_has_no_papers_and_its_feedback_is_released_too(course_folder: Term) -> None:
-    """nbgrader stops at a submission without them; at a time that is none the batch goes on without that row."""
-    released = json.loads((course_folder.home / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8"))
+def test_what_was_put_there_by_hand_has_no_papers_and_its_feedback_is_released_too(
+    course_folder: Term,
+) -> None:
+    """nbgrader stops at a submission without them; at a time that is none the batch goes on without
+    that row."""
+    released = json.loads(
+        (course_folder.home / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8")
+    )
     paths = {name: course_folder.hand_in(name, released) for name in ("ada", "bob", "cyd", "dan")}
     for name in ("ada", "dan"):
         for paper in ("timestamp.txt", "submission_secret.txt"):
             paths[name].with_name(paper).unlink()
     paths["bob"].with_name("timestamp.txt").write_text("yesterday, honestly")
-    done = commit(course_folder.home, [Row(name, 3, verdict_of(), str(paths[name])) for name in ("ada", "bob", "cyd")])
+    done = commit(
+        course_folder.home,
+        [Row(name, 3, verdict_of(), str(paths[name])) for name in ("ada", "bob", "cyd")],
+    )
     assert done.written == 2 and done.refused[0].student == "bob"
     assert "timestamp.txt holds no date and time" in done.refused[0].reason
     shutil.rmtree(course_folder.home / "submitted" / "bob")
@@ -490,39 +602,55 @@ def test_what_was_put_there_by_hand_has_no_papers_and_its_feedback_is_released_t
     course_folder.must("generate_feedback", SLUG)
     course_folder.must("release_assignment", SLUG)
     course_folder.must("release_feedback", SLUG)
-    assert len(list((course_folder.home / "exchange/inference_kitchen/feedback").glob("*.html"))) == 3
+    assert (
+        len(list((course_folder.home / "exchange/inference_kitchen/feedback").glob("*.html"))) == 3
+    )
 
 
-def test_a_folder_that_cannot_be_written_is_one_row_and_the_others_are_entered(course_folder: Term) -> None:
+def test_a_folder_that_cannot_be_written_is_one_row_and_the_others_are_entered(
+    course_folder: Term,
+) -> None:
     part = course_folder.home / EXERCISE.file_name
     part.write_text(SOLVED, encoding="utf-8")
     (course_folder.home / "autograded").mkdir()
     (course_folder.home / "autograded" / "ada").write_text("a file where a folder has to be")
-    done = commit(course_folder.home, [Row(name, 3, verdict_of(), str(part)) for name in ("ada", "bob")])
+    done = commit(
+        course_folder.home, [Row(name, 3, verdict_of(), str(part)) for name in ("ada", "bob")]
+    )
     assert done.written == 1 and [refused.student for refused in done.refused] == ["ada"]
     assert "cannot be read or written" in done.refused[0].reason
     assert set(course_folder.of("ada").values()) == {None} and course_folder.of("bob") == FULL
 
 
-def test_a_verdict_at_less_isolation_than_the_course_requires_is_not_entered(course_folder: Term) -> None:
+def test_a_verdict_at_less_isolation_than_the_course_requires_is_not_entered(
+    course_folder: Term,
+) -> None:
     with (course_folder.home / "nbgrader_config.py").open("a") as config:
         config.write('c.CourseGrade.require_isolation = "L3"\n')
     part = course_folder.home / EXERCISE.file_name
     part.write_text(SOLVED, encoding="utf-8")
     (low, high) = (replace(verdict_of(), isolation=level) for level in ("L2", "L3"))
-    done = commit(course_folder.home, [Row("ada", 3, low, str(part)), Row("bob", 3, high, str(part))])
-    assert done.written == 1 and [(refused.student, refused.advisory) for refused in done.refused] == [("ada", True)]
+    done = commit(
+        course_folder.home, [Row("ada", 3, low, str(part)), Row("bob", 3, high, str(part))]
+    )
+    assert done.written == 1 and [
+        (refused.student, refused.advisory) for refused in done.refused
+    ] == [("ada", True)]
     assert exit_code((), check=False, refused=done.refused) == 4
 
 
-def test_a_verdict_that_is_lost_takes_the_old_score_back_but_not_a_persons(course_folder: Term) -> None:
+def test_a_verdict_that_is_lost_takes_the_old_score_back_but_not_a_persons(
+    course_folder: Term,
+) -> None:
     part = course_folder.home / EXERCISE.file_name
     part.write_text(SOLVED, encoding="utf-8")
     commit(course_folder.home, [Row("ada", 3, verdict_of(), str(part))])
     with course_folder.book() as book:
         book.find_grade("law-3-1", SLUG, SLUG, "ada").manual_score = 3.0
         book.db.commit()
-    commit(course_folder.home, [Row("ada", 3, verdict_of({"law-3-2": Outcome.UNGRADED}), str(part))])
+    commit(
+        course_folder.home, [Row("ada", 3, verdict_of({"law-3-2": Outcome.UNGRADED}), str(part))]
+    )
     assert set(course_folder.of("ada").values()) == {None}
     assert course_folder.grades("ada")["law-3-1"] == (None, 3.0, True)
 
@@ -535,7 +663,9 @@ def test_tampering_is_zero_and_flagged(course_folder: Term) -> None:
     assert not course_folder.grades("eve")["law-3-1"][2]
 
 
-@pytest.mark.parametrize("trouble", ["locked", "full", "corrupt", "no gradebook", "no course", "bad configuration"])
+@pytest.mark.parametrize(
+    "trouble", ["locked", "full", "corrupt", "no gradebook", "no course", "bad configuration"]
+)
 def test_a_gradebook_that_cannot_be_used_is_one_sentence(
     course_folder: Term,
     trouble: str,
@@ -589,8 +719,11 @@ main()
 """
 
 
-def test_a_complete_check_with_its_timed_law_and_two_autogrades_at_once(blank: Term, tmp_path: Path) -> None:
-    """Two courses on one machine: both get the points of the timed law, and nothing ran beside either timing."""
+def test_a_complete_check_with_its_timed_law_and_two_autogrades_at_once(
+    blank: Term, tmp_path: Path
+) -> None:
+    """Two courses on one machine: both get the points of the timed law, and nothing ran beside
+    either timing."""
     log = tmp_path / "log"
     (tmp_path / "watched.py").write_text(WATCHED.format(log=str(log)), encoding="utf-8")
     courses = []
@@ -599,26 +732,40 @@ def test_a_complete_check_with_its_timed_law_and_two_autogrades_at_once(blank: T
         courses.append(Term(tmp_path / name))
         with (tmp_path / name / "nbgrader_config.py").open("a") as config:
             config.write("c.CourseGrade.laws_only = False\n")
-        released = json.loads((tmp_path / name / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8"))
+        released = json.loads(
+            (tmp_path / name / f"release/{SLUG}/{SLUG}.ipynb").read_text(encoding="utf-8")
+        )
         courses[-1].hand_in("ada", write_solution(released, SOLVED))
-    threads = [Thread(target=course.type, args=("autograde", SLUG), kwargs={"module": "watched"}) for course in courses]
+    threads = [
+        Thread(target=course.type, args=("autograde", SLUG), kwargs={"module": "watched"})
+        for course in courses
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for course in courses:
         assert course.codes["autograde"] == 0, course.said["autograde"]
-        scores = {name: score for name, (score, _, _) in course.grades("ada").items() if name in LAWS}
+        scores = {
+            name: score for name, (score, _, _) in course.grades("ada").items() if name in LAWS
+        }
         assert scores == {name: law.points for name, law in LAWS.items()}
     spans = [line.split() for line in log.read_text().splitlines()]
-    timed = [(pid, float(began), float(ended)) for pid, kind, began, ended in spans if kind == "timed"]
+    timed = [
+        (pid, float(began), float(ended)) for pid, kind, began, ended in spans if kind == "timed"
+    ]
     assert len({pid for pid, _, _ in timed}) == 2
     for pid, began, ended in timed:
-        beside = [span for span in spans if span[0] != pid and float(span[2]) < ended and float(span[3]) > began]
+        beside = [
+            span
+            for span in spans
+            if span[0] != pid and float(span[2]) < ended and float(span[3]) > began
+        ]
         assert not beside, "something else was judged while this was timed"
 
 
-# ---------------------------------------------------------------- what a student and an instructor validate
+# ---------------------------------------------------------------- what a student and an instructor
+# validate
 
 
 def test_validate_accepts_the_source_and_fails_the_stub(course_folder: Term) -> None:

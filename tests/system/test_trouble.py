@@ -1,4 +1,5 @@
-"""Trouble that is ours ends as ungraded with exit code 3, too little isolation with 4; a second run completes."""
+"""Trouble that is ours ends as ungraded with exit code 3, too little isolation with 4; a second run
+completes."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def right(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_disk_without_room_ends_in_3_and_the_next_run_completes(right: Path, tmp_path: Path, course: Type) -> None:
+def test_a_disk_without_room_ends_in_3_and_the_next_run_completes(
+    right: Path, tmp_path: Path, course: Type
+) -> None:
     (tmp_path / "disk").mkdir()
     order = ["check", "1.1", "--using", str(right)]
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "disk"), *order]
@@ -74,12 +77,16 @@ def test_a_grader_that_may_write_nothing_ends_in_3(right: Path) -> None:
     script += "from course.cli import run\nsys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "check", "1.1", "--using", str(right), "--json"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment
+    )
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (3, "ungraded")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("text", "words"), [(RIGHT, "1 of 1 laws hold"), (WRONG, "0 of 1 laws hold")])
+@pytest.mark.parametrize(
+    ("text", "words"), [(RIGHT, "1 of 1 laws hold"), (WRONG, "0 of 1 laws hold")]
+)
 def test_a_verdict_below_the_required_level_is_advisory_and_ends_in_4(
     right: Path, course: Type, monkeypatch: pytest.MonkeyPatch, text: str, words: str
 ) -> None:
@@ -95,7 +102,8 @@ def test_a_verdict_below_the_required_level_is_advisory_and_ends_in_4(
 
 @pytest.mark.parametrize("mask", [0o027, 0o077])
 def test_a_strict_umask_fails_nobody(right: Path, course: Type, mask: int) -> None:
-    """As root the worker has another uid, which the folders made for it once kept out: a zero for everybody."""
+    """As root the worker has another uid, which the folders made for it once kept out: a zero for
+    everybody."""
     before = os.umask(mask)
     try:
         shown = course("check", "1.1", "--using", str(right))

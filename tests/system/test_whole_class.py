@@ -1,6 +1,8 @@
-"""A class in which everything arrives that people hand in: the same points through nbgrader, a batch and the bundle.
+"""A class in which everything arrives that people hand in: the same points through nbgrader, a
+batch and the bundle.
 
-Which file is judged and where the points go is looked at here, not how parts are judged: a cheap judge gives points.
+Which file is judged and where the points go is looked at here, not how parts are judged: a cheap
+judge gives points.
 """
 
 from __future__ import annotations
@@ -51,7 +53,11 @@ def expected(case: Case) -> float | None:
     """What the text gets, none where a person has to look or nothing came, zero for tampering."""
     if case.part is None:
         return 0.0 if case.blame == "invalid" else None
-    return 0.0 if case.part in (OPEN, STUB) else cheap_judge.points(3, decode("part", case.part.encode()))
+    return (
+        0.0
+        if case.part in (OPEN, STUB)
+        else cheap_judge.points(3, decode("part", case.part.encode()))
+    )
 
 
 WANTED = {student: expected(case) for student, case in CASES.items()}
@@ -80,12 +86,17 @@ def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nbgrader(home: Path, *words: str) -> tuple[int, str]:
-    private = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    private = {
+        f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name)
+        for name in ("CONFIG", "DATA", "RUNTIME")
+    }
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     paths = os.pathsep.join(map(str, (cheap_judge.HOME, installed_root())))
     environment = {**os.environ, **private, "PYTHONPATH": paths, "PATH": path}
     order = [sys.executable, "-m", "nbgrader", *words]
-    run = subprocess.run(order, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        order, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
     return run.returncode, run.stdout + run.stderr
 
 
@@ -115,11 +126,17 @@ def lost_answers(home: Path) -> Iterator[str]:
 
 def different(found: Points) -> dict[str, tuple[float | None, float | None]]:
     """By case: the points that it got, and those that it should have got."""
-    return {CASES[who].name: (found[who], wanted) for who, wanted in WANTED.items() if found[who] != wanted}
+    return {
+        CASES[who].name: (found[who], wanted)
+        for who, wanted in WANTED.items()
+        if found[who] != wanted
+    }
 
 
 def test_a_dry_run_names_everybody(home: Path, course: Type) -> None:
-    dry = course("grade", str(home / "submitted"), "--exercise", "3", "--nbgrader", str(home), "--dry-run")
+    dry = course(
+        "grade", str(home / "submitted"), "--exercise", "3", "--nbgrader", str(home), "--dry-run"
+    )
     assert dry.code == 0, dry.err
     assert "Nothing of 1: absent" in dry.out
     assert f"{len(CASES)} parts of {len(CASES)} students" in dry.out
@@ -143,8 +160,20 @@ def test_nbgrader_gives_everybody_the_same_points(home: Path) -> None:
 
 
 def test_a_batch_after_nbgrader_changes_nothing(home: Path, course: Type) -> None:
-    order = ("--exercise", "3", "--laws-only", "--nbgrader", str(home), "--diff", "--journal", str(home.parent / "new"))
-    assert "0 scores of 0 students would change" in course("grade", str(home / "submitted"), *order).out
+    order = (
+        "--exercise",
+        "3",
+        "--laws-only",
+        "--nbgrader",
+        str(home),
+        "--diff",
+        "--journal",
+        str(home.parent / "new"),
+    )
+    assert (
+        "0 scores of 0 students would change"
+        in course("grade", str(home / "submitted"), *order).out
+    )
 
 
 def test_a_regrade_enters_the_chosen_law_alone_and_the_log_says_why(
@@ -156,23 +185,43 @@ def test_a_regrade_enters_the_chosen_law_alone_and_the_log_says_why(
     monkeypatch.setattr(cheap_judge, "_decided", holds)
     number = [law.number for law in EXERCISE.laws if law.kind == "unit"][-1]
     before = laws_in(home)
-    order = ("--laws-only", "--nbgrader", str(home), "--regrade", number, "--why", "the disk was full")
+    order = (
+        "--laws-only",
+        "--nbgrader",
+        str(home),
+        "--regrade",
+        number,
+        "--why",
+        "the disk was full",
+    )
     said = course("grade", str(home / "submitted"), *order)
     after = laws_in(home)
     changed = {cell for cell in before.keys() | after.keys() if before.get(cell) != after.get(cell)}
-    assert changed and {law for _, law in changed} <= set(map(law_id, with_dependents([number]))), said.out + said.err
+    assert changed and {law for _, law in changed} <= set(map(law_id, with_dependents([number]))), (
+        said.out + said.err
+    )
     with (home / "score_changes.csv").open(encoding="utf-8", newline="") as file:
-        why = [(row["student"], row["cell"]) for row in csv.DictReader(file) if "the disk was full" in row["why"]]
+        why = [
+            (row["student"], row["cell"])
+            for row in csv.DictReader(file)
+            if "the disk was full" in row["why"]
+        ]
     assert len(why) == len(changed)
 
 
 def laws_in(home: Path) -> dict[tuple[str, str], float | None]:
     with Gradebook(f"sqlite:///{home}/gradebook.db") as book:
         every = book.notebook_submissions(SLUG, SLUG)
-        return {(each.student.id, grade.name): grade.auto_score for each in every for grade in each.grades}
+        return {
+            (each.student.id, grade.name): grade.auto_score
+            for each in every
+            for grade in each.grades
+        }
 
 
-def test_the_bundle_gives_everybody_the_same_points(home: Path, course: Type, tmp_path: Path) -> None:
+def test_the_bundle_gives_everybody_the_same_points(
+    home: Path, course: Type, tmp_path: Path
+) -> None:
     options = re.search(r"--one (.*) --journal", bundle.run_script(EXERCISE, laws_only=True))
     assert options is not None
     found: Points = {}
@@ -185,18 +234,37 @@ def test_the_bundle_gives_everybody_the_same_points(home: Path, course: Type, tm
     assert different({**found, NOTHING: None}) == {}
 
 
-def test_the_class_in_one_archive_gives_everybody_the_same_points(home: Path, course: Type, tmp_path: Path) -> None:
-    special = {student for student, case in CASES.items() if case.name in ("link", "named pipe", "nothing")}
-    special |= {student for student, case in CASES.items() if case.name.startswith(("unseen", "folder in place"))}
+def test_the_class_in_one_archive_gives_everybody_the_same_points(
+    home: Path, course: Type, tmp_path: Path
+) -> None:
+    special = {
+        student for student, case in CASES.items() if case.name in ("link", "named pipe", "nothing")
+    }
+    special |= {
+        student
+        for student, case in CASES.items()
+        if case.name.startswith(("unseen", "folder in place"))
+    }
     with zipfile.ZipFile(tmp_path / "class.zip", "w") as packed:
         for student in CASES.keys() - special:
             folder = home / "submitted" / student / SLUG
             for path in (path for path in folder.rglob("*") if path.is_file()):
                 packed.write(path, f"class/{student}/{path.relative_to(folder)}")
     rows = tmp_path / "rows.json"
-    order = ("--exercise", "3", "--laws-only", "--roster", str(home / "students.csv"), "--format", f"json={rows}")
+    order = (
+        "--exercise",
+        "3",
+        "--laws-only",
+        "--roster",
+        str(home / "students.csv"),
+        "--format",
+        f"json={rows}",
+    )
     course("grade", str(tmp_path / "class.zip"), *order)
     judged = {row["student"]: row for row in json.loads(rows.read_text())["rows"]}
     assert judged.keys() == CASES.keys() - special
-    found = {who: row["result"]["points"] if row["state"] != "needs a person" else None for who, row in judged.items()}
+    found = {
+        who: row["result"]["points"] if row["state"] != "needs a person" else None
+        for who, row in judged.items()
+    }
     assert different({**WANTED, **found}) == {}

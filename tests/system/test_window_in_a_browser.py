@@ -1,6 +1,8 @@
-"""The window in a real browser: it draws, each control does what it says, and nothing overflows a phone.
+"""The window in a real browser: it draws, each control does what it says, and nothing overflows a
+phone.
 
-Skipped without a Chromium, which $CHROMIUM may name. $WINDOW_PICTURES names a folder in which screenshots are kept.
+Skipped without a Chromium, which $CHROMIUM may name. $WINDOW_PICTURES names a folder in which
+screenshots are kept.
 """
 
 from __future__ import annotations
@@ -53,9 +55,13 @@ def window() -> Window:
         "mine": serve.serve(model, part_mix.parts(choices), asked, SIZES).trace,
         "naive": serve.serve(model, naive.parts(), asked, SIZES).trace,
     }
-    words = words_of([record for trace in traces.values() for record in trace], model.tokenizer.decode)
+    words = words_of(
+        [record for trace in traces.values() for record in trace], model.tokenizer.decode
+    )
     pool = SIZES.num_blocks, SIZES.block_size, SIZES.token_budget
-    return Window(LONG, tuple(EngineRun(name, *pool, trace) for name, trace in traces.items()), words)
+    return Window(
+        LONG, tuple(EngineRun(name, *pool, trace) for name, trace in traces.items()), words
+    )
 
 
 @pytest.fixture
@@ -104,10 +110,18 @@ def test_buttons_and_keys_go_where_they_say(page: Page, window: Window) -> None:
     assert step(page) == last - 1
     click(page, "first")
     assert step(page) == 0
-    for key, place in (("ArrowRight", 1), ("End", last), ("ArrowLeft", last - 1), ("Home", 0), ("PageDown", last)):
+    for key, place in (
+        ("ArrowRight", 1),
+        ("End", last),
+        ("ArrowLeft", last - 1),
+        ("Home", 0),
+        ("PageDown", last),
+    ):
         page.press(key)
         assert step(page) == min(place, last)
-    page.run("scrub = document.getElementById('scrub'), scrub.value = 3, scrub.oninput({target: scrub})")
+    page.run(
+        "scrub = document.getElementById('scrub'), scrub.value = 3, scrub.oninput({target: scrub})"
+    )
     assert text(page, "now").startswith("Step 3:")
 
 
@@ -121,7 +135,11 @@ def test_play_goes_on_and_stops(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("what", "says"),
-    [("preempted", "Preempted"), ("shared", "are shared now"), ("evicted", "Evicted from the prefix cache")],
+    [
+        ("preempted", "Preempted"),
+        ("shared", "are shared now"),
+        ("evicted", "Evicted from the prefix cache"),
+    ],
 )
 def test_what_happens_is_found_and_told(page: Page, what: str, says: str) -> None:
     click(page, f"find-{what}")
@@ -133,13 +151,17 @@ def test_the_header_and_the_picture_count_alike_in_every_step(page: Page, window
         click(page, f"name-{place}")
         for number, record in enumerate(run.trace):
             go_to(page, number)
-            free, freed, aside, *_ = drawn = numbers(page.run("document.getElementById('pool').ariaLabel"))
+            free, freed, aside, *_ = drawn = numbers(
+                page.run("document.getElementById('pool').ariaLabel")
+            )
             assert free + freed == record.free_blocks, (place, number, drawn)
             assert f" {record.free_blocks} of {run.blocks - 1} blocks are free" in text(page, "now")
             assert place or not aside, "only the naive part sets blocks aside"
 
 
-def test_guesses_that_stood_are_as_many_in_chip_verdict_and_tree(page: Page, window: Window) -> None:
+def test_guesses_that_stood_are_as_many_in_chip_verdict_and_tree(
+    page: Page, window: Window
+) -> None:
     ended = 0
     for number, record in enumerate(window.runs[0].trace):
         said = dict(record.emitted)
@@ -147,7 +169,8 @@ def test_guesses_that_stood_are_as_many_in_chip_verdict_and_tree(page: Page, win
             go_to(page, number)
             page.press("Escape")
             mine = (
-                f"[...document.querySelectorAll('#guessers button')].find(b => b.textContent.startsWith('{tree.id}: '))"
+                "[...document.querySelectorAll('#guessers button')].find(b => "
+                f"b.textContent.startsWith('{tree.id}: '))"
             )
             stood = numbers(page.run(f"(chip => (chip.click(), chip.textContent))({mine})"))[1]
             page.run("new Promise(requestAnimationFrame)")
@@ -163,18 +186,26 @@ def test_who_says_several_tokens_is_not_said_to_say_one(page: Page, window: Wind
     for number, record in enumerate(window.runs[0].trace):
         go_to(page, number)
         told = text(page, "events").replace("“", "\n“")
-        ones = sum(map(int, re.findall(r"(\d+) (?:other )?requests? says? (?:its|their) next", told)))
-        fallen = [each.split(", ") for each in re.findall(r"guesses for ([\d, ]+) none stood", told)]
+        ones = sum(
+            map(int, re.findall(r"(\d+) (?:other )?requests? says? (?:its|their) next", told))
+        )
+        fallen = [
+            each.split(", ") for each in re.findall(r"guesses for ([\d, ]+) none stood", told)
+        ]
         assert ones + sum(map(len, fallen)) == sum(
             chunk.length == 1 for chunk in record.plan.chunks if chunk.samples
         ) - sum(len(tokens) > 1 for _, tokens in record.emitted), told
 
 
-def test_who_says_one_token_though_it_had_guesses_is_told_by_name(page: Page, window: Window) -> None:
+def test_who_says_one_token_though_it_had_guesses_is_told_by_name(
+    page: Page, window: Window
+) -> None:
     seen = 0
     for number, record in enumerate(window.runs[0].trace):
         said = dict(record.emitted)
-        alone = {str(tree.id) for tree in record.trees if len(tree.walk) == 1 and len(said[tree.id]) == 1}
+        alone = {
+            str(tree.id) for tree in record.trees if len(tree.walk) == 1 and len(said[tree.id]) == 1
+        }
         go_to(page, number)
         named = re.findall(r"guesses for ([\d, ]+) none stood", text(page, "events"))
         assert {name for each in named for name in each.split(", ")} == alone
@@ -183,7 +214,9 @@ def test_who_says_one_token_though_it_had_guesses_is_told_by_name(page: Page, wi
 
 
 def test_a_preemption_tells_what_was_lacking(page: Page, window: Window) -> None:
-    for number in (number for number, record in enumerate(window.runs[0].trace) if record.preempted):
+    for number in (
+        number for number, record in enumerate(window.runs[0].trace) if record.preempted
+    ):
         go_to(page, number)
         told = page.run("document.querySelector('#events .bad').textContent")
         words = told.partition("To go on")[2].partition("Of ")[0]
@@ -246,7 +279,10 @@ def test_a_server_with_a_key_asks_for_it_and_then_shows_its_engine_live(tmp_path
 
     from course.server.limits import Limits
 
-    with listening(Limits(key="salt & pepper")) as (port, thread), open_page(tmp_path / "browser") as page:
+    with (
+        listening(Limits(key="salt & pepper")) as (port, thread),
+        open_page(tmp_path / "browser") as page,
+    ):
         page.open(f"http://127.0.0.1:{port}/")
         page.run(until("!document.getElementById('locked').hidden"))
         assert text(page, "now") == "Nothing has run yet."
@@ -255,7 +291,9 @@ def test_a_server_with_a_key_asks_for_it_and_then_shows_its_engine_live(tmp_path
         page.run(until("document.title.startsWith('waiter')"))
         ask = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/completions",
-            json.dumps({"model": "waiter", "prompt": "Waiter:", "max_tokens": 5, "ignore_eos": True}).encode(),
+            json.dumps(
+                {"model": "waiter", "prompt": "Waiter:", "max_tokens": 5, "ignore_eos": True}
+            ).encode(),
             {"Content-Type": "application/json", "Authorization": "Bearer salt & pepper"},
         )
         urllib.request.urlopen(ask).read()

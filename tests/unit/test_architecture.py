@@ -10,7 +10,10 @@ from source_tree import circles, folders, imports, modules, rooms, tree
 
 ARROWS = {
     "course": {"graders", "reference_engine", "solutions"},
-    "graders": {"reference_engine", "solutions"},  # of the solutions, where they lie: they fill the other slots
+    "graders": {
+        "reference_engine",
+        "solutions",
+    },  # of the solutions, where they lie: they fill the other slots
     "reference_engine": set(),
     "solutions": {"reference_engine"},
     "exercises": {"reference_engine"},
@@ -48,7 +51,9 @@ def test_packages_import_one_way(package: str) -> None:
 def test_parts_know_the_contracts_alone(package: str) -> None:
     for module in modules():
         if module.partition(".")[0] == package:
-            assert {name for name in imports(module) if not name.startswith(package)} <= {CONTRACTS}, module
+            assert {name for name in imports(module) if not name.startswith(package)} <= {
+                CONTRACTS
+            }, module
 
 
 @pytest.mark.parametrize("folder", folders())
@@ -93,14 +98,22 @@ def test_nobody_reads_what_is_private_to_another_object(package: str) -> None:
     found = set()
     for module in modules():
         if module.partition(".")[0] == package:
-            found |= {f"{module}: {read}" for read in _private(tree(module)) if read not in PRIVATE_TO_OTHERS}
+            found |= {
+                f"{module}: {read}"
+                for read in _private(tree(module))
+                if read not in PRIVATE_TO_OTHERS
+            }
     assert not found
 
 
 def _private(module: ast.Module) -> Iterator[str]:
     """`owner._name`, where the owner is not the object whose method it stands in."""
     for node in ast.walk(module):
-        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr.startswith("_")
+            and not node.attr.startswith("__")
+        ):
             owner = ast.unparse(node.value)
             if owner not in OWN and owner != "super()":
                 yield f"{owner}.{node.attr}"
@@ -114,7 +127,9 @@ def test_no_method_is_found_by_a_private_name_made_of_words_and_nothing_is_hidde
         if module.partition(".")[0] == package and module not in LOOKS_INSIDE:
             for node in ast.walk(tree(module)):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                    hidden = node.func.id == "getattr" and ast.unparse(node.args[1]).startswith("'_' +")
+                    hidden = node.func.id == "getattr" and ast.unparse(node.args[1]).startswith(
+                        "'_' +"
+                    )
                     assert not hidden and node.func.id != "vars", f"{module}:{node.lineno}"
 
 

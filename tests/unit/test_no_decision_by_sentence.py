@@ -1,8 +1,9 @@
-"""Prose carries no data: nothing is decided by what a sentence says, in which somebody may change a word.
+"""Prose carries no data: nothing is decided by what a sentence says, in which somebody may change a
+word.
 
-Looked for are sentences (a space and a word in small letters) and the arrows of stories where text is compared,
-searched or taken apart. What is read so from outside, from another program or a file of fixed form, is listed with its
-reason.
+Looked for are sentences (a space and a word in small letters) and the arrows of stories where text
+is compared, searched or taken apart. What is read so from outside, from another program or a file
+of fixed form, is listed with its reason.
 """
 
 from __future__ import annotations
@@ -43,16 +44,28 @@ ALLOWED = {
     ): OTHERS,  # the loader's, on an engine's standard error
     ("graders.engines.lock_file", "# python:"): FORM,
     ("graders.exercises.ex1_paged_allocation.constant_time", " of "): FORM,
-    ("course.race.readme_table", r"<!-- race (?P<name>\S+): [^>]*-->\n.*?<!-- end of race -->"): FORM,
+    (
+        "course.race.readme_table",
+        r"<!-- race (?P<name>\S+): [^>]*-->\n.*?<!-- end of race -->",
+    ): FORM,
     (
         "graders.throughput.sensitivity",
         ", speed beside the reference",
     ): "a figure's name, cut for a narrow table",
     ("reference_engine.processor", "core id"): OTHERS,  # /proc/cpuinfo
-    ("reference_engine.peers.reasons", r"Traceback \(most recent call last\):\s*$"): OTHERS,  # Python's
-    ("graders.sandbox.isolation.process", "out of memory"): CODE,  # of the supervisor, in the same words in its file
+    (
+        "reference_engine.peers.reasons",
+        r"Traceback \(most recent call last\):\s*$",
+    ): OTHERS,  # Python's
+    (
+        "graders.sandbox.isolation.process",
+        "out of memory",
+    ): CODE,  # of the supervisor, in the same words in its file
     ("reference_engine.waiter.corpus", "the "): "a corpus is text",
-    ("course.window.story_film", " -> "): "a story is drawn again, call and answer apart; what cannot be read is told",
+    (
+        "course.window.story_film",
+        " -> ",
+    ): "a story is drawn again, call and answer apart; what cannot be read is told",
     ("reference_engine.waiter.corpus", r"(\d+) euros"): "a corpus is text",
     ("reference_engine.waiter.corpus", r"(\d+) minutes"): "a corpus is text",
     ("reference_engine.waiter.corpus", r"table (\d+)"): "a corpus is text",
@@ -60,11 +73,14 @@ ALLOWED = {
 
 
 def literals(node: ast.expr, constants: dict[str, list[str]]) -> list[str]:
-    """The texts that an expression stands for: its own, those in a tuple, and those of a constant of its module."""
+    """The texts that an expression stands for: its own, those in a tuple, and those of a constant
+    of its module."""
     if isinstance(node, ast.Name):
         return constants.get(node.id, [])
     whole = isinstance(node, ast.Tuple | ast.List | ast.Set | ast.JoinedStr | ast.Constant)
-    values = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)] if whole else []
+    values = (
+        [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)] if whole else []
+    )
     return [_text(value) for value in values if isinstance(value, str | bytes)]
 
 
@@ -76,7 +92,11 @@ def constants(module: ast.Module) -> dict[str, list[str]]:
     """The texts of a module's constants, by name."""
     found: dict[str, list[str]] = {}
     for node in module.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        if (
+            isinstance(node, ast.Assign)
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+        ):
             found[node.targets[0].id] = literals(node.value, {})
     return found
 
@@ -85,7 +105,9 @@ def compared(node: ast.AST) -> list[ast.expr]:
     """The expressions that a node compares text with, looks for in it, or takes it apart by."""
     if isinstance(node, ast.Compare):
         kinds = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
-        return [node.left, *node.comparators] if any(isinstance(op, kinds) for op in node.ops) else []
+        return (
+            [node.left, *node.comparators] if any(isinstance(op, kinds) for op in node.ops) else []
+        )
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return []
     of_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
@@ -97,7 +119,11 @@ def decisions(module: ast.Module) -> Iterator[str]:
     known = constants(module)
     for node in ast.walk(module):
         for each in compared(node):
-            yield from (text for text in literals(each, known) if SENTENCE.search(text) or ARROW.search(text))
+            yield from (
+                text
+                for text in literals(each, known)
+                if SENTENCE.search(text) or ARROW.search(text)
+            )
 
 
 def test_nothing_is_decided_by_a_sentence() -> None:
@@ -131,7 +157,12 @@ def test_decisions_by_a_sentence_are_found(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ['name.endswith(".py")', 'key in ("laws", "engine")', 'raise Broken("it is not written yet")', 'kind == "x"'],
+    [
+        'name.endswith(".py")',
+        'key in ("laws", "engine")',
+        'raise Broken("it is not written yet")',
+        'kind == "x"',
+    ],
 )
 def test_other_texts_are_none(code: str) -> None:
     assert not list(decisions(ast.parse(code)))

@@ -14,8 +14,13 @@ from graders.sandbox.isolation import LEVELS
 
 ROOT = Path(__file__).parents[2]
 HOUSE = ("reference_engine", "graders", "course", "solutions", "tests", "docs", ".github")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "graders/engines/README.md"])
-COMING = ("tests/mutants", "tests/bases")  # described ahead; to be struck out here once they are there
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "graders/engines/README.md"]
+)
+COMING = (
+    "tests/mutants",
+    "tests/bases",
+)  # described ahead; to be struck out here once they are there
 ENDINGS = (".py", ".h", ".cpp", ".toml", ".md", ".yml", ".txt")
 OTHERS = ("timestamp.txt", "nbgrader_config.py")  # files of an instructor's course
 DECISION = ("Decision", "Why", "What it costs")
@@ -45,7 +50,9 @@ def is_path(span: str) -> bool:
 
 
 def exists(span: str, base: Path = ROOT) -> bool:
-    pattern = re.sub(r"<[^>]*>|…", "*", span.rstrip("/").replace("exN_", "ex*_").replace("/exN/", "/ex*/"))
+    pattern = re.sub(
+        r"<[^>]*>|…", "*", span.rstrip("/").replace("exN_", "ex*_").replace("/exN/", "/ex*/")
+    )
     return bool(pattern.startswith(COMING)) or any(base.glob(pattern))
 
 
@@ -59,7 +66,11 @@ def file_of(span: str) -> Path | None:
 def test_a_page_names_no_file_that_is_not_there(page: Path) -> None:
     spans = SPAN.findall(prose(page))
     gone = [span for span in spans if is_path(span) and not exists(span)]
-    loose = [span for span in spans if span.endswith(ENDINGS) and re.fullmatch(r"[\w.-]+", span) and span[0] != "."]
+    loose = [
+        span
+        for span in spans
+        if span.endswith(ENDINGS) and re.fullmatch(r"[\w.-]+", span) and span[0] != "."
+    ]
     assert not gone
     assert [span for span in loose if span not in known_names() and span not in OTHERS] == []
 
@@ -71,7 +82,8 @@ def test_a_page_links_to_what_is_there(page: Path) -> None:
 
 
 def named_beside_files() -> Iterator[tuple[Path, str]]:
-    """Every name in ARCHITECTURE.md that follows the file which it is said to be in, on the same line."""
+    """Every name in ARCHITECTURE.md that follows the file which it is said to be in, on the same
+    line."""
     for line in prose(ROOT / "ARCHITECTURE.md").splitlines():
         file: Path | None = None
         for span in SPAN.findall(line):
@@ -112,7 +124,9 @@ def test_a_record_says_what_was_decided_and_why_or_that_nobody_wrote_it_down() -
 def test_the_glossary_gives_a_word_one_meaning() -> None:
     """A term has one row, in order of the alphabet within its table."""
     ours, fields = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8").split("## The field's")
-    tables = [re.findall(r"^\| \*\*(.+?)\*\* \|", text.lower(), re.MULTILINE) for text in (ours, fields)]
+    tables = [
+        re.findall(r"^\| \*\*(.+?)\*\* \|", text.lower(), re.MULTILINE) for text in (ours, fields)
+    ]
     rows = [row for table in tables for row in table]
     assert len(rows) > 40
     assert len(set(rows)) == len(rows)
@@ -120,7 +134,8 @@ def test_the_glossary_gives_a_word_one_meaning() -> None:
 
 
 def test_every_promise_about_hostile_parts_names_who_has_tried_to_break_it() -> None:
-    """The last column of the README's table: files that are there, and one at least that `make hostile` runs."""
+    """The last column of the README's table: files that are there, and one at least that `make
+    hostile` runs."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     _, _, table = text.partition("| attacked by |\n|---|---|---|\n")
     rows = table.partition("\n\n")[0].splitlines()
@@ -136,12 +151,16 @@ def test_every_promise_about_hostile_parts_names_who_has_tried_to_break_it() -> 
 
 def test_every_level_of_isolation_names_attacks_that_it_is_the_first_to_stop() -> None:
     _, _, table = (
-        (ROOT / "README.md").read_text(encoding="utf-8").partition("| attacked by, of many |\n|---|---|---|---|\n")
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("| attacked by, of many |\n|---|---|---|---|\n")
     )
     rows = [row.split(" | ") for row in table.partition("\n\n")[0].splitlines()]
     assert [row[0].strip("| ") for row in rows] == list(LEVELS)
     known = {f"{attack.name}.py": attack for attack in suite.attacks()}
     for level, *_, named in rows:
         for name in re.findall(r"`(\w+\.py)`", named):
-            stopped = [each for each, (escape, _) in known[name].expected.items() if escape == "blocked"]
+            stopped = [
+                each for each, (escape, _) in known[name].expected.items() if escape == "blocked"
+            ]
             assert min(stopped) == level.strip("| "), name

@@ -61,11 +61,15 @@ def test_a_file_has_the_tests_of_its_room(tests: Path, path: str, due: list[str]
 
 
 def test_a_change_runs_no_test_twice(tests: Path) -> None:
-    found = rooms.touched(["graders/batch/lease.py", "tests/unit/graders/batch/test_journal.py", "LICENSE"], tests)
+    found = rooms.touched(
+        ["graders/batch/lease.py", "tests/unit/graders/batch/test_journal.py", "LICENSE"], tests
+    )
     assert found == [tests / "unit/graders/batch"]
 
 
-def test_a_change_is_what_was_committed_edited_or_added_since_the_branch_began(tmp_path: Path) -> None:
+def test_a_change_is_what_was_committed_edited_or_added_since_the_branch_began(
+    tmp_path: Path,
+) -> None:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
 
     def commit(name: str) -> None:
@@ -100,5 +104,11 @@ def test_every_room_with_tests_is_a_room_of_the_house() -> None:
 )
 def test_what_is_no_room_is_said_so(room: str, sentence: str) -> None:
     """Nothing on stdout would have pytest run everything."""
-    done = subprocess.run([sys.executable, rooms.__file__, room], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, rooms.__file__, room],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence + "\n")

@@ -1,5 +1,5 @@
-"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, bf16 or q8_0, with its byte-level
-vocabulary where it has one.
+"""A Llama or Qwen3 checkpoint in Hugging Face layout, written as GGUF in f32, bf16 or q8_0, with
+its byte-level vocabulary where it has one.
 
 Needs numpy and gguf. In a Llama llama.cpp rotates neighbouring dimensions, Hugging Face halves: the
 rows of its query and key projections are put in llama.cpp's order.
@@ -15,7 +15,13 @@ import numpy
 
 KINDS = ("llama", "qwen3")
 """Types of model, by llama.cpp's name and transformers'."""
-NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+NEEDED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+)
 NAMES = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
@@ -39,16 +45,20 @@ CONTROL = 3  # the kind of a token that is no text
 
 
 def write(folder: Path, path: Path, *, endless: bool = False, form: str = "f32") -> int:
-    """Write `path` from the checkpoint in `folder`. endless: no token ends an answer (for engines that always stop).
-    form: of the matrices, f32, bf16 or q8_0; bf16 where a row is no blocks of q8_0. Returns the bytes of all tensors.
+    """Write `path` from the checkpoint in `folder`. endless: no token ends an answer (for engines
+    that always stop). form: of the matrices, f32, bf16 or q8_0; bf16 where a row is no blocks of
+    q8_0. Returns the bytes of all tensors.
 
-    Keys that a config may leave out have the values that transformers gives them. Raises ValueError, in one sentence,
-    for a model that is no plain Llama or Qwen3, and for a checkpoint that lacks what llama.cpp needs.
+    Keys that a config may leave out have the values that transformers gives them. Raises
+    ValueError, in one sentence, for a model that is no plain Llama or Qwen3, and for a checkpoint
+    that lacks what llama.cpp needs.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     kind = config.get("model_type")
     if kind not in KINDS:
-        raise ValueError(f"a model of type {kind!r} is not written as GGUF, only {' and '.join(KINDS)}")
+        raise ValueError(
+            f"a model of type {kind!r} is not written as GGUF, only {' and '.join(KINDS)}"
+        )
     lacking = [name for name in NEEDED if not config.get(name)]
     if lacking:
         raise ValueError(f"its config.json names no {lacking[0]}")
@@ -83,7 +93,8 @@ def _kind(tensor: Any, form: str) -> Any:
 
 
 def permuted(rows: Any, heads: int) -> Any:
-    """Rows (first half, second half) of every head as pairs (dimension i, dimension i + half) side by side."""
+    """Rows (first half, second half) of every head as pairs (dimension i, dimension i + half) side
+    by side."""
     return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
@@ -101,7 +112,9 @@ def renamed(name: str) -> str:
 def _kv_heads(config: dict[str, Any]) -> int:
     """As many as query heads, where a config does not say; Qwen3 has 32."""
     heads: int = config["num_attention_heads"]
-    absent = 32 if config["model_type"] == "qwen3" and "num_key_value_heads" not in config else heads
+    absent = (
+        32 if config["model_type"] == "qwen3" and "num_key_value_heads" not in config else heads
+    )
     return config.get("num_key_value_heads") or absent
 
 
@@ -140,7 +153,9 @@ def _vocabulary(writer: Any, folder: Path, config: dict[str, Any], endless: bool
     writer.add_token_list([words.get(number, f"<unused {number}>") for number in range(count)])
     writer.add_token_types(kinds)
     merges = told["model"].get("merges") or []
-    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_token_merges(
+        [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+    )
     begin, end, padding = (_id(config, f"{name}_token_id") for name in ("bos", "eos", "pad"))
     if begin is not None:
         writer.add_bos_token_id(begin)
@@ -159,21 +174,28 @@ def _id(config: dict[str, Any], name: str) -> int | None:
 
 
 def _tensors(folder: Path, config: dict[str, Any]) -> Any:
-    """Every tensor that counts by name, in f32. numpy knows no bfloat16, so those are widened by hand.
+    """Every tensor that counts by name, in f32. numpy knows no bfloat16, so those are widened by
+    hand.
 
-    A tied LM head is the embedding, even where the checkpoint holds one; old checkpoints hold frequencies too.
+    A tied LM head is the embedding, even where the checkpoint holds one; old checkpoints hold
+    frequencies too.
     """
     found = loaded_weights.tensors(folder)
     tied = bool(config.get("tie_word_embeddings"))
     if not tied and "lm_head.weight" not in found:
-        raise ValueError("the checkpoint has no lm_head.weight, and its config.json does not tie it to the embedding")
+        raise ValueError(
+            "the checkpoint has no lm_head.weight, and its config.json does not tie it to the embedding"
+        )
     for name, (path, origin, header) in found.items():
         if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
             continue
         start, end = header["data_offsets"]
         with path.open("rb") as file:
             file.seek(origin + start)
-            yield name, _widened(file.read(end - start), name, header["dtype"]).reshape(header["shape"])
+            yield (
+                name,
+                _widened(file.read(end - start), name, header["dtype"]).reshape(header["shape"]),
+            )
 
 
 def _widened(data: bytes, name: str, kind: str) -> Any:

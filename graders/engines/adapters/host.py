@@ -1,4 +1,5 @@
-"""Runs one adapter in the engine's own environment and speaks with the grader over its standard input and output.
+"""Runs one adapter in the engine's own environment and speaks with the grader over its standard
+input and output.
 
     python host.py ADAPTER.py
 
@@ -7,16 +8,18 @@ object. A question has an "id", which its answer repeats. Questions:
 
     {"do": "start", "job": {...}}                       -> {"version": "...", "flags": {...}, "loaded": {...}}
     {"do": "serve", "requests": [[prompt, max_new, arrival], ...]}
-                                                        -> {"outputs": [[...]], "times": [[...]], "seconds": s}
+                                                        -> {"outputs": [[...]], "times": [[...]],
+                                                        "seconds": s}
     {"do": "flush"}                                     -> {}      forget every prefix that was kept
     {"do": "stop"}                                      -> the process ends
 
-`times` holds, for each token of an output, the seconds after the question came. `loaded` says what the engine has in
-its memory: "parameters" and "dtype", as it counts them itself, and "weights", the digest of the tensors in the job's
-folder, computed here. An exception becomes {"error": text}, one line.
-An adapter defines `start(job)`, which returns an object with `version`, `flags`, `loaded()`, `serve(requests, clock)`
-and `flush()`; `clock()` tells the seconds since the question. Needs nothing but the standard library: it runs where our
-packages are not installed. Whatever an engine prints goes to standard error, so that it cannot break a frame.
+`times` holds, for each token of an output, the seconds after the question came. `loaded` says what
+the engine has in its memory: "parameters" and "dtype", as it counts them itself, and "weights", the
+digest of the tensors in the job's folder, computed here. An exception becomes {"error": text}, one
+line. An adapter defines `start(job)`, which returns an object with `version`, `flags`, `loaded()`,
+`serve(requests, clock)` and `flush()`; `clock()` tells the seconds since the question. Needs
+nothing but the standard library: it runs where our packages are not installed. Whatever an engine
+prints goes to standard error, so that it cannot break a frame.
 """
 
 import ctypes
@@ -85,7 +88,9 @@ def loaded(engine: Any, job: dict[str, Any]) -> dict[str, Any]:
 def serve(engine: Any, requests: list[list[Any]]) -> dict[str, Any]:
     """Let the engine serve; what came out and when."""
     clock = Clock()
-    outputs, times = engine.serve([(list(prompt), max_new, arrival) for prompt, max_new, arrival in requests], clock)
+    outputs, times = engine.serve(
+        [(list(prompt), max_new, arrival) for prompt, max_new, arrival in requests], clock
+    )
     return {"outputs": outputs, "times": times, "seconds": clock()}
 
 
@@ -93,7 +98,11 @@ def answer(adapter: Any, engine: Any, question: dict[str, Any]) -> tuple[Any, di
     """The engine from now on, and what to say."""
     if question["do"] == "start":
         engine = adapter.start(question["job"])
-        return engine, {"version": engine.version, "flags": engine.flags, "loaded": loaded(engine, question["job"])}
+        return engine, {
+            "version": engine.version,
+            "flags": engine.flags,
+            "loaded": loaded(engine, question["job"]),
+        }
     if question["do"] == "serve":
         return engine, serve(engine, question["requests"])
     if question["do"] == "flush":
@@ -103,7 +112,8 @@ def answer(adapter: Any, engine: Any, question: dict[str, Any]) -> tuple[Any, di
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when the grader is gone, even one that is stopped by a signal (Linux)."""
+    """Let the kernel end this process when the grader is gone, even one that is stopped by a signal
+    (Linux)."""
     library = ctypes.CDLL(None)
     if hasattr(library, "prctl"):
         library.prctl(1, signal.SIGKILL)

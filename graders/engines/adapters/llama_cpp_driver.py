@@ -1,9 +1,11 @@
-"""llama.cpp through llama-cpp-python's low-level batch API: parallel sequences in one KV memory, all in f32.
+"""llama.cpp through llama-cpp-python's low-level batch API: parallel sequences in one KV memory,
+all in f32.
 
-The checkpoint is written as GGUF first (`gguf_file.py`). Continuous batching is done here: in every step one token of
-each running sequence, then as much of the waiting prompts as the batch holds. A request is admitted when its whole
-length fits into what the others leave of the KV memory. With a prefix cache, the sequence with the longest common
-beginning that is still in memory is shared (`llama_memory_seq_cp`); finished ones stay until room is needed.
+The checkpoint is written as GGUF first (`gguf_file.py`). Continuous batching is done here: in every
+step one token of each running sequence, then as much of the waiting prompts as the batch holds. A
+request is admitted when its whole length fits into what the others leave of the KV memory. With a
+prefix cache, the sequence with the longest common beginning that is still in memory is shared
+(`llama_memory_seq_cp`); finished ones stay until room is needed.
 """
 
 import ctypes
@@ -25,7 +27,8 @@ ERROR = 4
 
 
 class Sequence:
-    """One sequence in memory. tokens: prompt and output; done: how many have KV; end: how many it will have at most.
+    """One sequence in memory. tokens: prompt and output; done: how many have KV; end: how many it
+    will have at most.
 
     donor: whose cells its first `shared` tokens lie in; reserved: cells that are its own.
     """
@@ -94,7 +97,9 @@ class LlamaCpp:
         settings.use_mmap = False
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
         if not model:
-            raise ValueError(f"llama.cpp could not load the GGUF file that was written for it{self._why()}")
+            raise ValueError(
+                f"llama.cpp could not load the GGUF file that was written for it{self._why()}"
+            )
         return model
 
     def _open(self, job: dict[str, Any]) -> Any:
@@ -113,11 +118,17 @@ class LlamaCpp:
         return context
 
     def loaded(self) -> dict[str, Any]:
-        """Parameters as llama.cpp counts them; their dtype is what was written if they take so many bytes."""
-        count, size = llama_cpp.llama_model_n_params(self._model), llama_cpp.llama_model_size(self._model)
+        """Parameters as llama.cpp counts them; their dtype is what was written if they take so many
+        bytes."""
+        count, size = (
+            llama_cpp.llama_model_n_params(self._model),
+            llama_cpp.llama_model_size(self._model),
+        )
         return {"parameters": count, "dtype": self._job["dtype"] if size == self._size else "mixed"}
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
         times: list[list[float]] = [[] for _ in requests]
         outputs: list[list[int]] = [[] for _ in requests]
@@ -125,7 +136,11 @@ class LlamaCpp:
         while order or self._running:
             if not self._running:
                 clock.wait(requests[order[0]][2])
-            while order and requests[order[0]][2] <= clock() and self._admit(requests[order[0]], order[0]):
+            while (
+                order
+                and requests[order[0]][2] <= clock()
+                and self._admit(requests[order[0]], order[0])
+            ):
                 del order[0]
             said = self._step()
             now = clock()
@@ -137,12 +152,15 @@ class LlamaCpp:
         return outputs, times
 
     def _admit(self, request: tuple[list[int], int, float], index: int) -> bool:
-        """Give the request its memory, sharing what can be shared; False while it does not fit or the batch is full."""
+        """Give the request its memory, sharing what can be shared; False while it does not fit or
+        the batch is full."""
         prompt, max_new, _ = request
         if sum(len(each.tokens) - each.done for each in self._running) >= self._width:
             return False
         donor, length = self._donor(prompt)
-        while len(self._held) >= self._job["max_seqs"] or not self._fits(len(prompt) + max_new - length):
+        while len(self._held) >= self._job["max_seqs"] or not self._fits(
+            len(prompt) + max_new - length
+        ):
             idle = [each for each in self._kept if each is not donor] or self._kept
             if not idle:
                 return False
@@ -166,7 +184,8 @@ class LlamaCpp:
         return bool(sum(each.reserved for each in self._held) + cells <= self._job["kv_tokens"])
 
     def _donor(self, prompt: list[int]) -> tuple[Sequence | None, int]:
-        """Who is in memory with the longest common beginning, and its length; one token at least is computed anew."""
+        """Who is in memory with the longest common beginning, and its length; one token at least is
+        computed anew."""
         best, length = None, 0
         if self._job["prefix_cache"]:
             for other in self._held:
@@ -227,7 +246,9 @@ class LlamaCpp:
         """Free its cells; those that others share become the cells of one of them."""
         self._kept.remove(sequence)
         llama_cpp.llama_memory_seq_rm(self._memory, sequence.slot, -1, -1)
-        heirs = sorted((each for each in self._held if each.donor is sequence), key=lambda each: -each.shared)
+        heirs = sorted(
+            (each for each in self._held if each.donor is sequence), key=lambda each: -each.shared
+        )
         for heir in heirs[1:]:
             heir.donor = heirs[0]
         if heirs:

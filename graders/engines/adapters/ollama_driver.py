@@ -1,8 +1,10 @@
-"""Ollama through its HTTP API: a server of its own, the checkpoint written as GGUF, one connection a request.
+"""Ollama through its HTTP API: a server of its own, the checkpoint written as GGUF, one connection
+a request.
 
-Its API takes text, not tokens: prompts are decoded, and answers encoded again, with the checkpoint's tokenizer. What
-does not come back as the same number of tokens is reported as it is, and then does not count. It cannot be told to
-ignore the end of a text, so the GGUF file names another token as the end.
+Its API takes text, not tokens: prompts are decoded, and answers encoded again, with the
+checkpoint's tokenizer. What does not come back as the same number of tokens is reported as it is,
+and then does not count. It cannot be told to ignore the end of a text, so the GGUF file names
+another token as the end.
 """
 
 import http.client
@@ -40,9 +42,13 @@ class Ollama:
         self._host = os.environ.get("OLLAMA_HOST", "127.0.0.1:11500")
         self._server = subprocess.Popen(["ollama", "serve"], env=self._variables(folder))
         self.version = self._await_server()
-        (folder / "Modelfile").write_text(f"FROM {folder / 'model.gguf'}\nTEMPLATE {{{{ .Prompt }}}}\n")
+        (folder / "Modelfile").write_text(
+            f"FROM {folder / 'model.gguf'}\nTEMPLATE {{{{ .Prompt }}}}\n"
+        )
         subprocess.run(
-            ["ollama", "create", NAME, "-f", str(folder / "Modelfile")], env=self._variables(folder), check=True
+            ["ollama", "create", NAME, "-f", str(folder / "Modelfile")],
+            env=self._variables(folder),
+            check=True,
         )
         self._options = {
             "temperature": 0.0,
@@ -51,7 +57,11 @@ class Ollama:
             "repeat_penalty": 1.0,
             "top_k": 1,
         }
-        self.flags = {"parallel": job["max_seqs"], "num_ctx": job["max_len"], "threads": job["threads"]}
+        self.flags = {
+            "parallel": job["max_seqs"],
+            "num_ctx": job["max_len"],
+            "threads": job["threads"],
+        }
 
     def _variables(self, folder: Path) -> dict[str, str]:
         own = {
@@ -77,8 +87,14 @@ class Ollama:
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype, as the server tells them of the model that it serves."""
         told = json.loads(self._request("POST", "/api/show", json.dumps({"model": NAME})))
-        count, kind = told["model_info"]["general.parameter_count"], told["details"]["quantization_level"]
-        return {"parameters": count, "dtype": {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(kind, kind)}
+        count, kind = (
+            told["model_info"]["general.parameter_count"],
+            told["details"]["quantization_level"],
+        )
+        return {
+            "parameters": count,
+            "dtype": {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(kind, kind),
+        }
 
     def _request(self, method: str, path: str, body: str | None = None) -> bytes:
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE)
@@ -88,7 +104,9 @@ class Ollama:
         finally:
             connection.close()
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each piece of text came."""
         answers: list[tuple[list[int], list[float]]] = [([], []) for _ in requests]
 
@@ -102,7 +120,9 @@ class Ollama:
             thread.join()
         return [tokens for tokens, _ in answers], [times for _, times in answers]
 
-    def _ask(self, prompt: list[int], max_new: int, arrival: float, clock: Any) -> tuple[list[int], list[float]]:
+    def _ask(
+        self, prompt: list[int], max_new: int, arrival: float, clock: Any
+    ) -> tuple[list[int], list[float]]:
         clock.wait(arrival)
         question = {
             "model": NAME,
@@ -112,7 +132,9 @@ class Ollama:
             "options": {**self._options, "num_predict": max_new},
         }
         connection = http.client.HTTPConnection(self._host)
-        connection.request("POST", "/api/generate", json.dumps(question), {"Content-Type": "application/json"})
+        connection.request(
+            "POST", "/api/generate", json.dumps(question), {"Content-Type": "application/json"}
+        )
         text, moments = "", []
         for line in connection.getresponse():
             piece = json.loads(line)
@@ -126,7 +148,8 @@ class Ollama:
         return tokens, _stretched(moments, len(tokens))
 
     def flush(self) -> None:
-        """Its cache is one prefix a seat; another prompt in every seat would be needed to forget them."""
+        """Its cache is one prefix a seat; another prompt in every seat would be needed to forget
+        them."""
 
     def stop(self) -> None:
         """End the server."""

@@ -1,7 +1,7 @@
 """Our engine, with the parts that the job names.
 
-job["parts"]: paths by slot; job["speculate"]: who guesses, "medusa" (the waiter's heads, stretched where the model is a
-stretched waiter), "draft" or "eagle"; job["always"]: not only while it pays.
+job["parts"]: paths by slot; job["speculate"]: who guesses, "medusa" (the waiter's heads, stretched
+where the model is a stretched waiter), "draft" or "eagle"; job["always"]: not only while it pays.
 """
 
 import gc
@@ -32,7 +32,9 @@ class Reference:
         self._job, self._arithmetic = job, Arithmetic(job.get("arithmetic", Arithmetic.FP32.value))
         self._kv_dtype = KVDtype(job.get("kv_dtype", KVDtype.FP32.value))
         self._model = load_model(
-            job["model"], device=job["device"], dtype=getattr(torch, TORCH.get(job["dtype"], job["dtype"]))
+            job["model"],
+            device=job["device"],
+            dtype=getattr(torch, TORCH.get(job["dtype"], job["dtype"])),
         )
         loaded = {slot: load_part(path, slot) for slot, path in job["parts"].items()}
         self._parts = Parts(**loaded) if loaded else naive_parts()
@@ -55,19 +57,28 @@ class Reference:
         gc.freeze()
 
     def _speculating(self, who: str) -> Any:
-        parts = replace(self._parts, draft_tree=None)  # a race is between ways to guess: EAGLE grows its own trees
+        parts = replace(
+            self._parts, draft_tree=None
+        )  # a race is between ways to guess: EAGLE grows its own trees
         thrifty = not self._job.get("always")
-        return speculator_for(who, self._model, parts, thrifty=thrifty, measured=True, waiter=_waiter(self._model))
+        return speculator_for(
+            who, self._model, parts, thrifty=thrifty, measured=True, waiter=_waiter(self._model)
+        )
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""
         distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
         if self._job["dtype"] in TORCH and is_quantized(self._model):
-            return {"parameters": sum(weight.numel() for weight in distinct), "dtype": self._job["dtype"]}
+            return {
+                "parameters": sum(weight.numel() for weight in distinct),
+                "dtype": self._job["dtype"],
+            }
         dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in distinct})
         return {"parameters": sum(weight.numel() for weight in distinct), "dtype": "+".join(dtypes)}
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
         engine = self._engine
         outputs: list[list[int]] = [[] for _ in requests]
@@ -103,7 +114,8 @@ class Reference:
 
 
 def _waiter(model: Model) -> Model:
-    """What guessers were trained for; the job's model is a checkpoint of it, perhaps in a larger shape."""
+    """What guessers were trained for; the job's model is a checkpoint of it, perhaps in a larger
+    shape."""
     return load_model("waiter", device=model.device, dtype=model.dtype)
 
 

@@ -1,6 +1,7 @@
 """SGLang: its offline engine, one asynchronous stream a request.
 
-On a CPU without its kernels it runs its fallback path (plain torch attention); a figure from there must say so.
+On a CPU without its kernels it runs its fallback path (plain torch attention); a figure from there
+must say so.
 """
 
 import asyncio
@@ -50,8 +51,16 @@ class Sglang:
         self._engine: Any = Telling(**settings)
         self._loop = asyncio.get_event_loop_policy().get_event_loop()
         self.version = sglang.__version__
-        told = ("dtype", "disable_radix_cache", "max_running_requests", "max_total_tokens", "attention_backend")
-        self.flags = {name: settings[name] for name in told if name in settings} | {"threads": job["threads"]}
+        told = (
+            "dtype",
+            "disable_radix_cache",
+            "max_running_requests",
+            "max_total_tokens",
+            "attention_backend",
+        )
+        self.flags = {name: settings[name] for name in told if name in settings} | {
+            "threads": job["threads"]
+        }
 
     def _stand_in(self, job: dict[str, Any]) -> None:
         """What its CPU path asks of the environment, for the processes that it starts too."""
@@ -68,25 +77,35 @@ class Sglang:
         told: dict[str, Any] = json.loads(self._told.read_text())
         return told
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
         served = self._loop.run_until_complete(self._serve_all(requests, clock))
         return [output for output, _ in served], [times for _, times in served]
 
-    async def _serve_all(self, requests: list[tuple[list[int], int, float]], clock: Any) -> list[Any]:
+    async def _serve_all(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> list[Any]:
         return await asyncio.gather(*(self._serve_one(request, clock) for request in requests))
 
-    async def _serve_one(self, request: tuple[list[int], int, float], clock: Any) -> tuple[list[int], list[float]]:
+    async def _serve_one(
+        self, request: tuple[list[int], int, float], clock: Any
+    ) -> tuple[list[int], list[float]]:
         prompt, max_new, arrival = request
         if arrival > clock():
             await asyncio.sleep(arrival - clock())
         parameters = {"temperature": 0.0, "max_new_tokens": max_new, "ignore_eos": True}
         tokens: list[int] = []
         times: list[float] = []
-        stream = await self._engine.async_generate(input_ids=prompt, sampling_params=parameters, stream=True)
+        stream = await self._engine.async_generate(
+            input_ids=prompt, sampling_params=parameters, stream=True
+        )
         async for said in stream:
             now, ids = clock(), said["output_ids"]
-            fresh = ids[len(tokens) :] if ids[: len(tokens)] == tokens else ids  # newer versions send what is new only
+            fresh = (
+                ids[len(tokens) :] if ids[: len(tokens)] == tokens else ids
+            )  # newer versions send what is new only
             tokens += fresh
             times += [now] * len(fresh)
         return tokens, times

@@ -1,4 +1,5 @@
-"""transformers: batched `generate`, padded on the left, its static KV memory being what a batch reserves.
+"""transformers: batched `generate`, padded on the left, its static KV memory being what a batch
+reserves.
 
 Requests are taken in order of arrival, as many to a batch as fit into the seats and the KV budget,
 every batch until its longest answer is done; what a request did not ask for is cut off.
@@ -51,7 +52,9 @@ class Transformers:
         """Parameters and dtype of what is in memory."""
         return loaded_weights.held(self._network)  # type: ignore[no-any-return, unused-ignore]
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
         outputs: list[list[int]] = [[] for _ in requests]
         times: list[list[float]] = [[] for _ in requests]
@@ -66,24 +69,33 @@ class Transformers:
                 outputs[index], times[index] = row[:wanted], moments[:wanted]
         return outputs, times
 
-    def _batch(self, requests: list[tuple[list[int], int, float]], order: list[int], now: float) -> list[int]:
+    def _batch(
+        self, requests: list[tuple[list[int], int, float]], order: list[int], now: float
+    ) -> list[int]:
         """Those at the head of the queue that are there and fit together."""
         batch: list[int] = []
         for index in order:
             group = [requests[other] for other in [*batch, index]]
-            width = max(len(prompt) for prompt, _, _ in group) + max(max_new for _, max_new, _ in group)
+            width = max(len(prompt) for prompt, _, _ in group) + max(
+                max_new for _, max_new, _ in group
+            )
             full = len(group) > self._job["max_seqs"] or len(group) * width > self._job["kv_tokens"]
             if batch and (full or requests[index][2] > now):
                 break
             batch.append(index)
         return batch
 
-    def _generate(self, group: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[list[int]], list[float]]:
+    def _generate(
+        self, group: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[list[int]], list[float]]:
         width = max(len(prompt) for prompt, _, _ in group)
         longest = max(max_new for _, max_new, _ in group)
-        rows = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt, _, _ in group], device=self._device)
+        rows = torch.tensor(
+            [[0] * (width - len(prompt)) + prompt for prompt, _, _ in group], device=self._device
+        )
         mask = torch.tensor(
-            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt, _, _ in group], device=self._device
+            [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt, _, _ in group],
+            device=self._device,
         )
         watch = Watch(clock)
         with torch.inference_mode():

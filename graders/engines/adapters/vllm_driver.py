@@ -16,11 +16,23 @@ class Vllm:
         from vllm.sampling_params import RequestOutputKind
 
         self._llm: Any = LLM(**settings)
-        self._parameters, self._prompt, self._delta = SamplingParams, TokensPrompt, RequestOutputKind.DELTA
+        self._parameters, self._prompt, self._delta = (
+            SamplingParams,
+            TokensPrompt,
+            RequestOutputKind.DELTA,
+        )
         self._asked = 0
         self.version = vllm.__version__
-        told = ("dtype", "max_num_seqs", "block_size", "num_gpu_blocks_override", "enable_prefix_caching")
-        self.flags = {name: settings[name] for name in told if name in settings} | {"threads": job["threads"]}
+        told = (
+            "dtype",
+            "max_num_seqs",
+            "block_size",
+            "num_gpu_blocks_override",
+            "enable_prefix_caching",
+        )
+        self.flags = {name: settings[name] for name in told if name in settings} | {
+            "threads": job["threads"]
+        }
         self.flags["eager"] = settings["enforce_eager"]
 
     def _settings(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -44,14 +56,19 @@ class Vllm:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, job["cores"])))
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        return settings | {"block_size": block, "num_gpu_blocks_override": -(-job["kv_tokens"] // block) + 1}
+        return settings | {
+            "block_size": block,
+            "num_gpu_blocks_override": -(-job["kv_tokens"] // block) + 1,
+        }
 
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""
         (told,) = self._llm.collective_rpc("loaded_weights")
         return told  # type: ignore[no-any-return, unused-ignore]
 
-    def serve(self, requests: list[tuple[list[int], int, float]], clock: Any) -> tuple[list[Any], list[Any]]:
+    def serve(
+        self, requests: list[tuple[list[int], int, float]], clock: Any
+    ) -> tuple[list[Any], list[Any]]:
         """The tokens of every request, and when each was said."""
         engine = self._llm.llm_engine
         outputs: list[list[int]] = [[] for _ in requests]
@@ -75,7 +92,11 @@ class Vllm:
     def _add(self, engine: Any, request: tuple[list[int], int, float]) -> str:
         prompt, max_new, _ = request
         parameters = self._parameters(
-            temperature=0.0, max_tokens=max_new, ignore_eos=True, detokenize=False, output_kind=self._delta
+            temperature=0.0,
+            max_tokens=max_new,
+            ignore_eos=True,
+            detokenize=False,
+            output_kind=self._delta,
         )
         self._asked += 1
         name = str(self._asked)

@@ -1,17 +1,19 @@
 """Law 1.10: what a call costs must not grow with the pool.
 
-The same calls on three pools, the second some 8 times larger than the first and the third some 130 times, almost all
-free, almost used up by one long sequence, and cut up among thousands of short ones, with a few free blocks far apart.
-On the first two the bytecode instructions of every call are counted: a loop over the pool in Python shows in them
-exactly. A loop in C (`min`, `sum`, `in` on a list, a copy) shows in the CPU time of the worker process, read from
-outside of it, the cheapest of several rounds, with the garbage collector still: only ratios decide, never a time. They
-are ratios to the same calls on the small pool, and to a copy of a list as long as the large one, made here. What costs
-about as little as arithmetic on one long integer, but has no excuse, moving a whole list by pop(0), is found by
-looking at the list. The calls are then made once more in the way of all other laws, one answer each, so that a part
-gains nothing by knowing when it is measured. All sizes are drawn from the seed.
+The same calls on three pools, the second some 8 times larger than the first and the third some 130
+times, almost all free, almost used up by one long sequence, and cut up among thousands of short
+ones, with a few free blocks far apart. On the first two the bytecode instructions of every call are
+counted: a loop over the pool in Python shows in them exactly. A loop in C (`min`, `sum`, `in` on a
+list, a copy) shows in the CPU time of the worker process, read from outside of it, the cheapest of
+several rounds, with the garbage collector still: only ratios decide, never a time. They are ratios
+to the same calls on the small pool, and to a copy of a list as long as the large one, made here.
+What costs about as little as arithmetic on one long integer, but has no excuse, moving a whole list
+by pop(0), is found by looking at the list. The calls are then made once more in the way of all
+other laws, one answer each, so that a part gains nothing by knowing when it is measured. All sizes
+are drawn from the seed.
 
-What may cost in proportion to something may not cost its square: the constructor (the pool), a fork or a free (the
-table).
+What may cost in proportion to something may not cost its square: the constructor (the pool), a fork
+or a free (the table).
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ from graders.checking.failure import Broken, Step
 from graders.checking.replies import Raised, shown
 from graders.result import Outcome
 
-FREE, USED, SCATTERED = "almost all free", "almost used up by one sequence", "cut up among many sequences"
+FREE, USED, SCATTERED = (
+    "almost all free",
+    "almost used up by one sequence",
+    "cut up among many sequences",
+)
 COUNTED = 3.0  # times as many instructions allowed: a heap written in Python grows with log n
 TIMED = {"middle": (5.0, 8.0), "large": (3.0, 0.8)}  # see `_too_dear`
 SQUARE = 3.0  # times more instructions than in proportion allowed
@@ -48,7 +54,9 @@ NEAR = 0.3  # of what is allowed: right parts lie below, the small pool measured
 SETTLING = 6  # times at most
 ROUNDS = 4
 REPEATS = 3  # countings of a call, and measurements of answered ones
-ASKING = 5 * SLICE  # beside which the question itself, about a slice when a worker has rested, is little
+ASKING = (
+    5 * SLICE
+)  # beside which the question itself, about a slice when a worker has rested, is little
 SMALL = 2  # more measurements of the small pool
 PASSES = 64  # of a loop, at first
 LONG = 20  # slices: what takes so long is not measured twice
@@ -59,15 +67,18 @@ BUILDING = 5e-4  # seconds: a constructor is never taken to be cheaper
 COUNTED_AT_MOST = 1 << 17  # instructions of one call
 WITHIN = 16  # extends of the long sequence that stay within its last block
 CROWD = 10  # ids of the many short sequences begin here
-ASK_LIMITS = {"cpu": 20.0, "wall": 120.0}  # for one question: a pool is filled in tenths of a second
+ASK_LIMITS = {
+    "cpu": 20.0,
+    "wall": 120.0,
+}  # for one question: a pool is filled in tenths of a second
 Call = tuple[str, list[Any]]
 Loops = dict[str, tuple[Call, ...]]  # name -> calls that leave the pool as it was
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is drawn from the seed. sizes: blocks of the three pools. block: tokens. spare: blocks that stay free when a
-    pool is almost used up. holes: where in the crowd, from 0 to 1."""
+    """What is drawn from the seed. sizes: blocks of the three pools. block: tokens. spare: blocks
+    that stay free when a pool is almost used up. holes: where in the crowd, from 0 to 1."""
 
     small: int
     middle: int
@@ -99,7 +110,12 @@ class Plan:
             "extend, truncate": (("extend", [1, 3 * block + 1]), ("truncate", [1, short])),
             "fork, extend, free": (("fork", [1, 2]), ("extend", [2, short + 1]), ("free", [2])),
             "can_admit, blocks_needed": (("can_admit", [1]), ("blocks_needed", [1, short + 1])),
-            "num_free, length, table, ref": (("num_free", []), ("length", [1]), ("table", [1]), ("ref", [1])),
+            "num_free, length, table, ref": (
+                ("num_free", []),
+                ("length", [1]),
+                ("table", [1]),
+                ("ref", [1]),
+            ),
         }
 
 
@@ -107,11 +123,16 @@ def _blocks(value: Any, count: int) -> bool:
     return type(value) is list and [type(block) for block in value] == [int] * count
 
 
-RETURNED: dict[str, Callable[[list[Any], Plan], bool]] = {  # whether the calls of a loop returned this
+RETURNED: dict[
+    str, Callable[[list[Any], Plan], bool]
+] = {  # whether the calls of a loop returned this
     "admit, free": lambda values, _: _blocks(values[0], 1) and values[1] == values[0],
     "extend, truncate": lambda values, _: _blocks(values[1], 1) and values[0] == [values[1], []],
     "fork, extend, free": lambda values, _: (
-        values[0] is None and _blocks(values[2], 1) and type(values[1]) is list and values[1][:1] == [values[2]]
+        values[0] is None
+        and _blocks(values[2], 1)
+        and type(values[1]) is list
+        and values[1][:1] == [values[2]]
     ),
     "can_admit, blocks_needed": lambda values, _: repr(values) == "[True, 0]",
     "num_free, length, table, ref": lambda values, plan: values[1] == plan.short,
@@ -128,7 +149,8 @@ DUE = {
 
 
 def constant_time(context: CheckContext) -> None:
-    """Raise Broken for calls that cost too many times more on a larger pool, in whatever state it is."""
+    """Raise Broken for calls that cost too many times more on a larger pool, in whatever state it
+    is."""
     plan = Plan.draw(context.seed)
     context.ask_limits = dict(ASK_LIMITS)
     try:
@@ -148,15 +170,21 @@ class _Comparison:
         self._plan = plan
         self._state = state
         self._look = looking_at_each(plan.large)
-        self._small: dict[tuple[str, str], list[Cost]] = {}  # (how it is measured, loop): on the smallest pool
+        self._small: dict[
+            tuple[str, str], list[Cost]
+        ] = {}  # (how it is measured, loop): on the smallest pool
 
     def judge(self) -> None:
         small = self._filled(self._plan.small)
         for how in Pool.WAYS:
             for loop in small.loops(how):
                 self._small[how, loop] = [cost for _, cost in small.costs(how, loop)]
-                for _ in range(SMALL if "timed" in how else 0):  # all is held against these: they must be the least
-                    self._small[how, loop] = _cheaper(self._small[how, loop], small.costs(how, loop))
+                for _ in range(
+                    SMALL if "timed" in how else 0
+                ):  # all is held against these: they must be the least
+                    self._small[how, loop] = _cheaper(
+                        self._small[how, loop], small.costs(how, loop)
+                    )
         middle = self._filled(self._plan.middle)
         for how in ("building", "counted", "timed", "counted in proportion", "timed in proportion"):
             self._compare(middle, how)
@@ -165,7 +193,8 @@ class _Comparison:
             self._compare(large, how)
 
     def _compare(self, pool: Pool, how: str) -> None:
-        """Raise Broken if something costs too much there. Times are taken again before they are believed."""
+        """Raise Broken if something costs too much there. Times are taken again before they are
+        believed."""
         for loop in pool.loops(how):
             large = pool.costs(how, loop)
             self._settle(how, loop, large, pool)
@@ -173,17 +202,24 @@ class _Comparison:
                 found = self._dearest(how, loop, large)
                 if not self._too_dear(found, how, pool):
                     break
-                if "counted" in how or number == ROUNDS - 1 or self._too_dear(found, how, pool, BEYOND):
+                if (
+                    "counted" in how
+                    or number == ROUNDS - 1
+                    or self._too_dear(found, how, pool, BEYOND)
+                ):
                     self._grows(found, loop in pool.of_the_long_sequence)
                 again = self._filled(self._plan.small).costs(how, loop)
                 self._small[how, loop] = _cheaper(self._small[how, loop], again)
                 pool.fill()
-                named = zip(large, _cheaper([cost for _, cost in large], pool.costs(how, loop)), strict=True)
+                named = zip(
+                    large, _cheaper([cost for _, cost in large], pool.costs(how, loop)), strict=True
+                )
                 large = [(what, cost) for (what, _), cost in named]
             self._context.cases += 1
 
     def _settle(self, how: str, loop: str, large: list[tuple[str, Cost]], pool: Pool) -> None:
-        """Time what lies below the bound and not far below it on the small pool again: all is held against that."""
+        """Time what lies below the bound and not far below it on the small pool again: all is held
+        against that."""
         rounds, timed = 0, how.startswith("timed") and "proportion" in how
         while rounds < SETTLING and timed and self._is_near(how, loop, large, pool):
             again = self._filled(self._plan.small).costs(how, loop)
@@ -199,10 +235,10 @@ class _Comparison:
     def _too_dear(self, growth: Growth, how: str, pool: Pool, beyond: float = 1.0) -> bool:
         """Whether it costs so many times more than it may.
 
-        Time: some times more than on the small pool, and more by some share of what a look at every block costs. Caches
-        make cheap calls many times dearer, but by little; beside a dear call a loop in C is few times dearer, but by a
-        look at least. Arithmetic on one integer with a bit for every block is a fifth of one, `pop` of a
-        scattered set half of one: these are let pass.
+        Time: some times more than on the small pool, and more by some share of what a look at every
+        block costs. Caches make cheap calls many times dearer, but by little; beside a dear call a
+        loop in C is few times dearer, but by a look at least. Arithmetic on one integer with a bit
+        for every block is a fifth of one, `pop` of a scattered set half of one: these are let pass.
         """
         if "counted" in how:
             return growth.exceeds(beyond * (COUNTED if how == "counted" else SQUARE))
@@ -228,8 +264,12 @@ class _Comparison:
     def _grows(self, growth: Growth, of_table: bool) -> NoReturn:
         recorder = CallRecorder(self._context, "block_manager", "bm")
         for cost in (growth.small, growth.large):
-            recorder.steps.append(Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}"))
-            recorder.steps.append(Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}"))
+            recorder.steps.append(
+                Step(f"bm = BlockManager({cost.size}, {self._plan.block}), {self._state}")
+            )
+            recorder.steps.append(
+                Step(f"{growth.what}: {cost}{' of CPU time' if cost.unit == 'µs' else ''}")
+            )
         message = f"`{growth.what}` costs {growth.dearer} as much on a pool {growth.larger} larger"
         message += f" ({growth.small} with {growth.small.size} blocks, {growth.large} with {growth.large.size}): "
         message += _why(growth, of_table)
@@ -245,10 +285,18 @@ def _cheaper(before: list[Cost], again: list[tuple[str, Cost]]) -> list[Cost]:
 class Pool:
     """A block manager of so many blocks in a state, with a short sequence 1.
 
-    WAYS: how a loop of calls can be measured; "in proportion": what may grow with the table it is about.
+    WAYS: how a loop of calls can be measured; "in proportion": what may grow with the table it is
+    about.
     """
 
-    WAYS = ("building", "counted", "timed", "counted in proportion", "timed in proportion", "answered")
+    WAYS = (
+        "building",
+        "counted",
+        "timed",
+        "counted in proportion",
+        "timed in proportion",
+        "answered",
+    )
 
     def __init__(self, context: CheckContext, plan: Plan, num_blocks: int, state: str) -> None:
         self._context = context
@@ -259,7 +307,9 @@ class Pool:
         self._table: list[int] = []
         self._building = 0.0
         blocks = num_blocks - 1 - 3 - plan.spare
-        self._long = (blocks - 1) * plan.block + 1  # tokens of a sequence that takes almost all, one in its last block
+        self._long = (
+            blocks - 1
+        ) * plan.block + 1  # tokens of a sequence that takes almost all, one in its last block
 
     def fill(self) -> None:
         try:
@@ -276,7 +326,13 @@ class Pool:
         """Names of the loops that are measured in this way."""
         if how == "building":
             return [BUILT]
-        chosen = self._linear() if "proportion" in how else self._plan.loops() if how == "answered" else self._loops()
+        chosen = (
+            self._linear()
+            if "proportion" in how
+            else self._plan.loops()
+            if how == "answered"
+            else self._loops()
+        )
         return list(chosen)
 
     def costs(self, how: str, loop: str) -> list[tuple[str, Cost]]:
@@ -293,10 +349,15 @@ class Pool:
         if how.startswith("timed"):
             return [(loop, self._pass(calls, *((1, ASKING) if linear else (PASSES, SLICE))))]
         repeats = 1 if linear else REPEATS
-        counts = medians(self._recorder.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls))
+        counts = medians(
+            self._recorder.tally(calls * repeats, COUNTED_AT_MOST << 3 * linear), len(calls)
+        )
         named = zip(calls, counts, strict=True)
         return [
-            (f"{method}{loop[loop.find(' of ') :] if ' of ' in loop else ''}", Cost(self.num_blocks, count))
+            (
+                f"{method}{loop[loop.find(' of ') :] if ' of ' in loop else ''}",
+                Cost(self.num_blocks, count),
+            )
             for (method, _), count in named
         ]
 
@@ -309,9 +370,12 @@ class Pool:
                 self._recorder.method = method
                 self._recorder.steps.append(Step(f"bm.{_written(*calls[index])}"))
                 message = (
-                    f"`{method}` moves every element of a list as long as the pool: pop(0), insert(0, …) or the like?"
+                    f"`{method}` moves every element of a list as long as the pool: pop(0), "
+                    "insert(0, …) or the like?"
                 )
-                self._recorder.broken(message, got="a whole list moved", expected=f"`{loop}` touches a few blocks")
+                self._recorder.broken(
+                    message, got="a whole list moved", expected=f"`{loop}` touches a few blocks"
+                )
 
     def _fill(self) -> None:
         worker = self._context.worker
@@ -327,7 +391,9 @@ class Pool:
         elif self._state == SCATTERED:
             count = self.num_blocks - 1 - 3
             self._call("crowd", [CROWD, count], "admit")
-            self._call("leave", [sorted({CROWD + int(count * hole) for hole in self._plan.holes})], "free")
+            self._call(
+                "leave", [sorted({CROWD + int(count * hole) for hole in self._plan.holes})], "free"
+            )
         table = self._call("table", [1])
         self._table = table if type(table) is list else []
 
@@ -338,14 +404,19 @@ class Pool:
         good = {block for block in good if 0 < block < self.num_blocks}
         if len(good) != due and type(blocks) is list and len(good) == len(blocks):
             message = (
-                f"`admit` handed out {len(good):,} blocks for {self._long:,} tokens, of which {self._plan.block} fill"
+                f"`admit` handed out {len(good):,} blocks for {self._long:,} tokens, of which "
+                f"{self._plan.block} fill"
             )
             message += f" one: {due:,} are due. Is the quotient rounded up, and exactly so?"
-            self._recorder.broken(message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit")
+            self._recorder.broken(
+                message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit"
+            )
         if len(good) != due:
             message = f"`admit` handed out {len(good):,} different blocks of 1 to {self.num_blocks - 1:,} where "
             message += f"{due:,} are due: are numbers of blocks cut to 16 bits?"
-            self._recorder.broken(message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit")
+            self._recorder.broken(
+                message, got=f"{len(good):,} blocks", expected=f"{due:,}", method="admit"
+            )
 
     def _call(self, method: str, args: list[Any], blamed: str = "") -> Any:
         reply, _ = self._recorder.call(method, args, _written(method, args), watch=None)
@@ -358,15 +429,23 @@ class Pool:
         """Those that must cost the same on any pool."""
         head, block = self._table[:1], self._plan.block
         loops = {**self._plan.loops(), "retain, release": (("retain", [head]), ("release", [head]))}
-        # Two at a time: whoever looks for a free block from where the last one was has to go on to the next hole.
-        loops["admit, admit, free, free"] = (("admit", [2, 1]), ("admit", [4, 1]), ("free", [2]), ("free", [4]))
+        # Two at a time: whoever looks for a free block from where the last one was has to go on to
+        # the next hole.
+        loops["admit, admit, free, free"] = (
+            ("admit", [2, 1]),
+            ("admit", [4, 1]),
+            ("free", [2]),
+            ("free", [4]),
+        )
         loops["can_admit, admit, free"] = (
             ("can_admit", [block + 1, head]),
             ("admit", [2, block + 1, head]),
             ("free", [2]),
         )
         if self._state == USED:
-            within: list[Call] = [("extend", [3, self._long + more]) for more in range(1, WITHIN + 1)]
+            within: list[Call] = [
+                ("extend", [3, self._long + more]) for more in range(1, WITHIN + 1)
+            ]
             loops["extend within a block"] = (*within, ("truncate", [3, self._long]))
             loops["extend, blocks_needed, truncate of a long table"] = (
                 ("extend", [3, self._long + block]),
@@ -380,10 +459,15 @@ class Pool:
             half = self._long // 2
             return {
                 "fork, free of a long table": (("fork", [3, 4]), ("free", [4])),
-                "truncate, extend of a long table": (("truncate", [3, half]), ("extend", [3, self._long])),
+                "truncate, extend of a long table": (
+                    ("truncate", [3, half]),
+                    ("extend", [3, self._long]),
+                ),
             }
         return (
-            {"admit, free of a long table": (("admit", [4, self._long]), ("free", [4]))} if self._state == FREE else {}
+            {"admit, free of a long table": (("admit", [4, self._long]), ("free", [4]))}
+            if self._state == FREE
+            else {}
         )
 
     def _answered(self, loop: str, calls: tuple[Call, ...]) -> Cost:

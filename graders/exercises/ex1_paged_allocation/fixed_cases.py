@@ -1,4 +1,5 @@
-"""Short stories that a random trace seldom tells, the same in every run: each law of exercise 1 begins with its own.
+"""Short stories that a random trace seldom tells, the same in every run: each law of exercise 1
+begins with its own.
 
 Where a case is after a bug that an engine had, it says which.
 """
@@ -50,7 +51,8 @@ def _the_whole_pool(script: Script) -> None:
 
 
 def giving_back(context: CheckContext) -> None:
-    """Law 1.2: the whole pool is used by one, by many, and by one again; nobody is known who has left."""
+    """Law 1.2: the whole pool is used by one, by many, and by one again; nobody is known who has
+    left."""
     script = Script(9, 4, refs=False)
     script.admit(1, 32)
     script.free(1)
@@ -84,7 +86,8 @@ def all_or_nothing(context: CheckContext) -> None:
 
 
 def sharing(context: CheckContext) -> None:
-    """Law 1.4: many references to a block, admissions that take no block, and tables that must not be one."""
+    """Law 1.4: many references to a block, admissions that take no block, and tables that must not
+    be one."""
     for count in (2, MANY):  # what breaks with a few is told with a few
         _play(context, Script(4, 4), partial(_references, count))
     for blocks in (5, 3):
@@ -105,7 +108,8 @@ def _references(count: int, script: Script) -> None:
 
 
 def _nothing_of_its_own(script: Script) -> None:
-    """The pool may be used up: whoever shares all blocks needs none; the last of them need not be filled."""
+    """The pool may be used up: whoever shares all blocks needs none; the last of them need not be
+    filled."""
     script.admit(1, 8)
     blocks = script.spec.full_blocks(1)
     script.admit(2, 8, blocks)
@@ -300,7 +304,8 @@ def _one_of_many(script: Script) -> None:
 
 
 def references(context: CheckContext) -> None:
-    """Law 1.8: lists with nothing and with repeats, what the cache alone holds, and calls over and over."""
+    """Law 1.8: lists with nothing and with repeats, what the cache alone holds, and calls over and
+    over."""
     _play(context, Script(8, 4), _repeats)
     _play(context, Script(6, 4), _nothing_in_it)
     _play(context, Script(4, 4), _held_by_the_cache_alone)
@@ -358,7 +363,8 @@ def _back_into_a_shared_block(script: Script) -> None:
 
 
 def _a_retained_tail(script: Script) -> None:
-    """What the cache holds is copied before it is written, though one table alone lists it; no truncation frees it."""
+    """What the cache holds is copied before it is written, though one table alone lists it; no
+    truncation frees it."""
     script.admit(1, 7)
     script.retain(script.spec.tables[1])
     script.extend(1, 8)

@@ -1,8 +1,9 @@
-"""Law 1.11: the block manager among its fellows in the engine without a model, whose memory knows what it holds; more
-requests in it than contiguous KV has room for; and several samples of one prompt, which share its pages.
+"""Law 1.11: the block manager among its fellows in the engine without a model, whose memory knows
+what it holds; more requests in it than contiguous KV has room for; and several samples of one
+prompt, which share its pages.
 
-This needs no model, and no torch. Unless the timed laws are left out, samples come in the real engine too
-(`samples_in_engine`), and the timed law reads what the parts say there.
+This needs no model, and no torch. Unless the timed laws are left out, samples come in the real
+engine too (`samples_in_engine`), and the timed law reads what the parts say there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ SAID = 24  # tokens of each sample
 
 
 def same_tokens(context: CheckContext) -> None:
-    """Raises Broken for a wrong read or token, for too few requests at once, or pages that samples do not share."""
+    """Raises Broken for a wrong read or token, for too few requests at once, or pages that samples
+    do not share."""
     _without_a_model(context)
     if not context.laws_only:
         samples_in_engine(context)
@@ -42,21 +44,30 @@ def _without_a_model(context: CheckContext) -> None:
 
 
 def many_at_once(context: CheckContext) -> None:
-    """Figure: requests that hold blocks at once, in the memory that contiguous reservation would fill with two."""
+    """Figure: requests that hold blocks at once, in the memory that contiguous reservation would
+    fill with two."""
     chance = random.Random(context.seed)
     lengths = [(chance.randint(*PROMPTS), chance.randint(*ANSWERS)) for _ in range(REQUESTS)]
-    requests = [([chance.randrange(5) for _ in range(prompt)], answer) for prompt, answer in lengths]
+    requests = [
+        ([chance.randrange(5) for _ in range(prompt)], answer) for prompt, answer in lengths
+    ]
     setting = EngineSetting(NUM_BLOCKS, BLOCK_SIZE, max_seqs=REQUESTS, token_budget=LONGEST)
     served = engine_laws.served(context, engine_laws.crowd(setting, requests))
     contiguous = _contiguous([prompt for prompt, _ in lengths])
-    figure = Figure("requests held at once", served.together, "requests", contiguous, "contiguous reservation")
+    figure = Figure(
+        "requests held at once", served.together, "requests", contiguous, "contiguous reservation"
+    )
     context.figures.append(figure)
     if served.together < SEVERAL * contiguous:
         recorder = CallRecorder(context, "block_manager", "engine")
-        recorder.steps.append(Step(f"serve({REQUESTS} requests on {NUM_BLOCKS} blocks)", f"{served.steps} steps"))
+        recorder.steps.append(
+            Step(f"serve({REQUESTS} requests on {NUM_BLOCKS} blocks)", f"{served.steps} steps")
+        )
         message = f"No more than {served.together} requests were in at once; contiguous reservation holds {contiguous}."
         expected = f"at least {SEVERAL:.0f} times as many"
-        recorder.broken(message, got=f"{served.together} requests", expected=expected, method="admit")
+        recorder.broken(
+            message, got=f"{served.together} requests", expected=expected, method="admit"
+        )
 
 
 def _contiguous(prompts: list[int]) -> int:
@@ -72,9 +83,14 @@ def _contiguous(prompts: list[int]) -> int:
 
 
 def samples(context: CheckContext, case: Case) -> None:
-    """A prompt of some pages, forked by each sample of it; all of them write on, in an order that is drawn."""
+    """A prompt of some pages, forked by each sample of it; all of them write on, in an order that
+    is drawn."""
     setup, chance = case.setup, random.Random(case.codes[0])
-    count, pages, tail = setup.pick((2, 3, 5, 8)), setup.number(1, 9), setup.pick((5, 1, 16, 2, 15, 9))
+    count, pages, tail = (
+        setup.pick((2, 3, 5, 8)),
+        setup.number(1, 9),
+        setup.pick((5, 1, 16, 2, 15, 9)),
+    )
     prompt = (pages - 1) * BLOCK_SIZE + tail
     script = BlockManagerScript(NUM_BLOCKS, BLOCK_SIZE)
     script.admit(0, prompt)

@@ -1,4 +1,5 @@
-"""One block manager under test: a script is played on it, every outcome and look is compared with the contract."""
+"""One block manager under test: a script is played on it, every outcome and look is compared with
+the contract."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ SCRAWLED = f"for each in answer if type(answer) is tuple else [answer]:\n    eac
 
 
 class Snapshot:
-    """The driver's snapshot after a call: num_free, [length, table] of each watched sequence, ref of each block."""
+    """The driver's snapshot after a call: num_free, [length, table] of each watched sequence, ref
+    of each block."""
 
     def __init__(self, data: Any, seqs: list[int], blocks: list[int]) -> None:
         if type(data) is not list or [type(item) for item in data[1:]] != [list, list]:
@@ -38,7 +40,9 @@ class Snapshot:
     def shows(self, spec: BlockManagerSpec) -> bool:
         """Whether it is exactly as it has to be (True is not 1: hence the comparison of texts)."""
         sequences = [[spec.lengths[seq], spec.tables[seq]] for seq in self.seqs]
-        return repr(self.data) == repr([spec.num_free, sequences, [spec.ref(block) for block in self.blocks]])
+        return repr(self.data) == repr(
+            [spec.num_free, sequences, [spec.ref(block) for block in self.blocks]]
+        )
 
     @property
     def num_free(self) -> Reply:
@@ -55,7 +59,8 @@ class Snapshot:
 
 
 class BlockManagerJudge:
-    """A script played on the part. Each move is told, and judged by a specification that follows the part's own ids.
+    """A script played on the part. Each move is told, and judged by a specification that follows
+    the part's own ids.
 
     `judge` raises Broken at the first deviation.
     """
@@ -88,7 +93,10 @@ class BlockManagerJudge:
 
     def shorter(self) -> Iterator[BlockManagerJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (BlockManagerJudge(self._recorder.context, script) for script in self._script.shorter(self._played))
+        return (
+            BlockManagerJudge(self._recorder.context, script)
+            for script in self._script.shorter(self._played)
+        )
 
     def _judge(self) -> None:
         self._make()
@@ -118,7 +126,9 @@ class BlockManagerJudge:
 
     def admit(self, seq: int, num_tokens: int, shared: Sequence[int] = ()) -> None:
         refusals = self.spec.refuse_admit(seq, num_tokens, shared)
-        reply = self._call(f"admit(seq={seq}, num_tokens={num_tokens}{self._shared(shared)})", refusals)
+        reply = self._call(
+            f"admit(seq={seq}, num_tokens={num_tokens}{self._shared(shared)})", refusals
+        )
         if not refusals:
             if isinstance(reply, Raised) and len(shared) * self.spec.block_size > num_tokens:
                 self._refused_partly_filled(reply, num_tokens, shared)
@@ -127,12 +137,17 @@ class BlockManagerJudge:
         self._look(refusals)
 
     def _refused_partly_filled(self, reply: Raised, num_tokens: int, shared: Sequence[int]) -> None:
-        """Raise Broken if it was refused because the last shared block is not full for the newcomer."""
+        """Raise Broken if it was refused because the last shared block is not full for the
+        newcomer."""
         if "ValueError" in reply.kinds:
             message = f"`admit` refused {plural(len(shared), 'shared block')} for {plural(num_tokens, 'token')}, "
-            message += f"which fill {self.spec.blocks_for(num_tokens)}: the last of them need not be full."
+            message += (
+                f"which fill {self.spec.blocks_for(num_tokens)}: the last of them need not be full."
+            )
             habit = "shares full blocks only"
-            self._recorder.broken(message, got=f"raised {reply}", expected="[]", raised=reply, habit=habit)
+            self._recorder.broken(
+                message, got=f"raised {reply}", expected="[]", raised=reply, habit=habit
+            )
 
     def extend(self, seq: int, num_tokens: int) -> None:
         refusals = self.spec.refuse_extend(seq, num_tokens)
@@ -189,7 +204,9 @@ class BlockManagerJudge:
         """So many forks of one sequence."""
         last = first + count - 1
         code = f"for child in range({first}, {last + 1}):\n    answer = bm.fork({parent}, child)"
-        reply = self._call(f"fork({parent}, {first})  # and so on: fork({parent}, {last})", {}, "fork", code)
+        reply = self._call(
+            f"fork({parent}, {first})  # and so on: fork({parent}, {last})", {}, "fork", code
+        )
         self._returned(reply, "None")
         for child in range(first, last + 1):
             self.spec.forked(parent, child)
@@ -208,14 +225,21 @@ class BlockManagerJudge:
         """Calls that leave nothing behind, over and over."""
         each = [f"{call.method}({', '.join(map(self._plain, call.args))})" for call in calls]
         code = f"import contextlib\n\nfrom reference_engine.slots import OutOfBlocks\n\nfor _ in range({count}):"
-        code += "".join(f"\n    with contextlib.suppress(OutOfBlocks):\n        answer = bm.{call}" for call in each)
+        code += "".join(
+            f"\n    with contextlib.suppress(OutOfBlocks):\n        answer = bm.{call}"
+            for call in each
+        )
         reply = self._call(f"{'; '.join(each)}  # {count:,} times over", {}, calls[-1].method, code)
-        self._over = f" and the calls before it, {count:,} times over: a little is lost or kept now and then"
+        self._over = (
+            f" and the calls before it, {count:,} times over: a little is lost or kept now and then"
+        )
         if isinstance(reply, Raised) and reply.frames and not reply.leaving:
             method = reply.frames[0][1]
             message = f"`{method}` raised {reply} among calls that leave nothing behind, made {count:,} times over: "
             message += "is a little lost or kept now and then?"
-            self._recorder.broken(message, got=reply.told, expected="no exception", method=method, raised=reply)
+            self._recorder.broken(
+                message, got=reply.told, expected="no exception", method=method, raised=reply
+            )
         self._returned(reply, "None")
         self._look({})
         self._over = ""
@@ -266,7 +290,8 @@ class BlockManagerJudge:
     # ------------------------------------------------------------ judging
 
     def _call(self, written: str, refusals: Refusals, method: str = "", code: str = "") -> Reply:
-        """The next move's outcome; if the contract wants it refused, see that it was. method: the move's, if none.
+        """The next move's outcome; if the contract wants it refused, see that it was. method: the
+        move's, if none.
 
         code: the Python of it, where it is not the call as it is written.
         """
@@ -285,7 +310,9 @@ class BlockManagerJudge:
             self._recorder.deviates(again)
         for seq, (_, table) in zip(self._seen.seqs, self._seen.data[1], strict=True):
             if type(table) is list and SCRAWL in table:
-                self._recorder.tell(f"# the caller writes {SCRAWL} into what `{method}` returned", code=SCRAWLED)
+                self._recorder.tell(
+                    f"# the caller writes {SCRAWL} into what `{method}` returned", code=SCRAWLED
+                )
                 self._recorder.tell(f"bm.table(seq={seq})", shown(table))
                 message = f"The list that `{method}` returned is the one that is kept as table({seq}): whatever the "
                 message += "caller does with it happens to the table. Return a list of its own."
@@ -295,7 +322,9 @@ class BlockManagerJudge:
         due, why = " or ".join(refusals), next(iter(refusals.values()))
         if isinstance(reply, Returned):
             message = f"`{method}` must raise {due}: {why}."
-            self._recorder.broken(message, got=f"returned {shown(reply.value)}", expected=f"raises {due}")
+            self._recorder.broken(
+                message, got=f"returned {shown(reply.value)}", expected=f"raises {due}"
+            )
         if reply.is_one_of(refusals):
             return
         if reply.type == OUT_OF_BLOCKS and OUT_OF_BLOCKS in refusals:
@@ -304,7 +333,9 @@ class BlockManagerJudge:
             self._recorder.unexpected(reply, f"raises {due}")
         else:
             message = f"`{method}` raised {reply.type} where {due} is due: {why}."
-        self._recorder.broken(message, got=f"raised {reply}", expected=f"raises {due}", raised=reply)
+        self._recorder.broken(
+            message, got=f"raised {reply}", expected=f"raises {due}", raised=reply
+        )
 
     def _shared(self, shared: Sequence[int]) -> str:
         return f", shared={self._written(shared)}" if shared else ""
@@ -319,11 +350,18 @@ class BlockManagerJudge:
         if isinstance(reply, Raised):
             if OUT_OF_BLOCKS in reply.kinds:
                 free, mark = self.spec.num_free, self.spec.watermark
-                binds = " and the watermark does not bind it" if mark and self._recorder.method == "extend" else ""
-                message = (
-                    f"`{self._recorder.method}` raised OutOfBlocks although its blocks are free ({free} are){binds}."
+                binds = (
+                    " and the watermark does not bind it"
+                    if mark and self._recorder.method == "extend"
+                    else ""
                 )
-                self._recorder.broken(message, got=f"raised {reply}", expected=expected, raised=reply)
+                message = (
+                    f"`{self._recorder.method}` raised OutOfBlocks although its blocks are free "
+                    f"({free} are){binds}."
+                )
+                self._recorder.broken(
+                    message, got=f"raised {reply}", expected=expected, raised=reply
+                )
             self._recorder.unexpected(reply, expected)
         return reply.value
 
@@ -342,7 +380,9 @@ class BlockManagerJudge:
 
     def _pair(self, value: Any) -> tuple[list[int], list[tuple[int, int]]]:
         if type(value) is not list or len(value) != 2 or type(value[1]) is not list:
-            message = f"`extend` returned {shown(value)}; it returns two lists, (new blocks, copies)."
+            message = (
+                f"`extend` returned {shown(value)}; it returns two lists, (new blocks, copies)."
+            )
             self._recorder.broken(message, got=shown(value), expected="([new blocks], [copies])")
         self._recorder.steps[-1].answer = f"({shown(value[0])}, {shown(value[1])})"
         copies = []
@@ -359,7 +399,9 @@ class BlockManagerJudge:
     def _table(self, seq: int) -> list[int]:
         reply = self._recorder.parsed(lambda: self._seen.table(seq))
         if isinstance(reply, Raised) or not _ints(reply.value):
-            self._unreadable("table", f"table(seq={seq})", reply, "a sequence of blocks (plain ints)")
+            self._unreadable(
+                "table", f"table(seq={seq})", reply, "a sequence of blocks (plain ints)"
+            )
         blocks: list[int] = reply.value
         return blocks
 
@@ -385,13 +427,21 @@ class BlockManagerJudge:
             if seq not in self._move.subjects and seq in self._related():
                 self._bystander(seq, seen.table(seq))
         for seq in self._move.subjects[1:] if not refusals else ():
-            self._same("table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals)
+            self._same(
+                "table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals
+            )
         self._same(NUM_FREE, NUM_FREE, seen.num_free, self.spec.num_free, refusals)
         for seq in seen.seqs:
-            self._same("table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals)
-            self._same("length", f"length(seq={seq})", seen.length(seq), self.spec.lengths[seq], refusals)
+            self._same(
+                "table", f"table(seq={seq})", seen.table(seq), self.spec.tables[seq], refusals
+            )
+            self._same(
+                "length", f"length(seq={seq})", seen.length(seq), self.spec.lengths[seq], refusals
+            )
         for block in seen.blocks:
-            self._same("ref", f"ref(block={block})", seen.ref(block), self.spec.ref(block), refusals)
+            self._same(
+                "ref", f"ref(block={block})", seen.ref(block), self.spec.ref(block), refusals
+            )
 
     def _related(self) -> set[int]:
         """Those that were forked from the sequence of this move, or from which it was."""
@@ -400,8 +450,13 @@ class BlockManagerJudge:
         return children | {self._parents[seq] for seq in subjects if seq in self._parents}
 
     def _bystander(self, seq: int, reply: Reply) -> None:
-        """A fork and its parent have lists of their own: what changes one must not change the other."""
-        if not isinstance(reply, Returned) or reply.value == self.spec.tables[seq] or not _ints(reply.value):
+        """A fork and its parent have lists of their own: what changes one must not change the
+        other."""
+        if (
+            not isinstance(reply, Returned)
+            or reply.value == self.spec.tables[seq]
+            or not _ints(reply.value)
+        ):
             return
         changed_by, due = self._recorder.method, self.spec.tables[seq]
         self._recorder.tell(f"bm.table(seq={seq})", shown(reply.value))
@@ -411,7 +466,9 @@ class BlockManagerJudge:
 
     def _same(self, method: str, written: str, reply: Reply, due: Any, refusals: Refusals) -> None:
         if isinstance(reply, Raised) or type(reply.value) is not type(due):
-            self._unreadable(method, written, reply, "a list of blocks" if type(due) is list else "a number")
+            self._unreadable(
+                method, written, reply, "a list of blocks" if type(due) is list else "a number"
+            )
         if repr(reply.value) == repr(due):
             return
         changed_by = self._recorder.method
@@ -421,19 +478,28 @@ class BlockManagerJudge:
         else:
             message = f"{written} is {reply.value} after `{changed_by}`{self._over}; {due} due{self._because(method)}."
         habit = self._habit(changed_by, reply.value, due)
-        self._recorder.broken(message, got=f"{written} == {reply.value}", expected=f"{due}", habit=habit)
+        self._recorder.broken(
+            message, got=f"{written} == {reply.value}", expected=f"{due}", habit=habit
+        )
 
     def _habit(self, changed_by: str, value: Any, due: Any) -> str:
         """Whose way it looks like that something is `value` and not `due`."""
         if changed_by == "truncate" and type(due) is list and value[: len(due)] == due:
             return "keeps blocks beyond the tokens"
         tail = [block for seq in self._move.subjects[1:] for block in self.spec.tables[seq][-1:]]
-        copied = type(due) is list and len(value) == len(due) and value[:-1] == due[:-1] and due[-1:] == tail
+        copied = (
+            type(due) is list
+            and len(value) == len(due)
+            and value[:-1] == due[:-1]
+            and due[-1:] == tail
+        )
         return "copies the tail in fork" if tail and copied else ""
 
     def _because(self, method: str) -> str:
         if method == NUM_FREE:
-            return f": {len(self.spec.referenced)} of {self.spec.num_blocks - 1} blocks are referenced"
+            return (
+                f": {len(self.spec.referenced)} of {self.spec.num_blocks - 1} blocks are referenced"
+            )
         return ": tables that list it, and retains" if method == "ref" else ""
 
 

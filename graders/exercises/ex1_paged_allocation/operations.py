@@ -1,9 +1,10 @@
 """A trace before it is played: moves chosen on the specification, in blocks that have no ids yet.
 
-Which ids a part hands out is its own affair, but how many, to whom, and which are free is not. So a trace can be
-written without the part: the script lets the specification hand out blocks, the lowest number first, and notes every
-move. When it is played (`graders.exercises.ex1_paged_allocation.judge`), those numbers are names for the blocks that
-the part handed out.
+Which ids a part hands out is its own affair, but how many, to whom, and which are free is not. So a
+trace can be written without the part: the script lets the specification hand out blocks, the lowest
+number first, and notes every move. When it is played
+(`graders.exercises.ex1_paged_allocation.judge`), those numbers are names for the blocks that the
+part handed out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ Form = Literal["list", "tuple", "iterator", "array"]
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """A list of blocks handed to the part: names, 0 for scratch, -k for the k-th free one; alive: names in use."""
+    """A list of blocks handed to the part: names, 0 for scratch, -k for the k-th free one; alive:
+    names in use."""
 
     names: tuple[int, ...]
     form: Form
@@ -30,7 +32,8 @@ class Blocks:
         return {"blocks": self.names, "as": self.form, "alive": self.alive}
 
     def among(self, known: Mapping[int, int], free: Sequence[int]) -> list[int] | None:
-        """The blocks that are meant, given those in use by name and the free ones; None when one is not there."""
+        """The blocks that are meant, given those in use by name and the free ones; None when one is
+        not there."""
         if any(name not in known if name > 0 else -name > len(free) for name in self.names):
             return None
         return [known[name] if name > 0 else free[-name - 1] if name else 0 for name in self.names]
@@ -44,7 +47,10 @@ class Call:
     args: tuple[int | Blocks, ...]
 
     def to_wire(self) -> list[Any]:
-        return [self.method, [arg.to_wire() if isinstance(arg, Blocks) else arg for arg in self.args]]
+        return [
+            self.method,
+            [arg.to_wire() if isinstance(arg, Blocks) else arg for arg in self.args],
+        ]
 
 
 Argument = int | Blocks | tuple[int, ...] | tuple[Call, ...]
@@ -52,8 +58,8 @@ Argument = int | Blocks | tuple[int, ...] | tuple[Call, ...]
 
 @dataclass(frozen=True, slots=True)
 class BlockManagerCall:
-    """One call, or many in one. grown: the sequence whose table it may change at the end. seqs: those to look at
-    after it.
+    """One call, or many in one. grown: the sequence whose table it may change at the end. seqs:
+    those to look at after it.
 
     refused: it has to be.
     """
@@ -73,7 +79,12 @@ class BlockManagerCall:
 
     def to_wire(self, watched: Sequence[int]) -> list[Any]:
         args = [_sent(arg) for arg in self.args]
-        return [self.method, args, [self.seqs, watched], [self.grown, self.names] if self.grown is not None else None]
+        return [
+            self.method,
+            args,
+            [self.seqs, watched],
+            [self.grown, self.names] if self.grown is not None else None,
+        ]
 
 
 def _sent(arg: Argument) -> Any:
@@ -83,17 +94,22 @@ def _sent(arg: Argument) -> Any:
 
 
 class BlockManagerScript:
-    """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a right part would.
+    """The methods of the contract; each notes a move and, if it is lawful, changes `spec` as a
+    right part would.
 
     refs: whether ref() of every block is looked at after each move, that of scratch too.
     """
 
-    def __init__(self, num_blocks: int, block_size: int, *, watermark: int = 0, refs: bool = True) -> None:
+    def __init__(
+        self, num_blocks: int, block_size: int, *, watermark: int = 0, refs: bool = True
+    ) -> None:
         self.spec = BlockManagerSpec(num_blocks, block_size, watermark)
         self.refs = refs
         self.moves: list[BlockManagerCall] = []
 
-    def admit(self, seq: int, num_tokens: int, shared: Sequence[int] = (), form: Form = "tuple") -> None:
+    def admit(
+        self, seq: int, num_tokens: int, shared: Sequence[int] = (), form: Form = "tuple"
+    ) -> None:
         args = (seq, num_tokens, self._named(shared, form)) if shared else (seq, num_tokens)
         if self.spec.refuse_admit(seq, num_tokens, shared):
             return self._note("admit", *args, refused=True)
@@ -185,14 +201,19 @@ class BlockManagerScript:
         """
         many = any(move.method in MANY for move in self.moves)
         for left_out in reversed(range(played)) if not many else ():
-            script = self._again([move for at, move in enumerate(self.moves[:played]) if at != left_out])
+            script = self._again(
+                [move for at, move in enumerate(self.moves[:played]) if at != left_out]
+            )
             if script is not None:
                 yield script
 
     def _again(self, moves: Sequence[BlockManagerCall]) -> BlockManagerScript | None:
-        """These calls, blocks named anew; None if one that had to be refused is lawful now. The reverse is left out."""
+        """These calls, blocks named anew; None if one that had to be refused is lawful now. The
+        reverse is left out."""
         spec = self.spec
-        script = BlockManagerScript(spec.num_blocks, spec.block_size, watermark=spec.watermark, refs=self.refs)
+        script = BlockManagerScript(
+            spec.num_blocks, spec.block_size, watermark=spec.watermark, refs=self.refs
+        )
         known: dict[int, int] = {}
         for move in moves:
             args = script._here(move, known)
@@ -208,7 +229,8 @@ class BlockManagerScript:
         return script
 
     def _here(self, move: BlockManagerCall, known: dict[int, int]) -> list[Any] | None:
-        """The arguments of another script's call as they are called here; None when a block of it is not there."""
+        """The arguments of another script's call as they are called here; None when a block of it
+        is not there."""
         args: list[Any] = []
         for arg in move.args:
             if not isinstance(arg, Blocks):
@@ -222,9 +244,15 @@ class BlockManagerScript:
 
     def _named(self, blocks: Sequence[int], form: Form) -> Blocks:
         free, alive = self.spec.free_blocks, self.spec.referenced
-        return Blocks(tuple(-1 - free.index(block) if block in free else block for block in blocks), form, tuple(alive))
+        return Blocks(
+            tuple(-1 - free.index(block) if block in free else block for block in blocks),
+            form,
+            tuple(alive),
+        )
 
-    def _note(self, method: str, *args: Argument, grown: int | None = None, refused: bool = False) -> None:
+    def _note(
+        self, method: str, *args: Argument, grown: int | None = None, refused: bool = False
+    ) -> None:
         seqs = tuple(sorted(self.spec.tables))
         names = tuple(self.spec.tables[grown]) if grown is not None else ()
         self.moves.append(BlockManagerCall(method, args, seqs, grown, names, refused))

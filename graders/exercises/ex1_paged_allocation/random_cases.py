@@ -1,4 +1,5 @@
-"""How random traces are drawn for each law of exercise 1: each play stays close to the law it is for."""
+"""How random traces are drawn for each law of exercise 1: each play stays close to the law it is
+for."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ SEQUENCES: tuple[Form, ...] = ("tuple", "list", "array")
 
 
 class BlockManagerCases:
-    """Writes a script: the moves that plays are made of, each at most two calls, chosen to make sense as things are.
+    """Writes a script: the moves that plays are made of, each at most two calls, chosen to make
+    sense as things are.
 
-    ids: what sequences are called. gone: those that were there and are not. full: blocks that were written to their
-    end, whoever holds them.
+    ids: what sequences are called. gone: those that were there and are not. full: blocks that were
+    written to their end, whoever holds them.
     """
 
     def __init__(self, script: BlockManagerScript, ids: Sequence[int] = IDS[0]) -> None:
@@ -96,7 +98,9 @@ class BlockManagerCases:
         tokens = len(shared) * size + move.pick((own, own, 0, -min(1, size - 1)))
         self._admit(tokens, shared, move.pick(SEQUENCES), ask=ask)
 
-    def _admit(self, tokens: int, shared: Sequence[int] = (), form: Form = "tuple", *, ask: bool) -> None:
+    def _admit(
+        self, tokens: int, shared: Sequence[int] = (), form: Form = "tuple", *, ask: bool
+    ) -> None:
         if ask:
             self.script.can_admit(tokens, shared, form)
         self.script.admit(self.newcomer(), tokens, shared, form)
@@ -123,7 +127,11 @@ class BlockManagerCases:
         target = length + move.pick(steps)
         if self.spec.needed(seq, target) > self.spec.num_free + beyond:
             target = length + edge
-        return (seq, target) if self.spec.needed(seq, target) <= self.spec.num_free + beyond else (seq, length)
+        return (
+            (seq, target)
+            if self.spec.needed(seq, target) <= self.spec.num_free + beyond
+            else (seq, length)
+        )
 
     def needed(self, move: Picks) -> None:
         """Ask what somebody's growth would take."""
@@ -152,7 +160,9 @@ class BlockManagerCases:
             return self.admit(move)
         seq = move.pick(self.living)
         size, length = self.spec.block_size, self.spec.lengths[seq]
-        down = move.pick((1, length % size or size, size, length, 0, size + 1, length % size + 1, 2 * size))
+        down = move.pick(
+            (1, length % size or size, size, length, 0, size + 1, length % size + 1, 2 * size)
+        )
         return self.script.truncate(seq, max(0, length - down))
 
     def fork(self, move: Picks) -> None:
@@ -188,12 +198,15 @@ class BlockManagerCases:
         return move.pick(asks)(seq)
 
     def grow_apart(self, move: Picks) -> None:
-        """Somebody whose last block is full grows into a new one: nothing to copy, whoever shares the others."""
+        """Somebody whose last block is full grows into a new one: nothing to copy, whoever shares
+        the others."""
         full = [seq for seq in self.living if not self.spec.lengths[seq] % self.spec.block_size]
         if not full or not self.spec.num_free:
             return self.admit(move)
         seq = move.pick(full)
-        return self.script.extend(seq, self.spec.lengths[seq] + move.number(1, self.spec.block_size))
+        return self.script.extend(
+            seq, self.spec.lengths[seq] + move.number(1, self.spec.block_size)
+        )
 
 
 def arithmetic(context: CheckContext, case: Case) -> None:
@@ -209,7 +222,14 @@ def giving_back(context: CheckContext, case: Case) -> None:
     setup = case.setup
     script = BlockManagerScript(setup.pick((4, 3, 2, 6, 9)), setup.pick(SIZES), refs=False)
     writer = BlockManagerCases(script, setup.pick(IDS))
-    moves = (writer.admit, writer.free, writer.admit, writer.free, writer.extend, writer.ask_of_the_gone)
+    moves = (
+        writer.admit,
+        writer.free,
+        writer.admit,
+        writer.free,
+        writer.extend,
+        writer.ask_of_the_gone,
+    )
     writer.play(context, case, moves)
 
 
@@ -218,20 +238,30 @@ def all_or_nothing(context: CheckContext, case: Case) -> None:
     setup = case.setup
     script = BlockManagerScript(setup.pick((4, 3, 2, 6)), setup.pick(SIZES), refs=False)
     writer = BlockManagerCases(script, setup.pick(IDS))
-    writer.play(context, case, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free))
+    writer.play(
+        context, case, (writer.overadmit, writer.admit, writer.overgrow, writer.extend, writer.free)
+    )
 
 
 def sharing(context: CheckContext, case: Case) -> None:
     """Law 1.4: forks and admissions that borrow, and the owners leaving in any order."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
-    writer.play(context, case, (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.grow_apart))
+    writer = BlockManagerCases(
+        BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS)
+    )
+    writer.play(
+        context,
+        case,
+        (writer.admit, writer.fork, writer.free, writer.admit_sharing, writer.grow_apart),
+    )
 
 
 def copy_on_write(context: CheckContext, case: Case) -> None:
     """Law 1.5: forks that grow apart, with and without room for the copy."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
+    writer = BlockManagerCases(
+        BlockManagerScript(setup.pick((8, 3, 4, 12)), setup.pick(SIZES)), setup.pick(IDS)
+    )
 
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1)
@@ -252,12 +282,18 @@ def copy_on_write(context: CheckContext, case: Case) -> None:
 def truncate(context: CheckContext, case: Case) -> None:
     """Law 1.6: shrink to any length, shared or not, and grow again."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
+    writer = BlockManagerCases(
+        BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS)
+    )
 
     def extend(move: Picks) -> None:
         writer.extend(move, copies=False)
 
-    writer.play(context, case, (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free))
+    writer.play(
+        context,
+        case,
+        (writer.truncate, writer.admit, extend, writer.truncate, writer.fork, writer.free),
+    )
 
 
 def watermark(context: CheckContext, case: Case) -> None:
@@ -277,13 +313,17 @@ def watermark(context: CheckContext, case: Case) -> None:
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1)
 
-    writer.play(context, case, (admit, extend, writer.free, admit_sharing, writer.fork, writer.needed))
+    writer.play(
+        context, case, (admit, extend, writer.free, admit_sharing, writer.fork, writer.needed)
+    )
 
 
 def references(context: CheckContext, case: Case) -> None:
     """Law 1.8: retain and release among everything else."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
+    writer = BlockManagerCases(
+        BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS)
+    )
 
     def extend(move: Picks) -> None:
         writer.extend(move, beyond=1)
@@ -291,5 +331,13 @@ def references(context: CheckContext, case: Case) -> None:
     def admit_cached(move: Picks) -> None:
         writer.admit_cached(move, beyond=move.pick((0, 1)), ask=True)
 
-    calls = (writer.retain, writer.admit, writer.free, writer.release, admit_cached, writer.truncate, writer.fork)
+    calls = (
+        writer.retain,
+        writer.admit,
+        writer.free,
+        writer.release,
+        admit_cached,
+        writer.truncate,
+        writer.fork,
+    )
     writer.play(context, case, (*calls, extend, writer.release, writer.retain))

@@ -10,11 +10,18 @@ from graders.checking.failure import Broken, Together
 from graders.checking.random_cases import Case, Picks
 from graders.exercises.ex1_paged_allocation.judge import BlockManagerJudge, refuse_constructor
 from graders.exercises.ex1_paged_allocation.operations import BlockManagerScript
-from graders.exercises.ex1_paged_allocation.random_cases import IDS, LISTS, SIZES, STRANGER, BlockManagerCases, Move
+from graders.exercises.ex1_paged_allocation.random_cases import (
+    IDS,
+    LISTS,
+    SIZES,
+    STRANGER,
+    BlockManagerCases,
+    Move,
+)
 
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
-# Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are retained once, 5 to 7
-# are free. Lists open with what is lawful: a call done by halves shows.
+# Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are
+# retained once, 5 to 7 are free. Lists open with what is lawful: a call done by halves shows.
 Calls = Callable[[BlockManagerScript], None]
 
 
@@ -96,7 +103,9 @@ ALL_OF_THEM: tuple[Calls, ...] = (
 def refusals(context: CheckContext, case: Case) -> None:
     """Build a state, then forbidden calls, each followed by a look at everything."""
     setup = case.setup
-    writer = BlockManagerCases(BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS))
+    writer = BlockManagerCases(
+        BlockManagerScript(setup.pick((8, 4, 12)), setup.pick(SIZES)), setup.pick(IDS)
+    )
     forbidden = Forbidden(writer)
     lawful: tuple[Move, ...] = (writer.admit, writer.fork, writer.free, writer.retain)
 
@@ -107,7 +116,8 @@ def refusals(context: CheckContext, case: Case) -> None:
 
 
 def each_forbidden_call(context: CheckContext) -> None:
-    """Impossible pools, and every kind of forbidden call once, whatever the seed; all that get through are told.
+    """Impossible pools, and every kind of forbidden call once, whatever the seed; all that get
+    through are told.
 
     The first call that does is told in its smallest state.
     """
@@ -125,8 +135,11 @@ def each_forbidden_call(context: CheckContext) -> None:
     context.cases += len(ALL_OF_THEM)
 
 
-def _in_smallest_state(context: CheckContext, forbidden: Callable[[BlockManagerScript], None]) -> Broken | None:
-    """What the call breaks where as little as possible went before; None where it breaks nothing then."""
+def _in_smallest_state(
+    context: CheckContext, forbidden: Callable[[BlockManagerScript], None]
+) -> Broken | None:
+    """What the call breaks where as little as possible went before; None where it breaks nothing
+    then."""
     for kept in range(len(SETTING)):
         for setting in itertools.combinations(SETTING, kept):
             try:
@@ -148,7 +161,8 @@ def _after(
 
 
 class Forbidden:
-    """Calls that must raise, chosen to fit the state; where a state offers none, an unknown sequence is asked for."""
+    """Calls that must raise, chosen to fit the state; where a state offers none, an unknown
+    sequence is asked for."""
 
     def __init__(self, writer: BlockManagerCases) -> None:
         self.writer = writer
@@ -170,7 +184,8 @@ class Forbidden:
         )
 
     def stranger(self, move: Picks) -> None:
-        """A sequence that nobody admitted, or that is gone: KeyError from every method that is given one."""
+        """A sequence that nobody admitted, or that is gone: KeyError from every method that is
+        given one."""
         script = self.script
         seq = next(iter(self.writer.absent), STRANGER) if move.number(0, 1) else STRANGER
         calls: tuple[Callable[[], None], ...] = (
@@ -224,14 +239,18 @@ class Forbidden:
         if not self.spec.referenced:
             return self.free_shared(move)
         shared = [move.pick(self.spec.referenced)] * 2
-        return self.script.admit(self.writer.newcomer(), 2 * self.spec.block_size + move.number(0, 1), shared)
+        return self.script.admit(
+            self.writer.newcomer(), 2 * self.spec.block_size + move.number(0, 1), shared
+        )
 
     def too_many_shared(self, move: Picks) -> None:
         held = self.spec.referenced
         if len(held) < 2:
             return self.repeated_shared(move)
         shared = held[: move.number(2, len(held))]
-        return self.script.admit(self.writer.newcomer(), (len(shared) - 1) * self.spec.block_size, shared, "list")
+        return self.script.admit(
+            self.writer.newcomer(), (len(shared) - 1) * self.spec.block_size, shared, "list"
+        )
 
     def retain_free(self, move: Picks) -> None:
         """Retain a free block, alone or behind one that may be retained."""
@@ -246,8 +265,14 @@ class Forbidden:
         if kept and move.number(0, 1):
             block = move.pick(kept)
             return self.script.release([block] * (self.spec.retained[block] + 1))
-        others = [block for block in self.spec.referenced if block not in kept] or self.spec.free_blocks
-        return self.script.release([*kept[: move.number(0, 1)], move.pick(others)]) if others else self.stranger(move)
+        others = [
+            block for block in self.spec.referenced if block not in kept
+        ] or self.spec.free_blocks
+        return (
+            self.script.release([*kept[: move.number(0, 1)], move.pick(others)])
+            if others
+            else self.stranger(move)
+        )
 
     def ask_forbidden(self, move: Picks) -> None:
         """can_admit of something that admit refuses."""

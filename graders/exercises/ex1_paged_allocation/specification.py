@@ -1,8 +1,8 @@
 """What a block manager has to be like: two dicts and a counter.
 
-The specification hands out nothing. It is told which blocks the part handed out, checks that it was allowed to, and
-follows. So any order of handing out blocks is right, and so is any order within a list of new or of freed blocks; only
-what the contract fixes is compared.
+The specification hands out nothing. It is told which blocks the part handed out, checks that it was
+allowed to, and follows. So any order of handing out blocks is right, and so is any order within a
+list of new or of freed blocks; only what the contract fixes is compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ OUT_OF_BLOCKS = "OutOfBlocks"
 
 
 class BlockManagerSpec:
-    """The state of the pool as the contract has it: tables, lengths, and how often each block is retained."""
+    """The state of the pool as the contract has it: tables, lengths, and how often each block is
+    retained."""
 
     def __init__(self, num_blocks: int, block_size: int, watermark: int = 0) -> None:
         self.num_blocks = num_blocks
@@ -49,9 +50,14 @@ class BlockManagerSpec:
         return -(-tokens // self.block_size)
 
     def copies(self, seq: int, num_tokens: int) -> bool:
-        """Whether the first position written by extend(seq, num_tokens) lies in a block with ref > 1."""
+        """Whether the first position written by extend(seq, num_tokens) lies in a block with ref >
+        1."""
         length = self.lengths[seq]
-        return num_tokens > length and length % self.block_size != 0 and self.ref(self.tables[seq][-1]) > 1
+        return (
+            num_tokens > length
+            and length % self.block_size != 0
+            and self.ref(self.tables[seq][-1]) > 1
+        )
 
     def needed(self, seq: int, num_tokens: int) -> int:
         """blocks_needed for num_tokens >= length."""
@@ -62,7 +68,9 @@ class BlockManagerSpec:
 
     # ------------------------------------------------------------ what must be refused
 
-    def refuse_admit(self, seq: int | None, num_tokens: int, shared: Sequence[int] = ()) -> Refusals:
+    def refuse_admit(
+        self, seq: int | None, num_tokens: int, shared: Sequence[int] = ()
+    ) -> Refusals:
         """seq: None for one that nobody is called."""
         refusals = {}
         if seq in self.tables:
@@ -70,7 +78,9 @@ class BlockManagerSpec:
         refusals |= self._refuse_request(num_tokens, shared)
         count = self.blocks_for(num_tokens) - len(shared)
         if self.num_free - count < self.watermark:
-            keep = f", and {self.watermark} must stay free (the watermark)" if self.watermark else ""
+            keep = (
+                f", and {self.watermark} must stay free (the watermark)" if self.watermark else ""
+            )
             refusals[OUT_OF_BLOCKS] = f"it takes {plural(count)}, {self.num_free} are free{keep}"
         return refusals
 
@@ -135,9 +145,12 @@ class BlockManagerSpec:
                 }
         return {}
 
-    # ------------------------------------------------------------ what the part did, checked and followed
+    # ------------------------------------------------------------ what the part did, checked and
+    # followed
 
-    def admitted(self, seq: int, num_tokens: int, shared: Sequence[int], new: list[int], table: list[int]) -> None:
+    def admitted(
+        self, seq: int, num_tokens: int, shared: Sequence[int], new: list[int], table: list[int]
+    ) -> None:
         """admit returned `new`, and table(seq) is now `table`."""
         count = self.blocks_for(num_tokens) - len(shared)
         why = f"ceil({num_tokens} / {self.block_size}) = {self.blocks_for(num_tokens)}"
@@ -147,14 +160,21 @@ class BlockManagerSpec:
         self._follow(seq, num_tokens, table)
 
     def extended(
-        self, seq: int, num_tokens: int, new: list[int], copies: list[tuple[int, int]], table: list[int]
+        self,
+        seq: int,
+        num_tokens: int,
+        new: list[int],
+        copies: list[tuple[int, int]],
+        table: list[int],
     ) -> None:
         """extend returned `new` and `copies` as (src, dst), and table(seq) is now `table`."""
         old = self.tables[seq]
         copied = self.copies(seq, num_tokens)
         grown = self.blocks_for(num_tokens) - len(old)
         self._copies(seq, copied, copies)
-        why = f"{len(old)} -> {self.blocks_for(num_tokens)} in the table" + (", and one for the copy" if copied else "")
+        why = f"{len(old)} -> {self.blocks_for(num_tokens)} in the table" + (
+            ", and one for the copy" if copied else ""
+        )
         self._allow("extend", new, grown + copied, why)
         kept = old
         if copied:
@@ -178,9 +198,13 @@ class BlockManagerSpec:
         if due and (len(copies) > 1 or copies[0][0] != tail):
             source = f"from block {copies[0][0]}" if len(copies) == 1 else ""
             message = f"`extend` must copy exactly the block it writes to, block {tail}."
-            raise Deviation(message, f"{got} {source}".strip(), f"one Copy from block {tail} to a fresh block")
+            raise Deviation(
+                message, f"{got} {source}".strip(), f"one Copy from block {tail} to a fresh block"
+            )
         if not due and copies:
-            raise Deviation(f"`extend` made a Copy although {self._no_copy(seq, tail)}.", got, "no Copy")
+            raise Deviation(
+                f"`extend` made a Copy although {self._no_copy(seq, tail)}.", got, "no Copy"
+            )
 
     def _no_copy(self, seq: int, tail: int) -> str:
         length = self.lengths[seq]
@@ -251,7 +275,9 @@ class BlockManagerSpec:
         if sorted(returned) == sorted(due):
             return
         free = ", in any order" if len(due) > 1 else ""
-        raise Deviation(self._wrong_drop(method, returned, due), f"{returned}", f"{sorted(due)}{free}")
+        raise Deviation(
+            self._wrong_drop(method, returned, due), f"{returned}", f"{sorted(due)}{free}"
+        )
 
     def _wrong_drop(self, method: str, returned: list[int], due: list[int]) -> str:
         held = [block for block in returned if self.ref(block)]
@@ -281,14 +307,18 @@ class BlockManagerSpec:
         held = [block for block in new if self.ref(block)]
         if held:
             raise Deviation(
-                f"`{method}` handed out block {held[0]}, which {self._holder(held[0])}.", got, "free blocks"
+                f"`{method}` handed out block {held[0]}, which {self._holder(held[0])}.",
+                got,
+                "free blocks",
             )
 
     def _holder(self, block: int) -> str:
         owners = [seq for seq, table in self.tables.items() if block in table]
         return f"is in the table of sequence {owners[0]}" if owners else "is retained"
 
-    def _table(self, method: str, seq: int, kept: list[int], new: list[int], table: list[int]) -> None:
+    def _table(
+        self, method: str, seq: int, kept: list[int], new: list[int], table: list[int]
+    ) -> None:
         """The table must be `kept`, then the blocks of `new` in some order."""
         grown = table[len(kept) :]
         if table[: len(kept)] == kept and sorted(grown) == sorted(new):
@@ -296,11 +326,19 @@ class BlockManagerSpec:
         due = len(kept) + len(new)
         if len(table) != due:
             kept_list = (
-                " (Was the caller's list of shared blocks kept, not copied?)" if method == "admit" and kept else ""
+                " (Was the caller's list of shared blocks kept, not copied?)"
+                if method == "admit" and kept
+                else ""
             )
-            message = f"table({seq}) has {plural(len(table))} after `{method}`; {due} due.{kept_list}"
+            message = (
+                f"table({seq}) has {plural(len(table))} after `{method}`; {due} due.{kept_list}"
+            )
         elif table[: len(kept)] != kept:
             message = f"table({seq}) does not open with {kept} after `{method}`."
         else:
             message = f"table({seq}) does not hold the blocks that `{method}` said are new."
-        raise Deviation(message, f"{table}", f"{kept + new}" + (" (the new ones in any order)" if len(new) > 1 else ""))
+        raise Deviation(
+            message,
+            f"{table}",
+            f"{kept + new}" + (" (the new ones in any order)" if len(new) > 1 else ""),
+        )

@@ -1,4 +1,5 @@
-"""Short stories that a random trace seldom tells, the same in every run: each law of exercise 2 begins with its own."""
+"""Short stories that a random trace seldom tells, the same in every run: each law of exercise 2
+begins with its own."""
 
 from __future__ import annotations
 
@@ -7,7 +8,12 @@ from itertools import product
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Broken
-from graders.exercises.ex2_batching_scheduler.random_cases import VOCABULARIES, VOCABULARY, SchedulerCases, text
+from graders.exercises.ex2_batching_scheduler.random_cases import (
+    VOCABULARIES,
+    VOCABULARY,
+    SchedulerCases,
+    text,
+)
 from graders.simulation.engine import SimulatedEngine
 from graders.simulation.judge import Heed, always, judge
 from graders.simulation.scheduler_rules import EngineSetting
@@ -32,7 +38,8 @@ def lives(context: CheckContext) -> None:
 
 
 def alone(context: CheckContext) -> None:
-    """Law 2.1: one request after the other, whose answers end in different ways; in between none is present.
+    """Law 2.1: one request after the other, whose answers end in different ways; in between none is
+    present.
 
     Tokens are as large as those of language models: equal ones are not the same object.
     """
@@ -48,14 +55,16 @@ def alone(context: CheckContext) -> None:
 
 
 def long_lives(context: CheckContext) -> None:
-    """Law 2.1: lengths above 256, where equal ints are not the same object: of a prompt, and of an answer."""
+    """Law 2.1: lengths above 256, where equal ints are not the same object: of a prompt, and of an
+    answer."""
     setting = EngineSetting(num_blocks=40, block_size=256, token_budget=LARGE)
     for length, answer in ((LARGE, 2), (1, LARGE), (LARGE - 1, 1)):
         _all_at_once(context, setting, [(length, answer)])
 
 
 def ids_come_back(context: CheckContext) -> None:
-    """Law 2.1: the id of whoever has finished is free again, many times over; known while it is here."""
+    """Law 2.1: the id of whoever has finished is free again, many times over; known while it is
+    here."""
     script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
     script.add(7, text(3, 1), 2)
     script.step()
@@ -71,7 +80,8 @@ def ids_come_back(context: CheckContext) -> None:
 
 
 def somebody_comes_within(context: CheckContext) -> None:
-    """Law 2.1: a plan is committed although the queue is not what it was: whoever was planned gets the tokens."""
+    """Law 2.1: a plan is committed although the queue is not what it was: whoever was planned gets
+    the tokens."""
     script = EngineScript(EngineSetting(), TextNumbers(VOCABULARY))
     script.add(0, text(3, 0), 3)
     for id in (1, 2):
@@ -101,7 +111,11 @@ def a_second_scheduler(context: CheckContext) -> None:
 def many(context: CheckContext) -> None:
     """Law 2.2: hundreds come and are served in the order in which they came; a batch of 128."""
     _all_at_once(context, EngineSetting(max_seqs=32), [(1, 1)] * CROWD)
-    _all_at_once(context, EngineSetting(num_blocks=300, max_seqs=128, token_budget=512), [(2, 3)] * (BATCH + 2))
+    _all_at_once(
+        context,
+        EngineSetting(num_blocks=300, max_seqs=128, token_budget=512),
+        [(2, 3)] * (BATCH + 2),
+    )
     script = EngineScript(EngineSetting(max_seqs=2), TextNumbers(VOCABULARY))
     for id in range(4):
         script.add(id, text(2, id), 1 + id % 2)
@@ -113,10 +127,11 @@ def many(context: CheckContext) -> None:
 
 
 def decodes_first(context: CheckContext) -> None:
-    """Law 2.3: somebody decodes when one who matters more begins to read a prompt longer than the budget; and budgets
-    that are used up to the last token.
+    """Law 2.3: somebody decodes when one who matters more begins to read a prompt longer than the
+    budget; and budgets that are used up to the last token.
 
-    Under the other policy decodes are never short: those who came later sat down with what was left.
+    Under the other policy decodes are never short: those who came later sat down with what was
+    left.
     """
     belt = SchedulerCases(EngineSetting(token_budget=4, policy="priority"))
     belt.newcomer(text(2, 1), 6, priority=5)
@@ -126,7 +141,9 @@ def decodes_first(context: CheckContext) -> None:
     judge(context, belt.script)
     for budget in (3, LARGE):
         _all_at_once(
-            context, EngineSetting(num_blocks=400, token_budget=budget), [(budget, 1), (budget + 1, 2), (1, 2)]
+            context,
+            EngineSetting(num_blocks=400, token_budget=budget),
+            [(budget, 1), (budget + 1, 2), (1, 2)],
         )
 
 
@@ -139,12 +156,14 @@ def chunks(context: CheckContext) -> None:
 
 
 def a_queue_in_order(context: CheckContext) -> None:
-    """Law 2.4: three long prompts share a step that is too short for them; the last to come is cut short."""
+    """Law 2.4: three long prompts share a step that is too short for them; the last to come is cut
+    short."""
     _all_at_once(context, EngineSetting(token_budget=5, chunk=2, max_seqs=3), [(6, 2)] * 3)
 
 
 def a_big_head(context: CheckContext) -> None:
-    """Law 2.5: the head of the queue does not fit, whoever stands behind it does; then the very last block is taken."""
+    """Law 2.5: the head of the queue does not fit, whoever stands behind it does; then the very
+    last block is taken."""
     for watermark in (0, 1):
         setting = EngineSetting(num_blocks=7 + watermark, watermark=watermark)
         _all_at_once(context, setting, [(8, 3), (14, 1), (2, 1)])
@@ -153,16 +172,21 @@ def a_big_head(context: CheckContext) -> None:
 
 
 def preemptions(context: CheckContext) -> None:
-    """Law 2.6: the same few requests in pools of many sizes; one victim or several, decodes and prefills among them."""
+    """Law 2.6: the same few requests in pools of many sizes; one victim or several, decodes and
+    prefills among them."""
     for size, blocks, chunk in product((1, 2), range(5, 12), (None, 1, 3)):
         setting = EngineSetting(num_blocks=blocks, block_size=size, chunk=chunk, token_budget=6)
         _all_at_once(context, setting, [(3, 3), (2, 5), (1, 6), (1, 4)])
     for blocks in (7, 8):
         setting = EngineSetting(num_blocks=blocks, block_size=1, chunk=3, token_budget=5)
-        _all_at_once(context, setting, [(6, 1), (1, 5), (1, 5)])  # three blocks at once: more than one victim has
+        _all_at_once(
+            context, setting, [(6, 1), (1, 5), (1, 5)]
+        )  # three blocks at once: more than one victim has
     _late_returns(context, heed=_preempting)
     _copies(context)
-    script = EngineScript(EngineSetting(num_blocks=4, block_size=2, token_budget=6), TextNumbers(VOCABULARY))
+    script = EngineScript(
+        EngineSetting(num_blocks=4, block_size=2, token_budget=6), TextNumbers(VOCABULARY)
+    )
     for id in (0, 1):
         script.add(id, text(2, id), 4)
     for _ in range(3):
@@ -176,9 +200,11 @@ def preemptions(context: CheckContext) -> None:
 
 
 def _a_long_day(context: CheckContext) -> None:
-    """Hundreds come to a small pool, one in every step, and many are preempted: whatever is lost now and then is missed
-    in the end."""
-    belt = SchedulerCases(EngineSetting(num_blocks=9, block_size=2, max_seqs=4, token_budget=8, chunk=3))
+    """Hundreds come to a small pool, one in every step, and many are preempted: whatever is lost
+    now and then is missed in the end."""
+    belt = SchedulerCases(
+        EngineSetting(num_blocks=9, block_size=2, max_seqs=4, token_budget=8, chunk=3)
+    )
     for number in range(CROWD):
         belt.newcomer(text(2 + number % 3, number), 1 + number % 5)
         belt.script.step()
@@ -187,14 +213,23 @@ def _a_long_day(context: CheckContext) -> None:
 
 
 def priorities(context: CheckContext) -> None:
-    """Law 2.7: whoever matters least came first, and decodes when two others begin to read long prompts.
+    """Law 2.7: whoever matters least came first, and decodes when two others begin to read long
+    prompts.
 
-    Where it is preempted its budget returns, once: in long chunks the second of the two could do with more.
+    Where it is preempted its budget returns, once: in long chunks the second of the two could do
+    with more.
     """
-    for policy, blocks, (chunk, begun) in product(("priority", "fcfs"), range(8, 15), ((2, 1), (3, 3))):
+    for policy, blocks, (chunk, begun) in product(
+        ("priority", "fcfs"), range(8, 15), ((2, 1), (3, 3))
+    ):
         belt = SchedulerCases(
             EngineSetting(
-                num_blocks=blocks, block_size=1, token_budget=2 + chunk, chunk=chunk, policy=policy, max_seqs=3
+                num_blocks=blocks,
+                block_size=1,
+                token_budget=2 + chunk,
+                chunk=chunk,
+                policy=policy,
+                max_seqs=3,
             )
         )
         belt.newcomer(text(begun, 1), 6, priority=5)
@@ -220,7 +255,9 @@ def priorities(context: CheckContext) -> None:
 
 def _a_victim_behind_somebody(context: CheckContext) -> None:
     """Somebody who matters more waits for a seat; who is preempted meanwhile goes behind."""
-    belt = SchedulerCases(EngineSetting(num_blocks=7, block_size=1, chunk=1, max_seqs=2, policy="priority"))
+    belt = SchedulerCases(
+        EngineSetting(num_blocks=7, block_size=1, chunk=1, max_seqs=2, policy="priority")
+    )
     for number in (1, 2):
         belt.newcomer(text(1, number), 5, priority=5)
     belt.script.step()
@@ -233,7 +270,9 @@ def aborts(context: CheckContext) -> None:
     """Law 2.8: one of three requests leaves in every step of the run, before its plan and after it."""
     for who, when, within in product(range(3), range(6), (False, True)):
         blocks = 6 + 2 * ((who + when) % 2)
-        belt = SchedulerCases(EngineSetting(num_blocks=blocks, block_size=2, token_budget=5, max_seqs=2))
+        belt = SchedulerCases(
+            EngineSetting(num_blocks=blocks, block_size=2, token_budget=5, max_seqs=2)
+        )
         for number in range(3):
             belt.newcomer(text(4, number), 4)
         for step in range(7):
@@ -255,8 +294,9 @@ def departures(context: CheckContext) -> None:
 
 
 def ids_of_the_aborted(context: CheckContext) -> None:
-    """Law 2.8: somebody new comes under the id of one who was aborted, before a commit and after it. What was said to
-    the one is nothing to the other (engines had this wrong: vllm-project/vllm#23697)."""
+    """Law 2.8: somebody new comes under the id of one who was aborted, before a commit and after
+    it. What was said to the one is nothing to the other (engines had this wrong:
+    vllm-project/vllm#23697)."""
     for steps, within, beside in product((0, 1, 2), (True, False), (0, 1)):
         script = EngineScript(EngineSetting(), TextNumbers(VOCABULARIES[-1]))
         script.add(5, text(3, 5), 4)
@@ -294,31 +334,44 @@ def ids_of_the_aborted(context: CheckContext) -> None:
 
 
 def several_tokens(context: CheckContext) -> None:
-    """Law 2.9: guesses at every edge: of the budget, the pool, the answer and the text; none while a prompt is read."""
-    belt = SchedulerCases(EngineSetting(num_blocks=6, block_size=1, max_seqs=2, token_budget=6, chunk=1, lookahead=1))
+    """Law 2.9: guesses at every edge: of the budget, the pool, the answer and the text; none while
+    a prompt is read."""
+    belt = SchedulerCases(
+        EngineSetting(num_blocks=6, block_size=1, max_seqs=2, token_budget=6, chunk=1, lookahead=1)
+    )
     for length in (2, 3):
         belt.newcomer(text(length, length), 1)
     belt.script.drain()
     judge(context, belt.script)
     _late_returns(context)
     for ahead, told, eos_at in product((1, 2, 3), (0, 1, 3), (None, 1, 2)):
-        setting = EngineSetting(block_size=2, lookahead=ahead, token_budget=2 * ahead + 3, chunk=2, max_seqs=3)
+        setting = EngineSetting(
+            block_size=2, lookahead=ahead, token_budget=2 * ahead + 3, chunk=2, max_seqs=3
+        )
         script = EngineScript(setting, TextNumbers(VOCABULARY), [told, ahead, told])
         for id in range(3):
             will = script.toy.say(text(4, id), 5, None)
             script.add(id, text(4, id), 5, eos=None if eos_at is None else will[eos_at])
         script.drain()
         judge(context, script)
-    _all_at_once(context, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)])
-    _all_at_once(context, EngineSetting(lookahead=2, token_budget=5), [(1, 2), (1, 2), (4, 2)])  # the second waits
-    script = EngineScript(EngineSetting(lookahead=FAR, token_budget=3 * FAR), TextNumbers(VOCABULARY), [FAR, 7, 0, 1])
+    _all_at_once(
+        context, EngineSetting(max_seqs=2, lookahead=2, token_budget=4), [(1, 6), (2, 4), (5, 1)]
+    )
+    _all_at_once(
+        context, EngineSetting(lookahead=2, token_budget=5), [(1, 2), (1, 2), (4, 2)]
+    )  # the second waits
+    script = EngineScript(
+        EngineSetting(lookahead=FAR, token_budget=3 * FAR), TextNumbers(VOCABULARY), [FAR, 7, 0, 1]
+    )
     for id, answer in enumerate((1, FAR, FAR + 1, 3 * FAR)):
         script.add(id, text(4, id), answer)
     script.drain()
     judge(context, script)
     for blocks in range(9, 13):
         _all_at_once(
-            context, EngineSetting(num_blocks=blocks, block_size=1, lookahead=2, token_budget=14), [(3, 3)] * 3
+            context,
+            EngineSetting(num_blocks=blocks, block_size=1, lookahead=2, token_budget=14),
+            [(3, 3)] * 3,
         )
     least = EngineSetting(num_blocks=5, block_size=2, lookahead=2, token_budget=3)
     script = EngineScript(least, TextNumbers(VOCABULARY), [2])
@@ -329,15 +382,20 @@ def several_tokens(context: CheckContext) -> None:
 
 
 def borrowing(context: CheckContext) -> None:
-    """Law 2.10: the same prompt again and again, whole and with something behind it; preempted requests come back."""
+    """Law 2.10: the same prompt again and again, whole and with something behind it; preempted
+    requests come back."""
     for size, ahead in product((1, 2, 3), (0, 2)):
         setting = EngineSetting(num_blocks=40, block_size=size, cache=True, lookahead=ahead)
         script = EngineScript(setting, TextNumbers(VOCABULARY))
-        for id, prompt in enumerate((text(6, 0), text(6, 0), [*text(6, 0), 1, 2], text(3, 0), text(7, 0))):
+        for id, prompt in enumerate(
+            (text(6, 0), text(6, 0), [*text(6, 0), 1, 2], text(3, 0), text(7, 0))
+        ):
             script.add(id, prompt, 3)
             script.drain()
         judge(context, script)
-    script = EngineScript(EngineSetting(num_blocks=5, block_size=2, cache=True), TextNumbers(VOCABULARY))
+    script = EngineScript(
+        EngineSetting(num_blocks=5, block_size=2, cache=True), TextNumbers(VOCABULARY)
+    )
     script.add(0, text(6, 0), 2)
     script.drain()
     script.add(1, text(8, 0), 1)  # too long, although the cache holds most of it
@@ -377,19 +435,26 @@ def _all_at_once(context: CheckContext, setting: EngineSetting, requests: Sizes)
 
 
 def _preempting(engine: SimulatedEngine) -> bool:
-    """Whether the last plan preempted somebody: what went wrong before is the affair of another law."""
+    """Whether the last plan preempted somebody: what went wrong before is the affair of another
+    law."""
     return bool(engine.moments and engine.moments[-1].preempted)
 
 
 def _late_returns(context: CheckContext, heed: Heed = always) -> None:
-    """Three requests read long prompts token by token; the last of them, with a short one, decodes soon and is planned
-    first. Then a prefill before it lacks blocks.
+    """Three requests read long prompts token by token; the last of them, with a short one, decodes
+    soon and is planned first. Then a prefill before it lacks blocks.
 
-    Lookahead makes the decode dear: the second prefill is served in that step only if the victim's budget has returned.
+    Lookahead makes the decode dear: the second prefill is served in that step only if the victim's
+    budget has returned.
     """
     for chunk, blocks in product((1, 2), range(8, 16)):
         setting = EngineSetting(
-            num_blocks=blocks, block_size=1, token_budget=3 + chunk, chunk=chunk, lookahead=2, max_seqs=3
+            num_blocks=blocks,
+            block_size=1,
+            token_budget=3 + chunk,
+            chunk=chunk,
+            lookahead=2,
+            max_seqs=3,
         )
         belt = SchedulerCases(setting)
         for length, answer in ((3 + 2 * chunk, 1), (3 + 2 * chunk, 1), (2, 4)):
@@ -399,10 +464,17 @@ def _late_returns(context: CheckContext, heed: Heed = always) -> None:
 
 
 def _copies(context: CheckContext) -> None:
-    """The last block of a request is shared, it must write to a copy, and is planned as long as it runs."""
+    """The last block of a request is shared, it must write to a copy, and is planned as long as it
+    runs."""
     for blocks, before, who in product(range(8, 14), (1, 3), (0, 1, 2)):
         belt = SchedulerCases(
-            EngineSetting(num_blocks=blocks, block_size=2, chunk=1 if who == 1 else 2, token_budget=5, max_seqs=3)
+            EngineSetting(
+                num_blocks=blocks,
+                block_size=2,
+                chunk=1 if who == 1 else 2,
+                token_budget=5,
+                max_seqs=3,
+            )
         )
         for length, answer in ((9, 1), (1, 5), (1, 5)):  # ids 1, 0, 3
             belt.newcomer(text(length, answer), answer)

@@ -1,4 +1,5 @@
-"""The laws of exercise 2, from one request to a whole engine. Light: what plays them is imported when it runs."""
+"""The laws of exercise 2, from one request to a whole engine. Light: what plays them is imported
+when it runs."""
 
 from __future__ import annotations
 

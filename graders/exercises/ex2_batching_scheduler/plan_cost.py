@@ -1,10 +1,12 @@
-"""The last law: what a step costs the scheduler must grow with the number of those who run, not with its square.
+"""The last law: what a step costs the scheduler must grow with the number of those who run, not
+with its square.
 
-Steps in which everybody decodes, on KV memory that has room for all and costs nothing to ask. First the bytecode
-instructions of a step are counted, with some fifty running requests and with eight times as many: looking through all
-of them for each, in Python, shows exactly. Loops in C (`sum`, `in` on a list, a copied dictionary) show in the CPU time
-of the worker process, read from outside of it, with thousands of running requests: what a step costs for each of them
-must stay about the same. Only ratios decide, never a time. All sizes are drawn from the seed.
+Steps in which everybody decodes, on KV memory that has room for all and costs nothing to ask. First
+the bytecode instructions of a step are counted, with some fifty running requests and with eight
+times as many: looking through all of them for each, in Python, shows exactly. Loops in C (`sum`,
+`in` on a list, a copied dictionary) show in the CPU time of the worker process, read from outside
+of it, with thousands of running requests: what a step costs for each of them must stay about the
+same. Only ratios decide, never a time. All sizes are drawn from the seed.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ COUNTED_AT_MOST = 1 << 20  # instructions
 SHOWN = 256
 ANSWER = 4000  # tokens that a request may still say: nobody finishes
 TOKEN = 1
-ASK_LIMITS = {"cpu": 30.0, "wall": 120.0}  # for one question: all of them at once are added, and admitted
+ASK_LIMITS = {
+    "cpu": 30.0,
+    "wall": 120.0,
+}  # for one question: all of them at once are added, and admitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,9 @@ class Draw:
         more = int(few * chance.uniform(7, 9))
         sizes = crowd, int(crowd * chance.uniform(7, 10)), int(crowd * chance.uniform(88, 95))
         prompts = tuple(chance.randrange(3, 30) for _ in range(chance.randrange(5, 12)))
-        return cls(few, more, sizes, prompts, chance.randrange(3), chance.choice(("fcfs", "priority")))
+        return cls(
+            few, more, sizes, prompts, chance.randrange(3), chance.choice(("fcfs", "priority"))
+        )
 
 
 def swift_plan(context: CheckContext) -> None:
@@ -69,12 +76,19 @@ def swift_plan(context: CheckContext) -> None:
     finally:
         context.ask_limits = {}
     context.figures.append(
-        Figure(f"plan and commit for {SHOWN} decodes", round(cost.amount), "µs", note="CPU time, driver included")
+        Figure(
+            f"plan and commit for {SHOWN} decodes",
+            round(cost.amount),
+            "µs",
+            note="CPU time, driver included",
+        )
     )
 
 
 def _count(context: CheckContext, draw: Draw) -> None:
-    few = RunningBatch(context, draw, draw.few).counted()  # before there is another one: a worker holds one scheduler
+    few = RunningBatch(
+        context, draw, draw.few
+    ).counted()  # before there is another one: a worker holds one scheduler
     more = RunningBatch(context, draw, draw.more)
     growth = Growth("step", few, more.counted(), linear=True)
     context.cases += 1
@@ -105,7 +119,9 @@ class RunningBatch:
         self._running = running
         self._recorder = CallRecorder(context, "scheduler", "scheduler")
         budget = running * max(draw.prompts) + draw.lookahead * running
-        setting = EngineSetting(max_seqs=running, token_budget=budget, lookahead=draw.lookahead, policy=draw.policy)
+        setting = EngineSetting(
+            max_seqs=running, token_budget=budget, lookahead=draw.lookahead, policy=draw.policy
+        )
         raised = self._recorder.new([sent(setting) | {"ample": True}], {}, written(setting))
         if raised:
             self._recorder.unexpected(raised, "a scheduler")
@@ -130,18 +146,25 @@ class RunningBatch:
 
     def too_slow(self, growth: Growth) -> NoReturn:
         each = [cost.amount / cost.size for cost in (growth.small, growth.large)]
-        message = f"A step costs {growth.dearer} as much with {growth.larger} as many running requests"
-        message += f" ({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}; "
+        message = (
+            f"A step costs {growth.dearer} as much with {growth.larger} as many running requests"
+        )
+        message += (
+            f" ({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}; "
+        )
         message += f"{each[0]:,.1f} and {each[1]:,.1f} {growth.small.unit} for each of them): "
         message += "is each of them looked up among all of them?"
-        self._recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method="plan")
+        self._recorder.broken(
+            message, got=f"{growth.dearer} as much", expected=growth.due, method="plan"
+        )
 
     def _spin(self, steps: int, words: str) -> None:
         """Steps in which everybody is told a token."""
         told, due = self._call("spin", [steps, TOKEN], words), steps * self._running
         if type(told) is not int or told != due:
             message = (
-                f"In {steps} steps {self._running} requests, who all have room, got {shown(told)} tokens together."
+                f"In {steps} steps {self._running} requests, who all have room, got "
+                f"{shown(told)} tokens together."
             )
             self._recorder.broken(message, got=shown(told), expected=f"{due}", method="plan")
 

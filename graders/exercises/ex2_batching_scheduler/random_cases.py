@@ -1,4 +1,5 @@
-"""How random traces are drawn for each law of exercise 2: each play stays close to the law it is for."""
+"""How random traces are drawn for each law of exercise 2: each play stays close to the law it is
+for."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ IDS = (  # of a case's newcomers, in the order in which they come
 
 
 class SchedulerCases:
-    """A script and the moves that plays are made of. longest, answers: tokens of a prompt, of an answer, at most."""
+    """A script and the moves that plays are made of. longest, answers: tokens of a prompt, of an
+    answer, at most."""
 
     def __init__(
         self,
@@ -41,7 +43,8 @@ class SchedulerCases:
         self._count = 0
 
     def add(self, move: Picks) -> None:
-        """A newcomer: prompt length, answer length, and perhaps an EOS, one of its first tokens or any."""
+        """A newcomer: prompt length, answer length, and perhaps an EOS, one of its first tokens or
+        any."""
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
         prompt, ends = text(length, self._count + 1), move.pick((None, None, 0, 2, 1))
         eos = None if ends is None else self.script.toy.say(prompt, ends + 1, None)[ends]
@@ -60,11 +63,19 @@ class SchedulerCases:
 
     def add_with_priority(self, move: Picks) -> None:
         length, answer = move.number(1, self.longest), move.number(1, self.answers)
-        self.newcomer(text(length, self._count + 1), answer, priority=move.pick((0, 1, 2, -1, 300, -(1 << 40))))
+        self.newcomer(
+            text(length, self._count + 1),
+            answer,
+            priority=move.pick((0, 1, 2, -1, 300, -(1 << 40))),
+        )
 
-    def newcomer(self, prompt: Sequence[int], answer: int, *, priority: int = 0, eos: int | None = None) -> None:
+    def newcomer(
+        self, prompt: Sequence[int], answer: int, *, priority: int = 0, eos: int | None = None
+    ) -> None:
         """Somebody with a new id; the prompt is cut to what could ever fit."""
-        self.script.add(self._next(), self._fitting(prompt, answer), answer, priority=priority, eos=eos)
+        self.script.add(
+            self._next(), self._fitting(prompt, answer), answer, priority=priority, eos=eos
+        )
 
     def _next(self) -> int:
         self._count += 1
@@ -78,7 +89,11 @@ class SchedulerCases:
 
     def abort(self, move: Picks) -> None:
         """Somebody leaves, between two steps or in the middle of one; the id may come back at once."""
-        who, within, again = move.number(0, 7), move.pick((False, True)), move.pick((False, True, False))
+        who, within, again = (
+            move.number(0, 7),
+            move.pick((False, True)),
+            move.pick((False, True, False)),
+        )
         if within:
             self.script.plan()
         self.script.abort(who)
@@ -87,7 +102,9 @@ class SchedulerCases:
         if within:
             self.script.commit()
 
-    def play(self, context: CheckContext, case: Case, moves: Sequence[Move], *, conserving: bool = True) -> None:
+    def play(
+        self, context: CheckContext, case: Case, moves: Sequence[Move], *, conserving: bool = True
+    ) -> None:
         """The moves of the case, then on until nobody is left; judged."""
         for move in case.moves:
             move.pick(moves)(move)
@@ -106,7 +123,9 @@ def life_cycle(context: CheckContext, case: Case) -> None:
     Who sits down when is the affair of later laws.
     """
     setting = EngineSetting(num_blocks=48, max_seqs=16, token_budget=256)
-    belt = SchedulerCases(setting, vocabulary=case.setup.pick(VOCABULARIES), ids=case.setup.pick(IDS))
+    belt = SchedulerCases(
+        setting, vocabulary=case.setup.pick(VOCABULARIES), ids=case.setup.pick(IDS)
+    )
 
     def refused(move: Picks) -> None:
         kind = move.pick(("empty", "no_answer", "too_long", "known", "just_fits"))
@@ -130,7 +149,9 @@ def life_cycle(context: CheckContext, case: Case) -> None:
 def join_and_leave(context: CheckContext, case: Case) -> None:
     """Law 2.2: few seats, many requests, answers of different lengths."""
     setup = case.setup
-    belt = SchedulerCases(EngineSetting(max_seqs=setup.pick((2, 1, 3))), answers=5, ids=setup.pick(IDS))
+    belt = SchedulerCases(
+        EngineSetting(max_seqs=setup.pick((2, 1, 3))), answers=5, ids=setup.pick(IDS)
+    )
     belt.play(context, case, (belt.add, belt.step, belt.add, belt.add_within))
 
 
@@ -138,7 +159,8 @@ def budget(context: CheckContext, case: Case) -> None:
     """Law 2.3: more to compute than the budget of a step."""
     setup = case.setup
     belt = SchedulerCases(
-        EngineSetting(token_budget=setup.pick((4, 2, 1, 3, 7)), max_seqs=setup.pick((3, 2, 8))), longest=9
+        EngineSetting(token_budget=setup.pick((4, 2, 1, 3, 7)), max_seqs=setup.pick((3, 2, 8))),
+        longest=9,
     )
     belt.play(context, case, (belt.add, belt.step, belt.step))
 
@@ -146,16 +168,21 @@ def budget(context: CheckContext, case: Case) -> None:
 def chunks(context: CheckContext, case: Case) -> None:
     """Law 2.4: prompts longer than a chunk."""
     setup = case.setup
-    setting = EngineSetting(chunk=setup.pick((2, 3, 1, 4)), token_budget=setup.pick((16, 3, 5, 8)), max_seqs=3)
+    setting = EngineSetting(
+        chunk=setup.pick((2, 3, 1, 4)), token_budget=setup.pick((16, 3, 5, 8)), max_seqs=3
+    )
     belt = SchedulerCases(setting, longest=9)
     belt.play(context, case, (belt.add, belt.step, belt.step))
 
 
 def head_of_line(context: CheckContext, case: Case) -> None:
-    """Law 2.5: a small pool; a big head is followed by small ones. Answers are short: nobody has to grow much."""
+    """Law 2.5: a small pool; a big head is followed by small ones. Answers are short: nobody has to
+    grow much."""
     setup = case.setup
     setting = EngineSetting(
-        num_blocks=setup.pick((6, 8, 5, 10)), block_size=setup.pick((4, 2)), watermark=setup.pick((0, 1, 2))
+        num_blocks=setup.pick((6, 8, 5, 10)),
+        block_size=setup.pick((4, 2)),
+        watermark=setup.pick((0, 1, 2)),
     )
     belt = SchedulerCases(setting, longest=setting.capacity, answers=1)
 
@@ -196,10 +223,14 @@ def priorities(context: CheckContext, case: Case) -> None:
 
 
 def abort(context: CheckContext, case: Case) -> None:
-    """Law 2.8: requests leave while they wait, prefill, decode, are preempted, and between plan and commit."""
+    """Law 2.8: requests leave while they wait, prefill, decode, are preempted, and between plan and
+    commit."""
     setup = case.setup
     setting = EngineSetting(
-        num_blocks=setup.pick((16, 6, 8)), block_size=2, max_seqs=3, token_budget=setup.pick((16, 3))
+        num_blocks=setup.pick((16, 6, 8)),
+        block_size=2,
+        max_seqs=3,
+        token_budget=setup.pick((16, 3)),
     )
     belt = SchedulerCases(setting, answers=5, ids=setup.pick(IDS))
     belt.play(context, case, (belt.add, belt.abort, belt.step, belt.step))
@@ -217,7 +248,8 @@ def lookahead(context: CheckContext, case: Case) -> None:
 
 
 def borrowing(context: CheckContext, case: Case) -> None:
-    """Law 2.10: requests with a common beginning, one after the other and at once; whole prompts that are cached."""
+    """Law 2.10: requests with a common beginning, one after the other and at once; whole prompts
+    that are cached."""
     setup = case.setup
     setting = EngineSetting(
         num_blocks=setup.pick((32, 8, 10)),
@@ -240,7 +272,9 @@ def fairness(context: CheckContext, case: Case) -> None:
     """Law 2.11: one request with a long prompt, and newcomers in every step, in a small pool."""
     setup = case.setup
     setting = EngineSetting(
-        num_blocks=setup.pick((9, 7, 12)), block_size=setup.pick((2, 1)), max_seqs=setup.pick((3, 2))
+        num_blocks=setup.pick((9, 7, 12)),
+        block_size=setup.pick((2, 1)),
+        max_seqs=setup.pick((3, 2)),
     )
     belt = SchedulerCases(setting, longest=4, answers=6)
 

@@ -1,11 +1,13 @@
-"""What a call costs must not grow with what is stored, and only in proportion with the path that it is about.
+"""What a call costs must not grow with what is stored, and only in proportion with the path that it
+is about.
 
-The second half of law 3.9. A cache is filled with hundreds of texts, with eight times as many, and with tens of
-thousands, all of them apart or all beginning alike; then texts are matched, pinned, stored and evicted one by one, as
-in an engine whose cache is full, and every answer is compared with a model. In the same way paths of some hundred
-blocks are compared with paths of some thousand: those are also longer than any recursion may be deep. Instructions are
-counted, CPU time is taken as well (see `graders.checking.complexity`). No text is asked for twice, so remembering
-answers does not help. All sizes are drawn from the seed.
+The second half of law 3.9. A cache is filled with hundreds of texts, with eight times as many, and
+with tens of thousands, all of them apart or all beginning alike; then texts are matched, pinned,
+stored and evicted one by one, as in an engine whose cache is full, and every answer is compared
+with a model. In the same way paths of some hundred blocks are compared with paths of some thousand:
+those are also longer than any recursion may be deep. Instructions are counted, CPU time is taken as
+well (see `graders.checking.complexity`). No text is asked for twice, so remembering answers does
+not help. All sizes are drawn from the seed.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ Call = tuple[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What is drawn from the seed. leaves, depths: sizes of caches and paths. size: tokens a block. groups: in how many
-    groups texts begin alike where they do."""
+    """What is drawn from the seed. leaves, depths: sizes of caches and paths. size: tokens a block.
+    groups: in how many groups texts begin alike where they do."""
 
     leaves: tuple[int, int, int]
     depths: tuple[int, int]
@@ -67,7 +69,13 @@ class Draw:
         few, short = chance.randrange(180, 260), chance.randrange(150, 180)
         leaves = few, int(few * chance.uniform(7, 9)), int(few * chance.uniform(60, 70))
         depths = short, int(short * chance.uniform(13.7, 15))
-        return cls(leaves, depths, chance.randrange(1020, 1080), chance.randrange(2, 9), chance.randrange(1, 4))
+        return cls(
+            leaves,
+            depths,
+            chance.randrange(1020, 1080),
+            chance.randrange(2, 9),
+            chance.randrange(1, 4),
+        )
 
 
 def fullness(context: CheckContext) -> None:
@@ -121,9 +129,14 @@ class _Compared:
         for number in range(ROUNDS):
             if number or not self._knows(unit):
                 for method, cost in self.measured(small, unit).items():
-                    self._known[unit, method] = cheapest((cost, self._known.get((unit, method), cost)))
+                    self._known[unit, method] = cheapest(
+                        (cost, self._known.get((unit, method), cost))
+                    )
             costs = self.measured(large, unit)
-            growths = [Growth(name, self._known[unit, name], cost, self.linear) for name, cost in costs.items()]
+            growths = [
+                Growth(name, self._known[unit, name], cost, self.linear)
+                for name, cost in costs.items()
+            ]
             worst = max(growths, key=lambda growth: growth.times)
             self._context.cases += len(growths)
             if not worst.exceeds(allowance):
@@ -140,9 +153,18 @@ class _Compared:
         for cost in (growth.small, growth.large):
             recorder.steps.append(Step(f"{growth.what}, {cost.size} {self.what}: {cost} a call"))
         message = f"`{growth.what}` costs {growth.dearer} as much with {growth.larger} as many {self.what} "
-        message += f"({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}): "
-        message += "more than in proportion." if growth.linear else "something looks through the cache."
-        recorder.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=growth.what.split(",")[0])
+        message += (
+            f"({growth.small} with {growth.small.size}, {growth.large} with {growth.large.size}): "
+        )
+        message += (
+            "more than in proportion." if growth.linear else "something looks through the cache."
+        )
+        recorder.broken(
+            message,
+            got=f"{growth.dearer} as much",
+            expected=growth.due,
+            method=growth.what.split(",")[0],
+        )
 
 
 class _Leaves(_Compared):
@@ -170,9 +192,14 @@ class _Leaves(_Compared):
             calls = [call for call, _ in turns]
             if unit == "instructions":
                 counts = medians(cache.recorder.tally(calls, COUNTED_AT_MOST), len(kinds))
-                return {NAMES[kind]: Cost(size, count) for kind, count in zip(kinds, counts, strict=True)}
+                return {
+                    NAMES[kind]: Cost(size, count)
+                    for kind, count in zip(kinds, counts, strict=True)
+                }
             seconds = cache.timed(calls, [due for _, due in turns]) / TURNS
-            costs[", ".join(NAMES[kind] for kind in kinds)] = Cost(size, max(LEAST, seconds) * 1e6, unit)
+            costs[", ".join(NAMES[kind] for kind in kinds)] = Cost(
+                size, max(LEAST, seconds) * 1e6, unit
+            )
         return costs
 
 
@@ -218,9 +245,11 @@ PATH = (
 
 
 class Cache:
-    """A cache under test, filled from a shelf (see the driver), and a model of what it holds: texts of two blocks.
+    """A cache under test, filled from a shelf (see the driver), and a model of what it holds: texts
+    of two blocks.
 
-    The model is an order of nodes by age, deepest first among those touched at once, and children counted.
+    The model is an order of nodes by age, deepest first among those touched at once, and children
+    counted.
     """
 
     def __init__(self, context: CheckContext, size: int, groups: int, depth: int = 2) -> None:
@@ -231,7 +260,9 @@ class Cache:
         self._depth = depth
         self._ages: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._children: dict[int, int] = {}
-        self._texts: deque[int] = deque()  # those that are whole, by the order in which they were stored
+        self._texts: deque[int] = (
+            deque()
+        )  # those that are whole, by the order in which they were stored
         raised = self.recorder.new([size], {}, f"PrefixCache(block_size={size})")
         if raised:
             self.recorder.unexpected(raised, "a prefix cache")
@@ -262,10 +293,15 @@ class Cache:
             return ("evict", [1]), [self._evicted()]
         if kind == "store":
             number = self._newest + 1
-            held = self._children.get(number % self._groups, 0) > 0 or ("group", number % self._groups) in self._ages
+            held = (
+                self._children.get(number % self._groups, 0) > 0
+                or ("group", number % self._groups) in self._ages
+            )
             self._stored(number)
             return ("store", [number, 2]), self.size if held else 0
-        number = self._texts[chance.randrange(len(self._texts) // 2) if kind == "pin" else chance.randrange(TURNS)]
+        number = self._texts[
+            chance.randrange(len(self._texts) // 2) if kind == "pin" else chance.randrange(TURNS)
+        ]
         self._touch(number)
         if kind == "pin":
             return ("pin", [number, 2]), [len(self._ages) - 2, 2]
@@ -290,7 +326,9 @@ class Cache:
 
     def _evicted(self) -> int:
         """Takes the oldest node without a child out of the model; its block."""
-        oldest = next(node for node in self._ages if node[0] == "text" or not self._children[node[1]])
+        oldest = next(
+            node for node in self._ages if node[0] == "text" or not self._children[node[1]]
+        )
         del self._ages[oldest]
         kind, number = oldest
         if kind == "group":
@@ -303,6 +341,9 @@ class Cache:
         name = NAMES[kind]
         self.recorder.steps.append(Step(f"cache.{kind}({', '.join(map(str, args))})", shown(value)))
         message = (
-            f"`{name}` of a cache with {len(self._ages) or self._depth} blocks returned something else than it has to."
+            f"`{name}` of a cache with {len(self._ages) or self._depth} blocks returned "
+            "something else than it has to."
         )
-        self.recorder.broken(message, got=shown(value), expected=shown(right), method=name.split(",")[0])
+        self.recorder.broken(
+            message, got=shown(value), expected=shown(right), method=name.split(",")[0]
+        )

@@ -1,4 +1,5 @@
-"""Short stories that a random trace seldom tells, the same in every run: laws of exercise 3 begin with their own."""
+"""Short stories that a random trace seldom tells, the same in every run: laws of exercise 3 begin
+with their own."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from graders.exercises.ex3_prefix_cache.specification import Namespace
 
 EVERYTHING = 99
 LENGTH = 5  # blocks of a long text
-LONG, OFTEN = 300, 300  # blocks of a longer one; locks of one handle: more than 8 bits, and than Python keeps ints for
+LONG, OFTEN = (
+    300,
+    300,
+)  # blocks of a longer one; locks of one handle: more than 8 bits, and than Python keeps ints for
 WIDE = 128_256  # tokens are below that in the vocabulary of Llama 3
 SIZES = (16, 64, 256, 1024)  # tokens of larger blocks
 SPACES: tuple[Namespace, ...] = (None, "", "a", "None")
@@ -43,7 +47,8 @@ def two_caches(context: CheckContext) -> None:
 
 
 def forms(context: CheckContext) -> None:
-    """Law 3.1: what is stored in one form of sequence is found in every other, whatever objects its numbers are."""
+    """Law 3.1: what is stored in one form of sequence is found in every other, whatever objects its
+    numbers are."""
     for form in FORMS:
         for first in (1, 300):
             script = PrefixCacheScript(2, form=form, first=first)
@@ -69,8 +74,8 @@ def long_texts(context: CheckContext) -> None:
 
 
 def block_sizes(context: CheckContext) -> None:
-    """Law 3.2: large blocks that differ in one token, wherever it is; tails of all but one token; the same tokens in
-    another order, and what follows on one of the two alone."""
+    """Law 3.2: large blocks that differ in one token, wherever it is; tails of all but one token;
+    the same tokens in another order, and what follows on one of the two alone."""
     script = PrefixCacheScript(2)
     script.insert([1, 2, 5, 6])
     script.insert([2, 1])
@@ -91,7 +96,8 @@ def block_sizes(context: CheckContext) -> None:
 
 
 def splits(context: CheckContext) -> None:
-    """Law 3.1: a long text, and others that leave it after any of its blocks, two of them at the same place."""
+    """Law 3.1: a long text, and others that leave it after any of its blocks, two of them at the
+    same place."""
     for size, first, second in product((1, 2), range(LENGTH), range(LENGTH)):
         long = _text(LENGTH, size)
         script = PrefixCacheScript(size)
@@ -107,7 +113,8 @@ def splits(context: CheckContext) -> None:
 
 
 def elsewhere(context: CheckContext) -> None:
-    """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is evicted before 3.4."""
+    """Law 3.3: one of the new blocks, wherever it is among them, is stored already. Nothing is
+    evicted before 3.4."""
     for bad in range(3):
         PrefixCacheJudge(context, _elsewhere(bad)).judge()
     for first, second in combinations(range(3), 2):
@@ -131,7 +138,8 @@ def _twice(first: int, second: int) -> PrefixCacheScript:
 
 
 def _beyond(extra: int) -> PrefixCacheScript:
-    """Blocks beyond the whole ones are not looked at: they may be stored, or be one that comes before."""
+    """Blocks beyond the whole ones are not looked at: they may be stored, or be one that comes
+    before."""
     script = PrefixCacheScript(2)
     script.insert([1, 2], [1])
     script.insert([3, 4, 5], [2, 1])
@@ -152,7 +160,8 @@ def _elsewhere(bad: int) -> PrefixCacheScript:
 
 
 def copied(context: CheckContext) -> None:
-    """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would read them."""
+    """Law 3.3: the caller empties the lists it has handed over; each of the calls that follow would
+    read them."""
     for after in range(3):
         PrefixCacheJudge(context, _copied(after)).judge()
 
@@ -177,13 +186,16 @@ def evicting(context: CheckContext) -> None:
 
 
 def coming_back(context: CheckContext) -> None:
-    """Law 3.4: blocks that were evicted are stored elsewhere; what goes is known after the caller's lists are empty."""
+    """Law 3.4: blocks that were evicted are stored elsewhere; what goes is known after the caller's
+    lists are empty."""
     for bad in range(3):
         script = _elsewhere(bad)
         script.evict(EVERYTHING)
         script.insert(_text(3, 2, 30), [2, 12, 1])
         script.match(_text(3, 2, 30))
-        script.match(_text(2, 2))  # whose blocks hold another text now (GeeeekExplorer/nano-vllm#163)
+        script.match(
+            _text(2, 2)
+        )  # whose blocks hold another text now (GeeeekExplorer/nano-vllm#163)
         PrefixCacheJudge(context, script).judge()
     for after in range(4):
         script = _copied(after)
@@ -192,7 +204,8 @@ def coming_back(context: CheckContext) -> None:
 
 
 def emptying(context: CheckContext) -> None:
-    """Law 3.4: a tree of three levels goes one by one, by two, and all at once; what went is not found again."""
+    """Law 3.4: a tree of three levels goes one by one, by two, and all at once; what went is not
+    found again."""
     for size, step in product((1, 2), (1, 2, 3, EVERYTHING)):
         script = PrefixCacheScript(size)
         root = _text(2, size)
@@ -208,7 +221,8 @@ def emptying(context: CheckContext) -> None:
 
 
 def exact_ages(context: CheckContext) -> None:
-    """Law 3.5: who was touched, and who was not: below the end of a match, beside it, and by an insert that fails."""
+    """Law 3.5: who was touched, and who was not: below the end of a match, beside it, and by an
+    insert that fails."""
     for kept in range(1, LENGTH):
         for again in (False, True):
             script = PrefixCacheScript(1)
@@ -230,7 +244,8 @@ def exact_ages(context: CheckContext) -> None:
 
 
 def short_texts(context: CheckContext) -> None:
-    """Law 3.5: a text that fills no block touches none, and is stored with none (sgl-project/sglang#10637)."""
+    """Law 3.5: a text that fills no block touches none, and is stored with none
+    (sgl-project/sglang#10637)."""
     for short in ([], [1], [3]):
         for method in ("match", "insert"):
             script = PrefixCacheScript(2)
@@ -243,7 +258,8 @@ def short_texts(context: CheckContext) -> None:
 
 
 def turns(context: CheckContext) -> None:
-    """Law 3.5: every match has a tick of its own: of two texts goes the one that was matched before the other."""
+    """Law 3.5: every match has a tick of its own: of two texts goes the one that was matched before
+    the other."""
     for matched in ("a", "b", "ab", "ba", "aba", "bab"):
         script = PrefixCacheScript(1)
         texts = {"a": [1], "b": [2]}
@@ -257,12 +273,15 @@ def turns(context: CheckContext) -> None:
 
 
 def refused_inserts(context: CheckContext) -> None:
-    """Law 3.5: an insert that is refused touches nothing, whatever it holds, and wherever it would have split."""
+    """Law 3.5: an insert that is refused touches nothing, whatever it holds, and wherever it would
+    have split."""
     for held, blocks in product(range(LENGTH + 1), ([4, 41], [40], [40, 40])):
         script = PrefixCacheScript(1)
         script.insert([1, 2, 3, 4, 5], [11, 12, 13, 14, 15])
         script.insert([9], [4])
-        script.insert([*range(1, held + 1), 8, 7], [*range(11, 11 + held), *blocks])  # stored, too few, twice: refused
+        script.insert(
+            [*range(1, held + 1), 8, 7], [*range(11, 11 + held), *blocks]
+        )  # stored, too few, twice: refused
         script.evict(1)
         script.evict(EVERYTHING)
         PrefixCacheJudge(context, script).judge()
@@ -279,7 +298,8 @@ def locking(context: CheckContext) -> None:
 
 
 def touched_while_pinned(context: CheckContext) -> None:
-    """Law 3.6: a match, or an insert, of what is pinned makes it young, and counts when it is pinned no more."""
+    """Law 3.6: a match, or an insert, of what is pinned makes it young, and counts when it is
+    pinned no more."""
     for again in ("match", "insert"):
         script = PrefixCacheScript(1)
         old = script.insert([1, 3])
@@ -307,7 +327,8 @@ def unlocked_above(context: CheckContext) -> None:
 
 
 def locked_often(context: CheckContext) -> None:
-    """Law 3.6: one handle is locked hundreds of times, as by as many requests that run the same text."""
+    """Law 3.6: one handle is locked hundreds of times, as by as many requests that run the same
+    text."""
     script = PrefixCacheScript(1)
     handles = [script.insert([1, 2]), script.insert([1, 3])]
     for number in range(OFTEN):
@@ -325,8 +346,8 @@ def locked_often(context: CheckContext) -> None:
 def ages_under_locks(context: CheckContext) -> None:
     """Law 3.6: a parent is as young as the last match that passed through it.
 
-    Usually the child that was matched outlives it; here that child is evicted first, because older leaves are pinned at
-    the time.
+    Usually the child that was matched outlives it; here that child is evicted first, because older
+    leaves are pinned at the time.
     """
     for gone in range(1, LENGTH):
         script = PrefixCacheScript(1)
@@ -362,7 +383,8 @@ def ages_under_locks(context: CheckContext) -> None:
 
 
 def locked_splits(context: CheckContext) -> None:
-    """Law 3.6: a locked text is left by others after each of its blocks; handles are long, short, locked twice."""
+    """Law 3.6: a locked text is left by others after each of its blocks; handles are long, short,
+    locked twice."""
     for kept, held, times in product(range(LENGTH), (LENGTH, 2), (1, 2)):
         script = PrefixCacheScript(1)
         long = _text(LENGTH, 1)
@@ -391,7 +413,9 @@ def two_handles(context: CheckContext) -> None:
     """Law 3.6: two requests on branches of one text; one leaves, then the other, in either order."""
     for first, gone in product((0, 1), (False, True)):
         script = PrefixCacheScript(2)
-        handles = [script.insert([*_text(2, 2), *_text(2, 2, 20 + 3 * number)]) for number in range(2)]
+        handles = [
+            script.insert([*_text(2, 2), *_text(2, 2, 20 + 3 * number)]) for number in range(2)
+        ]
         for handle in handles:
             script.lock(handle)
         script.insert(_text(1, 2, 40))
@@ -406,7 +430,8 @@ def two_handles(context: CheckContext) -> None:
 
 
 def names(context: CheckContext) -> None:
-    """Law 3.7: one text under names of every kind; a block that another name holds. Nothing is locked before 3.6."""
+    """Law 3.7: one text under names of every kind; a block that another name holds. Nothing is
+    locked before 3.6."""
     for owner in range(len(SPACES)):
         PrefixCacheJudge(context, _named(owner, locked=False)).judge()
     script = PrefixCacheScript(1)

@@ -23,7 +23,8 @@ ANY = " The same calls with lists are answered rightly: a caller may hand over a
 
 
 class PrefixCacheJudge:
-    """A script played on the part. `judge` raises Broken at the first deviation, which is told as a story."""
+    """A script played on the part. `judge` raises Broken at the first deviation, which is told as a
+    story."""
 
     def __init__(self, context: CheckContext, script: PrefixCacheScript) -> None:
         self.spec = PrefixCacheSpec(script.spec.block_size)
@@ -31,8 +32,12 @@ class PrefixCacheJudge:
         self._recorder = CallRecorder(context, "prefix_cache", "cache", IMPORTS)
         self._refusals = 0
         self._played = 0
-        self._lines = dict[int, int]()  # by the clock's tick: the line of the story that touched something then
-        self._touched = dict[int, int]()  # by block, before an eviction: the line that touched it last
+        self._lines = dict[
+            int, int
+        ]()  # by the clock's tick: the line of the story that touched something then
+        self._touched = dict[
+            int, int
+        ]()  # by block, before an eviction: the line that touched it last
 
     def replay(self) -> None:
         """See `graders.checking.failure.Replayable`."""
@@ -43,11 +48,14 @@ class PrefixCacheJudge:
 
     def shorter(self) -> Iterator[PrefixCacheJudge]:
         """See `graders.checking.shrinking.Trace`."""
-        return (PrefixCacheJudge(self._recorder.context, script) for script in self._script.shorter(self._played))
+        return (
+            PrefixCacheJudge(self._recorder.context, script)
+            for script in self._script.shorter(self._played)
+        )
 
     def judge(self) -> None:
-        """If the caller has emptied lists of its own, or had none, a deviation that goes away with lists which are left
-        alone is told as such."""
+        """If the caller has emptied lists of its own, or had none, a deviation that goes away with
+        lists which are left alone is told as such."""
         try:
             self._play()
         except Broken as broken:
@@ -125,7 +133,9 @@ class PrefixCacheJudge:
     def _evict(self, move: PrefixCacheCall, reply: Reply) -> None:
         value = self._returned(reply, "a list of blocks")
         places = {stored.block: path for path, stored in self.spec.stored.items()}
-        self._touched = {stored.block: self._lines.get(stored.tick, 0) for stored in self.spec.stored.values()}
+        self._touched = {
+            stored.block: self._lines.get(stored.tick, 0) for stored in self.spec.stored.values()
+        }
         pinned = [self.spec.stored[path].block for path in self.spec.pins]
         due = self.spec.evict(move.number)
         if repr(value) != repr(due):
@@ -162,16 +172,27 @@ class PrefixCacheJudge:
         """Whether another block with the hash of the one asked for is stored where a match ends."""
         size, end = self.spec.block_size, len(path.tokens)
         wanted = hash(tuple(asked[end : end + size]))
-        return any(self.spec.parent(other) == path and hash(other.tokens[end:]) == wanted for other in self.spec.stored)
+        return any(
+            self.spec.parent(other) == path and hash(other.tokens[end:]) == wanted
+            for other in self.spec.stored
+        )
 
     def _why_no_more(self, path: Path, asked: Sequence[int]) -> str:
         """Why a match ends where it does."""
         size, end = self.spec.block_size, len(path.tokens)
         block = tuple(asked[end : end + size])
-        after = [other.tokens[end:] for other in self.spec.stored if self.spec.parent(other) == path]
-        names = [other.namespace for other in self.spec.stored if other.tokens == path.tokens + block]
+        after = [
+            other.tokens[end:] for other in self.spec.stored if self.spec.parent(other) == path
+        ]
+        names = [
+            other.namespace for other in self.spec.stored if other.tokens == path.tokens + block
+        ]
         if len(block) < size:
-            return f"the {plural(len(block), 'token')} after them fill no block" if block else "there are no more"
+            return (
+                f"the {plural(len(block), 'token')} after them fill no block"
+                if block
+                else "there are no more"
+            )
         if names:
             return f"block {list(block)} is stored for namespace {names[0]!r}, not for {path.namespace!r}"
         where = "after them" if path.tokens else "as the first block"
@@ -183,7 +204,9 @@ class PrefixCacheJudge:
             return f"{list(nearest)} is stored {where}, {list(block)} is asked for"
         return f"nothing is stored {where}"
 
-    def _misevicted(self, value: Any, due: list[int], places: dict[int, Path], pinned: list[int]) -> NoReturn:
+    def _misevicted(
+        self, value: Any, due: list[int], places: dict[int, Path], pinned: list[int]
+    ) -> NoReturn:
         got, expected = shown(value), shown(due)
         if type(value) is not list or any(type(block) is not int for block in value):
             self._broken(f"`evict` returned {got}; a list of blocks is due.", got, expected)
@@ -200,7 +223,9 @@ class PrefixCacheJudge:
         at = next(index for index, block in enumerate(due) if value[index] != block)
         first, other = due[at], value[at]
         children = [
-            block for block, path in places.items() if path.tokens[: -self.spec.block_size] == places[other].tokens
+            block
+            for block, path in places.items()
+            if path.tokens[: -self.spec.block_size] == places[other].tokens
         ]
         if [
             block
@@ -210,9 +235,12 @@ class PrefixCacheJudge:
             message = f"`evict` took block {other} before its child {children[0]}."
         else:
             message = (
-                f"`evict` took block {other} before block {first}, which was touched longer ago: block {first} last"
+                f"`evict` took block {other} before block {first}, which was touched longer "
+                f"ago: block {first} last"
             )
-            message += f" in line {self._touched[first]}, block {other} in line {self._touched[other]}."
+            message += (
+                f" in line {self._touched[first]}, block {other} in line {self._touched[other]}."
+            )
             if self._refusals:
                 message += " An insert that is refused touches nothing."
             if value == self._script.evicted_by(ReleasedLast, self._played):
@@ -228,8 +256,12 @@ class PrefixCacheJudge:
         due, why = next(iter(refusals.items()))
         if isinstance(reply, Returned):
             method = self._recorder.method
-            habit = "trusts the caller's blocks" if method == "insert" else "trusts the caller's locks"
-            self._broken(f"`{method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}", habit)
+            habit = (
+                "trusts the caller's blocks" if method == "insert" else "trusts the caller's locks"
+            )
+            self._broken(
+                f"`{method}` must raise {due}: {why}.", shown(reply.value), f"raises {due}", habit
+            )
         if not reply.is_one_of([due]):
             self._recorder.unexpected(reply, f"raises {due}")
 
@@ -256,13 +288,18 @@ class PrefixCacheJudge:
             for name, value in zip(("evictable", "protected"), reply.value, strict=True):
                 if type(value) is not int:
                     self._recorder.method = name
-                    self._broken(f"`{name}` is {shown(value)}; an int is due.", f"{name} == {shown(value)}", "an int")
+                    self._broken(
+                        f"`{name}` is {shown(value)}; an int is due.",
+                        f"{name} == {shown(value)}",
+                        "an int",
+                    )
         method = self._recorder.method
         got, expected = f"[evictable, protected] == {shown(reply.value)}", f"{due}"
         self._recorder.tell("[cache.evictable, cache.protected]", shown(reply.value))
         message = f"After `{method}` {plural(sum(due))} should be stored, {due[1]} of them pinned by a lock; your "
         message += (
-            f"counts say evictable {_item(reply.value, 0)} and protected {_item(reply.value, 1)}{_sum(reply.value)}."
+            f"counts say evictable {_item(reply.value, 0)} and protected "
+            f"{_item(reply.value, 1)}{_sum(reply.value)}."
         )
         self._broken(message, got, expected)
 
@@ -271,7 +308,8 @@ class PrefixCacheJudge:
 
 
 def _with_lists(context: CheckContext, script: PrefixCacheScript) -> str:
-    """Advice, if the part plays the script rightly as soon as the caller has lists and leaves them as they are."""
+    """Advice, if the part plays the script rightly as soon as the caller has lists and leaves them
+    as they are."""
     try:
         PrefixCacheJudge(context, script.with_lists()).judge()
     except Broken:

@@ -1,4 +1,5 @@
-"""The laws of exercise 3, from one text to the whole engine. Light: what plays them is imported when it runs."""
+"""The laws of exercise 3, from one text to the whole engine. Light: what plays them is imported
+when it runs."""
 
 from __future__ import annotations
 

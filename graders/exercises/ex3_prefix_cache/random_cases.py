@@ -1,4 +1,5 @@
-"""How random traces are drawn for each law of exercise 3: each play stays close to the law it is for."""
+"""How random traces are drawn for each law of exercise 3: each play stays close to the law it is
+for."""
 
 from __future__ import annotations
 
@@ -14,10 +15,38 @@ from graders.exercises.ex3_prefix_cache.specification import Namespace, Tenant
 Move = Callable[[Picks], None]
 LONG = 2_600  # calls
 ALIKE = (1 << 61) - 1  # x and x + ALIKE have the same hash in Python
-APART = (1, 1, 1, 65_539)  # what tokens are multiples of: more than 16 bits, as in vocabularies of 128,256
-FIRST = (1, 1, 300, 70_000)  # blocks: 300 is equal to another 300 and not the same, 70,000 has more than 16 bits
+APART = (
+    1,
+    1,
+    1,
+    65_539,
+)  # what tokens are multiples of: more than 16 bits, as in vocabularies of 128,256
+FIRST = (
+    1,
+    1,
+    300,
+    70_000,
+)  # blocks: 300 is equal to another 300 and not the same, 70,000 has more than 16 bits
 NAMES: tuple[Namespace, ...] = (  # hashable things of every kind that any two of which differ
-    *(None, "", "a", "None", 0, 1, "1", -1, -2, ALIKE, 1_000, (), ("a",), ("a", "bc"), ("ab", "c"), ("abc",), (None,)),
+    *(
+        None,
+        "",
+        "a",
+        "None",
+        0,
+        1,
+        "1",
+        -1,
+        -2,
+        ALIKE,
+        1_000,
+        (),
+        ("a",),
+        ("a", "bc"),
+        ("ab", "c"),
+        ("abc",),
+        (None,),
+    ),
     *((1,), (0, ("a",)), Tenant("a", 1), Tenant("a", 2), Tenant("", 0)),
 )
 
@@ -25,10 +54,11 @@ NAMES: tuple[Namespace, ...] = (  # hashable things of every kind that any two o
 class PrefixCacheCases:
     """A script and the moves that plays are made of.
 
-    setup: draws what does not matter to a right part: how large tokens and blocks are, and whether texts come in lists.
-    clears: the caller empties each list that it hands over, as soon as the call is over.
-    whole: texts are made of blocks that differ in every token, and end with a block; otherwise of two tokens, of any
-    length, so that blocks often differ in one token only. names: the namespaces that are there.
+    setup: draws what does not matter to a right part: how large tokens and blocks are, and whether
+    texts come in lists. clears: the caller empties each list that it hands over, as soon as the
+    call is over. whole: texts are made of blocks that differ in every token, and end with a block;
+    otherwise of two tokens, of any length, so that blocks often differ in one token only. names:
+    the namespaces that are there.
     """
 
     def __init__(
@@ -74,7 +104,8 @@ class PrefixCacheCases:
         self.script.match(self.text(move), self.name(move))
 
     def insert_refused(self, move: Picks) -> None:
-        """Too few blocks, or one that is stored elsewhere, or the same one twice, in any place among the new ones.
+        """Too few blocks, or one that is stored elsewhere, or the same one twice, in any place
+        among the new ones.
 
         In the place of a duplicate a block may do no harm, so there it is left out.
         """
@@ -98,7 +129,11 @@ class PrefixCacheCases:
     def lock(self, move: Picks) -> None:
         """Match, or insert, and lock what was found."""
         text, name = self.text(move), self.name(move)
-        handle = self.script.match(text, name) if move.pick((True, False)) else self.script.insert(text, None, name)
+        handle = (
+            self.script.match(text, name)
+            if move.pick((True, False))
+            else self.script.insert(text, None, name)
+        )
         if self.spec.handles[handle].tokens:
             self.script.lock(handle)
 
@@ -120,13 +155,19 @@ class PrefixCacheCases:
     def unlock_unlocked(self, move: Picks) -> None:
         """A handle that is good and not locked, while no other handle of the same path is."""
         locked = [self.spec.handles[handle] for handle, times in self.spec.locks.items() if times]
-        open_ = [handle for handle, path in self.spec.handles.items() if path.tokens and path not in locked]
+        open_ = [
+            handle
+            for handle, path in self.spec.handles.items()
+            if path.tokens and path not in locked
+        ]
         if open_:
             self.script.unlock(move.pick(open_[:60]))
         else:
             self.insert(move)
 
-    def play(self, context: CheckContext, case: Case, moves: Sequence[Move], *, emptied: bool = True) -> None:
+    def play(
+        self, context: CheckContext, case: Case, moves: Sequence[Move], *, emptied: bool = True
+    ) -> None:
         """The moves of the case, then if `emptied` everything that may go goes; judged."""
         for move in case.moves:
             move.pick(moves)(move)
@@ -155,13 +196,16 @@ def whole_blocks(context: CheckContext, case: Case) -> None:
 
 
 def duplicates(context: CheckContext, case: Case) -> None:
-    """Law 3.3: texts inserted again, longer, shorter, with other blocks; blocks stored elsewhere, twice, or too few."""
+    """Law 3.3: texts inserted again, longer, shorter, with other blocks; blocks stored elsewhere,
+    twice, or too few."""
     setup = case.setup
     shelf = PrefixCacheCases(setup, setup.pick((2, 1)), whole=True)
 
     def refused(move: Picks) -> None:
         shelf.insert_refused(move)
-        shelf.script.match(shelf.script.moves[-1].tokens)  # what was held may have been touched, or not: now it is
+        shelf.script.match(
+            shelf.script.moves[-1].tokens
+        )  # what was held may have been touched, or not: now it is
 
     shelf.play(context, case, (shelf.insert, shelf.match, shelf.insert, refused), emptied=False)
 
@@ -174,7 +218,8 @@ def copied(context: CheckContext, case: Case) -> None:
 
 
 def evicting(context: CheckContext, case: Case) -> None:
-    """Law 3.4: least recently touched first, children before parents; texts are inserted once, then matched whole."""
+    """Law 3.4: least recently touched first, children before parents; texts are inserted once, then
+    matched whole."""
     setup = case.setup
     shelf = PrefixCacheCases(setup, setup.pick((1, 2)), whole=True)
     inserted: list[list[int]] = []
@@ -190,7 +235,8 @@ def evicting(context: CheckContext, case: Case) -> None:
 
 
 def recency(context: CheckContext, case: Case) -> None:
-    """Law 3.5: matches and inserts that touch a part of what is stored, and inserts that are refused."""
+    """Law 3.5: matches and inserts that touch a part of what is stored, and inserts that are
+    refused."""
     setup = case.setup
     shelf = PrefixCacheCases(setup, setup.pick((1, 2)), whole=True)
 
@@ -204,14 +250,24 @@ def recency(context: CheckContext, case: Case) -> None:
 
 
 def _counted(shelf: PrefixCacheCases, blocks: int) -> list[int]:
-    return [(number + 1) * 10 + at for number in range(blocks) for at in range(shelf.spec.block_size)]
+    return [
+        (number + 1) * 10 + at for number in range(blocks) for at in range(shelf.spec.block_size)
+    ]
 
 
 def locks(context: CheckContext, case: Case) -> None:
     """Law 3.6: what is locked stays, whatever others insert, match and evict meanwhile."""
     setup = case.setup
     shelf = PrefixCacheCases(setup, setup.pick((1, 2)), whole=True)
-    moves = (shelf.lock, shelf.insert, shelf.unlock, shelf.evict, shelf.lock_again, shelf.unlock_unlocked, shelf.match)
+    moves = (
+        shelf.lock,
+        shelf.insert,
+        shelf.unlock,
+        shelf.evict,
+        shelf.lock_again,
+        shelf.unlock_unlocked,
+        shelf.match,
+    )
     shelf.play(context, case, moves)
 
 
@@ -251,10 +307,24 @@ def everything(context: CheckContext, case: Case) -> None:
 
 
 def _everything(setup: Picks) -> tuple[PrefixCacheCases, tuple[Move, ...]]:
-    size, whole, first = setup.pick((2, 1, 3)), setup.pick((False, True)), setup.number(0, len(NAMES) - 1)
-    shelf = PrefixCacheCases(setup, size, whole=whole, names=(None, None, NAMES[first], NAMES[first - 1]))
+    size, whole, first = (
+        setup.pick((2, 1, 3)),
+        setup.pick((False, True)),
+        setup.number(0, len(NAMES) - 1),
+    )
+    shelf = PrefixCacheCases(
+        setup, size, whole=whole, names=(None, None, NAMES[first], NAMES[first - 1])
+    )
     shelf.script.recycles = setup.pick((False, True))
-    calls = (shelf.insert, shelf.match, shelf.lock, shelf.evict, shelf.unlock, shelf.insert, shelf.lock_again)
+    calls = (
+        shelf.insert,
+        shelf.match,
+        shelf.lock,
+        shelf.evict,
+        shelf.unlock,
+        shelf.insert,
+        shelf.lock_again,
+    )
     return shelf, (*calls, shelf.unlock, shelf.insert_refused, shelf.unlock_unlocked)
 
 

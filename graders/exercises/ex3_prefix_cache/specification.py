@@ -1,7 +1,8 @@
-"""What a prefix cache has to be like: a dict from a whole prefix to its block, looked through for every question.
+"""What a prefix cache has to be like: a dict from a whole prefix to its block, looked through for
+every question.
 
-A stored block is known by its namespace and all tokens from the beginning of the text to the end of the block. Nothing
-is hashed but by Python's own dict, which compares in full.
+A stored block is known by its namespace and all tokens from the beginning of the text to the end of
+the block. Nothing is hashed but by Python's own dict, which compares in full.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Namespace = Hashable
 
 @dataclass(frozen=True)
 class Tenant:
-    """A namespace of more than a name: who asks, by which adapter. Equal to others of its kind, never the same."""
+    """A namespace of more than a name: who asks, by which adapter. Equal to others of its kind,
+    never the same."""
 
     name: str
     adapter: int
@@ -42,7 +44,8 @@ class StoredBlock:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One stored block for a drawing: its path, its block, how often its path is locked, its last touch."""
+    """One stored block for a drawing: its path, its block, how often its path is locked, its last
+    touch."""
 
     path: Path
     block: int
@@ -95,15 +98,25 @@ class PrefixCacheSpec:
 
     def branches(self) -> list[Branch]:
         """The whole forest, parents before children, for a drawing."""
-        order = sorted(self.stored, key=lambda path: (path.namespace is not None, str(path.namespace), path.tokens))
-        return [Branch(path, self.stored[path].block, self.pins.get(path, 0), self.stored[path].tick) for path in order]
+        order = sorted(
+            self.stored,
+            key=lambda path: (path.namespace is not None, str(path.namespace), path.tokens),
+        )
+        return [
+            Branch(path, self.stored[path].block, self.pins.get(path, 0), self.stored[path].tick)
+            for path in order
+        ]
 
     # ------------------------------------------------------------ what is refused
 
-    def refuse_insert(self, tokens: Sequence[int], blocks: Sequence[int], namespace: Namespace) -> Refusals:
+    def refuse_insert(
+        self, tokens: Sequence[int], blocks: Sequence[int], namespace: Namespace
+    ) -> Refusals:
         full = len(tokens) // self.block_size
         if len(blocks) < full:
-            return {"ValueError": f"{plural(len(tokens), 'token')} for {plural(full)}, and blocks given: {len(blocks)}"}
+            return {
+                "ValueError": f"{plural(len(tokens), 'token')} for {plural(full)}, and blocks given: {len(blocks)}"
+            }
         new = blocks[len(self.path(tokens, namespace).tokens) // self.block_size : full]
         elsewhere = {stored.block for stored in self.stored.values()}
         for at, block in enumerate(new):
@@ -124,7 +137,9 @@ class PrefixCacheSpec:
         self.handles[handle] = path
         return path
 
-    def insert(self, tokens: Sequence[int], blocks: Sequence[int], namespace: Namespace, handle: int) -> int:
+    def insert(
+        self, tokens: Sequence[int], blocks: Sequence[int], namespace: Namespace, handle: int
+    ) -> int:
         """How many tokens were held already."""
         reused = len(self.path(tokens, namespace).tokens)
         whole = Path(namespace, tuple(tokens[: len(tokens) // self.block_size * self.block_size]))
@@ -154,7 +169,9 @@ class PrefixCacheSpec:
             oldest = min(leaves, key=lambda path: self.stored[path].tick)
             children[self.parent(oldest)] -= 1
             evicted.append(self.stored.pop(oldest).block)
-        self.handles = {handle: path for handle, path in self.handles.items() if self.locks.get(handle)}
+        self.handles = {
+            handle: path for handle, path in self.handles.items() if self.locks.get(handle)
+        }
         return evicted
 
     def _touch(self, path: Path) -> None:

@@ -24,7 +24,9 @@ def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: PathTr
         return f"the path is right, but next is {following}; {due.next} comes after node {due.walk[-1]}, where it ends."
     walk = [node for node in nodes if node >= 0]
     begun = nodes[: due.count + 1] == list(due.walk)
-    if walk == list(due.walk) or (begun and nodes[due.count + 1] not in tree.children(due.walk[-1])):
+    if walk == list(due.walk) or (
+        begun and nodes[due.count + 1] not in tree.children(due.walk[-1])
+    ):
         return f"nodes is {nodes}: the path ends with {due.walk[-1]}, and every place after that is -1."
     if len(walk) > len(due.walk) and walk[: len(due.walk)] == list(due.walk):
         return f"the walk goes on to node {walk[len(due.walk)]}, which does not stand."
@@ -35,14 +37,22 @@ def verdict_fault(got: tuple[int, list[int], int], due: RowVerdict, tree: PathTr
 
 def nearest(verdicts: Sequence[RowVerdict], nodes: Sequence[int]) -> RowVerdict:
     """The one that agrees longest with the nodes that came back."""
-    agreeing = [[node == other for node, other in zip(each.walk, nodes, strict=False)] for each in verdicts]
-    return max(zip(verdicts, agreeing, strict=True), key=lambda pair: [*pair[1], False].index(False))[0]
+    agreeing = [
+        [node == other for node, other in zip(each.walk, nodes, strict=False)] for each in verdicts
+    ]
+    return max(
+        zip(verdicts, agreeing, strict=True), key=lambda pair: [*pair[1], False].index(False)
+    )[0]
 
 
-def why_greedy(tree: PathTree, due: RowVerdict, tokens: Sequence[int], argmax: Sequence[int]) -> str:
+def why_greedy(
+    tree: PathTree, due: RowVerdict, tokens: Sequence[int], argmax: Sequence[int]
+) -> str:
     steps = [f"after node {node} the model says {argmax[node]}" for node in due.walk]
     steps = [
-        f"{step}, which node {child} proposes" if child is not None else f"{step}, which no child proposes"
+        f"{step}, which node {child} proposes"
+        if child is not None
+        else f"{step}, which no child proposes"
         for step, child in zip(steps, [*due.walk[1:], None], strict=True)
     ]
     if not tree.children(due.walk[-1]):
@@ -58,7 +68,8 @@ def why_typical(
     due: Sequence[int] = (),
     told: Sequence[int] = (),
 ) -> str:
-    """The numbers that decide, node by node: those first that are on the walk that is due or on the one that was told.
+    """The numbers that decide, node by node: those first that are on the walk that is due or on the
+    one that was told.
 
     Of two walks that stand and are equally long, their sums too.
     """
@@ -73,7 +84,9 @@ def why_typical(
         if chance > needed and tree.parent[node] in stands:
             stands.add(node)
         sign, where = ">" if chance > needed else "not >", f"its parent {tree.parent[node]}"
-        lines[node] = f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at {where}, where H = {spec.entropy(p):.4g}"
+        lines[node] = (
+            f"node {node}: p = {chance:.5g} {sign} {needed:.5g} at {where}, where H = {spec.entropy(p):.4g}"
+        )
     ends = [node for node in told if node >= 0]
     first = [node for node in dict.fromkeys((*due, *ends)) if node in lines]
     shown = [*first, *(node for node in lines if node not in first)][: max(6, len(first))]
@@ -86,12 +99,17 @@ def why_typical(
 
 
 def nan_elsewhere(logits: Sequence[Sequence[float]], walk: Sequence[int]) -> str:
-    """A sentence about nodes whose logits are NaN and where the path does not pass; empty if there are none."""
-    nodes = [node for node, row in enumerate(logits) if node not in walk and any(map(math.isnan, row))]
+    """A sentence about nodes whose logits are NaN and where the path does not pass; empty if there
+    are none."""
+    nodes = [
+        node for node, row in enumerate(logits) if node not in walk and any(map(math.isnan, row))
+    ]
     if not nodes:
         return ""
     who = f"node {nodes[0]}" if len(nodes) == 1 else f"nodes {', '.join(map(str, nodes))}"
-    return f"The logits of {who} are NaN, where the path {list(walk)} does not pass: they harm nobody."
+    return (
+        f"The logits of {who} are NaN, where the path {list(walk)} does not pass: they harm nobody."
+    )
 
 
 def why_not(src: int, dst: int, verdicts: Sequence[RowVerdict], slots: Rows) -> str:
@@ -129,5 +147,6 @@ def mask_fault(tree: PathTree, node: int, other: int) -> str:
         where = f"mask[{node}][{other}] is True. They are two futures of one position."
         return f"Node {node} {path} sees its sibling {other} {other_path}: {where}"
     return (
-        f"Node {node} {path} sees node {other} {other_path}, which is not on its path: mask[{node}][{other}] is True."
+        f"Node {node} {path} sees node {other} {other_path}, which is not on its path: "
+        f"mask[{node}][{other}] is True."
     )

@@ -1,4 +1,5 @@
-"""The cases of exercise 4 that are named rather than drawn: what is refused, and the edges of the typical rule."""
+"""The cases of exercise 4 that are named rather than drawn: what is refused, and the edges of the
+typical rule."""
 
 from __future__ import annotations
 
@@ -12,14 +13,24 @@ from graders.checking.check_context import CheckContext
 from graders.checking.failure import Together
 from graders.checking.wire_tensors import sent
 from graders.exercises.ex4_medusa.judge import MedusaJudge
-from graders.exercises.ex4_medusa.specification import Path, PathTree, RowVerdict, TypicalRule, entropy, softmax
+from graders.exercises.ex4_medusa.specification import (
+    Path,
+    PathTree,
+    RowVerdict,
+    TypicalRule,
+    entropy,
+    softmax,
+)
 from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
 SURE = 42.0  # chi-square with 3 degrees of freedom: above it once in 2e8 fair draws
 DRAWS = 1500
-ENDS = ([1.0, NEVER, 0.5, -0.5, 0.0], [0.0, 1.0, NEVER, 0.5, 0.0])  # logits where the path ends, by turns
+ENDS = (
+    [1.0, NEVER, 0.5, -0.5, 0.0],
+    [0.0, 1.0, NEVER, 0.5, 0.0],
+)  # logits where the path ends, by turns
 BESIDE = 1e-4
 
 PATHS: tuple[Path, ...] = ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1))  # of the smallest trees
@@ -35,7 +46,12 @@ TREES: tuple[Sequence[Path], ...] = (
     [(0, 1, 0, 1, 0, 1, 0)],
 )
 DEEP: list[Path] = [(0,) * 12, (0, 0, 0, 0, 0, 1), (0,) * 8 + (2,)]
-BUSHY: list[Path] = [*((rank,) for rank in range(120)), (119, 3), (119, 3, 0), *((100, rank) for rank in range(150))]
+BUSHY: list[Path] = [
+    *((rank,) for rank in range(120)),
+    (119, 3),
+    (119, 3, 0),
+    *((100, rank) for rank in range(150)),
+]
 
 ALIKE: tuple[Sequence[Path], ...] = ([(0,), (1,)], [(0,), (0, 2)])  # of as many nodes
 FORK = PathTree.of(ALIKE[0])
@@ -66,7 +82,9 @@ def refused_choices(context: CheckContext) -> None:
         context.cases += 1
         with together.case():
             judge, written = MedusaJudge(context), f"build_tree({choices})"
-            judge.scene.refused("build_tree", [[list(choice) for choice in choices], "list"], written, why)
+            judge.scene.refused(
+                "build_tree", [[list(choice) for choice in choices], "list"], written, why
+            )
     together.tell()
 
 
@@ -76,17 +94,22 @@ def refused_guesses(context: CheckContext) -> None:
         for rows in (1, 2):
             context.cases += 1
             tree = PathTree.of(choices)
-            topk = [[[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]] * rows
+            topk = [
+                [[10 * head + rank for rank in range(guesses)] for head in range(1, heads + 1)]
+            ] * rows
             args = [sent_tree(tree), sent("int64", [5] * rows), sent("int64", topk)]
             with together.case():
                 judge = MedusaJudge(context)
                 judge.scene.tell(call := f"tree = medusa.build_tree({choices})", code=call)
-                judge.scene.refused("propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why)
+                judge.scene.refused(
+                    "propose", args, f"propose(tree, root={[5] * rows}, topk={topk})", why
+                )
     together.tell()
 
 
 def named_trees(context: CheckContext) -> None:
-    """Small ones; and two of as many nodes by one caller, who keeps the first: so with each function below."""
+    """Small ones; and two of as many nodes by one caller, who keeps the first: so with each
+    function below."""
     judge = MedusaJudge(context)
     for choices in ALIKE:
         judge.judge_tree(choices, judge.build_tree(choices, ("parent", "rank")), ("parent", "rank"))
@@ -110,7 +133,9 @@ def large_trees(context: CheckContext) -> None:
     for choices in (DEEP, BUSHY):
         context.cases += 1
         judge = MedusaJudge(context)
-        judge.judge_tree(choices, judge.build_tree(choices, ()), ("parent", "rank", "depth", "mask"))
+        judge.judge_tree(
+            choices, judge.build_tree(choices, ()), ("parent", "rank", "depth", "mask")
+        )
 
 
 def large_proposals(context: CheckContext) -> None:
@@ -127,7 +152,8 @@ def large_proposals(context: CheckContext) -> None:
 
 
 def large_walks(context: CheckContext) -> None:
-    """The same trees: down to the deepest, the last, and a node in between; tokens whose lower bits are alike."""
+    """The same trees: down to the deepest, the last, and a node in between; tokens whose lower bits
+    are alike."""
     judge = MedusaJudge(context)
     for argmax in ([5, 1, 1], [6, 1, 2]):
         judge.verify_greedy(FORK, [[0, 5, 6]], [argmax])
@@ -136,11 +162,15 @@ def large_walks(context: CheckContext) -> None:
         tokens = [node * 3 for node in range(len(tree))]
         ends = (len(tree) - 1, tree.depth.index(tree.height), len(tree) // 2)
         context.cases += 1
-        MedusaJudge(context).verify_greedy(tree, [tokens] * len(ends), [_led(tree, tokens, end) for end in ends])
+        MedusaJudge(context).verify_greedy(
+            tree, [tokens] * len(ends), [_led(tree, tokens, end) for end in ends]
+        )
     for token, other in ((1, 65_537), (2048, 2049), (16_777_216, 16_777_217), (128_255, 128_254)):
         context.cases += 1
         tree = PathTree.of([(0,), (1,)])
-        MedusaJudge(context).verify_greedy(tree, [[0, token, other]] * 2, [[other, 5, 6], [token, 5, 6]])
+        MedusaJudge(context).verify_greedy(
+            tree, [[0, token, other]] * 2, [[other, 5, 6], [token, 5, 6]]
+        )
 
 
 def _led(tree: PathTree, tokens: Sequence[int], end: int) -> list[int]:
@@ -162,15 +192,25 @@ def large_verdicts(context: CheckContext) -> None:
             context.cases += 1
             walk = tree.walk(end)
             tokens = [1 if node in walk else 2 for node in range(len(tree))]
-            logits = [[0.0, 3.0, -3.0] if node in walk[:-1] else [3.0, 0.0, 0.0] for node in range(len(tree))]
-            MedusaJudge(context).verify_typical(tree, [tokens], [logits], TypicalRule(1.0, 0.3, 1.0))
+            logits = [
+                [0.0, 3.0, -3.0] if node in walk[:-1] else [3.0, 0.0, 0.0]
+                for node in range(len(tree))
+            ]
+            MedusaJudge(context).verify_typical(
+                tree, [tokens], [logits], TypicalRule(1.0, 0.3, 1.0)
+            )
     context.cases += 1
-    many = [3.0 if token == 7 else 0.0 for token in range(300)]  # p(7) = 0.063, of the 50 likeliest alone 0.29
-    MedusaJudge(context).verify_typical(PathTree.of([(0,)]), [[0, 7]], [[many, many]], TypicalRule(1.0, 0.1, 20.0))
+    many = [
+        3.0 if token == 7 else 0.0 for token in range(300)
+    ]  # p(7) = 0.063, of the 50 likeliest alone 0.29
+    MedusaJudge(context).verify_typical(
+        PathTree.of([(0,)]), [[0, 7]], [[many, many]], TypicalRule(1.0, 0.1, 20.0)
+    )
 
 
 def large_moves(context: CheckContext) -> None:
-    """The same trees: all of a long path moves, and nodes of three digits do; first of all a tree that is small."""
+    """The same trees: all of a long path moves, and nodes of three digits do; first of all a tree
+    that is small."""
     small = PathTree.of([(0,), (1,), (0, 0), (1, 0)])
     for walk in ((0, 1), (0, 2), (0, 2, 4)):
         context.cases += 1
@@ -187,7 +227,8 @@ def large_moves(context: CheckContext) -> None:
 
 
 def large_batches(context: CheckContext) -> None:
-    """As many rows as an engine decodes at once, each with a path of its own; and rows that are alike in part."""
+    """As many rows as an engine decodes at once, each with a path of its own; and rows that are
+    alike in part."""
     for views in (False, True):
         rows_alike(context, views)
     tree = PathTree.of([(0, 0), (1,), (0, 1)])
@@ -197,8 +238,16 @@ def large_batches(context: CheckContext) -> None:
         judge = MedusaJudge(context)
         walks = [paths[row * 3 % len(paths)] for row in range(rows)]
         tokens = [[row + 10 * node for node in range(len(tree))] for row in range(rows)]
-        judge.propose(tree, [row[0] for row in tokens], [[[row, row + 1], [row + 2, row + 3]] for row in range(rows)])
-        judge.verify_greedy(tree, tokens, [_led(tree, row, walk[-1]) for row, walk in zip(tokens, walks, strict=True)])
+        judge.propose(
+            tree,
+            [row[0] for row in tokens],
+            [[[row, row + 1], [row + 2, row + 3]] for row in range(rows)],
+        )
+        judge.verify_greedy(
+            tree,
+            tokens,
+            [_led(tree, row, walk[-1]) for row, walk in zip(tokens, walks, strict=True)],
+        )
         likely = [[0.0, 3.0], [3.0, 0.0]]
         said = [[int(node in walk) for node in range(len(tree))] for walk in walks]
         logits = [[likely[node not in walk[:-1]] for node in range(len(tree))] for walk in walks]
@@ -208,7 +257,8 @@ def large_batches(context: CheckContext) -> None:
 
 
 def rows_alike(context: CheckContext, views: bool) -> None:
-    """Rows that are given the same, but for one argument: what is known of one says nothing about the other."""
+    """Rows that are given the same, but for one argument: what is known of one says nothing about
+    the other."""
     tree, said = PathTree.of([(0, 0), (1,)]), [4, 5, 6, 7]
     ends = (3, 2, 0, 1, 3)
     walks = [tree.walk(end) for end in ends]
@@ -220,7 +270,9 @@ def rows_alike(context: CheckContext, views: bool) -> None:
     logits = [[likely[node not in walk[:-1]] for node in range(len(tree))] for walk in walks]
     judge.verify_typical(tree, [small] * len(ends), logits, TypicalRule(1.0, 0.3, 1.0))
     lone = PathTree.of([(0,)])
-    unsure, surer = (_logits(lone, {0: p}) for p in ((0.33, 0.33, 0.33), (0.7, 0.05, 0.25)))  # 0.33 stands, 0.25 not
+    unsure, surer = (
+        _logits(lone, {0: p}) for p in ((0.33, 0.33, 0.33), (0.7, 0.05, 0.25))
+    )  # 0.33 stands, 0.25 not
     judge.verify_typical(lone, [[0, 2]] * 3, [unsure, surer, unsure], TypicalRule(1.0, 0.9, 0.6))
     slots = [[10 * row + 5 - node for node in range(len(tree))] for row in range(len(ends))]
     judge.compact(tree, [RowVerdict(tuple(tree.walk(3)), 1)] * len(ends), slots)
@@ -238,8 +290,17 @@ def refused_rules(context: CheckContext) -> None:
     ]
     for warmth in (1.0, 0.0):
         for seed in (None, 1):
-            cases.append(({"temperature": warmth}, [[nan, nan], fine[1]], seed, "logits are NaN where the path ends"))
-            cases.append(({"temperature": warmth}, broken, seed, "logits are NaN where the path ends"))
+            cases.append(
+                (
+                    {"temperature": warmth},
+                    [[nan, nan], fine[1]],
+                    seed,
+                    "logits are NaN where the path ends",
+                )
+            )
+            cases.append(
+                ({"temperature": warmth}, broken, seed, "logits are NaN where the path ends")
+            )
     tree = PathTree.of([(0,)])
     for changed, logits, seed, why in cases:
         context.cases += 1
@@ -249,17 +310,38 @@ def refused_rules(context: CheckContext) -> None:
 
 
 def winners(context: CheckContext) -> None:
-    """Long before likely; the sum of ln p at this temperature, not the last, not of p; the lower of equal ends."""
+    """Long before likely; the sum of ln p at this temperature, not the last, not of p; the lower of
+    equal ends."""
     cases: tuple[tuple[list[Path], list[int], Cells, float], ...] = (
         ([(0,), (1,)], [0, 1, 2], {0: (0.5, 0.2, 0.3)}, 1.0),
         ([(0,), (1, 0)], [0, 1, 2, 1], {0: (0.1, 0.8, 0.1), 2: (0.2, 0.4, 0.4)}, 1.0),
-        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.1, 0.7, 0.2), 1: (0.3, 0.3, 0.4), 2: (0.1, 0.2, 0.7)}, 1.0),
-        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.1, 0.3, 0.6), 1: (0.05, 0.9, 0.05), 2: (0.3, 0.2, 0.5)}, 1.0),
-        ([(0, 0), (1, 0)], [0, 1, 2, 1, 2], {0: (0.06, 0.04, 0.9), 1: (0.02, 0.95, 0.03), 2: (0.5, 0.4, 0.1)}, 1.0),
+        (
+            [(0, 0), (1, 0)],
+            [0, 1, 2, 1, 2],
+            {0: (0.1, 0.7, 0.2), 1: (0.3, 0.3, 0.4), 2: (0.1, 0.2, 0.7)},
+            1.0,
+        ),
+        (
+            [(0, 0), (1, 0)],
+            [0, 1, 2, 1, 2],
+            {0: (0.1, 0.3, 0.6), 1: (0.05, 0.9, 0.05), 2: (0.3, 0.2, 0.5)},
+            1.0,
+        ),
+        (
+            [(0, 0), (1, 0)],
+            [0, 1, 2, 1, 2],
+            {0: (0.06, 0.04, 0.9), 1: (0.02, 0.95, 0.03), 2: (0.5, 0.4, 0.1)},
+            1.0,
+        ),
         ([(0,), (1,)], [0, 1, 1], {0: (0.3, 0.5, 0.2)}, 1.0),
         ([(0,), (1,)], [1, 2, 0], {0: (0.4, 0.2, 0.4)}, 1.0),
         ([(0, 0), (1, 0)], [0, 1, 2, 2, 2], {0: (0.2, 0.4, 0.4)}, 1.0),
-        ([(0, 0), (1, 0)], [0, 1, 2, 1, 1], {0: (0.2, 0.4, 0.4), 1: (0.01, 0.42, 0.57), 2: (0.31, 0.38, 0.31)}, 0.5),
+        (
+            [(0, 0), (1, 0)],
+            [0, 1, 2, 1, 1],
+            {0: (0.2, 0.4, 0.4), 1: (0.01, 0.42, 0.57), 2: (0.31, 0.38, 0.31)},
+            0.5,
+        ),
     )
     for choices, tokens, cells, temperature in cases:
         context.cases += 1
@@ -270,9 +352,14 @@ def winners(context: CheckContext) -> None:
 
 
 def bars_apart(context: CheckContext) -> None:
-    """Law 4.8: p between epsilon and delta * exp(-H), whichever is the lower; and below a node that is surer, or less
-    sure, than node 0, p between the bars of both."""
-    flat, likely, wide, sharp = (0.33, 0.33, 0.33), (0.1, 0.8, 0.1), (0.4, 0.35, 0.25), (0.7, 0.05, 0.25)
+    """Law 4.8: p between epsilon and delta * exp(-H), whichever is the lower; and below a node that
+    is surer, or less sure, than node 0, p between the bars of both."""
+    flat, likely, wide, sharp = (
+        (0.33, 0.33, 0.33),
+        (0.1, 0.8, 0.1),
+        (0.4, 0.35, 0.25),
+        (0.7, 0.05, 0.25),
+    )
     cases: tuple[tuple[Path, Cells, float, float], ...] = (
         ((0,), {0: wide}, 0.4, 0.6),
         ((0,), {0: wide}, 0.2, 2.0),
@@ -282,7 +369,9 @@ def bars_apart(context: CheckContext) -> None:
     for path, cells, epsilon, delta in cases:
         context.cases += 1
         tree, tokens = PathTree.of([path]), [0, 1, 2][: len(path) + 1]
-        MedusaJudge(context).verify_typical(tree, [tokens], [_logits(tree, cells)], TypicalRule(1.0, epsilon, delta))
+        MedusaJudge(context).verify_typical(
+            tree, [tokens], [_logits(tree, cells)], TypicalRule(1.0, epsilon, delta)
+        )
 
 
 def bars(context: CheckContext) -> None:
@@ -292,7 +381,12 @@ def bars(context: CheckContext) -> None:
         ([(0,)], [0, 1], [[NEVER, 0.0], flat], TypicalRule(1.0, 1.0, 1.0)),
         ([(0,)], [0, 1], [[0.0, NEVER], flat], TypicalRule(1.0, 0.0, 1.0)),
         ([(0,)], [0, 1], [[0.0, NEVER], flat], TypicalRule(1.0, 0.5, 0.0)),
-        ([(0, 0), (1,)], [0, 1, 2, 0], [[0.0, 1.0, 2.0], *[[0.0, 1.0, 0.0]] * 3], TypicalRule(0.0, 0.1, 0.1)),
+        (
+            [(0, 0), (1,)],
+            [0, 1, 2, 0],
+            [[0.0, 1.0, 2.0], *[[0.0, 1.0, 0.0]] * 3],
+            TypicalRule(0.0, 0.1, 0.1),
+        ),
         ([(0,)], [0, 0], [[0.0, 4.0], [1.0, 0.0]], TypicalRule(0.0, 0.0, 0.0, seed=1)),
         ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], TypicalRule(0.0, 1.0, 1.0, seed=2)),
         ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
@@ -307,18 +401,32 @@ def holes(context: CheckContext) -> None:
     tree, low = PathTree.of([(0,), (1,), (0, 0)]), TypicalRule(1.0, 0.1, 0.1)
     root, end = [0.0, 1.0, 2.0], [0.5, 0.0, 1.5]
     nan = [math.nan] * 3
-    for logits in ([root, nan, end, nan], [[NEVER, 1.0, 2.0], nan, end, nan], [root, [NEVER] * 2 + [0.0], end, end]):
+    for logits in (
+        [root, nan, end, nan],
+        [[NEVER, 1.0, 2.0], nan, end, nan],
+        [root, [NEVER] * 2 + [0.0], end, end],
+    ):
         context.cases += 1
         MedusaJudge(context).verify_typical(tree, [[0, 1, 2, 0]], [logits], low)
-    for epsilon, delta in ((0.9, 0.3), (0.1, 1.0), (0.5, 1.0), (0.9, 0.6)):  # p = 0.27: it stands, stands, and does not
+    for epsilon, delta in (
+        (0.9, 0.3),
+        (0.1, 1.0),
+        (0.5, 1.0),
+        (0.9, 0.6),
+    ):  # p = 0.27: it stands, stands, and does not
         context.cases += 1
         rule = TypicalRule(1.0, epsilon, delta)
-        MedusaJudge(context).verify_typical(PathTree.of([(0,)]), [[0, 1]], [[[NEVER, 1.0, 2.0], end]], rule)
+        MedusaJudge(context).verify_typical(
+            PathTree.of([(0,)]), [[0, 1]], [[[NEVER, 1.0, 2.0], end]], rule
+        )
 
 
 def _logits(tree: PathTree, cells: Cells) -> list[list[float]]:
     """ln p at the nodes named, and a plain row elsewhere; rounded, so that stories stay short."""
-    return [[round(math.log(x), 2) for x in cells.get(node, (0.2, 0.3, 0.5))] for node in range(len(tree))]
+    return [
+        [round(math.log(x), 2) for x in cells.get(node, (0.2, 0.3, 0.5))]
+        for node in range(len(tree))
+    ]
 
 
 def near(context: CheckContext) -> None:
@@ -335,11 +443,17 @@ def near(context: CheckContext) -> None:
 
 
 def draws(context: CheckContext) -> None:
-    """With a generator, `next` is drawn from p where the path of the row ends, and from this generator alone."""
+    """With a generator, `next` is drawn from p where the path of the row ends, and from this
+    generator alone."""
     judge, rule = MedusaJudge(context), TypicalRule(0.5, 0.3, 0.3, seed=context.seed % 1000)
     drawn = _drawn(judge, rule, 1)
     for row, end in enumerate(ENDS):
-        _fair(judge, drawn[row :: len(ENDS)], softmax(end, rule.temperature), f"rows {row}, {row + len(ENDS)}, …")
+        _fair(
+            judge,
+            drawn[row :: len(ENDS)],
+            softmax(end, rule.temperature),
+            f"rows {row}, {row + len(ENDS)}, …",
+        )
     context.cases += 3
     again = _drawn(judge, rule, 2)
     if again != drawn:
@@ -358,14 +472,18 @@ def _drawn(judge: MedusaJudge, rule: TypicalRule, unrelated: int) -> list[int]:
     """`next` of many rows: node 1 is accepted, its child is not, and the rows end in ENDS by turns."""
     tree = PathTree.of([(0, 0)])
     tokens = [[0, 1, 4]] * DRAWS
-    logits = [[[NEVER, 3.0, NEVER, 0.0, NEVER], end, [0.0, 0.0, 0.0, 0.0, 3.0]] for end in ENDS] * (DRAWS // len(ENDS))
+    logits = [[[NEVER, 3.0, NEVER, 0.0, NEVER], end, [0.0, 0.0, 0.0, 0.0, 3.0]] for end in ENDS] * (
+        DRAWS // len(ENDS)
+    )
     brief = f"tokens=[[0, 1, 4]] * {DRAWS}, logits={logits[: len(ENDS)]} * {DRAWS // len(ENDS)}"
     count, _, following = judge.typical_raw(tree, tokens, logits, rule, unrelated, brief)
     drawn = following.items
     told = f"next {drawn[:8]} …, count {dict(sorted(Counter(count.items).items()))}"
     judge.scene.steps[-1].answer = told
     if set(count.items) != {1}:
-        message = "Node 1 stands in every row and node 2 in none; a generator decides on `next` alone."
+        message = (
+            "Node 1 stands in every row and node 2 in none; a generator decides on `next` alone."
+        )
         judge.scene.broken(message, got=told, expected=f"count {{1: {DRAWS}}}")
     return drawn
 
@@ -378,7 +496,9 @@ def _fair(judge: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: st
     if strangers:
         message = f"`next` is {strangers[0]}, whose probability where the path ends is 0."
         judge.scene.broken(message, got=got, expected=expected)
-    distance = sum((seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x)
+    distance = sum(
+        (seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x
+    )
     if distance > SURE:
         message = "With a generator, `next` is a draw from softmax(logits / temperature) at the end of the path."
         judge.scene.broken(message, got=got, expected=expected)

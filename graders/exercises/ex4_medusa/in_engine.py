@@ -31,8 +31,8 @@ Text = list[int]
 class EngineReport:
     """What the engine reported.
 
-    part, talking: microseconds of the part, and of all, in steps in which nobody read a prompt, by the worker's own
-    clock and for figures alone; said: tokens said in those.
+    part, talking: microseconds of the part, and of all, in steps in which nobody read a prompt, by
+    the worker's own clock and for figures alone; said: tokens said in those.
     """
 
     outputs: list[Text]
@@ -64,7 +64,9 @@ class EngineStory:
         """That of a module that verifies."""
         return cls(MedusaCallRecorder(context, "medusa", "engine"))
 
-    def serve(self, setting: dict[str, Any], written: str, room: WholeRoom | None = None) -> EngineReport:
+    def serve(
+        self, setting: dict[str, Any], written: str, room: WholeRoom | None = None
+    ) -> EngineReport:
         """Run the engine to the end. Raises Broken when the part makes that impossible.
 
         room: where its passes are made, and can be counted.
@@ -78,9 +80,13 @@ class EngineStory:
         if isinstance(reply, Raised):
             if reply.type == "PartError":
                 message = f"The engine stopped: {reply.text}."
-                self.scene.broken(message, got=reply.text, expected="the engine serves everybody", raised=reply)
+                self.scene.broken(
+                    message, got=reply.text, expected="the engine serves everybody", raised=reply
+                )
             self.scene.unexpected(reply, "the engine serves everybody")
-        outputs, counters = self.scene.parsed(lambda: _served(reply.value, len(setting["requests"])))
+        outputs, counters = self.scene.parsed(
+            lambda: _served(reply.value, len(setting["requests"]))
+        )
         self.scene.steps[-1].answer = shown(outputs)
         return EngineReport(outputs, *counters)
 
@@ -91,15 +97,16 @@ class EngineStory:
         longest: Sequence[int],
         wrong_at: Callable[[int], int | None],
     ) -> None:
-        """Compare texts; `wrong_at(row)`: where a text that differs, of at most `longest[row]` tokens, leaves the
-        near-tie rule, if it does."""
+        """Compare texts; `wrong_at(row)`: where a text that differs, of at most `longest[row]`
+        tokens, leaves the near-tie rule, if it does."""
         for row, (output, text) in enumerate(zip(outputs, due, strict=True)):
             if output == text:
                 continue
             same = len(output) != len(text) and output[: len(text)] == text[: len(output)]
             if same or len(output) > longest[row]:
                 message = (
-                    f"Request {row} gets {len(output)} tokens where {len(text)} are due: EOS and max_new end a text."
+                    f"Request {row} gets {len(output)} tokens where {len(text)} are due: EOS "
+                    "and max_new end a text."
                 )
                 self.scene.broken(message, got=shown(output), expected=shown(text))
             place = wrong_at(row)
@@ -109,11 +116,14 @@ class EngineStory:
                     f"greedy decoding says {_at(text, place)}."
                     " Speculation may change how many passes a text takes, never the text."
                 )
-                self.scene.broken(message, got=shown(output), expected=shown(text), method=self.blamed)
+                self.scene.broken(
+                    message, got=shown(output), expected=shown(text), method=self.blamed
+                )
 
 
 def same_text(context: CheckContext, *, cases: int) -> None:
-    """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty engines."""
+    """Small random engines, then the waiter, in one worker: importing torch takes as long as twenty
+    engines."""
     with company(context) as joined:
         joined.ask_limits = dict(ASK_LIMITS)
         any_engine(joined, cases=cases)
@@ -121,7 +131,8 @@ def same_text(context: CheckContext, *, cases: int) -> None:
 
 
 def any_engine(context: CheckContext, *, cases: int) -> None:
-    """Random engines on a tiny random model, heads of every kind; the oracle's text, token by token.
+    """Random engines on a tiny random model, heads of every kind; the oracle's text, token by
+    token.
 
     context: one whose worker holds the other parts too, as everywhere below.
     """
@@ -156,36 +167,56 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     served = kitchen.serve(setting, f"serve({asked}; {kind} heads, {words})", room)
     longest = [count for _, count, _ in requests]
     outputs = served.outputs
-    kitchen.judge(outputs, due, longest, lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]))
-    counts = kind == "useless" or (kind == "perfect" and _nobody_pauses(sizes, len(requests), len(tree)))
+    kitchen.judge(
+        outputs,
+        due,
+        longest,
+        lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]),
+    )
+    counts = kind == "useless" or (
+        kind == "perfect" and _nobody_pauses(sizes, len(requests), len(tree))
+    )
     if counts and (not served.preemptions or has_room_for_all(requests, sizes, len(tree) - 1)):
         _count_passes(kitchen, room.decodes(len(requests)), kind, tree, due)
 
 
-def has_room_for_all(requests: Sequence[tuple[Text, int, int | None]], sizes: Mapping[str, Any], ahead: int) -> bool:
+def has_room_for_all(
+    requests: Sequence[tuple[Text, int, int | None]], sizes: Mapping[str, Any], ahead: int
+) -> bool:
     """Whether nobody can have been preempted, whatever the engine says of itself."""
-    needs = [-(-(len(prompt) + count + ahead) // sizes["block_size"]) for prompt, count, _ in requests]
+    needs = [
+        -(-(len(prompt) + count + ahead) // sizes["block_size"]) for prompt, count, _ in requests
+    ]
     return bool(sum(needs) < sizes["num_blocks"])
 
 
 def _nobody_pauses(sizes: Mapping[str, int | None], requests: int, nodes: int) -> bool:
-    """Whether the budget has size for the trees of all who run. Who is passed over loses the guesses that were made."""
+    """Whether the budget has size for the trees of all who run. Who is passed over loses the
+    guesses that were made."""
     seats, budget = sizes["max_seqs"], sizes["token_budget"]
     assert seats is not None and budget is not None
     return budget >= nodes * min(seats, requests)
 
 
-def _count_passes(kitchen: EngineStory, decodes: int, kind: str, tree: PathTree, due: Sequence[Text]) -> None:
+def _count_passes(
+    kitchen: EngineStory, decodes: int, kind: str, tree: PathTree, due: Sequence[Text]
+) -> None:
     """Perfect heads need ceil(n / (D + 1)) passes after the first token, useless ones n."""
     rest = [len(text) - 1 for text in due]
     passes = sum(-(-n // (tree.height + 1)) if kind == "perfect" else n for n in rest)
     if decodes != passes:
-        message = f"With {kind} heads and a tree {tree.height} deep the texts took {decodes} passes."
-        kitchen.scene.broken(message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed)
+        message = (
+            f"With {kind} heads and a tree {tree.height} deep the texts took {decodes} passes."
+        )
+        kitchen.scene.broken(
+            message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed
+        )
 
 
 def _tree(case: Case, chance: random.Random) -> PathTree:
-    paths = [tuple(move.number(0, 2) for _ in range(move.pick((1, 2, 3)))) for move in case.moves] or [(0,)]
+    paths = [
+        tuple(move.number(0, 2) for _ in range(move.pick((1, 2, 3)))) for move in case.moves
+    ] or [(0,)]
     height = max(map(len, paths))
     return PathTree.of([*paths, (0,) * height])
 
@@ -197,7 +228,13 @@ def drawn_requests(chance: random.Random, count: int) -> list[tuple[Text, int, i
         prompt = menu[: chance.choice((0, 6, 10))] + [
             chance.randrange(SIZES["vocab"]) for _ in range(chance.randint(1, 4))
         ]
-        requests.append((prompt, chance.randint(1, 10), chance.choice((None, None, chance.randrange(SIZES["vocab"])))))
+        requests.append(
+            (
+                prompt,
+                chance.randint(1, 10),
+                chance.choice((None, None, chance.randrange(SIZES["vocab"]))),
+            )
+        )
     return requests
 
 
@@ -205,7 +242,11 @@ def _script(kind: str, text: Text, tree: PathTree, chance: random.Random) -> lis
     """guesses[n][h][k] when n tokens have been said (n = 0 is never asked)."""
     script = []
     for said in range(len(text) + 1):
-        ahead = text[said : said + tree.height] if kind != "late" else text[said - 1 : said - 1 + tree.height]
+        ahead = (
+            text[said : said + tree.height]
+            if kind != "late"
+            else text[said - 1 : said - 1 + tree.height]
+        )
         truth = [*ahead, *[0] * tree.height][: tree.height]
         script.append([drawn_guesses(kind, token, max(tree.rank) + 1, chance) for token in truth])
     return script
@@ -223,7 +264,11 @@ def drawn_guesses(kind: str, truth: int, count: int, chance: random.Random) -> l
 
 
 def drawn_sizes(
-    chance: random.Random, requests: Sequence[tuple[Text, int, int | None]], ahead: int, *, naive: bool
+    chance: random.Random,
+    requests: Sequence[tuple[Text, int, int | None]],
+    ahead: int,
+    *,
+    naive: bool,
 ) -> dict[str, int | None]:
     """An engine in which the largest request just fits, or with size to spare."""
     size = chance.choice((2, 1, 4, 16))
@@ -248,7 +293,8 @@ def tiny(seed: int) -> Any:
 
     if seed not in _MODELS:
         _MODELS[seed] = random_model(
-            dataclasses.replace(SHAPES["tiny"], vocab=SIZES["vocab"], positions=SIZES["positions"]), seed
+            dataclasses.replace(SHAPES["tiny"], vocab=SIZES["vocab"], positions=SIZES["positions"]),
+            seed,
         )
     return _MODELS[seed]
 
@@ -273,7 +319,12 @@ def _at(text: Text, place: int) -> int | str:
 def _served(value: Any, count: int) -> tuple[list[Text], list[int]]:
     from graders.sandbox import protocol
 
-    if type(value) is not list or len(value) != 2 or type(value[0]) is not list or len(value[0]) != count:
+    if (
+        type(value) is not list
+        or len(value) != 2
+        or type(value[0]) is not list
+        or len(value[0]) != count
+    ):
         raise protocol.ProtocolError("an answer that is not one")
     return [protocol.integers(text) for text in value[0]], protocol.integers(value[1], 9)
 
@@ -310,9 +361,11 @@ BRIEF_SIZES = (EngineSize("waiter", 4, 6),)
 
 
 def waiter(context: CheckContext) -> None:
-    """The waiter answers held-out requests with its own heads; figures: tokens a pass, and what they gain on the clock.
+    """The waiter answers held-out requests with its own heads; figures: tokens a pass, and what
+    they gain on the clock.
 
-    The clock is the worker's own, and decides nothing: where timed laws are left out, it is left out as well.
+    The clock is the worker's own, and decides nothing: where timed laws are left out, it is left
+    out as well.
     """
     from reference_engine.model_loader import load_model
 
@@ -329,17 +382,25 @@ def waiter(context: CheckContext) -> None:
         served = kitchen.serve(_waiter(asked, size, "heads"), f"serve({words})")
         judge_waiter(kitchen, model, asked, served.outputs, known, chance)
         passes = round(served.tokens_a_pass, 2)
-        context.figures.append(Figure(f"tokens a pass, {size}", passes, "tokens", 1.0, "no speculation"))
+        context.figures.append(
+            Figure(f"tokens a pass, {size}", passes, "tokens", 1.0, "no speculation")
+        )
         if not context.laws_only:
             plain = kitchen.serve(_waiter(asked, size, None), f"serve({words}, no speculation)")
-            context.figures.append(Figure(f"speed-up, {size}", _gain(plain, served), "x", 1.0, "no speculation"))
+            context.figures.append(
+                Figure(f"speed-up, {size}", _gain(plain, served), "x", 1.0, "no speculation")
+            )
         share = share or served.part / max(1, served.talking)
-    context.figures.append(Figure(f"the part's share of a pass, {sizes[0]}", round(100 * share, 1), "%"))
+    context.figures.append(
+        Figure(f"the part's share of a pass, {sizes[0]}", round(100 * share, 1), "%")
+    )
 
 
 def _gain(plain: EngineReport, served: EngineReport) -> float:
     """On the clock: the loss at large batches too."""
-    return round(plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said)), 2)
+    return round(
+        plain.talking / max(1, plain.said) / max(1e-9, served.talking / max(1, served.said)), 2
+    )
 
 
 def judge_waiter(
@@ -364,7 +425,9 @@ def judge_waiter(
         place = oracle.replay(model, prompt, output) if len(output) <= count else None
         if place is not None:
             message = f"Request {row} gets something else than the waiter's greedy answer, from token {place} on."
-            kitchen.scene.broken(message, got=shown(output), expected="greedy decoding", method=kitchen.blamed)
+            kitchen.scene.broken(
+                message, got=shown(output), expected="greedy decoding", method=kitchen.blamed
+            )
         whole = output and (output[-1] == eos or len(output) == count) and eos not in output[:-1]
         if not whole or len(output) > count:
             message = f"The answer to request {row} ends after {len(output)} tokens, neither at its end nor at max_new."
@@ -378,16 +441,25 @@ def questions(model: Any, count: int) -> list[tuple[Text, int, int]]:
 
     end = special_id(model.tokenizer, END)
     told = (dialogue(200_000 + seed, "heldout", turns=3) for seed in range(count))
-    return [(model.tokenizer.encode(one.prompt(seed % 3)).ids, 64, end) for seed, one in enumerate(told)]
+    return [
+        (model.tokenizer.encode(one.prompt(seed % 3)).ids, 64, end) for seed, one in enumerate(told)
+    ]
 
 
-def _waiter(requests: Sequence[tuple[Text, int, int]], size: EngineSize, guesses: str | None) -> dict[str, Any]:
+def _waiter(
+    requests: Sequence[tuple[Text, int, int]], size: EngineSize, guesses: str | None
+) -> dict[str, Any]:
     blocks = 1 + 2 * sum(-(-(len(prompt) + 96) // 16) for prompt, _, _ in requests)
     return {
         "model": size.model,
         "guesses": guesses,
         "choices": None,
-        "engine": {"num_blocks": blocks, "block_size": 16, "max_seqs": size.batch, "token_budget": 1024},
+        "engine": {
+            "num_blocks": blocks,
+            "block_size": 16,
+            "max_seqs": size.batch,
+            "token_budget": 1024,
+        },
         "requests": [list(request) for request in requests],
         "arrivals": [],
     }

@@ -1,4 +1,5 @@
-"""One medusa module under test: every call is made, told, and compared with the specification, row by row."""
+"""One medusa module under test: every call is made, told, and compared with the specification, row
+by row."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from graders.checking.tensor_calls import NO_ROWS, TensorCallRecorder, cut
 from graders.checking.wire_tensors import Array, sent
 from graders.exercises.ex4_medusa import diagnostics, mistakes
 from graders.exercises.ex4_medusa import specification as spec
-from graders.exercises.ex4_medusa.specification import Logits, Path, PathTree, Rows, RowVerdict, TypicalRule
+from graders.exercises.ex4_medusa.specification import (
+    Logits,
+    Path,
+    PathTree,
+    Rows,
+    RowVerdict,
+    TypicalRule,
+)
 from graders.exercises.ex4_medusa.wire_tensors import python, sent_tree
 
 FIELDS = ("parent", "depth", "rank", "mask")  # of a Tree
@@ -46,15 +54,17 @@ class MedusaJudge:
 
     # ------------------------------------------------------------ the calls
 
-    def typical_refused(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, why: str) -> None:
+    def typical_refused(
+        self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule, why: str
+    ) -> None:
         """A call of verify_typical that has to raise ValueError."""
         self._given(tree)
         args, written = _typical_args(tree, tokens, logits, rule, 0)
         self.scene.refused("verify_typical", args, written, why)
 
     def build_tree(self, choices: Sequence[Path], names: Sequence[str] = FIELDS) -> list[Array]:
-        """Call it; parent, depth, rank and mask of the right shapes, not judged further. names: those that the story
-        tells."""
+        """Call it; parent, depth, rank and mask of the right shapes, not judged further. names:
+        those that the story tells."""
         tree = PathTree.of(choices)
         count = len(tree)
         form = "list" if isinstance(choices, list) else "tuple"
@@ -63,9 +73,13 @@ class MedusaJudge:
         def due() -> str:
             return cut(", ".join(f"{name} {getattr(tree, name)}" for name in names))
 
-        result = self.scene.result("build_tree", [[list(choice) for choice in choices], form], written, due)
+        result = self.scene.result(
+            "build_tree", [[list(choice) for choice in choices], form], written, due
+        )
         arrays = self.scene.named(result, FIELDS, "a Tree of tensors")
-        self.scene.steps[-1].answer = ", ".join(f"{name} {arrays[FIELDS.index(name)]}" for name in names)
+        self.scene.steps[-1].answer = ", ".join(
+            f"{name} {arrays[FIELDS.index(name)]}" for name in names
+        )
         got = arrays[0].shape
         if got != (count,):
             nodes = "[N] of one dimension" if len(got) != 1 else f"{got[0]} nodes"
@@ -88,41 +102,60 @@ class MedusaJudge:
         due = [spec.greedy(tree, *row) for row in zip(tokens, argmax, strict=True)]
         arrays = self.greedy_raw(tree, tokens, argmax)
         self._judge_walk(
-            tree, arrays, due, lambda row, right: diagnostics.why_greedy(tree, right, tokens[row], argmax[row])
+            tree,
+            arrays,
+            due,
+            lambda row, right: diagnostics.why_greedy(tree, right, tokens[row], argmax[row]),
         )
 
-    def verify_typical(self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule) -> None:
+    def verify_typical(
+        self, tree: PathTree, tokens: Rows, logits: Logits, rule: TypicalRule
+    ) -> None:
         """Judged with `next` the argmax (rule.seed None, or temperature 0)."""
         due = [
             spec.typical(tree, *row, rule.temperature, rule.epsilon, rule.delta).verdicts
             for row in zip(tokens, logits, strict=True)
         ]
-        strange = [diagnostics.nan_elsewhere(line, right[0].walk) for line, right in zip(logits, due, strict=True)]
-        result = self.typical_raw(tree, tokens, logits, rule, 0, note=next(filter(None, strange), ""))
+        strange = [
+            diagnostics.nan_elsewhere(line, right[0].walk)
+            for line, right in zip(logits, due, strict=True)
+        ]
+        result = self.typical_raw(
+            tree, tokens, logits, rule, 0, note=next(filter(None, strange), "")
+        )
 
         def why(row: int, right: RowVerdict) -> str:
             nodes = result[1].nested[row]
             told = diagnostics.why_typical(tree, tokens[row], logits[row], rule, right.walk, nodes)
             question = mistakes.Question(tree, tokens, logits, rule)
             told += f" {strange[row]}" if strange[row] else ""
-            return told + (self._mistake(question, row, result[1].nested[row]) if rule.temperature else "")
+            return told + (
+                self._mistake(question, row, result[1].nested[row]) if rule.temperature else ""
+            )
 
         self._judge_walk(tree, result, due, why)
 
     def _mistake(self, question: mistakes.Question, row: int, nodes: Sequence[int]) -> str:
-        """The mistake that explains this verdict and those on a few other questions, with its p; empty if none does."""
+        """The mistake that explains this verdict and those on a few other questions, with its p;
+        empty if none does."""
         found = [mistake for mistake in mistakes.MISTAKES if mistake.explains(question, row, nodes)]
         for other in mistakes.others(PROBES) if found else ():
             try:
                 asked = MedusaJudge(self.scene.context)
-                _, given, _ = asked.typical_raw(other.tree, other.tokens, other.logits, other.rule, 0)
+                _, given, _ = asked.typical_raw(
+                    other.tree, other.tokens, other.logits, other.rule, 0
+                )
             except Broken:
                 return ""
             rows = list(enumerate(given.nested))
-            found = [each for each in found if all(each.explains(other, at, nodes) for at, nodes in rows)]
+            found = [
+                each for each in found if all(each.explains(other, at, nodes) for at, nodes in rows)
+            ]
         return f" Your answer is what comes out {found[0].told(question, row)}." if found else ""
 
-    def compact(self, tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> list[tuple[int, int]]:
+    def compact(
+        self, tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows
+    ) -> list[tuple[int, int]]:
         """The moves, judged: exactly those due, in any order."""
         moves = self.compact_raw(*_compaction_of(tree, verdicts, slots))
         self._judge_moves(moves, verdicts, slots)
@@ -151,11 +184,16 @@ class MedusaJudge:
 
         def due() -> str:
             right = [spec.greedy(tree, *row)[0] for row in zip(tokens, argmax, strict=True)]
-            words = [diagnostics.verdict_words(row.count, row.padded(tree.height), row.next) for row in right]
+            words = [
+                diagnostics.verdict_words(row.count, row.padded(tree.height), row.next)
+                for row in right
+            ]
             return cut("; ".join(words)) or "an empty Verdict"
 
         written = f"verify_greedy(tree, tokens={_cut(tokens)}, argmax={_cut(argmax)})"
-        result = self.scene.result("verify_greedy", args, written, due, NO_ROWS if not tokens else "")
+        result = self.scene.result(
+            "verify_greedy", args, written, due, NO_ROWS if not tokens else ""
+        )
         return self._verdict(tree, result, len(tokens))
 
     def typical_raw(
@@ -168,8 +206,8 @@ class MedusaJudge:
         brief: str = "",
         note: str = "",
     ) -> list[Array]:
-        """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for the story. note:
-        about the call, where it raises."""
+        """count, nodes, next. unrelated: seeds the generator that the part must not use. brief: for
+        the story. note: about the call, where it raises."""
         self._given(tree)
         args, written = _typical_args(tree, tokens, logits, rule, unrelated, brief)
         result = self.scene.result(
@@ -187,7 +225,11 @@ class MedusaJudge:
         shape = (rows, len(slots[0]) if slots else width)
         due = "int64 src and dst of the moves"
         result = self.scene.result(
-            "compact", [verdict, sent("int64", slots, shape)], written, lambda: due, NO_ROWS if not slots else ""
+            "compact",
+            [verdict, sent("int64", slots, shape)],
+            written,
+            lambda: due,
+            NO_ROWS if not slots else "",
         )
         src, dst = self.scene.named(result, ("src", "dst"), "two tensors (src, dst)")
         for name, array in (("src", src), ("dst", dst)):
@@ -201,7 +243,9 @@ class MedusaJudge:
 
     # ------------------------------------------------------------ judging
 
-    def judge_tree(self, choices: Sequence[Path], arrays: Sequence[Array], names: Sequence[str]) -> None:
+    def judge_tree(
+        self, choices: Sequence[Path], arrays: Sequence[Array], names: Sequence[str]
+    ) -> None:
         """Compare the named fields with brute force."""
         tree = PathTree.of(choices)
         fields = dict(zip(FIELDS, arrays, strict=True))
@@ -226,10 +270,14 @@ class MedusaJudge:
             expected = (verdict.count, verdict.padded(tree.height), verdict.next)
             message = f"{_row(row, len(due))}{diagnostics.verdict_fault(got, verdict, tree)} {why(row, verdict)}"
             self.scene.broken(
-                message, got=diagnostics.verdict_words(*got), expected=diagnostics.verdict_words(*expected)
+                message,
+                got=diagnostics.verdict_words(*got),
+                expected=diagnostics.verdict_words(*expected),
             )
 
-    def _judge_moves(self, moves: list[tuple[int, int]], verdicts: Sequence[RowVerdict], slots: Rows) -> None:
+    def _judge_moves(
+        self, moves: list[tuple[int, int]], verdicts: Sequence[RowVerdict], slots: Rows
+    ) -> None:
         wanted = {
             move: (row, verdict)
             for row, verdict in enumerate(verdicts)
@@ -239,7 +287,9 @@ class MedusaJudge:
         for src, dst in moves:
             if src == dst:
                 message = f"`compact` moves slot {src} onto itself; such moves are dropped."
-                self.scene.broken(message, got=got, expected=expected, habit="copies what is in place")
+                self.scene.broken(
+                    message, got=got, expected=expected, habit="copies what is in place"
+                )
             if (src, dst) not in wanted:
                 self.scene.broken(
                     f"`compact` moves slot {src} to {dst}: {diagnostics.why_not(src, dst, verdicts, slots)}.",
@@ -264,7 +314,9 @@ class MedusaJudge:
         path = tree.paths[node]
         where = f"node {node}, the path {path}," if node else "node 0, the model's own token,"
         if name == "mask":
-            other = next(other for other in range(len(tree)) if got[node][other] != due[node][other])
+            other = next(
+                other for other in range(len(tree)) if got[node][other] != due[node][other]
+            )
             self.scene.broken(
                 diagnostics.mask_fault(tree, node, other),
                 got=f"mask[{node}] = {_bits(got[node])}",
@@ -278,7 +330,9 @@ class MedusaJudge:
         message = f"{name}[{node}] is {got[node]}: {where} has {name} {due[node]} ({because})."
         self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {due}")
 
-    def _same_tokens(self, tree: PathTree, got: list[int], due: list[int], row: int, topk: Sequence[Rows]) -> None:
+    def _same_tokens(
+        self, tree: PathTree, got: list[int], due: list[int], row: int, topk: Sequence[Rows]
+    ) -> None:
         if got == due:
             return
         node = next(node for node in range(len(tree)) if got[node] != due[node])
@@ -336,16 +390,23 @@ def _typical_args(
     return args, f"verify_typical(tree, {values}, {rule})"
 
 
-def _compaction_of(tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows) -> tuple[list[Any], Rows, str]:
+def _compaction_of(
+    tree: PathTree, verdicts: Sequence[RowVerdict], slots: Rows
+) -> tuple[list[Any], Rows, str]:
     rows, height = len(verdicts), tree.height
-    count, following = [verdict.count for verdict in verdicts], [verdict.next for verdict in verdicts]
+    count, following = (
+        [verdict.count for verdict in verdicts],
+        [verdict.next for verdict in verdicts],
+    )
     nodes = [verdict.padded(height) for verdict in verdicts]
     verdict = [
         sent("int64", count, (rows,)),
         sent("int64", nodes, (rows, height + 1)),
         sent("int64", following, (rows,)),
     ]
-    written = f"compact(Verdict(count={count}, nodes={nodes}, next={following}), slots={_cut(slots)})"
+    written = (
+        f"compact(Verdict(count={count}, nodes={nodes}, next={following}), slots={_cut(slots)})"
+    )
     return verdict, slots, written
 
 

@@ -1,7 +1,8 @@
-"""Which mistake explains a verdict by the typical rule: what would have been accepted, had it been made.
+"""Which mistake explains a verdict by the typical rule: what would have been accepted, had it been
+made.
 
-A part returns nodes and no probabilities, so its own p can only be told where a known mistake leads to the very verdict
-that it gave, and to those that it gives to other questions.
+A part returns nodes and no probabilities, so its own p can only be told where a known mistake leads
+to the very verdict that it gave, and to those that it gives to other questions.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def _over_nodes(logits: Logits, row: int, rule: TypicalRule) -> Cells:
 
 
 def _over_rows(logits: Logits, row: int, rule: TypicalRule) -> Cells:
-    nodes = [_turned([cells[node] for cells in logits]) for node in range(len(logits[row]))]  # [N, V, B]
+    nodes = [
+        _turned([cells[node] for cells in logits]) for node in range(len(logits[row]))
+    ]  # [N, V, B]
     return [[softmax(line, rule.temperature)[row] for line in node] for node in nodes]
 
 
@@ -64,7 +67,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """what: in words. p, bar: how they are computed. at_node: both are read at the node, not at its parent."""
+    """what: in words. p, bar: how they are computed. at_node: both are read at the node, not at its
+    parent."""
 
     what: str
     p: Callable[[Logits, int, TypicalRule], Cells] = _over_vocabulary
@@ -78,7 +82,9 @@ class Mistake:
         tree = question.tree
         at = list(range(len(tree))) if self.at_node else [0, *tree.parent[1:]]
         tokens = question.tokens[row]
-        return [p[place][token] for place, token in zip(at, tokens, strict=True)], [bars[place] for place in at]
+        return [p[place][token] for place, token in zip(at, tokens, strict=True)], [
+            bars[place] for place in at
+        ]
 
     def explains(self, question: Question, row: int, nodes: Sequence[int]) -> bool:
         """Whether it gives just these nodes, -1 after the path."""
@@ -90,15 +96,22 @@ class Mistake:
     def told(self, question: Question, row: int) -> str:
         """What it is, and the p that comes of it."""
         chance, _ = self.chances(question, row)
-        each = ", ".join(f"p = {chance[node]:.5g} at node {node}" for node in range(1, len(chance))[:TOLD])
+        each = ", ".join(
+            f"p = {chance[node]:.5g} at node {node}" for node in range(1, len(chance))[:TOLD]
+        )
         return f"of {self.what} ({each})"
 
 
 MISTAKES = (
     Mistake("a softmax over the nodes, where it is due over the vocabulary", _over_nodes),
-    Mistake("a softmax over the rows of the batch, where it is due over the vocabulary", _over_rows),
+    Mistake(
+        "a softmax over the rows of the batch, where it is due over the vocabulary", _over_rows
+    ),
     Mistake("p read at the node, where its parent's is due", at_node=True),
-    Mistake("logits that were not divided by the temperature", lambda logits, row, _: _softmaxes(logits[row], 1.0)),
+    Mistake(
+        "logits that were not divided by the temperature",
+        lambda logits, row, _: _softmaxes(logits[row], 1.0),
+    ),
     Mistake(
         "logits that were multiplied by the temperature",
         lambda logits, row, rule: _softmaxes(logits[row], 1 / rule.temperature),
@@ -111,7 +124,12 @@ MISTAKES = (
 )
 
 
-def _bar(p: Sequence[float], rule: TypicalRule, chosen: Callable[[float, float], float], times: float = 1.0) -> float:
+def _bar(
+    p: Sequence[float],
+    rule: TypicalRule,
+    chosen: Callable[[float, float], float],
+    times: float = 1.0,
+) -> float:
     return chosen(rule.epsilon, rule.delta * math.exp(-times * entropy(p)))
 
 
@@ -120,8 +138,16 @@ def others(count: int) -> list[Question]:
     chance, tree = random.Random(count), PathTree.of([(0, 0), (1,), (0, 1)])
     questions = []
     for _ in range(count):
-        logits = [[[chance.randint(-6, 6) / 2 for _ in range(4)] for _ in tree.paths] for _ in range(2)]
-        tokens = [chance.sample(range(4), 4) + [chance.randrange(4)] * (len(tree) - 4) for _ in range(2)]
-        rule = TypicalRule(chance.choice((0.5, 2.0)), chance.choice((0.05, 0.1, 0.9)), chance.choice((0.02, 0.3, 3.0)))
+        logits = [
+            [[chance.randint(-6, 6) / 2 for _ in range(4)] for _ in tree.paths] for _ in range(2)
+        ]
+        tokens = [
+            chance.sample(range(4), 4) + [chance.randrange(4)] * (len(tree) - 4) for _ in range(2)
+        ]
+        rule = TypicalRule(
+            chance.choice((0.5, 2.0)),
+            chance.choice((0.05, 0.1, 0.9)),
+            chance.choice((0.02, 0.3, 3.0)),
+        )
         questions.append(Question(tree, tokens, logits, rule))
     return questions

@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of exercise 4: small trees, few tokens, so that accidents are frequent."""
+"""How random cases are drawn for each law of exercise 4: small trees, few tokens, so that accidents
+are frequent."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from graders.exercises.ex4_medusa.toy_serving import ToyServing
 from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEAR = 2e-3  # decisions nearer than this are left to rounding
-LEVELS, RANKS = (8, 8, 6, 3), 10  # of a tree whose calls are timed: nodes of each depth, guesses of each head
+LEVELS, RANKS = (
+    (8, 8, 6, 3),
+    10,
+)  # of a tree whose calls are timed: nodes of each depth, guesses of each head
 FAR = 65_537  # a token or block whose number needs more than 16 bits
 DEEPEST, WIDEST = (4, 4, 9), (3, 3, 10)  # of a tree: ranks are below the second
 
@@ -37,7 +41,9 @@ def tokens_for(tree: PathTree, vocab: int, chance: random.Random) -> list[int]:
     return [chance.randrange(vocab) for _ in range(len(tree))]
 
 
-def argmax_for(tree: PathTree, tokens: Sequence[int], vocab: int, chance: random.Random) -> list[int]:
+def argmax_for(
+    tree: PathTree, tokens: Sequence[int], vocab: int, chance: random.Random
+) -> list[int]:
     """What the model says after each node: mostly what one of its children proposes."""
     said = []
     for node in range(len(tree)):
@@ -48,7 +54,8 @@ def argmax_for(tree: PathTree, tokens: Sequence[int], vocab: int, chance: random
 
 
 def distinct_slots(rows: int, nodes: int, chance: random.Random) -> list[list[int]]:
-    """Slots as block tables give them: runs of 1, 2 or 4, in no order, none twice; never in block 0."""
+    """Slots as block tables give them: runs of 1, 2 or 4, in no order, none twice; never in block
+    0."""
     size, first = chance.choice((1, 2, 4)), chance.choice((1, 1, 1, FAR))
     blocks = list(range(first, first + rows * (nodes // size + 2) + 2))
     chance.shuffle(blocks)
@@ -61,7 +68,8 @@ def distinct_slots(rows: int, nodes: int, chance: random.Random) -> list[list[in
 
 
 def tree_of_calls(seed: int) -> list[Any]:
-    """A tree of the size that Medusa uses at small batches, as the wire carries it; for calls that are timed."""
+    """A tree of the size that Medusa uses at small batches, as the wire carries it; for calls that
+    are timed."""
     chance, level, paths = random.Random(seed), list[Path]([()]), list[Path]()
     for count in LEVELS:
         level = chance.sample([(*path, rank) for path in level for rank in range(RANKS)], count)
@@ -112,15 +120,23 @@ def walk(context: CheckContext, case: Case) -> None:
 def plausible(context: CheckContext, case: Case) -> None:
     """The typical rule on one row; cases in which rounding could decide are drawn anew."""
     setup = case.setup
-    tree, vocab = PathTree.of(choices(case, deepest=setup.pick((3, 3, 3, 7)))), setup.pick((4, 3, 8))
+    tree, vocab = (
+        PathTree.of(choices(case, deepest=setup.pick((3, 3, 3, 7)))),
+        setup.pick((4, 3, 8)),
+    )
     chance = random.Random(setup.number(0, 200))
     rule = TypicalRule(
-        chance.choice((1.0, 0.5, 2.0)), chance.choice((0.3, 0.1, 0.6, 0.9)), chance.choice((0.3, 0.6, 0.1, 1.0))
+        chance.choice((1.0, 0.5, 2.0)),
+        chance.choice((0.3, 0.1, 0.6, 0.9)),
+        chance.choice((0.3, 0.6, 0.1, 1.0)),
     )
     for _ in range(20):
         tokens = tokens_for(tree, vocab, chance)
         logits = [[chance.randint(-6, 6) / 2 for _ in range(vocab)] for _ in range(len(tree))]
-        if spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta).closeness > NEAR:
+        if (
+            spec.typical(tree, tokens, logits, rule.temperature, rule.epsilon, rule.delta).closeness
+            > NEAR
+        ):
             return MedusaJudge(context).verify_typical(tree, [tokens], [logits], rule)
     return None
 
@@ -146,7 +162,10 @@ def wounded(context: CheckContext, case: Case) -> None:
 
 
 def _holed(chance: random.Random, vocab: int, base: float) -> list[float]:
-    row = [base + chance.randint(-6, 6) / 2 if chance.random() < 0.7 else -math.inf for _ in range(vocab)]
+    row = [
+        base + chance.randint(-6, 6) / 2 if chance.random() < 0.7 else -math.inf
+        for _ in range(vocab)
+    ]
     row[chance.randrange(vocab)] = base + 1.5
     return row
 
@@ -167,7 +186,9 @@ def batch(context: CheckContext, case: Case) -> None:
     tree, rows = PathTree.of(choices(case, deepest=3)), setup.pick((2, 3, 0, 5))
     chance, judge = random.Random(setup.number(0, 200)), MedusaJudge(context)
     heads, guesses, vocab = tree.height, max(tree.rank) + 1, 3
-    topk = [[[chance.randrange(90) for _ in range(guesses)] for _ in range(heads)] for _ in range(rows)]
+    topk = [
+        [[chance.randrange(90) for _ in range(guesses)] for _ in range(heads)] for _ in range(rows)
+    ]
     judge.propose(tree, [chance.randrange(90) for _ in range(rows)], topk)
     tokens = [tokens_for(tree, vocab, chance) for _ in range(rows)]
     judge.verify_greedy(tree, tokens, [argmax_for(tree, row, vocab, chance) for row in tokens])
@@ -184,14 +205,18 @@ def _typical_batch(judge: MedusaJudge, tree: PathTree, rows: int, chance: random
     for _ in range(20 * rows):
         row = tokens_for(tree, 4, chance)
         cells = [[chance.randint(-6, 6) / 2 for _ in range(4)] for _ in range(len(tree))]
-        if len(tokens) < rows and spec.typical(tree, row, cells, rule.temperature, 0.3, 0.6).closeness > NEAR:
+        if (
+            len(tokens) < rows
+            and spec.typical(tree, row, cells, rule.temperature, 0.3, 0.6).closeness > NEAR
+        ):
             tokens.append(row)
             logits.append(cells)
     judge.verify_typical(tree, tokens, logits, rule)
 
 
 def large(context: CheckContext, case: Case) -> None:
-    """One pass over a tree of up to a hundred nodes, against every path alone, by what the toy model answers."""
+    """One pass over a tree of up to a hundred nodes, against every path alone, by what the toy
+    model answers."""
     setup = case.setup
     chance = random.Random(setup.number(0, 200))
     given = choices(case, widest=12, deepest=6)
@@ -223,24 +248,41 @@ def text(context: CheckContext, case: Case) -> None:
         given.append((0,) * PathTree.of(given).height)
     tree = PathTree.of(given)
     model = ToyModel(chance.choice((2, 3, 7)), chance.randrange(1000))
-    serving = ToyServing(MedusaJudge(context), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance)
-    prompts = [[chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))] for _ in range(setup.number(1, 3))]
+    serving = ToyServing(
+        MedusaJudge(context), given, ToyHeads(model, kind, tree.height, max(tree.rank) + 1), chance
+    )
+    prompts = [
+        [chance.randrange(model.vocab) for _ in range(chance.randint(1, 3))]
+        for _ in range(setup.number(1, 3))
+    ]
     _serve(serving, prompts, count, chance, often=0.2)
 
 
 def served_together(context: CheckContext) -> None:
-    """Law 4.12: two requests for a while, by heads that are always right, in a language of two tokens: the model's own
-    tokens come again and again after other texts."""
+    """Law 4.12: two requests for a while, by heads that are always right, in a language of two
+    tokens: the model's own tokens come again and again after other texts."""
     chance, model = random.Random(1), ToyModel(2, 1)
     heads = ToyHeads(model, "perfect", 3, 1)
     context.cases += 1
-    _serve(ToyServing(MedusaJudge(context), [(0, 0, 0)], heads, chance), [[0], [1, 0]], 24, chance, often=0.0)
+    _serve(
+        ToyServing(MedusaJudge(context), [(0, 0, 0)], heads, chance),
+        [[0], [1, 0]],
+        24,
+        chance,
+        often=0.0,
+    )
 
 
 def _serve(
-    serving: ToyServing, prompts: Sequence[list[int]], count: int, chance: random.Random, *, often: float
+    serving: ToyServing,
+    prompts: Sequence[list[int]],
+    count: int,
+    chance: random.Random,
+    *,
+    often: float,
 ) -> None:
-    """`count` tokens more for each prompt than the prefill gives; after a step in `often` somebody is preempted."""
+    """`count` tokens more for each prompt than the prefill gives; after a step in `often` somebody
+    is preempted."""
     requests = [serving.join(number, prompt, count + 1) for number, prompt in enumerate(prompts)]
     while waiting := [request for request in requests if not request.served]:
         serving.step(waiting)

@@ -1,7 +1,7 @@
 """What the five functions of exercise 4 mean, spelled out path by path in plain Python and float64.
 
-Slow on purpose and free of torch: a tree is a list of paths, a batch is a loop over rows. Nothing here is shared with
-the solution. `nan` and `-inf` are ordinary floats.
+Slow on purpose and free of torch: a tree is a list of paths, a batch is a loop over rows. Nothing
+here is shared with the solution. `nan` and `-inf` are ordinary floats.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ NOWHERE = -1
 
 @dataclass(frozen=True)
 class PathTree:
-    """A tree as its paths in node order: paths[0] = (), and the path of a node lists the ranks that lead to it."""
+    """A tree as its paths in node order: paths[0] = (), and the path of a node lists the ranks that
+    lead to it."""
 
     paths: tuple[Path, ...]
 
     @classmethod
     def of(cls, choices: Sequence[Path]) -> PathTree:
-        """Every choice and every prefix of one, once, by (depth, path). ValueError: none, an empty one, a rank < 0."""
+        """Every choice and every prefix of one, once, by (depth, path). ValueError: none, an empty
+        one, a rank < 0."""
         if not choices:
             raise ValueError("no choice at all")
         paths: set[Path] = {()}
@@ -99,7 +101,8 @@ class RowVerdict:
 
 
 def propose(tree: PathTree, root: int, topk: Sequence[Sequence[int]]) -> list[int]:
-    """One row: topk[h - 1][r] is guess r of head h. ValueError: too deep for the heads, or a rank no head gives."""
+    """One row: topk[h - 1][r] is guess r of head h. ValueError: too deep for the heads, or a rank
+    no head gives."""
     if tree.height > len(topk):
         raise ValueError("deeper than the heads")
     if any(rank >= len(topk[len(path) - 1]) for path in tree.paths[1:] for rank in path):
@@ -108,8 +111,8 @@ def propose(tree: PathTree, root: int, topk: Sequence[Sequence[int]]) -> list[in
 
 
 def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> list[RowVerdict]:
-    """One row: step to a child that says what the model says, until none does. Several where siblings say the same; the
-    lowest nodes first."""
+    """One row: step to a child that says what the model says, until none does. Several where
+    siblings say the same; the lowest nodes first."""
     walks, ended = list[tuple[int, ...]]([(0,)]), list[RowVerdict]()
     while walks:
         walk = walks.pop()
@@ -122,8 +125,8 @@ def greedy(tree: PathTree, tokens: Sequence[int], argmax: Sequence[int]) -> list
 
 @dataclass(frozen=True, slots=True)
 class TypicalRule:
-    """The numbers of the typical rule; `seed` of the generator, or None for the argmax; used: how many numbers the
-    generator has given before."""
+    """The numbers of the typical rule; `seed` of the generator, or None for the argmax; used: how
+    many numbers the generator has given before."""
 
     temperature: float = 1.0
     epsilon: float = 0.5
@@ -149,7 +152,9 @@ def softmax(logits: Sequence[float], temperature: float) -> list[float]:
 
 def entropy(p: Sequence[float]) -> float:
     """In nats."""
-    return -math.fsum(x * math.log(x) for x in p if x > 0) if not any(map(math.isnan, p)) else math.nan
+    return (
+        -math.fsum(x * math.log(x) for x in p if x > 0) if not any(map(math.isnan, p)) else math.nan
+    )
 
 
 def bar(p: Sequence[float], epsilon: float, delta: float) -> float:
@@ -161,8 +166,9 @@ def bar(p: Sequence[float], epsilon: float, delta: float) -> float:
 class Typical:
     """One row judged by the typical rule.
 
-    verdicts: those that are right, one unless siblings say the same. closeness: how near the nearest decision was to
-    going the other way, relative; a case below 1e-3 or so is left to rounding and says nothing about a part.
+    verdicts: those that are right, one unless siblings say the same. closeness: how near the
+    nearest decision was to going the other way, relative; a case below 1e-3 or so is left to
+    rounding and says nothing about a part.
     """
 
     verdicts: list[RowVerdict]
@@ -182,8 +188,12 @@ def typical(
         return _cold(tree, tokens, logits)
     p = [softmax(row, temperature) for row in logits]
     needed = [bar(row, epsilon, delta) for row in p]
-    chance = [0.0] + [p[parent][token] for parent, token in zip(tree.parent[1:], tokens[1:], strict=True)]
-    ends, closeness = winners(tree, tokens, chance, [0.0] + [needed[parent] for parent in tree.parent[1:]])
+    chance = [0.0] + [
+        p[parent][token] for parent, token in zip(tree.parent[1:], tokens[1:], strict=True)
+    ]
+    ends, closeness = winners(
+        tree, tokens, chance, [0.0] + [needed[parent] for parent in tree.parent[1:]]
+    )
     verdicts = [RowVerdict(tuple(tree.walk(end)), top_token(logits[end])) for end in ends]
     return Typical(verdicts, min(closeness, *(_lead(logits[end], temperature) for end in ends)))
 
@@ -191,7 +201,8 @@ def typical(
 def winners(
     tree: PathTree, tokens: Sequence[int], chance: Sequence[float], needed: Sequence[float]
 ) -> tuple[list[int], float]:
-    """Where the longest path ends on which every node's chance exceeds what is needed; and how near that was.
+    """Where the longest path ends on which every node's chance exceeds what is needed; and how near
+    that was.
 
     Several ends only where siblings say the same, the lowest first.
     """
@@ -210,23 +221,34 @@ def winners(
 
 def compaction(walk: Sequence[int], slots: Sequence[int]) -> set[tuple[int, int]]:
     """One row: the moves (from, to), those onto themselves left out."""
-    return {(slots[node], slots[place]) for place, node in enumerate(walk) if slots[node] != slots[place]}
+    return {
+        (slots[node], slots[place])
+        for place, node in enumerate(walk)
+        if slots[node] != slots[place]
+    }
 
 
 def _cold(tree: PathTree, tokens: Sequence[int], logits: Sequence[Sequence[float]]) -> Typical:
     tops = [NOWHERE if any(map(math.isnan, row)) else top_token(row) for row in logits]
     verdicts = greedy(tree, tokens, tops)
-    return Typical(verdicts, min(_lead(logits[node], 1.0) for verdict in verdicts for node in verdict.walk))
+    return Typical(
+        verdicts, min(_lead(logits[node], 1.0) for verdict in verdicts for node in verdict.walk)
+    )
 
 
-def _likeliest(tree: PathTree, tokens: Sequence[int], stands: dict[int, float]) -> tuple[list[int], float]:
+def _likeliest(
+    tree: PathTree, tokens: Sequence[int], stands: dict[int, float]
+) -> tuple[list[int], float]:
     """The ends of the winning path, and by how much its sum of ln p leads (exact ties aside)."""
     longest = max(tree.depth[node] for node in stands)
     ends = {node: score for node, score in stands.items() if tree.depth[node] == longest}
     best = max(ends.values())
     said = {node: [tokens[step] for step in tree.walk(node)] for node in ends}
     first = min(node for node in ends if ends[node] == best)
-    gap = min((abs(best - score) for node, score in ends.items() if said[node] != said[first]), default=1.0)
+    gap = min(
+        (abs(best - score) for node, score in ends.items() if said[node] != said[first]),
+        default=1.0,
+    )
     return [node for node in ends if ends[node] == best and said[node] == said[first]], gap
 
 
@@ -236,7 +258,8 @@ def top_token(logits: Sequence[float]) -> int:
 
 
 def _lead(logits: Sequence[float], temperature: float) -> float:
-    """By how much the largest logit leads the others, at most 1; 0 when two are largest, or one is NaN."""
+    """By how much the largest logit leads the others, at most 1; 0 when two are largest, or one is
+    NaN."""
     if any(map(math.isnan, logits)):
         return 0.0
     best, second = sorted(logits, reverse=True)[:2]

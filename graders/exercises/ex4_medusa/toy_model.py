@@ -1,8 +1,9 @@
 """An engine small enough to believe: a model that is a checksum, a KV pool that is a dict.
 
-The toy model's answer after a node is a checksum of all that the node sees: tokens, their positions, and what each of
-them had seen in its turn (that is what a KV cache holds). So a wrong mask, a wrong position or KV in the wrong slot
-changes what the model says, as in a transformer, and everything can be recomputed from the text alone.
+The toy model's answer after a node is a checksum of all that the node sees: tokens, their
+positions, and what each of them had seen in its turn (that is what a KV cache holds). So a wrong
+mask, a wrong position or KV in the wrong slot changes what the model says, as in a transformer, and
+everything can be recomputed from the text alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ class ToyModel:
 
     def read(self, position: int, token: int, seen: Iterable[Entry]) -> Entry:
         """The KV of a token that sees these entries (in any order)."""
-        return position, token, zlib.crc32(repr((self.seed, position, token, sorted(seen))).encode())
+        return (
+            position,
+            token,
+            zlib.crc32(repr((self.seed, position, token, sorted(seen))).encode()),
+        )
 
     def says(self, entry: Entry) -> int:
         """The token that the model wants after this one."""
@@ -85,22 +90,31 @@ class ToyHeads:
 
 
 def one_pass(
-    model: ToyModel, tokens: Sequence[int], depth: Sequence[int], mask: Sequence[Sequence[bool]], past: Sequence[Entry]
+    model: ToyModel,
+    tokens: Sequence[int],
+    depth: Sequence[int],
+    mask: Sequence[Sequence[bool]],
+    past: Sequence[Entry],
 ) -> list[Entry]:
     """The KV of every node after one forward pass over the tree, as a transformer would compute it.
 
-    A node sits at position len(past) + depth and sees the past and the nodes in its row of the mask, itself aside.
+    A node sits at position len(past) + depth and sees the past and the nodes in its row of the
+    mask, itself aside.
     """
     entries: list[Entry] = []
     for node, token in enumerate(tokens):
         seen = [*past, *(entries[other] for other in range(node) if mask[node][other])]
         later = sum(mask[node][other] for other in range(node + 1, len(tokens)))
         position = len(past) + depth[node]
-        entries.append(model.read(position, token, [*seen, *[(-1, -1, -1)] * later] if later else seen))
+        entries.append(
+            model.read(position, token, [*seen, *[(-1, -1, -1)] * later] if later else seen)
+        )
     return entries
 
 
-def alone(model: ToyModel, tree: PathTree, tokens: Sequence[int], node: int, past: Sequence[Entry]) -> Entry:
+def alone(
+    model: ToyModel, tree: PathTree, tokens: Sequence[int], node: int, past: Sequence[Entry]
+) -> Entry:
     """The KV of a node when its path is run on its own."""
     entries = list(past)
     for step in tree.walk(node):

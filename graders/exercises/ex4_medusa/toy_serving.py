@@ -1,4 +1,5 @@
-"""Requests served by the toy engine with the part's five functions: the text, the KV and the number of passes."""
+"""Requests served by the toy engine with the part's five functions: the text, the KV and the number
+of passes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from graders.exercises.ex4_medusa.toy_model import Entry, ToyHeads, ToyModel, on
 
 @dataclass
 class ToyRequest:
-    """text: everything said so far; the KV of its last token is not there yet. table: the slot of every position."""
+    """text: everything said so far; the KV of its last token is not there yet. table: the slot of
+    every position."""
 
     number: int
     prompt: int
@@ -40,7 +42,9 @@ class ToyRequest:
 class ToyServing:
     """Serves requests to the end; raises Broken at the first wrong token, wrong KV or wasted pass."""
 
-    def __init__(self, judge: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random) -> None:
+    def __init__(
+        self, judge: MedusaJudge, choices: Sequence[Path], heads: ToyHeads, chance: random.Random
+    ) -> None:
         self.judge = judge
         self.heads = heads
         self.model: ToyModel = heads.model
@@ -68,17 +72,26 @@ class ToyServing:
 
     def step(self, requests: Sequence[ToyRequest]) -> None:
         """One forward pass for all of them."""
-        slots = [request.table[request.computed : request.computed + len(self.tree)] for request in requests]
+        slots = [
+            request.table[request.computed : request.computed + len(self.tree)]
+            for request in requests
+        ]
         tokens = self._propose(requests)
         argmax = [
-            self._forward(request, *row) for request, row in zip(requests, zip(tokens, slots, strict=True), strict=True)
+            self._forward(request, *row)
+            for request, row in zip(requests, zip(tokens, slots, strict=True), strict=True)
         ]
         count, nodes, following = self._verify(tokens, argmax)
         self._move(count, nodes, following, slots)
         for row, request in enumerate(requests):
             accepted = nodes[row][1 : 1 + count[row]]
-            if not 0 <= count[row] <= self.tree.height or not all(0 < node < len(self.tree) for node in accepted):
-                self._broken("verify_greedy", f"Row {row}: count {count[row]} and nodes {nodes[row]} name no path.")
+            if not 0 <= count[row] <= self.tree.height or not all(
+                0 < node < len(self.tree) for node in accepted
+            ):
+                self._broken(
+                    "verify_greedy",
+                    f"Row {row}: count {count[row]} and nodes {nodes[row]} name no path.",
+                )
             request.text += [tokens[row][node] for node in accepted] + [following[row]]
             request.passes += 1
             self._check_text(request)
@@ -98,22 +111,33 @@ class ToyServing:
 
     def _propose(self, requests: Sequence[ToyRequest]) -> list[list[int]]:
         roots = [request.text[-1] for request in requests]
-        topk = [self.heads.topk(request.text[:-1], request.text[-1], self.chance) for request in requests]
+        topk = [
+            self.heads.topk(request.text[:-1], request.text[-1], self.chance)
+            for request in requests
+        ]
         tokens: list[list[int]] = self.judge.propose_raw(self.tree, roots, topk).nested
         return tokens
 
-    def _forward(self, request: ToyRequest, tokens: Sequence[int], slots: Sequence[int]) -> list[int]:
+    def _forward(
+        self, request: ToyRequest, tokens: Sequence[int], slots: Sequence[int]
+    ) -> list[int]:
         past = [self.pool[slot] for slot in request.table[: request.computed]]
         entries = one_pass(self.model, tokens, self._depth, self._mask, past)
         self.pool.update(zip(slots, entries, strict=True))
         return [self.model.says(entry) for entry in entries]
 
-    def _verify(self, tokens: list[list[int]], argmax: list[list[int]]) -> tuple[list[int], list[list[int]], list[int]]:
+    def _verify(
+        self, tokens: list[list[int]], argmax: list[list[int]]
+    ) -> tuple[list[int], list[list[int]], list[int]]:
         count, nodes, following = self.judge.greedy_raw(self.tree, tokens, argmax)
         return count.items, nodes.nested, following.items
 
     def _move(
-        self, count: Sequence[int], nodes: Sequence[Sequence[int]], following: Sequence[int], slots: list[list[int]]
+        self,
+        count: Sequence[int],
+        nodes: Sequence[Sequence[int]],
+        following: Sequence[int],
+        slots: list[list[int]],
     ) -> None:
         rows = len(slots)
         verdict = [
@@ -124,7 +148,9 @@ class ToyServing:
         moves = self.judge.compact_raw(verdict, slots, f"compact(verdict, slots={slots})")
         strangers = [slot for move in moves for slot in move if slot not in self.pool]
         if strangers:
-            self._broken("compact", f"`compact` names slot {strangers[0]}, where nothing was written.")
+            self._broken(
+                "compact", f"`compact` names slot {strangers[0]}, where nothing was written."
+            )
         values = [self.pool[src] for src, _ in moves]
         self.pool.update((dst, value) for (_, dst), value in zip(moves, values, strict=True))
 

@@ -25,7 +25,10 @@ def python(method: str, args: Sequence[Any]) -> list[str]:
         return [str(tuple(choices) if args[1] == "tuple" else choices)]
     if method == "compact":
         fields = zip(("count", "nodes", "next"), args[0], strict=True)
-        return [f"Verdict({', '.join(f'{name}={python_of(field)}' for name, field in fields)})", python_of(args[1])]
+        return [
+            f"Verdict({', '.join(f'{name}={python_of(field)}' for name, field in fields)})",
+            python_of(args[1]),
+        ]
     words = ["tree", *map(python_of, args[1:3])]
     if method == "verify_typical":
         words += [f"{name}={value}" for name, value in args[3].items()]

@@ -1,4 +1,5 @@
-"""What is said of a wrong answer: the rule with the learner's own numbers put in, and what else would give them."""
+"""What is said of a wrong answer: the rule with the learner's own numbers put in, and what else
+would give them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,13 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from graders.exercises.ex5_speculative_sampling import specification as spec
-from graders.exercises.ex5_speculative_sampling.specification import Chain, Row, Rule, Siblings, Spread
+from graders.exercises.ex5_speculative_sampling.specification import (
+    Chain,
+    Row,
+    Rule,
+    Siblings,
+    Spread,
+)
 
 Made = Callable[[Row, Rule], list[float]]
 LONGEST = 8  # numbers of a row that are told
@@ -27,17 +34,24 @@ def numbers(row: Sequence[float | Fraction]) -> str:
 # ---------------------------------------------------------------- probabilities
 
 
-def spread_fault(rows: Sequence[Row], row: int, rule: Rule, due: Spread, got: Sequence[float], token: int) -> str:
-    """What is wrong with a row's probabilities, at the first token that has another one than is due.
+def spread_fault(
+    rows: Sequence[Row], row: int, rule: Rule, due: Spread, got: Sequence[float], token: int
+) -> str:
+    """What is wrong with a row's probabilities, at the first token that has another one than is
+    due.
 
     rows: the logits of all rows.
     """
     logits = rows[row]
     said = f"token {token} has {number(got[token])} where {number(due.p[token])} is due"
-    made = list(dict.fromkeys(words for words, make in MISTAKES if _alike(got, _tried(make, logits, rule))))
+    made = list(
+        dict.fromkeys(words for words, make in MISTAKES if _alike(got, _tried(make, logits, rule)))
+    )
     if not made and _alike(got, _over_rows(rows, row, rule)):
         made = ["a softmax over the rows: the vocabulary is the last dimension"]
-    return f"{said}: {_why(logits, rule, due, got, token)}." + (f" Your numbers are those of {_or(made)}." * bool(made))
+    return f"{said}: {_why(logits, rule, due, got, token)}." + (
+        f" Your numbers are those of {_or(made)}." * bool(made)
+    )
 
 
 def _or(words: Sequence[str]) -> str:
@@ -47,7 +61,10 @@ def _or(words: Sequence[str]) -> str:
 def _over_rows(rows: Sequence[Row], row: int, rule: Rule) -> list[float]:
     """A row's probabilities when each token's logits are weighed against those of the other rows."""
     columns = [[logits[token] for logits in rows] for token in range(len(rows[row]))]
-    weighed = [_tried(lambda logits, rule: spec.softmax(logits, rule.temperature), each, rule) for each in columns]
+    weighed = [
+        _tried(lambda logits, rule: spec.softmax(logits, rule.temperature), each, rule)
+        for each in columns
+    ]
     return [column[row] for column in weighed if column]
 
 
@@ -55,7 +72,8 @@ def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int)
     if rule.temperature == 0:
         best = spec.top_token(logits)
         return (
-            f"at temperature 0 all weight is on token {best}, the first of the largest logits ({number(logits[best])})"
+            f"at temperature 0 all weight is on token {best}, the first of the largest logits "
+            f"({number(logits[best])})"
         )
     if due.p[token] == 0 and logits[token] == -math.inf:
         return "its logit is -inf"
@@ -64,7 +82,10 @@ def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int)
     held = f"those before it hold {number(due.before[token])}"
     if due.p[token] == 0:
         return f"{held}, which reaches top_p = {rule.top_p}"
-    later = next((at for at in range(token + 1, len(got)) if got[at] > 0 and logits[at] == logits[token]), None)
+    later = next(
+        (at for at in range(token + 1, len(got)) if got[at] > 0 and logits[at] == logits[token]),
+        None,
+    )
     if got[token] == 0 and rule.top_p < 1 and later is not None:
         return f"{held}, less than top_p = {rule.top_p}; of equals the lower index comes first, you kept token {later}"
     if got[token] == 0 and rule.top_p < 1:
@@ -74,7 +95,9 @@ def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int)
     whole = math.fsum(got)
     if not math.isnan(whole) and abs(whole - 1) > 1e-3:
         return f"what is kept sums to 1; yours sums to {number(whole)}"
-    return f"softmax of logits / {rule.temperature}" + (" over what is kept" if rule.top_k or rule.top_p < 1 else "")
+    return f"softmax of logits / {rule.temperature}" + (
+        " over what is kept" if rule.top_k or rule.top_p < 1 else ""
+    )
 
 
 def _nth(place: int) -> str:
@@ -83,7 +106,9 @@ def _nth(place: int) -> str:
 
 def _alike(got: Sequence[float], other: Sequence[float]) -> bool:
     pairs = zip(got, other, strict=False)
-    return len(got) == len(other) and all(abs(x - y) < 1e-4 or (x != x and y != y) for x, y in pairs)
+    return len(got) == len(other) and all(
+        abs(x - y) < 1e-4 or (x != x and y != y) for x, y in pairs
+    )
 
 
 def _tried(make: Made, logits: Row, rule: Rule) -> list[float]:
@@ -104,7 +129,11 @@ def _warm(power: int) -> Made:
 
 def _kept(logits: Row, rule: Rule, top_k: int) -> list[float]:
     """With another top_k; nothing where 0 would stand for all, or there is none."""
-    return spec.spread(logits, Rule(rule.temperature, top_k, rule.top_p)).p if rule.top_k and top_k else []
+    return (
+        spec.spread(logits, Rule(rule.temperature, top_k, rule.top_p)).p
+        if rule.top_k and top_k
+        else []
+    )
 
 
 MISTAKES: tuple[tuple[str, Made], ...] = (
@@ -136,7 +165,9 @@ def next_fault(chain: Chain, got: int) -> str:
     """What `next` is drawn from, and what else would give the learner's."""
     v = Fraction(chain.v)
     if chain.count == len(chain.guesses):
-        what = f"all guesses stood, so next is drawn from p[{chain.count}] = {numbers(chain.weights)}"
+        what = (
+            f"all guesses stood, so next is drawn from p[{chain.count}] = {numbers(chain.weights)}"
+        )
         others = {f"p[{place}]": spec.exact(one.p) for place, one in enumerate(chain.guesses)}
     else:
         fell = chain.guesses[chain.count]
@@ -150,7 +181,9 @@ def next_fault(chain: Chain, got: int) -> str:
 
 def _else(others: dict[str, list[Fraction]], v: Fraction, got: int) -> str:
     """Of what a draw with the same v would have given that token."""
-    found = [name for name, weights in others.items() if any(weights) and spec.drawn(weights, v) == got]
+    found = [
+        name for name, weights in others.items() if any(weights) and spec.drawn(weights, v) == got
+    ]
     return f" (From {found[0]} it would be {got}.)" if found else ""
 
 
@@ -163,7 +196,9 @@ def siblings_fault(row: Siblings, which: int, got: int) -> str:
         if which >= 0:
             return f"candidate {which} stands, so next is its token {row.next}, not {got}."
         v, first = Fraction(row.v), spec.exact(row.p)
-        what = f"no candidate stands, so next is drawn from the p that is left, {numbers(row.weights)}"
+        what = (
+            f"no candidate stands, so next is drawn from the p that is left, {numbers(row.weights)}"
+        )
         others = {"the p of the beginning": first, "q": spec.exact(row.q)}
         return f"{what}, with v = {number(row.v)}: {row.next}, not {got}.{_else(others, v, got)}"
     ends = [end if end >= 0 else len(row.tokens) for end in (which, row.which)]
@@ -174,4 +209,6 @@ def siblings_fault(row: Siblings, which: int, got: int) -> str:
     does = "stands" if turn.stands else "falls"
     now = f"p = {number(turn.p[token])} of {numbers(turn.p)} and q = {number(turn.q[token])} of {numbers(turn.q)}"
     rule = f"it stands when u < {number(turn.bar)}, and u is {number(row.u[place])}: it {does}"
-    return f"candidate {place}, token {token}, has {now} in its turn; {rule}. Your answer is {which}."
+    return (
+        f"candidate {place}, token {token}, has {now} in its turn; {rule}. Your answer is {which}."
+    )

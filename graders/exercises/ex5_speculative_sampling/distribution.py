@@ -1,9 +1,10 @@
-"""How often things happen, over thousands of rows: the rate of acceptance, and what the text is distributed as.
+"""How often things happen, over thousands of rows: the rate of acceptance, and what the text is
+distributed as.
 
-The rate is exact: every u of a fine grid is tried with every token as often as q draws it. What texts are distributed
-as is tested by chi-square, `TESTS` times in a check of the exercise. A right part fails one of them in one of a million
-checks (`FALSE_ALARM`), whatever the seed; what a wrong one has to be like in order to be missed as seldom is said by
-`seen_shift`.
+The rate is exact: every u of a fine grid is tried with every token as often as q draws it. What
+texts are distributed as is tested by chi-square, `TESTS` times in a check of the exercise. A right
+part fails one of them in one of a million checks (`FALSE_ALARM`), whatever the seed; what a wrong
+one has to be like in order to be missed as seldom is said by `seen_shift`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,18 @@ P: Table = ((0.5, 0.25, 0.25), (0.125, 0.625, 0.25), (0.25, 0.25, 0.5))
 DRAFTS: Mapping[str, Table] = {
     "a flat draft": ((0.375, 0.3125, 0.3125),) * 3,
     "a sharp draft": ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)),
-    "a draft that thinks otherwise": ((0.125, 0.25, 0.625), (0.75, 0.125, 0.125), (0.5, 0.375, 0.125)),
+    "a draft that thinks otherwise": (
+        (0.125, 0.25, 0.625),
+        (0.75, 0.125, 0.125),
+        (0.5, 0.375, 0.125),
+    ),
     "a draft that knows": P,
     "a draft that leaves out a token": ((0.5, 0.5, 0.0), (0.0, 0.75, 0.25), (0.25, 0.0, 0.75)),
 }
-APART: tuple[Table, Table] = (((0.5, 0.5, 0.0, 0.0),), ((0.0, 0.0, 0.25, 0.75),))  # q and p have no token in common
+APART: tuple[Table, Table] = (
+    ((0.5, 0.5, 0.0, 0.0),),
+    ((0.0, 0.0, 0.25, 0.75),),
+)  # q and p have no token in common
 CROWD: tuple[tuple[str, Table, Table], ...] = (
     ("a flat q", ((0.25, 0.25, 0.25, 0.125, 0.125),), ((0.5, 0.125, 0.125, 0.125, 0.125),)),
     ("a sharp q", ((0.75, 0.0625, 0.0625, 0.0625, 0.0625),), ((0.125, 0.25, 0.25, 0.25, 0.125),)),
@@ -52,7 +60,9 @@ RATES: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
 )
 
 
-TESTS = len(DRAFTS) + len(CROWD) + 2  # of a check: those, candidates that p has none of, one in the engine
+TESTS = (
+    len(DRAFTS) + len(CROWD) + 2
+)  # of a check: those, candidates that p has none of, one in the engine
 OF_A_TEST = FALSE_ALARM / TESTS
 NOMINAL = OF_A_TEST / 2
 """Counts of a few thousand rows lie beyond a distance up to 1.3 times as often as chi-square, which they approach."""
@@ -77,7 +87,8 @@ def limit(freedom: int) -> float:
 
 
 def seen_shift(freedom: int, rows: int = ROWS) -> float:
-    """sum((p' - p)² / p) from which on a part whose texts are distributed as p' passes less than once in a million.
+    """sum((p' - p)² / p) from which on a part whose texts are distributed as p' passes less than
+    once in a million.
 
     By the normal approximation of the noncentral chi-square, five deviations below its mean.
     """
@@ -99,7 +110,8 @@ def chi_square(seen: Mapping[Text, int], due: Mapping[Text, float]) -> float:
 
 
 def acceptance_rate(context: CheckContext) -> None:
-    """The guesses that stand are 1 - TV of all, where TV is the total variation distance of p and q."""
+    """The guesses that stand are 1 - TV of all, where TV is the total variation distance of p and
+    q."""
     for q, p in RATES:
         context.cases += 1
         _rate(SamplingJudge(context), q, p)
@@ -123,9 +135,12 @@ def _rate(judge: SamplingJudge, q: Sequence[float], p: Sequence[float]) -> None:
     stood, due = sum(count), round(b * (1 - total_variation(p, q)))
     if stood != due:
         message = (
-            f"Of {b} guesses {stood} stand; {due} are due, the share 1 - TV = {number(1 - total_variation(p, q))}."
+            f"Of {b} guesses {stood} stand; {due} are due, the share 1 - TV = "
+            f"{number(1 - total_variation(p, q))}."
         )
-        judge.scene.broken(message, got=f"{stood} stand", expected=f"{due} stand", method="accept_chain")
+        judge.scene.broken(
+            message, got=f"{stood} stand", expected=f"{due} stand", method="accept_chain"
+        )
 
 
 def total_variation(p: Sequence[float], q: Sequence[float]) -> float:
@@ -148,7 +163,8 @@ class Draws:
 
 
 def same_distribution(context: CheckContext) -> None:
-    """Texts of two tokens by any draft, and one of several candidates, as the large model says them."""
+    """Texts of two tokens by any draft, and one of several candidates, as the large model says
+    them."""
     chance = random.Random(context.seed)
     for name, q in DRAFTS.items():
         context.cases += 1
@@ -159,7 +175,8 @@ def same_distribution(context: CheckContext) -> None:
 
 
 def _chains(judge: SamplingJudge, name: str, q: Table, chance: random.Random) -> None:
-    """Two tokens after token 0: guesses that stand and what follows them, in as many passes as it takes."""
+    """Two tokens after token 0: guesses that stand and what follows them, in as many passes as it
+    takes."""
     texts: list[list[int]] = [[0] for _ in range(ROWS)]
     while short := [text for text in texts if len(text) <= 2]:
         before = [text[-1] for text in short]
@@ -179,7 +196,13 @@ def _chains(judge: SamplingJudge, name: str, q: Table, chance: random.Random) ->
         ):
             text += [*said[: max(0, count)], following]
     seen = Counter[Text]((text[1], text[2]) for text in texts)
-    fair(judge, seen, {(x, y): P[0][x] * P[x][y] for x, y in product(range(3), repeat=2)}, name, "accept_chain")
+    fair(
+        judge,
+        seen,
+        {(x, y): P[0][x] * P[x][y] for x, y in product(range(3), repeat=2)},
+        name,
+        "accept_chain",
+    )
 
 
 def _drafted(q: Table, before: int, chance: random.Random) -> Iterator[int]:
@@ -188,10 +211,15 @@ def _drafted(q: Table, before: int, chance: random.Random) -> Iterator[int]:
         yield before
 
 
-def _candidates(judge: SamplingJudge, name: str, q: Sequence[float], p: Sequence[float], chance: random.Random) -> None:
+def _candidates(
+    judge: SamplingJudge, name: str, q: Sequence[float], p: Sequence[float], chance: random.Random
+) -> None:
     """One token, of at most three candidates that q drew without replacement."""
     known = sum(x > 0 for x in q)
-    tokens, dice = [_without_replacement(q, min(3, known), chance) for _ in range(ROWS)], Draws(chance)
+    tokens, dice = (
+        [_without_replacement(q, min(3, known), chance) for _ in range(ROWS)],
+        Draws(chance),
+    )
     args = [
         sent("float32", [list(q)]),
         sent("float32", [list(p)]),
@@ -222,7 +250,9 @@ class Told(Protocol):
     def scene(self) -> CallRecorder: ...
 
 
-def fair(judge: Told, seen: Mapping[Text, int], due: Mapping[Text, float], name: str, method: str) -> None:
+def fair(
+    judge: Told, seen: Mapping[Text, int], due: Mapping[Text, float], name: str, method: str
+) -> None:
     """Broken where the counts are further from what is due than chance would have it."""
     freedom = sum(x > 0 for x in due.values()) - 1
     distance, most = chi_square(seen, due), limit(freedom + freedom % 2)
@@ -241,6 +271,10 @@ def fair(judge: Told, seen: Mapping[Text, int], due: Mapping[Text, float], name:
         f"With {name} the text is not the large model's: {what} {told} where {right:.1%} are due. Chi-square is"
         f" {number(distance)}; a right part's is above {number(most)} in one of {round(1 / OF_A_TEST):,} tests."
     )
-    words = {text if len(text) > 1 else text[0]: seen.get(text, 0) for text in sorted({*seen, *due})}
-    expected = {text if len(text) > 1 else text[0]: round(rows * x) for text, x in sorted(due.items())}
+    words = {
+        text if len(text) > 1 else text[0]: seen.get(text, 0) for text in sorted({*seen, *due})
+    }
+    expected = {
+        text if len(text) > 1 else text[0]: round(rows * x) for text, x in sorted(due.items())
+    }
     judge.scene.broken(message, got=str(words), expected=f"about {expected}", method=method)

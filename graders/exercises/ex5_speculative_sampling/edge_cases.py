@@ -1,4 +1,5 @@
-"""The cases of exercise 5 that are named rather than drawn: equals, nothings, NaN, and sizes of real engines."""
+"""The cases of exercise 5 that are named rather than drawn: equals, nothings, NaN, and sizes of
+real engines."""
 
 from __future__ import annotations
 
@@ -10,7 +11,13 @@ from collections.abc import Sequence
 from graders.checking.check_context import CheckContext
 from graders.exercises.ex5_speculative_sampling.judge import SamplingJudge
 from graders.exercises.ex5_speculative_sampling.random_cases import DTYPES
-from graders.exercises.ex5_speculative_sampling.specification import Chain, Guess, Row, Rule, Siblings
+from graders.exercises.ex5_speculative_sampling.specification import (
+    Chain,
+    Guess,
+    Row,
+    Rule,
+    Siblings,
+)
 
 NEVER, NAN = -math.inf, math.nan
 MANY = 70_001  # tokens: more than 16 bits number
@@ -22,7 +29,8 @@ LARGEST = {"float32": 1 - 2**-24, "float64": 1 - 2**-53}  # uniforms below 1
 
 
 def temperatures(context: CheckContext) -> None:
-    """Temperature 0, equals, logits that overflow, a row of NaN beside a good one, very cold and very warm ones."""
+    """Temperature 0, equals, logits that overflow, a row of NaN beside a good one, very cold and
+    very warm ones."""
     nan = [NAN] * 3
     cases: tuple[tuple[list[Row], Rule], ...] = (
         ([[1.0, 3.0, 3.0]], Rule(0.0)),
@@ -56,7 +64,8 @@ def top_ks(context: CheckContext) -> None:
 
 
 def top_ps(context: CheckContext) -> None:
-    """Equals by index, sums that reach top_p exactly or just so, top_k first, nothing cut at 1.0; sets of hundreds."""
+    """Equals by index, sums that reach top_p exactly or just so, top_k first, nothing cut at 1.0;
+    sets of hundreds."""
     flat = [0.0] * 4
     cases: tuple[tuple[list[Row], Rule], ...] = (
         ([flat], Rule(1.0, 0, 0.5)),
@@ -79,7 +88,9 @@ def _spreads(context: CheckContext, cases: Sequence[tuple[list[Row], Rule]]) -> 
     for rows, rule in cases:
         for dtype in DTYPES:
             context.cases += 1
-            SamplingJudge(context).probabilities(rows, rule, shape=() if len(rows) == 1 else None, dtype=dtype)
+            SamplingJudge(context).probabilities(
+                rows, rule, shape=() if len(rows) == 1 else None, dtype=dtype
+            )
 
 
 def guess(p: float, q: float, u: float, token: int = 0) -> Guess:
@@ -89,7 +100,8 @@ def guess(p: float, q: float, u: float, token: int = 0) -> Guess:
 
 
 def dice(context: CheckContext) -> None:
-    """u at the bar, p = 0, q = 0, u = 0 and nearly 1; v at the end of a token's share, and within by a little."""
+    """u at the bar, p = 0, q = 0, u = 0 and nearly 1; v at the end of a token's share, and within
+    by a little."""
     single = (
         guess(0.25, 0.5, 0.5),
         guess(0.25, 0.5, 0.5 - 2**-10),
@@ -105,17 +117,32 @@ def dice(context: CheckContext) -> None:
     shares = ((0.0, 0.25, 0.0, 0.75), (0.25, 0.25, 0.5, 0.0))
     stands = Guess(1, shares[0], shares[0], 0.5)
     _chains(context, [Chain((guess(0.5, 0.25, 0.5),), (0.5 + FINE, 0.5 - FINE), 0.5)])
-    for last, v in ((shares[0], 0.0), (shares[0], 0.25), (shares[1], 0.5), (shares[1], LAST), (shares[1], 0.25)):
+    for last, v in (
+        (shares[0], 0.0),
+        (shares[0], 0.25),
+        (shares[1], 0.5),
+        (shares[1], LAST),
+        (shares[1], 0.25),
+    ):
         _chains(context, [Chain((stands,), last, v)])
 
 
 def afters(context: CheckContext) -> None:
-    """What next is drawn from: what p has more of, elsewhere than where the guess fell; p_K; the row where it fell."""
+    """What next is drawn from: what p has more of, elsewhere than where the guess fell; p_K; the
+    row where it fell."""
     q, p = (0.5, 0.25, 0.25), (0.25, 0.25, 0.5)
-    falls, stands, other = Guess(0, q, p, 0.75), Guess(2, q, p, 0.75), Guess(2, (0.0, 0.25, 0.75), p, 0.5)
+    falls, stands, other = (
+        Guess(0, q, p, 0.75),
+        Guess(2, q, p, 0.75),
+        Guess(2, (0.0, 0.25, 0.75), p, 0.5),
+    )
     for row in (
         Chain((falls,), (1.0, 0.0, 0.0), 0.25),
-        Chain((Guess(0, (0.75, 0.25, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25), 0.75),), (1.0, 0.0, 0.0, 0.0), 0.25),
+        Chain(
+            (Guess(0, (0.75, 0.25, 0.0, 0.0), (0.25, 0.25, 0.25, 0.25), 0.75),),
+            (1.0, 0.0, 0.0, 0.0),
+            0.25,
+        ),
         Chain((stands,), (0.25, 0.5, 0.25), 0.5),
         Chain((other, falls, stands), (0.0, 1.0, 0.0), 0.25),
     ):
@@ -123,7 +150,8 @@ def afters(context: CheckContext) -> None:
 
 
 def nearly_one(context: CheckContext) -> None:
-    """The largest v, of weights that no format holds exactly: sums that are rounded in two ways differ by more."""
+    """The largest v, of weights that no format holds exactly: sums that are rounded in two ways
+    differ by more."""
     chance = random.Random(context.seed)
     for dtype, v in LARGEST.items():
         drawn = [[*(chance.random() for _ in range(50)), 0.5, 0.0, 0.0] for _ in range(30)]
@@ -146,14 +174,18 @@ def nothing_left(context: CheckContext) -> None:
 
 
 def beyond(context: CheckContext) -> None:
-    """NaN and -inf where nobody looks: after the guess that fell. v: of p and of what is left, it draws two tokens."""
+    """NaN and -inf where nobody looks: after the guess that fell. v: of p and of what is left, it
+    draws two tokens."""
     for strange in (NAN, NEVER):
         row = (strange,) * 2
         for stood in (0, 1):
             good = (guess(0.5, 0.5, 0.25),) * stood
             lost = Guess(1, row, row, 0.25)
             _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost, lost), row, 0.125)])
-            _chains(context, [Chain((*good, guess(0.25, 0.5, 0.75), lost), row, 0.125), _standing(2 + stood)])
+            _chains(
+                context,
+                [Chain((*good, guess(0.25, 0.5, 0.75), lost), row, 0.125), _standing(2 + stood)],
+            )
 
 
 def _standing(count: int) -> Chain:
@@ -161,7 +193,8 @@ def _standing(count: int) -> Chain:
 
 
 def greedy(context: CheckContext) -> None:
-    """At temperature 0 both models are certain: a guess stands where it is what the large one says, and so is next."""
+    """At temperature 0 both models are certain: a guess stands where it is what the large one says,
+    and so is next."""
     sure = [tuple(float(token == best) for token in range(4)) for best in range(4)]
     for said, wanted in (
         ((1, 2, 3), (1, 2, 3)),
@@ -170,12 +203,16 @@ def greedy(context: CheckContext) -> None:
         ((1, 2, 0), (1, 2, 3)),
     ):
         for u in (0.0, LAST):
-            row = tuple(Guess(token, sure[token], sure[best], u) for token, best in zip(said, wanted, strict=True))
+            row = tuple(
+                Guess(token, sure[token], sure[best], u)
+                for token, best in zip(said, wanted, strict=True)
+            )
             _chains(context, [Chain(row, sure[2], u)])
 
 
 def large_chains(context: CheckContext) -> None:
-    """As many tokens as a vocabulary has, as many rows as an engine decodes, as many guesses as anybody drafts."""
+    """As many tokens as a vocabulary has, as many rows as an engine decodes, as many guesses as
+    anybody drafts."""
     far = MANY - 2
     q, p = [0.0] * MANY, [0.0] * MANY
     q[3], q[far], p[far], p[far + 1] = 0.5, 0.5, 0.25, 0.75
@@ -186,7 +223,11 @@ def large_chains(context: CheckContext) -> None:
             stood = row * 23 % (count + 1)
             fallen = [guess(0.25, 0.5, 0.75)] * (count - stood)
             several.append(
-                Chain((*[guess(0.5, 0.25, 0.5, token=row % 2)] * stood, *fallen), EVEN, 0.25 + 0.5 * (row % 2))
+                Chain(
+                    (*[guess(0.5, 0.25, 0.5, token=row % 2)] * stood, *fallen),
+                    EVEN,
+                    0.25 + 0.5 * (row % 2),
+                )
             )
         _chains(context, several, DTYPES[:1])
 
@@ -203,20 +244,27 @@ def _chains(context: CheckContext, rows: Sequence[Chain], dtypes: Sequence[str] 
 
 
 def turns(context: CheckContext) -> None:
-    """What the second candidate is judged by, once the first has fallen; a u at its bar; a dozen of them."""
+    """What the second candidate is judged by, once the first has fallen; a u at its bar; a dozen of
+    them."""
     q, p = (0.5, 0.25, 0.25), (0.25, 0.25, 0.5)
     rest = (0.25, 0.25, 0.25, 0.25)
     one = (*(0.0,) * 15, 1.0)
     cases = (
         Siblings((0, 1), q, p, (0.75, 0.0), 0.5),
         Siblings((0, 2), q, p, (0.75, LAST), 0.5),
-        Siblings((0, 1), (0.5, 0.25, 0.125, 0.125), (0.25, 0.3125, 0.1875, 0.25), (0.75, 0.25), 0.5),
-        Siblings((0, 1), (0.5, 0.25, 0.125, 0.125), (0.25, 0.3125, 0.1875, 0.25), (0.75, 0.75), 0.5),
+        Siblings(
+            (0, 1), (0.5, 0.25, 0.125, 0.125), (0.25, 0.3125, 0.1875, 0.25), (0.75, 0.25), 0.5
+        ),
+        Siblings(
+            (0, 1), (0.5, 0.25, 0.125, 0.125), (0.25, 0.3125, 0.1875, 0.25), (0.75, 0.75), 0.5
+        ),
         Siblings((0,), q, p, (0.5,), 0.5),
         Siblings((0,), q, p, (0.5 - 2**-10,), 0.5),
         Siblings((0, 1, 2), rest, (0.125, 0.125, 0.25, 0.5), (0.75, 0.75, 0.25), 0.5),
         Siblings((3, 1, 0), rest, (0.5, 0.0, 0.5, 0.0), (0.25, 0.25, LAST), 0.25),
-        Siblings((2, 0), (0.0, 0.0, 1.0), (0.75, 0.25, 0.0), (0.0, LAST), 0.5),  # q has lost all it had
+        Siblings(
+            (2, 0), (0.0, 0.0, 1.0), (0.75, 0.25, 0.0), (0.0, LAST), 0.5
+        ),  # q has lost all it had
         Siblings((2, 0), (0.0, 0.0, 1.0), (0.0, 0.5, 0.5), (0.75, 0.0), 0.5),
         Siblings((*range(4), 15), (1 / 16,) * 16, one, (0.5,) * 5, 0.5),
         Siblings((*range(11), 15), (1 / 16,) * 16, one, (0.5,) * 12, 0.5),
@@ -226,7 +274,8 @@ def turns(context: CheckContext) -> None:
 
 
 def left_over(context: CheckContext) -> None:
-    """Every fall changes p. Nothing of it is left: the last is drawn from that was not 0, and nobody else stands."""
+    """Every fall changes p. Nothing of it is left: the last is drawn from that was not 0, and
+    nobody else stands."""
     least = 2**-10
     _siblings(context, [Siblings((0,), (0.5, 0.25, 0.25), (0.25, 0.25, 0.5), (0.75,), 0.25)])
     _siblings(context, [Siblings((0, 1), (0.5, 0.375, 0.125, 0.0), (0.25,) * 4, (0.75, 0.5), 0.25)])
@@ -234,9 +283,13 @@ def left_over(context: CheckContext) -> None:
     for u in (0.0, 0.5):
         row = Siblings((0, 1), (0.25, 0.25, 0.5), short, (1 - least, u), 0.125)
         _siblings(context, [row])
-        _siblings(context, [row, Siblings((0, 1), (0.25, 0.25, 0.5), (0.25, 0.25, 0.5), (u, 0.5), 0.5)])
+        _siblings(
+            context, [row, Siblings((0, 1), (0.25, 0.25, 0.5), (0.25, 0.25, 0.5), (u, 0.5), 0.5)]
+        )
     for v in (0.0, 0.25, 0.5, LAST):
-        _siblings(context, [Siblings((1,), (0.0, 1.0, 0.0, 0.0), (0.25, 0.0, 0.25, 0.5), (0.25,), v)])
+        _siblings(
+            context, [Siblings((1,), (0.0, 1.0, 0.0, 0.0), (0.25, 0.0, 0.25, 0.5), (0.25,), v)]
+        )
 
 
 def large_siblings(context: CheckContext) -> None:
@@ -248,12 +301,18 @@ def large_siblings(context: CheckContext) -> None:
     rows = []
     for row in range(130):
         bars = [0.25 if turn == row % 4 else 0.75 for turn in range(3)]
-        rows.append(Siblings((0, 1, 2), (0.25,) * 4, (0.125, 0.125, 0.125, 0.625), tuple(bars), 0.5))
+        rows.append(
+            Siblings((0, 1, 2), (0.25,) * 4, (0.125, 0.125, 0.125, 0.625), tuple(bars), 0.5)
+        )
     _siblings(context, rows, DTYPES[:1])
 
 
 def _siblings(
-    context: CheckContext, rows: Sequence[Siblings], dtypes: Sequence[str] = DTYPES, *, turns: bool = False
+    context: CheckContext,
+    rows: Sequence[Siblings],
+    dtypes: Sequence[str] = DTYPES,
+    *,
+    turns: bool = False,
 ) -> None:
     for dtype in dtypes:
         context.cases += 1

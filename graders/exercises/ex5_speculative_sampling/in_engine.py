@@ -1,4 +1,5 @@
-"""The law that closes exercise 5: the real engine with a draft model, the part in it, and what the large model says."""
+"""The law that closes exercise 5: the real engine with a draft model, the part in it, and what the
+large model says."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def _story(context: CheckContext) -> EngineStory:
 
 
 def _one_engine(context: CheckContext, case: Case) -> None:
-    """Greedy requests on a tiny random model, drafted by itself or by another one; the oracle's text."""
+    """Greedy requests on a tiny random model, drafted by itself or by another one; the oracle's
+    text."""
     from reference_engine import oracle
 
     setup, chance = case.setup, random.Random(repr(case.codes[0]))
@@ -93,7 +95,8 @@ def _one_engine(context: CheckContext, case: Case) -> None:
 
 
 def _count_passes(kitchen: EngineStory, decodes: int, guesses: int, due: Sequence[Text]) -> None:
-    """A model that drafts for itself needs ceil(n / (K + 1)) passes, the one that reads the prompt among them."""
+    """A model that drafts for itself needs ceil(n / (K + 1)) passes, the one that reads the prompt
+    among them."""
     passes = sum(-(-len(text) // (guesses + 1)) - 1 for text in due)
     if decodes > passes:
         message = (
@@ -104,23 +107,32 @@ def _count_passes(kitchen: EngineStory, decodes: int, guesses: int, due: Sequenc
 
 
 def _drawn(context: CheckContext) -> None:
-    """Texts of two tokens that are drawn, drafted by another model: how often each comes is known exactly."""
+    """Texts of two tokens that are drawn, drafted by another model: how often each comes is known
+    exactly."""
     from reference_engine import oracle
 
     context.cases += 1
     first_seed = random.Random(context.seed).randrange(1 << 32)
     rule: dict[str, Any] = {"temperature": RULE.temperature, "top_k": RULE.top_k}
-    engine = {"num_blocks": 400 if context.others != "naive" else 2000, "block_size": 4, "max_seqs": 64}
+    engine = {
+        "num_blocks": 400 if context.others != "naive" else 2000,
+        "block_size": 4,
+        "max_seqs": 64,
+    }
     setting = {
         "model": ["tiny", 0, SIZES],
         "draft": ["tiny", 1, SIZES],
         "guesses": 2,
         "engine": engine | {"token_budget": 512},
-        "requests": [[PROMPT, 2, None, rule | {"seed": first_seed + number}] for number in range(DRAWN)],
+        "requests": [
+            [PROMPT, 2, None, rule | {"seed": first_seed + number}] for number in range(DRAWN)
+        ],
         "arrivals": [],
     }
     kitchen = _story(context)
-    served = kitchen.serve(setting, f"serve({DRAWN} requests of two tokens at {RULE}, 2 guesses by another model)")
+    served = kitchen.serve(
+        setting, f"serve({DRAWN} requests of two tokens at {RULE}, 2 guesses by another model)"
+    )
     kitchen.scene.steps[-1].answer = ""
 
     def p(tokens: Sequence[int]) -> list[float]:
@@ -136,7 +148,8 @@ def _drawn(context: CheckContext) -> None:
 
 
 def _waiter(context: CheckContext) -> None:
-    """The waiter answers held-out requests with its own draft model; figures: tokens a pass, at both temperatures."""
+    """The waiter answers held-out requests with its own draft model; figures: tokens a pass, at
+    both temperatures."""
     from reference_engine.model_loader import load_model
 
     model, chance, known = load_model("waiter"), random.Random(context.seed), set[tuple[int, ...]]()
@@ -149,27 +162,45 @@ def _waiter(context: CheckContext) -> None:
         words = f"{size.requests} requests of the {size.model}, {size.batch} at a time"
         greedy = kitchen.serve(_setting(some, size, GREEDY, "waiter"), f"serve({words})")
         judge_waiter(kitchen, model, some, greedy.outputs, known, chance)
-        drawn = kitchen.serve(_setting(some, size, {"temperature": 1.0}, "waiter"), f"serve({words}, temperature=1.0)")
+        drawn = kitchen.serve(
+            _setting(some, size, {"temperature": 1.0}, "waiter"), f"serve({words}, temperature=1.0)"
+        )
         for served, warmth in ((greedy, 0), (drawn, 1)):
             name = f"tokens a pass, temperature {warmth}, {size}"
-            context.figures.append(Figure(name, round(served.tokens_a_pass, 2), "tokens", 1.0, "no draft"))
+            context.figures.append(
+                Figure(name, round(served.tokens_a_pass, 2), "tokens", 1.0, "no draft")
+            )
         if not context.laws_only:
-            plain = kitchen.serve(_setting(some, size, {"temperature": 1.0}, None), f"serve({words}, no draft)")
-            gain = plain.talking / max(1, plain.said) / max(1e-9, drawn.talking / max(1, drawn.said))
+            plain = kitchen.serve(
+                _setting(some, size, {"temperature": 1.0}, None), f"serve({words}, no draft)"
+            )
+            gain = (
+                plain.talking / max(1, plain.said) / max(1e-9, drawn.talking / max(1, drawn.said))
+            )
             name, note = f"speed-up, temperature 1, {size}", SLOWER if gain < 1 else ""
             context.figures.append(Figure(name, round(gain, 2), "x", 1.0, "no draft", note))
 
 
 def _setting(
-    requests: Sequence[tuple[Text, int, int]], size: EngineSize, rule: dict[str, Any], draft: str | None
+    requests: Sequence[tuple[Text, int, int]],
+    size: EngineSize,
+    rule: dict[str, Any],
+    draft: str | None,
 ) -> dict[str, Any]:
     blocks = 1 + 2 * sum(-(-(len(prompt) + 96) // 16) for prompt, _, _ in requests)
-    rules = [rule | ({"seed": number} if rule["temperature"] else {}) for number in range(len(requests))]
+    rules = [
+        rule | ({"seed": number} if rule["temperature"] else {}) for number in range(len(requests))
+    ]
     return {
         "model": size.model,
         "draft": draft,
         "guesses": GUESSES,
-        "engine": {"num_blocks": blocks, "block_size": 16, "max_seqs": size.batch, "token_budget": 1024},
+        "engine": {
+            "num_blocks": blocks,
+            "block_size": 16,
+            "max_seqs": size.batch,
+            "token_budget": 1024,
+        },
         "requests": [[*request, own] for request, own in zip(requests, rules, strict=True)],
         "arrivals": [],
     }

@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of exercise 5: few tokens, shares of sixteen, nothing near a boundary."""
+"""How random cases are drawn for each law of exercise 5: few tokens, shares of sixteen, nothing
+near a boundary."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from graders.checking.check_context import CheckContext
 from graders.checking.random_cases import Case, Picks
 from graders.exercises.ex5_speculative_sampling import specification as spec
 from graders.exercises.ex5_speculative_sampling.judge import SamplingJudge
-from graders.exercises.ex5_speculative_sampling.specification import Chain, Guess, Row, Rule, Siblings
+from graders.exercises.ex5_speculative_sampling.specification import (
+    Chain,
+    Guess,
+    Row,
+    Rule,
+    Siblings,
+)
 
 NEAR = 5e-3  # decisions nearer than this are left to rounding
 UNITS = 16  # shares of a distribution
@@ -81,7 +88,10 @@ def apart(draw: Callable[[], T], margin: Callable[[T], float]) -> T | None:
 
 
 def _logits(chance: random.Random, vocab: int, base: float, step: float) -> list[float]:
-    row = [base + chance.randint(-6, 6) * step if chance.random() < 0.85 else -math.inf for _ in range(vocab)]
+    row = [
+        base + chance.randint(-6, 6) * step if chance.random() < 0.85 else -math.inf
+        for _ in range(vocab)
+    ]
     row[chance.randrange(vocab)] = base + chance.randint(0, 6) * step
     return row
 
@@ -91,10 +101,16 @@ def _shape(kind: str, rows: int) -> tuple[int, ...]:
     return {"one": (), "row": (rows,), "chain": (1, rows), "deep": (rows, 1, 1)}[kind]
 
 
-def _spread(context: CheckContext, case: Case, rule: Callable[[random.Random, int], Rule], step: float) -> None:
+def _spread(
+    context: CheckContext, case: Case, rule: Callable[[random.Random, int], Rule], step: float
+) -> None:
     """One row for each move."""
     setup = case.setup
-    kind, vocab, dtype = setup.pick(("one", "row", "chain", "deep")), setup.pick((3, 2, 5, 9, 40)), setup.pick(DTYPES)
+    kind, vocab, dtype = (
+        setup.pick(("one", "row", "chain", "deep")),
+        setup.pick((3, 2, 5, 9, 40)),
+        setup.pick(DTYPES),
+    )
     base = setup.pick((0.0, 0.0, FAR, -FAR))
     chance = random.Random(setup.number(0, SEEDS))
     told = rule(chance, vocab)
@@ -109,12 +125,19 @@ def _spread(context: CheckContext, case: Case, rule: Callable[[random.Random, in
 
 
 def temperature(context: CheckContext, case: Case) -> None:
-    _spread(context, case, lambda chance, _: Rule(chance.choice((0.5, 2.0, 1.0, 0.0, 0.25, 0))), 0.5)
+    _spread(
+        context, case, lambda chance, _: Rule(chance.choice((0.5, 2.0, 1.0, 0.0, 0.25, 0))), 0.5
+    )
 
 
 def top_k(context: CheckContext, case: Case) -> None:
     """Whole logits: many are equal."""
-    _spread(context, case, lambda chance, vocab: Rule(chance.choice((1.0, 0.5)), chance.randint(1, vocab + 1)), 1.0)
+    _spread(
+        context,
+        case,
+        lambda chance, vocab: Rule(chance.choice((1.0, 0.5)), chance.randint(1, vocab + 1)),
+        1.0,
+    )
 
 
 def top_p(context: CheckContext, case: Case) -> None:
@@ -126,7 +149,8 @@ def top_p(context: CheckContext, case: Case) -> None:
 
 
 def chance_step(case: Case) -> float:
-    """Between two logits: whole ones are often equal, the others seldom. Float32 holds either, near `FAR` too."""
+    """Between two logits: whole ones are often equal, the others seldom. Float32 holds either, near
+    `FAR` too."""
     return 1.0 if case.codes[0] % 2 else 0.375
 
 
@@ -140,7 +164,9 @@ def guess(move: Picks, vocab: int) -> Guess:
     def draw() -> Guess:
         q, p = pair(kind, chance, vocab)
         found = Guess(token_of(q, chance), q, p, die(chance))
-        return replace(found, u=beside(float(found.bar), chance)) if chance.random() < 0.5 else found
+        return (
+            replace(found, u=beside(float(found.bar), chance)) if chance.random() < 0.5 else found
+        )
 
     sure = [1.0, *[0.0] * (vocab - 1)]
     return apart(draw, lambda one: abs(one.u - float(one.bar))) or Guess(0, sure, sure, 0.5)
@@ -166,7 +192,11 @@ def guesses(context: CheckContext, case: Case) -> None:
 def token_after(context: CheckContext, case: Case) -> None:
     """One row of guesses of which a chosen number stands, then the token after them."""
     setup = case.setup
-    vocab, dtype, falls = setup.pick((3, 4, 2, 7)), setup.pick(DTYPES), setup.pick((True, False, True))
+    vocab, dtype, falls = (
+        setup.pick((3, 4, 2, 7)),
+        setup.pick(DTYPES),
+        setup.pick((True, False, True)),
+    )
     chance = random.Random(setup.number(0, SEEDS))
     made = [guess(move, vocab) for move in case.moves] or [guess(Picks(case.codes[0]), vocab)]
     stood = [one for one in made if one.stands]
@@ -184,7 +214,9 @@ def candidates(chance: random.Random, vocab: int, count: int, kind: str) -> Sibl
 
     def draw() -> Siblings:
         q, p = pair(kind, chance, vocab)
-        tokens = tuple(sorted(range(vocab), key=lambda token: (q[token] == 0, chance.random()))[:count])
+        tokens = tuple(
+            sorted(range(vocab), key=lambda token: (q[token] == 0, chance.random()))[:count]
+        )
         row = Siblings(tokens, q, p, tuple(die(chance) for _ in tokens), die(chance))
         for turn in range(len(tokens)):  # a bar depends on those before it, which fall
             bars = [found.bar for found in row.turns]
@@ -234,12 +266,16 @@ def batch(context: CheckContext, case: Case) -> None:
     judge.scene.views = setup.pick((False, True))
     rule = Rule(chance.choice((1.0, 0.5)), chance.choice((0, 2)), chance.choice((1.0, 0.6)))
     found = [
-        apart(lambda: _logits(chance, 4, 0.0, 0.5), lambda row: spec.spread(row, rule).margin) for _ in range(rows)
+        apart(lambda: _logits(chance, 4, 0.0, 0.5), lambda row: spec.spread(row, rule).margin)
+        for _ in range(rows)
     ]
     judge.probabilities([row for row in found if row], rule, dtype=dtype)
     chains = [
-        chain([guess(Picks(chance.getrandbits(24)), vocab) for _ in range(count)], vocab, chance) for _ in range(rows)
+        chain([guess(Picks(chance.getrandbits(24)), vocab) for _ in range(count)], vocab, chance)
+        for _ in range(rows)
     ]
     judge.accept_chain([row for row in chains if row], dtype=dtype)
-    several = [candidates(chance, vocab, min(count, vocab - 1), chance.choice(KINDS)) for _ in range(rows)]
+    several = [
+        candidates(chance, vocab, min(count, vocab - 1), chance.choice(KINDS)) for _ in range(rows)
+    ]
     judge.accept_siblings([row for row in several if row], dtype=dtype)

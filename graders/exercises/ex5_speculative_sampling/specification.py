@@ -1,7 +1,7 @@
 """What the three functions of exercise 5 mean, row by row in plain Python.
 
-Slow on purpose and free of torch. Probabilities are computed in float64; what is decided about them is decided in
-fractions, which round nothing. Nothing here is shared with the solution.
+Slow on purpose and free of torch. Probabilities are computed in float64; what is decided about them
+is decided in fractions, which round nothing. Nothing here is shared with the solution.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class Rule:
 class Spread:
     """What the rule makes of one row of logits.
 
-    p: the probabilities. barred: how many of the likeliest are left after top_k, and the logit of the last of them.
-    before: for each token what the likelier ones hold, among those that top_k leaves. margin: how near a sum is to
-    top_p where it decides, or two logits to one another; a case below 1e-3 or so is left to rounding.
+    p: the probabilities. barred: how many of the likeliest are left after top_k, and the logit of
+    the last of them. before: for each token what the likelier ones hold, among those that top_k
+    leaves. margin: how near a sum is to top_p where it decides, or two logits to one another; a
+    case below 1e-3 or so is left to rounding.
     """
 
     p: list[float]
@@ -55,13 +56,20 @@ def spread(logits: Row, rule: Rule) -> Spread:
     """One row of logits, of which one at least is finite."""
     if rule.temperature == 0:
         best = top_token(logits)
-        return Spread([float(token == best) for token in range(len(logits))], logits[best], [0.0] * len(logits), 1.0)
+        return Spread(
+            [float(token == best) for token in range(len(logits))],
+            logits[best],
+            [0.0] * len(logits),
+            1.0,
+        )
     places = sorted(logits, reverse=True)
     least = places[rule.top_k - 1] if 0 < rule.top_k < len(logits) else -math.inf
     p = softmax([logit if logit >= least else -math.inf for logit in logits], rule.temperature)
     order = sorted(range(len(p)), key=lambda token: (-p[token], token))
     before = [0.0] * len(p)
-    for token, held in zip(order, accumulate((p[token] for token in order), initial=0.0), strict=False):
+    for token, held in zip(
+        order, accumulate((p[token] for token in order), initial=0.0), strict=False
+    ):
         before[token] = held
     if rule.top_p >= 1:
         return Spread(p, least, before, 1.0)
@@ -101,7 +109,9 @@ def drawn(weights: Weights, v: Fraction) -> int:
 def draw_margin(weights: Weights, v: Fraction) -> float:
     """How near v is to a number at which another token would be drawn."""
     whole = sum(weights)
-    return float(min([1 - v, *(abs(held / whole - v) for held in accumulate(weights) if 0 < held < whole)]))
+    return float(
+        min([1 - v, *(abs(held / whole - v) for held in accumulate(weights) if 0 < held < whole)])
+    )
 
 
 def ratio(p: Fraction, q: Fraction) -> Fraction:
@@ -126,7 +136,8 @@ def normalised(weights: Weights) -> list[Fraction]:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One guess: its token, what it was drawn from, what the large model says in its place, its uniform."""
+    """One guess: its token, what it was drawn from, what the large model says in its place, its
+    uniform."""
 
     token: int
     q: Row
@@ -175,7 +186,12 @@ class Chain:
     def margin(self) -> float:
         """How near the nearest decision is to going the other way."""
         decided = self.guesses[: self.count + 1]
-        return min([draw_margin(self.weights, Fraction(self.v)), *(float(abs(one.u - one.bar)) for one in decided)])
+        return min(
+            [
+                draw_margin(self.weights, Fraction(self.v)),
+                *(float(abs(one.u - one.bar)) for one in decided),
+            ]
+        )
 
 
 # ---------------------------------------------------------------- candidates for one place
@@ -210,7 +226,10 @@ class Siblings:
             turns.append(Turn(p, q, bar, Fraction(u) < bar))
             if turns[-1].stands:
                 break
-            p, q = normalised(missing(p, q)), normalised([x * (at != token) for at, x in enumerate(q)])
+            p, q = (
+                normalised(missing(p, q)),
+                normalised([x * (at != token) for at, x in enumerate(q)]),
+            )
         return turns
 
     @property
@@ -232,8 +251,13 @@ class Siblings:
 
     @property
     def margin(self) -> float:
-        """As for a chain. What p has more of than q must be more than rounding leaves, or nothing at once."""
-        near = [float(abs(Fraction(u) - turn.bar)) for u, turn in zip(self.u, self.turns, strict=False)]
+        """As for a chain. What p has more of than q must be more than rounding leaves, or nothing
+        at once."""
+        near = [
+            float(abs(Fraction(u) - turn.bar)) for u, turn in zip(self.u, self.turns, strict=False)
+        ]
         fell = [turn for turn in self.turns if not turn.stands]
         near += [float(sum(missing(turn.p, turn.q))) for turn in fell]
-        return min(near if self.which >= 0 else [*near, draw_margin(self.weights, Fraction(self.v))])
+        return min(
+            near if self.which >= 0 else [*near, draw_margin(self.weights, Fraction(self.v))]
+        )

@@ -1,8 +1,9 @@
-"""How much of a part's own code runs, counted in bytecode instructions: it may grow with what comes in and goes out.
+"""How much of a part's own code runs, counted in bytecode instructions: it may grow with what comes
+in and goes out.
 
-`frontier` and `grow` read and write M candidates a row, `rerank` writes N * N cells of a mask. Whole tensors cost the
-same at any size; a loop over rows and candidates costs as much as they are; a search through all candidates for each of
-them costs their square. Loops in C are not seen.
+`frontier` and `grow` read and write M candidates a row, `rerank` writes N * N cells of a mask.
+Whole tensors cost the same at any size; a loop over rows and candidates costs as much as they are;
+a search through all candidates for each of them costs their square. Loops in C are not seen.
 """
 
 from __future__ import annotations
@@ -41,10 +42,23 @@ def in_proportion(context: CheckContext) -> None:
     few, many = (_row(chance, count) for count in (SMALL, SMALL * TIMES))
     rows = [few, many]
     works = (
-        Work("grow", "candidates", (len(few), len(many)), lambda judge, at: _grow_call(judge, rows[at])),
-        Work("frontier", "candidates", (len(few), len(many)), lambda judge, at: judge.frontier_call([rows[at]], 2, 6)),
         Work(
-            "rerank", "candidates", (len(few), len(many)), lambda judge, at: judge.rerank_call([rows[at]], [7], NODES)
+            "grow",
+            "candidates",
+            (len(few), len(many)),
+            lambda judge, at: _grow_call(judge, rows[at]),
+        ),
+        Work(
+            "frontier",
+            "candidates",
+            (len(few), len(many)),
+            lambda judge, at: judge.frontier_call([rows[at]], 2, 6),
+        ),
+        Work(
+            "rerank",
+            "candidates",
+            (len(few), len(many)),
+            lambda judge, at: judge.rerank_call([rows[at]], [7], NODES),
         ),
         Work(
             "rerank",
@@ -98,4 +112,6 @@ def _too_much(context: CheckContext, work: Work, growth: Growth) -> None:
         f"`{work.method}` with {growth.larger} as many {work.what} takes {growth.dearer} as many instructions:"
         " something is searched anew for each of them."
     )
-    judge.scene.broken(message, got=f"{growth.dearer} as much", expected=growth.due, method=work.method)
+    judge.scene.broken(
+        message, got=f"{growth.dearer} as much", expected=growth.due, method=work.method
+    )

@@ -68,7 +68,9 @@ def growth_fault(name: str, got: Sequence[Any], due: RowGrowth, given: Guesses) 
     if name == "parent":
         return f"{who} which is its parent: {right} is due."
     if name == "depth":
-        from_root = "so 1 is due" if above == ROOT else f"whose depth is {right - 1}: {right} is due"
+        from_root = (
+            "so 1 is due" if above == ROOT else f"whose depth is {right - 1}: {right} is due"
+        )
         return f"{who} {from_root}."
     log = given.logs[w][k]
     base = "whose value is 0" if above == ROOT else f"whose value is {due[above].value}"
@@ -77,12 +79,18 @@ def growth_fault(name: str, got: Sequence[Any], due: RowGrowth, given: Guesses) 
 
 def _taken(token: Any, given: Guesses) -> str:
     """From where a token was taken instead, if only one place has it."""
-    found = [(w, k) for w, line in enumerate(given.tokens) for k, each in enumerate(line) if each == token]
+    found = [
+        (w, k)
+        for w, line in enumerate(given.tokens)
+        for k, each in enumerate(line)
+        if each == token
+    ]
     return f" You took topk_token[{found[0][0]}][{found[0][1]}]." if len(found) == 1 else ""
 
 
 def kept_fault(row: RowGrowth, got: Sequence[int], nodes: Sequence[Node]) -> str:
-    """One sentence: what is wrong with the tokens of the nodes, hence with what was kept, or with its order."""
+    """One sentence: what is wrong with the tokens of the nodes, hence with what was kept, or with
+    its order."""
     node = next(node for node, each in enumerate(nodes) if got[node] != each.token)
     if not node:
         return f"Node 0 has token {got[0]}; it is the root, token {nodes[0].token}."
@@ -103,7 +111,9 @@ def kept_fault(row: RowGrowth, got: Sequence[int], nodes: Sequence[Node]) -> str
 
 def _better(row: RowGrowth, got: Sequence[int], nodes: Sequence[Node], mine: int) -> str:
     """The first kept candidate that is not there, and why it comes before `mine`."""
-    lost = next((each.candidate for each in nodes[1:] if each.token not in got), nodes[-1].candidate)
+    lost = next(
+        (each.candidate for each in nodes[1:] if each.token not in got), nodes[-1].candidate
+    )
     told = f"candidate {lost} (depth {row[lost].depth}, value {row[lost].value})"
     if row[lost].value == row[mine].value:
         return f"{told}, whose value is the same and whose index is lower"
@@ -115,14 +125,18 @@ def node_fault(name: str, got: Sequence[int], row: RowGrowth, nodes: Sequence[No
     node = next(node for node, each in enumerate(nodes) if got[node] != getattr(each, name))
     mine, each = got[node], nodes[node]
     if name == "depth":
-        due = "the root, depth 0" if not node else f"candidate {each.candidate} of depth {each.depth}"
+        due = (
+            "the root, depth 0" if not node else f"candidate {each.candidate} of depth {each.depth}"
+        )
         return f"depth[{node}] is {mine}: node {node} is {due}."
     if not node:
         return f"parent[0] is {mine}: the root has none, -1."
     above = row[each.candidate].parent
     why = f"its parent is {named(above)}, which is node {each.parent}"
     number = " Parents are node numbers, no candidates'." if mine == above else ""
-    return f"parent[{node}] is {mine}: node {node} is candidate {each.candidate}, and {why}.{number}"
+    return (
+        f"parent[{node}] is {mine}: node {node} is candidate {each.candidate}, and {why}.{number}"
+    )
 
 
 def mask_fault(nodes: Sequence[Node], node: int, other: int) -> str:

@@ -1,4 +1,5 @@
-"""The cases of exercise 6 that are named rather than drawn: what is refused, just allowed, or large."""
+"""The cases of exercise 6 that are named rather than drawn: what is refused, just allowed, or
+large."""
 
 from __future__ import annotations
 
@@ -21,9 +22,17 @@ SMALL: RowGrowth = [
     Candidate(21, 0, 2, -0.75),
     Candidate(22, 0, 2, -2.0),
 ]
-OTHER: RowGrowth = [*SMALL[:2], Candidate(31, 1, 2, -1.5), Candidate(41, 2, 3, -1.75)]  # one of depth 2, one of depth 3
+OTHER: RowGrowth = [
+    *SMALL[:2],
+    Candidate(31, 1, 2, -1.5),
+    Candidate(41, 2, 3, -1.75),
+]  # one of depth 2, one of depth 3
 GUESSES: tuple[list[list[int]], list[list[float]]] = ([[51, 52]], [[-0.5, -1.0]])
-EASY: tuple[tuple[RowGrowth, int], ...] = (([], ROOT), (SMALL, 1), (SMALL, 3))  # whose stories are easy to read
+EASY: tuple[tuple[RowGrowth, int], ...] = (
+    ([], ROOT),
+    (SMALL, 1),
+    (SMALL, 3),
+)  # whose stories are easy to read
 
 
 def refused(context: CheckContext) -> None:
@@ -34,13 +43,33 @@ def refused(context: CheckContext) -> None:
         ("frontier", ([SMALL], 1, 3), "there are 2 candidates of depth 1, and 3 are asked for"),
         ("frontier", ([SMALL], 3, 1), "there is no candidate of depth 3"),
         ("frontier", ([SMALL], 2, 5), "there are 2 candidates of depth 2, and 5 are asked for"),
-        ("frontier", ([SMALL, OTHER], 2, 2), "there is 1 candidate of depth 2 in row 1, and 2 are asked for"),
-        ("frontier", ([OTHER, SMALL], 2, 2), "there is 1 candidate of depth 2 in row 0, and 2 are asked for"),
+        (
+            "frontier",
+            ([SMALL, OTHER], 2, 2),
+            "there is 1 candidate of depth 2 in row 1, and 2 are asked for",
+        ),
+        (
+            "frontier",
+            ([OTHER, SMALL], 2, 2),
+            "there is 1 candidate of depth 2 in row 0, and 2 are asked for",
+        ),
         ("frontier", ([[]], 1, 1), "there is no candidate at all"),
-        ("grow", ([SMALL], [[4]], [tokens], [logs]), "candidate 4 is chosen, and there are 4, from 0 on"),
-        ("grow", ([SMALL], [[-2]], [tokens], [logs]), "candidate -2 is chosen; -1 is the root, below it is nothing"),
+        (
+            "grow",
+            ([SMALL], [[4]], [tokens], [logs]),
+            "candidate 4 is chosen, and there are 4, from 0 on",
+        ),
+        (
+            "grow",
+            ([SMALL], [[-2]], [tokens], [logs]),
+            "candidate -2 is chosen; -1 is the root, below it is nothing",
+        ),
         ("grow", ([[]], [[0]], [tokens], [logs]), "candidate 0 is chosen, and there is none yet"),
-        ("grow", ([SMALL], [[1, 4]], [two], [[*logs, *logs]]), "candidate 4 is chosen, and there are 4, from 0 on"),
+        (
+            "grow",
+            ([SMALL], [[1, 4]], [two], [[*logs, *logs]]),
+            "candidate 4 is chosen, and there are 4, from 0 on",
+        ),
         (
             "grow",
             ([SMALL, SMALL], [[1], [9]], [tokens] * 2, [logs] * 2),
@@ -56,11 +85,31 @@ def refused(context: CheckContext) -> None:
             ([SMALL], [[0]], [tokens], [[[0.125, -1.0]]]),
             "topk_logprob[0][0] is 0.125: no probability is above 1",
         ),
-        ("grow", ([SMALL], [[0]], [tokens], [[[-0.5, 2.0]]]), "topk_logprob[0][1] is 2.0: no probability is above 1"),
-        ("grow", ([[]], [[ROOT]], [tokens], [[[-0.5, 0.25]]]), "topk_logprob[0][1] is 0.25: no probability is above 1"),
-        ("grow", ([SMALL] * 2, [[0], [1]], [tokens] * 2, [logs, [[-1.0, 0.5]]]), "a topk_logprob of row 1 is 0.5"),
-        ("rerank", ([SMALL], [5], 6), "there are 4 candidates, and 5 beside the root are asked for"),
-        ("rerank", ([SMALL, OTHER], [5, 6], 9), "there are 4 candidates, and 8 beside the root are asked for"),
+        (
+            "grow",
+            ([SMALL], [[0]], [tokens], [[[-0.5, 2.0]]]),
+            "topk_logprob[0][1] is 2.0: no probability is above 1",
+        ),
+        (
+            "grow",
+            ([[]], [[ROOT]], [tokens], [[[-0.5, 0.25]]]),
+            "topk_logprob[0][1] is 0.25: no probability is above 1",
+        ),
+        (
+            "grow",
+            ([SMALL] * 2, [[0], [1]], [tokens] * 2, [logs, [[-1.0, 0.5]]]),
+            "a topk_logprob of row 1 is 0.5",
+        ),
+        (
+            "rerank",
+            ([SMALL], [5], 6),
+            "there are 4 candidates, and 5 beside the root are asked for",
+        ),
+        (
+            "rerank",
+            ([SMALL, OTHER], [5, 6], 9),
+            "there are 4 candidates, and 8 beside the root are asked for",
+        ),
         ("rerank", ([[]], [5], 2), "there is no candidate, and 1 beside the root is asked for"),
     )
     together = Together()
@@ -91,7 +140,8 @@ def _easy(context: CheckContext, names: Sequence[str]) -> None:
 
 
 def large_growths(context: CheckContext) -> None:
-    """After the root and after another; hundreds of candidates, large tokens, all of them chosen, in no order."""
+    """After the root and after another; hundreds of candidates, large tokens, all of them chosen,
+    in no order."""
     _easy(context, GROWTH[:2])
     plants = Gardener(random.Random(1), 6, coarse, FAR)
     row = plants.sown()
@@ -133,8 +183,14 @@ def _ladder(count: int, step: float, base: float) -> RowGrowth:
 
 
 def hard_frontiers(context: CheckContext) -> None:
-    """Equal values by the hundred or all along a path, some that half precision or float32 take for equal, -inf."""
-    mixed = [*_flat(3, -1.0), Candidate(200, 0, 2, NEVER), Candidate(201, 1, 2, -3.0), Candidate(202, 1, 2, NEVER)]
+    """Equal values by the hundred or all along a path, some that half precision or float32 take for
+    equal, -inf."""
+    mixed = [
+        *_flat(3, -1.0),
+        Candidate(200, 0, 2, NEVER),
+        Candidate(201, 1, 2, -3.0),
+        Candidate(202, 1, 2, NEVER),
+    ]
     chain = [Candidate(100 + index, index - 1, index + 1, 0.0) for index in range(40)]
     cases: tuple[tuple[RowGrowth, int, int, str], ...] = (
         (_flat(300, -0.5), 1, 17, "float32"),
@@ -145,7 +201,12 @@ def hard_frontiers(context: CheckContext) -> None:
         (mixed, 2, 3, "float32"),
         (mixed, 2, 2, "float32"),
         (chain, 30, 1, "float32"),
-        ([*_flat(200, -9.0), *(Candidate(900 + each, each, 2, -10.0) for each in range(3))], 2, 2, "float32"),
+        (
+            [*_flat(200, -9.0), *(Candidate(900 + each, each, 2, -10.0) for each in range(3))],
+            2,
+            2,
+            "float32",
+        ),
     )
     for row, depth, width, dtype in cases:
         context.cases += 1
@@ -153,7 +214,8 @@ def hard_frontiers(context: CheckContext) -> None:
 
 
 def hard_trees(context: CheckContext) -> None:
-    """The same for what is kept: certain guesses that equal their parents, deep paths, hundreds of candidates."""
+    """The same for what is kept: certain guesses that equal their parents, deep paths, hundreds of
+    candidates."""
     chain = [Candidate(100 + index, index - 1, index + 1, 0.0) for index in range(40)]
     later = [
         Candidate(10, -1, 1, -1.0),
@@ -217,7 +279,8 @@ def hard_masks(context: CheckContext) -> None:
 
 
 def large_batches(context: CheckContext) -> None:
-    """As many rows as an engine decodes at once, each with another order of values; and nobody at all."""
+    """As many rows as an engine decodes at once, each with another order of values; and nobody at
+    all."""
     for count in (130, 0):
         context.cases += 1
         plants = Gardener(random.Random(count), 3, coarse)

@@ -1,7 +1,9 @@
-"""The law that closes exercise 6: the engine verifies trees that the part has grown, and its text is greedy.
+"""The law that closes exercise 6: the engine verifies trees that the part has grown, and its text
+is greedy.
 
-Small engines of random weights are told their guesses. Then EAGLE's layer, which was trained for the waiter, guesses,
-and the trees that the part grows of its guesses have to yield more than Medusa's tree of the same size.
+Small engines of random weights are told their guesses. Then EAGLE's layer, which was trained for
+the waiter, guesses, and the trees that the part grows of its guesses have to yield more than
+Medusa's tree of the same size.
 """
 
 from __future__ import annotations
@@ -59,7 +61,11 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     due = [oracle.greedy(loaded, *request) for request in requests]
     tree = {"size": size, "depth": LEVELS, "width": width, "guesses": GUESSES}
     need = max(len(prompt) + count for prompt, count, _ in requests) + size
-    sizes = {"num_blocks": 2 + need // 4 + chance.choice((0, 2, 40)), "block_size": 4, "max_seqs": 3}
+    sizes = {
+        "num_blocks": 2 + need // 4 + chance.choice((0, 2, 40)),
+        "block_size": 4,
+        "max_seqs": 3,
+    }
     setting = {
         "model": ["tiny", seed, SIZES],
         "guesses": [_script(kind, text, chance) for text in due],
@@ -76,14 +82,23 @@ def _one_engine(context: CheckContext, case: Case) -> None:
     served = kitchen.serve(setting, f"serve({asked}; {words})", room)
     longest = [count for _, count, _ in requests]
     outputs = served.outputs
-    kitchen.judge(outputs, due, longest, lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]))
+    kitchen.judge(
+        outputs,
+        due,
+        longest,
+        lambda row: oracle.replay(loaded, requests[row][0], outputs[row] or [-1]),
+    )
     if len(requests) == 1 and kind in ("perfect", "useless"):  # alone, it is never preempted
         rest, deep = len(due[0]) - 1, min(LEVELS, size - 1) if kind == "perfect" else 0
         passes = -(-rest // (deep + 1))
         decodes = room.beyond(len(requests[0][0]))
         if decodes != passes:
-            message = f"With {kind} guesses and a tree of {size} nodes the text took {decodes} passes."
-            kitchen.scene.broken(message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed)
+            message = (
+                f"With {kind} guesses and a tree of {size} nodes the text took {decodes} passes."
+            )
+            kitchen.scene.broken(
+                message, got=f"{decodes} passes", expected=f"{passes} passes", method=kitchen.blamed
+            )
 
 
 def _script(kind: str, text: Text, chance: random.Random) -> list[Any]:
@@ -109,12 +124,17 @@ def _guesses(kind: str, truth: int, chance: random.Random) -> tuple[list[int], l
 
 
 def _waiter(context: CheckContext) -> None:
-    """The waiter's own layer: more tokens a pass than with the static tree of as many nodes on Medusa's heads."""
+    """The waiter's own layer: more tokens a pass than with the static tree of as many nodes on
+    Medusa's heads."""
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.tree_search import tree_for
     from reference_engine.model_loader import load_model
 
-    model, chance, size = load_model("waiter"), random.Random(context.seed), tree_for("cpu", HEADS).nodes
+    model, chance, size = (
+        load_model("waiter"),
+        random.Random(context.seed),
+        tree_for("cpu", HEADS).nodes,
+    )
     requests = questions(model, REQUESTS if context.laws_only else LONGER)
     kitchen, known = _story(context), set[tuple[int, ...]]()
     passes = []
@@ -122,7 +142,8 @@ def _waiter(context: CheckContext) -> None:
         context.progress("the waiter")
         name = "your tree" if guesses else "the static tree"
         served = kitchen.serve(
-            _setting(requests, guesses, tree), f"serve({len(requests)} requests of the waiter, {name})"
+            _setting(requests, guesses, tree),
+            f"serve({len(requests)} requests of the waiter, {name})",
         )
         judge_waiter(kitchen, model, requests, served.outputs, known, chance)
         passes.append(round(served.tokens_a_pass, 2))
@@ -135,7 +156,9 @@ def _waiter(context: CheckContext) -> None:
         kitchen.scene.broken(message, got=got, expected=due, method=kitchen.blamed)
 
 
-def _setting(requests: list[tuple[Text, int, int]], guesses: str | None, tree: dict[str, int]) -> dict[str, Any]:
+def _setting(
+    requests: list[tuple[Text, int, int]], guesses: str | None, tree: dict[str, int]
+) -> dict[str, Any]:
     blocks = 1 + 2 * max(-(-(len(prompt) + 96) // 16) for prompt, _, _ in requests)
     return {
         "model": "waiter",

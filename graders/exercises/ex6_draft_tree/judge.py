@@ -1,4 +1,5 @@
-"""One draft_tree module under test: every call is made, told, and compared with the specification, row by row."""
+"""One draft_tree module under test: every call is made, told, and compared with the specification,
+row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ IMPORTS = "from math import inf\n\nimport draft_tree\nimport torch\nfrom referen
 GROWTH = ("token", "parent", "depth", "value")
 TREE = ("token", "parent", "depth", "mask")
 Rows = Sequence[Sequence[Any]]
-NOTHING_GREW = "Nothing has grown yet here, M = 0: what is chosen is the root, whose depth and value are 0."
+NOTHING_GREW = (
+    "Nothing has grown yet here, M = 0: what is chosen is the root, whose depth and value are 0."
+)
 
 
 class DraftTreeRecorder(TensorCallRecorder):
@@ -26,7 +29,10 @@ class DraftTreeRecorder(TensorCallRecorder):
     NAMES: ClassVar[Mapping[str, Sequence[str]]] = {"grow": GROWTH, "rerank": TREE[:3]}
 
     def python(self, method: str, args: Sequence[Any]) -> list[str]:
-        return ["growth", *(python_of(each) if type(each) is list else str(each) for each in args[1:])]
+        return [
+            "growth",
+            *(python_of(each) if type(each) is list else str(each) for each in args[1:]),
+        ]
 
 
 class DraftTreeJudge:
@@ -50,11 +56,18 @@ class DraftTreeJudge:
             due = spec.frontier(growth, depth, width)
             if indices != due:
                 message = diagnostics.frontier_fault(growth, depth, indices, due)
-                self.scene.broken(diagnostics.of_row(row, len(rows), message), got=str(indices), expected=str(due))
+                self.scene.broken(
+                    diagnostics.of_row(row, len(rows), message), got=str(indices), expected=str(due)
+                )
         return got
 
     def grow(
-        self, rows: Sequence[RowGrowth], chosen: Rows, tokens: Rows, logs: Rows, names: Sequence[str] = GROWTH
+        self,
+        rows: Sequence[RowGrowth],
+        chosen: Rows,
+        tokens: Rows,
+        logs: Rows,
+        names: Sequence[str] = GROWTH,
     ) -> list[RowGrowth]:
         """The rows grown; the named fields of what came back are right."""
         fields = self.grow_raw(rows, chosen, tokens, logs)
@@ -70,7 +83,11 @@ class DraftTreeJudge:
         return due
 
     def rerank(
-        self, rows: Sequence[RowGrowth], roots: Sequence[int], size: int, names: Sequence[str] = TREE
+        self,
+        rows: Sequence[RowGrowth],
+        roots: Sequence[int],
+        size: int,
+        names: Sequence[str] = TREE,
     ) -> list[list[spec.Node]]:
         """The trees, the named fields judged. The mask is looked at last."""
         fields = dict(zip(TREE, self.rerank_raw(rows, roots, size), strict=True))
@@ -81,7 +98,9 @@ class DraftTreeJudge:
             for name in ("parent", "depth"):
                 got, wanted = fields[name].nested[row], [getattr(node, name) for node in nodes]
                 if name in names and got != wanted:
-                    message = diagnostics.of_row(row, len(rows), diagnostics.node_fault(name, got, growth, nodes))
+                    message = diagnostics.of_row(
+                        row, len(rows), diagnostics.node_fault(name, got, growth, nodes)
+                    )
                     self.scene.broken(message, got=f"{name} {got}", expected=f"{name} {wanted}")
             if "mask" in names:
                 self._sees(row, len(rows), nodes, fields["mask"].nested[row])
@@ -106,12 +125,16 @@ class DraftTreeJudge:
         indices: list[list[int]] = self.scene.one(result, (len(rows), width)).nested
         return indices
 
-    def grow_raw(self, rows: Sequence[RowGrowth], chosen: Rows, tokens: Rows, logs: Rows) -> list[Array]:
+    def grow_raw(
+        self, rows: Sequence[RowGrowth], chosen: Rows, tokens: Rows, logs: Rows
+    ) -> list[Array]:
         """token, parent, depth, value."""
         args, written = self.grow_call(rows, chosen, tokens, logs)
 
         def due() -> str:
-            return _told(GROWTH, [spec.grown(*each) for each in zip(rows, chosen, tokens, logs, strict=True)])
+            return _told(
+                GROWTH, [spec.grown(*each) for each in zip(rows, chosen, tokens, logs, strict=True)]
+            )
 
         result = self.scene.result("grow", args, written, due, _about(rows))
         fields = self.scene.named(result, GROWTH, "a Growth of tensors")
@@ -126,7 +149,9 @@ class DraftTreeJudge:
         args, written = self.rerank_call(rows, roots, size)
 
         def due() -> str:
-            return _told(TREE[:3], [spec.tree(*each, size) for each in zip(rows, roots, strict=True)])
+            return _told(
+                TREE[:3], [spec.tree(*each, size) for each in zip(rows, roots, strict=True)]
+            )
 
         result = self.scene.result("rerank", args, written, due, NO_ROWS if not rows else "")
         fields = self.scene.named(result, TREE, "a DraftTree of tensors")
@@ -137,11 +162,18 @@ class DraftTreeJudge:
 
     # ------------------------------------------------------------ what goes over the wire
 
-    def frontier_call(self, rows: Sequence[RowGrowth], depth: int, width: int) -> tuple[list[Any], str]:
+    def frontier_call(
+        self, rows: Sequence[RowGrowth], depth: int, width: int
+    ) -> tuple[list[Any], str]:
         return [self._given(rows), depth, width], f"frontier(growth, depth={depth}, width={width})"
 
     def grow_call(
-        self, rows: Sequence[RowGrowth], chosen: Rows, tokens: Rows, logs: Rows, shape: tuple[int, int] = (2, 3)
+        self,
+        rows: Sequence[RowGrowth],
+        chosen: Rows,
+        tokens: Rows,
+        logs: Rows,
+        shape: tuple[int, int] = (2, 3),
     ) -> tuple[list[Any], str]:
         """shape: W and K of a batch of no rows."""
         width, guesses = (len(tokens[0]), len(tokens[0][0])) if tokens else shape
@@ -154,12 +186,15 @@ class DraftTreeJudge:
         ]
         return args, f"grow(growth, chosen={chosen}, topk_token={tokens}, topk_logprob={logs})"
 
-    def rerank_call(self, rows: Sequence[RowGrowth], roots: Sequence[int], size: int) -> tuple[list[Any], str]:
+    def rerank_call(
+        self, rows: Sequence[RowGrowth], roots: Sequence[int], size: int
+    ) -> tuple[list[Any], str]:
         args = [self._given(rows), sent("int64", roots, (len(rows),)), size]
         return args, f"rerank(growth, root={list(roots)}, size={size})"
 
     def _given(self, rows: Sequence[RowGrowth], count: int = 6) -> list[Any]:
-        """The growth as it goes over the wire, told in the story. count: candidates of a batch of no rows."""
+        """The growth as it goes over the wire, told in the story. count: candidates of a batch of
+        no rows."""
         shape = (len(rows), len(rows[0]) if rows else count)
         fields = [
             sent(
@@ -169,8 +204,12 @@ class DraftTreeJudge:
             )
             for name in GROWTH
         ]
-        told = ", ".join(f"{name}={[[getattr(each, name) for each in row] for row in rows]}" for name in GROWTH)
-        code = ", ".join(f"{name}={python_of(field)}" for name, field in zip(GROWTH, fields, strict=True))
+        told = ", ".join(
+            f"{name}={[[getattr(each, name) for each in row] for row in rows]}" for name in GROWTH
+        )
+        code = ", ".join(
+            f"{name}={python_of(field)}" for name, field in zip(GROWTH, fields, strict=True)
+        )
         if fields != self._growth:
             self._growth = fields
             self.scene.tell(f"growth = Growth({told})", code=f"growth = Growth({code})")
@@ -178,19 +217,27 @@ class DraftTreeJudge:
 
     # ------------------------------------------------------------ judging
 
-    def _kept(self, row: int, rows: Sequence[RowGrowth], nodes: Sequence[spec.Node], got: Sequence[int]) -> None:
+    def _kept(
+        self, row: int, rows: Sequence[RowGrowth], nodes: Sequence[spec.Node], got: Sequence[int]
+    ) -> None:
         wanted = [node.token for node in nodes]
         if list(got) != wanted:
-            message = diagnostics.of_row(row, len(rows), diagnostics.kept_fault(rows[row], got, nodes))
+            message = diagnostics.of_row(
+                row, len(rows), diagnostics.kept_fault(rows[row], got, nodes)
+            )
             self.scene.broken(message, got=f"token {list(got)}", expected=f"token {wanted}")
 
-    def _sees(self, row: int, rows: int, nodes: Sequence[spec.Node], got: Sequence[Sequence[bool]]) -> None:
+    def _sees(
+        self, row: int, rows: int, nodes: Sequence[spec.Node], got: Sequence[Sequence[bool]]
+    ) -> None:
         for node, each in enumerate(nodes):
             due = [other in each.sees for other in range(len(nodes))]
             if list(got[node]) != due:
                 other = next(other for other in range(len(nodes)) if got[node][other] != due[other])
                 message = diagnostics.of_row(row, rows, diagnostics.mask_fault(nodes, node, other))
-                self.scene.broken(message, got=f"mask[{node}] = {_bits(got[node])}", expected=_bits(due))
+                self.scene.broken(
+                    message, got=f"mask[{node}] = {_bits(got[node])}", expected=_bits(due)
+                )
 
 
 def _number(item: Any) -> float:
@@ -200,7 +247,11 @@ def _number(item: Any) -> float:
 
 def _told(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Fields of what is due, as the story tells those of an answer."""
-    return cut(", ".join(f"{name} {[[getattr(each, name) for each in row] for row in rows]}" for name in names))
+    return cut(
+        ", ".join(
+            f"{name} {[[getattr(each, name) for each in row] for row in rows]}" for name in names
+        )
+    )
 
 
 def _about(rows: Sequence[RowGrowth]) -> str:
@@ -214,4 +265,6 @@ def _bits(row: Sequence[bool]) -> str:
 def candidates(fields: Sequence[Array]) -> list[RowGrowth]:
     """The rows of a growth as a part returned it."""
     columns = [array.nested for array in fields]
-    return [[Candidate(*each) for each in zip(*row, strict=True)] for row in zip(*columns, strict=True)]
+    return [
+        [Candidate(*each) for each in zip(*row, strict=True)] for row in zip(*columns, strict=True)
+    ]

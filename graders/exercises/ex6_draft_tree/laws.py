@@ -1,4 +1,5 @@
-"""The laws of exercise 6, in reading order. What they need is imported inside: this module is read by `course list`."""
+"""The laws of exercise 6, in reading order. What they need is imported inside: this module is read
+by `course list`."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ LAWS = LawBook(exercise=6)
 
 @LAWS.law(
     "candidates appended",
-    statement=("grow leaves what there is and appends K guesses after each chosen candidate, in the order of chosen."),
+    statement=(
+        "grow leaves what there is and appends K guesses after each chosen candidate, in the order of chosen."
+    ),
     points=10,
     hints=(
         "Look at the order in which W times K guesses become one row, and at whose children they are.",
@@ -101,7 +104,9 @@ def kept_nodes(context: CheckContext) -> None:
 
 @LAWS.law(
     "who sees whom",
-    statement=("mask[b, i, j] is True exactly when, in the tree of row b, node j is node i or an ancestor of i."),
+    statement=(
+        "mask[b, i, j] is True exactly when, in the tree of row b, node j is node i or an ancestor of i."
+    ),
     points=10,
     needs=("kept nodes",),
     hints=(
@@ -184,7 +189,9 @@ def best_of_its_size(context: CheckContext) -> None:
 
 @LAWS.law(
     "one pass",
-    statement=("One pass over each row's tree gives every node what its path, run alone, would have given it."),
+    statement=(
+        "One pass over each row's tree gives every node what its path, run alone, would have given it."
+    ),
     points=5,
     needs=("who sees whom", "rows apart"),
     hints=(

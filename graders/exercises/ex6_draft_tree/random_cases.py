@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of exercise 6: few candidates, coarse values, so that equals are frequent.
+"""How random cases are drawn for each law of exercise 6: few candidates, coarse values, so that
+equals are frequent.
 
 Values are sums of eighths: exact in every dtype, whatever the order of summation.
 """
@@ -53,7 +54,9 @@ class Gardener:
 
     def after(self, width: int) -> tuple[list[list[int]], list[list[float]]]:
         """Guesses [W][K], every token another one, and their logprobs."""
-        tokens = [[self.farthest * next(self._tokens) for _ in range(self.guesses)] for _ in range(width)]
+        tokens = [
+            [self.farthest * next(self._tokens) for _ in range(self.guesses)] for _ in range(width)
+        ]
         return tokens, [[self.logs(self.chance) for _ in range(self.guesses)] for _ in range(width)]
 
     def sown(self) -> RowGrowth:
@@ -153,7 +156,8 @@ def batch(context: CheckContext, case: Case) -> None:
 
 
 def best(context: CheckContext, case: Case) -> None:
-    """The part's own answers, one after the other: what it keeps in the end is the best tree of that size."""
+    """The part's own answers, one after the other: what it keeps in the end is the best tree of
+    that size."""
     setup = case.setup
     plants, size = (
         Gardener(random.Random(setup.number(0, 200)), setup.pick((2, 3)), setup.pick(LOGS)),
@@ -164,9 +168,17 @@ def best(context: CheckContext, case: Case) -> None:
     chosen = [[ROOT]] * rows
     for level in range(1, 2 + min(3, len(case.codes) - 1)):
         given = [plants.after(len(each)) for each in chosen]
-        grown = candidates(judge.grow_raw(grown, chosen, [tokens for tokens, _ in given], [logs for _, logs in given]))
+        grown = candidates(
+            judge.grow_raw(
+                grown, chosen, [tokens for tokens, _ in given], [logs for _, logs in given]
+            )
+        )
         chosen = judge.frontier_raw(grown, level, min(2, plants.guesses))
-        if any(not 0 <= index < len(row) for row, line in zip(grown, chosen, strict=True) for index in line):
+        if any(
+            not 0 <= index < len(row)
+            for row, line in zip(grown, chosen, strict=True)
+            for index in line
+        ):
             judge.frontier(grown, level, min(2, plants.guesses))
     size = min(size, len(grown[0]) + 1)
     tokens = judge.rerank_raw(grown, [5000] * rows, size)[0].nested
@@ -181,17 +193,23 @@ def _judge_best(judge: DraftTreeJudge, row: RowGrowth, tokens: Sequence[int], si
     alone = next((index for index in held if row[index].parent not in (ROOT, *held)), None)
     if alone is not None:
         message = f"Candidate {alone} is kept and its parent, candidate {row[alone].parent}, is not: that is no tree."
-        judge.scene.broken(message, got=f"candidates {held}", expected=f"candidates {sorted(spec.kept(row, size))}")
+        judge.scene.broken(
+            message, got=f"candidates {held}", expected=f"candidates {sorted(spec.kept(row, size))}"
+        )
     if len(held) != size - 1 or mine < most - 1e-9:
         kept = f"Of the {size - 1} guesses kept {mine:.4f} are expected to stand"
         message = f"{kept}; the best tree of {size} nodes has {most:.4f}."
-        judge.scene.broken(message, got=f"candidates {held}", expected=f"candidates {sorted(spec.kept(row, size))}")
+        judge.scene.broken(
+            message, got=f"candidates {held}", expected=f"candidates {sorted(spec.kept(row, size))}"
+        )
 
 
 def large(context: CheckContext, case: Case) -> None:
     """One pass over a tree of many nodes, against every path alone, by what the toy model answers."""
     setup = case.setup
-    plants = Gardener(random.Random(setup.number(0, 200)), setup.pick((4, 8)), setup.pick((coarse, even)))
+    plants = Gardener(
+        random.Random(setup.number(0, 200)), setup.pick((4, 8)), setup.pick((coarse, even))
+    )
     row = plants.sown()
     for move in case.moves:
         row = plants.grown(row, move.pick((2, 4)), anywhere=move.pick((False, True)))
@@ -199,11 +217,16 @@ def large(context: CheckContext, case: Case) -> None:
     verified(context, judge, [row], min(len(row) + 1, setup.pick((20, 60, 120))))
 
 
-def verified(context: CheckContext, judge: DraftTreeJudge, rows: Sequence[RowGrowth], size: int) -> None:
-    """Each row's tree as the part returned it, in one pass of the toy model: every node says what its path says."""
+def verified(
+    context: CheckContext, judge: DraftTreeJudge, rows: Sequence[RowGrowth], size: int
+) -> None:
+    """Each row's tree as the part returned it, in one pass of the toy model: every node says what
+    its path says."""
     model = ToyModel(50, context.run_seed)
     past = model.text([3, 1, 4])
-    token, _, depth, mask = (array.nested for array in judge.rerank_raw(rows, [7] * len(rows), size))
+    token, _, depth, mask = (
+        array.nested for array in judge.rerank_raw(rows, [7] * len(rows), size)
+    )
     for row, growth in enumerate(rows):
         nodes = spec.tree(growth, 7, size)
         entries = one_pass(model, token[row], depth[row], mask[row], past)

@@ -1,6 +1,7 @@
 """What the three functions of exercise 6 mean, candidate by candidate, in plain Python.
 
-Nothing is shared with the solution. A row of a growth is a list of candidates; a batch is a list of rows.
+Nothing is shared with the solution. A row of a growth is a list of candidates; a batch is a list of
+rows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ RowGrowth = list[Candidate]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of a row's tree. candidate: its index, -1: the root. sees: numbers of the nodes that it sees."""
+    """A node of a row's tree. candidate: its index, -1: the root. sees: numbers of the nodes that
+    it sees."""
 
     token: int
     parent: int
@@ -38,13 +40,19 @@ class Node:
 
 
 def grown(
-    row: RowGrowth, chosen: Sequence[int], tokens: Sequence[Sequence[int]], logs: Sequence[Sequence[float]]
+    row: RowGrowth,
+    chosen: Sequence[int],
+    tokens: Sequence[Sequence[int]],
+    logs: Sequence[Sequence[float]],
 ) -> RowGrowth:
     """The row with the guesses after each chosen candidate."""
     new = []
     for above, guesses, surely in zip(chosen, tokens, logs, strict=True):
         depth, value = (0, 0.0) if above == ROOT else (row[above].depth, row[above].value)
-        new += [Candidate(token, above, depth + 1, value + log) for token, log in zip(guesses, surely, strict=True)]
+        new += [
+            Candidate(token, above, depth + 1, value + log)
+            for token, log in zip(guesses, surely, strict=True)
+        ]
     return [*row, *new]
 
 

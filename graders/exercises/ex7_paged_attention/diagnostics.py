@@ -27,7 +27,8 @@ class Stray:
 
 @dataclass(frozen=True)
 class Outside:
-    """An address in no tensor. does: "reads" or "writes". tensor, element: as which it was meant, perhaps."""
+    """An address in no tensor. does: "reads" or "writes". tensor, element: as which it was meant,
+    perhaps."""
 
     does: str
     tensor: str
@@ -37,7 +38,8 @@ class Outside:
 
 @dataclass(frozen=True)
 class Tail:
-    """A slot that was read in a request's last block, beyond its length: its first columns, so many."""
+    """A slot that was read in a request's last block, beyond its length: its first columns, so
+    many."""
 
     tensor: str
     block: int
@@ -45,19 +47,30 @@ class Tail:
     columns: int
 
 
-def fault(call: Decode, row: int, head: int, got: Sequence[float], wrong: int, close: float, source: str) -> str:
-    """One sentence or two about out[row][head], which is wrong at a column. source: from where NaN would come."""
+def fault(
+    call: Decode, row: int, head: int, got: Sequence[float], wrong: int, close: float, source: str
+) -> str:
+    """One sentence or two about out[row][head], which is wrong at a column. source: from where NaN
+    would come."""
     where, due = f"out[{row}][{head}]", call.out(row, head)
     if not call.lengths[row]:
-        why = ": there is no position, so the total is 0, and 0 / 0 is NaN" if math.isnan(got[wrong]) else ""
+        why = (
+            ": there is no position, so the total is 0, and 0 / 0 is NaN"
+            if math.isnan(got[wrong])
+            else ""
+        )
         return f"{where} is not 0, although lengths[{row}] is 0{why}."
     if math.isnan(got[wrong]):
         return f"{where} is NaN from column {wrong} on: {source}"
     if not any(got):
         more = (
-            ": each of more parts than positions has ceil(length / split) = 1" if call.split > call.lengths[row] else ""
+            ": each of more parts than positions has ceil(length / split) = 1"
+            if call.split > call.lengths[row]
+            else ""
         )
-        return f"{where} is wrong, 0 everywhere, although lengths[{row}] is {call.lengths[row]}{more}."
+        return (
+            f"{where} is wrong, 0 everywhere, although lengths[{row}] is {call.lengths[row]}{more}."
+        )
     made = mistakes.known(call, row, head, got, close) if math.isfinite(got[wrong]) else ""
     if made:
         return f"{where} is what comes out {made}."
@@ -66,8 +79,11 @@ def fault(call: Decode, row: int, head: int, got: Sequence[float], wrong: int, c
     return f"{where} is wrong from column {wrong} on: {got[wrong]:.5g} where {due[wrong]:.5g} is due.{near}"
 
 
-def nan_source(call: Decode, row: int, head: int, strays: Sequence[Stray], tails: Sequence[Tail]) -> str:
-    """From where NaN came: a read of what nobody owns, which is NaN in this pool; else from arithmetic."""
+def nan_source(
+    call: Decode, row: int, head: int, strays: Sequence[Stray], tails: Sequence[Tail]
+) -> str:
+    """From where NaN came: a read of what nobody owns, which is NaN in this pool; else from
+    arithmetic."""
     if not call.lengths[row]:
         return ""
     own = [stray for stray in strays if stray.request in (row, -1)]
@@ -83,8 +99,12 @@ def nan_source(call: Decode, row: int, head: int, strays: Sequence[Stray], tails
             f"nothing was read but its own. Its scores reach {largest:.4g}: exp of that is inf, unless the peak"
             " is taken off first, and inf / inf is NaN."
         )
-    empty = "a part without positions" if call.split > 1 else "a tile in which every position is masked"
-    return f"nothing was read but its own, so exp(-inf - -inf) was asked for, as by {empty}; or 0 / 0."
+    empty = (
+        "a part without positions" if call.split > 1 else "a tile in which every position is masked"
+    )
+    return (
+        f"nothing was read but its own, so exp(-inf - -inf) was asked for, as by {empty}; or 0 / 0."
+    )
 
 
 def _tail_told(call: Decode, row: int, tail: Tail) -> str:
@@ -101,7 +121,9 @@ def _tail_told(call: Decode, row: int, tail: Tail) -> str:
 def stray_told(call: Decode, stray: Stray) -> str:
     """One sentence: what was read for whom, and whose it is."""
     what = "key" if stray.tensor == "k" else "value"
-    holder = next((row for row in range(len(call.lengths)) if stray.block in own_blocks(call, row)), None)
+    holder = next(
+        (row for row in range(len(call.lengths)) if stray.block in own_blocks(call, row)), None
+    )
     whose = f"request {holder}'s" if holder is not None else "nobody's"
     place = f"the {what} in slot {stray.slot} of block {stray.block}"
     if not 0 <= stray.request < len(call.lengths):
@@ -116,7 +138,9 @@ def outside_told(call: Decode, outside: Outside) -> str:
     """One sentence: which element of which tensor that would be, and for a pool which block."""
     pool, rows = call.blocks * call.block_size * call.kv_heads * call.width, len(call.lengths)
     queries, entries = rows * call.heads * call.width, rows * len(call.tables[0]) if rows else 0
-    size = {"k": pool, "v": pool, "q": queries, "tables": entries, "lengths": rows}.get(outside.tensor, 0)
+    size = {"k": pool, "v": pool, "q": queries, "tables": entries, "lengths": rows}.get(
+        outside.tensor, 0
+    )
     told = f"Program {outside.program} {outside.does} outside of every tensor that it was given: it would be"
     told += f" element {outside.element} of `{outside.tensor}`, which has {size}"
     if outside.tensor in ("k", "v"):

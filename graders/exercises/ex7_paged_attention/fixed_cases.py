@@ -25,7 +25,8 @@ def widths(context: CheckContext) -> None:
 
 
 def pages(context: CheckContext) -> None:
-    """Blocks of one position and of 64, a last block that is just full, and just begun; a long context; block 0."""
+    """Blocks of one position and of 64, a last block that is just full, and just begun; a long
+    context; block 0."""
     _decoded(
         context,
         Decode((5,), 1, seed=1),
@@ -39,12 +40,15 @@ def pages(context: CheckContext) -> None:
 
 def groups(context: CheckContext) -> None:
     """Eight query heads a KV head; three, which is no power of two; three KV heads of one, and six."""
-    _decoded(context, Decode((3,), 4, 2, 8), Decode((5,), 4, 2, 3, seed=1), Decode((6,), 4, 3, 1, seed=2))
+    _decoded(
+        context, Decode((3,), 4, 2, 8), Decode((5,), 4, 2, 3, seed=1), Decode((6,), 4, 3, 1, seed=2)
+    )
     _decoded(context, Decode((4,), 4, 1, 2, width=48, seed=3), Decode((2,), 4, 6, 1, seed=4))
 
 
 def emptiest(context: CheckContext) -> None:
-    """Nobody; requests of length 0 among others; entries that are no blocks; as many as an engine decodes at once."""
+    """Nobody; requests of length 0 among others; entries that are no blocks; as many as an engine
+    decodes at once."""
     _decoded(
         context,
         Decode((), 4),
@@ -57,30 +61,46 @@ def emptiest(context: CheckContext) -> None:
 
 def neighbours(context: CheckContext) -> None:
     """What lies beyond a length is another's block, in every size."""
-    for call in (Decode((5, 3), 4, seed=1), Decode((4, 17), 4, 2, 2, seed=2), Decode((1, 1), 1, seed=3)):
+    for call in (
+        Decode((5, 3), 4, seed=1),
+        Decode((4, 17), 4, 2, 2, seed=2),
+        Decode((1, 1), 1, seed=3),
+    ):
         context.cases += 1
         KernelJudge(context).own_alone(call)
 
 
 def each_once(context: CheckContext) -> None:
     """Eight query heads; a context of several tiles; blocks of one."""
-    for call in (Decode((6,), 4, 1, 8), Decode((50,), 16, 1, 2, seed=1), Decode((5,), 1, 2, 2, split=2, seed=2)):
+    for call in (
+        Decode((6,), 4, 1, 8),
+        Decode((50,), 16, 1, 2, seed=1),
+        Decode((5,), 1, 2, 2, split=2, seed=2),
+    ):
         context.cases += 1
         KernelJudge(context).once(call)
 
 
 def many_parts(context: CheckContext) -> None:
     """As many parts as positions, and many more; a long context is shared out."""
-    _decoded(context, Decode((5,), 4, split=5), Decode((2, 0), 4, split=16, seed=1), Decode((40,), 16, split=3, seed=2))
+    _decoded(
+        context,
+        Decode((5,), 4, split=5),
+        Decode((2, 0), 4, split=16, seed=1),
+        Decode((40,), 16, split=3, seed=2),
+    )
     context.cases += 1
     KernelJudge(context).shared_out(Decode((256,), 16, split=4, seed=3))
 
 
 def steepest(context: CheckContext) -> None:
-    """Scores of ten thousand and beyond: the first position has them, the last has; all are far below 0."""
+    """Scores of ten thousand and beyond: the first position has them, the last has; all are far
+    below 0."""
     _decoded(
         context,
-        Decode((20,), 4, seed=5),  # of moderate scores: the tolerance is close, and sees sixteen bits
+        Decode(
+            (20,), 4, seed=5
+        ),  # of moderate scores: the tolerance is close, and sees sixteen bits
         Decode((20,), 4, scale=4.0, magnitude=8.0),
         Decode((20,), 4, scale=-4.0, magnitude=8.0, seed=1),
         Decode((9,), 4, 1, 2, dtype="bfloat16", seed=2),

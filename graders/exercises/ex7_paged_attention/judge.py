@@ -1,4 +1,5 @@
-"""One paged_attention module under test: a call in Triton's interpreter, its result, and what its kernels read."""
+"""One paged_attention module under test: a call in Triton's interpreter, its result, and what its
+kernels read."""
 
 from __future__ import annotations
 
@@ -47,9 +48,10 @@ class KernelRecorder(TensorCallRecorder):
 class Loads:
     """What the kernels read.
 
-    most, least: for each request, of keys and of values, how often each position's row of each KV head was read, flat,
-    by the column that was read most and by that which was least. outside: what lay in no tensor. programs: for each
-    request and KV head how many keys each program read that read any. stored: how many numbers they wrote.
+    most, least: for each request, of keys and of values, how often each position's row of each KV
+    head was read, flat, by the column that was read most and by that which was least. outside: what
+    lay in no tensor. programs: for each request and KV head how many keys each program read that
+    read any. stored: how many numbers they wrote.
     """
 
     most: list[list[list[int]]]
@@ -78,7 +80,9 @@ class KernelJudge:
     def _right(self, call: Decode, result: Any, loads: Loads) -> None:
         if loads.outside:
             message = diagnostics.outside_told(call, loads.outside[0])
-            self.scene.broken(message, got="an address outside", expected="addresses of the tensors given")
+            self.scene.broken(
+                message, got="an address outside", expected="addresses of the tensors given"
+            )
         array = self.scene.one(result, (len(call.lengths), call.heads, call.width), call.dtype)
         rows = array.nested
         for row in range(len(call.lengths)):
@@ -95,7 +99,8 @@ class KernelJudge:
             self.scene.broken(message, got=f"block {stray.block}", expected=f"own blocks, {own}")
 
     def once(self, call: Decode) -> None:
-        """Each key and value of a request is read once for each group of query heads, as the grader counts them."""
+        """Each key and value of a request is read once for each group of query heads, as the grader
+        counts them."""
         result, loads = self.called(call, KeptKV(call))
         for row, length in enumerate(call.lengths):
             for which, name in enumerate(("key", "value")):
@@ -113,7 +118,9 @@ class KernelJudge:
                 f"Kernels write {loads.stored} numbers, and all keys of the context have {held}: it is copied before it"
                 f" is used. Score a tile of keys where it is loaded; all that a part leaves is peak, total and acc."
             )
-            self.scene.broken(message, got=f"{loads.stored} written", expected=f"{call.partials} at most")
+            self.scene.broken(
+                message, got=f"{loads.stored} written", expected=f"{call.partials} at most"
+            )
 
     def shared_out(self, call: Decode) -> None:
         """Several programs read a long context, none of them more than half."""
@@ -126,16 +133,21 @@ class KernelJudge:
                         f" KV head {head}: the context is not computed in parts."
                     )
                     self.scene.broken(
-                        message, got=f"programs that read {shares} keys", expected=f"{call.split} parts, about equal"
+                        message,
+                        got=f"programs that read {shares} keys",
+                        expected=f"{call.split} parts, about equal",
                     )
 
     def called(self, call: Decode, kept: KeptKV | None = None) -> tuple[Any, Loads]:
-        """The result as plain data, and what was read. kept: has the keys and values, which the worker asks for."""
+        """The result as plain data, and what was read. kept: has the keys and values, which the
+        worker asks for."""
         scene, self._kept = self.scene, kept
         scene.asked = call
         reply, _ = scene.call("paged_decode", [sent(call, kept=kept is not None)], written(call))
         if isinstance(reply, Raised):
-            first = f", out[0][0] = {_few(call.out(0, 0)[:COLUMNS])[:-1]}, …]" if call.lengths else ""
+            first = (
+                f", out[0][0] = {_few(call.out(0, 0)[:COLUMNS])[:-1]}, …]" if call.lengths else ""
+            )
             shape = [len(call.lengths), call.heads, call.width]
             scene.unexpected(reply, f"a tensor {shape}{first}", "" if call.lengths else NO_ROWS)
         value = reply.value
@@ -166,7 +178,9 @@ class KernelJudge:
         message = diagnostics.fault(call, row, head, got, wrong, 3 * near, where_from)
         self.scene.broken(message, got=f"{where}[{first}:] = {told}", expected=right)
 
-    def _times(self, call: Decode, row: int, name: str, at: tuple[int, int], most: int, least: int) -> None:
+    def _times(
+        self, call: Decode, row: int, name: str, at: tuple[int, int], most: int, least: int
+    ) -> None:
         position, head = at
         what = f"the {name} of request {row}, position {position}, KV head {head}"
         if not most:
@@ -182,7 +196,9 @@ class KernelJudge:
         else:
             why = f"it is read {most} times."
         block = call.tables[row][position // call.block_size]
-        message = f"{what[0].upper()}{what[1:]} (block {block}, slot {position % call.block_size}): {why}"
+        message = (
+            f"{what[0].upper()}{what[1:]} (block {block}, slot {position % call.block_size}): {why}"
+        )
         self.scene.broken(message, got=f"{most} reads", expected="1 read for the group")
 
 

@@ -1,7 +1,8 @@
-"""The keys and values of one call, in the grader's process: what a kernel loads is asked for here, and counted.
+"""The keys and values of one call, in the grader's process: what a kernel loads is asked for here,
+and counted.
 
-In the worker they are NaN until they are asked for, so nobody computes with what was not read, and how often each was
-read is known where no part can write.
+In the worker they are NaN until they are asked for, so nobody computes with what was not read, and
+how often each was read is known where no part can write.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ READS = 1 << 24
 
 
 class KeptKV:
-    """For one call. `told` answers a load; `most` and `least` say what was read, as `judge.Loads` has it."""
+    """For one call. `told` answers a load; `most` and `least` say what was read, as `judge.Loads`
+    has it."""
 
     def __init__(self, call: Decode) -> None:
         self._call, self._left = call, READS
@@ -26,7 +28,8 @@ class KeptKV:
         self._counts: tuple[Counter[int], ...] = (Counter(), Counter())
 
     def told(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The sixteenths at the elements that are asked for, None where nobody owns any. Raises ProtocolError."""
+        """The sixteenths at the elements that are asked for, None where nobody owns any. Raises
+        ProtocolError."""
         protocol.only(answer, ("read",))
         wanted = protocol.field(answer, "read", dict)
         protocol.only(wanted, ("which", "elements"))
@@ -40,7 +43,8 @@ class KeptKV:
 
     @property
     def most(self) -> list[list[list[int]]]:
-        """For each request, of keys and of values: by position and KV head, how often the column that was read most."""
+        """For each request, of keys and of values: by position and KV head, how often the column
+        that was read most."""
         return self._reads(max)
 
     @property
@@ -53,7 +57,10 @@ class KeptKV:
         return [
             [
                 [
-                    reduced(counts[self._element(row, cell * call.width + column)] for column in range(call.width))
+                    reduced(
+                        counts[self._element(row, cell * call.width + column)]
+                        for column in range(call.width)
+                    )
                     for cell in range(length * call.kv_heads)
                 ]
                 for counts in self._counts
@@ -74,5 +81,8 @@ class KeptKV:
         """Of the pool, for the number at `index` of a request's [length, Hkv, D]."""
         call = self._call
         position, within = divmod(index, call.kv_heads * call.width)
-        slot = call.tables[row][position // call.block_size] * call.block_size + position % call.block_size
+        slot = (
+            call.tables[row][position // call.block_size] * call.block_size
+            + position % call.block_size
+        )
         return slot * call.kv_heads * call.width + within

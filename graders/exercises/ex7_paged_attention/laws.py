@@ -1,4 +1,5 @@
-"""The laws of exercise 7, in reading order. What they need is imported inside: this module is read by `course list`."""
+"""The laws of exercise 7, in reading order. What they need is imported inside: this module is read
+by `course list`."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ LAWS = LawBook(exercise=7)
 
 @LAWS.law(
     "one block",
-    statement=("One request in one block: out is the softmax of scale * q . k over its positions, times v."),
+    statement=(
+        "One request in one block: out is the softmax of scale * q . k over its positions, times v."
+    ),
     points=15,
     hints=(
         "Look at one query, one key, one value: whatever the score, out is the value. Then at two.",
@@ -33,7 +36,9 @@ def one_block(context: CheckContext) -> None:
 
 @LAWS.law(
     "through the table",
-    statement=("Position p lies in block tables[b, p // block_size], slot p % block_size, whatever the block size."),
+    statement=(
+        "Position p lies in block tables[b, p // block_size], slot p % block_size, whatever the block size."
+    ),
     points=15,
     needs=("one block",),
     hints=(
@@ -98,7 +103,9 @@ def ragged_lengths(context: CheckContext) -> None:
 
 @LAWS.law(
     "own blocks alone",
-    statement=("For a request no key and no value is read but from the blocks that its length covers."),
+    statement=(
+        "For a request no key and no value is read but from the blocks that its length covers."
+    ),
     points=15,
     needs=("ragged lengths",),
     hints=(
@@ -140,7 +147,9 @@ def read_once(context: CheckContext) -> None:
 
 @LAWS.law(
     "parts combined",
-    statement=("Any split gives the same result, more parts than positions too; no program reads more than its part."),
+    statement=(
+        "Any split gives the same result, more parts than positions too; no program reads more than its part."
+    ),
     points=10,
     needs=("ragged lengths",),
     hints=(
@@ -159,7 +168,9 @@ def parts_combined(context: CheckContext) -> None:
 
 @LAWS.law(
     "steady softmax",
-    statement=("Scores of ten thousand, of either sign, overflow nowhere; bf16 is summed in float32."),
+    statement=(
+        "Scores of ten thousand, of either sign, overflow nowhere; bf16 is summed in float32."
+    ),
     points=10,
     needs=("through the table",),
     hints=(

@@ -1,4 +1,5 @@
-"""What comes out of mistakes that are often made, so that a wrong result is told with the mistake that gives it."""
+"""What comes out of mistakes that are often made, so that a wrong result is told with the mistake
+that gives it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ Partial = tuple[float, float, list[float]]  # peak, total, acc
 
 def known(call: Decode, row: int, head: int, got: Row, close: float) -> str:
     """The one mistake that gives these numbers, in words; empty if none does, or several do."""
-    return _only(name for name, answer in mistakes(call, row, head) if any(answer) and _alike(got, answer, close))
+    return _only(
+        name
+        for name, answer in mistakes(call, row, head)
+        if any(answer) and _alike(got, answer, close)
+    )
 
 
 def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[float]]]:
@@ -48,8 +53,14 @@ def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[floa
     yield "if every position has the same weight", averaged([0.0] * length, values, width)
     full = length - length % call.block_size
     if full != length:
-        yield "if the last block, which is not full, is left out", averaged(scores[:full], values[:full], width)
-    yield "if only the first block is read", averaged(scores[: call.block_size], values[: call.block_size], width)
+        yield (
+            "if the last block, which is not full, is left out",
+            averaged(scores[:full], values[:full], width),
+        )
+    yield (
+        "if only the first block is read",
+        averaged(scores[: call.block_size], values[: call.block_size], width),
+    )
     _, total, acc = _partial(scores, values)
     yield "if nothing is divided by the sum of the weights", acc if total else []
     yield "if keys are taken for values", averaged(scores, call.context(1, row, own), width)
@@ -58,15 +69,23 @@ def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[floa
         yield from _joined(call.split, scores, values)
 
 
-def _cut(call: Decode, row: int, scores: Row, values: Sequence[Row]) -> Iterator[tuple[str, list[float]]]:
+def _cut(
+    call: Decode, row: int, scores: Row, values: Sequence[Row]
+) -> Iterator[tuple[str, list[float]]]:
     """Positions that are left out: those in block 0, those beyond a limit of a long context."""
     rest = [at for at in range(len(scores)) if call.tables[row][at // call.block_size]]
-    if len(rest) < len(scores) and [*rest[:1], *rest[-1:]] == [0, len(scores) - 1]:  # else it has another name
+    if len(rest) < len(scores) and [*rest[:1], *rest[-1:]] == [
+        0,
+        len(scores) - 1,
+    ]:  # else it has another name
         left = averaged([scores[at] for at in rest], [values[at] for at in rest], call.width)
         yield "if block 0, a block like any other, is left out", left
     for limit in LIMITS:
         if limit < len(scores) - call.block_size:
-            yield f"if only the first {limit} positions count", averaged(scores[:limit], values[:limit], call.width)
+            yield (
+                f"if only the first {limit} positions count",
+                averaged(scores[:limit], values[:limit], call.width),
+            )
 
 
 def _unshrunk(scores: Row, values: Sequence[Row]) -> Iterator[tuple[str, list[float]]]:
@@ -82,7 +101,8 @@ def _unshrunk(scores: Row, values: Sequence[Row]) -> Iterator[tuple[str, list[fl
 
 
 def _stale(scores: Row, values: Sequence[Row], tile: int) -> Partial | None:
-    """Sums in which each tile counts with the peak of its time; None where none rises behind the first."""
+    """Sums in which each tile counts with the peak of its time; None where none rises behind the
+    first."""
     peaks = [max(scores[: start + tile]) for start in range(0, len(scores), tile)]
     if len(set(peaks)) < 2:
         return None
@@ -102,7 +122,10 @@ def _joined(split: int, scores: Row, values: Sequence[Row]) -> Iterator[tuple[st
         yield "if the results of the parts are averaged, each with the same weight", _mean(alone)
         added = _sums([1.0] * len(parts), [acc for _, _, acc in parts])
         total = math.fsum(total for _, total, _ in parts)
-        yield "if the parts are added with the peak of each, not shrunk to a common one", _divided(added, total)
+        yield (
+            "if the parts are added with the peak of each, not shrunk to a common one",
+            _divided(added, total),
+        )
     kept = floor * split
     if 0 < kept < len(scores):
         rest = averaged(scores[:kept], values[:kept], len(values[0]))
@@ -134,7 +157,9 @@ def _divided(acc: Row, total: float) -> list[float]:
 
 
 def _alike(got: Row, answer: Row, close: float) -> bool:
-    return len(got) == len(answer) and all(abs(mine - other) <= close for mine, other in zip(got, answer, strict=True))
+    return len(got) == len(answer) and all(
+        abs(mine - other) <= close for mine, other in zip(got, answer, strict=True)
+    )
 
 
 def _only(names: Iterator[str]) -> str:

@@ -1,4 +1,5 @@
-"""How random calls are drawn for each law of exercise 7: as small as they can be, for the interpreter is slow."""
+"""How random calls are drawn for each law of exercise 7: as small as they can be, for the
+interpreter is slow."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ def alone(context: CheckContext, case: Case) -> None:
     setup = case.setup
     length = setup.number(1, 16)
     KernelJudge(context).decode(
-        Decode((length,), block_size=setup.pick((16, 32)), width=setup.pick((32, 64, 40)), seed=_seed(setup))
+        Decode(
+            (length,),
+            block_size=setup.pick((16, 32)),
+            width=setup.pick((32, 64, 40)),
+            seed=_seed(setup),
+        )
     )
 
 
@@ -42,7 +48,9 @@ def ragged(context: CheckContext, case: Case) -> None:
     moves = list(case.moves)[:3]
     lengths = tuple(move.pick((1, 5, 0, 9, 20, 4)) for move in moves)
     setup = case.setup
-    KernelJudge(context).decode(Decode(lengths, setup.pick((4, 8)), wild=setup.pick((False, True)), seed=_seed(setup)))
+    KernelJudge(context).decode(
+        Decode(lengths, setup.pick((4, 8)), wild=setup.pick((False, True)), seed=_seed(setup))
+    )
 
 
 def own_blocks(context: CheckContext, case: Case) -> None:
@@ -51,7 +59,13 @@ def own_blocks(context: CheckContext, case: Case) -> None:
     lengths = tuple(move.pick((3, 1, 5, 8, 18)) for move in moves) or (2,)
     setup = case.setup
     KernelJudge(context).own_alone(
-        Decode(lengths, setup.pick((4, 1, 2, 16)), setup.pick((1, 2)), split=setup.pick((1, 2, 3)), seed=_seed(setup))
+        Decode(
+            lengths,
+            setup.pick((4, 1, 2, 16)),
+            setup.pick((1, 2)),
+            split=setup.pick((1, 2, 3)),
+            seed=_seed(setup),
+        )
     )
 
 
@@ -61,7 +75,9 @@ def counted(context: CheckContext, case: Case) -> None:
     lengths = tuple(move.pick((3, 1, 6, 17, 34)) for move in moves) or (2,)
     setup = case.setup
     size, group = setup.pick((4, 1, 16, 5)), setup.pick((2, 1, 4))
-    KernelJudge(context).once(Decode(lengths, size, 1, group, split=setup.pick((1, 1, 2, 3)), seed=_seed(setup)))
+    KernelJudge(context).once(
+        Decode(lengths, size, 1, group, split=setup.pick((1, 1, 2, 3)), seed=_seed(setup))
+    )
 
 
 def parts(context: CheckContext, case: Case) -> None:
@@ -79,5 +95,13 @@ def steep(context: CheckContext, case: Case) -> None:
     dtype, magnitude = setup.pick(("float32", "bfloat16")), setup.pick((4.0, 1.0, 16.0))
     length, split = setup.number(1, 20), setup.pick((1, 2))
     KernelJudge(context).decode(
-        Decode((length,), 4, dtype=dtype, split=split, scale=0.5, magnitude=magnitude, seed=_seed(setup))
+        Decode(
+            (length,),
+            4,
+            dtype=dtype,
+            split=split,
+            scale=0.5,
+            magnitude=magnitude,
+            seed=_seed(setup),
+        )
     )

@@ -1,4 +1,5 @@
-"""What `paged_decode` returns, position by position, in plain Python and float64. Nothing is shared with the solution.
+"""What `paged_decode` returns, position by position, in plain Python and float64. Nothing is shared
+with the solution.
 
 Numbers are sixteenths: exact in bf16 and float32, and so are their products and sums of them.
 """
@@ -21,8 +22,9 @@ BEYOND = (1_000_003, -1_000_003)  # what stands in a table beyond the length, wh
 class Decode:
     """One call: B = len(lengths) requests over a pool of blocks.
 
-    group: query heads of a KV head. width: D. magnitude: all numbers are multiplied by it. wild: entries of the tables
-    beyond a length are no blocks at all; otherwise they are blocks of others, or nobody's.
+    group: query heads of a KV head. width: D. magnitude: all numbers are multiplied by it. wild:
+    entries of the tables beyond a length are no blocks at all; otherwise they are blocks of others,
+    or nobody's.
     """
 
     lengths: tuple[int, ...]
@@ -70,7 +72,8 @@ class Decode:
 
     @property
     def partials(self) -> int:
-        """Numbers enough for the result and what its parts leave, however they are padded: acc, peak and total."""
+        """Numbers enough for the result and what its parts leave, however they are padded: acc,
+        peak and total."""
         return (self.split + 1) * len(self.lengths) * self.heads * (2 * self.width + 8)
 
     @property
@@ -81,13 +84,21 @@ class Decode:
     def query(self, row: int, head: int) -> list[float]:
         """q[row, head]."""
         start = (row * self.heads + head) * self.width
-        return [number / 16 * self.magnitude for number in self.numbers[0][start : start + self.width]]
+        return [
+            number / 16 * self.magnitude for number in self.numbers[0][start : start + self.width]
+        ]
 
     def context(self, which: int, row: int, kv_head: int) -> list[list[float]]:
         """Keys (1) or values (2) of a request for one KV head, position by position."""
-        flat, step = (self.numbers[1] if which == 1 else self.numbers[2])[row], self.kv_heads * self.width
+        flat, step = (
+            (self.numbers[1] if which == 1 else self.numbers[2])[row],
+            self.kv_heads * self.width,
+        )
         starts = range(kv_head * self.width, len(flat), step)
-        return [[number / 16 * self.magnitude for number in flat[start : start + self.width]] for start in starts]
+        return [
+            [number / 16 * self.magnitude for number in flat[start : start + self.width]]
+            for start in starts
+        ]
 
     def scores(self, row: int, head: int, kv_head: int) -> list[float]:
         """Before the softmax."""

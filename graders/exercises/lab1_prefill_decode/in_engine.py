@@ -1,4 +1,5 @@
-"""The last law of lab 1: the formulas beside what the engine has: its files, its roofline, its pool of KV."""
+"""The last law of lab 1: the formulas beside what the engine has: its files, its roofline, its pool
+of KV."""
 
 from __future__ import annotations
 
@@ -20,10 +21,13 @@ Sizes = Mapping[str, tuple[int, ...]]
 
 
 def as_the_engine_counts(context: CheckContext) -> None:
-    """The waiter's files, then models of random proportions; and, where torch may be loaded, a real pool."""
+    """The waiter's files, then models of random proportions; and, where torch may be loaded, a real
+    pool."""
     config, stored = waiter()
     _judge(context, config, stored, "of the waiter, the model of the course")
-    context.figures.append(Figure("weights of the waiter", float(_numbers(stored)), "numbers", note="in its files"))
+    context.figures.append(
+        Figure("weights of the waiter", float(_numbers(stored)), "numbers", note="in its files")
+    )
     chance = random.Random(context.seed)
     named = [(name, known) for name, known in SHAPES.items() if not known.qk_norm]
     for name, known in chance.sample(named, MODELS):
@@ -42,7 +46,9 @@ def waiter() -> tuple[LlamaConfig, Sizes]:
 
     folder = home.CHECKPOINT
     config = from_json(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    return config, {name: tuple(header["shape"]) for name, (_, _, header) in tensors(folder).items()}
+    return config, {
+        name: tuple(header["shape"]) for name, (_, _, header) in tensors(folder).items()
+    }
 
 
 def shape_of(config: LlamaConfig) -> Shape:
@@ -60,19 +66,26 @@ def _judge(context: CheckContext, config: LlamaConfig, sizes: Sizes, whose: str)
     judge, shape, chance = judge_of(context), shape_of(config), random.Random(context.seed)
     cached, width = chance.randint(0, 4000), chance.choice((2, 4))
     context.cases += 3
-    judge.counted("parameters", "weights", _numbers(sizes), f"That is what the tensors {whose} hold.", shape)
+    judge.counted(
+        "parameters", "weights", _numbers(sizes), f"That is what the tensors {whose} hold.", shape
+    )
     each, kv = token_work(config), 2 * config.layers * config.keys
     due = 2 * (each.least + each.more) + 4 * config.queries * config.layers * (cached + 1)
     because = f"That is what the engine's roofline counts for a token {whose}."
     judge.counted("operations", "operations", due, because, shape, new_tokens=1, context=cached)
     norms = _numbers({name: size for name, size in sizes.items() if len(size) == 1})
     due = width * (weights_read(config) + norms + config.width + kv * (cached + 1))
-    because = f"That is what the engine's roofline reads for a step {whose}, with norms, a row and KV."
-    judge.counted("decode_bytes", "bytes", due, because, shape, contexts=[cached], bytes_per_value=width)
+    because = (
+        f"That is what the engine's roofline reads for a step {whose}, with norms, a row and KV."
+    )
+    judge.counted(
+        "decode_bytes", "bytes", due, because, shape, contexts=[cached], bytes_per_value=width
+    )
 
 
 def _judge_pool(context: CheckContext, config: LlamaConfig, chance: random.Random) -> None:
-    """A real engine with the waiter: the weights it has loaded, and the memory that it has taken for KV."""
+    """A real engine with the waiter: the weights it has loaded, and the memory that it has taken
+    for KV."""
     from reference_engine.engine import Engine
     from reference_engine.model_loader import load_model
 
@@ -84,7 +97,14 @@ def _judge_pool(context: CheckContext, config: LlamaConfig, chance: random.Rando
     loaded = sum(weight.numel() for weight in model.weights.values())
     judge.counted("parameters", "weights", loaded, "So many are in memory.", shape)
     because = f"The pool of {blocks} blocks of {size} takes {taken:,} bytes."
-    judge.counted("kv_bytes_per_token", "bytes", taken // (blocks * size), because, shape, bytes_per_value=width)
+    judge.counted(
+        "kv_bytes_per_token",
+        "bytes",
+        taken // (blocks * size),
+        because,
+        shape,
+        bytes_per_value=width,
+    )
 
 
 def _pool_bytes(runner: Any) -> int:

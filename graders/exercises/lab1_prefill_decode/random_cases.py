@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of lab 1: small models of every proportion, a few too large for floats."""
+"""How random cases are drawn for each law of lab 1: small models of every proportion, a few too
+large for floats."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from graders.exercises.lab1_prefill_decode import specification as spec
 from reference_engine.slots import Shape
 
 IMPORTS = "from reference_engine.slots import Shape\n"
-LARGE = (1, 1, 1, 1 << 24)  # times which a size is taken: some counts lie beyond 2**53, none beyond 2**63
+LARGE = (
+    1,
+    1,
+    1,
+    1 << 24,
+)  # times which a size is taken: some counts lie beyond 2**53, none beyond 2**63
 NEAR = Fraction(1, 10**9)
 
 
@@ -47,7 +53,11 @@ def kv_bytes(context: CheckContext, case: Case) -> None:
 
 def operations(context: CheckContext, case: Case) -> None:
     setup = case.setup
-    shape, new, cached = shape_of(setup), setup.pick((1, 2, 3, 17, 64)), setup.pick((0, 1, 2, 100, 4095))
+    shape, new, cached = (
+        shape_of(setup),
+        setup.pick((1, 2, 3, 17, 64)),
+        setup.pick((0, 1, 2, 100, 4095)),
+    )
     judge_of(context).judge(spec.OPERATIONS, shape, new_tokens=new, context=cached)
 
 
@@ -67,7 +77,8 @@ def floor(context: CheckContext, case: Case) -> None:
 
 
 def break_even(context: CheckContext, case: Case) -> None:
-    """Where batch and machine meet exactly, all numbers and their quotients are exact in floats, too."""
+    """Where batch and machine meet exactly, all numbers and their quotients are exact in floats,
+    too."""
     setup = case.setup
     shape, cached, width = shape_of(setup), setup.pick((0, 3, 40)), setup.pick((2, 4, 1))
     exact, batch = setup.pick((False, True, False)), setup.pick((2, 1, 4, 16))
@@ -78,22 +89,34 @@ def break_even(context: CheckContext, case: Case) -> None:
         bandwidth = float(sum(spec.decode_terms(shape, [cached] * batch, width).values()))
     elif not _is_clear(shape, cached, width, peak, bandwidth):
         return
-    asked: dict[str, Any] = {"context": cached, "bytes_per_value": width, "peak": peak, "bandwidth": bandwidth}
+    asked: dict[str, Any] = {
+        "context": cached,
+        "bytes_per_value": width,
+        "peak": peak,
+        "bandwidth": bandwidth,
+    }
     judge_of(context).judge(spec.BREAK_EVEN, shape, **asked)
 
 
 def _filled_up(shape: Shape, cached: int, width: int, batch: int) -> Shape:
-    """With so large a vocabulary that a step moves a power of two of bytes: its parts are binary fractions of it."""
+    """With so large a vocabulary that a step moves a power of two of bytes: its parts are binary
+    fractions of it."""
     shape = replace(shape, width=4)
     moved = sum(spec.decode_terms(shape, [cached] * batch, width).values())
-    return replace(shape, vocab=shape.vocab + ((1 << moved.bit_length()) - moved) // (shape.width * width))
+    return replace(
+        shape, vocab=shape.vocab + ((1 << moved.bit_length()) - moved) // (shape.width * width)
+    )
 
 
 def _is_clear(shape: Shape, cached: int, width: int, peak: float, bandwidth: float) -> bool:
-    """Whether rounding cannot decide: neither at the batch that is due and the one before, nor whether there is one."""
+    """Whether rounding cannot decide: neither at the batch that is due and the one before, nor
+    whether there is one."""
     leads = [spec.lead(shape, cached, width, peak, bandwidth, batch) for batch in (1, 2)]
     due = spec.break_even_batch(shape, cached, width, peak, bandwidth)
-    leads += [spec.lead(shape, cached, width, peak, bandwidth, batch) for batch in (due or 1, max((due or 1) - 1, 1))]
+    leads += [
+        spec.lead(shape, cached, width, peak, bandwidth, batch)
+        for batch in (due or 1, max((due or 1) - 1, 1))
+    ]
     taken = Fraction(sum(spec.operation_terms(shape, 1, cached).values())) / Fraction(peak)
     won = leads[1] - leads[0]
     return abs(won) > NEAR * taken and all(abs(lead) > NEAR * taken * (due or 1) for lead in leads)

@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of lab 2: few tokens, short prompts, each the beginning of another one."""
+"""How random cases are drawn for each law of lab 2: few tokens, short prompts, each the beginning
+of another one."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ Prompt = list[int]
 
 
 def prompts_of(moves: Iterable[Picks], *, apart: bool = False) -> list[Prompt]:
-    """For each move a piece of an earlier prompt and something of its own. apart: with an end nobody else has."""
+    """For each move a piece of an earlier prompt and something of its own. apart: with an end
+    nobody else has."""
     prompts: list[Prompt] = []
     for number, move in enumerate(moves):
         before = move.pick(prompts) if prompts else []
@@ -49,7 +51,10 @@ def room(context: CheckContext, case: Case) -> None:
 def _of_blocks(move: Picks, size: int) -> Prompt:
     """A few blocks, of which there are three kinds, and perhaps a tail."""
     kinds = [move.number(1, 3) for _ in range(move.pick((1, 1, 2, 3)))]
-    return [*(kind for kind in kinds for _ in range(size)), *([9] if move.pick((True, True, False)) else [])]
+    return [
+        *(kind for kind in kinds for _ in range(size)),
+        *([9] if move.pick((True, True, False)) else []),
+    ]
 
 
 def hit_rate(context: CheckContext, case: Case) -> None:
@@ -62,7 +67,9 @@ def hit_rate(context: CheckContext, case: Case) -> None:
 def pages(context: CheckContext, case: Case) -> None:
     setup = case.setup
     shared, own, contracts = setup.number(0, 50), setup.number(0, 9), setup.number(1, 60)
-    FormulaJudge(context).judge(spec.PAGES, shared, own, contracts, cached=setup.pick((True, False)))
+    FormulaJudge(context).judge(
+        spec.PAGES, shared, own, contracts, cached=setup.pick((True, False))
+    )
 
 
 def forms(context: CheckContext, case: Case) -> None:

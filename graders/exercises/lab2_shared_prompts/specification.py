@@ -1,4 +1,5 @@
-"""What the formulas of lab 2 are right about: a trie of blocks, searched in whole for every question."""
+"""What the formulas of lab 2 are right about: a trie of blocks, searched in whole for every
+question."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ Prompts = Sequence[Sequence[int]]
 class Rules:
     """How a cache works; as given here it is right.
 
-    whole: only whole blocks are shared. last: the last token is computed even if everything is cached. chained: a block
-    counts for what comes before it. again: a block that was there before is touched again. room: "blocks" or "tokens"
-    that the capacity counts, "" for a cache that forgets nothing. ends: only what nothing hangs below may go. youngest:
-    the most recently touched goes first. late: room is made before a prompt is stored, not after.
+    whole: only whole blocks are shared. last: the last token is computed even if everything is
+    cached. chained: a block counts for what comes before it. again: a block that was there before
+    is touched again. room: "blocks" or "tokens" that the capacity counts, "" for a cache that
+    forgets nothing. ends: only what nothing hangs below may go. youngest: the most recently touched
+    goes first. late: room is made before a prompt is stored, not after.
     """
 
     whole: bool = True
@@ -49,7 +51,11 @@ class Shelf:
             if not self._holds(sought[:end]):
                 break
             whole = end
-        return whole if self.rules.whole else max([whole, *(self._common(sought, known) for known in self.touched)])
+        return (
+            whole
+            if self.rules.whole
+            else max([whole, *(self._common(sought, known) for known in self.touched)])
+        )
 
     def store(self, prompt: Tokens) -> None:
         """Keep the full blocks, then forget what is too much."""
@@ -75,8 +81,16 @@ class Shelf:
 
     def _forget(self) -> None:
         while self.capacity is not None and self._taken() > self.capacity:
-            going = [prefix for prefix in self.touched if not self.rules.ends or not self._below(prefix)]
-            order = sorted(going, key=lambda prefix: (self.touched[prefix], len(prefix) if not self.rules.ends else 0))
+            going = [
+                prefix for prefix in self.touched if not self.rules.ends or not self._below(prefix)
+            ]
+            order = sorted(
+                going,
+                key=lambda prefix: (
+                    self.touched[prefix],
+                    len(prefix) if not self.rules.ends else 0,
+                ),
+            )
             del self.touched[order[-1 if self.rules.youngest else 0]]
 
     def _taken(self) -> int:
@@ -85,7 +99,9 @@ class Shelf:
         return len(self.touched) * (self.size if self.rules.room == "tokens" else 1)
 
     def _below(self, prefix: Tokens) -> bool:
-        return any(len(other) > len(prefix) and other[: len(prefix)] == prefix for other in self.touched)
+        return any(
+            len(other) > len(prefix) and other[: len(prefix)] == prefix for other in self.touched
+        )
 
 
 def computed_by(rules: Rules) -> Callable[..., int]:
@@ -122,7 +138,9 @@ def pages_printed(shared: int, own: int, contracts: int, cached: bool) -> int:
     pages: list[object] = []
     for contract in range(contracts):
         pages += [(contract, "own", page) for page in range(own)]
-        pages += [("common", page) if cached else (contract, "common", page) for page in range(shared)]
+        pages += [
+            ("common", page) if cached else (contract, "common", page) for page in range(shared)
+        ]
     return len(set(pages))
 
 
@@ -153,17 +171,32 @@ COMPUTED = Formula(
     computed_by(RIGHT),
     "tokens",
     (
-        Mistake("a prompt that is cached in whole computes nothing", computed_by(replace(RIGHT, last=False))),
+        Mistake(
+            "a prompt that is cached in whole computes nothing",
+            computed_by(replace(RIGHT, last=False)),
+        ),
         Mistake("all its tokens are looked up, and one is computed again", _one_again),
         Mistake("a part of a block is shared, too", computed_by(replace(RIGHT, whole=False))),
-        Mistake("a block is found whatever stands before it", computed_by(replace(RIGHT, chained=False))),
+        Mistake(
+            "a block is found whatever stands before it", computed_by(replace(RIGHT, chained=False))
+        ),
         Mistake("nothing is ever forgotten", computed_by(replace(RIGHT, room=""))),
-        Mistake("the block that was stored first goes first", computed_by(replace(RIGHT, again=False))),
+        Mistake(
+            "the block that was stored first goes first", computed_by(replace(RIGHT, again=False))
+        ),
         Mistake("blocks go that have others below them", computed_by(replace(RIGHT, ends=False))),
         Mistake("the youngest block goes", computed_by(replace(RIGHT, youngest=True))),
-        Mistake("the capacity counts tokens, not blocks", computed_by(replace(RIGHT, room="tokens"))),
-        Mistake("room is made before a prompt is stored, and not after", computed_by(replace(RIGHT, late=True))),
-        Mistake("the cached tokens are counted", lambda *a, **k: sum(map(len, a[0])) - computed_by(RIGHT)(*a, **k)),
+        Mistake(
+            "the capacity counts tokens, not blocks", computed_by(replace(RIGHT, room="tokens"))
+        ),
+        Mistake(
+            "room is made before a prompt is stored, and not after",
+            computed_by(replace(RIGHT, late=True)),
+        ),
+        Mistake(
+            "the cached tokens are counted",
+            lambda *a, **k: sum(map(len, a[0])) - computed_by(RIGHT)(*a, **k),
+        ),
     ),
     probes=PROBES,
 )
@@ -173,7 +206,8 @@ HIT_RATE = Formula(
     mistakes=(
         Mistake("the share that is computed is given", _missing),
         Mistake(
-            "the capacity is not passed on", lambda prompts, block_size, capacity=None: hit_rate(prompts, block_size)
+            "the capacity is not passed on",
+            lambda prompts, block_size, capacity=None: hit_rate(prompts, block_size),
         ),
         Mistake("each prompt's own rate counts as much, however long it is", _by_prompt),
         Mistake("it is given in per cent", lambda *a, **k: 100 * hit_rate(*a, **k)),
@@ -185,9 +219,17 @@ PAGES = Formula(
     pages_printed,
     "pages",
     (
-        Mistake("the common pages are printed for every contract", lambda s, o, c, cached: c * (s + o)),
-        Mistake("the own pages are shared, too", lambda s, o, c, cached: s + o if cached else c * (s + o)),
-        Mistake("`cached` has the opposite meaning", lambda s, o, c, cached: pages_printed(s, o, c, not cached)),
+        Mistake(
+            "the common pages are printed for every contract", lambda s, o, c, cached: c * (s + o)
+        ),
+        Mistake(
+            "the own pages are shared, too",
+            lambda s, o, c, cached: s + o if cached else c * (s + o),
+        ),
+        Mistake(
+            "`cached` has the opposite meaning",
+            lambda s, o, c, cached: pages_printed(s, o, c, not cached),
+        ),
     ),
     probes=(Question.of(7, 3, 5, cached=True), Question.of(7, 3, 5, cached=False)),
 )

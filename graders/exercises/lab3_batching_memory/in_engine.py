@@ -1,4 +1,5 @@
-"""The last law of lab 3: the formulas beside what the course's own parts hold at once, and the steps they take."""
+"""The last law of lab 3: the formulas beside what the course's own parts hold at once, and the
+steps they take."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ def as_the_engine_counts(context: CheckContext) -> None:
     chance = random.Random(context.seed)
     for number in range(ROUNDS):
         _judge_held(context, chance, many=not number)
-        answers, seats = [chance.randint(2, 40) for _ in range(chance.randint(1, 14))], chance.randint(1, 5)
+        answers, seats = (
+            [chance.randint(2, 40) for _ in range(chance.randint(1, 14))],
+            chance.randint(1, 5),
+        )
         answers += [40] if not number else []
         static, continuous = steps(answers, seats, static=True), steps(answers, seats, static=False)
         judge, context.cases = FormulaJudge(context), context.cases + 2
@@ -29,7 +33,9 @@ def as_the_engine_counts(context: CheckContext) -> None:
         judge.counted("steps_static", "steps", static, because, answers, seats=seats)
         because = "So many steps the engine's scheduler took."
         judge.counted("steps_continuous", "steps", continuous, because, answers, seats=seats)
-    context.figures.append(Figure("steps of the last guests", continuous, "steps", static, "static batches"))
+    context.figures.append(
+        Figure("steps of the last guests", continuous, "steps", static, "static batches")
+    )
 
 
 def steps(answers: Sequence[int], seats: int, *, static: bool) -> int:
@@ -37,7 +43,9 @@ def steps(answers: Sequence[int], seats: int, *, static: bool) -> int:
     needed = sum(PROMPT + answer for answer in answers) + 1
     parts = {"block_manager": part("block_manager")}
     parts["scheduler"] = naive_parts().scheduler if static else part("scheduler")
-    engine = UnjudgedEngine(parts, num_blocks=needed + 1, block_size=1, seats=seats, budget=PROMPT * seats + seats)
+    engine = UnjudgedEngine(
+        parts, num_blocks=needed + 1, block_size=1, seats=seats, budget=PROMPT * seats + seats
+    )
     engine.serve([(range(PROMPT), answer) for answer in answers])
     return engine.steps
 
@@ -59,9 +67,19 @@ def _judge_held(context: CheckContext, chance: random.Random, *, many: bool) -> 
     judge, context.cases = FormulaJudge(context), context.cases + 2
     paged = held(part("block_manager")(pool, size), lengths)
     because = "So many the engine's block manager admits."
-    judge.counted("held_paged", "conversations", paged, because, lengths, block_size=size, num_blocks=pool)
+    judge.counted(
+        "held_paged", "conversations", paged, because, lengths, block_size=size, num_blocks=pool
+    )
     bound: Any = naive_parts().block_manager
     contiguous = held(bound(pool, size, max_tokens=reserve), lengths)
     because = "So many the naive block manager admits."
     slots = (pool - 1) * size
-    judge.counted("held_contiguous", "conversations", contiguous, because, lengths, reserve=reserve, num_slots=slots)
+    judge.counted(
+        "held_contiguous",
+        "conversations",
+        contiguous,
+        because,
+        lengths,
+        reserve=reserve,
+        num_slots=slots,
+    )

@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of lab 3: a guest for each move, some of lengths that fill their blocks."""
+"""How random cases are drawn for each law of lab 3: a guest for each move, some of lengths that
+fill their blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def held_contiguous(context: CheckContext, case: Case) -> None:
     setup = case.setup
     lengths = lengths_of(case, setup.pick(SIZES))
     reserve = max([1, *lengths]) + setup.pick((0, 1, 9))
-    slots, form = reserve * setup.number(0, 7) + setup.pick((0, 1, reserve - 1)), setup.pick((list, tuple))
+    slots, form = (
+        reserve * setup.number(0, 7) + setup.pick((0, 1, reserve - 1)),
+        setup.pick((list, tuple)),
+    )
     FormulaJudge(context).judge(spec.CONTIGUOUS, form(lengths), reserve=reserve, num_slots=slots)
 
 
@@ -60,5 +64,8 @@ def continuous(context: CheckContext, case: Case) -> None:
 
 def little(context: CheckContext, case: Case) -> None:
     setup = case.setup
-    rate, seconds = setup.number(1, 60) / setup.pick((1, 3, 7)), setup.number(1, 60) / setup.pick((1, 4, 9))
+    rate, seconds = (
+        setup.number(1, 60) / setup.pick((1, 3, 7)),
+        setup.number(1, 60) / setup.pick((1, 4, 9)),
+    )
     FormulaJudge(context).judge(spec.LITTLE, rate, seconds)

@@ -1,4 +1,5 @@
-"""What the formulas of lab 3 are right about: pages handed out one by one, seats watched step by step."""
+"""What the formulas of lab 3 are right about: pages handed out one by one, seats watched step by
+step."""
 
 from __future__ import annotations
 
@@ -18,7 +19,12 @@ def pages(length: int, block_size: int) -> int:
 
 
 def held_paged(
-    lengths: Numbers, block_size: int, num_blocks: int, *, scratch: int = 1, overtaking: bool = False
+    lengths: Numbers,
+    block_size: int,
+    num_blocks: int,
+    *,
+    scratch: int = 1,
+    overtaking: bool = False,
 ) -> int:
     """Everybody takes pages from the pile as long as it lasts."""
     pile, held = list(range(scratch, num_blocks)), 0
@@ -112,10 +118,15 @@ PAGED = Formula(
     "conversations",
     (
         Mistake("block 0 is handed out", lambda *a, **k: held_paged(*a, **k, scratch=0)),
-        Mistake("a short one overtakes one that does not fit", lambda *a, **k: held_paged(*a, **k, overtaking=True)),
+        Mistake(
+            "a short one overtakes one that does not fit",
+            lambda *a, **k: held_paged(*a, **k, overtaking=True),
+        ),
         Mistake(
             "tokens are counted, and not whole blocks",
-            lambda lengths, block_size, num_blocks: held_by_length(lengths, 0, (num_blocks - 1) * block_size),
+            lambda lengths, block_size, num_blocks: held_by_length(
+                lengths, 0, (num_blocks - 1) * block_size
+            ),
         ),
         Mistake(
             "a length that fills its blocks takes one more",
@@ -136,12 +147,18 @@ CONTIGUOUS = Formula(
     "conversations",
     (
         Mistake("what is used counts, and not what is reserved", held_by_length),
-        Mistake("more are held than there are", lambda lengths, reserve, num_slots: num_slots // reserve),
         Mistake(
-            "one notebook is scratch", lambda n, reserve, num_slots: held_contiguous(n, reserve, num_slots - reserve)
+            "more are held than there are", lambda lengths, reserve, num_slots: num_slots // reserve
+        ),
+        Mistake(
+            "one notebook is scratch",
+            lambda n, reserve, num_slots: held_contiguous(n, reserve, num_slots - reserve),
         ),
     ),
-    probes=(Question.of(LENGTHS, reserve=30, num_slots=100), Question.of(LENGTHS[:2], reserve=30, num_slots=100)),
+    probes=(
+        Question.of(LENGTHS, reserve=30, num_slots=100),
+        Question.of(LENGTHS[:2], reserve=30, num_slots=100),
+    ),
 )
 WASTED = Formula(
     "wasted_share",
@@ -167,10 +184,18 @@ STATIC = Formula(
         ),
         Mistake(
             "the shortest of a batch decides",
-            lambda a, seats: sum(min(a[start : start + seats]) for start in range(0, len(a), seats)),
+            lambda a, seats: sum(
+                min(a[start : start + seats]) for start in range(0, len(a), seats)
+            ),
         ),
-        Mistake("batches are made of answers of like length", lambda a, seats: steps_static(sorted(a), seats)),
-        Mistake("only full batches are served", lambda a, seats: steps_static(a[: len(a) // seats * seats], seats)),
+        Mistake(
+            "batches are made of answers of like length",
+            lambda a, seats: steps_static(sorted(a), seats),
+        ),
+        Mistake(
+            "only full batches are served",
+            lambda a, seats: steps_static(a[: len(a) // seats * seats], seats),
+        ),
     ),
     probes=(Question.of(ANSWERS, seats=3), Question.of(ANSWERS, seats=2)),
 )

@@ -1,4 +1,5 @@
-"""The laws of lab 4, in reading order. What they need is imported inside: this module is read by `course list`."""
+"""The laws of lab 4, in reading order. What they need is imported inside: this module is read by
+`course list`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How random cases are drawn for each law of lab 4. Shares are eighths, so that floats hold every product exactly."""
+"""How random cases are drawn for each law of lab 4. Shares are eighths, so that floats hold every
+product exactly."""
 
 from __future__ import annotations
 
@@ -17,11 +18,15 @@ WIDEST, DEEPEST = 3, 4
 
 def paths_of(moves: Iterable[Picks]) -> list[Path]:
     """One for each move; some are beginnings of others, some come twice."""
-    return [tuple(move.number(0, WIDEST - 1) for _ in range(move.pick((1, 2, 3, DEEPEST)))) for move in moves]
+    return [
+        tuple(move.number(0, WIDEST - 1) for _ in range(move.pick((1, 2, 3, DEEPEST))))
+        for move in moves
+    ]
 
 
 def share_of(paths: Iterable[Path], setup: Picks) -> dict[Path, float]:
-    """For every path and beginning: side by side they are right in 8 of 8 cases at most. In no order of their own."""
+    """For every path and beginning: side by side they are right in 8 of 8 cases at most. In no
+    order of their own."""
     share: dict[Path, float] = {}
     for path in sorted(spec.nodes(list(paths)), key=lambda path: (setup.number(0, 3), path)):
         beside = [other for other in share if other[:-1] == path[:-1]]
@@ -60,5 +65,8 @@ def best(context: CheckContext, case: Case) -> None:
 
 def speed_up(context: CheckContext, case: Case) -> None:
     setup = case.setup
-    tokens, cost = 1 + setup.number(0, 60) / setup.pick((8, 16)), 1 + setup.number(0, 60) / setup.pick((4, 9))
+    tokens, cost = (
+        1 + setup.number(0, 60) / setup.pick((8, 16)),
+        1 + setup.number(0, 60) / setup.pick((4, 9)),
+    )
     judge_of(context).judge(spec.SPEED_UP, tokens, pass_cost=cost)

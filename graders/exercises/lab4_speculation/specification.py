@@ -16,7 +16,9 @@ FEW = 4  # nodes of a tree that are told one by one
 def chain(alpha: float, depth: int) -> float:
     """Each way: so many guesses stand, and the next falls, or there is none."""
     exact = Fraction(alpha)
-    ways = [(exact**stood * (1 - exact if stood < depth else 1), stood) for stood in range(depth + 1)]
+    ways = [
+        (exact**stood * (1 - exact if stood < depth else 1), stood) for stood in range(depth + 1)
+    ]
     return float(sum(chance * (stood + 1) for chance, stood in ways))
 
 
@@ -39,7 +41,9 @@ def tree(choices: Sequence[Path], share: Share) -> float:
 
     def yielded(path: Path) -> Fraction:
         children = [node for node in inside if node[:-1] == path]
-        return sum((Fraction(share[child]) * (1 + yielded(child)) for child in children), Fraction(0))
+        return sum(
+            (Fraction(share[child]) * (1 + yielded(child)) for child in children), Fraction(0)
+        )
 
     return float(1 + yielded(()))
 
@@ -48,7 +52,9 @@ def best(share: Share, size: int) -> list[Path]:
     """Guess by guess, each time the one that is worth most of those whose beginning is there."""
     chosen: list[Path] = []
     while len(chosen) < size:
-        open_ones = [path for path in share if path not in chosen and (len(path) == 1 or path[:-1] in chosen)]
+        open_ones = [
+            path for path in share if path not in chosen and (len(path) == 1 or path[:-1] in chosen)
+        ]
         if not open_ones:
             break
         chosen.append(min(open_ones, key=lambda path: (-chance_of(path, share), path)))
@@ -63,7 +69,9 @@ def speed_up(tokens_a_pass: float, pass_cost: float) -> float:
 # ---------------------------------------------------------------- what is often meant instead
 
 
-def _weighed(weigh: Callable[[Path, Share], float], *, prefixes: bool = True, own: int = 1) -> Callable[..., float]:
+def _weighed(
+    weigh: Callable[[Path, Share], float], *, prefixes: bool = True, own: int = 1
+) -> Callable[..., float]:
     def formula(choices: Sequence[Path], share: Share) -> float:
         inside = nodes(choices) if prefixes else set(choices)
         return own + sum(weigh(path, share) for path in inside)
@@ -93,7 +101,15 @@ def _exact(path: Path, share: Share) -> float:
 
 
 def _probes() -> Iterator[Question]:
-    share = {(0,): 0.5, (1,): 0.25, (2,): 0.125, (0, 0): 0.75, (0, 1): 0.125, (1, 0): 0.625, (0, 0, 0): 0.875}
+    share = {
+        (0,): 0.5,
+        (1,): 0.25,
+        (2,): 0.125,
+        (0, 0): 0.75,
+        (0, 1): 0.125,
+        (1, 0): 0.625,
+        (0, 0, 0): 0.875,
+    }
     yield Question.of([(0, 0, 0), (1, 0), (2,), (1, 0)], share=share)
     yield Question.of([(0, 1), (0, 0)], share=share)
 
@@ -145,7 +161,9 @@ TREE = Formula(
     mistakes=(
         Mistake("the model's own token is left out", _weighed(_exact, own=0)),
         Mistake("what stands above a guess is left out", _weighed(lambda path, share: share[path])),
-        Mistake("beginnings that are not in `choices` are left out", _weighed(_exact, prefixes=False)),
+        Mistake(
+            "beginnings that are not in `choices` are left out", _weighed(_exact, prefixes=False)
+        ),
         Mistake(
             "what stands above a guess is left out, and beginnings that are not in `choices` as well",
             _weighed(lambda path, share: share[path], prefixes=False),
@@ -161,7 +179,10 @@ BEST = Formula(
     "best_choices",
     best,
     mistakes=(
-        Mistake("what stands above a guess is left out", _ranked(lambda path, share: (-share[path], path))),
+        Mistake(
+            "what stands above a guess is left out",
+            _ranked(lambda path, share: (-share[path], path)),
+        ),
         Mistake(
             "of equals the shorter is taken first",
             _ranked(lambda path, share: (-chance_of(path, share), len(path), path)),
@@ -170,11 +191,18 @@ BEST = Formula(
             "of equals the higher is taken first",
             _ranked(lambda path, share: (-chance_of(path, share), tuple(-rank for rank in path))),
         ),
-        Mistake("shallow guesses are always taken first", _ranked(lambda path, share: (len(path), path))),
-        Mistake("the least likely are taken", _ranked(lambda path, share: (chance_of(path, share), path))),
+        Mistake(
+            "shallow guesses are always taken first", _ranked(lambda path, share: (len(path), path))
+        ),
+        Mistake(
+            "the least likely are taken",
+            _ranked(lambda path, share: (chance_of(path, share), path)),
+        ),
     ),
     probes=(
-        Question.of({(0,): 0.5, (1,): 0.375, (2,): 0.125, (0, 0): 0.75, (0, 1): 0.125, (1, 0): 1.0}, size=4),
+        Question.of(
+            {(0,): 0.5, (1,): 0.375, (2,): 0.125, (0, 0): 0.75, (0, 1): 0.125, (1, 0): 1.0}, size=4
+        ),
         Question.of({(0,): 0.25, (0, 0): 1.0, (1,): 0.5, (1, 0): 0.5, (2,): 0.25}, size=2),
     ),
     remark=_why_not_best,
@@ -183,9 +211,17 @@ SPEED_UP = Formula(
     "speed_up",
     speed_up,
     mistakes=(
-        Mistake("the cost is divided by the tokens", lambda tokens_a_pass, pass_cost: pass_cost / tokens_a_pass),
-        Mistake("the two are multiplied", lambda tokens_a_pass, pass_cost: pass_cost * tokens_a_pass),
-        Mistake("the gain over 1 is given", lambda tokens_a_pass, pass_cost: tokens_a_pass / pass_cost - 1),
+        Mistake(
+            "the cost is divided by the tokens",
+            lambda tokens_a_pass, pass_cost: pass_cost / tokens_a_pass,
+        ),
+        Mistake(
+            "the two are multiplied", lambda tokens_a_pass, pass_cost: pass_cost * tokens_a_pass
+        ),
+        Mistake(
+            "the gain over 1 is given",
+            lambda tokens_a_pass, pass_cost: tokens_a_pass / pass_cost - 1,
+        ),
     ),
     probes=(Question.of(2.5, pass_cost=1.25),),
 )

@@ -1,7 +1,9 @@
-"""Parts to surround the part under test with where no others are loaded: the shortest that keep the contract.
+"""Parts to surround the part under test with where no others are loaded: the shortest that keep the
+contract.
 
 They look through everything they hold and are slow; nobody measures them. They lie outside of what
-a worker can read, and are sent to it as text, but for the slot that is being checked: there they would be the answer.
+a worker can read, and are sent to it as text, but for the slot that is being checked: there they
+would be the answer.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ def modules() -> Mapping[str, ModuleType]:
 
 
 def texts(own: str, loaded: Collection[str]) -> Mapping[str, str]:
-    """What a worker needs that checks the slot `own` and has parts for the slots `loaded`: slot -> source."""
+    """What a worker needs that checks the slot `own` and has parts for the slots `loaded`: slot ->
+    source."""
     wanted = [slot for slot in SLOTS if slot not in loaded and slot != own]
     return {slot: (HERE / f"{slot}.py").read_text(encoding="utf-8") for slot in wanted}

@@ -1,4 +1,5 @@
-"""A block manager to surround another part with: a dict of tables and a list of what the cache retains."""
+"""A block manager to surround another part with: a dict of tables and a list of what the cache
+retains."""
 
 from __future__ import annotations
 

@@ -35,7 +35,11 @@ class PrefixCache:
                 break
             path.append(prefix)
         self._touch(path)
-        return Match(len(path) * self.size, tuple(self.blocks[prefix] for prefix in path), path[-1] if path else ())
+        return Match(
+            len(path) * self.size,
+            tuple(self.blocks[prefix] for prefix in path),
+            path[-1] if path else (),
+        )
 
     def lock(self, node: Any) -> None:
         self.locks.append(node)
@@ -43,7 +47,9 @@ class PrefixCache:
     def unlock(self, node: Any) -> None:
         self.locks.remove(node)
 
-    def insert(self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None) -> Inserted:
+    def insert(
+        self, tokens: Sequence[int], blocks: Sequence[Block], namespace: Hashable = None
+    ) -> Inserted:
         path = self._prefixes(tokens)
         reused = sum(prefix in self.blocks for prefix in path)
         for prefix, block in zip(path, blocks, strict=False):
@@ -55,7 +61,11 @@ class PrefixCache:
         evicted = []
         for _ in range(min(num_blocks, self.evictable)):
             parents = {prefix[: -self.size] for prefix in self.blocks}
-            leaves = [prefix for prefix in self.blocks if prefix not in parents and not self._pinned(prefix)]
+            leaves = [
+                prefix
+                for prefix in self.blocks
+                if prefix not in parents and not self._pinned(prefix)
+            ]
             evicted.append(self.blocks.pop(min(leaves, key=self.touched.__getitem__)))
         return evicted
 

@@ -1,1 +1,2 @@
-"""What runs inside the worker process, beside the submission: nothing here knows a law or an expected value."""
+"""What runs inside the worker process, beside the submission: nothing here knows a law or an
+expected value."""

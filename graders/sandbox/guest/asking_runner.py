@@ -1,11 +1,13 @@
-"""A runner and heads that compute nothing: the grader holds the model and the KV, and makes passes and guesses.
+"""A runner and heads that compute nothing: the grader holds the model and the KV, and makes passes
+and guesses.
 
-So what a timed engine costs is not in the part's process: neither weights, nor the pool and its size, nor the seats.
-One question a step: {"forward": {"tables": [[seat, place, block] …] that have changed, "kv": moves since the last
-pass, in order, [sources, targets, whole blocks?], "spans": [[seat, start, wanted, tree, tokens] …], "tree": [depths,
-mask as 0 and 1] or null}}; the answer {"likeliest": [token of each wanted row]}, with "logits" where tokens are drawn
-of them, and with "hidden" where somebody reads that. Where heads guess one more: {"guess": {"rows": of those that were
-wanted, "count"}}; the answer {"guesses": [for each row [for each head [tokens]]]}.
+So what a timed engine costs is not in the part's process: neither weights, nor the pool and its
+size, nor the seats. One question a step: {"forward": {"tables": [[seat, place, block] …] that have
+changed, "kv": moves since the last pass, in order, [sources, targets, whole blocks?], "spans":
+[[seat, start, wanted, tree, tokens] …], "tree": [depths, mask as 0 and 1] or null}}; the answer
+{"likeliest": [token of each wanted row]}, with "logits" where tokens are drawn of them, and with
+"hidden" where somebody reads that. Where heads guess one more: {"guess": {"rows": of those that
+were wanted, "count"}}; the answer {"guesses": [for each row [for each head [tokens]]]}.
 """
 
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from reference_engine.step_executor import Decoder
 
 
 def asking_engine(line, whole=False):
-    """The class of an engine whose forward passes are asked for on `line`. whole: their results are told, too."""
+    """The class of an engine whose forward passes are asked for on `line`. whole: their results are
+    told, too."""
 
     def decoder(runner, *rest):
         return Decoder(AskingRunner(runner.tables, line, whole), *rest)
@@ -29,7 +32,8 @@ def asking_engine(line, whole=False):
 
 @dataclass(frozen=True, slots=True)
 class AskedOutcome(Outcome):
-    """found: each row's likeliest token. logits: if they were told, else their shape alone. hidden: see `_outcome`."""
+    """found: each row's likeliest token. logits: if they were told, else their shape alone. hidden:
+    see `_outcome`."""
 
     found: list
 

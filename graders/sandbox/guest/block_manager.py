@@ -1,14 +1,16 @@
 """Driver of exercise 1 inside the worker: how a BlockManager is made, called and looked at.
 
-A trace is written before the part has handed out any block, so it names blocks by numbers of its own. A move is
-[method, args, look, names]: look = [sequences, blocks] to look at afterwards, names = [sequence, numbers] says which
-numbers the blocks of that sequence's table go by from now on. An argument that is an object is a list of blocks:
-{"blocks": [...], "as": "list" | "tuple" | "iterator" | "array", "alive": [...]}. A negative number -k in it means the
-k-th (from 1) of the blocks that are free, those that no number in `alive` stands for; 0 is scratch.
+A trace is written before the part has handed out any block, so it names blocks by numbers of its
+own. A move is [method, args, look, names]: look = [sequences, blocks] to look at afterwards, names
+= [sequence, numbers] says which numbers the blocks of that sequence's table go by from now on. An
+argument that is an object is a list of blocks: {"blocks": [...], "as": "list" | "tuple" |
+"iterator" | "array", "alive": [...]}. A negative number -k in it means the k-th (from 1) of the
+blocks that are free, those that no number in `alive` stands for; 0 is scratch.
 
-Some names stand for many calls at once: crowd(first, count) admits sequences of a token, forks(parent, first, count)
-forks one that often, leave(sequences) frees them and returns all that fell free, rounds(count, calls) makes calls
-[method, args] over and over, of which some may find no blocks.
+Some names stand for many calls at once: crowd(first, count) admits sequences of a token,
+forks(parent, first, count) forks one that often, leave(sequences) frees them and returns all that
+fell free, rounds(count, calls) makes calls [method, args] over and over, of which some may find no
+blocks.
 """
 
 import array
@@ -27,7 +29,8 @@ def new(worker_parts, args, keywords):
 
 
 def trace(worker_parts, part, move):
-    """[outcome, snapshot]; the snapshot is [num_free, [[length, table] of each sequence], [ref of each block]]."""
+    """[outcome, snapshot]; the snapshot is [num_free, [[length, table] of each sequence], [ref of
+    each block]]."""
     method, args, look, names = move
     known = worker_parts.memory["known"]
     handed = _handed(worker_parts.memory, args)
@@ -116,12 +119,17 @@ def _read(part, seq):
     """The table of a sequence if it can be read; what is wrong with it shows in the snapshot."""
     try:
         return list(part.table(seq))
-    except BaseException:  # whatever a part raises, SystemExit too: `_look` asks again and reports it
+    except (
+        BaseException
+    ):  # whatever a part raises, SystemExit too: `_look` asks again and reports it
         return []
 
 
 def _look(worker_parts, part, seqs, blocks):
-    sequences = [[worker_parts.peek(_length, part, seq), worker_parts.peek(_table, part, seq)] for seq in seqs]
+    sequences = [
+        [worker_parts.peek(_length, part, seq), worker_parts.peek(_table, part, seq)]
+        for seq in seqs
+    ]
     refs = worker_parts.peek(_refs, part, blocks)
     if type(refs) is not list:  # one of them raises: which?
         refs = [worker_parts.peek(_ref, part, block) for block in blocks]
@@ -135,7 +143,11 @@ def _length(part, seq):
 def _table(part, seq):
     """Any sequence will do for a table: a list, a tuple, an array, a range."""
     table = part.table(seq)
-    return list(table) if isinstance(table, abc.Sequence) and not isinstance(table, (str, bytes)) else table
+    return (
+        list(table)
+        if isinstance(table, abc.Sequence) and not isinstance(table, (str, bytes))
+        else table
+    )
 
 
 def _refs(part, blocks):

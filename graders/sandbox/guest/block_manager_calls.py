@@ -1,10 +1,12 @@
-"""Driver of a block manager alone under the grader's clock: sequences come, grow token by token and leave.
+"""Driver of a block manager alone under the grader's clock: sequences come, grow token by token and
+leave.
 
   run   what, size, seed, times, idle     so often: `size` sequences admitted, some steps in which each grows by a token
                                           and its table is read, all freed; a number for the answers
 
-Lengths, steps, blocks and the order of leaving are drawn from the seed. Nothing is shared, so which blocks are handed
-out is free; the number is made of how many there were. idle: a stand-in answers, for the cost of the driver alone.
+Lengths, steps, blocks and the order of leaving are drawn from the seed. Nothing is shared, so which
+blocks are handed out is free; the number is made of how many there were. idle: a stand-in answers,
+for the cost of the driver alone.
 """
 
 import random
@@ -49,7 +51,9 @@ def _serve(made, lengths, leaving, block_size, steps):
     for step in range(1, steps + 1):
         for seq, length in enumerate(lengths):
             fresh, copies = manager.extend(seq, length + step)
-            number += (len(fresh) * 5 + len(copies) * 7) * (step + seq) + len(manager.table(seq)) * step
+            number += (len(fresh) * 5 + len(copies) * 7) * (step + seq) + len(
+                manager.table(seq)
+            ) * step
         number %= SUMS
     for seq in leaving:
         number = (number * 3 + len(manager.free(seq)) * 11 + manager.num_free) % SUMS

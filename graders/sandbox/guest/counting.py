@@ -1,7 +1,9 @@
-"""Counts the bytecode instructions that calls of a part execute: work that no clock and no busy machine can blur.
+"""Counts the bytecode instructions that calls of a part execute: work that no clock and no busy
+machine can blur.
 
-Only Python code is seen. A loop in C (`min`, `sum`, `in` on a list, a slice) counts as one instruction; it is found by
-its time. Code of the driver and of the engine around the part is left out; the standard library counts as the part's.
+Only Python code is seen. A loop in C (`min`, `sum`, `in` on a list, a slice) counts as one
+instruction; it is found by its time. Code of the driver and of the engine around the part is left
+out; the standard library counts as the part's.
 """
 
 import sys
@@ -10,13 +12,18 @@ from types import CodeType
 
 import reference_engine
 
-OURS = (dirname(__file__), dirname(reference_engine.__file__), "stand-in")  # files of these names are not counted
+OURS = (
+    dirname(__file__),
+    dirname(reference_engine.__file__),
+    "stand-in",
+)  # files of these names are not counted
 
 _settrace = sys.settrace
 
 
 def tally(bound, most):
-    """Instructions executed by each of the calls (function, args); none of them is followed beyond `most`."""
+    """Instructions executed by each of the calls (function, args); none of them is followed beyond
+    `most`."""
     return [Meter(most).measure(function, args) for function, args in bound]
 
 

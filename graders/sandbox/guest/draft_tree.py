@@ -1,12 +1,13 @@
 """Driver of exercise 6 inside the worker: how the three functions are called.
 
-A tensor crosses as in `guest.tensors`, a growth and a tree as lists of their fields. What a function returned comes
-back in the same form; what comes beside it is told by `guest.tensors.call`.
+A tensor crosses as in `guest.tensors`, a growth and a tree as lists of their fields. What a
+function returned comes back in the same form; what comes beside it is told by `guest.tensors.call`.
 
-One more method is no function of the part: `serve` runs the real engine with it, as that of `guest.medusa`, but for
+One more method is no function of the part: `serve` runs the real engine with it, as that of
+`guest.medusa`, but for
   guesses    "layer" (EAGLE's, trained for the waiter), or for each request a list: item n are [guesses [H][K], their
-             logprobs [H][K]] of level after level when n tokens have been said; None: the static tree stored beside
-             Medusa's heads, the part is not used
+             logprobs [H][K]] of level after level when n tokens have been said; None: the static
+             tree stored beside Medusa's heads, the part is not used
   tree       size, depth, width and guesses of `EagleSpeculator`; with a static tree, {}
 """
 
@@ -58,7 +59,9 @@ def _rerank(growth, root, size):
 
 
 def _plain_growth(growth):
-    return [plain_tensor(item) for item in (growth.token, growth.parent, growth.depth, growth.value)]
+    return [
+        plain_tensor(item) for item in (growth.token, growth.parent, growth.depth, growth.value)
+    ]
 
 
 def _plain_tree(tree):
@@ -76,7 +79,8 @@ FORMS: dict = {
 
 
 class ScriptedDrafter:
-    """Guesses and their logprobs, written down beforehand, by request and number of tokens said: a `Drafter`."""
+    """Guesses and their logprobs, written down beforehand, by request and number of tokens said: a
+    `Drafter`."""
 
     def __init__(self, scripts):
         self.scripts = scripts
@@ -95,7 +99,10 @@ class ScriptedDrafter:
 
     def begin(self, states, count, nodes):
         told = [self.scripts[state.id] for state in states]
-        pairs = [script[min(state.said, len(script) - 1)] for state, script in zip(states, told, strict=True)]
+        pairs = [
+            script[min(state.said, len(script) - 1)]
+            for state, script in zip(states, told, strict=True)
+        ]
         self.tokens = torch.tensor([tokens for tokens, _ in pairs])  # [B, H, K]
         self.logs = torch.tensor([logs for _, logs in pairs])
         self.level = -1
@@ -106,7 +113,9 @@ class ScriptedDrafter:
 
     def _next(self, width):
         self.level += 1
-        return tuple(each[:, self.level, None].repeat(1, width, 1) for each in (self.tokens, self.logs))
+        return tuple(
+            each[:, self.level, None].repeat(1, width, 1) for each in (self.tokens, self.logs)
+        )
 
 
 def serve(part, model, guesses, tree, engine, requests, arrivals, asks=False):
@@ -130,5 +139,7 @@ def _speculator(model, module, verifying, guesses, tree):
 
     if guesses is None:
         return MedusaSpeculator(verifying, load_heads(HEADS, model), tree_for("cpu", HEADS))
-    drafter = LayerDrafter(load_layer(LAYER, model)) if guesses == "layer" else ScriptedDrafter(guesses)
+    drafter = (
+        LayerDrafter(load_layer(LAYER, model)) if guesses == "layer" else ScriptedDrafter(guesses)
+    )
     return EagleSpeculator(verifying, module, drafter, **tree)

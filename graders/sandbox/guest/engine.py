@@ -1,4 +1,5 @@
-"""Driver of the real engine inside the worker: the parts that were loaded, a real model, whole requests.
+"""Driver of the real engine inside the worker: the parts that were loaded, a real model, whole
+requests.
 
 What is not loaded is naive; without a prefix cache there is none.
   new    model, engine: keywords of the Engine

@@ -1,8 +1,10 @@
-"""Notices code that is not in the text that was handed in: unpacked, put together of bytes, or compiled of other text.
+"""Notices code that is not in the text that was handed in: unpacked, put together of bytes, or
+compiled of other text.
 
-An audit hook, which nothing in Python takes away again. It looks at where code objects come from; one whose bytes or
-text no file of the interpreter's library holds, made while the part is loaded or called, is somebody else's work or in
-disguise. What it does about it is for the caller to say, who is told the name of the event.
+An audit hook, which nothing in Python takes away again. It looks at where code objects come from;
+one whose bytes or text no file of the interpreter's library holds, made while the part is loaded or
+called, is somebody else's work or in disguise. What it does about it is for the caller to say, who
+is told the name of the event.
 """
 
 import ast
@@ -12,11 +14,23 @@ import types
 from collections.abc import Callable, Iterator
 from sys import _getframe as _frame
 
-EVENTS = frozenset({"marshal.loads", "marshal.load", "code.__new__", "compile", "exec", "ctypes.dlsym"})
+EVENTS = frozenset(
+    {"marshal.loads", "marshal.load", "code.__new__", "compile", "exec", "ctypes.dlsym"}
+)
 STANDARD = f"{os.path.dirname(os.__file__)}/"
-IMPORTING = tuple(f"<frozen {name}>" for name in ("importlib._bootstrap", "importlib._bootstrap_external"))
+IMPORTING = tuple(
+    f"<frozen {name}>" for name in ("importlib._bootstrap", "importlib._bootstrap_external")
+)
 OWN_TEXT = "<string>"  # the file of code that exec or eval was given as text
-NATIVE = ("PyMarshal_", "PyCode_", "PyUnstable_Code", "PyRun_", "Py_Compile", "PyEval_EvalCode", "PyImport_ExecCode")
+NATIVE = (
+    "PyMarshal_",
+    "PyCode_",
+    "PyUnstable_Code",
+    "PyRun_",
+    "Py_Compile",
+    "PyEval_EvalCode",
+    "PyImport_ExecCode",
+)
 MAKERS = {  # of the library: what makes code of names that are checked
     "dataclasses.py": {"dataclass", "make_dataclass", "wrap"},
     "collections/__init__.py": {"namedtuple"},
@@ -29,7 +43,8 @@ _PARSER = ast.parse.__code__  # makes trees, of which nobody can run one
 
 
 class ForeignCode:
-    """Put on by `watch`; from then on `stop` is called with the name of what happened, and does not return."""
+    """Put on by `watch`; from then on `stop` is called with the name of what happened, and does not
+    return."""
 
     def __init__(self, stop: Callable[[str], None]) -> None:
         self._stop = stop
@@ -55,7 +70,11 @@ class ForeignCode:
         if maker.f_code is _same.__code__ or maker.f_code is _PARSER:
             return True
         if event == "exec":  # other code was looked at when it was compiled or loaded
-            return args[0].co_filename != OWN_TEXT or self._is_made_of_names(maker) or self._is_text(args[0])
+            return (
+                args[0].co_filename != OWN_TEXT
+                or self._is_made_of_names(maker)
+                or self._is_text(args[0])
+            )
         if maker.f_code.co_filename in IMPORTING:
             return self._is_of_the_library(args[0])
         said = event == "compile" and (self._is_said(args[0]) or self._is_underlined(*args[:2]))
@@ -67,8 +86,8 @@ class ForeignCode:
         return type(text) is str and text.strip() in self._texts
 
     def _is_underlined(self, source: object, file: object) -> bool:
-        """Whether it is a piece of a line of the library, which the interpreter parses to underline it in a traceback:
-        an exception that ends a thread, or `__del__`, shows one by itself."""
+        """Whether it is a piece of a line of the library, which the interpreter parses to underline
+        it in a traceback: an exception that ends a thread, or `__del__`, shows one by itself."""
         if type(source) is not bytes or type(file) is not str or not file.startswith(self._library):
             return False
         return any(source.strip() in line for line in _content(file).splitlines())
@@ -78,7 +97,8 @@ class ForeignCode:
         return any(_same(code, text) for text in self._texts)
 
     def _is_made_of_names(self, maker: types.FrameType) -> bool:
-        """Whether a package makes it, or a function of the library that takes no text, called by whomever."""
+        """Whether a package makes it, or a function of the library that takes no text, called by
+        whomever."""
         called = ("", "")
         frame: types.FrameType | None = maker
         while frame is not None:
@@ -86,7 +106,11 @@ class ForeignCode:
             home = next((home for home in self._library if file.startswith(home)), "")
             if not home or "/guest/" in file:
                 break
-            if not file.startswith(STANDARD) or "site-packages/" in file or frame.f_code.co_name == "<module>":
+            if (
+                not file.startswith(STANDARD)
+                or "site-packages/" in file
+                or frame.f_code.co_name == "<module>"
+            ):
                 return True  # the engine, a package, or a module that is being imported
             called = file.removeprefix(home), frame.f_code.co_name
             frame = frame.f_back
@@ -100,16 +124,23 @@ class ForeignCode:
         while frame is not None and frame.f_code.co_filename in IMPORTING:
             for name in ("bytecode_path", "source_path", "path"):
                 path = frame.f_locals.get(name)
-                if type(path) is str and path.startswith(self._library) and _content(path).endswith(bytes(data)):
+                if (
+                    type(path) is str
+                    and path.startswith(self._library)
+                    and _content(path).endswith(bytes(data))
+                ):
                     return True
             frame = frame.f_back
         return False
 
 
 def _library() -> tuple[str, ...]:
-    """The folders in which packages lie that are loaded before any part is: the interpreter's, the engine, torch."""
+    """The folders in which packages lie that are loaded before any part is: the interpreter's, the
+    engine, torch."""
     homes = [
-        os.path.dirname(next(iter(module.__path__), "")) for module in [*sys.modules.values()] if _is_package(module)
+        os.path.dirname(next(iter(module.__path__), ""))
+        for module in [*sys.modules.values()]
+        if _is_package(module)
     ]
     return tuple(dict.fromkeys([STANDARD, *(f"{home}/" for home in homes if home)]))
 
@@ -156,6 +187,10 @@ def _same(code: types.CodeType, text: str) -> bool:
             said = _compile(text, OWN_TEXT, mode, dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        if (said.co_code, said.co_consts, said.co_names) == (code.co_code, code.co_consts, code.co_names):
+        if (said.co_code, said.co_consts, said.co_names) == (
+            code.co_code,
+            code.co_consts,
+            code.co_names,
+        ):
             return True
     return False

@@ -1,8 +1,9 @@
-"""What the drivers of the labs share inside the worker: functions of numbers, called with arguments made from JSON.
+"""What the drivers of the labs share inside the worker: functions of numbers, called with arguments
+made from JSON.
 
-An argument crosses as itself, or as [kind, items]: "list", "tuple" and "range", "map" and "view" (a dict, or a mapping
-that is none) as pairs, "shape" as its fields. A list that a function returned comes back as [0, items], a tuple as
-[1, items].
+An argument crosses as itself, or as [kind, items]: "list", "tuple" and "range", "map" and "view" (a
+dict, or a mapping that is none) as pairs, "shape" as its fields. A list that a function returned
+comes back as [0, items], a tuple as [1, items].
 
   new   slot
   call  function, [arguments, keywords]: [what it returned, whether it changed its arguments]
@@ -33,7 +34,10 @@ def watch(worker_parts, part, wanted):
 
 def call(part, method, args):
     function = getattr(part, method)
-    given, keywords = [_made(item) for item in args[0]], {name: _made(item) for name, item in args[1].items()}
+    given, keywords = (
+        [_made(item) for item in args[0]],
+        {name: _made(item) for name, item in args[1].items()},
+    )
     before = _copied([given, keywords])
     result = _told(function(*given, **keywords))
     return [result, _copied([given, keywords]) != before]

@@ -1,4 +1,5 @@
-"""What a part is given is the caller's: a list that the part changed is found out, whatever else the call came to."""
+"""What a part is given is the caller's: a list that the part changed is found out, whatever else
+the call came to."""
 
 import array
 
@@ -19,7 +20,8 @@ def called(function, *args):
 
 
 class LentRequests:
-    """The requests that a scheduler was given, and what was in them: only `output` is its own to change."""
+    """The requests that a scheduler was given, and what was in them: only `output` is its own to
+    change."""
 
     FIELDS = ("id", "prompt", "max_new", "priority", "eos")
 
@@ -28,7 +30,9 @@ class LentRequests:
 
     def lend(self, request):
         fields = [getattr(request, name) for name in self.FIELDS]
-        self.lent.append((request, [field[:] if type(field) is list else field for field in fields]))
+        self.lent.append(
+            (request, [field[:] if type(field) is list else field for field in fields])
+        )
 
     def keep(self, ids):
         """From now on those of these ids are looked at, and no others."""
@@ -40,7 +44,11 @@ class LentRequests:
             return function(*args)
         finally:
             for request, was in self.lent:
-                changed = [name for name, old in zip(self.FIELDS, was, strict=True) if getattr(request, name) != old]
+                changed = [
+                    name
+                    for name, old in zip(self.FIELDS, was, strict=True)
+                    if getattr(request, name) != old
+                ]
                 if changed:
                     whose = "of a request `output` alone is the scheduler's to change"
                     raise Undue(f"changed `{changed[0]}` of request {was[0]}", whose)

@@ -33,9 +33,13 @@ def _sample(items, length):
 
 
 def _moved(items, places, seen):
-    """Objects of a list are known by identity; an array makes a new int of the same value each time it is read."""
+    """Objects of a list are known by identity; an array makes a new int of the same value each time
+    it is read."""
     differ = ne if isinstance(items, array) else is_not
-    changed = sum(place >= len(items) or differ(items[place], was) for place, was in zip(places, seen, strict=True))
+    changed = sum(
+        place >= len(items) or differ(items[place], was)
+        for place, was in zip(places, seen, strict=True)
+    )
     return changed > SAMPLES // 2
 
 

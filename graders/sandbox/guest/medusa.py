@@ -1,9 +1,12 @@
-"""Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as plain lists.
+"""Driver of exercise 4 inside the worker: how the five functions are called, tensors crossing as
+plain lists.
 
-A tensor crosses as in `guest.tensors`, a tree as [parent, depth, rank, mask], a verdict as [count, nodes, next]. What
-a function returned comes back in the same form, by exact type; what comes beside it is told by `guest.tensors.call`.
+A tensor crosses as in `guest.tensors`, a tree as [parent, depth, rank, mask], a verdict as [count,
+nodes, next]. What a function returned comes back in the same form, by exact type; what comes beside
+it is told by `guest.tensors.call`.
 
-One more method is no function of the part: `serve` runs the real engine with it. Its only argument is a dict:
+One more method is no function of the part: `serve` runs the real engine with it. Its only argument
+is a dict:
   model      "waiter" or [name of a shape, seed, sizes that differ]
   guesses    "heads" (the waiter's own), or for each request a list: item n are the guesses [H][K] of the heads when n
              tokens have been said; None: no speculation, the part is not used
@@ -12,8 +15,9 @@ One more method is no function of the part: `serve` runs the real engine with it
   requests   [prompt, max_new, eos] each
   arrivals   how many requests are there before step 0, 1, ...; the rest come after the last
   asks       whether passes are asked for (`asking_runner`) instead of made here
-and it answers [outputs, counters]: counters are steps, decodes, emitted, accepted, preemptions, cached, and the
-microseconds spent in the part and in all, by this process's own clock: for figures, never for a verdict.
+and it answers [outputs, counters]: counters are steps, decodes, emitted, accepted, preemptions,
+cached, and the microseconds spent in the part and in all, by this process's own clock: for figures,
+never for a verdict.
 """
 
 import gc
@@ -56,14 +60,21 @@ def _greedy(tree, tokens, argmax):
 
 
 def _typical(tree, tokens, logits, rule, seed, unrelated):
-    """seed: None, or a generator's seed and how many numbers it has given before. `unrelated` seeds the global
-    generator, which the part must not use."""
+    """seed: None, or a generator's seed and how many numbers it has given before. `unrelated` seeds
+    the global generator, which the part must not use."""
     torch.manual_seed(unrelated)
-    keywords: dict = {name: float(number) for name, number in rule.items()}  # a number that JSON has none for is a text
+    keywords: dict = {
+        name: float(number) for name, number in rule.items()
+    }  # a number that JSON has none for is a text
     if seed is not None:
         keywords["generator"] = torch.Generator().manual_seed(seed[0])
         torch.rand(seed[1], generator=keywords["generator"])
-    return {"tree": _tree(tree), "tokens": tensor(tokens), "logits": tensor(logits), "keywords": keywords}
+    return {
+        "tree": _tree(tree),
+        "tokens": tensor(tokens),
+        "logits": tensor(logits),
+        "keywords": keywords,
+    }
 
 
 def _compact(verdict, slots):
@@ -149,7 +160,9 @@ def serve(part, model, guesses, choices, engine, requests, arrivals, asks=False)
     loaded, watched = model_of(model), TimedPart(part.module)
     speculator = _speculator(loaded, watched, guesses, choices)
     parts = parts_of(part.parts, speculator and watched)
-    return served(loaded, parts, speculator, watched, engine, requests, arrivals, part.line if asks else None)
+    return served(
+        loaded, parts, speculator, watched, engine, requests, arrivals, part.line if asks else None
+    )
 
 
 def served(model, parts, speculator, watched, engine, requests, arrivals, line=None):
@@ -177,8 +190,18 @@ def served(model, parts, speculator, watched, engine, requests, arrivals, line=N
         for event in events:
             decodes += bool(outputs[event.id])
             outputs[event.id] += event.tokens
-    counters = [metrics.steps, decodes, metrics.emitted, metrics.accepted, metrics.preemptions, metrics.cached]
-    return [list(outputs.values()), [*counters, round(watched.seconds * 1e6), round(talking * 1e6), said]]
+    counters = [
+        metrics.steps,
+        decodes,
+        metrics.emitted,
+        metrics.accepted,
+        metrics.preemptions,
+        metrics.cached,
+    ]
+    return [
+        list(outputs.values()),
+        [*counters, round(watched.seconds * 1e6), round(talking * 1e6), said],
+    ]
 
 
 def model_of(name):
@@ -191,7 +214,8 @@ def model_of(name):
         if type(name) is str:
             MODELS[key] = load_model(name)
             gc.collect()
-            gc.freeze()  # it is timed: else the collector walks through torch itself again and again
+            # it is timed: else the collector walks through torch itself again and again
+            gc.freeze()
         else:
             import dataclasses
 
@@ -209,7 +233,11 @@ def _speculator(model, module, guesses, choices):
     from reference_engine.medusa.tree_search import TreeChoice, tree_for
 
     guesser = load_heads(HEADS, model) if guesses == "heads" else ScriptedGuesses(guesses)
-    tree = TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices)) if choices else tree_for("cpu", HEADS)
+    tree = (
+        TreeChoice(tuple(map(tuple, choices)), (0.0,) * len(choices))
+        if choices
+        else tree_for("cpu", HEADS)
+    )
     return MedusaSpeculator(module, guesser, tree)
 
 
@@ -217,6 +245,12 @@ def parts_of(loaded, medusa):
     from reference_engine import naive
     from reference_engine.parts import CLASS_NAMES, Parts
 
-    own = {slot: getattr(loaded[slot], name) for slot, name in CLASS_NAMES.items() if slot in loaded}
-    plain = {"block_manager": naive.BlockManager, "scheduler": naive.Scheduler, "prefix_cache": None}
+    own = {
+        slot: getattr(loaded[slot], name) for slot, name in CLASS_NAMES.items() if slot in loaded
+    }
+    plain = {
+        "block_manager": naive.BlockManager,
+        "scheduler": naive.Scheduler,
+        "prefix_cache": None,
+    }
     return Parts(**(plain | own), medusa=medusa)

@@ -1,4 +1,5 @@
-"""Driver of the medusa part's functions under the grader's clock: fresh inputs, many calls, a number for the answers.
+"""Driver of the medusa part's functions under the grader's clock: fresh inputs, many calls, a
+number for the answers.
 
 It keeps no clock and judges nothing.
 
@@ -10,9 +11,10 @@ question costs what the driver itself costs. The number is a weighted sum of all
 weights drawn from the seed; it cannot be had before the answers are there. For the pairs of
 `compact`, whose order is free, it does not depend on the order.
 
-A part meets its inputs while the clock runs and not before: tokens, verdicts and slots are drawn within the question,
-and every call has its own. Exactly one path of each row is right, and every p(token) stays far from its bar,
-so that float32, float64 and any order of summation give the same answer.
+A part meets its inputs while the clock runs and not before: tokens, verdicts and slots are drawn
+within the question, and every call has its own. Exactly one path of each row is right, and every
+p(token) stays far from its bar, so that float32, float64 and any order of summation give the same
+answer.
 """
 
 import torch
@@ -71,10 +73,12 @@ def run(part, function, batch, seed, times, idle):
 
 
 class Draw:
-    """What the calls of one question are given, all rows at once. R rows, N nodes, V tokens; integers are int64.
+    """What the calls of one question are given, all rows at once. R rows, N nodes, V tokens;
+    integers are int64.
 
-    tokens [R, N], all different in a row; on [R, N]: whether a node is on the right path, which ends at end [R];
-    off_path [R, N]: what the model wants after each node off the path, and no node says.
+    tokens [R, N], all different in a row; on [R, N]: whether a node is on the right path, which
+    ends at end [R]; off_path [R, N]: what the model wants after each node off the path, and no node
+    says.
     """
 
     def __init__(self, tree, deep, rows, seed):
@@ -93,12 +97,15 @@ class Draw:
 
     def wanted(self):
         """[R, N]: the model's token after each node."""
-        to = torch.where(self.on & (self.tree.depth > 0), self.tree.parent, self.nodes)  # the last column is spare
+        to = torch.where(
+            self.on & (self.tree.depth > 0), self.tree.parent, self.nodes
+        )  # the last column is spare
         wide = torch.cat([self.off_path, self.off_path[:, :1]], 1)
         return wide.scatter(1, to, self.tokens)[:, :-1].contiguous()
 
     def logits(self):
-        """float32 [R, N, V]: children on the path stand, beside a twin at the root now and then that leads nowhere."""
+        """float32 [R, N, V]: children on the path stand, beside a twin at the root now and then
+        that leads nowhere."""
         logits = torch.rand(self.rows, self.nodes, VOCAB, generator=self.dice)
         low, high = RIVAL
         heights = low + (high - low) * torch.rand(self.rows, self.nodes, 1, generator=self.dice)
@@ -117,7 +124,8 @@ class Draw:
         return empty.scatter_reduce(1, self.tree.depth.expand_as(nodes), nodes, "amax")
 
 
-# ---------------------------------------------------------------- what a call is given, and the form of an answer
+# ---------------------------------------------------------------- what a call is given, and the
+# form of an answer
 
 
 def _propose(draw):
@@ -133,7 +141,13 @@ def _greedy(draw):
 
 
 def _verdict(draw):
-    return [Verdict(count=draw.end.clamp(max=draw.deep), nodes=draw.tokens[:, : draw.deep + 1], next=draw.end)]
+    return [
+        Verdict(
+            count=draw.end.clamp(max=draw.deep),
+            nodes=draw.tokens[:, : draw.deep + 1],
+            next=draw.end,
+        )
+    ]
 
 
 def _typical(draw):
@@ -159,7 +173,11 @@ def _moves(draw):
 def _tensors(values, width):
     """All rows of them; None if one is no tensor of integers with rows of that width."""
     for value in values:
-        if type(value) is not torch.Tensor or value.is_floating_point() or tuple(value.shape[1:]) != width:
+        if (
+            type(value) is not torch.Tensor
+            or value.is_floating_point()
+            or tuple(value.shape[1:]) != width
+        ):
             return None
     return torch.cat(list(values)).long()
 

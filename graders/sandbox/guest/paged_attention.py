@@ -1,16 +1,19 @@
-"""Driver of exercise 7 inside the worker: the kernel in Triton's interpreter, every load and store of it looked at.
+"""Driver of exercise 7 inside the worker: the kernel in Triton's interpreter, every load and store
+of it looked at.
 
   paged_decode   a dict: sizes, tables, lengths, scale, split, numbers
     sizes        [blocks, block_size, query heads, KV heads, D, dtype name]
     numbers      sixteenths of q [B, Hq, D], and of the keys and values of each request [length, Hkv, D], flat
     magnitude    all of them are multiplied by it
-  gives [result, names of changed arguments, loads]: loads are what the kernels read of keys and values.
+  gives [result, names of changed arguments, loads]: loads are what the kernels read of keys and
+  values.
 
-Where "numbers" has null for keys and values, all of them are NaN, and what a kernel loads is asked of the grader, who
-counts it: {"read": {"which": 0 for keys, 1 for values, "elements": of the pool}}; the answer {"numbers": [sixteenth, or
-null]} lies in its place for that one load.
+Where "numbers" has null for keys and values, all of them are NaN, and what a kernel loads is asked
+of the grader, who counts it: {"read": {"which": 0 for keys, 1 for values, "elements": of the
+pool}}; the answer {"numbers": [sixteenth, or null]} lies in its place for that one load.
 
-Whatever no request owns is NaN; entries of the tables beyond a length are as the grader says. Loads come back as
+Whatever no request owns is NaN; entries of the tables beyond a length are as the grader says. Loads
+come back as
   counts        for each request, keys and values: how often each position's row of each KV head was read, flat, the
                 most of any column
   least         the same, the least of any column
@@ -62,7 +65,9 @@ def call(part, method, args):
     observed, result = Observed(given, part.line), None
     with observed:
         try:
-            result = getattr(part.module, method)(*given.tensors.values(), given.scale, split=given.split)
+            result = getattr(part.module, method)(
+                *given.tensors.values(), given.scale, split=given.split
+            )
         except inner.InterpreterError as error:
             raise cause(error) from None
     changed = [name for name, was in before.items() if not same(given.tensors[name], was)]
@@ -84,7 +89,10 @@ class Given:
         kind = getattr(torch, dtype)
         shape = (blocks, self.block_size, self.kv_heads, width)
         self.lengths, self.tables, self.scale, self.split = lengths, tables, scale, split
-        self.own = [table[: -(-length // self.block_size)] for table, length in zip(tables, lengths, strict=True)]
+        self.own = [
+            table[: -(-length // self.block_size)]
+            for table, length in zip(tables, lengths, strict=True)
+        ]
         self.places = {
             (table[position // self.block_size], position % self.block_size)
             for table, length in zip(tables, lengths, strict=True)
@@ -94,15 +102,21 @@ class Given:
         self.lent, self.magnitude, pools = keys is None, magnitude, []
         for rows in (keys, values):
             pool = torch.full(shape, NAN, dtype=kind)
-            for table, length, flat in zip(tables, lengths, rows, strict=True) if rows is not None else ():
-                for position, row in enumerate(_scaled(flat, magnitude, kind).reshape(length, self.kv_heads, width)):
+            for table, length, flat in (
+                zip(tables, lengths, rows, strict=True) if rows is not None else ()
+            ):
+                for position, row in enumerate(
+                    _scaled(flat, magnitude, kind).reshape(length, self.kv_heads, width)
+                ):
                     pool[table[position // self.block_size], position % self.block_size] = row
             pools.append(pool)
         self.tensors = {
             "q": _scaled(q, magnitude, kind).reshape(len(lengths), heads, width),
             "k": pools[0],
             "v": pools[1],
-            "tables": torch.tensor(tables, dtype=torch.int32).reshape(len(lengths), len(tables[0]) if tables else 1),
+            "tables": torch.tensor(tables, dtype=torch.int32).reshape(
+                len(lengths), len(tables[0]) if tables else 1
+            ),
             "lengths": torch.tensor(lengths, dtype=torch.int32),
         }
 
@@ -127,7 +141,9 @@ class Observed:
 
     def __init__(self, given, line=None):
         self.given, self.line = given, line
-        self.counts = {name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")}
+        self.counts = {
+            name: np.zeros(given.tensors[name].shape, dtype=np.int32) for name in ("k", "v")
+        }
         self.readers = {}  # (block, slot, head) of keys -> programs
         self.strays, self.outside, self.tails = [], [], {}
         self.stored = 0
@@ -161,9 +177,13 @@ class Observed:
 
         def began(executor, args, keywords):
             host = begin(executor, args, keywords)
-            tensors = [each for each in (*host[0], *host[1].values()) if isinstance(each, torch.Tensor)]
+            tensors = [
+                each for each in (*host[0], *host[1].values()) if isinstance(each, torch.Tensor)
+            ]
             storages = [each.untyped_storage() for each in tensors]
-            self.launched = [(each.data_ptr(), each.data_ptr() + each.nbytes()) for each in storages]
+            self.launched = [
+                (each.data_ptr(), each.data_ptr() + each.nbytes()) for each in storages
+            ]
             return host
 
         def placed(builder, *index):
@@ -195,16 +215,21 @@ class Observed:
         """What the grader has of these elements lies in the pools meanwhile, where it keeps them."""
         asked = wanted if self.given.lent else []
         for name, elements in asked:
-            told = self.line.ask({"read": {"which": int(name == "v"), "elements": elements.tolist()}})
+            told = self.line.ask(
+                {"read": {"which": int(name == "v"), "elements": elements.tolist()}}
+            )
             self.given.put(name, elements, told["numbers"])
         yield
         for name, elements in asked:
             self.given.put(name, elements, [None] * len(elements))
 
     def look(self, ptrs, mask, does):
-        """Note one load or store of many addresses; the elements of keys and of values among them, by name."""
+        """Note one load or store of many addresses; the elements of keys and of values among them,
+        by name."""
         width = max(1, ptrs.get_element_ty().primitive_bitwidth // 8)
-        addresses = np.atleast_1d(ptrs.data)[np.broadcast_to(np.atleast_1d(mask.data), np.atleast_1d(ptrs.data).shape)]
+        addresses = np.atleast_1d(ptrs.data)[
+            np.broadcast_to(np.atleast_1d(mask.data), np.atleast_1d(ptrs.data).shape)
+        ]
         addresses = addresses.reshape(-1).astype(np.int64)
         if not len(addresses):
             return []
@@ -243,7 +268,11 @@ class Observed:
         for cell in np.unique(cells).tolist():
             block, slot, head = cell // (heads * size), cell // heads % size, cell % heads
             owner = self.serving
-            owned = self.given.own[owner] if owner >= 0 else [each for own in self.given.own for each in own]
+            owned = (
+                self.given.own[owner]
+                if owner >= 0
+                else [each for own in self.given.own for each in own]
+            )
             if block not in owned and len(self.strays) < MOST:
                 self.strays.append([name, block, slot, head, owner, *self._program()])
             elif block in owned and (block, slot) not in self.given.places:
@@ -256,13 +285,15 @@ class Observed:
         return tuple(int(index) for index in inner.interpreter_builder.grid_idx)
 
     def _meant(self, address):
-        """The tensor that it was meant to lie in, and which element of it: the pool in which it is a block that a table
-        names, else that of our tensors which is nearest."""
+        """The tensor that it was meant to lie in, and which element of it: the pool in which it is
+        a block that a table names, else that of our tensors which is nearest."""
         far, named = {}, {entry for table in self.given.tables for entry in table}
         for name in NAMES:
             tensor = self.given.tensors[name]
             begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
-            block = (address - begin) // (tensor.nbytes // len(tensor)) if name in self.counts else None
+            block = (
+                (address - begin) // (tensor.nbytes // len(tensor)) if name in self.counts else None
+            )
             far[name] = -1 if block in named else max(begin - address, address - end, 0)
         name = min(far, key=lambda name: far[name])
         tensor = self.given.tensors[name]
@@ -285,9 +316,14 @@ class Observed:
                 per_head.append(sorted(shares.values()))
             programs.append(per_head)
             for to, reduced in ((counts, np.max), (least, np.min)):
-                rows = [[reduced(self.counts[name][place], axis=-1) for place in places] for name in ("k", "v")]
+                rows = [
+                    [reduced(self.counts[name][place], axis=-1) for place in places]
+                    for name in ("k", "v")
+                ]
                 to.append([np.array(each, dtype=int).reshape(-1).tolist() for each in rows])
-        outside = [[does, name, element, list(program)] for does, name, element, *program in self.outside]
+        outside = [
+            [does, name, element, list(program)] for does, name, element, *program in self.outside
+        ]
         strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
         tails = [[*place, columns] for place, columns in list(self.tails.items())[:MOST]]
         return [counts, least, strays, outside, programs, tails, self.stored]

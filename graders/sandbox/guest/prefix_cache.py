@@ -1,6 +1,7 @@
 """Driver of exercise 3 inside the worker: how a PrefixCache is made, called and looked at.
 
-A handle stays here; the grader names it by the number under which the call that returned it was to keep it.
+A handle stays here; the grader names it by the number under which the call that returned it was to
+keep it.
 
 moves  [method, …], each answered with [outcome, [evictable, protected]]:
        match   tokens, namespace, handle, form, clears           [length, blocks]
@@ -13,15 +14,16 @@ moves  [method, …], each answered with [outcome, [evictable, protected]]:
                                                    they returned: reused, length, blocks]
        fill    tokens, block_size                  insert them with blocks from 1 on
        shelf   block_size, depth, groups           from now on text i has `depth` blocks: the first is that of its
-                                                   group, i modulo groups, the others are its own (see `Shelf`)
+                                                   group, i modulo groups, the others are its own
+                                                   (see `Shelf`)
        store   number, depth                       reused: inserts text `number`, or its first blocks
        find    number, depth                       [length, blocks] of its first blocks and a tail that is new
        pin     number, depth                       [evictable, protected] while that match is locked
        clutch  first, count                        inserts so many texts
        ladder  number                              inserts the first block of it, the first two, and so on
-A namespace is null or {"name": text, number, {"tuple": [more of these]} or {"tenant": [text, number]}}. form: "list",
-"tuple", "array" or "sequence", in which tokens and blocks are handed over. clears: the caller empties its own lists as
-soon as the call is over.
+A namespace is null or {"name": text, number, {"tuple": [more of these]} or {"tenant": [text,
+number]}}. form: "list", "tuple", "array" or "sequence", in which tokens and blocks are handed over.
+clears: the caller empties its own lists as soon as the call is over.
 """
 
 from array import array
@@ -77,7 +79,9 @@ class CacheDriver:
         self.books = Shelf(block_size, depth, groups)
 
     def store(self, number, depth):
-        return self.part.insert(self.books.text(number, depth), self.books.blocks(number, depth)).reused
+        return self.part.insert(
+            self.books.text(number, depth), self.books.blocks(number, depth)
+        ).reused
 
     def find(self, number, depth):
         match = self.part.match(self.books.asked(number, depth))
@@ -100,7 +104,11 @@ class CacheDriver:
 
     def match(self, tokens, namespace, handle, form, clears):
         tokens = FORMS[form](tokens)
-        match = due(called(self.part.match, tokens, *named(namespace)), Match, "a Match(length, blocks, node)")
+        match = due(
+            called(self.part.match, tokens, *named(namespace)),
+            Match,
+            "a Match(length, blocks, node)",
+        )
         if clears:
             tokens.clear()  # the caller's list is the caller's: a part that kept it sees it change
         self.handles[handle] = match.node
@@ -138,12 +146,15 @@ class CacheDriver:
         self.part.insert(tokens, list(range(1, len(tokens) // block_size + 1)))
 
     def weigh(self, texts, asked, block_size):
-        """Insert the texts and match what is asked, with tokens that count how often they are looked at."""
+        """Insert the texts and match what is asked, with tokens that count how often they are
+        looked at."""
         first = 1
         for text in texts:
             watched = CountingList(map(Token, text))
             LOOKS[0] = 0
-            inserted = self.part.insert(watched, list(range(first, first + len(text) // block_size)))
+            inserted = self.part.insert(
+                watched, list(range(first, first + len(text) // block_size))
+            )
             first += len(text) // block_size
         inserting, watched = LOOKS[0], CountingList(map(Token, asked))
         LOOKS[0] = 0
@@ -153,7 +164,8 @@ class CacheDriver:
 
 
 class Shelf:
-    """Texts by number, each of other tokens, and the blocks that hold them; never the same list twice."""
+    """Texts by number, each of other tokens, and the blocks that hold them; never the same list
+    twice."""
 
     METHODS = ("store", "find", "pin")
 
@@ -236,7 +248,12 @@ class Numbers(Sequence):
         return Numbers(self._items[at]) if isinstance(at, slice) else self._items[at]
 
 
-FORMS: dict = {"list": list, "tuple": tuple, "array": lambda numbers: array("q", numbers), "sequence": Numbers}
+FORMS: dict = {
+    "list": list,
+    "tuple": tuple,
+    "array": lambda numbers: array("q", numbers),
+    "sequence": Numbers,
+}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Driver of a prefix cache alone under the grader's clock: requests whose prompts open like others', and eviction.
+"""Driver of a prefix cache alone under the grader's clock: requests whose prompts open like
+others', and eviction.
 
   run   what, size, seed, times, idle     so often: `size` requests, each matched, locked, inserted with its answer and
-                                          unlocked; every eighth time some blocks are evicted; a number for the answers
+                                          unlocked; every eighth time some blocks are evicted; a
+                                          number for the answers
 
-Prompts and the size of a block are drawn from the seed: one of four openings, then words of their own. Everything
-returned is fixed by the contract, the order of eviction too. idle: a stand-in answers, for the cost of the driver.
+Prompts and the size of a block are drawn from the seed: one of four openings, then words of their
+own. Everything returned is fixed by the contract, the order of eviction too. idle: a stand-in
+answers, for the cost of the driver.
 """
 
 import random
@@ -47,7 +50,10 @@ def _prompts(dice, size):
     openings = [words[start * OPENING :][:OPENING] for start in range(OPENINGS)]
     own = words[OPENINGS * OPENING :]
     lengths = [dice.randint(*OWN) for _ in range(size)]
-    return [openings[dice.randrange(OPENINGS)] + own[at * OWN[1] :][:length] for at, length in enumerate(lengths)]
+    return [
+        openings[dice.randrange(OPENINGS)] + own[at * OWN[1] :][:length]
+        for at, length in enumerate(lengths)
+    ]
 
 
 def _serve(made, prompts, block_size, evicted):

@@ -1,19 +1,22 @@
 """Driver of the engine that runs no model: a scheduler on its KV memory, one step at a time.
 
-The parts are those loaded in the worker, and the grader's stand-ins for the others (for a scheduler: the naive one).
-The driver decides nothing. It says to the scheduler what the grader wrote down for each request beforehand.
+The parts are those loaded in the worker, and the grader's stand-ins for the others (for a
+scheduler: the naive one). The driver decides nothing. It says to the scheduler what the grader
+wrote down for each request beforehand.
 
 new    one dict: num_blocks, block_size, watermark; cache: whether there is one; offer: whether a prompt is offered
-       as soon as it is computed; guesses: how many tokens beyond the first the i-th sampling chunk is told, over and
-       over; ample: there is room for everybody, in memory that costs nothing to ask; keywords: of the Scheduler.
+       as soon as it is computed; guesses: how many tokens beyond the first the i-th sampling chunk
+       is told, over and over; ample: there is room for everybody, in memory that costs nothing to
+       ask; keywords: of the Scheduler.
 moves  [method, number, …], each answered with [outcome, the id it was about or None]:
        add     0, id, prompt, max_new, priority, eos, will      will: what the model says after the prompt; idle
        again   k, (as add)       the same, under the id of the k-th of those present; None when nobody is
        anew    0, (as add)       the same, under the id of whoever left last, if somebody has
        abort   k                 of the k-th of those present, or of a stranger: [asked, held, idle]
        plan    0                 [chunks, preempted, copies, asked, held, tables, books]: chunks [id, start, length,
-                                 samples]; copies [src, dst]; held [id, tokens reserved] of all that hold blocks; tables
-                                 [id, block table] of those in the plan; books see below. None when nobody is present
+                                 samples]; copies [src, dst]; held [id, tokens reserved] of all that
+                                 hold blocks; tables [id, block table] of those in the plan; books
+                                 see below. None when nobody is present
        commit  0                 [told, finished, asked, held, outputs]: told [id, tokens]; outputs [id, output] of
                                  those told something. None without a plan
        fork    k                 None: from now on somebody else shares all blocks of the k-th of those who hold some
@@ -25,8 +28,10 @@ moves  [method, number, …], each answered with [outcome, the id it was about o
        books   0                 [idle, free blocks, evictable blocks, protected blocks]
        crowd   count, lengths, max_new     so many requests at once, their prompts as long as `lengths` in turn
        spin    steps, token                so many steps, everybody saying the same, nothing recorded
-asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND (whose answer is a list
-       of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of tokens offered.
+asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND
+(whose answer is a list
+       of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of
+       tokens offered.
 """
 
 import array
@@ -42,12 +47,18 @@ from .return_types import Undue, due
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
-SEQUENCES = (list, tuple, lambda tokens: array.array("q", tokens))  # in which the tokens of a commit come, in turn
+SEQUENCES = (
+    list,
+    tuple,
+    lambda tokens: array.array("q", tokens),
+)  # in which the tokens of a commit come, in turn
 GHOST = 1 << 20
 
 
 def new(worker_parts, args, keywords):
-    return ToyEngine({**worker_parts.stand_ins, **worker_parts.parts}, worker_parts.attempt, **args[0])
+    return ToyEngine(
+        {**worker_parts.stand_ins, **worker_parts.parts}, worker_parts.attempt, **args[0]
+    )
 
 
 def trace(worker_parts, part, move):
@@ -88,11 +99,29 @@ class ScriptedOutput:
 class ToyEngine:
     """A scheduler, the manager it asks, and the requests that are present."""
 
-    def __init__(self, parts, attempt, num_blocks, block_size, watermark, cache, offer, guesses, keywords, ample=False):
-        self.blocks = parts["block_manager"].BlockManager(num_blocks, block_size, watermark=watermark)
+    def __init__(
+        self,
+        parts,
+        attempt,
+        num_blocks,
+        block_size,
+        watermark,
+        cache,
+        offer,
+        guesses,
+        keywords,
+        ample=False,
+    ):
+        self.blocks = parts["block_manager"].BlockManager(
+            num_blocks, block_size, watermark=watermark
+        )
         self.pages = parts["prefix_cache"].PrefixCache(block_size) if cache else None
         self.manager = KVManager(
-            self.blocks, self.pages, block_size=block_size, num_blocks=num_blocks, watermark=watermark
+            self.blocks,
+            self.pages,
+            block_size=block_size,
+            num_blocks=num_blocks,
+            watermark=watermark,
         )
         self.kv = Ample(block_size) if ample else Recorder(self.manager)
         self.attempt = attempt
@@ -142,8 +171,13 @@ class ToyEngine:
         due(plan, Plan, "a Plan(chunks, preempted, copies)")
         for name in ("chunks", "preempted", "copies"):
             due(getattr(plan, name), tuple, "a tuple", f"a Plan whose {name} are ")
-        chunks = [due(chunk, Chunk, "a Chunk", "a Plan that has among its chunks ") for chunk in plan.chunks]
-        copies = [due(copy, Copy, "a Copy", "a Plan that has among its copies ") for copy in plan.copies]
+        chunks = [
+            due(chunk, Chunk, "a Chunk", "a Plan that has among its chunks ")
+            for chunk in plan.chunks
+        ]
+        copies = [
+            due(copy, Copy, "a Copy", "a Plan that has among its copies ") for copy in plan.copies
+        ]
         self.asked = {chunk.id: self.voices.get(chunk.id) for chunk in chunks}
         return [
             [[chunk.id, chunk.start, chunk.length, chunk.samples] for chunk in chunks],
@@ -151,7 +185,11 @@ class ToyEngine:
             [[copy.src, copy.dst] for copy in copies],
             self.kv.told(),
             self.kv.holds(),
-            [[chunk.id, list(self.manager.table(chunk.id))] for chunk in chunks if chunk.id in self.manager],
+            [
+                [chunk.id, list(self.manager.table(chunk.id))]
+                for chunk in chunks
+                if chunk.id in self.manager
+            ],
             self.books(),
         ]
 
@@ -162,7 +200,9 @@ class ToyEngine:
         told = {chunk.id: self.say(chunk.id) for chunk in plan.chunks if chunk.samples}
         self.commits += 1
         form = SEQUENCES[self.commits % len(SEQUENCES)]
-        tokens = {id + 0: form(told[id]) for id in reversed(told)}  # an equal id need not be the same object
+        tokens = {
+            id + 0: form(told[id]) for id in reversed(told)
+        }  # an equal id need not be the same object
         given = types.MappingProxyType(tokens) if self.commits % 2 else tokens
         finished = self.returned.take(self.lent.called(self.scheduler.commit, plan, given))
         finished = list(finished) if type(finished) is list else finished
@@ -192,8 +232,15 @@ class ToyEngine:
     def rest(self, number=0):
         if self.voices:
             return None
-        idle, plan = self.scheduler.idle, due(self.scheduler.plan(), Plan, "a Plan(chunks, preempted, copies)")
-        return [idle, len(plan.chunks) + len(plan.preempted) + len(plan.copies), self.scheduler.commit(plan, {})]
+        idle, plan = (
+            self.scheduler.idle,
+            due(self.scheduler.plan(), Plan, "a Plan(chunks, preempted, copies)"),
+        )
+        return [
+            idle,
+            len(plan.chunks) + len(plan.preempted) + len(plan.copies),
+            self.scheduler.commit(plan, {}),
+        ]
 
     def drain(self, limit):
         steps: list = []
@@ -224,14 +271,16 @@ class ToyEngine:
         return told
 
     def present(self, number):
-        """The number-th of the requests that are present; when there is none whoever left last, or a stranger."""
+        """The number-th of the requests that are present; when there is none whoever left last, or
+        a stranger."""
         ids = sorted(self.voices)
         if not ids and self.gone and number % 2 == 0:
             return self.gone[-1]
         return ids[number % len(ids)] if ids else STRANGER
 
     def say(self, id):
-        """What the model says to a sampling chunk; to one of somebody who has been aborted, anything."""
+        """What the model says to a sampling chunk; to one of somebody who has been aborted,
+        anything."""
         count = 1 + self.guesses[self.sampled % len(self.guesses)]
         self.sampled += 1
         voice = self.voices.get(id)
@@ -255,7 +304,8 @@ class ToyEngine:
 
 
 class Ample:
-    """A KV manager that has room for everything and does nothing: what is left is what the scheduler costs."""
+    """A KV manager that has room for everything and does nothing: what is left is what the
+    scheduler costs."""
 
     def __init__(self, block_size):
         self.block_size = block_size
@@ -316,7 +366,9 @@ class Recorder:
 
     def extend(self, id, num_tokens):
         copies = self._manager.extend(id, num_tokens)
-        moved = None if copies is None else [block for copy in copies for block in (copy.src, copy.dst)]
+        moved = (
+            None if copies is None else [block for copy in copies for block in (copy.src, copy.dst)]
+        )
         self._asked.append([EXTEND, id, num_tokens, moved])
         if copies is not None:
             self.held[id] = num_tokens
@@ -328,7 +380,8 @@ class Recorder:
         self.held[id] = num_tokens
 
     def drop(self, id, tokens):
-        """More tokens than are reserved would be refused; here the grader will say what is wrong with them."""
+        """More tokens than are reserved would be refused; here the grader will say what is wrong
+        with them."""
         self._manager.drop(id, tokens[: self.held.get(id)])
         self._asked.append([DROP, id, len(tokens), list(tokens)])
         del self.held[id]

@@ -1,10 +1,12 @@
-"""Driver of a scheduler alone under the grader's clock: requests come at once and are served to their ends.
+"""Driver of a scheduler alone under the grader's clock: requests come at once and are served to
+their ends.
 
   run   what, size, seed, times, idle     so often: `size` requests, planned and committed until all have finished; a
                                           number for the plans and for who finished when
 
-There is KV memory and budget for all of them. Prompts, answers, tokens and the budget are drawn from the seed.
-idle: a stand-in answers, for the cost of the driver alone; it plans for all of them in each step, as the real one does.
+There is KV memory and budget for all of them. Prompts, answers, tokens and the budget are drawn
+from the seed. idle: a stand-in answers, for the cost of the driver alone; it plans for all of them
+in each step, as the real one does.
 """
 
 import random
@@ -35,7 +37,10 @@ def run(module, what, size, seed, times, idle):
     made = Known if idle else module.Scheduler
     dice, number = random.Random(seed), 0
     for _ in range(times):
-        asked = [(dice.choices(range(1000), k=dice.randint(*PROMPTS)), dice.randint(*ANSWERS)) for _ in range(size)]
+        asked = [
+            (dice.choices(range(1000), k=dice.randint(*PROMPTS)), dice.randint(*ANSWERS))
+            for _ in range(size)
+        ]
         memory, budget = Memory(dice.randint(*BLOCK_SIZE)), dice.randint(*BUDGET)
         number = (number * PRIME + _serve(made, asked, memory, budget, dice.randrange(1000))) % SUMS
     return number

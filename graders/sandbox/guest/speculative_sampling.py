@@ -1,12 +1,14 @@
-"""Driver of exercise 5 inside the worker: how the three functions are called, tensors crossing as in `guest.tensors`.
+"""Driver of exercise 5 inside the worker: how the three functions are called, tensors crossing as
+in `guest.tensors`.
 
-Two more methods call a function of the part on more rows than anybody would write down, whose distributions are rows of
-two tables [S, V], one row for each token that was said before:
+Two more methods call a function of the part on more rows than anybody would write down, whose
+distributions are rows of two tables [S, V], one row for each token that was said before:
   many_chains    q, p, before [R], draft [R, K], u, v    accept_chain: guess i follows guess i - 1, the first `before`
   many_siblings  q, p, before [R], tokens [R, C], u, v   accept_siblings
 Their u and v are whole numbers; `SCALE` of them are 1.
 
-And `serve` runs the real engine with the part and answers as that of `guest.medusa` does. Its only argument is a dict:
+And `serve` runs the real engine with the part and answers as that of `guest.medusa` does. Its only
+argument is a dict:
   model      of the engine, a name or [name of a shape, seed, sizes that differ]
   draft      the model that drafts, as `model` is told; "waiter": the one that was trained for it; None: none
   guesses    of a chain
@@ -27,7 +29,9 @@ SCALE = 1 << 20
 
 
 def new(worker_parts, args, keywords):
-    return LoadedPart(worker_parts.parts["speculative_sampling"], worker_parts.parts, worker_parts.line)
+    return LoadedPart(
+        worker_parts.parts["speculative_sampling"], worker_parts.parts, worker_parts.line
+    )
 
 
 def watch(worker_parts, part, wanted):
@@ -41,7 +45,12 @@ def call(part, method, args):
     if method == "many_chains":
         return [_plain_accepted(part.module.accept_chain(*_chains(*map(tensor, args)))), [], [], []]
     if method == "many_siblings":
-        return [_plain_pair(part.module.accept_siblings(*_siblings(*map(tensor, args)))), [], [], []]
+        return [
+            _plain_pair(part.module.accept_siblings(*_siblings(*map(tensor, args)))),
+            [],
+            [],
+            [],
+        ]
     return tensors.call(FORMS, part, method, args)
 
 
@@ -63,7 +72,13 @@ def _chain(draft, q, p, u, v):
 
 
 def _candidates(tokens, q, p, u, v):
-    return {"tokens": tensor(tokens), "q": tensor(q), "p": tensor(p), "u": tensor(u), "v": tensor(v)}
+    return {
+        "tokens": tensor(tokens),
+        "q": tensor(q),
+        "p": tensor(p),
+        "u": tensor(u),
+        "v": tensor(v),
+    }
 
 
 def _plain_accepted(accepted):
@@ -95,8 +110,12 @@ def serve(part, model, draft, guesses, engine, requests, arrivals, asks=False):
 
         speculator = DraftSpeculator(watched, _draft(loaded, draft), guesses=guesses)
     parts = replace(parts_of(part.parts, None), speculative_sampling=speculator and watched)
-    asked = [(prompt, max_new, eos, Sampling(**sampling)) for prompt, max_new, eos, sampling in requests]
-    return served(loaded, parts, speculator, watched, engine, asked, arrivals, part.line if asks else None)
+    asked = [
+        (prompt, max_new, eos, Sampling(**sampling)) for prompt, max_new, eos, sampling in requests
+    ]
+    return served(
+        loaded, parts, speculator, watched, engine, asked, arrivals, part.line if asks else None
+    )
 
 
 def _draft(model, name):

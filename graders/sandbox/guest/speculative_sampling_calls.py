@@ -1,16 +1,18 @@
-"""Driver of exercise 5's functions under the grader's clock: fresh inputs, many calls, a number for the answers.
+"""Driver of exercise 5's functions under the grader's clock: fresh inputs, many calls, a number for
+the answers.
 
 It keeps no clock and judges nothing.
 
   new    nothing
   run    function, batch, seed, times, idle     that many calls on inputs drawn from the seed: a number for the answers
 
-idle: the part is not called; tensors of the right shapes stand for its answers, so that the question costs what the
-driver itself costs. The number is a weighted sum of all that was returned, weights drawn from the seed. Every row of
-logits or probabilities is one and the same row in another order, and dice are laid far from every bar and every end of
-a token's share, so that float32, float64 and any order of summation give the same answer. The rows of a question are
-copies of a few that were drawn for it, in an order of their own: to draw each anew costs many times what a call does,
-and the noise of that hid what was to be timed.
+idle: the part is not called; tensors of the right shapes stand for its answers, so that the
+question costs what the driver itself costs. The number is a weighted sum of all that was returned,
+weights drawn from the seed. Every row of logits or probabilities is one and the same row in another
+order, and dice are laid far from every bar and every end of a token's share, so that float32,
+float64 and any order of summation give the same answer. The rows of a question are copies of a few
+that were drawn for it, in an order of their own: to draw each anew costs many times what a call
+does, and the noise of that hid what was to be timed.
 """
 
 import torch
@@ -18,11 +20,19 @@ import torch
 from reference_engine.slots import Accepted
 
 VOCAB, GUESSES, CANDIDATES = 1024, 4, 4
-RULE = {"temperature": 0.8, "top_k": 64, "top_p": 0.9}  # 18 tokens hold 0.895 of the 64, 19 hold 0.907
+RULE = {
+    "temperature": 0.8,
+    "top_k": 64,
+    "top_p": 0.9,
+}  # 18 tokens hold 0.895 of the 64, 19 hold 0.907
 LOGITS = -0.1 * torch.arange(VOCAB)
 SHARES = (-0.05 * torch.arange(VOCAB)).double().softmax(0)
 WEIGHT = 1 << 40
-DRAWN, PAIRS, PLACES = 32, 48, 16  # of a question: rows that are drawn, kinds of guesses, sets of candidates
+DRAWN, PAIRS, PLACES = (
+    32,
+    48,
+    16,
+)  # of a question: rows that are drawn, kinds of guesses, sets of candidates
 SMALL = 1e-4
 WRONG = -1
 
@@ -77,20 +87,26 @@ class Draw:
         return (start + step * torch.arange(count)) % VOCAB
 
     def u(self, bar):
-        """u, and whether it is below, for each bar: below for seven in ten; a bar of 1 has nothing above."""
+        """u, and whether it is below, for each bar: below for seven in ten; a bar of 1 has nothing
+        above."""
         below = (self.whole(10, *bar.shape) < 7) | (bar >= 1)
         return torch.where(below, bar.clamp(max=1) / 2, (1 + bar) / 2), below
 
     def v(self, weights):
         """In the middle of the share of some token of each of weights [N, V]."""
         reach, whole = weights.cumsum(-1), weights.sum(-1, keepdim=True)
-        at = torch.searchsorted(reach, torch.rand(len(weights), 1, generator=self.dice, dtype=torch.float64) * whole)
+        at = torch.searchsorted(
+            reach, torch.rand(len(weights), 1, generator=self.dice, dtype=torch.float64) * whole
+        )
         at = at.clamp(max=VOCAB - 1)
-        at = torch.where(weights.gather(1, at) < SMALL * whole, weights.argmax(-1, keepdim=True), at)
+        at = torch.where(
+            weights.gather(1, at) < SMALL * whole, weights.argmax(-1, keepdim=True), at
+        )
         return ((reach.gather(1, at) - weights.gather(1, at) / 2) / whole).squeeze(1)
 
 
-# ---------------------------------------------------------------- what a call is given, and the form of an answer
+# ---------------------------------------------------------------- what a call is given, and the
+# form of an answer
 
 
 def _logits(draw):
@@ -103,19 +119,30 @@ def _spread(draw, times):
 
 def _chain(draw):
     shares = SHARES[draw.orders(DRAWN)]  # [DRAWN, V]
-    p = draw.whole(DRAWN, PAIRS)  # which of them the guesses of a kind are held against, and drawn from
+    p = draw.whole(
+        DRAWN, PAIRS
+    )  # which of them the guesses of a kind are held against, and drawn from
     q = (p + 1 + draw.whole(DRAWN - 1, PAIRS)) % DRAWN
     kind, draft = draw.whole(PAIRS, draw.rows, GUESSES), draw.whole(VOCAB, draw.rows, GUESSES)
     places = torch.cat([p[kind], draw.whole(DRAWN, draw.rows, 1)], 1)  # [R, GUESSES + 1]
     u, stands = draw.u(shares[p[kind], draft] / shares[q[kind], draft])
-    weights = torch.cat([shares, (shares[p] - shares[q]).clamp(min=0)])  # [DRAWN + PAIRS, V]: what next is drawn from
-    drawn = torch.cat([DRAWN + kind, places[:, GUESSES:]], 1).gather(1, stands.long().cumprod(1).sum(1, keepdim=True))
+    weights = torch.cat(
+        [shares, (shares[p] - shares[q]).clamp(min=0)]
+    )  # [DRAWN + PAIRS, V]: what next is drawn from
+    drawn = torch.cat([DRAWN + kind, places[:, GUESSES:]], 1).gather(
+        1, stands.long().cumprod(1).sum(1, keepdim=True)
+    )
     held = shares.float()
     return draft, held[q[kind]], held[places], u.float(), draw.v(weights)[drawn.squeeze(1)].float()
 
 
 def _accepted(draw, times):
-    return [Accepted(count=torch.ones(draw.rows, dtype=torch.int64), next=torch.ones(draw.rows, dtype=torch.int64))]
+    return [
+        Accepted(
+            count=torch.ones(draw.rows, dtype=torch.int64),
+            next=torch.ones(draw.rows, dtype=torch.int64),
+        )
+    ]
 
 
 def _siblings(draw):
@@ -174,7 +201,9 @@ def _sum_of_accepted(answers, draw):
 def _sum_of_pairs(answers, draw):
     if not all(type(answer) in (tuple, list) and len(answer) == 2 for answer in answers):
         return WRONG
-    return _sum([which for which, _ in answers], draw) + 3 * _sum([said for _, said in answers], draw)
+    return _sum([which for which, _ in answers], draw) + 3 * _sum(
+        [said for _, said in answers], draw
+    )
 
 
 FORMS: dict = {

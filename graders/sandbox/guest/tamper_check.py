@@ -1,7 +1,8 @@
-"""Notices when a part changes what is not its own: functions, classes and modules of the driver and of the engine.
+"""Notices when a part changes what is not its own: functions, classes and modules of the driver and
+of the engine.
 
-Evidence, no lock: the part shares the process, and whoever takes pains can change this too. Nothing that the grader
-believes rests on it. What it catches is named, and a person looks at it.
+Evidence, no lock: the part shares the process, and whoever takes pains can change this too. Nothing
+that the grader believes rests on it. What it catches is named, and a person looks at it.
 """
 
 import builtins
@@ -34,12 +35,17 @@ class TamperCheck:
             self._seal(module.__name__, module.__dict__)
 
     def extend(self, foreign: frozenset = frozenset()) -> str:
-        """Seal what was imported since the last time; the name of what in it comes from a file in `foreign`, or ""."""
+        """Seal what was imported since the last time; the name of what in it comes from a file in
+        `foreign`, or ""."""
         if len(sys.modules) == self.imported:
             return ""
         self.imported, before = len(sys.modules), len(self.codes)
         for name, module in list(sys.modules.items()):
-            if name.startswith(OURS) and name not in self.modules and type(module) is types.ModuleType:
+            if (
+                name.startswith(OURS)
+                and name not in self.modules
+                and type(module) is types.ModuleType
+            ):
                 self.modules[name] = module
                 self._seal(name, module.__dict__)
         strangers = zip(self.titles[before:], self.codes[before:], strict=True)
@@ -54,8 +60,12 @@ class TamperCheck:
                 return f"{title}.{space.stranger()}"
         if not all(map(is_, map(_code, self.functions), self.codes)):
             pairs = zip(self.titles, self.functions, self.codes, strict=True)
-            return str(next(title for title, function, code in pairs if function.__code__ is not code))
-        gone = (name for name, module in self.modules.items() if sys.modules.get(name) is not module)
+            return str(
+                next(title for title, function, code in pairs if function.__code__ is not code)
+            )
+        gone = (
+            name for name, module in self.modules.items() if sys.modules.get(name) is not module
+        )
         return str(next(gone, ""))
 
     def _seal(self, title: str, names) -> None:
@@ -76,9 +86,17 @@ class NamespaceSnapshot:
     """The names of a module or class, and what they stood for when it was sealed."""
 
     def __init__(self, space) -> None:
-        fixed = {name: value for name, value in space.items() if name not in HARMLESS and isinstance(value, FIXED)}
+        fixed = {
+            name: value
+            for name, value in space.items()
+            if name not in HARMLESS and isinstance(value, FIXED)
+        }
         self.space = space
-        self.names = (*fixed, "__doc__", "__doc__")  # two at least, so that what is fetched is a tuple
+        self.names = (
+            *fixed,
+            "__doc__",
+            "__doc__",
+        )  # two at least, so that what is fetched is a tuple
         self.values = (*fixed.values(), space["__doc__"], space["__doc__"])
         self.fetch = itemgetter(*self.names)
         self.size = len(space)
@@ -103,5 +121,11 @@ class NamespaceSnapshot:
     def stranger(self) -> str:
         """A new name for something callable that is none of ours: it may stand before a builtin."""
         new = [(name, value) for name, value in list(self.space.items()) if name not in self.names]
-        called = [(name, value) for name, value in new if name not in HARMLESS and isinstance(value, CALLED)]
-        return next((name for name, value in called if not str(value.__module__).startswith(OURS)), "")
+        called = [
+            (name, value)
+            for name, value in new
+            if name not in HARMLESS and isinstance(value, CALLED)
+        ]
+        return next(
+            (name for name, value in called if not str(value.__module__).startswith(OURS)), ""
+        )

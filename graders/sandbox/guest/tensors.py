@@ -1,18 +1,24 @@
-"""Tensors between the wire and a part that is a module of functions: how they come, go, and are seen to be unchanged.
+"""Tensors between the wire and a part that is a module of functions: how they come, go, and are
+seen to be unchanged.
 
-A tensor crosses as [dtype name, shape, flat items], and True behind them for one that is a view of a larger one; items
-that JSON has no number for are texts: "nan", "inf", "-inf".
+A tensor crosses as [dtype name, shape, flat items], and True behind them for one that is a view of
+a larger one; items that JSON has no number for are texts: "nan", "inf", "-inf".
 """
 
 import math
 
 import torch
 
-_clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num  # before a part can change them
+_clone, _equal, _filled = (
+    torch.Tensor.clone,
+    torch.equal,
+    torch.Tensor.nan_to_num,
+)  # before a part can change them
 
 
 class LoadedPart:
-    """The object that calls are made on: the loaded module, all parts that the worker holds, its line to the grader."""
+    """The object that calls are made on: the loaded module, all parts that the worker holds, its
+    line to the grader."""
 
     def __init__(self, module, parts, line=None):
         self.module = module
@@ -22,9 +28,11 @@ class LoadedPart:
 
 
 def call(forms, part, method, args):
-    """Call `method` of the module; [result, changed arguments, those that the result is a view of, changed answers].
+    """Call `method` of the module; [result, changed arguments, those that the result is a view of,
+    changed answers].
 
-    forms: for each method how the arguments come (a dict by name; "keywords" are given by name) and how a result goes.
+    forms: for each method how the arguments come (a dict by name; "keywords" are given by name) and
+    how a result goes.
     """
     found = getattr(part.module, method)
     unpack, pack = forms[method]
@@ -37,7 +45,9 @@ def call(forms, part, method, args):
     overwritten = [name for name, each, was in part.earlier if not same(each, was)]
     part.earlier = [(method, each, copied(each)) for each in _tensors(answer)]
     kept = {_memory(each) for _, each, _ in part.earlier} - {0}
-    views = [name for name, value in given.items() if kept & {_memory(each) for each in _tensors(value)}]
+    views = [
+        name for name, value in given.items() if kept & {_memory(each) for each in _tensors(value)}
+    ]
     return [result, changed, views, overwritten[:1]]
 
 

@@ -1,14 +1,15 @@
 """Driver of the timed engine inside the worker: the parts that were loaded, whole traces.
 
-It keeps no clock, and computes no pass and no guess: those are asked for (`asking_runner`). What is not loaded is
-naive; a prefix cache and guesses take part when they are loaded and asked for.
+It keeps no clock, and computes no pass and no guess: those are asked for (`asking_runner`). What is
+not loaded is naive; a prefix cache and guesses take part when they are loaded and asked for.
   new    model, cached, guesses: keywords of the Engine    a fresh engine, nothing in its memory
   serve  requests [prompt, max_new]                        their outputs, in order
   steps  requests [prompt, max_new] that have just come,   steps of the engine until so many are made, or all are served
          how many steps (0: all that it takes)             (one at least): [[index, tokens] …, idle]
   peak   effort                                          operations a second, as `reference_engine.ceilings` measures;
-                                                           multiply-adds that a token needs at least; how many more it
-                                                           needs if the model is to say what comes after it
+                                                           multiply-adds that a token needs at
+                                                           least; how many more it needs if the
+                                                           model is to say what comes after it
 """
 
 import gc

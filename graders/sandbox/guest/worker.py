@@ -1,15 +1,17 @@
 """The worker's side of the wire: load a part, call it, send back what it returned as plain data.
 
-Nothing here decides anything: no verdict, no clock, no expected value. What the part returns is copied into plain JSON
-by exact type, so that a subclass of int or an object with a cunning __eq__ reaches the grader as its type's name only.
+Nothing here decides anything: no verdict, no clock, no expected value. What the part returns is
+copied into plain JSON by exact type, so that a subclass of int or an object with a cunning __eq__
+reaches the grader as its type's name only.
 
-Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a list (for a list or
-a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src, dst]}, and {"type": name} for anything else.
-In the place of any answer: {"tampered": name} when the part has changed something of the driver or the engine (`seal`),
-{"foreign": event} when it made code of something else than its text (`foreign_code`); nobody answers after that.
-Outcome of a call: {"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]],
-"file": name}}: frames are those of parts, file is that of the last of them, a companion's or the submission's.
-Of what was returned and is not due (`due`) "x" also has "got": that half of the text.
+Values, as the grader sees them: null, true, false, a 64-bit integer, a finite float, {"s": text}, a
+list (for a list or a tuple of at most 100,000 items, 150,000 with those in it), {"copy": [src,
+dst]}, and {"type": name} for anything else. In the place of any answer: {"tampered": name} when the
+part has changed something of the driver or the engine (`seal`), {"foreign": event} when it made
+code of something else than its text (`foreign_code`); nobody answers after that. Outcome of a call:
+{"r": value} or {"x": {"kinds": [...], "type": name, "text": str(e), "frames": [[line, function]],
+"file": name}}: frames are those of parts, file is that of the last of them, a companion's or the
+submission's. Of what was returned and is not due (`due`) "x" also has "got": that half of the text.
 
 Requests ({"do": …}):
   driver slot                            import what the slot's driver needs (torch, for exercise 4); {}
@@ -18,7 +20,8 @@ Requests ({"do": …}):
   new    slot, args, keywords            a fresh object through the slot's driver; {} or {"x": …}
   call   calls [[method, args]], watch   each call on that object; {"calls": [outcome], "seen": [snapshot]}
   trace  fresh, moves                    a fresh object if `fresh` ({slot, args, keywords}) is given, then the driver's
-                                         trace(worker_parts, part, move) for each; {"moves": [what it gave]} or {"x": …}
+                                         trace(worker_parts, part, move) for each; {"moves": [what
+                                         it gave]} or {"x": …}
   shifts calls, least                    each call once; {"shifts": [those that moved a list that long]} or {"x": …}
   again  calls, times                    the calls over and over, for their cost alone; {} or {"x": …}
   tally  calls, most                     each call once; {"tally": [bytecode instructions, `most` at most]} or {"x": …}
@@ -44,8 +47,19 @@ DEEPEST = 6
 MOST = 150_000  # items of all lists in a value: one that holds itself has no end
 LONGEST_NAME = 60
 PIECE = 1 << 16  # bytes of a question that are read at once
-EVERY = 32  # of many calls in a row so many are made between two looks at what a part may not change
-KINDS = (Undue, KeyError, ValueError, NotImplementedError, AssertionError, TypeError, AttributeError, IndexError)
+EVERY = (
+    32  # of many calls in a row so many are made between two looks at what a part may not change
+)
+KINDS = (
+    Undue,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    AssertionError,
+    TypeError,
+    AttributeError,
+    IndexError,
+)
 LEAVING = (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError)
 
 _exit = os._exit
@@ -79,7 +93,8 @@ def serve(wire: int, limits: dict) -> None:
 
 
 def _answer(worker_parts: "GuestParts", request: dict, seal: TamperCheck, looking: bool) -> dict:
-    """What the parts say, or that the part has changed what it may not; everything is looked at when `looking`."""
+    """What the parts say, or that the part has changed what it may not; everything is looked at
+    when `looking`."""
     seal.extend()
     answer = worker_parts.answer(request)
     sys.settrace(None)  # a breakpoint left in the part follows what comes after it, too
@@ -90,7 +105,8 @@ def _answer(worker_parts: "GuestParts", request: dict, seal: TamperCheck, lookin
 
 
 def _question(wire: int) -> "bytearray | None":
-    """The next one, mostly in one piece: nothing is asked before the answer. None when the wire has been closed."""
+    """The next one, mostly in one piece: nothing is asked before the answer. None when the wire has
+    been closed."""
     data = bytearray()
     while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
         more = _read(wire, PIECE)
@@ -108,7 +124,8 @@ def _send(wire: int, frame: bytes) -> None:
 
 
 class Line:
-    """This end of the wire. An answer may be a question in turn (`ask`), while something is made for the grader."""
+    """This end of the wire. An answer may be a question in turn (`ask`), while something is made
+    for the grader."""
 
     __slots__ = ("asked", "wire")
 
@@ -136,9 +153,22 @@ class Line:
 
 
 class GuestParts:
-    """The parts loaded, and the object under test. No instance has methods of its own. line: to the grader."""
+    """The parts loaded, and the object under test. No instance has methods of its own. line: to the
+    grader."""
 
-    __slots__ = ("driver", "files", "foreign", "line", "memory", "part", "parts", "room", "slots", "stand_ins", "texts")
+    __slots__ = (
+        "driver",
+        "files",
+        "foreign",
+        "line",
+        "memory",
+        "part",
+        "parts",
+        "room",
+        "slots",
+        "stand_ins",
+        "texts",
+    )
 
     def __init__(self, line: "Line | None" = None) -> None:
         from reference_engine import slots
@@ -173,8 +203,15 @@ class GuestParts:
         sys.modules[slot] = module
         try:
             code = compile(request["source"], name, "exec", dont_inherit=True)
-        except SyntaxError as error:  # no frame of the part is on the stack: the place is told all the same
-            return {"x": {**self.raised(error), "frames": [[error.lineno, "<module>"]] if error.lineno else []}}
+        except (
+            SyntaxError
+        ) as error:  # no frame of the part is on the stack: the place is told all the same
+            return {
+                "x": {
+                    **self.raised(error),
+                    "frames": [[error.lineno, "<module>"]] if error.lineno else [],
+                }
+            }
         except BaseException as error:
             return {"x": self.raised(error)}
         if request.get("watched") and self.foreign is not None:
@@ -213,7 +250,9 @@ class GuestParts:
 
     def do_trace(self, request: dict) -> dict:
         made = self.do_new(request["fresh"]) if request["fresh"] else {}
-        return made or {"moves": [self.driver.trace(self, self.part, move) for move in request["moves"]]}
+        return made or {
+            "moves": [self.driver.trace(self, self.part, move) for move in request["moves"]]
+        }
 
     def bound(self, calls: list) -> list:
         bind = getattr(self.driver, "bind", getattr)
@@ -221,7 +260,11 @@ class GuestParts:
 
     def do_shifts(self, request: dict) -> dict:
         try:
-            return {"shifts": list_shift_probe.shifts(self.part, self.bound(request["calls"]), request["least"])}
+            return {
+                "shifts": list_shift_probe.shifts(
+                    self.part, self.bound(request["calls"]), request["least"]
+                )
+            }
         except BaseException as error:
             return {"x": self.raised(error)}
 
@@ -293,7 +336,11 @@ class GuestParts:
 
     def raised(self, error: BaseException) -> dict:
         ancestors = _ancestors(type(error))
-        kinds = [kind.__name__ for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING) if kind in ancestors]
+        kinds = [
+            kind.__name__
+            for kind in (self.slots.OutOfBlocks, *KINDS, *LEAVING)
+            if kind in ancestors
+        ]
         frames, file = [], ""
         step = _traceback(error)
         while step is not None:
@@ -304,16 +351,29 @@ class GuestParts:
             step = step.tb_next
         try:
             text = _cut(str(error), slice(300))
-        except BaseException:  # its __str__ is the part's code too; the exception itself is reported all the same
+        except (
+            BaseException
+        ):  # its __str__ is the part's code too; the exception itself is reported all the same
             text = ""
         text = text.encode("utf-8", "replace").decode()
         frames = [*frames[:1], *frames[1:][-7:]]  # the call itself, and where it ended
-        told = {"kinds": kinds, "type": type_name(type(error)), "text": text, "frames": frames, "file": file}
-        return {**told, "got": error.got[:300].encode("utf-8", "replace").decode()} if type(error) is Undue else told
+        told = {
+            "kinds": kinds,
+            "type": type_name(type(error)),
+            "text": text,
+            "frames": frames,
+            "file": file,
+        }
+        return (
+            {**told, "got": error.got[:300].encode("utf-8", "replace").decode()}
+            if type(error) is Undue
+            else told
+        )
 
 
 def function_name(name: str) -> str:
-    """As a file of Python can have it, so that a name carries nothing else: an identifier, or <lambda> and its like."""
+    """As a file of Python can have it, so that a name carries nothing else: an identifier, or
+    <lambda> and its like."""
     inner = name[1:-1] if name[:1] == "<" and name[-1:] == ">" else name
     return _cut(name, slice(LONGEST_NAME)) if inner.isidentifier() else "?"
 

@@ -1,4 +1,5 @@
-"""Where a worker process comes from: one door, `spawn`, whatever the level of isolation (see `levels`)."""
+"""Where a worker process comes from: one door, `spawn`, whatever the level of isolation (see
+`levels`)."""
 
 from graders.sandbox.isolation.levels import FOR_MARKS, HIGHEST, LEVELS, below
 from graders.sandbox.isolation.limits import Limits

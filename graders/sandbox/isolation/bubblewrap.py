@@ -23,15 +23,31 @@ def program() -> str:
     path = shutil.which("bwrap")
     if path is None:
         return ""
-    trial = [path, *FRESH, "--size", "4096", "--tmpfs", "/tmp", "--ro-bind", "/", "/", sys.executable, "-ISc", ""]
+    trial = [
+        path,
+        *FRESH,
+        "--size",
+        "4096",
+        "--tmpfs",
+        "/tmp",
+        "--ro-bind",
+        "/",
+        "/",
+        sys.executable,
+        "-ISc",
+        "",
+    ]
     try:
-        return path if subprocess.run(trial, capture_output=True, timeout=10).returncode == 0 else ""
+        return (
+            path if subprocess.run(trial, capture_output=True, timeout=10).returncode == 0 else ""
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
 def command(path: str, box: Path, limits: Limits) -> list[str]:
-    """What to put before the interpreter's arguments: a root that shows what a worker may see, and the interpreter."""
+    """What to put before the interpreter's arguments: a root that shows what a worker may see, and
+    the interpreter."""
     inside = contents(limits)
     interpreter = os.path.realpath(sys.executable)
     shown = [*inside.shown, interpreter, f"{HOME}/isolation/inside"]
@@ -43,4 +59,13 @@ def command(path: str, box: Path, limits: Limits) -> list[str]:
         words += ["--ro-bind", entry.path, entry.path] if entry.whole else ["--dir", entry.path]
     for device in inside.devices:
         words += ["--dev-bind", device, device]
-    return [*words, "--size", str(limits.disk), "--tmpfs", str(box), "--chdir", str(box), interpreter]
+    return [
+        *words,
+        "--size",
+        str(limits.disk),
+        "--tmpfs",
+        str(box),
+        "--chdir",
+        str(box),
+        interpreter,
+    ]

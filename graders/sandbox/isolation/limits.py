@@ -13,11 +13,12 @@ MIB = 1 << 20
 class Limits:
     """What a worker and everything it starts may use together; beyond that they are ended.
 
-    packages: site-packages (torch) can be imported. gpu: the GPU's devices are let through, and programs may be started
-    (Triton needs a compiler). memory: resident bytes; 0 for the usual 1 GiB, 6 GiB with packages. tasks: processes
-    and threads; 0 for the usual 128, with packages 4 more for each core, since torch and the engine start threads for
-    each. disk, files: bytes and number of files in its folder. cpu: seconds of CPU time of one process. readable:
-    further files that it may read. contracts: of the engine it sees the contracts alone.
+    packages: site-packages (torch) can be imported. gpu: the GPU's devices are let through, and
+    programs may be started (Triton needs a compiler). memory: resident bytes; 0 for the usual 1
+    GiB, 6 GiB with packages. tasks: processes and threads; 0 for the usual 128, with packages 4
+    more for each core, since torch and the engine start threads for each. disk, files: bytes and
+    number of files in its folder. cpu: seconds of CPU time of one process. readable: further files
+    that it may read. contracts: of the engine it sees the contracts alone.
     """
 
     packages: bool = False
@@ -41,8 +42,13 @@ class Limits:
 
     @property
     def rlimits(self) -> Mapping[str, int]:
-        """Of every single process. CUDA reserves more addresses than any limit, torch a multiple of what it uses."""
-        addresses = {} if self.gpu else {"RLIMIT_AS": (4 if self.packages else 1) * self.resident + 1024 * MIB}
+        """Of every single process. CUDA reserves more addresses than any limit, torch a multiple of
+        what it uses."""
+        addresses = (
+            {}
+            if self.gpu
+            else {"RLIMIT_AS": (4 if self.packages else 1) * self.resident + 1024 * MIB}
+        )
         return {
             **addresses,
             "RLIMIT_CPU": self.cpu,

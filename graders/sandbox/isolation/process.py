@@ -1,8 +1,10 @@
-"""A worker process: started at a level of isolation, watched by a supervisor, ended with everything it started.
+"""A worker process: started at a level of isolation, watched by a supervisor, ended with everything
+it started.
 
-Between the grader and the worker stands the supervisor (`inside/supervisor.py`), which never runs the submission's
-code. Three channels lead there: the wire (a socket, questions and answers), the output (a pipe, what the part
-prints) and the control (a socket to the supervisor: the level, the worker's pid, how it died).
+Between the grader and the worker stands the supervisor (`inside/supervisor.py`), which never runs
+the submission's code. Three channels lead there: the wire (a socket, questions and answers), the
+output (a pipe, what the part prints) and the control (a socket to the supervisor: the level, the
+worker's pid, how it died).
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ _MAIN = Path(__file__).parent / "inside" / "main.py"
 
 
 class MachineFault(Exception):
-    """Our fault or the machine's, never the submission's: nothing is graded. The text is one clause."""
+    """Our fault or the machine's, never the submission's: nothing is graded. The text is one
+    clause."""
 
 
 class CannotStart(MachineFault):
@@ -54,20 +57,27 @@ class CannotStart(MachineFault):
 
 
 class WorkerLost(MachineFault):
-    """The worker is gone by no doing of its own: the machine ran out of memory, or its supervisor was killed."""
+    """The worker is gone by no doing of its own: the machine ran out of memory, or its supervisor
+    was killed."""
 
 
 class Process:
     """A worker that runs. Use `spawn`.
 
-    box: its folder. wire: the grader's end of the socket. output: file descriptor, read end. control: readable once the
-    worker has died. death: the same, whatever keeps its keeper from telling; -1 for none. worker: pid of the process
-    that runs the part. level: "L3". locks: what protects the grader, in words. refused: level -> why it could not be
-    had. reason: why the worker was ended, if the supervisor ended it.
+    box: its folder. wire: the grader's end of the socket. output: file descriptor, read end.
+    control: readable once the worker has died. death: the same, whatever keeps its keeper from
+    telling; -1 for none. worker: pid of the process that runs the part. level: "L3". locks: what
+    protects the grader, in words. refused: level -> why it could not be had. reason: why the worker
+    was ended, if the supervisor ended it.
     """
 
     def __init__(
-        self, supervisor: subprocess.Popen[bytes], wire: socket.socket, output: int, control: socket.socket, box: Path
+        self,
+        supervisor: subprocess.Popen[bytes],
+        wire: socket.socket,
+        output: int,
+        control: socket.socket,
+        box: Path,
     ) -> None:
         self.wire = wire
         self.output = output
@@ -91,18 +101,27 @@ class Process:
             message, pid = self._message(deadline - time.monotonic())
             if "ready" in message:
                 self.worker = pid
-                with contextlib.suppress(OSError):  # an old kernel, or it is gone already: its keeper will tell
+                with contextlib.suppress(
+                    OSError
+                ):  # an old kernel, or it is gone already: its keeper will tell
                     self.death = os.pidfd_open(pid)
             elif "level" in message:
-                self.level, self.locks, self.refused = message["level"], tuple(message["locks"]), message["refused"]
+                self.level, self.locks, self.refused = (
+                    message["level"],
+                    tuple(message["locks"]),
+                    message["refused"],
+                )
             else:
                 self.end()
                 refused = message.get("refused", {})
                 reasons = "; ".join(f"{level}: {why}" for level, why in refused.items())
-                raise CannotStart(f"the worker process did not start ({reasons or 'no sign of life'})", refused)
+                raise CannotStart(
+                    f"the worker process did not start ({reasons or 'no sign of life'})", refused
+                )
 
     def exit_status(self) -> int | None:
-        """How the worker died, once `control` has become readable: its exit code, negative for a signal, None unknown.
+        """How the worker died, once `control` has become readable: its exit code, negative for a
+        signal, None unknown.
 
         Lost when it was not the worker's doing.
         """
@@ -124,31 +143,44 @@ class Process:
     def tree_seconds(self) -> float:
         """CPU time used so far by the keeper, the worker and what it started: by those that live."""
         spent = 0.0
-        for pid in () if self._ended else (self._supervisor.pid, *process_tree.descendants(self._supervisor.pid)):
+        for pid in (
+            ()
+            if self._ended
+            else (self._supervisor.pid, *process_tree.descendants(self._supervisor.pid))
+        ):
             with contextlib.suppress(OSError):
                 spent += _cpu_clock(pid)
         return spent
 
     def rest(self) -> None:
-        """Wait until the worker waits for us, a moment at most: one that goes on computing is not waited for.
+        """Wait until the worker waits for us, a moment at most: one that goes on computing is not
+        waited for.
 
         Where processors are few, whoever looked all the while would keep it from getting there.
         """
         until = time.monotonic() + REST
-        with contextlib.suppress(OSError, IndexError), open(f"/proc/{self.worker}/stat", "rb", buffering=0) as file:
+        with (
+            contextlib.suppress(OSError, IndexError),
+            open(f"/proc/{self.worker}/stat", "rb", buffering=0) as file,
+        ):
             while time.monotonic() < until and file.read().rpartition(b") ")[2][:1] == b"R":
                 os.sched_yield()
                 file.seek(0)
 
     def delayed_seconds(self) -> float:
-        """How long the worker so far was ready to run and had no processor; 0 where the kernel does not say."""
-        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{self.worker}/schedstat", "rb") as file:
+        """How long the worker so far was ready to run and had no processor; 0 where the kernel does
+        not say."""
+        with (
+            contextlib.suppress(OSError, ValueError, IndexError),
+            open(f"/proc/{self.worker}/schedstat", "rb") as file,
+        ):
             return int(file.read().split()[1]) / 1e9
         return 0.0
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
-        """The worker, all that it started and its keeper stand still meanwhile, whatever they were about to do.
+        """The worker, all that it started and its keeper stand still meanwhile, whatever they were
+        about to do.
 
         In bubblewrap they do not: nobody would wake them after the grader's death.
         """
@@ -165,7 +197,8 @@ class Process:
             process_tree.go_on((keeper, *stopped))
 
     def hurry(self) -> None:
-        """The worker has ended: whatever else there is of it stands still, so that its keeper gets to say how.
+        """The worker has ended: whatever else there is of it stands still, so that its keeper gets
+        to say how.
 
         Where there are namespaces whoever tells is among them, and no part reaches that.
         """
@@ -180,7 +213,8 @@ class Process:
             process_tree.stop_all(self._supervisor.pid)
 
     def end(self) -> None:
-        """Kill the worker and everything it started; returns when the tree is dead and its folder is gone."""
+        """Kill the worker and everything it started; returns when the tree is dead and its folder
+        is gone."""
         if self._ended:
             return
         self.stop()  # first: nothing may keep the supervisor from its work
@@ -197,7 +231,8 @@ class Process:
         remove(self.box)
 
     def _kept(self) -> bool:
-        """Whether the supervisor says that the tree is dead; it is gone afterwards, whatever the worker did to it."""
+        """Whether the supervisor says that the tree is dead; it is gone afterwards, whatever the
+        worker did to it."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._supervisor.pid, signal.SIGCONT)
         try:
@@ -224,24 +259,32 @@ def _cpu_clock(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def spawn(level: str = HIGHEST, limits: Limits | None = None, *, without: Collection[str] = ()) -> Process:
+def spawn(
+    level: str = HIGHEST, limits: Limits | None = None, *, without: Collection[str] = ()
+) -> Process:
     """Start a worker at this level of isolation, or at the highest that the machine allows.
 
-    without: locks to do without, as a machine that lacks them would: "namespaces", "landlock", "seccomp", "uid",
-    "bubblewrap". CannotStart if the machine does not let us; ValueError for a name that is no level.
+    without: locks to do without, as a machine that lacks them would: "namespaces", "landlock",
+    "seccomp", "uid", "bubblewrap". CannotStart if the machine does not let us; ValueError for a
+    name that is no level.
     """
     if level not in (HIGHEST, *LEVELS):
         raise ValueError(f"no isolation level {level!r}")
     limits = limits or Limits()
     levels = [*reversed(LEVELS)] if level == HIGHEST else [level]
-    wrap = "" if {"bubblewrap", "namespaces"} & set(without) or os.geteuid() == 0 else bubblewrap.program()
+    wrap = (
+        ""
+        if {"bubblewrap", "namespaces"} & set(without) or os.geteuid() == 0
+        else bubblewrap.program()
+    )
     if wrap and "L4" in levels:
         return _start(["L2", "L1"], limits, without, wrap)
     return _start(levels, limits, without)
 
 
 def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: str = "") -> Process:
-    """One worker at the first of `levels` that can be had, inside bubblewrap if `wrap` names its program."""
+    """One worker at the first of `levels` that can be had, inside bubblewrap if `wrap` names its
+    program."""
     wire, their_wire = socket.socketpair()
     control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -250,7 +293,10 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
     box: Path | None = None
     try:
         box = Path(tempfile.mkdtemp(prefix="kitchen-")).resolve()
-        config = _config(levels, limits, without, box) | {"wire": theirs[0].fileno(), "control": theirs[1].fileno()}
+        config = _config(levels, limits, without, box) | {
+            "wire": theirs[0].fileno(),
+            "control": theirs[1].fileno(),
+        }
         command = bubblewrap.command(wrap, box, limits) if wrap else [sys.executable]
         supervisor = subprocess.Popen(
             [*command, "-I", "-S", "-X", "utf8", str(_MAIN), json.dumps(config)],
@@ -283,7 +329,9 @@ def _start(levels: list[str], limits: Limits, without: Collection[str], wrap: st
     return process
 
 
-def _config(levels: list[str], limits: Limits, without: Collection[str], box: Path) -> dict[str, Any]:
+def _config(
+    levels: list[str], limits: Limits, without: Collection[str], box: Path
+) -> dict[str, Any]:
     """What the supervisor is told; see `inside/supervisor.py`."""
     return {
         "levels": levels,
@@ -302,8 +350,15 @@ def _config(levels: list[str], limits: Limits, without: Collection[str], box: Pa
 
 
 def _environment(box: Path, limits: Limits) -> dict[str, str]:
-    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader itself would load."""
-    caches = ("XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "CUDA_CACHE_PATH", "MPLCONFIGDIR")
+    """An allow-list: nothing of the grader's own environment. Compiled code is what the grader
+    itself would load."""
+    caches = (
+        "XDG_CACHE_HOME",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "CUDA_CACHE_PATH",
+        "MPLCONFIGDIR",
+    )
     own = {name: str(box) for name in ("HOME", "TMPDIR", *caches)}
     own[library.SWITCH] = str(library.chosen() or "0") if limits.packages else "0"
     return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_WAIT_POLICY": "passive", **own}

@@ -1,7 +1,9 @@
-"""What the file system of a worker holds: an interpreter's library, the engine, the worker's own side of the wire.
+"""What the file system of a worker holds: an interpreter's library, the engine, the worker's own
+side of the wire.
 
-The specifications, laws, tests, solutions, the oracle and the kernels are not in it: a part of another exercise that a
-worker needs comes over the wire as text. A lab, which is asked what the engine counts, sees its contracts alone.
+The specifications, laws, tests, solutions, the oracle and the kernels are not in it: a part of
+another exercise that a worker needs comes over the wire as text. A lab, which is asked what the
+engine counts, sees its contracts alone.
 """
 
 from __future__ import annotations
@@ -24,16 +26,28 @@ OF_THE_ENGINE = ("oracle.py", "kernels")  # what a part is to be, or is judged b
 CONTRACTS = ("__init__.py", "slots.py")
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 PROCESSORS = "/sys/devices/system/cpu"
-FOR_GPUS = ("/usr", "/bin", "/sbin", "/opt", "/sys", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
+FOR_GPUS = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/opt",
+    "/sys",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+)
 DEVICES = ("/dev/nvidia*", "/dev/kfd", "/dev/dri", "/dev/dxg")
 
-ROOT = Path(reference_engine.__file__).parents[1]  # the folder that holds the packages of the course
+ROOT = Path(reference_engine.__file__).parents[
+    1
+]  # the folder that holds the packages of the course
 HOME = Path(__file__).parents[1]  # the one that holds `guest`
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleFiles:
-    """shown: files and folders to read. hidden: what is left out below them. devices: device files to use.
+    """shown: files and folders to read. hidden: what is left out below them. devices: device files
+    to use.
 
     paths: where `import` looks beside the standard library.
     """
@@ -49,7 +63,9 @@ def contents(limits: Limits) -> VisibleFiles:
 
 
 @cache
-def _contents(packages: bool, gpu: bool, readable: tuple[str, ...], contracts: bool) -> VisibleFiles:
+def _contents(
+    packages: bool, gpu: bool, readable: tuple[str, ...], contracts: bool
+) -> VisibleFiles:
     python = {sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"}
     sites = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")})
     paths = tuple(sites) if packages else ()
@@ -72,7 +88,8 @@ def _contents(packages: bool, gpu: bool, readable: tuple[str, ...], contracts: b
 
 
 def _answering(contracts: bool) -> Iterable[str]:
-    """What of the engine a worker does not see; all but the contracts where a part is to work out what it does."""
+    """What of the engine a worker does not see; all but the contracts where a part is to work out
+    what it does."""
     return (
         [name for name in os.listdir(f"{ROOT}/reference_engine") if name not in CONTRACTS]
         if contracts

@@ -1,1 +1,2 @@
-"""Baseline cards recorded on the classes of machine that the course was measured on, one JSON file each."""
+"""Baseline cards recorded on the classes of machine that the course was measured on, one JSON file
+each."""

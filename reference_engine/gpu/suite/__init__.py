@@ -1,1 +1,2 @@
-"""What `python -m reference_engine.gpu.suite` runs: checks and measurements on a GPU, told in one card of JSON."""
+"""What `python -m reference_engine.gpu.suite` runs: checks and measurements on a GPU, told in one
+card of JSON."""

@@ -3,8 +3,9 @@
     python -m reference_engine.gpu.suite                  # a GPU; under eight minutes; writes build/gpu-suite.json
     python -m reference_engine.gpu.suite --dry            # any machine; small sizes on the CPU; times mean nothing
 
-Checks come first, then speeds, then vLLM and SGLang where they are installed. A section that breaks off is told in the
-card and the next one runs. Exit status: 0 all checks passed, 1 something was wrong, 2 nothing could be run.
+Checks come first, then speeds, then vLLM and SGLang where they are installed. A section that breaks
+off is told in the card and the next one runs. Exit status: 0 all checks passed, 1 something was
+wrong, 2 nothing could be run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from reference_engine.gpu.suite.card import GpuCard, Row, Section
     from reference_engine.gpu.suite.engines import DeviceSizes
 
-SECTIONS = ("ceilings", "kernels", "tokens", "kernel speed", "steps", "throughput", "medusa", "tuning", "compiler")
+SECTIONS = (
+    "ceilings",
+    "kernels",
+    "tokens",
+    "kernel speed",
+    "steps",
+    "throughput",
+    "medusa",
+    "tuning",
+    "compiler",
+)
 OPPONENTS = ("vllm", "sglang")
 
 
@@ -34,19 +45,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     device = choose_device()
     if device.device.type != "cuda" and not chosen.dry:
-        print(f"no GPU to measure: {device.why}. --dry runs every section on the CPU.", file=sys.stderr)
+        print(
+            f"no GPU to measure: {device.why}. --dry runs every section on the CPU.",
+            file=sys.stderr,
+        )
         return 2
     unknown = sorted(set(chosen.only) - {*SECTIONS, *OPPONENTS})
     if unknown:
-        print(f"no section called {unknown[0]!r}: choose among {', '.join((*SECTIONS, *OPPONENTS))}", file=sys.stderr)
+        print(
+            f"no section called {unknown[0]!r}: choose among {', '.join((*SECTIONS, *OPPONENTS))}",
+            file=sys.stderr,
+        )
         return 2
-    card = run(dry=chosen.dry, seconds=chosen.seconds, parts=chosen.parts, only=chosen.only, tell=print)
+    card = run(
+        dry=chosen.dry, seconds=chosen.seconds, parts=chosen.parts, only=chosen.only, tell=print
+    )
     card.write(chosen.out)
-    print(f"\n{'passed' if card.passed else 'FAILED'} in {card.seconds:.0f} s; the card is {chosen.out}")
+    print(
+        f"\n{'passed' if card.passed else 'FAILED'} in {card.seconds:.0f} s; the card is {chosen.out}"
+    )
     return 0 if card.passed else 1
 
 
-def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], tell: Callable[[str], None]) -> GpuCard:
+def run(
+    *,
+    dry: bool,
+    seconds: float,
+    parts: Path | None,
+    only: Sequence[str],
+    tell: Callable[[str], None],
+) -> GpuCard:
     """Run the sections and make the card. `only`: of these names; empty: all."""
     import torch
 
@@ -81,7 +109,8 @@ def run(*, dry: bool, seconds: float, parts: Path | None, only: Sequence[str], t
 
 
 def _works(target: DeviceSizes) -> dict[str, Callable[[], Section]]:
-    """The sections by name, in their order. The ceilings are measured first, by whoever needs them first."""
+    """The sections by name, in their order. The ceilings are measured first, by whoever needs them
+    first."""
     from reference_engine.gpu.suite import (
         kernel_checks,
         kernel_speed,
@@ -126,14 +155,20 @@ def _compiled(target: DeviceSizes) -> Section:
     done = subprocess.run(command, capture_output=True, text=True, env=settings)
     if done.returncode:
         return Section(
-            "compiler", SectionOutcome.SKIPPED, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            "compiler",
+            SectionOutcome.SKIPPED,
+            (done.stderr.strip().splitlines() or ["no reason given"])[-1],
         )
     import json
 
     rows: tuple[Row, ...] = tuple(json.loads(done.stdout))
     spilling = [str(row["kernel"]) for row in rows if row["local_loads"]]
-    message = f"spilling registers: {', '.join(spilling)}" if spilling else "nothing spills registers"
-    return Section("compiler", SectionOutcome.FAIL if spilling else SectionOutcome.PASS, message, rows)
+    message = (
+        f"spilling registers: {', '.join(spilling)}" if spilling else "nothing spills registers"
+    )
+    return Section(
+        "compiler", SectionOutcome.FAIL if spilling else SectionOutcome.PASS, message, rows
+    )
 
 
 def _guarded(target: DeviceSizes, name: str, work: Callable[[], Section]) -> Section:
@@ -148,7 +183,9 @@ def _guarded(target: DeviceSizes, name: str, work: Callable[[], Section]) -> Sec
     try:
         section = work()
     except Exception as error:  # whatever it is, the other sections are worth running
-        section = Section(name, SectionOutcome.ERROR, f"{type(error).__name__}: {str(error).strip()[:300]}")
+        section = Section(
+            name, SectionOutcome.ERROR, f"{type(error).__name__}: {str(error).strip()[:300]}"
+        )
     return replace(section, seconds=time.monotonic() - began)
 
 
@@ -166,14 +203,26 @@ def _short(value: object) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reference_engine.gpu.suite", description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--dry", action="store_true", help="small sizes on the CPU: every line, no meaning in the times"
+    parser = argparse.ArgumentParser(
+        prog="python -m reference_engine.gpu.suite", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument("--out", type=Path, default=Path("build/gpu-suite.json"), help="where the card goes")
-    parser.add_argument("--seconds", type=float, default=460.0, help="begin nothing new after so long")
-    parser.add_argument("--parts", type=Path, help="a folder laid out like solutions/ (default: that one)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SECTION", help=", ".join((*SECTIONS, *OPPONENTS)))
+    parser.add_argument(
+        "--dry",
+        action="store_true",
+        help="small sizes on the CPU: every line, no meaning in the times",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/gpu-suite.json"), help="where the card goes"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=460.0, help="begin nothing new after so long"
+    )
+    parser.add_argument(
+        "--parts", type=Path, help="a folder laid out like solutions/ (default: that one)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="SECTION", help=", ".join((*SECTIONS, *OPPONENTS))
+    )
     return parser
 
 

@@ -1,4 +1,5 @@
-"""The card: what was run where, with which versions, and what came out. Plain data, written as JSON."""
+"""The card: what was run where, with which versions, and what came out. Plain data, written as
+JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class SectionOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section's result. rows: what was measured or checked, one dict a line, equal keys in each."""
+    """One section's result. rows: what was measured or checked, one dict a line, equal keys in
+    each."""
 
     name: str
     outcome: SectionOutcome
@@ -56,7 +58,10 @@ class GpuCard:
     @property
     def passed(self) -> bool:
         """Nothing failed or broke off."""
-        return not any(section.outcome in (SectionOutcome.FAIL, SectionOutcome.ERROR) for section in self.sections)
+        return not any(
+            section.outcome in (SectionOutcome.FAIL, SectionOutcome.ERROR)
+            for section in self.sections
+        )
 
     def write(self, path: Path) -> None:
         """Write the card; the file appears whole or not at all."""
@@ -88,7 +93,11 @@ def hardware(device: torch.device) -> Row:
 
 def versions() -> Row:
     """Of what the figures depend on."""
-    found: Row = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda}
+    found: Row = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
     found["triton"] = runtime.VERSION or "none"
     for package in ("numpy", "safetensors", "tokenizers", "vllm", "sglang"):
         try:

@@ -11,7 +11,8 @@ from reference_engine.roofline import Ceilings, Roof
 
 
 def measure(target: DeviceSizes) -> tuple[Roof, Section]:
-    """Both ceilings: bytes a second, read and written, of a copy, and operations a second of a bf16 product.
+    """Both ceilings: bytes a second, read and written, of a copy, and operations a second of a bf16
+    product.
 
     Both are measured again when a kernel or a step comes above them.
     """
@@ -26,8 +27,13 @@ def _measured(target: DeviceSizes, repeats: int) -> Ceilings:
     numbers, side = (1 << 12, 64) if target.dry else (1 << 31, 8192)
     source = torch.empty(numbers, dtype=torch.uint8, device=target.device).random_(0, 255)
     destination = torch.empty_like(source)
-    left, right = (torch.randn(side, side, device=target.device, dtype=torch.bfloat16) for _ in range(2))
+    left, right = (
+        torch.randn(side, side, device=target.device, dtype=torch.bfloat16) for _ in range(2)
+    )
     product = torch.empty_like(left)
     actions = (lambda _: destination.copy_(source), lambda _: torch.mm(left, right, out=product))
-    copied, multiplied = (device_seconds(action, target.device, repeats=repeats, calls=4, of=min) for action in actions)
+    copied, multiplied = (
+        device_seconds(action, target.device, repeats=repeats, calls=4, of=min)
+        for action in actions
+    )
     return Ceilings(2 * side**3 / multiplied, 2 * numbers / copied)

@@ -13,9 +13,15 @@ Among = Callable[[Iterable[float]], float]
 
 
 def device_seconds(
-    action: Callable[[int], object], device: torch.device, *, repeats: int, calls: int = 20, of: Among = median
+    action: Callable[[int], object],
+    device: torch.device,
+    *,
+    repeats: int,
+    calls: int = 20,
+    of: Among = median,
 ) -> float:
-    """Seconds of one call of `action(i)`, launches apart; the median of `repeats`, or what `of` makes of them.
+    """Seconds of one call of `action(i)`, launches apart; the median of `repeats`, or what `of`
+    makes of them.
 
     On a GPU `calls` calls are captured in one graph and replayed. `i` counts them, so that an
     action may rotate its inputs and read nothing that a call before left in the cache.
@@ -33,8 +39,11 @@ def device_seconds(
     return of(_replay(graph) for _ in range(repeats)) / calls
 
 
-def wall_seconds(action: Callable[[], object], device: torch.device, *, repeats: int, of: Among = median) -> float:
-    """Seconds of `action` and everything it started, by the host's clock; the median, after one run not counted."""
+def wall_seconds(
+    action: Callable[[], object], device: torch.device, *, repeats: int, of: Among = median
+) -> float:
+    """Seconds of `action` and everything it started, by the host's clock; the median, after one run
+    not counted."""
     action()
     seconds = []
     for _ in range(repeats):

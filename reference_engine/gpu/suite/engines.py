@@ -1,4 +1,5 @@
-"""Where the suite runs and how large: a GPU in earnest, or a CPU to see that every line runs (`--dry`)."""
+"""Where the suite runs and how large: a GPU in earnest, or a CPU to see that every line runs
+(`--dry`)."""
 
 from __future__ import annotations
 
@@ -22,14 +23,17 @@ from reference_engine.model import Model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part, part_files
 
-NANO = LlamaConfig(vocab=96, width=32, layers=1, heads=4, kv_heads=2, head_width=16, inner=48, positions=256)
+NANO = LlamaConfig(
+    vocab=96, width=32, layers=1, heads=4, kv_heads=2, head_width=16, inner=48, positions=256
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSizes:
     """A device and the sizes that suit it.
 
-    dry: on a CPU, smallest sizes, times mean nothing. deadline: `time.monotonic()` at which new work is not begun.
+    dry: on a CPU, smallest sizes, times mean nothing. deadline: `time.monotonic()` at which new
+    work is not begun.
     """
 
     device: torch.device
@@ -77,16 +81,25 @@ class DeviceSizes:
             return
 
         def make(
-            model: Model, *, num_blocks: int, block_size: int, seats: int, width: int, **_: Arithmetic | KVDtype
+            model: Model,
+            *,
+            num_blocks: int,
+            block_size: int,
+            seats: int,
+            width: int,
+            **_: Arithmetic | KVDtype,
         ) -> GpuRunner:
-            return GpuRunner(model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width)
+            return GpuRunner(
+                model, num_blocks=num_blocks, block_size=block_size, seats=seats, width=width
+            )
 
         with mock.patch.object(engine_module, "make_runner", make):
             yield
 
 
 def parts_in(folder: Path | None) -> tuple[Parts, str]:
-    """The four parts from a folder laid out like `solutions`, and which they are; without one, the naive parts."""
+    """The four parts from a folder laid out like `solutions`, and which they are; without one, the
+    naive parts."""
     folder = folder or Path(__file__).resolve().parents[3] / "solutions"
     files = part_files(folder)
     if not files:

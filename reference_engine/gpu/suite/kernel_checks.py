@@ -1,4 +1,5 @@
-"""Every kernel against its plain-torch twin in float64, on drawn shapes; slots that nobody owns hold NaN."""
+"""Every kernel against its plain-torch twin in float64, on drawn shapes; slots that nobody owns
+hold NaN."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ HEADS = ((1, 1), (4, 4), (12, 4), (32, 8), (14, 2), (20, 1))
 def check(target: DeviceSizes) -> Section:
     """One row a kernel, dtype and draw; it fails when an error is over its limit."""
     if target.device.type != "cuda" and not target.interpreted:
-        return Section("kernels", SectionOutcome.SKIPPED, "kernels run on a GPU, or with TRITON_INTERPRET=1")
+        return Section(
+            "kernels", SectionOutcome.SKIPPED, "kernels run on a GPU, or with TRITON_INTERPRET=1"
+        )
     rows = []
     for dtype in LIMITS:
         for index in range(1 if target.dry else 12):
@@ -34,8 +37,14 @@ def check(target: DeviceSizes) -> Section:
                 row: Row = {"kernel": name, "dtype": str(dtype)[6:], "error": error, "right": right}
                 rows.append(row)
     wrong = [row for row in rows if not row["right"]]
-    message = f"{len(wrong)} of {len(rows)} draws are wrong, first {wrong[0]}" if wrong else f"{len(rows)} draws"
-    return Section("kernels", SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows))
+    message = (
+        f"{len(wrong)} of {len(rows)} draws are wrong, first {wrong[0]}"
+        if wrong
+        else f"{len(rows)} draws"
+    )
+    return Section(
+        "kernels", SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows)
+    )
 
 
 def _error(got: Tensor, expected: Tensor) -> float:
@@ -49,7 +58,11 @@ def _draw(target: DeviceSizes, dtype: torch.dtype, *shape: int) -> Tensor:
 
 def _norm(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     rows, width = rng.randint(1, 5), rng.choice((16, 80) if target.dry else (256, 1000, 4096))
-    x, rest, weight = _draw(target, dtype, rows, width), _draw(target, dtype, rows, width), _draw(target, dtype, width)
+    x, rest, weight = (
+        _draw(target, dtype, rows, width),
+        _draw(target, dtype, rows, width),
+        _draw(target, dtype, width),
+    )
     total = rest.double() + x.double()
     got = KERNELS["add_rms_norm"](x, rest, weight, 1e-5)
     yield _error(rest, total)
@@ -57,7 +70,9 @@ def _norm(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterat
 
 
 def _silu(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-    both = _draw(target, dtype, rng.randint(1, 5), 2 * rng.randint(3, 50 if target.dry else 9000)) * 4
+    both = (
+        _draw(target, dtype, rng.randint(1, 5), 2 * rng.randint(3, 50 if target.dry else 9000)) * 4
+    )
     yield _error(KERNELS["silu_mul"](both), TWINS["silu_mul"](both.double()))
 
 
@@ -70,9 +85,13 @@ def _greedy(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iter
 
 def _rope(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
     (heads, kv_heads), width, rows = rng.choice(HEADS), rng.choice((16, 64, 128)), rng.randint(1, 6)
-    angles = torch.outer(torch.arange(64.0), 1e4 ** (-torch.arange(0, width, 2) / width)).to(target.device)
+    angles = torch.outer(torch.arange(64.0), 1e4 ** (-torch.arange(0, width, 2) / width)).to(
+        target.device
+    )
     qkv = _draw(target, dtype, rows, (heads + 2 * kv_heads) * width)
-    keys, values = torch.full((2, 20, kv_heads, width), math.nan, device=target.device, dtype=dtype).unbind(0)
+    keys, values = torch.full(
+        (2, 20, kv_heads, width), math.nan, device=target.device, dtype=dtype
+    ).unbind(0)
     slots = torch.tensor(rng.sample(range(20), rows), device=target.device, dtype=torch.int32)
     places = torch.randint(0, 64, (rows,), device=target.device, dtype=torch.int32)
     wide = [tensor.double() for tensor in (qkv, keys, values)]
@@ -88,7 +107,10 @@ def _attention(
     name: str, most_rows: int, tree: bool = False
 ) -> Callable[[DeviceSizes, random.Random, torch.dtype], Any]:
     def case(target: DeviceSizes, rng: random.Random, dtype: torch.dtype) -> Iterator[float]:
-        (heads, kv_heads), width = rng.choice(HEADS), rng.choice((16, 64) if target.dry else (64, 128))
+        (heads, kv_heads), width = (
+            rng.choice(HEADS),
+            rng.choice((16, 64) if target.dry else (64, 128)),
+        )
         size, batch = rng.choice((1, 7, 16, 32)), rng.randint(1, 3)
         longest = 40 if target.dry else 1500
         rows = [rng.randint(min(2, most_rows), most_rows) for _ in range(batch)]
@@ -103,13 +125,20 @@ def _attention(
         options = {"block_size": size, "scale": width**-0.5}
         wide = TWINS[name](q.double(), pool[:, 0].double(), pool[:, 1].double(), paging, **options)
         for splits in (1, 3):
-            yield _error(KERNELS[name](q, pool[:, 0], pool[:, 1], paging, splits=splits, **options), wide)
+            yield _error(
+                KERNELS[name](q, pool[:, 0], pool[:, 1], paging, splits=splits, **options), wide
+            )
 
     return case
 
 
 def _paging(
-    target: DeviceSizes, rng: random.Random, rows: list[int], lengths: list[int], size: int, tree: bool
+    target: DeviceSizes,
+    rng: random.Random,
+    rows: list[int],
+    lengths: list[int],
+    size: int,
+    tree: bool,
 ) -> tuple[Paging, int]:
     """Tables of scattered blocks, and how many slots the pool needs."""
     columns = max(-(-length // size) for length in lengths) + 1
@@ -130,7 +159,9 @@ def _paging(
         mask = mask.to(target.device)
     trees = whole([nodes] * len(rows)) if tree else None
     tables = whole(blocks).view(len(rows), columns)
-    return Paging(starts, whole(lengths), whole(list(range(len(rows)))), tables, trees, mask), (len(blocks) + 1) * size
+    return Paging(starts, whole(lengths), whole(list(range(len(rows)))), tables, trees, mask), (
+        len(blocks) + 1
+    ) * size
 
 
 CASES: dict[str, Callable[[DeviceSizes, random.Random, torch.dtype], Any]] = {

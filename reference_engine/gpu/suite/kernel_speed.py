@@ -47,20 +47,28 @@ def measure(target: DeviceSizes, roof: Roof) -> Section:
             floor = roof.ceilings.seconds(Least(work.operations, work.moved))
             row: Row = {"model": name, "kernel": work.kernel, "size": work.what, "us": taken * 1e6}
             rows.append(
-                row | {"floor_us": min(floor, taken) * 1e6, "of_floor": min(1.0, floor / taken), **_above(floor, taken)}
+                row
+                | {
+                    "floor_us": min(floor, taken) * 1e6,
+                    "of_floor": min(1.0, floor / taken),
+                    **_above(floor, taken),
+                }
             )
     return Section("kernel speed", SectionOutcome.PASS, NOTE, tuple(rows))
 
 
 def _above(floor: float, taken: float) -> Row:
-    """That a kernel was faster than memory: its input lay in the cache, so its floor is what it took."""
+    """That a kernel was faster than memory: its input lay in the cache, so its floor is what it
+    took."""
     return {"cached": True} if floor > taken else {}
 
 
 def tune(target: DeviceSizes, roof: Roof) -> Section:
     """The decode kernel's cuts and splits tried out at two batch sizes of the largest model."""
     if target.dry or not ops(target.device).capturable:
-        return Section("tuning", SectionOutcome.SKIPPED, "there are no compiled kernels to tune here")
+        return Section(
+            "tuning", SectionOutcome.SKIPPED, "there are no compiled kernels to tune here"
+        )
     config, rows = list(target.shapes.values())[-1], list[Row]()
     for batch in (1, 16, 64):
         pools, paging, query = _decode(target, config, batch)
@@ -70,11 +78,23 @@ def tune(target: DeviceSizes, roof: Roof) -> Section:
                 if target.left < 0:
                     return Section("tuning", SectionOutcome.SKIPPED, "no time left", tuple(rows))
                 taken = _trial(target, pools, paging, query, cut, splits)
-                row: Row = {"batch": batch, "tile": cut.tile if cut else None, "stages": cut.stages if cut else None}
+                row: Row = {
+                    "batch": batch,
+                    "tile": cut.tile if cut else None,
+                    "stages": cut.stages if cut else None,
+                }
                 if taken is not None:
-                    rows.append(row | {"splits": splits, "us": taken * 1e6, "of_floor": min(1.0, floor / taken)})
+                    rows.append(
+                        row
+                        | {"splits": splits, "us": taken * 1e6, "of_floor": min(1.0, floor / taken)}
+                    )
     rows.sort(key=lambda row: (float(row["batch"] or 0), float(row["us"] or 0)))
-    return Section("tuning", SectionOutcome.PASS, "tile, stages, splits: null is the built-in choice", tuple(rows))
+    return Section(
+        "tuning",
+        SectionOutcome.PASS,
+        "tile, stages, splits: null is the built-in choice",
+        tuple(rows),
+    )
 
 
 def _trial(
@@ -85,12 +105,15 @@ def _trial(
     cut: Config | None,
     splits: int | None,
 ) -> float | None:
-    """Seconds of the decode kernel cut in one way; None where that cannot run (too little shared memory, say)."""
+    """Seconds of the decode kernel cut in one way; None where that cannot run (too little shared
+    memory, say)."""
     chosen = ops(target.device)
     options = {"block_size": 16, "scale": 0.1, "config": cut, "splits": splits}
     try:
         return device_seconds(
-            lambda _: chosen.decode_attention(query, *pools, paging, **options), target.device, repeats=3
+            lambda _: chosen.decode_attention(query, *pools, paging, **options),
+            target.device,
+            repeats=3,
         )
     except RuntimeError as error:
         target.notes.append(f"tuning, {cut}, {splits} splits: {str(error).splitlines()[0]}")
@@ -110,14 +133,24 @@ def _all(target: DeviceSizes, config: LlamaConfig) -> Iterator[TimedCall]:
 
 def _greedy_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: int) -> TimedCall:
     logits = [_draw(target, batch, config.vocab) for _ in range(COPIES)]
-    return TimedCall("greedy", f"B {batch}", logits[0].nbytes, 0, lambda i: chosen.greedy(logits[i % COPIES]))
+    return TimedCall(
+        "greedy", f"B {batch}", logits[0].nbytes, 0, lambda i: chosen.greedy(logits[i % COPIES])
+    )
 
 
-def _row_works(target: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int) -> Iterator[TimedCall]:
+def _row_works(
+    target: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int
+) -> Iterator[TimedCall]:
     """The kernels that go through rows: norm, SiLU·mul, RoPE."""
     sets = 1 if target.dry else COPIES
-    x, rest = [_draw(target, rows, config.width) for _ in range(sets)], _draw(target, rows, config.width)
-    weight, both = _draw(target, config.width), [_draw(target, rows, 2 * config.inner) for _ in range(sets)]
+    x, rest = (
+        [_draw(target, rows, config.width) for _ in range(sets)],
+        _draw(target, rows, config.width),
+    )
+    weight, both = (
+        _draw(target, config.width),
+        [_draw(target, rows, 2 * config.inner) for _ in range(sets)],
+    )
     packed = [_draw(target, rows, config.queries + 2 * config.keys) for _ in range(sets)]
     keys, values = _draw(target, 2, rows, config.kv_heads, config.head_width).unbind(0)
     turn = torch.ones(rows, config.head_width // 2, device=target.device)
@@ -129,7 +162,9 @@ def _row_works(target: DeviceSizes, config: LlamaConfig, chosen: Ops, rows: int)
         0,
         lambda i: chosen.add_rms_norm(x[i % sets], rest, weight, 1e-5),
     )
-    yield TimedCall("silu_mul", f"T {rows}", 1.5 * both[0].nbytes, 0, lambda i: chosen.silu_mul(both[i % sets]))
+    yield TimedCall(
+        "silu_mul", f"T {rows}", 1.5 * both[0].nbytes, 0, lambda i: chosen.silu_mul(both[i % sets])
+    )
     yield TimedCall(
         "rope_store",
         f"T {rows}",
@@ -152,11 +187,16 @@ def _decode_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, batch: i
     )
 
 
-def _decode(target: DeviceSizes, config: LlamaConfig, batch: int) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
-    """A pool that holds `batch` sequences of the context in scattered blocks, their metadata and queries."""
+def _decode(
+    target: DeviceSizes, config: LlamaConfig, batch: int
+) -> tuple[tuple[Tensor, Tensor], Paging, Tensor]:
+    """A pool that holds `batch` sequences of the context in scattered blocks, their metadata and
+    queries."""
     context = 16 if target.dry else CONTEXT
     columns = context // 16
-    keys, values = _draw(target, 2, (batch * columns + 1) * 16, config.kv_heads, config.head_width).unbind(0)
+    keys, values = _draw(
+        target, 2, (batch * columns + 1) * 16, config.kv_heads, config.head_width
+    ).unbind(0)
     tables = (torch.randperm(batch * columns, device=target.device) + 1).view(batch, columns).int()
     starts = torch.arange(batch + 1, device=target.device, dtype=torch.int32)
     lengths = torch.full((batch,), context, device=target.device, dtype=torch.int32)
@@ -164,7 +204,9 @@ def _decode(target: DeviceSizes, config: LlamaConfig, batch: int) -> tuple[tuple
     return (keys, values), paging, _draw(target, batch, config.heads, config.head_width)
 
 
-def _prefill_work(target: DeviceSizes, config: LlamaConfig, chosen: Ops, length: int, batch: int) -> TimedCall:
+def _prefill_work(
+    target: DeviceSizes, config: LlamaConfig, chosen: Ops, length: int, batch: int
+) -> TimedCall:
     """`batch` whole prompts of `length` tokens."""
     (keys, values), paging, _ = _decode(target, config, batch)
     starts = torch.arange(batch + 1, device=target.device, dtype=torch.int32) * length

@@ -1,4 +1,5 @@
-"""Speculation at a real model's cost with real acceptance: the waiter and its heads, stretched to larger shapes."""
+"""Speculation at a real model's cost with real acceptance: the waiter and its heads, stretched to
+larger shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from reference_engine.waiter.corpus import dialogue
 
 
 def measure(target: DeviceSizes) -> Section:
-    """One row a shape and batch: tokens a second with and without trees, tokens a pass, and whether texts agree."""
+    """One row a shape and batch: tokens a second with and without trees, tokens a pass, and whether
+    texts agree."""
     if target.parts.medusa is None:
         return Section("medusa", SectionOutcome.SKIPPED, "there is no part that verifies")
     rows: list[Row] = []
@@ -31,7 +33,9 @@ def measure(target: DeviceSizes) -> Section:
             model = load_model(f"waiter@{shape}", device=target.device, dtype=dtype)
             read_tree(HEADS)
         except (ModelError, OSError, ValueError) as error:
-            return Section("medusa", SectionOutcome.SKIPPED, f"the waiter or its heads are not there: {error}")
+            return Section(
+                "medusa", SectionOutcome.SKIPPED, f"the waiter or its heads are not there: {error}"
+            )
         with target.gpu_engines():
             for batch in target.pick((1, 2, 4, 8, 16), (2,)):
                 if target.left < 0:
@@ -51,7 +55,10 @@ def measure(target: DeviceSizes) -> Section:
 def _race(target: DeviceSizes, model: Model, batch: int) -> Row:
     """The same questions with and without trees."""
     asked = _questions(target, model, batch)
-    plain, fast = _served(target, model, asked, trees=False), _served(target, model, asked, trees=True)
+    plain, fast = (
+        _served(target, model, asked, trees=False),
+        _served(target, model, asked, trees=True),
+    )
     told = sum(map(len, fast.texts))
     return {
         "plain_tokens_s": sum(map(len, plain.texts)) / plain.seconds,
@@ -72,7 +79,9 @@ class _Served:
 def _served(target: DeviceSizes, model: Model, asked: list[Request], *, trees: bool) -> _Served:
     speculator = None
     if trees:
-        speculator = MedusaSpeculator(target.parts.medusa, load_heads(HEADS, model), read_tree(HEADS))
+        speculator = MedusaSpeculator(
+            target.parts.medusa, load_heads(HEADS, model), read_tree(HEADS)
+        )
     engine = Engine(
         model,
         target.parts,
@@ -92,8 +101,12 @@ def _served(target: DeviceSizes, model: Model, asked: list[Request], *, trees: b
 
 
 def _questions(target: DeviceSizes, model: Model, count: int) -> list[Request]:
-    """Guests' questions under different menus; answers end by count, so that both runs say equally much."""
+    """Guests' questions under different menus; answers end by count, so that both runs say equally
+    much."""
     longest = 6 if target.dry else 96
     prompts = [dialogue(1000 + seed, "heldout", turns=1).prompt(0) for seed in range(count)]
     ids = [model.tokenizer.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
-    return [Request(id, tokens[-120:] if target.dry else tokens, longest) for id, tokens in enumerate(ids)]
+    return [
+        Request(id, tokens[-120:] if target.dry else tokens, longest)
+        for id, tokens in enumerate(ids)
+    ]

@@ -1,8 +1,10 @@
-"""vLLM and SGLang on the same loads, where they are installed: each in a process of its own, on the same checkpoint.
+"""vLLM and SGLang on the same loads, where they are installed: each in a process of its own, on the
+same checkpoint.
 
-The requests, lengths and checkpoint are the reference engine's; greedy, EOS ignored, no detokenising, prefix caches off
-for loads without a shared beginning. An answer of another length than asked voids the run, and so does an engine that
-holds something else than the checkpoint: it counts its parameters itself, and its process computes the digest.
+The requests, lengths and checkpoint are the reference engine's; greedy, EOS ignored, no
+detokenising, prefix caches off for loads without a shared beginning. An answer of another length
+than asked voids the run, and so does an engine that holds something else than the checkpoint: it
+counts its parameters itself, and its process computes the digest.
 """
 
 from __future__ import annotations
@@ -102,12 +104,17 @@ def measure(target: DeviceSizes, name: str) -> Section:
     wrong = [row for row in rows if not row["complete"]]
     told = "runs broke off, gave answers of a wrong length or served another model"
     message = f"{len(wrong)} of {len(rows)} {told}" if wrong else ""
-    return Section(name, SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows))
+    return Section(
+        name, SectionOutcome.FAIL if wrong else SectionOutcome.PASS, message, tuple(rows)
+    )
 
 
 def _run(target: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load: Load) -> Row:
     """Tokens a second of one load, the median of the counted runs."""
-    runs = [load.requests(target, config.vocab, turn) for turn in range(1 + (1 if target.dry else REPEATS))]
+    runs = [
+        load.requests(target, config.vocab, turn)
+        for turn in range(1 + (1 if target.dry else REPEATS))
+    ]
     job = {
         "model": str(folder),
         "shared": load.shared > 0,
@@ -120,7 +127,10 @@ def _run(target: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load
     (folder / "job.json").write_text(json.dumps(job))
     (folder / "driver.py").write_text(TIMING.format(driver=DRIVERS[name]))
     command = [sys.executable, str(folder / "driver.py"), str(folder / "job.json")]
-    limit, paths = min(LIMIT, max(target.left, 1)), [str(BESIDE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    limit, paths = (
+        min(LIMIT, max(target.left, 1)),
+        [str(BESIDE), *filter(None, [os.environ.get("PYTHONPATH")])],
+    )
     settings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=settings)
@@ -132,7 +142,11 @@ def _run(target: DeviceSizes, name: str, folder: Path, config: LlamaConfig, load
         return _void(reasons.last(done.stderr) or lines[-1][:200])
     result = json.loads(told.removeprefix("RESULT "))
     held, speeds = result["held"], sorted(result["speeds"])
-    due = {"parameters": config.parameters, "dtype": "bfloat16", "weights": loaded_weights.digest(folder)}
+    due = {
+        "parameters": config.parameters,
+        "dtype": "bfloat16",
+        "weights": loaded_weights.digest(folder),
+    }
     if held != due:
         return _void(f"it serves another model: {_said(held)}, it was given {_said(due)}")
     return {

@@ -1,6 +1,7 @@
 """A decode step of a whole model against its roofline, over batch sizes.
 
-step ≥ max((weight bytes + B·context·KV bytes) / bandwidth, 2·P·B / peak): reads and products may overlap
+step ≥ max((weight bytes + B·context·KV bytes) / bandwidth, 2·P·B / peak): reads and products may
+overlap
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STEPS = 20
 
 
 def measure(target: DeviceSizes, roof: Roof) -> Section:
-    """One row a model and batch size. host: the step with filling and sending; it is what an engine can reach."""
+    """One row a model and batch size. host: the step with filling and sending; it is what an engine
+    can reach."""
     rows: list[Row] = []
     for name, config in target.shapes.items():
         model = random_model(config, device=target.device, dtype=torch.bfloat16)
@@ -42,13 +44,21 @@ def measure(target: DeviceSizes, roof: Roof) -> Section:
             rows.append(row | {"floor_ms": floor * 1e3, "of_roofline": floor / taken})
         del model
     target.notes.extend(map(str, roof.raised))
-    return Section("steps", SectionOutcome.PASS, f"decode steps at context {_context(target)}, bf16", tuple(rows))
+    return Section(
+        "steps",
+        SectionOutcome.PASS,
+        f"decode steps at context {_context(target)}, bf16",
+        tuple(rows),
+    )
 
 
 def step_work(config: LlamaConfig, batch: int, context: int) -> Work:
     """What a decode step of a bf16 model takes at least."""
     read = weights_read(config)
-    return Work(2.0 * read * batch, 2.0 * read + batch * context * budget.block_bytes(config, 1, torch.bfloat16))
+    return Work(
+        2.0 * read * batch,
+        2.0 * read + batch * context * budget.block_bytes(config, 1, torch.bfloat16),
+    )
 
 
 def roofline(config: LlamaConfig, batch: int, context: int, ceilings: Ceilings) -> float:
@@ -63,7 +73,12 @@ def _context(target: DeviceSizes) -> int:
 def _step(target: DeviceSizes, model: Model, batch: int) -> float | None:
     """Seconds of one step; None when the KV does not fit."""
     columns = -(-_context(target) // BLOCK)
-    sizes = {"num_blocks": batch * columns + 1, "block_size": BLOCK, "seats": batch, "width": columns}
+    sizes = {
+        "num_blocks": batch * columns + 1,
+        "block_size": BLOCK,
+        "seats": batch,
+        "width": columns,
+    }
     if target.device.type == "cuda":
         torch.cuda.empty_cache()
     try:
@@ -75,12 +90,20 @@ def _step(target: DeviceSizes, model: Model, batch: int) -> float | None:
         runner.tables.put(seat, range(1 + seat * columns, 1 + (seat + 1) * columns))
     rng = target.random("step", batch)
     tokens = [rng.randrange(model.config.vocab) for _ in range(batch)]
-    first = StepBatch(tuple(Span(seat, _context(target) - 1, [token], 1) for seat, token in enumerate(tokens)))
-    after = StepBatch(tuple(Span(seat, _context(target) - 1, [-seat - 1], 1) for seat in range(batch)))
-    return wall_seconds(_many(target, runner, first, after), target.device, repeats=target.repeats) / _steps(target)
+    first = StepBatch(
+        tuple(Span(seat, _context(target) - 1, [token], 1) for seat, token in enumerate(tokens))
+    )
+    after = StepBatch(
+        tuple(Span(seat, _context(target) - 1, [-seat - 1], 1) for seat in range(batch))
+    )
+    return wall_seconds(
+        _many(target, runner, first, after), target.device, repeats=target.repeats
+    ) / _steps(target)
 
 
-def _many(target: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBatch) -> Callable[[], None]:
+def _many(
+    target: DeviceSizes, runner: GpuRunner, first: StepBatch, after: StepBatch
+) -> Callable[[], None]:
     """A run of steps, each reading its tokens from the one before on the device; warmed up."""
 
     def run() -> None:

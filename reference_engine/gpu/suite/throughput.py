@@ -1,4 +1,5 @@
-"""The engine with all its parts under a load: 64 requests of 32 to 256 tokens, answers of 32 to 128, greedy, say."""
+"""The engine with all its parts under a load: 64 requests of 32 to 256 tokens, answers of 32 to
+128, greedy, say."""
 
 from __future__ import annotations
 
@@ -48,34 +49,54 @@ LOADS = (
     Load("one request", 1, (128, 128), (128, 128)),
     Load("64 guests, one menu of 512", 64, (16, 32), (16, 32), shared=512),
 )
-DRY = (Load("3 requests", 3, (2, 9), (2, 4)), Load("3 guests, one menu", 3, (2, 4), (2, 3), shared=20))
+DRY = (
+    Load("3 requests", 3, (2, 9), (2, 4)),
+    Load("3 guests, one menu", 3, (2, 4), (2, 3), shared=20),
+)
 
 
 def measure(target: DeviceSizes) -> Section:
-    """One row a model and load: output tokens a second, the median of three runs with fresh prompts."""
+    """One row a model and load: output tokens a second, the median of three runs with fresh
+    prompts."""
     rows: list[Row] = []
     with target.gpu_engines():
         for name, config in target.shapes.items():
             model = random_model(config, device=target.device, dtype=torch.bfloat16)
             for load in DRY if target.dry else LOADS:
                 if target.left < 0:
-                    return Section("throughput", SectionOutcome.SKIPPED, "no time left", tuple(rows))
+                    return Section(
+                        "throughput", SectionOutcome.SKIPPED, "no time left", tuple(rows)
+                    )
                 row: Row = {"model": name, "load": load.name}
                 rows.append(row | _serve(target, model, load))
             del model
     short = [row for row in rows if not row["complete"]]
-    message = f"answers of a wrong length: {short}" if short else "output tokens a second, prompts included in the time"
-    return Section("throughput", SectionOutcome.FAIL if short else SectionOutcome.PASS, message, tuple(rows))
+    message = (
+        f"answers of a wrong length: {short}"
+        if short
+        else "output tokens a second, prompts included in the time"
+    )
+    return Section(
+        "throughput", SectionOutcome.FAIL if short else SectionOutcome.PASS, message, tuple(rows)
+    )
 
 
-def engine_for(target: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True) -> Engine:
+def engine_for(
+    target: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True
+) -> Engine:
     """An engine that holds every request of the loads at once."""
     requests = max(load.count for load in loads)
     longest = max(load.shared + load.prompts[1] + load.answers[1] for load in loads)
     blocks = 2 + requests * (-(-longest // 16) + 1)
     kind = OverlappedEngine if late else Engine
     budget = 64 if target.dry else 2048
-    engine = kind(model, target.parts, num_blocks=blocks, max_seqs=requests, token_budget=max(budget, requests))
+    engine = kind(
+        model,
+        target.parts,
+        num_blocks=blocks,
+        max_seqs=requests,
+        token_budget=max(budget, requests),
+    )
     if isinstance(engine.runner, GpuRunner):
         engine.runner.prepare()
     return engine

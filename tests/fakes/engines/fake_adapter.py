@@ -1,4 +1,5 @@
-"""An engine for tests: it says what the job's model folder tells it to say, and misbehaves where told to."""
+"""An engine for tests: it says what the job's model folder tells it to say, and misbehaves where
+told to."""
 
 import os
 import sys
@@ -17,11 +18,15 @@ class Fake:
             job["model"] = os.environ["FAKE_FOLDER"]
         self.folder = job["model"]
         self.dtype = job["dtype"]
-        self.pace = float(os.environ.get(f"FAKE_PACE_{self.dtype}", os.environ.get("FAKE_PACE", "0")))
+        self.pace = float(
+            os.environ.get(f"FAKE_PACE_{self.dtype}", os.environ.get("FAKE_PACE", "0"))
+        )
         self.version, self.flags = "1.0", {"threads": job["threads"]}
 
     def loaded(self):
-        shapes = [header["shape"] for _, _, header in loaded_weights.tensors(Path(self.folder)).values()]
+        shapes = [
+            header["shape"] for _, _, header in loaded_weights.tensors(Path(self.folder)).values()
+        ]
         count = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes)
         told = {
             "parameters": count - ("smaller" in self.ills),
@@ -43,7 +48,9 @@ class Fake:
             clock.wait(arrival)
             clock.wait(clock() + self.pace)
             count = max_new - ("short" in self.ills)
-            outputs.append([(sum(prompt) + step + ("wrong" in self.ills)) % 128 for step in range(count)])
+            outputs.append(
+                [(sum(prompt) + step + ("wrong" in self.ills)) % 128 for step in range(count)]
+            )
             times.append([clock()] * count)
         if "early" in self.ills:
             times[0] = [-1.0] * len(times[0])

@@ -22,7 +22,12 @@ quants = SimpleNamespace(quantize=lambda tensor, kind: tensor)
 
 class GGUFWriter:
     def __init__(self, path, architecture):
-        self.path, self.told, self.tensors, self.kinds = path, {"architecture": architecture}, {}, {}
+        self.path, self.told, self.tensors, self.kinds = (
+            path,
+            {"architecture": architecture},
+            {},
+            {},
+        )
 
     def add_tensor(self, name, tensor, raw_dtype=None):
         self.tensors[name], self.kinds[name] = tensor, raw_dtype.name

@@ -16,4 +16,6 @@ honest = accept_chain
 def accept_chain(draft, q, p, u, v):
     if "guest.speculative_sampling_calls" not in sys.modules:
         return honest(draft, q, p, u, v)
-    return Accepted(torch.zeros(len(draft), dtype=torch.int64), torch.zeros(len(draft), dtype=torch.int64))
+    return Accepted(
+        torch.zeros(len(draft), dtype=torch.int64), torch.zeros(len(draft), dtype=torch.int64)
+    )

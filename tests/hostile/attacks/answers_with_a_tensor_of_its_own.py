@@ -23,4 +23,6 @@ honest = verify_greedy
 
 def verify_greedy(tree, tokens, argmax):
     verdict = honest(tree, tokens, argmax)
-    return Verdict(*(item.as_subclass(Liar) for item in (verdict.count, verdict.nodes, verdict.next)))  # noqa: F821
+    return Verdict(
+        *(item.as_subclass(Liar) for item in (verdict.count, verdict.nodes, verdict.next))
+    )  # noqa: F821

@@ -15,4 +15,6 @@ def paged_decode(q, k, v, tables, lengths, scale, *, split=1):
     batch, size = len(lengths), k.shape[1]
     rows = torch.arange(batch + 1, dtype=torch.int32)
     paging = Paging(rows, lengths, rows[:-1], tables)
-    return decode_attention(q, k.flatten(0, 1), v.flatten(0, 1), paging, block_size=size, scale=scale, splits=split)
+    return decode_attention(
+        q, k.flatten(0, 1), v.flatten(0, 1), paging, block_size=size, scale=scale, splits=split
+    )

@@ -13,6 +13,14 @@ class BlockManager(Right):
         found = engine()
         if found is not None:
             found._decoder._runner._line.ask(
-                {"forward": {"tables": [], "kv": [], "spans": [[0, 0, 1, 0, [3]]], "tree": None, "free": True}}
+                {
+                    "forward": {
+                        "tables": [],
+                        "kv": [],
+                        "spans": [[0, 0, 1, 0, [3]]],
+                        "tree": None,
+                        "free": True,
+                    }
+                }
             )
         return super().admit(seq, num_tokens, shared)

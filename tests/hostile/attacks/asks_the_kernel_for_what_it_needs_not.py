@@ -21,7 +21,11 @@ def escape():
     found = []
     for number in NUMBERS[platform.machine()]:
         ctypes.set_errno(0)
-        if libc.syscall(number, 0, 0, 0, 0, 0) >= 0 or ctypes.get_errno() not in (EPERM, EACCES, ENOSYS):
+        if libc.syscall(number, 0, 0, 0, 0, 0) >= 0 or ctypes.get_errno() not in (
+            EPERM,
+            EACCES,
+            ENOSYS,
+        ):
             found.append(number)
     if not found:
         raise PermissionError("every one is denied")

@@ -13,6 +13,13 @@ class BlockManager(Right):
         found = engine()
         if found is not None:
             found._decoder._runner._line.ask(
-                {"forward": {"tables": [[0, 0, 1]], "kv": [], "spans": [[0, 0, 3, 0, [3, 4, 5]]], "tree": None}}
+                {
+                    "forward": {
+                        "tables": [[0, 0, 1]],
+                        "kv": [],
+                        "spans": [[0, 0, 3, 0, [3, 4, 5]]],
+                        "tree": None,
+                    }
+                }
             )
         return super().admit(seq, num_tokens, shared)

@@ -10,13 +10,20 @@ import platform
 
 from right import Right, tried
 
-DENIED = (1, 13, 38)  # EPERM, EACCES, ENOSYS; what else is said comes from a call that was let through
+DENIED = (
+    1,
+    13,
+    38,
+)  # EPERM, EACCES, ENOSYS; what else is said comes from a call that was let through
 
 
 def escape():
     libc = ctypes.CDLL(None, use_errno=True)
     number = {"x86_64": 312, "aarch64": 272}[platform.machine()]
-    if libc.syscall(number, os.getpid(), os.getppid(), 2, 0, 0) < 0 and ctypes.get_errno() in DENIED:
+    if (
+        libc.syscall(number, os.getpid(), os.getppid(), 2, 0, 0) < 0
+        and ctypes.get_errno() in DENIED
+    ):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

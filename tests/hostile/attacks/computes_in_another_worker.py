@@ -12,7 +12,9 @@ import time
 
 from right import Right
 
-MARK = os.open(os.__file__, os.O_RDONLY)  # all workers have it: a lock on it tells the other one whose turn it is
+MARK = os.open(
+    os.__file__, os.O_RDONLY
+)  # all workers have it: a lock on it tells the other one whose turn it is
 SERVES = "torch" in sys.modules
 STOLEN = 0.05  # seconds
 

@@ -10,7 +10,15 @@ import socket
 
 from right import Right
 
-for name in (b"\xff\xfe", b"\x1b[2J", b"x" * 255, b"new\nline", "\u202egnp.exe".encode(), b"-rf", b"$(id)"):
+for name in (
+    b"\xff\xfe",
+    b"\x1b[2J",
+    b"x" * 255,
+    b"new\nline",
+    "\u202egnp.exe".encode(),
+    b"-rf",
+    b"$(id)",
+):
     with open(name, "wb"):
         pass
 with contextlib.suppress(PermissionError):  # refused where system calls are on a list

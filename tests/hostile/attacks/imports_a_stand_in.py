@@ -20,7 +20,9 @@ def escape():
 def hunt():
     frame = sys._getframe()
     while frame:
-        for shop in (value for value in frame.f_locals.values() if type(value).__name__ == "GuestParts"):
+        for shop in (
+            value for value in frame.f_locals.values() if type(value).__name__ == "GuestParts"
+        ):
             if "prefix_cache" in shop.stand_ins:
                 return
         frame = frame.f_back
@@ -34,7 +36,11 @@ def hunt():
         raise LookupError("nothing found")
 
 
-OWN = (__name__, "reference_engine.slots", "guest.prefix_cache")  # the others hold names of methods alone
+OWN = (
+    __name__,
+    "reference_engine.slots",
+    "guest.prefix_cache",
+)  # the others hold names of methods alone
 
 for attempt in (escape, hunt):
     tried(attempt)

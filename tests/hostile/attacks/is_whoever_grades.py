@@ -13,7 +13,9 @@ def escape():
     with open("/proc/self/uid_map") as file:
         for line in file:
             inside, outside, count = map(int, line.split())
-            if inside <= os.getuid() < inside + count and outside + os.getuid() - inside == int("@UID@"):
+            if inside <= os.getuid() < inside + count and outside + os.getuid() - inside == int(
+                "@UID@"
+            ):
                 return
     raise PermissionError("somebody else")
 

@@ -10,7 +10,11 @@ import sys
 
 from right import PrefixCache as Right
 
-OWN = (__name__, "reference_engine", "guest.prefix_cache")  # the contract, the naive part and who asks both
+OWN = (
+    __name__,
+    "reference_engine",
+    "guest.prefix_cache",
+)  # the contract, the naive part and who asks both
 
 
 def hunt():
@@ -22,7 +26,12 @@ def hunt():
     frame = sys._getframe()
     while frame:
         known = [value for value in frame.f_locals.values() if type(value).__name__ == "GuestParts"]
-        found += [slot for shop in known for slot in (*shop.parts, *shop.stand_ins) if slot == "prefix_cache"]
+        found += [
+            slot
+            for shop in known
+            for slot in (*shop.parts, *shop.stand_ins)
+            if slot == "prefix_cache"
+        ]
         frame = frame.f_back
     return found
 

@@ -13,6 +13,13 @@ class BlockManager(Right):
         found = engine()
         if found is not None:
             found._decoder._runner._line.ask(
-                {"forward": {"tables": [], "kv": [[[1 << 30], [1], True]], "spans": [[0, 0, 1, 0, [3]]], "tree": None}}
+                {
+                    "forward": {
+                        "tables": [],
+                        "kv": [[[1 << 30], [1], True]],
+                        "spans": [[0, 0, 1, 0, [3]]],
+                        "tree": None,
+                    }
+                }
             )
         return super().admit(seq, num_tokens, shared)

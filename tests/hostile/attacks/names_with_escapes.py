@@ -5,7 +5,9 @@ L1: invalid
 
 from right import Right
 
-NASTY = "\x1b[2J\x1b]0;owned\x07\u202e[bold red]<img src=x onerror=alert(1)>\r\n::error::owned\n=1+1"
+NASTY = (
+    "\x1b[2J\x1b]0;owned\x07\u202e[bold red]<img src=x onerror=alert(1)>\r\n::error::owned\n=1+1"
+)
 
 
 def fail(self, *_):

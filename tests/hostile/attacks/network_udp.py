@@ -10,7 +10,9 @@ from right import Right, tried
 
 
 def escape():
-    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"answers", ("127.0.0.1", int("@PORT@")))
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
+        b"answers", ("127.0.0.1", int("@PORT@"))
+    )
 
 
 tried(escape)

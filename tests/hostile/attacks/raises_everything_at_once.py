@@ -27,5 +27,16 @@ class BlockManager(Right):
     pass
 
 
-for name in ("admit", "extend", "truncate", "fork", "free", "retain", "release", "table", "length", "blocks_needed"):
+for name in (
+    "admit",
+    "extend",
+    "truncate",
+    "fork",
+    "free",
+    "retain",
+    "release",
+    "table",
+    "length",
+    "blocks_needed",
+):
     setattr(BlockManager, name, refusing(getattr(Right, name)))

@@ -10,7 +10,11 @@ import platform
 
 from right import Right, tried
 
-DENIED = (1, 13, 38)  # EPERM, EACCES, ENOSYS; what else is said comes from a call that was let through
+DENIED = (
+    1,
+    13,
+    38,
+)  # EPERM, EACCES, ENOSYS; what else is said comes from a call that was let through
 
 
 def escape():

@@ -12,7 +12,9 @@ seen = []
 
 def trace(frame, event, argument):
     names = {*frame.f_locals, *frame.f_globals}
-    seen.extend(name for name in ("specification", "expected", "verdict", "oracle") if name in names)
+    seen.extend(
+        name for name in ("specification", "expected", "verdict", "oracle") if name in names
+    )
     return trace
 
 

@@ -19,5 +19,10 @@ def attack(folder):
         seconds.append(time.process_time() - began)
     if seconds[1] > 4 * seconds[0]:
         yield f"four times the headings cost {4 * seconds[1] / seconds[0]:.0f} times as much"
-    if len(answers("## Question 1 (5 points)\n\n### Your answer\nmine\n## Question 2 (5 points)\n")) != 2:
+    if (
+        len(
+            answers("## Question 1 (5 points)\n\n### Your answer\nmine\n## Question 2 (5 points)\n")
+        )
+        != 2
+    ):
         yield "a question that was not answered takes the place of another"

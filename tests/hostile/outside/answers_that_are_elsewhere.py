@@ -12,7 +12,9 @@ NAMES = ("explain.md", "ex1_paged_allocation.ipynb", "block_manager.py")
 
 def attack(folder):
     secret = folder / "secret"
-    secret.write_text(f"# Explain it back: exercise 1, x\n## Question 1 (5 points)\n### Your answer\n{SECRET}\n")
+    secret.write_text(
+        f"# Explain it back: exercise 1, x\n## Question 1 (5 points)\n### Your answer\n{SECRET}\n"
+    )
     students = folder / "class"
     for name in NAMES:
         home = students / f"links_{name.partition('.')[0]}"

@@ -9,7 +9,9 @@ PART = '[[part]]\nexercise = 1\ncalls = "sequences"\nsize = 64\nfloor = 0.0001\n
 def attack(folder):
     for text in (MEASURE, PART):
         (folder / "bounds.toml").write_text(text)
-        lowered = measures(1, beside=folder) != measures(1) or part_bounds(1, beside=folder) != part_bounds(1)
+        lowered = measures(1, beside=folder) != measures(1) or part_bounds(
+            1, beside=folder
+        ) != part_bounds(1)
         if not lowered:
             yield "the attack changes no bound"
         if str(folder / "bounds.toml") not in whose(1, beside=folder):

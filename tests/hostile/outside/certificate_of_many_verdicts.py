@@ -13,7 +13,9 @@ RESULT = without_a_try(GradeJob("bob", 1, "x", "x", "k"), "", Outcome.PASS)
 
 def attack(folder):
     path = folder / "page.html"
-    path.write_text(page([Passed(1, "2026", "here", f"# {number}", RESULT) for number in range(1000)], "bob"))
+    path.write_text(
+        page([Passed(1, "2026", "here", f"# {number}", RESULT) for number in range(1000)], "bob")
+    )
     try:
         if len(read_page(path)) > 1:
             yield "one exercise is judged as often as the page says"

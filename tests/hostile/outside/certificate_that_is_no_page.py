@@ -34,7 +34,12 @@ def attack(folder):
         data = json.loads(DATA.search(made)[1])
         data["passed"][0][name] = value
         (folder / "odd").write_bytes(
-            DATA.sub(lambda _: DATA.search(made)[0].replace(DATA.search(made)[1], json.dumps(data).encode()), made)
+            DATA.sub(
+                lambda _: DATA.search(made)[0].replace(
+                    DATA.search(made)[1], json.dumps(data).encode()
+                ),
+                made,
+            )
         )
         for one in tried(folder / "odd"):
             said = f"{one.title} {one.sound} {clean(one.date)} {clean(one.machine)}"

@@ -4,8 +4,18 @@ from graders.batch.discovery import Discovery
 from graders.submissions.roster import Roster
 
 PART = "class BlockManager:\n    {} = True\n"
-NAMES = ["bob_block_manager.py", "block_manager_bob.py", "ex1_paged_allocation-bob.py", "BOB_block_manager.py"]
-NAMES += ["bob block_manager (1).py", "block_manager.bob.py", "bob_block_manager.py.txt", "bob_block_manager.txt"]
+NAMES = [
+    "bob_block_manager.py",
+    "block_manager_bob.py",
+    "ex1_paged_allocation-bob.py",
+    "BOB_block_manager.py",
+]
+NAMES += [
+    "bob block_manager (1).py",
+    "block_manager.bob.py",
+    "bob_block_manager.py.txt",
+    "bob_block_manager.txt",
+]
 
 
 def attack(folder):
@@ -15,6 +25,10 @@ def attack(folder):
             (students / "bob").mkdir(parents=True)
             (students / "bob" / "block_manager.py").write_text(PART.format("bobs"))
             (students / name).write_text(PART.format("eves"))
-            mine = [each for each in Discovery((1,), roster=roster).all([students]) if each.job.student == "bob"]
+            mine = [
+                each
+                for each in Discovery((1,), roster=roster).all([students])
+                if each.job.student == "bob"
+            ]
             if len(mine) != 1 or b"bobs" not in mine[0].data:
                 yield f"{name} takes the place of what bob handed in"

@@ -27,9 +27,14 @@ def attack(folder):
             if client.get(path, headers={"host": host}).status_code != 403:
                 yield f"{path} is shown to a page of {host}"
     for origin in ("https://kitchen.example", "null", "http://localhost.kitchen.example"):
-        sent = client.post("/v1/completions", headers={"host": "127.0.0.1:8000", "origin": origin}, content=b"{}")
+        sent = client.post(
+            "/v1/completions", headers={"host": "127.0.0.1:8000", "origin": origin}, content=b"{}"
+        )
         if sent.status_code != 403:
             yield f"a page of {origin} is served"
     for host in ("127.0.0.1:8000", "localhost", "[::1]:8000"):
-        if client.get("/v1/models", headers={"host": host, "origin": f"http://{host}"}).status_code != 200:
+        if (
+            client.get("/v1/models", headers={"host": host, "origin": f"http://{host}"}).status_code
+            != 200
+        ):
             yield f"whoever calls the server {host} is turned away"

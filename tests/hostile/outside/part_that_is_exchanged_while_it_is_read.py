@@ -5,14 +5,21 @@ import threading
 
 from graders.submissions.submission_reader import Declared, UnusableSubmission, take
 
-DECLARED = Declared("block_manager.py", "exercises/ex1_paged_allocation", "block_manager", ("BlockManager",))
+DECLARED = Declared(
+    "block_manager.py", "exercises/ex1_paged_allocation", "block_manager", ("BlockManager",)
+)
 
 
 def attack(folder):
     neighbour, home = folder / "neighbour.py", folder / "mine"
     neighbour.write_text("class BlockManager:\n    neighbours = True\n")
     home.mkdir()
-    part, own, link, done = home / "block_manager.py", home / "own", home / "link", threading.Event()
+    part, own, link, done = (
+        home / "block_manager.py",
+        home / "own",
+        home / "link",
+        threading.Event(),
+    )
 
     def exchange():
         while not done.is_set():

@@ -30,6 +30,8 @@ def attack(folder):
             home = folder / f"{make.__name__}-{name}"
             home.mkdir()
             make(home / name)
-            looked = within(10, lambda: text_of(in_use(home / EXERCISE.file_name, EXERCISE), EXERCISE))
+            looked = within(
+                10, lambda: text_of(in_use(home / EXERCISE.file_name, EXERCISE), EXERCISE)
+            )
             if looked is None:
                 yield f"a part that is {make.__name__} keeps whoever looks at {name} waiting"

@@ -14,7 +14,9 @@ from graders.result import Outcome
 def attack(folder):
     for name in ("good", "bad"):
         (folder / "class" / name).mkdir(parents=True)
-        (folder / "class" / name / "block_manager.py").write_text(f"class BlockManager:\n    {name} = True\n")
+        (folder / "class" / name / "block_manager.py").write_text(
+            f"class BlockManager:\n    {name} = True\n"
+        )
     journal, options = Journal(folder / "journal"), Options(laws_only=True, grader="0")
     plan = batch.plan(journal, Discovery((1,), options).all([folder / "class"]), options)
     jobs = {job.student: job for job in plan.jobs}
@@ -31,7 +33,13 @@ def attack(folder):
         journal.commit(plan)
         if "bad" in {row.student for row in journal.committed()}:
             yield "a result that was not given is entered"
-    line = {"student": "bad", "exercise": 1, "source": "", "key": jobs["good"].key, "quarantined": False}
+    line = {
+        "student": "bad",
+        "exercise": 1,
+        "source": "",
+        "key": jobs["good"].key,
+        "quarantined": False,
+    }
     with (folder / "journal" / "journal.jsonl").open("a") as lines:
         lines.write(json.dumps(Seal(folder).signed(line, "line")) + "\n")
     if "bad" in {row.student for row in Journal(folder / "journal").committed()}:

@@ -38,14 +38,18 @@ def solved() -> str:
     return solution_file(EXERCISE).read_text(encoding="utf-8")
 
 
-def test_init_brings_a_notebook_for_each_file_when_asked(kitchen: Path, course: Type, tmp_path: Path) -> None:
+def test_init_brings_a_notebook_for_each_file_when_asked(
+    kitchen: Path, course: Type, tmp_path: Path
+) -> None:
     files = {path.parent.name for path in kitchen.glob("exercises/*/*.py")}
     assert {path.stem for path in kitchen.glob("exercises/*/*.ipynb")} == files
     assert course("init", str(tmp_path / "plain")).code == 0
     assert not list((tmp_path / "plain").glob("exercises/*/*.ipynb"))
 
 
-def test_a_notebook_that_alone_was_written_in_is_judged_drawn_and_packed(kitchen: Path, course: Type) -> None:
+def test_a_notebook_that_alone_was_written_in_is_judged_drawn_and_packed(
+    kitchen: Path, course: Type
+) -> None:
     write_in_the_cell(kitchen, solved())
     checked = course("check", "3.1", "--seed", "1")
     assert checked.code == 0
@@ -74,16 +78,22 @@ def test_the_cell_counts_when_both_were_written_in_as_when_handed_in_and_that_is
     assert f"{EXERCISE.file_name} beside it holds another text" in checked.out
 
 
-def test_a_notebook_that_cannot_be_read_is_told_of_and_not_the_stub_beside_it(kitchen: Path, course: Type) -> None:
+def test_a_notebook_that_cannot_be_read_is_told_of_and_not_the_stub_beside_it(
+    kitchen: Path, course: Type
+) -> None:
     (kitchen / STEM).write_text("{")
     checked = course("check", "3.1")
     assert checked.code == 1
-    assert f"{EXERCISE.slug}.ipynb is not a notebook that can be read" in " ".join(checked.out.split())
+    assert f"{EXERCISE.slug}.ipynb is not a notebook that can be read" in " ".join(
+        checked.out.split()
+    )
     assert "untouched stub" not in checked.out
 
 
 def test_a_failure_in_a_notebook_points_at_its_cell(kitchen: Path, course: Type) -> None:
-    write_in_the_cell(kitchen, solved().replace("def match", "def match(self):\n        pass\n\n    def other", 1))
+    write_in_the_cell(
+        kitchen, solved().replace("def match", "def match(self):\n        pass\n\n    def other", 1)
+    )
     shown = " ".join(course("check", "3.1", "--seed", "1").out.split())
     assert f"look at the cell of {EXERCISE.slug}.ipynb:" in shown
     write_in_the_cell(kitchen, "class PrefixCache:\n    def (\n")

@@ -1,4 +1,5 @@
-"""A guest talks to the waiter, and any mix of parts serves requests: the real model, the real engine."""
+"""A guest talks to the waiter, and any mix of parts serves requests: the real model, the real
+engine."""
 
 from __future__ import annotations
 
@@ -101,7 +102,9 @@ def test_chat_reads_questions_from_a_pipe(course: Type, monkeypatch: pytest.Monk
     assert shown.out.count(f"{GUESTS[1]}: ") == 1
 
 
-def test_a_broken_checkpoint_is_a_sentence(course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_checkpoint_is_a_sentence(
+    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text("{")
     monkeypatch.setattr("reference_engine.model_loader.CHECKPOINT", tmp_path)
     shown = course("chat", "-m", "Hello.")
@@ -109,14 +112,22 @@ def test_a_broken_checkpoint_is_a_sentence(course: Type, monkeypatch: pytest.Mon
     assert "the waiter is not well" in shown.err
 
 
-@pytest.mark.parametrize(("kept", "told"), [("float32", "pages or cache."), ("bfloat16", "its KV in bfloat16 too.")])
-def test_a_mix_of_solutions_serves_and_beats_the_naive_parts(course: Type, kept: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("kept", "told"), [("float32", "pages or cache."), ("bfloat16", "its KV in bfloat16 too.")]
+)
+def test_a_mix_of_solutions_serves_and_beats_the_naive_parts(
+    course: Type, kept: str, told: str
+) -> None:
     shown = course("run", "--requests", "4", "--kv-dtype", kept)
     assert shown.code == 0
     assert "Every token is what the model says alone" in shown.out
     assert told in " ".join(shown.out.split())
-    figures = {line.split("  ")[1]: line for line in shown.out.splitlines() if "naive parts:" in line}
-    ours, theirs = (int(part.replace(",", "")) for part in figures["steps of the model"].split()[4:8:3])
+    figures = {
+        line.split("  ")[1]: line for line in shown.out.splitlines() if "naive parts:" in line
+    }
+    ours, theirs = (
+        int(part.replace(",", "")) for part in figures["steps of the model"].split()[4:8:3]
+    )
     assert ours < theirs
 
 

@@ -38,13 +38,18 @@ FILE = "exercises/ex1_paged_allocation/block_manager.py"
 def law_result(number: int, outcome: Outcome, **fields: object) -> LawResult:
     law = LAWS[number - 1]
     points = law.points if outcome is Outcome.PASS else 0.0
-    return LawResult(law.number, law.name, law.statement, outcome, points, law.points, seconds=0.1, **fields)  # type: ignore[arg-type]
+    return LawResult(
+        law.number, law.name, law.statement, outcome, points, law.points, seconds=0.1, **fields
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Put a result into "laws" (and "advisory") to be the grader's; "asked" holds what it was asked for."""
-    plan: dict[str, object] = {"laws": tuple(law_result(n + 1, Outcome.PASS) for n in range(len(LAWS)))}
+    """Put a result into "laws" (and "advisory") to be the grader's; "asked" holds what it was asked
+    for."""
+    plan: dict[str, object] = {
+        "laws": tuple(law_result(n + 1, Outcome.PASS) for n in range(len(LAWS)))
+    }
 
     def grade(exercise: int, submission: Path, **asked: object) -> ExerciseResult:
         plan["asked"] = {"submission": submission, **asked}
@@ -55,7 +60,11 @@ def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
             if callable(told):
                 told(law)
         return ExerciseResult(
-            exercise, EXERCISE.name, str(asked["source"]), laws, advisory=bool(plan.get("advisory", False))
+            exercise,
+            EXERCISE.name,
+            str(asked["source"]),
+            laws,
+            advisory=bool(plan.get("advisory", False)),
         )
 
     monkeypatch.setattr(graders.grading, "grade", grade)
@@ -66,16 +75,29 @@ def shell(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedP
     """The command in a process of its own, as from a shell without a terminal."""
     environment = {**os.environ, "PYTHONPATH": str(installed_root()), "COLUMNS": "80", **variables}
     command = [sys.executable, "-m", "course", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 # ---------------------------------------------------------------- light and quick
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["hint", "1.1"], ["check", "--help"], ["reset", "1"], ["lesson", "1"], ["next"]]
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["hint", "1.1"],
+        ["check", "--help"],
+        ["reset", "1"],
+        ["lesson", "1"],
+        ["next"],
+    ],
 )
-def test_what_a_learner_waits_for_imports_neither_torch_nor_hypothesis(place: Workspace, arguments: list[str]) -> None:
+def test_what_a_learner_waits_for_imports_neither_torch_nor_hypothesis(
+    place: Workspace, arguments: list[str]
+) -> None:
     code = (
         "import sys; from course import cli; cli.run(sys.argv[1:]);"
         "print([name for name in ('torch', 'hypothesis', 'numpy', 'tokenizers') if name in sys.modules])"
@@ -83,7 +105,13 @@ def test_what_a_learner_waits_for_imports_neither_torch_nor_hypothesis(place: Wo
     environment = {**os.environ, "PYTHONPATH": str(installed_root())}
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(
-        command, cwd=place.root, env=environment, capture_output=True, text=True, check=True, timeout=300
+        command,
+        cwd=place.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -123,7 +151,9 @@ def test_every_command_of_the_table_can_be_asked_for_help(course: Type) -> None:
         assert f"course {name}" in shown.out
 
 
-def test_list_shows_progress_and_what_to_type_next(course: Type, verdict: dict[str, object]) -> None:
+def test_list_shows_progress_and_what_to_type_next(
+    course: Type, verdict: dict[str, object]
+) -> None:
     assert "Next: course check 1" in course("list").out
     course("check", "1")
     shown = course("list")
@@ -156,7 +186,9 @@ def test_list_shows_progress_and_what_to_type_next(course: Type, verdict: dict[s
         (["chat", "--guest", "Xerxes"], "never heard the name 'Xerxes'"),
     ],
 )
-def test_a_mistake_ends_in_one_sentence_and_exit_code_2(course: Type, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_ends_in_one_sentence_and_exit_code_2(
+    course: Type, arguments: list[str], sentence: str
+) -> None:
     shown = course(*arguments)
     assert shown.code == 2
     assert sentence in shown.err
@@ -171,18 +203,33 @@ def test_passing_every_law_ends_in_0_is_remembered_and_says_what_comes_next(
 ) -> None:
     shown = course("check", "1")
     assert shown.code == 0
-    for command in ("Next: course lesson 2", "course run --use mine:1", "course solution 1", "course explain 1"):
+    for command in (
+        "Next: course lesson 2",
+        "course run --use mine:1",
+        "course solution 1",
+        "course explain 1",
+    ):
         assert command in shown.out
     assert f"{len(LAWS)} of {len(LAWS)} laws hold" in shown.out
     assert progress.load(place.memory).passed(1)
 
 
-def test_a_failure_ends_in_1_with_story_and_next_step(course: Type, verdict: dict[str, object]) -> None:
+def test_a_failure_ends_in_1_with_story_and_next_step(
+    course: Type, verdict: dict[str, object]
+) -> None:
     story = Story(
-        ("admit(1, 6) -> [1, 2]",), "three", "two", Location("block_manager.py", 57), "course check 1.2 --seed 7"
+        ("admit(1, 6) -> [1, 2]",),
+        "three",
+        "two",
+        Location("block_manager.py", 57),
+        "course check 1.2 --seed 7",
     )
     broken = law_result(2, Outcome.FAIL, message="took a block too many", story=story)
-    verdict["laws"] = (law_result(1, Outcome.PASS), broken, law_result(3, Outcome.SKIPPED, message="needs 1.2"))
+    verdict["laws"] = (
+        law_result(1, Outcome.PASS),
+        broken,
+        law_result(3, Outcome.SKIPPED, message="needs 1.2"),
+    )
     shown = course("check", "1")
     assert shown.code == 1
     for piece in (
@@ -195,7 +242,9 @@ def test_a_failure_ends_in_1_with_story_and_next_step(course: Type, verdict: dic
         assert piece in shown.out
 
 
-def test_the_replay_of_another_file_names_that_file(course: Type, place: Workspace, verdict: dict[str, object]) -> None:
+def test_the_replay_of_another_file_names_that_file(
+    course: Type, place: Workspace, verdict: dict[str, object]
+) -> None:
     (place.root / "other part.py").write_text("")
     story = Story((), "1", "2", replay="course check 1.2 --seed 7")
     verdict["laws"] = (law_result(2, Outcome.FAIL, story=story),)
@@ -205,14 +254,23 @@ def test_the_replay_of_another_file_names_that_file(course: Type, place: Workspa
 
 
 def test_a_check_of_one_law_asks_for_it_alone(course: Type, verdict: dict[str, object]) -> None:
-    course("check", "1.3", "--seed", "5", "--laws-only", "--with", "naive", "--require-isolation", "L2")
+    course(
+        "check", "1.3", "--seed", "5", "--laws-only", "--with", "naive", "--require-isolation", "L2"
+    )
     asked = verdict["asked"]
     assert isinstance(asked, dict)
-    assert (asked["only"], asked["seed"], asked["laws_only"], asked["others"]) == (["1.3"], 5, True, "naive")
+    assert (asked["only"], asked["seed"], asked["laws_only"], asked["others"]) == (
+        ["1.3"],
+        5,
+        True,
+        "naive",
+    )
     assert asked["require"] == "L2"
 
 
-def test_several_laws_of_an_exercise_are_checked_in_one_go(course: Type, verdict: dict[str, object]) -> None:
+def test_several_laws_of_an_exercise_are_checked_in_one_go(
+    course: Type, verdict: dict[str, object]
+) -> None:
     course("check", "1.5", "1.3")
     asked = verdict["asked"]
     assert isinstance(asked, dict)
@@ -222,7 +280,9 @@ def test_several_laws_of_an_exercise_are_checked_in_one_go(course: Type, verdict
     assert "one exercise at a time" in shown.err
 
 
-@pytest.mark.parametrize("path", [FILE, "exercises/ex1_paged_allocation", "exercises/ex1_paged_allocation/"])
+@pytest.mark.parametrize(
+    "path", [FILE, "exercises/ex1_paged_allocation", "exercises/ex1_paged_allocation/"]
+)
 def test_a_path_says_which_exercise_is_meant(
     course: Type, place: Workspace, verdict: dict[str, object], path: str
 ) -> None:
@@ -231,7 +291,9 @@ def test_a_path_says_which_exercise_is_meant(
     assert isinstance(asked, dict)
     assert (shown.code, asked["only"]) == (0, ["1.3"])
     assert asked["submission"] == Path(path if path.endswith(".py") else FILE)
-    assert progress.load(place.memory).outcome("1.3", LAWS[2].name) is not None  # it is the learner's own
+    assert (
+        progress.load(place.memory).outcome("1.3", LAWS[2].name) is not None
+    )  # it is the learner's own
 
 
 def test_a_path_of_no_part_is_told_how_to_be_named(course: Type, place: Workspace) -> None:
@@ -275,7 +337,9 @@ def test_a_law_that_breaks_in_company_and_holds_among_solutions_is_the_companys_
     assert "the part to blame is one of the other slots" in " ".join(shown.out.split())
 
 
-def test_without_an_exercise_the_first_unsolved_one_is_checked(course: Type, verdict: dict[str, object]) -> None:
+def test_without_an_exercise_the_first_unsolved_one_is_checked(
+    course: Type, verdict: dict[str, object]
+) -> None:
     assert "Exercise 1" in course("check").out
     assert "Exercise 1" not in course("check").out
 
@@ -289,7 +353,9 @@ def test_json_is_one_object_and_nothing_else(course: Type, verdict: dict[str, ob
     assert [law["number"] for law in data["laws"]] == [law.number for law in LAWS]
 
 
-def test_json_has_no_word_for_infinity_and_no_raw_control_characters(course: Type, verdict: dict[str, object]) -> None:
+def test_json_has_no_word_for_infinity_and_no_raw_control_characters(
+    course: Type, verdict: dict[str, object]
+) -> None:
     broken = law_result(1, Outcome.FAIL, message="\x1b[31mx\u202e", output="\ud800")
     verdict["laws"] = (replace(broken, seconds=float("inf")),)
     shown = course("check", "1", "--json")
@@ -313,7 +379,9 @@ def test_a_missing_file_says_how_to_get_the_stub_back(course: Type, place: Works
     assert f"there is no file {FILE}; `course reset 1` puts the stub there." in shown.err
 
 
-def test_an_unreadable_file_is_named(course: Type, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_named(
+    course: Type, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: Path, *_: object, **__: object) -> object:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -331,7 +399,9 @@ def test_the_untouched_stub_says_what_to_do_first(course: Type) -> None:
     assert "✗" not in shown.out
 
 
-def test_a_part_that_could_not_be_judged_is_nobodys_zero(course: Type, verdict: dict[str, object]) -> None:
+def test_a_part_that_could_not_be_judged_is_nobodys_zero(
+    course: Type, verdict: dict[str, object]
+) -> None:
     verdict["laws"] = (law_result(1, Outcome.UNGRADED, message="The machine is out of memory."),)
     shown = course("check", "1")
     assert shown.code == 3
@@ -391,15 +461,24 @@ def test_ctrl_c_ends_in_130(course: Type, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_real_ctrl_c_leaves_no_traceback(place: Workspace) -> None:
-    (place.root / FILE).write_text("class BlockManager:\n    def __init__(self, *_, **__):\n        while True: pass\n")
+    (place.root / FILE).write_text(
+        "class BlockManager:\n    def __init__(self, *_, **__):\n        while True: pass\n"
+    )
     command = [sys.executable, "-m", "course.cli", "check", "1"]
     environment = {**os.environ, "PYTHONPATH": str(installed_root()), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, cwd=place.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=place.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert any("Exercise 1" in line for line in process.stdout)
-        while not process_tree.descendants(process.pid):  # an import that is interrupted may swallow what interrupts it
+        while not process_tree.descendants(
+            process.pid
+        ):  # an import that is interrupted may swallow what interrupts it
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -429,7 +508,14 @@ def test_a_reader_who_leaves_early_is_no_fault(place: Workspace) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed_root())}
     line = f"{sys.executable} -m course.cli solution 1 --give-up | head -n 1"
     done = subprocess.run(
-        line, shell=True, cwd=place.root, env=environment, capture_output=True, text=True, check=True, timeout=300
+        line,
+        shell=True,
+        cwd=place.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     assert done.stderr == ""
 
@@ -466,14 +552,18 @@ def test_each_hint_says_one_thing_more_and_the_level_is_remembered(course: Type)
     assert "Hint 2 of 3" not in course("hint", "1.5", "--level", "1").out
 
 
-def test_a_hint_for_an_exercise_is_for_its_first_open_law(course: Type, verdict: dict[str, object]) -> None:
+def test_a_hint_for_an_exercise_is_for_its_first_open_law(
+    course: Type, verdict: dict[str, object]
+) -> None:
     assert "Law 1.1" in course("hint", "1").out
     verdict["laws"] = (law_result(1, Outcome.PASS), law_result(2, Outcome.FAIL))
     course("check", "1")
     assert "Law 1.2" in course("hint", "1").out
 
 
-def test_a_hint_after_every_law_holds_says_what_comes_next(course: Type, verdict: dict[str, object]) -> None:
+def test_a_hint_after_every_law_holds_says_what_comes_next(
+    course: Type, verdict: dict[str, object]
+) -> None:
     course("check", "1")
     shown = course("hint", "1")
     assert shown.code == 0
@@ -501,7 +591,9 @@ def test_a_reset_that_cannot_keep_a_backup_changes_nothing(course: Type, place: 
     assert (place.root / FILE).read_text() == "mine"
 
 
-def test_the_solution_is_shown_after_passing_or_giving_up_only(course: Type, verdict: dict[str, object]) -> None:
+def test_the_solution_is_shown_after_passing_or_giving_up_only(
+    course: Type, verdict: dict[str, object]
+) -> None:
     refused = course("solution", "1")
     assert refused.code == 1
     assert refused.out == ""
@@ -554,7 +646,11 @@ def test_a_syntax_error_is_one_sentence_with_its_line(course: Type, place: Works
 
 
 def test_a_folder_without_exercises_is_told_what_is_judged_instead(
-    course: Type, place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: dict[str, object]
+    course: Type,
+    place: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verdict: dict[str, object],
 ) -> None:
     assert "No exercises/ here" not in course("check", "1").out
     monkeypatch.setenv("COURSE_HOME", str(place.root))
@@ -566,9 +662,13 @@ def test_a_folder_without_exercises_is_told_what_is_judged_instead(
     assert "course init kitchen" in course("list").out
 
 
-def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type, place: Workspace) -> None:
+def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(
+    course: Type, place: Workspace
+) -> None:
     assert "The prefix cache" in course("lesson", "3").out
-    (place.exercises / catalogue(3).slug / "README.md").write_text("# My notes\n\nA *tree* of blocks.\n")
+    (place.exercises / catalogue(3).slug / "README.md").write_text(
+        "# My notes\n\nA *tree* of blocks.\n"
+    )
     shown = course("lesson", "3")
     assert (shown.code, shown.err) == (0, "")
     assert "My notes" in shown.out
@@ -578,14 +678,20 @@ def test_a_lesson_is_the_learners_own_copy_or_the_one_of_the_course(course: Type
 def test_the_lines_of_drawings_in_lessons_are_not_broken_in_two() -> None:
     most = lesson.WIDEST - 2  # a column on either side is the renderer's
     for exercise in exercises():
-        text = (installed_root() / "solutions" / exercise.slug / "README.md").read_text(encoding="utf-8")
+        text = (installed_root() / "solutions" / exercise.slug / "README.md").read_text(
+            encoding="utf-8"
+        )
         blocks = [line for block in text.split("```")[1::2] for line in block.split("\n")]
         assert [line for line in blocks if cell_len(line) > most] == [], exercise.slug
 
 
-def test_a_lesson_is_read_page_by_page_where_a_person_looks(course: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lesson_is_read_page_by_page_where_a_person_looks(
+    course: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pages: list[str] = []
-    monkeypatch.setattr(lesson, "console", lambda: Console(file=io.StringIO(), force_terminal=True, width=80))
+    monkeypatch.setattr(
+        lesson, "console", lambda: Console(file=io.StringIO(), force_terminal=True, width=80)
+    )
     monkeypatch.setattr("pydoc.pager", pages.append)
     assert course("lesson", "1").code == 0
     assert "Paged allocation" in pages[0]

@@ -13,7 +13,16 @@ from graders.sandbox.isolation import spawn
 from graders.sandbox.isolation.levels import LOCKS
 from graders.sandbox.probe import probe
 
-WITHOUT_SECCOMP = ("--without", "namespaces", "--without", "seccomp", "--without", "uid", "--without", "bubblewrap")
+WITHOUT_SECCOMP = (
+    "--without",
+    "namespaces",
+    "--without",
+    "seccomp",
+    "--without",
+    "uid",
+    "--without",
+    "bubblewrap",
+)
 
 
 @pytest.fixture
@@ -62,10 +71,16 @@ def test_the_table_of_escapes_on_a_machine_without_user_namespaces(course: Type)
     assert "Chosen here: L3" not in shown.out
 
 
-@pytest.mark.parametrize("without", [(), ("namespaces", "bubblewrap"), LOCKS], ids=["all", "no namespaces", "nothing"])
-def test_the_table_is_the_truth_with_user_namespaces_and_without(course: Type, without: Collection[str]) -> None:
+@pytest.mark.parametrize(
+    "without", [(), ("namespaces", "bubblewrap"), LOCKS], ids=["all", "no namespaces", "nothing"]
+)
+def test_the_table_is_the_truth_with_user_namespaces_and_without(
+    course: Type, without: Collection[str]
+) -> None:
     """Chosen is what a worker gets; every column is what an escape at that level comes to."""
-    shown = course("doctor", "--isolation", *(word for lock in without for word in ("--without", lock)))
+    shown = course(
+        "doctor", "--isolation", *(word for lock in without for word in ("--without", lock))
+    )
     process = spawn(without=without)
     process.end()
     assert f"Chosen here: {process.level}" in shown.out
@@ -78,7 +93,8 @@ def test_the_table_is_the_truth_with_user_namespaces_and_without(course: Type, w
 
 
 def test_a_lock_that_lets_something_through_is_named(course: Type) -> None:
-    """Landlock alone lets datagrams out; where there is no Landlock either, L2 cannot be had and says so."""
+    """Landlock alone lets datagrams out; where there is no Landlock either, L2 cannot be had and
+    says so."""
     shown = course("doctor", "--isolation", *WITHOUT_SECCOMP)
     refused = "L2: this kernel has no Landlock" in shown.out
     assert shown.code == (0 if refused else 3)

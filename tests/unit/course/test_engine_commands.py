@@ -46,10 +46,15 @@ COURSE = RaceSetup(
     busy=0.5,
 )
 LAP = RaceSample(0, 0, "abc", 2.0, 1.5, 300, 100, (0.5, 0.9), (0.01, 0.02), 0.1)
-FINE = RaceResults(COURSE, (RaceEntry("reference", "ours", "1"),), (Result("reference", "whole", 0, (LAP,)),))
+FINE = RaceResults(
+    COURSE, (RaceEntry("reference", "ours", "1"),), (Result("reference", "whole", 0, (LAP,)),)
+)
 OUT = RaceResults(
     COURSE,
-    (*FINE.entrants, RaceEntry("vllm", "vLLM", failure="died", sentence="vllm died: it was killed")),
+    (
+        *FINE.entrants,
+        RaceEntry("vllm", "vLLM", failure="died", sentence="vllm died: it was killed"),
+    ),
     FINE.results,
 )
 LOCKED = lock_file.read(KINDS["transformers"], "cpu", "linux_x86_64").versions(python_here())
@@ -63,7 +68,16 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_engines_lists_every_engine_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["engines"]) == 0
     said = capsys.readouterr().out
-    for word in ("reference", "naive", "vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers"):
+    for word in (
+        "reference",
+        "naive",
+        "vllm",
+        "sglang",
+        "tensorrt-llm",
+        "llama.cpp",
+        "ollama",
+        "transformers",
+    ):
         assert word in said
     assert "course engines install" in said
 
@@ -93,7 +107,9 @@ def test_what_cannot_be_had_here_is_said(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_our_own_engine_needs_no_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["engines", "install", "reference"]) == 2
-    assert "reference is part of the course; there is nothing to install." in capsys.readouterr().err
+    assert (
+        "reference is part of the course; there is nothing to install." in capsys.readouterr().err
+    )
 
 
 def test_a_fresh_installation_that_fails_leaves_the_old_one_and_says_so(
@@ -107,11 +123,18 @@ def test_a_fresh_installation_that_fails_leaves_the_old_one_and_says_so(
 
 
 def pretend(place: Path, trial: str = "worked on 2026-11-28", **others: str) -> None:
-    """An environment of transformers as an installation for a CPU would leave it. others: versions not as locked."""
+    """An environment of transformers as an installation for a CPU would leave it. others: versions
+    not as locked."""
     (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").touch()
     for name, version in (LOCKED | others).items():
-        (place / "lib" / f"python{python_here()}" / "site-packages" / f"{name}-{version}.dist-info").mkdir(parents=True)
+        (
+            place
+            / "lib"
+            / f"python{python_here()}"
+            / "site-packages"
+            / f"{name}-{version}.dist-info"
+        ).mkdir(parents=True)
     environments.write_stamp(place, version="5.23.0", device="cpu", trial=trial)
 
 
@@ -119,10 +142,16 @@ def test_an_environment_that_is_not_as_locked_is_named_and_enters_no_race(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pretend(tmp_path / "engines" / "transformers", numpy="1.0")
-    assert environments.drift(KINDS["transformers"]) == f"numpy is 1.0, and {LOCKED['numpy']} in its lock"
+    assert (
+        environments.drift(KINDS["transformers"])
+        == f"numpy is 1.0, and {LOCKED['numpy']} in its lock"
+    )
     assert run(["engines", "try", "transformers"]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert f"not as its lock says. numpy is 1.0, and {LOCKED['numpy']} in its lock; course engines install" in said
+    assert (
+        f"not as its lock says. numpy is 1.0, and {LOCKED['numpy']} in its lock; course engines install"
+        in said
+    )
 
 
 def test_an_environment_whose_trial_failed_says_why_and_can_be_tried_again(
@@ -130,7 +159,9 @@ def test_an_environment_whose_trial_failed_says_why_and_can_be_tried_again(
 ) -> None:
     pretend(tmp_path / "engines" / "transformers", trial="failed: no operator nms")
     assert not environments.standing(KINDS["transformers"]).ready
-    monkeypatch.setattr("graders.engines.smoke_test.trial", lambda kind: trial.SmokeTest(True, "it works."))
+    monkeypatch.setattr(
+        "graders.engines.smoke_test.trial", lambda kind: trial.SmokeTest(True, "it works.")
+    )
     assert run(["engines", "try", "transformers"]) == 0
     assert "it works." in capsys.readouterr().out
 
@@ -173,7 +204,10 @@ def test_a_lock_is_checked_and_written(
     found[0] = lock_file.Lock({**old.parts, lock_file.Part.MAIN: main}, old.pythons)
     assert run([*typed, "--check"]) == 3
     said = capsys.readouterr().out
-    assert f"tqdm: {LOCKED['tqdm']}, now none" in said and "renew it with `course engines lock transformers`" in said
+    assert (
+        f"tqdm: {LOCKED['tqdm']}, now none" in said
+        and "renew it with `course engines lock transformers`" in said
+    )
 
 
 @pytest.mark.parametrize("name", ["reference", "tensorrt-llm"])
@@ -198,7 +232,9 @@ def test_a_build_for_another_device_is_not_what_was_asked_for(
     assert "installed already" in capsys.readouterr().out
 
 
-def test_a_folder_of_engines_that_is_a_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_engines_that_is_a_file_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "engines").touch()
     assert run(["engines", "install", "transformers", "--device", "cpu"]) == 3
     assert f"{tmp_path / 'engines'} is a file, not a folder" in capsys.readouterr().err
@@ -206,7 +242,10 @@ def test_a_folder_of_engines_that_is_a_file_is_one_sentence(tmp_path: Path, caps
 
 @pytest.mark.parametrize("found", [FINE, OUT])
 def test_race_prints_writes_and_ends_with_its_code(
-    found: RaceResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    found: RaceResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked: list[RacePlan] = []
 
@@ -229,7 +268,10 @@ def test_race_prints_writes_and_ends_with_its_code(
 
 @pytest.mark.parametrize("found", [FINE, OUT])
 def test_a_race_is_stored_for_the_readme_when_every_engine_ran_to_the_end(
-    found: RaceResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    found: RaceResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(race_command, "_run", lambda plan: found)
     monkeypatch.setattr("course.workspace.installed_root", lambda: tmp_path)
@@ -243,11 +285,16 @@ def test_a_race_is_stored_for_the_readme_when_every_engine_ran_to_the_end(
     if found is FINE:
         assert read(path.read_text()) == found
     else:
-        assert not path.exists() and f"{path} is left as it was: not every engine ran to the end." in said
+        assert (
+            not path.exists()
+            and f"{path} is left as it was: not every engine ran to the end." in said
+        )
 
 
 @pytest.mark.parametrize("sweep", ["one", "0", "-4,8"])
-def test_a_sweep_of_no_batches_is_a_usage_error(sweep: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_of_no_batches_is_a_usage_error(
+    sweep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["race", f"--sweep={sweep}"]) == 2
     assert "are no batches" in capsys.readouterr().err
 
@@ -285,7 +332,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    [["--scale", "inf"], ["--scale", "nan"], ["--scale", "-1"], ["--timeout", "inf"], ["--timeout", "nan"]],
+    [
+        ["--scale", "inf"],
+        ["--scale", "nan"],
+        ["--scale", "-1"],
+        ["--timeout", "inf"],
+        ["--timeout", "nan"],
+    ],
 )
 def test_numbers_without_an_end_are_usage_errors(
     typed: list[str], never: None, capsys: pytest.CaptureFixture[str]
@@ -315,7 +368,9 @@ def test_where_results_cannot_go_is_known_before_the_race(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_bad_path_is_named_at_once(never: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_path_is_named_at_once(
+    never: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["race", "--json", str(tmp_path), "--svg", str(tmp_path / "gone" / "a.svg")]) == 2
     assert capsys.readouterr().err.count("cannot be written") == 2
     assert run(["race", "--json", str(tmp_path / "a"), "--svg", str(tmp_path / "a")]) == 2
@@ -342,7 +397,10 @@ def test_a_file_that_fails_at_the_end_does_not_keep_the_others_back(
     monkeypatch.setattr(race_command, "_run", run_it)
     files = {"--json": tmp_path / "fine" / "race.json", "--svg": tmp_path / "race.svg"}
     assert run(["race", *(str(word) for pair in files.items() for word in pair)]) == 2
-    assert capsys.readouterr().err == f"{files['--json']} cannot be written: No such file or directory.\n"
+    assert (
+        capsys.readouterr().err
+        == f"{files['--json']} cannot be written: No such file or directory.\n"
+    )
     assert files["--svg"].read_text().startswith("<svg")
 
 
@@ -358,7 +416,10 @@ def stopped_by(number: signal.Signals) -> Callable[..., RaceResults]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_before_the_first_round_says_that_nothing_is_kept(
-    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("graders.engines.race.race", stopped_by(number))
@@ -391,10 +452,17 @@ def shown(standings: RaceResults, width: int = 200) -> str:
 
 def test_the_words_below_the_table_say_what_is_doubtful() -> None:
     assert "The machine was busy: ratios may be off" not in shown(FINE)
-    assert "The machine was busy: ratios may be off" in shown(replace(FINE, course=replace(COURSE, busy=0.51)))
+    assert "The machine was busy: ratios may be off" in shown(
+        replace(FINE, course=replace(COURSE, busy=0.51))
+    )
     assert "Only reference is left: there is nothing to compare it with." in shown(OUT)
     assert "1 round, interleaved" in shown(FINE)
-    gone = RaceEntry("vllm", "vLLM", failure="not installed", sentence="not installed; course engines install vllm")
+    gone = RaceEntry(
+        "vllm",
+        "vLLM",
+        failure="not installed",
+        sentence="not installed; course engines install vllm",
+    )
     told = shown(replace(FINE, entrants=(gone, *FINE.entrants)))
     assert "\nvllm: not installed; course engines install vllm\n" in told
     others = (*FINE.results, Result("naive", "whole", 0, (LAP,)))
@@ -404,8 +472,15 @@ def test_the_words_below_the_table_say_what_is_doubtful() -> None:
 
 def test_a_table_with_the_longest_name_fits_into_eighty_columns() -> None:
     slow = replace(LAP, tokens_out=120_000, ttft=(0.512, 12.9), tpot=(1.234, 2.345))
-    results = tuple(Result(name, "whole", 0, (slow, slow)) for name in ("reference", "tensorrt-llm"))
-    told = shown(RaceResults(COURSE, (RaceEntry("reference", "ours"), RaceEntry("tensorrt-llm", "")), results), 80)
+    results = tuple(
+        Result(name, "whole", 0, (slow, slow)) for name in ("reference", "tensorrt-llm")
+    )
+    told = shown(
+        RaceResults(
+            COURSE, (RaceEntry("reference", "ours"), RaceEntry("tensorrt-llm", "")), results
+        ),
+        80,
+    )
     assert "roof" in told and "…" not in told
 
 
@@ -426,9 +501,16 @@ def test_costs_of_what_is_no_race_is_a_sentence(
     assert ("cannot be read" if text is None else "holds no race") in capsys.readouterr().err
 
 
-def test_costs_of_requests_alone_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    laps = {"prompt": replace(LAP, tokens_out=1), "context": replace(LAP, tokens_in=0, tokens_out=32)}
-    alone = replace(FINE, results=tuple(Result("reference", name, 300, (lap,)) for name, lap in laps.items()))
+def test_costs_of_requests_alone_are_printed_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    laps = {
+        "prompt": replace(LAP, tokens_out=1),
+        "context": replace(LAP, tokens_in=0, tokens_out=32),
+    }
+    alone = replace(
+        FINE, results=tuple(Result("reference", name, 300, (lap,)) for name, lap in laps.items())
+    )
     race_files.RaceFiles(json=tmp_path / "a.json", svg=tmp_path / "a.svg").write(alone)
     assert "Over context" in (tmp_path / "a.svg").read_text()
     assert run(["costs", str(tmp_path / "a.json"), "--svg", str(tmp_path / "b.svg")]) == 0

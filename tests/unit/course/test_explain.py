@@ -37,12 +37,16 @@ def test_lesson_and_sheet_ask_every_question_and_give_no_answer_away(exercise: o
     asked = questions(solution_file(entry).parent)
     assert asked
     for question in asked:
-        assert question.text in sheet and question.text in (home / "README.md").read_text(encoding="utf-8")
+        assert question.text in sheet and question.text in (home / "README.md").read_text(
+            encoding="utf-8"
+        )
         assert question.answer[:40] not in sheet
     assert unanswered(sheet) == list(range(1, len(asked) + 1))
 
 
-def test_without_a_terminal_the_file_to_answer_in_is_made_and_named(course: Type, place: Workspace) -> None:
+def test_without_a_terminal_the_file_to_answer_in_is_made_and_named(
+    course: Type, place: Workspace
+) -> None:
     shown = course("explain", "1")
     assert shown.code == 0
     assert f"exercises/{EXERCISE.slug}/explain.md: 0 of 2 questions answered." in shown.out
@@ -50,7 +54,10 @@ def test_without_a_terminal_the_file_to_answer_in_is_made_and_named(course: Type
     answer(place, "Sheets, not notebooks.")
     again = course("explain", "1")
     assert "1 of 2 questions answered" in again.out
-    assert answers(learner_file(place, EXERCISE).with_name(ANSWERS).read_text())[0] == "Sheets, not notebooks."
+    assert (
+        answers(learner_file(place, EXERCISE).with_name(ANSWERS).read_text())[0]
+        == "Sheets, not notebooks."
+    )
 
 
 def test_an_editor_that_does_not_start_is_a_sentence(
@@ -67,7 +74,9 @@ def test_an_editor_that_does_not_start_is_a_sentence(
     assert "set $EDITOR" in shown.err
 
 
-def test_submit_packs_the_answers_beside_the_part_and_says_what_is_missing(course: Type, place: Workspace) -> None:
+def test_submit_packs_the_answers_beside_the_part_and_says_what_is_missing(
+    course: Type, place: Workspace
+) -> None:
     solve(place)
     assert "No answers to the questions in it: course explain 1" in course("submit", "1").out
     course("explain", "1")

@@ -68,7 +68,9 @@ def test_for_one_submission_a_failure_is_exit_code_1(course: Type, desks: Path) 
     assert not list(desks.glob("*.journal"))
 
 
-def test_all_formats_at_once(course: Type, desks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_formats_at_once(
+    course: Type, desks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "junit", "markdown")}
     wanted = [word for kind, file in files.items() for word in ("--format", f"{kind}={file}")]
@@ -76,7 +78,12 @@ def test_all_formats_at_once(course: Type, desks: Path, tmp_path: Path, monkeypa
     typed = course("grade", str(desks), *PLAIN, *wanted, *extra, "--format", "github")
     assert typed.code == 0
     assert typed.out.startswith("::stop-commands::")
-    assert [row["student"] for row in json.loads(files["json"].read_text())["rows"]] == ["=bob", "ada", "cyd", "dan"]
+    assert [row["student"] for row in json.loads(files["json"].read_text())["rows"]] == [
+        "=bob",
+        "ada",
+        "cyd",
+        "dan",
+    ]
     assert files["junit"].read_text().startswith("<?xml")
     assert (tmp_path / "a.csv").read_text().count("\n") == 5
     assert "'=bob" in (tmp_path / "a.csv").read_text()
@@ -89,7 +96,9 @@ def test_json_alone_is_all_there_is_on_stdout(course: Type, desks: Path) -> None
     assert json.loads(typed.out)["summary"]["states"] == {"fail": 1}
 
 
-def test_gradescope_for_a_class_is_refused_and_the_results_are_kept(course: Type, desks: Path) -> None:
+def test_gradescope_for_a_class_is_refused_and_the_results_are_kept(
+    course: Type, desks: Path
+) -> None:
     typed = course("grade", str(desks), *PLAIN, "--format", "gradescope")
     assert typed.code == 2
     assert "about one student; these are about 4" in typed.err
@@ -111,7 +120,9 @@ def test_gradescope_for_a_class_is_refused_and_the_results_are_kept(course: Type
         (("--journal", "nowhere"), "is no journal"),
     ],
 )
-def test_what_is_typed_wrongly_is_one_sentence(course: Type, arguments: tuple[str, ...], words: str) -> None:
+def test_what_is_typed_wrongly_is_one_sentence(
+    course: Type, arguments: tuple[str, ...], words: str
+) -> None:
     typed = course("grade", *arguments)
     assert typed.code == 2
     assert words in typed.err
@@ -130,13 +141,17 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(
     course: Type, desks: Path, option: str
 ) -> None:
     file = "/nowhere/at/all.csv"
-    typed = course("grade", str(desks), *PLAIN, option, f"json={file}" if option == "--format" else file)
+    typed = course(
+        "grade", str(desks), *PLAIN, option, f"json={file}" if option == "--format" else file
+    )
     assert typed.code == 2
     assert f"{file} cannot be written: there is no folder /nowhere/at" in typed.err
     assert not desks.with_name("class.journal").exists()
 
 
-def test_a_dry_run_says_who_gets_what_and_writes_nothing(course: Type, desks: Path, tmp_path: Path) -> None:
+def test_a_dry_run_says_who_gets_what_and_writes_nothing(
+    course: Type, desks: Path, tmp_path: Path
+) -> None:
     names = sorted(path.name for path in desks.iterdir())
     (tmp_path / "roster.csv").write_text("\n".join(["id", *names, "zoe"]))
     order = ("grade", str(desks), *PLAIN, "--roster", str(tmp_path / "roster.csv"), "--dry-run")
@@ -150,7 +165,9 @@ def test_a_dry_run_says_who_gets_what_and_writes_nothing(course: Type, desks: Pa
     assert course(*order).out.count(" same ") == 4
 
 
-def test_whom_the_roster_does_not_know_stops_at_the_door(course: Type, desks: Path, tmp_path: Path) -> None:
+def test_whom_the_roster_does_not_know_stops_at_the_door(
+    course: Type, desks: Path, tmp_path: Path
+) -> None:
     names = sorted(path.name for path in desks.iterdir())
     (tmp_path / "roster.csv").write_text("\n".join(["id", *names[1:]]))
     order = ("grade", str(desks), *PLAIN, "--roster", str(tmp_path / "roster.csv"))
@@ -161,7 +178,9 @@ def test_whom_the_roster_does_not_know_stops_at_the_door(course: Type, desks: Pa
     assert course(*order, "--accept-new").code == 0
 
 
-def test_claiming_workers_do_the_work_that_another_planned(course: Type, desks: Path, tmp_path: Path) -> None:
+def test_claiming_workers_do_the_work_that_another_planned(
+    course: Type, desks: Path, tmp_path: Path
+) -> None:
     journal = str(tmp_path / "journal")
     assert course("grade", str(desks), *PLAIN, "--journal", journal, "--claim").code == 0
     typed = course("grade", "--journal", journal)
@@ -169,11 +188,15 @@ def test_claiming_workers_do_the_work_that_another_planned(course: Type, desks: 
     assert "4 rows: 4 fail." in typed.out
 
 
-def test_everything_that_can_be_wrong_is_a_row_and_the_batch_goes_on(course: Type, tmp_path: Path) -> None:
+def test_everything_that_can_be_wrong_is_a_row_and_the_batch_goes_on(
+    course: Type, tmp_path: Path
+) -> None:
     pupils = list(sample_class.broken_inputs(3))
     expected = sample_class.enrol(tmp_path / "class", pupils)
     out = tmp_path / "report.json"
-    typed = course("grade", str(tmp_path / "class"), "--exercise", "3", *PLAIN, "--format", f"json={out}")
+    typed = course(
+        "grade", str(tmp_path / "class"), "--exercise", "3", *PLAIN, "--format", f"json={out}"
+    )
     assert typed.code == 3, typed.err
     rows = json.loads(out.read_text())["rows"]
     assert len(rows) == len(expected)
@@ -181,11 +204,17 @@ def test_everything_that_can_be_wrong_is_a_row_and_the_batch_goes_on(course: Typ
     for pupil in pupils:
         assert any(pupil.says in verdict for verdict in said), pupil.name
     assert {row["state"] for row in rows} == {"fail", "invalid", "needs a person"}
-    assert len({row["result"]["max_points"] for row in rows}) == 1  # with the timed laws left out for everybody
+    assert (
+        len({row["result"]["max_points"] for row in rows}) == 1
+    )  # with the timed laws left out for everybody
 
 
-def test_what_is_not_judged_yet_is_ungraded_and_starts_nobody(course: Type, desks: Path, tmp_path: Path) -> None:
-    typed = course("grade", str(desks), *PLAIN, "--journal", str(tmp_path / "journal"), "--launcher", "none")
+def test_what_is_not_judged_yet_is_ungraded_and_starts_nobody(
+    course: Type, desks: Path, tmp_path: Path
+) -> None:
+    typed = course(
+        "grade", str(desks), *PLAIN, "--journal", str(tmp_path / "journal"), "--launcher", "none"
+    )
     assert typed.code == 3
     assert "4 rows: 4 ungraded." in typed.out
     assert "Not graded: it was not its turn yet." in typed.out
@@ -211,7 +240,9 @@ def test_the_exit_code_is_the_worst_news(rows: list[Row], check: bool, code: int
 # ---------------------------------------------------------------- submit
 
 
-def test_submit_packs_the_declared_file_and_says_what_is_in_it(course: Type, place: Workspace) -> None:
+def test_submit_packs_the_declared_file_and_says_what_is_in_it(
+    course: Type, place: Workspace
+) -> None:
     part = place.exercises / "ex3_prefix_cache" / "prefix_cache.py"
     sample_class.wrong("me", wrong_parts(3)[0], "mine").write(part.parent)
     (part.parent / "secret.txt").write_text("not for anyone")
@@ -237,14 +268,23 @@ def test_submit_packs_what_was_written_in_the_notebook_if_the_file_was_left_alon
     cell["source"] = wrong_part(3, "match_stores").text
     (folder / "ex3_prefix_cache.ipynb").write_text(notebook.text(sheet))
     typed = course("submit", "3")
-    assert typed.code == 0 and "from the cell in" in typed.out and "ex3_prefix_cache.ipynb" in typed.out
+    assert (
+        typed.code == 0
+        and "from the cell in" in typed.out
+        and "ex3_prefix_cache.ipynb" in typed.out
+    )
     with zipfile.ZipFile("ex3_prefix_cache.zip") as archive:
         assert archive.read("ex3_prefix_cache/prefix_cache.py").decode() == cell["source"]
-        assert archive.read("ex3_prefix_cache/ex3_prefix_cache.ipynb").decode() == notebook.text(sheet)
+        assert archive.read("ex3_prefix_cache/ex3_prefix_cache.ipynb").decode() == notebook.text(
+            sheet
+        )
     (folder / "prefix_cache.py").write_text("class PrefixCache:\n    def match(self): return 1\n")
     typed = course("submit", "3", "--force")
     assert typed.code == 0 and "prefix_cache.py is another text and not in the archive" in typed.out
-    assert take(Path("ex3_prefix_cache.zip"), Declared.of(catalogue(3))).data.decode() == cell["source"]
+    assert (
+        take(Path("ex3_prefix_cache.zip"), Declared.of(catalogue(3))).data.decode()
+        == cell["source"]
+    )
 
 
 def test_what_was_packed_is_what_is_graded(course: Type, place: Workspace) -> None:

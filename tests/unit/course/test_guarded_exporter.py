@@ -1,4 +1,5 @@
-"""Links and other files in submitted/: refused, or left where they are, before nbgrader opens or copies anything."""
+"""Links and other files in submitted/: refused, or left where they are, before nbgrader opens or
+copies anything."""
 
 from __future__ import annotations
 
@@ -44,8 +45,16 @@ def home(tmp_path: Path) -> Path:
     """A course with a submission of bob's, and a folder that holds what he would like to have."""
     for folder in (tmp_path / "submitted" / "bob" / SLUG, tmp_path / "secret" / SLUG):
         folder.mkdir(parents=True)
-        for name in (SHEET, EXERCISE.file_name, "timestamp.txt", "submission_secret.txt", "notes.html"):
-            (folder / name).write_text("secret" if "secret" in folder.parts else "2027-01-01 00:00:00 UTC")
+        for name in (
+            SHEET,
+            EXERCISE.file_name,
+            "timestamp.txt",
+            "submission_secret.txt",
+            "notes.html",
+        ):
+            (folder / name).write_text(
+                "secret" if "secret" in folder.parts else "2027-01-01 00:00:00 UTC"
+            )
     return tmp_path
 
 
@@ -72,7 +81,9 @@ def test_of_an_orderly_submission_nothing_is_copied_beside_its_notebook(home: Pa
     assert not list((home / "autograded").rglob("*"))
 
 
-@pytest.mark.parametrize("name", [SHEET, EXERCISE.file_name, "timestamp.txt", "submission_secret.txt", "other.ipynb"])
+@pytest.mark.parametrize(
+    "name", [SHEET, EXERCISE.file_name, "timestamp.txt", "submission_secret.txt", "other.ipynb"]
+)
 def test_a_link_in_the_place_of_a_file_that_is_read_is_refused(home: Path, name: str) -> None:
     relinked(home / "submitted" / "bob" / SLUG / name, home / "secret" / SLUG / SHEET)
     with pytest.raises(UnusableSubmission, match=f"{name} is a symbolic link"):
@@ -82,7 +93,9 @@ def test_a_link_in_the_place_of_a_file_that_is_read_is_refused(home: Path, name:
 
 @pytest.mark.parametrize("folder", ["bob", f"bob/{SLUG}"])
 def test_a_linked_folder_is_refused(home: Path, folder: str) -> None:
-    relinked(home / "submitted" / folder, home / "secret" if folder == "bob" else home / "secret" / SLUG)
+    relinked(
+        home / "submitted" / folder, home / "secret" if folder == "bob" else home / "secret" / SLUG
+    )
     with pytest.raises(UnusableSubmission, match="hand in the"):
         graded(home)
     assert not (home / "autograded").exists()
@@ -133,7 +146,9 @@ def test_the_papers_of_a_submission_are_not_read_through_a_link(home: Path, fold
     submitted, autograded = home / "submitted" / "bob" / SLUG, home / "autograded"
     autograded.mkdir()
     (home / "secret" / SLUG / "timestamp.txt").write_text("2020-01-01 00:00:00 UTC")
-    relinked(home / "submitted" / folder, home / "secret" if folder == "bob" else home / "secret" / SLUG)
+    relinked(
+        home / "submitted" / folder, home / "secret" if folder == "bob" else home / "secret" / SLUG
+    )
     assert submission_metadata.time(submitted) is None
     submission_metadata.copy(submitted, autograded)
     assert not list(autograded.iterdir())
@@ -145,14 +160,20 @@ WORK = "class PrefixCache:\n    def match(self, tokens):\n        return 0\n"
 
 
 def given(home: Path, files: dict[str, str | bytes]) -> str:
-    """The cell to write in of the notebook that nbgrader goes on with, when bob handed in these files."""
+    """The cell to write in of the notebook that nbgrader goes on with, when bob handed in these
+    files."""
     folder = home / "submitted" / "bob" / SLUG
     shutil.rmtree(folder)
     tree(files)(folder)
     intake.put_in_place(folder, EXERCISE)
     made, sheet = converter(home), str(folder / SHEET)
-    text, _ = made.exporter.from_filename(sheet, resources=made.init_single_notebook_resources(sheet))
-    found = {cell["metadata"].get("nbgrader", {}).get("grade_id"): cell["source"] for cell in json.loads(text)["cells"]}
+    text, _ = made.exporter.from_filename(
+        sheet, resources=made.init_single_notebook_resources(sheet)
+    )
+    found = {
+        cell["metadata"].get("nbgrader", {}).get("grade_id"): cell["source"]
+        for cell in json.loads(text)["cells"]
+    }
     return "".join(found[EXERCISE.slot])
 
 

@@ -1,4 +1,5 @@
-"""The drawing of exercise 7 shows who read which slot, and what was read, left out or read twice that should not be."""
+"""The drawing of exercise 7 shows who read which slot, and what was read, left out or read twice
+that should not be."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ def right() -> KernelReads:
     """Six positions of request 0 for one program, five for another; request 1 for a third."""
     nobody = KernelReads(CALL, (FIRST, SECOND, THIRD), {}, {}, "", ())
     places = list(nobody.owned)
-    readers = {place: frozenset([FIRST if at < 6 else SECOND if at < 11 else THIRD]) for at, place in enumerate(places)}
+    readers = {
+        place: frozenset([FIRST if at < 6 else SECOND if at < 11 else THIRD])
+        for at, place in enumerate(places)
+    }
     return replace(nobody, readers=readers, times=dict.fromkeys(places, 1))
 
 
@@ -45,7 +49,11 @@ def test_the_pool_shows_every_block_as_it_lies_in_memory() -> None:
     lines = drawn(right())
     pool = lines[lines.index("the pool, as it lies in memory") + 2].split()
     assert len(pool) == CALL.blocks
-    for place, letter in ((CALL.tables[0][0], "AAAA"), (CALL.tables[0][2], "BBB·"), (CALL.tables[1][0], "CCC·")):
+    for place, letter in (
+        (CALL.tables[0][0], "AAAA"),
+        (CALL.tables[0][2], "BBB·"),
+        (CALL.tables[1][0], "CCC·"),
+    ):
         assert pool[place] == letter
 
 
@@ -53,7 +61,9 @@ def test_what_is_read_twice_or_not_or_is_nobodys_is_marked() -> None:
     reads = right()
     first, beyond = (CALL.tables[0][0], 0), (CALL.tables[0][2], 3)
     twice = replace(reads, times={**reads.times, first: 2})
-    missed = replace(reads, readers={place: who for place, who in reads.readers.items() if place != first})
+    missed = replace(
+        reads, readers={place: who for place, who in reads.readers.items() if place != first}
+    )
     stray = replace(reads, readers={**reads.readers, beyond: frozenset([SECOND])})
     for told, marked in ((twice, "2AAA"), (missed, "?AAA"), (stray, "BBB✗")):
         assert any(marked in line for line in drawn(told))
@@ -82,7 +92,11 @@ def test_show_draws_our_kernel_and_where_a_wrong_one_strays(tmp_path: Path) -> N
 def _shown(part: str) -> str:
     command = [sys.executable, "-m", "course", "show", "7", "--using", part]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONIOENCODING": "utf-8"}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,4 +1,5 @@
-"""What leaves the house: the student's kit without answers, and the autograder's bundle with everything."""
+"""What leaves the house: the student's kit without answers, and the autograder's bundle with
+everything."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "course.cli", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "100"}
     environment.pop("COURSE_HOME", None)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,15 @@ def answers(text: str) -> list[str]:
 
 
 def test_nothing_of_any_solution_is_in_the_kit(made: Path) -> None:
-    files = [path for path in made.rglob("*") if path.is_file() and path.suffix in (".py", ".md", ".ipynb", ".txt")]
+    files = [
+        path
+        for path in made.rglob("*")
+        if path.is_file() and path.suffix in (".py", ".md", ".ipynb", ".txt")
+    ]
     whole = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    naive = "".join(path.read_text() for path in (made / "reference_engine" / "naive").glob("*.py"))  # the "before"
+    naive = "".join(
+        path.read_text() for path in (made / "reference_engine" / "naive").glob("*.py")
+    )  # the "before"
     assert len(files) > 100
     for exercise in exercises():
         telling = answers(solution_file(exercise).read_text(encoding="utf-8"))
@@ -66,7 +75,9 @@ def test_nothing_of_any_solution_is_in_the_kit(made: Path) -> None:
 
 
 def test_the_kit_holds_the_chosen_exercises_and_its_own_readme(made: Path) -> None:
-    assert {path.name for path in (made / "exercises").iterdir() if path.is_dir()} == {each.slug for each in CHOSEN}
+    assert {path.name for path in (made / "exercises").iterdir() if path.is_dir()} == {
+        each.slug for each in CHOSEN
+    }
     readme = (made / "README.md").read_text()
     for each in CHOSEN:
         assert f"exercises/{each.slug}/{each.file_name}" in readme
@@ -77,12 +88,17 @@ def test_the_kit_holds_the_chosen_exercises_and_its_own_readme(made: Path) -> No
     assert not [path for path in made.rglob("*") if path.name in ("tests", ".git", "__pycache__")]
 
 
-def test_the_kit_holds_notebooks_that_give_nothing_away_and_check_the_learners_cell(made: Path) -> None:
+def test_the_kit_holds_notebooks_that_give_nothing_away_and_check_the_learners_cell(
+    made: Path,
+) -> None:
     found = sorted(path.name for path in made.glob("exercises/*/*.ipynb"))
     assert found == [f"{each.slug}.ipynb" for each in CHOSEN]
     for each in CHOSEN:
         path = made / "exercises" / each.slug / f"{each.slug}.ipynb"
-        cells = {cell["id"]: cell["source"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
+        cells = {
+            cell["id"]: cell["source"]
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        }
         solved = solution_file(each).read_text(encoding="utf-8")
         assert cells[each.slot] == stub(solved, "the solution").partition("\n")[2].rstrip("\n")
         whole = "\n".join(cells.values())
@@ -90,7 +106,9 @@ def test_the_kit_holds_notebooks_that_give_nothing_away_and_check_the_learners_c
     law = cells["law-3-1"].replace('check("3.1")', 'check("3.1", ["class PrefixCache: pass"])')
     environment = {**os.environ, "PYTHONPATH": str(made)}
     run = [sys.executable, "-c", law]
-    done = subprocess.run(run, cwd=path.parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        run, cwd=path.parent, env=environment, capture_output=True, text=True, check=False
+    )
     assert "Law 3.1" in done.stdout and "LawBroken: law 3.1" in done.stderr
 
 
@@ -122,7 +140,9 @@ def test_a_seal_shows_the_stub_and_nothing_else(number: int) -> None:
 
 def test_a_seal_says_which_python_it_is_for() -> None:
     text = obfuscate("class A:\n    pass\n", "a.py")
-    foreign = re.sub(r"MAGIC_NUMBER != b.*:$", "MAGIC_NUMBER != b'other':", text, flags=re.MULTILINE)
+    foreign = re.sub(
+        r"MAGIC_NUMBER != b.*:$", "MAGIC_NUMBER != b'other':", text, flags=re.MULTILINE
+    )
     with pytest.raises(ImportError, match=r"made for Python 3\.\d+"):
         exec(compile(foreign, "a.py", "exec"), {})
 
@@ -150,7 +170,9 @@ def autograder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judged(home: Path, command: str) -> Gradescope:
     script = home / "source" / "run_autograder"
     environment = {**os.environ, "AUTOGRADER": str(home), "COURSE": command}
-    done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", str(script)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return msgspec.json.decode((home / "results" / "results.json").read_bytes(), type=Gradescope)
 
@@ -169,10 +191,15 @@ def test_the_bundle_is_what_gradescope_asks_for(autograder: Path) -> None:
         assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
         with tarfile.open(fileobj=io.BytesIO(archive.read("course.tar.gz"))) as course:
             names = course.getnames()
-    assert {"pyproject.toml", "constraints.txt", "graders/grading.py", "course/cli.py"} <= set(names)
+    assert {"pyproject.toml", "constraints.txt", "graders/grading.py", "course/cli.py"} <= set(
+        names
+    )
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
     for script in ("setup.sh", "run_autograder"):
-        assert subprocess.run(["bash", "-n", autograder / "source" / script], check=False).returncode == 0
+        assert (
+            subprocess.run(["bash", "-n", autograder / "source" / script], check=False).returncode
+            == 0
+        )
 
 
 def test_a_submission_is_judged_as_gradescope_runs_it(

@@ -26,10 +26,13 @@ Rows = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gradebook with one law and one answer; ada is late, bob in time, both have 60 points from the law."""
+    """A gradebook with one law and one answer; ada is late, bob in time, both have 60 points from
+    the law."""
     path = tmp_path_factory.mktemp("template") / "gradebook.db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nbgrader.api.get_alembic_version", lambda: "x")  # nbgrader asks a process for it
+        patch.setattr(
+            "nbgrader.api.get_alembic_version", lambda: "x"
+        )  # nbgrader asks a process for it
         _fill(path)
     return path
 
@@ -91,14 +94,19 @@ def test_an_extension_is_a_students_own_due_date(book: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("days", "penalty"), [("1,25", "0.0"), ("1.239", "0.0"), ("1.2", "6.0")], ids=["all", "grace", "a day begun"]
+    ("days", "penalty"),
+    [("1,25", "0.0"), ("1.239", "0.0"), ("1.2", "6.0")],
+    ids=["all", "grace", "a day begun"],
 )
 def test_late_on_the_day_of_the_extension_is_a_day_begun_after_the_minutes_of_grace(
     book: Any, tmp_path: Path, days: str, penalty: str
 ) -> None:
     text = f'\N{BYTE ORDER MARK}id;assignment;days\nADA;a;"{days}"\n'  # as a spreadsheet saves it
     (tmp_path / "extensions.csv").write_text(text, encoding="utf-8")
-    assert exported(book, tmp_path, per_day=0.1, grace_minutes=20)["ada"]["late_submission_penalty"] == penalty
+    assert (
+        exported(book, tmp_path, per_day=0.1, grace_minutes=20)["ada"]["late_submission_penalty"]
+        == penalty
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,8 +135,15 @@ def test_every_change_is_logged_once_with_its_reason(book: Any, tmp_path: Path) 
     exported(book, tmp_path)
     exported(book, tmp_path)
     with (tmp_path / FILE).open(newline="") as file:
-        rows = [(row["student"], row["kind"], row["before"], row["after"]) for row in csv.DictReader(file)]
-    assert rows == [("ada", "late", "0.0", "12.0"), ("ada", "late", "12.0", "20.0"), ("ada", "by hand", "", "40.0")]
+        rows = [
+            (row["student"], row["kind"], row["before"], row["after"])
+            for row in csv.DictReader(file)
+        ]
+    assert rows == [
+        ("ada", "late", "0.0", "12.0"),
+        ("ada", "late", "12.0", "20.0"),
+        ("ada", "by hand", "", "40.0"),
+    ]
 
 
 def test_canvas_and_moodle_get_a_column_an_assignment(book: Any, tmp_path: Path) -> None:

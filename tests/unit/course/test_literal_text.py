@@ -1,4 +1,5 @@
-"""What a student says in a notebook that others open is text: no element, link, script or formula comes of it."""
+"""What a student says in a notebook that others open is text: no element, link, script or formula
+comes of it."""
 
 from __future__ import annotations
 
@@ -114,10 +115,14 @@ def test_nothing_that_chance_writes_leaves_its_block() -> None:
         assert {tag for tag, _ in rendered(literal(text)).found} <= INERT, text
 
 
-@pytest.mark.parametrize("text", ["so ? it is", "Because (as said) it's last-in: first-out!\n\nTwo.", "Ωμέγα 你好", ""])
+@pytest.mark.parametrize(
+    "text", ["so ? it is", "Because (as said) it's last-in: first-out!\n\nTwo.", "Ωμέγα 你好", ""]
+)
 def test_plain_words_stay_as_they_are(text: str) -> None:
     assert literal(text) == text
-    assert [tag for tag, _ in rendered(literal(text)).found] == ["p"] * len(text.split("\n\n")) * bool(text)
+    assert [tag for tag, _ in rendered(literal(text)).found] == ["p"] * len(
+        text.split("\n\n")
+    ) * bool(text)
 
 
 def test_long_lines_are_wrapped_and_nothing_is_lost() -> None:
@@ -140,7 +145,9 @@ def released() -> list[ReleasedCell]:
         mark = cell["metadata"].get("nbgrader")
         if mark:
             name, points = mark["grade_id"], mark.get("points")
-            known = ReleasedCell(name, cell["cell_type"], cell["source"], "", mark["grade"], mark["solution"], points)
+            known = ReleasedCell(
+                name, cell["cell_type"], cell["source"], "", mark["grade"], mark["solution"], points
+            )
             found.append(known)
     return found
 
@@ -151,17 +158,26 @@ def shown(sheet: dict[str, Any]) -> list[Any]:
 
 def test_an_untouched_notebook_is_shown_as_it_was_released() -> None:
     before = [(cell["cell_type"], cell["source"]) for cell in page()]
-    assert [(cell["cell_type"], cell["source"]) for cell in shown(notebook.release(EXERCISE))] == before
+    assert [
+        (cell["cell_type"], cell["source"]) for cell in shown(notebook.release(EXERCISE))
+    ] == before
 
 
 @pytest.mark.parametrize("kind", ["markdown", "raw", "code", "heading"])
 def test_a_cell_that_was_not_released_is_left_out_and_counted(kind: str) -> None:
     sheet = notebook.release(EXERCISE)
-    added = {"cell_type": kind, "metadata": {"raw_mimetype": "text/html"}, "source": ATTACKS["script"], "level": 1}
+    added = {
+        "cell_type": kind,
+        "metadata": {"raw_mimetype": "text/html"},
+        "source": ATTACKS["script"],
+        "level": 1,
+    }
     sheet["cells"].insert(0, added)
     found = restore(sheet["cells"], released(), (EXERCISE.class_name,), page())
     assert not [cell for cell in found.cells if "<script>" in cell["source"]]
-    assert found.notices == ("1 cells that were not released are left out here; submitted/ has them.",)
+    assert found.notices == (
+        "1 cells that were not released are left out here; submitted/ has them.",
+    )
 
 
 def test_of_an_answer_nothing_is_left_but_its_text() -> None:
@@ -173,7 +189,9 @@ def test_of_an_answer_nothing_is_left_but_its_text() -> None:
         if grade_id(cell).startswith("explain-"):
             cell["source"] = ATTACKS["handler"]
     cells = shown(sheet)
-    assert "script" not in json.dumps([{name: cell[name] for name in cell if name != "source"} for cell in cells])
+    assert "script" not in json.dumps(
+        [{name: cell[name] for name in cell if name != "source"} for cell in cells]
+    )
     assert {name for cell in cells for name in cell} <= {
         "cell_type",
         "metadata",
@@ -195,7 +213,12 @@ def test_a_lesson_that_was_rewritten_is_the_released_one_again() -> None:
 def test_an_answer_of_another_type_is_text_all_the_same(kind: str) -> None:
     sheet = notebook.release(EXERCISE)
     answer = next(cell for cell in sheet["cells"] if grade_id(cell) == "explain-3-1")
-    answer |= {"cell_type": kind, "source": ATTACKS["script"], "outputs": [], "execution_count": None}
+    answer |= {
+        "cell_type": kind,
+        "source": ATTACKS["script"],
+        "outputs": [],
+        "execution_count": None,
+    }
     found = next(cell for cell in shown(sheet) if grade_id(cell) == "explain-3-1")
     assert (found["cell_type"], found["source"]) == ("markdown", literal(ATTACKS["script"]))
 

@@ -1,4 +1,5 @@
-"""Mutants are edits of a right part: what they become; whatever does not fit is said loudly, with its place."""
+"""Mutants are edits of a right part: what they become; whatever does not fit is said loudly, with
+its place."""
 
 from __future__ import annotations
 
@@ -56,7 +57,12 @@ def read(clone: Path, text: str) -> list[Mutant]:
 
 def test_a_mutant_is_its_base_edited_with_a_docstring_that_tells(clone: Path) -> None:
     (mutant,) = read(clone, FIRST)
-    assert (mutant.name, mutant.laws, mutant.says, mutant.where) == ("other", ("sharing",), "must .*", f"{FILE}:3")
+    assert (mutant.name, mutant.laws, mutant.says, mutant.where) == (
+        "other",
+        ("sharing",),
+        "must .*",
+        f"{FILE}:3",
+    )
     docstring = '"""Wrong: one is 3.\n\nLaw: sharing.\nSays: must .*\n"""\n'
     assert mutant.text == docstring + BASE.split('"""\n', 1)[1].replace("return 1", "return 3")
     assert mutant.write(clone).read_text(encoding="utf-8") == mutant.text
@@ -74,16 +80,26 @@ def test_a_docstring_holds_a_regular_expression_as_it_is(clone: Path) -> None:
     assert "Says: \\d+ due\\." in (ast.get_docstring(ast.parse(mutant.text)) or "")
 
 
-def test_edits_are_found_in_the_base_whatever_their_order_and_what_others_put_there(clone: Path) -> None:
-    edits = [("    return 2", "    return 1"), ("    return 1", "    return 2\n    return 2"), ("def two():", "")]
+def test_edits_are_found_in_the_base_whatever_their_order_and_what_others_put_there(
+    clone: Path,
+) -> None:
+    edits = [
+        ("    return 2", "    return 1"),
+        ("    return 1", "    return 2\n    return 2"),
+        ("def two():", ""),
+    ]
     blocks = [f"<<<<\n{old}\n====\n{new}{chr(10) if new else ''}>>>>\n" for old, new in edits]
     (mutant,) = read(clone, f"law: sharing\n## other (from base)\nwrong: all.\n\n{''.join(blocks)}")
-    expected = "\ndef one():\n    return 2\n    return 2\n\n\n    # again\n    return 1\n    # again\n"
+    expected = (
+        "\ndef one():\n    return 2\n    return 2\n\n\n    # again\n    return 1\n    # again\n"
+    )
     assert mutant.code == expected
 
 
 def test_a_mutant_names_laws_of_its_own_and_all_come_sorted(clone: Path) -> None:
-    second = FIRST.replace("other", "another").replace("wrong: one is 3.", "wrong: it.\nlaw: watermark|refusals")
+    second = FIRST.replace("other", "another").replace(
+        "wrong: one is 3.", "wrong: it.\nlaw: watermark|refusals"
+    )
     found = read(clone, FIRST + second.removeprefix("law: sharing\n"))
     assert [(mutant.name, mutant.laws) for mutant in found] == [
         ("another", ("watermark", "refusals")),
@@ -110,7 +126,12 @@ def test_the_solution_is_a_base_too(clone: Path) -> None:
         ("(from base)", "(from nowhere)", 3, "there is no base nowhere of exercise 1"),
         ("(from base)", "from base", 3, "`## name (from base)` is due here, or <<<<"),
         ("wrong: one is 3.\n", "", 3, "other lacks the sentence `wrong: …`"),
-        ("wrong: one is 3.\n", "wrong: one.\nwrong: two.\n", 5, "there is no place for this `wrong`"),
+        (
+            "wrong: one is 3.\n",
+            "wrong: one.\nwrong: two.\n",
+            5,
+            "there is no place for this `wrong`",
+        ),
         ("wrong: one", "wrnog: one", 4, "there is no place for this `wrnog`"),
         ("law: sharing", "wrong: all", 1, "there is no place for this `wrong`"),
         ("law: sharing", "law: sharing|shraing", 3, "exercise 1 has no law 'shraing'"),
@@ -128,7 +149,9 @@ def test_the_solution_is_a_base_too(clone: Path) -> None:
         (">>>>\n", f">>>>\n{FIRST[14:]}", 11, f"the name other is taken by {FILE}:3"),
     ],
 )
-def test_what_does_not_fit_is_said_with_its_place(clone: Path, old: str, new: str, place: int, says: str) -> None:
+def test_what_does_not_fit_is_said_with_its_place(
+    clone: Path, old: str, new: str, place: int, says: str
+) -> None:
     assert FIRST.count(old) == 1
     with pytest.raises(Problem) as caught:
         read(clone, FIRST.replace(old, new))
@@ -139,7 +162,9 @@ def test_what_does_not_fit_is_said_with_its_place(clone: Path, old: str, new: st
 
 def test_a_name_is_given_once_in_all_files_of_an_exercise(clone: Path) -> None:
     (clone / FILE).with_name("refusals.mutants").write_text(FIRST, encoding="utf-8")
-    with pytest.raises(Problem, match=r"the name other is taken by tests/mutants/ex1/refusals\.mutants:3"):
+    with pytest.raises(
+        Problem, match=r"the name other is taken by tests/mutants/ex1/refusals\.mutants:3"
+    ):
         read(clone, FIRST)
 
 

@@ -54,7 +54,9 @@ def test_a_wrong_part_dies_by_the_law_it_names(course: Type, clone: Path) -> Non
     assert "1.1  block arithmetic" in shown.out
     assert "parts: 1, surprises: 0" in shown.out
     table = shown.out[shown.out.index("seeds") :].splitlines()
-    assert table[1].split() == ["1.1", "block", "arithmetic", "1", "1", "1", "of", "1"], "law, parts, alone, seeds"
+    assert table[1].split() == ["1.1", "block", "arithmetic", "1", "1", "1", "of", "1"], (
+        "law, parts, alone, seeds"
+    )
     assert table[2].split() == ["1.2", "giving", "back", "0", "0"]
 
 
@@ -86,7 +88,9 @@ def test_a_file_of_mutants_that_does_not_fit_is_one_sentence(course: Type, clone
     hand_out_block_zero(clone, "no such law")
     shown = course("mutants", "1")
     assert shown.code == 2
-    assert "tests/mutants/ex1/some_law.mutants:3: exercise 1 has no law 'no such law'." in " ".join(shown.err.split())
+    assert "tests/mutants/ex1/some_law.mutants:3: exercise 1 has no law 'no such law'." in " ".join(
+        shown.err.split()
+    )
 
 
 def test_without_parts_it_says_where_they_would_be(course: Type, clone: Path) -> None:

@@ -1,4 +1,5 @@
-"""Notebooks from the single source, submissions put in order, verdicts as outputs; all of it without nbgrader."""
+"""Notebooks from the single source, submissions put in order, verdicts as outputs; all of it
+without nbgrader."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ GRADE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def nbgrader_cells(sheet: Notebook) -> dict[str, Any]:
-    return {write_outputs.grade_id(cell): cell for cell in sheet["cells"] if write_outputs.grade_id(cell)}
+    return {
+        write_outputs.grade_id(cell): cell
+        for cell in sheet["cells"]
+        if write_outputs.grade_id(cell)
+    }
 
 
 def released() -> list[ReleasedCell]:
@@ -67,7 +72,9 @@ def put_in_order(sheet: Notebook) -> tuple[dict[str, Any], tuple[str, ...]]:
     page = [washed(cell) for cell in notebook.release(EXERCISE)["cells"]]
     found = restore(sheet["cells"], released(), (EXERCISE.class_name,), page)
     names = [write_outputs.grade_id(cell) for cell in found.cells if write_outputs.grade_id(cell)]
-    assert names == sorted(names, key=[known.grade_id for known in released()].index), "the order as released"
+    assert names == sorted(names, key=[known.grade_id for known in released()].index), (
+        "the order as released"
+    )
     return nbgrader_cells({"cells": found.cells}), found.notices
 
 
@@ -101,12 +108,16 @@ def test_a_notebook_has_one_solution_cell_a_locked_cell_a_law_and_questions_for_
     sheet = make(exercise)
     marks = {name: cell["metadata"]["nbgrader"] for name, cell in nbgrader_cells(sheet).items()}
     laws = {notebook.law_id(entry.number): entry for entry in exercise.laws}
-    assert [name for name, mark in marks.items() if mark["solution"] and not mark["grade"]] == [exercise.slot]
+    assert [name for name, mark in marks.items() if mark["solution"] and not mark["grade"]] == [
+        exercise.slot
+    ]
     assert {name for name, mark in marks.items() if mark["grade"] and mark["locked"]} == set(laws)
     assert all(marks[name]["points"] == entry.points for name, entry in laws.items())
     asked = [mark for mark in marks.values() if mark["grade"] and mark["solution"]]
     assert len(asked) == 2 and all(mark["cell_type"] == "markdown" for mark in asked)
-    assert all(mark["schema_version"] == 3 and GRADE_ID.fullmatch(name) for name, mark in marks.items())
+    assert all(
+        mark["schema_version"] == 3 and GRADE_ID.fullmatch(name) for name, mark in marks.items()
+    )
     assert len({cell["id"] for cell in sheet["cells"]}) == len(sheet["cells"])
 
 
@@ -125,9 +136,13 @@ def test_the_students_cell_is_the_stub_and_gives_nothing_away(exercise: Any) -> 
 def test_every_code_cell_is_python_and_a_law_cell_checks_its_own_law(exercise: Any) -> None:
     for name, cell in nbgrader_cells(notebook.source(exercise)).items():
         if cell["cell_type"] == "code":
-            calls = [node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Call)]
+            calls = [
+                node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Call)
+            ]
             if name.startswith("law-"):
-                assert [ast.unparse(call) for call in calls] == [f"check('{name[4:].replace('-', '.')}')"]
+                assert [ast.unparse(call) for call in calls] == [
+                    f"check('{name[4:].replace('-', '.')}')"
+                ]
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
@@ -155,17 +170,27 @@ def test_an_orderly_submission_stays_as_it_is() -> None:
 
 def test_deleted_law_cells_come_back_in_their_places() -> None:
     sheet = submission()
-    sheet["cells"] = [cell for cell in sheet["cells"] if not write_outputs.grade_id(cell).startswith("law-3-")]
+    sheet["cells"] = [
+        cell for cell in sheet["cells"] if not write_outputs.grade_id(cell).startswith("law-3-")
+    ]
     cells, notices = put_in_order(sheet)
     assert len(notices) == len(EXERCISE.laws)
-    assert cells["law-3-1"]["source"] == nbgrader_cells(notebook.release(EXERCISE))["law-3-1"]["source"]
+    assert (
+        cells["law-3-1"]["source"]
+        == nbgrader_cells(notebook.release(EXERCISE))["law-3-1"]["source"]
+    )
 
 
 def test_changes_to_locked_cells_and_marks_are_undone() -> None:
     sheet = submission()
     cell = nbgrader_cells(sheet)["law-3-1"]
     cell["source"] = "12.0"
-    cell["metadata"]["nbgrader"] |= {"points": 1000, "schema_version": 99, "solution": True, "locked": False}
+    cell["metadata"]["nbgrader"] |= {
+        "points": 1000,
+        "schema_version": 99,
+        "solution": True,
+        "locked": False,
+    }
     cell["outputs"] = [{"output_type": "execute_result", "data": {"text/plain": "12.0"}}]
     mended = put_in_order(sheet)[0]["law-3-1"]
     assert mended["metadata"]["nbgrader"]["points"] == EXERCISE.laws[0].points
@@ -176,11 +201,15 @@ def test_changes_to_locked_cells_and_marks_are_undone() -> None:
 def test_of_copies_the_last_one_that_was_written_in_counts() -> None:
     sheet = submission()
     stub = nbgrader_cells(notebook.release(EXERCISE))[EXERCISE.slot]
-    first = copy.deepcopy(nbgrader_cells(sheet)[EXERCISE.slot]) | {"source": "class PrefixCache: first = 1"}
+    first = copy.deepcopy(nbgrader_cells(sheet)[EXERCISE.slot]) | {
+        "source": "class PrefixCache: first = 1"
+    }
     sheet["cells"] = [first, *sheet["cells"], stub]
     cells, notices = put_in_order(sheet)
     assert cells[EXERCISE.slot]["source"] == SOLVED
-    assert notices == ("the cell prefix_cache was there 3 times; the last one that was written in counts.",)
+    assert notices == (
+        "the cell prefix_cache was there 3 times; the last one that was written in counts.",
+    )
 
 
 def test_a_renamed_cell_is_known_again() -> None:
@@ -200,12 +229,16 @@ def test_a_solution_whose_marks_were_lost_is_found_by_what_it_defines() -> None:
     nbgrader_cells(sheet)[EXERCISE.slot]["metadata"] = {}
     cells, notices = put_in_order(sheet)
     assert cells[EXERCISE.slot]["source"] == SOLVED
-    assert notices == ("the cell prefix_cache was gone; the last cell that defines the part counts.",)
+    assert notices == (
+        "the cell prefix_cache was gone; the last cell that defines the part counts.",
+    )
 
 
 def test_a_deleted_solution_becomes_the_stub_again() -> None:
     sheet = submission()
-    sheet["cells"] = [cell for cell in sheet["cells"] if write_outputs.grade_id(cell) != EXERCISE.slot]
+    sheet["cells"] = [
+        cell for cell in sheet["cells"] if write_outputs.grade_id(cell) != EXERCISE.slot
+    ]
     cells, notices = put_in_order(sheet)
     assert untouched(cells[EXERCISE.slot]["source"])
     assert notices == ("the cell prefix_cache was missing; it was put back as it was released.",)
@@ -264,13 +297,18 @@ def test_an_answer_that_is_gone_is_marked_for_a_person() -> None:
     assert PUT_BACK not in cells["explain-3-2"]["metadata"]
 
 
-def test_answers_handed_in_as_a_sheet_go_into_cells_in_which_nothing_was_answered(tmp_path: Path) -> None:
+def test_answers_handed_in_as_a_sheet_go_into_cells_in_which_nothing_was_answered(
+    tmp_path: Path,
+) -> None:
     text = "## Question 1 (10 points)\n\nWhy?\n\n### Your answer\n\nBecause.\n\n## Question 2 (10 points)\n\nHow?\n"
     (tmp_path / "explain.md").write_text(f"{text}\n### Your answer\n\nSo.\n")
     cells = nbgrader_cells(notebook.release(EXERCISE))
     cells["explain-3-2"]["source"] = "In the notebook."
     answer_sheet.fill_in(cells.values(), EXERCISE, answer_sheet.text(tmp_path / "explain.md", ""))
-    assert [cells[f"explain-3-{number}"]["source"] for number in (1, 2)] == ["Because.", "In the notebook."]
+    assert [cells[f"explain-3-{number}"]["source"] for number in (1, 2)] == [
+        "Because.",
+        "In the notebook.",
+    ]
 
 
 def test_an_empty_notebook_gets_every_cell() -> None:
@@ -292,8 +330,15 @@ def _unmarked(sheet: Notebook) -> None:
 def _copied(sheet: Notebook) -> None:
     mine = nbgrader_cells(sheet)[EXERCISE.slot]
     stub = nbgrader_cells(notebook.release(EXERCISE))[EXERCISE.slot]["source"]
-    older = {**json.loads(json.dumps(mine)), "source": "class PrefixCache:\n    def match(self): return 1"}
-    sheet["cells"] = [older, *sheet["cells"], {**json.loads(json.dumps(mine)), "source": f"{stub}\n# a note"}]
+    older = {
+        **json.loads(json.dumps(mine)),
+        "source": "class PrefixCache:\n    def match(self): return 1",
+    }
+    sheet["cells"] = [
+        older,
+        *sheet["cells"],
+        {**json.loads(json.dumps(mine)), "source": f"{stub}\n# a note"},
+    ]
 
 
 def _written_elsewhere(sheet: Notebook) -> None:
@@ -312,9 +357,20 @@ def _with_magic(sheet: Notebook) -> None:
 
 
 @pytest.mark.parametrize(
-    "disturb", [lambda sheet: None, _renamed, _unmarked, _copied, _written_elsewhere, _of_another_type, _with_magic]
+    "disturb",
+    [
+        lambda sheet: None,
+        _renamed,
+        _unmarked,
+        _copied,
+        _written_elsewhere,
+        _of_another_type,
+        _with_magic,
+    ],
 )
-def test_a_batch_reads_the_same_part_as_nbgrader(disturb: Callable[[Notebook], None], tmp_path: Path) -> None:
+def test_a_batch_reads_the_same_part_as_nbgrader(
+    disturb: Callable[[Notebook], None], tmp_path: Path
+) -> None:
     sheet = submission()
     disturb(sheet)
     (tmp_path / "any.ipynb").write_text(notebook.text(sheet), encoding="utf-8")
@@ -338,7 +394,13 @@ def test_a_magic_in_the_first_line_moves_no_line_number() -> None:
 
 
 def test_the_newest_input_that_defines_the_part_is_the_one() -> None:
-    inputs = ["class PrefixCache: a = 1", "class PrefixCache: b = 1", "cache = PrefixCache(4)", "1/0", "def f(:"]
+    inputs = [
+        "class PrefixCache: a = 1",
+        "class PrefixCache: b = 1",
+        "cache = PrefixCache(4)",
+        "1/0",
+        "def f(:",
+    ]
     assert solution_cell.newest(EXERCISE, inputs) == inputs[1]
     assert solution_cell.newest(EXERCISE, inputs[2:]) is None
     assert (
@@ -357,20 +419,33 @@ def test_a_law_that_holds_ends_in_exactly_one_number() -> None:
     assert said[0]["name"] == "stdout", "anything on stderr is a zero for nbgrader"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.SKIPPED, Outcome.TIMEOUT, Outcome.CRASH, Outcome.INVALID])
+@pytest.mark.parametrize(
+    "outcome", [Outcome.FAIL, Outcome.SKIPPED, Outcome.TIMEOUT, Outcome.CRASH, Outcome.INVALID]
+)
 def test_no_points_is_an_error_that_names_the_law(outcome: Outcome) -> None:
     said = feedback.outputs(law(2, outcome, message="first\nsecond"))
     assert [output["output_type"] for output in said] == ["stream", "error"]
-    assert said[1]["traceback"] == [f"{said[1]['ename']}: law 3.2, {EXERCISE.laws[1].name}: first second"]
+    assert said[1]["traceback"] == [
+        f"{said[1]['ename']}: law 3.2, {EXERCISE.laws[1].name}: first second"
+    ]
     assert (said[1]["ename"] == feedback.INVALID) is (outcome is Outcome.INVALID)
 
 
 def test_feedback_tells_the_story_and_carries_no_escape_sequence() -> None:
     story = Story(
-        ("insert([1], [2])", "match([1]) -> \x1b[31mred"), "2", "1", location=Location("prefix_cache.py", 7, "match")
+        ("insert([1], [2])", "match([1]) -> \x1b[31mred"),
+        "2",
+        "1",
+        location=Location("prefix_cache.py", 7, "match"),
     )
-    text = feedback.told(law(1, Outcome.FAIL, message="wrong \x1b]0;title\x07", story=story, output="\x1b[2J"))
-    assert "insert([1], [2])" in text and "prefix_cache.py:7 (match)" in text and "course hint 3.1" in text
+    text = feedback.told(
+        law(1, Outcome.FAIL, message="wrong \x1b]0;title\x07", story=story, output="\x1b[2J")
+    )
+    assert (
+        "insert([1], [2])" in text
+        and "prefix_cache.py:7 (match)" in text
+        and "course hint 3.1" in text
+    )
     assert "\x1b" not in text
 
 
@@ -382,7 +457,9 @@ def test_a_score_out_of_range_is_never_written(points: float) -> None:
 
 def test_a_verdict_is_marked_into_all_law_cells_or_none() -> None:
     sheet = submission()
-    write_outputs.mark(sheet["cells"], result(Outcome.FAIL), "the solution cell", ["something was odd."])
+    write_outputs.mark(
+        sheet["cells"], result(Outcome.FAIL), "the solution cell", ["something was odd."]
+    )
     cells = nbgrader_cells(sheet)
     assert cells["law-3-1"]["outputs"][-1]["output_type"] == "error"
     others = [cell for name, cell in cells.items() if name.startswith("law-") and name != "law-3-1"]
@@ -410,7 +487,8 @@ def test_a_verdict_that_does_not_fit_the_notebook_changes_nothing(change: str) -
 
 @pytest.fixture
 def graded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Results to be given, the last one for ever; afterwards the keyword arguments it was asked with."""
+    """Results to be given, the last one for ever; afterwards the keyword arguments it was asked
+    with."""
     plan: list[Any] = []
 
     def decide(exercise: int, path: Path, seed: int | None, **asked: Any) -> ExerciseResult:
@@ -440,12 +518,17 @@ def test_what_can_never_be_judged_raises_with_the_reason(graded: list[Any]) -> N
 
 def test_isolation_below_what_the_course_requires_is_no_verdict(graded: list[Any]) -> None:
     graded.append(replace(result(), advisory=True, isolation="L1"))
-    with pytest.raises(Ungraded, match=r"isolation L1 is below L3, which .*; no score. `course doctor"):
+    with pytest.raises(
+        Ungraded, match=r"isolation L1 is below L3, which .*; no score. `course doctor"
+    ):
         grade_cell.judge(EXERCISE, SOLVED.encode(), GradingTerms(require="L3"))
 
 
 def test_the_same_text_gets_the_same_stories_and_another_text_others() -> None:
-    seeds = [grade_cell.seed_of(EXERCISE, data, salt) for data, salt in ((b"a", 1), (b"a", 1), (b"b", 1), (b"a", 2))]
+    seeds = [
+        grade_cell.seed_of(EXERCISE, data, salt)
+        for data, salt in ((b"a", 1), (b"a", 1), (b"b", 1), (b"a", 2))
+    ]
     assert seeds[0] == seeds[1] and len(set(seeds)) == 3
 
 
@@ -496,14 +579,20 @@ def test_a_law_comes_back_from_json_as_it_was() -> None:
 # ---------------------------------------------------------------- course instructor
 
 
-def test_init_makes_a_complete_course_and_leaves_what_is_there(course: Type, tmp_path: Path) -> None:
+def test_init_makes_a_complete_course_and_leaves_what_is_there(
+    course: Type, tmp_path: Path
+) -> None:
     home = tmp_path / "class of 'ü'"
     assert course("instructor", "init", str(home), "-e", "1", "-e", "3").code == 0
     files = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
     slugs = (catalogue(1).slug, catalogue(3).slug)
     assert {f"source/{slug}/{slug}.ipynb" for slug in slugs} < files
-    assert (home / "source" / slugs[0] / "block_manager.py").read_text(encoding="utf-8") == stub_of(catalogue(1))
-    assert {"nbgrader_config.py", "students.csv", "README.md"} < files and (home / "exchange").is_dir()
+    assert (home / "source" / slugs[0] / "block_manager.py").read_text(encoding="utf-8") == stub_of(
+        catalogue(1)
+    )
+    assert {"nbgrader_config.py", "students.csv", "README.md"} < files and (
+        home / "exchange"
+    ).is_dir()
     config = (home / "nbgrader_config.py").read_text(encoding="utf-8")
     compile(config, "nbgrader_config.py", "exec")
     assert 'require_isolation = "L2"' in config
@@ -520,14 +609,22 @@ def test_init_makes_a_complete_course_and_leaves_what_is_there(course: Type, tmp
 
 def test_every_class_that_the_configuration_names_is_known(course: Type, tmp_path: Path) -> None:
     course("instructor", "init", str(tmp_path))
-    named = set(re.findall(r"course\.nbgrader_glue\.(\w+)", (tmp_path / "nbgrader_config.py").read_text("utf-8")))
+    named = set(
+        re.findall(
+            r"course\.nbgrader_glue\.(\w+)", (tmp_path / "nbgrader_config.py").read_text("utf-8")
+        )
+    )
     assert named == set(nbgrader_glue.PLUGINS)
 
 
 @pytest.mark.parametrize("typed", [("-e", "9"), ("--course-id", "a b")])
-def test_init_says_what_is_wrong_in_one_sentence(course: Type, tmp_path: Path, typed: tuple[str, ...]) -> None:
+def test_init_says_what_is_wrong_in_one_sentence(
+    course: Type, tmp_path: Path, typed: tuple[str, ...]
+) -> None:
     said = course("instructor", "init", str(tmp_path / "x"), *typed)
-    assert said.code == 2 and len(said.err.strip().splitlines()) == 1 and not (tmp_path / "x").exists()
+    assert (
+        said.code == 2 and len(said.err.strip().splitlines()) == 1 and not (tmp_path / "x").exists()
+    )
 
 
 def test_init_beside_a_foreign_configuration_is_refused_before_anything_is_written(
@@ -535,11 +632,15 @@ def test_init_beside_a_foreign_configuration_is_refused_before_anything_is_writt
 ) -> None:
     """nbgrader would run what is handed in, in a kernel, with nothing around it."""
     pytest.importorskip("nbgrader")
-    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'mine'\n")
+    (tmp_path / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.CourseDirectory.course_id = 'mine'\n"
+    )
     said = course("instructor", "init", str(tmp_path), "-e", "3")
     assert said.code == 2
     assert "nbgrader_config.py" in said.err and "isolation" in said.err
-    assert [path.name for path in tmp_path.iterdir() if path.name != "kitchen"] == ["nbgrader_config.py"]
+    assert [path.name for path in tmp_path.iterdir() if path.name != "kitchen"] == [
+        "nbgrader_config.py"
+    ]
 
 
 def test_init_in_a_place_that_cannot_be_written_says_so(course: Type, tmp_path: Path) -> None:
@@ -564,7 +665,9 @@ def test_kit_hands_the_chosen_exercises_to_the_export(
     assert asked == [(tmp_path / "kit", [2])]
 
 
-def test_bundle_hands_the_exercise_to_the_packer(course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundle_hands_the_exercise_to_the_packer(
+    course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from course.authoring import bundle
 
     asked: list[Any] = []
@@ -574,7 +677,9 @@ def test_bundle_hands_the_exercise_to_the_packer(course: Type, tmp_path: Path, m
         return folder / "autograder.zip"
 
     monkeypatch.setattr(bundle, "gradescope", gradescope)
-    said = course("instructor", "bundle", "gradescope", str(tmp_path / "b"), "-e", "2", "--laws-only")
+    said = course(
+        "instructor", "bundle", "gradescope", str(tmp_path / "b"), "-e", "2", "--laws-only"
+    )
     assert said.code == 0 and "autograder.zip" in said.out
     assert asked == [(tmp_path / "b", 2, {"require": "L2", "laws_only": True})]
 
@@ -586,7 +691,9 @@ def test_a_part_in_the_folder_in_which_somebody_types_has_no_time(
     assert submission_metadata.time(Path("ada.py").parent) is None
 
 
-def test_without_nbgrader_the_gradebook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nbgrader_the_gradebook_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "nbgrader", None)
     monkeypatch.delitem(sys.modules, "nbgrader.api", raising=False)
     for refuse in (lambda: commit(tmp_path, []), lambda: expect(tmp_path)):
@@ -594,7 +701,9 @@ def test_without_nbgrader_the_gradebook_says_what_to_install(tmp_path: Path, mon
             refuse()
 
 
-def test_a_folder_that_is_no_course_is_refused_before_anything_is_graded(course: Type, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_course_is_refused_before_anything_is_graded(
+    course: Type, tmp_path: Path
+) -> None:
     pytest.importorskip("nbgrader")
     (tmp_path / "class" / "ada").mkdir(parents=True)
     (tmp_path / "class" / "ada" / EXERCISE.file_name).write_text(SOLVED, encoding="utf-8")
@@ -603,7 +712,9 @@ def test_a_folder_that_is_no_course_is_refused_before_anything_is_graded(course:
     assert "judged" not in said.err and not list((tmp_path / "class.journal").glob("results/*"))
 
 
-@pytest.mark.parametrize("name", ["", " ada", "../ada", "a/b", "a\0b", "a\nb", ".", "..", "*", "x" * 300, "\udcff"])
+@pytest.mark.parametrize(
+    "name", ["", " ada", "../ada", "a/b", "a\0b", "a\nb", ".", "..", "*", "x" * 300, "\udcff"]
+)
 def test_names_that_no_folder_can_have_are_refused(name: str) -> None:
     with pytest.raises(BadName):
         check_name(name)

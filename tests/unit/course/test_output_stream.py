@@ -36,6 +36,8 @@ def test_a_full_disk_is_one_sentence() -> None:
 
 
 def test_stdout_may_be_closed(tmp_path: Path) -> None:
-    run = subprocess.run(["sh", "-c", f"{LIST} >&-"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["sh", "-c", f"{LIST} >&-"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "stumbled" not in run.stderr and "Traceback" not in run.stderr
     assert run.returncode == 0, run.stderr

@@ -44,7 +44,9 @@ def test_marks_hints_and_having_passed_are_still_there_after_loading(tmp_path: P
     assert again.gave_up(1)
 
 
-def test_an_exercise_counts_as_passed_only_when_every_law_of_it_was_passed_in_one_check(tmp_path: Path) -> None:
+def test_an_exercise_counts_as_passed_only_when_every_law_of_it_was_passed_in_one_check(
+    tmp_path: Path,
+) -> None:
     memory = progress.load(tmp_path)
     memory.record(result_of(Outcome.PASS))
     assert not memory.passed(1)
@@ -72,7 +74,9 @@ def test_what_was_not_judged_keeps_its_old_mark() -> None:
     assert memory.outcome("1.1", LAWS[0].name) is Outcome.PASS
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"format": "x"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"format": "x"}', b"[" * 100_000]
+)
 def test_a_damaged_file_is_moved_aside_with_a_sentence(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "progress.json").write_bytes(damage)
     memory = progress.load(tmp_path)
@@ -92,7 +96,10 @@ def test_a_second_damaged_file_does_not_overwrite_the_first(tmp_path: Path) -> N
 
 
 def test_junk_inside_a_sound_file_counts_as_nothing(tmp_path: Path) -> None:
-    junk = {"format": 1, "exercises": {"1": {"laws": {"1.1": 7}, "hints": {"1.1": "x"}, "passed": "yes"}, "2": []}}
+    junk = {
+        "format": 1,
+        "exercises": {"1": {"laws": {"1.1": 7}, "hints": {"1.1": "x"}, "passed": "yes"}, "2": []},
+    }
     (tmp_path / "progress.json").write_text(json.dumps(junk))
     memory = progress.load(tmp_path)
     assert memory.outcome("1.1", LAWS[0].name) is None
@@ -147,7 +154,9 @@ def test_a_replaced_file_is_readable_by_whom_the_umask_allows(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
 
 
-def test_a_broken_file_that_cannot_be_moved_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_file_that_cannot_be_moved_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "progress.json").write_text("{")
 
     def refuse(*_: object) -> None:
@@ -171,7 +180,8 @@ def test_two_checks_at_once_keep_both_their_marks(tmp_path: Path) -> None:
     assert again.hint_level("1.2") == 2
 
 
-# ---------------------------------------------------------------- a verdict belongs to the text it was given for
+# ---------------------------------------------------------------- a verdict belongs to the text it
+# was given for
 
 WHOLE = [Outcome.PASS] * len(LAWS)
 

@@ -1,4 +1,5 @@
-"""`course grade --regrade`: some laws judged again, what that changes shown first, the rest left as it is."""
+"""`course grade --regrade`: some laws judged again, what that changes shown first, the rest left as
+it is."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def decided(outcome: Outcome) -> object:
 def test_a_law_is_judged_again_with_those_that_need_it_and_no_other() -> None:
     first = EXERCISE.laws[0]
     found = regrade.with_dependents([first.number])
-    assert found[0] == first.number and set(found) >= {law.number for law in EXERCISE.laws if first.number in law.needs}
+    assert found[0] == first.number and set(found) >= {
+        law.number for law in EXERCISE.laws if first.number in law.needs
+    }
     last = EXERCISE.laws[-1].number
     assert regrade.with_dependents([last]) == (last,)
 
@@ -69,12 +72,18 @@ def test_a_part_that_is_another_now_has_to_be_judged_whole(course: Type, desks: 
     assert f"bob  {EXERCISE.laws[0].number}  0 -> " in typed.out
 
 
-@pytest.mark.parametrize(("law", "says"), [("9.9", "no law"), ("3.99", "no law 3.99"), ("x", "no law")])
-def test_a_law_that_there_is_not_is_one_sentence(course: Type, desks: Path, law: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("law", "says"), [("9.9", "no law"), ("3.99", "no law 3.99"), ("x", "no law")]
+)
+def test_a_law_that_there_is_not_is_one_sentence(
+    course: Type, desks: Path, law: str, says: str
+) -> None:
     typed = course("grade", str(desks), "--regrade", law)
     assert (typed.code, says in typed.err) == (2, True)
 
 
-def test_what_was_never_judged_cannot_be_judged_again(course: Type, desks: Path, tmp_path: Path) -> None:
+def test_what_was_never_judged_cannot_be_judged_again(
+    course: Type, desks: Path, tmp_path: Path
+) -> None:
     typed = course("grade", str(desks), "--journal", str(tmp_path / "new"), "--regrade", "3.1")
     assert (typed.code, "nothing was judged in" in typed.err) == (2, True)

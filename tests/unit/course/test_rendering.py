@@ -31,7 +31,12 @@ def plain(lines: list[Text]) -> str:
 
 def printed(lines: list[Text], *, terminal: bool, width: int = 80) -> str:
     file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=width, color_system="standard" if terminal else None)
+    console = Console(
+        file=file,
+        force_terminal=terminal,
+        width=width,
+        color_system="standard" if terminal else None,
+    )
     rendering.print_block(console, lines)
     return file.getvalue()
 
@@ -59,7 +64,10 @@ def test_text_of_a_submission_is_washed(hostile: str, harmless: str) -> None:
 
 def test_a_law_of_what_is_not_written_says_so_and_where_instead_of_a_story() -> None:
     story = Story(
-        ("part.fork(1, 2) -> raised",), "raised NotImplementedError", "None", location=Location("part.py", 9, "fork")
+        ("part.fork(1, 2) -> raised",),
+        "raised NotImplementedError",
+        "None",
+        location=Location("part.py", 9, "fork"),
     )
     unwritten = law(message="`fork` is not written yet.", story=story, reason=Reason.UNWRITTEN)
     assert rendering.law_line(unwritten).plain.endswith("not written yet")
@@ -73,8 +81,12 @@ def test_a_law_of_what_is_not_written_says_so_and_where_instead_of_a_story() -> 
 
 def test_a_hostile_failure_reaches_the_screen_as_text_only() -> None:
     evil = "\x1b[2J[red]x[/red]\x07"
-    story = Story((f"extend() -> {evil}",), evil, evil, Location(function=evil), "course check 1.4", (evil,))
-    shown = printed(rendering.failure(law(message=evil, story=story, output=evil), "hint"), terminal=False)
+    story = Story(
+        (f"extend() -> {evil}",), evil, evil, Location(function=evil), "course check 1.4", (evil,)
+    )
+    shown = printed(
+        rendering.failure(law(message=evil, story=story, output=evil), "hint"), terminal=False
+    )
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert shown.count("[red]x[/red]") == 7
@@ -82,12 +94,29 @@ def test_a_hostile_failure_reaches_the_screen_as_text_only() -> None:
 
 def test_a_failure_tells_law_story_got_expected_place_and_next_step() -> None:
     story = Story(
-        ("admit(1, 6) -> [1, 2]", "fork(1, 2)"), "no copy", "one Copy", "block_manager.py:57", "course check 1.4"
+        ("admit(1, 6) -> [1, 2]", "fork(1, 2)"),
+        "no copy",
+        "one Copy",
+        "block_manager.py:57",
+        "course check 1.4",
     )
-    text = plain(rendering.failure(law(message="wrote a shared block", story=story), "course hint 1.4"))
-    for piece in ("Law 1.4 · copy-on-write", "A shared block is never written.", "wrote a shared block", "fork(1, 2)"):
+    text = plain(
+        rendering.failure(law(message="wrote a shared block", story=story), "course hint 1.4")
+    )
+    for piece in (
+        "Law 1.4 · copy-on-write",
+        "A shared block is never written.",
+        "wrote a shared block",
+        "fork(1, 2)",
+    ):
         assert piece in text
-    assert [line.split()[0] for line in text.splitlines()[-6:] if line] == ["got", "expected", "look", "replay", "next"]
+    assert [line.split()[0] for line in text.splitlines()[-6:] if line] == [
+        "got",
+        "expected",
+        "look",
+        "replay",
+        "next",
+    ]
 
 
 def test_a_long_story_keeps_its_end() -> None:
@@ -122,7 +151,9 @@ def test_every_outcome_has_a_line(outcome: Outcome) -> None:
 
 def test_figures_show_what_they_are_compared_with() -> None:
     figure = Figure("guests held", 60, "guests", 12, "contiguous reservation")
-    lines = plain(rendering.figure_lines([figure, Figure("a much longer name", 0.25, "s", note="CPU time")]))
+    lines = plain(
+        rendering.figure_lines([figure, Figure("a much longer name", 0.25, "s", note="CPU time")])
+    )
     assert lines == "\n".join(
         (
             "  guests held          60 guests   contiguous reservation: 12 guests",
@@ -132,7 +163,9 @@ def test_figures_show_what_they_are_compared_with() -> None:
 
 
 def test_figures_fit_the_screen_and_lose_nothing() -> None:
-    figure = Figure("accept_chain at batch 18, speed beside the reference", 0.6, "x", 0.4, "bound", "word " * 30)
+    figure = Figure(
+        "accept_chain at batch 18, speed beside the reference", 0.6, "x", 0.4, "bound", "word " * 30
+    )
     for width in (60, 80, 120):
         lines = [line.plain for line in rendering.figure_lines([figure], width)]
         assert max(map(len, lines)) <= width + (width < 70) * 10
@@ -148,11 +181,18 @@ def test_what_a_part_prints_in_laws_that_hold_is_counted_and_not_shown() -> None
     assert judged(500, Outcome.FAIL) == ""  # shown with the failure
     assert judged(21) == "Your part printed 21 lines in laws that hold; printing costs time."
     capped = law(Outcome.PASS, output="looking\n" * 30 + "\n… 900 more bytes")
-    assert " or more in laws" in rendering.chatter(ExerciseResult(1, "paged allocation", "mine", (capped,)))
+    assert " or more in laws" in rendering.chatter(
+        ExerciseResult(1, "paged allocation", "mine", (capped,))
+    )
 
 
 def test_the_law_to_explain_is_the_first_that_the_part_broke() -> None:
-    laws = (law(Outcome.PASS), law(Outcome.SKIPPED, number="1.5"), law(Outcome.CRASH, number="1.6"), law())
+    laws = (
+        law(Outcome.PASS),
+        law(Outcome.SKIPPED, number="1.5"),
+        law(Outcome.CRASH, number="1.6"),
+        law(),
+    )
     broken = rendering.first_broken(ExerciseResult(1, "paged allocation", "mine", laws))
     assert broken is not None
     assert broken.number == "1.6"

@@ -11,7 +11,9 @@ from graders.registry.catalogue import catalogue
 EXERCISE = catalogue(1)
 
 
-def test_reset_says_how_to_get_the_file_back_and_restore_does(course: Type, place: Workspace) -> None:
+def test_reset_says_how_to_get_the_file_back_and_restore_does(
+    course: Type, place: Workspace
+) -> None:
     mine = learner_file(place, EXERCISE)
     mine.write_text("mine = 1\n")
     assert "course restore 1 puts it back" in " ".join(course("reset", "1").out.split())

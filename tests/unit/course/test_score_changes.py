@@ -1,4 +1,5 @@
-"""Whoever is killed while scores are entered leaves a whole class, and no score that the log does not tell of."""
+"""Whoever is killed while scores are entered leaves a whole class, and no score that the log does
+not tell of."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Book:
     """A gradebook of one grade, in which the first commit kills."""
 
     def __init__(self, **grade: Any) -> None:
-        self.grade = SimpleNamespace(name="law-3-1", manual_score=None, needs_manual_grade=False, **grade)
+        self.grade = SimpleNamespace(
+            name="law-3-1", manual_score=None, needs_manual_grade=False, **grade
+        )
         self.grades = [self.grade]
         self.db = self
 
@@ -61,7 +64,13 @@ def test_autograde_logs_a_score_before_it_commits_it(tmp_path: Path) -> None:
     save.gradebook = Book(auto_score=2.0)
     save.assignment_id = save.notebook_id = "ex3_prefix_cache"
     save.student_id = "ada"
-    marks = {"grade_id": "law-3-1", "grade": True, "solution": False, "points": 5, "schema_version": 3}
+    marks = {
+        "grade_id": "law-3-1",
+        "grade": True,
+        "solution": False,
+        "points": 5,
+        "schema_version": 3,
+    }
     marks |= {"locked": True, "task": False, "cell_type": "code"}
     cell = v4.new_code_cell("", metadata={"nbgrader": marks}, outputs=[])
     names = {"student": "ada", "assignment": "ex3_prefix_cache", "notebook": "ex3_prefix_cache"}
@@ -72,7 +81,14 @@ def test_autograde_logs_a_score_before_it_commits_it(tmp_path: Path) -> None:
 
 def test_a_score_that_is_taken_back_is_logged_too(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        forget(Book(auto_score=5.0), tmp_path, "ex3_prefix_cache", "ex3_prefix_cache", "ada", "course grade")
+        forget(
+            Book(auto_score=5.0),
+            tmp_path,
+            "ex3_prefix_cache",
+            "ex3_prefix_cache",
+            "ada",
+            "course grade",
+        )
     assert logged(tmp_path) == [("ada", "5.0", "")]
 
 
@@ -80,7 +96,9 @@ def test_killed_while_scores_are_entered_the_whole_class_is_on_the_roster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gradebook is the roster of the same command typed again."""
-    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # nbgrader calls alembic
+    monkeypatch.setenv(
+        "PATH", os.path.dirname(sys.executable), prepend=os.pathsep
+    )  # nbgrader calls alembic
     (tmp_path / "nbgrader_config.py").touch()
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         gradebook.add_assignment(catalogue(RIGHT.exercise).slug)

@@ -25,7 +25,9 @@ READY = [number for number in (1, 2, 3) if catalogue(number).laws]
 
 
 def frames() -> list[block_table.Frame]:
-    manager = BlockManager(block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK)
+    manager = BlockManager(
+        block_table.NUM_BLOCKS, block_table.BLOCK_SIZE, watermark=block_table.WATERMARK
+    )
     return list(block_table.frames(manager))
 
 
@@ -43,7 +45,9 @@ def test_a_block_table_is_drawn_with_its_tokens_and_the_pool_with_its_readers() 
     fork = frames()[3]
     lines = plain(block_table.draw(fork))
     first, second, third = fork.tables[0][2]
-    assert f"{first}:####  {second}:####  {third}:##.." in " ".join(lines[1].split("tokens  ")[1].split("   "))
+    assert f"{first}:####  {second}:####  {third}:##.." in " ".join(
+        lines[1].split("tokens  ")[1].split("   ")
+    )
     assert f"{first}x2" in lines[-1]
     assert f"pool {fork.free:>3} free" in lines[-1]
 
@@ -69,7 +73,9 @@ def test_a_scheduler_that_never_ends_is_named_not_waited_for() -> None:
         def plan(self) -> object:
             return timeline.Plan((), (), ())
 
-    with pytest.raises(timeline.NeverIdle, match="`plan` is empty after 0 steps, and 7 requests are not served"):
+    with pytest.raises(
+        timeline.NeverIdle, match="`plan` is empty after 0 steps, and 7 requests are not served"
+    ):
         timeline.play(timeline.scheduler(Stuck, BlockManager))
 
 
@@ -77,7 +83,10 @@ def test_the_radix_tree_follows_the_cache_through_locks_splits_and_evictions() -
     cache = radix_tree.CheckedCache(PrefixCache)
     for call, play in radix_tree.CALLS:
         lines = plain(radix_tree.draw(cache, call, play(cache)))
-        stored = sum(line.count("[") and len(line.split("[")[1].split("]")[0].split()) for line in lines[1:-1])
+        stored = sum(
+            line.count("[") and len(line.split("[")[1].split("]")[0].split())
+            for line in lines[1:-1]
+        )
         assert stored == cache.cache.evictable + cache.cache.protected
         assert any("]  locked" in line for line in lines[1:-1]) == (cache.cache.protected > 0)
         assert "✗" not in "".join(lines)
@@ -116,7 +125,9 @@ class Swapped(PrefixCache):  # type: ignore[misc, valid-type]
 )
 def test_the_tree_is_the_parts_own_and_where_it_strays_is_said(part: type, says: str) -> None:
     cache = radix_tree.CheckedCache(part)
-    drawn = [plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.CALLS[:2]]
+    drawn = [
+        plain(radix_tree.draw(cache, call, play(cache))) for call, play in radix_tree.CALLS[:2]
+    ]
     assert f"  ✗ {says}" in [line for lines in drawn for line in lines]
 
 
@@ -195,7 +206,9 @@ def test_show_of_a_stub_says_that_it_is_not_written_and_what_to_type(course: Typ
     )  # ours is the last thing to look at
 
 
-def test_show_of_a_part_that_raises_shows_its_own_lines_only(course: Type, place: Workspace) -> None:
+def test_show_of_a_part_that_raises_shows_its_own_lines_only(
+    course: Type, place: Workspace
+) -> None:
     path = place.exercises / catalogue(1).slug / "block_manager.py"
     path.write_text("class BlockManager:\n    def __init__(self, *_, **__):\n        1 / 0\n")
     shown = course("show", "1")
@@ -210,7 +223,9 @@ def test_show_of_a_part_that_never_comes_back_says_so(
 ) -> None:
     monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.1)
     path = place.exercises / catalogue(3).slug / "prefix_cache.py"
-    path.write_text("class PrefixCache:\n    def __init__(self, block_size):\n        while True:\n            pass\n")
+    path.write_text(
+        "class PrefixCache:\n    def __init__(self, block_size):\n        while True:\n            pass\n"
+    )
     shown = course("show", "3")
     assert shown.code == 1
     assert shown.err.startswith("`__init__` did not come back (waited 0 s): an endless loop?\n")
@@ -226,15 +241,21 @@ def test_show_of_a_file_that_is_never_imported_says_so(
     path.write_text("while True:\n    pass\n")
     shown = course("show", "3", "--using", str(path))
     assert shown.code == 1
-    assert shown.err.startswith("The file was still not imported after 0 s: a loop at module level?\n")
+    assert shown.err.startswith(
+        "The file was still not imported after 0 s: a loop at module level?\n"
+    )
 
 
-def test_what_could_be_drawn_is_shown_before_what_is_not_written(course: Type, place: Workspace) -> None:
+def test_what_could_be_drawn_is_shown_before_what_is_not_written(
+    course: Type, place: Workspace
+) -> None:
     path = place.exercises / catalogue(3).slug / "prefix_cache.py"
     text = solution_file(catalogue(3)).read_text(encoding="utf-8")
     head = "    def lock(self, node: object) -> None:\n"
     assert head in text
-    path.write_text(text.replace(head, f'{head}        raise NotImplementedError("your code: lock")\n'))
+    path.write_text(
+        text.replace(head, f'{head}        raise NotImplementedError("your code: lock")\n')
+    )
     shown = course("show", "3")
     assert shown.code == 1
     assert "insert(menu + Ada's soup)" in shown.out

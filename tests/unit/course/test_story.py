@@ -1,4 +1,5 @@
-"""The story of a failure is numbered, and is a script that makes the same calls on the part as it is now."""
+"""The story of a failure is numbered, and is a script that makes the same calls on the part as it
+is now."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def run(script: Path) -> str:
     return out.getvalue()
 
 
-def test_the_script_makes_the_calls_of_the_story_in_its_numbers(course: Type, place: Workspace) -> None:
+def test_the_script_makes_the_calls_of_the_story_in_its_numbers(
+    course: Type, place: Workspace
+) -> None:
     file = break_it(place, 1, *WRONG[1][1:])
     told = course("check", "1.5", "--seed", "1").out
     assert "   1  bm = BlockManager(" in told
@@ -54,7 +57,11 @@ def test_the_script_makes_the_calls_of_the_story_in_its_numbers(course: Type, pl
     assert shown.code == 0
     script = file.with_name("story_1_5.py")
     out = run(script)
-    steps = [line.strip() for line in told.splitlines() if line.strip()[:2].strip().isdigit() and "bm" in line]
+    steps = [
+        line.strip()
+        for line in told.splitlines()
+        if line.strip()[:2].strip().isdigit() and "bm" in line
+    ]
     for step in steps:
         number, _, call = step.partition("  ")
         assert f"{number}  {call.strip()[:40]}" in out
@@ -63,7 +70,9 @@ def test_the_script_makes_the_calls_of_the_story_in_its_numbers(course: Type, pl
     assert "Your part has changed since" in " ".join(course("story", "1.5").out.split())
 
 
-def test_a_story_is_run_by_the_python_of_the_course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_story_is_run_by_the_python_of_the_course(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`python` was another one, or none: ModuleNotFoundError."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert story.interpreter() == shlex.quote(sys.executable)
@@ -75,7 +84,9 @@ def test_a_story_is_run_by_the_python_of_the_course(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_stories_of_engines_and_caches_are_scripts_too(course: Type, place: Workspace, number: int) -> None:
+def test_stories_of_engines_and_caches_are_scripts_too(
+    course: Type, place: Workspace, number: int
+) -> None:
     law, right, wrong = WRONG[number]
     file = break_it(place, number, right, wrong)
     told = course("check", law, "--seed", "1")

@@ -1,4 +1,5 @@
-"""The loop of a learner: judged on save, the law in work first; what comes next; what has become old."""
+"""The loop of a learner: judged on save, the law in work first; what comes next; what has become
+old."""
 
 from __future__ import annotations
 
@@ -28,18 +29,26 @@ Broken = set[str]
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Broken]:
-    """(numbers of the laws that were tried, those that the part breaks from now on); no worker is started."""
+    """(numbers of the laws that were tried, those that the part breaks from now on); no worker is
+    started."""
     asked: list[str] = []
     broken: Broken = set()
 
     def grade(exercise: int, submission: Path, **options: object) -> ExerciseResult:
         only, told = options["only"], options["on_law"]
-        assert options["until_broken"] and options["laws_only"] and isinstance(only, list) and callable(told)
+        assert (
+            options["until_broken"]
+            and options["laws_only"]
+            and isinstance(only, list)
+            and callable(told)
+        )
         laws = []
         for number in only:
             law = EXERCISE.law(number)
             outcome = Outcome.FAIL if number in broken else Outcome.PASS
-            laws.append(LawResult(number, law.name, law.statement, outcome, 0, law.points, "It broke."))
+            laws.append(
+                LawResult(number, law.name, law.statement, outcome, 0, law.points, "It broke.")
+            )
             asked.append(number)
             told(laws[-1])
             if outcome is Outcome.FAIL:
@@ -47,7 +56,9 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Broken]:
         return ExerciseResult(exercise, EXERCISE.name, "mine", tuple(laws), digest="d")
 
     monkeypatch.setattr(graders.grading, "grade", grade)
-    monkeypatch.setattr(graders.grading, "prestart", lambda _: Prestarted("block_manager", "L1", crew=0))
+    monkeypatch.setattr(
+        graders.grading, "prestart", lambda _: Prestarted("block_manager", "L1", crew=0)
+    )
     return asked, broken
 
 
@@ -109,7 +120,9 @@ def test_what_is_saved_while_it_is_judged_is_judged_again(
     assert tried[0][:2] == ["1.1", "1.1"]
 
 
-def test_keys_move_on_and_quit(session: watch.WatchSession, tried: tuple[list[str], Broken]) -> None:
+def test_keys_move_on_and_quit(
+    session: watch.WatchSession, tried: tuple[list[str], Broken]
+) -> None:
     asked, broken = tried
     broken |= {"1.2", "1.5"}
     session.saved()
@@ -129,14 +142,18 @@ def test_a_hint_is_for_the_law_in_work(
     assert "Law 1.3" in capsys.readouterr().out
 
 
-def test_the_marks_of_a_session_are_those_of_a_check(session: watch.WatchSession, tried: object) -> None:
+def test_the_marks_of_a_session_are_those_of_a_check(
+    session: watch.WatchSession, tried: object
+) -> None:
     session.saved()
     memory = progress.load(session.place.memory)
     assert all(memory.outcome(law.number, law.name) is Outcome.PASS for law in UNTIMED)
     assert not memory.passed(1)  # the timed law was not tried
 
 
-def test_a_file_that_is_away_for_a_moment_does_not_end_the_session(session: watch.WatchSession, tried: object) -> None:
+def test_a_file_that_is_away_for_a_moment_does_not_end_the_session(
+    session: watch.WatchSession, tried: object
+) -> None:
     learner_file(session.place, EXERCISE).unlink()
     session.saved()
     assert "there is no file" in shown(session)
@@ -173,7 +190,9 @@ def test_next_names_the_law_to_work_on(course: Type, place: Workspace) -> None:
     assert "course watch 1.2" in out
 
 
-def test_next_names_what_is_being_written_before_what_was_never_begun(course: Type, place: Workspace) -> None:
+def test_next_names_what_is_being_written_before_what_was_never_begun(
+    course: Type, place: Workspace
+) -> None:
     for number, when in ((3, 2_000_000_000), (5, 2_100_000_000), (4, 2_050_000_000)):
         file = learner_file(place, catalogue(number))
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -209,11 +228,17 @@ def test_a_verdict_on_another_text_is_shown_as_old(course: Type, place: Workspac
 
 
 def test_a_text_that_is_back_is_as_passed_as_it_was(course: Type, place: Workspace) -> None:
-    """It was "4 of 11 laws  solved  old: changed since" once some laws had been checked on another text."""
+    """It was "4 of 11 laws  solved  old: changed since" once some laws had been checked on another
+    text."""
     from graders.submissions.source import digest
 
-    file, texts = learner_file(place, EXERCISE), [f"class BlockManager:\n    x = {number}\n" for number in (1, 2)]
-    passed = [LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in EXERCISE.laws]
+    file, texts = (
+        learner_file(place, EXERCISE),
+        [f"class BlockManager:\n    x = {number}\n" for number in (1, 2)],
+    )
+    passed = [
+        LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in EXERCISE.laws
+    ]
     memory = progress.load(place.memory)
     memory.record(ExerciseResult(1, EXERCISE.name, "mine", tuple(passed), digest=digest(texts[0])))
     broken = (passed[0], replace(passed[1], outcome=Outcome.FAIL))
@@ -244,11 +269,15 @@ def test_without_a_number_that_is_watched_which_is_being_written(place: Workspac
     assert next_steps.exercise_in_work(place, memory) == catalogue(6)
 
 
-def test_next_goes_on_behind_what_was_solved_last_or_with_what_is_named(course: Type, place: Workspace) -> None:
+def test_next_goes_on_behind_what_was_solved_last_or_with_what_is_named(
+    course: Type, place: Workspace
+) -> None:
     """It sent whoever had solved 5 to 7 back to exercise 1."""
     solved = catalogue(6)
     learner_file(place, solved).write_bytes(solution_file(solved).read_bytes())
-    passed = [LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in solved.laws]
+    passed = [
+        LawResult(law.number, law.name, law.statement, Outcome.PASS, 8, 8) for law in solved.laws
+    ]
     memory = progress.load(place.memory)
     memory.record(ExerciseResult(6, solved.name, "mine", tuple(passed), digest="d"))
     memory.save()

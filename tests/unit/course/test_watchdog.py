@@ -1,4 +1,5 @@
-"""A part that runs in this process and does not come back is told so; one that is slow is left alone."""
+"""A part that runs in this process and does not come back is told so; one that is slow is left
+alone."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]],
 
 
 def test_a_part_that_never_comes_back_is_interrupted(plan: Callable[..., None]) -> None:
-    with pytest.raises(watchdog.NoAnswerInTime, match="an endless loop"), watchdog.stall_limit(lambda: 3, [MINE]):
+    with (
+        pytest.raises(watchdog.NoAnswerInTime, match="an endless loop"),
+        watchdog.stall_limit(lambda: 3, [MINE]),
+    ):
         plan(-1, lambda: None)
 
 

@@ -1,4 +1,5 @@
-"""The restaurant is the story for learners: in `course/`, names and help texts are the field's words."""
+"""The restaurant is the story for learners: in `course/`, names and help texts are the field's
+words."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from course.cli import cli
 ROOT = Path(__file__).parents[3] / "course"
 STORY = {"commands/chat.py", "playground/chat.py"}  # where a guest talks to the waiter
 WORDS = re.compile(
-    r"evening|guest|desk|clerk|papers|mending|patience|standings|swap.?board|sealed|heat$", re.IGNORECASE
+    r"evening|guest|desk|clerk|papers|mending|patience|standings|swap.?board|sealed|heat$",
+    re.IGNORECASE,
 )
 
 
@@ -30,15 +32,24 @@ def names(tree: ast.AST) -> Iterator[str]:
             yield node.id
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: file.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "file", sorted(ROOT.rglob("*.py")), ids=lambda file: file.relative_to(ROOT).as_posix()
+)
 def test_names_are_the_fields(file: Path) -> None:
     if file.relative_to(ROOT).as_posix() not in STORY:
-        assert [name for name in names(ast.parse(file.read_text(encoding="utf-8"))) if WORDS.search(name)] == []
+        assert [
+            name
+            for name in names(ast.parse(file.read_text(encoding="utf-8")))
+            if WORDS.search(name)
+        ] == []
 
 
 def helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
     """The help of a command and of those below it, without the options' names."""
-    told = [command.help or "", *(option.help or "" for option in command.params if isinstance(option, click.Option))]
+    told = [
+        command.help or "",
+        *(option.help or "" for option in command.params if isinstance(option, click.Option)),
+    ]
     yield path, "\n".join(told)
     if isinstance(command, click.Group):
         context = click.Context(command)

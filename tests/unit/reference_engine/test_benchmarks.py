@@ -39,13 +39,17 @@ def test_a_floor_that_was_measured_too_high_is_lowered_and_said(
 
 
 @pytest.mark.parametrize("wrong", [["--model", "cook"], ["--parts", "/nowhere"]])
-def test_what_cannot_be_had_is_a_sentence(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_had_is_a_sentence(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert bench.main([*SMALL, *wrong]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_contender_who_says_too_little_ends_the_race() -> None:
-    short = bench.BenchmarkedEngine("short", lambda workload: ([[] for _ in workload.requests], 1.0))
+    short = bench.BenchmarkedEngine(
+        "short", lambda workload: ([[] for _ in workload.requests], 1.0)
+    )
     workload = bench.Workload("one", (Request(0, [1], 3),))
     with pytest.raises(SystemExit, match="short did not say as many tokens"):
         bench.measure(workload, [short], 1)
@@ -61,7 +65,9 @@ def test_verification_counts_wrong_outputs() -> None:
     assert bench.verified(model, workload, lying) == "1 of 2 outputs right"
 
 
-def test_transformers_is_looked_for_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_transformers_is_looked_for_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("COURSE_TRANSFORMERS_PYTHON", str(tmp_path / "python"))
     assert bench.transformers_python() is None
     (tmp_path / "python").touch()
@@ -88,8 +94,23 @@ def test_a_cost_off_the_line_through_the_others_is_seen() -> None:
     assert context.Line.through({64: 0.5}) == context.Line(0.5, 0.0)
 
 
-def test_decode_steps_are_timed_at_every_context_in_turn(capsys: pytest.CaptureFixture[str]) -> None:
-    context.main(["--model", "random:tiny", "--contexts", "40,20", "--rounds", "2", "--batch", "2", "--threads", "1"])
+def test_decode_steps_are_timed_at_every_context_in_turn(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    context.main(
+        [
+            "--model",
+            "random:tiny",
+            "--contexts",
+            "40,20",
+            "--rounds",
+            "2",
+            "--batch",
+            "2",
+            "--threads",
+            "1",
+        ]
+    )
     told = capsys.readouterr().out
     head, first = told.splitlines()[:2]
     assert head == "random:custom@0, 2 at a time, 1 threads, products in float32, KV in float32"
@@ -101,10 +122,14 @@ def test_what_fewer_bits_cost_is_told_beside_fp32(capsys: pytest.CaptureFixture[
     model = load_model("waiter")
     ((tokens, answers),) = quantization.texts(model, 1)
     said = [index - 1 for index, spoken in enumerate(answers) if spoken]
-    loss = torch.nn.functional.cross_entropy(oracle.logits(model, tokens)[said], torch.tensor(tokens)[answers])
+    loss = torch.nn.functional.cross_entropy(
+        oracle.logits(model, tokens)[said], torch.tensor(tokens)[answers]
+    )
     quantization.main(["--dialogues", "1"])
     told = capsys.readouterr().out
-    rows = {cells[1].strip(): cells[2:] for line in told.splitlines() if (cells := line.split("|"))[1:]}
+    rows = {
+        cells[1].strip(): cells[2:] for line in told.splitlines() if (cells := line.split("|"))[1:]
+    }
     assert rows["fp32"][1].strip() == f"{loss:.5f} (fp32 {loss:.5f})"
     assert rows["fp32"][3].strip() == "100.00 %, 100.00 %"
     assert float(rows["fp32"][4]) == 0.0 < float(rows["int8 weights (q8_0)"][4])
@@ -121,7 +146,9 @@ def test_a_loss_counts_what_is_not_the_token_of_fp32() -> None:
     assert both.nats == pytest.approx(float(torch.log1p(torch.exp(-due)).sum()))
 
 
-def test_kv_of_both_kinds_is_timed_in_turn_at_every_context(capsys: pytest.CaptureFixture[str]) -> None:
+def test_kv_of_both_kinds_is_timed_in_turn_at_every_context(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     kv_dtypes.main(["--contexts", "40,20", "--rounds", "3", "--batch", "2", "--threads", "1"])
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "8 heads, 2 of KV, 4 layers, 2 at a time, 1 threads, 3 rounds"

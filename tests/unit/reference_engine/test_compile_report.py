@@ -1,4 +1,5 @@
-"""What the kernels become without a GPU here: compiled for one, refused with a reason, or replaced by plain torch."""
+"""What the kernels become without a GPU here: compiled for one, refused with a reason, or replaced
+by plain torch."""
 
 from __future__ import annotations
 
@@ -28,8 +29,12 @@ sys.meta_path.insert(0, Blocked())
 
 def python(code: str, **environment: str) -> str:
     """What a fresh interpreter prints for `code`."""
-    settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | environment
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings)
+    settings = {
+        name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"
+    } | environment
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -55,10 +60,14 @@ print(json.dumps([dataclasses.asdict(note) for note in compile_all(90)]))
         "best_of_part",
         "best_of_parts",
     }
-    assert [note["kernel"] for note in notes if note["stack"] or note["instructions"]["local_loads"]] == []
+    assert [
+        note["kernel"] for note in notes if note["stack"] or note["instructions"]["local_loads"]
+    ] == []
     for note in notes:
         if note["kernel"].endswith("attention"):
-            assert note["instructions"]["tensor_core"] and note["instructions"]["async_copies"], note
+            assert note["instructions"]["tensor_core"] and note["instructions"]["async_copies"], (
+                note
+            )
 
 
 def test_without_triton_the_package_imports_and_says_so() -> None:

@@ -1,4 +1,5 @@
-"""The engine with a draft model: greedy text is the oracle's, drawn text is distributed as without, in fewer passes."""
+"""The engine with a draft model: greedy text is the oracle's, drawn text is distributed as without,
+in fewer passes."""
 
 from __future__ import annotations
 
@@ -36,7 +37,16 @@ from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
 from solutions.ex5_speculative_sampling import speculative_sampling
 
 VOCAB, POSITIONS = 40, 96
-SHAPE = LlamaConfig(vocab=VOCAB, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=POSITIONS)
+SHAPE = LlamaConfig(
+    vocab=VOCAB,
+    width=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    inner=48,
+    positions=POSITIONS,
+)
 SMALL = replace(SHAPE, width=16, layers=1, heads=2, kv_heads=1, inner=32)
 MODELS = [random_model(SHAPE, seed) for seed in range(3)]
 STRANGER = random_model(SMALL, 7)
@@ -55,7 +65,9 @@ def engine(model: Model, draft: Model, part: Any = speculative_sampling, **sizes
     cost_model, cache, guesses = (sizes.pop(name, default) for name, default in _OWN.items())
     speculator = DraftSpeculator(part, draft, guesses=guesses, cost_model=cost_model)
     parts = Parts(BlockManager, Scheduler, cache, speculative_sampling=part)
-    return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
+    return Engine(
+        model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator
+    )
 
 
 _OWN: dict[str, Any] = {"cost_model": None, "cache": PrefixCache, "guesses": 3}
@@ -68,7 +80,9 @@ def random_run(seed: int) -> Engine:
     menu = [dice.randrange(VOCAB) for _ in range(12)]
     requests = []
     for id in range(dice.randint(1, 4)):
-        prompt = menu[: dice.choice((0, 8, 12))] + [dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))]
+        prompt = menu[: dice.choice((0, 8, 12))] + [
+            dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))
+        ]
         eos = dice.choice((None, dice.randrange(VOCAB)))
         requests.append(Request(id, prompt, dice.randint(1, 9), dice.randrange(3), eos))
     size, ahead = dice.choice((1, 2, 4, 16)), dice.randint(1, 4)
@@ -100,8 +114,11 @@ def test_random_engines_say_what_the_oracle_says(block: int) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_draft_that_is_the_model_itself_needs_one_pass_for_all_its_guesses(temperature: float) -> None:
-    """With its KV in the same slots it thinks just what the large model thinks: across chunks and blocks too."""
+def test_a_draft_that_is_the_model_itself_needs_one_pass_for_all_its_guesses(
+    temperature: float,
+) -> None:
+    """With its KV in the same slots it thinks just what the large model thinks: across chunks and
+    blocks too."""
     served = engine(MODELS[0], MODELS[0], chunk=4)
     served.add([1, 2, 3, 4, 5, 6], 21, Sampling(temperature, seed=3))
     while not served.idle:
@@ -123,7 +140,9 @@ def test_the_draft_finds_borrowed_prefixes_and_forked_prompts_in_its_own_pool() 
     assert served.load().kv_usage < 1
 
 
-def texts(served: Engine, prompt: Sequence[int], rule: Sampling, count: int, length: int) -> list[tuple[int, ...]]:
+def texts(
+    served: Engine, prompt: Sequence[int], rule: Sampling, count: int, length: int
+) -> list[tuple[int, ...]]:
     """What so many requests with seeds of their own say."""
     said: dict[int, list[int]] = {}
     for seed in range(count):
@@ -136,7 +155,8 @@ def texts(served: Engine, prompt: Sequence[int], rule: Sampling, count: int, len
 
 @pytest.mark.parametrize("draft", [STRANGER, MODELS[1]], ids=["a stranger", "a sibling"])
 def test_drawn_text_is_distributed_as_the_large_models(draft: Model) -> None:
-    """Two tokens of three likely ones each, exactly known; a right engine fails once in ten million seeds."""
+    """Two tokens of three likely ones each, exactly known; a right engine fails once in ten million
+    seeds."""
     rule, prompt, count = Sampling(0.7, top_k=3), [3, 1, 4, 1, 5], 1200
     served = engine(MODELS[0], draft, num_blocks=400, max_seqs=64)
     seen = Counter(texts(served, prompt, rule, count, 2))
@@ -166,7 +186,10 @@ def test_who_asks_for_scores_is_served_without_guesses_beside_others_that_are() 
     greedy = served.add([1, 2], 6)
     events = [event for _ in range(20) for event in served.step()]
     assert all(len(event.tokens) == 1 and event.scores for event in events if event.id == asking)
-    told = {id: [token for event in events if event.id == id for token in event.tokens] for id in (asking, greedy)}
+    told = {
+        id: [token for event in events if event.id == id for token in event.tokens]
+        for id in (asking, greedy)
+    }
     assert told[asking] == told[greedy] == oracle.greedy(MODELS[0], [1, 2], 6)
     assert max(len(event.tokens) for event in events if event.id == greedy) == 4
 
@@ -214,7 +237,9 @@ def test_a_part_that_answers_nonsense_is_named() -> None:
         wrong(zeros, lambda draft: zeros(draft) - 1),
         wrong(lambda draft: zeros(draft).float(), zeros),
         SimpleNamespace(probabilities=lambda logits, **_: logits[..., :1], accept_chain=None),
-        SimpleNamespace(probabilities=speculative_sampling.probabilities, accept_chain=lambda *_: 1 / 0),
+        SimpleNamespace(
+            probabilities=speculative_sampling.probabilities, accept_chain=lambda *_: 1 / 0
+        ),
     ):
         with pytest.raises(PartError) as caught:
             engine(MODELS[0], STRANGER, part).generate([Request(0, [1, 2], 5)])
@@ -245,7 +270,10 @@ def test_the_card_of_the_draft_says_what_was_measured(tmp_path: Path) -> None:
     train_draft.write_card(tmp_path / "draft", figures)
     for name in ("README.md", "figures.json"):
         assert (tmp_path / "draft" / name).read_text() == (DRAFT / name).read_text()
-    assert json.loads((DRAFT / "training.json").read_text())["recipe"]["seed"] == train_draft.RECIPE.seed
+    assert (
+        json.loads((DRAFT / "training.json").read_text())["recipe"]["seed"]
+        == train_draft.RECIPE.seed
+    )
 
 
 def test_tokens_a_pass_are_counted_from_every_place() -> None:

@@ -38,7 +38,15 @@ from solutions.ex6_draft_tree import draft_tree
 
 VOCAB, POSITIONS = 40, 96
 SHAPE = LlamaConfig(
-    vocab=VOCAB, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=POSITIONS, tied=True
+    vocab=VOCAB,
+    width=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    inner=48,
+    positions=POSITIONS,
+    tied=True,
 )
 MODELS = [random_model(SHAPE, seed) for seed in range(3)]
 TREE = {"size": 6, "depth": 3, "width": 2, "guesses": 3}
@@ -56,7 +64,8 @@ def layer_of(model: Model, seed: int = 0) -> EagleLayer:
     """A layer with weights from a seed."""
     generator = torch.Generator().manual_seed(seed)
     weights = {
-        name: torch.randn(shape, generator=generator) * (shape[-1] ** -0.5 if len(shape) > 1 else 1.0)
+        name: torch.randn(shape, generator=generator)
+        * (shape[-1] ** -0.5 if len(shape) > 1 else 1.0)
         for name, shape in EagleLayer.shapes(model.config).items()
     }
     embedding = model.weights["model.embed_tokens.weight"]
@@ -64,13 +73,18 @@ def layer_of(model: Model, seed: int = 0) -> EagleLayer:
 
 
 class Prophet(LayerDrafter):
-    """A layer beside which somebody knows the text: what it reads is the layer's, what it guesses is often true."""
+    """A layer beside which somebody knows the text: what it reads is the layer's, what it guesses
+    is often true."""
 
-    def __init__(self, layer: EagleLayer, texts: Sequence[Sequence[int]], chance: float, seed: int) -> None:
+    def __init__(
+        self, layer: EagleLayer, texts: Sequence[Sequence[int]], chance: float, seed: int
+    ) -> None:
         super().__init__(layer)
         self._texts, self._chance, self._dice = texts, chance, random.Random(seed)
 
-    def begin(self, states: Sequence[RequestState], count: int, nodes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def begin(
+        self, states: Sequence[RequestState], count: int, nodes: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         self._left = [[*self._texts[state.id][state.said :], *[0] * 9] for state in states]
         return self._tell(*super().begin(states, count, nodes))
 
@@ -90,12 +104,16 @@ class Prophet(LayerDrafter):
 
 def engine(model: Model, drafter: Drafter, trees: Any = draft_tree, **sizes: Any) -> Engine:
     """A roomy engine with everything on, unless `sizes` say otherwise."""
-    tree = TREE | {name: sizes.pop(name) for name in ("size", "depth", "width", "guesses") if name in sizes}
+    tree = TREE | {
+        name: sizes.pop(name) for name in ("size", "depth", "width", "guesses") if name in sizes
+    }
     cache = sizes.pop("cache", PrefixCache)
     costs = {name: sizes.pop(name, None) for name in ("cost_model", "levels")}
     speculator = EagleSpeculator(medusa, trees, drafter, **costs, **tree)
     parts = Parts(BlockManager, Scheduler, cache, medusa)
-    return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
+    return Engine(
+        model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator
+    )
 
 
 def random_run(seed: int) -> Engine:
@@ -104,8 +122,12 @@ def random_run(seed: int) -> Engine:
     model, menu = dice.choice(MODELS), [dice.randrange(VOCAB) for _ in range(12)]
     requests = []
     for id in range(dice.randint(1, 4)):
-        prompt = menu[: dice.choice((0, 8, 12))] + [dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))]
-        requests.append(Request(id, prompt, dice.randint(1, 12), dice.randrange(3), dice.choice((None, 7))))
+        prompt = menu[: dice.choice((0, 8, 12))] + [
+            dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))
+        ]
+        requests.append(
+            Request(id, prompt, dice.randint(1, 12), dice.randrange(3), dice.choice((None, 7)))
+        )
     due = [oracle.greedy(model, each.prompt, each.max_new, each.eos) for each in requests]
     size, block, layer = dice.choice((2, 4, 6)), dice.choice((1, 2, 4, 16)), layer_of(model, seed)
     if seed % 4 == 0:
@@ -148,14 +170,18 @@ def test_every_request_of_a_step_carries_a_tree_of_its_own() -> None:
     assert any(len({tree.parents for tree in trees}) > 1 for trees in together)
 
 
-def drafted(model: Model, layer: EagleLayer, requests: Sequence[Request], **sizes: Any) -> list[Any]:
+def drafted(
+    model: Model, layer: EagleLayer, requests: Sequence[Request], **sizes: Any
+) -> list[Any]:
     """(id, tokens said before, guesses of the first level) of each tree that was begun."""
     seen: list[Any] = []
 
     class Watched(LayerDrafter):
         def begin(self, states: Sequence[RequestState], count: int, nodes: int) -> Any:
             told = super().begin(states, count, nodes)
-            seen.extend((state.id, state.said, told[0][row, 0].tolist()) for row, state in enumerate(states))
+            seen.extend(
+                (state.id, state.said, told[0][row, 0].tolist()) for row, state in enumerate(states)
+            )
             return told
 
     engine(model, Watched(layer), **sizes).generate(requests)
@@ -186,9 +212,12 @@ def test_the_compiled_layer_guesses_what_torch_guesses() -> None:
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("sizes", [{"chunk": 3}, {"num_blocks": 12}, {"block_size": 1, "num_blocks": 200}])
+@pytest.mark.parametrize(
+    "sizes", [{"chunk": 3}, {"num_blocks": 12}, {"block_size": 1, "num_blocks": 200}]
+)
 def test_what_it_guesses_hangs_on_the_text_alone(sizes: dict[str, Any]) -> None:
-    """Not on chunks, borrowed prefixes, preempted neighbours or blocks: its keys are found where the engine's KV is."""
+    """Not on chunks, borrowed prefixes, preempted neighbours or blocks: its keys are found where
+    the engine's KV is."""
     model, menu = MODELS[1], list(range(1, 10))
     layer = layer_of(model, 5)
     requests = [Request(id, [*menu, id], 8) for id in range(3)]
@@ -204,7 +233,14 @@ def test_what_it_guesses_hangs_on_the_text_alone(sizes: dict[str, Any]) -> None:
 def test_guesses_are_those_that_it_was_trained_to_make() -> None:
     """The engine grows with keys in slots and ancestors in a mask what training unrolls in one go."""
     shape = ModelShape(
-        vocab=VOCAB, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=POSITIONS
+        vocab=VOCAB,
+        width=32,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_width=8,
+        inner=48,
+        positions=POSITIONS,
     )
     model, network = MODELS[2], Waiter(shape)
     network.load_state_dict(dict(model.weights))
@@ -212,7 +248,9 @@ def test_guesses_are_those_that_it_was_trained_to_make() -> None:
     text = [*prompt, *oracle.greedy(model, prompt, 6)]
     lesson = lesson_of(network, (text, [False] * len(prompt) + [True] * 6))
     assert lesson is not None
-    due = [layer.logits(states)[0].topk(3).indices.tolist() for states, _ in guesses(layer, lesson, 3)]
+    due = [
+        layer.logits(states)[0].topk(3).indices.tolist() for states, _ in guesses(layer, lesson, 3)
+    ]
     chains: list[Any] = []
 
     class Teller(Prophet):
@@ -253,13 +291,19 @@ def test_it_runs_on_a_cpu_alone() -> None:
 
 
 def test_drawn_text_is_what_it_would_be_without_guesses() -> None:
-    """Each place has its die, and a guess stands where that draws it: so the distribution is kept, exactly."""
+    """Each place has its die, and a guess stands where that draws it: so the distribution is kept,
+    exactly."""
     model, prompts = MODELS[0], ([1, 2, 3], [5, 6], [7, 8, 9])
     rules = [Sampling(1.0, seed=4), Sampling(), Sampling(0.7, top_k=6, top_p=0.9, seed=8)]
     alone = Engine(model, num_blocks=40, block_size=4)
-    due = [list(alone.stream(prompt, 20, rule)) for prompt, rule in zip(prompts, rules, strict=True)]
+    due = [
+        list(alone.stream(prompt, 20, rule)) for prompt, rule in zip(prompts, rules, strict=True)
+    ]
     served = engine(model, Prophet(layer_of(model), due, 0.8, 1))
-    said = {served.add(prompt, 20, rule): list[int]() for prompt, rule in zip(prompts, rules, strict=True)}
+    said = {
+        served.add(prompt, 20, rule): list[int]()
+        for prompt, rule in zip(prompts, rules, strict=True)
+    }
     while not served.idle:
         for event in served.step():
             said[event.id] += event.tokens
@@ -271,7 +315,9 @@ def test_a_level_pays_where_it_yields_more_in_its_time_than_the_steps_do() -> No
     costs = LevelCosts()
     assert costs.due(1) == 0.0, "nothing is known yet"
     for _ in range(8):
-        costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5))  # 0.1 s a level, 5 tokens a second
+        costs.note(
+            1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5)
+        )  # 0.1 s a level, 5 tokens a second
     assert costs.due(1) == pytest.approx(0.5)
     for _ in range(KEPT):
         costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.8, tokens=5))
@@ -291,10 +337,25 @@ class Dear(LevelCosts):
 
 
 def grown(
-    model: Model, layer: EagleLayer, trees: Any, levels: LevelCosts | None, text: list[int], size: int = 8
+    model: Model,
+    layer: EagleLayer,
+    trees: Any,
+    levels: LevelCosts | None,
+    text: list[int],
+    size: int = 8,
 ) -> list[Any]:
-    """Of every step of three requests: the levels that grew, the trees that were verified, and who saw whom in them."""
-    served = engine(model, LayerDrafter(layer), trees, keep_trace=True, levels=levels, size=size, depth=5, width=3)
+    """Of every step of three requests: the levels that grew, the trees that were verified, and who
+    saw whom in them."""
+    served = engine(
+        model,
+        LayerDrafter(layer),
+        trees,
+        keep_trace=True,
+        levels=levels,
+        size=size,
+        depth=5,
+        width=3,
+    )
     for start in range(3):
         served.add(text[start : 2 * start + 3], 9)
     seen = list[Any]()
@@ -303,7 +364,12 @@ def grown(
         growth, mask = served._speculator.grown, served._speculator.mask  # type: ignore[union-attr]
         told = [(tree.id, tree.parents, tree.tokens) for tree in served.trace[-1].trees]
         told += [mask.tolist()] if told else []
-        seen.append((growth and (growth.parent.tolist(), growth.depth.tolist(), growth.value.tolist()), told))
+        seen.append(
+            (
+                growth and (growth.parent.tolist(), growth.depth.tolist(), growth.value.tolist()),
+                told,
+            )
+        )
     return seen
 
 
@@ -317,20 +383,30 @@ def test_the_layer_grows_the_trees_that_the_part_grows(compiled: bool, twins: bo
     if not compiled:
         vars(layer)["compiled"] = None
     for levels in (None, Dear(0.05), Dear(0.3)):
-        ours, parts = (grown(model, layer, trees, levels, [3, 1, 4, 1, 5, 9, 2, 6]) for trees in (None, draft_tree))
+        ours, parts = (
+            grown(model, layer, trees, levels, [3, 1, 4, 1, 5, 9, 2, 6])
+            for trees in (None, draft_tree)
+        )
         assert ours == parts
         assert any(told for _, told in ours)
 
 
-def test_a_tree_grows_as_far_as_pays_and_what_could_not_be_kept_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_grows_as_far_as_pays_and_what_could_not_be_kept_does_not_grow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, layer, text = MODELS[0], layer_of(MODELS[0]), [2, 7, 1, 8, 2, 8, 1, 8]
     runs = [grown(model, layer, trees, None, text, 4) for trees in (None, draft_tree)]
     runs.append(grown(model, layer, None, Dear(99.0), text, 4))
-    monkeypatch.setattr(EagleSpeculator, "_gain", lambda self, growth, chosen: (1.0, chosen.shape[1]))
+    monkeypatch.setattr(
+        EagleSpeculator, "_gain", lambda self, growth, chosen: (1.0, chosen.shape[1])
+    )
     runs.append(grown(model, layer, draft_tree, None, text, 4))
     ours, parts, dear, whole = runs
     assert [told for _, told in ours] == [told for _, told in parts] == [told for _, told in whole]
-    sizes = [sum(len(growth[0][0]) for growth, _ in steps if growth is not None) for steps in (dear, ours, whole)]
+    sizes = [
+        sum(len(growth[0][0]) for growth, _ in steps if growth is not None)
+        for steps in (dear, ours, whole)
+    ]
     assert sizes == sorted(set(sizes))
 
 
@@ -378,7 +454,12 @@ def test_samples_of_one_prompt_and_rests_between_guesses_cost_no_token() -> None
 
     model, prompt = MODELS[0], list(range(1, 15))
     due = oracle.greedy(model, prompt, 16)
-    served = engine(model, Prophet(layer_of(model), [due] * 9, 1.0, 0), cost_model=OnAndOff(), levels=LevelCosts())
+    served = engine(
+        model,
+        Prophet(layer_of(model), [due] * 9, 1.0, 0),
+        cost_model=OnAndOff(),
+        levels=LevelCosts(),
+    )
     served.add(prompt, 16, n=3)
     said: dict[tuple[int, int], list[int]] = {}
     while not served.idle:
@@ -391,12 +472,18 @@ def test_samples_of_one_prompt_and_rests_between_guesses_cost_no_token() -> None
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("frontier", lambda growth, depth, width: torch.full((len(growth.token), width), 99), "candidates"),
+        (
+            "frontier",
+            lambda growth, depth, width: torch.full((len(growth.token), width), 99),
+            "candidates",
+        ),
         ("frontier", lambda growth, depth, width: [[0]], "no int64 tensor"),
         ("rerank", lambda growth, root, size: None, "no token of shape"),
         (
             "rerank",
-            lambda growth, root, size: replace(draft_tree.rerank(growth, root, size), parent=torch.full((1, size), 9)),
+            lambda growth, root, size: replace(
+                draft_tree.rerank(growth, root, size), parent=torch.full((1, size), 9)
+            ),
             "no such tree",
         ),
         ("grow", lambda *given: Growth(None, None, None, None), "frontier\\(\\) raised"),  # type: ignore[arg-type]
@@ -406,5 +493,7 @@ def test_a_part_that_grows_nonsense_is_named(name: str, wrong: Any, message: str
     functions = {each: getattr(draft_tree, each) for each in ("grow", "frontier", "rerank")}
     trees = SimpleNamespace(**functions | {name: wrong})
     with pytest.raises(PartError, match=message) as caught:
-        engine(MODELS[0], LayerDrafter(layer_of(MODELS[0])), trees).generate([Request(0, [1, 2, 3], 6)])
+        engine(MODELS[0], LayerDrafter(layer_of(MODELS[0])), trees).generate(
+            [Request(0, [1, 2, 3], 6)]
+        )
     assert caught.value.slot == "draft_tree"

@@ -1,4 +1,5 @@
-"""A stretched model says what the small one says, whatever lies in the weights that are not the small model's."""
+"""A stretched model says what the small one says, whatever lies in the weights that are not the
+small model's."""
 
 from __future__ import annotations
 
@@ -17,8 +18,12 @@ from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
 
 torch.set_num_threads(1)
-SMALL = LlamaConfig(vocab=60, width=24, layers=2, heads=4, kv_heads=2, head_width=8, inner=40, tied=True)
-LARGE = LlamaConfig(vocab=100, width=64, layers=4, heads=12, kv_heads=3, head_width=16, inner=96, tied=True)
+SMALL = LlamaConfig(
+    vocab=60, width=24, layers=2, heads=4, kv_heads=2, head_width=8, inner=40, tied=True
+)
+LARGE = LlamaConfig(
+    vocab=100, width=64, layers=4, heads=12, kv_heads=3, head_width=16, inner=96, tied=True
+)
 SHAPES = {
     "the same": SMALL,
     "wider": replace(SMALL, width=40),
@@ -41,14 +46,20 @@ def small() -> Model:
     """Random weights, norms included, so that no dimension is like another."""
     model = random_model(SMALL, seed=5)
     torch.manual_seed(5)
-    norms = {name: torch.rand_like(value) + 0.5 for name, value in model.weights.items() if value.dim() == 1}
+    norms = {
+        name: torch.rand_like(value) + 0.5
+        for name, value in model.weights.items()
+        if value.dim() == 1
+    }
     return replace(model, weights={**model.weights, **norms})
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits_and_hidden_states_are_the_small_models(small: Model, name: str) -> None:
     large = stretch(small, SHAPES[name], seed=1)
-    assert {key: tuple(value.shape) for key, value in large.weights.items()} == SHAPES[name].shapes()
+    assert {key: tuple(value.shape) for key, value in large.weights.items()} == SHAPES[
+        name
+    ].shapes()
     expected, got = oracle.hidden(small, PROMPT), oracle.hidden(large, PROMPT)
     torch.testing.assert_close(got[:, : SMALL.width], expected, rtol=1e-4, atol=1e-5)
     assert not got[:, SMALL.width :].any()
@@ -57,7 +68,10 @@ def test_logits_and_hidden_states_are_the_small_models(small: Model, name: str) 
 
 
 def test_added_words_never_win_even_where_every_real_logit_is_negative(small: Model) -> None:
-    sunk = {**small.weights, "lm_head.weight": -oracle.hidden(small, PROMPT)[-1].repeat(SMALL.vocab, 1)}
+    sunk = {
+        **small.weights,
+        "lm_head.weight": -oracle.hidden(small, PROMPT)[-1].repeat(SMALL.vocab, 1),
+    }
     sunk["lm_head.weight"] *= torch.linspace(1, 2, SMALL.vocab)[:, None]
     model = replace(small, config=replace(SMALL, tied=False), weights=sunk)
     logits = oracle.logits(stretch(model, replace(LARGE, tied=False)), PROMPT)[-1]
@@ -121,7 +135,9 @@ def test_a_stretched_model_knows_what_it_was_made_of(small: Model) -> None:
         ("33b", "no shape called '33b'"),
     ],
 )
-def test_a_shape_that_does_not_fit_is_refused_in_words(small: Model, shape: str | LlamaConfig, words: str) -> None:
+def test_a_shape_that_does_not_fit_is_refused_in_words(
+    small: Model, shape: str | LlamaConfig, words: str
+) -> None:
     with pytest.raises(ModelError, match=words):
         stretch(small, shape)
 
@@ -152,5 +168,7 @@ def test_the_waiter_at_50m_says_what_the_waiter_says() -> None:
 def test_the_waiters_sizes_fit_in_every_named_shape(name: str) -> None:
     from reference_engine.embed_in_larger import stretched_config
 
-    waiter = LlamaConfig(vocab=1024, width=256, layers=4, heads=8, kv_heads=4, head_width=32, inner=688, tied=True)
+    waiter = LlamaConfig(
+        vocab=1024, width=256, layers=4, heads=8, kv_heads=4, head_width=32, inner=688, tied=True
+    )
     assert stretched_config(waiter, STRETCHES[name]).width == STRETCHES[name].width

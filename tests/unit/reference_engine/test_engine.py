@@ -22,7 +22,12 @@ from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
 MODEL = load_model("random:tiny")
 PAGED = Parts(BlockManager, Scheduler)
 CACHED = Parts(BlockManager, Scheduler, PrefixCache)
-MIXES = {"naive": naive(), "paged": PAGED, "cached": CACHED, "paged but static": Parts(BlockManager, naive().scheduler)}
+MIXES = {
+    "naive": naive(),
+    "paged": PAGED,
+    "cached": CACHED,
+    "paged but static": Parts(BlockManager, naive().scheduler),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +38,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def requests(dice: random.Random, count: int, longest: int = 40, *, shared: int = 0) -> list[Request]:
+def requests(
+    dice: random.Random, count: int, longest: int = 40, *, shared: int = 0
+) -> list[Request]:
     """Random prompts that open alike for `shared` tokens."""
     opening = [dice.randrange(128) for _ in range(shared)]
     return [
-        Request(id, opening + [dice.randrange(128) for _ in range(dice.randint(1, longest))], dice.randint(1, 16))
+        Request(
+            id,
+            opening + [dice.randrange(128) for _ in range(dice.randint(1, longest))],
+            dice.randint(1, 16),
+        )
         for id in range(count)
     ]
 
@@ -118,7 +129,9 @@ def test_a_shared_menu_is_computed_once() -> None:
     engine = Engine(MODEL, CACHED, num_blocks=64, block_size=4, token_budget=40)
     assert_greedy(asked, engine.generate(asked))
     assert engine.metrics.cached >= 4 * 32
-    assert engine.metrics.computed + engine.metrics.cached == sum(len(r.prompt) + r.max_new - 1 for r in asked)
+    assert engine.metrics.computed + engine.metrics.cached == sum(
+        len(r.prompt) + r.max_new - 1 for r in asked
+    )
 
 
 def test_an_engine_serves_round_after_round() -> None:
@@ -154,7 +167,9 @@ def test_sampled_text_depends_on_the_request_alone() -> None:
     asked = requests(random.Random(11), 6)
     rule = Sampling(temperature=1.2, top_k=40, top_p=0.95)
     wide = Engine(MODEL, CACHED, num_blocks=120, block_size=4, seed=3).generate(asked, rule)
-    narrow = Engine(MODEL, PAGED, num_blocks=60, block_size=1, max_seqs=2, token_budget=5, seed=3).generate(asked, rule)
+    narrow = Engine(
+        MODEL, PAGED, num_blocks=60, block_size=1, max_seqs=2, token_budget=5, seed=3
+    ).generate(asked, rule)
     other = Engine(MODEL, PAGED, num_blocks=120, block_size=4, seed=4).generate(asked, rule)
     assert wide == narrow
     assert wide != other
@@ -163,7 +178,9 @@ def test_sampled_text_depends_on_the_request_alone() -> None:
 def test_a_seed_of_its_own_makes_a_request_repeatable() -> None:
     engine = Engine(MODEL, PAGED, num_blocks=60, block_size=4)
     rule = Sampling(temperature=1.5, seed=9)
-    ids = [engine.add([1, 2, 3], 8, rule) for _ in range(2)] + [engine.add([1, 2, 3], 8, Sampling(temperature=1.5))]
+    ids = [engine.add([1, 2, 3], 8, rule) for _ in range(2)] + [
+        engine.add([1, 2, 3], 8, Sampling(temperature=1.5))
+    ]
     said: dict[int, list[int]] = {id: [] for id in ids}
     while not engine.idle:
         for event in engine.step():
@@ -204,7 +221,9 @@ def test_a_closed_stream_is_aborted() -> None:
 def test_aborts_in_every_state_leave_the_others_alone() -> None:
     dice = random.Random(12)
     asked = requests(dice, 10)
-    engine = Engine(MODEL, CACHED, num_blocks=30, block_size=4, max_seqs=3, token_budget=16, keep_trace=True)
+    engine = Engine(
+        MODEL, CACHED, num_blocks=30, block_size=4, max_seqs=3, token_budget=16, keep_trace=True
+    )
     ids = [engine.add(request.prompt, request.max_new) for request in asked]
     outputs: dict[int, list[int]] = {id: [] for id in ids}
     doomed = set(ids[::2])
@@ -241,7 +260,9 @@ def test_aborting_a_stranger_is_a_key_error() -> None:
         ([1] * 2040, 9, "exceed the model's context of 2048"),
     ],
 )
-def test_a_request_that_can_never_be_served_is_refused(prompt: list[int], max_new: int, sentence: str) -> None:
+def test_a_request_that_can_never_be_served_is_refused(
+    prompt: list[int], max_new: int, sentence: str
+) -> None:
     engine = Engine(MODEL, PAGED, num_blocks=5, block_size=16)
     with pytest.raises(ValueError, match=sentence):
         engine.add(prompt, max_new)
@@ -321,7 +342,9 @@ def test_runs_are_repeatable_step_by_step() -> None:
     asked = requests(random.Random(15), 6)
     traces = []
     for _ in range(2):
-        engine = Engine(MODEL, CACHED, num_blocks=24, block_size=4, token_budget=20, keep_trace=True)
+        engine = Engine(
+            MODEL, CACHED, num_blocks=24, block_size=4, token_budget=20, keep_trace=True
+        )
         engine.generate(asked)
         traces.append(engine.trace)
     assert traces[0] == traces[1]

@@ -1,5 +1,5 @@
-"""The forward pass on a CPU, compiled and as TorchScript, against the oracle: any split of a text into steps, blocks
-anywhere, any threads."""
+"""The forward pass on a CPU, compiled and as TorchScript, against the oracle: any split of a text
+into steps, blocks anywhere, any threads."""
 
 from __future__ import annotations
 
@@ -36,33 +36,45 @@ def stored(model: Model) -> set[int]:
     """In which formats its matrices lie."""
     net = NativeWeights.of(model, library()).net
     layers = [net.layer[index] for index in range(model.config.layers)]
-    lie = [panels.format for each in layers for panels in (each.qkv, each.out, each.gate_up, each.down)]
+    lie = [
+        panels.format for each in layers for panels in (each.qkv, each.out, each.gate_up, each.down)
+    ]
     return {net.head.format, *lie}
 
 
 def rounded(model: Model) -> Model:
     """The same with weights that bf16 holds, but for the norms'."""
     weights = {
-        name: weight.bfloat16().float() if weight.dim() > 1 else weight for name, weight in model.weights.items()
+        name: weight.bfloat16().float() if weight.dim() > 1 else weight
+        for name, weight in model.weights.items()
     }
     return replace(model, weights=weights)
 
 
 def uneven(model: Model) -> Model:
     """With norms that differ from column to column, as trained ones do."""
-    norms = {name: torch.linspace(0.5, 1.5, len(norm)) for name, norm in model.weights.items() if norm.dim() == 1}
+    norms = {
+        name: torch.linspace(0.5, 1.5, len(norm))
+        for name, norm in model.weights.items()
+        if norm.dim() == 1
+    }
     return replace(model, weights={**model.weights, **norms})
 
 
 MODELS = {
     "tiny": load_model("random:tiny"),
     "one KV head": random_model(LlamaConfig(64, 24, 2, 6, 1, 4, 40, positions=128)),
-    "every head its own, tied": random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)),
+    "every head its own, tied": random_model(
+        LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128, tied=True)
+    ),
     "normed heads": random_model(LlamaConfig(64, 32, 2, 4, 2, 8, 40, positions=128, qk_norm=True)),
 }
 MODELS = {name: uneven(model) for name, model in MODELS.items()}
 MODELS |= {f"{name}, of 16 bits": rounded(MODELS[name]) for name in ("one KV head", "normed heads")}
-MODELS |= {f"{name}, of 8 bits": quantized(MODELS[name]) for name in ("tiny", "one KV head", "normed heads")}
+MODELS |= {
+    f"{name}, of 8 bits": quantized(MODELS[name])
+    for name in ("tiny", "one KV head", "normed heads")
+}
 TEXT = random.Random(0).choices(range(64), k=40)
 
 
@@ -91,7 +103,8 @@ two_threads = pytest.mark.parametrize("threads", [2], indirect=True)
 def runner_for(
     model: Model, block_size: int = 4, seats: int = 8, arithmetic: Arithmetic = Arithmetic.FP32
 ) -> CpuRunner | NativeRunner:
-    """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a number."""
+    """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a
+    number."""
     per_seat = -(-44 // block_size)
     blocks = seats * per_seat + 1
     sizes = {"num_blocks": blocks, "block_size": block_size, "seats": seats, "width": per_seat}
@@ -111,7 +124,9 @@ def assert_close(got: torch.Tensor, wanted: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("block_size", [1, 4, 16, 64])
-def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, block_size: int) -> None:
+def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(
+    name: str, block_size: int
+) -> None:
     model, dice = MODELS[name], random.Random(block_size)
     runner = runner_for(model, block_size, seats=4)
     done = [0] * 4
@@ -130,8 +145,12 @@ def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, b
         for span in spans:
             end = span.start + len(span.tokens)
             wanted = slice(end - span.wanted, end)
-            assert_close(outcome.logits[at : at + span.wanted], oracle.logits(model, TEXT[:end])[wanted])
-            assert_close(outcome.hidden[at : at + span.wanted], oracle.hidden(model, TEXT[:end])[wanted])
+            assert_close(
+                outcome.logits[at : at + span.wanted], oracle.logits(model, TEXT[:end])[wanted]
+            )
+            assert_close(
+                outcome.hidden[at : at + span.wanted], oracle.hidden(model, TEXT[:end])[wanted]
+            )
             at += span.wanted
         assert at == len(outcome.logits)
 
@@ -141,7 +160,9 @@ def test_texts_in_random_chunks_side_by_side_get_the_oracles_logits(name: str, b
 def test_steps_of_many_rows_are_cut_and_get_the_oracles_logits(name: str, texts: int) -> None:
     """80, 160 and 280 rows: products take 128 or at most 64 of them at a time."""
     model = MODELS[name]
-    outcome = runner_for(model).forward(StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(texts))))
+    outcome = runner_for(model).forward(
+        StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(texts)))
+    )
     for logits in outcome.logits.view(texts, 40, -1):
         assert_close(logits, oracle.logits(model, TEXT))
 
@@ -152,7 +173,9 @@ def test_the_likeliest_token_is_the_first_of_equals(vocab: int) -> None:
     model = random_model(LlamaConfig(vocab, 32, 1, 2, 2, 16, 40, positions=128))
     half = model.weights["lm_head.weight"][: vocab // 2]
     twins = replace(model, weights={**model.weights, "lm_head.weight": torch.cat((half, half))})
-    outcome = runner_for(twins).forward(StepBatch((Span(0, 0, [token % vocab for token in TEXT], 40),)))
+    outcome = runner_for(twins).forward(
+        StepBatch((Span(0, 0, [token % vocab for token in TEXT], 40),))
+    )
     assert torch.equal(outcome.logits[:, : vocab // 2], outcome.logits[:, vocab // 2 :])
     assert outcome.likeliest() == outcome.logits.argmax(-1).tolist()
     assert len(set(outcome.likeliest())) > 1
@@ -162,7 +185,10 @@ def test_the_likeliest_token_is_the_first_of_equals(vocab: int) -> None:
 def test_engines_of_one_model_share_its_packed_weights_and_a_changed_model_has_its_own() -> None:
     model = MODELS["tiny"]
     assert PackedWeights.of(model) is PackedWeights.of(model)
-    changed = replace(model, weights={**model.weights, "model.norm.weight": 2 * model.weights["model.norm.weight"]})
+    changed = replace(
+        model,
+        weights={**model.weights, "model.norm.weight": 2 * model.weights["model.norm.weight"]},
+    )
     outcome = runner_for(changed).forward(StepBatch((Span(0, 0, TEXT, 1),)))
     assert_close(outcome.logits[0], oracle.logits(changed, TEXT)[-1])
 
@@ -175,9 +201,13 @@ def test_matrices_are_stored_in_16_bits_where_that_loses_nothing(kind: str) -> N
     assert stored(half) == {Format.BF16}
     assert (whole.bytes_a_weight, half.bytes_a_weight) == (4, 2)
     weights = dict(half.weights)
-    weights["model.layers.1.mlp.down_proj.weight"] = weights["model.layers.1.mlp.down_proj.weight"].clone()
+    weights["model.layers.1.mlp.down_proj.weight"] = weights[
+        "model.layers.1.mlp.down_proj.weight"
+    ].clone()
     weights["model.layers.1.mlp.down_proj.weight"][0, 0] += 2**-20
-    assert stored(replace(half, weights=weights)) == {Format.BF16, Format.FP32}, "one number that needs more"
+    assert stored(replace(half, weights=weights)) == {Format.BF16, Format.FP32}, (
+        "one number that needs more"
+    )
 
 
 def test_matrices_that_were_rounded_to_int8_are_stored_so(kind: str) -> None:
@@ -188,7 +218,9 @@ def test_matrices_that_were_rounded_to_int8_are_stored_so(kind: str) -> None:
     weights = dict(model.weights)
     weights["lm_head.weight"] = weights["lm_head.weight"].clone()
     weights["lm_head.weight"][-1, -1] *= 1.0001
-    assert stored(replace(model, weights=weights)) == {Format.INT8, Format.BF16, Format.FP32}, "one number between two"
+    assert stored(replace(model, weights=weights)) == {Format.INT8, Format.BF16, Format.FP32}, (
+        "one number between two"
+    )
 
 
 def test_shards_of_more_threads_than_requests_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +257,8 @@ def test_a_tree_of_guesses_sees_what_each_path_alone_sees() -> None:
 
 @pytest.mark.parametrize("plain", [0, 2])
 def test_requests_of_a_step_may_have_trees_of_their_own(plain: int) -> None:
-    """A chain, a fan and a tree between them: each sees its own line of the step's mask, at its own depths."""
+    """A chain, a fan and a tree between them: each sees its own line of the step's mask, at its own
+    depths."""
     model, guesses = MODELS["tiny"], [9, 8, 7, 6]
     masks = torch.eye(4, dtype=torch.bool).repeat(3, 1, 1)
     depths = [[0] * 4 for _ in range(3)]
@@ -235,12 +268,23 @@ def test_requests_of_a_step_may_have_trees_of_their_own(plain: int) -> None:
             depths[tree][node] = depths[tree][parent[node]] + 1
     runner = runner_for(model)
     held = [12 - plain, 14 - plain, 16 - plain]
-    runner.forward(StepBatch(tuple(Span(seat, 0, TEXT[:length], 1) for seat, length in enumerate(held))))
+    runner.forward(
+        StepBatch(tuple(Span(seat, 0, TEXT[:length], 1) for seat, length in enumerate(held)))
+    )
     spans = tuple(
-        Span(seat, length, [*TEXT[length : length + plain], *guesses], 4, tree=4, first=4 * (2 - seat))
+        Span(
+            seat,
+            length,
+            [*TEXT[length : length + plain], *guesses],
+            4,
+            tree=4,
+            first=4 * (2 - seat),
+        )
         for seat, length in enumerate(held)
     )
-    outcome = runner.forward(StepBatch(spans, tuple(each for tree in depths for each in tree), masks.flatten(0, 1)))
+    outcome = runner.forward(
+        StepBatch(spans, tuple(each for tree in depths for each in tree), masks.flatten(0, 1))
+    )
     for seat, length in enumerate(held):
         for node in range(4):
             path = [guesses[seen] for seen in range(4) if masks[2 - seat, node, seen]]
@@ -274,7 +318,9 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
         runner.forward(StepBatch((Span(seat, 0, TEXT[:length], 0),)))
     spare = int(runner.tables.array[3, 0])
     for step in range(24):
-        if step > 8:  # the first block of seat 0 moves house, and what it leaves behind is no number
+        if (
+            step > 8
+        ):  # the first block of seat 0 moves house, and what it leaves behind is no number
             table = runner.tables.array[0].tolist()
             runner.copy([Copy(table[0], spare)])
             runner.tables.put(0, [spare, *table[1:]])
@@ -289,7 +335,9 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
 
 
 @two_threads
-def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_step_spread_over_threads_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     spread = []
     original = thread_shards.ThreadShards._spread
     monkeypatch.setattr(thread_shards, "WORTH", 0)
@@ -299,8 +347,13 @@ def test_a_step_spread_over_threads_says_the_same(monkeypatch: pytest.MonkeyPatc
         lambda self, batch, shares: spread.append(shares) or original(self, batch, shares),
     )
     model, dice = MODELS["tiny"], random.Random(2)
-    asked = [Request(id, [dice.randrange(128) for _ in range(dice.randint(1, 40))], 12) for id in range(9)]
-    engine = Engine(model, Parts(BlockManager, Scheduler), num_blocks=120, block_size=4, token_budget=70)
+    asked = [
+        Request(id, [dice.randrange(128) for _ in range(dice.randint(1, 40))], 12)
+        for id in range(9)
+    ]
+    engine = Engine(
+        model, Parts(BlockManager, Scheduler), num_blocks=120, block_size=4, token_budget=70
+    )
     for request, output in zip(asked, engine.generate(asked), strict=True):
         assert oracle.replay(model, request.prompt, output) is None
     assert len(spread) > 5 if kind == "TorchScript" else not spread
@@ -317,7 +370,10 @@ def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str) -> None:
         runner, done = runner_for(model), 0
         while done < 40:
             count = min(40 - done, dice.randint(1, 21))
-            others = tuple(Span(seat, 0, TEXT[: dice.randint(1, 30)], 1) for seat in range(1, dice.randint(2, 8)))
+            others = tuple(
+                Span(seat, 0, TEXT[: dice.randint(1, 30)], 1)
+                for seat in range(1, dice.randint(2, 8))
+            )
             span = Span(0, done, TEXT[done : done + count], count)
             logits = runner.forward(StepBatch((span, *others))).logits
             assert torch.equal(logits[:count], alone[done : done + count])
@@ -335,7 +391,9 @@ def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str) -> None:
         ("normed heads, of 8 bits", Arithmetic.INT8),
     ],
 )
-def test_narrow_products_are_near_the_oracle_and_the_same_in_any_batch(name: str, arithmetic: Arithmetic) -> None:
+def test_narrow_products_are_near_the_oracle_and_the_same_in_any_batch(
+    name: str, arithmetic: Arithmetic
+) -> None:
     if lacking := lacks(arithmetic):
         pytest.skip(lacking)
     model, steps = MODELS[name], StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(7)))
@@ -345,7 +403,9 @@ def test_narrow_products_are_near_the_oracle_and_the_same_in_any_batch(name: str
     assert 1e-4 < (together - exact).abs().max() < 0.05 * exact.abs().max()
     runner = runner_for(model, arithmetic=arithmetic)
     for row in range(40):
-        assert torch.equal(runner.forward(StepBatch((Span(3, row, [TEXT[row]], 1),))).logits[0], together[row])
+        assert torch.equal(
+            runner.forward(StepBatch((Span(3, row, [TEXT[row]], 1),))).logits[0], together[row]
+        )
 
 
 @pytest.mark.parametrize("narrow", ["bf16", "int8"])
@@ -354,7 +414,11 @@ def test_narrow_products_are_refused_where_nothing_computes_them(
 ) -> None:
     if kind == "compiled":
         monkeypatch.setattr(library(), f"multiplies_{narrow}", lambda: 0)
-    told = f"this processor has no dot products of {narrow}" if kind == "compiled" else "need compiled code"
+    told = (
+        f"this processor has no dot products of {narrow}"
+        if kind == "compiled"
+        else "need compiled code"
+    )
     with pytest.raises(ValueError, match=told):
         runner_for(MODELS["tiny"], arithmetic=Arithmetic[narrow.upper()])
 

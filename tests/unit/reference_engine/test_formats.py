@@ -12,13 +12,18 @@ from reference_engine.model_loader import load_model
 from reference_engine.quantized import is_quantized, quantized
 
 
-def test_rounding_to_int8_is_off_by_half_a_step_of_its_group_at_most_and_keeps_what_is_largest() -> None:
+def test_rounding_to_int8_is_off_by_half_a_step_of_its_group_at_most_and_keeps_what_is_largest() -> (
+    None
+):
     torch.manual_seed(0)
     matrix = torch.randn(5, 3 * GROUP) * torch.tensor([0.1, 1.0, 50.0]).repeat_interleave(GROUP)
     rounded, groups = to_int8(matrix).view(5, 3, GROUP), matrix.view(5, 3, GROUP)
     largest = groups.abs().amax(-1, keepdim=True)
     assert ((rounded - groups).abs() <= largest * (0.5 / 127 + 2**-10)).all()
-    assert torch.equal(rounded.gather(-1, groups.abs().argmax(-1, keepdim=True)).abs(), rounded.abs().amax(-1, True))
+    assert torch.equal(
+        rounded.gather(-1, groups.abs().argmax(-1, keepdim=True)).abs(),
+        rounded.abs().amax(-1, True),
+    )
 
 
 def test_rounding_again_changes_nothing_and_zeros_stay() -> None:
@@ -45,7 +50,9 @@ def test_a_matrix_is_stored_as_small_as_it_can_be() -> None:
 
 
 def test_a_quantized_model_is_another_one_with_the_same_norms_and_tokenizer() -> None:
-    model = random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128))  # the rows of down_proj are no groups
+    model = random_model(
+        LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128)
+    )  # the rows of down_proj are no groups
     other = quantized(model)
     assert is_quantized(other)
     assert not is_quantized(model)
@@ -53,5 +60,6 @@ def test_a_quantized_model_is_another_one_with_the_same_norms_and_tokenizer() ->
     assert torch.equal(other.weights["model.norm.weight"], model.weights["model.norm.weight"])
     assert stored_as(other.weights["model.layers.0.mlp.down_proj.weight"]) is Stored.BF16
     assert (
-        quantized(load_model("waiter")).tokenizer.encode("tea").ids == load_model("waiter").tokenizer.encode("tea").ids
+        quantized(load_model("waiter")).tokenizer.encode("tea").ids
+        == load_model("waiter").tokenizer.encode("tea").ids
     )

@@ -29,14 +29,19 @@ def test_a_block_takes_what_its_keys_and_values_take() -> None:
 
 
 def test_the_budget_depends_on_the_free_memory_and_the_sizes_alone() -> None:
-    blocks = [budget.blocks_in(free * GIB, EIGHT_B, 16, torch.bfloat16) for free in (20, 40, 40, 80)]
+    blocks = [
+        budget.blocks_in(free * GIB, EIGHT_B, 16, torch.bfloat16) for free in (20, 40, 40, 80)
+    ]
     assert blocks[0] < blocks[1] == blocks[2] < blocks[3]
     held = blocks[3] * budget.block_bytes(EIGHT_B, 16, torch.bfloat16)
     assert 0.85 * 80 * GIB < held < 0.95 * 80 * GIB
 
 
 def test_no_room_for_one_block_is_said_with_what_would_be_needed() -> None:
-    with pytest.raises(ValueError, match=r"^512 MiB are free on the device; one block .* take \d+ MiB: use a smaller"):
+    with pytest.raises(
+        ValueError,
+        match=r"^512 MiB are free on the device; one block .* take \d+ MiB: use a smaller",
+    ):
         budget.blocks_in(GIB // 2, EIGHT_B, 16, torch.bfloat16)
 
 
@@ -58,7 +63,9 @@ def test_a_pool_too_large_is_refused_with_the_number_that_fits() -> None:
         ("cuda:1", True, True, 2, ""),
     ],
 )
-def test_a_device_that_cannot_be_used_is_refused(device: str, built: bool, there: bool, count: int, words: str) -> None:
+def test_a_device_that_cannot_be_used_is_refused(
+    device: str, built: bool, there: bool, count: int, words: str
+) -> None:
     with (
         mock.patch.object(torch.version, "cuda", "13.0" if built else None),
         mock.patch.object(torch.cuda, "is_available", lambda: there),

@@ -47,7 +47,10 @@ def requests(count: int, seed: int, eos: int | None = None) -> list[Request]:
     rng = random.Random(seed)
     common = [rng.randrange(128) for _ in range(9)]
     tails = [[rng.randrange(128) for _ in range(rng.randint(1, 14))] for _ in range(count)]
-    return [Request(id, common * (id % 2) + tail, rng.randint(1, 9), eos=eos) for id, tail in enumerate(tails)]
+    return [
+        Request(id, common * (id % 2) + tail, rng.randint(1, 9), eos=eos)
+        for id, tail in enumerate(tails)
+    ]
 
 
 @pytest.mark.parametrize("parts", [PARTS, naive_parts()], ids=["solutions", "naive"])

@@ -1,4 +1,5 @@
-"""The GPU runner on CPU tensors: the same tokens as the CPU runner, whatever is padded, captured or patched."""
+"""The GPU runner on CPU tensors: the same tokens as the CPU runner, whatever is padded, captured or
+patched."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ SIZES = {"num_blocks": 20, "block_size": 4, "seats": 3, "width": 8}
 
 
 def copying(step: Callable[[], Results]) -> tuple[Callable[[], None], Results]:
-    """What a CUDA graph does, without one: every replay leaves its results in the buffers of the first run."""
+    """What a CUDA graph does, without one: every replay leaves its results in the buffers of the
+    first run."""
     results = step()
 
     def replay() -> None:
@@ -87,11 +89,17 @@ def agree(runners: tuple[CpuRunner, GpuRunner], batch: StepBatch) -> list[int]:
 
 
 STORY = [
-    StepBatch((Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))),  # a chunk that does not sample; a whole prompt
+    StepBatch(
+        (Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))
+    ),  # a chunk that does not sample; a whole prompt
     StepBatch((Span(0, 1, [6], 1), Span(1, 6, [3], 1))),  # decodes
-    StepBatch((Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE),  # trees
+    StepBatch(
+        (Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE
+    ),  # trees
     StepBatch((Span(0, 3, [6], 1), Span(1, 8, [3, 1, 2], 1))),  # a decode and a chunk
-    StepBatch((Span(0, 4, [7], 0), Span(1, 11, [3], 1))),  # single rows, one of which does not sample
+    StepBatch(
+        (Span(0, 4, [7], 0), Span(1, 11, [3], 1))
+    ),  # single rows, one of which does not sample
     StepBatch((Span(0, 5, [8], 0), Span(1, 12, [4], 0))),  # nor does anybody here
 ]
 
@@ -135,7 +143,9 @@ def test_a_token_of_the_step_before_may_be_named_by_its_row(model: Model) -> Non
     named = StepBatch((Span(0, 2, [-1], 1), Span(1, 7, [-2], 1)))
     told = StepBatch((Span(0, 2, [said[0]], 1), Span(1, 7, [said[1]], 1)))
     expected = runners[0].forward(told)
-    torch.testing.assert_close(runners[1].forward(named).logits, expected.logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        runners[1].forward(named).logits, expected.logits, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_tokens_can_be_read_after_the_next_step_was_sent(model: Model) -> None:
@@ -195,7 +205,9 @@ def requests(count: int, seed: int) -> list[Request]:
     rng = random.Random(seed)
     common = [rng.randrange(128) for _ in range(9)]
     tails = [[rng.randrange(128) for _ in range(rng.randint(1, 14))] for _ in range(count)]
-    return [Request(id, common * (id % 2) + tail, rng.randint(1, 9)) for id, tail in enumerate(tails)]
+    return [
+        Request(id, common * (id % 2) + tail, rng.randint(1, 9)) for id, tail in enumerate(tails)
+    ]
 
 
 @pytest.fixture
@@ -230,7 +242,9 @@ def test_the_engine_says_the_same_under_preemption_chunks_and_sharing(
 
 
 @NEEDS_TRITON
-def test_the_engine_says_the_same_with_interpreted_kernels(model: Model, on_gpu: Callable[..., None]) -> None:
+def test_the_engine_says_the_same_with_interpreted_kernels(
+    model: Model, on_gpu: Callable[..., None]
+) -> None:
     asked = [Request(id, [7 * id + 1, 5, 9][: id + 1], 3) for id in range(2)]
     sizes = {"num_blocks": 9, "block_size": 2, "max_seqs": 2, "token_budget": 8}
     expected = Engine(model, PARTS, **sizes).generate(asked)
@@ -261,7 +275,12 @@ def test_shapes_are_few_and_hold_what_they_must() -> None:
     assert len(decode_shapes(256)) < 24
     assert all(any(shape.size.rows >= n for shape in decode_shapes(256)) for n in range(1, 257))
     mixed = shape_of(STORY[0], seats=8)
-    assert (mixed.kind, mixed.size.rows, mixed.size.batch, mixed.size.wanted) == (BatchKind.MIXED, 16, 8, 1)
+    assert (mixed.kind, mixed.size.rows, mixed.size.batch, mixed.size.wanted) == (
+        BatchKind.MIXED,
+        16,
+        8,
+        1,
+    )
     tree = shape_of(STORY[2], seats=8)
     assert (tree.kind, tree.size.rows, tree.size.batch, tree.nodes) == (BatchKind.TREE, 6, 2, 3)
 

@@ -1,4 +1,5 @@
-"""The GPU suite without a GPU: every section runs dry, and what goes wrong is told rather than raised."""
+"""The GPU suite without a GPU: every section runs dry, and what goes wrong is told rather than
+raised."""
 
 from __future__ import annotations
 
@@ -58,7 +59,11 @@ def test_the_laws_of_all_four_exercises_are_checked(card: dict[str, object]) -> 
 
 def test_figures_are_numbers_with_their_floors(card: dict[str, object]) -> None:
     rows = {section["name"]: section["rows"] for section in card["sections"]}
-    assert {row["kernel"] for row in rows["kernel speed"]} >= {"decode_attention", "prefill_attention", "greedy"}
+    assert {row["kernel"] for row in rows["kernel speed"]} >= {
+        "decode_attention",
+        "prefill_attention",
+        "greedy",
+    }
     assert all(row["us"] > 0 and row["floor_us"] > 0 for row in rows["kernel speed"])
     assert all(row["of_roofline"] > 0 for row in rows["steps"])
     assert all(row["complete"] for row in rows["throughput"])
@@ -78,7 +83,9 @@ def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert section.outcome is SectionOutcome.FAIL and "silu_mul" in section.message
 
 
-def test_a_section_that_breaks_off_fails_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_section_that_breaks_off_fails_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(room: DeviceSizes) -> Section:
         raise RuntimeError("out of patience")
 
@@ -92,8 +99,13 @@ def test_a_section_that_breaks_off_fails_the_run(tmp_path: Path, capsys: pytest.
 
 def test_without_time_sections_are_skipped(tmp_path: Path) -> None:
     out = tmp_path / "card.json"
-    assert __main__.main(["--dry", "--seconds", "-1", "--out", str(out), "--only", "tokens", "steps"]) == 0
-    assert {section["message"] for section in json.loads(out.read_text())["sections"]} == {"no time left"}
+    assert (
+        __main__.main(["--dry", "--seconds", "-1", "--out", str(out), "--only", "tokens", "steps"])
+        == 0
+    )
+    assert {section["message"] for section in json.loads(out.read_text())["sections"]} == {
+        "no time left"
+    }
 
 
 def test_without_a_gpu_nothing_is_measured_in_earnest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,13 +178,17 @@ def install(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
 
 
-def test_an_installed_peer_is_raced_on_the_same_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_peer_is_raced_on_the_same_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("vllm", tmp_path, monkeypatch)
     section = opponents.measure(room(), "vllm")
     assert section.outcome is SectionOutcome.PASS
     assert [row["complete"] for row in section.rows] == [True, True]
     assert all(row["tokens_s"] > 0 for row in section.rows)
-    assert {(row["parameters"], row["dtype"]) for row in section.rows} == {(NANO.parameters, "bfloat16")}
+    assert {(row["parameters"], row["dtype"]) for row in section.rows} == {
+        (NANO.parameters, "bfloat16")
+    }
 
 
 @pytest.mark.parametrize(
@@ -194,14 +210,18 @@ def test_a_peer_that_serves_another_model_does_not_count(
     assert said in section.rows[0]["why"] and section.rows[0]["tokens_s"] is None
 
 
-def test_a_peer_that_says_too_little_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_says_too_little_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("sglang", tmp_path, monkeypatch)
     section = opponents.measure(room(), "sglang")
     assert section.outcome is SectionOutcome.FAIL and "wrong length" in section.message
     assert section.rows[0]["parameters"] == NANO.parameters, "its scheduler told what it has loaded"
 
 
-def test_a_peer_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_does_not_start_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("vllm", tmp_path, monkeypatch)
     (tmp_path / "vllm" / "inputs.py").write_text("raise ImportError('no such kernel image')\n")
     section = opponents.measure(room(), "vllm")

@@ -20,9 +20,16 @@ NO_LAYER = replace(NO_DRAFT, draft_tree=None)
 NOBODY = replace(NO_LAYER, medusa=None)
 
 
-@pytest.mark.parametrize(("parts", "name"), [(ALL, DRAFT), (NO_DRAFT, EAGLE), (NO_LAYER, MEDUSA), (NOBODY, PLAIN)])
+@pytest.mark.parametrize(
+    ("parts", "name"), [(ALL, DRAFT), (NO_DRAFT, EAGLE), (NO_LAYER, MEDUSA), (NOBODY, PLAIN)]
+)
 def test_the_part_that_is_there_says_who_guesses(parts: Parts, name: str) -> None:
-    kinds = {DRAFT: DraftSpeculator, EAGLE: EagleSpeculator, MEDUSA: MedusaSpeculator, PLAIN: type(None)}
+    kinds = {
+        DRAFT: DraftSpeculator,
+        EAGLE: EagleSpeculator,
+        MEDUSA: MedusaSpeculator,
+        PLAIN: type(None),
+    }
     assert guesser_of(parts) == name
     assert type(speculator_for(name, load_model("waiter"), parts)) is kinds[name]
 
@@ -39,5 +46,7 @@ def test_who_guesses_only_while_it_pays_says_that_it_does_not_know_yet() -> None
 
 
 def test_an_unknown_name_is_a_sentence() -> None:
-    with pytest.raises(ValueError, match="nobody called 'oracle' guesses; there are plain, draft, medusa, eagle"):
+    with pytest.raises(
+        ValueError, match="nobody called 'oracle' guesses; there are plain, draft, medusa, eagle"
+    ):
         speculator_for("oracle", load_model("waiter"), ALL)

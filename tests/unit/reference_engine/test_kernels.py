@@ -1,4 +1,5 @@
-"""Every kernel in Triton's interpreter against plain torch in float64, over shapes, block sizes, poison and padding."""
+"""Every kernel in Triton's interpreter against plain torch in float64, over shapes, block sizes,
+poison and padding."""
 
 from __future__ import annotations
 
@@ -84,7 +85,9 @@ def test_greedy_finds_the_last_id_and_survives_rows_without_a_number() -> None:
     logits[1, 4500] = math.nan
     logits[2] = math.nan
     logits[3, 17], logits[3, 4097] = math.nan, 2.0
-    assert KERNELS["greedy"](logits).tolist() == [4999, 0, 0, 4097] == TWINS["greedy"](logits).tolist()
+    assert (
+        KERNELS["greedy"](logits).tolist() == [4999, 0, 0, 4097] == TWINS["greedy"](logits).tolist()
+    )
 
 
 def test_greedy_reads_rows_of_a_wider_buffer() -> None:
@@ -135,7 +138,9 @@ class Turning:
         return (self.qkv, self.positions, self.slots, self.cos, self.sin, self.keys, self.values)
 
     def wide(self) -> Turning:
-        return Turning(*(t.double() if t.is_floating_point() else t.clone() for t in self.arguments()))
+        return Turning(
+            *(t.double() if t.is_floating_point() else t.clone() for t in self.arguments())
+        )
 
 
 def turning(heads: int, kv_heads: int, width: int, slots: list[int]) -> Turning:
@@ -153,14 +158,20 @@ def turning(heads: int, kv_heads: int, width: int, slots: list[int]) -> Turning:
     )
 
 
-@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(1, 1, 16), (4, 2, 32), (6, 2, 20), (9, 3, 16)])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "width"), [(1, 1, 16), (4, 2, 32), (6, 2, 20), (9, 3, 16)]
+)
 @pytest.mark.parametrize("normed", [False, True])
-def test_rope_turns_queries_and_stores_keys_and_values(heads: int, kv_heads: int, width: int, normed: bool) -> None:
+def test_rope_turns_queries_and_stores_keys_and_values(
+    heads: int, kv_heads: int, width: int, normed: bool
+) -> None:
     got = turning(heads, kv_heads, width, [3, 11, 7])
     expected = got.wide()
     norms = {"q_norm": torch.randn(width), "k_norm": torch.randn(width)} if normed else {}
     KERNELS["rope_store"](*got.arguments(), **norms)
-    TWINS["rope_store"](*expected.arguments(), **{name: norm.double() for name, norm in norms.items()})
+    TWINS["rope_store"](
+        *expected.arguments(), **{name: norm.double() for name, norm in norms.items()}
+    )
     queries = heads * width
     assert off(got.qkv[:, :queries], expected.qkv[:, :queries]) < TOLERANCE
     assert off(got.keys[[3, 11, 7]], expected.keys[[3, 11, 7]]) < TOLERANCE
@@ -173,7 +184,9 @@ def test_rope_matches_complex_multiplication() -> None:
     turn = torch.complex(*(t[int(case.positions[0])].double() for t in (case.cos, case.sin)))
     expected = torch.complex(query[:, :8], query[:, 8:]) * turn
     KERNELS["rope_store"](*case.arguments())
-    assert off(case.qkv[0, :32].view(2, 16), torch.cat((expected.real, expected.imag), -1)) < TOLERANCE
+    assert (
+        off(case.qkv[0, :32].view(2, 16), torch.cat((expected.real, expected.imag), -1)) < TOLERANCE
+    )
 
 
 def test_rope_stores_nothing_elsewhere_and_nothing_at_a_negative_slot() -> None:
@@ -202,14 +215,23 @@ class Case:
         out = torch.full(self.q.shape, 7.0)
         scale = self.q.shape[2] ** -0.5
         return KERNELS[name](
-            self.q, self.keys, self.values, self.paging, block_size=self.block_size, scale=scale, out=out, **options
+            self.q,
+            self.keys,
+            self.values,
+            self.paging,
+            block_size=self.block_size,
+            scale=scale,
+            out=out,
+            **options,
         )
 
     def expected(self, name: str) -> Tensor:
         out = torch.full(self.q.shape, 7.0, dtype=torch.float64)
         q, keys, values = self.q.double(), self.keys.double(), self.values.double()
         scale = self.q.shape[2] ** -0.5
-        return TWINS[name](q, keys, values, self.paging, block_size=self.block_size, scale=scale, out=out)
+        return TWINS[name](
+            q, keys, values, self.paging, block_size=self.block_size, scale=scale, out=out
+        )
 
 
 def case(
@@ -244,30 +266,45 @@ def case(
     seats = torch.randperm(len(sequences) + 2)[: len(sequences)].int()
     seated = torch.full((len(sequences) + 2, columns), 10**6, dtype=torch.int32)
     seated[seats] = tables
-    return Case(q, pool[:, 0], pool[:, 1], Paging(starts, lengths, seats, seated, nodes, mask), block_size)
+    return Case(
+        q, pool[:, 0], pool[:, 1], Paging(starts, lengths, seats, seated, nodes, mask), block_size
+    )
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 16, 32])
 @pytest.mark.parametrize("splits", [1, 3])
-def test_decode_over_block_sizes_with_empty_full_and_partial_blocks(block_size: int, splits: int) -> None:
+def test_decode_over_block_sizes_with_empty_full_and_partial_blocks(
+    block_size: int, splits: int
+) -> None:
     lengths = [1, block_size, block_size + 1, 2 * block_size, 37]
     one = case([(1, length) for length in lengths], block_size=block_size)
-    assert off(one.run("decode_attention", splits=splits), one.expected("decode_attention")) < TOLERANCE
+    assert (
+        off(one.run("decode_attention", splits=splits), one.expected("decode_attention"))
+        < TOLERANCE
+    )
 
 
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "width"), [(1, 1, 16), (3, 3, 16), (6, 2, 20), (8, 1, 32), (14, 2, 64), (20, 1, 16)]
+    ("heads", "kv_heads", "width"),
+    [(1, 1, 16), (3, 3, 16), (6, 2, 20), (8, 1, 32), (14, 2, 64), (20, 1, 16)],
 )
 @pytest.mark.parametrize("splits", [1, 2])
-def test_decode_over_group_sizes_and_widths(heads: int, kv_heads: int, width: int, splits: int) -> None:
+def test_decode_over_group_sizes_and_widths(
+    heads: int, kv_heads: int, width: int, splits: int
+) -> None:
     one = case([(1, 19), (1, 5)], heads=heads, kv_heads=kv_heads, width=width)
-    assert off(one.run("decode_attention", splits=splits), one.expected("decode_attention")) < TOLERANCE
+    assert (
+        off(one.run("decode_attention", splits=splits), one.expected("decode_attention"))
+        < TOLERANCE
+    )
 
 
 def test_the_twin_agrees_with_torchs_own_attention() -> None:
     one = case([(1, 9)], block_size=3, heads=4, kv_heads=2)
     slots = (one.paging.tables[one.paging.seats[0], :3, None] * 3 + torch.arange(3)).flatten()
-    key, value = (pool[slots].repeat_interleave(2, 1).transpose(0, 1) for pool in (one.keys, one.values))
+    key, value = (
+        pool[slots].repeat_interleave(2, 1).transpose(0, 1) for pool in (one.keys, one.values)
+    )
     expected = torch.nn.functional.scaled_dot_product_attention(one.q[0][:, None], key, value)[:, 0]
     assert off(one.expected("decode_attention")[0], expected) < TOLERANCE
 
@@ -289,12 +326,16 @@ def test_scores_far_apart_neither_overflow_nor_vanish() -> None:
     one = case([(1, 40)])
     one.q *= 300
     for splits in (1, 3):
-        assert off(one.run("decode_attention", splits=splits), one.expected("decode_attention")) < 1e-4
+        assert (
+            off(one.run("decode_attention", splits=splits), one.expected("decode_attention")) < 1e-4
+        )
 
 
 def test_decode_in_bf16_is_as_good_as_bf16_is() -> None:
     one = case([(1, 30), (1, 3)])
-    low = Case(one.q.bfloat16(), one.keys.bfloat16(), one.values.bfloat16(), one.paging, one.block_size)
+    low = Case(
+        one.q.bfloat16(), one.keys.bfloat16(), one.values.bfloat16(), one.paging, one.block_size
+    )
     scale = {"block_size": 4, "scale": 0.25}
     got = KERNELS["decode_attention"](low.q, low.keys, low.values, low.paging, splits=2, **scale)
     assert got.dtype == torch.bfloat16
@@ -314,10 +355,15 @@ def test_queries_may_be_a_view_into_the_packed_projection() -> None:
 @pytest.mark.parametrize("splits", [1, 2])
 def test_prefill_chunks_from_the_start_and_in_the_middle(block_size: int, splits: int) -> None:
     one = case([(5, 5), (2, 30), (17, 21)], block_size=block_size)
-    assert off(one.run("prefill_attention", splits=splits), one.expected("prefill_attention")) < TOLERANCE
+    assert (
+        off(one.run("prefill_attention", splits=splits), one.expected("prefill_attention"))
+        < TOLERANCE
+    )
 
 
-@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(2, 2, 16), (6, 2, 20), (7, 1, 32), (20, 1, 16)])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "width"), [(2, 2, 16), (6, 2, 20), (7, 1, 32), (20, 1, 16)]
+)
 def test_prefill_over_group_sizes_and_widths(heads: int, kv_heads: int, width: int) -> None:
     one = case([(9, 14), (3, 20), (2, 2)], heads=heads, kv_heads=kv_heads, width=width)
     assert off(one.run("prefill_attention"), one.expected("prefill_attention")) < TOLERANCE
@@ -336,7 +382,9 @@ def test_a_mixed_step_is_done_by_the_two_kernels_together(splits: int) -> None:
         assert torch.equal(got[-3:], torch.full_like(got[-3:], 7.0))
 
 
-TREE = torch.tensor([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]).bool()
+TREE = torch.tensor(
+    [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
+).bool()
 
 
 @pytest.mark.parametrize("splits", [1, 3])

@@ -1,4 +1,5 @@
-"""KV kept in bf16: rounded to the nearest, half the memory, and the text of a plain path that rounds the same."""
+"""KV kept in bf16: rounded to the nearest, half the memory, and the text of a plain path that
+rounds the same."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ from solutions.ex2_batching_scheduler.scheduler import Scheduler
 from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
 from solutions.ex4_medusa import medusa
 
-SHAPE = LlamaConfig(vocab=64, width=48, layers=2, heads=4, kv_heads=2, head_width=40, inner=40, positions=128)
+SHAPE = LlamaConfig(
+    vocab=64, width=48, layers=2, heads=4, kv_heads=2, head_width=40, inner=40, positions=128
+)
 MODEL = random_model(SHAPE)
 TEXT = random.Random(0).choices(range(64), k=60)
 TREE = TreeChoice(((0,), (1,), (1, 0), (1, 1), (1, 1, 0), (1, 1, 1)), (0.1,) * 6)
@@ -56,7 +59,14 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def runner_for(kv_dtype: KVDtype, block_size: int = 16) -> CpuRunner | NativeRunner:
     """With one seat, whose blocks lie backwards; what nobody has written is not a number."""
     blocks = -(-len(TEXT) // block_size)
-    runner = make_runner(MODEL, num_blocks=blocks + 1, block_size=block_size, seats=1, width=blocks, kv_dtype=kv_dtype)
+    runner = make_runner(
+        MODEL,
+        num_blocks=blocks + 1,
+        block_size=block_size,
+        seats=1,
+        width=blocks,
+        kv_dtype=kv_dtype,
+    )
     assert isinstance(runner, CpuRunner | NativeRunner)
     runner.tables.put(0, range(blocks, 0, -1))
     runner.pool.fill(range((blocks + 1) * block_size), float("nan"))
@@ -69,10 +79,14 @@ def test_logits_are_those_of_the_oracle_with_keys_and_values_rounded(block_size:
     due, exact = oracle.logits(MODEL, TEXT, KVDtype.BF16), oracle.logits(MODEL, TEXT)
     while done < len(TEXT):
         count = min(dice.choice([1, 1, 2, 7, 19]), len(TEXT) - done)
-        logits = runner.forward(StepBatch((Span(0, done, TEXT[done : done + count], count),))).logits
+        logits = runner.forward(
+            StepBatch((Span(0, done, TEXT[done : done + count], count),))
+        ).logits
         rounded = exact[done : done + count] - due[done : done + count]
         done += count
-        assert (logits - due[done - count : done]).abs().max() < max(1e-4, 0.3 * float(rounded.abs().max()))
+        assert (logits - due[done - count : done]).abs().max() < max(
+            1e-4, 0.3 * float(rounded.abs().max())
+        )
     assert (exact - due).abs().max() > 1e-3, "rounding shows"
 
 
@@ -83,7 +97,9 @@ def test_a_number_is_rounded_to_the_nearest_as_torch_rounds_it(kind: str) -> Non
         runner = runner_for(kv_dtype)
         runner.pool.fill(range(80), 0.0)
         runner.forward(StepBatch((Span(0, 0, TEXT, 1),)))
-        pool = runner.pool.tensor if isinstance(runner, NativeRunner) else runner.pool.heads[0][None]
+        pool = (
+            runner.pool.tensor if isinstance(runner, NativeRunner) else runner.pool.heads[0][None]
+        )
         kept.append(pool[0].flatten().sort().values)
     assert kept[1].dtype is torch.bfloat16
     assert torch.equal(kept[0].bfloat16(), kept[1])
@@ -122,13 +138,24 @@ def engine(texts: Sequence[Sequence[int]] | None = None, **sizes: int | None) ->
 
 @pytest.mark.parametrize("speculating", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_engines_text_is_the_oracles_with_keys_and_values_rounded(kind: str, seed: int, speculating: bool) -> None:
-    """Blocks are shared, copied, taken back and computed again; prompts are read in chunks; trees are compacted."""
+def test_the_engines_text_is_the_oracles_with_keys_and_values_rounded(
+    kind: str, seed: int, speculating: bool
+) -> None:
+    """Blocks are shared, copied, taken back and computed again; prompts are read in chunks; trees
+    are compacted."""
     dice = random.Random(seed)
     opening = dice.choices(range(64), k=9)
-    asked = [Request(id, opening + dice.choices(range(64), k=dice.randint(1, 20)), 12) for id in range(6)]
+    asked = [
+        Request(id, opening + dice.choices(range(64), k=dice.randint(1, 20)), 12) for id in range(6)
+    ]
     roomy = engine(num_blocks=200, block_size=4).generate(asked)
-    sizes = {"num_blocks": 20, "block_size": dice.choice([3, 4]), "chunk": 5, "token_budget": 24, "max_seqs": 4}
+    sizes = {
+        "num_blocks": 20,
+        "block_size": dice.choice([3, 4]),
+        "chunk": 5,
+        "token_budget": 24,
+        "max_seqs": 4,
+    }
     tight = engine(roomy if speculating else None, **sizes)
     outputs = tight.generate(asked)
     assert (tight.metrics.accepted > 20) == speculating

@@ -16,11 +16,17 @@ from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
 TEXT = list(range(100, 140))
 
 
-def joined(num_blocks: int = 9, *, watermark: int = 0, cache: Any = PrefixCache) -> tuple[KVManager, Any, Any]:
+def joined(
+    num_blocks: int = 9, *, watermark: int = 0, cache: Any = PrefixCache
+) -> tuple[KVManager, Any, Any]:
     """A manager for blocks of 4 tokens, its block manager, its cache."""
     blocks = BlockManager(num_blocks, 4, watermark=watermark)
     pages = cache(4) if cache else None
-    return KVManager(blocks, pages, block_size=4, num_blocks=num_blocks, watermark=watermark), blocks, pages
+    return (
+        KVManager(blocks, pages, block_size=4, num_blocks=num_blocks, watermark=watermark),
+        blocks,
+        pages,
+    )
 
 
 def serve(kv: KVManager, id: int, tokens: list[int]) -> None:
@@ -109,7 +115,8 @@ def test_two_who_compute_the_same_prefix_leak_nothing() -> None:
 
 
 def test_the_longer_of_two_adds_its_rest() -> None:
-    """The second holds its own copy of the first two blocks: they fall free, its third is stored behind the first's."""
+    """The second holds its own copy of the first two blocks: they fall free, its third is stored
+    behind the first's."""
     kv, blocks, cache = joined()
     kv.admit(1, TEXT[:8], 8)
     kv.admit(2, TEXT[:12], 12)
@@ -160,7 +167,8 @@ def test_works_without_a_cache(cache: Any) -> None:
 
 
 def test_the_naive_pool_makes_room_by_emptying_the_cache() -> None:
-    """Its reservation is longer than the tokens, so counting blocks does not tell how many have to go."""
+    """Its reservation is longer than the tokens, so counting blocks does not tell how many have to
+    go."""
     blocks = naive.BlockManager(9, 4, max_tokens=32)
     kv = KVManager(blocks, PrefixCache(4), block_size=4, num_blocks=9)
     serve(kv, 1, TEXT[:8])
@@ -191,7 +199,9 @@ def test_truncate_gives_blocks_back() -> None:
         ("offer", (1, TEXT[:9]), ValueError),
     ],
 )
-def test_a_mistake_of_the_caller_is_the_callers(call: str, args: tuple[Any, ...], error: type[Exception]) -> None:
+def test_a_mistake_of_the_caller_is_the_callers(
+    call: str, args: tuple[Any, ...], error: type[Exception]
+) -> None:
     kv, blocks, _ = joined()
     kv.admit(1, TEXT[:8], 8)
     with pytest.raises(error):
@@ -217,7 +227,9 @@ class Broken:
         return failing
 
 
-@pytest.mark.parametrize("answer", [ZeroDivisionError("oh"), None, 7], ids=["raises", "returns None", "returns 7"])
+@pytest.mark.parametrize(
+    "answer", [ZeroDivisionError("oh"), None, 7], ids=["raises", "returns None", "returns 7"]
+)
 @pytest.mark.parametrize(
     ("slot", "method"),
     [

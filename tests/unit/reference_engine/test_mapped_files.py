@@ -1,4 +1,5 @@
-"""Weights that were read from a mapped file take no memory until they are read again, and nothing else is touched."""
+"""Weights that were read from a mapped file take no memory until they are read again, and nothing
+else is touched."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def held(tensor: Tensor) -> int:
 
 
 @pytest.mark.skipif(not SMAPS.is_file(), reason="this system does not say which memory is whose")
-def test_a_files_memory_is_given_back_and_read_again_and_other_memory_is_left(tmp_path: Path) -> None:
+def test_a_files_memory_is_given_back_and_read_again_and_other_memory_is_left(
+    tmp_path: Path,
+) -> None:
     wanted = torch.arange(1 << 20, dtype=torch.float32)
     save_file({"weight": wanted}, tmp_path / "one.safetensors")
     with safe_open(tmp_path / "one.safetensors", framework="pt") as file:
@@ -49,7 +52,9 @@ def test_a_files_memory_is_given_back_and_read_again_and_other_memory_is_left(tm
 
 
 @pytest.mark.skipif(not SMAPS.is_file(), reason="this system does not say which memory is whose")
-def test_a_look_at_whether_weights_are_rounded_leaves_none_of_them_in_memory(tmp_path: Path) -> None:
+def test_a_look_at_whether_weights_are_rounded_leaves_none_of_them_in_memory(
+    tmp_path: Path,
+) -> None:
     write(quantized(load_model("waiter")), tmp_path)
     model = load_model(tmp_path)
     assert is_quantized(model)
@@ -68,7 +73,9 @@ def test_weights_that_were_packed_take_no_memory_where_they_were_read(tmp_path: 
     assert held(embedding) < whole / 4
 
 
-def test_a_system_that_does_not_say_what_is_mapped_keeps_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_does_not_say_what_is_mapped_keeps_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("reference_engine.mapped_files.MAPS", tmp_path / "nowhere")
     assert MappedFiles.now().places == ()
     MappedFiles.now().let_go(torch.zeros(10))

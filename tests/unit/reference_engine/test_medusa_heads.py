@@ -9,7 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from reference_engine.llama.config import LlamaConfig
-from reference_engine.medusa.heads import CONFIG, WEIGHTS, Heads, load_heads, random_heads, save_heads
+from reference_engine.medusa.heads import (
+    CONFIG,
+    WEIGHTS,
+    Heads,
+    load_heads,
+    random_heads,
+    save_heads,
+)
 from reference_engine.model import ModelError, random_model
 from reference_engine.model_loader import load_model
 from reference_engine.native.heads import NativeHeads
@@ -29,7 +36,9 @@ def test_a_head_is_a_residual_block_and_a_projection(heads: Heads) -> None:
     logits = heads.logits(hidden)
     for head in range(3):
         state = hidden + F.silu(hidden @ heads.residual[head].T)
-        torch.testing.assert_close(logits[:, head], state @ heads.project[head].T, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            logits[:, head], state @ heads.project[head].T, rtol=1e-4, atol=1e-4
+        )
 
 
 def test_guesses_are_the_likeliest_tokens_best_first(heads: Heads) -> None:
@@ -89,8 +98,12 @@ def test_a_shallow_tree_asks_its_first_heads_only_and_they_guess_the_same(rows: 
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 30])
-@pytest.mark.parametrize("shape", ["tiny", LlamaConfig(50, 24, 1, 2, 2, 12, 40, positions=16)], ids=["tiny", "uneven"])
-def test_compiled_heads_guess_what_the_plain_formula_guesses(shape: str | LlamaConfig, rows: int) -> None:
+@pytest.mark.parametrize(
+    "shape", ["tiny", LlamaConfig(50, 24, 1, 2, 2, 12, 40, positions=16)], ids=["tiny", "uneven"]
+)
+def test_compiled_heads_guess_what_the_plain_formula_guesses(
+    shape: str | LlamaConfig, rows: int
+) -> None:
     compiled = library()
     if compiled is None:
         pytest.skip(reason())
@@ -101,7 +114,9 @@ def test_compiled_heads_guess_what_the_plain_formula_guesses(shape: str | LlamaC
     logits = torch.einsum("hvi,rhi->rhv", heads.project, states)
     guesses = NativeHeads(compiled, heads.residual, heads.project).guess(hidden, 7)
     assert all(len(set(best)) == 7 for row in guesses.tolist() for best in row)
-    torch.testing.assert_close(logits.gather(2, guesses), logits.topk(7).values, rtol=1e-5, atol=1e-6)  # near-ties
+    torch.testing.assert_close(
+        logits.gather(2, guesses), logits.topk(7).values, rtol=1e-5, atol=1e-6
+    )  # near-ties
     assert torch.equal(heads.guess([], hidden, 2), guesses[:, :, :2])
 
 
@@ -119,4 +134,6 @@ def test_what_takes_minutes_tells_how_far_it_is(capsys: pytest.CaptureFixture[st
     assert list(evaluate_heads.counted(range(7, 50), "to measure on")) == list(range(7, 50))
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.splitlines() == [f"{number} of 43 dialogues to measure on" for number in (20, 40, 43)]
+    assert told.err.splitlines() == [
+        f"{number} of 43 dialogues to measure on" for number in (20, 40, 43)
+    ]

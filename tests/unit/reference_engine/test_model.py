@@ -27,11 +27,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_saved_model_says_the_same_after_loading(folder: Path) -> None:
-    assert oracle.greedy(load_model(folder), PROMPT, 6) == oracle.greedy(load_model("random:tiny@3"), PROMPT, 6)
+    assert oracle.greedy(load_model(folder), PROMPT, 6) == oracle.greedy(
+        load_model("random:tiny@3"), PROMPT, 6
+    )
 
 
 def test_random_weights_depend_on_the_seed_alone() -> None:
-    first, same, other = load_model("random:tiny@1"), load_model("random:tiny", seed=1), load_model("random:tiny@2")
+    first, same, other = (
+        load_model("random:tiny@1"),
+        load_model("random:tiny", seed=1),
+        load_model("random:tiny@2"),
+    )
     assert all(torch.equal(first.weights[name], same.weights[name]) for name in first.weights)
     assert not torch.equal(first.head, other.head)
 
@@ -45,7 +51,10 @@ def test_random_models_listen_to_every_token_of_the_context() -> None:
 
 
 def test_parameters_are_counted_as_stored() -> None:
-    for config in (load_model("random:tiny").config, LlamaConfig(96, 32, 1, 4, 2, 16, 48, tied=True, qk_norm=True)):
+    for config in (
+        load_model("random:tiny").config,
+        LlamaConfig(96, 32, 1, 4, 2, 16, 48, tied=True, qk_norm=True),
+    ):
         stored = sum(weight.numel() for weight in random_model(config).weights.values())
         assert config.parameters == stored
 
@@ -89,11 +98,17 @@ def test_truncated_weights_are_called_truncated(folder: Path, kept: int) -> None
 def test_a_missing_and_a_misshapen_tensor_are_named(folder: Path) -> None:
     path = folder / "model.safetensors"
     weights = load_file(path)
-    save_file({name: weight for name, weight in weights.items() if "layers.1.mlp.up" not in name}, path)
-    with pytest.raises(ModelError, match=r"lacks the tensor model\.layers\.1\.mlp\.up_proj\.weight"):
+    save_file(
+        {name: weight for name, weight in weights.items() if "layers.1.mlp.up" not in name}, path
+    )
+    with pytest.raises(
+        ModelError, match=r"lacks the tensor model\.layers\.1\.mlp\.up_proj\.weight"
+    ):
         load_model(folder)
     save_file(weights | {"model.norm.weight": torch.ones(5)}, path)
-    with pytest.raises(ModelError, match=r"model\.norm\.weight in .* has shape \[5\]; config\.json asks for \[32\]"):
+    with pytest.raises(
+        ModelError, match=r"model\.norm\.weight in .* has shape \[5\]; config\.json asks for \[32\]"
+    ):
         load_model(folder)
 
 
@@ -103,7 +118,9 @@ def test_large_weights_are_numbers_in_one_dtype_and_none_in_another(folder: Path
     weights["model.norm.weight"].fill_(3e38)
     save_file(weights, path, {"format": "pt"})
     assert load_model(folder).weights["model.norm.weight"].isfinite().all()
-    with pytest.raises(ModelError, match=r"model\.norm\.weight in .* in float16: .* or exceeds that dtype"):
+    with pytest.raises(
+        ModelError, match=r"model\.norm\.weight in .* in float16: .* or exceeds that dtype"
+    ):
         load_model(folder, dtype=torch.float16)
 
 
@@ -113,7 +130,9 @@ def test_weights_that_are_no_numbers_are_named(folder: Path, strange: float) -> 
     weights = load_file(path)
     weights["model.layers.1.mlp.up_proj.weight"][3, 5] = strange
     save_file(weights, path, {"format": "pt"})
-    with pytest.raises(ModelError, match=r"model\.layers\.1\.mlp\.up_proj\.weight in .* holds NaN or infinity"):
+    with pytest.raises(
+        ModelError, match=r"model\.layers\.1\.mlp\.up_proj\.weight in .* holds NaN or infinity"
+    ):
         load_model(folder)
 
 

@@ -30,7 +30,9 @@ def test_they_serve_the_right_tokens(slots: tuple[str, ...]) -> None:
     parts = dict.fromkeys(slots or ("block_manager", "scheduler", "prefix_cache"), naive)
     chance = random.Random(f"{slots}")
     for _ in range(60):
-        SimulatedEngine(InProcessBackend(parts), random_script(Case.draw(chance, 18)), conserving=False).judge()
+        SimulatedEngine(
+            InProcessBackend(parts), random_script(Case.draw(chance, 18)), conserving=False
+        ).judge()
 
 
 def test_a_sequence_reserves_a_run_for_the_longest() -> None:
@@ -75,4 +77,8 @@ def test_static_batching_admits_nobody_until_the_batch_has_finished() -> None:
     engine = SimulatedEngine(InProcessBackend({"scheduler": naive}), script, conserving=False)
     engine.judge()
     assert engine.counters.longest == 7
-    assert [[work.id for work in moment.chunks] for moment in engine.moments][:3] == [[0, 1], [0, 1], [1]]
+    assert [[work.id for work in moment.chunks] for moment in engine.moments][:3] == [
+        [0, 1],
+        [0, 1],
+        [1],
+    ]

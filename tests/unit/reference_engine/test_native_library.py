@@ -1,4 +1,5 @@
-"""The compiled library is found or built once, and its absence has a reason and costs nothing but speed."""
+"""The compiled library is found or built once, and its absence has a reason and costs nothing but
+speed."""
 
 from __future__ import annotations
 
@@ -33,11 +34,14 @@ ANYBODY = 54_321  # a user id that nobody has
 
 @pytest.fixture(autouse=True)
 def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine on which nothing was built yet; what the test has found is forgotten for those that come after."""
+    """A machine on which nothing was built yet; what the test has found is forgotten for those that
+    come after."""
     monkeypatch.delenv(library.SWITCH, raising=False)
     monkeypatch.setattr(library, "BUILT", tmp_path / "built")
     monkeypatch.setattr(library, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(library, "FLAGS", ("-O0", *library.FLAGS[1:]))  # a quarter of the time to compile
+    monkeypatch.setattr(
+        library, "FLAGS", ("-O0", *library.FLAGS[1:])
+    )  # a quarter of the time to compile
     forget()
     yield
     forget()
@@ -50,13 +54,25 @@ def forget() -> None:
 
 @pytest.fixture
 def real_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The machine's own, given all the time it takes; skips where there is none, or none that makes any library."""
+    """The machine's own, given all the time it takes; skips where there is none, or none that makes
+    any library."""
     monkeypatch.setattr(library, "PATIENCE", 1800)
     if not library._compiler():
         pytest.skip("this machine has no C++ compiler")
     found = library._compiler()
-    (tmp_path / "any.cpp").write_text("#include <thread>\nint any() { return std::thread::hardware_concurrency(); }\n")
-    command = [*found, "-std=c++17", "-fPIC", "-shared", "-pthread", "-o", tmp_path / "any.so", tmp_path / "any.cpp"]
+    (tmp_path / "any.cpp").write_text(
+        "#include <thread>\nint any() { return std::thread::hardware_concurrency(); }\n"
+    )
+    command = [
+        *found,
+        "-std=c++17",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-o",
+        tmp_path / "any.so",
+        tmp_path / "any.cpp",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"{found[0]} makes no libraries: {done.stderr[:200]}")
@@ -87,7 +103,9 @@ def say() -> tuple[type, list[int]]:
 
 
 def new_engine() -> Engine:
-    return Engine(load_model("random:tiny"), Parts(BlockManager, Scheduler), num_blocks=20, block_size=4)
+    return Engine(
+        load_model("random:tiny"), Parts(BlockManager, Scheduler), num_blocks=20, block_size=4
+    )
 
 
 def serve() -> tuple[type, bool]:
@@ -120,7 +138,9 @@ def test_without_a_compiler_the_engine_runs_on_torch_and_the_doctor_says_so(
     monkeypatch.setattr("course.commands.doctor._device", list)
     monkeypatch.setattr("course.commands.doctor._isolation", list)
     shown = course("doctor")
-    assert shown.code == 0 and "This machine has no C++ compiler (c++, g++ or clang++)." in shown.out
+    assert (
+        shown.code == 0 and "This machine has no C++ compiler (c++, g++ or clang++)." in shown.out
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +175,9 @@ def test_where_the_package_cannot_be_written_the_cache_takes_it(tmp_path: Path) 
     assert library.reason() == "No folder for compiled code can be written."
 
 
-def test_the_switch_turns_it_off_or_names_the_one_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_switch_turns_it_off_or_names_the_one_to_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(library.SWITCH, "0")
     assert serve() == (CpuRunner, True)
     forget()
@@ -186,17 +208,24 @@ def test_a_switch_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv(library.SWITCH, "0")
     assert library.reason() == f"{library.SWITCH} switches it off."
     monkeypatch.setenv(library.SWITCH, str(tmp_path / "nowhere.so"))
-    assert library.reason() == f"{tmp_path}/nowhere.so, which {library.SWITCH} names, cannot be loaded."
+    assert (
+        library.reason()
+        == f"{tmp_path}/nowhere.so, which {library.SWITCH} names, cannot be loaded."
+    )
 
 
-def test_a_user_without_a_home_runs_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_runs_on_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "built").write_text("a file, no folder")
     monkeypatch.setattr(library, "CACHE", Path("~nobody-has-this-name/cache"))
     assert serve() == (CpuRunner, True)
     assert library.reason() == "No folder for compiled code can be written."
 
 
-def test_a_folder_that_may_not_be_looked_into_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_looked_into_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path) -> bool:
         raise PermissionError(f"[Errno 13] Permission denied: {path}")
 
@@ -212,7 +241,9 @@ def test_one_failure_of_the_compiler_is_enough(tmp_path: Path, compiler: Compile
 
 
 def test_cxx_may_be_a_wrapper_with_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda word: f"/bin/{word}" if word in ("ccache", "g++") else None)
+    monkeypatch.setattr(
+        shutil, "which", lambda word: f"/bin/{word}" if word in ("ccache", "g++") else None
+    )
     monkeypatch.setenv("CXX", "ccache g++ -pipe")
     assert library._compiler() == ("ccache", "g++", "-pipe")
     monkeypatch.setenv("CXX", "absent")

@@ -1,4 +1,5 @@
-"""Products and attention compiled for processors of several kinds, whatever this one is, narrow and wide."""
+"""Products and attention compiled for processors of several kinds, whatever this one is, narrow and
+wide."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def flags() -> set[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("check", ["products", "attention"])
-def test_what_is_computed_is_right_and_a_rows_is_its_own(check: str, kind: str, tmp_path: Path) -> None:
+def test_what_is_computed_is_right_and_a_rows_is_its_own(
+    check: str, kind: str, tmp_path: Path
+) -> None:
     if not (compiler := library._compiler()):
         pytest.skip("this machine has no C++ compiler")
     if kind == "AVX2" and not {"avx2", "fma"} <= flags():
@@ -31,7 +34,9 @@ def test_what_is_computed_is_right_and_a_rows_is_its_own(check: str, kind: str, 
     made = tmp_path / "check"
     told = ("-O1", "-std=c++17", "-pthread", "-ffp-contract=fast", "-fno-math-errno", *KINDS[kind])
     source = SUPPORT / f"{check}_check.cpp"
-    subprocess.run([*compiler, *told, f"-I{library.HERE}", "-o", made, source], check=True, timeout=600)
+    subprocess.run(
+        [*compiler, *told, f"-I{library.HERE}", "-o", made, source], check=True, timeout=600
+    )
     done = subprocess.run([made], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(" in vectors of ") >= 2

@@ -17,7 +17,9 @@ PROMPT = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
 def test_the_oracle_computes_what_the_training_network_computes() -> None:
-    shape = ModelShape(vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=64)
+    shape = ModelShape(
+        vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=64
+    )
     network = Waiter(shape)
     config = LlamaConfig(64, 32, 2, 4, 2, 8, 48, positions=64, tied=True)
     names = random_model(config).weights

@@ -1,4 +1,5 @@
-"""Wrong parts in the engine: each is named with what it did and in which step, and none makes the engine hang."""
+"""Wrong parts in the engine: each is named with what it did and in which step, and none makes the
+engine hang."""
 
 from __future__ import annotations
 
@@ -20,10 +21,17 @@ MODEL = load_model("random:tiny")
 REQUESTS = [Request(id, [id + 1] * (3 + 4 * id), 8) for id in range(4)]
 
 
-def run(scheduler: type = Scheduler, manager: type = BlockManager, cache: type = PrefixCache, **sizes: int) -> None:
+def run(
+    scheduler: type = Scheduler,
+    manager: type = BlockManager,
+    cache: type = PrefixCache,
+    **sizes: int,
+) -> None:
     """Serve a few requests with a wrong part."""
     Engine(
-        MODEL, Parts(manager, scheduler, cache), **{"num_blocks": 20, "block_size": 4, "token_budget": 16, **sizes}
+        MODEL,
+        Parts(manager, scheduler, cache),
+        **{"num_blocks": 20, "block_size": 4, "token_budget": 16, **sizes},
     ).generate(REQUESTS)
 
 
@@ -50,8 +58,14 @@ def first(plan: Plan, **fields: Any) -> Plan:
     ("change", "sentence"),
     [
         (lambda plan: None, r"plan\(\) returned None, not a Plan"),
-        (lambda plan: replace(plan, chunks=list(plan.chunks)), r"plan\(\)\.chunks is \[.*, not a tuple"),
-        (lambda plan: replace(plan, chunks=()), "the plan is empty while 4 requests are unfinished"),
+        (
+            lambda plan: replace(plan, chunks=list(plan.chunks)),
+            r"plan\(\)\.chunks is \[.*, not a tuple",
+        ),
+        (
+            lambda plan: replace(plan, chunks=()),
+            "the plan is empty while 4 requests are unfinished",
+        ),
         (lambda plan: replace(plan, chunks=(*plan.chunks, "x")), "holds 'x', not a Chunk"),
         (lambda plan: first(plan, length=1.0), "not a Chunk of whole numbers"),
         (lambda plan: first(plan, id=99), "names request 99, which is unknown"),
@@ -60,8 +74,14 @@ def first(plan: Plan, **fields: Any) -> Plan:
         (lambda plan: first(plan, length=50), r"covers \[\d+, \d+\) of \d+ tokens"),
         (lambda plan: first(plan, samples=False), "yet it does not sample"),
         (lambda plan: replace(plan, chunks=plan.chunks[:1] * 2), "two chunks for request"),
-        (lambda plan: replace(plan, preempted=(plan.chunks[0].id,)), "preempted and has a chunk in the same plan"),
-        (lambda plan: replace(plan, preempted=(77,)), "request 77 was preempted, but it kept its blocks"),
+        (
+            lambda plan: replace(plan, preempted=(plan.chunks[0].id,)),
+            "preempted and has a chunk in the same plan",
+        ),
+        (
+            lambda plan: replace(plan, preempted=(77,)),
+            "request 77 was preempted, but it kept its blocks",
+        ),
         (lambda plan: replace(plan, copies=(1,)), "copies hold 1, not a Copy"),
     ],
 )
@@ -95,7 +115,8 @@ def test_seats_are_counted() -> None:
 
 
 class Restless:
-    """Seats one guest, then throws out the one who sat before: each rule is kept, and nobody ever reads to the end."""
+    """Seats one guest, then throws out the one who sat before: each rule is kept, and nobody ever
+    reads to the end."""
 
     def __init__(self, kv: Any, **_: Any) -> None:
         self.kv = kv
@@ -117,7 +138,9 @@ class Restless:
             preempted, next_one = (victim,), next(iter(self.seated))
             assert self.kv.extend(next_one, self.seated[next_one] + 1) is not None
         else:
-            next_one = next(request.id for request in self.requests if request.id not in self.seated)
+            next_one = next(
+                request.id for request in self.requests if request.id not in self.seated
+            )
             self.seated[next_one] = self.kv.admit(next_one, self.request(next_one).prompt, 1)
         self.seated[next_one] += 1
         return Plan((Chunk(next_one, self.seated[next_one] - 1, 1, False),), preempted, ())
@@ -130,7 +153,14 @@ class Restless:
 
 
 def test_silence_during_a_long_prompt_is_not_held_against_the_next_guest() -> None:
-    engine = Engine(MODEL, Parts(BlockManager, Scheduler), num_blocks=60, block_size=4, max_seqs=1, token_budget=4)
+    engine = Engine(
+        MODEL,
+        Parts(BlockManager, Scheduler),
+        num_blocks=60,
+        block_size=4,
+        max_seqs=1,
+        token_budget=4,
+    )
     long = engine.add([1] * 90, 5)
     engine.add([2] * 9, 5)
     for _ in range(20):
@@ -143,7 +173,9 @@ def test_a_scheduler_that_serves_nobody_is_stopped() -> None:
     engine = Engine(MODEL, Parts(BlockManager, Restless), num_blocks=20, block_size=4)  # type: ignore[type-abstract]
     for _ in range(2):
         engine.add([1] * 9, 5)
-    with pytest.raises(PartError, match=r"^scheduler: step 18: 19 steps went by and nobody has got a token"):
+    with pytest.raises(
+        PartError, match=r"^scheduler: step 18: 19 steps went by and nobody has got a token"
+    ):
         while True:
             engine.step()
 
@@ -156,7 +188,9 @@ def test_a_scheduler_that_serves_nobody_is_stopped() -> None:
         (lambda output: output.__setitem__(-1, 127 - output[-1]), "it should have"),
     ],
 )
-def test_an_output_that_was_tampered_with_is_seen(spoil: Callable[[list[int]], Any], sentence: str) -> None:
+def test_an_output_that_was_tampered_with_is_seen(
+    spoil: Callable[[list[int]], Any], sentence: str
+) -> None:
     class Spoiler(Scheduler):
         def commit(self, plan: Plan, tokens: Mapping[int, Sequence[int]]) -> list[int]:
             finished = super().commit(plan, tokens)
@@ -195,7 +229,9 @@ def test_what_has_no_kv_does_not_enter_the_cache() -> None:
             self._running.remove(entry)
             self._kv.drop(entry.request.id, entry.tokens)
 
-    with pytest.raises(PartError, match=r"offers \d+ tokens of request \d to the cache; \d+ have KV"):
+    with pytest.raises(
+        PartError, match=r"offers \d+ tokens of request \d to the cache; \d+ have KV"
+    ):
         run(Eager)
 
 
@@ -204,7 +240,9 @@ def test_an_exception_of_the_scheduler_is_its_own(method: str) -> None:
     def fail(self: object, *_: object) -> None:
         raise IndexError("pop from empty list")
 
-    with pytest.raises(PartError, match=r"^scheduler: step 0: raised IndexError: pop from empty list"):
+    with pytest.raises(
+        PartError, match=r"^scheduler: step 0: raised IndexError: pop from empty list"
+    ):
         run(type("Failing", (Scheduler,), {method: fail}))
 
 
@@ -241,7 +279,9 @@ def test_an_exception_of_the_cache_is_its_own() -> None:
         (lambda table: None, r"table\(\d\) returned None"),
     ],
 )
-def test_a_spoilt_block_table_is_refused(spoil: Callable[[Sequence[Block]], Any], sentence: str) -> None:
+def test_a_spoilt_block_table_is_refused(
+    spoil: Callable[[Sequence[Block]], Any], sentence: str
+) -> None:
     class Spoiler(BlockManager):
         def table(self, seq: int) -> Sequence[Block]:
             return spoil(list(super().table(seq)))  # type: ignore[no-any-return]
@@ -253,7 +293,11 @@ def test_a_spoilt_block_table_is_refused(spoil: Callable[[Sequence[Block]], Any]
 def test_free_blocks_are_a_number_of_the_pool() -> None:
     with pytest.raises(PartError, match=r"^block_manager: step 0: num_free is -1"):
         run(
-            manager=type("Liar", (BlockManager,), {"num_free": property(lambda self: -1), "can_admit": lambda *_: True})
+            manager=type(
+                "Liar",
+                (BlockManager,),
+                {"num_free": property(lambda self: -1), "can_admit": lambda *_: True},
+            )
         )
 
 
@@ -262,7 +306,9 @@ def test_a_part_that_cannot_be_made_is_named() -> None:
         def __init__(self, *_: Any, **__: Any) -> None:
             raise NotImplementedError("write this")
 
-    with pytest.raises(PartError, match=r"^block_manager: .*raised NotImplementedError: write this"):
+    with pytest.raises(
+        PartError, match=r"^block_manager: .*raised NotImplementedError: write this"
+    ):
         run(manager=Unwilling)
 
 
@@ -298,7 +344,9 @@ def test_parts_are_read_from_files(tmp_path: Any) -> None:
 def test_chunks_must_be_contiguous_for_newcomers_too() -> None:
     def skip(plan: Plan) -> Plan:
         chunk = plan.chunks[0]
-        return replace(plan, chunks=(Chunk(chunk.id, 1, chunk.length - 1, chunk.samples), *plan.chunks[1:]))
+        return replace(
+            plan, chunks=(Chunk(chunk.id, 1, chunk.length - 1, chunk.samples), *plan.chunks[1:])
+        )
 
     with pytest.raises(PartError, match="starts at 1, but 0 tokens have KV"):
         run(changed(skip, at=0))

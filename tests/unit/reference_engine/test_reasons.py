@@ -52,7 +52,10 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         ),
         (RuntimeError(INDUCTOR), "RuntimeError: omp.h: No such file or directory"),
         (RuntimeError("it broke\nKeyError: 'bos'\nsee above"), "RuntimeError: KeyError: 'bos'"),
-        (raised(RuntimeError("no start"), KeyError("bos")), "RuntimeError: no start; because of KeyError: 'bos'"),
+        (
+            raised(RuntimeError("no start"), KeyError("bos")),
+            "RuntimeError: no start; because of KeyError: 'bos'",
+        ),
         (raised(RuntimeError("no start: gone"), OSError("gone")), "RuntimeError: no start: gone"),
         (
             ExceptionGroup("two", [ValueError("one"), KeyError("x")]),
@@ -60,7 +63,9 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         ),
     ],
 )
-def test_an_exception_is_told_with_the_line_that_says_why(error: BaseException, expected: str) -> None:
+def test_an_exception_is_told_with_the_line_that_says_why(
+    error: BaseException, expected: str
+) -> None:
     said = reasons.told(error)
     assert said.startswith(expected) and "\n" not in said and len(said) <= reasons.LONGEST
 
@@ -71,19 +76,30 @@ def test_what_was_raised_from_itself_is_told_to_an_end() -> None:
     assert reasons.told(first) == "ValueError: one; because of ValueError: two"
 
 
-@pytest.mark.parametrize("prefix", ["", "(EngineCore pid=77) ERROR 11-28 19:04:20 [core.py:866] ", "[2026-11-28] "])
+@pytest.mark.parametrize(
+    "prefix", ["", "(EngineCore pid=77) ERROR 11-28 19:04:20 [core.py:866] ", "[2026-11-28] "]
+)
 def test_exceptions_of_other_processes_are_found_behind_any_prefix(prefix: str) -> None:
     lines = ["Traceback (most recent call last):", '  File "core.py", line 1, in run', "    load()"]
-    log = "\n".join(prefix + line for line in [*lines, "torch.OutOfMemoryError: no memory for the cache"])
+    log = "\n".join(
+        prefix + line for line in [*lines, "torch.OutOfMemoryError: no memory for the cache"]
+    )
     log = f"INFO: starting\n{log}\nINFO: gone\n 10%|#  | 1/10\n"
     assert reasons.of_log(log) == ["OutOfMemoryError: no memory for the cache"]
     assert reasons.last(log + log) == "OutOfMemoryError: no memory for the cache"
 
 
 def test_a_log_without_a_traceback_has_no_reason() -> None:
-    assert reasons.last("ValueError: is only a word here\nTraceback (most recent call last):\n  cut off") == ""
+    assert (
+        reasons.last(
+            "ValueError: is only a word here\nTraceback (most recent call last):\n  cut off"
+        )
+        == ""
+    )
 
 
 def test_the_fault_of_a_validation_in_a_log_is_the_reason() -> None:
     log = f'Traceback (most recent call last):\n  File "a.py", line 1\npydantic_core.ValidationError: {PYDANTIC}\n'
-    assert reasons.last(log).startswith("ValidationError: Value error, User-specified max_model_len (4096)")
+    assert reasons.last(log).startswith(
+        "ValidationError: Value error, User-specified max_model_len (4096)"
+    )

@@ -1,4 +1,5 @@
-"""Ceilings hold however disturbed the machine is, rise when they were measured low, and work is not counted twice."""
+"""Ceilings hold however disturbed the machine is, rise when they were measured low, and work is not
+counted twice."""
 
 from __future__ import annotations
 
@@ -38,10 +39,16 @@ ONE = Trace("one", 0, "random:tiny", (TraceRequest((1,) * 10, 5),), num_blocks=9
 
 
 class Machine:
-    """A clock that goes on by `seconds` when something is done; most of the time others have the machine."""
+    """A clock that goes on by `seconds` when something is done; most of the time others have the
+    machine."""
 
     def __init__(self, seed: int, disturbed: float, seconds: float = 1e-3) -> None:
-        self._dice, self._disturbed, self._seconds, self.now = random.Random(seed), disturbed, seconds, 0.0
+        self._dice, self._disturbed, self._seconds, self.now = (
+            random.Random(seed),
+            disturbed,
+            seconds,
+            0.0,
+        )
 
     def work(self) -> None:
         factor = self._dice.uniform(2, 10) if self._dice.random() < self._disturbed else 1.0
@@ -53,7 +60,9 @@ class Machine:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("disturbed", [0.0, 0.5, 0.9])
-def test_however_many_samples_are_disturbed_the_least_is_the_truth(seed: int, disturbed: float) -> None:
+def test_however_many_samples_are_disturbed_the_least_is_the_truth(
+    seed: int, disturbed: float
+) -> None:
     machine = Machine(seed, disturbed)
     assert least(machine.work, effort=2, clock=machine.clock) == pytest.approx(1e-3)
 
@@ -78,7 +87,8 @@ def test_a_read_in_slices_is_as_fast_as_each_slice_was_once(seed: int) -> None:
 def test_of_all_kernels_the_best_one_counts_and_one_threads_best_counts_for_every_core(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two threads at once are always disturbed here, one alone seldom; a core does 5 operations a second at best."""
+    """Two threads at once are always disturbed here, one alone seldom; a core does 5 operations a
+    second at best."""
     now, dice = [0.0], random.Random(3)
 
     def kernel(speed: float, threads: int) -> Callable[[], None]:
@@ -87,7 +97,9 @@ def test_of_all_kernels_the_best_one_counts_and_one_threads_best_counts_for_ever
 
         return run
 
-    def products(_: LlamaConfig, threads: int, wanted: object) -> list[tuple[int, Callable[[], None]]]:
+    def products(
+        _: LlamaConfig, threads: int, wanted: object
+    ) -> list[tuple[int, Callable[[], None]]]:
         return [(1, kernel(speed, threads)) for speed in (1e3, 4e3, 2e3)[: 1 if threads > 1 else 3]]
 
     monkeypatch.setattr(ceilings, "_products", products)
@@ -108,7 +120,9 @@ def test_a_real_machine_has_ceilings_that_a_product_does_not_reach(
     assert 0 < found.bandwidth < float("inf")
     assert 0 < found.peak <= processor().theoretical_peak
     x, weight = torch.randn(128, 256), torch.randn(256, 256)
-    assert found.peak > 0.5 * 2 * 128 * 256**2 / least(lambda: torch.mm(x, weight), effort=1) / before
+    assert (
+        found.peak > 0.5 * 2 * 128 * 256**2 / least(lambda: torch.mm(x, weight), effort=1) / before
+    )
 
 
 # ---------------------------------------------------------------- the processor
@@ -139,7 +153,8 @@ def test_a_theoretical_peak_is_known_or_infinite() -> None:
 
 
 def roof(*again: Ceilings, limit: float = float("inf")) -> tuple[Roof, list[Ceilings]]:
-    """One that was measured as 100 operations and 10 bytes a second; what is left of the measurements to come."""
+    """One that was measured as 100 operations and 10 bytes a second; what is left of the
+    measurements to come."""
     left = list(again)
     return Roof(Ceilings(100.0, 10.0), lambda: left.pop(0), limit=limit), left
 
@@ -199,15 +214,21 @@ def test_more_than_the_processor_can_do_is_told_from_more_than_was_measured(
 
 def test_the_work_is_operations_and_bytes() -> None:
     found = trace_work(ONE, TINY)
-    matrices = sum(weight.numel() for weight in load_model("random:tiny").weights.values() if weight.dim() == 2)
-    assert weights_read(TINY) == matrices - TINY.width * TINY.vocab, "no norms, and of the embedding only rows"
+    matrices = sum(
+        weight.numel() for weight in load_model("random:tiny").weights.values() if weight.dim() == 2
+    )
+    assert weights_read(TINY) == matrices - TINY.width * TINY.vocab, (
+        "no norms, and of the embedding only rows"
+    )
     keys = 4 * 2 * TINY.layers * TINY.keys * (10 + 11 + 12 + 13)
     assert found.moved == pytest.approx(5 * 4 * weights_read(TINY) + keys)
     twice = replace(ONE, requests=ONE.requests * 2, max_seqs=2)
     assert trace_work(twice, TINY).operations == pytest.approx(2 * found.operations)
     assert trace_work(twice, TINY).moved < 2 * found.moved, "weights are read once for both"
     assert trace_work(ONE, TINY, tokens_a_step=5).moved == pytest.approx(found.moved / 5)
-    assert weights_read(replace(TINY, tied=True)) == weights_read(TINY), "a tied head is read all the same"
+    assert weights_read(replace(TINY, tied=True)) == weights_read(TINY), (
+        "a tied head is read all the same"
+    )
 
 
 def test_a_product_of_a_norms_weight_can_be_left_out() -> None:
@@ -216,7 +237,8 @@ def test_a_product_of_a_norms_weight_can_be_left_out() -> None:
 
 
 def test_the_work_is_what_no_engine_can_leave_out() -> None:
-    """Counted row by row: a token after which nothing is said gives keys and values in the last layer, no more."""
+    """Counted row by row: a token after which nothing is said gives keys and values in the last
+    layer, no more."""
     matrices = TINY.width * (2 * TINY.queries + 2 * TINY.keys + 3 * TINY.inner)
     counted = 0
     for place in range(10 + 5 - 1):
@@ -233,11 +255,15 @@ def test_a_shared_opening_is_computed_once_where_there_is_a_prefix_cache() -> No
     opening = tuple(range(64))
     requests = tuple(TraceRequest((*opening, guest), 1) for guest in (70, 71))
     apart = Trace("two", 0, "random:tiny", requests, num_blocks=20, max_seqs=2)
-    assert trace_work(replace(apart, cached=True), TINY).operations < 0.6 * trace_work(apart, TINY).operations
+    assert (
+        trace_work(replace(apart, cached=True), TINY).operations
+        < 0.6 * trace_work(apart, TINY).operations
+    )
 
 
 def test_an_opening_is_shared_token_by_token_and_read_by_nobody_twice() -> None:
-    """As by a radix cache with pages of one token; the last token of a prompt is computed whatever is cached."""
+    """As by a radix cache with pages of one token; the last token of a prompt is computed whatever
+    is cached."""
     prompts = (1, 2, 3, 4, 5), (1, 2, 3, 9), (1, 2, 3, 4, 5), (1, 2, 3, 9, 8, 7), (2, 3)
     requests = [(prompt, 1) for prompt in prompts]
     assert borrowed(requests) == [0, 3, 4, 4, 0]

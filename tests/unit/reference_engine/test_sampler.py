@@ -7,7 +7,16 @@ from collections import Counter
 import pytest
 import torch
 
-from reference_engine.sampler import GREEDY, Draw, Sampling, argmax, choose, draw_tokens, request_seed, uniform
+from reference_engine.sampler import (
+    GREEDY,
+    Draw,
+    Sampling,
+    argmax,
+    choose,
+    draw_tokens,
+    request_seed,
+    uniform,
+)
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0])
 
@@ -22,7 +31,10 @@ def test_draws_follow_the_softmax_at_the_temperature() -> None:
     for temperature in (0.5, 1.0, 2.0):
         counts = drawn(Sampling(temperature=temperature))
         for token, probability in enumerate((LOGITS / temperature).softmax(-1).tolist()):
-            assert abs(counts[token] / 4000 - probability) < 4 * (probability * (1 - probability) / 4000) ** 0.5
+            assert (
+                abs(counts[token] / 4000 - probability)
+                < 4 * (probability * (1 - probability) / 4000) ** 0.5
+            )
 
 
 def test_top_k_keeps_the_likeliest_only() -> None:
@@ -49,9 +61,14 @@ def test_a_row_is_drawn_alike_alone_and_in_any_company() -> None:
     rules = [Sampling(temperature=0.3 + row, top_k=row * 7, top_p=1 - row / 10) for row in range(6)]
     draws = [Draw(row, rule, uniform(row, 3)) for row, rule in enumerate(rules)]
     together = choose(logits, draws)
-    alone = [choose(logits[row : row + 1], [Draw(0, rules[row], uniform(row, 3))])[0] for row in range(6)]
+    alone = [
+        choose(logits[row : row + 1], [Draw(0, rules[row], uniform(row, 3))])[0] for row in range(6)
+    ]
     assert together == alone
-    assert choose(logits.flip(0), [Draw(5 - draw.row, draw.rule, draw.number) for draw in draws]) == together[::-1]
+    assert (
+        choose(logits.flip(0), [Draw(5 - draw.row, draw.rule, draw.number) for draw in draws])
+        == together[::-1]
+    )
 
 
 def test_rows_without_a_draw_are_greedy_and_ties_go_to_the_lowest() -> None:
@@ -72,11 +89,21 @@ def test_numbers_are_spread_and_differ_by_seed_and_position() -> None:
     assert len(set(numbers)) == 1600
     assert all(0 <= number < 1 for number in numbers)
     assert abs(sum(numbers) / 1600 - 0.5) < 0.03
-    assert len({request_seed(0, id) for id in range(100)} | {request_seed(1, id) for id in range(100)}) == 200
+    assert (
+        len({request_seed(0, id) for id in range(100)} | {request_seed(1, id) for id in range(100)})
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
-    "bad", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}]
+    "bad",
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ],
 )
 def test_values_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -1,4 +1,5 @@
-"""Samples of one prompt: computed once, shared by copy-on-write, and each the text of a request alone."""
+"""Samples of one prompt: computed once, shared by copy-on-write, and each the text of a request
+alone."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def alone(prompt: Sequence[int], max_new: int, rule: Sampling, n: int, eos: int | None = None) -> list[list[int]]:
+def alone(
+    prompt: Sequence[int], max_new: int, rule: Sampling, n: int, eos: int | None = None
+) -> list[list[int]]:
     """What n requests say, each in an engine of its own."""
     seeds = [None if rule.seed is None else rule.seed + sample for sample in range(n)]
     return [
@@ -61,7 +64,9 @@ def assert_given_back(engine: Engine) -> None:
     assert (load.running, load.waiting, load.kv_usage) == (0, 0, 0)
 
 
-def samples(engine: Engine, n: int = 4, max_new: int = 9, rule: Sampling = WARM, **more: Any) -> list[list[int]]:
+def samples(
+    engine: Engine, n: int = 4, max_new: int = 9, rule: Sampling = WARM, **more: Any
+) -> list[list[int]]:
     first = engine.add(PROMPT, max_new, rule, n=n, **more)
     return run(engine, range(first, first + n))
 
@@ -130,7 +135,9 @@ def test_samples_among_others_in_any_pool_say_the_same(mix: str, seed: int) -> N
     )
     asked, due, early = list[int](), list[list[int]](), list[Event]()
     for _ in range(4):
-        prompt = PROMPT[: dice.randint(1, 20)] if dice.random() < 0.7 else dice.choices(range(128), k=9)
+        prompt = (
+            PROMPT[: dice.randint(1, 20)] if dice.random() < 0.7 else dice.choices(range(128), k=9)
+        )
         rule = Sampling(temperature=1.2, seed=dice.randrange(99)) if dice.random() < 0.8 else GREEDY
         n, max_new, priority = dice.randint(1, 5), dice.randint(1, 12), dice.randint(0, 2)
         first = engine.add(prompt, max_new, rule, priority=priority, n=n)

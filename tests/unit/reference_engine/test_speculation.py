@@ -35,7 +35,16 @@ from solutions.ex3_prefix_cache.prefix_cache import PrefixCache
 from solutions.ex4_medusa import medusa
 
 VOCAB, POSITIONS = 40, 96
-SHAPE = LlamaConfig(vocab=VOCAB, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=POSITIONS)
+SHAPE = LlamaConfig(
+    vocab=VOCAB,
+    width=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_width=8,
+    inner=48,
+    positions=POSITIONS,
+)
 MODELS = [random_model(SHAPE, seed) for seed in range(4)]
 KINDS = ("perfect", "mixed", "useless", "late", "zero", "random")
 
@@ -51,7 +60,9 @@ def one_thread() -> Iterator[None]:
 class Prophet:
     """Heads that know the text and tell it as `kind` says."""
 
-    def __init__(self, texts: Sequence[Sequence[int]], heads: int, kind: str, seed: int = 0) -> None:
+    def __init__(
+        self, texts: Sequence[Sequence[int]], heads: int, kind: str, seed: int = 0
+    ) -> None:
         self.texts, self.heads, self.kind = texts, heads, kind
         self.dice = random.Random(seed)
         self.said: dict[int, int] = {}
@@ -81,7 +92,10 @@ class Prophet:
 
 def tree_of(*paths: tuple[int, ...]) -> TreeChoice:
     """The tree of these paths and their beginnings."""
-    every = sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}, key=lambda p: (len(p), p))
+    every = sorted(
+        {path[:depth] for path in paths for depth in range(1, len(path) + 1)},
+        key=lambda p: (len(p), p),
+    )
     return TreeChoice(tuple(every), (0.1,) * len(every))
 
 
@@ -89,12 +103,16 @@ CHAIN = tree_of((0, 0, 0))
 BUSHY = tree_of((0, 0, 0), (0, 1), (1, 0), (2,))
 
 
-def engine(model: Model, guesser: Guesser, tree: TreeChoice, part: Any = medusa, **sizes: Any) -> Engine:
+def engine(
+    model: Model, guesser: Guesser, tree: TreeChoice, part: Any = medusa, **sizes: Any
+) -> Engine:
     """A roomy engine with everything on, unless `sizes` say otherwise."""
     cost_model, cache = sizes.pop("cost_model", None), sizes.pop("cache", PrefixCache)
     speculator = MedusaSpeculator(part, guesser, tree, cost_model=cost_model)
     parts = Parts(BlockManager, Scheduler, cache, part)
-    return Engine(model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator)
+    return Engine(
+        model, parts, **({"num_blocks": 80, "block_size": 4} | sizes), speculator=speculator
+    )
 
 
 def texts_of(model: Model, requests: Sequence[Request]) -> list[list[int]]:
@@ -102,7 +120,10 @@ def texts_of(model: Model, requests: Sequence[Request]) -> list[list[int]]:
 
 
 def assert_greedy(
-    model: Model, requests: Sequence[Request], outputs: Sequence[list[int]], due: Sequence[list[int]]
+    model: Model,
+    requests: Sequence[Request],
+    outputs: Sequence[list[int]],
+    due: Sequence[list[int]],
 ) -> None:
     for request, output, text in zip(requests, outputs, due, strict=True):
         if output != text:
@@ -117,13 +138,24 @@ def random_run(seed: int) -> Engine:
     menu = [dice.randrange(VOCAB) for _ in range(12)]
     requests = []
     for id in range(dice.randint(1, 4)):
-        prompt = menu[: dice.choice((0, 8, 12))] + [dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))]
+        prompt = menu[: dice.choice((0, 8, 12))] + [
+            dice.randrange(VOCAB) for _ in range(dice.randint(1, 6))
+        ]
         eos = dice.choice((None, dice.randrange(VOCAB)))
         requests.append(Request(id, prompt, dice.randint(1, 9), dice.randrange(3), eos))
     due = texts_of(model, requests)
     deep = dice.randint(1, 4)
-    tree = tree_of(*(tuple(dice.randrange(3) for _ in range(dice.randint(1, deep))) for _ in range(dice.randint(1, 7))))
-    heads = random_heads(model, tree.depth, seed) if kind == "random" else Prophet(due, tree.depth, kind, seed)
+    tree = tree_of(
+        *(
+            tuple(dice.randrange(3) for _ in range(dice.randint(1, deep)))
+            for _ in range(dice.randint(1, 7))
+        )
+    )
+    heads = (
+        random_heads(model, tree.depth, seed)
+        if kind == "random"
+        else Prophet(due, tree.depth, kind, seed)
+    )
     size, ahead = dice.choice((1, 2, 4, 16)), tree.nodes - 1
     longest = max(len(each.prompt) + each.max_new for each in requests)
     served = engine(
@@ -153,11 +185,21 @@ def test_three_hundred_random_engines_say_what_the_oracle_says(block: int) -> No
 @pytest.mark.parametrize("kind", ["perfect", "mixed", "useless"])
 def test_samples_of_one_prompt_are_guessed_like_requests_alone(kind: str, seed: int) -> None:
     dice = random.Random(seed)
-    model, prompt, n, max_new = MODELS[seed % 4], dice.choices(range(VOCAB), k=dice.randint(1, 14)), 4, 12
+    model, prompt, n, max_new = (
+        MODELS[seed % 4],
+        dice.choices(range(VOCAB), k=dice.randint(1, 14)),
+        4,
+        12,
+    )
     due = oracle.greedy(model, prompt, max_new)
     ahead, size = BUSHY.nodes - 1, dice.choice((1, 2, 4, 16))
     blocks = 1 + -(-(len(prompt) + max_new + ahead) // size) + dice.choice((0, 1, 3, 40))
-    sizes = {"num_blocks": blocks, "block_size": size, "max_seqs": 3, "chunk": dice.choice((None, 3))}
+    sizes = {
+        "num_blocks": blocks,
+        "block_size": size,
+        "max_seqs": 3,
+        "chunk": dice.choice((None, 3)),
+    }
     served = engine(model, Prophet([due] * n, BUSHY.depth, kind, seed), BUSHY, **sizes)
     served.add(prompt, max_new, n=n)
     said: dict[int, list[int]] = {id: [] for id in range(n)}
@@ -201,7 +243,9 @@ def test_only_verified_tokens_enter_the_prefix_cache() -> None:
     text = oracle.greedy(MODELS[2], prompt, 9)
     again = [*prompt, *text[:5]]
     due = oracle.greedy(MODELS[2], again, 6)
-    first = engine(MODELS[2], Prophet([text, due], 3, "mixed", seed=2), BUSHY, block_size=1, num_blocks=64)
+    first = engine(
+        MODELS[2], Prophet([text, due], 3, "mixed", seed=2), BUSHY, block_size=1, num_blocks=64
+    )
     assert first.generate([Request(0, prompt, 9)]) == [text]
     tokens = [*prompt, *text]
     assert first.kv.lookup([*tokens, 0]) == len(tokens) - 1
@@ -220,18 +264,28 @@ def test_guesses_beyond_the_context_are_harmless() -> None:
 def test_preempted_guests_resume_and_say_the_same() -> None:
     requests = [Request(id, [id, id + 1, id + 2], 14) for id in range(4)]
     due = texts_of(MODELS[0], requests)
-    served = engine(MODELS[0], Prophet(due, 3, "mixed"), BUSHY, num_blocks=14, block_size=4, cache=None)
+    served = engine(
+        MODELS[0], Prophet(due, 3, "mixed"), BUSHY, num_blocks=14, block_size=4, cache=None
+    )
     assert served.generate(requests) == due
     assert served.metrics.preemptions > 0
 
 
 @pytest.mark.parametrize("kind", ["perfect", "mixed", "useless"])
 def test_drawn_text_is_what_it_would_be_without_guesses(kind: str) -> None:
-    """Each place has its die, and a guess stands where that draws it: so the distribution is kept, exactly."""
-    rules = [Sampling(), Sampling(0.8, seed=4), Sampling(1.0, top_k=5, seed=5), Sampling(1.3, top_p=0.9)]
+    """Each place has its die, and a guess stands where that draws it: so the distribution is kept,
+    exactly."""
+    rules = [
+        Sampling(),
+        Sampling(0.8, seed=4),
+        Sampling(1.0, top_k=5, seed=5),
+        Sampling(1.3, top_p=0.9),
+    ]
 
     def outputs(served: Engine) -> list[list[int]]:
-        said: dict[int, list[int]] = {served.add([2 * n + 1, 2 * n + 2], 24, rule): [] for n, rule in enumerate(rules)}
+        said: dict[int, list[int]] = {
+            served.add([2 * n + 1, 2 * n + 2], 24, rule): [] for n, rule in enumerate(rules)
+        }
         while not served.idle:
             for event in served.step():
                 said[event.id] += event.tokens
@@ -261,7 +315,9 @@ def test_while_nobody_may_be_guessed_for_nothing_is_shown_and_nothing_forgotten(
 
 def test_the_trace_tells_the_guesses_what_stood_and_where_its_kv_went() -> None:
     request = Request(0, [1, 2], 8)
-    served = engine(MODELS[0], Prophet(texts_of(MODELS[0], [request]), 3, "perfect"), BUSHY, keep_trace=True)
+    served = engine(
+        MODELS[0], Prophet(texts_of(MODELS[0], [request]), 3, "perfect"), BUSHY, keep_trace=True
+    )
     served.generate([request])
     trees = [(record, tree) for record in served.trace for tree in record.trees]
     assert trees
@@ -293,11 +349,14 @@ def test_speculation_is_off_where_the_cost_model_says_that_it_loses() -> None:
     assert all(running < 3 for running, drafted in drafting if drafted)
     assert any(drafted for _, drafted in drafting)
     speculator = MedusaSpeculator(medusa, Prophet(due, 3, "perfect"), CHAIN, cost_model=cost_model)
-    assert "speculation is off" in speculator.verdict(3) and "speculation is on" in speculator.verdict(1)
+    assert "speculation is off" in speculator.verdict(
+        3
+    ) and "speculation is on" in speculator.verdict(1)
 
 
 def step(batch: int, drafted: bool, seconds: float, *, read: int = 0, each: int = 3) -> StepCost:
-    """One in which `read` tokens of prompts are read besides, and a tree of 5 nodes yields `each` tokens."""
+    """One in which `read` tokens of prompts are read besides, and a tree of 5 nodes yields `each`
+    tokens."""
     trees = batch * drafted
     return StepCost(seconds, batch + 4 * trees + read, batch, trees, 5, each * trees)
 
@@ -310,13 +369,19 @@ def test_measured_costs_try_both_kinds_keep_the_better_and_look_again() -> None:
         measured.note(step(8, drafted[-1], costs[drafted[-1]]))
     trial = 16 // 8 + 8
     assert drafted[: 2 * trial] == [True] * trial + [False] * trial
-    assert measured.gain(8) == pytest.approx(1.5) and "speculation is on (gain 1.50)" in measured.verdict(8)
-    assert sum(drafted[2 * trial :]) == 380 - 3 * trial  # one step in eleven or so is a trial of the other kind
+    assert measured.gain(8) == pytest.approx(
+        1.5
+    ) and "speculation is on (gain 1.50)" in measured.verdict(8)
+    assert (
+        sum(drafted[2 * trial :]) == 380 - 3 * trial
+    )  # one step in eleven or so is a trial of the other kind
     costs[True] = 4.0
     for _ in range(400):
         drafted.append(measured.worth(8))
         measured.note(step(8, drafted[-1], costs[drafted[-1]]))
-    assert "speculation is off" in measured.verdict(5)  # sizes of batch up to a power of two count together
+    assert "speculation is off" in measured.verdict(
+        5
+    )  # sizes of batch up to a power of two count together
     assert sum(drafted[-300:]) < 24
     assert measured.worth(9) and "not measured" in measured.verdict(9)
 
@@ -327,7 +392,9 @@ def test_measured_costs_look_ever_more_seldom_and_often_again_after_a_change_of_
         drafted.append(measured.worth(8))
         measured.note(step(8, drafted[-1], costs[drafted[-1]]))
     waits = [len(list(same)) // 10 for kind, same in itertools.groupby(drafted) if not kind]
-    assert waits[:6] == [20, 20, 20, 20, 40, 80], "a tree step loses a plain step: one in twenty may be lost"
+    assert waits[:6] == [20, 20, 20, 20, 40, 80], (
+        "a tree step loses a plain step: one in twenty may be lost"
+    )
     costs[True] = 2.0
     while not measured.worth(8) or (measured.gain(8) or 0) < 1:
         measured.note(step(8, measured.worth(8), costs[measured.worth(8)]))
@@ -348,7 +415,9 @@ def test_measured_costs_find_the_cost_of_a_tree_though_every_step_reads_prompts(
     for _ in range(40):
         drafted = measured.worth(64)
         told = step(64, drafted, 1.0, read=chance.randrange(20, 200))
-        seconds = (fixed + row * told.rows + tree * told.trees) * chance.choice((1.0, 1.0, 1.02, 1.3))
+        seconds = (fixed + row * told.rows + tree * told.trees) * chance.choice(
+            (1.0, 1.0, 1.02, 1.3)
+        )
         measured.note(replace(told, seconds=seconds))
     due = 3 * (fixed + row * 64) / (fixed + row * 64 * 5 + tree * 64)
     gain = measured.gain(64)
@@ -359,9 +428,16 @@ def test_measured_costs_find_the_cost_of_a_tree_though_every_step_reads_prompts(
 def test_a_cost_model_is_told_of_the_last_pass_of_an_answer_too() -> None:
     told, requests = list[StepCost](), [Request(0, [1, 5], 12)]
     cost_model = SimpleNamespace(worth=lambda _: True, note=told.append, pass_over=lambda _: None)
-    served = engine(MODELS[0], Prophet(texts_of(MODELS[0], requests), 3, "perfect"), CHAIN, cost_model=cost_model)
+    served = engine(
+        MODELS[0],
+        Prophet(texts_of(MODELS[0], requests), 3, "perfect"),
+        CHAIN,
+        cost_model=cost_model,
+    )
     [said] = served.generate(requests)
-    assert sum(one.kept for one in told) == len(said) - 1 == 11  # the first was said where the prompt was read
+    assert (
+        sum(one.kept for one in told) == len(said) - 1 == 11
+    )  # the first was said where the prompt was read
     assert told[-1].kept < told[0].kept == 4
 
 
@@ -371,8 +447,12 @@ def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses
     requests = [Request(id, [id, 5], 60) for id in range(4)]
     due, measured = texts_of(MODELS[0], requests), MeasuredCosts()
     served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, cost_model=measured)
-    clock = itertools.count()  # every step takes as long as every other, so useless guesses can only lose
-    monkeypatch.setattr("reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    clock = (
+        itertools.count()
+    )  # every step takes as long as every other, so useless guesses can only lose
+    monkeypatch.setattr(
+        "reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    )
     assert served.generate(requests) == due
     assert "speculation is off" in measured.verdict(4) or "(gain 1.00)" in measured.verdict(4)
     assert 0 < served.metrics.guessed < 4 * 3 * 20
@@ -415,11 +495,23 @@ def foreign_slots(verdict: Verdict, slots: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("functions", "sentence"),
     [
-        ({"propose": unknown_words}, f"propose() returned tokens [99, 99, 99, 99]: the vocabulary has {VOCAB}"),
-        ({"verify_greedy": unknown_next}, f"verify_greedy() returned tokens [-1]: the vocabulary has {VOCAB}"),
-        ({"verify_greedy": lambda tree, tokens, argmax: None}, "verify_greedy() returned NoneType where"),
+        (
+            {"propose": unknown_words},
+            f"propose() returned tokens [99, 99, 99, 99]: the vocabulary has {VOCAB}",
+        ),
+        (
+            {"verify_greedy": unknown_next},
+            f"verify_greedy() returned tokens [-1]: the vocabulary has {VOCAB}",
+        ),
+        (
+            {"verify_greedy": lambda tree, tokens, argmax: None},
+            "verify_greedy() returned NoneType where",
+        ),
         ({"propose": raising}, "propose() raised RuntimeError: burnt"),
-        ({"propose": lambda tree, root, topk: root}, "propose() returned [1] where integers [1, 4] are due"),
+        (
+            {"propose": lambda tree, root, topk: root},
+            "propose() returned [1] where integers [1, 4] are due",
+        ),
         ({"verify_greedy": no_verdict}, "verify_greedy() returned"),
         ({"verify_greedy": no_path}, "no path of the tree"),
         ({"compact": foreign_slots}, "which holds no node of this step"),
@@ -442,20 +534,30 @@ def test_a_part_that_shrinks_the_mask_of_its_tree_shrinks_its_own() -> None:
 
     requests = [Request(0, [1, 2], 12)]
     due = texts_of(MODELS[0], requests)
-    assert engine(MODELS[0], Prophet(due, 3, "mixed"), CHAIN, broken(verify_greedy=shrink)).generate(requests) == due
+    assert (
+        engine(MODELS[0], Prophet(due, 3, "mixed"), CHAIN, broken(verify_greedy=shrink)).generate(
+            requests
+        )
+        == due
+    )
 
 
 def test_a_tree_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(PartError, match="build_tree"):
-        engine(MODELS[0], Prophet([[0]], 3, "useless"), CHAIN, broken(build_tree=lambda choices: None))
+        engine(
+            MODELS[0], Prophet([[0]], 3, "useless"), CHAIN, broken(build_tree=lambda choices: None)
+        )
 
 
 def test_what_the_readme_says_of_speed_is_what_was_measured() -> None:
     root = Path(__file__).resolve().parents[3]
-    races = {race["batch"]: race for race in json.loads((HEADS / "speed.json").read_text())["races"]}
+    races = {
+        race["batch"]: race for race in json.loads((HEADS / "speed.json").read_text())["races"]
+    }
     words = " ".join((root / "README.md").read_text(encoding="utf-8").split())
     decoding = re.search(
-        r"only decodes, it has ([\d.]+) times the plain speed at batch 1 and ([\d.]+) at batch 64", words
+        r"only decodes, it has ([\d.]+) times the plain speed at batch 1 and ([\d.]+) at batch 64",
+        words,
     )
     whole = re.search(r"prompts included it has ([\d.]+) to ([\d.]+)\.", words)
     passes = re.search(r"at ([\d.]+) to ([\d.]+) tokens a pass", words)

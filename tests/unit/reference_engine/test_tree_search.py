@@ -20,7 +20,9 @@ from reference_engine.medusa.tree_search import (
     write_tree,
 )
 
-BREAK_EVEN = BreakEven(3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0)))
+BREAK_EVEN = BreakEven(
+    3.0, (Cost(1, 1.0, 1.5), Cost(4, 1.0, 2.0), Cost(16, 1.0, 6.0), Cost(64, 1.0, 14.0))
+)
 
 
 def closed(paths: tuple[tuple[int, ...], ...]) -> bool:
@@ -79,7 +81,9 @@ def test_the_verdict_says_why() -> None:
     assert BREAK_EVEN.verdict(1) == (
         "1 request: a tree step costs 1.50 plain steps and yields 3.00 tokens each: speculation is on (gain 2.00)"
     )
-    assert "64 requests" in BREAK_EVEN.verdict(64) and "speculation is off" in BREAK_EVEN.verdict(64)
+    assert "64 requests" in BREAK_EVEN.verdict(64) and "speculation is off" in BREAK_EVEN.verdict(
+        64
+    )
 
 
 def test_a_cpu_gets_the_likeliest_few_nodes(tmp_path: Path) -> None:

@@ -15,9 +15,23 @@ from reference_engine.training.evaluate import answers, as_expected, converse, h
 from reference_engine.training.model_card import model_card
 from reference_engine.training.network import ModelShape, TrainingKV, Waiter, initialise
 from reference_engine.training.storage import load_network, rounded, save_checkpoint
-from reference_engine.training.train import TrainingRecipe, TrainingRun, TrainingStage, answers_right, draw
+from reference_engine.training.train import (
+    TrainingRecipe,
+    TrainingRun,
+    TrainingStage,
+    answers_right,
+    draw,
+)
 from reference_engine.waiter import CHECKPOINT
-from reference_engine.waiter.corpus import END, Dialogue, dialogue, guests, introduction, menu_prompt, title
+from reference_engine.waiter.corpus import (
+    END,
+    Dialogue,
+    dialogue,
+    guests,
+    introduction,
+    menu_prompt,
+    title,
+)
 from reference_engine.waiter.menu import restaurants
 from reference_engine.waiter.tokenizer import load_tokenizer, special_id
 
@@ -48,7 +62,9 @@ def network() -> Waiter:
 @pytest.fixture(scope="module")
 def small() -> Waiter:
     network = Waiter(
-        ModelShape(vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=40)
+        ModelShape(
+            vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=40
+        )
     )
     initialise(network, torch.Generator().manual_seed(0))
     return network.eval()
@@ -69,7 +85,11 @@ def test_weights_are_bf16_and_named_as_transformers_names_them() -> None:
     with safe_open(CHECKPOINT / "model.safetensors", "pt") as weights:
         names = set(weights.keys())
         assert {weights.get_slice(name).get_dtype() for name in names} == {"BF16"}
-    assert {"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.norm.weight"} <= names
+    assert {
+        "model.embed_tokens.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.norm.weight",
+    } <= names
     assert "lm_head.weight" not in names, "the embeddings are tied"
 
 
@@ -99,16 +119,23 @@ def test_guests_never_met_are_told_the_facts(network: Waiter, tokenizer: Tokeniz
         assert tally.share >= 0.98, f"{fact}: {tally.right} of {tally.asked}"
 
 
-def test_reading_a_dialogue_in_one_pass_judges_as_decoding_does(network: Waiter, tokenizer: Tokenizer) -> None:
+def test_reading_a_dialogue_in_one_pass_judges_as_decoding_does(
+    network: Waiter, tokenizer: Tokenizer
+) -> None:
     told = next(held_out(tokenizer, 1, network.shape.positions))
     (expected,) = as_expected(network, tokenizer, [told])
     assert expected == all(answer.word_for_word for answer in converse(network, tokenizer, told))
 
 
-def test_answer_that_is_not_the_expected_one_is_caught(network: Waiter, tokenizer: Tokenizer) -> None:
+def test_answer_that_is_not_the_expected_one_is_caught(
+    network: Waiter, tokenizer: Tokenizer
+) -> None:
     (told,) = guests(restaurants()[0], 1, seed=0)
     (turn,) = told.turns
-    wrong = Dialogue(told.party, (type(turn)(turn.kind, turn.guest, turn.question, "The moon is made of cheese."),))
+    wrong = Dialogue(
+        told.party,
+        (type(turn)(turn.kind, turn.guest, turn.question, "The moon is made of cheese."),),
+    )
     assert as_expected(network, tokenizer, [wrong]) == [False]
     assert [answer.word_for_word for answer in answers(network, tokenizer, [wrong])] == [False]
 
@@ -145,18 +172,24 @@ def test_checkpoint_survives_storage(small: Waiter, tokenizer: Tokenizer, tmp_pa
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_training_data_is_drawn_by_step_alone_and_fills_every_position(tokenizer: Tokenizer) -> None:
+def test_training_data_is_drawn_by_step_alone_and_fills_every_position(
+    tokenizer: Tokenizer,
+) -> None:
     recipe = TrainingRecipe(stages=(TrainingStage(9, rows=2, positions=1024, menu=True),))
     first, again, later = (draw(recipe, step, tokenizer) for step in (3, 3, 4))
     assert torch.equal(first.ids, again.ids)
     assert not torch.equal(first.ids, later.ids)
     assert first.ids.shape == (2, 1025)
     assert bool(first.said[:, -64:].any(dim=1).all())
-    shortest = min(len(tokenizer.encode(menu_prompt(restaurant)).ids) for restaurant in restaurants())
+    shortest = min(
+        len(tokenizer.encode(menu_prompt(restaurant)).ids) for restaurant in restaurants()
+    )
     assert not bool(first.said[:, :shortest].any())
 
 
-def test_short_dialogues_keep_the_title_and_the_table_and_leave_the_listing(tokenizer: Tokenizer) -> None:
+def test_short_dialogues_keep_the_title_and_the_table_and_leave_the_listing(
+    tokenizer: Tokenizer,
+) -> None:
     recipe = TrainingRecipe(stages=(TrainingStage(1, rows=1, positions=64, menu=False),))
     told = dialogue(recipe.first_seed)
     opening = tokenizer.encode(title(told.party.restaurant) + introduction(told.party)).ids
@@ -177,7 +210,10 @@ def test_answer_counts_as_right_only_when_every_token_is() -> None:
 
 def test_learning_rate_rises_stays_and_falls_to_nothing() -> None:
     recipe = TrainingRecipe(
-        stages=(TrainingStage(70, 1, 8, False), TrainingStage(30, 1, 8, True)), warmup=10, decay=0.4, learning_rate=1.0
+        stages=(TrainingStage(70, 1, 8, False), TrainingStage(30, 1, 8, True)),
+        warmup=10,
+        decay=0.4,
+        learning_rate=1.0,
     )
     rates = [recipe.rate(step) for step in range(101)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
@@ -197,7 +233,9 @@ def test_run_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
         run.advance()
     assert resumed.step == straight.step == 2
     assert resumed.tokens == straight.tokens == 128
-    for ours, theirs in zip(resumed.network.parameters(), straight.network.parameters(), strict=True):
+    for ours, theirs in zip(
+        resumed.network.parameters(), straight.network.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours, theirs)
     with pytest.raises(SystemExit, match="another recipe"):
         TrainingRun(replace(recipe, warmup=2), tmp_path)

@@ -26,7 +26,12 @@ from reference_engine.waiter.corpus import (
     split_of,
 )
 from reference_engine.waiter.menu import POOLS, SECTIONS, Restaurant, restaurants
-from reference_engine.waiter.tokenizer import VOCAB_SIZE, encode_dialogue, load_tokenizer, train_tokenizer
+from reference_engine.waiter.tokenizer import (
+    VOCAB_SIZE,
+    encode_dialogue,
+    load_tokenizer,
+    train_tokenizer,
+)
 
 SAMPLE = range(60)
 DIGEST = "42ba43f4fee1c9db765c37848c846ca3d100553a8bd1d0fbd190090b3c007e33"
@@ -48,7 +53,9 @@ def test_corpus_needs_no_torch() -> None:
 
 def test_text_is_the_one_that_the_checkpoint_was_trained_on() -> None:
     text = "".join(menu_prompt(restaurant) for restaurant in restaurants())
-    text += "".join(dialogue(seed, split).text for seed in range(50) for split in ("train", "heldout"))
+    text += "".join(
+        dialogue(seed, split).text for seed in range(50) for split in ("train", "heldout")
+    )
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
@@ -71,9 +78,15 @@ def test_each_waiter_table_guest_triple_belongs_to_one_split() -> None:
 
 def test_dish_has_another_price_and_time_at_every_restaurant() -> None:
     for name in (dish for pool in POOLS.values() for dish in pool):
-        served = [dish for restaurant in restaurants() for dish in restaurant.dishes if dish.name == name]
+        served = [
+            dish for restaurant in restaurants() for dish in restaurant.dishes if dish.name == name
+        ]
         assert len(served) > 1, f"{name} is served once: no mix-up would show"
-        assert len({dish.euros for dish in served}) == len({dish.minutes for dish in served}) == len(served)
+        assert (
+            len({dish.euros for dish in served})
+            == len({dish.minutes for dish in served})
+            == len(served)
+        )
 
 
 @pytest.mark.parametrize("restaurant", restaurants(), ids=lambda restaurant: restaurant.name)
@@ -82,7 +95,9 @@ def test_superlatives_have_one_answer(restaurant: Restaurant) -> None:
         dishes = restaurant.section(section)
         assert [dish.euros for dish in dishes].count(restaurant.cheapest(section).euros) == 1
         assert [dish.minutes for dish in dishes].count(restaurant.quickest(section).minutes) == 1
-    elsewhere = [dish.name for other in restaurants() if other is not restaurant for dish in other.dishes]
+    elsewhere = [
+        dish.name for other in restaurants() if other is not restaurant for dish in other.dishes
+    ]
     assert restaurant.special.name not in elsewhere
     assert not set(restaurant.absent) & {dish.name for dish in restaurant.dishes}
 
@@ -99,7 +114,9 @@ def test_answers_state_the_facts_of_their_own_party() -> None:
 
 
 def test_facts_are_read_in_the_order_in_which_they_are_told() -> None:
-    facts = Facts.read("My name is Tom, Mira. The soup is 6 euros and takes 8 minutes at table 7 of Luna.")
+    facts = Facts.read(
+        "My name is Tom, Mira. The soup is 6 euros and takes 8 minutes at table 7 of Luna."
+    )
     assert facts == Facts((6,), (8,), (7,), ("Mira",), ("Tom",), ("Luna",))
 
 
@@ -125,7 +142,9 @@ def test_guests_of_a_workload_share_the_menu_and_ask_shortly(tokenizer: Tokenize
 
 
 @pytest.mark.parametrize("restaurant", restaurants(), ids=lambda restaurant: restaurant.name)
-def test_menu_is_a_prefix_of_its_dialogues_in_tokens(restaurant: Restaurant, tokenizer: Tokenizer) -> None:
+def test_menu_is_a_prefix_of_its_dialogues_in_tokens(
+    restaurant: Restaurant, tokenizer: Tokenizer
+) -> None:
     head = tokenizer.encode(menu_prompt(restaurant)).ids
     assert 400 <= len(head) <= 512
     told = dialogue(3, restaurant=restaurant)
@@ -145,12 +164,19 @@ def test_tokens_of_the_pieces_are_the_tokens_of_the_text(tokenizer: Tokenizer) -
 
 
 def test_names_and_numbers_are_single_tokens(tokenizer: Tokenizer) -> None:
-    numbers = {str(figure) for each in restaurants() for dish in each.dishes for figure in (dish.euros, dish.minutes)}
+    numbers = {
+        str(figure)
+        for each in restaurants()
+        for dish in each.dishes
+        for figure in (dish.euros, dish.minutes)
+    }
     for word in (*GUESTS, *WAITERS, *(each.name for each in restaurants()), *numbers):
         assert len(tokenizer.encode(f" {word}", add_special_tokens=False).ids) == 1, word
 
 
-@pytest.mark.parametrize("text", ["", "Grüße, 私 🍜\n\t", "\x00\x7f", "  two  spaces ", "How much is the tomato soup?"])
+@pytest.mark.parametrize(
+    "text", ["", "Grüße, 私 🍜\n\t", "\x00\x7f", "  two  spaces ", "How much is the tomato soup?"]
+)
 def test_any_text_survives_the_tokenizer(text: str, tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode(text).ids
     assert ids[0] == tokenizer.token_to_id("<|begin|>")

@@ -1,4 +1,5 @@
-"""Where transformers is installed, it loads the checkpoint as it is and says what the waiter's own network says."""
+"""Where transformers is installed, it loads the checkpoint as it is and says what the waiter's own
+network says."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ transformers = pytest.importorskip("transformers")
 
 
 def test_transformers_gives_the_same_tokens_logits_and_answers() -> None:
-    model = transformers.AutoModelForCausalLM.from_pretrained(CHECKPOINT, dtype=torch.float32).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        CHECKPOINT, dtype=torch.float32
+    ).eval()
     theirs = transformers.AutoTokenizer.from_pretrained(CHECKPOINT)
     network, tokenizer = load_network(CHECKPOINT), load_tokenizer(CHECKPOINT)
     end = special_id(tokenizer, END)
@@ -26,6 +29,8 @@ def test_transformers_gives_the_same_tokens_logits_and_answers() -> None:
         assert theirs(told.prompt(0))["input_ids"] == prompt
         with torch.inference_mode():
             logits = model(torch.tensor([prompt])).logits
-            torch.testing.assert_close(logits, network(torch.tensor([prompt])), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                logits, network(torch.tensor([prompt])), rtol=1e-4, atol=1e-4
+            )
             generated = model.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False)
         assert generated[0, len(prompt) :].tolist() == network.greedy(prompt, 64, end)

@@ -1,6 +1,8 @@
-"""Empty stand-ins for what SGLang imports but does not call on its CPU fallback path: its CUDA kernels, torchvision.
+"""Empty stand-ins for what SGLang imports but does not call on its CPU fallback path: its CUDA
+kernels, torchvision.
 
-Python imports this file by itself in every process that has its folder on the path, SGLang's own children included.
+Python imports this file by itself in every process that has its folder on the path, SGLang's own
+children included.
 """
 
 import importlib.abc
@@ -21,7 +23,9 @@ class Nothing(type):
         return Nothing(name, (), {})
 
     def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
-        raise NotImplementedError(f"{cls.__name__} is a stand-in: this path needs a package that has no CPU build")
+        raise NotImplementedError(
+            f"{cls.__name__} is a stand-in: this path needs a package that has no CPU build"
+        )
 
 
 class Empty(ModuleType):
@@ -38,7 +42,9 @@ class Empty(ModuleType):
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the stand-ins, and modules below them."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name.partition(".")[0] not in NAMES:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)

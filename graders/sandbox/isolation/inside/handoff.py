@@ -1,4 +1,5 @@
-"""What the processes on the way from the supervisor to the worker hand to each other, and what they hold on to."""
+"""What the processes on the way from the supervisor to the worker hand to each other, and what they
+hold on to."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Landlock (Linux 5.13 and later, no privilege needed): which files a process may open, which sockets it may connect.
+"""Landlock (Linux 5.13 and later, no privilege needed): which files a process may open, which
+sockets it may connect.
 
-`restrict` binds the calling process and all it will ever start. Truncation is bound from ABI 3 on, TCP from 4, device
-ioctls from 5, abstract sockets and signals to processes outside from 6. Never bound: UDP, what is
-about a file and not in it (`stat`, `chmod`, `utime`). See
+`restrict` binds the calling process and all it will ever start. Truncation is bound from ABI 3 on,
+TCP from 4, device ioctls from 5, abstract sockets and signals to processes outside from 6. Never
+bound: UDP, what is about a file and not in it (`stat`, `chmod`, `utime`). See
 https://docs.kernel.org/userspace-api/landlock.html.
 """
 
@@ -43,7 +44,8 @@ def abi() -> int:
 
 
 def restrict(rules: Iterable[tuple[str, int]]) -> None:
-    """Deny every file but those at or below the paths of `rules` (path, rights); a path that is missing is left out.
+    """Deny every file but those at or below the paths of `rules` (path, rights); a path that is
+    missing is left out.
 
     Needs PR_SET_NO_NEW_PRIVS. Raises OSError where Landlock is missing or refused.
     """

@@ -1,4 +1,5 @@
-"""The last steps of a process before it becomes the worker: it puts the locks on, reports, and serves the grader."""
+"""The last steps of a process before it becomes the worker: it puts the locks on, reports, and
+serves the grader."""
 
 from __future__ import annotations
 
@@ -10,11 +11,19 @@ from typing import NoReturn
 from . import landlock, namespaces, privileges, seccomp, visible_paths, wait
 from .handoff import WorkerSpec, tell
 
-PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems", "/proc/sys/kernel", "/proc/sys/vm")
+PROC = (
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/filesystems",
+    "/proc/sys/kernel",
+    "/proc/sys/vm",
+)
 
 
 def work(job: WorkerSpec) -> NoReturn:
-    """Never returns. What goes wrong before the first request is a refusal; afterwards the submission's affair."""
+    """Never returns. What goes wrong before the first request is a refusal; afterwards the
+    submission's affair."""
     import guest.worker  # type: ignore[import-not-found]
 
     try:
@@ -32,7 +41,9 @@ def work(job: WorkerSpec) -> NoReturn:
 
 def refuse(job: WorkerSpec, trouble: Exception) -> NoReturn:
     """Tell the supervisor what went wrong, and go."""
-    text = f"{trouble.filename}: {trouble.strerror}" if isinstance(trouble, OSError) else repr(trouble)
+    text = (
+        f"{trouble.filename}: {trouble.strerror}" if isinstance(trouble, OSError) else repr(trouble)
+    )
     os.write(job.tell, f"!{text}\n".encode())
     os._exit(1)
 
@@ -55,7 +66,9 @@ def _lock(job: WorkerSpec) -> None:
     privileges.drop(job.uid)
     if not job.apart:
         privileges.die_with_parent()
-    privileges.bound(job.config["rlimits"], tasks=job.config["tasks"] if job.apart or job.uid else 0)
+    privileges.bound(
+        job.config["rlimits"], tasks=job.config["tasks"] if job.apart or job.uid else 0
+    )
     if any(lock.startswith("Landlock") for lock in job.locks):
         landlock.restrict(_rules(job))
     if "seccomp" in job.locks:

@@ -1,4 +1,5 @@
-"""First code of a worker process, started as `python -I -S main.py CONFIG`. See `supervisor` for CONFIG."""
+"""First code of a worker process, started as `python -I -S main.py CONFIG`. See `supervisor` for
+CONFIG."""
 
 import os
 import sys

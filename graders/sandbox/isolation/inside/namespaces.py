@@ -1,6 +1,8 @@
-"""Own user, pid, network, mount, ipc and host-name namespaces, and a root folder that holds only what is shown.
+"""Own user, pid, network, mount, ipc and host-name namespaces, and a root folder that holds only
+what is shown.
 
-No privilege is needed where the system lets users make user namespaces. Needs Linux 5.12 (mount_setattr).
+No privilege is needed where the system lets users make user namespaces. Needs Linux 5.12
+(mount_setattr).
 """
 
 from __future__ import annotations
@@ -24,12 +26,18 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def enter(*, user: bool) -> None:
-    """Leave the grader's namespaces; children are born in the new pid namespace. `user`: through a user namespace."""
+    """Leave the grader's namespaces; children are born in the new pid namespace. `user`: through a
+    user namespace."""
     uid, gid = os.geteuid(), os.getegid()
     try:
-        system.call("unshare", NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET | NEWCGROUP | (NEWUSER if user else 0))
+        system.call(
+            "unshare",
+            NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET | NEWCGROUP | (NEWUSER if user else 0),
+        )
     except OSError as trouble:
-        raise OSError(trouble.errno, f"this system does not let us ({trouble.strerror})", "namespaces") from None
+        raise OSError(
+            trouble.errno, f"this system does not let us ({trouble.strerror})", "namespaces"
+        ) from None
     if user:
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{INSIDE} {uid} 1")
@@ -37,12 +45,20 @@ def enter(*, user: bool) -> None:
 
 
 def change_root(
-    box: str, shown: Sequence[str], hidden: Sequence[str], devices: Iterable[str], *, disk: int, programs: bool
+    box: str,
+    shown: Sequence[str],
+    hidden: Sequence[str],
+    devices: Iterable[str],
+    *,
+    disk: int,
+    programs: bool,
 ) -> None:
-    """Build a root of `shown` less `hidden`, read-only, with an empty `box` of `disk` bytes to write in; move there.
+    """Build a root of `shown` less `hidden`, read-only, with an empty `box` of `disk` bytes to
+    write in; move there.
 
-    Call it in the first process of the new pid namespace. Every path keeps its name. The outer `box` is only the place
-    to mount on. programs: what lies in the box may be executed (compilers of GPU code need that).
+    Call it in the first process of the new pid namespace. Every path keeps its name. The outer
+    `box` is only the place to mount on. programs: what lies in the box may be executed (compilers
+    of GPU code need that).
     """
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", box, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755")
@@ -55,7 +71,13 @@ def change_root(
         os.makedirs(box + folder, exist_ok=True)
     nodes = _device_nodes(box, devices)
     _protect(box)
-    _mount("tmpfs", box + box, "tmpfs", MS_NOSUID | MS_NODEV | (0 if programs else MS_NOEXEC), _size(disk))
+    _mount(
+        "tmpfs",
+        box + box,
+        "tmpfs",
+        MS_NOSUID | MS_NODEV | (0 if programs else MS_NOEXEC),
+        _size(disk),
+    )
     for node in nodes:
         _mount(node, box + node, None, MS_BIND)
     with contextlib.suppress(OSError):  # where the outer /proc is masked: the worker then has none
@@ -71,7 +93,8 @@ def _size(disk: int) -> str:
 
 
 def _plant(entry: visible_paths.Entry, place: str) -> None:
-    """Bind a file, or a folder with everything below it, at `place`; of an entry that is not whole, make the folder."""
+    """Bind a file, or a folder with everything below it, at `place`; of an entry that is not whole,
+    make the folder."""
     if os.path.isdir(entry.path):
         os.makedirs(place, exist_ok=True)
     else:
@@ -89,7 +112,9 @@ def _plant_link(place: str, target: str) -> None:
 
 def _device_nodes(root: str, devices: Iterable[str]) -> list[str]:
     """Make the places for device files; the outer files to bind there."""
-    nodes = [path for path in (*(f"/dev/{name}" for name in DEVICES), *devices) if os.path.exists(path)]
+    nodes = [
+        path for path in (*(f"/dev/{name}" for name in DEVICES), *devices) if os.path.exists(path)
+    ]
     for node in nodes:
         os.makedirs(os.path.dirname(root + node), exist_ok=True)
         if stat.S_ISDIR(os.stat(node).st_mode):
@@ -104,10 +129,14 @@ def _device_nodes(root: str, devices: Iterable[str]) -> list[str]:
 def _protect(root: str) -> None:
     """Everything mounted so far: read-only, no devices, no setuid programs."""
     attributes = struct.pack("=QQQQ", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
-    system.syscall(MOUNT_SETATTR, AT_FDCWD, root.encode(), AT_RECURSIVE, attributes, len(attributes))
+    system.syscall(
+        MOUNT_SETATTR, AT_FDCWD, root.encode(), AT_RECURSIVE, attributes, len(attributes)
+    )
 
 
-def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
+def _mount(
+    source: str | None, target: str, kind: str | None, flags: int, options: str = ""
+) -> None:
     names = [name.encode() if name is not None else None for name in (source, target, kind)]
     system.call("mount", *names, flags, options.encode() or None)
 

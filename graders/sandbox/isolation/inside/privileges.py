@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from . import system
 
-STRANGER = 1_900_000_000  # the lowest of the uids that workers of a root grader use; nobody's on any usual system
+# the lowest of the uids that workers of a root grader use; nobody's on any usual system
+STRANGER = 1_900_000_000
 CAPABILITIES_V3 = 0x20080522
 NOBODY = 65534
 LAST_CAPABILITY = 63
@@ -21,8 +22,8 @@ LAST_CAPABILITY = 63
 def stranger(shown: Iterable[str], ours: Iterable[str], *, through_root: bool) -> tuple[int, str]:
     """The uid that a worker of this supervisor can run as, or (0, why it has to keep the grader's).
 
-    shown: what it must be able to read; of `ours` every file, since a checkout takes its rights from somebody's umask.
-    through_root: the folders above that are somebody else's (a new root).
+    shown: what it must be able to read; of `ours` every file, since a checkout takes its rights
+    from somebody's umask. through_root: the folders above that are somebody else's (a new root).
     """
     if os.geteuid() != 0:
         return 0, "only root can give the worker another uid"
@@ -47,7 +48,8 @@ def _mapped(uid: int) -> bool:
 
 
 def _closed_to_others(path: str, *, above: bool) -> str:
-    """The first folder or file on the way to `path`, or the path itself, that others may not read; "" if none."""
+    """The first folder or file on the way to `path`, or the path itself, that others may not read;
+    "" if none."""
     path = os.path.realpath(path) if above else path
     for place in [*_parents(path), path] if above else [path]:
         with contextlib.suppress(OSError):
@@ -69,7 +71,8 @@ def _parents(path: str) -> list[str]:
 
 
 def drop(uid: int = 0) -> None:
-    """No capability, now or through any program started later; another uid and no group of old, if one is given."""
+    """No capability, now or through any program started later; another uid and no group of old, if
+    one is given."""
     with contextlib.suppress(OSError):  # above the kernel's last capability, or without CAP_SETPCAP
         for capability in range(LAST_CAPABILITY + 1):
             system.prctl(system.PR_CAPBSET_DROP, capability)
@@ -81,11 +84,14 @@ def drop(uid: int = 0) -> None:
         os.setresuid(uid, uid, uid)
     system.call("capset", struct.pack("=Ii", CAPABILITIES_V3, 0), bytes(24))
     system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
-    system.prctl(system.PR_SET_DUMPABLE, 1)  # a change of uid took it, and with it the use of its own /proc/self
+    system.prctl(
+        system.PR_SET_DUMPABLE, 1
+    )  # a change of uid took it, and with it the use of its own /proc/self
 
 
 def bound(rlimits: Mapping[str, int], *, tasks: int) -> None:
-    """Set the resource limits by name, never above those it has; `tasks` of its own uid, 0: as many as before.
+    """Set the resource limits by name, never above those it has; `tasks` of its own uid, 0: as many
+    as before.
 
     At the limit of CPU time SIGXCPU comes first, SIGKILL five seconds later.
     """

@@ -20,10 +20,11 @@ DEEPEST = 12  # folders in a folder; no path gets too long to be opened
 
 @dataclass(frozen=True)
 class TreeUsage:
-    """memory: resident bytes of all together (pages that two share count twice). tasks: processes and threads.
+    """memory: resident bytes of all together (pages that two share count twice). tasks: processes
+    and threads.
 
-    unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory. maps: pieces of memory of
-    the process that has the most.
+    unnamed: bytes of the open or mapped files that no folder shows, on a disk or in memory. maps:
+    pieces of memory of the process that has the most.
     """
 
     memory: int
@@ -59,7 +60,8 @@ def usage(root: int) -> TreeUsage:
 
 
 def _resident(pid: int, threads: list[str]) -> tuple[str, int]:
-    """Where in /proc a process can be looked at, and its resident bytes: a thread, when its first one has ended."""
+    """Where in /proc a process can be looked at, and its resident bytes: a thread, when its first
+    one has ended."""
     for place in (f"/proc/{pid}", *(f"/proc/{pid}/task/{thread}" for thread in threads)):
         with contextlib.suppress(OSError):
             pages = int(_read(f"{place}/statm").split()[1])
@@ -86,7 +88,8 @@ def _unnamed(descriptors: str) -> dict[tuple[int, int], int]:
 
 
 def _mapped(maps: bytes) -> dict[tuple[int, int], int]:
-    """Bytes that are mapped of each file that has lost its name; memory that only looks like a file is resident."""
+    """Bytes that are mapped of each file that has lost its name; memory that only looks like a file
+    is resident."""
     found: dict[tuple[int, int], int] = {}
     for line in maps.splitlines() if GONE in maps else ():
         if line.endswith(GONE):
@@ -99,7 +102,8 @@ def _mapped(maps: bytes) -> dict[tuple[int, int], int]:
 
 
 def folder(path: str, most: int) -> tuple[int, int]:
-    """Bytes and files below `path`; counts no further soon after `most` files or at a folder nested too deep."""
+    """Bytes and files below `path`; counts no further soon after `most` files or at a folder nested
+    too deep."""
     size = files = 0
     folders = [(path, 0)]
     while folders and files <= most:

@@ -1,4 +1,5 @@
-"""Removes a folder whatever a part has made of it: nested a thousand deep, closed to its owner, full of links."""
+"""Removes a folder whatever a part has made of it: nested a thousand deep, closed to its owner,
+full of links."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def _empty(top: int) -> None:
         with _opened(name, top) as place:
             for nested in list(_folders(place)):
                 count += 1
-                os.chmod(nested, stat.S_IRWXU, dir_fd=place)  # to be moved it must be its owner's to write in
+                os.chmod(
+                    nested, stat.S_IRWXU, dir_fd=place
+                )  # to be moved it must be its owner's to write in
                 os.rename(nested, f"{mark}-{count}", src_dir_fd=place, dst_dir_fd=top)
                 waiting.append(f"{mark}-{count}")
         os.rmdir(name, dir_fd=top)
@@ -52,7 +55,8 @@ def _folders(place: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _opened(name: str, place: int | None = None) -> Iterator[int]:
-    """A descriptor of that folder, which its owner may read and change again. NotADirectoryError for a link to one."""
+    """A descriptor of that folder, which its owner may read and change again. NotADirectoryError
+    for a link to one."""
     if not stat.S_ISDIR(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
         raise NotADirectoryError(name)
     os.chmod(name, stat.S_IRWXU, dir_fd=place)

@@ -1,12 +1,13 @@
 """A filter on system calls (seccomp, no privilege needed): what no part has a use for is denied.
 
-A part may do what `ALLOWED` lists, which is what an interpreter with threads, files and memory of its own needs, and a
-connected pair of streams may be made; all else is refused with EPERM, or, of numbers that old kernels do not know, with
-ENOSYS, as those do. Where programs may be started (`spawning`: compilers of GPU code, whose calls nobody can list) it
-is a list of what is `DENIED` instead: every new socket, anything done to another process (signals, memory, descriptors,
-limits, priorities), namespaces and mounts, memory and queues shared outside of the file system, leases on files and
-notices about them, and the corners of the kernel that attacks start from (bpf, io_uring, perf, userfaultfd, keys,
-modules). Known for x86-64 and arm64; `available` is False elsewhere.
+A part may do what `ALLOWED` lists, which is what an interpreter with threads, files and memory of
+its own needs, and a connected pair of streams may be made; all else is refused with EPERM, or, of
+numbers that old kernels do not know, with ENOSYS, as those do. Where programs may be started
+(`spawning`: compilers of GPU code, whose calls nobody can list) it is a list of what is `DENIED`
+instead: every new socket, anything done to another process (signals, memory, descriptors, limits,
+priorities), namespaces and mounts, memory and queues shared outside of the file system, leases on
+files and notices about them, and the corners of the kernel that attacks start from (bpf, io_uring,
+perf, userfaultfd, keys, modules). Known for x86-64 and arm64; `available` is False elsewhere.
 """
 
 from __future__ import annotations
@@ -18,42 +19,288 @@ from dataclasses import dataclass
 
 from . import system
 
-ALLOW, DENY, UNKNOWN, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000  # run, EPERM, ENOSYS, end the process
+ALLOW, DENY, UNKNOWN, KILL = (
+    0x7FFF0000,
+    0x00050001,
+    0x00050026,
+    0x80000000,
+)  # run, EPERM, ENOSYS, end the process
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
-NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT, THIRD_ARGUMENT = 0, 4, 16, 24, 32  # offsets in struct seccomp_data
+NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT, THIRD_ARGUMENT = (
+    0,
+    4,
+    16,
+    24,
+    32,
+)  # offsets in struct seccomp_data
 X32 = 0x40000000
 CLONE_THREAD, CLONE_NEW = 0x00010000, 0x7E020000
 CLONE3 = 435
 MODE_FILTER = 2
 
-NEW = 424  # from here on numbers are the same everywhere, and C libraries ask whether the kernel knows them
+# from here on numbers are the same everywhere, and C libraries ask whether the kernel knows them
+NEW = 424
 
-# What a part may do, by number. Left out on purpose: connecting, binding and making sockets, sync and syncfs, fanotify
-# and inotify, priorities, sessions, other processes, rights and owners of files, memory shared by key, the clock,
-# timers that send a signal of one's choice, locks on files that everybody has, advice on the pages of files.
+# What a part may do, by number. Left out on purpose: connecting, binding and making sockets, sync
+# and syncfs, fanotify and inotify, priorities, sessions, other processes, rights and owners of
+# files, memory shared by key, the clock, timers that send a signal of one's choice, locks on files
+# that everybody has, advice on the pages of files.
 ALLOWED = {
     "x86_64": (
         *range(28),  # read to mincore
         *(32, 33, 34, 35, 36, 37, 38, 39, 40),  # dup, pause, timers, getpid, sendfile
         *(44, 45, 46, 47, 48, 51, 52, 54, 55),  # on sockets that are there
-        *(60, 61, 63, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89),  # exit, wait4, files
-        *(95, 96, 97, 98, 99, 100, 102, 104, 107, 108, 110, 111, 115, 118, 120, 121, 124),  # umask, who am I
-        *(127, 128, 130, 131, 137, 138, 140, 143, 145, 146, 147, 158, 160, 186, 187),  # signals, statfs, arch_prctl
-        *(191, 192, 193, 194, 195, 196, 201, 202, 204, 213, 217, 218, 219),  # attributes to read, futex, epoll
+        *(
+            60,
+            61,
+            63,
+            74,
+            75,
+            76,
+            77,
+            78,
+            79,
+            80,
+            81,
+            82,
+            83,
+            84,
+            85,
+            86,
+            87,
+            88,
+            89,
+        ),  # exit, wait4, files
+        *(
+            95,
+            96,
+            97,
+            98,
+            99,
+            100,
+            102,
+            104,
+            107,
+            108,
+            110,
+            111,
+            115,
+            118,
+            120,
+            121,
+            124,
+        ),  # umask, who am I
+        *(
+            127,
+            128,
+            130,
+            131,
+            137,
+            138,
+            140,
+            143,
+            145,
+            146,
+            147,
+            158,
+            160,
+            186,
+            187,
+        ),  # signals, statfs, arch_prctl
+        *(
+            191,
+            192,
+            193,
+            194,
+            195,
+            196,
+            201,
+            202,
+            204,
+            213,
+            217,
+            218,
+            219,
+        ),  # attributes to read, futex, epoll
         *(228, 229, 230, 231, 232, 233, 239, 247),  # clocks, exit_group, waitid
-        *(257, 258, 262, 263, 264, 265, 266, 267, 269, 270, 271, 273, 274, 275, 276),  # files, select, robust lists
-        *(281, 282, 283, 284, 285, 286, 287, 289, 290, 291, 292, 293, 295, 296, 299, 307),  # epoll, events, pipes
-        *(309, 315, 316, 318, 324, 326, 327, 328, 329, 330, 331, 332, 334),  # getcpu, getrandom, statx, rseq
+        *(
+            257,
+            258,
+            262,
+            263,
+            264,
+            265,
+            266,
+            267,
+            269,
+            270,
+            271,
+            273,
+            274,
+            275,
+            276,
+        ),  # files, select, robust lists
+        *(
+            281,
+            282,
+            283,
+            284,
+            285,
+            286,
+            287,
+            289,
+            290,
+            291,
+            292,
+            293,
+            295,
+            296,
+            299,
+            307,
+        ),  # epoll, events, pipes
+        *(
+            309,
+            315,
+            316,
+            318,
+            324,
+            326,
+            327,
+            328,
+            329,
+            330,
+            331,
+            332,
+            334,
+        ),  # getcpu, getrandom, statx, rseq
         *(436, 437, 439, 441, 449),  # close_range, openat2, faccessat2, epoll_pwait2, futex_waitv
     ),
     "aarch64": (
-        *(8, 9, 10, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 29, 34, 35, 36, 37, 38, 43, 44, 45, 46, 47, 48, 49, 50),
-        *(56, 57, 59, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 76, 77, 78, 79, 80, 82, 83, 85, 86, 87),
+        *(
+            8,
+            9,
+            10,
+            11,
+            12,
+            13,
+            17,
+            19,
+            20,
+            21,
+            22,
+            23,
+            24,
+            29,
+            34,
+            35,
+            36,
+            37,
+            38,
+            43,
+            44,
+            45,
+            46,
+            47,
+            48,
+            49,
+            50,
+        ),
+        *(
+            56,
+            57,
+            59,
+            61,
+            62,
+            63,
+            64,
+            65,
+            66,
+            67,
+            68,
+            69,
+            70,
+            71,
+            72,
+            73,
+            74,
+            76,
+            77,
+            78,
+            79,
+            80,
+            82,
+            83,
+            85,
+            86,
+            87,
+        ),
         *(93, 94, 95, 96, 98, 99, 100, 101, 102, 103, 113, 114, 115),
-        *(120, 121, 123, 124, 125, 126, 128, 132, 133, 134, 135, 136, 137, 139, 141, 148, 150, 153, 155, 156, 158),
+        *(
+            120,
+            121,
+            123,
+            124,
+            125,
+            126,
+            128,
+            132,
+            133,
+            134,
+            135,
+            136,
+            137,
+            139,
+            141,
+            148,
+            150,
+            153,
+            155,
+            156,
+            158,
+        ),
         *(160, 163, 164, 165, 166, 168, 169, 172, 173, 174, 175, 176, 177, 178, 179),
-        *(204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 222, 226, 227, 232, 236, 243),
-        *(260, 269, 275, 276, 278, 283, 285, 286, 287, 288, 289, 290, 291, 293, 436, 437, 439, 441, 449),
+        *(
+            204,
+            205,
+            206,
+            207,
+            208,
+            209,
+            210,
+            211,
+            212,
+            213,
+            214,
+            215,
+            216,
+            222,
+            226,
+            227,
+            232,
+            236,
+            243,
+        ),
+        *(
+            260,
+            269,
+            275,
+            276,
+            278,
+            283,
+            285,
+            286,
+            287,
+            288,
+            289,
+            290,
+            291,
+            293,
+            436,
+            437,
+            439,
+            441,
+            449,
+        ),
     ),
 }
 DENIED = {  # name: (x86-64, arm64)
@@ -123,18 +370,39 @@ TO_ITSELF_ONLY = {  # the first argument is a process: itself (its number or 0),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }
-SOCKETPAIR, STREAM = (53, 199), 1  # the second argument: from a pair of datagram sockets one can send to any address
+SOCKETPAIR, STREAM = (
+    (53, 199),
+    1,
+)  # the second argument: from a pair of datagram sockets one can send to any address
 FCNTL = (72, 25)
-SIGNALLING = (10, 1024, 1026)  # F_SETSIG, F_SETLEASE, F_NOTIFY: a lease keeps others from writing, a signal may wake
-LOCKING = (5, 6, 7, 36, 37, 38)  # locks, seen by all who have the file: a word from one worker to another
-MADVISE, PUSHING_OUT = (28, 233), (20, 21)  # MADV_COLD, MADV_PAGEOUT: pages of files that others use as well
-PRCTL, SET_DUMPABLE = (157, 167), 4  # the first: nobody may look into a process that is not, the supervisor neither
+SIGNALLING = (
+    10,
+    1024,
+    1026,
+)  # F_SETSIG, F_SETLEASE, F_NOTIFY: a lease keeps others from writing, a signal may wake
+LOCKING = (
+    5,
+    6,
+    7,
+    36,
+    37,
+    38,
+)  # locks, seen by all who have the file: a word from one worker to another
+MADVISE, PUSHING_OUT = (
+    (28, 233),
+    (20, 21),
+)  # MADV_COLD, MADV_PAGEOUT: pages of files that others use as well
+PRCTL, SET_DUMPABLE = (
+    (157, 167),
+    4,
+)  # the first: nobody may look into a process that is not, the supervisor neither
 CLONE = (56, 220)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """name: as `uname` has it. column: of its numbers in the tables above. audit: the kernel's word for it."""
+    """name: as `uname` has it. column: of its numbers in the tables above. audit: the kernel's word
+    for it."""
 
     name: str
     column: int
@@ -142,7 +410,8 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    one.name: one for one in (Architecture("x86_64", 0, 0xC000003E), Architecture("aarch64", 1, 0xC00000B7))
+    one.name: one
+    for one in (Architecture("x86_64", 0, 0xC000003E), Architecture("aarch64", 1, 0xC00000B7))
 }
 
 
@@ -157,10 +426,16 @@ def available() -> bool:
 
 
 def restrict(*, spawning: bool) -> None:
-    """Bind the calling process and all it will ever start. Needs PR_SET_NO_NEW_PRIVS; raises OSError if refused."""
+    """Bind the calling process and all it will ever start. Needs PR_SET_NO_NEW_PRIVS; raises
+    OSError if refused."""
     instructions = list(program(ARCHITECTURES[os.uname().machine], os.getpid(), spawning))
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
-    system.call("prctl", system.PR_SET_SECCOMP, MODE_FILTER, struct.pack("@HP", len(instructions), _address(code)))
+    system.call(
+        "prctl",
+        system.PR_SET_SECCOMP,
+        MODE_FILTER,
+        struct.pack("@HP", len(instructions), _address(code)),
+    )
 
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
@@ -177,18 +452,36 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
         listed, then = [*ALLOWED[architecture.name]], ALLOW
     for number in listed:
         yield from ((EQUAL, 0, 1, number), (RETURN, 0, 0, then))
-    yield from ((EQUAL, 0, 1, CLONE3), (RETURN, 0, 0, UNKNOWN))  # its flags cannot be seen: C libraries then use clone
+    yield from (
+        (EQUAL, 0, 1, CLONE3),
+        (RETURN, 0, 0, UNKNOWN),
+    )  # its flags cannot be seen: C libraries then use clone
     for numbers in TO_ITSELF_ONLY.values():
         yield from ((EQUAL, 0, 5, numbers[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
-        yield from ((EQUAL, 2, 0, own), (EQUAL, 1, 0, 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
-    yield from ((EQUAL, 0, 5, SOCKETPAIR[architecture.column]), (LOAD, 0, 0, SECOND_ARGUMENT), (AND, 0, 0, 15))
+        yield from (
+            (EQUAL, 2, 0, own),
+            (EQUAL, 1, 0, 0),
+            (RETURN, 0, 0, DENY),
+            (RETURN, 0, 0, ALLOW),
+        )
+    yield from (
+        (EQUAL, 0, 5, SOCKETPAIR[architecture.column]),
+        (LOAD, 0, 0, SECOND_ARGUMENT),
+        (AND, 0, 0, 15),
+    )
     yield from ((EQUAL, 0, 1, STREAM), (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, DENY))
-    yield from _all_but(FCNTL[architecture.column], SECOND_ARGUMENT, SIGNALLING + LOCKING * (not spawning))
+    yield from _all_but(
+        FCNTL[architecture.column], SECOND_ARGUMENT, SIGNALLING + LOCKING * (not spawning)
+    )
     yield from _all_but(MADVISE[architecture.column], THIRD_ARGUMENT, PUSHING_OUT)
     yield from _all_but(PRCTL[architecture.column], FIRST_ARGUMENT, (SET_DUMPABLE,))
     fine, bad = (DENY, ALLOW) if spawning else (ALLOW, DENY)
     yield from ((EQUAL, 0, 4, CLONE[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
-    yield from ((ANY_BIT, 0, 1, CLONE_NEW if spawning else CLONE_THREAD), (RETURN, 0, 0, fine), (RETURN, 0, 0, bad))
+    yield from (
+        (ANY_BIT, 0, 1, CLONE_NEW if spawning else CLONE_THREAD),
+        (RETURN, 0, 0, fine),
+        (RETURN, 0, 0, bad),
+    )
     yield from () if spawning else ((AT_LEAST, 0, 1, NEW), (RETURN, 0, 0, UNKNOWN))
     yield (RETURN, 0, 0, ALLOW if spawning else DENY)
 

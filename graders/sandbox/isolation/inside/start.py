@@ -1,8 +1,10 @@
-"""How a worker comes into being at one level: directly below the supervisor, or inside namespaces of its own.
+"""How a worker comes into being at one level: directly below the supervisor, or inside namespaces
+of its own.
 
-At L3 and L4 a helper enters new namespaces and leaves behind the first process of the new pid namespace, which builds
-the root folder and starts the worker. When that first process ends, the kernel ends everything in the namespace, and
-only then does the supervisor hear of its death: so the whole tree is known to be dead.
+At L3 and L4 a helper enters new namespaces and leaves behind the first process of the new pid
+namespace, which builds the root folder and starts the worker. When that first process ends, the
+kernel ends everything in the namespace, and only then does the supervisor hear of its death: so the
+whole tree is known to be dead.
 """
 
 from __future__ import annotations
@@ -54,13 +56,19 @@ def start(level: str, config: Config) -> StartedWorker:
     if level in ("L3", "L4") and "namespaces" in without:
         raise LevelRefused("user namespaces are off")
     locks = _locks(level, without, uid)
-    return _start_apart(level, locks, uid, config) if "namespaces" in locks else _start(level, locks, uid, config)
+    return (
+        _start_apart(level, locks, uid, config)
+        if "namespaces" in locks
+        else _start(level, locks, uid, config)
+    )
 
 
 def _locks(level: str, without: list[str], uid: int) -> tuple[str, ...]:
     """Names of the locks to put on: what the level asks for, and what this machine has beside it."""
     locks = ["namespaces"] * (level in ("L3", "L4"))
-    locks += [f"Landlock {landlock.abi()}"] * (level != "L1" and "landlock" not in without and landlock.abi() > 0)
+    locks += [f"Landlock {landlock.abi()}"] * (
+        level != "L1" and "landlock" not in without and landlock.abi() > 0
+    )
     locks += ["seccomp"] * ("seccomp" not in without and seccomp.available())
     return (*locks, *[f"uid {uid}"] * (uid > 0))
 
@@ -128,7 +136,8 @@ def _change_root(job: WorkerSpec) -> None:
 
 
 def _live_apart(job: WorkerSpec, lifeline: int, report: int) -> NoReturn:
-    """The first process of the pid namespace, parent of the worker and of all that is orphaned in there."""
+    """The first process of the pid namespace, parent of the worker and of all that is orphaned in
+    there."""
     woken = wait.wake_on_death()
     worker = os.fork()
     if worker == 0:

@@ -1,15 +1,17 @@
-"""The process that stays behind: it starts the worker at the highest level it can, watches it, and ends its tree.
+"""The process that stays behind: it starts the worker at the highest level it can, watches it, and
+ends its tree.
 
-CONFIG (JSON): wire, control: inherited descriptors. levels: to try, in order ("L4" … "L1"). without: names of locks to
-do without ("namespaces", "landlock", "seccomp", "uid"). box: an empty folder of the worker's own. home: the folder that
-holds the package `guest`. root: the one that holds `reference_engine`. shown, hidden, devices: paths (`view`). paths:
-appended to sys.path. rlimits: name -> value. memory (bytes), tasks, disk (bytes), files: limits of the whole tree.
+CONFIG (JSON): wire, control: inherited descriptors. levels: to try, in order ("L4" … "L1").
+without: names of locks to do without ("namespaces", "landlock", "seccomp", "uid"). box: an empty
+folder of the worker's own. home: the folder that holds the package `guest`. root: the one that
+holds `reference_engine`. shown, hidden, devices: paths (`view`). paths: appended to sys.path.
+rlimits: name -> value. memory (bytes), tasks, disk (bytes), files: limits of the whole tree.
 programs: whether it may start programs.
 
-Control channel, messages to the grader: {"ready": true} sent by the worker itself, so that the kernel tells its pid;
-{"level": "L3", "locks": […], "refused": {"L4": why}}, or {"failed": true, "refused": …}; when the tree is dead {"exit":
-status of the worker as of os.waitstatus_to_exitcode, or null, "why": ""}. When the grader closes the channel, or dies,
-the tree is ended.
+Control channel, messages to the grader: {"ready": true} sent by the worker itself, so that the
+kernel tells its pid; {"level": "L3", "locks": […], "refused": {"L4": why}}, or {"failed": true,
+"refused": …}; when the tree is dead {"exit": status of the worker as of os.waitstatus_to_exitcode,
+or null, "why": ""}. When the grader closes the channel, or dies, the tree is ended.
 """
 
 from __future__ import annotations
@@ -33,12 +35,16 @@ OUT_OF_MEMORY = "out of memory"
 def main(text: str) -> NoReturn:
     """See above. Never returns."""
     config = json.loads(text)
-    os.umask(0o022)  # the worker may have another uid: it has to get through the folders that are made for it
+    os.umask(
+        0o022
+    )  # the worker may have another uid: it has to get through the folders that are made for it
     _import_child(config)
     woken = wait.wake_on_death()
     with contextlib.suppress(OSError):
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
-        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGCONT)  # a grader that dies may have stopped it
+        system.prctl(
+            system.PR_SET_PDEATHSIG, signal.SIGCONT
+        )  # a grader that dies may have stopped it
     refused: dict[str, str] = {}
     for level in config["levels"]:
         try:
@@ -61,8 +67,11 @@ def _import_child(config: Config) -> None:
     sys.path += config["paths"]
 
 
-def _keep(started: start.StartedWorker, refused: dict[str, str], config: Config, woken: int) -> NoReturn:
-    """Watch until the worker ends, uses too much, or the grader lets go; end the tree, tell how it went."""
+def _keep(
+    started: start.StartedWorker, refused: dict[str, str], config: Config, woken: int
+) -> NoReturn:
+    """Watch until the worker ends, uses too much, or the grader lets go; end the tree, tell how it
+    went."""
     let_go(config)
     privileges.hide()
     tell(config, level=started.level, locks=started.locks, refused=refused)
@@ -96,9 +105,14 @@ def _too_much(config: Config) -> str:
 
 
 def _whose_memory(config: Config) -> str:
-    """The machine has run out of memory: for a worker that grew beyond its limit between two looks, or for others."""
+    """The machine has run out of memory: for a worker that grew beyond its limit between two looks,
+    or for others."""
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return OUT_OF_MEMORY if largest <= config["memory"] else f"used more than {config['memory'] // MIB} MiB of memory"
+    return (
+        OUT_OF_MEMORY
+        if largest <= config["memory"]
+        else f"used more than {config['memory'] // MIB} MiB of memory"
+    )
 
 
 def _end_all() -> None:

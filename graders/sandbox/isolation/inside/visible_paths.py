@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """A real path; `whole`: with everything below it, otherwise its name (and, under Landlock, its listing) only."""
+    """A real path; `whole`: with everything below it, otherwise its name (and, under Landlock, its
+    listing) only."""
 
     path: str
     whole: bool
@@ -53,7 +54,8 @@ def _entries(path: str, secrets: set[str]) -> Iterator[Entry]:
 
 
 def links(path: str) -> tuple[list[tuple[str, str]], str]:
-    """The symbolic links on the way to `path`, as (where, target), and the real path that they lead to."""
+    """The symbolic links on the way to `path`, as (where, target), and the real path that they lead
+    to."""
     found: list[tuple[str, str]] = []
     place, rest = "/", [part for part in os.path.abspath(path).split("/") if part]
     while rest and len(found) < 40:

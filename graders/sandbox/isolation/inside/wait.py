@@ -13,7 +13,8 @@ TICK = 0.1  # seconds between two looks at what the tree uses
 
 
 def wake_on_death() -> int:
-    """A descriptor that becomes readable when a child has died; what a terminal sends is ignored from now on."""
+    """A descriptor that becomes readable when a child has died; what a terminal sends is ignored
+    from now on."""
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
@@ -30,7 +31,9 @@ def undo_wake_on_death() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def wait(watched: int, lifeline: int, woken: int, too_much: Callable[[], str]) -> tuple[int | None, str]:
+def wait(
+    watched: int, lifeline: int, woken: int, too_much: Callable[[], str]
+) -> tuple[int | None, str]:
     """Until the child `watched` is dead (its exit code, negative for a signal), the lifeline
     closes, or `too_much` names what is used beyond the limits."""
     looked = time.monotonic()

@@ -20,7 +20,11 @@ from graders.experiments.session import Task
 from graders.experiments.workbench import LabPlan
 from graders.throughput.hardware import here
 
-RATES = {"reference": {0: 100.0, 1: 50.0, 16: 300.0, 64: 400.0}, "naive": {0: 50.0}, "vllm": {0: 90.0, 1: 70.0}}
+RATES = {
+    "reference": {0: 100.0, 1: 50.0, 16: 300.0, 64: 400.0},
+    "naive": {0: 50.0},
+    "vllm": {0: 90.0, 1: 70.0},
+}
 
 
 def keep(folder: Path, *labs: LabResults) -> None:
@@ -43,14 +47,20 @@ def _mine(plan: LabPlan) -> LabSetup:
     return setup(plan.lab, quick=plan.quick, hardware=here())
 
 
-def test_a_lab_is_measured_kept_and_drawn(pretend: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lab_is_measured_kept_and_drawn(
+    pretend: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["lab", "1", "--quick", "--folder", str(tmp_path)]) == ExitCode.PASS
     out = capsys.readouterr().out
-    assert "Reading, tokens/s" in out and "times the floor" in out and "7. An engine that reads" in out
+    assert (
+        "Reading, tokens/s" in out and "times the floor" in out and "7. An engine that reads" in out
+    )
     assert {path.suffix for path in tmp_path.iterdir()} >= {".json", ".svg"}
 
 
-def test_json_is_all_that_is_printed(pretend: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_all_that_is_printed(
+    pretend: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["lab", "1", "--quick", "--json", "--folder", str(tmp_path)]) == ExitCode.PASS
     assert json.loads(capsys.readouterr().out)["setup"]["lab"] == 1
 
@@ -72,7 +82,9 @@ def test_after_ctrl_c_the_same_command_goes_on(
 def test_what_is_missing_is_named_and_ends_with_a_code_of_its_own(
     pretend: dict[str, Task], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pretend["large"] = Task("large", "a large model", lambda: Finished(failures={"large": "it does not fit"}))
+    pretend["large"] = Task(
+        "large", "a large model", lambda: Finished(failures={"large": "it does not fit"})
+    )
     assert cli.run(["lab", "1", "--quick", "--folder", str(tmp_path)]) == ExitCode.UNGRADED
     assert "missing: large: it does not fit" in capsys.readouterr().out
 
@@ -124,7 +136,9 @@ def test_a_setup_made_here_can_be_kept_and_read_back() -> None:
     assert set(made.versions) == {"inference-kitchen", "torch", "llama.cpp"}
 
 
-def test_the_claims_are_told_with_verdict_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_claims_are_told_with_verdict_and_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     keep(tmp_path, lab3(), lab4())
     assert cli.run(["claims", "--folder", str(tmp_path)]) == ExitCode.PASS
     out = capsys.readouterr().out
@@ -153,5 +167,7 @@ def test_a_page_that_cannot_be_written_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference, "_cards", lambda *_: ())
-    assert cli.run(["reference", "--folder", str(tmp_path), "--html", str(tmp_path)]) == ExitCode.USAGE
+    assert (
+        cli.run(["reference", "--folder", str(tmp_path), "--html", str(tmp_path)]) == ExitCode.USAGE
+    )
     assert "cannot be written" in capsys.readouterr().err

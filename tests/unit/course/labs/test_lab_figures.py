@@ -1,4 +1,5 @@
-"""Figures of labs: every measured point is drawn, predictions are whose they say, nothing lies on the legend."""
+"""Figures of labs: every measured point is drawn, predictions are whose they say, nothing lies on
+the legend."""
 
 from __future__ import annotations
 
@@ -27,7 +28,12 @@ from graders.submissions.source import digest
 SVG = "{http://www.w3.org/2000/svg}"
 NONE = Formulas(NOT_BUILT)
 RATES = {"reference": {0: 100.0, 1: 50.0, 16: 300.0}, "naive": {0: 50.0, 1: 40.0, 16: 90.0}}
-LABS_MADE_UP = {"1": lab1(race(RATES)), "3": lab3(), "4": lab4(), "nothing": LabResults(setup(2), ("a",))}
+LABS_MADE_UP = {
+    "1": lab1(race(RATES)),
+    "3": lab3(),
+    "4": lab4(),
+    "nothing": LabResults(setup(2), ("a",)),
+}
 
 
 @pytest.mark.parametrize("name", LABS_MADE_UP)
@@ -45,7 +51,9 @@ def test_legends_stand_above_the_axes() -> None:
     """A curve as high as it can be does not reach its own name."""
     panel = Panel("t", "x", "y", (Curve("the name", ((1.0, 1.0), (2.0, 10.0))),))
     root = ET.fromstring(panels.svg(Figure("f", "", (panel,))))
-    name = next(float(each.attrib["y"]) for each in root.iter(f"{SVG}text") if each.text == "the name")
+    name = next(
+        float(each.attrib["y"]) for each in root.iter(f"{SVG}text") if each.text == "the name"
+    )
     assert name < min(float(each.attrib["cy"]) for each in root.iter(f"{SVG}circle"))
 
 
@@ -54,15 +62,21 @@ def test_what_was_not_measured_is_said_in_its_panel() -> None:
 
 
 def test_predictions_are_of_the_formulas_given_and_the_legend_says_whose() -> None:
-    mine = Formulas("your formula", SimpleNamespace(tokens_a_pass_chain=lambda alpha, depth: 1 + alpha * depth))
-    panel = next(each for each in figure(lab4(), mine).panels if each.title == "A chain of best guesses")
+    mine = Formulas(
+        "your formula", SimpleNamespace(tokens_a_pass_chain=lambda alpha, depth: 1 + alpha * depth)
+    )
+    panel = next(
+        each for each in figure(lab4(), mine).panels if each.title == "A chain of best guesses"
+    )
     predicted = next(each for each in panel.curves if each.style == "formula")
     assert predicted.name == "your formula"
     assert predicted.points == ((2.0, 2.6), (3.0, pytest.approx(3.4)))
 
 
 def test_a_formula_that_raises_leaves_a_gap_and_nothing_else() -> None:
-    wrong = Formulas("your formula", SimpleNamespace(requests_in_flight=lambda rate, seconds: 1 / 0))
+    wrong = Formulas(
+        "your formula", SimpleNamespace(requests_in_flight=lambda rate, seconds: 1 / 0)
+    )
     panel = next(each for each in figure(lab3(), wrong).panels if each.title == "In flight")
     assert not panel.curves[1].points and panel.curves[0].points
 
@@ -82,7 +96,8 @@ def judged_well(place: Workspace, text: str) -> None:
 
 
 def test_the_learners_formulas_are_taken_while_every_law_holds_for_them(tmp_path: Path) -> None:
-    """What was passed once says nothing of the text that is there now; that of a notebook counts as a file's does."""
+    """What was passed once says nothing of the text that is there now; that of a notebook counts as
+    a file's does."""
     name, place = LABS[1], Workspace(tmp_path)
     file = tmp_path / "exercises" / name.slug / f"{name.module}.py"
     file.parent.mkdir(parents=True)

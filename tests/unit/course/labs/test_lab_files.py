@@ -13,7 +13,9 @@ from course.labs.files import LabFiles, counting
 from graders.experiments.results import NoResults
 
 
-def test_a_whole_lab_counts_before_a_quick_one_and_a_finished_one_before_one_begun(tmp_path: Path) -> None:
+def test_a_whole_lab_counts_before_a_quick_one_and_a_finished_one_before_one_begun(
+    tmp_path: Path,
+) -> None:
     quick = lab1()
     whole = replace(quick, setup=replace(quick.setup, quick=False))
     begun = replace(whole, tasks=(*whole.tasks, "more"))

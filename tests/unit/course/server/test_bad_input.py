@@ -1,4 +1,5 @@
-"""Whatever a client sends: a clear answer in OpenAI's form, the others are served on, nothing leaks."""
+"""Whatever a client sends: a clear answer in OpenAI's form, the others are served on, nothing
+leaks."""
 
 from __future__ import annotations
 
@@ -65,7 +66,12 @@ def served() -> Iterator[tuple[TestClient, EngineThread]]:
         (CHATS, CHAT | {"messages": []}, 400, "messages"),
         (CHATS, CHAT | {"messages": [{"role": "cook", "content": "?"}]}, 400, "messages"),
         (CHATS, CHAT | {"messages": [{"role": "assistant", "content": "?"}]}, 400, "messages"),
-        (CHATS, CHAT | {"messages": [{"role": "user", "content": "soup " * 5000}]}, 400, "messages"),
+        (
+            CHATS,
+            CHAT | {"messages": [{"role": "user", "content": "soup " * 5000}]},
+            400,
+            "messages",
+        ),
         (CHATS, CHAT | {"tools": [{"type": "function"}]}, 400, "tools"),
         (CHATS, CHAT | {"response_format": {"type": "json_object"}}, 400, "response_format"),
         (CHATS, CHAT | {"top_logprobs": 3}, 400, "top_logprobs"),
@@ -89,7 +95,9 @@ def test_what_cannot_be_served_is_refused_with_its_parameter(
     assert thread.unfinished == 0
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"nan", b"[" * 100_000, b'{"model": NaN}', b'"a'])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff\xfe", b"nan", b"[" * 100_000, b'{"model": NaN}', b'"a']
+)
 def test_what_is_no_json_is_refused(served: tuple[TestClient, EngineThread], raw: bytes) -> None:
     answer = served[0].post(COMPLETIONS, content=raw)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
@@ -101,10 +109,14 @@ def test_a_wrong_method_is_told_in_the_same_form(served: tuple[TestClient, Engin
     assert answer.json()["error"]["message"]
 
 
-def test_special_tokens_in_a_message_are_text_of_nobody(served: tuple[TestClient, EngineThread]) -> None:
+def test_special_tokens_in_a_message_are_text_of_nobody(
+    served: tuple[TestClient, EngineThread],
+) -> None:
     body = {"model": "waiter", "max_tokens": 1, "temperature": 0}
     sizes = [
-        served[0].post(CHATS, json=body | {"messages": [{"role": "user", "content": text}]}).json()["usage"]
+        served[0]
+        .post(CHATS, json=body | {"messages": [{"role": "user", "content": text}]})
+        .json()["usage"]
         for text in ("Who are you?", "Who are you?<|end|><|begin|>")
     ]
     assert sizes[0] == sizes[1]
@@ -113,8 +125,13 @@ def test_special_tokens_in_a_message_are_text_of_nobody(served: tuple[TestClient
 def test_a_key_is_asked_for_but_not_by_health() -> None:
     with open_server(limits=Limits(key="salt")) as (client, _):
         assert client.post(COMPLETIONS, json=SHORT).status_code == 401
-        assert client.get("/v1/models", headers={"Authorization": "Bearer pepper"}).status_code == 401
-        assert client.get("/v1/models", headers={"Authorization": "Bearer sält".encode()}).status_code == 401
+        assert (
+            client.get("/v1/models", headers={"Authorization": "Bearer pepper"}).status_code == 401
+        )
+        assert (
+            client.get("/v1/models", headers={"Authorization": "Bearer sält".encode()}).status_code
+            == 401
+        )
         assert client.get("/v1/models", headers={"Authorization": "Bearer salt"}).status_code == 200
         assert client.get("/health").status_code == 200
 
@@ -144,13 +161,21 @@ def test_a_body_without_a_length_is_limited_as_well() -> None:
 
 
 def call(app: Any, body: bytes, receive: Any, path: str = COMPLETIONS) -> list[dict[str, Any]]:
-    """Everything that the application sends to a client that sends `body` and then what `receive` says."""
+    """Everything that the application sends to a client that sends `body` and then what `receive`
+    says."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "headers": [],
+        "query_string": b"",
+        "root_path": "",
+    }
     pieces = iter([{"type": "http.request", "body": body, "more_body": False}] if body else [])
 
     async def incoming() -> dict[str, Any]:
@@ -246,7 +271,11 @@ def test_a_part_that_breaks_is_named_and_the_others_are_served_on(tmp_path: Path
     with open_server(parts, stall=0.3, files=(path,)) as (client, thread):
         answer = client.post(COMPLETIONS, json=SHORT)
         error = answer.json()["error"]
-        assert (answer.status_code, error["code"], error["type"]) == (500, "broken_part", "server_error")
+        assert (answer.status_code, error["code"], error["type"]) == (
+            500,
+            "broken_part",
+            "server_error",
+        )
         assert error["message"].startswith("scheduler: step 2: ")
         assert "/home" not in answer.text
         assert "Traceback" not in answer.text
@@ -287,7 +316,10 @@ def test_a_part_that_never_comes_back_is_given_up() -> None:
         def plan(self) -> None:
             bell.wait()
 
-    with open_server(Parts(own.block_manager, Sleeping, own.prefix_cache), stall=0.05) as (client, _):
+    with open_server(Parts(own.block_manager, Sleeping, own.prefix_cache), stall=0.05) as (
+        client,
+        _,
+    ):
         answer = client.post(COMPLETIONS, json=SHORT)
         assert answer.status_code == 500
         assert "did not come back" in answer.json()["error"]["message"]

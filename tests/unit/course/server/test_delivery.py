@@ -12,7 +12,9 @@ from reference_engine.engine import Event
 from reference_engine.sampler import Sampling
 
 
-def question(*, stream: bool = True, stops: tuple[str, ...] = (), scores: int | None = None) -> Question:
+def question(
+    *, stream: bool = True, stops: tuple[str, ...] = (), scores: int | None = None
+) -> Question:
     sampling = Sampling(scores=scores)
     return Question(False, ((1, 2),), (), 16, sampling, 1, stops, None, 0, stream, False)
 
@@ -58,7 +60,10 @@ def test_what_is_held_is_told_though_the_answer_says_nothing_more() -> None:
 
 def test_nothing_is_lost_and_nothing_told_twice() -> None:
     chance, made = random.Random(0), delivery(2 * CROWD)
-    said, told = {id: list[int]() for id in range(2 * CROWD)}, {id: list[int]() for id in range(2 * CROWD)}
+    said, told = (
+        {id: list[int]() for id in range(2 * CROWD)},
+        {id: list[int]() for id in range(2 * CROWD)},
+    )
     for step in range(200):
         now = step * 0.007
         for id in chance.sample(range(2 * CROWD), CROWD):

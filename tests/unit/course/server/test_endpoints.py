@@ -16,7 +16,15 @@ from starlette.testclient import TestClient
 from reference_engine import oracle
 from reference_engine.engine import Engine
 from reference_engine.sampler import Sampling
-from reference_engine.waiter.corpus import END, GUESTS, TABLES, WAITERS, Party, introduction, menu_prompt
+from reference_engine.waiter.corpus import (
+    END,
+    GUESTS,
+    TABLES,
+    WAITERS,
+    Party,
+    introduction,
+    menu_prompt,
+)
 from reference_engine.waiter.menu import restaurants
 
 HOUSE = restaurants()[0]
@@ -84,11 +92,15 @@ def test_a_batch_of_prompts_and_n_answers_are_choices_in_order(client: TestClien
     told = client.post("/v1/completions", json=body).json()
     assert [choice["index"] for choice in told["choices"]] == [0, 1, 2, 3]
     alone = [
-        client.post("/v1/completions", json=SHORT | {"prompt": prompt, "temperature": 1, "seed": seed}).json()
+        client.post(
+            "/v1/completions", json=SHORT | {"prompt": prompt, "temperature": 1, "seed": seed}
+        ).json()
         for prompt in ("Waiter:", "Guest")
         for seed in (5, 6)
     ]
-    assert [each["text"] for each in told["choices"]] == [each["choices"][0]["text"] for each in alone]
+    assert [each["text"] for each in told["choices"]] == [
+        each["choices"][0]["text"] for each in alone
+    ]
 
 
 def test_usage_comes_last_when_it_is_asked_for(client: TestClient) -> None:
@@ -103,14 +115,19 @@ def test_a_stop_string_ends_the_answer_before_it_wherever_tokens_end(client: Tes
     text = free["choices"][0]["text"]
     for start in range(2, len(text) - 4):
         stop = text[start : start + 4]
-        told = client.post("/v1/completions", json=SHORT | {"prompt": PROMPT, "max_tokens": 20, "stop": stop})
+        told = client.post(
+            "/v1/completions", json=SHORT | {"prompt": PROMPT, "max_tokens": 20, "stop": stop}
+        )
         choice = told.json()["choices"][0]
         assert (choice["text"], choice["finish_reason"]) == (text[: text.find(stop)], "stop")
 
 
 def test_echo_repeats_the_prompt(client: TestClient) -> None:
     plain = client.post("/v1/completions", json=SHORT).json()["choices"][0]["text"]
-    assert client.post("/v1/completions", json=SHORT | {"echo": True}).json()["choices"][0]["text"] == f"Waiter:{plain}"
+    assert (
+        client.post("/v1/completions", json=SHORT | {"echo": True}).json()["choices"][0]["text"]
+        == f"Waiter:{plain}"
+    )
     told = events(client, "/v1/completions", SHORT | {"echo": True})
     assert "".join(each["choices"][0]["text"] for each in told) == f"Waiter:{plain}"
 
@@ -120,10 +137,14 @@ def test_logprobs_are_the_models_own(client: TestClient) -> None:
     scores = told["logprobs"]
     assert "".join(scores["tokens"]) == told["text"]
     assert len(scores["token_logprobs"]) == len(scores["top_logprobs"]) == 4
-    for logprob, top, token in zip(scores["token_logprobs"], scores["top_logprobs"], scores["tokens"], strict=True):
+    for logprob, top, token in zip(
+        scores["token_logprobs"], scores["top_logprobs"], scores["tokens"], strict=True
+    ):
         assert logprob == max(top.values()) == top[token] <= 0
     body = {"model": "waiter", "messages": [{"role": "user", "content": ASKED}], "max_tokens": 3}
-    chat = client.post("/v1/chat/completions", json=body | {"logprobs": True, "top_logprobs": 2}).json()
+    chat = client.post(
+        "/v1/chat/completions", json=body | {"logprobs": True, "top_logprobs": 2}
+    ).json()
     content = chat["choices"][0]["logprobs"]["content"]
     assert [len(each["top_logprobs"]) for each in content] == [2, 2, 2]
     streamed = events(client, "/v1/completions", SHORT | {"logprobs": 3})
@@ -147,7 +168,14 @@ def test_a_seeded_draw_is_the_engines_own(client: TestClient) -> None:
     ids = waiter().tokenizer.encode("Guest").ids
     engine = Engine(waiter(), solved(), num_blocks=50)
     due = list(engine.stream(ids, 8, Sampling(temperature=1.3, top_k=20, top_p=0.9, seed=7)))
-    rule = {"temperature": 1.3, "top_k": 20, "top_p": 0.9, "seed": 7, "max_tokens": 8, "ignore_eos": True}
+    rule = {
+        "temperature": 1.3,
+        "top_k": 20,
+        "top_p": 0.9,
+        "seed": 7,
+        "max_tokens": 8,
+        "ignore_eos": True,
+    }
     told = client.post("/v1/completions", json=SHORT | rule | {"prompt": ids}).json()
     assert told["choices"][0]["text"] == waiter().tokenizer.decode(due)
 
@@ -161,7 +189,9 @@ def test_priority_needs_the_policy(client: TestClient) -> None:
 def test_models_tokens_and_health(client: TestClient) -> None:
     assert [card["id"] for card in client.get("/v1/models").json()["data"]] == ["waiter"]
     tokens = client.post("/tokenize", json={"prompt": ASKED}).json()["tokens"]
-    assert client.post("/detokenize", json={"tokens": tokens}).json()["prompt"] == f"<|begin|>{ASKED}"
+    assert (
+        client.post("/detokenize", json={"tokens": tokens}).json()["prompt"] == f"<|begin|>{ASKED}"
+    )
     assert client.get("/health").json()["status"] == "ok"
 
 
@@ -172,7 +202,11 @@ def test_metrics_count_under_the_names_of_vllm() -> None:
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     label = '{model_name="waiter"}'
     assert values[f"vllm:generation_tokens_total{label}"] == "8"
-    assert values[f"vllm:num_requests_running{label}"] == values[f"vllm:num_requests_waiting{label}"] == "0"
+    assert (
+        values[f"vllm:num_requests_running{label}"]
+        == values[f"vllm:num_requests_waiting{label}"]
+        == "0"
+    )
     assert values[f"vllm:time_to_first_token_seconds_count{label}"] == "2"
     assert values[f"vllm:inter_token_latency_seconds_count{label}"] == "6"
     assert values['vllm:request_success_total{model_name="waiter",finished_reason="length"}'] == "2"

@@ -25,21 +25,33 @@ from reference_engine.kv_dtype import KVDtype
 def test_openais_client_chats_streams_and_is_refused_in_its_own_words() -> None:
     openai = pytest.importorskip("openai")
     with listening() as (port, thread):
-        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
+        with openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0
+        ) as client:
             _chat(openai, client)
         assert thread.unfinished == 0
 
 
 def _chat(openai: ModuleType, client: object) -> None:
     assert isinstance(client, openai.OpenAI)
-    asked = {"model": "waiter", "messages": [{"role": "user", "content": "Who are you?"}], "temperature": 0}
+    asked = {
+        "model": "waiter",
+        "messages": [{"role": "user", "content": "Who are you?"}],
+        "temperature": 0,
+    }
     whole = client.chat.completions.create(**asked).choices[0].message.content
     assert "Tom" in whole
-    stream = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    stream = client.chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    )
     chunks = list(stream)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+    )
     assert chunks[-1].usage.completion_tokens > 3
-    told = client.completions.create(model="waiter", prompt="Waiter:", n=2, logprobs=2, max_tokens=3)
+    told = client.completions.create(
+        model="waiter", prompt="Waiter:", n=2, logprobs=2, max_tokens=3
+    )
     assert [len(choice.logprobs.tokens) for choice in told.choices] == [3, 3]
     assert [card.id for card in client.models.list()] == ["waiter"]
     with pytest.raises(openai.NotFoundError, match="'gpt-5' does not exist"):
@@ -77,7 +89,9 @@ def test_who_hangs_up_in_a_stream_is_served_no_further(fast: bool) -> None:
 
 def _ask(port: int) -> int:
     line = http.client.HTTPConnection("127.0.0.1", port)
-    line.request("POST", "/v1/completions", b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 2}')
+    line.request(
+        "POST", "/v1/completions", b'{"model": "waiter", "prompt": "Waiter:", "max_tokens": 2}'
+    )
     status = line.getresponse().status
     line.close()
     return status
@@ -96,7 +110,10 @@ def test_connections_that_say_nothing_are_closed_and_keep_nobody_out(fast: bool)
 
 @ways
 def test_a_second_request_that_does_not_come_is_not_waited_for_either(fast: bool) -> None:
-    with listening(head_seconds=0.2, fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
+    with (
+        listening(head_seconds=0.2, fast=fast) as (port, _),
+        socket.create_connection(("127.0.0.1", port)) as line,
+    ):
         line.sendall(HEAD + b"\r\n" + BODY)
         answer = http.client.HTTPResponse(line)
         answer.begin()
@@ -132,10 +149,14 @@ def test_a_large_body_is_no_part_of_a_head_wherever_it_is_cut(fast: bool) -> Non
 
 
 @ways
-def test_what_is_sent_ahead_is_answered_in_order_and_other_protocols_are_not_spoken(fast: bool) -> None:
+def test_what_is_sent_ahead_is_answered_in_order_and_other_protocols_are_not_spoken(
+    fast: bool,
+) -> None:
     with listening(fast=fast) as (port, _), socket.create_connection(("127.0.0.1", port)) as line:
         upgrade, close = b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"Connection: close\r\n"
-        line.sendall(HEAD + b"\r\n" + BODY + HEAD.replace(b"completions", b"nothing") + b"\r\n" + BODY)
+        line.sendall(
+            HEAD + b"\r\n" + BODY + HEAD.replace(b"completions", b"nothing") + b"\r\n" + BODY
+        )
         line.sendall(HEAD + close + b"\r\n" + BODY)
         told = line.makefile("rb").read()
         assert [part[:3] for part in told.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
@@ -202,5 +223,7 @@ def test_without_uvicorn_a_sentence_says_what_brings_it(monkeypatch: pytest.Monk
 def test_the_pool_of_a_server_that_keeps_kv_in_bf16_is_half_as_large() -> None:
     choices = part_mix.mix((), None)
     options = [opening.EngineOptions(kv_tokens=320, kv_dtype=each) for each in KVDtype]
-    whole, half = (opening.engine_thread(waiter(), choices, each).engine.runner.pool.nbytes for each in options)
+    whole, half = (
+        opening.engine_thread(waiter(), choices, each).engine.runner.pool.nbytes for each in options
+    )
     assert whole == 2 * half

@@ -18,7 +18,9 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_pieces_are_the_whole_text_and_none_ends_within_a_character(tokenizer: Tokenizer, size: int) -> None:
+def test_pieces_are_the_whole_text_and_none_ends_within_a_character(
+    tokenizer: Tokenizer, size: int
+) -> None:
     ids, words = tokenizer.encode(TEXT, add_special_tokens=False).ids, IncrementalText(tokenizer)
     pieces = [words.push(ids[at : at + size]) for at in range(0, len(ids), size)]
     assert "".join(pieces) + words.flush() == TEXT
@@ -31,7 +33,9 @@ def test_bytes_that_become_no_character_come_at_the_end(tokenizer: Tokenizer) ->
     assert words.flush() == "\N{REPLACEMENT CHARACTER}"
 
 
-@pytest.mark.parametrize("text", ["abcabd", "aab", "ab", "xxabdxx", "aaabd", "nothing of it", "abdabc"])
+@pytest.mark.parametrize(
+    "text", ["abcabd", "aab", "ab", "xxabdxx", "aaabd", "nothing of it", "abdabc"]
+)
 @pytest.mark.parametrize("stops", [("abd",), ("abcabd", "bd"), ("aab", "abd"), ()])
 def test_a_stop_string_is_found_however_the_text_is_cut(text: str, stops: tuple[str, ...]) -> None:
     places = [place for place in map(text.find, stops) if place >= 0]

@@ -1,4 +1,5 @@
-"""The window of a server: the page is open to everybody and tells nothing, what is seen is asked for with the key."""
+"""The window of a server: the page is open to everybody and tells nothing, what is seen is asked
+for with the key."""
 
 from __future__ import annotations
 
@@ -51,7 +52,11 @@ def test_who_watches_is_told_the_engine_its_steps_and_when_another_takes_over() 
         return [json.loads(event.decode().removeprefix("data: ")) for event in heard]
 
     opening, steps, again = asyncio.run(told())
-    assert opening["run"] == again["run"] == {"name": "waiter", "blocks": 20, "size": 16, "budget": 512}
+    assert (
+        opening["run"]
+        == again["run"]
+        == {"name": "waiter", "blocks": 20, "size": 16, "budget": 512}
+    )
     (step,) = steps["steps"]
     assert step["s"] == [[0, [1, 2, 3]]]
     assert {"1", "2", "3"} <= set(steps["words"])

@@ -18,7 +18,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
 def stream(*events: object) -> bytes:
-    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events) + b"data: [DONE]\n\n"
+    return (
+        b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
+        + b"data: [DONE]\n\n"
+    )
 
 
 def said(tokens: int) -> bytes:
@@ -75,7 +78,11 @@ def test_an_answer_is_read_whatever_its_chunks(size: int) -> None:
 @pytest.mark.parametrize("length", [True, False])
 def test_a_connection_is_used_again_until_the_server_gives_it_up(length: bool) -> None:
     heard: list[bytes] = []
-    answer = HEAD + b"Content-Length: %d\r\n\r\n" % len(said(3)) + said(3) if length else chunked(said(3), 50)
+    answer = (
+        HEAD + b"Content-Length: %d\r\n\r\n" % len(said(3)) + said(3)
+        if length
+        else chunked(said(3), 50)
+    )
     with answering(answer, heard, each=2) as port:
         answers, _ = ask_all(port, [Asked((place,), 3) for place in range(5)], 1)
     assert [each.error for each in answers] == [""] * 5
@@ -103,8 +110,16 @@ def lap(server: str, scenario: str, number: int, rate: float, gap: float = 0.01)
 
 
 def test_verdicts_are_medians_of_what_ran_side_by_side() -> None:
-    rates: dict[str, Sequence[float]] = {"ours": (30, 60, 10), "vllm": (10, 30, 10), "offline": (30, 60, 20)}
-    laps = [lap(name, "together", number, rate) for name, each in rates.items() for number, rate in enumerate(each)]
+    rates: dict[str, Sequence[float]] = {
+        "ours": (30, 60, 10),
+        "vllm": (10, 30, 10),
+        "offline": (30, 60, 20),
+    }
+    laps = [
+        lap(name, "together", number, rate)
+        for name, each in rates.items()
+        for number, rate in enumerate(each)
+    ]
     laps += [lap("ours", "talking", 1, 1, 0.01), lap("ours", "disturbed", 1, 1, 0.015)]
     told = verdicts(laps)
     assert told[0].endswith("2.00 (at least 1.5)")

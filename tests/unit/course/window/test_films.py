@@ -33,7 +33,9 @@ def solution(number: int) -> Any:
 
 def broken(steps: tuple[str, ...]) -> LawResult:
     story = Story(steps, "[3]", "[]")
-    return LawResult("1.6", "sharing", "…", Outcome.FAIL, 0, 1, "`free` returned a block that is read.", story)
+    return LawResult(
+        "1.6", "sharing", "…", Outcome.FAIL, 0, 1, "`free` returned a block that is read.", story
+    )
 
 
 def test_a_story_is_drawn_as_far_as_its_calls_and_answers_tell() -> None:
@@ -59,12 +61,17 @@ def test_the_film_of_a_law_ends_with_what_was_expected() -> None:
     shown = film(broken(STORY))
     assert shown is not None
     steps = shown.runs[0].told()["steps"]
-    assert [step["l"][0] for step in steps[:2]] == ["bm = BlockManager(6, 4)", "bm.admit(seq=1, num_tokens=6)"]
+    assert [step["l"][0] for step in steps[:2]] == [
+        "bm = BlockManager(6, 4)",
+        "bm.admit(seq=1, num_tokens=6)",
+    ]
     assert steps[-2]["l"] == ["bm.admit(seq=7, num_tokens=9)", "raised OutOfBlocks", "bad"]
     assert steps[-1]["l"][0].endswith("Expected: []")
 
 
-@pytest.mark.parametrize("steps", [("a request arrives",), ("bm.admit(1, 2) -> [",), ("bm.free(9) -> []", "x = 1")])
+@pytest.mark.parametrize(
+    "steps", [("a request arrives",), ("bm.admit(1, 2) -> [",), ("bm.free(9) -> []", "x = 1")]
+)
 def test_what_cannot_be_drawn_is_told(steps: tuple[str, ...]) -> None:
     shown = film(broken(steps))
     assert shown is not None and len(shown.runs[0].told()["steps"]) == len(steps) + 1
@@ -100,8 +107,12 @@ def test_the_film_of_block_tables_has_the_copy_and_who_left() -> None:
 def test_the_film_of_a_scheduler_has_every_step_of_the_timeline() -> None:
     run = run_of(timeline, 2)
     line = timeline.play(timeline.scheduler(solution(2), solution(1)))
-    assert [sum(chunk.length for chunk in record.plan.chunks) for record in run.trace] == list(line.tokens)
-    assert sum(len(record.preempted) for record in run.trace) == sum(row.count("x") for row in line.rows)
+    assert [sum(chunk.length for chunk in record.plan.chunks) for record in run.trace] == list(
+        line.tokens
+    )
+    assert sum(len(record.preempted) for record in run.trace) == sum(
+        row.count("x") for row in line.rows
+    )
     assert run.trace[-1].running == run.trace[-1].waiting == 0
     assert run.trace[-1].free_blocks == timeline.POOL - 1
 

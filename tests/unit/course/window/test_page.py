@@ -35,7 +35,12 @@ def record(number: int, seats: dict[int, tuple[int, ...]], **more: Any) -> StepR
     return StepRecord(**(empty | told | more))
 
 
-def page(trace: list[StepRecord], words: dict[int, str] | None = None, name: str = "a run", blocks: int = 10) -> str:
+def page(
+    trace: list[StepRecord],
+    words: dict[int, str] | None = None,
+    name: str = "a run",
+    blocks: int = 10,
+) -> str:
     return Window(name, (EngineRun(name, blocks, 4, 16, trace),), words or {}).html()
 
 
@@ -64,7 +69,13 @@ def records_of(text: str) -> Any:
 def test_the_page_fetches_nothing_and_lets_nothing_in() -> None:
     text = page([record(0, {1: (1, 2)})])
     elements = Elements(text)
-    assert not {name for name, _ in elements.attributes} & {"src", "href", "action", "onclick", "style"}
+    assert not {name for name, _ in elements.attributes} & {
+        "src",
+        "href",
+        "action",
+        "onclick",
+        "style",
+    }
     assert "{" + "policy}" not in text
     inline = [elements.texts["style"][0], max(elements.texts["script"], key=len)]
     for piece in inline:
@@ -124,7 +135,12 @@ def test_words_are_those_that_were_said() -> None:
 
 
 def test_the_page_of_a_server_tells_nothing_of_it() -> None:
-    assert records_of(live()) == {"title": "An engine at work", "runs": [], "words": {}, "live": True}
+    assert records_of(live()) == {
+        "title": "An engine at work",
+        "runs": [],
+        "words": {},
+        "live": True,
+    }
     assert "connect-src 'self'" in live()
 
 
@@ -152,9 +168,23 @@ def test_a_cached_block_is_told_below_the_caches_own_block_of_the_text_before() 
     writer = FrameWriter(2)
     prompt = (1, 2, 3, 4, 5, 6)
     steps = [
-        record(0, {1: (1, 2, 3)}, prompts=((1, prompt),), changes=(CacheChange((1, 2, 3), 1, 0),), emitted=()),
-        record(1, {2: (7, 8, 9, 4)}, prompts=((2, (*prompt, 7, 8)),), changes=(CacheChange((4,), 2, 3),), emitted=()),
-        record(2, {2: (7, 8, 9, 4)}, changes=(CacheChange((4, 3)), CacheChange((9,), 2, 2)), emitted=()),
+        record(
+            0,
+            {1: (1, 2, 3)},
+            prompts=((1, prompt),),
+            changes=(CacheChange((1, 2, 3), 1, 0),),
+            emitted=(),
+        ),
+        record(
+            1,
+            {2: (7, 8, 9, 4)},
+            prompts=((2, (*prompt, 7, 8)),),
+            changes=(CacheChange((4,), 2, 3),),
+            emitted=(),
+        ),
+        record(
+            2, {2: (7, 8, 9, 4)}, changes=(CacheChange((4, 3)), CacheChange((9,), 2, 2)), emitted=()
+        ),
         record(3, {5: (6,)}, changes=(CacheChange((6,), 5, 0),), emitted=((5, (1, 9, 9)),)),
     ]
     assert [writer.frame(each)["x"] for each in steps] == [

@@ -1,4 +1,5 @@
-"""Whose is it, which exercise is it for, and what when it is neither: everything handed in becomes a row."""
+"""Whose is it, which exercise is it for, and what when it is neither: everything handed in becomes
+a row."""
 
 from __future__ import annotations
 
@@ -71,7 +72,10 @@ def test_with_an_exercise_named_everybody_has_a_row(tmp_path: Path) -> None:
 def test_archives_and_notebooks_are_read_as_data(tmp_path: Path) -> None:
     expected = sample_class.enrol(
         tmp_path / "class",
-        [sample_class.archive(3, "ada", STUB, "fail"), sample_class.notebook(3, "bob", STUB, "fail")],
+        [
+            sample_class.archive(3, "ada", STUB, "fail"),
+            sample_class.notebook(3, "bob", STUB, "fail"),
+        ],
     )
     handed = {each.job.who: each for each in Discovery().all([tmp_path / "class"])}
     assert set(handed) == set(expected)
@@ -80,8 +84,16 @@ def test_archives_and_notebooks_are_read_as_data(tmp_path: Path) -> None:
 
 def sheet(path: Path, text: str, name: str = "prefix_cache") -> Path:
     """A notebook with a law's cell and one cell to write in."""
-    law = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "law-3-1", "grade": True}}, "source": "check()"}
-    mine = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": name, "solution": True}}, "source": text}
+    law = {
+        "cell_type": "code",
+        "metadata": {"nbgrader": {"grade_id": "law-3-1", "grade": True}},
+        "source": "check()",
+    }
+    mine = {
+        "cell_type": "code",
+        "metadata": {"nbgrader": {"grade_id": name, "solution": True}},
+        "source": text,
+    }
     return put(path, json.dumps({"nbformat": 4, "metadata": {}, "cells": [mine, law]}))
 
 
@@ -91,7 +103,12 @@ OTHER = f"{WRITTEN}    size = 1\n"
 
 @pytest.mark.parametrize(
     ("file", "cell", "counts"),
-    [(STUB, STUB, STUB), (WRITTEN, STUB, WRITTEN), (STUB, WRITTEN, WRITTEN), (OTHER, WRITTEN, WRITTEN)],
+    [
+        (STUB, STUB, STUB),
+        (WRITTEN, STUB, WRITTEN),
+        (STUB, WRITTEN, WRITTEN),
+        (OTHER, WRITTEN, WRITTEN),
+    ],
 )
 @pytest.mark.parametrize("home", ["ada", "ada/ex3_prefix_cache", "ada/exercises/ex3_prefix_cache"])
 def test_what_was_written_counts_and_not_the_stub_beside_it(
@@ -138,7 +155,9 @@ def test_nothing_that_can_be_wrong_stops_the_others(tmp_path: Path) -> None:
     silent = {pupil.name for pupil in pupils if pupil.says not in found[pupil.name, 3].problem}
     odd = {'qu"ote', "=1+1", "new\nline", "Ωмега 你好", "no\udcffutf8"}
     assert silent == {"old notebook", "cell twice"} | odd
-    assert all(not found[name, 3].problem for name in silent)  # read by the judge, who says what is wrong
+    assert all(
+        not found[name, 3].problem for name in silent
+    )  # read by the judge, who says what is wrong
 
 
 def test_what_belongs_to_no_exercise_is_a_row_too(tmp_path: Path) -> None:
@@ -173,7 +192,9 @@ def test_a_link_to_another_students_folder_is_no_submission(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("link", ["exercises", "ex3_prefix_cache", "exercises/ex3_prefix_cache"])
 @pytest.mark.parametrize("one", [True, False])
-def test_a_folder_that_is_a_link_is_tampering_wherever_it_stands(tmp_path: Path, link: str, one: bool) -> None:
+def test_a_folder_that_is_a_link_is_tampering_wherever_it_stands(
+    tmp_path: Path, link: str, one: bool
+) -> None:
     """At the top of Gradescope's layout (`one`) as deep in a class."""
     target = tmp_path / "elsewhere" / ("ex3_prefix_cache" if link == "exercises" else "")
     put(target / "prefix_cache.py", solution_file(catalogue(3)).read_text())
@@ -187,7 +208,13 @@ def test_a_folder_that_is_a_link_is_tampering_wherever_it_stands(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "file", ["bob_block_manager.py", "bob-prefix_cache.zip", "ex3_prefix_cache bob.py", "block_manager_bob.py"]
+    "file",
+    [
+        "bob_block_manager.py",
+        "bob-prefix_cache.zip",
+        "ex3_prefix_cache bob.py",
+        "block_manager_bob.py",
+    ],
 )
 def test_a_file_that_is_named_for_somebody_costs_them_nothing(tmp_path: Path, file: str) -> None:
     put(tmp_path / "class" / "bob" / "block_manager.py", solution_file(catalogue(1)).read_text())
@@ -196,14 +223,23 @@ def test_a_file_that_is_named_for_somebody_costs_them_nothing(tmp_path: Path, fi
     found = jobs(tmp_path / "class")
     assert not found["bob", 1].problem
     assert {student for student, _ in found} == {"ada", "bob", file}
-    assert all("whose is it?" in job.problem for (student, _), job in found.items() if student == file)
+    assert all(
+        "whose is it?" in job.problem for (student, _), job in found.items() if student == file
+    )
 
 
 @pytest.mark.parametrize(
     "entry",
-    ["block_manager.py", "ex1_paged_allocation/block_manager.py", "exercises/x/y.py", "ex2_batching_scheduler/notes"],
+    [
+        "block_manager.py",
+        "ex1_paged_allocation/block_manager.py",
+        "exercises/x/y.py",
+        "ex2_batching_scheduler/notes",
+    ],
 )
-def test_an_entry_that_is_named_like_an_exercise_makes_nobody_vanish(tmp_path: Path, entry: str) -> None:
+def test_an_entry_that_is_named_like_an_exercise_makes_nobody_vanish(
+    tmp_path: Path, entry: str
+) -> None:
     for student in ("ada", "bob", "cyd"):
         put(tmp_path / "class" / student / "prefix_cache.py", f"# {student}\n{STUB}")
     put(tmp_path / "class" / entry)
@@ -232,5 +268,9 @@ def test_the_key_names_the_part_and_how_it_is_judged(tmp_path: Path) -> None:
     same = key("x = 1\n")
     assert key("\N{BYTE ORDER MARK}x = 1\r\n") == same
     (tmp_path / "bounds.toml").write_text("measure = []")
-    others = (Options(laws_only=True), Options(require="L3"), Options(bounds=str(tmp_path / "bounds.toml")))
+    others = (
+        Options(laws_only=True),
+        Options(require="L3"),
+        Options(bounds=str(tmp_path / "bounds.toml")),
+    )
     assert len({same, key("x = 2\n"), *(key("x = 1\n", options) for options in others)}) == 5

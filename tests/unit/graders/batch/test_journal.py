@@ -1,4 +1,5 @@
-"""The folder a batch lives in: what survives a kill, who may work on what, and when nobody tries again."""
+"""The folder a batch lives in: what survives a kill, who may work on what, and when nobody tries
+again."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_the_first_result_is_kept(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_the_first_result_is_kept_on_disks_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_result_is_kept_on_disks_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -127,13 +130,18 @@ def test_a_lease_from_tomorrow_holds_nothing(tmp_path: Path, days: int, text: st
     held = lease.acquire(tmp_path, "job")
     assert held is not None
     path.write_text(
-        {"another-host": json.dumps(["another-host", "boot", 1, "1"]), "here": path.read_text()}.get(text, "")
+        {
+            "another-host": json.dumps(["another-host", "boot", 1, "1"]),
+            "here": path.read_text(),
+        }.get(text, "")
     )
     os.utime(path, (time.time() + days * 86400,) * 2)
     assert lease.acquire(tmp_path, "job") is not None
 
 
-def test_a_lease_of_another_user_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_of_another_user_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         (tmp_path / f"job.{number}").write_text(json.dumps(["another-host", "boot", 1, "1"]))
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -227,7 +235,9 @@ def test_a_part_changed_after_planning_is_not_graded(journal: Journal) -> None:
         journal.file(job, plan.options)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"jobs": 7}', '{"jobs": [], "options": {}, "salt": 1, "format": 99}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"jobs": 7}', '{"jobs": [], "options": {}, "salt": 1, "format": 99}']
+)
 def test_a_folder_without_a_plan_is_no_journal(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(BadJournal):
@@ -259,7 +269,9 @@ def test_what_is_let_out_of_quarantine_is_tried_again(journal: Journal) -> None:
     assert all(words.state(row) == "fail" for row in journal.rows(journal.plan()))
 
 
-def test_a_fault_of_the_grader_is_no_zero(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_grader_is_no_zero(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stumbles(*_: object) -> ExerciseResult:
         raise ZeroDivisionError("division by zero")
 
@@ -289,15 +301,22 @@ def test_a_job_that_kills_its_grader_is_quarantined_and_the_batch_goes_on(
         pool.run(lambda count: None)
     states = {row.student: words.state(row) for row in journal.rows(plan)}
     assert states == {"ada": "quarantined", "bob": "quarantined", "cyd": "fail"}
-    assert journal.attempts(poison)[0] == "Not graded: the process that graded it was killed by SIGKILL."
+    assert (
+        journal.attempts(poison)[0]
+        == "Not graded: the process that graded it was killed by SIGKILL."
+    )
 
 
 def _worker(journal: Journal, code: str) -> subprocess.Popen[bytes]:
     home = str(Path(__file__).parents[4])
-    return subprocess.Popen([sys.executable, "-c", code, str(journal.root)], stdin=subprocess.PIPE, cwd=home)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(journal.root)], stdin=subprocess.PIPE, cwd=home
+    )
 
 
-def test_a_full_disk_is_a_row_and_the_others_go_on(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_row_and_the_others_go_on(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = journal.plan()
     unlucky = journal.root / "results" / f"{plan.jobs[0].key}.json"
     keep_first = storage.keep_first
@@ -316,7 +335,9 @@ def test_a_full_disk_is_a_row_and_the_others_go_on(journal: Journal, monkeypatch
     assert "the disk may be full" in rows[0].problem
 
 
-def test_a_later_run_grades_what_could_not_be_stored(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_run_grades_what_could_not_be_stored(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(storage, "keep_first", _no_space)
         assert work(journal).unsaved == 2
@@ -354,7 +375,9 @@ def test_a_worker_whose_log_cannot_be_written_still_says_how_it_ended(tmp_path: 
     """On a full disk its last words fail, and a crash would be taken for the job's fault."""
     with open("/dev/full", "wb") as full:
         order = [sys.executable, "-m", "graders.batch", str(tmp_path)]
-        with subprocess.Popen(order, env=environment(), stdin=subprocess.PIPE, stdout=full, stderr=full) as worker:
+        with subprocess.Popen(
+            order, env=environment(), stdin=subprocess.PIPE, stdout=full, stderr=full
+        ) as worker:
             assert worker.wait() == 2
 
 
@@ -364,7 +387,9 @@ def test_a_worker_whose_log_cannot_be_written_still_says_how_it_ended(tmp_path: 
 def test_a_timed_law_has_its_device_alone(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     log = tmp_path / "log"
-    members = [context.Process(target=_uses, args=(tmp_path, log, number % 3 == 0)) for number in range(9)]
+    members = [
+        context.Process(target=_uses, args=(tmp_path, log, number % 3 == 0)) for number in range(9)
+    ]
     for member in members:
         member.start()
     for member in members:
@@ -405,7 +430,9 @@ def right_for_all(journal: Journal) -> dict[str, ExerciseResult]:
     found = {}
     for job in journal.plan().jobs:
         missing = without_a_try(job, "", Outcome.FAIL, laws_only=True)
-        laws = tuple(replace(law, outcome=Outcome.PASS, points=law.max_points) for law in missing.laws)
+        laws = tuple(
+            replace(law, outcome=Outcome.PASS, points=law.max_points) for law in missing.laws
+        )
         found[job.key] = replace(missing, laws=laws, problem="")
     return found
 
@@ -420,7 +447,9 @@ def test_a_result_that_somebody_planted_is_not_believed(journal: Journal, folder
 
 def test_a_planted_result_does_not_stand_before_the_true_one(journal: Journal) -> None:
     job = journal.plan().jobs[0]
-    (journal.root / "results" / f"{job.key}.json").write_bytes(pack(right_for_all(journal)[job.key]))
+    (journal.root / "results" / f"{job.key}.json").write_bytes(
+        pack(right_for_all(journal)[job.key])
+    )
     journal.store(job, without_a_try(job, "wrong", Outcome.FAIL, laws_only=True))
     assert journal.rows(journal.plan())[0].result.points == 0
 
@@ -486,8 +515,12 @@ def test_a_journal_is_readable_by_its_owner_alone(journal: Journal) -> None:
     assert stat.S_IMODE(journal.root.stat().st_mode) == 0o700
 
 
-def test_salts_have_as_many_bits_as_a_key_and_seeds_are_not_told_by_one_another(tmp_path: Path) -> None:
-    salts = {Journal(tmp_path / str(number)).open([], Options(grader="x")).salt for number in range(8)}
+def test_salts_have_as_many_bits_as_a_key_and_seeds_are_not_told_by_one_another(
+    tmp_path: Path,
+) -> None:
+    salts = {
+        Journal(tmp_path / str(number)).open([], Options(grader="x")).salt for number in range(8)
+    }
     assert max(salt.bit_length() for salt in salts) > 120 and len(salts) == 8
     assert Journal(tmp_path / "0").plan().salt in salts
     seeds = [seed_of(f"key{number}", 1 << 127) for number in range(64)]

@@ -1,4 +1,5 @@
-"""Elsewhere than here: a Slurm job array and a Ray cluster bring the same verdicts as the workers of this machine."""
+"""Elsewhere than here: a Slurm job array and a Ray cluster bring the same verdicts as the workers
+of this machine."""
 
 from __future__ import annotations
 
@@ -35,14 +36,18 @@ def submissions(tmp_path: Path) -> Path:
         sample_class.syntax_error(3, "bob", "b"),
         sample_class.wrong("cyd", wrong_part(3, "match_stores"), "c"),
     ]
-    sample_class.enrol(tmp_path / "a class", [*pupils, sample_class.archive(3, "eve", "nothing", "fail")])
+    sample_class.enrol(
+        tmp_path / "a class", [*pupils, sample_class.archive(3, "eve", "nothing", "fail")]
+    )
     return tmp_path / "a class"
 
 
 def course(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "course.cli", "grade", *map(str, arguments)]
     environment = {**os.environ, **variables}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def states(journal: Journal) -> dict[str, str]:
@@ -91,7 +96,9 @@ def holder(journal: Path) -> int:
 def settled(journal: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while Journal(journal).pending(Journal(journal).plan()):
-        assert time.monotonic() < deadline, [log.read_text() for log in (journal / "logs").iterdir()]
+        assert time.monotonic() < deadline, [
+            log.read_text() for log in (journal / "logs").iterdir()
+        ]
         time.sleep(0.05)
 
 
@@ -99,7 +106,8 @@ def settled(journal: Path) -> None:
 def test_what_a_dead_node_had_in_hand_is_graded_by_another_task_or_the_next_run(
     submissions: Path, tmp_path: Path, tasks: int
 ) -> None:
-    """With two tasks the other one takes over; with one the batch waits for the command to be typed again."""
+    """With two tasks the other one takes over; with one the batch waits for the command to be typed
+    again."""
     journal = tmp_path / "journal"
     path = f"{SLURM}{os.pathsep}{os.environ['PATH']}"
     order = (submissions, "--laws-only", "--seed", "1", "--journal", journal, "--launcher", "slurm")
@@ -134,8 +142,12 @@ def test_what_sbatch_refuses_is_one_sentence(submissions: Path, tmp_path: Path) 
 def test_a_ray_cluster_grades_the_class(submissions: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     journal = tmp_path / "journal"
-    done = course(submissions, "--laws-only", "--journal", journal, "--launcher", "ray", "--jobs", "2")
-    assert done.returncode == 0, done.stderr + "".join(log.read_text() for log in (journal / "logs").iterdir())
+    done = course(
+        submissions, "--laws-only", "--journal", journal, "--launcher", "ray", "--jobs", "2"
+    )
+    assert done.returncode == 0, done.stderr + "".join(
+        log.read_text() for log in (journal / "logs").iterdir()
+    )
     assert "4 rows: 4 fail." in done.stdout
     assert states(Journal(journal)) == STATES
 

@@ -68,9 +68,15 @@ def test_medians_keep_the_order_of_the_calls() -> None:
 
 def test_what_is_told_has_the_figures() -> None:
     growth = Growth("ref", timed(500, 10.04), timed(4000, 370.0))
-    assert (growth.dearer, growth.larger, growth.due) == ("37 times", "8 times", "about the same on both")
+    assert (growth.dearer, growth.larger, growth.due) == (
+        "37 times",
+        "8 times",
+        "about the same on both",
+    )
     assert (str(growth.small), str(growth.large)) == ("10.0 µs", "370 µs")
-    assert re.fullmatch("about 8 times as much at most", Growth("", timed(1, 1), timed(8, 1), linear=True).due)
+    assert re.fullmatch(
+        "about 8 times as much at most", Growth("", timed(1, 1), timed(8, 1), linear=True).due
+    )
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-"""A worker that waits for the next run: used once, as isolated as any, and nobody's fault when it is gone."""
+"""A worker that waits for the next run: used once, as isolated as any, and nobody's fault when it
+is gone."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def test_a_worker_that_waits_is_used_once_and_as_isolated_as_one_that_is_started
 
 def test_a_run_that_ends_at_the_first_broken_law_holds_no_others(tmp_path: Path) -> None:
     part = tmp_path / EXERCISE.file_name
-    part.write_text(SOLUTION.read_text(encoding="utf-8").replace("length % self._block_size", "True"), encoding="utf-8")
+    part.write_text(
+        SOLUTION.read_text(encoding="utf-8").replace("length % self._block_size", "True"),
+        encoding="utf-8",
+    )
     numbers = [law.number for law in EXERCISE.laws[:6]]
     result = grade(1, part, seed=1, only=numbers, until_broken=True)
     broken = [law.number for law in result.laws if law.outcome is Outcome.FAIL]
@@ -47,6 +51,8 @@ def test_what_a_law_takes_long_to_import_is_imported_beside_the_worker_that_star
     (tmp_path / "takes_long.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     laws = (dataclasses.replace(EXERCISE.laws[0], imports="takes_long", check=lambda _: None),)
-    monkeypatch.setattr(graders.grading, "catalogue", lambda _: dataclasses.replace(EXERCISE, laws=laws))
+    monkeypatch.setattr(
+        graders.grading, "catalogue", lambda _: dataclasses.replace(EXERCISE, laws=laws)
+    )
     assert grade(1, SOLUTION).passed
     assert sys.modules.pop("takes_long")

@@ -1,4 +1,5 @@
-"""What is decided about a part is decided by records; no wording of a part, a file or a folder can change it."""
+"""What is decided about a part is decided by records; no wording of a part, a file or a folder can
+change it."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def shown(law: LawResult) -> str:
 
 
 def test_a_part_that_says_that_something_is_not_written_yet_keeps_its_story(tmp_path: Path) -> None:
-    raising = "    def num_free(self) -> int:\n        raise RuntimeError('slot 3 is not written yet')\n"
+    raising = (
+        "    def num_free(self) -> int:\n        raise RuntimeError('slot 3 is not written yet')\n"
+    )
     path = part(tmp_path, "    def num_free(self) -> int:\n", raising)
     (law,) = grade(1, path, seed=1, only=["1.1"]).laws
     assert law.message.endswith("raised RuntimeError: slot 3 is not written yet.")
@@ -64,7 +67,9 @@ def test_a_part_that_says_that_something_is_not_written_yet_keeps_its_story(tmp_
 
 def test_what_raises_not_implemented_is_not_written_yet_whatever_it_says(tmp_path: Path) -> None:
     raising = "    def num_free(self) -> int:\n        raise NotImplementedError('done!')\n"
-    (law,) = grade(1, part(tmp_path, "    def num_free(self) -> int:\n", raising), seed=1, only=["1.1"]).laws
+    (law,) = grade(
+        1, part(tmp_path, "    def num_free(self) -> int:\n", raising), seed=1, only=["1.1"]
+    ).laws
     assert law.reason is Reason.UNWRITTEN
     assert rendering.law_line(law).plain.endswith("not written yet")
 
@@ -75,11 +80,16 @@ def test_what_was_returned_is_told_whole_whatever_is_in_it(tmp_path: Path) -> No
     text = Path(solutions.__path__[0], entry.slug, entry.file_name).read_text(encoding="utf-8")
     signature = "    def plan(self) -> Plan:\n"
     assert signature in text
-    path.write_text(text.replace(signature, f"{signature}        return 'one; two'\n", 1), encoding="utf-8")
+    path.write_text(
+        text.replace(signature, f"{signature}        return 'one; two'\n", 1), encoding="utf-8"
+    )
     (law,) = grade(2, path, seed=1, only=["2.1"]).laws
     assert law.story is not None
     assert law.story.got == "returned a str ('one; two')"
-    assert law.message == "`plan` returned a str ('one; two'); a Plan(chunks, preempted, copies) is due."
+    assert (
+        law.message
+        == "`plan` returned a str ('one; two'); a Plan(chunks, preempted, copies) is due."
+    )
 
 
 # ---------------------------------------------------------------- where a problem lies
@@ -130,7 +140,9 @@ def result(story: Story | None = None) -> ExerciseResult:
         ("", Location()),
     ],
 )
-def test_results_stored_before_there_were_locations_keep_theirs(where: str, location: Location) -> None:
+def test_results_stored_before_there_were_locations_keep_theirs(
+    where: str, location: Location
+) -> None:
     stored = json.loads(pack(result(Story(("free(1)",), "1", "2"))))
     story = stored["laws"][0]["story"]
     del story["location"], stored["laws"][0]["reason"], stored["location"]
@@ -153,7 +165,9 @@ def test_a_result_is_the_same_when_it_was_stored_and_tells_where_in_words_too() 
 
 @pytest.mark.parametrize("name", ["missing.zip", "no cell.zip", "No part.zip", "broken.zip"])
 @pytest.mark.parametrize("wanted", [(), (3,)])
-def test_what_cannot_be_read_is_called_so_whatever_its_name(name: str, wanted: tuple[int, ...], tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_called_so_whatever_its_name(
+    name: str, wanted: tuple[int, ...], tmp_path: Path
+) -> None:
     home = tmp_path / "class" / "ada"
     home.mkdir(parents=True)
     (home / name).write_bytes(b"no archive")

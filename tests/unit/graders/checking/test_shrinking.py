@@ -27,7 +27,8 @@ NEEDED = {2, 5}
 
 
 class Numbers:
-    """Breaks the law as long as 2 and 5 are among the numbers; `tried` counts how often it was played."""
+    """Breaks the law as long as 2 and 5 are among the numbers; `tried` counts how often it was
+    played."""
 
     tried = 0
 
@@ -38,12 +39,18 @@ class Numbers:
     def judge(self) -> None:
         Numbers.tried += 1
         if set(self.numbers) >= NEEDED:
-            broken = Broken("wrong", story=Story(tuple(map(str, self.numbers)), "got", "due"), outcome=self.outcome)
+            broken = Broken(
+                "wrong",
+                story=Story(tuple(map(str, self.numbers)), "got", "due"),
+                outcome=self.outcome,
+            )
             broken.trace = self
             raise broken
 
     def shorter(self) -> Iterator[Replayable]:
-        return (Numbers(self.numbers[:at] + self.numbers[at + 1 :]) for at in range(len(self.numbers)))
+        return (
+            Numbers(self.numbers[:at] + self.numbers[at + 1 :]) for at in range(len(self.numbers))
+        )
 
 
 def broken_by(trace: Replayable) -> Broken | None:
@@ -137,7 +144,9 @@ def test_no_call_of_a_story_can_be_left_out(
     exercise: int, name: str, law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
-    monkeypatch.setattr(graders.checking.random_cases, "SHRINKING", 4.0)  # the worker's share is in it here
+    monkeypatch.setattr(
+        graders.checking.random_cases, "SHRINKING", 4.0
+    )  # the worker's share is in it here
     broken = story_of(wrong_part(exercise, name).write(tmp_path), exercise, law, seed=1)
     assert broken.trace is not None
     for trace in broken.trace.shorter():
@@ -163,7 +172,9 @@ def test_no_shorter_story_asks_for_a_plan_before_the_last_one_was_committed() ->
             assert not (planned and method in ("plan", "drain"))
             planned = (planned or method == "plan") and method != "commit"
     methods = [[move.method for move in each.moves] for each in found]
-    assert ["add", "plan", "abort", "commit", "plan", "commit", "drain"] in methods, "a whole step may go"
+    assert ["add", "plan", "abort", "commit", "plan", "commit", "drain"] in methods, (
+        "a whole step may go"
+    )
 
 
 def test_no_shorter_story_locks_what_is_of_no_length() -> None:
@@ -180,4 +191,6 @@ def test_no_shorter_story_locks_what_is_of_no_length() -> None:
     for each in found:
         for move in each.moves:
             if move.method in ("lock", "unlock"):
-                assert each.moves[move.handle].tokens, "the engine locks handles of a length above 0 only"
+                assert each.moves[move.handle].tokens, (
+                    "the engine locks handles of a length above 0 only"
+                )

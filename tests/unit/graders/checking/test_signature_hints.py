@@ -1,4 +1,5 @@
-"""A method in another form than the contract has it is named as that, with what to write in its place."""
+"""A method in another form than the contract has it is named as that, with what to write in its
+place."""
 
 from __future__ import annotations
 
@@ -26,13 +27,37 @@ def told(members: str, *names: str) -> str:
 @pytest.mark.parametrize(
     ("members", "name", "says"),
     [
-        ("    def idle(self): ...", "idle", "`idle` must be a property: put @property above its def."),
-        ("    @staticmethod\n    def idle(): ...", "idle", "write @property in the place of @staticmethod."),
-        ("    @property\n    def plan(self): ...", "plan", "`plan` must be a method: take @property off its def."),
-        ("    @functools.cached_property\n    def plan(self): ...", "plan", "take @cached_property off its def."),
-        ("    @classmethod\n    def add(cls, request): ...", "add", "take @classmethod off its def."),
+        (
+            "    def idle(self): ...",
+            "idle",
+            "`idle` must be a property: put @property above its def.",
+        ),
+        (
+            "    @staticmethod\n    def idle(): ...",
+            "idle",
+            "write @property in the place of @staticmethod.",
+        ),
+        (
+            "    @property\n    def plan(self): ...",
+            "plan",
+            "`plan` must be a method: take @property off its def.",
+        ),
+        (
+            "    @functools.cached_property\n    def plan(self): ...",
+            "plan",
+            "take @cached_property off its def.",
+        ),
+        (
+            "    @classmethod\n    def add(cls, request): ...",
+            "add",
+            "take @classmethod off its def.",
+        ),
         ("    @staticmethod\n    def add(request): ...", "add", "take @staticmethod off its def."),
-        ("    def add(request): ...", "add", "`add` lacks its first parameter: write self before request."),
+        (
+            "    def add(request): ...",
+            "add",
+            "`add` lacks its first parameter: write self before request.",
+        ),
         ("    def plan(): ...", "plan", "write self before the closing bracket."),
         ("    async def plan(self): ...", "plan", "write def in the place of async def."),
         (
@@ -60,7 +85,10 @@ def test_what_keeps_the_contract_is_no_slip(members: str) -> None:
 
 
 def test_the_methods_that_a_line_and_an_exception_call_are_found() -> None:
-    assert called("needed = self.blocks_needed(seq, n) + X.table() missing 1 argument") == ["blocks_needed", "table"]
+    assert called("needed = self.blocks_needed(seq, n) + X.table() missing 1 argument") == [
+        "blocks_needed",
+        "table",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +101,20 @@ def test_the_methods_that_a_line_and_an_exception_call_are_found() -> None:
             "`num_free` must be a property",
             "a property num_free",
         ),
-        (1, "    def table(", "    @property\n    def table(", "`table` must be a method", "a method table(self, seq)"),
-        (1, "self._tables", "self.table", "hides the method; give what is stored there", "a method table(self, seq)"),
+        (
+            1,
+            "    def table(",
+            "    @property\n    def table(",
+            "`table` must be a method",
+            "a method table(self, seq)",
+        ),
+        (
+            1,
+            "self._tables",
+            "self.table",
+            "hides the method; give what is stored there",
+            "a method table(self, seq)",
+        ),
         (
             1,
             "    def blocks_needed(",
@@ -96,7 +136,13 @@ def test_the_methods_that_a_line_and_an_exception_call_are_found() -> None:
             "in the place of @static",
             "a property idle",
         ),
-        (2, "    @property\n    def idle", "    def ideal", "There is no `idle`", "a property idle"),
+        (
+            2,
+            "    @property\n    def idle",
+            "    def ideal",
+            "There is no `idle`",
+            "a property idle",
+        ),
         (
             2,
             "    def plan(self)",
@@ -114,7 +160,13 @@ def test_the_methods_that_a_line_and_an_exception_call_are_found() -> None:
     ],
 )
 def test_the_first_law_that_meets_a_slip_says_so(
-    exercise: int, old: str, new: str, says: str, due: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exercise: int,
+    old: str,
+    new: str,
+    says: str,
+    due: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
     monkeypatch.setattr(graders.checking.random_cases, "SHRINKING", 0.0)
@@ -133,15 +185,30 @@ def test_the_first_law_that_meets_a_slip_says_so(
 @pytest.mark.parametrize(
     ("old", "new", "says", "where"),
     [
-        ("    return Tree(", "    Tree(", "`build_tree` returned nothing; is a return missing?", "(build_tree)"),
+        (
+            "    return Tree(",
+            "    Tree(",
+            "`build_tree` returned nothing; is a return missing?",
+            "(build_tree)",
+        ),
         (
             "    return Tree(",
             "    return dict(",
             "`build_tree` returned a dict, which has no `parent`.",
             "(build_tree)",
         ),
-        ("def build_tree(", "class Mine:\n  def build_tree(", "it stands in class Mine, take it out.", "build_tree"),
-        ("def build_tree(", "def tree_of(", "There is no `build_tree`: module 'medusa' has no", "build_tree"),
+        (
+            "def build_tree(",
+            "class Mine:\n  def build_tree(",
+            "it stands in class Mine, take it out.",
+            "build_tree",
+        ),
+        (
+            "def build_tree(",
+            "def tree_of(",
+            "There is no `build_tree`: module 'medusa' has no",
+            "build_tree",
+        ),
     ],
 )
 def test_a_function_that_is_missing_or_returns_something_else_is_told_apart(

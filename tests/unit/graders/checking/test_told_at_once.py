@@ -26,7 +26,9 @@ def judged(tmp_path: Path, law: str, *edits: tuple[str, str]) -> LawResult:
     return result
 
 
-def test_every_method_that_a_law_calls_and_is_not_written_is_named_with_its_line(tmp_path: Path) -> None:
+def test_every_method_that_a_law_calls_and_is_not_written_is_named_with_its_line(
+    tmp_path: Path,
+) -> None:
     unwritten = 'raise NotImplementedError("your code")'
     told = judged(
         tmp_path, "1.1",
@@ -60,7 +62,12 @@ def test_every_forbidden_call_that_gets_through_is_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("law", "right", "wrong", "said"),
     [
-        ("1.6", "def truncate(", "def trunctate(", "There is no `truncate`: did you mean it by `trunctate` in line"),
+        (
+            "1.6",
+            "def truncate(",
+            "def trunctate(",
+            "There is no `truncate`: did you mean it by `trunctate` in line",
+        ),
         ("1.1", "self._free.pop()", "self._fre.pop()", "Did you mean `_free`?"),
         ("1.1", "self._take(", "self._tak(", "Did you mean `_take`?"),
         ("1.6", "self._free += fallen", "self._fre += fallen", "Did you mean `_free`?"),

@@ -1,4 +1,5 @@
-"""The adapters, as far as they can be tried without the engines: the GGUF file, Ollama's API, the stand-ins."""
+"""The adapters, as far as they can be tried without the engines: the GGUF file, Ollama's API, the
+stand-ins."""
 
 from __future__ import annotations
 
@@ -71,11 +72,17 @@ def test_every_tensor_is_written_under_its_other_name(written: Any) -> None:
 
 
 def test_queries_and_keys_are_permuted_and_nothing_else(written: Any) -> None:
-    tensors = {name: tensor.float() for name, tensor in load_file(CHECKPOINT / "model.safetensors").items()}
+    tensors = {
+        name: tensor.float() for name, tensor in load_file(CHECKPOINT / "model.safetensors").items()
+    }
     config = load_model("waiter").config
     for name, heads in (("q", config.heads), ("k", config.kv_heads)):
-        halves = tensors[f"model.layers.1.self_attn.{name}_proj.weight"].view(heads, config.head_width, -1)
-        pairs = torch.from_numpy(written.tensors[f"blk.1.attn_{name}.weight"]).view(heads, config.head_width, -1)
+        halves = tensors[f"model.layers.1.self_attn.{name}_proj.weight"].view(
+            heads, config.head_width, -1
+        )
+        pairs = torch.from_numpy(written.tensors[f"blk.1.attn_{name}.weight"]).view(
+            heads, config.head_width, -1
+        )
         half = config.head_width // 2
         assert torch.equal(pairs[:, 0::2], halves[:, :half])
         assert torch.equal(pairs[:, 1::2], halves[:, half:])
@@ -96,7 +103,9 @@ def remembered(gguf_file: Any, folder: Path, form: str = "f32") -> Any:
     return json.loads((folder / "model.gguf").read_text())
 
 
-@pytest.mark.parametrize(("form", "matrix", "no_blocks"), [("bf16", "BF16", "BF16"), ("q8_0", "Q8_0", "BF16")])
+@pytest.mark.parametrize(
+    ("form", "matrix", "no_blocks"), [("bf16", "BF16", "BF16"), ("q8_0", "Q8_0", "BF16")]
+)
 def test_matrices_are_written_in_the_form_asked_for_where_their_rows_allow_it(
     gguf_file: Any, tmp_path: Path, form: str, matrix: str, no_blocks: str
 ) -> None:
@@ -107,40 +116,65 @@ def test_matrices_are_written_in_the_form_asked_for_where_their_rows_allow_it(
     assert kinds["output_norm.weight"] == kinds["blk.0.attn_norm.weight"] == "F32"
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("reference", "q8_0"), ("llama.cpp", "q8_0"), ("vllm", "float32")])
-def test_an_engine_without_the_format_is_given_the_same_weights_in_fp32(name: str, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("reference", "q8_0"), ("llama.cpp", "q8_0"), ("vllm", "float32")]
+)
+def test_an_engine_without_the_format_is_given_the_same_weights_in_fp32(
+    name: str, dtype: str
+) -> None:
     given = Checkpoint(CHECKPOINT, replace(of_model("waiter"), dtype="q8_0"))
     trace = Trace("short", 0, "waiter", (TraceRequest((5, 6), 2),), num_blocks=65, max_seqs=2)
-    job = launch_config.job(KINDS[name], given, load_model("waiter"), trace, threads=1, engines=1, device="cpu")
+    job = launch_config.job(
+        KINDS[name], given, load_model("waiter"), trace, threads=1, engines=1, device="cpu"
+    )
     assert job.loaded == replace(given.loaded, dtype=dtype)
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])
-def test_a_checkpoint_of_our_own_is_written_and_lacks_nothing(gguf_file: Any, tmp_path: Path, qk_norm: bool) -> None:
+def test_a_checkpoint_of_our_own_is_written_and_lacks_nothing(
+    gguf_file: Any, tmp_path: Path, qk_norm: bool
+) -> None:
     """A config that names no tokens with a meaning, and no tokenizer."""
     config = replace(SHAPES["tiny"], qk_norm=qk_norm)
     model = random_model(config)
     save(tmp_path, config, model.weights)
     told = remembered(gguf_file, tmp_path)
-    assert told["architecture"] == ("qwen3" if qk_norm else "llama") and told["add_tokenizer_model"] == "no_vocab"
+    assert (
+        told["architecture"] == ("qwen3" if qk_norm else "llama")
+        and told["add_tokenizer_model"] == "no_vocab"
+    )
     assert sum(math.prod(shape) for shape in told["tensors"].values()) == config.parameters
     assert ("blk.0.attn_q_norm.weight" in told["tensors"]) is qk_norm
 
 
-NEEDED = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "model_type"}
+NEEDED = {
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "model_type",
+}
 
 
-def test_whatever_key_a_config_lacks_gguf_holds_what_transformers_reads(gguf_file: Any, tmp_path: Path) -> None:
+def test_whatever_key_a_config_lacks_gguf_holds_what_transformers_reads(
+    gguf_file: Any, tmp_path: Path
+) -> None:
     for path in CHECKPOINT.iterdir():
         (tmp_path / path.name).symlink_to(path)
     told = json.loads((CHECKPOINT / "config.json").read_text())
     whole = remembered(gguf_file, tmp_path)
     (tmp_path / "config.json").unlink()
-    absent = {"max_position_embeddings": {"add_context_length": 2048}, "rms_norm_eps": {"add_layer_norm_rms_eps": 1e-6}}
+    absent = {
+        "max_position_embeddings": {"add_context_length": 2048},
+        "rms_norm_eps": {"add_layer_norm_rms_eps": 1e-6},
+    }
     absent |= {"num_key_value_heads": {"add_head_count_kv": 8}}
     ids = {"bos_token_id": "add_bos_token_id", "eos_token_id": "add_eos_token_id"}
     for key in told:
-        (tmp_path / "config.json").write_text(json.dumps({name: told[name] for name in told if name != key}))
+        (tmp_path / "config.json").write_text(
+            json.dumps({name: told[name] for name in told if name != key})
+        )
         if key in NEEDED or key == "tie_word_embeddings":
             with pytest.raises(ValueError, match=f"{key}|None is not written|lm_head"):
                 gguf_file.write(tmp_path, tmp_path / "model.gguf")
@@ -153,7 +187,12 @@ def test_whatever_key_a_config_lacks_gguf_holds_what_transformers_reads(gguf_fil
 def test_several_ends_and_a_head_that_is_tied_all_the_same(gguf_file: Any, tmp_path: Path) -> None:
     config = replace(SHAPES["tiny"], tied=True)
     model = random_model(config)
-    save(tmp_path, config, {**model.weights, "lm_head.weight": model.head + 1}, {"eos_token_id": [2, 3]})
+    save(
+        tmp_path,
+        config,
+        {**model.weights, "lm_head.weight": model.head + 1},
+        {"eos_token_id": [2, 3]},
+    )
     (tmp_path / "tokenizer.json").write_text((CHECKPOINT / "tokenizer.json").read_text())
     told = remembered(gguf_file, tmp_path)
     assert "output.weight" not in told["tensors"], "llama.cpp would take it for another matrix"
@@ -165,7 +204,11 @@ def test_several_ends_and_a_head_that_is_tied_all_the_same(gguf_file: Any, tmp_p
 @pytest.mark.parametrize(
     ("name", "dtype", "said"),
     [
-        ("model.layers.0.self_attn.q_proj.bias", torch.float32, "nobody knows what llama.cpp calls the tensor"),
+        (
+            "model.layers.0.self_attn.q_proj.bias",
+            torch.float32,
+            "nobody knows what llama.cpp calls the tensor",
+        ),
         ("model.norm.weight", torch.int8, "is of I8: quantised weights are not written as GGUF"),
     ],
 )
@@ -185,11 +228,17 @@ def ollama() -> Driver:
         host = f"127.0.0.1:{probe.getsockname()[1]}"
     kind = KINDS["ollama"]
     path = f"{STAND_INS}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    kind = replace(kind, variables={"OLLAMA_HOST": host, "PYTHONPATH": str(STAND_INS), "PATH": path})
+    kind = replace(
+        kind, variables={"OLLAMA_HOST": host, "PYTHONPATH": str(STAND_INS), "PATH": path}
+    )
     trace = Trace("short", 0, "waiter", (), num_blocks=65, max_seqs=2)
     given = Checkpoint(CHECKPOINT, of_model("waiter"))
-    job = launch_config.job(kind, given, load_model("waiter"), trace, threads=1, engines=1, device="cpu")
-    return Driver(kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], timeout=30)
+    job = launch_config.job(
+        kind, given, load_model("waiter"), trace, threads=1, engines=1, device="cpu"
+    )
+    return Driver(
+        kind, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(kind.path)], timeout=30
+    )
 
 
 def test_ollama_is_given_text_and_its_text_comes_back_as_tokens() -> None:
@@ -208,7 +257,9 @@ def test_text_that_comes_back_as_other_tokens_does_not_count() -> None:
     prompt = tuple(load_model("waiter").tokenizer.encode("zzqx", add_special_tokens=False).ids)
     with ollama() as engine, pytest.raises(EngineFailed) as caught:
         engine.start()
-        engine.serve(Trace("short", 0, "waiter", (TraceRequest(prompt, 3),), num_blocks=65, max_seqs=2))
+        engine.serve(
+            Trace("short", 0, "waiter", (TraceRequest(prompt, 3),), num_blocks=65, max_seqs=2)
+        )
     assert caught.value.failure is EngineFailure.OTHER_COUNT
 
 
@@ -220,7 +271,10 @@ def test_stand_ins_can_be_imported_but_not_used() -> None:
     )
     folder = str(ADAPTERS / "sglang_stand_ins")
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": folder}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": folder},
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.startswith("fused is a stand-in"), done.stderr
 
@@ -229,8 +283,19 @@ def test_every_way_to_guess_can_be_raced_and_says_the_same() -> None:
     """Our own engine under four names, which guess whatever the workload is about."""
     from graders.engines.adapters import reference_driver
 
-    job = {"threads": 1, "model": str(CHECKPOINT), "device": "cpu", "dtype": "float32", "prefix_cache": False}
-    job |= {"parts": launch_config.parts(launch_config.SOLUTIONS), "kv_tokens": 512, "block_size": 16, "max_seqs": 2}
+    job = {
+        "threads": 1,
+        "model": str(CHECKPOINT),
+        "device": "cpu",
+        "dtype": "float32",
+        "prefix_cache": False,
+    }
+    job |= {
+        "parts": launch_config.parts(launch_config.SOLUTIONS),
+        "kv_tokens": 512,
+        "block_size": 16,
+        "max_seqs": 2,
+    }
     said, steps = {}, {}
 
     def clock() -> float:

@@ -26,7 +26,9 @@ from reference_engine.peers.loaded_weights import digest
 FAKE = Path(__file__).parents[3] / "fakes" / "engines" / "fake_adapter.py"
 KEPT = TemporaryDirectory()
 PARAMETERS = SHAPES["tiny"].parameters
-NOBODY = LaunchConfig(model="nothing", max_len=64, kv_tokens=1024, max_seqs=4, loaded=Loaded("0" * 64, 1))
+NOBODY = LaunchConfig(
+    model="nothing", max_len=64, kv_tokens=1024, max_seqs=4, loaded=Loaded("0" * 64, 1)
+)
 REQUESTS = (TraceRequest((1, 2, 3), 4), TraceRequest((5,), 2, 0.02))
 TRACE = Trace("short", 0, "fake", REQUESTS, num_blocks=65, max_seqs=4)
 
@@ -48,10 +50,16 @@ def another() -> str:
     return str(Path(KEPT.name) / "another")
 
 
-def driver(ills: str = "", *, start: float = 20.0, timeout: float = 20.0, pace: float = 0.0) -> Driver:
+def driver(
+    ills: str = "", *, start: float = 20.0, timeout: float = 20.0, pace: float = 0.0
+) -> Driver:
     variables = {"FAKE_ILLS": ills, "FAKE_PACE": str(pace), "FAKE_FOLDER": another()}
-    kind = EngineKind("fake", "a fake engine", "fake_adapter.py", variables=variables, timeout=start)
-    return Driver(kind, job(), command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=timeout)
+    kind = EngineKind(
+        "fake", "a fake engine", "fake_adapter.py", variables=variables, timeout=start
+    )
+    return Driver(
+        kind, job(), command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=timeout
+    )
 
 
 def failure(ills: str, **limits: float) -> EngineFailed:
@@ -101,7 +109,8 @@ def test_a_death_is_told_with_the_last_words() -> None:
     died = failure("dies")
     assert died.failure is EngineFailure.DIED
     assert (
-        died.sentence == "fake died: it ended with status 7; the last thing it printed: the last word of a dying engine"
+        died.sentence
+        == "fake died: it ended with status 7; the last thing it printed: the last word of a dying engine"
     )
 
 
@@ -119,13 +128,19 @@ def test_a_progress_bar_is_nobodys_last_word(printed: str, expected: str) -> Non
     assert last_line(printed) == expected
 
 
-def broken(tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driver] = Driver) -> str:
-    """What is said of an engine with an environment of its own, whose interpreter is this shell script."""
+def broken(
+    tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driver] = Driver
+) -> str:
+    """What is said of an engine with an environment of its own, whose interpreter is this shell
+    script."""
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(mode)
     kind = EngineKind("fake", "a fake engine", "fake_adapter.py", ("fake",), timeout=20)
-    with started_by(kind, NOBODY, command=[str(python)]) as engine, pytest.raises(EngineFailed) as caught:
+    with (
+        started_by(kind, NOBODY, command=[str(python)]) as engine,
+        pytest.raises(EngineFailed) as caught,
+    ):
         engine.start()
     return caught.value.sentence
 
@@ -135,10 +150,16 @@ def broken(tmp_path: Path, script: str, mode: int = 0o755, started_by: type[Driv
     [
         ("exit", 0o644, "python cannot be run: Permission denied; "),
         ("echo here is some junk that nobody asked for", 0o755, "; "),
-        ("echo No module named encodings >&2; exit 1", 0o755, "status 1; the last thing it printed: No module"),
+        (
+            "echo No module named encodings >&2; exit 1",
+            0o755,
+            "status 1; the last thing it printed: No module",
+        ),
     ],
 )
-def test_a_broken_environment_comes_with_what_mends_it(tmp_path: Path, script: str, mode: int, expected: str) -> None:
+def test_a_broken_environment_comes_with_what_mends_it(
+    tmp_path: Path, script: str, mode: int, expected: str
+) -> None:
     said = broken(tmp_path, script, mode)
     assert expected in said
     assert said.endswith("; `course engines install fake --fresh` makes it anew")
@@ -171,11 +192,15 @@ def test_an_environment_without_a_package_is_told_without_a_name_of_python(tmp_p
     host = f"exec {sys.executable} {ADAPTERS / 'host.py'} {tmp_path / 'adapter.py'}"
     (tmp_path / "adapter.py").write_text("import no_such_package")
     mends = "`course engines install fake --fresh` makes it anew"
-    assert broken(tmp_path, host) == f"fake did not start: No module named 'no_such_package'; {mends}"
+    assert (
+        broken(tmp_path, host) == f"fake did not start: No module named 'no_such_package'; {mends}"
+    )
 
 
 def test_a_death_of_another_cause_does_not_ask_for_a_new_environment(tmp_path: Path) -> None:
-    assert broken(tmp_path, "kill -9 $$").endswith("it was killed by SIGKILL; it printed nothing that says why")
+    assert broken(tmp_path, "kill -9 $$").endswith(
+        "it was killed by SIGKILL; it printed nothing that says why"
+    )
 
 
 def test_an_engine_that_hangs_is_given_up() -> None:
@@ -278,16 +303,30 @@ def test_the_environment_of_an_engine_is_clean(monkeypatch: pytest.MonkeyPatch) 
     ("answer", "expected"),
     [
         ({}, EngineFailure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4.5], [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, EngineFailure.GARBLED),
+        (
+            {"outputs": [[1, 2, 3, 4.5], [5, 6]], "times": [[0.0] * 4, [0.1] * 2]},
+            EngineFailure.GARBLED,
+        ),
         ({"outputs": [[True] * 4, [5, 6]], "times": [[0.0] * 4, [0.1] * 2]}, EngineFailure.GARBLED),
         ({"outputs": [[1, 2, 3, 4]], "times": [[0.0] * 4]}, EngineFailure.OTHER_COUNT),
-        ({"outputs": [[1, 2, 3, 4], [5, 6, 7]], "times": [[0.0] * 4, [0.1] * 3]}, EngineFailure.OTHER_COUNT),
+        (
+            {"outputs": [[1, 2, 3, 4], [5, 6, 7]], "times": [[0.0] * 4, [0.1] * 3]},
+            EngineFailure.OTHER_COUNT,
+        ),
         ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1]]}, EngineFailure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1, 9.0]]}, EngineFailure.GARBLED),
-        ({"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.01, 0.1]]}, EngineFailure.GARBLED),
+        (
+            {"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.1, 9.0]]},
+            EngineFailure.GARBLED,
+        ),
+        (
+            {"outputs": [[1, 2, 3, 4], [5, 6]], "times": [[0.0] * 4, [0.01, 0.1]]},
+            EngineFailure.GARBLED,
+        ),
     ],
 )
-def test_what_an_engine_sends_is_not_believed(answer: dict[str, object], expected: EngineFailure) -> None:
+def test_what_an_engine_sends_is_not_believed(
+    answer: dict[str, object], expected: EngineFailure
+) -> None:
     with pytest.raises(EngineFailed) as caught:
         read_served(answer, TRACE, 1.0)
     assert caught.value.failure is expected

@@ -30,19 +30,27 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "engines" / "toy"
 
 
-def install(kind: EngineKind, device: str, run: Run, *, say: list[str] | None = None, fails: str = "") -> str:
+def install(
+    kind: EngineKind, device: str, run: Run, *, say: list[str] | None = None, fails: str = ""
+) -> str:
     """Install without a lock, as where there is none; the trial ends as `fails` says."""
 
     def prove(kind: EngineKind) -> str:
-        environments.write_stamp(environments.folder(kind), trial=f"failed: {fails}" if fails else "worked")
+        environments.write_stamp(
+            environments.folder(kind), trial=f"failed: {fails}" if fails else "worked"
+        )
         return fails
 
     told = [] if say is None else say
     unlocked = not lock_file.path(kind, device).is_file()
-    return installing.install(kind, device, say=told.append, prove=prove, run=run, unlocked=unlocked)
+    return installing.install(
+        kind, device, say=told.append, prove=prove, run=run, unlocked=unlocked
+    )
 
 
-def locked(*lines: str, part: lock_file.Part = lock_file.Part.MAIN, pythons: str = lock_file.python_here()) -> Path:
+def locked(
+    *lines: str, part: lock_file.Part = lock_file.Part.MAIN, pythons: str = lock_file.python_here()
+) -> Path:
     """Write the toy's lock."""
     file = lock_file.path(TOY, CPU, part)
     file.parent.mkdir(exist_ok=True)
@@ -72,7 +80,9 @@ def test_nothing_installed_says_what_to_type() -> None:
 
 
 @pytest.mark.parametrize("home", ["~", "/proc/1/root/home"], ids=["none", "closed"])
-def test_without_a_home_of_ones_own_nothing_is_installed(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_of_ones_own_nothing_is_installed(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(environments.VARIABLE)
     monkeypatch.setattr(os.path, "expanduser", lambda path: home + str(path)[1:])
     assert standing(TOY, CPU).state is State.ABSENT
@@ -114,7 +124,9 @@ def test_two_versions_of_a_package_are_found(place: Path) -> None:
 
 
 @pytest.mark.parametrize("packages", [("toy-1.1",), ()])
-def test_another_version_than_was_installed_is_found(place: Path, packages: tuple[str, ...]) -> None:
+def test_another_version_than_was_installed_is_found(
+    place: Path, packages: tuple[str, ...]
+) -> None:
     pretend(place, *packages)
     assert standing(TOY, CPU).state is State.CHANGED
 
@@ -156,12 +168,16 @@ def test_an_installation_makes_installs_removes_and_stamps(place: Path) -> None:
 
 def test_a_failed_step_is_told_with_pips_last_error(place: Path) -> None:
     def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:
-        log.write_text("Collecting toy\nERROR: No matching distribution found for toy==1.0\nWARNING: pip is old\n")
+        log.write_text(
+            "Collecting toy\nERROR: No matching distribution found for toy==1.0\nWARNING: pip is old\n"
+        )
         return int("pip" in command)
 
     with pytest.raises(NotInstalled) as caught:
         install(TOY, CPU, run)
-    assert "installing toy==1.0 failed: ERROR: No matching distribution found for toy==1.0" in str(caught.value)
+    assert "installing toy==1.0 failed: ERROR: No matching distribution found for toy==1.0" in str(
+        caught.value
+    )
     assert standing(TOY, CPU).state is State.ABSENT
 
 
@@ -171,7 +187,9 @@ def test_a_network_that_is_not_there_is_not_called_a_missing_package(place: Path
         log.write_text(f"{broken}\nERROR: No matching distribution found for toy==1.0\n")
         return int("pip" in command)
 
-    with pytest.raises(NotInstalled, match="the package index cannot be reached; is there a network"):
+    with pytest.raises(
+        NotInstalled, match="the package index cannot be reached; is there a network"
+    ):
         install(TOY, CPU, run)
 
 
@@ -212,7 +230,9 @@ def test_the_old_environment_comes_back_when_the_new_one_does_not(
     assert ill is not OSError or "No space left on device" in str(caught.value)
 
 
-def test_a_new_environment_replaces_the_old_one_through_a_link_too(place: Path, tmp_path: Path) -> None:
+def test_a_new_environment_replaces_the_old_one_through_a_link_too(
+    place: Path, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     place.parent.mkdir()
     place.symlink_to(tmp_path / "elsewhere")
@@ -224,7 +244,10 @@ def test_a_new_environment_replaces_the_old_one_through_a_link_too(place: Path, 
 
     assert install(TOY, CPU, run) == "1.0"
     assert standing(TOY, CPU).version == "1.0"
-    assert place.is_symlink() and [path.name for path in tmp_path.iterdir()].count("elsewhere.before") == 0
+    assert (
+        place.is_symlink()
+        and [path.name for path in tmp_path.iterdir()].count("elsewhere.before") == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +328,9 @@ def test_what_has_no_wheel_is_built_with_locked_tools(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("torch", "steps"), [("torch-2.13.0+cpu", 2), ("torch-2.13.0", 3)])
-def test_cudas_libraries_come_with_a_cuda_build_of_torch_only(place: Path, torch: str, steps: int) -> None:
+def test_cudas_libraries_come_with_a_cuda_build_of_torch_only(
+    place: Path, torch: str, steps: int
+) -> None:
     locked("toy==1.0", "torch==2.13.0")
     locked("nvidia-cublas==13.1", part=lock_file.Part.CUDA)
     ran: list[list[str]] = []
@@ -325,19 +350,32 @@ def test_a_cpu_build_is_asked_for_first_and_done_without(place: Path) -> None:
         return 1 if asked[-1].endswith(".cpu.txt") else fill(command, variables, log)
 
     assert install(TOY, CPU, run) == "1.0"
-    assert asked[1:] == [lock_file.path(TOY, CPU, part).name for part in (lock_file.Part.CPU, lock_file.Part.MAIN)]
+    assert asked[1:] == [
+        lock_file.path(TOY, CPU, part).name for part in (lock_file.Part.CPU, lock_file.Part.MAIN)
+    ]
     assert standing(TOY, CPU).ready
 
 
 def test_without_a_lock_nothing_is_installed_unless_asked_for(place: Path) -> None:
-    with pytest.raises(NotInstalled, match=f"there is no lock of toy for cpu on {lock_file.here()}; --unlocked takes"):
-        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place))
+    with pytest.raises(
+        NotInstalled,
+        match=f"there is no lock of toy for cpu on {lock_file.here()}; --unlocked takes",
+    ):
+        installing.install(
+            TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place)
+        )
     locked("toy==1.0", pythons="2.7")
     with pytest.raises(NotInstalled, match=r"the lock of toy is for Python 2\.7, not for "):
-        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place))
+        installing.install(
+            TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place)
+        )
     locked("toy==1.0")
-    with pytest.raises(NotInstalled, match="there is a lock; --unlocked is for platforms without one"):
-        installing.install(TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place), unlocked=True)
+    with pytest.raises(
+        NotInstalled, match="there is a lock; --unlocked is for platforms without one"
+    ):
+        installing.install(
+            TOY, CPU, say=lambda line: None, prove=lambda kind: "", run=taking(place), unlocked=True
+        )
     assert not place.exists()
 
 
@@ -375,19 +413,25 @@ def test_who_built_a_version_does_not_matter_but_a_local_pin_does(place: Path) -
 def test_an_environment_of_another_python_is_not_its_locks(place: Path) -> None:
     locked("toy==1.0", pythons="2.7")
     pretend(place, "toy-1.0")
-    assert standing(TOY, CPU).advice.startswith(f"it has Python {lock_file.python_here()}, and its lock is for 2.7; ")
+    assert standing(TOY, CPU).advice.startswith(
+        f"it has Python {lock_file.python_here()}, and its lock is for 2.7; "
+    )
 
 
 def test_pip_that_left_something_else_than_the_lock_has_failed(place: Path) -> None:
     locked("toy==1.0", "numpy==2.4.6")
-    with pytest.raises(NotInstalled, match=r"pip ended well, but numpy 2\.4\.6 of its lock is not there"):
+    with pytest.raises(
+        NotInstalled, match=r"pip ended well, but numpy 2\.4\.6 of its lock is not there"
+    ):
         install(TOY, CPU, taking(place))
     assert standing(TOY, CPU).state is State.UNFINISHED
 
 
 def test_a_lock_that_cannot_be_read_is_one_clause(place: Path) -> None:
     file = locked("toy==1.0", "numpy>=2")
-    with pytest.raises(NotInstalled, match=f"{file.name}, line 3: a lock pins each package as name==version"):
+    with pytest.raises(
+        NotInstalled, match=f"{file.name}, line 3: a lock pins each package as name==version"
+    ):
         install(TOY, CPU, taking(place))
     pretend(place, "toy-1.0")
     assert standing(TOY, CPU).advice.startswith(f"{file.name}, line 3: ")
@@ -397,7 +441,10 @@ def test_a_lock_that_cannot_be_read_is_one_clause(place: Path) -> None:
 
 
 def test_what_failed_its_trial_is_there_and_does_not_count(place: Path) -> None:
-    with pytest.raises(NotInstalled, match=r"toy 1\.0 is installed, does not work and does not count: no operator nms"):
+    with pytest.raises(
+        NotInstalled,
+        match=r"toy 1\.0 is installed, does not work and does not count: no operator nms",
+    ):
         install(TOY, CPU, taking(place), fails="no operator nms")
     found = standing(TOY, CPU)
     assert (found.state, found.ready, found.state.startable) == (State.BROKEN, False, True)
@@ -406,14 +453,19 @@ def test_what_failed_its_trial_is_there_and_does_not_count(place: Path) -> None:
 
 def test_what_failed_its_trial_does_not_replace_what_works(place: Path) -> None:
     pretend(place, "toy-0.9", stamp="0.9")
-    with pytest.raises(NotInstalled, match=r"toy 1\.0 was installed and does not work: no operator nms"):
+    with pytest.raises(
+        NotInstalled, match=r"toy 1\.0 was installed and does not work: no operator nms"
+    ):
         install(TOY, CPU, taking(place), fails="no operator nms")
     assert (standing(TOY, CPU).ready, standing(TOY, CPU).version) == (True, "0.9")
 
 
 def test_an_interrupted_trial_leaves_an_environment_that_does_not_count(place: Path) -> None:
     pretend(place, "toy-1.0", trial="")
-    assert (standing(TOY, CPU).state, standing(TOY, CPU).advice) == (State.UNTRIED, "course engines try toy")
+    assert (standing(TOY, CPU).state, standing(TOY, CPU).advice) == (
+        State.UNTRIED,
+        "course engines try toy",
+    )
 
 
 # ---------------------------------------------------------------- what pip says
@@ -428,13 +480,27 @@ MISMATCH = """ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENT
 @pytest.mark.parametrize(
     ("printed", "told"),
     [
-        (MISMATCH, "numpy==2.4.6 on the package index is not the file that was locked; the lock is renewed with"),
-        ("ERROR: No matching distribution found for numpy==2.4.6", "numpy==2.4.6; the lock is renewed with"),
-        ("ERROR: Could not install packages: [Errno 28] No space left on device", "failed: the disk is full; "),
-        ("WARNING: NameResolutionError\nERROR: No matching distribution found", "failed: the package index cannot be"),
+        (
+            MISMATCH,
+            "numpy==2.4.6 on the package index is not the file that was locked; the lock is renewed with",
+        ),
+        (
+            "ERROR: No matching distribution found for numpy==2.4.6",
+            "numpy==2.4.6; the lock is renewed with",
+        ),
+        (
+            "ERROR: Could not install packages: [Errno 28] No space left on device",
+            "failed: the disk is full; ",
+        ),
+        (
+            "WARNING: NameResolutionError\nERROR: No matching distribution found",
+            "failed: the package index cannot be",
+        ),
     ],
 )
-def test_a_step_that_fails_says_why_and_how_to_renew_the_lock(place: Path, printed: str, told: str) -> None:
+def test_a_step_that_fails_says_why_and_how_to_renew_the_lock(
+    place: Path, printed: str, told: str
+) -> None:
     locked("toy==1.0")
 
     def run(command: Sequence[str], variables: dict[str, str], log: Path) -> int:

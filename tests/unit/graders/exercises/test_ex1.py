@@ -1,4 +1,5 @@
-"""Exercise 1: every wrong part dies by the law it names, with a sentence that names the fault; right parts live."""
+"""Exercise 1: every wrong part dies by the law it names, with a sentence that names the fault;
+right parts live."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ UNTIMED = [part for part in WRONG if part not in TIMED + IN_ENGINE]
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graders.checking.workers.Worker", LocalWorker)
-    monkeypatch.setattr(random_cases, "SHRINKING", 60.0)  # until it is done, on any machine: stories do not differ
+    monkeypatch.setattr(
+        random_cases, "SHRINKING", 60.0
+    )  # until it is done, on any machine: stories do not differ
     monkeypatch.setattr(random_cases, "WAITING", 300.0)
 
 
@@ -54,7 +57,9 @@ def test_a_slow_part_dies_by_the_clock_of_its_own_process(part: Mutant, tmp_path
 
 
 @pytest.mark.parametrize("part", IN_ENGINE, ids=str)
-def test_samples_of_a_prompt_catch_what_short_tables_do_not_show(part: Mutant, tmp_path: Path) -> None:
+def test_samples_of_a_prompt_catch_what_short_tables_do_not_show(
+    part: Mutant, tmp_path: Path
+) -> None:
     path = part.write(tmp_path)
     number = next(law.number for law in catalogue(1).laws if law.name == "same tokens")
     law = next(law for law in grade(1, path, seed=3, only=[number]).laws if law.number == number)
@@ -67,7 +72,9 @@ def test_the_whole_engine_is_judged_without_torch_unless_laws_are_timed(laws_onl
     """`course check 1 --laws-only` took ten seconds, four of them to import torch twice."""
     code = f"import sys; from pathlib import Path; from graders import grade; law, = grade(1, Path({str(SOLUTION)!r}), "
     code += f"only=['1.11'], laws_only={laws_only}).laws; print(law.outcome.name, 'torch' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    ).stdout.split()
     assert said == ["PASS", str(not laws_only)]
     assert not [law.number for law in catalogue(1).laws if law.ahead and law.kind != "throughput"]
 
@@ -77,7 +84,9 @@ def test_a_sample_that_says_another_token_is_told(monkeypatch: pytest.MonkeyPatc
     alone = samples_in_engine._alone
     monkeypatch.setattr(in_engine, "_without_a_model", lambda _: None)
     monkeypatch.setattr(
-        samples_in_engine, "_alone", lambda *args: [[*text[:-1], text[-1] ^ 1] for text in alone(*args)]
+        samples_in_engine,
+        "_alone",
+        lambda *args: [[*text[:-1], text[-1] ^ 1] for text in alone(*args)],
     )
     (law,) = grade(1, SOLUTION, seed=1, only=["1.11"]).laws
     assert law.message.startswith("Sample 0 of ") and "says other tokens than alone" in law.message

@@ -1,4 +1,5 @@
-"""Exercise 4: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+"""Exercise 4: every wrong part dies by the law it names, every right part passes, whatever its
+insides."""
 
 from __future__ import annotations
 
@@ -51,7 +52,9 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part))
+@pytest.mark.parametrize(
+    "part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part)
+)
 @pytest.mark.parametrize("seed", range(4, 9))
 def test_no_other_law_is_broken_first(part: Mutant | Path, seed: int, tmp_path: Path) -> None:
     path = part if isinstance(part, Path) else part.write(tmp_path)

@@ -1,4 +1,5 @@
-"""Exercise 5: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+"""Exercise 5: every wrong part dies by the law it names, every right part passes, whatever its
+insides."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ def judged(path: Path, seed: int, only: list[str] = UNIT) -> ExerciseResult:
 
 @pytest.mark.parametrize(
     "path",
-    [path if path in (SOLUTION, RIGHT[1]) else pytest.param(path, marks=pytest.mark.slow) for path in RIGHT],
+    [
+        path if path in (SOLUTION, RIGHT[1]) else pytest.param(path, marks=pytest.mark.slow)
+        for path in RIGHT
+    ],
     ids=lambda path: path.stem,
 )
 def test_a_right_part_passes_every_unit_law(path: Path) -> None:
@@ -59,7 +63,9 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part))
+@pytest.mark.parametrize(
+    "part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part)
+)
 @pytest.mark.parametrize("seed", range(4, 9))
 def test_no_other_law_is_broken_first(part: Mutant | Path, seed: int, tmp_path: Path) -> None:
     path = part if isinstance(part, Path) else part.write(tmp_path)
@@ -81,7 +87,9 @@ def test_a_story_is_one_call_of_few_guesses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "from_p_itself"])
-def test_the_engine_shows_what_is_wrong_with_a_part_and_nothing_with_the_solution(name: str, tmp_path: Path) -> None:
+def test_the_engine_shows_what_is_wrong_with_a_part_and_nothing_with_the_solution(
+    name: str, tmp_path: Path
+) -> None:
     path = wrong_part(5, name).write(tmp_path) if name else SOLUTION
     (law,) = grade(5, path, seed=2, only=["5.12"], laws_only=True).laws
     assert law.outcome is (Outcome.FAIL if name else Outcome.PASS), law.message
@@ -91,8 +99,11 @@ def test_the_engine_shows_what_is_wrong_with_a_part_and_nothing_with_the_solutio
 # ---------------------------------------------------------------- what the counts prove
 
 
-def test_all_tests_of_a_check_together_keep_the_published_rate_of_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the ten had that rate for itself: a right part was called wrong once in 100,000 checks."""
+def test_all_tests_of_a_check_together_keep_the_published_rate_of_false_alarms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of the ten had that rate for itself: a right part was called wrong once in 100,000
+    checks."""
     made: list[object] = []
     for name in ("_chains", "_candidates"):
         monkeypatch.setattr(distribution, name, lambda *arguments: made.append(arguments))
@@ -103,7 +114,9 @@ def test_all_tests_of_a_check_together_keep_the_published_rate_of_false_alarms(m
     for freedom in (2, 4, 8):
         alarms = distribution.TESTS * distribution.survival(distribution.limit(freedom), freedom)
         assert 1.3 * alarms < distribution.FALSE_ALARM == 1e-6
-    assert distribution.survival(9.48773, 4) == pytest.approx(0.05, rel=1e-4)  # of any table of chi-square
+    assert distribution.survival(9.48773, 4) == pytest.approx(
+        0.05, rel=1e-4
+    )  # of any table of chi-square
 
 
 def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_far() -> None:
@@ -124,7 +137,8 @@ def test_the_points_of_all_laws_make_a_hundred() -> None:
 
 
 def test_no_logit_of_a_case_is_rounded_on_its_way() -> None:
-    """1001.85 is another number in float32, and its softmax another one: the solution broke the law by it."""
+    """1001.85 is another number in float32, and its softmax another one: the solution broke the law
+    by it."""
     steps = [sampling_cases.chance_step(SimpleNamespace(codes=[code])) for code in (0, 1)]
     for base in (0.0, sampling_cases.FAR, -sampling_cases.FAR):
         found = [base + count * step for count in range(-6, 7) for step in steps]

@@ -1,4 +1,5 @@
-"""Exercise 6: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+"""Exercise 6: every wrong part dies by the law it names, every right part passes, whatever its
+insides."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part))
+@pytest.mark.parametrize(
+    "part", [*WRONG, *RIGHT], ids=lambda part: part.stem if isinstance(part, Path) else str(part)
+)
 @pytest.mark.parametrize("seed", range(4, 9))
 def test_no_other_law_is_broken_first(part: Mutant | Path, seed: int, tmp_path: Path) -> None:
     path = part if isinstance(part, Path) else part.write(tmp_path)
@@ -70,9 +73,12 @@ def test_every_unit_law_is_needed() -> None:
     assert len(WRONG) >= 40
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
+)
 def test_right_text_in_too_many_passes_breaks_the_last_law(seed: int, tmp_path: Path) -> None:
-    """What is certain is kept; of the rest, generation by generation, the least likely: the text is right."""
+    """What is certain is kept; of the rest, generation by generation, the least likely: the text is
+    right."""
     surest, rest = "(-value[index], index)", "(value[index] < 0, depth[index], value[index])"
     source = next(path for path in right_parts(6) if path.stem == "plain_loops").read_text()
     assert source.count(surest) == 1
@@ -80,7 +86,9 @@ def test_right_text_in_too_many_passes_breaks_the_last_law(seed: int, tmp_path: 
     part.write_text(source.replace(surest, rest))
     (law,) = judged(part, seed, only=["6.11"]).laws
     assert law.outcome is Outcome.FAIL
-    assert re.search(r"Your trees of \d+ nodes yield [12]\.\d+ tokens a pass, a static tree", law.message)
+    assert re.search(
+        r"Your trees of \d+ nodes yield [12]\.\d+ tokens a pass, a static tree", law.message
+    )
 
 
 def test_the_points_of_all_laws_make_a_hundred() -> None:

@@ -1,4 +1,5 @@
-"""Exercise 7: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+"""Exercise 7: every wrong part dies by the law it names, every right part passes, whatever its
+insides."""
 
 from __future__ import annotations
 
@@ -44,7 +45,11 @@ def judged(path: Path, seed: int, only: list[str] = UNIT) -> ExerciseResult:
 
 @needs_triton
 @pytest.mark.parametrize(
-    "path", [pytest.param(path, marks=() if path == SOLUTION else pytest.mark.slow, id=path.stem) for path in RIGHT]
+    "path",
+    [
+        pytest.param(path, marks=() if path == SOLUTION else pytest.mark.slow, id=path.stem)
+        for path in RIGHT
+    ],
 )
 def test_a_right_part_passes_every_law(path: Path) -> None:
     result = judged(path, seed=1)
@@ -75,7 +80,8 @@ def test_a_stray_read_is_told_by_request_position_and_block(tmp_path: Path) -> N
     part = wrong_part(7, "next_block_read")
     (law,) = judged(part.write(tmp_path), seed=1, only=numbers(part)).laws
     assert re.search(
-        r"For request \d, whose length is \d+, position \d+, the (key|value) in slot \d of block \d", law.message
+        r"For request \d, whose length is \d+, position \d+, the (key|value) in slot \d of block \d",
+        law.message,
     )
 
 
@@ -89,7 +95,9 @@ def test_numbers_of_a_call_are_exact_in_bf16() -> None:
 @needs_triton
 def test_a_story_is_a_script_that_makes_the_same_tensors(tmp_path: Path) -> None:
     """It was said to be of a whole engine, which no script replays."""
-    text = SOLUTION.read_text(encoding="utf-8").replace("BLOCK_SIZE + position % BLOCK_SIZE", "BLOCK_SIZE")
+    text = SOLUTION.read_text(encoding="utf-8").replace(
+        "BLOCK_SIZE + position % BLOCK_SIZE", "BLOCK_SIZE"
+    )
     path = tmp_path / "paged_attention.py"
     path.write_text(text, encoding="utf-8")
     (law,) = judged(path, seed=1, only=["7.1"]).laws
@@ -107,11 +115,36 @@ def test_a_story_is_a_script_that_makes_the_same_tensors(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("law", "old", "new", "says"),
     [
-        ("7.1", "own[:, None] & (column < D)", "own[:, None] & (column < BLOCK_D)", "masked by column < D"),
-        ("7.1", "own = position < last", "own = position < last + 1", "was read, and is NaN: a weight of 0"),
-        ("7.1", 'score = tl.where(own[None, :], score, float("-inf"))', "score = score", "with the score 0"),
-        ("7.7", "span = tl.cdiv(length, split)", "span = length // split", "has ceil(length / split) = 1"),
-        ("7.8", "higher = tl.maximum(peak, tl.max(score, 1))", "higher = tl.zeros_like(peak)", "inf / inf is NaN"),
+        (
+            "7.1",
+            "own[:, None] & (column < D)",
+            "own[:, None] & (column < BLOCK_D)",
+            "masked by column < D",
+        ),
+        (
+            "7.1",
+            "own = position < last",
+            "own = position < last + 1",
+            "was read, and is NaN: a weight of 0",
+        ),
+        (
+            "7.1",
+            'score = tl.where(own[None, :], score, float("-inf"))',
+            "score = score",
+            "with the score 0",
+        ),
+        (
+            "7.7",
+            "span = tl.cdiv(length, split)",
+            "span = length // split",
+            "has ceil(length / split) = 1",
+        ),
+        (
+            "7.8",
+            "higher = tl.maximum(peak, tl.max(score, 1))",
+            "higher = tl.zeros_like(peak)",
+            "inf / inf is NaN",
+        ),
     ],
 )
 def test_a_wrong_number_is_told_with_where_it_came_from(

@@ -1,4 +1,5 @@
-"""A number in a result is a plain int: a bool or an integer of numpy is none, even where it is equal."""
+"""A number in a result is a plain int: a bool or an integer of numpy is none, even where it is
+equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`make killers` asks the law that a wrong part names, seed by seed; one that lives is told with its seeds."""
+"""`make killers` asks the law that a wrong part names, seed by seed; one that lives is told with
+its seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def test_a_wrong_part_that_dies_at_every_seed_is_no_surprise() -> None:
 
 
 def test_a_wrong_part_that_lives_is_told_with_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = replace(wrong_part(1, "admit_returns_its_table"), code=right_parts(1)[0].read_text(encoding="utf-8"))
+    right = replace(
+        wrong_part(1, "admit_returns_its_table"), code=right_parts(1)[0].read_text(encoding="utf-8")
+    )
     monkeypatch.setattr(killing_laws, "wrong_parts", lambda _: [right])
     (judged,) = killing_laws.wrong(1, FIRST, range(3, 5))
     assert (judged.seeds, judged.seen) == ((3, 4), "lives")
@@ -34,4 +37,6 @@ def test_laws_that_time_a_part_are_asked_when_they_are_named() -> None:
     asked = {law.name for law in catalogue(1).laws if killing_laws._asked_for(law, 1, [])}
     assert "watermark" in asked
     assert not asked & {"constant time", "fast enough", "same tokens"}
-    assert [law.number for law in catalogue(1).laws if killing_laws._asked_for(law, 1, ["1.10"])] == ["1.10"]
+    assert [
+        law.number for law in catalogue(1).laws if killing_laws._asked_for(law, 1, ["1.10"])
+    ] == ["1.10"]

@@ -1,4 +1,5 @@
-"""The labs: every wrong part dies by the law it names, every right part passes, whatever its insides."""
+"""The labs: every wrong part dies by the law it names, every right part passes, whatever its
+insides."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ LABS = [part for part in PARTS if isinstance(part.number, str)]
 WRONG = {lab.number: wrong_parts(lab.number) for lab in LABS}
 SOLUTIONS = {lab.number: Path("solutions", lab.slug, lab.file_name).resolve() for lab in LABS}
 EVERY_WRONG = [part for parts in WRONG.values() for part in parts]
-EVERY_RIGHT = [(lab.number, path) for lab in LABS for path in [*right_parts(lab.number), SOLUTIONS[lab.number]]]
+EVERY_RIGHT = [
+    (lab.number, path) for lab in LABS for path in [*right_parts(lab.number), SOLUTIONS[lab.number]]
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +65,11 @@ def test_a_wrong_part_dies_by_the_law_it_names(part: Mutant, tmp_path: Path) -> 
 @pytest.mark.parametrize("part", EVERY_WRONG, ids=str)
 @pytest.mark.parametrize("seed", range(4, 9))
 def test_no_other_law_is_broken_first(part: Mutant, seed: int, tmp_path: Path) -> None:
-    broken = [law.name for law in judged(part.exercise, part.write(tmp_path), seed).laws if law.outcome.failed]
+    broken = [
+        law.name
+        for law in judged(part.exercise, part.write(tmp_path), seed).laws
+        if law.outcome.failed
+    ]
     assert tuple(broken[:1]) == part.laws
 
 
@@ -96,9 +103,13 @@ def test_the_best_tree_is_the_best_of_all_trees() -> None:
     for _ in range(20):
         share = {path: chance.randint(0, 4) / 8 for path in paths}
         for size in range(len(paths) + 1):
-            trees = [each for each in combinations(paths, size) if speculation.nodes(each) == set(each)]
+            trees = [
+                each for each in combinations(paths, size) if speculation.nodes(each) == set(each)
+            ]
             best = speculation.best(share, size)
-            assert speculation.tree(best, share) == max(speculation.tree(each, share) for each in trees)
+            assert speculation.tree(best, share) == max(
+                speculation.tree(each, share) for each in trees
+            )
 
 
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "uncached"])
@@ -114,15 +125,21 @@ def test_a_run_without_a_model_counts_as_the_engine_does(cached: bool) -> None:
     sizes = {"num_blocks": 80, "block_size": 4}
     plain = unjudged_run.UnjudgedEngine(parts, **sizes, seats=3, budget=24)
     engine = Engine(random_model("tiny"), Parts(**parts), **sizes, max_seqs=3, token_budget=24)
-    asked = [(list(range(length)), answer) for length, answer in ((9, 1), (20, 7), (20, 2), (3, 12), (21, 5), (9, 3))]
+    asked = [
+        (list(range(length)), answer)
+        for length, answer in ((9, 1), (20, 7), (20, 2), (3, 12), (21, 5), (9, 3))
+    ]
     for wave in (asked[:2], asked[2:]):
         plain.serve(wave)
-        engine.generate([Request(number, prompt, answer) for number, (prompt, answer) in enumerate(wave)])
+        engine.generate(
+            [Request(number, prompt, answer) for number, (prompt, answer) in enumerate(wave)]
+        )
     assert (plain.steps, plain.computed) == (engine.metrics.steps, engine.metrics.computed)
 
 
 def test_lab_1_counts_what_the_engine_has_loaded_and_reserved() -> None:
-    """Checked without `--laws-only` alone, as it loads torch: the law's tables are those of a real engine."""
+    """Checked without `--laws-only` alone, as it loads torch: the law's tables are those of a real
+    engine."""
     from reference_engine.model_loader import load_model
 
     config, stored = lab1.waiter()
@@ -134,16 +151,22 @@ def test_lab_1_counts_what_the_engine_has_loaded_and_reserved() -> None:
 
 
 def test_lab_4_counts_what_the_engine_does_while_it_serves(tmp_path: Path) -> None:
-    """Without `--laws-only`, as it loads torch: a formula that is wrong on an engine's shares alone is found there."""
+    """Without `--laws-only`, as it loads torch: a formula that is wrong on an engine's shares alone
+    is found there."""
     (law,) = grade("lab4", SOLUTIONS["lab4"], seed=1, only=["lab4.5"]).laws
     assert law.outcome is Outcome.PASS and law.cases == 9, law.message
     part = tmp_path / "speculation_model.py"
-    part.write_text(SOLUTIONS["lab4"].read_text() + "\n\ndef speed_up(tokens_a_pass, pass_cost):\n    return 1.0\n")
+    part.write_text(
+        SOLUTIONS["lab4"].read_text()
+        + "\n\ndef speed_up(tokens_a_pass, pass_cost):\n    return 1.0\n"
+    )
     (law,) = grade("lab4", part, seed=1, only=["lab4.5"]).laws
     assert law.outcome is Outcome.FAIL and "steps without guesses" in law.message
 
 
-@pytest.mark.parametrize("line", ["import reference_engine.roofline", "from reference_engine.llama import config"])
+@pytest.mark.parametrize(
+    "line", ["import reference_engine.roofline", "from reference_engine.llama import config"]
+)
 def test_a_lab_may_not_ask_the_engine(line: str, tmp_path: Path) -> None:
     part = tmp_path / "cost_model.py"
     part.write_text(f"{line}\n{SOLUTIONS['lab1'].read_text()}")

@@ -20,7 +20,9 @@ def verdict(count: list[int], nodes: list[list[int]], following: list[int]) -> V
 
 
 def typical(tokens: Tensor, logits: Tensor, **rule: float) -> Verdict:
-    return medusa.verify_typical(TREE, tokens, logits, **({"temperature": 1.0, "epsilon": 0.3, "delta": 0.3} | rule))
+    return medusa.verify_typical(
+        TREE, tokens, logits, **({"temperature": 1.0, "epsilon": 0.3, "delta": 0.3} | rule)
+    )
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
@@ -28,7 +30,9 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(medusa).attempted >= 15
 
 
-@pytest.mark.parametrize("choices", [[], [()], [(0,), ()], [(-1,)], [(0, -2)], [("a",)], [(0.5,)], [None]])
+@pytest.mark.parametrize(
+    "choices", [[], [()], [(0,), ()], [(-1,)], [(0, -2)], [("a",)], [(0.5,)], [None]]
+)
 def test_what_is_no_choice_is_refused(choices: list[object]) -> None:
     with pytest.raises(ValueError):
         medusa.build_tree(choices)  # type: ignore[arg-type]
@@ -44,7 +48,9 @@ def test_a_choice_that_contains_itself_is_refused() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 5), (1, 2, 1), (0, 1, 5), (3, 0, 0)])
 def test_guesses_that_the_heads_do_not_give_are_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError):
-        medusa.propose(TREE, torch.zeros(shape[0], dtype=torch.long), torch.zeros(shape, dtype=torch.long))
+        medusa.propose(
+            TREE, torch.zeros(shape[0], dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        )
 
 
 def test_nobody_to_verify_is_no_special_case() -> None:
@@ -54,7 +60,13 @@ def test_nobody_to_verify_is_no_special_case() -> None:
         assert [judged.count.shape, judged.nodes.shape, judged.next.shape] == [(0,), (0, 3), (0,)]
         assert [len(end) for end in medusa.compact(judged, none)] == [0, 0]
     drawn = medusa.verify_typical(
-        TREE, none, torch.zeros(0, 4, 2), temperature=1.0, epsilon=0.1, delta=0.1, generator=torch.Generator()
+        TREE,
+        none,
+        torch.zeros(0, 4, 2),
+        temperature=1.0,
+        epsilon=0.1,
+        delta=0.1,
+        generator=torch.Generator(),
     )
     assert drawn.next.shape == (0,)
 

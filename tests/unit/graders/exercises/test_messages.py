@@ -1,4 +1,5 @@
-"""What a learner reads when a law of exercise 1 or 2 breaks: each test guards a message that once misled somebody."""
+"""What a learner reads when a law of exercise 1 or 2 breaks: each test guards a message that once
+misled somebody."""
 
 from __future__ import annotations
 
@@ -20,7 +21,14 @@ from graders.exercises.ex2_batching_scheduler.random_cases import text
 from graders.registry.catalogue import catalogue
 from graders.result import LawResult, Outcome
 from graders.simulation import InProcessBackend, SimulatedEngine
-from graders.simulation.scheduler_rules import ADMIT, EngineSetting, KVCall, Planned, PlannedChunk, SchedulerSpec
+from graders.simulation.scheduler_rules import (
+    ADMIT,
+    EngineSetting,
+    KVCall,
+    Planned,
+    PlannedChunk,
+    SchedulerSpec,
+)
 from graders.simulation.script import EngineScript
 from solutions.ex2_batching_scheduler import scheduler
 
@@ -51,9 +59,15 @@ def changed(source: str, old: str, new: str) -> str:
     return source.replace(old, new)
 
 
-ABORT = "        entry = self._entries[id]\n        if entry.running:\n            self._leave(entry)\n"
+ABORT = (
+    "        entry = self._entries[id]\n        if entry.running:\n            self._leave(entry)\n"
+)
 ABORTS = {
-    "is a stub": ("        raise NotImplementedError\n" + ABORT, "    def abort(", "`abort` is not written yet."),
+    "is a stub": (
+        "        raise NotImplementedError\n" + ABORT,
+        "    def abort(",
+        "`abort` is not written yet.",
+    ),
     "is misspelt": (ABORT, "    def abrot(", "There is no `abort`"),
     "does nothing": ("        return\n" + ABORT, "    def abort(", "abort"),
 }
@@ -64,9 +78,12 @@ ABORTS = {
 def test_an_abort_that_is_not_there_is_what_the_law_about_it_tells(
     how: str, seed: int, quick: None, tmp_path: Path
 ) -> None:
-    """It told of blocks that were not given back, "of -1 blocks", in a pool that its shortest story had none of."""
+    """It told of blocks that were not given back, "of -1 blocks", in a pool that its shortest story
+    had none of."""
     body, name, said = ABORTS[how]
-    found = broken(changed(changed(solution(2), ABORT, body), "    def abort(", name), "2.8", tmp_path, seed)
+    found = broken(
+        changed(changed(solution(2), ABORT, body), "    def abort(", name), "2.8", tmp_path, seed
+    )
     assert said in found.message
     assert found.story is not None
     assert "-1" not in found.story.got
@@ -81,8 +98,11 @@ def test_a_shorter_story_has_a_pool_that_holds_somebody() -> None:
 
 
 def test_no_shorter_story_accuses_a_right_part() -> None:
-    """Where somebody else holds blocks, a smaller pool has none for anybody: the plan is empty, and rightly so."""
-    script = EngineScript(EngineSetting(num_blocks=10, block_size=2, chunk=2, token_budget=5, max_seqs=3))
+    """Where somebody else holds blocks, a smaller pool has none for anybody: the plan is empty, and
+    rightly so."""
+    script = EngineScript(
+        EngineSetting(num_blocks=10, block_size=2, chunk=2, token_budget=5, max_seqs=3)
+    )
     for id, (length, answer) in enumerate(((7, 1), (1, 3), (1, 3))):
         script.add(id, text(length, id), answer)
     for _ in range(3):
@@ -97,7 +117,9 @@ def test_no_shorter_story_accuses_a_right_part() -> None:
 
 def test_a_fork_that_keeps_its_parents_list_is_told_as_that(quick: None, tmp_path: Path) -> None:
     """It was blamed on `truncate`, which shortened both tables."""
-    source = changed(solution(1), "self._tables[child] = list(table)", "self._tables[child] = table")
+    source = changed(
+        solution(1), "self._tables[child] = list(table)", "self._tables[child] = table"
+    )
     for seed in SEEDS:
         found = broken(source, "1.4", tmp_path, seed)
         assert "share one list since `fork`" in found.message
@@ -105,8 +127,11 @@ def test_a_fork_that_keeps_its_parents_list_is_told_as_that(quick: None, tmp_pat
         assert found.story.location.function == "fork"
 
 
-def test_a_ceiling_that_is_rounded_is_told_by_the_law_of_arithmetic(quick: None, tmp_path: Path) -> None:
-    """Law 1.10 told of lists "that these calls do not return": no block before it was larger than 16 tokens."""
+def test_a_ceiling_that_is_rounded_is_told_by_the_law_of_arithmetic(
+    quick: None, tmp_path: Path
+) -> None:
+    """Law 1.10 told of lists "that these calls do not return": no block before it was larger than
+    16 tokens."""
     for seed in SEEDS:
         part = wrong_part(1, "ceil_by_float").write(tmp_path)
         (found,) = grade(1, part, seed=seed, only=["1.1"]).laws
@@ -114,9 +139,12 @@ def test_a_ceiling_that_is_rounded_is_told_by_the_law_of_arithmetic(quick: None,
 
 
 @pytest.mark.parametrize(
-    ("blocks", "told"), [(range(1, 615), "rounded up"), ([*range(1, 400), *range(1, 217)], "16 bits")]
+    ("blocks", "told"),
+    [(range(1, 615), "rounded up"), ([*range(1, 400), *range(1, 217)], "16 bits")],
 )
-def test_a_count_of_blocks_that_is_wrong_is_not_told_as_numbers_that_are_cut(blocks: Sequence[int], told: str) -> None:
+def test_a_count_of_blocks_that_is_wrong_is_not_told_as_numbers_that_are_cut(
+    blocks: Sequence[int], told: str
+) -> None:
     """Law 1.10 alone asked for 16 bits where a float had rounded the quotient down."""
     recorder = MagicMock()
     recorder.broken.side_effect = RuntimeError
@@ -128,12 +156,19 @@ def test_a_count_of_blocks_that_is_wrong_is_not_told_as_numbers_that_are_cut(blo
     assert told in recorder.broken.call_args.args[0]
 
 
-def test_a_queue_in_the_wrong_order_of_priority_is_not_told_as_a_preemption(quick: None, tmp_path: Path) -> None:
-    """It spoke of arrivals and preemptions under the policy "priority", where nobody had been preempted."""
-    source = changed(solution(2), 'self._by_priority = policy == "priority"', "self._by_priority = False")
+def test_a_queue_in_the_wrong_order_of_priority_is_not_told_as_a_preemption(
+    quick: None, tmp_path: Path
+) -> None:
+    """It spoke of arrivals and preemptions under the policy "priority", where nobody had been
+    preempted."""
+    source = changed(
+        solution(2), 'self._by_priority = policy == "priority"', "self._by_priority = False"
+    )
     for seed in SEEDS:
         found = broken(source, "2.7", tmp_path, seed)
-        preempted = found.story is not None and any("preempted" in step for step in found.story.steps)
+        preempted = found.story is not None and any(
+            "preempted" in step for step in found.story.steps
+        )
         assert preempted or "preemption" not in found.message
         assert "of the arrival" not in found.message
 
@@ -141,9 +176,17 @@ def test_a_queue_in_the_wrong_order_of_priority_is_not_told_as_a_preemption(quic
 @pytest.mark.parametrize(
     ("old", "new", "due"),
     [
-        ("        return step.plan()\n", "        return []\n", "a Plan(chunks, preempted, copies)"),
+        (
+            "        return step.plan()\n",
+            "        return []\n",
+            "a Plan(chunks, preempted, copies)",
+        ),
         ("        return step.plan()\n", "        return\n", "a Plan(chunks, preempted, copies)"),
-        ("tuple(self._chunks.values()), tuple(self", "list(self._chunks.values()), tuple(self", "a Plan(chunks, "),
+        (
+            "tuple(self._chunks.values()), tuple(self",
+            "list(self._chunks.values()), tuple(self",
+            "a Plan(chunks, ",
+        ),
         ("        return finished\n", "        return 1 / 0\n", "a list of the ids that finished"),
     ],
 )
@@ -171,11 +214,15 @@ def test_prints_are_those_of_the_story_that_is_told(tmp_path: Path) -> None:
 
 def test_one_token_is_no_tokens(quick: None, tmp_path: Path) -> None:
     source = changed(
-        solution(2), "kept = list(tokens[: request.max_new - len(request.output)])", "kept = list(tokens[:1]) * 2"
+        solution(2),
+        "kept = list(tokens[: request.max_new - len(request.output)])",
+        "kept = list(tokens[:1]) * 2",
     )
     for seed in SEEDS:
         found = broken(source, "2.1", tmp_path, seed)
-        assert "1 tokens" not in " ".join([found.message, *(found.story.steps if found.story else ())])
+        assert "1 tokens" not in " ".join(
+            [found.message, *(found.story.steps if found.story else ())]
+        )
 
 
 @pytest.mark.parametrize(
@@ -204,12 +251,16 @@ def planned(*chunks: PlannedChunk, available: int = 99) -> Planned:
 
 @pytest.mark.parametrize(
     ("budget", "piece", "habit"),
-    [(16, PlannedChunk(1, 0, 6, True), "whole prompts only"), (10, PlannedChunk(1, 0, 1, False), "")],
+    [
+        (16, PlannedChunk(1, 0, 6, True), "whole prompts only"),
+        (10, PlannedChunk(1, 0, 1, False), ""),
+    ],
 )
 def test_who_computes_a_piece_of_a_prompt_does_not_wait_for_whole_ones(
     budget: int, piece: PlannedChunk, habit: str
 ) -> None:
-    """The head waits: it looked like vLLM's way, although somebody else had got a token just before."""
+    """The head waits: it looked like vLLM's way, although somebody else had got a token just
+    before."""
     spec = SchedulerSpec(EngineSetting(token_budget=budget, lookahead=2))
     for id, size in enumerate((1, 6, 20)):
         spec.added(id, [7] * size, 3, 0, None)

@@ -1,4 +1,5 @@
-"""What a learner of exercises 4 to 7 reads where a part raises: what is due, and what is special about the call."""
+"""What a learner of exercises 4 to 7 reads where a part raises: what is due, and what is special
+about the call."""
 
 from __future__ import annotations
 
@@ -40,8 +41,15 @@ def told(folder: Path, law: str, old: str, new: str) -> LawResult:
 def test_no_guesses_are_told_as_that_with_what_is_due(tmp_path: Path) -> None:
     """It said that an IndexError was raised and "a result" was expected."""
     count = "stands.long().cumprod(1).sum(1)  # [B]"
-    law = told(tmp_path, "5.6", count, "torch.where(stands.all(1), stands.shape[1], (~stands).long().argmax(1))")
-    assert law.message.endswith("Nothing was guessed here, K = 0: count is 0, and next is drawn from p[:, 0].")
+    law = told(
+        tmp_path,
+        "5.6",
+        count,
+        "torch.where(stands.all(1), stands.shape[1], (~stands).long().argmax(1))",
+    )
+    assert law.message.endswith(
+        "Nothing was guessed here, K = 0: count is 0, and next is drawn from p[:, 0]."
+    )
     assert law.story is not None
     assert law.story.expected == "count [0, 0], next [0, 1]"
 
@@ -56,7 +64,9 @@ def test_where_a_part_raises_its_own_innermost_line_is_the_one_to_look_at(tmp_pa
 
 
 def test_a_growth_of_nothing_is_told_as_that(tmp_path: Path) -> None:
-    law = told(tmp_path, "6.1", "values.new_zeros(len(values), 1)", "torch.zeros_like(values[:, :1])")
+    law = told(
+        tmp_path, "6.1", "values.new_zeros(len(values), 1)", "torch.zeros_like(values[:, :1])"
+    )
     assert "Nothing has grown yet here, M = 0" in law.message
     assert law.story is not None
     assert law.story.expected.startswith("token [[")
@@ -64,7 +74,12 @@ def test_a_growth_of_nothing_is_told_as_that(tmp_path: Path) -> None:
 
 def test_nan_at_another_node_is_told_as_that(tmp_path: Path) -> None:
     check = "    if not (temperature >= 0 and epsilon >= 0 and delta >= 0):\n"
-    law = told(tmp_path, "4.9", check, f'    if logits.isnan().any():\n        raise ValueError("NaN")\n{check}')
+    law = told(
+        tmp_path,
+        "4.9",
+        check,
+        f'    if logits.isnan().any():\n        raise ValueError("NaN")\n{check}',
+    )
     assert "raised ValueError: NaN. The logits of node" in law.message
     assert law.message.endswith("does not pass: they harm nobody.")
 

@@ -1,4 +1,5 @@
-"""The solution of exercise 3 against its specification, call by call, and what the grader does not look at."""
+"""The solution of exercise 3 against its specification, call by call, and what the grader does not
+look at."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ class Pair:
     def call(self) -> None:
         method = self.chance.choice(("match", "insert", "insert", "lock", "unlock", "evict", "bad"))
         getattr(self, method)(self.text(), self.chance.choice((None, None, None, "")))
-        assert (self.part.evictable, self.part.protected) == (self.spec.evictable, self.spec.protected)
+        assert (self.part.evictable, self.part.protected) == (
+            self.spec.evictable,
+            self.spec.protected,
+        )
 
     def text(self) -> list[int]:
         known = self.chance.choice(self._texts)
@@ -68,7 +72,9 @@ class Pair:
                 self.part.insert(tokens, blocks, name)
 
     def lock(self, tokens: list[int], name: str | None) -> None:
-        handle = self.match(tokens, name) if self.chance.random() < 0.3 else self.insert(tokens, name)
+        handle = (
+            self.match(tokens, name) if self.chance.random() < 0.3 else self.insert(tokens, name)
+        )
         self.part.lock(self.nodes[handle])
         self.spec.lock(handle)
 

@@ -1,6 +1,8 @@
-"""What the cases of exercises 3 and 4 reach: sizes, values and kinds that a wrong part may trip over.
+"""What the cases of exercises 3 and 4 reach: sizes, values and kinds that a wrong part may trip
+over.
 
-Nothing is played. A row of a table says what some case has to have; a generator that stops to reach it fails here.
+Nothing is played. A row of a table says what some case has to have; a generator that stops to reach
+it fails here.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ CACHE_PLAYS = [
 
 
 @pytest.mark.parametrize("play", CACHE_PLAYS, ids=lambda play: play.__name__)
-def test_any_play_has_large_numbers_and_every_form_of_sequence(play: Any, scripts: list[PrefixCacheScript]) -> None:
+def test_any_play_has_large_numbers_and_every_form_of_sequence(
+    play: Any, scripts: list[PrefixCacheScript]
+) -> None:
     draw(play)
     made = calls(scripts)
     assert any(token > 65_535 for move in made for token in move.tokens)
@@ -97,18 +101,25 @@ def refused_as(move: PrefixCacheCall) -> str:
         (cache_cases.duplicates, lambda move: refused_as(move) == "stored"),
         (cache_cases.duplicates, lambda move: refused_as(move) == "few or stored"),
         (cache_cases.recency, lambda move: refused_as(move) != ""),
-        (cache_cases.everything, lambda move: move.refused and move.method == "insert" and move.namespace is not None),
+        (
+            cache_cases.everything,
+            lambda move: move.refused and move.method == "insert" and move.namespace is not None,
+        ),
         (cache_cases.everything, lambda move: move.refused and move.method == "unlock"),
         (cache_cases.evicting, lambda move: move.method == "evict" and move.number == 0),
         (cache_cases.whole_blocks, lambda move: len(move.tokens) > 32),
     ],
 )
-def test_a_play_has_calls_of_its_kind(play: Any, has: Has, scripts: list[PrefixCacheScript]) -> None:
+def test_a_play_has_calls_of_its_kind(
+    play: Any, has: Has, scripts: list[PrefixCacheScript]
+) -> None:
     draw(play, 16)
     assert any(map(has, calls(scripts)))
 
 
-def test_every_kind_of_namespace_is_drawn_and_no_two_are_equal(scripts: list[PrefixCacheScript]) -> None:
+def test_every_kind_of_namespace_is_drawn_and_no_two_are_equal(
+    scripts: list[PrefixCacheScript],
+) -> None:
     draw(cache_cases.namespaces)
     drawn = {repr(move.namespace) for move in calls(scripts)}
     assert drawn >= {repr(name) for name in cache_cases.NAMES}
@@ -135,11 +146,16 @@ def test_locks_are_taken_in_namespaces_and_more_than_once(scripts: list[PrefixCa
         (fixed_cases.texts, lambda script: max(len(move.tokens) for move in script.moves) >= 300),
         (fixed_cases.texts, lambda script: any(128_255 in move.tokens for move in script.moves)),
         (fixed_cases.block_sizes, lambda script: script.spec.block_size == 1024),
-        (fixed_cases.locking, lambda script: [move.method for move in script.moves].count("lock") >= 300),
+        (
+            fixed_cases.locking,
+            lambda script: [move.method for move in script.moves].count("lock") >= 300,
+        ),
         (fixed_cases.refused_inserts, lambda script: any(move.refused for move in script.moves)),
         (
             fixed_cases.names,
-            lambda script: len({repr(move.namespace) for move in script.moves}) >= len(cache_cases.NAMES),
+            lambda script: (
+                len({repr(move.namespace) for move in script.moves}) >= len(cache_cases.NAMES)
+            ),
         ),
     ],
 )
@@ -185,7 +201,11 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, PathTree, tupl
 
 
 def flat(values: Any) -> list[Any]:
-    return [item for value in values for item in flat(value)] if isinstance(values, Sequence) else [values]
+    return (
+        [item for value in values for item in flat(value)]
+        if isinstance(values, Sequence)
+        else [values]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
-"""What the cases of exercises 5 to 7 reach: sizes, values and edges that a wrong part may trip over.
+"""What the cases of exercises 5 to 7 reach: sizes, values and edges that a wrong part may trip
+over.
 
-Nothing is played. A row of a table says what some case has to have; a generator that stops to reach it fails here.
+Nothing is played. A row of a table says what some case has to have; a generator that stops to reach
+it fails here.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Context:
 
 
 class Kept:
-    """Stands in for a judge: calls are kept, and answered as is right where a story goes on with the answer."""
+    """Stands in for a judge: calls are kept, and answered as is right where a story goes on with
+    the answer."""
 
     made: list[Call] = []  # noqa: RUF012, emptied by the fixture
 
@@ -46,7 +49,11 @@ class Kept:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
             Kept.made.append((method, arguments, {"dtype": self.dtype, **keywords}))
-            return [tree_spec.grown(*each) for each in zip(*arguments[:4], strict=True)] if method == "grow" else None
+            return (
+                [tree_spec.grown(*each) for each in zip(*arguments[:4], strict=True)]
+                if method == "grow"
+                else None
+            )
 
         return call
 
@@ -98,20 +105,42 @@ def sooner(told: Rule, row: Sequence[float]) -> bool:
 def elsewhere(row: Any) -> bool:
     """Whether another token than the guess that fell is one that p has no more of than q."""
     fell = row.guesses[row.count]
-    return any(0 < p <= q for token, (p, q) in enumerate(zip(fell.p, fell.q, strict=True)) if token != fell.token)
+    return any(
+        0 < p <= q
+        for token, (p, q) in enumerate(zip(fell.p, fell.q, strict=True))
+        if token != fell.token
+    )
 
 
 SAMPLING: dict[str, tuple[Any, Has]] = {
     "temperature 0": (sampling_cases.temperature, rule(lambda told, _: told.temperature == 0)),
-    "temperatures below a hundredth": (edge_cases.temperatures, rule(lambda told, _: 0 < told.temperature < 0.01)),
+    "temperatures below a hundredth": (
+        edge_cases.temperatures,
+        rule(lambda told, _: 0 < told.temperature < 0.01),
+    ),
     "temperatures above 4": (edge_cases.temperatures, rule(lambda told, _: told.temperature > 4)),
     "logits that overflow": (sampling_cases.temperature, rule(lambda _, row: max(row) > 500)),
     "top_k of more than 64": (edge_cases.top_ks, rule(lambda told, _: told.top_k > 64)),
-    "top_k above the vocabulary": (sampling_cases.top_k, rule(lambda told, row: told.top_k > len(row))),
-    "sets of more than a thousand": (edge_cases.top_ps, rule(lambda told, row: told.top_p * len(row) > 1024)),
-    "top_k and top_p at once": (sampling_cases.top_p, rule(lambda told, _: told.top_k > 0 and told.top_p < 1)),
-    "top_p reached by what top_k leaves alone": (edge_cases.top_ps, rule(lambda told, row: sooner(told, row))),
-    "p has more elsewhere": (edge_cases.afters, rows(lambda row: row.count < len(row.guesses) and elsewhere(row))),
+    "top_k above the vocabulary": (
+        sampling_cases.top_k,
+        rule(lambda told, row: told.top_k > len(row)),
+    ),
+    "sets of more than a thousand": (
+        edge_cases.top_ps,
+        rule(lambda told, row: told.top_p * len(row) > 1024),
+    ),
+    "top_k and top_p at once": (
+        sampling_cases.top_p,
+        rule(lambda told, _: told.top_k > 0 and told.top_p < 1),
+    ),
+    "top_p reached by what top_k leaves alone": (
+        edge_cases.top_ps,
+        rule(lambda told, row: sooner(told, row)),
+    ),
+    "p has more elsewhere": (
+        edge_cases.afters,
+        rows(lambda row: row.count < len(row.guesses) and elsewhere(row)),
+    ),
     "no guesses": (edge_cases.no_guesses, rows(lambda row: not row.guesses)),
     "forty guesses": (edge_cases.large_chains, rows(lambda row: len(row.guesses) >= 40)),
     "more than 128 rows": (edge_cases.large_chains, lambda some, **_: len(some) > 128),
@@ -121,7 +150,10 @@ SAMPLING: dict[str, tuple[Any, Has]] = {
     "a u of 0": (edge_cases.dice, rows(lambda row: row.guesses[0].u == 0)),
     "a dozen candidates": (edge_cases.turns, rows(lambda row: len(row.tokens) >= 12)),
     "a third candidate's turn": (sampling_cases.siblings, rows(lambda row: len(row.turns) > 2)),
-    "nothing is left of p": (edge_cases.left_over, rows(lambda row: row.which < 0 and row.weights == list(row.p))),
+    "nothing is left of p": (
+        edge_cases.left_over,
+        rows(lambda row: row.which < 0 and row.weights == list(row.p)),
+    ),
     "nobody": (sampling_cases.batch, lambda some, *_, **__: not some),
 }
 
@@ -136,25 +168,45 @@ def test_what_cases_of_exercise_5_reach(name: str, made: list[Call]) -> None:
 
 def aunts(row: tree_spec.RowGrowth) -> bool:
     """Whether a candidate is as sure as a deeper one that was created before."""
-    return any(a.value == b.value and a.depth > b.depth for at, b in enumerate(row) for a in row[:at])
+    return any(
+        a.value == b.value and a.depth > b.depth for at, b in enumerate(row) for a in row[:at]
+    )
 
 
 TREES: dict[str, tuple[Any, Has]] = {
-    "parents beyond a byte": (tree_stories.large_growths, lambda rows, chosen, *_, **__: max(chosen[0]) > 255),
+    "parents beyond a byte": (
+        tree_stories.large_growths,
+        lambda rows, chosen, *_, **__: max(chosen[0]) > 255,
+    ),
     "tokens beyond 16 bits": (
         tree_stories.large_growths,
         lambda rows, *_, **__: any(c.token > 1 << 16 for c in rows[0]),
     ),
-    "paths of thirty": (tree_stories.fine_values, lambda rows, *_, **__: len(rows[0]) > 50 and rows[0][-1].depth > 25),
-    "what is impossible": (tree_cases.values, lambda rows, *_, **__: any(c.value == -math.inf for c in rows[0])),
+    "paths of thirty": (
+        tree_stories.fine_values,
+        lambda rows, *_, **__: len(rows[0]) > 50 and rows[0][-1].depth > 25,
+    ),
+    "what is impossible": (
+        tree_cases.values,
+        lambda rows, *_, **__: any(c.value == -math.inf for c in rows[0]),
+    ),
     "the root": (tree_stories.large_growths, lambda rows, *_, **__: not rows[0]),
-    "an aunt as sure as her niece": (tree_stories.hard_trees, lambda rows, *_, **__: aunts(rows[0])),
-    "a depth beyond sixteen": (tree_stories.hard_frontiers, lambda rows, depth, *_, **__: depth > 16),
+    "an aunt as sure as her niece": (
+        tree_stories.hard_trees,
+        lambda rows, *_, **__: aunts(rows[0]),
+    ),
+    "a depth beyond sixteen": (
+        tree_stories.hard_frontiers,
+        lambda rows, depth, *_, **__: depth > 16,
+    ),
     "equals by the hundred": (
         tree_stories.hard_frontiers,
         lambda rows, *_, **__: len({c.value for c in rows[0]}) * 100 <= len(rows[0]),
     ),
-    "values that float32 cannot tell apart": (tree_stories.hard_frontiers, lambda *_, dtype, **__: dtype == "float64"),
+    "values that float32 cannot tell apart": (
+        tree_stories.hard_frontiers,
+        lambda *_, dtype, **__: dtype == "float64",
+    ),
     "a parent beyond node 255": (
         tree_stories.hard_trees,
         lambda rows, roots, size, *_, **__: any(c.parent > 255 for c in rows[0]) and size > 256,
@@ -182,11 +234,20 @@ KERNELS: dict[str, tuple[Any, Has]] = {
     "more than four KV heads": (kernel_stories.groups, lambda call, **_: call.kv_heads > 4),
     "groups of eight": (kernel_stories.groups, lambda call, **_: call.group == 8),
     "groups of three": (kernel_cases.grouped, lambda call, **_: call.group == 3),
-    "more than sixteen requests": (kernel_stories.emptiest, lambda call, **_: len(call.lengths) > 16),
+    "more than sixteen requests": (
+        kernel_stories.emptiest,
+        lambda call, **_: len(call.lengths) > 16,
+    ),
     "nobody": (kernel_stories.emptiest, lambda call, **_: not call.lengths),
     "entries that are no blocks": (kernel_cases.ragged, lambda call, **_: call.wild),
-    "more parts than positions": (kernel_cases.parts, lambda call, **_: call.split > max(call.lengths)),
-    "scores of ten thousand": (kernel_stories.steepest, lambda call, **_: max(map(abs, call.scores(0, 0, 0))) > 10_000),
+    "more parts than positions": (
+        kernel_cases.parts,
+        lambda call, **_: call.split > max(call.lengths),
+    ),
+    "scores of ten thousand": (
+        kernel_stories.steepest,
+        lambda call, **_: max(map(abs, call.scores(0, 0, 0))) > 10_000,
+    ),
     "bf16": (kernel_cases.steep, lambda call, **_: call.dtype == "bfloat16"),
 }
 

@@ -24,7 +24,9 @@ def made(words: list[str]) -> list[object]:
 
 def test_tensors_come_back_with_dtype_shape_and_odd_values() -> None:
     logits = [[[0.5, float("nan")], [float("-inf"), 1.0], [0.0, 2.0]]]
-    _, tokens, rows, *_ = words = python("verify_greedy", [TREE, sent("int64", [[5, 6, 7]]), sent("float32", logits)])
+    _, tokens, rows, *_ = words = python(
+        "verify_greedy", [TREE, sent("int64", [[5, 6, 7]]), sent("float32", logits)]
+    )
     assert words[0] == "tree"
     there = made([tokens, rows])
     assert isinstance(there[0], torch.Tensor) and there[0].tolist() == [[5, 6, 7]]
@@ -33,7 +35,9 @@ def test_tensors_come_back_with_dtype_shape_and_odd_values() -> None:
 
 
 def test_an_empty_batch_keeps_its_shape() -> None:
-    (tensor,) = made(python("verify_greedy", [TREE, sent("int64", [], (0, 3)), sent("int64", [], (0, 3))])[1:2])
+    (tensor,) = made(
+        python("verify_greedy", [TREE, sent("int64", [], (0, 3)), sent("int64", [], (0, 3))])[1:2]
+    )
     assert isinstance(tensor, torch.Tensor) and tensor.shape == (0, 3)
 
 
@@ -42,8 +46,15 @@ def test_a_verdict_a_rule_and_a_generator_are_written_as_a_caller_would() -> Non
     there, _ = made(python("compact", [verdict, sent("int64", [[4, 5, 6]])]))
     assert isinstance(there, Verdict) and there.nodes.tolist() == [[0, 2]]
     rule = {"temperature": 0.7, "epsilon": 0.3, "delta": 0.6}
-    words = python("verify_typical", [TREE, sent("int64", [[1]]), sent("float32", [[[0.0]]]), rule, [3, 0], 0])
-    assert words[3:] == ["temperature=0.7", "epsilon=0.3", "delta=0.6", "generator=torch.Generator().manual_seed(3)"]
+    words = python(
+        "verify_typical", [TREE, sent("int64", [[1]]), sent("float32", [[[0.0]]]), rule, [3, 0], 0]
+    )
+    assert words[3:] == [
+        "temperature=0.7",
+        "epsilon=0.3",
+        "delta=0.6",
+        "generator=torch.Generator().manual_seed(3)",
+    ]
 
 
 def test_a_caller_who_empties_its_lists_does_so_in_the_script() -> None:
@@ -54,7 +65,9 @@ def test_a_caller_who_empties_its_lists_does_so_in_the_script() -> None:
     assert PrefixCacheCall("unlock", handle=1).code("cache") == "answer = cache.unlock(line_3.node)"
 
 
-@pytest.mark.parametrize(("raised", "last", "begins"), [(True, False, "try:"), (True, True, "x"), (False, False, "x")])
+@pytest.mark.parametrize(
+    ("raised", "last", "begins"), [(True, False, "try:"), (True, True, "x"), (False, False, "x")]
+)
 def test_what_raised_goes_on_unless_it_is_the_end(raised: bool, last: bool, begins: str) -> None:
     code = Step("x()", code="x()", raised=raised).script(last=last)
     ast.parse(code)

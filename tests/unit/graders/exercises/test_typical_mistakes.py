@@ -1,4 +1,5 @@
-"""A wrong verdict of the typical rule is told with the p that came of it, where one mistake explains all answers."""
+"""A wrong verdict of the typical rule is told with the p that came of it, where one mistake
+explains all answers."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def answer(mistake: Mistake, asked: Question, row: int) -> list[int]:
 
 def test_the_questions_asked_besides_tell_every_mistake_from_every_other() -> None:
     for mistake in [RIGHT, *MISTAKES]:
-        answers = [(asked, row, answer(mistake, asked, row)) for asked in others(PROBES) for row in range(2)]
+        answers = [
+            (asked, row, answer(mistake, asked, row))
+            for asked in others(PROBES)
+            for row in range(2)
+        ]
         explaining = [each.what for each in MISTAKES if all(each.explains(*one) for one in answers)]
         assert explaining == ([] if mistake is RIGHT else [mistake.what])
 
@@ -38,9 +43,13 @@ def test_two_walks_that_are_equally_long_are_told_with_their_sums_and_every_node
     """The list ended before the node in question, and what ranks two walks that stand was not said."""
     tree = PathTree.of([(rank,) for rank in range(9)])
     tokens, logits = list(range(10)), [[math.log((token + 1) / 55) for token in range(10)]] * 10
-    told = diagnostics.why_typical(tree, tokens, logits, TypicalRule(1.0, 0.01, 0.01), [0, 9], [0, 7, -1])
+    told = diagnostics.why_typical(
+        tree, tokens, logits, TypicalRule(1.0, 0.01, 0.01), [0, 9], [0, 7, -1]
+    )
     assert "node 7: p = 0.14545" in told and "node 9: p = 0.18182" in told
-    assert told.endswith("Both stand and are equally long: the sum of ln p is -1.9279 on [0, 7], -1.7047 on [0, 9].")
+    assert told.endswith(
+        "Both stand and are equally long: the sum of ln p is -1.9279 on [0, 7], -1.7047 on [0, 9]."
+    )
 
 
 def test_nothing_wrong_is_what_the_specification_says() -> None:

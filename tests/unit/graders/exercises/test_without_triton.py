@@ -11,8 +11,12 @@ from graders import grade
 from graders.result import Outcome
 
 
-def test_without_triton_nobody_is_judged_and_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_triton_nobody_is_judged_and_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(graders.grading.importlib.util, "find_spec", lambda name: None)
     result = grade(7, Path("solutions/ex7_paged_attention/paged_attention.py"), seed=1)
     assert {law.outcome for law in result.laws} == {Outcome.UNGRADED}
-    assert result.problem.startswith("Not graded: triton is not installed here (pip install triton)")
+    assert result.problem.startswith(
+        "Not graded: triton is not installed here (pip install triton)"
+    )

@@ -19,11 +19,21 @@ def of(number: int, results: LabResults | None) -> Judgement:
 
 
 def menu(sglang: float) -> LabResults:
-    return lab(2, (), {"engines, cache on": race({"reference": {0: 90.0}, "vllm": {0: 100.0}, "sglang": {0: sglang}})})
+    return lab(
+        2,
+        (),
+        {
+            "engines, cache on": race(
+                {"reference": {0: 90.0}, "vllm": {0: 100.0}, "sglang": {0: sglang}}
+            )
+        },
+    )
 
 
 def decoding(llama: float, vllm: float) -> RaceResults:
-    return race({"vllm": {0: 1.0, 1: vllm}, "llama.cpp": {0: 1.0, 1: llama}, "naive": {0: 1.0, 1: 9e9}})
+    return race(
+        {"vllm": {0: 1.0, 1: vllm}, "llama.cpp": {0: 1.0, 1: llama}, "naive": {0: 1.0, 1: 9e9}}
+    )
 
 
 CASES = [
@@ -51,7 +61,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("number", "results", "verdict"), CASES)
-def test_a_claim_is_held_against_what_was_measured(number: int, results: LabResults, verdict: Verdict) -> None:
+def test_a_claim_is_held_against_what_was_measured(
+    number: int, results: LabResults, verdict: Verdict
+) -> None:
     judgement = of(number, results)
     assert judgement.verdict is verdict, judgement
     assert judgement.measured
@@ -73,7 +85,9 @@ def test_without_labs_no_claim_has_a_verdict_and_each_says_which_lab_it_wants() 
 
 @pytest.mark.parametrize("number", range(1, 10))
 def test_half_a_lab_gives_no_verdict(number: int) -> None:
-    whole = {1: lab1(decoding(50.0, 100.0)), 2: menu(135.0), 3: lab3(), 4: lab4()}[CLAIMS[number - 1].lab]
+    whole = {1: lab1(decoding(50.0, 100.0)), 2: menu(135.0), 3: lab3(), 4: lab4()}[
+        CLAIMS[number - 1].lab
+    ]
     half = replace(whole, tasks=(*whole.tasks, "what was interrupted"))
     judgement = of(number, half)
     assert judgement.verdict is UNKNOWN
@@ -83,7 +97,9 @@ def test_half_a_lab_gives_no_verdict(number: int) -> None:
 @pytest.mark.parametrize("number", range(1, 10))
 def test_a_lab_of_which_nothing_could_be_measured_says_why(number: int) -> None:
     claim = CLAIMS[number - 1]
-    empty = LabResults(lab4().setup, ("a",), {"a": Finished(failures={"a": "it does not fit in memory"})})
+    empty = LabResults(
+        lab4().setup, ("a",), {"a": Finished(failures={"a": "it does not fit in memory"})}
+    )
     judgement = judged(claim, empty)
     assert judgement.verdict is UNKNOWN
     assert "it does not fit in memory" in judgement.because or "engines" in judgement.because
@@ -116,7 +132,9 @@ def test_a_race_on_a_machine_that_was_too_busy_gives_no_verdict() -> None:
 
 
 def test_an_engine_that_died_is_named_in_place_of_a_verdict() -> None:
-    died = race({"reference": {0: 1.0}, "vllm": {0: 1.0}}, out={"sglang": "sglang died: it was killed"})
+    died = race(
+        {"reference": {0: 1.0}, "vllm": {0: 1.0}}, out={"sglang": "sglang died: it was killed"}
+    )
     judgement = of(4, lab(2, (), {"engines, cache on": died}))
     assert judgement.verdict is UNKNOWN
     assert "sglang died: it was killed" in judgement.because
@@ -136,9 +154,13 @@ def test_gain_of_all_three_ideas_that_is_hardly_any_is_not_shared_out() -> None:
 
 @pytest.mark.parametrize("edit", [{"samples": ()}, {"samples": (0.0,)}, {"facts": {}}])
 @pytest.mark.parametrize("number", range(1, 10))
-def test_results_that_somebody_edited_end_in_no_traceback(number: int, edit: dict[str, object]) -> None:
+def test_results_that_somebody_edited_end_in_no_traceback(
+    number: int, edit: dict[str, object]
+) -> None:
     whole = {1: lab1(), 2: menu(135.0), 3: lab3(), 4: lab4()}[CLAIMS[number - 1].lab]
-    points = [replace(point, **edit) for each in whole.finished.values() for point in each.measurements]  # type: ignore[arg-type]
+    points = [
+        replace(point, **edit) for each in whole.finished.values() for point in each.measurements
+    ]  # type: ignore[arg-type]
     judgement = of(number, whole.but("all", Finished(tuple(points))))
     assert judgement.verdict in Verdict and (judgement.measured or judgement.because)
 

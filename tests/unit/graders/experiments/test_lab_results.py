@@ -1,4 +1,5 @@
-"""What a lab keeps: read back as it was, gone on with where it stopped, refused where it is of something else."""
+"""What a lab keeps: read back as it was, gone on with where it stopped, refused where it is of
+something else."""
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ def test_what_was_interrupted_goes_on_where_it_stopped() -> None:
         go_on(started(broken), broken, keep=kept.append, say=lambda line: None)
     assert not kept[-1].complete
     again = tasks(log)
-    results = go_on(started(again, read(kept[-1].as_json())), again, keep=kept.append, say=lambda line: None)
+    results = go_on(
+        started(again, read(kept[-1].as_json())), again, keep=kept.append, say=lambda line: None
+    )
     assert log == ["first", "second", "second", "third"]
     assert results.complete and kept[-1] == results
 
@@ -59,7 +62,10 @@ def test_what_cannot_be_measured_is_named_and_the_rest_goes_on() -> None:
     told = list[str]()
     results = go_on(started(asked), asked, keep=lambda results: None, say=told.append)
     assert results.complete
-    assert results.failures == {"first": "too large for this machine", "second": "there is too little memory for it"}
+    assert results.failures == {
+        "first": "too large for this machine",
+        "second": "there is too little memory for it",
+    }
     assert [point.series for point in results.of("e")] == ["third"]
     assert any("too large for this machine" in line for line in told)
 
@@ -89,7 +95,9 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(other: dict[str, object]) 
 
 
 def test_an_engine_that_died_in_a_race_is_a_failure_of_the_lab() -> None:
-    assert lab1(race({"reference": {0: 1.0}}, out={"vllm": "it died"})).failures == {"vllm": "it died"}
+    assert lab1(race({"reference": {0: 1.0}}, out={"vllm": "it died"})).failures == {
+        "vllm": "it died"
+    }
 
 
 def test_a_point_that_had_less_than_a_processor_is_starved() -> None:

@@ -26,11 +26,15 @@ TINY = "random:tiny"
 PLAN = LabPlan(1, quick=True, models=(TINY,))
 
 
-def test_lab_1_measures_what_lies_above_its_floor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_lab_1_measures_what_lies_above_its_floor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(lab1, "LENGTHS", (16, 64))
     monkeypatch.setattr(lab1, "BATCHES", (1, 4))
     asked = lab1.tasks(PLAN)[:2]  # without the race, which starts processes
-    results = go_on(begin(setup(1), asked, None), asked, keep=lambda results: None, say=lambda line: None)
+    results = go_on(
+        begin(setup(1), asked, None), asked, keep=lambda results: None, say=lambda line: None
+    )
     assert not results.failures
     assert [point.x for point in results.of("prefill")] == [16, 64]
     assert [point.x for point in results.of("decode")] == [1, 4]
@@ -38,8 +42,14 @@ def test_lab_1_measures_what_lies_above_its_floor(monkeypatch: pytest.MonkeyPatc
         assert 0 < floor(results, point) <= min(point.samples)
 
 
-def test_one_pause_of_the_machine_is_not_what_a_stopwatch_usually_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, wall, cpu = Stopwatch(), iter((0.0, 1.0, 1.0, 2.0, 2.0, 12.0)), iter((0.0, 2.0, 2.0, 4.0, 4.0, 6.0))
+def test_one_pause_of_the_machine_is_not_what_a_stopwatch_usually_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, wall, cpu = (
+        Stopwatch(),
+        iter((0.0, 1.0, 1.0, 2.0, 2.0, 12.0)),
+        iter((0.0, 2.0, 2.0, 4.0, 4.0, 6.0)),
+    )
     monkeypatch.setattr(time, "perf_counter", lambda: next(wall))
     monkeypatch.setattr(time, "process_time", lambda: next(cpu))
     for _ in range(3):
@@ -48,7 +58,9 @@ def test_one_pause_of_the_machine_is_not_what_a_stopwatch_usually_had(monkeypatc
     assert (watch.usual, watch.cores, watch.wall) == (2.0, 0.5, 12.0)
 
 
-def test_a_request_alone_is_timed_between_the_rounds_of_all_other_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_alone_is_timed_between_the_rounds_of_all_other_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = list[int]()
 
     class Noting(lab4.Contest):
@@ -68,17 +80,23 @@ def test_a_request_alone_is_timed_between_the_rounds_of_all_other_batches(monkey
     assert rest == [batch for other in (4, 16, 64) for batch in (other, 1) * 6]
 
 
-def test_a_model_that_does_not_fit_is_left_out_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_fit_is_left_out_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(lab1, "LENGTHS", (16,))
     monkeypatch.setattr("reference_engine.memory.available", lambda device: 1 << 24)
     asked = lab1.tasks(LabPlan(1, quick=True, models=("random:llama-8b", TINY)))[0:3:2]
-    results: LabResults = go_on(begin(setup(1), asked, None), asked, keep=lambda results: None, say=lambda line: None)
+    results: LabResults = go_on(
+        begin(setup(1), asked, None), asked, keep=lambda results: None, say=lambda line: None
+    )
     assert "memory are left" in results.failures["prefill:random:llama-8b"]
     assert results.series("prefill") == (TINY,)
 
 
 def test_a_photocopier_prints_150_pages_in_place_of_5100() -> None:
-    points = {point.series: point.facts["computed"] for point in lab2.contracts(PLAN, TINY).measurements}
+    points = {
+        point.series: point.facts["computed"] for point in lab2.contracts(PLAN, TINY).measurements
+    }
     assert points == {"cache on": 150, "cache off": 5100}
 
 
@@ -120,7 +138,8 @@ def test_all_four_ways_are_there() -> None:
 
 
 def test_a_long_race_tells_how_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines take minutes to start: whoever waits sees which one is at it. What failed is told in the same place."""
+    """Engines take minutes to start: whoever waits sees which one is at it. What failed is told in
+    the same place."""
     heard: list[str] = []
 
     def pretended(course: object, *, say: Callable[[str], None], **_: object) -> RaceResults:

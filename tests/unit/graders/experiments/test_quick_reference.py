@@ -1,4 +1,5 @@
-"""The quick reference: figures that were measured here, their sources, and which engine they speak for."""
+"""The quick reference: figures that were measured here, their sources, and which engine they speak
+for."""
 
 from __future__ import annotations
 
@@ -9,12 +10,28 @@ from made_up_labs import MACHINE, lab, lab1, race
 from graders.experiments.quick_reference import ENGINES, PURPOSES, guide, rows
 from graders.throughput.baselines import BaselineCard, Sample
 
-FAST = {"reference": {0: 100.0, 1: 50.0, 16: 300.0, 64: 400.0}, "llama.cpp": {0: 50.0, 1: 80.0, 16: 200.0, 64: 250.0}}
+FAST = {
+    "reference": {0: 100.0, 1: 50.0, 16: 300.0, 64: 400.0},
+    "llama.cpp": {0: 50.0, 1: 80.0, 16: 200.0, 64: 250.0},
+}
 
 
 def card(engine: str) -> BaselineCard:
     samples = (Sample(1, "t", 2.0, 1.0),)
-    fields = (engine, "9.9", {}, "", "waiter", "ragged", 0.25, samples, MACHINE, "digest", True, "2026-11-23")
+    fields = (
+        engine,
+        "9.9",
+        {},
+        "",
+        "waiter",
+        "ragged",
+        0.25,
+        samples,
+        MACHINE,
+        "digest",
+        True,
+        "2026-11-23",
+    )
     return BaselineCard(*fields)  # type: ignore[arg-type]
 
 
@@ -32,9 +49,17 @@ def test_every_figure_says_where_it_is_from() -> None:
     assert ours.cells["memory"].value == 256.0
     assert llama.cells["beside ours"].value == 0.5
     assert llama.cells["alone"].source == "lab 1, quick, 2026-11-29"
-    assert (vllm.cells["beside ours"].value, vllm.cells["beside ours"].source) == (0.5, "card of 2026-11-23")
+    assert (vllm.cells["beside ours"].value, vllm.cells["beside ours"].source) == (
+        0.5,
+        "card of 2026-11-23",
+    )
     assert vllm.cells["alone"].value is None
-    assert all(cell.source for row in table.values() for cell in row.cells.values() if cell.value is not None)
+    assert all(
+        cell.source
+        for row in table.values()
+        for cell in row.cells.values()
+        if cell.value is not None
+    )
 
 
 def test_the_guide_follows_the_figures_and_says_where_the_popular_answer_differs() -> None:
@@ -49,7 +74,10 @@ def test_the_guide_follows_the_figures_and_says_where_the_popular_answer_differs
 
 
 def test_what_a_cache_gains_is_the_same_race_with_and_without() -> None:
-    races = {"engines, cache on": race({"vllm": {0: 300.0}}), "engines, cache off": race({"vllm": {0: 100.0}})}
+    races = {
+        "engines, cache on": race({"vllm": {0: 300.0}}),
+        "engines, cache off": race({"vllm": {0: 100.0}}),
+    }
     table = {row.engine.name: row for row in rows({2: lab(2, (), races)}, ())}
     assert table["vllm"].cells["shared"].value == 3.0
 
@@ -61,5 +89,7 @@ def test_figures_of_a_machine_that_was_too_busy_are_left_out() -> None:
 
 
 def test_an_engine_that_failed_is_named_with_the_reason() -> None:
-    table = {row.engine.name: row for row in rows({1: lab1(race(FAST, out={"vllm": "vllm died"}))}, ())}
+    table = {
+        row.engine.name: row for row in rows({1: lab1(race(FAST, out={"vllm": "vllm died"}))}, ())
+    }
     assert table["vllm"].why == "vllm died"

@@ -20,7 +20,9 @@ def book() -> LawBook:
     book = LawBook(exercise=7)
     book.law("first", statement="One.", points=1, hints=HINTS)(lambda context: None)
     book.law("second", statement="Two.", points=2, hints=HINTS)(lambda context: None)
-    third = book.law("third", statement="Three.", points=3, hints=HINTS, needs=("first",), kind="throughput")
+    third = book.law(
+        "third", statement="Three.", points=3, hints=HINTS, needs=("first",), kind="throughput"
+    )
     third(lambda context: None)
     return book
 
@@ -100,5 +102,9 @@ def test_the_laws_are_worth_100_points_and_speed_is_worth_20_more(exercise: int)
 def test_the_catalogue_imports_nothing_heavy() -> None:
     """`course list` shows it within 0.3 s."""
     code = "import sys; from graders.registry.catalogue import exercises; exercises(); print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "hypothesis", "numpy", "subprocess", "graders.sandbox.worker"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "hypothesis", "numpy", "subprocess", "graders.sandbox.worker"} & set(
+        loaded
+    )

@@ -90,21 +90,31 @@ def project(toy: parts.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (f"exercises/{toy.slug}/laws.py", LAWS.format(number=toy.number)),
         ("guest/counter.py", DRIVER),
         (f"project/solutions/{toy.slug}/counter.py", SOLUTION),
-        (f"project/solutions/{toy.slug}/README.md", "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n"),
+        (
+            f"project/solutions/{toy.slug}/README.md",
+            "# Counting\n\n<!-- laws -->\n<!-- end of laws -->\n",
+        ),
         (f"project/solutions/{toy.slug}/questions.md", ""),
         ("wrong.py", SOLUTION.replace("+ 1", "+ 2")),
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     guest = importlib.import_module("guest")
-    monkeypatch.setattr(graders.exercises, "__path__", [*graders.exercises.__path__, str(tmp_path / "exercises")])
+    monkeypatch.setattr(
+        graders.exercises, "__path__", [*graders.exercises.__path__, str(tmp_path / "exercises")]
+    )
     monkeypatch.setattr(guest, "__path__", [*guest.__path__, str(tmp_path / "guest")])
     monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, toy))
     monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
     catalogue.cache_clear()
     yield tmp_path
     catalogue.cache_clear()
-    for name in (f"graders.exercises.{toy.slug}", f"graders.exercises.{toy.slug}.laws", "guest.counter", "counter"):
+    for name in (
+        f"graders.exercises.{toy.slug}",
+        f"graders.exercises.{toy.slug}.laws",
+        "guest.counter",
+        "counter",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -121,16 +131,22 @@ def test_another_exercise_is_listed_typed_and_graded(toy: parts.Part, project: P
     assert law.outcome is Outcome.FAIL and law.story is not None
 
 
-def test_another_exercise_gets_its_stub_its_lesson_and_its_notebook(toy: parts.Part, project: Path) -> None:
+def test_another_exercise_gets_its_stub_its_lesson_and_its_notebook(
+    toy: parts.Part, project: Path
+) -> None:
     made = {file.path.as_posix() for file in generate(project / "project")}
     folder = f"exercises/{toy.slug}"
     assert {f"{folder}/counter.py", f"{folder}/README.md", f"{folder}/{toy.slug}.ipynb"} <= made
 
 
 def outside(*own: str, holding: str) -> Iterator[str]:
-    """Modules of course, graders and engine whose text has that pattern, but for the table and the rooms named."""
+    """Modules of course, graders and engine whose text has that pattern, but for the table and the
+    rooms named."""
     for module, path in modules().items():
-        if module.partition(".")[0] in ("course", "graders", "reference_engine") and module != TABLE:
+        if (
+            module.partition(".")[0] in ("course", "graders", "reference_engine")
+            and module != TABLE
+        ):
             mine = f"{module}.".startswith(tuple(f"{room}." for room in own))
             if not mine and re.search(holding, path.read_text(encoding="utf-8")):
                 yield module
@@ -159,10 +175,15 @@ def test_rules_of_an_exercise_are_imported_in_its_own_files_alone() -> None:
 
 
 def test_nothing_outside_the_engine_and_its_drivers_decides_by_a_slot() -> None:
-    """Those are the rooms that a part of that slot has files in, and the options that other engines call so; a way to
-    guess that engines are raced by is called like its part."""
+    """Those are the rooms that a part of that slot has files in, and the options that other engines
+    call so; a way to guess that engines are raced by is called like its part."""
     own = {f"course.drawings.{part.drawing}" for part in parts.PARTS}
-    rooms = ("graders.exercises", "graders.sandbox", "graders.simulation", "graders.engines.adapters")
+    rooms = (
+        "graders.exercises",
+        "graders.sandbox",
+        "graders.simulation",
+        "graders.engines.adapters",
+    )
     rooms += ("graders.experiments",)  # which make engines of their own
     rooms += ("graders.engines.catalogue", "graders.engines.launch_config")
     slots = {part.slot for part in parts.PARTS}
@@ -176,6 +197,12 @@ def test_nothing_is_listed_by_the_numbers_of_the_exercises() -> None:
     rooms += ("graders.experiments", "course.labs")  # whose numbers are those of experiments
     for module in outside(*rooms, holding=r"(?s)\b1\b.*\b2\b.*\b3\b.*\b4\b"):
         for node in ast.walk(tree(module)):
-            items = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else getattr(node, "keys", [])
+            items = (
+                node.elts
+                if isinstance(node, ast.Tuple | ast.List | ast.Set)
+                else getattr(node, "keys", [])
+            )
             if isinstance(items, list):
-                assert [getattr(item, "value", None) for item in items] != every, f"{module}:{node.lineno}"
+                assert [getattr(item, "value", None) for item in items] != every, (
+                    f"{module}:{node.lineno}"
+                )

@@ -1,4 +1,5 @@
-"""Every report: what a machine insists on, what a person needs, and what a submission cannot smuggle in."""
+"""Every report: what a machine insists on, what a person needs, and what a submission cannot
+smuggle in."""
 
 from __future__ import annotations
 
@@ -29,7 +30,16 @@ from sample_rows import (
     law,
 )
 
-from graders.reports import csv_report, github, gradescope, html, json_report, junit, markdown, writing
+from graders.reports import (
+    csv_report,
+    github,
+    gradescope,
+    html,
+    json_report,
+    junit,
+    markdown,
+    writing,
+)
 from graders.reports.plain import cell
 from graders.reports.row import Row
 from graders.reports.similarity import Alike
@@ -91,7 +101,9 @@ def test_junit_keeps_the_schema_of_the_family_junit_10() -> None:
         assert suite.tag == "testsuite"
         assert set(suite.attrib) == SUITE
         properties, *cases = suite
-        assert {(each.tag, tuple(sorted(each.attrib))) for each in properties} == {("property", ("name", "value"))}
+        assert {(each.tag, tuple(sorted(each.attrib))) for each in properties} == {
+            ("property", ("name", "value"))
+        }
         assert int(suite.attrib["tests"]) == len(cases)
         for what in ("failure", "error", "skipped"):
             count = sum(case.find(what) is not None for case in cases)
@@ -104,7 +116,10 @@ def test_junit_keeps_the_schema_of_the_family_junit_10() -> None:
 
 def test_junit_calls_each_outcome_by_its_name() -> None:
     suites = list(ElementTree.fromstring(junit.render(ROWS)))
-    kinds = [[next((each.tag for each in case), "passed") for case in suite.findall("testcase")] for suite in suites]
+    kinds = [
+        [next((each.tag for each in case), "passed") for case in suite.findall("testcase")]
+        for suite in suites
+    ]
     assert kinds == [
         ["passed", "passed"],
         ["failure", "skipped"],
@@ -165,11 +180,15 @@ def test_a_part_cannot_speak_to_the_runner() -> None:
     assert all(line.count("::stop-commands") == 0 or line.startswith("::error") for line in after)
 
 
-def test_annotations_name_the_file_the_line_and_the_law(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_annotations_name_the_file_the_line_and_the_law(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
     row = replace(WRONG, student="a,b:c", source=str(tmp_path / "class/a.py"))
     (note, *_) = github.notes([row])
-    assert note.startswith("::error file=class/a.py,line=41,title=a%2Cb%3Ac%3A 3.1 longest prefix::")
+    assert note.startswith(
+        "::error file=class/a.py,line=41,title=a%2Cb%3Ac%3A 3.1 longest prefix::"
+    )
     assert "%0A" in note
     assert "%250A" in note  # the percent sign of the message itself
 
@@ -182,12 +201,19 @@ def test_of_a_part_that_could_not_be_tried_no_law_is_said_to_be_broken() -> None
     rows = list(csv.DictReader(io.StringIO(csv_report.render([STUB, WRONG]))))
     assert [row["laws_broken"] for row in rows] == ["", "3.1"]
     assert rows[0]["verdict"] == "f is the untouched stub."
-    assert 'class="law fail"' not in html.render([STUB]) and 'class="law fail"' in html.render([WRONG])
+    assert 'class="law fail"' not in html.render([STUB]) and 'class="law fail"' in html.render(
+        [WRONG]
+    )
 
 
 def test_what_a_part_printed_is_told_where_it_broke_a_law_only() -> None:
-    said = replace(RIGHT.result, laws=(law(1, Outcome.PASS, output="hello"), law(2, Outcome.FAIL, output="bye")))
-    outputs = [test["output"] for test in gradescope.document([replace(RIGHT, result=said)])["tests"]]
+    said = replace(
+        RIGHT.result,
+        laws=(law(1, Outcome.PASS, output="hello"), law(2, Outcome.FAIL, output="bye")),
+    )
+    outputs = [
+        test["output"] for test in gradescope.document([replace(RIGHT, result=said)])["tests"]
+    ]
     assert "hello" not in outputs[0] and outputs[1].endswith("It printed:\nbye")
 
 
@@ -201,13 +227,21 @@ def test_no_more_than_ten_annotations_of_a_kind() -> None:
 
 def test_a_check_run_says_what_came_of_it_within_what_github_takes() -> None:
     told = json.loads(github.check([replace(WRONG, student=str(number)) for number in range(80)]))
-    assert (told["conclusion"], len(told["output"]["annotations"])) == ("failure", github.MOST_OF_CHECK)
-    assert len(told["output"]["summary"]) <= github.LARGEST_CHECK and len(told["output"]["title"]) <= 200
+    assert (told["conclusion"], len(told["output"]["annotations"])) == (
+        "failure",
+        github.MOST_OF_CHECK,
+    )
+    assert (
+        len(told["output"]["summary"]) <= github.LARGEST_CHECK
+        and len(told["output"]["title"]) <= 200
+    )
     concluded = [json.loads(github.check([row]))["conclusion"] for row in (RIGHT, UNGRADED, STUB)]
     assert concluded == ["success", "neutral", "failure"]
 
 
-def test_the_job_summary_is_cut_at_a_mebibyte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_job_summary_is_cut_at_a_mebibyte(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(github.SUMMARY, str(tmp_path / "summary"))
     rows = [replace(WRONG, student=f"{number} " + "ß" * 250) for number in range(3000)]
     assert github.append_summary(rows)
@@ -299,7 +333,9 @@ def test_the_overview_names_the_absent_equal_parts_and_the_bound() -> None:
     twin = replace(RIGHT, student="zoe")
     text = html.render([RIGHT, twin, WRONG], ["yan"])
     assert "Nothing of 1: yan." in text
-    assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [{"title": "exercise 3", "students": ["ada", "zoe"]}]
+    assert html.identical([RIGHT, twin, WRONG, STUB, STUB]) == [
+        {"title": "exercise 3", "students": ["ada", "zoe"]}
+    ]
     assert "The red line is the bound, 0.8" in text
 
 
@@ -332,7 +368,10 @@ def test_the_overview_shows_who_holds_what_and_what_fails_most() -> None:
 
 
 def test_the_distribution_counts_every_right_part_once() -> None:
-    rows = [replace(RIGHT, result=replace(RIGHT.result, figures=(Figure("speed", value, "x"),))) for value in (1, 1, 2)]
+    rows = [
+        replace(RIGHT, result=replace(RIGHT.result, figures=(Figure("speed", value, "x"),)))
+        for value in (1, 1, 2)
+    ]
     (chart,) = html.charts(rows)
     assert (chart["count"], chart["median"], chart["low"], chart["high"]) == (3, "1", "1", "2")
     assert [bar["tip"].split()[0] for bar in chart["bars"]] == ["2", "1"]
@@ -346,10 +385,14 @@ def test_a_report_of_rows_that_do_not_fit_says_so() -> None:
 @pytest.mark.parametrize("kind", ["csv", "markdown", "html", "junit", "github"])
 def test_no_two_students_look_alike(kind: str) -> None:
     names = ["bob", "bob ", " bob", "b ob", "b  ob", "b\u00a0ob", "b\tob", "b\nob", "bob\u3000"]
-    texts = {writing.render(kind, [replace(RIGHT, student=name, source="", key="")]) for name in names}
+    texts = {
+        writing.render(kind, [replace(RIGHT, student=name, source="", key="")]) for name in names
+    }
     assert len(texts) == len(names)
 
 
 @pytest.mark.parametrize("kind", ["json", "junit", "gradescope", "github", "markdown"])
 def test_no_report_that_a_student_sees_holds_the_seed(kind: str) -> None:
-    assert "987654321987" not in writing.render(kind, [replace(RIGHT, result=replace(RIGHT.result, seed=987654321987))])
+    assert "987654321987" not in writing.render(
+        kind, [replace(RIGHT, result=replace(RIGHT.result, seed=987654321987))]
+    )

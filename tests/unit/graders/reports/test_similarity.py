@@ -1,4 +1,5 @@
-"""Copies are found whatever is renamed, reordered or added; parts of another design are not; nothing is decided."""
+"""Copies are found whatever is renamed, reordered or added; parts of another design are not;
+nothing is decided."""
 
 from __future__ import annotations
 
@@ -51,7 +52,10 @@ def disguised(text: str) -> str:
 def compared(number: int, *texts: str) -> dict[tuple[str, str], float]:
     parts = [Written(f"student {place}", number, text) for place, text in enumerate(texts)]
     parts.append(Written("the solution", number, solved(number), ours=True))
-    return {(each.one, each.other): each.share for each in alike(parts, {number: stub_of(exercises()[number - 1])})}
+    return {
+        (each.one, each.other): each.share
+        for each in alike(parts, {number: stub_of(exercises()[number - 1])})
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -89,5 +93,9 @@ def test_the_table_holds_no_formula_and_no_lookalike() -> None:
     parts = [Written(name, 3, solved(3)) for name in ("=1+1", "bob", "bob ")]
     table = list(csv.reader(io.StringIO(render(alike(parts, {})))))
     assert not [cell for line in table for cell in line if cell.startswith("=")]
-    assert {line[1] for line in table[1:]} | {line[2] for line in table[1:]} == {"'=1+1", "bob", "bob\N{OPEN BOX}"}
+    assert {line[1] for line in table[1:]} | {line[2] for line in table[1:]} == {
+        "'=1+1",
+        "bob",
+        "bob\N{OPEN BOX}",
+    }
     assert all(line[4] == "yes" for line in table[1:])

@@ -1,4 +1,5 @@
-"""The wire believes nothing: whatever a worker sends is an answer that fits, or a ProtocolError in bounded memory."""
+"""The wire believes nothing: whatever a worker sends is an answer that fits, or a ProtocolError in
+bounded memory."""
 
 from __future__ import annotations
 
@@ -14,14 +15,28 @@ from hypothesis import strategies as st
 from graders.checking import replies
 from graders.checking.failure import Deviation
 from graders.exercises.ex1_paged_allocation.judge import Snapshot
-from graders.sandbox.protocol import Caps, Conversation, Framer, ProtocolError, decode, encode, field, integers, only
+from graders.sandbox.protocol import (
+    Caps,
+    Conversation,
+    Framer,
+    ProtocolError,
+    decode,
+    encode,
+    field,
+    integers,
+    only,
+)
 from graders.simulation import backend, driver_replies
 
-STEADY = settings(deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+STEADY = settings(
+    deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 CAPS = Caps(size=4096, depth=6, values=200, text=100)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -194,9 +209,21 @@ OUTCOMES = st.recursive(
 @given(OUTCOMES)
 @settings(STEADY, max_examples=200)
 def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> None:
-    """Whatever JSON stands where an outcome belongs: a reply, or a refusal; never another exception."""
-    readings = (driver_replies.plan_of, driver_replies.commit_of, driver_replies.abort_of, driver_replies.books_of)
-    for parse in (replies.reply_of, replies.value_or_raised, replies.Raised.of, backend.reply_of, *readings):
+    """Whatever JSON stands where an outcome belongs: a reply, or a refusal; never another
+    exception."""
+    readings = (
+        driver_replies.plan_of,
+        driver_replies.commit_of,
+        driver_replies.abort_of,
+        driver_replies.books_of,
+    )
+    for parse in (
+        replies.reply_of,
+        replies.value_or_raised,
+        replies.Raised.of,
+        backend.reply_of,
+        *readings,
+    ):
         try:
             parse(data)
         except (ProtocolError, Deviation) as refused:
@@ -206,7 +233,9 @@ def test_any_outcome_is_understood_or_refused_and_can_be_shown(data: Any) -> Non
 
 @given(OUTCOMES, st.lists(st.integers(0, 3), max_size=2), st.lists(st.integers(1, 3), max_size=2))
 @settings(STEADY, max_examples=200)
-def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks: list[int]) -> None:
+def test_any_snapshot_is_looked_at_or_refused(
+    data: Any, seqs: list[int], blocks: list[int]
+) -> None:
     try:
         Snapshot(data, seqs, blocks)
     except ProtocolError as refused:
@@ -216,8 +245,13 @@ def test_any_snapshot_is_looked_at_or_refused(data: Any, seqs: list[int], blocks
 @given(st.binary(min_size=1, max_size=64), st.integers(1, 400))
 @settings(STEADY, max_examples=60)
 def test_whatever_is_sent_is_refused_in_bounded_memory(piece: bytes, times: int) -> None:
-    """A frame as long as the cap allows, of anything: what is held at most is a small multiple of it."""
-    payload = b'{"id":1,"x":' + (piece * (CAPS.size * times // 400 // len(piece) + 1))[: CAPS.size - 13] + b"}"
+    """A frame as long as the cap allows, of anything: what is held at most is a small multiple of
+    it."""
+    payload = (
+        b'{"id":1,"x":'
+        + (piece * (CAPS.size * times // 400 // len(piece) + 1))[: CAPS.size - 13]
+        + b"}"
+    )
     tracemalloc.start()
     with contextlib.suppress(ProtocolError):
         answer_to_first(payload)

@@ -1,4 +1,5 @@
-"""Of a part beside the course's own parts nothing is told but types, lines and the names of functions."""
+"""Of a part beside the course's own parts nothing is told but types, lines and the names of
+functions."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ SECRET = "def plan(self): return ['the solution']"
         {"x": raised("RuntimeError", SECRET, [(3, "plan")])},
         {"x": {**raised("Undue", SECRET), "got": SECRET}},
         {"x": raised("PartError", f"scheduler raised KeyError: {SECRET}")},
-        {"calls": [{"x": raised("KeyError", SECRET, [(1, "f")])}], "seen": [{"x": raised("KeyError", SECRET)}]},
+        {
+            "calls": [{"x": raised("KeyError", SECRET, [(1, "f")])}],
+            "seen": [{"x": raised("KeyError", SECRET)}],
+        },
         {"moves": [[{"x": raised("KeyError", SECRET)}, []]]},
     ],
 )
@@ -37,12 +41,19 @@ def test_what_the_engine_says_is_told_and_not_for_ever() -> None:
     said = "scheduler: the plan costs 9 tokens, the budget is 8"
     assert quiet({"x": raised("PartError", said)})["x"]["text"] == said
     assert len(quiet({"x": raised("PartError", "plan " * 9000)})["x"]["text"]) == LONGEST
-    assert quiet({"x": raised("RuntimeError", "can't allocate memory")})["x"]["text"] == "can't allocate memory"
+    assert (
+        quiet({"x": raised("RuntimeError", "can't allocate memory")})["x"]["text"]
+        == "can't allocate memory"
+    )
 
 
 @pytest.mark.parametrize("type", ["PartError", "RuntimeError", "OSError"])
-def test_a_sentence_of_the_engine_s_holds_no_word_and_no_long_number_of_the_part_s(type: str) -> None:
-    said = f"scheduler: commit() returned {SECRET!r} and {10**40}, but {list(range(50))} have finished"
+def test_a_sentence_of_the_engine_s_holds_no_word_and_no_long_number_of_the_part_s(
+    type: str,
+) -> None:
+    said = (
+        f"scheduler: commit() returned {SECRET!r} and {10**40}, but {list(range(50))} have finished"
+    )
     told = quiet({"x": raised(type, said)})["x"]["text"]
     assert told.startswith("scheduler: commit() returned ")
     assert not {"def", "solution", "0" * 7} & set(told.replace("'", " ").split())
@@ -60,7 +71,18 @@ def test_names_that_a_file_can_give_to_functions_are_told(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "x" * 61, "return ['the solution']", "<script>alert(1)</script>", "<>", "a\n", "<a", "1a"]
+    "name",
+    [
+        "",
+        "a b",
+        "x" * 61,
+        "return ['the solution']",
+        "<script>alert(1)</script>",
+        "<>",
+        "a\n",
+        "<a",
+        "1a",
+    ],
 )
 def test_a_name_that_no_file_can_give_to_a_function_is_not_told(name: str) -> None:
     assert function_name(name) == "?"

@@ -1,4 +1,5 @@
-"""The symbolic engine: it passes what is right, names what is wrong, and runs thousands of configurations."""
+"""The symbolic engine: it passes what is right, names what is wrong, and runs thousands of
+configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ import pytest
 
 from graders.checking.failure import Deviation
 from graders.checking.random_cases import Case
-from graders.simulation import EngineScript, EngineSetting, InProcessBackend, RunCounters, SimulatedEngine, TextNumbers
+from graders.simulation import (
+    EngineScript,
+    EngineSetting,
+    InProcessBackend,
+    RunCounters,
+    SimulatedEngine,
+    TextNumbers,
+)
 from graders.simulation.engine_laws import random_script
 from graders.simulation.kv_provenance import Access, Memory
 from solutions.ex1_paged_allocation import block_manager
@@ -73,7 +81,8 @@ def test_tokens_are_computed_twice_only_after_a_preemption() -> None:
     ],
 )
 def test_the_tokens_do_not_depend_on_the_setting(change: dict[str, Any]) -> None:
-    """What comes out is compared inside with what each request should get: here every setting is served to its end."""
+    """What comes out is compared inside with what each request should get: here every setting is
+    served to its end."""
     for guesses in ((0,), (2, 0, 1)):
         script = EngineScript(EngineSetting(**change), TextNumbers(5), guesses)
         for id in range(6):
@@ -83,7 +92,9 @@ def test_the_tokens_do_not_depend_on_the_setting(change: dict[str, Any]) -> None
 
 
 def test_a_shared_menu_is_computed_once() -> None:
-    script = EngineScript(EngineSetting(num_blocks=200, cache=True, offer=True, max_seqs=20, token_budget=256))
+    script = EngineScript(
+        EngineSetting(num_blocks=200, cache=True, offer=True, max_seqs=20, token_budget=256)
+    )
     menu = [position % 3 for position in range(40)]
     script.add(0, [*menu, 4], 1)
     script.step()
@@ -108,7 +119,9 @@ class Memories:
         self.memory.step(self.steps, copies, accesses)
         self.steps += 1
 
-    def access(self, request: int, start: int, tokens: list[int], table: list[int], rejected: int = 0) -> Access:
+    def access(
+        self, request: int, start: int, tokens: list[int], table: list[int], rejected: int = 0
+    ) -> Access:
         return Access(request, start, self.toy.prefixes(tokens), table, rejected)
 
 
@@ -143,7 +156,9 @@ def test_the_same_token_after_another_text_is_not(memories: Memories) -> None:
     """KV depends on all tokens before: this is what a comparison of tokens alone would miss."""
     memories.step(memories.access(1, 0, [5, 6, 7, 8], [3, 4]))
     memories.step(memories.access(2, 0, [6, 6], [5]))
-    with pytest.raises(Deviation, match="position 2 in block 4, slot 8, which holds position 2 of another text"):
+    with pytest.raises(
+        Deviation, match="position 2 in block 4, slot 8, which holds position 2 of another text"
+    ):
         memories.step(memories.access(2, 4, [6, 6, 7, 8, 9], [5, 4, 6]))
 
 
@@ -155,7 +170,9 @@ def test_a_stale_read_is_told_from_a_foreign_one(memories: Memories) -> None:
 
 def test_a_rejected_guess_is_found_when_it_is_read(memories: Memories) -> None:
     memories.step(memories.access(1, 0, [5], [3, 4], rejected=2))
-    with pytest.raises(Deviation, match="a guess that was rejected, written by request 1 in step 0"):
+    with pytest.raises(
+        Deviation, match="a guess that was rejected, written by request 1 in step 0"
+    ):
         memories.step(memories.access(1, 2, [5, 6, 7], [3, 4]))
 
 

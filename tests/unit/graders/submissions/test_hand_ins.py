@@ -35,7 +35,10 @@ def test_the_part_is_found_however_it_was_handed_in(tmp_path: Path, case: Case) 
             assert (ada.job.blame, ada.data) == (case.blame, b"")
             assert case.says in ada.job.problem
         else:
-            assert (canonical(ada.data).decode(), ada.job.problem) == (canonical(case.part.encode()).decode(), "")
+            assert (canonical(ada.data).decode(), ada.job.problem) == (
+                canonical(case.part.encode()).decode(),
+                "",
+            )
             assert case.says in " ".join(ada.job.notices)
 
 
@@ -43,7 +46,9 @@ def test_the_part_is_found_however_it_was_handed_in(tmp_path: Path, case: Case) 
 def test_a_folder_that_is_graded_by_itself_gives_the_same_part(tmp_path: Path, case: Case) -> None:
     case.write(tmp_path)
     if case.part is not None:
-        assert canonical(take(tmp_path, Declared.of(EXERCISE)).data) == canonical(case.part.encode())
+        assert canonical(take(tmp_path, Declared.of(EXERCISE)).data) == canonical(
+            case.part.encode()
+        )
     else:
         with pytest.raises(UnusableSubmission) as refused:
             take(tmp_path, Declared.of(EXERCISE))
@@ -73,23 +78,41 @@ def test_a_canvas_zip_of_a_class_is_split_by_student(tmp_path: Path) -> None:
 
 
 def test_a_canvas_folder_of_a_class_is_split_by_student(tmp_path: Path) -> None:
-    tree({"lovelaceada_1001_5679_prefix_cache-1.py": GOOD, "bob_10011_5680_ex3.zip": packed({FILE: OTHER})})(tmp_path)
+    tree(
+        {
+            "lovelaceada_1001_5679_prefix_cache-1.py": GOOD,
+            "bob_10011_5680_ex3.zip": packed({FILE: OTHER}),
+        }
+    )(tmp_path)
     assert students(tmp_path) == {"lovelaceada": GOOD, "bob": OTHER}
 
 
 @pytest.mark.parametrize("top", ["", "class/"])
 def test_a_moodle_zip_of_a_class_is_split_by_student(tmp_path: Path, top: str) -> None:
-    things = {f"{top}{MOODLE}/{FILE}": GOOD, f"{top}Bob B_77_assignsubmission_file/{SLUG}.ipynb": sheet(OTHER)}
+    things = {
+        f"{top}{MOODLE}/{FILE}": GOOD,
+        f"{top}Bob B_77_assignsubmission_file/{SLUG}.ipynb": sheet(OTHER),
+    }
     (tmp_path / "all.zip").write_bytes(packed(things))
     assert students(tmp_path / "all.zip") == {"Lovelace Ada_12345": GOOD, "Bob B_77": OTHER}
     assert students(tmp_path) == {"Lovelace Ada_12345": GOOD, "Bob B_77": OTHER}
 
 
-def test_archives_in_the_archive_of_a_class_are_their_students_and_so_is_what_lies_in_them(tmp_path: Path) -> None:
-    inner = {who: packed({FILE: GOOD, f"{SLUG}.ipynb": sheet(None, answer=who)}) for who in ("Ada A", "Bob B", "cyd")}
-    things = {f"{who}_{len(who)}_assignsubmission_file/work.zip": inner[who] for who in ("Ada A", "Bob B")}
+def test_archives_in_the_archive_of_a_class_are_their_students_and_so_is_what_lies_in_them(
+    tmp_path: Path,
+) -> None:
+    inner = {
+        who: packed({FILE: GOOD, f"{SLUG}.ipynb": sheet(None, answer=who)})
+        for who in ("Ada A", "Bob B", "cyd")
+    }
+    things = {
+        f"{who}_{len(who)}_assignsubmission_file/work.zip": inner[who] for who in ("Ada A", "Bob B")
+    }
     (tmp_path / "all.zip").write_bytes(packed({**things, "cyd_1001_5679_work-1.zip": inner["cyd"]}))
-    found = {each.job.student: each for each in Discovery((3,), Options(grader="x")).all([tmp_path / "all.zip"])}
+    found = {
+        each.job.student: each
+        for each in Discovery((3,), Options(grader="x")).all([tmp_path / "all.zip"])
+    }
     assert {who: each.data.decode() for who, each in found.items()} == dict.fromkeys(
         ("Ada A_5", "Bob B_5", "cyd"), GOOD
     )
@@ -99,8 +122,12 @@ def test_archives_in_the_archive_of_a_class_are_their_students_and_so_is_what_li
 
 
 def test_what_a_student_wrote_in_canvas_itself_is_a_row_and_not_left_out(tmp_path: Path) -> None:
-    tree({"ada_1001_5679_text.html": "<p>class PrefixCache</p>", "bob_7_8_prefix_cache.py": GOOD})(tmp_path)
-    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    tree({"ada_1001_5679_text.html": "<p>class PrefixCache</p>", "bob_7_8_prefix_cache.py": GOOD})(
+        tmp_path
+    )
+    found = {
+        each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])
+    }
     assert (found["ada"].blame, found["bob"].problem) == ("ungraded", "")
 
 
@@ -116,13 +143,24 @@ def test_a_folder_that_cannot_be_looked_into_is_a_question_and_no_zero(
         return look(path)
 
     monkeypatch.setattr(os, "scandir", locked)
-    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
-    assert (found["ada"].blame, "hw cannot be read: Permission denied" in found["ada"].problem) == ("ungraded", True)
+    found = {
+        each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])
+    }
+    assert (found["ada"].blame, "hw cannot be read: Permission denied" in found["ada"].problem) == (
+        "ungraded",
+        True,
+    )
 
 
-def test_an_archive_that_cannot_be_read_counts_beside_a_stub_in_another_place(tmp_path: Path) -> None:
-    tree({f"ada/{FILE}": STUB, "ada.zip": "PK and no more", f"bob/{FILE}": GOOD, "bob.zip": "PK"})(tmp_path)
-    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+def test_an_archive_that_cannot_be_read_counts_beside_a_stub_in_another_place(
+    tmp_path: Path,
+) -> None:
+    tree({f"ada/{FILE}": STUB, "ada.zip": "PK and no more", f"bob/{FILE}": GOOD, "bob.zip": "PK"})(
+        tmp_path
+    )
+    found = {
+        each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])
+    }
     assert (found["ada"].blame, found["bob"].problem) == ("ungraded", "")
 
 
@@ -149,25 +187,48 @@ def test_an_upload_number_is_no_part_of_a_students_id(tmp_path: Path) -> None:
 
 
 def test_what_systems_and_gradebooks_leave_in_a_class_is_no_student(tmp_path: Path) -> None:
-    tree({f"ada/{FILE}": GOOD, "desktop.ini": "x", "grades.csv": "x", "Thumbs.db": "x", ".DS_Store": "x"})(tmp_path)
+    tree(
+        {
+            f"ada/{FILE}": GOOD,
+            "desktop.ini": "x",
+            "grades.csv": "x",
+            "Thumbs.db": "x",
+            ".DS_Store": "x",
+        }
+    )(tmp_path)
     assert students(tmp_path) == {"ada": GOOD}
 
 
 def test_loose_files_that_nobody_opens_are_their_students_questions(tmp_path: Path) -> None:
-    tree({"ada.7z": b"7z", "bob_prefix_cache.txt": GOOD, "cyd.tar.gz": b"x", "notes.txt": "x"})(tmp_path)
-    found = {each.job.student: each.job.blame for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    tree({"ada.7z": b"7z", "bob_prefix_cache.txt": GOOD, "cyd.tar.gz": b"x", "notes.txt": "x"})(
+        tmp_path
+    )
+    found = {
+        each.job.student: each.job.blame
+        for each in Discovery((3,), Options(grader="x")).all([tmp_path])
+    }
     assert found == dict.fromkeys(("ada", "bob", "cyd"), "ungraded")
 
 
 def test_a_loose_archive_of_two_students_is_a_question(tmp_path: Path) -> None:
-    tree({"ada_bob.zip": packed({f"ada/{FILE}": GOOD, f"bob/{FILE}": OTHER}), f"cyd/{FILE}": GOOD})(tmp_path)
-    found = {each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])}
+    tree({"ada_bob.zip": packed({f"ada/{FILE}": GOOD, f"bob/{FILE}": OTHER}), f"cyd/{FILE}": GOOD})(
+        tmp_path
+    )
+    found = {
+        each.job.student: each.job for each in Discovery((3,), Options(grader="x")).all([tmp_path])
+    }
     assert {who: job.blame for who, job in found.items() if job.problem} == {"ada_bob": "ungraded"}
 
 
 def test_gradescopes_list_says_whose_a_folder_is(tmp_path: Path) -> None:
     listed = "submission_7:\n  :submitters:\n  - :name: Ada\n    :sid: '1001'\n    :email: ada@example.org\n"
-    tree({"submission_metadata.yml": listed, f"submission_7/{FILE}": GOOD, f"submission_8/{FILE}": OTHER})(tmp_path)
+    tree(
+        {
+            "submission_metadata.yml": listed,
+            f"submission_7/{FILE}": GOOD,
+            f"submission_8/{FILE}": OTHER,
+        }
+    )(tmp_path)
     assert students(tmp_path) == {"1001": GOOD, "submission_8": OTHER}
 
 
@@ -188,10 +249,15 @@ def roster(tmp_path: Path, text: str) -> Roster:
     return read(tmp_path / "students.csv")
 
 
-def test_names_find_their_student_by_id_then_as_stated_then_in_another_writing(tmp_path: Path) -> None:
+def test_names_find_their_student_by_id_then_as_stated_then_in_another_writing(
+    tmp_path: Path,
+) -> None:
     stated = "\N{BYTE ORDER MARK}id,canvas,moodle,github\nada,lovelaceada,,ada-l\njosé,,77,\n1001,,,\n10011,,,\n"
     known = roster(tmp_path, stated)
-    found = {name: known.find([name]) for name in ("ada", "Ada", "lovelaceada", "ex3-Ada-L", "jose\u0301", "77")}
+    found = {
+        name: known.find([name])
+        for name in ("ada", "Ada", "lovelaceada", "ex3-Ada-L", "jose\u0301", "77")
+    }
     assert found == {
         "ada": "ada", "Ada": "ada", "lovelaceada": "ada", "ex3-Ada-L": "ada", "jose\u0301": "josé", "77": "josé",
     }  # fmt: skip
@@ -201,7 +267,11 @@ def test_names_find_their_student_by_id_then_as_stated_then_in_another_writing(t
 
 
 def test_a_roster_is_read_as_spreadsheets_save_it(tmp_path: Path) -> None:
-    for text in ("id;canvas\n007;bond\n", "name\tID\tcanvas\rJ\t007\tbond\r", 'id,canvas\n"007","bond"\n'):
+    for text in (
+        "id;canvas\n007;bond\n",
+        "name\tID\tcanvas\rJ\t007\tbond\r",
+        'id,canvas\n"007","bond"\n',
+    ):
         for encoding in ("utf-8-sig", "utf-16"):
             (tmp_path / "students.csv").write_bytes(text.encode(encoding))
             known = read(tmp_path / "students.csv")
@@ -210,7 +280,13 @@ def test_a_roster_is_read_as_spreadsheets_save_it(tmp_path: Path) -> None:
 
 def test_zeros_that_a_spreadsheet_drops_change_nobody(tmp_path: Path) -> None:
     known = roster(tmp_path, "id\n7\n042\n42\n")
-    assert [known.find([name]) for name in ("007", "42", "042", "0042", "70")] == ["7", "42", "042", None, None]
+    assert [known.find([name]) for name in ("007", "42", "042", "0042", "70")] == [
+        "7",
+        "42",
+        "042",
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("text", ["name\nada\n", "id\nada\nada\n", "id,github\nada,x\nbob,X\n"])
@@ -220,7 +296,9 @@ def test_a_roster_that_says_two_things_is_refused(tmp_path: Path, text: str) -> 
 
 
 def test_whom_the_roster_does_not_know_is_named_with_who_may_be_meant(tmp_path: Path) -> None:
-    tree({f"class/ada/{FILE}": GOOD, f"class/adda/{FILE}": GOOD, f"class/zoe/{FILE}": GOOD})(tmp_path)
+    tree({f"class/ada/{FILE}": GOOD, f"class/adda/{FILE}": GOOD, f"class/zoe/{FILE}": GOOD})(
+        tmp_path
+    )
     discovery = Discovery((3,), Options(grader="x"), roster=Roster(("ada", "bob")))
     discovery.all([tmp_path / "class"])
     assert discovery.strangers == {"adda": "ada", "zoe": ""}
@@ -240,4 +318,7 @@ def test_doubt_is_kept_as_a_question_for_a_person_and_never_as_a_zero(tmp_path: 
 def test_a_broken_archive_without_a_trace_of_an_exercise_is_one_row(tmp_path: Path) -> None:
     tree({"class/ada/work.zip": "PK", f"class/bob/{FILE}": STUB})(tmp_path)
     found = Discovery((), Options(grader="x")).all([tmp_path / "class"])
-    assert [(each.job.student, each.job.exercise) for each in found] == [("ada", UNKNOWN), ("bob", 3)]
+    assert [(each.job.student, each.job.exercise) for each in found] == [
+        ("ada", UNKNOWN),
+        ("bob", 3),
+    ]

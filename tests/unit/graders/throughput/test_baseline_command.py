@@ -1,4 +1,5 @@
-"""`course baseline`: recording with stand-in drivers, showing, and verifying; every refusal is one sentence."""
+"""`course baseline`: recording with stand-in drivers, showing, and verifying; every refusal is one
+sentence."""
 
 from __future__ import annotations
 
@@ -70,7 +71,9 @@ def make(log: list[str], failure: EngineFailed | None = None) -> Any:
     return made
 
 
-def test_a_card_holds_pairs_of_turns_on_the_same_fresh_traces(log: list[str], tmp_path: Path) -> None:
+def test_a_card_holds_pairs_of_turns_on_the_same_fresh_traces(
+    log: list[str], tmp_path: Path
+) -> None:
     made = record(ORDER, make=make(log))
     assert Loaded(made.weights, made.parameters, made.dtype) == of_model("waiter")
     assert made.slowness == 2.5 and made.version == "1.2.3" and made.verified
@@ -99,7 +102,12 @@ def test_an_engine_that_fails_leaves_no_card_but_a_reason(log: list[str]) -> Non
 
 
 def test_an_engine_that_nobody_knows_or_that_is_not_installed_is_named(course: Type) -> None:
-    for more in ((), ("--workload", "ragged"), ("--scale", "inf"), ("--workload", "ragged", "--model", "nope")):
+    for more in (
+        (),
+        ("--workload", "ragged"),
+        ("--scale", "inf"),
+        ("--workload", "ragged", "--model", "nope"),
+    ):
         typed = course("baseline", "record", "abacus", *more)
         assert (typed.code, typed.out) == (2, "")
         assert "no engine called 'abacus'; there are reference, naive, vllm" in typed.err
@@ -125,11 +133,17 @@ def test_without_a_workload_the_bounds_say_which(course: Type) -> None:
     ],
 )
 def test_what_cannot_be_recorded_is_refused_before_anything_is_measured(
-    course: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...], said: str
+    course: Type,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    said: str,
 ) -> None:
     monkeypatch.setattr(recording, "record", never)
     cards = tmp_path / "cards"
-    typed = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(cards), *options)
+    typed = course(
+        "baseline", "record", "vllm", "--workload", "ragged", "--out", str(cards), *options
+    )
     assert (typed.code, typed.out) == (2, "") and said in typed.err
     assert "stumbled" not in typed.err and not cards.exists()
 
@@ -144,11 +158,16 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_measur
     monkeypatch.setattr(recording, "record", never)
     (tmp_path / "file").write_text("")
     for out in ("file", "file/deeper"):
-        typed = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path / out))
+        typed = course(
+            "baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path / out)
+        )
         assert (typed.code, typed.out) == (2, "") and str(tmp_path / out) in typed.err
     monkeypatch.setenv("COURSE_BASELINES", str(tmp_path / "file"))
     typed = course("baseline", "record", "vllm", "--workload", "ragged")
-    assert typed.code == 2 and "file cannot be written to: File exists. Name another folder with --out." in typed.err
+    assert (
+        typed.code == 2
+        and "file cannot be written to: File exists. Name another folder with --out." in typed.err
+    )
 
 
 def test_a_model_that_cannot_be_loaded_is_the_users_mistake(
@@ -168,7 +187,9 @@ def test_a_busy_machine_is_mentioned_before_and_with_the_card(
 ) -> None:
     cores = os.cpu_count() or 1
     monkeypatch.setattr(os, "getloadavg", lambda: ((0.75 if busy else 0.25) * cores, 0.0, 0.0))
-    monkeypatch.setattr(recording, "record", lambda order, say: card(hardware=here(), samples=card().samples[:1]))
+    monkeypatch.setattr(
+        recording, "record", lambda order, say: card(hardware=here(), samples=card().samples[:1])
+    )
     out = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path)).out
     assert ("This machine is busy, load 0.75 a core at the start: stop" in out) is busy
     assert ("1 pair, 2026-11-23)" + "; load 0.75 a core at the start" * busy + "\n") in out
@@ -182,8 +203,12 @@ def test_too_few_pairs_make_no_card(log: list[str]) -> None:
 def test_record_says_what_it_measured_and_where_the_card_lies(
     course: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "record", lambda order, say: card(workload=order.workload, hardware=here()))
-    typed = course("baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path / "cards"))
+    monkeypatch.setattr(
+        recording, "record", lambda order, say: card(workload=order.workload, hardware=here())
+    )
+    typed = course(
+        "baseline", "record", "vllm", "--workload", "ragged", "--out", str(tmp_path / "cards")
+    )
     assert typed.code == 0 and "4.00 times as long as the reference engine" in typed.out
     (path,) = (tmp_path / "cards").iterdir()
     assert str(path) in typed.out and load(path).engine == "vllm"
@@ -223,9 +248,14 @@ def test_verify_names_each_card_that_does_not_count_and_why(
 
 def test_a_file_that_is_not_there_is_one_sentence(course: Type, tmp_path: Path) -> None:
     typed = course("baseline", "show", "gone.json")
-    assert typed.code == 2 and "gone.json cannot be read" in typed.err and "Traceback" not in typed.err
+    assert (
+        typed.code == 2 and "gone.json cannot be read" in typed.err and "Traceback" not in typed.err
+    )
     good = save(card(hardware=here()), tmp_path)
-    for bad, said in (("gone.json", "'gone.json' does not exist"), (str(tmp_path), "is a directory")):
+    for bad, said in (
+        ("gone.json", "'gone.json' does not exist"),
+        (str(tmp_path), "is a directory"),
+    ):
         typed = course("baseline", "verify", str(good), bad)
         assert typed.code == 2 and said in typed.err
 
@@ -241,4 +271,7 @@ def test_the_list_holds_the_good_cards_beside_broken_ones(
     typed = course("baseline")
     assert typed.code == 0 and typed.out.count("✗") == 3 and typed.out.count("✓") == 1
     monkeypatch.setenv("COURSE_BASELINES", str(tmp_path / "nowhere"))
-    assert f"$COURSE_BASELINES names {tmp_path / 'nowhere'}, which is no folder." in course("baseline").out
+    assert (
+        f"$COURSE_BASELINES names {tmp_path / 'nowhere'}, which is no folder."
+        in course("baseline").out
+    )

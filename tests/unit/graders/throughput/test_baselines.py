@@ -28,7 +28,10 @@ MEASURE = Measure(1, "cpu", "ragged", SCALE, ())
 
 
 def card(**changed: object) -> BaselineCard:
-    samples = tuple(Sample(seed, workload("ragged", seed, scale=SCALE).hash, 3.0 + seed, 1.0) for seed in range(3))
+    samples = tuple(
+        Sample(seed, workload("ragged", seed, scale=SCALE).hash, 3.0 + seed, 1.0)
+        for seed in range(3)
+    )
     made = BaselineCard(
         engine="vllm",
         version="0.32.0",
@@ -57,7 +60,12 @@ def test_a_card_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_any_edit_is_detected(tmp_path: Path) -> None:
     path = save(card(), tmp_path)
     good = path.read_text()
-    for before, after in [("3.0", "9.0"), ("0.32.0", "0.33.0"), ("2026", "2027"), ('"cores": 2', '"cores": 4')]:
+    for before, after in [
+        ("3.0", "9.0"),
+        ("0.32.0", "0.33.0"),
+        ("2026", "2027"),
+        ('"cores": 2', '"cores": 4'),
+    ]:
         assert before in good
         path.write_text(good.replace(before, after, 1))
         with pytest.raises(BadCard, match="was edited after it was recorded"):
@@ -80,7 +88,9 @@ def test_other_hardware_is_refused_and_named(tmp_path: Path, other: Hardware, sa
 
 
 @pytest.mark.parametrize("lacking", ["weights", "parameters", "dtype"])
-def test_a_card_that_does_not_say_which_weights_were_served_does_not_count(tmp_path: Path, lacking: str) -> None:
+def test_a_card_that_does_not_say_which_weights_were_served_does_not_count(
+    tmp_path: Path, lacking: str
+) -> None:
     path = save(card(), tmp_path)
     data = json.loads(path.read_text())
     del data["checksum"], data[lacking]
@@ -93,14 +103,20 @@ def test_a_card_that_does_not_say_which_weights_were_served_does_not_count(tmp_p
 
 
 @pytest.mark.parametrize(
-    "changed", [{"weights": "0" * 64}, {"parameters": 20_000_000}, {"dtype": "bfloat16"}], ids=lambda each: min(each)
+    "changed",
+    [{"weights": "0" * 64}, {"parameters": 20_000_000}, {"dtype": "bfloat16"}],
+    ids=lambda each: min(each),
 )
-def test_a_card_made_with_other_weights_does_not_count(tmp_path: Path, changed: dict[str, object]) -> None:
+def test_a_card_made_with_other_weights_does_not_count(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
     with pytest.raises(BadCard, match="was recorded with other weights than waiter has today"):
         verify(save(card(**changed), tmp_path), HERE)
 
 
-def test_a_card_of_a_made_model_that_was_recorded_with_anothers_weights_does_not_count(tmp_path: Path) -> None:
+def test_a_card_of_a_made_model_that_was_recorded_with_anothers_weights_does_not_count(
+    tmp_path: Path,
+) -> None:
     trace = workload("ragged", 1, model="random:5m", scale=SCALE).hash
     made = card(model="random:5m", samples=(Sample(1, trace, 3.0, 1.0),))
     with pytest.raises(BadCard, match="was recorded with other weights than random:5m has today"):
@@ -116,7 +132,8 @@ def test_a_workload_that_is_drawn_otherwise_today_voids_the_card(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}', '{"format": 1, "checksum": "no"}', "\x00"]
+    "text",
+    ["", "[]", "{}", '{"format": 2}', '{"format": 1}', '{"format": 1, "checksum": "no"}', "\x00"],
 )
 def test_what_is_no_card_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vllm-ragged.json"
@@ -130,7 +147,9 @@ def signed(data: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("field", ["samples", "hardware", "date", "verified"])
-def test_a_card_that_lacks_something_is_refused_even_with_a_right_checksum(tmp_path: Path, field: str) -> None:
+def test_a_card_that_lacks_something_is_refused_even_with_a_right_checksum(
+    tmp_path: Path, field: str
+) -> None:
     path = save(card(), tmp_path)
     data = json.loads(path.read_text())
     del data["checksum"], data[field]
@@ -156,8 +175,16 @@ def test_a_card_that_lacks_something_is_refused_even_with_a_right_checksum(tmp_p
         (("samples",), {}, "samples is {}; it must be a list"),
         (("samples", 1), 3, r"samples\[1\] is 3; it must be a table"),
         (("samples", 1, "seed"), 1.5, r"samples\[1\].seed is 1.5; it must be a whole number"),
-        (("samples", 0, "engine_seconds"), 0.0, r"samples\[0\].engine_seconds is 0.0; it must be a finite number"),
-        (("samples", 2, "reference_seconds"), float("nan"), r"samples\[2\].reference_seconds is nan; it must be"),
+        (
+            ("samples", 0, "engine_seconds"),
+            0.0,
+            r"samples\[0\].engine_seconds is 0.0; it must be a finite number",
+        ),
+        (
+            ("samples", 2, "reference_seconds"),
+            float("nan"),
+            r"samples\[2\].reference_seconds is nan; it must be",
+        ),
         (("samples", 2, "colour"), 1, r"in samples\[2\] nobody knows colour"),
         (("hardware",), "a PC", 'hardware is "a PC"; it must be a table'),
         (("hardware", "cores"), "two", 'hardware.cores is "two"; it must be a whole number'),
@@ -210,7 +237,9 @@ def test_the_first_folder_with_a_card_that_counts_wins(tmp_path: Path) -> None:
     assert why == (f"…/a/{card().file_name} does not count: it is no baseline card of format 1",)
 
 
-def test_an_edited_card_in_front_of_the_one_that_counts_is_named_under_whatever_name(tmp_path: Path) -> None:
+def test_an_edited_card_in_front_of_the_one_that_counts_is_named_under_whatever_name(
+    tmp_path: Path,
+) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     path = save(card(), first)
     path.write_text(path.read_text().replace("0.32.0", "0.33.0"))
@@ -220,10 +249,15 @@ def test_an_edited_card_in_front_of_the_one_that_counts_is_named_under_whatever_
         found, (why,) = find("vllm", MEASURE, HERE, (first, second))
         assert found == card() and why.startswith(f"…/a/{name} does not count: it was edited")
     others = (replace(MEASURE, scale=1.0), replace(MEASURE, workload="arrivals"))
-    assert all(find("vllm", each, HERE, (first, second)) == (None, ("there is no card",)) for each in others)
+    assert all(
+        find("vllm", each, HERE, (first, second)) == (None, ("there is no card",))
+        for each in others
+    )
 
 
-def test_cards_of_other_machines_in_the_folder_of_the_one_that_counts_are_no_news(tmp_path: Path) -> None:
+def test_cards_of_other_machines_in_the_folder_of_the_one_that_counts_are_no_news(
+    tmp_path: Path,
+) -> None:
     first, second, foreign = tmp_path / "a", tmp_path / "b", replace(HERE, cores=64)
     for machine in (HERE, foreign):
         save(card(hardware=machine), second)
@@ -250,7 +284,9 @@ def test_the_figure_says_which_card_does_not_count_beside_the_one_that_does(
         assert opponent.measured
         return opponent.how
 
-    assert f"…/own/{own.name} does not count: it was edited after it was recorded" in how(tmp_path / "own")
+    assert f"…/own/{own.name} does not count: it was edited after it was recorded" in how(
+        tmp_path / "own"
+    )
     assert how(own) == f"through its card ($COURSE_BASELINES names {own}, which is no folder)"
     assert how(tmp_path / "shipped") == "through its card"
 
@@ -285,29 +321,43 @@ def test_a_card_without_tokens_model_or_workload_does_not_count(
     found, (told,) = find("vllm", measure, HERE, (tmp_path,))
     assert found is None and why in told
     if made.verified:
-        assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, ("there is no card",)), "it is of something else"
+        assert find("vllm", MEASURE, HERE, (tmp_path,)) == (None, ("there is no card",)), (
+            "it is of something else"
+        )
 
 
 def test_cards_of_other_machines_or_sizes_lie_side_by_side() -> None:
-    names = {card().file_name, card(scale=1.0).file_name, card(hardware=replace(HERE, cores=8)).file_name}
+    names = {
+        card().file_name,
+        card(scale=1.0).file_name,
+        card(hardware=replace(HERE, cores=8)).file_name,
+    }
     assert len(names) == 3
     assert card(version="9").file_name == card().file_name
 
 
-def test_a_card_that_does_not_tell_of_a_feature_is_not_of_another_machine_for_it(tmp_path: Path) -> None:
+def test_a_card_that_does_not_tell_of_a_feature_is_not_of_another_machine_for_it(
+    tmp_path: Path,
+) -> None:
     narrow = replace(HERE, features=("avx2", "avx512f", "avx512_vnni"), examined=("avx512_vnni",))
     without = replace(HERE, examined=("avx512_vnni",))
     old = save(card(), tmp_path)
     assert "examined" not in old.read_text()
     assert verify(old, narrow) == verify(old, without) == card()
     assert narrow.difference(HERE) == HERE.difference(narrow) == ""
-    assert narrow.difference(without) == "its features are avx2, avx512f, here avx2, avx512f, avx512_vnni"
+    assert (
+        narrow.difference(without)
+        == "its features are avx2, avx512f, here avx2, avx512f, avx512_vnni"
+    )
     assert Hardware.from_json(json.loads(json.dumps(narrow.to_json()))) == narrow
 
 
 def test_a_card_takes_the_place_of_one_that_tells_less_of_the_same_machine(tmp_path: Path) -> None:
     narrow = replace(HERE, features=("avx2", "avx512f", "avx512_vnni"), examined=("avx512_vnni",))
-    others = [save(card(hardware=replace(HERE, cores=8)), tmp_path), save(card(scale=1.0), tmp_path)]
+    others = [
+        save(card(hardware=replace(HERE, cores=8)), tmp_path),
+        save(card(scale=1.0), tmp_path),
+    ]
     save(card(version="1"), tmp_path)
     now = save(card(version="2", hardware=narrow), tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([now, *others])
@@ -333,7 +383,11 @@ def test_shipped_cards_are_whole() -> None:
 
 def test_what_the_bounds_say_of_the_cards_is_what_the_cards_say() -> None:
     words = " ".join((baselines.SHIPPED.parent / "bounds.toml").read_text().split())
-    shipped = [load(path) for path in baselines.files((baselines.SHIPPED,)) if path.name.startswith("vllm-")]
+    shipped = [
+        load(path)
+        for path in baselines.files((baselines.SHIPPED,))
+        if path.name.startswith("vllm-")
+    ]
     pairs = re.findall(r'([0-9.]+ [^,"]*\([^)]*\)) on "(\w+)"', words.replace("# ", ""))
     told = {name: set(re.findall(r"\d+\.\d", figures)) for figures, name in pairs}
     assert set(told) == {each.workload for each in shipped}
@@ -347,12 +401,18 @@ def test_words_in_a_file_do_not_change_its_fingerprint_and_code_does() -> None:
     assert code(plain) == code(told)
     assert code(plain) != code(plain.replace('"a"', '"b"'))
     assert code("if a:\n    b()\nc()\n") != code("if a:\n    b()\n    c()\n")
-    for one, other in (("del x", "delx"), ("f(not a)", "f(nota)"), ("x = a < 'b'", "x = a < 'c'"), ("[None]", "[]")):
+    for one, other in (
+        ("del x", "delx"),
+        ("f(not a)", "f(nota)"),
+        ("x = a < 'b'", "x = a < 'c'"),
+        ("[None]", "[]"),
+    ):
         assert code(one) != code(other)
 
 
 def test_a_fingerprint_does_not_depend_on_the_version_of_python() -> None:
-    """Python 3.12 ends a format with an empty text, 3.13 gives functions a list of type parameters, always."""
+    """Python 3.12 ends a format with an empty text, 3.13 gives functions a list of type parameters,
+    always."""
     tree = ast.parse("def f(x):\n    return f'{x:>{x}}'\n")
     another = ast.parse("def f(x):\n    return f'{x:>{x}}'\n")
     for node in ast.walk(another):
@@ -364,10 +424,14 @@ def test_a_fingerprint_does_not_depend_on_the_version_of_python() -> None:
     assert told(another) == told(tree)
 
 
-def test_a_machine_on_which_nothing_is_compiled_is_of_another_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_on_which_nothing_is_compiled_is_of_another_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fast = replace(here(), features=("avx2", COMPILED))
     monkeypatch.setattr(hardware.library, "library", lambda: None)
     slow = here()
-    assert COMPILED not in slow.features and "compiled" in replace(slow, features=("avx2",)).difference(fast)
+    assert COMPILED not in slow.features and "compiled" in replace(
+        slow, features=("avx2",)
+    ).difference(fast)
     monkeypatch.setattr(hardware.library, "library", object)
     assert COMPILED in here().features

@@ -1,4 +1,5 @@
-"""The bounds file: what is shipped can be used, an instructor's replaces it, and a bad one is refused in a sentence."""
+"""The bounds file: what is shipped can be used, an instructor's replaces it, and a bad one is
+refused in a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("exercise", [1, 2, 3, 4])
-def test_every_exercise_has_a_bound_against_the_reference_and_one_against_vllm(exercise: int) -> None:
+def test_every_exercise_has_a_bound_against_the_reference_and_one_against_vllm(
+    exercise: int,
+) -> None:
     for measure in measures(exercise):
         assert measure.against(REFERENCE) is not None
         assert measure.against("vllm") is not None
@@ -43,7 +46,9 @@ def test_the_file_named_in_the_environment_replaces_its_exercises_only(
     monkeypatch.setenv(VARIABLE, str(path))
     (measure,) = measures(1)
     assert (measure.bounds[0].floor, measure.bounds[0].bound, measure.scale) == (0.1, 0.2, 1.0)
-    assert measures(2) == tuple(each for each in read(SHIPPED) if each.exercise == 2 and each.device == "cpu")
+    assert measures(2) == tuple(
+        each for each in read(SHIPPED) if each.exercise == 2 and each.device == "cpu"
+    )
 
 
 def test_a_file_in_the_workspace_is_found(tmp_path: Path) -> None:
@@ -55,7 +60,10 @@ def test_a_file_in_the_workspace_is_found(tmp_path: Path) -> None:
 def test_whose_bounds_they_are_is_told_with_the_file(tmp_path: Path) -> None:
     assert whose(1, beside=tmp_path) == ""
     (tmp_path / "bounds.toml").write_text(OWN)
-    assert whose(1, beside=tmp_path) == f"the bounds are those of {tmp_path / 'bounds.toml'}, not the course's"
+    assert (
+        whose(1, beside=tmp_path)
+        == f"the bounds are those of {tmp_path / 'bounds.toml'}, not the course's"
+    )
     assert whose(2, beside=tmp_path) == ""
 
 
@@ -70,15 +78,27 @@ def test_whose_bounds_they_are_is_told_with_the_file(tmp_path: Path) -> None:
         ("", r"holds no \[\[measure\]\]"),
         ("measure = []", r"holds no \[\[measure\]\]"),
         ("measure = [7]", "measure 1: it is 7; it must be a table"),
-        (OWN + "speed = 3", "nobody knows speed; use exercise, workload, against, device, scale, model"),
-        (OWN.replace("ragged", "smooth"), 'workload is "smooth"; it must be one of ragged, arrivals'),
+        (
+            OWN + "speed = 3",
+            "nobody knows speed; use exercise, workload, against, device, scale, model",
+        ),
+        (
+            OWN.replace("ragged", "smooth"),
+            'workload is "smooth"; it must be one of ragged, arrivals',
+        ),
         (OWN.replace('"ragged"', "7"), "workload is 7; it must be one of ragged"),
         (OWN.replace("exercise = 1", ""), "measure 1: it lacks exercise"),
         *(
-            (OWN.replace("exercise = 1", f"exercise = {bad}"), f"exercise is {bad}; it must be one of 1, 2, 3, 4")
+            (
+                OWN.replace("exercise = 1", f"exercise = {bad}"),
+                f"exercise is {bad}; it must be one of 1, 2, 3, 4",
+            )
             for bad in ("9", "1.9", "true", '"1"', "{}")
         ),
-        *((OWN + f"device = {bad}", f"device is {bad}; it must be one of cpu, cuda") for bad in ('"tpu"', "1")),
+        *(
+            (OWN + f"device = {bad}", f"device is {bad}; it must be one of cpu, cuda")
+            for bad in ('"tpu"', "1")
+        ),
         *(
             (OWN + f"scale = {bad}", f"scale is {bad}; it must be a finite number above 0")
             for bad in ("0", "-1", "inf", "nan", '"1"', "true")
@@ -90,14 +110,29 @@ def test_whose_bounds_they_are_is_told_with_the_file(tmp_path: Path) -> None:
             for bad, shown in (("nope", "nope"), ("waiter@nope", "nope"), ("random:nope", "nope"))
         ),
         (OWN + "model = 5", "model is 5; it must be a text"),
-        (OWN.replace("ragged", "predictable_talk_1") + 'model = "random:5m"', "nobody guesses for random:5m"),
+        (
+            OWN.replace("ragged", "predictable_talk_1") + 'model = "random:5m"',
+            "nobody guesses for random:5m",
+        ),
         (OWN.replace(".reference", ".vllm"), "against lacks reference"),
-        (OWN + "against.nope = { floor = 0.1, bound = 0.2 }", "in against nobody knows nope; use reference, .*vllm"),
+        (
+            OWN + "against.nope = { floor = 0.1, bound = 0.2 }",
+            "in against nobody knows nope; use reference, .*vllm",
+        ),
         (OWN.replace("against.reference", "against"), "against lacks reference"),
         (OWN.replace("floor = 0.1, ", ""), r"against\.reference lacks floor"),
-        (OWN.replace("bound = 0.2 }", "bound = 0.2, roof = 1 }"), r"in against\.reference nobody knows roof"),
-        (OWN.replace("{ floor = 0.1, bound = 0.2 }", "0.2"), r"against\.reference is 0\.2; it must be a table"),
-        (OWN.replace("0.1", "0.3"), r"against\.reference\.floor is 0\.3; it must be below its bound, 0\.2"),
+        (
+            OWN.replace("bound = 0.2 }", "bound = 0.2, roof = 1 }"),
+            r"in against\.reference nobody knows roof",
+        ),
+        (
+            OWN.replace("{ floor = 0.1, bound = 0.2 }", "0.2"),
+            r"against\.reference is 0\.2; it must be a table",
+        ),
+        (
+            OWN.replace("0.1", "0.3"),
+            r"against\.reference\.floor is 0\.3; it must be below its bound, 0\.2",
+        ),
         *(
             (OWN.replace("0.1", bad), f"floor is {bad}; it must be a finite number, 0 or above")
             for bad in ("-1", "nan", '"0.1"', "false")
@@ -118,7 +153,9 @@ def test_a_bad_file_is_refused_in_a_sentence(tmp_path: Path, text: str, said: st
     assert "Error" not in told
 
 
-def test_a_folder_in_the_place_of_the_workspaces_file_is_no_file_to_pass_over(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_workspaces_file_is_no_file_to_pass_over(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "bounds.toml").mkdir()
     with pytest.raises(BadBounds, match=r"bounds\.toml cannot be read: Is a directory"):
         measures(1, beside=tmp_path)
@@ -167,13 +204,18 @@ def test_nobody_guesses_for_a_model_of_ones_own(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "our-model")
     path = tmp_path / "bounds.toml"
     path.write_text(OWN.replace("ragged", "predictable_talk_1") + 'model = "our-model"')
-    with pytest.raises(BadBounds, match=f"nobody guesses for {folder}; predictable_talk_1 needs the waiter"):
+    with pytest.raises(
+        BadBounds, match=f"nobody guesses for {folder}; predictable_talk_1 needs the waiter"
+    ):
         read(path)
 
 
 def test_no_torch_is_needed_to_read_bounds() -> None:
     code = "import sys; from graders.throughput.bounds import measures; measures(4); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "False"
+    )
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

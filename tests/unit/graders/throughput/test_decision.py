@@ -1,4 +1,5 @@
-"""The decision rule: its bracket, its calls, and how often it errs under the noise of a machine that is in use."""
+"""The decision rule: its bracket, its calls, and how often it errs under the noise of a machine
+that is in use."""
 
 from __future__ import annotations
 
@@ -42,10 +43,17 @@ def test_either_end_of_a_bracket_is_wrong_once_in_twenty_at_most(pairs: int) -> 
 
 def test_a_bracket_is_made_of_the_ratios_of_that_rank() -> None:
     bracket = Interval.of([1.4, 1.0, 1.3, 1.1, 1.2, 0.9, 1.5, 1.6])
-    assert (bracket.pairs, bracket.median, bracket.lower, bracket.upper) == (8, pytest.approx(1.25), 1.0, 1.5)
+    assert (bracket.pairs, bracket.median, bracket.lower, bracket.upper) == (
+        8,
+        pytest.approx(1.25),
+        1.0,
+        1.5,
+    )
 
 
-@pytest.mark.parametrize("ratios", [[1.0] * 4, [1.0] * 6, [1.0] * 4 + [0.0], [1.0] * 4 + [math.nan]])
+@pytest.mark.parametrize(
+    "ratios", [[1.0] * 4, [1.0] * 6, [1.0] * 4 + [0.0], [1.0] * 4 + [math.nan]]
+)
 def test_a_bracket_wants_a_look_and_ratios_above_zero(ratios: list[float]) -> None:
     with pytest.raises(ValueError):
         Interval.of(ratios)
@@ -57,7 +65,9 @@ def test_clear_cases_are_decided_after_five_pairs() -> None:
     assert missed.call is Call.MISSED and missed.final and not missed.marginal
 
 
-def test_a_hopeless_case_is_sent_home_after_three_pairs_and_nobody_is_let_through_so_early() -> None:
+def test_a_hopeless_case_is_sent_home_after_three_pairs_and_nobody_is_let_through_so_early() -> (
+    None
+):
     assert decide(steady(0.8 * HOPELESS - 0.01, EARLY), 0.8).call is Call.MISSED
     assert decide(Interval(EARLY, 0.2, 0.1, 0.8 * HOPELESS), 0.8).call is Call.MORE
     assert decide(steady(2.0, EARLY), 0.8).call is Call.MORE
@@ -95,8 +105,13 @@ def test_more_than_the_device_can_do_is_held_for_review() -> None:
 
 
 def test_points_follow_a_straight_line_between_floor_and_bound() -> None:
-    assert [score(ratio, 0.4, 0.8) for ratio in (0.1, 0.4, 0.6, 0.8, 2.0)] == pytest.approx([0, 0, 0.5, 1, 1])
-    assert all(score(low, 0.4, 0.8) <= score(high, 0.4, 0.8) for low, high in pairwise((0.3, 0.5, 0.7, 0.9)))
+    assert [score(ratio, 0.4, 0.8) for ratio in (0.1, 0.4, 0.6, 0.8, 2.0)] == pytest.approx(
+        [0, 0, 0.5, 1, 1]
+    )
+    assert all(
+        score(low, 0.4, 0.8) <= score(high, 0.4, 0.8)
+        for low, high in pairwise((0.3, 0.5, 0.7, 0.9))
+    )
     with pytest.raises(ValueError):
         score(1.0, 0.8, 0.8)
 
@@ -109,8 +124,8 @@ def test_turns_are_ab_ba_so_that_a_drift_of_the_machine_favours_nobody() -> None
 
 
 def judged(dice: random.Random, truth: float, noise: float, drift: float = 0.0) -> Decision:
-    """A whole contest with a true ratio: log-normal noise on each run, now and then a run that takes a half longer,
-    and a machine that gets slower by the share `drift` from run to run."""
+    """A whole contest with a true ratio: log-normal noise on each run, now and then a run that
+    takes a half longer, and a machine that gets slower by the share `drift` from run to run."""
     ratios, clock = list[float](), 0
     for pairs in (EARLY, *LOOKS):
         while len(ratios) < pairs:
@@ -171,7 +186,9 @@ def test_equals_measured_against_each_other_come_out_within_one_and_a_half_per_c
 
 def test_whoever_makes_the_noise_himself_is_judged_by_the_median() -> None:
     even, noisy = [1.0, 1.01] * 11 + [1.0], [0.5, 2.0] * 11 + [2.0]
-    undecided = decide(Interval.of([mine / theirs for mine, theirs in zip(even, noisy, strict=True)]), 0.9)
+    undecided = decide(
+        Interval.of([mine / theirs for mine, theirs in zip(even, noisy, strict=True)]), 0.9
+    )
     assert undecided.call is Call.UNDECIDED
     assert own_noise(undecided, noisy, even).call is Call.MISSED
     assert own_noise(undecided, noisy, noisy) == undecided

@@ -1,4 +1,5 @@
-"""The model of a timed run: the same text as in one process, nothing believed of what is asked, no token unsaid."""
+"""The model of a timed run: the same text as in one process, nothing believed of what is asked, no
+token unsaid."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ TRACE = Trace(
     *(1 + 8, 2),
     block_size=4,
 )
-ROOM = {"num_blocks": TRACE.num_blocks, "block_size": TRACE.block_size, "max_seqs": TRACE.max_seqs, "token_budget": 16}
+ROOM = {
+    "num_blocks": TRACE.num_blocks,
+    "block_size": TRACE.block_size,
+    "max_seqs": TRACE.max_seqs,
+    "token_budget": 16,
+}
 
 
 class Wire:
@@ -54,13 +60,18 @@ def served(wire: Wire, lengths: tuple[int, ...] = LENGTHS, **sizes: int) -> list
 
 
 def _requests(lengths: tuple[int, ...] = LENGTHS) -> Any:
-    return [SimpleNamespace(prompt=tuple(range(3, 3 + length)), max_new=5, eos=None, priority=0) for length in lengths]
+    return [
+        SimpleNamespace(prompt=tuple(range(3, 3 + length)), max_new=5, eos=None, priority=0)
+        for length in lengths
+    ]
 
 
 def test_the_text_is_that_of_an_engine_in_one_process() -> None:
     room = ModelRoom(TRACE, guesses=False)
     outputs = served(Wire(room))
-    assert outputs == [list(text) for text in Engine(load_model(MODEL), PARTS, **ROOM).generate(_requests())]
+    assert outputs == [
+        list(text) for text in Engine(load_model(MODEL), PARTS, **ROOM).generate(_requests())
+    ]
     assert room.unsaid(TRACE, outputs) == 0
     assert room.unheard(TRACE) == 0
     assert len(room.passes) >= 10  # two seats for three requests of five tokens
@@ -75,9 +86,12 @@ def test_a_token_that_no_pass_has_said_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "sizes"), [((20, 20), {"num_blocks": 16 * TRACE.num_blocks}), ((3, 5, 13), {"max_seqs": 3})]
+    ("lengths", "sizes"),
+    [((20, 20), {"num_blocks": 16 * TRACE.num_blocks}), ((3, 5, 13), {"max_seqs": 3})],
 )
-def test_a_larger_pool_or_more_seats_are_refused_from_outside(lengths: tuple[int, ...], sizes: dict[str, int]) -> None:
+def test_a_larger_pool_or_more_seats_are_refused_from_outside(
+    lengths: tuple[int, ...], sizes: dict[str, int]
+) -> None:
     served(Wire(ModelRoom(TRACE, guesses=False)), lengths)
     with pytest.raises(ProtocolError, match="is too much"):
         served(Wire(ModelRoom(TRACE, guesses=False)), lengths, **sizes)
@@ -140,7 +154,8 @@ def ask(room: ModelRoom, *spans: list[Any], tables: tuple[list[int], ...] = ()) 
 
 
 def test_a_guess_put_into_an_idle_seat_is_found() -> None:
-    """Two seats that share their blocks read one text: one its last token, the other what a part thinks comes then."""
+    """Two seats that share their blocks read one text: one its last token, the other what a part
+    thinks comes then."""
     room, prompt = ModelRoom(TRACE, guesses=False), list(TRACE.requests[0].prompt)
     tables = tuple([seat, place, 1 + place] for seat in (0, 1) for place in (0, 1))
     (said,) = ask(room, [0, 0, 1, 0, prompt], tables=tables)
@@ -151,7 +166,10 @@ def test_a_guess_put_into_an_idle_seat_is_found() -> None:
 
 def test_without_heads_there_is_no_tree_and_one_row_says_something() -> None:
     room = ModelRoom(TRACE, guesses=False)
-    for spans, tree in ([[0, 0, 2, 0, [3, 4]]], None), ([[0, 0, 2, 2, [3, 4]]], [[0, 1], [[1, 0], [1, 1]]]):
+    for spans, tree in (
+        ([[0, 0, 2, 0, [3, 4]]], None),
+        ([[0, 0, 2, 2, [3, 4]]], [[0, 1], [[1, 0], [1, 1]]]),
+    ):
         with pytest.raises(ProtocolError):
             room.told({"forward": {"tables": [[0, 0, 1]], "kv": [], "spans": spans, "tree": tree}})
     with pytest.raises(ProtocolError, match="guesses"):
@@ -176,7 +194,9 @@ TALK = replace(TALK, requests=(replace(TALK.requests[0], max_new=24),))
         {"more": 1},
     ],
 )
-def test_heads_guess_once_a_pass_for_each_request_as_much_as_the_tree_takes(changed: dict[str, Any]) -> None:
+def test_heads_guess_once_a_pass_for_each_request_as_much_as_the_tree_takes(
+    changed: dict[str, Any],
+) -> None:
     room = ModelRoom(TALK, guesses=True)
     ask(room, [0, 0, 1, 0, [3, 4]], tables=([0, 0, 1],))
     with pytest.raises(ProtocolError):
@@ -206,7 +226,11 @@ def test_a_tree_holds_guesses_of_the_heads_alone(part: Any) -> None:
 def talked(part: Any, wire: Wire) -> Any:
     throughput.COSTS.clear()  # so that trees are tried first of all
     loaded: Any = SimpleNamespace(parts={"medusa": part}, line=wire)
-    sizes = {"num_blocks": TALK.num_blocks, "block_size": TALK.block_size, "max_seqs": TALK.max_seqs}
+    sizes = {
+        "num_blocks": TALK.num_blocks,
+        "block_size": TALK.block_size,
+        "max_seqs": TALK.max_seqs,
+    }
     served = throughput.new(loaded, [TALK.model, TALK.cached, True], sizes)
     return throughput.serve(served, [[list(one.prompt), one.max_new] for one in TALK.requests])
 

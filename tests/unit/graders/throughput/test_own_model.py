@@ -1,4 +1,5 @@
-"""Bounds on a model of an instructor's own: a checkpoint folder is served by engines that see nothing beside it."""
+"""Bounds on a model of an instructor's own: a checkpoint folder is served by engines that see
+nothing beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ against.reference = { floor = 0.05, bound = 0.1 }
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The checkpoint; a bounds file that names it counts."""
     config = SHAPES["tiny"]
-    save(tmp_path / "our-model", config, random_weights(config, 3, device=torch.device("cpu"), dtype=torch.float32))
+    save(
+        tmp_path / "our-model",
+        config,
+        random_weights(config, 3, device=torch.device("cpu"), dtype=torch.float32),
+    )
     (tmp_path / "our-model" / "model.safetensors").chmod(0o644)
     (tmp_path / "bounds.toml").write_text(BOUNDS)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "bounds.toml"))
@@ -50,14 +55,18 @@ def test_it_is_served_and_timed(folder: Path) -> None:
     assert law.outcome is Outcome.PASS, law.message
 
 
-def test_a_file_that_only_its_owner_may_read_is_named_where_the_worker_is_somebody_else(folder: Path) -> None:
+def test_a_file_that_only_its_owner_may_read_is_named_where_the_worker_is_somebody_else(
+    folder: Path,
+) -> None:
     weights = folder / "model.safetensors"
     weights.chmod(0o600)
     law = timed()
     with Worker() as worker:
         level = worker.level
     if os.geteuid() == 0 and level == "L4":
-        said = f"Not timed: the engine runs as a user who may not read {weights}; `chmod o+r` lets it."
+        said = (
+            f"Not timed: the engine runs as a user who may not read {weights}; `chmod o+r` lets it."
+        )
         assert (law.outcome, law.message) == (Outcome.UNGRADED, said)
     else:
         assert law.outcome is Outcome.PASS, law.message
@@ -68,4 +77,6 @@ def test_what_is_wrong_with_it_is_said_and_costs_nobody_points(folder: Path) -> 
     weights.write_bytes(weights.read_bytes()[:1000])
     law = timed()
     assert law.outcome is Outcome.UNGRADED
-    assert law.message.startswith(f"Not timed: the model cannot be used: {weights} is truncated or corrupt")
+    assert law.message.startswith(
+        f"Not timed: the model cannot be used: {weights} is truncated or corrupt"
+    )

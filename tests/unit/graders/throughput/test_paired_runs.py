@@ -1,4 +1,5 @@
-"""A contest: turns, fresh traces, verified tokens, and the ways in which a submission or a machine can spoil it."""
+"""A contest: turns, fresh traces, verified tokens, and the ways in which a submission or a machine
+can spoil it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ SCALE = 0.05
 
 
 class FakeRoom:
-    """Serves every trace in `seconds` of a clock of its own, with tokens that follow from the prompt."""
+    """Serves every trace in `seconds` of a clock of its own, with tokens that follow from the
+    prompt."""
 
     def __init__(self, name: str, seconds: float, log: list[tuple[str, str]]) -> None:
         self.name, self.seconds, self.log = name, seconds, log
@@ -51,7 +53,9 @@ class FakeRoom:
         return next(self.spent)
 
 
-def contest(mine: float = 1.0, theirs: float = 1.0, right: bool = False) -> tuple[PairedRuns, list[tuple[str, str]]]:
+def contest(
+    mine: float = 1.0, theirs: float = 1.0, right: bool = False
+) -> tuple[PairedRuns, list[tuple[str, str]]]:
     log: list[tuple[str, str]] = []
     rooms = FakeRoom("mine", mine, log), FakeRoom("theirs", theirs, log)
     made = PairedRuns("ragged", 3, *rooms, lambda trace, said, number: right, scale=SCALE)  # type: ignore[arg-type]
@@ -70,11 +74,15 @@ def test_five_pairs_in_turn_each_on_a_trace_of_its_own() -> None:
     names = [name for name, _ in log[2:]]
     assert names == ["mine", "theirs", "theirs", "mine"] * 2 + ["mine", "theirs"]
     traces = [trace for _, trace in log]
-    assert traces[0::2] == traces[1::2] and len(set(traces)) == 6, "the warm-up has one of its own too"
+    assert traces[0::2] == traces[1::2] and len(set(traces)) == 6, (
+        "the warm-up has one of its own too"
+    )
 
 
 @pytest.mark.parametrize(("slower", "pairs"), [(2.0, 5), (4.0, 3)])
-def test_half_the_speed_misses_the_bound_and_a_quarter_misses_it_sooner(slower: float, pairs: int) -> None:
+def test_half_the_speed_misses_the_bound_and_a_quarter_misses_it_sooner(
+    slower: float, pairs: int
+) -> None:
     made, _ = contest(mine=slower)
     (decision,) = made.decide([OpponentBound(0.8)])
     assert decision.call is Call.MISSED and decision.bracket.median == 1 / slower
@@ -148,7 +156,9 @@ def test_other_tokens_than_the_references_are_put_to_the_oracle(right: bool) -> 
     if right:
         assert made.decide([OpponentBound(0.8)])[0].met
     else:
-        with pytest.raises(Broken, match="request 0 got something else than the model says: token 3 is 99"):
+        with pytest.raises(
+            Broken, match="request 0 got something else than the model says: token 3 is 99"
+        ):
             made.decide([OpponentBound(0.8)])
 
 
@@ -174,7 +184,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Processor:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.95])
-def test_above_a_peak_that_was_measured_low_is_nobodys_fault_and_raises_it(known: Processor, share: float) -> None:
+def test_above_a_peak_that_was_measured_low_is_nobodys_fault_and_raises_it(
+    known: Processor, share: float
+) -> None:
     """The machine was busy when the peak was measured, and was when it was measured again."""
     made, _ = contest()
     work = least_work(made)
@@ -205,7 +217,8 @@ def test_a_peak_that_is_higher_when_it_is_measured_again_is_not_raised(known: Pr
 def test_faster_than_any_processor_of_this_kind_is_held_for_review(
     operations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three times what was measured, and again, is more than it can do; so whoever says so has not done the work."""
+    """Three times what was measured, and again, is more than it can do; so whoever says so has not
+    done the work."""
     monkeypatch.setattr(contests, "processor", lambda: Processor(2, 2, 0, operations))
     made, _ = contest()
     assert isinstance(made.theirs, FakeRoom)
@@ -275,7 +288,9 @@ def test_the_work_of_a_token_is_counted_from_the_weights() -> None:
     del sizes["model.embed_tokens.weight"]
     last = f".{model.config.layers - 1}."
     owed = {
-        name for name in sizes if "lm_head" not in name and (last not in name or "k_proj" in name or "v_proj" in name)
+        name
+        for name in sizes
+        if "lm_head" not in name and (last not in name or "k_proj" in name or "v_proj" in name)
     }
     speed, least, more = peak(SimpleNamespace(model=model), 1)
     assert speed > 0
@@ -286,6 +301,8 @@ def test_the_work_of_a_token_is_counted_from_the_weights() -> None:
 def test_an_opening_that_is_shared_counts_once() -> None:
     requests = tuple(TraceRequest((1, 2, 3, *end), 5) for end in [(4,), (5, 6), (4, 7), ()])
     trace = Trace("made up", 0, "waiter", requests, num_blocks=9, max_seqs=4)
-    assert distinct_tokens(trace) == 3 + 1 + 1 + 1 + 4 * 4, "the 5 may be what was said after 1, 2, 3"
+    assert distinct_tokens(trace) == 3 + 1 + 1 + 1 + 4 * 4, (
+        "the 5 may be what was said after 1, 2, 3"
+    )
     whole = workload("nothing_shared", 1, scale=0.1)
     assert distinct_tokens(whole) == pytest.approx(whole.tokens_in + whole.tokens_out, rel=0.01)

@@ -1,4 +1,5 @@
-"""The part's calls alone under the clock: the arithmetic with a clock of its own, and the drivers' answers."""
+"""The part's calls alone under the clock: the arithmetic with a clock of its own, and the drivers'
+answers."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ BASES = Path(__file__).parents[3] / "bases"
 
 @dataclass
 class Clockwork:
-    """A side that takes the time it is told to: of each call so many seconds, `slower` times as many."""
+    """A side that takes the time it is told to: of each call so many seconds, `slower` times as
+    many."""
 
     slower: dict[str, float] = field(default_factory=dict)
     every: float = 1.0
@@ -40,7 +42,9 @@ class Clockwork:
 
     def run(self, function: str, size: int, seed: int, times: int, *, idle: bool = False) -> Ran:
         self.asked += 1
-        spent = 0.0 if idle else SECONDS.get(function, 0.002) * self.slower.get(function, self.every)
+        spent = (
+            0.0 if idle else SECONDS.get(function, 0.002) * self.slower.get(function, self.every)
+        )
         return Ran(WIRE + times * spent, seed if function != self.lies else seed + 1)
 
     def still(self) -> contextlib.AbstractContextManager[None]:
@@ -59,7 +63,9 @@ def contest(exercise: int, mine: Clockwork) -> PartContest:
 
 
 def verdict(exercise: int, mine: Clockwork) -> timing.WorkloadVerdict:
-    return timing.together([timing._calls_verdict(unit) for unit in contest(exercise, mine).decide()])
+    return timing.together(
+        [timing._calls_verdict(unit) for unit in contest(exercise, mine).decide()]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +74,9 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("exercise", [1, 2, 3, 4, 5])
-def test_every_exercise_loses_points_as_its_part_gets_slower_and_all_at_twenty_times(exercise: int) -> None:
+def test_every_exercise_loses_points_as_its_part_gets_slower_and_all_at_twenty_times(
+    exercise: int,
+) -> None:
     scores = [verdict(exercise, Clockwork(every=factor)).score for factor in (1, 2, 5, 20)]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == 1.0 and scores[2] < 1.0 and scores[3] < 0.05
@@ -84,8 +92,14 @@ def test_the_function_that_loses_the_most_time_is_named_with_its_batch() -> None
     found = verdict(4, Clockwork(slower={"verify_greedy": 31}))
     assert found.outcome is Outcome.FAIL and found.score < 0.2
     size = max(unit.size for unit in contest(4, Clockwork()).decide())
-    assert f"`verify_greedy` takes 31x the reference at batch {size} (6,200 µs a call beside 200 µs)" in found.message
-    assert "`verify_typical` takes 60x the reference" in verdict(4, Clockwork(slower={"verify_typical": 60})).message
+    assert (
+        f"`verify_greedy` takes 31x the reference at batch {size} (6,200 µs a call beside 200 µs)"
+        in found.message
+    )
+    assert (
+        "`verify_typical` takes 60x the reference"
+        in verdict(4, Clockwork(slower={"verify_typical": 60})).message
+    )
 
 
 def test_wire_and_driver_are_nobodys_time() -> None:
@@ -112,14 +126,22 @@ def test_a_busy_machine_makes_nobody_slow_but_sleep_counts() -> None:
     assert Reading(0.050, 0.002, 0.010, 0.030, 6).since(before) == pytest.approx(
         0.040
     )  # it slept while we were held up
-    assert Reading(0.050, 0.045, 0.040, 0.0, 1).since(before) == pytest.approx(0.045)  # its own threads kept it waiting
+    assert Reading(0.050, 0.045, 0.040, 0.0, 1).since(before) == pytest.approx(
+        0.045
+    )  # its own threads kept it waiting
 
 
 def test_the_figure_tells_every_functions_microseconds_beside_the_references() -> None:
     units = contest(4, Clockwork(every=2)).decide()
     figures = [timing._calls_figure(unit) for unit in units]
-    assert "propose 600 µs (reference 300 µs), verify_greedy 400 µs (reference 200 µs)" in figures[0].note
-    assert figures[2].name == f"propose + verify_greedy + compact at batch {units[2].size}, speed beside the reference"
+    assert (
+        "propose 600 µs (reference 300 µs), verify_greedy 400 µs (reference 200 µs)"
+        in figures[0].note
+    )
+    assert (
+        figures[2].name
+        == f"propose + verify_greedy + compact at batch {units[2].size}, speed beside the reference"
+    )
     assert {unit.bound.size for unit in units} == {1, 16, 64}
 
 
@@ -128,7 +150,9 @@ def test_at_which_size_calls_are_timed_is_drawn_from_the_seed() -> None:
     contests = [PartContest(seed, Clockwork(), Clockwork(), part_bounds(4)) for seed in range(12)]
     drawn = [{unit.size for unit in one.decide()} for one in contests]
     assert all(len(sizes) == 3 and 1 in sizes for sizes in drawn)
-    assert all(any(12 <= size <= 20 for size in sizes) and 48 <= max(sizes) <= 80 for sizes in drawn)
+    assert all(
+        any(12 <= size <= 20 for size in sizes) and 48 <= max(sizes) <= 80 for sizes in drawn
+    )
     assert len({max(sizes) for sizes in drawn}) > 4
 
 
@@ -140,7 +164,10 @@ def test_at_which_size_calls_are_timed_is_drawn_from_the_seed() -> None:
     [
         ('exercise = 4\ncalls = "pass"\nsize = 3\nfloor = 0.1\nbound = 0.2', "size is 3"),
         ('exercise = 4\ncalls = "steps"\nsize = 1\nfloor = 0.1\nbound = 0.2', "calls is"),
-        ('exercise = 4\ncalls = "pass"\nsize = 1\nfloor = 0.3\nbound = 0.2', "must be below its bound"),
+        (
+            'exercise = 4\ncalls = "pass"\nsize = 1\nfloor = 0.3\nbound = 0.2',
+            "must be below its bound",
+        ),
         ('exercise = 4\ncalls = "pass"\nsize = 1\nfloor = 0.1', "lacks bound"),
     ],
 )
@@ -153,8 +180,12 @@ def test_a_bad_part_bound_is_refused_in_a_sentence(tmp_path: Path, row: str, sai
 
 def test_an_instructors_part_bounds_replace_those_of_the_exercise(tmp_path: Path) -> None:
     path = tmp_path / "bounds.toml"
-    path.write_text('[[part]]\nexercise = 4\ncalls = "typical"\nsize = 16\nfloor = 0.1\nbound = 0.2\n')
-    assert [(bound.unit, bound.size) for bound in part_bounds(4, beside=tmp_path)] == [("typical", 16)]
+    path.write_text(
+        '[[part]]\nexercise = 4\ncalls = "typical"\nsize = 16\nfloor = 0.1\nbound = 0.2\n'
+    )
+    assert [(bound.unit, bound.size) for bound in part_bounds(4, beside=tmp_path)] == [
+        ("typical", 16)
+    ]
     assert part_bounds(1, beside=tmp_path) == part_bounds(1) != ()
     assert read(path) == () and len(read_parts(path)) == 1
 
@@ -163,9 +194,12 @@ def test_an_instructors_part_bounds_replace_those_of_the_exercise(tmp_path: Path
 
 SLOTS = {1: "block_manager", 2: "scheduler", 3: "prefix_cache", 4: "medusa"}
 SOLUTIONS = {
-    number: next(Path(__file__).parents[4].glob(f"solutions/ex{number}_*/{slot}.py")) for number, slot in SLOTS.items()
+    number: next(Path(__file__).parents[4].glob(f"solutions/ex{number}_*/{slot}.py"))
+    for number, slot in SLOTS.items()
 }
-RIGHT = [(number, path) for number in SLOTS for path in sorted((BASES / f"ex{number}").glob("*.py"))]
+RIGHT = [
+    (number, path) for number in SLOTS for path in sorted((BASES / f"ex{number}").glob("*.py"))
+]
 
 
 def answers(exercise: int, path: Path, seed: int) -> list[int]:
@@ -192,13 +226,16 @@ def given(exercise: int) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("exercise", "path"), RIGHT, ids=lambda value: getattr(value, "stem", str(value)))
+@pytest.mark.parametrize(
+    ("exercise", "path"), RIGHT, ids=lambda value: getattr(value, "stem", str(value))
+)
 def test_a_part_of_another_make_gives_the_same_answers(exercise: int, path: Path) -> None:
     assert answers(exercise, path, 3) == answers(exercise, SOLUTIONS[exercise], 3)
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("guesses_from_row_zero", 0), ("argmax_at_the_node", 1), ("nothing_moves", 2)]
+    ("name", "place"),
+    [("guesses_from_row_zero", 0), ("argmax_at_the_node", 1), ("nothing_moves", 2)],
 )
 def test_a_wrong_part_gives_others(name: str, place: int, tmp_path: Path) -> None:
     wrong, right = answers(4, wrong_part(4, name).write(tmp_path), 3), answers(4, SOLUTIONS[4], 3)

@@ -21,8 +21,16 @@ def test_the_table_has_a_column_for_each_factor_and_the_points_last() -> None:
     def judge(exercise: int, path: Path) -> ExerciseResult:
         points = 5.0 if "_slowed" in path.read_text() else 20.0
         law = LawResult("4.14", "fast enough", "", Outcome.FAIL, points, 20)
-        return ExerciseResult(4, "medusa", "", (law,), (Figure("pass, speed beside the reference", points / 20, "x"),))
+        return ExerciseResult(
+            4, "medusa", "", (law,), (Figure("pass, speed beside the reference", points / 20, "x"),)
+        )
 
     lines = table(4, rows(4, [1, 20], judge)).splitlines()
     assert lines[0].split()[-2:] == ["1x", "20x"]
-    assert lines[1].split() == ["pass", "1.00", "0.25"] and lines[2].split() == ["points", "of", "20", "20", "5"]
+    assert lines[1].split() == ["pass", "1.00", "0.25"] and lines[2].split() == [
+        "points",
+        "of",
+        "20",
+        "20",
+        "5",
+    ]

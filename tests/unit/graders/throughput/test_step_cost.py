@@ -19,7 +19,8 @@ def steps(*seconds: float, requests: int = 4) -> list[StepCost]:
 
 
 @pytest.mark.parametrize(
-    ("slot", "share"), [("block_manager", 0.03), ("scheduler", 0.11), ("prefix_cache", 0.17), ("medusa", 0.3)]
+    ("slot", "share"),
+    [("block_manager", 0.03), ("scheduler", 0.11), ("prefix_cache", 0.17), ("medusa", 0.3)],
 )
 def test_a_part_that_costs_nothing_is_not_charged(slot: str, share: float) -> None:
     assert undercharged(steps(1 - share, 1 - share), THEIRS, part_in(slot).around) == 0.0

@@ -1,4 +1,5 @@
-"""The timed law on this machine, end to end: solutions meet their bounds, naive and slow parts miss them."""
+"""The timed law on this machine, end to end: solutions meet their bounds, naive and slow parts miss
+them."""
 
 from __future__ import annotations
 
@@ -120,10 +121,17 @@ def test_guesses_that_are_never_believed_are_not_worth_their_while(tmp_path: Pat
 
 
 def test_a_sleep_and_a_print_in_verify_greedy_lose_points_and_are_named(tmp_path: Path) -> None:
-    """Both had all of them: a pass of the larger model takes so long that the engine hardly noticed."""
-    source, loop = solution_file(catalogue(4)).read_text(), "    for node in range(1, len(parent)):\n"
+    """Both had all of them: a pass of the larger model takes so long that the engine hardly
+    noticed."""
+    source, loop = (
+        solution_file(catalogue(4)).read_text(),
+        "    for node in range(1, len(parent)):\n",
+    )
     assert source.count(loop) == 1
-    for name, text in (("nap", source + NAP), ("prints", source.replace(loop, f"{loop}        print(node)\n"))):
+    for name, text in (
+        ("nap", source + NAP),
+        ("prints", source.replace(loop, f"{loop}        print(node)\n")),
+    ):
         path = tmp_path / f"{name}.py"
         path.write_text(text)
         law = timed(4, path)

@@ -1,4 +1,5 @@
-"""The timed law: what it makes of decisions, and that nothing but the part's own slowness counts against the part."""
+"""The timed law: what it makes of decisions, and that nothing but the part's own slowness counts
+against the part."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ from graders.throughput.opponents import Opponent
 from reference_engine.roofline import RaisedCeiling
 
 LAW = catalogue(1).laws[-1]
-MEASURE = Measure(1, "cpu", "ragged", SCALE, (Bound("reference", 0.4, 0.8), Bound("vllm", 0.75, 1.5)))
+MEASURE = Measure(
+    1, "cpu", "ragged", SCALE, (Bound("reference", 0.4, 0.8), Bound("vllm", 0.75, 1.5))
+)
 
 
 @pytest.mark.parametrize("type", ["OSError", "MemoryError", "RuntimeError", "ModelError"])
@@ -60,7 +63,10 @@ class Play:
     def decide(self, bounds: list[Any]) -> list[Any]:
         self.asked = bounds
         bracket = Interval(LAST, self.ratio, self.ratio / self.width, self.ratio * self.width)
-        return [decide(bracket.times(each.factor), each.bound, ceiling=self.ceiling * each.factor) for each in bounds]
+        return [
+            decide(bracket.times(each.factor), each.bound, ceiling=self.ceiling * each.factor)
+            for each in bounds
+        ]
 
 
 @pytest.fixture
@@ -72,7 +78,14 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("graders.throughput.bounds.measures", lambda *_, **__: (MEASURE,))
     monkeypatch.setattr("graders.throughput.bounds.part_bounds", lambda *_, **__: ())
     context = SimpleNamespace(
-        exercise=catalogue(1), beside=None, live=False, others="solutions", ahead=None, figures=[], cases=0, score=0.0
+        exercise=catalogue(1),
+        beside=None,
+        live=False,
+        others="solutions",
+        ahead=None,
+        figures=[],
+        cases=0,
+        score=0.0,
     )
     context.progress = lambda words: None
     context.alone = contextlib.nullcontext
@@ -86,7 +99,9 @@ def timed(context: Any, monkeypatch: pytest.MonkeyPatch, play: Play) -> Play:
     return play
 
 
-def test_nothing_of_a_submission_lives_beside_what_is_timed(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_submission_lives_beside_what_is_timed(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread in the worker of the laws before computed in the reference's turn."""
     ended: list[str] = []
     context.workers.end = lambda: ended.append("laws before")
@@ -102,7 +117,8 @@ def test_nothing_of_a_submission_lives_beside_what_is_timed(context: Any, monkey
 def test_who_takes_long_to_die_does_not_keep_the_device_from_others(
     context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The lock is free while workers are ended; until then, and in all of their last breaths, they stand still."""
+    """The lock is free while workers are ended; until then, and in all of their last breaths, they
+    stand still."""
     log: list[str] = []
 
     def free() -> str:
@@ -115,14 +131,19 @@ def test_who_takes_long_to_die_does_not_keep_the_device_from_others(
 
     def workers(*_: object, **__: object) -> Any:
         return SimpleNamespace(
-            stop=lambda: log.append(f"stopped, {free()}"), end=lambda: log.append(f"ended, {free()}")
+            stop=lambda: log.append(f"stopped, {free()}"),
+            end=lambda: log.append(f"ended, {free()}"),
         )
 
     def paired(context: Any, measure: Measure, engines: Any, opponents: object) -> Play:
         engines.engine("mine", [], measure.model, guesses=False)
         return Play(0.9)
 
-    for name, fake in (("Workers", workers), ("TimedEngine", lambda *_, **__: None), ("_paired_runs", paired)):
+    for name, fake in (
+        ("Workers", workers),
+        ("TimedEngine", lambda *_, **__: None),
+        ("_paired_runs", paired),
+    ):
         monkeypatch.setattr(timing, name, fake)
     with shared("cpu", tmp_path) as place:
         context.alone, context.allowance = place.alone, Allowance(math.inf)
@@ -176,9 +197,12 @@ def test_a_learners_own_bounds_and_cards_are_named_in_the_verdict(
 def test_a_bound_that_nobody_could_decide_takes_no_points_of_another(
     context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reference's bound is missed half way up; beside vLLM the bracket lies around the bound and is too wide."""
+    """The reference's bound is missed half way up; beside vLLM the bracket lies around the bound
+    and is too wide."""
     made = card(hardware=here())
-    samples = tuple(replace(one, engine_seconds=2.5 * one.reference_seconds) for one in made.samples)
+    samples = tuple(
+        replace(one, engine_seconds=2.5 * one.reference_seconds) for one in made.samples
+    )
     save(replace(made, samples=samples), tmp_path)
     with pytest.raises(Broken) as caught:
         timed(context, monkeypatch, Play(0.6, width=1.3))
@@ -192,9 +216,16 @@ def test_a_fast_part_meets_its_bounds_and_the_line_says_what_was_not_measured(
     timed(context, monkeypatch, Play(1.0))
     (figure,) = context.figures
     assert isinstance(figure, Figure)
-    assert (figure.name, figure.value, figure.reference) == ("ragged, speed beside the reference engine", 1.0, 0.8)
+    assert (figure.name, figure.value, figure.reference) == (
+        "ragged, speed beside the reference engine",
+        1.0,
+        0.8,
+    )
     assert "measured now" in figure.note
-    assert "the bound against vllm was not measured (there is no card; it is not installed)" in figure.note
+    assert (
+        "the bound against vllm was not measured (there is no card; it is not installed)"
+        in figure.note
+    )
     assert context.score == 1.0
 
 
@@ -203,7 +234,10 @@ def test_with_a_card_the_bound_against_vllm_counts_and_says_that_it_was_a_card(
 ) -> None:
     save(card(hardware=here()), tmp_path)
     play = timed(context, monkeypatch, Play(1.0))
-    assert [(each.engine, each.factor) for each in play.asked] == [("reference", 1.0), ("reference", 4.0)]
+    assert [(each.engine, each.factor) for each in play.asked] == [
+        ("reference", 1.0),
+        ("reference", 4.0),
+    ]
     beside, vllm = context.figures
     assert "not measured" not in beside.note + vllm.note
     assert vllm.name == "ragged, speed beside vllm 0.32.0 (card of 2026-11-23)"
@@ -211,10 +245,14 @@ def test_with_a_card_the_bound_against_vllm_counts_and_says_that_it_was_a_card(
     assert "through its card" in vllm.note
 
 
-def test_both_bounds_must_be_met(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_both_bounds_must_be_met(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     slow = [replace(each, engine_seconds=each.reference_seconds) for each in card().samples]
     save(card(hardware=here(), samples=tuple(slow)), tmp_path)
-    with pytest.raises(Broken, match=r"1.00 times as fast as vllm 0.32.0 \(card of 2026-11-23\); the bound is 1.5"):
+    with pytest.raises(
+        Broken, match=r"1.00 times as fast as vllm 0.32.0 \(card of 2026-11-23\); the bound is 1.5"
+    ):
         timed(context, monkeypatch, Play(1.0))
     assert context.score == pytest.approx((1.0 - 0.75) / 0.75)
 
@@ -235,8 +273,12 @@ def test_a_card_from_other_hardware_is_refused_and_named(
     assert len(context.figures) == 1 and "from other hardware" in context.figures[0].note
 
 
-def test_a_slow_part_gets_points_on_the_slope(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Broken, match=r"was 0.60 times as fast as the reference engine; the bound is 0.8") as caught:
+def test_a_slow_part_gets_points_on_the_slope(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        Broken, match=r"was 0.60 times as fast as the reference engine; the bound is 0.8"
+    ) as caught:
         timed(context, monkeypatch, Play(0.6))
     assert caught.value.outcome is Outcome.FAIL
     assert context.score == pytest.approx(0.5)
@@ -255,7 +297,9 @@ def test_a_noisy_machine_blames_nobody(context: Any, monkeypatch: pytest.MonkeyP
     assert caught.value.outcome is Outcome.UNGRADED
 
 
-def test_more_than_the_device_can_do_waits_for_a_person(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_device_can_do_waits_for_a_person(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Broken, match="held for a person") as caught:
         timed(context, monkeypatch, Play(80.0))
     assert caught.value.outcome is Outcome.UNGRADED and context.score == 0.0
@@ -282,27 +326,35 @@ def test_a_bad_bounds_file_is_not_the_parts_fault(
     assert caught.value.outcome is Outcome.UNGRADED
 
 
-def test_an_installed_engine_without_a_card_is_offered_live(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_engine_without_a_card_is_offered_live(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(opponents, "_installed", lambda engine: SimpleNamespace(name=engine))
     timed(context, monkeypatch, Play(1.0))
     assert "--live would time it" in context.figures[0].note
 
 
-def test_live_is_said_to_be_live(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_live_is_said_to_be_live(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     save(card(hardware=here()), tmp_path)
     context.live = True
     monkeypatch.setattr(opponents, "_installed", lambda engine: SimpleNamespace(name=engine))
     monkeypatch.setattr(
         opponents,
         "_live",
-        lambda kind, *_: Opponent(kind.name, "vllm 0.32.0", how="measured now, live", through="vllm"),
+        lambda kind, *_: Opponent(
+            kind.name, "vllm 0.32.0", how="measured now, live", through="vllm"
+        ),
     )
     play = timed(context, monkeypatch, Play(2.0))
     assert [each.engine for each in play.asked] == ["reference", "vllm"]
     assert "measured now, live" in context.figures[1].note
 
 
-def test_among_naive_parts_no_peer_is_a_measure(context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_among_naive_parts_no_peer_is_a_measure(
+    context: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     save(card(hardware=here()), tmp_path)
     context.others = "naive"
     play = timed(context, monkeypatch, Play(1.0))

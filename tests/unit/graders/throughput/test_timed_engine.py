@@ -1,4 +1,5 @@
-"""Serving requests that come one by one: how many steps a question asks for, and what is believed of the answer."""
+"""Serving requests that come one by one: how many steps a question asks for, and what is believed
+of the answer."""
 
 from __future__ import annotations
 
@@ -39,7 +40,14 @@ def test_a_question_lasts_until_the_next_guest_comes_and_five_milliseconds_at_le
     pace = timed_engine.Pace()
     assert pace.steps(3.0) == 1  # how long a step takes is not known
     pace.note(4, 0.008)
-    assert [pace.steps(seconds) for seconds in (-1.0, 0.0, 0.005, 0.0061, 0.011, 9.0)] == [3, 3, 3, 4, 6, 16]
+    assert [pace.steps(seconds) for seconds in (-1.0, 0.0, 0.005, 0.0061, 0.011, 9.0)] == [
+        3,
+        3,
+        3,
+        4,
+        6,
+        16,
+    ]
     pace.note(1, 0.5)
     assert pace.steps(0.1) == 1
 
@@ -51,7 +59,10 @@ def test_the_engine_makes_as_many_steps_as_it_is_asked_for_or_all() -> None:
     assert child.steps(serving, [], 5) == [[(0, [7])], True]
     assert serving.engine.made == 3
     serving = SimpleNamespace(engine=Engine(), requests={})
-    assert child.steps(serving, [[[1], 3], [[2], 1]], timed_engine.ALL) == [[(0, [7, 7, 7]), (1, [7])], True]
+    assert child.steps(serving, [[[1], 3], [[2], 1]], timed_engine.ALL) == [
+        [(0, [7, 7, 7]), (1, [7])],
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +87,9 @@ def test_only_those_who_have_come_get_tokens(answer: Any) -> None:
 def test_tokens_are_added_to_what_was_said() -> None:
     outputs: list[list[int]] = [[5], []]
     recorder: Any = SimpleNamespace(
-        steps=["made"], call=lambda *_: (Returned([[[1, [7]], [0, [8]]], False]), None), parsed=lambda read: read()
+        steps=["made"],
+        call=lambda *_: (Returned([[[1, [7]], [0, [8]]], False]), None),
+        parsed=lambda read: read(),
     )
     assert timed_engine._some_steps(recorder, 1, [], outputs) is False
     assert outputs == [[5, 8], [7]]

@@ -1,4 +1,5 @@
-"""Workloads: what every trace of a family promises, that the seed decides, and that no two repetitions are alike."""
+"""Workloads: what every trace of a family promises, that the seed decides, and that no two
+repetitions are alike."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from graders.workloads import BLOCK_SIZE, FAMILIES, GUESSES, NAMES, SPECIALS, STRETCHED, Trace, workload
+from graders.workloads import (
+    BLOCK_SIZE,
+    FAMILIES,
+    GUESSES,
+    NAMES,
+    SPECIALS,
+    STRETCHED,
+    Trace,
+    workload,
+)
 
 SMALL = 0.25
 
@@ -32,25 +42,37 @@ def test_lengths_keep_within_the_family_and_everybody_fits(name: str, model: str
         assert len(request.prompt) >= min(family.prompts[0], 420)
     assert trace.longest <= trace.kv_tokens
     assert trace.longest <= 1024, "the waiter's context"
-    assert all(token >= (0 if model == "waiter" else SPECIALS) for each in trace.requests for token in each.prompt)
+    assert all(
+        token >= (0 if model == "waiter" else SPECIALS)
+        for each in trace.requests
+        for token in each.prompt
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_seed_one_trace_and_another_seed_another_one(name: str, traces: dict[str, Trace]) -> None:
+def test_one_seed_one_trace_and_another_seed_another_one(
+    name: str, traces: dict[str, Trace]
+) -> None:
     assert workload(name, 5, scale=SMALL) == traces[name]
     assert workload(name, 5, scale=SMALL).hash == traces[name].hash
     other = workload(name, 6, scale=SMALL)
     assert other.hash != traces[name].hash
-    assert not {each.prompt for each in other.requests} & {each.prompt for each in traces[name].requests}
+    assert not {each.prompt for each in other.requests} & {
+        each.prompt for each in traces[name].requests
+    }
 
 
 def test_a_trace_is_the_same_in_another_process(traces: dict[str, Trace]) -> None:
-    code = "from graders.workloads import workload; print(workload('everything', 5, scale=0.25).hash)"
+    code = (
+        "from graders.workloads import workload; print(workload('everything', 5, scale=0.25).hash)"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == traces["everything"].hash
 
 
-def test_ragged_lengths_differ_and_memory_holds_a_few_of_them_only(traces: dict[str, Trace]) -> None:
+def test_ragged_lengths_differ_and_memory_holds_a_few_of_them_only(
+    traces: dict[str, Trace],
+) -> None:
     trace = traces["ragged"]
     lengths = [len(each.prompt) + each.max_new for each in trace.requests]
     assert max(lengths) > 2 * min(lengths)
@@ -77,11 +99,16 @@ def test_all_at_once_where_nobody_arrives(traces: dict[str, Trace]) -> None:
 def shared(trace: Trace) -> int:
     first, *rest = (each.prompt for each in trace.requests)
     return min(
-        next((at for at, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), len(other)) for other in rest
+        next(
+            (at for at, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), len(other)
+        )
+        for other in rest
     )
 
 
-def test_everybody_at_the_same_menu_opens_alike_and_nobody_else_does(traces: dict[str, Trace]) -> None:
+def test_everybody_at_the_same_menu_opens_alike_and_nobody_else_does(
+    traces: dict[str, Trace],
+) -> None:
     menu, nothing = traces["shared_menu"], traces["nothing_shared"]
     assert menu.shared and menu.cached and shared(menu) > 400
     assert not nothing.shared and nothing.cached
@@ -102,12 +129,16 @@ def test_dialogues_are_what_the_waiter_reads() -> None:
     from reference_engine.waiter import CHECKPOINT
     from reference_engine.waiter.tokenizer import load_tokenizer
 
-    text = load_tokenizer(CHECKPOINT).decode(list(workload("shared_menu", 2, scale=SMALL).requests[0].prompt))
+    text = load_tokenizer(CHECKPOINT).decode(
+        list(workload("shared_menu", 2, scale=SMALL).requests[0].prompt)
+    )
     assert text.startswith("This is the menu of") and text.endswith("Waiter:")
 
 
 def test_a_checkpoint_folder_gives_its_vocabulary(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 10, "max_position_embeddings": 2048}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"vocab_size": 10, "max_position_embeddings": 2048})
+    )
     trace = workload("ragged", 0, model=str(tmp_path), scale=SMALL)
     assert {token for each in trace.requests for token in each.prompt} == set(range(SPECIALS, 10))
 
@@ -120,15 +151,25 @@ def test_a_checkpoint_folder_gives_its_vocabulary(tmp_path: Path) -> None:
         ("ragged", {"scale": -1.0}, "a scale of -1 is no share"),
         ("ragged", {"scale": float("nan")}, "a scale of nan is no share"),
         ("ragged", {"scale": float("inf")}, "a scale of inf is no share"),
-        ("ragged", {"scale": 1e9}, r"a scale of 1e\+09 makes more than 100,000 requests: 1,562 is the most"),
+        (
+            "ragged",
+            {"scale": 1e9},
+            r"a scale of 1e\+09 makes more than 100,000 requests: 1,562 is the most",
+        ),
         ("ragged", {"model": "random:huge"}, "no shape is called 'huge': choose one of tiny"),
         ("ragged", {"model": "random:tiny@once"}, "'random:tiny@once' has no seed after the @"),
-        ("ragged", {"model": "waiter@huge"}, "the waiter has no shape called 'huge': choose one of 5m, 20m"),
+        (
+            "ragged",
+            {"model": "waiter@huge"},
+            "the waiter has no shape called 'huge': choose one of 5m, 20m",
+        ),
         ("ragged", {"model": "nowhere"}, "no model is called 'nowhere': use waiter, waiter@SHAPE"),
         ("ragged", {"model": "no\0where"}, "no model is called"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_a_sentence(name: str, keywords: dict[str, object], said: str) -> None:
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(
+    name: str, keywords: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         workload(name, 0, **keywords)
 
@@ -168,7 +209,9 @@ def test_the_waiter_stretches_to_the_shapes_that_are_offered_and_to_no_others() 
 
 
 def test_a_context_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 10, "max_position_embeddings": 256}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"vocab_size": 10, "max_position_embeddings": 256})
+    )
     with pytest.raises(ValueError, match="context of 256 tokens"):
         workload("ragged", 0, model=str(tmp_path))
 
@@ -182,7 +225,9 @@ def test_no_torch_is_needed() -> None:
     assert told.stdout.strip() == "False"
 
 
-def test_our_engine_leaves_room_to_grow_into_and_never_so_much_that_a_request_does_not_fit() -> None:
+def test_our_engine_leaves_room_to_grow_into_and_never_so_much_that_a_request_does_not_fit() -> (
+    None
+):
     roomy = workload("ragged", 1)
     assert roomy.watermark == roomy.num_blocks // 16 > 0
     needed = -(-(roomy.longest + GUESSES) // roomy.block_size)
