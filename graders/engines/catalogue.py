@@ -17,7 +17,7 @@ CPU, CUDA = "cpu", "cuda"
 class InstallRecipe:
     """How an environment is filled on one class of device.
 
-    packages: what is asked for; a lock (`lock.py`) pins all that it brings with it. bare: added
+    packages: what is asked for; a lock (`lock_file.py`) pins all that it brings with it. bare: added
     without their dependencies. without: what the others ask for and must not be there, each with
     why. sources: of `packages`, what the index has no wheel of; the tools that build it are among
     `packages` too. forced: versions that hold whatever the others ask for. cpu_builds:

@@ -3,7 +3,7 @@ pip's own format.
 
 A lock is up to four files in `locks/`, one a part. What they say holds for one class of device on
 one platform and for the minor versions of Python named in their first lines. Runs nothing, needs no
-network; `locking.py` makes them.
+network; `make_lock.py` makes them.
 """
 
 from __future__ import annotations

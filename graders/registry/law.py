@@ -1,7 +1,7 @@
 """How a law of the course is declared, and the graph that laws form.
 
 A law is a function that takes a `CheckContext` and returns nothing; it raises `Broken` when the
-part breaks it. The module `graders/exercises/exN_<slug>/laws.py` holds the laws of exercise N in
+part breaks it. The module `graders/exercises/<slug>/laws.py` holds the laws of an exercise in
 reading order and nothing heavy at its top: `course list` imports it, so hypothesis, torch and the
 worker are imported inside the functions that use them.
 
@@ -11,9 +11,11 @@ worker are imported inside the functions that use them.
     LAWS = LawBook(exercise=1)
 
     @LAWS.law(
-        "copy-on-write", statement="A block with ref > 1 is never written: the writer gets a fresh
-        block and one Copy.", points=10, needs=("sharing",), hints=("where to look", "the idea",
-        "almost the code"),
+        "copy-on-write",
+        statement="A block with ref > 1 is never written: the writer gets a fresh one and a Copy.",
+        points=10,
+        needs=("sharing",),
+        hints=("where to look", "the idea", "almost the code"),
     )
     def copy_on_write(context: CheckContext) -> None:
         explore(context, CowGame, cases=120)

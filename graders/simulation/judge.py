@@ -42,7 +42,7 @@ def judge(
 
 class SchedulerJudge:
     """A script as it is played on the part, and the counters of that; see `judge`, and
-    `graders.checking.shrinking.Trace`."""
+    `graders.checking.failure.Replayable`."""
 
     def __init__(
         self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed
