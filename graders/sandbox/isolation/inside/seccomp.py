@@ -19,20 +19,11 @@ from dataclasses import dataclass
 
 from . import system
 
-ALLOW, DENY, UNKNOWN, KILL = (
-    0x7FFF0000,
-    0x00050001,
-    0x00050026,
-    0x80000000,
-)  # run, EPERM, ENOSYS, end the process
+# run, EPERM, ENOSYS, end the process
+ALLOW, DENY, UNKNOWN, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
-NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT, THIRD_ARGUMENT = (
-    0,
-    4,
-    16,
-    24,
-    32,
-)  # offsets in struct seccomp_data
+# offsets in struct seccomp_data
+NUMBER, AUDIT, FIRST_ARGUMENT, SECOND_ARGUMENT, THIRD_ARGUMENT = 0, 4, 16, 24, 32
 X32 = 0x40000000
 CLONE_THREAD, CLONE_NEW = 0x00010000, 0x7E020000
 CLONE3 = 435
@@ -48,259 +39,30 @@ NEW = 424
 ALLOWED = {
     "x86_64": (
         *range(28),  # read to mincore
-        *(32, 33, 34, 35, 36, 37, 38, 39, 40),  # dup, pause, timers, getpid, sendfile
-        *(44, 45, 46, 47, 48, 51, 52, 54, 55),  # on sockets that are there
-        *(
-            60,
-            61,
-            63,
-            74,
-            75,
-            76,
-            77,
-            78,
-            79,
-            80,
-            81,
-            82,
-            83,
-            84,
-            85,
-            86,
-            87,
-            88,
-            89,
-        ),  # exit, wait4, files
-        *(
-            95,
-            96,
-            97,
-            98,
-            99,
-            100,
-            102,
-            104,
-            107,
-            108,
-            110,
-            111,
-            115,
-            118,
-            120,
-            121,
-            124,
-        ),  # umask, who am I
-        *(
-            127,
-            128,
-            130,
-            131,
-            137,
-            138,
-            140,
-            143,
-            145,
-            146,
-            147,
-            158,
-            160,
-            186,
-            187,
-        ),  # signals, statfs, arch_prctl
-        *(
-            191,
-            192,
-            193,
-            194,
-            195,
-            196,
-            201,
-            202,
-            204,
-            213,
-            217,
-            218,
-            219,
-        ),  # attributes to read, futex, epoll
+        *range(32, 41),  # dup, pause, timers, getpid, sendfile
+        *(*range(44, 49), 51, 52, 54, 55),  # on sockets that are there
+        *(60, 61, 63, *range(74, 90)),  # exit, wait4, files
+        *(*range(95, 101), 102, 104, 107, 108, 110, 111),  # umask, who am I
+        *(115, 118, 120, 121, 124),  # groups, sessions
+        *(127, 128, 130, 131, 137, 138, 140, 143, 145, 146, 147),  # signals, statfs
+        *(158, 160, 186, 187),  # arch_prctl, gettid, readahead
+        *(*range(191, 197), 201, 202, 204, 213, 217, 218, 219),  # attributes to read, futex, epoll
         *(228, 229, 230, 231, 232, 233, 239, 247),  # clocks, exit_group, waitid
-        *(
-            257,
-            258,
-            262,
-            263,
-            264,
-            265,
-            266,
-            267,
-            269,
-            270,
-            271,
-            273,
-            274,
-            275,
-            276,
-        ),  # files, select, robust lists
-        *(
-            281,
-            282,
-            283,
-            284,
-            285,
-            286,
-            287,
-            289,
-            290,
-            291,
-            292,
-            293,
-            295,
-            296,
-            299,
-            307,
-        ),  # epoll, events, pipes
-        *(
-            309,
-            315,
-            316,
-            318,
-            324,
-            326,
-            327,
-            328,
-            329,
-            330,
-            331,
-            332,
-            334,
-        ),  # getcpu, getrandom, statx, rseq
+        *(257, 258, *range(262, 268), *range(269, 272)),  # files, select
+        *range(273, 277),  # robust lists, splice
+        *(*range(281, 288), *range(289, 294), 295, 296, 299, 307),  # epoll, events, pipes
+        *(309, 315, 316, 318, 324, *range(326, 333), 334),  # getcpu, getrandom, statx, rseq
         *(436, 437, 439, 441, 449),  # close_range, openat2, faccessat2, epoll_pwait2, futex_waitv
     ),
     "aarch64": (
-        *(
-            8,
-            9,
-            10,
-            11,
-            12,
-            13,
-            17,
-            19,
-            20,
-            21,
-            22,
-            23,
-            24,
-            29,
-            34,
-            35,
-            36,
-            37,
-            38,
-            43,
-            44,
-            45,
-            46,
-            47,
-            48,
-            49,
-            50,
-        ),
-        *(
-            56,
-            57,
-            59,
-            61,
-            62,
-            63,
-            64,
-            65,
-            66,
-            67,
-            68,
-            69,
-            70,
-            71,
-            72,
-            73,
-            74,
-            76,
-            77,
-            78,
-            79,
-            80,
-            82,
-            83,
-            85,
-            86,
-            87,
-        ),
-        *(93, 94, 95, 96, 98, 99, 100, 101, 102, 103, 113, 114, 115),
-        *(
-            120,
-            121,
-            123,
-            124,
-            125,
-            126,
-            128,
-            132,
-            133,
-            134,
-            135,
-            136,
-            137,
-            139,
-            141,
-            148,
-            150,
-            153,
-            155,
-            156,
-            158,
-        ),
-        *(160, 163, 164, 165, 166, 168, 169, 172, 173, 174, 175, 176, 177, 178, 179),
-        *(
-            204,
-            205,
-            206,
-            207,
-            208,
-            209,
-            210,
-            211,
-            212,
-            213,
-            214,
-            215,
-            216,
-            222,
-            226,
-            227,
-            232,
-            236,
-            243,
-        ),
-        *(
-            260,
-            269,
-            275,
-            276,
-            278,
-            283,
-            285,
-            286,
-            287,
-            288,
-            289,
-            290,
-            291,
-            293,
-            436,
-            437,
-            439,
-            441,
-            449,
-        ),
+        *(*range(8, 14), 17, *range(19, 25), 29, *range(34, 39), *range(43, 51)),
+        *(56, 57, 59, *range(61, 75), *range(76, 81), 82, 83, 85, 86, 87),
+        *(93, 94, 95, 96, *range(98, 104), 113, 114, 115),
+        *(120, 121, *range(123, 127), 128, *range(132, 138), 139, 141, 148),
+        *(150, 153, 155, 156, 158),
+        *(160, 163, 164, 165, 166, 168, 169, *range(172, 180)),
+        *(*range(204, 217), 222, 226, 227, 232, 236, 243),
+        *(260, 269, 275, 276, 278, 283, *range(285, 292), 293, 436, 437, 439, 441, 449),
     ),
 }
 DENIED = {  # name: (x86-64, arm64)
@@ -370,32 +132,17 @@ TO_ITSELF_ONLY = {  # the first argument is a process: itself (its number or 0),
     "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }
-SOCKETPAIR, STREAM = (
-    (53, 199),
-    1,
-)  # the second argument: from a pair of datagram sockets one can send to any address
+# the second argument: from a pair of datagram sockets one can send to any address
+SOCKETPAIR, STREAM = (53, 199), 1
 FCNTL = (72, 25)
-SIGNALLING = (
-    10,
-    1024,
-    1026,
-)  # F_SETSIG, F_SETLEASE, F_NOTIFY: a lease keeps others from writing, a signal may wake
-LOCKING = (
-    5,
-    6,
-    7,
-    36,
-    37,
-    38,
-)  # locks, seen by all who have the file: a word from one worker to another
-MADVISE, PUSHING_OUT = (
-    (28, 233),
-    (20, 21),
-)  # MADV_COLD, MADV_PAGEOUT: pages of files that others use as well
-PRCTL, SET_DUMPABLE = (
-    (157, 167),
-    4,
-)  # the first: nobody may look into a process that is not, the supervisor neither
+# F_SETSIG, F_SETLEASE, F_NOTIFY: a lease keeps others from writing, a signal may wake
+SIGNALLING = (10, 1024, 1026)
+# locks, seen by all who have the file: a word from one worker to another
+LOCKING = (5, 6, 7, 36, 37, 38)
+# MADV_COLD, MADV_PAGEOUT: pages of files that others use as well
+MADVISE, PUSHING_OUT = (28, 233), (20, 21)
+# the first: nobody may look into a process that is not, the supervisor neither
+PRCTL, SET_DUMPABLE = (157, 167), 4
 CLONE = (56, 220)
 
 
@@ -452,10 +199,8 @@ def program(architecture: Architecture, own: int, spawning: bool) -> Iterator[In
         listed, then = [*ALLOWED[architecture.name]], ALLOW
     for number in listed:
         yield from ((EQUAL, 0, 1, number), (RETURN, 0, 0, then))
-    yield from (
-        (EQUAL, 0, 1, CLONE3),
-        (RETURN, 0, 0, UNKNOWN),
-    )  # its flags cannot be seen: C libraries then use clone
+    # its flags cannot be seen: C libraries then use clone
+    yield from ((EQUAL, 0, 1, CLONE3), (RETURN, 0, 0, UNKNOWN))
     for numbers in TO_ITSELF_ONLY.values():
         yield from ((EQUAL, 0, 5, numbers[architecture.column]), (LOAD, 0, 0, FIRST_ARGUMENT))
         yield from (
