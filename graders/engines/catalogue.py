@@ -93,67 +93,16 @@ _NO_IMAGES = "-DLLAVA_BUILD=OFF"
 """A third of llama.cpp's files to compile are for prompts with images."""
 _GGUF = ("gguf==0.19.0", "numpy")
 _SGLANG_NEEDS = (
-    *(_TORCH, "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0"),
-    *(
-        "aiohttp",
-        "einops",
-        "fastapi",
-        "gguf",
-        "interegular",
-        "IPython",
-        "llguidance>=1.7.6,<2",
-        "msgspec",
-        "ninja",
-    ),
-    *(
-        "numba==0.65.1",
-        "numpy",
-        "orjson",
-        "partial_json_parser",
-        "pillow",
-        "prometheus-client",
-        "psutil",
-        "pybase64",
-    ),
-    *(
-        "pydantic",
-        "python-multipart",
-        "pyzmq",
-        "regex",
-        "requests",
-        "scipy",
-        "sentencepiece==0.2.1",
-        "setproctitle",
-    ),
-    *(
-        "tiktoken",
-        "tqdm",
-        "uvicorn",
-        "uvloop",
-        "watchfiles",
-        "xxhash",
-        "zstandard",
-        "nvidia-ml-py",
-        "distro",
-    ),
-    *(
-        "openai==2.8.0",
-        "openai-harmony==0.0.4",
-        "anthropic",
-        "blobfile==3.0.0",
-        "apache-tvm-ffi==0.1.11",
-        "easydict",
-    ),
-    *(
-        "kernels>=0.14.1,<0.15",
-        "python-dateutil<3",
-        "py-spy",
-        "packaging",
-        "soundfile==0.13.1",
-        "timm==1.0.25",
-    ),
-    *("triton", "mistral_common", "dill", "xgrammar==0.2.7"),
-)
+    _TORCH, "transformers==5.19.0", "tokenizers==0.23.2", "compressed-tensors==0.18.0", "aiohttp",
+    "einops", "fastapi", "gguf", "interegular", "IPython", "llguidance>=1.7.6,<2", "msgspec",
+    "ninja", "numba==0.65.1", "numpy", "orjson", "partial_json_parser", "pillow",
+    "prometheus-client", "psutil", "pybase64", "pydantic", "python-multipart", "pyzmq", "regex",
+    "requests", "scipy", "sentencepiece==0.2.1", "setproctitle", "tiktoken", "tqdm", "uvicorn",
+    "uvloop", "watchfiles", "xxhash", "zstandard", "nvidia-ml-py", "distro", "openai==2.8.0",
+    "openai-harmony==0.0.4", "anthropic", "blobfile==3.0.0", "apache-tvm-ffi==0.1.11", "easydict",
+    "kernels>=0.14.1,<0.15", "python-dateutil<3", "py-spy", "packaging", "soundfile==0.13.1",
+    "timm==1.0.25", "triton", "mistral_common", "dill", "xgrammar==0.2.7",
+)  # fmt: skip
 """What SGLang's CPU fallback path imports; its full list asks for CUDA packages and another torch."""
 _NO_STUB = (
     "the package index holds a stub that fetches TensorRT-LLM from elsewhere; it has no CPU build"
