@@ -24,8 +24,7 @@ class Part:
     name: str
     slug: str
     slot: str
-    file_name: str
-    class_name: str
+    class_name: str = ""
     functions: tuple[str, ...] = ()
     torch: bool = False
     """The part is written with torch: its workers may read installed packages."""
@@ -52,6 +51,10 @@ class Part:
     """What is seen there."""
 
     @property
+    def file_name(self) -> str:
+        return f"{self.slot}.py"
+
+    @property
     def short(self) -> str:
         """The beginning of its folders' names: "ex1", "lab1"."""
         return self.slug.partition("_")[0]
@@ -64,14 +67,8 @@ class Part:
 
 PARTS = (
     Part(
-        *(
-            1,
-            "paged allocation",
-            "ex1_paged_allocation",
-            "block_manager",
-            "block_manager.py",
-            "BlockManager",
-        ),
+        *(1, "paged allocation", "ex1_paged_allocation", "block_manager"),
+        class_name="BlockManager",
         simulated=True,
         timed_in="every",
         around=0.8,
@@ -81,14 +78,8 @@ PARTS = (
         drawn="the block tables and the pool, call by call",
     ),
     Part(
-        *(
-            2,
-            "continuous batching",
-            "ex2_batching_scheduler",
-            "scheduler",
-            "scheduler.py",
-            "Scheduler",
-        ),
+        *(2, "continuous batching", "ex2_batching_scheduler", "scheduler"),
+        class_name="Scheduler",
         simulated=True,
         timed_in="every",
         around=0.7,
@@ -98,7 +89,8 @@ PARTS = (
         drawn="the timeline: who prefills, decodes, waits, is preempted",
     ),
     Part(
-        *(3, "prefix cache", "ex3_prefix_cache", "prefix_cache", "prefix_cache.py", "PrefixCache"),
+        *(3, "prefix cache", "ex3_prefix_cache", "prefix_cache"),
+        class_name="PrefixCache",
         simulated=True,
         timed_in="cached",
         around=0.65,
@@ -108,7 +100,7 @@ PARTS = (
         drawn="the radix tree as the part's answers show it: blocks, locks, what goes next",
     ),
     Part(
-        *(4, "Medusa verification", "ex4_medusa", "medusa", "medusa.py", ""),
+        *(4, "Medusa verification", "ex4_medusa", "medusa"),
         torch=True,
         timed_in="guessed",
         guesser="heads",
@@ -119,14 +111,7 @@ PARTS = (
         drawn="the guess tree of a real step: what was guessed, what stood",
     ),
     Part(
-        *(
-            5,
-            "speculative sampling",
-            "ex5_speculative_sampling",
-            "speculative_sampling",
-            "speculative_sampling.py",
-            "",
-        ),
+        *(5, "speculative sampling", "ex5_speculative_sampling", "speculative_sampling"),
         torch=True,
         timed_in="drafted",
         guesser="model",
@@ -136,60 +121,39 @@ PARTS = (
         drawn="a chain of guesses: what stood, what fell, what was drawn instead, and how often",
     ),
     Part(
-        *(6, "draft tree of EAGLE", "ex6_draft_tree", "draft_tree", "draft_tree.py", ""),
+        *(6, "draft tree of EAGLE", "ex6_draft_tree", "draft_tree"),
         torch=True,
         guesser="layer",
         drawing="draft_tree",
         drawn="the draft tree of a real step: what grew, what was kept, what stood",
     ),
     Part(
-        *(
-            7,
-            "paged attention kernel",
-            "ex7_paged_attention",
-            "paged_attention",
-            "paged_attention.py",
-            "",
-        ),
+        *(7, "paged attention kernel", "ex7_paged_attention", "paged_attention"),
         torch=True,
         needs="triton",
         drawing="kernel_reads",
         drawn="blocks and slots: which program of the kernel reads which, and what nobody may read",
     ),
     Part(
-        *("lab1", "what a step costs", "lab1_prefill_decode", "cost_model", "cost_model.py", ""),
+        *("lab1", "what a step costs", "lab1_prefill_decode", "cost_model"),
         functions=(
             *("parameters", "kv_bytes_per_token", "operations"),
             *("decode_bytes", "floor_seconds", "break_even_batch"),
         ),
     ),
     Part(
-        *("lab2", "what a cache saves", "lab2_shared_prompts", "cache_model", "cache_model.py", ""),
+        *("lab2", "what a cache saves", "lab2_shared_prompts", "cache_model"),
         functions=("computed_tokens", "hit_rate", "pages_printed"),
     ),
     Part(
-        *(
-            "lab3",
-            "how many are served",
-            "lab3_batching_memory",
-            "capacity_model",
-            "capacity_model.py",
-            "",
-        ),
+        *("lab3", "how many are served", "lab3_batching_memory", "capacity_model"),
         functions=(
             *("held_paged", "held_contiguous", "wasted_share"),
             *("steps_static", "steps_continuous", "requests_in_flight"),
         ),
     ),
     Part(
-        *(
-            "lab4",
-            "what guessing yields",
-            "lab4_speculation",
-            "speculation_model",
-            "speculation_model.py",
-            "",
-        ),
+        *("lab4", "what guessing yields", "lab4_speculation", "speculation_model"),
         functions=("tokens_a_pass_chain", "tokens_a_pass_tree", "best_choices", "speed_up"),
     ),
 )

@@ -26,8 +26,8 @@ from graders.submissions.submission_reader import Declared
 TABLE = "graders.registry.parts"
 FOLDER = r"\b(ex|lab)\d+_[a-z]"
 TOYS = [
-    parts.Part(9, "counting", "ex9_counter", "counter", "counter.py", "Counter"),
-    parts.Part("lab9", "counting", "lab9_counter", "counter", "counter.py", "Counter"),
+    parts.Part(9, "counting", "ex9_counter", "counter", "Counter"),
+    parts.Part("lab9", "counting", "lab9_counter", "counter", "Counter"),
 ]
 SOLUTION = '''"""A counter."""
 
