@@ -143,9 +143,8 @@ def exit_code(
 ) -> ExitCode:
     """The worst news first: ungraded or not entered, then, where it was asked for, a failure,
     isolation too low."""
-    lost = any(
-        not row.advisory and row.exercise for row in refused
-    )  # 0: no part of an exercise, nothing to enter
+    # 0: no part of an exercise, nothing to enter
+    lost = any(not row.advisory and row.exercise for row in refused)
     if trouble or lost or any(words.ungraded(row) for row in rows):
         return ExitCode.UNGRADED
     if check and not all(row.result.passed for row in rows):

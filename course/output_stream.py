@@ -56,9 +56,8 @@ def prepare() -> None:
     """Open what was closed, and let nothing that stops listening end the work."""
     for number, name in enumerate(NAMES):
         if getattr(sys, name) is None:
-            descriptor = os.open(
-                os.devnull, os.O_RDWR
-            )  # the lowest that is free, lest a file becomes stdout
+            # the lowest that is free, lest a file becomes stdout
+            descriptor = os.open(os.devnull, os.O_RDWR)
             mode = "r" if number == 0 else "w"
             setattr(
                 sys,

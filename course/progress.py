@@ -42,9 +42,8 @@ class Progress:
     data: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
     frozen: bool = False  # written by a newer version: read it, never write it
-    changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(
-        default_factory=list
-    )  # since it was loaded
+    # since it was loaded
+    changes: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
 
     def outcome(self, law: str, name: str, digest: str = "") -> Outcome | None:
         """What became of law "1.4" when it was last checked, if the law of that name was.

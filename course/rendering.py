@@ -38,10 +38,8 @@ MAX_STEPS = 24
 MAX_LINE = 400
 MAX_OUTPUT_LINES = 8
 MAX_CHATTER = 20  # lines
-WIDE, NARROW = (
-    100,
-    40,
-)  # columns of a line of figures where no terminal says how many it has; the fewest
+# columns of a line of figures where no terminal says how many it has; the fewest
+WIDE, NARROW = 100, 40
 BELOW = " " * 6
 
 

@@ -31,10 +31,8 @@ OnLaw = Callable[[LawResult], None]
 OnProgress = Callable[[str], None]
 Alone = Callable[[], contextlib.AbstractContextManager[object]]
 LONGEST = 200  # characters of a fault of our own
-SECONDS = {
-    False: 600.0,
-    True: 1200.0,
-}  # that a part may take for one law, and for one that is timed
+# that a part may take for one law, and for one that is timed
+SECONDS = {False: 600.0, True: 1200.0}
 ALL_SECONDS = 2400.0  # for all laws together
 TRIES = 3  # of what ends without a word from the part
 

@@ -402,9 +402,8 @@ class Engine:
         self.kv.disinherit(id)
         for later in self._samples.values():
             later.heirs.discard(id)
-        if (
-            id in self._samples
-        ):  # aborted before its prompt was complete: the next sample goes first
+        # aborted before its prompt was complete: the next sample goes first
+        if id in self._samples:
             later = self._samples.pop(id)
             if later.heirs:
                 heir = min(later.heirs)

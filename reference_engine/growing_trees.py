@@ -148,9 +148,8 @@ class GrowingTrees:
         lie by depth."""
         best = np.sort(self.highest(0, size - 1), axis=1)  # [B, size - 1]
         trees, tree = len(best), np.arange(len(best))[:, None]
-        number = np.zeros(
-            (trees, self.found + 1), np.int64
-        )  # of the node that is kept; in the last column the root
+        # of the node that is kept; in the last column the root
+        number = np.zeros((trees, self.found + 1), np.int64)
         number[tree, best] = np.arange(1, size)
         token, parent, depth = np.zeros((3, trees, size), np.int64)
         token[:, 0], parent[:, 0] = roots, -1

@@ -37,9 +37,8 @@ def _promised(count: int) -> Tensor:
 def _space(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
-    space = mmap.mmap(
-        -1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    )  # what is shared gets no huge pages
+    # what is shared gets no huge pages
+    space = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them: small pages do as well, only slower
             space.madvise(mmap.MADV_HUGEPAGE)

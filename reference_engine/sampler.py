@@ -131,9 +131,8 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     scores = (scores - scores[:, :1]).double() / warm
     scores.masked_fill_(torch.arange(vocab, device=device) >= most, float("-inf"))
     probabilities = scores.softmax(-1)
-    barred = (
-        probabilities.cumsum(-1) - probabilities >= share
-    )  # what the likelier ones hold is enough
+    # what the likelier ones hold is enough
+    barred = probabilities.cumsum(-1) - probabilities >= share
     barred[:, 0] = False
     reach = probabilities.masked_fill_(barred, 0.0).cumsum(-1)
     number = torch.tensor([draw.number for draw in draws], device=device, dtype=torch.float64)[

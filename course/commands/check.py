@@ -145,9 +145,8 @@ def exit_code(result: ExerciseResult) -> ExitCode:
     """0 only when every law that was asked for passed; an advisory verdict, good or bad, has a code
     of its own."""
     if result.outcome is Outcome.UNGRADED:
-        return (
-            ExitCode.FAIL if result.needs_person else ExitCode.UNGRADED
-        )  # what cannot be read is the part's fault
+        # what cannot be read is the part's fault
+        return ExitCode.FAIL if result.needs_person else ExitCode.UNGRADED
     if result.advisory:
         return ExitCode.ISOLATION
     return ExitCode.PASS if result.passed else ExitCode.FAIL

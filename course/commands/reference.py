@@ -63,7 +63,6 @@ def _cards(root: Path, machine: Hardware) -> Iterator[baselines.BaselineCard]:
     """Those of the usual workload that count here, the workspace's before the course's own."""
     for path in baselines.files(baselines.folders(root)):
         with suppress(baselines.BadCard):
-            if (
-                baselines.load(path).workload == WORKLOAD
-            ):  # drawing the requests of the others takes seconds
+            # drawing the requests of the others takes seconds
+            if baselines.load(path).workload == WORKLOAD:
                 yield baselines.verify(path, machine)

@@ -70,10 +70,8 @@ def interpreter() -> str:
     own = Path(sys.executable)
     for name in ("python", "python3"):
         found = Path(shutil.which(name) or "")
-        if (found.parent, found.resolve()) == (
-            own.parent,
-            own.resolve(),
-        ):  # of one environment, and the same file
+        # of one environment, and the same file
+        if (found.parent, found.resolve()) == (own.parent, own.resolve()):
             return name
     return shlex.quote(sys.executable)
 

@@ -239,9 +239,8 @@ def png(figure: Figure, path: Path) -> None:
     rows = -(-len(figure.panels) // 2)
     inches = 1.2 + 3.9 * rows
     canvas: Any = Canvas(figsize=(11, inches), facecolor=PAPER, layout="constrained")
-    canvas.get_layout_engine().set(
-        rect=(0, 0, 1, 1 - 0.8 / inches)
-    )  # the rest is for the two lines above
+    # the rest is for the two lines above
+    canvas.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.8 / inches))
     canvas.text(
         0.01, 1 - 0.2 / inches, figure.title, fontsize=15, color=INK, va="top", weight="bold"
     )

@@ -37,9 +37,8 @@ class Formulas:
         function = getattr(self.module, name, None)
         if function is None:
             return None
-        with suppress(
-            Exception
-        ):  # a prediction that fails leaves a gap in a picture, and nothing else
+        # a prediction that fails leaves a gap in a picture, and nothing else
+        with suppress(Exception):
             return function(*arguments)
         return None
 
@@ -79,9 +78,8 @@ def _learners(exercise: Exercise, place: Workspace) -> Any:
 
 def _module(text: str, path: Path) -> Any:
     """The module of a text; None when it cannot be executed."""
-    module = sys.modules[f"formulas_{path.stem}"] = ModuleType(
-        f"formulas_{path.stem}"
-    )  # where dataclasses look for it
+    # where dataclasses look for it
+    module = sys.modules[f"formulas_{path.stem}"] = ModuleType(f"formulas_{path.stem}")
     with suppress(Exception):
         exec(compile(text, str(path), "exec"), module.__dict__)
         return module

@@ -204,9 +204,8 @@ def reported(course: Path) -> Iterator[None]:
     from nbgrader.api import InvalidEntry
     from sqlalchemy.exc import DatabaseError, OperationalError
 
-    log = logging.getLogger(
-        "tornado.application"
-    )  # where nbgrader prints its traceback before it raises
+    # where nbgrader prints its traceback before it raises
+    log = logging.getLogger("tornado.application")
     before, log.disabled = log.disabled, True
     try:
         yield

@@ -146,9 +146,8 @@ def run(thread: EngineThread, model: ServedModel, limits: Limits, door: socket.s
         proxy_headers=False,
     )
     allow_many_connections()
-    logging.getLogger("asyncio").setLevel(
-        logging.ERROR
-    )  # it complains of every client that hangs up
+    # it complains of every client that hangs up
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     server = uvicorn.Server(config)
     api.closing = lambda: server.should_exit
     before = {each: signal.signal(each, _ignore) for each in (signal.SIGTERM, signal.SIGINT)}

@@ -51,9 +51,8 @@ class PoolInStory:
     def told(self, number: int, call: str, answer: str) -> StepRecord:
         """The record of the next call. What cannot be read, or does not fit, changes nothing."""
         before, copies = set(self._tables), tuple[Copy, ...]()
-        with suppress(
-            SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError
-        ):  # told in words
+        # told in words
+        with suppress(SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError):
             copies = self._do(*_parsed(call), _value(ast.parse(answer or "None", mode="eval").body))
         seats = {seq: (self._lengths[seq], table) for seq, table in self._tables.items()}
         return call_record(

@@ -18,13 +18,8 @@ from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.submissions.submission_reader import canonical
 
 UNKNOWN = 0  # the exercise of a submission in which no exercise's file was found
-CODE = (
-    ".py",
-    ".json",
-    ".toml",
-    ".cpp",
-    ".h",
-)  # what decides a verdict: laws, specifications, bounds, the engine
+# what decides a verdict: laws, specifications, bounds, the engine
+CODE = (".py", ".json", ".toml", ".cpp", ".h")
 
 
 def version(bounds: str = "") -> str:
@@ -111,12 +106,8 @@ def key_of(exercise: Number, name: str, data: bytes, options: Options) -> str:
     """sha256 of the canonical file, the exercise, the version of the grader and its bounds, and the
     options."""
     part = hashlib.sha256(canonical(data)).hexdigest()
-    words = [
-        exercise,
-        name,
-        part,
-        asdict(options) | {"bounds": ""},
-    ]  # what they say counts, not where they lie
+    # what they say counts, not where they lie
+    words = [exercise, name, part, asdict(options) | {"bounds": ""}]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 

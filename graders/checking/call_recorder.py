@@ -57,11 +57,8 @@ class CallRecorder:
         self._played: list[Any] | None = None
         self._trouble: Broken | None = None
         self._lost: Lost | None = None
-        self._nap = (
-            0.0,
-            "",
-            0,
-        )  # the longest while a trace is played slowly: seconds, method, steps until then
+        # the longest while a trace is played slowly: seconds, method, steps until then
+        self._nap = (0.0, "", 0)
 
     def play(
         self,

@@ -51,12 +51,10 @@ class CheckContext:
     beside: Path | None = None
     live: bool = False
     laws_only: bool = False
-    called: set[str] = field(
-        default_factory=set
-    )  # names of the part that the law's calls so far have used
-    ask_limits: dict[str, float] = field(
-        default_factory=dict
-    )  # overrides of Worker.ask's cpu and wall
+    # names of the part that the law's calls so far have used
+    called: set[str] = field(default_factory=set)
+    # overrides of Worker.ask's cpu and wall
+    ask_limits: dict[str, float] = field(default_factory=dict)
     allowance: Allowance = field(default_factory=lambda: Allowance(math.inf))
     told: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # see Worker.ask
     alone: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext

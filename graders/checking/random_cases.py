@@ -45,9 +45,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BITS, FIELDS = 6, 4
 SPAN = 1 << BITS  # a pick is a number below this
-CODE = (
-    1 << BITS * FIELDS
-)  # a move is drawn as one number below this: four picks, the others follow from it
+# a move is drawn as one number below this: four picks, the others follow from it
+CODE = 1 << BITS * FIELDS
 MIXER = 0x9E3779B1
 CEILING = (1 << 16) - 1  # far above SPAN: most draws below it lower nothing
 ATTEMPTS = 60
@@ -159,9 +158,8 @@ def _explore(
             search.try_case(case)
         except Broken as broken:
             context.progress("is broken: looking for the shortest story")
-            if (
-                broken.outcome is not Outcome.INVALID and broken.reason is Reason.LAW
-            ):  # others need no shorter story
+            # others need no shorter story
+            if broken.outcome is not Outcome.INVALID and broken.reason is Reason.LAW:
                 _shorten(search, case)
             break
     if search.trouble is not None:

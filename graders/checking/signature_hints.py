@@ -65,9 +65,8 @@ def near(source: str, class_name: str, missing: str) -> str:
         for node in ast.walk(written or tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     ]
-    names = [
-        name for name in (*functions, *stored) if name != missing
-    ]  # += of what is not there counts as stored
+    # += of what is not there counts as stored
+    names = [name for name in (*functions, *stored) if name != missing]
     return next(iter(difflib.get_close_matches(missing, names, n=1, cutoff=LIKE)), "")
 
 

@@ -28,9 +28,8 @@ class Array:
         return _nested(self.items, self.shape)
 
     def __str__(self) -> str:
-        items = [
-            float(item["s"]) if type(item) is dict else item for item in self.items
-        ]  # nan, and the like
+        # nan, and the like
+        items = [float(item["s"]) if type(item) is dict else item for item in self.items]
         return str(_nested(items, self.shape))
 
 

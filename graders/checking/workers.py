@@ -26,9 +26,8 @@ from graders.sandbox.worker import (
 )
 from graders.submissions.source import Submission
 
-PRINTED = (
-    2 * OUTPUT_CAP
-)  # characters of a law's output: of two workers, more of them print the same
+# characters of a law's output: of two workers, more of them print the same
+PRINTED = 2 * OUTPUT_CAP
 NONE = "none"  # the isolation of what was never run
 # seconds that the driver of a slot may take to import, torch included, on a machine under load
 IMPORTING = 120.0

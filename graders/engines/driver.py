@@ -277,9 +277,8 @@ class Driver:
             return os.write(process.stdin.fileno(), rest[: 1 << 16])
         except BrokenPipeError:
             with suppress(BlockingIOError):
-                self._hear(
-                    process
-                )  # what it printed in place of listening says more than its death
+                # what it printed in place of listening says more than its death
+                self._hear(process)
             raise self._dead(process) from None
 
     def _hear(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:

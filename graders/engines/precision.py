@@ -54,10 +54,8 @@ def precisions(kind: EngineKind, asked: Precision, device: str) -> tuple[Precisi
         return (asked if kind.exact else Precision(asked.dtype),)
     if not kind.exact:
         return tuple(Precision(each) for each in kind.dtypes)
-    exact = (
-        (HALF, EXACT),
-        (INT8, EXACT),
-    )  # weights that bf16 holds are stored so, whatever they are given as
+    # weights that bf16 holds are stored so, whatever they are given as
+    exact = ((HALF, EXACT), (INT8, EXACT))
     narrow = ((each, way) for way, each in NARROW.items() if not lacks(Arithmetic(way), device))
     return tuple(Precision(*each, asked.kv_dtype) for each in (*exact, *narrow))
 

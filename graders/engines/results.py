@@ -272,7 +272,6 @@ def _result(data: dict[str, Any]) -> Result:
         )
         for lap in data["laps"]
     )
-    scenario = (
-        data["scenario"] if "scenario" in data else data["heat"]
-    )  # as races were stored at first
+    # as races were stored at first
+    scenario = data["scenario"] if "scenario" in data else data["heat"]
     return Result(data["engine"], scenario, data["batch"], laps)

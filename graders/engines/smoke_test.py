@@ -53,7 +53,6 @@ def _job(kind: EngineKind, given: Checkpoint, model: Model, trace: Trace) -> Lau
 
 def _remember(kind: EngineKind, text: str) -> None:
     if kind.distribution:
-        with suppress(
-            OSError
-        ):  # an environment that is somebody else's: the trial was one all the same
+        # an environment that is somebody else's: the trial was one all the same
+        with suppress(OSError):
             environments.write_stamp(environments.folder(kind), trial=text)

@@ -264,9 +264,8 @@ def _gain(results: LabResults) -> Judgement:
         )
     told = ", ".join(f"{_middle(each):.1f}x on {model}" for model, each in gains.items())
     told = f"Medusa at batch 1: {told}"
-    return decided(
-        gains[models[-1]], told, holds=1.75, fails=1.5
-    )  # the claim is told in whole numbers
+    # the claim is told in whole numbers
+    return decided(gains[models[-1]], told, holds=1.75, fails=1.5)
 
 
 def _waste(results: LabResults) -> Judgement:

@@ -9,12 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-_ILLEGAL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
-)  # in XML 1.0, and unprintable
-_TRICKY = re.compile(
-    r"[\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]"
-)  # invisible, or turns lines
+# in XML 1.0, and unprintable
+_ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# invisible, or turns lines
+_TRICKY = re.compile(r"[\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
 _ESCAPE = re.compile(r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])?")
 BLANK = "\N{OPEN BOX}"
 UNSEEN = ("Cf", "Mn", "Me", "Cc")

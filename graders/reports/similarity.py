@@ -25,10 +25,8 @@ from graders.reports.plain import cell, person
 GRAM = 14  # tokens that a fingerprint stands for
 WINDOW = 6  # of so many fingerprints in a row one is kept at least
 FEWEST = 12  # fingerprints below which nothing is said
-SHOWN, FLAGGED = (
-    0.4,
-    0.7,
-)  # the share of the shorter part's fingerprints from which a pair is listed, and is flagged
+# the share of the shorter part's fingerprints from which a pair is listed, and is flagged
+SHOWN, FLAGGED = 0.4, 0.7
 COLUMNS = ("exercise", "student", "alike with", "share", "look at it")
 
 

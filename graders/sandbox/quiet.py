@@ -22,13 +22,8 @@ LONGEST = 200  # characters of a sentence of the engine's
 NUMBERS = 12  # that are told of a sentence; no longer ones than of 6 digits
 WORD = re.compile(r"\w+")
 TORCH = "can't allocate memory DefaultCPUAllocator not enough you tried to allocate bytes CUDA out of memory"
-OURS = (
-    "PartError",
-    "ModelError",
-    "OSError",
-    "MemoryError",
-    "RuntimeError",
-)  # said by the engine, or by the machine
+# said by the engine, or by the machine
+OURS = ("PartError", "ModelError", "OSError", "MemoryError", "RuntimeError")
 QUOTED = re.compile(r"(raised \w+): .*", re.DOTALL)
 PRINTED = "(what the part prints is not shown while the course's own parts are loaded beside it)\n"
 DEEPEST = 4

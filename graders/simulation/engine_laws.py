@@ -116,9 +116,8 @@ def photocopier(context: CheckContext) -> None:
     contracts = [([*common, *_tokens(chance, 4)], 1) for _ in range(100)]
     setting = EngineSetting(num_blocks=400, max_seqs=20, token_budget=1024, cache=True, offer=True)
     script = crowd(setting, contracts)
-    script.moves[1:1] = _one_step(
-        setting
-    )  # the first contract is printed, then all the others come at once
+    # the first contract is printed, then all the others come at once
+    script.moves[1:1] = _one_step(setting)
     own = served(context, script)
     pages = -(-own.computed // setting.block_size)
     context.figures.append(

@@ -691,9 +691,8 @@ class SchedulerSpec:
                 request.computed += len(kept) - 1
                 if ended:
                     done[work.id] = self.requests.pop(work.id)
-                    guessed = len(kept) < len(
-                        said[work.id]
-                    )  # then the last token kept was a guess too, and has KV
+                    # then the last token kept was a guess too, and has KV
+                    guessed = len(kept) < len(said[work.id])
                     offers[work.id] = (
                         [request.computed, request.computed + 1] if guessed else [request.computed]
                     )

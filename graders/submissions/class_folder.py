@@ -44,16 +44,8 @@ OURS = ("solutions", "tests")  # of a clone of the course, which may be handed i
 GRADESCOPE = "submission_metadata.yml"
 SUBMITTER = re.compile(r"^\s*:(sid|email):\s*['\"]?([^'\"\n]+?)['\"]?\s*$", re.MULTILINE)
 PERSON = re.compile(r"^\s*- ", re.MULTILINE)  # begins in that list
-LEFT_OVER = (
-    *SPARE,
-    ".ini",
-    ".db",
-    ".yml",
-    ".yaml",
-    ".xlsx",
-    ".html",
-    ".xml",
-)  # loose in a class: nobody's
+# loose in a class: nobody's
+LEFT_OVER = (*SPARE, ".ini", ".db", ".yml", ".yaml", ".xlsx", ".html", ".xml")
 
 
 @dataclass(frozen=True, slots=True)

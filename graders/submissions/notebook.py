@@ -187,9 +187,8 @@ def washed(cell: Cell) -> Cell:
         cell["metadata"] = type(cell)()
     source = cell.get("source", cell.get("input", ""))  # format 3 says input
     text = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    cell["source"] = text.encode("utf-8", "replace").decode(
-        "utf-8"
-    )  # half a character cannot be written to a file
+    # half a character cannot be written to a file
+    cell["source"] = text.encode("utf-8", "replace").decode("utf-8")
     return shaped(cell)
 
 

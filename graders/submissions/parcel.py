@@ -34,19 +34,10 @@ MOST_OF_CLASS = 100_000  # of the archive of a whole class
 SWELLING = 100  # times that a file may grow when it is unpacked; text does not
 USUAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others take memory as the archive says
 DEEPEST = 6  # folders above a file
-ENDING = re.compile(
-    r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.tar)(?:\.\w+)?|(\.[^. ]+))?[. ]*$"
-)  # browsers add to text
-FOREIGN = (
-    ".7z",
-    ".rar",
-    ".tar",
-    ".tgz",
-    ".gz",
-    ".bz2",
-    ".xz",
-    ".zst",
-)  # archives that nobody opens here
+# browsers add to text
+ENDING = re.compile(r"(?:(\.py|\.ipynb)(?:\.txt|\.json)?|(\.tar)(?:\.\w+)?|(\.[^. ]+))?[. ]*$")
+# archives that nobody opens here
+FOREIGN = (".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", *FOREIGN)
 PARTS = (".py", ".ipynb", ".zip")  # the endings of what is opened here
 UNSEEN = re.compile(r"\.(?!_).+\.(py|ipynb|zip)(?![a-z]).*|\.ipynb_checkpoints|.+\.pyc")

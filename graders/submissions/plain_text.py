@@ -76,9 +76,6 @@ def _declared(data: bytes) -> str | None:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
-    except (
-        SyntaxError,
-        LookupError,
-        ValueError,
-    ):  # unknown, no encoding of text at all ("zlib"), or not in it
+    # unknown, no encoding of text at all ("zlib"), or not in it
+    except (SyntaxError, LookupError, ValueError):
         return None

@@ -57,16 +57,8 @@ WRITTEN, PROBLEM, STUB = range(3)
 EXACT, COPY, NAMED, DEFINES, MENTIONS, OTHER = range(6)  # how a file's name fits, the best first
 COPIED = r"(?:[-_ .]*(?:\(\d+\)|v?\d+|copy|kopie|copie))*"  # what systems and people add to a name
 PACKED = (".py", ".ipynb", *ARCHIVES)
-SPARE = (
-    ".md",
-    ".txt",
-    ".csv",
-    ".png",
-    ".svg",
-    ".log",
-    ".toml",
-    ".json",
-)  # beside a part, and never one
+# beside a part, and never one
+SPARE = (".md", ".txt", ".csv", ".png", ".svg", ".log", ".toml", ".json")
 EXPECTED = ("timestamp.txt", "submission_secret.txt")
 COURSE = (
     "solutions",
@@ -285,9 +277,8 @@ def _theirs(found: Sequence[Item]) -> list[Item]:
     ]
     kept = [item for item in kept if not _is_placed_by_us(item)]
     seen = [item for item in kept if not is_noise(item.name)]
-    return (
-        kept if all(item.name in EXPECTED for item in seen) else seen
-    )  # what is unseen counts if there is no other
+    # what is unseen counts if there is no other
+    return kept if all(item.name in EXPECTED for item in seen) else seen
 
 
 def _is_placed_by_us(item: Item) -> bool:

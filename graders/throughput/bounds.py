@@ -218,9 +218,8 @@ def located(model: str, home: Path) -> str:
     `home` on."""
     if model.partition("@")[0] == "waiter" or model.startswith("random:"):
         return model
-    with suppress(
-        OSError, ValueError, RuntimeError
-    ):  # a name that no folder can have, a home that nobody has
+    # a name that no folder can have, a home that nobody has
+    with suppress(OSError, ValueError, RuntimeError):
         folder = home / Path(model).expanduser()
         return str(folder.resolve()) if folder.is_dir() else model
     return model

@@ -47,9 +47,8 @@ def told(node: object) -> str:
         return f"[{' '.join(map(told, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    if isinstance(
-        node, ast.JoinedStr
-    ):  # some versions put an empty text at the end of what is formatted
+    # some versions put an empty text at the end of what is formatted
+    if isinstance(node, ast.JoinedStr):
         node.values = [
             part
             for part in node.values

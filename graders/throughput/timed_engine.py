@@ -276,9 +276,8 @@ def _stopped(recorder: CallRecorder, raised: Raised) -> NoReturn:
     if raised.type == "PartError":
         message = f"The engine stopped while it was timed: {raised.text}."
         recorder.broken(message, got=raised.text, expected="all requests served", raised=raised)
-    if (
-        not raised.frames and not raised.leaving
-    ):  # the reference has served the same trace in the same engine
+    # the reference has served the same trace in the same engine
+    if not raised.frames and not raised.leaving:
         message = f"The engine stopped while it was timed, as it does not with the course's own part: {raised}."
         recorder.broken(
             message, got=f"raised {raised}", expected="all requests served", raised=raised

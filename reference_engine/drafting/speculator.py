@@ -36,10 +36,8 @@ from reference_engine.slots import Block, Chunk, Copy
 from reference_engine.speculation import Drafted, Room
 
 SLOT = "speculative_sampling"
-GUESSING, ACCEPTING = (
-    0x67756573,
-    0x61636370,
-)  # streams of a request's dice beside the one that draws its tokens
+# streams of a request's dice beside the one that draws its tokens
+GUESSING, ACCEPTING = 0x67756573, 0x61636370
 Rule = tuple[float, int, float]
 """Temperature, top_k, top_p: requests of one rule are asked about together."""
 

@@ -88,9 +88,8 @@ class LayerDrafter:
         self._features = np.zeros(
             (room.num_blocks * room.block_size, self._layer.config.width), np.float32
         )
-        self._read = np.zeros(
-            (room.num_blocks, room.block_size), dtype=bool
-        )  # whose keys are those of the text
+        # whose keys are those of the text
+        self._read = np.zeros((room.num_blocks, room.block_size), dtype=bool)
         self._lay_out(0)
 
     def read(
@@ -141,9 +140,8 @@ class LayerDrafter:
 
     def grow(self, states: Sequence[RequestState], plan: GrowthPlan, due: float) -> KeptTrees:
         """See `GrowingDrafter`."""
-        trees, rows = self._begun(
-            states, plan.guesses, sum(plan.widths)
-        )  # which may make a new pass
+        # which may make a new pass
+        trees, rows = self._begun(states, plan.guesses, sum(plan.widths))
         return self._pass.grow(trees, rows, plan, due)
 
     def growth(self) -> Growth:

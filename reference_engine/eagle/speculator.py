@@ -70,10 +70,8 @@ class EagleSpeculator(MedusaSpeculator):
         self._judged, self._drafted, self._states = None, frozenset(), {}
         self._guessed, self._batch, self._vocab = {}, 0, 0
         self._early = False  # trees are wanted, and nobody has said a word to grow them from
-        self._levels, self._grown = (
-            levels,
-            (0, 0.0),
-        )  # levels of the last step after the first one, and their seconds
+        # levels of the last step after the first one, and their seconds
+        self._levels, self._grown = levels, (0, 0.0)
 
     @property
     def grown(self) -> Growth | None:

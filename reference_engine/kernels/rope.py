@@ -86,9 +86,8 @@ def _rope_store(
     tl.store(source, turned_first, mask=inside & is_query)
     tl.store(source + HALF, turned_second, mask=inside & is_query)
     slot = tl.load(slots + row).to(tl.int64)
-    kept = inside & (
-        slot + tl.zeros_like(head) >= 0
-    )  # broadcast first: the interpreter mistypes a broadcast i1
+    # broadcast first: the interpreter mistypes a broadcast i1
+    kept = inside & (slot + tl.zeros_like(head) >= 0)
     # [BLOCK_H, BLOCK_HALF], of [S, Hkv, D]
     key = keys + slot * slot_stride + (head - HQ) * (2 * HALF) + pair
     stored = kept & (head >= HQ) & (head < HQ + HKV)

@@ -32,9 +32,8 @@ Split = Literal["train", "heldout"]
 
 END = "<|end|>"
 """The special token that ends an answer."""
-TABLES = range(
-    41, 65
-)  # above every price and time, so that a number at a table is no number of the menu
+# above every price and time, so that a number at a table is no number of the menu
+TABLES = range(41, 65)
 # fmt: off
 WAITERS = (
     "Tom", "Anna", "Ben", "Rosa", "Max", "Ella", "Sam", "Vera", "Paul", "Lucy", "Adam", "Nina", "Oscar",

@@ -56,9 +56,8 @@ def _texts() -> Iterator[str]:
     for seed in range(TRAINING_DIALOGUES):
         told = dialogue(seed, turns=TURNS)
         yield from (text.replace(END, "") for text, _ in told.pieces())
-        yield (
-            f" {told.party.waiter} {told.party.restaurant.name}" * TURNS
-        )  # like guests, to become one token each
+        # like guests, to become one token each
+        yield f" {told.party.waiter} {told.party.restaurant.name}" * TURNS
 
 
 def chat_template() -> str:

@@ -57,9 +57,8 @@ class Reference:
         gc.freeze()
 
     def _speculating(self, who: str) -> Any:
-        parts = replace(
-            self._parts, draft_tree=None
-        )  # a race is between ways to guess: EAGLE grows its own trees
+        # a race is between ways to guess: EAGLE grows its own trees
+        parts = replace(self._parts, draft_tree=None)
         thrifty = not self._job.get("always")
         return speculator_for(
             who, self._model, parts, thrifty=thrifty, measured=True, waiter=_waiter(self._model)

@@ -103,9 +103,8 @@ class Sglang:
         )
         async for said in stream:
             now, ids = clock(), said["output_ids"]
-            fresh = (
-                ids[len(tokens) :] if ids[: len(tokens)] == tokens else ids
-            )  # newer versions send what is new only
+            # newer versions send what is new only
+            fresh = ids[len(tokens) :] if ids[: len(tokens)] == tokens else ids
             tokens += fresh
             times += [now] * len(fresh)
         return tokens, times

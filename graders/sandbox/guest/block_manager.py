@@ -119,9 +119,8 @@ def _read(part, seq):
     """The table of a sequence if it can be read; what is wrong with it shows in the snapshot."""
     try:
         return list(part.table(seq))
-    except (
-        BaseException
-    ):  # whatever a part raises, SystemExit too: `_look` asks again and reports it
+    # whatever a part raises, SystemExit too: `_look` asks again and reports it
+    except BaseException:
         return []
 
 

@@ -12,11 +12,8 @@ from types import CodeType
 
 import reference_engine
 
-OURS = (
-    dirname(__file__),
-    dirname(reference_engine.__file__),
-    "stand-in",
-)  # files of these names are not counted
+# files of these names are not counted
+OURS = (dirname(__file__), dirname(reference_engine.__file__), "stand-in")
 
 _settrace = sys.settrace
 

@@ -63,9 +63,8 @@ def _typical(tree, tokens, logits, rule, seed, unrelated):
     """seed: None, or a generator's seed and how many numbers it has given before. `unrelated` seeds
     the global generator, which the part must not use."""
     torch.manual_seed(unrelated)
-    keywords: dict = {
-        name: float(number) for name, number in rule.items()
-    }  # a number that JSON has none for is a text
+    # a number that JSON has none for is a text
+    keywords: dict = {name: float(number) for name, number in rule.items()}
     if seed is not None:
         keywords["generator"] = torch.Generator().manual_seed(seed[0])
         torch.rand(seed[1], generator=keywords["generator"])

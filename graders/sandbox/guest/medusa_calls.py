@@ -26,11 +26,8 @@ from .medusa import _tree
 RANKS = 10
 VOCAB = 61  # a prime above the number of nodes, so that the tokens of a row differ
 RULE = {"temperature": 1.0, "epsilon": 0.1, "delta": 0.5}
-CHILD, TWIN, RIVAL = (
-    6.0,
-    5.8,
-    (5.4, 6.6),
-)  # logits beside others below 1: p is at most 0.02 or at least 0.2, the bar 0.1
+# logits beside others below 1: p is at most 0.02 or at least 0.2, the bar 0.1
+CHILD, TWIN, RIVAL = 6.0, 5.8, (5.4, 6.6)
 SLOTS = 1 << 20
 MIX = 0x5DEECE66D
 WEIGHT = 1 << 62
@@ -97,9 +94,8 @@ class Draw:
 
     def wanted(self):
         """[R, N]: the model's token after each node."""
-        to = torch.where(
-            self.on & (self.tree.depth > 0), self.tree.parent, self.nodes
-        )  # the last column is spare
+        # the last column is spare
+        to = torch.where(self.on & (self.tree.depth > 0), self.tree.parent, self.nodes)
         wide = torch.cat([self.off_path, self.off_path[:, :1]], 1)
         return wide.scatter(1, to, self.tokens)[:, :-1].contiguous()
 

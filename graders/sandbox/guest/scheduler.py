@@ -47,11 +47,8 @@ from .return_types import Undue, due
 
 LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 STRANGER = 99
-SEQUENCES = (
-    list,
-    tuple,
-    lambda tokens: array.array("q", tokens),
-)  # in which the tokens of a commit come, in turn
+# in which the tokens of a commit come, in turn
+SEQUENCES = (list, tuple, lambda tokens: array.array("q", tokens))
 GHOST = 1 << 20
 
 
@@ -200,9 +197,8 @@ class ToyEngine:
         told = {chunk.id: self.say(chunk.id) for chunk in plan.chunks if chunk.samples}
         self.commits += 1
         form = SEQUENCES[self.commits % len(SEQUENCES)]
-        tokens = {
-            id + 0: form(told[id]) for id in reversed(told)
-        }  # an equal id need not be the same object
+        # an equal id need not be the same object
+        tokens = {id + 0: form(told[id]) for id in reversed(told)}
         given = types.MappingProxyType(tokens) if self.commits % 2 else tokens
         finished = self.returned.take(self.lent.called(self.scheduler.commit, plan, given))
         finished = list(finished) if type(finished) is list else finished

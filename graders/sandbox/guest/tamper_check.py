@@ -92,11 +92,8 @@ class NamespaceSnapshot:
             if name not in HARMLESS and isinstance(value, FIXED)
         }
         self.space = space
-        self.names = (
-            *fixed,
-            "__doc__",
-            "__doc__",
-        )  # two at least, so that what is fetched is a tuple
+        # two at least, so that what is fetched is a tuple
+        self.names = (*fixed, "__doc__", "__doc__")
         self.values = (*fixed.values(), space["__doc__"], space["__doc__"])
         self.fetch = itemgetter(*self.names)
         self.size = len(space)

@@ -9,11 +9,8 @@ import math
 
 import torch
 
-_clone, _equal, _filled = (
-    torch.Tensor.clone,
-    torch.equal,
-    torch.Tensor.nan_to_num,
-)  # before a part can change them
+# before a part can change them
+_clone, _equal, _filled = torch.Tensor.clone, torch.equal, torch.Tensor.nan_to_num
 
 
 class LoadedPart:

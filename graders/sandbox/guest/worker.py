@@ -351,9 +351,8 @@ class GuestParts:
             step = step.tb_next
         try:
             text = _cut(str(error), slice(300))
-        except (
-            BaseException
-        ):  # its __str__ is the part's code too; the exception itself is reported all the same
+        # its __str__ is the part's code too; the exception itself is reported all the same
+        except BaseException:
             text = ""
         text = text.encode("utf-8", "replace").decode()
         frames = [*frames[:1], *frames[1:][-7:]]  # the call itself, and where it ended

@@ -26,13 +26,8 @@ from __future__ import annotations
 LEVELS = ("L1", "L2", "L3", "L4")
 HIGHEST = "highest"
 FOR_MARKS = "L2"  # at less a submission can read the answers, and its neighbours
-LOCKS = (
-    "namespaces",
-    "landlock",
-    "seccomp",
-    "uid",
-    "bubblewrap",
-)  # by the names that `spawn(without=...)` knows
+# by the names that `spawn(without=...)` knows
+LOCKS = ("namespaces", "landlock", "seccomp", "uid", "bubblewrap")
 
 
 def below(level: str, required: str) -> bool:

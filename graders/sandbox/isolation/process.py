@@ -101,9 +101,8 @@ class Process:
             message, pid = self._message(deadline - time.monotonic())
             if "ready" in message:
                 self.worker = pid
-                with contextlib.suppress(
-                    OSError
-                ):  # an old kernel, or it is gone already: its keeper will tell
+                # an old kernel, or it is gone already: its keeper will tell
+                with contextlib.suppress(OSError):
                     self.death = os.pidfd_open(pid)
             elif "level" in message:
                 self.level, self.locks, self.refused = (

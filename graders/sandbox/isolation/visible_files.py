@@ -38,9 +38,8 @@ FOR_GPUS = (
 )
 DEVICES = ("/dev/nvidia*", "/dev/kfd", "/dev/dri", "/dev/dxg")
 
-ROOT = Path(reference_engine.__file__).parents[
-    1
-]  # the folder that holds the packages of the course
+# the folder that holds the packages of the course
+ROOT = Path(reference_engine.__file__).parents[1]
 HOME = Path(__file__).parents[1]  # the one that holds `guest`
 
 

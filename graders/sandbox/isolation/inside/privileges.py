@@ -84,9 +84,8 @@ def drop(uid: int = 0) -> None:
         os.setresuid(uid, uid, uid)
     system.call("capset", struct.pack("=Ii", CAPABILITIES_V3, 0), bytes(24))
     system.prctl(system.PR_SET_NO_NEW_PRIVS, 1)
-    system.prctl(
-        system.PR_SET_DUMPABLE, 1
-    )  # a change of uid took it, and with it the use of its own /proc/self
+    # a change of uid took it, and with it the use of its own /proc/self
+    system.prctl(system.PR_SET_DUMPABLE, 1)
 
 
 def bound(rlimits: Mapping[str, int], *, tasks: int) -> None:

@@ -34,9 +34,8 @@ def _empty(top: int) -> None:
         with _opened(name, top) as place:
             for nested in list(_folders(place)):
                 count += 1
-                os.chmod(
-                    nested, stat.S_IRWXU, dir_fd=place
-                )  # to be moved it must be its owner's to write in
+                # to be moved it must be its owner's to write in
+                os.chmod(nested, stat.S_IRWXU, dir_fd=place)
                 os.rename(nested, f"{mark}-{count}", src_dir_fd=place, dst_dir_fd=top)
                 waiting.append(f"{mark}-{count}")
         os.rmdir(name, dir_fd=top)

@@ -35,16 +35,14 @@ OUT_OF_MEMORY = "out of memory"
 def main(text: str) -> NoReturn:
     """See above. Never returns."""
     config = json.loads(text)
-    os.umask(
-        0o022
-    )  # the worker may have another uid: it has to get through the folders that are made for it
+    # the worker may have another uid: it has to get through the folders that are made for it
+    os.umask(0o022)
     _import_child(config)
     woken = wait.wake_on_death()
     with contextlib.suppress(OSError):
         system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
-        system.prctl(
-            system.PR_SET_PDEATHSIG, signal.SIGCONT
-        )  # a grader that dies may have stopped it
+        # a grader that dies may have stopped it
+        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGCONT)
     refused: dict[str, str] = {}
     for level in config["levels"]:
         try:
