@@ -138,14 +138,12 @@ class ExerciseResult:
     seed: int = 0
     seconds: float = 0.0
     grader: str = ""  # version
-    problem: str = (
-        ""  # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
-    )
+    # one sentence when nothing could be graded (missing file, syntax error, stub untouched)
+    problem: str = ""
     format: int = field(default=FORMAT)
     location: Location = Location()  # of the problem, where it lies in a line of the part
-    digest: str = (
-        ""  # sha256 of the part's text as it was judged; see `graders.submissions.source.digest`
-    )
+    # sha256 of the part's text as it was judged; see `graders.submissions.source.digest`
+    digest: str = ""
 
     @property
     def points(self) -> float:

@@ -54,9 +54,8 @@ class GradebookWriter:
         self._settings = settings
         self._url = settings.url
         self._book = Gradebook(self._url, settings.directory.course_id)
-        self._book.db().expire_on_commit = (
-            False  # else each row loads all cells of the assignment again
-        )
+        # else each row loads all cells of the assignment again
+        self._book.db().expire_on_commit = False
         self._released: dict[str, list[ReleasedCell]] = {}
         self._pages: dict[str, list[Any]] = {}
         self._cells: list[Any] = []  # holds the rows of the released cells in memory

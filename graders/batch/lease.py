@@ -21,9 +21,8 @@ from pathlib import Path
 
 HEARTBEAT = 10.0  # seconds
 ABANDONED = 60.0  # seconds without a heartbeat, by the clock of the disk
-UNSIGNED = (
-    5.0  # seconds after which an empty lease was left by a holder killed before it could sign
-)
+# seconds after which an empty lease was left by a holder killed before it could sign
+UNSIGNED = 5.0
 MOST_STARTS = 50  # generations after which a job is held to kill whoever grades it
 
 

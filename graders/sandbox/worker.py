@@ -27,9 +27,8 @@ CHANGED = 100  # characters of the name of what a part has changed
 CPU_PATIENCE = 3.0  # seconds of the worker's CPU time for one question
 WALL_PATIENCE = 20.0  # seconds of the clock: a part that sleeps, or a machine under load
 MOMENT = 0.002  # seconds of idleness that nobody counts
-SLEEPING = (
-    15.0  # seconds that a worker may be idle in all while it is asked, however short each time
-)
+# seconds that a worker may be idle in all while it is asked, however short each time
+SLEEPING = 15.0
 # the same, where the kernel does not say who waited for a processor: then waiting counts as
 # idleness
 UNTOLD = 40.0

@@ -21,9 +21,8 @@ from graders.submissions.plain_text import in_utf8
 Cell = Any  # a dict, or nbformat's dict that has attributes
 
 TYPES = ("code", "markdown", "raw")
-LONGEST = (
-    2000  # characters of one line; a dotted name of 100,000 parts takes Python minutes to read
-)
+# characters of one line; a dotted name of 100,000 parts takes Python minutes to read
+LONGEST = 2000
 LARGEST = 256 * 1024  # bytes of one source file
 MAGIC = re.compile(
     r"^([ \t]*)(%{1,2}[A-Za-z].*|!.*|\?{0,2}[A-Za-z_][\w.]*\?{1,2}[ \t]*)$", re.MULTILINE

@@ -70,9 +70,8 @@ COURSE = (
     "LICENSE",
     "Makefile",
 )  # in a clone
-PLACED = (
-    b'"course_placed"'  # in the metadata of a notebook that nobody handed in: nbgrader needs one
-)
+# in the metadata of a notebook that nobody handed in: nbgrader needs one
+PLACED = b'"course_placed"'
 CHECKING = "course.nbgrader_glue.student_api"  # what every law's cell imports
 SHEET = "explain"  # the answers in plain words, a Markdown file
 TITLE = re.compile(r"^# Explain it back: ((?:exercise|lab) \d+)", re.MULTILINE)

@@ -85,9 +85,8 @@ class ModelRoom:
         self._runner = make_runner(
             self._model, **sizes, arithmetic=Arithmetic.FP32, kv_dtype=KVDtype.FP32
         )
-        self._hidden: torch.Tensor | None = (
-            None  # of the pass made last, until guesses are made of it
-        )
+        # of the pass made last, until guesses are made of it
+        self._hidden: torch.Tensor | None = None
         self._guessed: list[dict[int, set[int]]] = []  # before each pass: a seat's guesses
         self._latest: dict[int, set[int]] = {}
         self._spent, self._left = 0.0, time.monotonic()

@@ -76,9 +76,8 @@ class TrainingRecipe:
     decay: float = 0.4  # the share of the steps in which the learning rate falls
     weight_decay: float = 0.1
     clip: float = 1.0
-    aside: float = (
-        0.2  # weight of a token that the waiter does not say, against 1 for one that it does
-    )
+    # weight of a token that the waiter does not say, against 1 for one that it does
+    aside: float = 0.2
 
     @property
     def steps(self) -> int:

@@ -12,9 +12,8 @@ class TensorRtLlm:
     """One `LLM` with the PyTorch backend."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        os.environ["TLLM_WORKER_USE_SINGLE_PROCESS"] = (
-            "1"  # so that its model can be asked what it holds
-        )
+        # so that its model can be asked what it holds
+        os.environ["TLLM_WORKER_USE_SINGLE_PROCESS"] = "1"
         import tensorrt_llm  # type: ignore[import-not-found, unused-ignore]
         from tensorrt_llm import LLM, SamplingParams
         from tensorrt_llm.llmapi import KvCacheConfig  # type: ignore[import-not-found, unused-ignore]

@@ -47,9 +47,8 @@ DEEPEST = 6
 MOST = 150_000  # items of all lists in a value: one that holds itself has no end
 LONGEST_NAME = 60
 PIECE = 1 << 16  # bytes of a question that are read at once
-EVERY = (
-    32  # of many calls in a row so many are made between two looks at what a part may not change
-)
+# of many calls in a row so many are made between two looks at what a part may not change
+EVERY = 32
 KINDS = (
     Undue,
     KeyError,
