@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import enum
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 EARLY, HOPELESS = 3, 0.5
@@ -115,6 +116,31 @@ def decide(bracket: Interval, bound: float, *, ceiling: float | None = None) -> 
     if bracket.upper > WIDEST * bracket.lower:
         return Decision(Call.UNDECIDED, bracket, bound, review=review)
     return by_median(Decision(Call.UNDECIDED, bracket, bound, review=review))
+
+
+def look_until_final(
+    measure: Callable[[int], None], judged: Callable[[], list[Decision]], deadline: float
+) -> list[Decision]:
+    """Measure until every bound is decided, or one is missed beyond hope. What is decided stays.
+
+    measure: makes it so many pairs. judged: the call on every bound, by the pairs so far. deadline:
+    of the monotonic clock; what is too close to call then is undecided.
+    """
+    pairs, decisions = 0, list[Decision]()
+    while not (decisions and all(each.final for each in decisions)):
+        pairs = next_look(pairs)
+        measure(pairs)
+        now = judged()
+        decisions = [
+            old if old.final else new for old, new in zip(decisions or now, now, strict=True)
+        ]
+        if pairs == EARLY and any(each.final for each in decisions):
+            break
+        if pairs > EARLY and time.monotonic() > deadline:
+            decisions = [
+                each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions
+            ]
+    return decisions
 
 
 def by_median(decision: Decision) -> Decision:

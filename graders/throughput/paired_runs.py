@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from graders.checking.failure import Broken
@@ -13,13 +13,11 @@ from graders.result import Outcome
 from graders.sandbox.isolation import MachineFault, WorkerLost
 from graders.throughput.contest_side import idle
 from graders.throughput.decision import (
-    EARLY,
     LOOKS,
-    Call,
     Decision,
     Interval,
     decide,
-    next_look,
+    look_until_final,
     own_noise,
     submission_first,
 )
@@ -100,25 +98,11 @@ class PairedRuns:
 
         Raises Broken when the submission breaks down.
         """
-        began = time.monotonic()
+        deadline = time.monotonic() + self.time_limit
         self._warm_up()
-        decisions: list[Decision] = []
-        while not (decisions and all(each.final for each in decisions)):
-            goal = next_look(len(self.pairs))
-            while len(self.pairs) < goal:
-                again = "" if goal <= LOOKS[0] else ", too close to call so far"
-                self.progress(f"timing {self.name}: pair {len(self.pairs) + 1} of {goal}{again}")
-                self.pairs.append(self._pair(len(self.pairs)))
-            now = [self._decision(bound) for bound in bounds]
-            decisions = [
-                old if old.final else new for old, new in zip(decisions or now, now, strict=True)
-            ]
-            if goal == EARLY and any(each.final for each in decisions):
-                break
-            if goal > EARLY and time.monotonic() - began > self.time_limit:
-                decisions = [
-                    each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions
-                ]
+        decisions = look_until_final(
+            self._measure, lambda: [self._decision(bound) for bound in bounds], deadline
+        )
         mine = [pair.mine / pair.work.operations for pair in self.pairs]
         theirs = [pair.theirs[REFERENCE] / pair.work.operations for pair in self.pairs]
         return [own_noise(each, mine, theirs) for each in decisions]
@@ -127,6 +111,12 @@ class PairedRuns:
     def raised(self) -> tuple[RaisedCeiling, ...]:
         """What was shown to be possible beyond what was measured."""
         return self.roof.raised if self.roof else ()
+
+    def _measure(self, goal: int) -> None:
+        while len(self.pairs) < goal:
+            again = "" if goal <= LOOKS[0] else ", too close to call so far"
+            self.progress(f"timing {self.name}: pair {len(self.pairs) + 1} of {goal}{again}")
+            self.pairs.append(self._pair(len(self.pairs)))
 
     def _decision(self, wanted: OpponentBound) -> Decision:
         ratios = [pair.ratio(wanted.engine) * wanted.factor for pair in self.pairs]

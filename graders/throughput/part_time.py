@@ -19,7 +19,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from graders.checking.failure import Broken
@@ -28,12 +28,10 @@ from graders.result import Outcome
 from graders.throughput.bounds import PartBound
 from graders.throughput.contest_side import idle
 from graders.throughput.decision import (
-    EARLY,
-    Call,
     Decision,
     Interval,
     decide,
-    next_look,
+    look_until_final,
     own_noise,
     submission_first,
 )
@@ -151,24 +149,11 @@ class PartContest:
         Raises Broken when the part breaks down, returns something else than the reference, or
         computes in the reference's turn.
         """
-        began = time.monotonic()
+        deadline = time.monotonic() + self.time_limit
         self._prepare()
-        decisions: list[Decision] = []
-        while not (decisions and all(each.final for each in decisions)):
-            goal = next_look(self.pairs)
-            while self.pairs < goal:
-                self.progress(f"timing your part's calls: pair {self.pairs + 1} of {goal}")
-                self._pair()
-            now = [self._decision(bound) for bound in self.bounds]
-            decisions = [
-                old if old.final else new for old, new in zip(decisions or now, now, strict=True)
-            ]
-            if goal == EARLY and any(each.final for each in decisions):
-                break
-            if goal > EARLY and time.monotonic() - began > self.time_limit:
-                decisions = [
-                    each if each.final else replace(each, call=Call.UNDECIDED) for each in decisions
-                ]
+        decisions = look_until_final(
+            self._measure, lambda: [self._decision(bound) for bound in self.bounds], deadline
+        )
         decisions = [
             own_noise(each, *self._seconds(bound))
             for each, bound in zip(decisions, self.bounds, strict=True)
@@ -179,6 +164,11 @@ class PartContest:
             )
             for bound, decision in zip(self.bounds, decisions, strict=True)
         ]
+
+    def _measure(self, goal: int) -> None:
+        while self.pairs < goal:
+            self.progress(f"timing your part's calls: pair {self.pairs + 1} of {goal}")
+            self._pair()
 
     def _size(self, bound: PartBound) -> int:
         """Drawn from the seed, the same for all units of one size."""
@@ -201,11 +191,9 @@ class PartContest:
 
     def _seconds(self, bound: PartBound) -> tuple[list[float], list[float]]:
         """Of the part's calls and the reference's, by pair."""
-        cells, sides = self._unit(bound), (_mine, _theirs)
-        mine, theirs = (
-            [sum(cell.net(side(cell)[pair]) for cell in cells) for pair in range(self.pairs)]
-            for side in sides
-        )
+        cells, pairs = self._unit(bound), range(self.pairs)
+        mine = [sum(cell.net(cell.mine[pair]) for cell in cells) for pair in pairs]
+        theirs = [sum(cell.net(cell.theirs[pair]) for cell in cells) for pair in pairs]
         return mine, theirs
 
     def _prepare(self) -> None:
@@ -259,11 +247,3 @@ class PartContest:
             message = f"It computed for {self._used:.2f} s while the reference was timed."
             raise Broken(message, outcome=Outcome.INVALID)
         self.pairs += 1
-
-
-def _mine(cell: _Cell) -> list[float]:
-    return cell.mine
-
-
-def _theirs(cell: _Cell) -> list[float]:
-    return cell.theirs

@@ -14,7 +14,8 @@ One more method is no function of the part: `serve` runs the real engine with it
 import torch
 
 from . import medusa, tensors
-from .tensors import LoadedPart, plain_tensor, tensor
+from .engine_parts import engine_parts
+from .tensors import LoadedPart, plain_tensor, plain_tensors, tensor
 
 torch.set_num_threads(1)
 
@@ -59,13 +60,11 @@ def _rerank(growth, root, size):
 
 
 def _plain_growth(growth):
-    return [
-        plain_tensor(item) for item in (growth.token, growth.parent, growth.depth, growth.value)
-    ]
+    return plain_tensors((growth.token, growth.parent, growth.depth, growth.value))
 
 
 def _plain_tree(tree):
-    return [plain_tensor(item) for item in (tree.token, tree.parent, tree.depth, tree.mask)]
+    return plain_tensors((tree.token, tree.parent, tree.depth, tree.mask))
 
 
 FORMS: dict = {
@@ -122,7 +121,7 @@ def serve(part, model, guesses, tree, engine, requests, arrivals, asks=False):
     loaded, watched = medusa.model_of(model), medusa.TimedPart(part.module)
     verifying = part.parts["medusa"]
     speculator = _speculator(loaded, watched, verifying, guesses, tree)
-    parts = medusa.parts_of(part.parts, verifying)
+    parts = engine_parts(part.parts, medusa=verifying)
     line = part.line if asks else None
     return medusa.served(loaded, parts, speculator, watched, engine, requests, arrivals, line)
 

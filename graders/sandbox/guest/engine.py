@@ -8,11 +8,11 @@ What is not loaded is naive; without a prefix cache there is none.
 
 import torch
 
-from reference_engine import naive
 from reference_engine.engine import Engine
 from reference_engine.model_loader import load_model
-from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.sampler import Sampling
+
+from .engine_parts import engine_parts
 
 THREADS = 2
 SAMPLED = ("computed", "copies", "peak_blocks", "preemptions")
@@ -23,14 +23,8 @@ WAITER = load_model("waiter")
 
 def new(worker_parts, args, keywords):
     model, engine = args
-    filled = naive.parts()
-    loaded = {
-        slot: getattr(worker_parts.parts[slot], name)
-        for slot, name in CLASS_NAMES.items()
-        if slot in worker_parts.parts
-    }
-    classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **loaded}
-    return Engine(WAITER if model == "waiter" else load_model(model), Parts(**classes), **engine)
+    parts = engine_parts(worker_parts.parts)
+    return Engine(WAITER if model == "waiter" else load_model(model), parts, **engine)
 
 
 def call(part, method, args):

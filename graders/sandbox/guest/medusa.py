@@ -26,7 +26,8 @@ import time
 import torch
 
 from . import tensors
-from .tensors import LoadedPart, plain_tensor, tensor
+from .engine_parts import engine_parts
+from .tensors import LoadedPart, plain_tensor, plain_tensors, tensor
 
 torch.set_num_threads(1)
 
@@ -89,15 +90,11 @@ def _tree(data):
 
 
 def _plain_tree(tree):
-    return [plain_tensor(item) for item in (tree.parent, tree.depth, tree.rank, tree.mask)]
+    return plain_tensors((tree.parent, tree.depth, tree.rank, tree.mask))
 
 
 def _plain_verdict(verdict):
-    return [plain_tensor(item) for item in (verdict.count, verdict.nodes, verdict.next)]
-
-
-def _plain_pair(pair):
-    return [plain_tensor(item) for item in pair] if type(pair) in (tuple, list) else pair
+    return plain_tensors((verdict.count, verdict.nodes, verdict.next))
 
 
 FORMS: dict = {
@@ -105,7 +102,7 @@ FORMS: dict = {
     "propose": (_propose, plain_tensor),
     "verify_greedy": (_greedy, _plain_verdict),
     "verify_typical": (_typical, _plain_verdict),
-    "compact": (_compact, _plain_pair),
+    "compact": (_compact, plain_tensors),
 }
 
 
@@ -158,7 +155,7 @@ class TimedPart:
 def serve(part, model, guesses, choices, engine, requests, arrivals, asks=False):
     loaded, watched = model_of(model), TimedPart(part.module)
     speculator = _speculator(loaded, watched, guesses, choices)
-    parts = parts_of(part.parts, speculator and watched)
+    parts = engine_parts(part.parts, medusa=speculator and watched)
     return served(
         loaded, parts, speculator, watched, engine, requests, arrivals, part.line if asks else None
     )
@@ -238,18 +235,3 @@ def _speculator(model, module, guesses, choices):
         else tree_for("cpu", HEADS)
     )
     return MedusaSpeculator(module, guesser, tree)
-
-
-def parts_of(loaded, medusa):
-    from reference_engine import naive
-    from reference_engine.parts import CLASS_NAMES, Parts
-
-    own = {
-        slot: getattr(loaded[slot], name) for slot, name in CLASS_NAMES.items() if slot in loaded
-    }
-    plain = {
-        "block_manager": naive.BlockManager,
-        "scheduler": naive.Scheduler,
-        "prefix_cache": None,
-    }
-    return Parts(**(plain | own), medusa=medusa)

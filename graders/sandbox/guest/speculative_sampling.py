@@ -21,8 +21,9 @@ argument is a dict:
 import torch
 
 from . import tensors
-from .medusa import TimedPart, model_of, parts_of, served
-from .tensors import LoadedPart, plain_tensor, tensor
+from .engine_parts import engine_parts
+from .medusa import TimedPart, model_of, served
+from .tensors import LoadedPart, plain_tensor, plain_tensors, tensor
 
 torch.set_num_threads(1)
 SCALE = 1 << 20
@@ -45,12 +46,8 @@ def call(part, method, args):
     if method == "many_chains":
         return [_plain_accepted(part.module.accept_chain(*_chains(*map(tensor, args)))), [], [], []]
     if method == "many_siblings":
-        return [
-            _plain_pair(part.module.accept_siblings(*_siblings(*map(tensor, args)))),
-            [],
-            [],
-            [],
-        ]
+        pair = part.module.accept_siblings(*_siblings(*map(tensor, args)))
+        return [plain_tensors(pair), [], [], []]
     return tensors.call(FORMS, part, method, args)
 
 
@@ -68,31 +65,23 @@ def _probabilities(logits, rule):
 
 
 def _chain(draft, q, p, u, v):
-    return {"draft": tensor(draft), "q": tensor(q), "p": tensor(p), "u": tensor(u), "v": tensor(v)}
+    given = {"draft": draft, "q": q, "p": p, "u": u, "v": v}
+    return {name: tensor(data) for name, data in given.items()}
 
 
 def _candidates(tokens, q, p, u, v):
-    return {
-        "tokens": tensor(tokens),
-        "q": tensor(q),
-        "p": tensor(p),
-        "u": tensor(u),
-        "v": tensor(v),
-    }
+    given = {"tokens": tokens, "q": q, "p": p, "u": u, "v": v}
+    return {name: tensor(data) for name, data in given.items()}
 
 
 def _plain_accepted(accepted):
-    return [plain_tensor(accepted.count), plain_tensor(accepted.next)]
-
-
-def _plain_pair(pair):
-    return [plain_tensor(item) for item in pair] if type(pair) in (tuple, list) else pair
+    return plain_tensors((accepted.count, accepted.next))
 
 
 FORMS: dict = {
     "probabilities": (_probabilities, plain_tensor),
     "accept_chain": (_chain, _plain_accepted),
-    "accept_siblings": (_candidates, _plain_pair),
+    "accept_siblings": (_candidates, plain_tensors),
 }
 
 
@@ -100,8 +89,6 @@ FORMS: dict = {
 
 
 def serve(part, model, draft, guesses, engine, requests, arrivals, asks=False):
-    from dataclasses import replace
-
     from reference_engine.sampler import Sampling
 
     loaded, watched, speculator = model_of(model), TimedPart(part.module), None
@@ -109,7 +96,7 @@ def serve(part, model, draft, guesses, engine, requests, arrivals, asks=False):
         from reference_engine.drafting.speculator import DraftSpeculator
 
         speculator = DraftSpeculator(watched, _draft(loaded, draft), guesses=guesses)
-    parts = replace(parts_of(part.parts, None), speculative_sampling=speculator and watched)
+    parts = engine_parts(part.parts, speculative_sampling=speculator and watched)
     asked = [
         (prompt, max_new, eos, Sampling(**sampling)) for prompt, max_new, eos, sampling in requests
     ]

@@ -78,6 +78,11 @@ def plain_tensor(value):
     return [str(value.dtype).removeprefix("torch."), list(value.shape), items]
 
 
+def plain_tensors(values):
+    """The items of a tuple or list as data; anything else as it is."""
+    return [plain_tensor(item) for item in values] if type(values) in (tuple, list) else values
+
+
 def copied(value):
     if type(value) is torch.Tensor:
         return _clone(value)

@@ -16,14 +16,13 @@ import gc
 
 import torch
 
-from reference_engine import naive
 from reference_engine.ceilings import measure_peak
 from reference_engine.model_loader import load_model
-from reference_engine.parts import CLASS_NAMES, Parts
 from reference_engine.roofline import token_work
 from reference_engine.slots import Request
 
 from .asking_runner import AskingHeads, asking_engine
+from .engine_parts import engine_parts
 
 MODELS: dict = {}
 COSTS: dict = {}
@@ -41,7 +40,7 @@ class ServedEngine:
 def new(worker_parts, args, keywords):
     name, cached, guesses = args
     model = loaded(name)
-    parts = parts_of(worker_parts, cached)
+    parts = engine_parts(worker_parts.parts, **({} if cached else {"prefix_cache": None}))
     speculator = speculator_of(worker_parts, name) if guesses else None
     engine = asking_engine(worker_parts.line)(model, parts, speculator=speculator, **keywords)
     served = ServedEngine(model, engine)
@@ -54,19 +53,6 @@ def loaded(name):
     if name not in MODELS:
         MODELS[name] = load_model(name)
     return MODELS[name]
-
-
-def parts_of(worker_parts, cached):
-    filled = naive.parts()
-    own = {
-        slot: getattr(worker_parts.parts[slot], name)
-        for slot, name in CLASS_NAMES.items()
-        if slot in worker_parts.parts
-    }
-    classes = {"block_manager": filled.block_manager, "scheduler": filled.scheduler, **own}
-    if not cached:
-        classes["prefix_cache"] = None
-    return Parts(**classes)
 
 
 def speculator_of(worker_parts, name):
