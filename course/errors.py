@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+from collections.abc import Iterator
 
 
 class ExitCode(enum.IntEnum):
@@ -32,3 +34,14 @@ class Problem(Exception):
     def __init__(self, sentence: str, code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+@contextlib.contextmanager
+def needing_the_waiter() -> Iterator[None]:
+    """Where the course's own model cannot be loaded: `Problem`, which is not the part's fault."""
+    from reference_engine.model import ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course import workspace
-from course.errors import ExitCode, Problem
+from course.errors import ExitCode, Problem, needing_the_waiter
 from course.playground import part_mix
 from course.terminal import clean, console
 from reference_engine.waiter.corpus import GUESTS, QUESTIONS, TABLES, WAITERS, Party
@@ -106,10 +106,9 @@ def _sit_down(party: Party, choices: tuple[part_mix.PartChoice, ...]) -> Convers
     """The talk, with the model loaded: this is what takes a second or two."""
     from course.playground.chat import Conversation
     from reference_engine.engine import Engine
-    from reference_engine.model import ModelError
     from reference_engine.model_loader import load_model
 
-    try:
+    with needing_the_waiter():
         model = load_model("waiter")
         blocks = 1 + 2 * -(-model.config.positions // BLOCK_SIZE)
         with part_mix.blamed(choices):
@@ -119,8 +118,6 @@ def _sit_down(party: Party, choices: tuple[part_mix.PartChoice, ...]) -> Convers
                 model, parts, num_blocks=blocks, block_size=BLOCK_SIZE, speculator=speculator
             )
         assert model.tokenizer
-    except ModelError as error:
-        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
     return Conversation(engine, party, party.guests[0])
 
 

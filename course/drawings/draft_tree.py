@@ -9,14 +9,13 @@ from typing import Any
 
 from rich.text import Text
 
-from course.errors import ExitCode, Problem
+from course.drawings.waiter_answer import WaiterAnswer
+from course.errors import needing_the_waiter
 from course.targets import solution_file
-from course.window.page import EngineRun, Window, words_of
+from course.window.page import EngineRun, Window
 from graders.registry.catalogue import catalogue
 from graders.registry.parts import part_in
 
-DIALOGUE, TURN = 300_004, 2  # a held-out dialogue, as in exercise 4
-LONGEST, BLOCK_SIZE = 48, 16
 SIZE, DEPTH, WIDTH, GUESSES = 10, 3, 3, 3
 STOOD, KEPT, CUT = "bold green", "", "dim"
 
@@ -78,12 +77,8 @@ def window(part: Any, title: str) -> Window:
 
 def play(part: Any) -> GrownAnswer:
     """Let the waiter answer one request with trees that the part grows."""
-    from reference_engine.model import ModelError
-
-    try:
+    with needing_the_waiter():
         return _played(part)
-    except ModelError as error:
-        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
 
 
 def _played(part: Any) -> GrownAnswer:
@@ -91,41 +86,20 @@ def _played(part: Any) -> GrownAnswer:
     from reference_engine.eagle.drafter import LayerDrafter
     from reference_engine.eagle.layer import load_layer
     from reference_engine.eagle.speculator import EagleSpeculator
-    from reference_engine.engine import Engine
     from reference_engine.model_loader import load_model
     from reference_engine.parts import load_part
-    from reference_engine.waiter.corpus import END, dialogue
-    from reference_engine.waiter.tokenizer import special_id
 
-    model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
+    model = load_model("waiter")
     verifying = load_part(solution_file(catalogue(part_in("medusa").number)), "medusa")
     sizes: dict[str, Any] = {"size": SIZE, "depth": DEPTH, "width": WIDTH, "guesses": GUESSES}
     speculator = EagleSpeculator(verifying, part, LayerDrafter(load_layer(LAYER, model)), **sizes)
-    prompt = model.tokenizer.encode(told.prompt(TURN)).ids
-    blocks = 4 + (len(prompt) + LONGEST + SIZE) // 8
-    engine = Engine(
-        model,
-        num_blocks=blocks,
-        block_size=BLOCK_SIZE,
-        max_seqs=1,
-        token_budget=2048,
-        speculator=speculator,
-        keep_trace=True,
-    )
-    engine.add(prompt, LONGEST, eos=special_id(model.tokenizer, END))
-    said: list[int] = []
-    steps = []
-    while not engine.idle:
-        before = _words(model, said)
-        (event,) = engine.step()
-        said += event.tokens
-        trees = engine.trace[-1].trees
-        steps += [_drawn(model, speculator, each, told.turns[TURN].asked, before) for each in trees]
-    words = words_of(engine.trace, lambda tokens: _words(model, tokens))
-    run = EngineRun(
-        "an answer with grown trees", blocks, BLOCK_SIZE, engine.token_budget, engine.trace
-    )
-    return GrownAnswer(tuple(steps), run, words)
+    answer = WaiterAnswer(model, speculator, "an answer with grown trees")
+    steps = [
+        _drawn(answer, speculator, each, before)
+        for before, _, step in answer.steps()
+        for each in step.trees
+    ]
+    return GrownAnswer(tuple(steps), answer.run, answer.words())
 
 
 def draw(step: GrownTree) -> list[Text]:
@@ -173,14 +147,14 @@ def _branches(branches: Sequence[Branch], parent: int, indent: str) -> Iterator[
         yield from _branches(branches, index, indent + ("   " if last else "│  "))
 
 
-def _drawn(model: Any, speculator: Any, each: Any, question: str, before: str) -> GrownTree:
+def _drawn(answer: WaiterAnswer, speculator: Any, each: Any, before: str) -> GrownTree:
     growth, tree = speculator.grown, speculator.trees[each.id]
     parents, tokens = growth.parent[0].tolist(), growth.token[0].tolist()
     nodes = _nodes(parents, tokens, each.tokens, tree.parent.tolist())
     branches = tuple(
         Branch(
             parent,
-            _words(model, [token]),
+            answer.text([token]),
             math.exp(value),
             nodes.get(index, 0),
             nodes.get(index, 0) in each.walk[1:],
@@ -190,7 +164,7 @@ def _drawn(model: Any, speculator: Any, each: Any, question: str, before: str) -
         )
     )
     return GrownTree(
-        question, before, _words(model, [each.tokens[0]]), branches, _words(model, [each.next])
+        answer.question, before, answer.text([each.tokens[0]]), branches, answer.text([each.next])
     )
 
 
@@ -208,8 +182,3 @@ def _nodes(
             nodes[index] = found[0]
             free.discard(found[0])
     return nodes
-
-
-def _words(model: Any, tokens: Sequence[int]) -> str:
-    words: str = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
-    return words

@@ -3,22 +3,19 @@ cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
 from torch import Tensor  # here already, so that loading it is not on the account of the part
 
-from course.errors import ExitCode, Problem
-from course.window.page import EngineRun, Window, words_of
+from course.drawings.waiter_answer import WaiterAnswer
+from course.errors import needing_the_waiter
+from course.window.page import EngineRun, Window
 from reference_engine.metrics import VerifiedTree
 from reference_engine.slots import Chunk
 
-DIALOGUE = 300_004  # a held-out dialogue
-TURN = 2
-LONGEST = 48
-BLOCK_SIZE = 16
 ACCEPTED, REJECTED, SURE = "bold green", "dim", "bold"
 
 
@@ -118,56 +115,34 @@ def window(part: Any, title: str) -> Window:
 
 def play(part: Any) -> DecodedAnswer:
     """Let the waiter answer one request, with this verification and the shipped heads."""
-    from reference_engine.model import ModelError
-
-    try:
+    with needing_the_waiter():
         return _played(part)
-    except ModelError as error:
-        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
 
 
 def _played(part: Any) -> DecodedAnswer:
-    from reference_engine.engine import Engine
     from reference_engine.medusa import HEADS
     from reference_engine.medusa.heads import load_heads
     from reference_engine.medusa.speculator import MedusaSpeculator
     from reference_engine.medusa.tree_search import read_tree
     from reference_engine.model_loader import load_model
-    from reference_engine.waiter.corpus import END, dialogue
-    from reference_engine.waiter.tokenizer import special_id
 
-    model, told = load_model("waiter"), dialogue(DIALOGUE, "heldout", turns=TURN + 1)
+    model = load_model("waiter")
     speculator = MedusaSpeculator(part, load_heads(HEADS, model), read_tree(HEADS))
-    prompt = model.tokenizer.encode(told.prompt(TURN)).ids
-    blocks = 2 + (len(prompt) + LONGEST + speculator.lookahead) // BLOCK_SIZE
-    engine = Engine(
-        model,
-        num_blocks=2 * blocks,
-        block_size=BLOCK_SIZE,
-        max_seqs=1,
-        token_budget=2048,
-        speculator=speculator,
-        keep_trace=True,
-    )
-    engine.add(prompt, LONGEST, eos=special_id(model.tokenizer, END))
-    said: list[int] = []
+    answer = WaiterAnswer(model, speculator, "an answer with guesses")
     passes: list[GuessTree] = []
-    while not engine.idle:
-        before = _words(model, said)
-        (event,) = engine.step()
-        said += event.tokens
-        step = engine.trace[-1]
+    for before, gained, step in answer.steps():
         for each in step.trees:
-            tree = _drawn(model, speculator, each, step.plan.chunks[0])
-            passes.append(
-                replace(tree, number=len(passes) + 1, before=before, gained=len(event.tokens))
-            )
-    words = words_of(engine.trace, lambda tokens: _words(model, tokens))
-    run = EngineRun(
-        "an answer with guesses", 2 * blocks, BLOCK_SIZE, engine.token_budget, engine.trace
+            tree = _drawn(answer, speculator, each, step.plan.chunks[0])
+            passes.append(replace(tree, number=len(passes) + 1, before=before, gained=gained))
+    return DecodedAnswer(
+        answer.question,
+        answer.text(answer.said),
+        tuple(passes),
+        len(answer.said),
+        speculator.choice.expected,
+        answer.run,
+        answer.words(),
     )
-    asked, expected = told.turns[TURN].asked, speculator.choice.expected
-    return DecodedAnswer(asked, _words(model, said), tuple(passes), len(said), expected, run, words)
 
 
 def draw(answer: DecodedAnswer) -> list[Text]:
@@ -184,22 +159,22 @@ def draw(answer: DecodedAnswer) -> list[Text]:
     root = tree.nodes[0]
     lines.append(
         Text.assemble(
-            "  ", (_quoted(root.word), SURE), ("   node 0: the model's own word, certain", "dim")
+            "  ", (repr(root.word), SURE), ("   node 0: the model's own word, certain", "dim")
         )
     )
     lines += _branches(tree, (), "  ")
     lines.append(
         Text.assemble(
             "  then the model says ",
-            (_quoted(tree.next), SURE),
+            (repr(tree.next), SURE),
             (", which nobody had to guess", "dim"),
         )
     )
     return [*lines, Text(), *_heads(tree), Text(), *_layout(tree), Text(), *_costs(answer, tree)]
 
 
-def _drawn(model: Any, speculator: Any, each: VerifiedTree, chunk: Chunk) -> GuessTree:
-    words = [_words(model, [token]) for token in each.tokens]
+def _drawn(answer: WaiterAnswer, speculator: Any, each: VerifiedTree, chunk: Chunk) -> GuessTree:
+    words = [answer.text([token]) for token in each.tokens]
     paths = ((), *sorted(speculator.choice.choices, key=lambda path: (len(path), path)))
     root = chunk.start + chunk.length - 1
     nodes = tuple(
@@ -214,7 +189,7 @@ def _drawn(model: Any, speculator: Any, each: VerifiedTree, chunk: Chunk) -> Gue
     for depth in range(1, speculator.choice.depth + 1):
         guesses = {node.path[-1]: node.word for node in nodes if len(node.path) == depth}
         heads.append(tuple(guesses[rank] for rank in sorted(guesses)))
-    return GuessTree(0, "", nodes, tuple(heads), _words(model, [each.next]), 0, each.moves)
+    return GuessTree(0, "", nodes, tuple(heads), answer.text([each.next]), 0, each.moves)
 
 
 def _seen(mask: Tensor) -> list[frozenset[int]]:
@@ -229,7 +204,7 @@ def _branches(tree: GuessTree, path: tuple[int, ...], indent: str) -> Iterator[T
         where = f"   head {len(child.path)}, guess {child.path[-1] + 1}"
         yield Text.assemble(
             (f"{indent}{'└' if last else '├'}─ ", "dim"),
-            (f"{mark} {_quoted(child.word)}", style),
+            (f"{mark} {child.word!r}", style),
             (where, "dim"),
         )
         yield from _branches(tree, child.path, indent + ("   " if last else "│  "))
@@ -237,7 +212,7 @@ def _branches(tree: GuessTree, path: tuple[int, ...], indent: str) -> Iterator[T
 
 def _heads(tree: GuessTree) -> Iterator[Text]:
     for number, guesses in enumerate(tree.heads, 1):
-        words = ", ".join(map(_quoted, guesses))
+        words = ", ".join(map(repr, guesses))
         yield Text.assemble(
             f"  head {number}", (f" guesses the word {number} after node 0: ", "dim"), words
         )
@@ -252,7 +227,7 @@ def _layout(tree: GuessTree) -> Iterator[Text]:
     )
     for number, node in enumerate(tree.nodes):
         mask = "".join("■" if other in node.sees else "·" for other in range(len(tree.nodes)))
-        row = f"  {number:>4}  {_quoted(node.word):<14}  {node.position:>8}  {node.slot:>4}  "
+        row = f"  {number:>4}  {node.word!r:<14}  {node.position:>8}  {node.slot:>4}  "
         yield Text.assemble((row, ACCEPTED if node.stood else REJECTED), mask)
     moves = ", ".join(f"slot {source} to {target}" for source, target in tree.moves)
     yield Text(f"  compact moves KV: {moves or 'none, all that stays lies where it belongs'}")
@@ -277,12 +252,3 @@ def _costs(answer: DecodedAnswer, tree: GuessTree) -> list[Text]:
             f"  tokens a pass: {answer.measured:.2f} here, {answer.expected:.2f} expected of this tree, 1 without"
         ),
     ]
-
-
-def _words(model: Any, tokens: Sequence[int]) -> str:
-    words: str = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
-    return words
-
-
-def _quoted(word: str) -> str:
-    return repr(word)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course import rendering
-from course.errors import ExitCode, Problem
+from course.errors import ExitCode, Problem, needing_the_waiter
 from course.playground import part_mix, serve
 from course.playground.serve import EngineSizes
 from course.terminal import clean
@@ -18,7 +18,7 @@ from course.window.page import EngineRun, Window, words_of
 from graders.result import Figure
 from reference_engine import naive
 from reference_engine.kv_dtype import KVDtype
-from reference_engine.model import Model, ModelError
+from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.slots import Request
 from reference_engine.waiter.corpus import Dialogue, guests
@@ -40,11 +40,9 @@ def serve_and_report(
     html: a file for the window on what was served.
     """
     dialogues = list(guests(restaurants()[0], count, seed))
-    try:
+    with needing_the_waiter():
         model = load_model("waiter")
         asked = serve.requests(model, dialogues)
-    except ModelError as error:
-        raise Problem(f"the waiter is not well: {error}.", ExitCode.UNGRADED) from error
     _check_room(asked, sizes, part_mix.lookahead(choices))
     served, wrong = serve.trial(model, choices, asked, replace(sizes, keep_trace=html is not None))
     before = (
