@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from reference_engine.roofline import RaisedCeiling
 
 FORMAT = 1
@@ -240,17 +242,12 @@ class RaceResults:
 def read(text: str) -> RaceResults:
     """The race that `as_json` wrote. Raises ValueError for anything else."""
     try:
-        data = json.loads(text)
-        if data["format"] != FORMAT:
-            raise ValueError(f"a race of format {data['format']}; {FORMAT} is known")
-        entrants = tuple(RaceEntry(**entrant) for entrant in data["entrants"])
-        results, interrupted = tuple(map(_result, data["results"])), data.get("interrupted", False)
-        raised = tuple(RaisedCeiling(**each) for each in data["course"].get("raised", ()))
-        return RaceResults(
-            RaceSetup(**{**data["course"], "raised": raised}), entrants, results, interrupted
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no race: {error!r}") from None
+        data = msgspec.json.decode(text, type=dict[str, Any])
+        if data.get("format") != FORMAT:
+            raise ValueError(f"a race of format {data.get('format')}; {FORMAT} is known")
+        return msgspec.convert(data, RaceResults)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"no race: {error}") from None
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, float]:
@@ -259,19 +256,3 @@ def percentiles(values: Sequence[float]) -> tuple[float, float]:
         raise ValueError("there is no percentile of nothing")
     ordered = sorted(values)
     return tuple(ordered[-(-len(ordered) * share // 100) - 1] for share in (50, 95))  # type: ignore[return-value]
-
-
-def _result(data: dict[str, Any]) -> Result:
-    laps = tuple(
-        RaceSample(
-            **{
-                **lap,
-                "ttft": tuple(lap["ttft"]),
-                "tpot": tuple(lap["tpot"]) if lap["tpot"] else None,
-            }
-        )
-        for lap in data["laps"]
-    )
-    # as races were stored at first
-    scenario = data["scenario"] if "scenario" in data else data["heat"]
-    return Result(data["engine"], scenario, data["batch"], laps)
