@@ -68,13 +68,7 @@ def keep(memory: Path, result: ExerciseResult, text: str) -> None:
     from graders.throughput.hardware import here
 
     now = datetime.now(UTC).isoformat(timespec="minutes")
-    data = {
-        "exercise": result.exercise,
-        "date": now,
-        "machine": str(here()),
-        "text": text,
-        "result": result.to_json(),
-    }
+    data = _plain(Passed(result.exercise, now, str(here()), text, result))
     path = memory / FOLDER / f"{catalogue(result.exercise).slug}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps(data) + "\n")

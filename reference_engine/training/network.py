@@ -7,27 +7,23 @@ run; the engine has a runner of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reference_engine.llama.config import LlamaConfig
 
-@dataclass(frozen=True, slots=True)
-class ModelShape:
-    """Sizes of a Llama; the defaults are the waiter's."""
-
-    vocab: int = 1024
-    width: int = 256
-    layers: int = 4
-    heads: int = 8
-    kv_heads: int = 4
-    head_width: int = 32
-    inner: int = 688
-    positions: int = 1024
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-5
+WAITER = LlamaConfig(
+    vocab=1024,
+    width=256,
+    layers=4,
+    heads=8,
+    kv_heads=4,
+    head_width=32,
+    inner=688,
+    positions=1024,
+    tied=True,
+)
 
 
 class TrainingKV:
@@ -76,7 +72,7 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions."""
 
-    def __init__(self, shape: ModelShape, layer: int) -> None:
+    def __init__(self, shape: LlamaConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.head_width = layer, shape.head_width
         self.q_proj = nn.Linear(shape.width, shape.heads * shape.head_width, bias=False)
@@ -104,7 +100,7 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """SwiGLU."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: LlamaConfig) -> None:
         super().__init__()
         self.gate_proj = nn.Linear(shape.width, shape.inner, bias=False)
         self.up_proj = nn.Linear(shape.width, shape.inner, bias=False)
@@ -118,7 +114,7 @@ class FeedForward(nn.Module):
 class TrainableLayer(nn.Module):
     """Attention and feed-forward, each normed before and added after."""
 
-    def __init__(self, shape: ModelShape, layer: int) -> None:
+    def __init__(self, shape: LlamaConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.self_attn = Attention(shape, layer)
@@ -137,7 +133,7 @@ class Trunk(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: LlamaConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(shape.vocab, shape.width)
         self.layers = nn.ModuleList(TrainableLayer(shape, index) for index in range(shape.layers))
@@ -160,9 +156,9 @@ class Waiter(nn.Module):
     """The whole network. `state_dict()` has the names of a Hugging Face checkpoint with tied
     embeddings."""
 
-    def __init__(self, shape: ModelShape | None = None) -> None:
+    def __init__(self, shape: LlamaConfig = WAITER) -> None:
         super().__init__()
-        self.shape = shape or ModelShape()
+        self.shape = shape
         self.model = Trunk(self.shape)
 
     def hidden(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
@@ -209,7 +205,7 @@ def initialise(network: Waiter, generator: torch.Generator) -> None:
             nn.init.normal_(weight, std=deviation, generator=generator)
 
 
-def rotations(shape: ModelShape) -> tuple[Tensor, Tensor]:
+def rotations(shape: LlamaConfig) -> tuple[Tensor, Tensor]:
     """Cosines and sines of every position, each `[positions, head_width]` fp32, both halves alike."""
     exponents = torch.arange(0, shape.head_width, 2, dtype=torch.float32) / shape.head_width
     angles = torch.outer(

@@ -12,14 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from reference_engine.training.network import ModelShape, Waiter
+from reference_engine.llama.config import LlamaConfig, from_json
+from reference_engine.training.network import Waiter
 from reference_engine.waiter.corpus import END
 from reference_engine.waiter.tokenizer import BEGIN, PAD, save_tokenizer, special_id
 
 WEIGHTS = "model.safetensors"
 
 
-def config_of(shape: ModelShape, tokenizer: Tokenizer) -> dict[str, object]:
+def config_of(shape: LlamaConfig, tokenizer: Tokenizer) -> dict[str, object]:
     """config.json: `LlamaForCausalLM` in the words of transformers, old (`torch_dtype`) and new
     (`dtype`)."""
     return {
@@ -68,20 +69,7 @@ def save_checkpoint(network: Waiter, tokenizer: Tokenizer, folder: Path) -> None
 
 def load_network(folder: Path) -> Waiter:
     """The network of a checkpoint folder, fp32, for inference."""
-    config = json.loads((folder / "config.json").read_text())
-    shape = ModelShape(
-        vocab=config["vocab_size"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        kv_heads=config["num_key_value_heads"],
-        head_width=config["head_dim"],
-        inner=config["intermediate_size"],
-        positions=config["max_position_embeddings"],
-        rope_theta=config["rope_theta"],
-        norm_eps=config["rms_norm_eps"],
-    )
-    network = Waiter(shape)
+    network = Waiter(from_json(json.loads((folder / "config.json").read_text())))
     network.load_state_dict(
         {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
     )

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,13 +20,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
-from reference_engine.training.network import ModelShape, Waiter, initialise
+from reference_engine.llama.config import LlamaConfig
+from reference_engine.training.network import WAITER, Waiter, initialise
+from reference_engine.training.run import load_snapshot, record, save_snapshot, update
 from reference_engine.training.storage import save_checkpoint, write_json
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.corpus import KINDS, dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue, train_tokenizer
 
-WAITER = ModelShape()
 TURNS = 40
 """Enough questions for every dialogue to reach the last position."""
 
@@ -64,7 +63,7 @@ class TrainingRecipe:
     muon: so do the updates of its matrices.
     """
 
-    shape: ModelShape = WAITER
+    shape: LlamaConfig = WAITER
     narrow: bool = True
     muon: bool = True
     stages: tuple[TrainingStage, ...] = (LOOKUPS, SHORT, MIDDLE, WHOLE)
@@ -192,11 +191,7 @@ class TrainingRun:
         result = score(self.network, batch, self.recipe.aside, narrow=self.recipe.narrow)
         torch.autograd.backward(result.loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = self.recipe.rate(self.step)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        update(self.optimisers, self.recipe.rate(self.step))
         self.step += 1
         self.seconds += time.monotonic() - began
         return result
@@ -209,15 +204,11 @@ class TrainingRun:
     def snapshot(self) -> None:
         """Keeps everything that a resumed run needs."""
         state = {
-            "recipe": asdict(self.recipe),
             "step": self.step,
             "seconds": self.seconds,
             "network": self.network.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        partial = self.folder / "snapshot.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "snapshot.pt")
+        save_snapshot(self.folder, self.recipe, self.optimisers, state)
 
     def log(self, losses: list[float], answers: list[float]) -> None:
         """One line of means since the last."""
@@ -235,30 +226,17 @@ class TrainingRun:
     def record(self) -> dict[str, object]:
         """What the model card says about the run."""
         return {
-            "recipe": asdict(self.recipe),
+            **record(self.recipe, self.seconds),
             "parameters": sum(weight.numel() for weight in self.network.parameters()),
             "dialogues": sum(stage.rows for stage in self.recipe.schedule()[: self.step]),
             "tokens": self.tokens,
-            "minutes": round(self.seconds / 60, 1),
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "date": datetime.now(UTC).date().isoformat(),
         }
 
     def _resume(self) -> None:
-        path = self.folder / "snapshot.pt"
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
-            raise SystemExit(
-                f"{path} is of another recipe: move it away, or name another --work folder"
-            )
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.network.load_state_dict(state["network"])
-        for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(held)
+        state = load_snapshot(self.folder, self.recipe, self.optimisers)
+        if state is not None:
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.network.load_state_dict(state["network"])
 
 
 def train(run: TrainingRun, out: Path, *, log_every: int = 25, snapshot_every: int = 200) -> None:

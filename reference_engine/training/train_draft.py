@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from reference_engine.training.network import ModelShape, Waiter
+from reference_engine.training.network import WAITER, Waiter
 from reference_engine.training.storage import load_network, write_json
 from reference_engine.training.train import TrainingRecipe, TrainingRun, TrainingStage, train
 from reference_engine.waiter import CHECKPOINT, DRAFT
@@ -25,7 +25,7 @@ from reference_engine.waiter.corpus import dialogue
 from reference_engine.waiter.tokenizer import encode_dialogue, load_tokenizer
 
 RECIPE = TrainingRecipe(
-    shape=ModelShape(width=96, layers=2, heads=3, kv_heads=3, inner=256),
+    shape=replace(WAITER, width=96, layers=2, heads=3, kv_heads=3, inner=256),
     narrow=False,
     muon=False,
     stages=(

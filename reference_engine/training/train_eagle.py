@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -32,6 +30,7 @@ from reference_engine.model_loader import load_model
 from reference_engine.sampler import Sampling
 from reference_engine.training.greedy_text import Text
 from reference_engine.training.network import Waiter
+from reference_engine.training.run import load_snapshot, record, save_snapshot, update
 from reference_engine.training.storage import load_network, write_json
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.corpus import dialogue
@@ -313,11 +312,7 @@ class EagleRun:
             torch.autograd.backward(each)
             loss += each.detach()
             self.places += len(lesson.roots)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = self.recipe.rate(self.step)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        update(self.optimisers, self.recipe.rate(self.step))
         self.step += 1
         self.seconds += time.monotonic() - began
         return float(loss)
@@ -325,26 +320,17 @@ class EagleRun:
     def snapshot(self) -> None:
         """Keeps all that is needed to go on."""
         state = {
-            "recipe": asdict(self.recipe),
             "numbers": (self.step, self.seconds, self.places),
             "layer": self.trainee.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        partial = self.folder / "snapshot.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "snapshot.pt")
+        save_snapshot(self.folder, self.recipe, self.optimisers, state)
 
-    def record(self, threads: int) -> dict[str, object]:
+    def record(self) -> dict[str, object]:
         """As training.json holds it."""
         return {
-            "recipe": asdict(self.recipe),
+            **record(self.recipe, self.seconds),
             "places": self.places,
             "parameters": sum(weight.numel() for weight in self.trainee.parameters()),
-            "minutes": round(self.seconds / 60, 1),
-            "threads": threads,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "date": datetime.now(UTC).date().isoformat(),
         }
 
     def _text(self, number: int) -> Text:
@@ -368,18 +354,10 @@ class EagleRun:
         return texts
 
     def _resume(self) -> None:
-        path = self.folder / "snapshot.pt"
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
-            raise SystemExit(
-                f"{path} is of another recipe: move it away, or name another --work folder"
-            )
-        self.step, self.seconds, self.places = state["numbers"]
-        self.trainee.load_state_dict(state["layer"])
-        for optimiser, held in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(held)
+        state = load_snapshot(self.folder, self.recipe, self.optimisers)
+        if state is not None:
+            self.step, self.seconds, self.places = state["numbers"]
+            self.trainee.load_state_dict(state["layer"])
 
 
 def train(run: EagleRun, *, every: int = 20) -> EagleLayer:
@@ -415,7 +393,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     run = EagleRun(EagleRecipe(told=options.told, own=options.own), options.work, CHECKPOINT)
     save_layer(train(run), options.out)
-    write_json(options.out / "training.json", run.record(options.threads))
+    write_json(options.out / "training.json", run.record())
 
 
 if __name__ == "__main__":

@@ -9,11 +9,8 @@ is chosen on further dialogues, and everything is measured on held-out ones
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,6 +23,7 @@ from reference_engine.medusa.heads import Heads, save_heads
 from reference_engine.training.evaluate_heads import evaluate
 from reference_engine.training.greedy_text import NONE, Positions, answers, continuations, joined
 from reference_engine.training.network import Waiter
+from reference_engine.training.run import record, update
 from reference_engine.training.storage import load_network, write_json
 from reference_engine.waiter import CHECKPOINT
 from reference_engine.waiter.corpus import dialogue
@@ -95,14 +93,10 @@ def learn(network: Waiter, text: Positions, recipe: HeadsRecipe) -> Heads:
         if len(order) < recipe.rows:
             order = torch.randperm(len(text), generator=chance)
         batch, order = order[: recipe.rows], order[recipe.rows :]
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(
-                1.0, (step + 1) / (recipe.warmup * steps), 1.02 - step / steps
-            )
         loss = _loss(trainee(text.hidden[batch]), text.targets[batch], weights)
         torch.autograd.backward(loss)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        rate = min(1.0, (step + 1) / (recipe.warmup * steps), 1.02 - step / steps)
+        update([optimiser], recipe.learning_rate * rate)
         losses.append(float(loss.detach()))
         if (step + 1) % 100 == 0 or step + 1 == steps:
             print(f"step {step + 1} of {steps}: loss {sum(losses) / len(losses):.4f}", flush=True)
@@ -177,17 +171,9 @@ def main() -> None:
     text = collect(network, tokenizer, recipe, options.checkpoint)
     print(f"{len(text)} places of greedy text after {time.monotonic() - began:.0f} s", flush=True)
     save_heads(learn(network, text, recipe), options.out)
-    record = {
-        "recipe": asdict(recipe),
-        "places": len(text),
-        "minutes": round((time.monotonic() - began) / 60, 1),
-        "threads": options.threads,
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    write_json(options.out / "training.json", record)
-    print(json.dumps(record["minutes"]), "minutes")
+    told = {**record(recipe, time.monotonic() - began), "places": len(text)}
+    write_json(options.out / "training.json", told)
+    print(told["minutes"], "minutes")
     evaluate(options.checkpoint, options.out, write=True)
 
 

@@ -28,7 +28,7 @@ from reference_engine.sampler import Sampling
 from reference_engine.slots import Growth, Request
 from reference_engine.speculation import Room
 from reference_engine.training import evaluate_eagle
-from reference_engine.training.network import ModelShape, Waiter
+from reference_engine.training.network import Waiter
 from reference_engine.training.train_eagle import guesses, lesson_of
 from solutions.ex1_paged_allocation.block_manager import BlockManager
 from solutions.ex2_batching_scheduler.scheduler import Scheduler
@@ -232,17 +232,7 @@ def test_what_it_guesses_hangs_on_the_text_alone(sizes: dict[str, Any]) -> None:
 
 def test_guesses_are_those_that_it_was_trained_to_make() -> None:
     """The engine grows with keys in slots and ancestors in a mask what training unrolls in one go."""
-    shape = ModelShape(
-        vocab=VOCAB,
-        width=32,
-        layers=2,
-        heads=4,
-        kv_heads=2,
-        head_width=8,
-        inner=48,
-        positions=POSITIONS,
-    )
-    model, network = MODELS[2], Waiter(shape)
+    model, network = MODELS[2], Waiter(SHAPE)
     network.load_state_dict(dict(model.weights))
     layer, prompt = layer_of(model, 3), [3, 1, 4, 1, 5, 9, 2]
     text = [*prompt, *oracle.greedy(model, prompt, 6)]

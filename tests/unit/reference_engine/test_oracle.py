@@ -11,17 +11,14 @@ from reference_engine import oracle
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import Model, random_model
 from reference_engine.model_loader import load_model
-from reference_engine.training.network import ModelShape, Waiter
+from reference_engine.training.network import Waiter
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
 def test_the_oracle_computes_what_the_training_network_computes() -> None:
-    shape = ModelShape(
-        vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=64
-    )
-    network = Waiter(shape)
     config = LlamaConfig(64, 32, 2, 4, 2, 8, 48, positions=64, tied=True)
+    network = Waiter(config)
     names = random_model(config).weights
     state = {name: weight * 8 for name, weight in network.state_dict().items()}
     network.load_state_dict(state)

@@ -11,9 +11,10 @@ import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
+from reference_engine.llama.config import LlamaConfig
 from reference_engine.training.evaluate import answers, as_expected, converse, held_out, measure
 from reference_engine.training.model_card import model_card
-from reference_engine.training.network import ModelShape, TrainingKV, Waiter, initialise
+from reference_engine.training.network import TrainingKV, Waiter, initialise
 from reference_engine.training.storage import load_network, rounded, save_checkpoint
 from reference_engine.training.train import (
     TrainingRecipe,
@@ -62,7 +63,7 @@ def network() -> Waiter:
 @pytest.fixture(scope="module")
 def small() -> Waiter:
     network = Waiter(
-        ModelShape(
+        LlamaConfig(
             vocab=64, width=32, layers=2, heads=4, kv_heads=2, head_width=8, inner=48, positions=40
         )
     )
