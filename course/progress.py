@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from course.terminal import console
 from graders.registry.catalogue import catalogue
 from graders.registry.parts import Number, exercise_of
 from graders.result import ExerciseResult, LawResult, Outcome
@@ -169,6 +170,13 @@ class Progress:
             raise NotSaved(
                 f"Your progress could not be saved in {self.path}: {error.strerror or error}."
             ) from error
+
+    def save_or_say(self) -> None:
+        """Write the file; where that does not work, say why on stderr, and nothing else is lost."""
+        try:
+            self.save()
+        except NotSaved as trouble:
+            console(stderr=True).print(str(trouble), style="yellow", soft_wrap=True)
 
     def _mark(self, law: str, name: str) -> dict[str, Any]:
         """The mark of law "1.4", empty when the law of that name has none."""

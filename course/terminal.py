@@ -7,6 +7,7 @@ import codecs
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console
@@ -68,6 +69,16 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def teller() -> Callable[..., None]:
+    """Prints a line of progress to stderr, dim, or in the style that is given behind it."""
+    screen = console(stderr=True)
+
+    def tell(line: str, style: str = "dim") -> None:
+        screen.print(clean(line), style=style, soft_wrap=True)
+
+    return tell
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout that never reads markup or emoji codes in what it prints; plain where no
     person looks."""
@@ -76,5 +87,4 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
         highlight=False,
-        soft_wrap=False,
     )

@@ -300,7 +300,7 @@ class Engine:
     def _read_mail(self, id: int) -> Iterator[int]:
         mail = self._mail[id]
         try:
-            while mail or id in self._requests:
+            while mail or self._is_coming(id):
                 if mail:
                     yield mail.pop(0)
                 else:
@@ -309,6 +309,10 @@ class Engine:
             del self._mail[id]
             if id in self._requests and self._failure is None:
                 self.abort(id)
+
+    def _is_coming(self, id: int) -> bool:
+        """Whether a step may still tell tokens of the request."""
+        return id in self._requests
 
     # ---------------------------------------------------------------- one step
 

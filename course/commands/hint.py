@@ -47,10 +47,7 @@ def show(asked: Law, memory: progress.Progress, level: int | None = None) -> Non
     level = level or min(memory.hint_level(asked.number) + 1, LEVELS)
     _print(asked, level)
     memory.record_hint(asked.number, level)
-    try:
-        memory.save()
-    except progress.NotSaved as trouble:
-        console(stderr=True).print(str(trouble), style="yellow", soft_wrap=True)
+    memory.save_or_say()
 
 
 def _print(law: Law, level: int) -> None:

@@ -11,7 +11,7 @@ from course import workspace
 from course.errors import ExitCode, Problem
 from course.labs.files import LabFiles, folder
 from course.sigterm import interruptible
-from course.terminal import clean, console
+from course.terminal import console, teller
 from graders.engines.catalogue import KINDS, unknown
 from graders.experiments.lab_names import LABS
 from graders.experiments.results import LabResults
@@ -103,11 +103,7 @@ def _run(
     from course.labs.running import LabRun
     from graders.experiments.workbench import LabPlan
 
-    screen = console(stderr=True)
-
-    def tell(line: str, style: str = "dim") -> None:
-        screen.print(clean(line), style=style, soft_wrap=True)
-
+    tell = teller()
     run = LabRun(files, tell, lambda line: tell(line, "yellow"))
     plan = LabPlan(
         files.lab, files.quick, tuple(dict.fromkeys(models)), engines, threads, seed, tell

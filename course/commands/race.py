@@ -12,7 +12,7 @@ from course.click_types import FiniteRange, kv_dtype_option
 from course.errors import ExitCode, Problem
 from course.race.files import RaceFiles
 from course.sigterm import interruptible
-from course.terminal import clean, console
+from course.terminal import clean, console, teller
 from graders.engines.catalogue import RACERS, unknown
 from graders.engines.loaded import BEST, DTYPE, DTYPES
 from graders.engines.results import RaceResults
@@ -194,11 +194,7 @@ def _stored(workload: str, model: str, dtype: str) -> Path:
 
 
 def _run(plan: object) -> RaceResults:
-    progress = console(stderr=True)
-
-    def tell(line: str, style: str = "dim") -> None:
-        progress.print(clean(line), style=style, soft_wrap=True)
-
+    tell = teller()
     try:
         with interruptible():
             from graders.engines.race import RacePlan, race

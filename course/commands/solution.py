@@ -32,10 +32,7 @@ def command(exercise: str, give_up: bool) -> ExitCode:
         )
     if give_up and not passed:
         memory.record_gave_up(chosen.number)
-        try:
-            memory.save()
-        except progress.NotSaved as trouble:
-            console(stderr=True).print(str(trouble), style="yellow", soft_wrap=True)
+        memory.save_or_say()
     _print(path.read_text(encoding="utf-8"))
     return ExitCode.PASS
 

@@ -12,7 +12,7 @@ reaches a caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,15 +134,5 @@ class OverlappedEngine(Engine):
     def _deliver(self, events: Sequence[Event]) -> None:
         """Nothing yet: `step` delivers what is known."""
 
-    def _read_mail(self, id: int) -> Iterator[int]:
-        mail = self._mail[id]
-        try:
-            while mail or id in self._requests or any(event.id == id for event in self._held):
-                if mail:
-                    yield mail.pop(0)
-                else:
-                    self.step()
-        finally:
-            del self._mail[id]
-            if id in self._requests and self._failure is None:
-                self.abort(id)
+    def _is_coming(self, id: int) -> bool:
+        return super()._is_coming(id) or any(event.id == id for event in self._held)
