@@ -101,11 +101,11 @@ def grade(
     )
 
 
-def prestart(exercise: Number, isolation: str = HIGHEST) -> Prestarted:
+def prestart(exercise: Number) -> Prestarted:
     """A worker for the next `grade` of this exercise, started now; it has met no submission. To be
     ended if unused."""
     entry = catalogue(exercise)
-    return Prestarted(entry.slot, isolation, limits=_limits(entry))
+    return Prestarted(entry.slot, HIGHEST, limits=_limits(entry))
 
 
 def _limits(exercise: Exercise) -> Limits:

@@ -13,7 +13,6 @@ import graders
 import reference_engine
 import solutions
 from graders.registry.parts import Number, place
-from graders.result import Outcome
 from graders.sandbox.isolation.levels import FOR_MARKS
 from graders.submissions.submission_reader import canonical
 
@@ -86,11 +85,6 @@ class GradeJob:
     notices: tuple[str, ...] = ()
     notebook: tuple[str, str] = ("", "")
     answers: tuple[str, str] = ("", "")
-
-    @property
-    def tampering(self) -> bool:
-        """Whether the problem is evidence of tampering."""
-        return self.blame == Outcome.INVALID
 
     @property
     def who(self) -> tuple[str, Number]:

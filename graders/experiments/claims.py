@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from graders.engines.results import RaceResults
 from graders.experiments.lab_names import SIDES
-from graders.experiments.results import LabResults, Measurement, bracket, ratios
+from graders.experiments.results import LabResults, Measurement, bracket, middle, ratios
 from reference_engine.guessers import MEDUSA, PLAIN
 
 
@@ -163,9 +163,9 @@ def _guesses_cost(results: LabResults) -> Judgement:
         batch = max(batches)
         costs = _pass_costs(results, model, batch)
         told.append(
-            f"{model}: a pass with guesses takes {_middle(costs):.1f} plain steps at batch {batch:.0f}"
+            f"{model}: a pass with guesses takes {middle(costs):.1f} plain steps at batch {batch:.0f}"
         )
-        worst = max(worst, costs, key=_middle)
+        worst = max(worst, costs, key=middle)
     return decided(worst, "; ".join(told), holds=1.05, fails=1.3)
 
 
@@ -183,7 +183,7 @@ def _sglang(results: LabResults) -> Judgement:
         raise Lacking(_left_out(race, ("sglang", "vllm")))
     gains = sglang.ratios(vllm)
     low, high = bracket(gains)
-    told = f"SGLang served the shared menu {_middle(gains):.2f} times as fast as vLLM"
+    told = f"SGLang served the shared menu {middle(gains):.2f} times as fast as vLLM"
     if low >= 1.22 and high <= 1.53:
         return Judgement(Verdict.HELD, told)
     if high <= 1.22 or low >= 1.53:
@@ -222,7 +222,7 @@ def _left_out(race: RaceResults, names: Sequence[str]) -> str:
 def _three_effects(results: LabResults) -> Judgement:
     sides = [_timed(results, "effects", side, place) for place, side in enumerate(SIDES)]
     batching, scheduling, paging = (
-        _middle(ratios(before, after)) for before, after in pairwise(sides)
+        middle(ratios(before, after)) for before, after in pairwise(sides)
     )
     total, alone = ratios(sides[0], sides[-1]), ratios(sides[1], sides[2])
     if bracket(total)[0] <= 1.2:
@@ -262,7 +262,7 @@ def _gain(results: LabResults) -> Judgement:
             _timed(results, f"speed:{model}", MEDUSA, 1.0),
             _timed(results, f"speed:{model}", PLAIN, 1.0),
         )
-    told = ", ".join(f"{_middle(each):.1f}x on {model}" for model, each in gains.items())
+    told = ", ".join(f"{middle(each):.1f}x on {model}" for model, each in gains.items())
     told = f"Medusa at batch 1: {told}"
     # the claim is told in whole numbers
     return decided(gains[models[-1]], told, holds=1.75, fails=1.5)
@@ -286,10 +286,6 @@ def _speeds(results: LabResults) -> list[str]:
     if not models:
         raise Lacking(_why(results))
     return models
-
-
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 CLAIMS = (

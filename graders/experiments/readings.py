@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from graders.experiments.drafters import DRAFTERS
-from graders.experiments.results import LabResults, Measurement, bracket, ratios
+from graders.experiments.results import LabResults, Measurement, bracket, middle, ratios
 from reference_engine.guessers import PLAIN
 from reference_engine.roofline import Ceilings, Work
 
@@ -62,7 +62,7 @@ def speed_ups(results: LabResults, model: str) -> dict[str, tuple[tuple[float, f
         ]
         if points:
             found[name] = tuple(
-                (point.x, _median(ratios(point, plain[point.x]))) for point in points
+                (point.x, middle(ratios(point, plain[point.x]))) for point in points
             )
     return found
 
@@ -74,7 +74,3 @@ def break_even(points: Sequence[tuple[float, float]]) -> float | None:
             share = (gain - 1) / (gain - loss)
             return float(before * math.exp(share * math.log(after / before)))
     return None
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]

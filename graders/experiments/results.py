@@ -164,6 +164,11 @@ def ratios(over: Measurement, under: Measurement) -> tuple[float, ...]:
     return tuple(top / bottom for top, bottom in zip(over.samples, under.samples, strict=False))
 
 
+def middle(values: Sequence[float]) -> float:
+    """One of the values: the median, of an even number the upper one."""
+    return sorted(values)[len(values) // 2]
+
+
 def bracket(values: Sequence[float]) -> tuple[float, float]:
     """Between which two values the true median lies, with a chance of `SURE` at least; all of them
     if they are too few.

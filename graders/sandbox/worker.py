@@ -90,12 +90,11 @@ class Worker:
         self,
         level: str = HIGHEST,
         limits: Limits | None = None,
-        caps: Caps | None = None,
         *,
         without: Collection[str] = (),
     ) -> None:
         self._process: Process = spawn(level, limits, without=without)
-        self._talk = Conversation(caps or Caps())
+        self._talk = Conversation(Caps())
         self._inbox = bytearray(INBOX)
         self._printed = bytearray()
         self._lost = 0

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from reference_engine.embed_in_larger import Stretched
 from reference_engine.llama.config import LlamaConfig
+from reference_engine.llama.rotary import angles, rotate
 from reference_engine.llama.weights import check_finite
 from reference_engine.model import Model, ModelError
 from reference_engine.native.layer_pass import PackedLayer
@@ -126,20 +127,15 @@ class EagleLayer:
     def _turned(self, x: Tensor, places: Tensor) -> Tensor:
         """`[R, H, D]`, each row turned to its place: the second half of D pairs with the first (as
         in Llama)."""
-        cos, sin = (angles[places][:, None] for angles in self._turns)  # [R, 1, D]
-        first, second = x.chunk(2, dim=-1)
-        return x * cos + torch.cat((-second, first), dim=-1) * sin
+        cos, sin = (each[places][:, None] for each in self._turns)  # [R, 1, D]
+        return rotate(x, cos, sin)
 
     @cached_property
     def _turns(self) -> tuple[Tensor, Tensor]:
         """Cosines and sines of every place, `[positions, D]` each."""
-        half = (
-            torch.arange(0, self.config.head_width, 2, dtype=torch.float32) / self.config.head_width
-        )
-        angles = torch.outer(
-            torch.arange(self.config.positions), self.config.rope_theta**-half
-        ).repeat(1, 2)
-        return angles.cos().to(self.head.device), angles.sin().to(self.head.device)
+        config, device = self.config, self.head.device
+        turned = angles(config.positions, config.head_width, config.rope_theta).repeat(1, 2)
+        return turned.cos().to(device), turned.sin().to(device)
 
 
 def save_layer(layer: EagleLayer, folder: Path) -> None:

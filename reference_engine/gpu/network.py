@@ -15,6 +15,7 @@ from reference_engine.gpu.staging import Fields
 from reference_engine.gpu.weights import GpuLayer, packed
 from reference_engine.kernels import Ops, Paging
 from reference_engine.kernels.prefill import tree_splits
+from reference_engine.llama.rotary import angles
 from reference_engine.model import Model
 
 SPARE_POSITIONS = 128
@@ -110,10 +111,8 @@ class GpuNetwork:
 def _turns(model: Model, device: torch.device) -> tuple[Tensor, Tensor]:
     """cos, sin fp32 [positions, D / 2]."""
     config = model.config
-    exponents = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-    places = torch.arange(config.positions + SPARE_POSITIONS, dtype=torch.float32)
-    angles = torch.outer(places, config.rope_theta**-exponents)  # [positions, D / 2]
-    return angles.cos().to(device), angles.sin().to(device)
+    turned = angles(config.positions + SPARE_POSITIONS, config.head_width, config.rope_theta)
+    return turned.cos().to(device), turned.sin().to(device)
 
 
 def _wide_products(model: Model) -> bool:

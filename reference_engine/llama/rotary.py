@@ -18,10 +18,21 @@ def interleaved(weight: Tensor, head_width: int) -> Tensor:
     return heads[:, order].flatten(0, 1).contiguous()
 
 
-def turns(positions: int, head_width: int, theta: float) -> Tensor:
-    """complex64 `[positions, D / 2]`: what each position's pairs are multiplied by."""
+def angles(positions: int, head_width: int, theta: float) -> Tensor:
+    """fp32 `[positions, D / 2]`: by how much each position's pairs turn."""
     # [D / 2]
     frequency = torch.pow(theta, -torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
-    # [positions, D / 2]
-    angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
-    return torch.complex(angles.cos(), angles.sin())
+    return torch.outer(torch.arange(positions, dtype=torch.float32), frequency)
+
+
+def turns(positions: int, head_width: int, theta: float) -> Tensor:
+    """complex64 `[positions, D / 2]`: what each position's pairs are multiplied by."""
+    turned = angles(positions, head_width, theta)
+    return torch.complex(turned.cos(), turned.sin())
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """`[..., D]` turned by cosines and sines of the same width, both halves of which are alike: the
+    second half of D pairs with the first, as in Llama."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin

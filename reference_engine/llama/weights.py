@@ -68,7 +68,7 @@ def random_weights(
     return {
         name: _random(name, shape, seed, device).to(dtype)
         if len(shape) > 1
-        else _ones(shape, device, dtype)
+        else torch.ones(shape, device=device, dtype=dtype)
         for name, shape in config.shapes().items()
     }
 
@@ -170,7 +170,3 @@ def _random(name: str, shape: tuple[int, ...], seed: int, device: torch.device) 
     if "q_proj" in name or "k_proj" in name:
         deviation *= 1.5
     return torch.randn(shape, generator=generator, device=device) * deviation
-
-
-def _ones(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.ones(shape, device=device, dtype=dtype)

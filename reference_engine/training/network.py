@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reference_engine.llama.config import LlamaConfig
+from reference_engine.llama.rotary import angles, rotate
 
 WAITER = LlamaConfig(
     vocab=1024,
@@ -138,9 +139,9 @@ class Trunk(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocab, shape.width)
         self.layers = nn.ModuleList(TrainableLayer(shape, index) for index in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.norm_eps)
-        cos, sin = rotations(shape)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        turned = angles(shape.positions, shape.head_width, shape.rope_theta).repeat(1, 2)
+        self.register_buffer("cos", turned.cos(), persistent=False)
+        self.register_buffer("sin", turned.sin(), persistent=False)
 
     def forward(self, ids: Tensor, cache: TrainingKV | None = None) -> Tensor:
         start = 0 if cache is None else cache.length
@@ -203,23 +204,6 @@ def initialise(network: Waiter, generator: torch.Generator) -> None:
             ends = name.endswith(("o_proj.weight", "down_proj.weight"))
             deviation = 0.02 / (2 * network.shape.layers) ** 0.5 if ends else 0.02
             nn.init.normal_(weight, std=deviation, generator=generator)
-
-
-def rotations(shape: LlamaConfig) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of every position, each `[positions, head_width]` fp32, both halves alike."""
-    exponents = torch.arange(0, shape.head_width, 2, dtype=torch.float32) / shape.head_width
-    angles = torch.outer(
-        torch.arange(shape.positions, dtype=torch.float32), shape.rope_theta**-exponents
-    )
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`[B, H, T, D]` turned by `[T, D]` angles: the second half of D pairs with the first (as in
-    Llama)."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

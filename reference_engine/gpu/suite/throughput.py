@@ -81,16 +81,13 @@ def measure(target: DeviceSizes) -> Section:
     )
 
 
-def engine_for(
-    target: DeviceSizes, model: Model, loads: tuple[Load, ...], *, late: bool = True
-) -> Engine:
+def engine_for(target: DeviceSizes, model: Model, loads: tuple[Load, ...]) -> Engine:
     """An engine that holds every request of the loads at once."""
     requests = max(load.count for load in loads)
     longest = max(load.shared + load.prompts[1] + load.answers[1] for load in loads)
     blocks = 2 + requests * (-(-longest // 16) + 1)
-    kind = OverlappedEngine if late else Engine
     budget = 64 if target.dry else 2048
-    engine = kind(
+    engine = OverlappedEngine(
         model,
         target.parts,
         num_blocks=blocks,

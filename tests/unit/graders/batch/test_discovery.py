@@ -14,6 +14,7 @@ from course.targets import solution_file, stub_of
 from graders.batch.discovery import Discovery
 from graders.batch.jobs import UNKNOWN, GradeJob, Options
 from graders.registry.catalogue import catalogue
+from graders.result import Outcome
 
 STUB = stub_of(catalogue(3))
 
@@ -187,7 +188,7 @@ def test_a_link_to_another_students_folder_is_no_submission(tmp_path: Path) -> N
     (tmp_path / "class" / "bob").symlink_to(tmp_path / "class" / "ada")
     job = jobs(tmp_path / "class")["bob", UNKNOWN]
     assert "is a symbolic link" in job.problem
-    assert job.tampering
+    assert job.blame == Outcome.INVALID
 
 
 @pytest.mark.parametrize("link", ["exercises", "ex3_prefix_cache", "exercises/ex3_prefix_cache"])
@@ -204,7 +205,11 @@ def test_a_folder_that_is_a_link_is_tampering_wherever_it_stands(
     (student / link).symlink_to(target)
     place = student if one else tmp_path / "class"
     (handed,) = Discovery((3,), one=one).all([place])
-    assert handed.job.tampering and "is a symbolic link" in handed.job.problem and not handed.data
+    assert (
+        handed.job.blame == Outcome.INVALID
+        and "is a symbolic link" in handed.job.problem
+        and not handed.data
+    )
 
 
 @pytest.mark.parametrize(
