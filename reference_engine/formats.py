@@ -8,6 +8,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from reference_engine.mapped_files import MappedFiles
+
 GROUP = 32
 """Neighbouring weights of a row that share a scale of int8."""
 PAIR = 2
@@ -27,14 +29,26 @@ class Stored(Enum):
     INT8 = 1 + 2 / GROUP
 
 
-def stored_as(*parts: Tensor) -> Stored:
+def stored_as(*parts: Tensor, zeros: Stored = Stored.BF16) -> Stored:
     """As what a CPU stores a matrix `[out, in]`, given in parts that lie one below the other: as
-    small as it can be without loss."""
+    small as it can be without loss. zeros: as small as one of zeros alone may be, which every
+    format holds; no checkpoint is int8 because a layer of it does nothing.
+    """
     slices = [part[start : start + SLICE] for part in parts for start in range(0, len(part), SLICE)]
-    if _held_by_int8(parts[0][:1]) and all(map(_held_by_int8, slices)):
+    may_be_int8 = zeros is Stored.INT8 or any(bool(each.any()) for each in slices)
+    if may_be_int8 and _held_by_int8(parts[0][:1]) and all(map(_held_by_int8, slices)):
         return Stored.INT8
     half = parts[0].shape[-1] % PAIR == 0 and all(map(_held_by_bf16, slices))
     return Stored.BF16 if half else Stored.FP32
+
+
+def on_int8_grid(matrix: Tensor, mapped: MappedFiles) -> bool:
+    """Whether `quantized` would leave the matrix as it is. What of it is `mapped` is let go."""
+    groups = matrix.shape[-1] % GROUP == 0
+    due = Stored.INT8 if groups else Stored.BF16
+    fits = stored_as(matrix, zeros=Stored.INT8) is due
+    mapped.let_go(matrix)
+    return fits
 
 
 def _held_by_bf16(matrix: Tensor) -> bool:

@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from reference_engine.formats import stored_as
+from reference_engine.formats import Stored, on_int8_grid, stored_as
 from reference_engine.llama.config import IDS, SHAPES, LlamaConfig, to_json
 from reference_engine.llama.weights import ModelError, files, random_weights, read_json, save
+from reference_engine.mapped_files import MappedFiles
 from reference_engine.memory import refuse_what_does_not_fit
 from reference_engine.peers import loaded_weights
 
@@ -63,8 +64,27 @@ class Model:
     def bytes_a_weight(self) -> float:
         """Of a number of the matrices on average, each stored as small as it can be without loss."""
         matrices = [weight for weight in self.weights.values() if weight.dim() > 1]
-        taken = sum(stored_as(weight).value * weight.numel() for weight in matrices)
+        taken = sum(
+            stored_as(weight, zeros=self.zeros).value * weight.numel() for weight in matrices
+        )
         return taken / sum(weight.numel() for weight in matrices)
+
+    @cached_property
+    def quantized(self) -> bool:
+        """Whether every matrix is on the grid of int8, so that it is stored as int8 where its rows
+        allow it.
+
+        What was read of a file that is mapped takes no memory afterwards.
+        """
+        mapped = MappedFiles.now()
+        return all(
+            on_int8_grid(weight, mapped) for weight in self.weights.values() if weight.dim() > 1
+        )
+
+    @property
+    def zeros(self) -> Stored:
+        """As small as a matrix of zeros is stored: as all of its neighbours may be."""
+        return Stored.INT8 if self.quantized else Stored.BF16
 
     @property
     def head(self) -> Tensor:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from reference_engine.formats import GROUP, Stored, stored_as, to_int8
-from reference_engine.mapped_files import MappedFiles
+from reference_engine.formats import GROUP, to_int8
 from reference_engine.model import Model
 
 SUFFIX = "q8_0"
@@ -39,24 +37,6 @@ def quantized(model: Model) -> Quantized:
     return Quantized(
         name=f"{model.name}:{SUFFIX}", config=model.config, weights=weights, original=model
     )
-
-
-def is_quantized(model: Model) -> bool:
-    """Whether every matrix is on that grid, so that it is stored as int8 where its rows allow it.
-
-    What was read of a file that is mapped takes no memory afterwards.
-    """
-    mapped, weights = MappedFiles.now(), list(model.weights.values())
-    return all(_on_the_grid(weight, mapped) for weight in weights if weight.dim() > 1)
-
-
-def _on_the_grid(weight: Tensor, mapped: MappedFiles) -> bool:
-    if weight.shape[-1] % GROUP:
-        fits = torch.equal(_rounded(weight), weight.float())
-    else:
-        fits = stored_as(weight) is Stored.INT8
-    mapped.let_go(weight)
-    return fits
 
 
 def _rounded(weight: Tensor) -> Tensor:

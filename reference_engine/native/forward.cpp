@@ -20,7 +20,7 @@
 namespace {
 
 constexpr int64_t PASSING = 8 * MAX_ROWS;  // rows that go past a panel together: they stay in the cache
-constexpr int64_t ROUNDED = 8;             // rows that a thread rounds at a time
+constexpr int64_t BESIDE = 8;              // rows that a thread norms or rounds at a time
 
 struct Layer {
     Panels qkv, out, gate_up, down;
@@ -107,12 +107,6 @@ float over_length(const float* x, int64_t width, float eps) {
     return 1.0f / std::sqrt(rest / static_cast<float>(width) + eps);
 }
 
-// x [rows, width] -> scales [rows]
-void over_lengths(const float* x, int64_t rows, int64_t width, float eps, std::vector<float>& scales) {
-    scales.resize(rows);
-    for (int64_t row = 0; row < rows; row++) scales[row] = over_length(x + row * width, width, eps);
-}
-
 // x [in] -> pairs [in / 2] of the nearest bf16
 void round_to_pairs(const float* x, int64_t in, uint32_t* pairs) {
     int64_t i = 0;
@@ -193,14 +187,14 @@ class Pass {
     Pass(const Net& net, const Step& step, ThreadPool& workers, Scratch* buffers)
         : net_(net), step_(step), workers_(workers) {
         const int64_t rows = step.rows;
-        x_ = buffers[0].get(rows * net.width);
+        x_ = buffers[0].get(rows * stride_);
         states_ = buffers[1].get(rows * net.head_columns() * net.depth);
-        mixed_ = buffers[2].get(rows * net.heads * net.depth);
-        inner_ = buffers[3].get(rows * net.inner);
-        last_x_ = buffers[4].get(step.wanted * net.width);
-        normed_ = buffers[5].get(rows * net.width);
+        mixed_ = buffers[2].get(rows * mixed_stride_);
+        inner_ = buffers[3].get(rows * inner_stride_);
+        last_x_ = buffers[4].get(step.wanted * stride_);
+        normed_ = buffers[5].get(rows * stride_);
         fused_ = &buffers[6];
-        rounded_ = reinterpret_cast<uint32_t*>(buffers[7].get(rows * std::max(net.inner, widest()) / 2));
+        rounded_ = &buffers[7];
         int64_t at = 0, wanted = 0;
         for (int64_t i = 0; i < step.spans; i++) {
             places_.push_back({at, wanted});
@@ -213,17 +207,17 @@ class Pass {
     void read_tokens() {
         workers_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++)
-                embed(net_, step_.tokens[row], x_ + row * net_.width);
+                embed(net_, step_.tokens[row], x_ + row * stride_);
         });
     }
 
     // tokens [rows] and the features in slots `before` [rows], zeros where that is -1 -> x [rows, width]
     void fuse(const Fusion& fusion, const int64_t* before) {
-        const int64_t width = net_.width;
-        float* const both = fused_->get(step_.rows * 2 * width);  // [rows, 2 * width]
+        const int64_t width = net_.width, wide = apart(2 * width);
+        float* const both = fused_->get(step_.rows * wide);  // [rows, 2 * width]
         workers_.share(step_.spans, [&](int64_t i) {
             for (int64_t row = places_[i].first; row < places_[i].first + step_.span[i].rows; row++) {
-                float* const left = both + row * 2 * width;
+                float* const left = both + row * wide;
                 embed(net_, step_.tokens[row], left);
                 norm(left, fusion.token_norm, left);
                 if (before[row] < 0) std::fill_n(left + width, width, 0.0f);
@@ -231,7 +225,7 @@ class Pass {
             }
         });
         multiply_shared(
-            workers_, {both, 2 * width, {fusion.fc, 2 * width, width}, x_, width, nullptr, Epilogue::write}, step_.rows
+            workers_, {both, wide, {fusion.fc, 2 * width, width}, x_, stride_, nullptr, Epilogue::write}, step_.rows
         );
     }
 
@@ -244,7 +238,7 @@ class Pass {
             const Layer& layer = net_.layer[index];
             const int64_t columns = net_.head_columns() * net_.depth;
             const float* read_by = normed(x, rows, layer.input_norm);
-            product({read_by, width, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows);
+            product({read_by, stride_, {layer.qkv, width, columns}, states_, columns, scales_.data(), Epilogue::write}, rows);
             const bool last = index + 1 == net_.layers;
             workers_.share(step_.spans * net_.kv_heads, [&](int64_t unit) { read(index, last, unit); });
             if (last) {
@@ -254,7 +248,7 @@ class Pass {
             }
             feed(layer, x, rows);
         }
-        workers_.share(rows, [&](int64_t row) { norm(x + row * width, net_.norm, step_.hidden + row * width); });
+        workers_.share(rows, [&](int64_t row) { norm(x + row * stride_, net_.norm, step_.hidden + row * width); });
         product({step_.hidden, width, {net_.head, width, net_.vocab}, step_.logits, net_.vocab, nullptr, Epilogue::write}, rows);
         workers_.share(rows, [&](int64_t row) {
             step_.likeliest[row] = likeliest(step_.logits + row * net_.vocab, net_.vocab);
@@ -273,40 +267,49 @@ class Pass {
         const int64_t in = p.weight.in;
         const bool bytes = p.weight.panels.format == Format::bytes;
         const bool pairs = net_.arithmetic == Format::bf16 && p.weight.panels.format == Format::bf16;
-        if (bytes || pairs)
-            workers_.share((rows + ROUNDED - 1) / ROUNDED, [&](int64_t unit) {
-                for (int64_t row = unit * ROUNDED; row < std::min(rows, (unit + 1) * ROUNDED); row++) {
-                    if (pairs) round_to_pairs(p.a + row * p.a_stride, in, rounded_ + row * (in / 2));
-                    else round_to_groups(p.a + row * p.a_stride, in, rounded_ + row * (in / GROUP * ROUNDED_GROUP));
-                }
+        if (bytes || pairs) {
+            p.rounded_stride = apart(pairs ? in / 2 : in / GROUP * ROUNDED_GROUP);
+            auto* const rounded = reinterpret_cast<uint32_t*>(rounded_->get(rows * p.rounded_stride));
+            each_row(rows, [&](int64_t row) {
+                if (pairs) round_to_pairs(p.a + row * p.a_stride, in, rounded + row * p.rounded_stride);
+                else round_to_groups(p.a + row * p.a_stride, in, rounded + row * p.rounded_stride);
             });
-        if (pairs) p.pairs = rounded_;
-        if (bytes) p.groups = rounded_;
+            (pairs ? p.pairs : p.groups) = rounded;
+        }
         multiply_shared(workers_, p, rows);
     }
 
-    int64_t widest() const { return std::max(net_.width, net_.heads * net_.depth); }
+    // Calls what is done to a row, for all of them.
+    template <class Done>
+    void each_row(int64_t rows, const Done& done) {
+        workers_.share((rows + BESIDE - 1) / BESIDE, [&](int64_t unit) {
+            for (int64_t row = unit * BESIDE; row < std::min(rows, (unit + 1) * BESIDE); row++) done(row);
+        });
+    }
 
     // RMSNorm of x [rows, width] but for the rows' scales, which go to scales_: times norm [width], unless that is folded
     // into the next product.
     const float* normed(const float* x, int64_t rows, const float* norm) {
-        const int64_t width = net_.width;
-        over_lengths(x, rows, width, net_.eps, scales_);
-        if (!norm) return x;
-        for (int64_t row = 0; row < rows; row++)
-            for (int64_t i = 0; i < width; i++) normed_[row * width + i] = x[row * width + i] * norm[i];
-        return normed_;
+        scales_.resize(rows);
+        each_row(rows, [&](int64_t row) {
+            const float* from = x + row * stride_;
+            float* to = normed_ + row * stride_;
+            scales_[row] = over_length(from, net_.width, net_.eps);
+            for (int64_t i = 0; norm && i < net_.width; i++) to[i] = from[i] * norm[i];
+        });
+        return norm ? normed_ : x;
     }
 
     // x [rows, width] += attention [rows, heads * D] x out; += silu(x gate) * (x up) [rows, inner] x down.
     void feed(const Layer& layer, float* x, int64_t rows) {
         const int64_t width = net_.width, read = net_.heads * net_.depth;
-        product({mixed_, read, {layer.out, read, width}, x, width, nullptr, Epilogue::add}, rows);
+        product({mixed_, mixed_stride_, {layer.out, read, width}, x, stride_, nullptr, Epilogue::add}, rows);
         const float* read_by = normed(x, rows, layer.inner_norm);
         product(
-            {read_by, width, {layer.gate_up, width, 2 * net_.inner}, inner_, net_.inner, scales_.data(), Epilogue::gated}, rows
+            {read_by, stride_, {layer.gate_up, width, 2 * net_.inner}, inner_, inner_stride_, scales_.data(), Epilogue::gated},
+            rows
         );
-        product({inner_, net_.inner, {layer.down, net_.inner, width}, x, width, nullptr, Epilogue::add}, rows);
+        product({inner_, inner_stride_, {layer.down, net_.inner, width}, x, stride_, nullptr, Epilogue::add}, rows);
     }
 
     void read(int64_t layer, bool last, int64_t unit) {
@@ -342,12 +345,12 @@ class Pass {
                 turn(net_, from + query * depth, net_.layer[layer].query_norm, position(span, skipped + i), net_.scale,
                      queries + at * depth);
                 own.masks[at] = visible(span, skipped + i);
-                own.outs[at] = mixed_ + ((target + i) * net_.heads + query) * depth;
+                own.outs[at] = mixed_ + (target + i) * mixed_stride_ + query * depth;
             }
         }
         attend(count * group, pages, queries, own.masks.data(), own.outs.data(), own.scores);
         if (last && head == 0)
-            std::copy_n(x_ + (places_[index].first + skipped) * net_.width, count * net_.width, last_x_ + target * net_.width);
+            std::copy_n(x_ + (places_[index].first + skipped) * stride_, count * stride_, last_x_ + target * stride_);
     }
 
     // Row `i` of a span: key [D], turned, and value [D] -> slot start + i of the pool, for one KV head.
@@ -383,9 +386,12 @@ class Pass {
     const Net& net_;
     const Step& step_;
     ThreadPool& workers_;
+    // From a row to the next of what is [rows, width], [rows, heads * D] and [rows, inner].
+    const int64_t stride_ = apart(net_.width), mixed_stride_ = apart(net_.heads * net_.depth);
+    const int64_t inner_stride_ = apart(net_.inner);
     float *x_, *states_, *mixed_, *inner_, *last_x_, *normed_;
     Scratch* fused_;
-    uint32_t* rounded_;          // the rows that are multiplied next, in the numbers that they are multiplied as
+    Scratch* rounded_;           // of the rows that are multiplied next, in the numbers that they are multiplied as
     std::vector<Place> places_;
     std::vector<float> scales_;  // of the rows, for the norm before a product
 };

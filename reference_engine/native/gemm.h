@@ -55,7 +55,12 @@ struct Gemm {
     Epilogue epilogue;
     const uint32_t* groups = nullptr;  // a [rows, in / GROUP, ROUNDED_GROUP] for panels of bytes
     const uint32_t* pairs = nullptr;  // a [rows, in / 2], rounded to pairs of bf16; null: a is multiplied as it is
+    int64_t rounded_stride = 0;       // of groups or pairs
 };
+
+// From a row of so many words to the next: whole lines, an odd number of them. What lies a multiple of 4 KB apart shares
+// a set of the first cache, and the rows of a tile do not fit into one.
+constexpr int64_t apart(int64_t words) { return ((words + 15) / 16 | 1) * 16; }
 
 // Epilogue of one row with one panel: sums [2 W] -> c[row, panel * 2 W ..]; gated: [W] -> c[row, panel * W ..].
 inline void finish(const Gemm& p, int64_t row, int64_t panel, Vec low, Vec high) {
@@ -128,7 +133,7 @@ struct Pairs {
     static constexpr int64_t SPAN = INT64_MAX, HEAD = 0, BESIDE = COLUMNS, STEP = 1;
     static constexpr int64_t words(int64_t in) { return Half::words(in); }
     static const uint32_t* row(const Gemm& p, int64_t row) { return p.pairs + row * stride(p); }
-    static int64_t stride(const Gemm& p) { return steps(p.weight.in); }
+    static int64_t stride(const Gemm& p) { return p.rounded_stride; }
     static int64_t steps(int64_t in) { return in / 2; }
     static WordVec number(const uint32_t* at, int64_t) { return load(at); }
     static void add(Vec& sum, uint32_t value, WordVec numbers) {
@@ -207,7 +212,7 @@ void tile(const Gemm& p, int64_t row, int64_t panel, const typename Stored::Word
 // numbers to make them unsigned is taken off before.
 template <int R, int P>
 void tile_of_bytes(const Gemm& p, int64_t row, int64_t panel, const uint32_t* b) {
-    const int64_t groups = p.weight.in / GROUP, words = Bytes::words(p.weight.in), stride = groups * ROUNDED_GROUP;
+    const int64_t groups = p.weight.in / GROUP, words = Bytes::words(p.weight.in), stride = p.rounded_stride;
     const uint32_t* a = p.groups + row * stride;
     Vec sums[R][P][2]{};
     for (int64_t group = 0; group < groups; group++, a += ROUNDED_GROUP, b += Bytes::SPAN) {

@@ -45,7 +45,7 @@ class NativeWeights:
         config = model.config
         self.config = config
         self._weights, self._kept = model.weights, list[Tensor]()
-        self._packer = Packer(compiled, self.int8, MappedFiles.now())
+        self._packer = Packer(compiled, self.int8, MappedFiles.now(), model.zeros)
         turned = turns(config.positions, config.head_width, config.rope_theta)
         self._layers = (library.NativeLayer * config.layers)(
             *(self._layer(index) for index in range(config.layers))
@@ -86,7 +86,7 @@ class NativeWeights:
         )
         norms = [self._weight(f"{named}.{name}_layernorm") for name in ("input", "post_attention")]
         folded = [
-            norm if stored_as(*parts) is Stored.FP32 else None
+            norm if self._packer.stored(*parts) is Stored.FP32 else None
             for norm, parts in zip(norms, (qkv, gate_up), strict=True)
         ]
         panels = (
@@ -128,13 +128,23 @@ class Packer:
     """Packs weights side by side, each as small as can be without loss, and keeps them.
 
     int8: see `NativeWeights`. mapped: files of which no more stays in memory than is being read.
+    zeros: see `stored_as`.
     """
 
     def __init__(
-        self, compiled: ctypes.CDLL, int8: Format = Format.INT8, mapped: MappedFiles | None = None
+        self,
+        compiled: ctypes.CDLL,
+        int8: Format = Format.INT8,
+        mapped: MappedFiles | None = None,
+        zeros: Stored = Stored.BF16,
     ) -> None:
         self._compiled, self._int8, self._mapped = compiled, int8, mapped or MappedFiles(())
+        self._zeros = zeros
         self._arena, self._kept = TensorArena(), list[Tensor]()
+
+    def stored(self, *parts: Tensor) -> Stored:
+        """As what a weight in these parts is stored."""
+        return stored_as(*parts, zeros=self._zeros)
 
     def pack(
         self, *parts: Tensor, norm: Tensor | None = None, paired: bool = False
@@ -143,7 +153,7 @@ class Packer:
         are times, which costs it any form but fp32; paired: of two parts one are gates, the other
         what they let through."""
         rows, columns = sum(map(len, parts)), parts[0].shape[1]
-        stored = stored_as(*parts) if norm is None else Stored.FP32
+        stored = self.stored(*parts) if norm is None else Stored.FP32
         format = self._int8 if stored is Stored.INT8 else Format[stored.name]
         packed = self._arena.take(self._compiled.packed_bytes(rows, columns, format) // 4)
         halves = [[part] for part in parts] if paired else [parts]

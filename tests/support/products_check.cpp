@@ -33,11 +33,13 @@ std::vector<float> weight_for(Format format) {
 
 std::vector<float> product(ThreadPool& workers, Gemm p, Format format, bool pairs, int64_t rows) {
     std::vector<float> c(rows * OUT, -1.0f);
-    std::vector<uint32_t> rounded(rows * IN);
+    p.rounded_stride = apart(pairs ? IN / 2 : IN / GROUP * ROUNDED_GROUP);
+    std::vector<uint32_t> rounded(rows * p.rounded_stride);
     p.c = c.data();
     for (int64_t row = 0; row < rows; row++) {
-        if (pairs) round_to_pairs(p.a + row * IN, IN, rounded.data() + row * IN / 2);
-        if (format == Format::bytes) round_to_groups(p.a + row * IN, IN, rounded.data() + row * IN / GROUP * ROUNDED_GROUP);
+        uint32_t* const to = rounded.data() + row * p.rounded_stride;
+        if (pairs) round_to_pairs(p.a + row * IN, IN, to);
+        if (format == Format::bytes) round_to_groups(p.a + row * IN, IN, to);
     }
     if (pairs) p.pairs = rounded.data();
     if (format == Format::bytes) p.groups = rounded.data();

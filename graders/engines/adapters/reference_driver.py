@@ -18,7 +18,6 @@ from reference_engine.model import Model
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
 from reference_engine.parts import Parts, load_part
-from reference_engine.quantized import is_quantized
 
 TORCH = {"q8_0": "float32"}
 """What the checkpoint of a dtype that torch does not have is read as: it is stored as int8 where it holds it."""
@@ -67,7 +66,7 @@ class Reference:
     def loaded(self) -> dict[str, Any]:
         """Parameters and dtype of what is in memory."""
         distinct = {weight.data_ptr(): weight for weight in self._model.weights.values()}.values()
-        if self._job["dtype"] in TORCH and is_quantized(self._model):
+        if self._job["dtype"] in TORCH and self._model.quantized:
             return {
                 "parameters": sum(weight.numel() for weight in distinct),
                 "dtype": self._job["dtype"],

@@ -9,7 +9,7 @@ from reference_engine.formats import GROUP, Stored, stored_as, to_int8
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.model import random_model
 from reference_engine.model_loader import load_model
-from reference_engine.quantized import is_quantized, quantized
+from reference_engine.quantized import quantized
 
 
 def test_rounding_to_int8_is_off_by_half_a_step_of_its_group_at_most_and_keeps_what_is_largest() -> (
@@ -49,13 +49,24 @@ def test_a_matrix_is_stored_as_small_as_it_can_be() -> None:
     assert stored_as(to_int8(matrix)[:, :40]) is not Stored.INT8
 
 
+def test_a_matrix_of_zeros_is_stored_as_its_neighbours_are() -> None:
+    """A layer that does nothing, as those that make a model larger, is no int8 checkpoint."""
+    zeros = torch.zeros(4, GROUP)
+    assert stored_as(zeros) is stored_as(zeros.bfloat16()) is Stored.BF16
+    assert stored_as(zeros, zeros=Stored.INT8) is Stored.INT8
+    assert stored_as(zeros, to_int8(torch.ones(4, GROUP))) is Stored.INT8
+    larger = load_model("waiter@20m", dtype=torch.bfloat16)
+    assert (larger.bytes_a_weight, larger.zeros) == (2, Stored.BF16)
+    assert quantized(larger).bytes_a_weight == Stored.INT8.value
+
+
 def test_a_quantized_model_is_another_one_with_the_same_norms_and_tokenizer() -> None:
     model = random_model(
         LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128)
     )  # the rows of down_proj are no groups
     other = quantized(model)
-    assert is_quantized(other)
-    assert not is_quantized(model)
+    assert other.quantized
+    assert not model.quantized
     assert other.folder is None
     assert torch.equal(other.weights["model.norm.weight"], model.weights["model.norm.weight"])
     assert stored_as(other.weights["model.layers.0.mlp.down_proj.weight"]) is Stored.BF16

@@ -16,7 +16,7 @@ from reference_engine.model import write
 from reference_engine.model_loader import load_model
 from reference_engine.native.library import library, reason
 from reference_engine.native.weights import NativeWeights
-from reference_engine.quantized import is_quantized, quantized
+from reference_engine.quantized import quantized
 
 SMAPS = Path("/proc/self/smaps")
 
@@ -57,7 +57,7 @@ def test_a_look_at_whether_weights_are_rounded_leaves_none_of_them_in_memory(
 ) -> None:
     write(quantized(load_model("waiter")), tmp_path)
     model = load_model(tmp_path)
-    assert is_quantized(model)
+    assert model.quantized
     largest = max(model.weights.values(), key=Tensor.numel)
     assert held(largest) < largest.numel() * largest.itemsize
 
