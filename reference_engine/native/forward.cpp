@@ -107,15 +107,6 @@ float over_length(const float* x, int64_t width, float eps) {
     return 1.0f / std::sqrt(rest / static_cast<float>(width) + eps);
 }
 
-// x [in] -> pairs [in / 2] of the nearest bf16
-void round_to_pairs(const float* x, int64_t in, uint32_t* pairs) {
-    int64_t i = 0;
-#if defined(__AVX512BF16__)
-    for (; i + 2 * W <= in; i += 2 * W) store_pairs(pairs + i / 2, x + i);
-#endif
-    for (; i + 2 <= in; i += 2) pairs[i / 2] = nearest_bf16(x[i]) | nearest_bf16(x[i + 1]) << 16;
-}
-
 // x [in] -> [in / GROUP, ROUNDED_GROUP]: the nearest int8 of each group, its scale, and what their sum takes off.
 void round_to_groups(const float* x, int64_t in, uint32_t* to) {
     typedef int8_t Narrow __attribute__((vector_size(W), aligned(1), may_alias));
@@ -313,6 +304,9 @@ class Pass {
     }
 
     void read(int64_t layer, bool last, int64_t unit) {
+        if constexpr (DOT_PRODUCTS)
+            if (step_.kept == Format::bf16 && net_.arithmetic == Format::bf16)
+                return read_kept_as<PairedKV>(layer, last, unit);
         if (step_.kept == Format::bf16) return read_kept_as<HalfKV>(layer, last, unit);
         read_kept_as<WholeKV>(layer, last, unit);
     }
@@ -344,11 +338,14 @@ class Pass {
                 const int64_t query = head * group + g, at = i * group + g;
                 turn(net_, from + query * depth, net_.layer[layer].query_norm, position(span, skipped + i), net_.scale,
                      queries + at * depth);
+                if constexpr (KV::ROUNDS)
+                    round_to_pairs(queries + at * depth, depth, reinterpret_cast<uint32_t*>(queries) + at * depth / 2);
                 own.masks[at] = visible(span, skipped + i);
                 own.outs[at] = mixed_ + (target + i) * mixed_stride_ + query * depth;
             }
         }
-        attend(count * group, pages, queries, own.masks.data(), own.outs.data(), own.scores);
+        const auto* given = reinterpret_cast<const typename KV::Given*>(queries);
+        attend(count * group, pages, given, own.masks.data(), own.outs.data(), own.scores);
         if (last && head == 0)
             std::copy_n(x_ + (places_[index].first + skipped) * stride_, count * stride_, last_x_ + target * stride_);
     }
@@ -360,13 +357,14 @@ class Pass {
         const int64_t depth = net_.depth, size = step_.block_size, token = span.start + i;
         const float* from = states_ + row * net_.head_columns() * depth;
         auto* keys = const_cast<Number*>(pages.keys_of(token / size));
-        auto* value = const_cast<Number*>(pages.value_of(token));
+        auto* values = const_cast<Number*>(pages.values_of(token / size));
         thread_local std::vector<float> turned;
         turned.resize(depth);
         turn(net_, from + (net_.heads + head) * depth, net_.layer[layer].key_norm, position(span, i), 1.0f, turned.data());
         for (int64_t d = 0; d < depth; d++) keys[KV::key_at(d, token % size, size)] = KV::stored(turned[d]);
         from += (net_.heads + net_.kv_heads + head) * depth;
-        for (int64_t d = 0; d < depth; d++) value[KV::value_at(d, depth)] = KV::stored(from[d]);
+        for (int64_t d = 0; d < depth; d++)
+            values[KV::value_at(d, token % size, size, depth)] = KV::stored(from[d]);
     }
 
     // Where a span's i-th row stands in its text; guesses beyond the context are never kept.
@@ -530,17 +528,16 @@ void move_kept_as(
         const int64_t layer = head / kv_heads, within = (layer * blocks * kv_heads + head % kv_heads) * 2 * depth * block_size;
         const auto keys = [&](int64_t slot) { return pool + within + slot / block_size * kv_heads * 2 * depth * block_size; };
         const auto key = [&](int64_t slot, int64_t d) { return keys(slot) + KV::key_at(d, slot % block_size, block_size); };
-        const auto value = [&](int64_t slot) { return keys(slot) + depth * block_size + slot % block_size * depth; };
+        const auto value = [&](int64_t slot, int64_t d) {
+            return keys(slot) + depth * block_size + KV::value_at(d, slot % block_size, block_size, depth);
+        };
         auto* at = held.data();
         for (int64_t i = 0; i < count; i++) {
-            for (int64_t d = 0; d < depth; d++) *at++ = *key(from[i], d);
-            at = std::copy_n(value(from[i]), depth, at);
+            for (int64_t d = 0; d < depth; d++) *at++ = *key(from[i], d), *at++ = *value(from[i], d);
         }
         const auto* back = held.data();
-        for (int64_t i = 0; i < count; i++, back += 2 * depth) {
-            for (int64_t d = 0; d < depth; d++) *key(to[i], d) = back[d];
-            std::copy_n(back + depth, depth, value(to[i]));
-        }
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t d = 0; d < depth; d++) *key(to[i], d) = *back++, *value(to[i], d) = *back++;
     }
 }
 

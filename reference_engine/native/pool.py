@@ -20,8 +20,8 @@ class NativePool:
     """`[layers, num_blocks, kv_heads, 2, D * block_size]` of kv_dtype; block 0 is scratch.
 
     For each head the keys of a block `[D, block_size]`, then its values `[block_size, D]`. Of bf16
-    keys lie as `[D / 2, block_size, 2]`, and those of a value are in another order (`HalfKV` in
-    attention.h).
+    keys lie as `[D / 2, block_size, 2]`, and values as `[block_size / 2, D, 2]` where that is a
+    whole number (`HalfKV` in attention.h).
     """
 
     def __init__(
@@ -74,7 +74,11 @@ class NativePool:
         beside = 2 if self.format is Format.BF16 else 1
         keys = keys.view(layers, count, kv_heads, depth // beside, self.block_size, beside)
         keys[:, blocks, :, :, places] = value
-        values.view(layers, count, kv_heads, self.block_size, depth)[:, blocks, :, places] = value
+        together = beside if self.block_size % beside == 0 else 1
+        values = values.view(
+            layers, count, kv_heads, self.block_size // together, depth, together
+        )
+        values[:, blocks, :, places // together, :, places % together] = value
 
     def _check(self, slots: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         if slots.size and not 0 <= slots.min() <= slots.max() < self.num_blocks * self.block_size:

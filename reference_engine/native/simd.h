@@ -101,6 +101,15 @@ inline uint32_t nearest_bf16(float value) {
     return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
 }
 
+// x [in] -> pairs [in / 2] of the nearest bf16; they may begin where x does
+inline void round_to_pairs(const float* x, int64_t in, uint32_t* pairs) {
+    int64_t i = 0;
+#if defined(__AVX512BF16__)
+    for (; i + 2 * W <= in; i += 2 * W) store_pairs(pairs + i / 2, x + i);
+#endif
+    for (; i + 2 <= in; i += 2) pairs[i / 2] = nearest_bf16(x[i]) | nearest_bf16(x[i + 1]) << 16;
+}
+
 inline float sum(Vec v) {
     float total = 0;
     for (int i = 0; i < W; i++) total += v[i];
