@@ -75,9 +75,7 @@ class NativePool:
         keys = keys.view(layers, count, kv_heads, depth // beside, self.block_size, beside)
         keys[:, blocks, :, :, places] = value
         together = beside if self.block_size % beside == 0 else 1
-        values = values.view(
-            layers, count, kv_heads, self.block_size // together, depth, together
-        )
+        values = values.view(layers, count, kv_heads, self.block_size // together, depth, together)
         values[:, blocks, :, places // together, :, places % together] = value
 
     def _check(self, slots: np.ndarray[Any, np.dtype[np.int64]]) -> None:
