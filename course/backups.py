@@ -21,10 +21,15 @@ def keep(path: Path, into: Path) -> Path | None:
         return None
     into.mkdir(parents=True, exist_ok=True)
     copy = into / f"{path.stem}.{max(numbered(into, path), default=0) + 1}{path.suffix}"
-    partial = copy.with_name(f".{copy.name}.partial")
-    shutil.copy2(path, partial)
-    os.replace(partial, copy)
+    put(path, copy)
     return copy
+
+
+def put(source: Path, target: Path) -> None:
+    """Copy a file in one step: the target is whole, old or new. `OSError`."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copy2(source, partial)
+    os.replace(partial, target)
 
 
 def numbered(kept_in: Path, path: Path) -> dict[int, Path]:

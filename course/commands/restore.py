@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import click
 
 from course import backups, progress, workspace
@@ -32,9 +30,7 @@ def command(exercise: str, backup: int | None) -> ExitCode:
         )
     try:
         replaced = backups.keep(path, folder)
-        partial = path.with_name(f".{path.name}.partial")
-        shutil.copy2(kept[number], partial)
-        partial.replace(path)
+        backups.put(kept[number], path)
     except OSError as error:
         raise Problem(
             f"nothing was restored: {error.strerror or error} ({error.filename})."

@@ -12,6 +12,7 @@ import re
 import textwrap
 
 from course.terminal import clean
+from graders.reports.markdown import fence
 
 PLAIN = re.compile(
     r"""(?:[^\W_]|[ \n,.;:?!'"()]|(?<=[^\W_])-(?=[^\W_]))*"""
@@ -25,9 +26,7 @@ def literal(text: str) -> str:
     if PLAIN.fullmatch(text):
         return text
     lines = [piece for line in clean(text).expandtabs(4).split("\n") for piece in _wrapped(line)]
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)  # so that nothing in the text can close the block
-    return "\n".join([fence, *lines, fence])
+    return "\n".join([fence(text), *lines, fence(text)])
 
 
 def _wrapped(line: str) -> list[str]:

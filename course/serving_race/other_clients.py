@@ -25,41 +25,22 @@ SHOWN = 40
 def vllm(port: int, requests: int) -> list[str]:
     """`vllm bench serve` with random prompts."""
     program = python(KINDS["vllm"]).with_name("vllm")
-    where = ["--backend", "openai", "--host", "127.0.0.1", "--port", str(port), "--model", "waiter"]
-    load = [
-        "--dataset-name",
-        "random",
-        "--random-input-len",
-        str(PROMPT),
-        "--random-output-len",
-        str(ANSWER),
-    ]
-    return [
-        str(program),
-        "bench",
-        "serve",
-        *where,
-        "--tokenizer",
-        str(CHECKPOINT),
-        *load,
-        "--num-prompts",
-        str(requests),
-    ]
+    return [str(program), "bench", "serve", *_asked("openai", "random", port, requests)]
 
 
 def sglang(port: int, requests: int) -> list[str]:
     """`sglang.bench_serving` with random prompts."""
-    where = ["--backend", "vllm", "--host", "127.0.0.1", "--port", str(port), "--model", "waiter"]
-    load = [
-        "--dataset-name",
-        "random-ids",
-        "--random-input-len",
-        str(PROMPT),
-        "--random-output-len",
-        str(ANSWER),
-    ]
     program = [str(python(KINDS["sglang"])), "-m", "sglang.bench_serving"]
-    return [*program, *where, "--tokenizer", str(CHECKPOINT), *load, "--num-prompts", str(requests)]
+    return [*program, *_asked("vllm", "random-ids", port, requests)]
+
+
+def _asked(backend: str, dataset: str, port: int, requests: int) -> list[str]:
+    return [
+        *("--backend", backend, "--host", "127.0.0.1", "--port", str(port), "--model", "waiter"),
+        *("--tokenizer", str(CHECKPOINT), "--dataset-name", dataset),
+        *("--random-input-len", str(PROMPT), "--random-output-len", str(ANSWER)),
+        *("--num-prompts", str(requests)),
+    ]
 
 
 def main() -> int:

@@ -36,9 +36,13 @@ def escaped(text: str) -> str:
 def fenced(text: str) -> str:
     """Text in a block that it cannot end."""
     text = legal(text)
+    return f"{fence(text)}text\n{text}\n{fence(text)}"
+
+
+def fence(text: str) -> str:
+    """A row of backticks that nothing in the text can close."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    return "`" * max(3, longest + 1)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

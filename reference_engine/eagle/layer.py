@@ -25,13 +25,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from reference_engine.embed_in_larger import Stretched
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.rotary import angles, rotate
-from reference_engine.llama.weights import check_finite
+from reference_engine.llama.weights import check_finite, save_narrow
 from reference_engine.model import Model, ModelError
 from reference_engine.native.layer_pass import PackedLayer
 from reference_engine.native.library import library
@@ -141,13 +141,7 @@ class EagleLayer:
 def save_layer(layer: EagleLayer, folder: Path) -> None:
     """Writes weights (bf16) and config.json; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.partial"
-    weights = {
-        name: weight.detach().bfloat16().contiguous() for name, weight in layer.weights.items()
-    }
-    save_file(weights, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)
-    partial.replace(folder / WEIGHTS)
+    save_narrow(layer.weights, folder / WEIGHTS)
     config = {
         "architectures": ["LlamaForCausalLMEagle"],
         "model_type": "eagle",

@@ -95,6 +95,15 @@ def save(
     )
 
 
+def save_narrow(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as bf16; the file appears whole or not at all, and anybody may read it."""
+    narrow = {name: weight.detach().bfloat16().contiguous() for name, weight in weights.items()}
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(narrow, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
+    partial.replace(path)
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file of a checkpoint holds. Raises ModelError."""
     try:

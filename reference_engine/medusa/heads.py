@@ -18,13 +18,13 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from reference_engine.embed_in_larger import Stretched, mean_row, random_weight
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.linear import Linear
-from reference_engine.llama.weights import check_finite
+from reference_engine.llama.weights import check_finite, save_narrow
 from reference_engine.model import Model, ModelError
 from reference_engine.native.heads import NativeHeads
 from reference_engine.native.library import library
@@ -137,12 +137,9 @@ def save_heads(heads: Heads, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {}
     for index in range(heads.count):
-        weights[f"blocks.{index}.layers.0.weight"] = heads.residual[index].bfloat16().contiguous()
-        weights[f"lm_heads.{index}.weight"] = heads.project[index].bfloat16().contiguous()
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(weights, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)
-    partial.replace(folder / WEIGHTS)
+        weights[f"blocks.{index}.layers.0.weight"] = heads.residual[index]
+        weights[f"lm_heads.{index}.weight"] = heads.project[index]
+    save_narrow(weights, folder / WEIGHTS)
     vocab, width = heads.project.shape[1:]
     config = {
         "architectures": ["MedusaModel"],

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from reference_engine.llama.config import LlamaConfig, from_json
+from reference_engine.llama.weights import save_narrow
 from reference_engine.training.network import Waiter
 from reference_engine.waiter.corpus import END
 from reference_engine.waiter.tokenizer import BEGIN, PAD, save_tokenizer, special_id
@@ -54,14 +54,7 @@ def save_checkpoint(network: Waiter, tokenizer: Tokenizer, folder: Path) -> None
     """Writes weights, configuration and tokenizer; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     generation = {**_special_ids(tokenizer), "do_sample": False, "max_new_tokens": 128}
-    weights = {
-        name: value.detach().to(torch.bfloat16).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(weights, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)
-    partial.replace(folder / WEIGHTS)
+    save_narrow(network.state_dict(), folder / WEIGHTS)
     write_json(folder / "config.json", config_of(network.shape, tokenizer))
     write_json(folder / "generation_config.json", generation)
     save_tokenizer(tokenizer, folder)
