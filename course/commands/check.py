@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -355,15 +353,6 @@ def remember(memory: progress.Progress, request: CheckRequest, result: ExerciseR
 
 
 def _print_json(result: ExerciseResult) -> None:
-    click.echo(json.dumps(_finite(result.to_json()), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every NaN and infinity as None, which JSON has no word for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
+    # JSON has no word for NaN and infinity: null stands for them
+    finite = json.loads(json.dumps(result.to_json()), parse_constant=lambda _: None)
+    click.echo(json.dumps(finite, allow_nan=False))

@@ -31,6 +31,7 @@ from graders.result import Location, Outcome, Reason, Story
 from graders.sandbox import protocol
 
 T = TypeVar("T")
+Calls = Sequence[tuple[str, Sequence[Any]]]  # a method and its arguments, each
 FASTEST = 1e-8  # seconds of CPU time: no call of a Python function costs less
 
 
@@ -175,36 +176,28 @@ class CallRecorder:
         call = f"{self.label} = {written}"
         self.steps.append(Step(call, code=code or (call if self._imports else "")))
 
-    def again(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> float:
+    def again(self, calls: Calls, times: int) -> float:
         """Make the calls so many times over, for their cost alone: seconds of the worker's CPU
         time.
 
         Broken if one raises, or if none was made.
         """
-        self.method = calls[0][0]
         before = self.context.worker.cpu_seconds()
-        answer = self._ask(
-            "again", calls=[[method, list(args)] for method, args in calls], times=times
-        )
+        answer = self._ask_all("again", calls, times=times)
         if answer:
-            raised = self.parsed(lambda: exception_of(answer))
-            self.blame(raised, [method for method, _ in calls])
-            self.unexpected(raised, "no exception")
+            self._refuse_raised(answer, calls)
         spent = self.context.worker.cpu_seconds() - before
         self._refuse_faster_than_a_call(spent, times * len(calls))
         return spent
 
-    def answered(self, calls: Sequence[tuple[str, Sequence[Any]]], times: int) -> list[Any]:
+    def answered(self, calls: Calls, times: int) -> list[Any]:
         """Make the calls so many times over in the ordinary way, each answered; what the last round
         returned.
 
         Broken if one raises. For their cost where nothing tells a part that it is the cost that
         counts.
         """
-        self.method = calls[0][0]
-        answer = self._ask(
-            "call", calls=[[method, list(args)] for method, args in calls] * times, watch=None
-        )
+        answer = self._ask_all("call", [*calls] * times, watch=None)
         replies = self.parsed(lambda: replies_of(answer, times * len(calls)))
         values = []
         for (method, _), reply in zip([*calls] * times, replies, strict=True):
@@ -215,6 +208,15 @@ class CallRecorder:
             values.append(reply.value)
         return values[-len(calls) :]
 
+    def _ask_all(self, what: str, calls: Calls, **how: Any) -> Any:
+        self.method = calls[0][0]
+        return self._ask(what, calls=[[method, list(args)] for method, args in calls], **how)
+
+    def _refuse_raised(self, answer: Any, calls: Calls) -> None:
+        raised = self.parsed(lambda: exception_of(answer))
+        self.blame(raised, [method for method, _ in calls])
+        self.unexpected(raised, "no exception")
+
     def _refuse_faster_than_a_call(self, spent: float, count: int) -> None:
         if spent < FASTEST * count:
             message = f"{count} calls of `{self.method}` took {spent * 1e6:.0f} µs of CPU time: they were not made."
@@ -224,32 +226,24 @@ class CallRecorder:
             broken.outcome = Outcome.INVALID
             raise broken
 
-    def shifts(self, calls: Sequence[tuple[str, Sequence[Any]]], least: int) -> list[int]:
+    def shifts(self, calls: Calls, least: int) -> list[int]:
         """Make each call once; the indices of those that moved a whole list of at least so many
         items."""
-        self.method = calls[0][0]
-        answer = self._ask(
-            "shifts", calls=[[method, list(args)] for method, args in calls], least=least
-        )
+        answer = self._ask_all("shifts", calls, least=least)
         if "x" in answer:
             self.unexpected(self.parsed(lambda: exception_of(answer)), "no exception")
         found = self.parsed(lambda: protocol.integers(answer.get("shifts")))
         return [index for index in found if 0 <= index < len(calls)]
 
-    def tally(self, calls: Sequence[tuple[str, Sequence[Any]]], most: int) -> list[int]:
+    def tally(self, calls: Calls, most: int) -> list[int]:
         """Make each call once; the bytecode instructions of the part that each executed, `most` at
         most.
 
         Broken if one raises. Deterministic, but blind to loops in C: those are found by their time.
         """
-        self.method = calls[0][0]
-        answer = self._ask(
-            "tally", calls=[[method, list(args)] for method, args in calls], most=most
-        )
+        answer = self._ask_all("tally", calls, most=most)
         if "x" in answer:
-            raised = self.parsed(lambda: exception_of(answer))
-            self.blame(raised, [method for method, _ in calls])
-            self.unexpected(raised, "no exception")
+            self._refuse_raised(answer, calls)
         return self.parsed(lambda: protocol.integers(answer.get("tally"), len(calls)))
 
     @contextlib.contextmanager

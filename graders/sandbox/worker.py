@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from graders.sandbox.isolation import HIGHEST, Limits, Process, spawn
+from graders.sandbox.isolation import HIGHEST, Limits, Process, held_up, spawn
 from graders.sandbox.protocol import Caps, Conversation, ProtocolError, field
 from graders.sandbox.quiet import PRINTED, quiet
 
@@ -108,7 +108,7 @@ class Worker:
         self._abandoned = False
         self._slept = 0.0
         self._delayed = 0.0  # of the process, when it was last looked at
-        self._held_up = _held_up()  # of our own, likewise
+        self._held_up = held_up()  # of our own, likewise
         os.set_blocking(self._process.output, False)
         self._process.wire.setblocking(False)
         self._poll = select.poll()
@@ -149,7 +149,7 @@ class Worker:
         to rest."""
         clock = time.monotonic()
         cpu = self.cpu_seconds()
-        return Reading(clock, cpu, self._process.delayed_seconds(), _held_up(), _rests(self.pid))
+        return Reading(clock, cpu, self._process.delayed_seconds(), held_up(), _rests(self.pid))
 
     def ask(
         self,
@@ -249,13 +249,13 @@ class Worker:
         idle = time.monotonic() - start - (self._process.cpu_seconds() - spent)
         if idle < MOMENT or wall > WALL_PATIENCE:
             return 0.0
-        delayed = self._process.delayed_seconds() - self._delayed + _held_up() - self._held_up
+        delayed = self._process.delayed_seconds() - self._delayed + held_up() - self._held_up
         return max(0.0, idle - delayed)
 
     def _rested(self, idle: float) -> None:
         if idle:
             self._slept += idle
-            self._delayed, self._held_up = self._process.delayed_seconds(), _held_up()
+            self._delayed, self._held_up = self._process.delayed_seconds(), held_up()
 
     def _refuse_sleep(self, slept: float, wall: float) -> None:
         """Hung if the worker has been idle for too long in all; where more patience is asked for,
@@ -338,17 +338,6 @@ class Worker:
         finally:
             self.stop()
         raise WorkerDied(self._process.reason or _how(status))
-
-
-def _held_up() -> float:
-    """How long this thread so far was ready to run and had no processor; 0 where the kernel does
-    not say."""
-    with (
-        contextlib.suppress(OSError, ValueError, IndexError),
-        open("/proc/thread-self/schedstat", "rb") as file,
-    ):
-        return int(file.read().split()[1]) / 1e9
-    return 0.0
 
 
 def _rests(pid: int) -> int:

@@ -3,9 +3,16 @@
 
 from graders.sandbox.isolation.levels import FOR_MARKS, HIGHEST, LEVELS, below
 from graders.sandbox.isolation.limits import Limits
-from graders.sandbox.isolation.process import CannotStart, MachineFault, Process, WorkerLost, spawn
+from graders.sandbox.isolation.process import (
+    CannotStart,
+    MachineFault,
+    Process,
+    WorkerLost,
+    held_up,
+    spawn,
+)
 
 __all__ = [
     "FOR_MARKS", "HIGHEST", "LEVELS", "CannotStart", "Limits", "MachineFault", "Process", "WorkerLost", "below",
-    "spawn",
+    "held_up", "spawn",
 ]  # fmt: skip

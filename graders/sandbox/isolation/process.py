@@ -167,14 +167,8 @@ class Process:
                 file.seek(0)
 
     def delayed_seconds(self) -> float:
-        """How long the worker so far was ready to run and had no processor; 0 where the kernel does
-        not say."""
-        with (
-            contextlib.suppress(OSError, ValueError, IndexError),
-            open(f"/proc/{self.worker}/schedstat", "rb") as file,
-        ):
-            return int(file.read().split()[1]) / 1e9
-        return 0.0
+        """How long the worker so far was ready to run and had no processor."""
+        return held_up(str(self.worker))
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
@@ -256,6 +250,17 @@ class Process:
 def _cpu_clock(pid: int) -> float:
     """CPU time of a process. OSError if there is none."""
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def held_up(task: str = "thread-self") -> float:
+    """How long a process, or this thread, so far was ready to run and had no processor; 0 where the
+    kernel does not say."""
+    with (
+        contextlib.suppress(OSError, ValueError, IndexError),
+        open(f"/proc/{task}/schedstat", "rb") as file,
+    ):
+        return int(file.read().split()[1]) / 1e9
+    return 0.0
 
 
 def spawn(
