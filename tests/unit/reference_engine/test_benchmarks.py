@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from reference_engine import oracle
-from reference_engine.benchmarks import context, kv_dtypes, quantization
+from reference_engine.benchmarks import context, decode_floor, kv_dtypes, quantization
 from reference_engine.benchmarks import engine as bench
 from reference_engine.model_loader import load_model
 from reference_engine.naive import parts as naive_parts
+from reference_engine.native.library import library, reason
 from reference_engine.roofline import Ceilings
 from reference_engine.slots import Request
 
@@ -153,3 +154,15 @@ def test_kv_of_both_kinds_is_timed_in_turn_at_every_context(
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "8 heads, 2 of KV, 4 layers, 2 at a time, 1 threads, 3 rounds"
     assert [line.split("|")[1].strip() for line in told[2:]] == ["context", "---:", "20", "40"]
+
+
+@pytest.mark.skipif(library() is None, reason=reason())
+def test_a_step_is_held_against_a_read_of_what_it_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert decode_floor.main(["random:tiny", "--rounds", "3", "--context", "20"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("after 20 tokens, ")
+    assert told[4].startswith("| random:tiny | bf16 |")
+    one = decode_floor.Round(step=2.0, read=1.0)
+    assert one.share == 0.5
+    line = decode_floor.row("tiny", decode_floor.WAYS[0], 2_000_000, [one, one, one])
+    assert line == "| tiny | bf16 | 2 | 2000.00 | 1000.00 | 0.50 (0.50–0.50) |"
