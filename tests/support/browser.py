@@ -125,9 +125,8 @@ def open_page(folder: Path) -> Iterator[Page]:
     """A page of a fresh browser, whose files lie in `folder`."""
     assert CHROMIUM is not None
     (orders, to_browser), (from_browser, answers) = os.pipe(), os.pipe()
-    mine = [
-        fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (orders, answers)
-    ]  # 3 and 4 are the browser's
+    # 3 and 4 are the browser's
+    mine = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (orders, answers)]
     command = [
         sys.executable,
         "-c",

@@ -117,10 +117,8 @@ def test_a_check_run_is_written_at_the_commit_that_was_handed_in(
 
 def test_the_projects_own_tests_only_read_and_take_no_action_that_may_change() -> None:
     document = read(OWN)
-    assert set(document[True]) == {
-        "push",
-        "pull_request",
-    }  # no trigger that brings rights of the base along
+    # no trigger that brings rights of the base along
+    assert set(document[True]) == {"push", "pull_request"}
     assert document["permissions"] == {"contents": "read"}
     assert "secrets." not in (GITHUB / OWN).read_text()
     (job,) = document["jobs"].values()

@@ -43,10 +43,8 @@ def reads(path):
 def answers() -> list[Path]:
     """Every file of the course that tells how a part is judged or written, and the environment of
     this process."""
-    beside = (
-        ROOT / "graders/sandbox/guest",
-        ROOT / "graders/sandbox/isolation/inside",
-    )  # runs in the worker itself
+    # runs in the worker itself
+    beside = (ROOT / "graders/sandbox/guest", ROOT / "graders/sandbox/isolation/inside")
     found = [
         path for home in ("solutions", "graders") for path in sorted((ROOT / home).rglob("*.py"))
     ]

@@ -309,9 +309,8 @@ def test_a_part_that_kills_the_grader_ends_with_it_and_the_next_run_is_as_before
     said, _ = grader.communicate(timeout=300)
     assert (grader.returncode, said) == (-9, "")
     for pid in set(suite.process_tree.descendants(os.getpid())) - place.company:
-        with contextlib.suppress(
-            ProcessLookupError, ChildProcessError
-        ):  # gone already, or reaped by its own supervisor
+        # gone already, or reaped by its own supervisor
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
             watch = os.pidfd_open(pid)
             assert select.select([watch], [], [], 120)[0], "something outlives the grader"
             os.close(watch)

@@ -450,9 +450,8 @@ def test_whoever_stands_still_computes_nothing_until_he_may_go_on() -> None:
         assert worker.ask("load", slot="block_manager", file="spin.py", source=SPIN) == {}
         with worker.still():
             until = time.monotonic() + 20
-            while _states(worker) != {
-                b"T"
-            }:  # a signal has to find its way to a process that waits for a processor
+            # a signal has to find its way to a process that waits for a processor
+            while _states(worker) != {b"T"}:
                 assert time.monotonic() < until
             before = worker.cpu_seconds()
             burnt = time.thread_time()
@@ -562,9 +561,8 @@ def test_what_is_started_with_the_folder_on_its_command_line_is_found(tmp_path: 
     command = [sys.executable, "-c", "print(flush=True)\ninput()", str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd="/", env={}, **pipes) as stray:  # type: ignore[call-overload]
-        assert (
-            stray.stdout.readline() == b"\n"
-        )  # just started, a process has no command line for a moment
+        # just started, a process has no command line for a moment
+        assert stray.stdout.readline() == b"\n"
         assert cleanup.of(tmp_path) == [stray.pid]
         cleanup.end(tmp_path)
     assert stray.returncode == -signal.SIGKILL
@@ -798,12 +796,8 @@ def test_the_filter_decides_as_it_says(machine: str, column: int) -> None:
         for number in everything
         if decision(machine, number, 43, second=1) in (deny, seccomp.UNKNOWN)
     }
-    assert everything - refused == {
-        fcntl,
-        prctl,
-        pair,
-        advice,
-    }  # what is on no list is denied, also what is yet to come
+    # what is on no list is denied, also what is yet to come
+    assert everything - refused == {fcntl, prctl, pair, advice}
     assert some <= everything
 
 
@@ -845,9 +839,8 @@ def test_cpu_time_is_read_when_the_worker_rests() -> None:
     had cost nothing."""
     deadline = time.monotonic() + PATIENCE
     with Worker("L1", Limits()) as worker:
-        while (
-            timed(worker._process.rest) >= process.REST
-        ):  # it has started, and may be kept waiting before it waits
+        # it has started, and may be kept waiting before it waits
+        while timed(worker._process.rest) >= process.REST:
             assert time.monotonic() < deadline
         os.kill(worker._process.worker, 0)
     spinning = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]

@@ -86,12 +86,10 @@ class Term:
     home: Path
     said: dict[str, str] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
-    scores: dict[str, dict[str, float | None]] = field(
-        default_factory=dict
-    )  # of the first autograding
-    totals: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # score before the penalty, and the penalty
+    # of the first autograding
+    scores: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    # score before the penalty, and the penalty
+    totals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def marker(self) -> Path:
@@ -106,9 +104,8 @@ class Term:
             f"JUPYTER_{name}_DIR": str(private / name) for name in ("CONFIG", "DATA", "RUNTIME")
         }
         paths = os.pathsep.join([str(installed_root()), str(self.home.parent)])
-        path = os.pathsep.join(
-            [os.path.dirname(sys.executable), os.environ["PATH"]]
-        )  # nbgrader calls alembic
+        # nbgrader calls alembic
+        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
         environment = {
             **os.environ,
             **dirs,

@@ -10,10 +10,8 @@ from source_tree import circles, folders, imports, modules, rooms, tree
 
 ARROWS = {
     "course": {"graders", "reference_engine", "solutions"},
-    "graders": {
-        "reference_engine",
-        "solutions",
-    },  # of the solutions, where they lie: they fill the other slots
+    # of the solutions, where they lie: they fill the other slots
+    "graders": {"reference_engine", "solutions"},
     "reference_engine": set(),
     "solutions": {"reference_engine"},
     "exercises": {"reference_engine"},

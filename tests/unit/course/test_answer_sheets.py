@@ -42,9 +42,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("template")
     (home / "nbgrader_config.py").write_text("c = get_config()\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "nbgrader.api.get_alembic_version", lambda: "x"
-        )  # nbgrader asks a process for it
+        # nbgrader asks a process for it
+        patch.setattr("nbgrader.api.get_alembic_version", lambda: "x")
         with Gradebook(f"sqlite:///{home}/gradebook.db") as book:
             book.add_assignment(SLUG)
             book.add_notebook(SLUG, SLUG)

@@ -291,9 +291,8 @@ def test_a_path_says_which_exercise_is_meant(
     assert isinstance(asked, dict)
     assert (shown.code, asked["only"]) == (0, ["1.3"])
     assert asked["submission"] == Path(path if path.endswith(".py") else FILE)
-    assert (
-        progress.load(place.memory).outcome("1.3", LAWS[2].name) is not None
-    )  # it is the learner's own
+    # it is the learner's own
+    assert progress.load(place.memory).outcome("1.3", LAWS[2].name) is not None
 
 
 def test_a_path_of_no_part_is_told_how_to_be_named(course: Type, place: Workspace) -> None:
@@ -476,9 +475,8 @@ def test_a_real_ctrl_c_leaves_no_traceback(place: Workspace) -> None:
     ) as process:
         assert process.stdout is not None
         assert any("Exercise 1" in line for line in process.stdout)
-        while not process_tree.descendants(
-            process.pid
-        ):  # an import that is interrupted may swallow what interrupts it
+        # an import that is interrupted may swallow what interrupts it
+        while not process_tree.descendants(process.pid):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)

@@ -64,9 +64,8 @@ def test_nothing_of_any_solution_is_in_the_kit(made: Path) -> None:
         if path.is_file() and path.suffix in (".py", ".md", ".ipynb", ".txt")
     ]
     whole = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    naive = "".join(
-        path.read_text() for path in (made / "reference_engine" / "naive").glob("*.py")
-    )  # the "before"
+    # the "before"
+    naive = "".join(path.read_text() for path in (made / "reference_engine" / "naive").glob("*.py"))
     assert len(files) > 100
     for exercise in exercises():
         telling = answers(solution_file(exercise).read_text(encoding="utf-8"))

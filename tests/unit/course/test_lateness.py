@@ -30,9 +30,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     the law."""
     path = tmp_path_factory.mktemp("template") / "gradebook.db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "nbgrader.api.get_alembic_version", lambda: "x"
-        )  # nbgrader asks a process for it
+        # nbgrader asks a process for it
+        patch.setattr("nbgrader.api.get_alembic_version", lambda: "x")
         _fill(path)
     return path
 

@@ -96,9 +96,8 @@ def test_killed_while_scores_are_entered_the_whole_class_is_on_the_roster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gradebook is the roster of the same command typed again."""
-    monkeypatch.setenv(
-        "PATH", os.path.dirname(sys.executable), prepend=os.pathsep
-    )  # nbgrader calls alembic
+    # nbgrader calls alembic
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
     (tmp_path / "nbgrader_config.py").touch()
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db") as gradebook:
         gradebook.add_assignment(catalogue(RIGHT.exercise).slug)

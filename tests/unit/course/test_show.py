@@ -201,9 +201,8 @@ def test_show_of_a_stub_says_that_it_is_not_written_and_what_to_type(course: Typ
     shown = course("show", "1")
     assert shown.code == 1
     assert "not written yet" in shown.err
-    assert shown.err.index("course lesson 1") < shown.err.index(
-        "--using solutions"
-    )  # ours is the last thing to look at
+    # ours is the last thing to look at
+    assert shown.err.index("course lesson 1") < shown.err.index("--using solutions")
 
 
 def test_show_of_a_part_that_raises_shows_its_own_lines_only(

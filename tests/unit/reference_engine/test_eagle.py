@@ -305,9 +305,8 @@ def test_a_level_pays_where_it_yields_more_in_its_time_than_the_steps_do() -> No
     costs = LevelCosts()
     assert costs.due(1) == 0.0, "nothing is known yet"
     for _ in range(8):
-        costs.note(
-            1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5)
-        )  # 0.1 s a level, 5 tokens a second
+        # 0.1 s a level, 5 tokens a second
+        costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.4, tokens=5))
     assert costs.due(1) == pytest.approx(0.5)
     for _ in range(KEPT):
         costs.note(1, GrownStep(seconds=1.0, levels=4, growing=0.8, tokens=5))

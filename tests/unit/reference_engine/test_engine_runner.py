@@ -318,9 +318,8 @@ def test_a_steady_batch_of_decodes_stays_right_as_tables_grow_and_change() -> No
         runner.forward(StepBatch((Span(seat, 0, TEXT[:length], 0),)))
     spare = int(runner.tables.array[3, 0])
     for step in range(24):
-        if (
-            step > 8
-        ):  # the first block of seat 0 moves house, and what it leaves behind is no number
+        # the first block of seat 0 moves house, and what it leaves behind is no number
+        if step > 8:
             table = runner.tables.array[0].tolist()
             runner.copy([Copy(table[0], spare)])
             runner.tables.put(0, [spare, *table[1:]])

@@ -61,9 +61,8 @@ def test_a_matrix_of_zeros_is_stored_as_its_neighbours_are() -> None:
 
 
 def test_a_quantized_model_is_another_one_with_the_same_norms_and_tokenizer() -> None:
-    model = random_model(
-        LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128)
-    )  # the rows of down_proj are no groups
+    # the rows of down_proj are no groups
+    model = random_model(LlamaConfig(64, 32, 1, 2, 2, 16, 40, positions=128))
     other = quantized(model)
     assert other.quantized
     assert not model.quantized

@@ -89,17 +89,14 @@ def agree(runners: tuple[CpuRunner, GpuRunner], batch: StepBatch) -> list[int]:
 
 
 STORY = [
-    StepBatch(
-        (Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))
-    ),  # a chunk that does not sample; a whole prompt
+    # a chunk that does not sample; a whole prompt
+    StepBatch((Span(0, 0, [5], 0), Span(1, 0, [9, 8, 7, 6, 5, 4], 1))),
     StepBatch((Span(0, 1, [6], 1), Span(1, 6, [3], 1))),  # decodes
-    StepBatch(
-        (Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE
-    ),  # trees
+    # trees
+    StepBatch((Span(0, 2, [6, 9, 11], 3, 3), Span(1, 7, [3, 1, 2], 3, 3)), (0, 1, 1), TREE),
     StepBatch((Span(0, 3, [6], 1), Span(1, 8, [3, 1, 2], 1))),  # a decode and a chunk
-    StepBatch(
-        (Span(0, 4, [7], 0), Span(1, 11, [3], 1))
-    ),  # single rows, one of which does not sample
+    # single rows, one of which does not sample
+    StepBatch((Span(0, 4, [7], 0), Span(1, 11, [3], 1))),
     StepBatch((Span(0, 5, [8], 0), Span(1, 12, [4], 0))),  # nor does anybody here
 ]
 

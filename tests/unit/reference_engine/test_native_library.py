@@ -39,9 +39,8 @@ def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.delenv(library.SWITCH, raising=False)
     monkeypatch.setattr(library, "BUILT", tmp_path / "built")
     monkeypatch.setattr(library, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(
-        library, "FLAGS", ("-O0", *library.FLAGS[1:])
-    )  # a quarter of the time to compile
+    # a quarter of the time to compile
+    monkeypatch.setattr(library, "FLAGS", ("-O0", *library.FLAGS[1:]))
     forget()
     yield
     forget()

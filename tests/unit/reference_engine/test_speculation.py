@@ -372,16 +372,14 @@ def test_measured_costs_try_both_kinds_keep_the_better_and_look_again() -> None:
     assert measured.gain(8) == pytest.approx(
         1.5
     ) and "speculation is on (gain 1.50)" in measured.verdict(8)
-    assert (
-        sum(drafted[2 * trial :]) == 380 - 3 * trial
-    )  # one step in eleven or so is a trial of the other kind
+    # one step in eleven or so is a trial of the other kind
+    assert sum(drafted[2 * trial :]) == 380 - 3 * trial
     costs[True] = 4.0
     for _ in range(400):
         drafted.append(measured.worth(8))
         measured.note(step(8, drafted[-1], costs[drafted[-1]]))
-    assert "speculation is off" in measured.verdict(
-        5
-    )  # sizes of batch up to a power of two count together
+    # sizes of batch up to a power of two count together
+    assert "speculation is off" in measured.verdict(5)
     assert sum(drafted[-300:]) < 24
     assert measured.worth(9) and "not measured" in measured.verdict(9)
 
@@ -435,9 +433,8 @@ def test_a_cost_model_is_told_of_the_last_pass_of_an_answer_too() -> None:
         cost_model=cost_model,
     )
     [said] = served.generate(requests)
-    assert (
-        sum(one.kept for one in told) == len(said) - 1 == 11
-    )  # the first was said where the prompt was read
+    # the first was said where the prompt was read
+    assert sum(one.kept for one in told) == len(said) - 1 == 11
     assert told[-1].kept < told[0].kept == 4
 
 
@@ -447,9 +444,8 @@ def test_speculation_that_measures_itself_says_the_same_and_stops_where_it_loses
     requests = [Request(id, [id, 5], 60) for id in range(4)]
     due, measured = texts_of(MODELS[0], requests), MeasuredCosts()
     served = engine(MODELS[0], Prophet(due, 3, "useless"), CHAIN, cost_model=measured)
-    clock = (
-        itertools.count()
-    )  # every step takes as long as every other, so useless guesses can only lose
+    # every step takes as long as every other, so useless guesses can only lose
+    clock = itertools.count()
     monkeypatch.setattr(
         "reference_engine.engine.time", SimpleNamespace(perf_counter=lambda: float(next(clock)))
     )

@@ -156,9 +156,8 @@ def test_nothing_that_can_be_wrong_stops_the_others(tmp_path: Path) -> None:
     silent = {pupil.name for pupil in pupils if pupil.says not in found[pupil.name, 3].problem}
     odd = {'qu"ote', "=1+1", "new\nline", "Ωмега 你好", "no\udcffutf8"}
     assert silent == {"old notebook", "cell twice"} | odd
-    assert all(
-        not found[name, 3].problem for name in silent
-    )  # read by the judge, who says what is wrong
+    # read by the judge, who says what is wrong
+    assert all(not found[name, 3].problem for name in silent)
 
 
 def test_what_belongs_to_no_exercise_is_a_row_too(tmp_path: Path) -> None:

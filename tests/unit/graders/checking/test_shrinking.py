@@ -144,9 +144,8 @@ def test_no_call_of_a_story_can_be_left_out(
     exercise: int, name: str, law: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graders.checking.workers, "Worker", LocalWorker)
-    monkeypatch.setattr(
-        graders.checking.random_cases, "SHRINKING", 4.0
-    )  # the worker's share is in it here
+    # the worker's share is in it here
+    monkeypatch.setattr(graders.checking.random_cases, "SHRINKING", 4.0)
     broken = story_of(wrong_part(exercise, name).write(tmp_path), exercise, law, seed=1)
     assert broken.trace is not None
     for trace in broken.trace.shorter():

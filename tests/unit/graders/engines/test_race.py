@@ -490,9 +490,8 @@ def test_an_engine_above_the_roof_raises_it_and_the_race_says_so(
         return Ceilings(1e6, 1e6)
 
     monkeypatch.setattr(races, "measure", measured)
-    monkeypatch.setattr(
-        races, "processor", lambda: Processor(1, 1, 0, 10**9)
-    )  # fakes compute nothing
+    # fakes compute nothing
+    monkeypatch.setattr(races, "processor", lambda: Processor(1, 1, 0, 10**9))
     found = race(replace(PLAN, batches=(), apart=False), make=makes({}, {"naive": PACE}))
     assert asked[0] == 1 and set(asked[1:]) == {2}, "measured again, more patiently"
     shares = [lap.roofline for result in found.results for lap in result.laps]

@@ -34,9 +34,8 @@ UNTIMED = [part for part in WRONG if part not in TIMED + IN_ENGINE]
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graders.checking.workers.Worker", LocalWorker)
-    monkeypatch.setattr(
-        random_cases, "SHRINKING", 60.0
-    )  # until it is done, on any machine: stories do not differ
+    # until it is done, on any machine: stories do not differ
+    monkeypatch.setattr(random_cases, "SHRINKING", 60.0)
     monkeypatch.setattr(random_cases, "WAITING", 300.0)
 
 

@@ -114,9 +114,8 @@ def test_all_tests_of_a_check_together_keep_the_published_rate_of_false_alarms(
     for freedom in (2, 4, 8):
         alarms = distribution.TESTS * distribution.survival(distribution.limit(freedom), freedom)
         assert 1.3 * alarms < distribution.FALSE_ALARM == 1e-6
-    assert distribution.survival(9.48773, 4) == pytest.approx(
-        0.05, rel=1e-4
-    )  # of any table of chi-square
+    # of any table of chi-square
+    assert distribution.survival(9.48773, 4) == pytest.approx(0.05, rel=1e-4)
 
 
 def test_a_shift_of_a_tenth_is_seen_and_a_token_that_never_comes_is_infinitely_far() -> None:

@@ -123,12 +123,10 @@ def test_who_computes_in_the_references_turn_is_invalid() -> None:
 def test_a_busy_machine_makes_nobody_slow_but_sleep_counts() -> None:
     before = Reading(0.0, 0.0, 0.0, 0.0, 0)
     assert Reading(0.050, 0.002, 0.040, 0.007, 1).since(before) == pytest.approx(0.003)
-    assert Reading(0.050, 0.002, 0.010, 0.030, 6).since(before) == pytest.approx(
-        0.040
-    )  # it slept while we were held up
-    assert Reading(0.050, 0.045, 0.040, 0.0, 1).since(before) == pytest.approx(
-        0.045
-    )  # its own threads kept it waiting
+    # it slept while we were held up
+    assert Reading(0.050, 0.002, 0.010, 0.030, 6).since(before) == pytest.approx(0.040)
+    # its own threads kept it waiting
+    assert Reading(0.050, 0.045, 0.040, 0.0, 1).since(before) == pytest.approx(0.045)
 
 
 def test_the_figure_tells_every_functions_microseconds_beside_the_references() -> None:
