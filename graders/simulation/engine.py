@@ -9,7 +9,7 @@ which they happen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -47,7 +47,8 @@ DUE = {  # what a call comes to
     "commit": "a list of the ids that finished",
     "idle": "True or False",
 }
-SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", "chunk", "lookahead", "policy")
+OPTIONAL = ("chunk", "lookahead", "policy")
+SCHEDULER_KEYWORDS = ("max_seqs", "token_budget", *OPTIONAL)
 
 
 class Failed(Exception):
@@ -501,32 +502,35 @@ class SimulatedEngine:
 
 def sent(setting: EngineSetting, guesses: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """A setting as the driver takes it."""
-    data = asdict(setting)
-    return data | {
-        "guesses": list(guesses),
-        "keywords": {name: data.pop(name) for name in SCHEDULER_KEYWORDS},
+    memory = {
+        name: value
+        for name, value in asdict(setting).items()
+        if name not in (*SCHEDULER_KEYWORDS, "brief")
     }
+    return memory | {"guesses": list(guesses), "keywords": _keywords(setting, brief=setting.brief)}
+
+
+def _keywords(setting: EngineSetting, *, brief: bool) -> dict[str, Any]:
+    """Of its scheduler; brief: without those that may be left out."""
+    usual = EngineSetting()
+    words = {name: getattr(setting, name) for name in SCHEDULER_KEYWORDS}
+    left_out = [name for name in OPTIONAL if brief and words[name] == getattr(usual, name)]
+    return {name: value for name, value in words.items() if name not in left_out}
 
 
 def written(setting: EngineSetting) -> str:
     """A setting as a line of a story."""
-    usual = EngineSetting()
     names = ("num_blocks", "block_size", "watermark", "cache")
     memory = ", ".join(
         f"{name}={getattr(setting, name)}" for name in names if getattr(setting, name)
     )
-    words = [f"max_seqs={setting.max_seqs}", f"token_budget={setting.token_budget}"]
-    for name in ("chunk", "lookahead", "policy"):
-        if getattr(setting, name) != getattr(usual, name):
-            words.append(f"{name}={getattr(setting, name)!r}")
-    return f"Scheduler(kv of {memory}, {', '.join(words)})"
+    return f"Scheduler(kv of {memory}, {_as_python(_keywords(setting, brief=True))})"
 
 
 def code(setting: EngineSetting) -> str:
     """A setting as the Python that makes it: the scheduler, and stand-ins for the other parts."""
-    words = asdict(setting)
     memory = f"block_size={setting.block_size}, num_blocks={setting.num_blocks}, watermark={setting.watermark}"
-    keywords = ", ".join(f"{name}={words[name]!r}" for name in SCHEDULER_KEYWORDS)
+    keywords = _as_python(_keywords(setting, brief=setting.brief))
     return "\n".join(
         (
             f"blocks = BlockManager({setting.num_blocks}, {setting.block_size}, watermark={setting.watermark})",
@@ -535,6 +539,10 @@ def code(setting: EngineSetting) -> str:
             f"scheduler = Scheduler(kv, {keywords})",
         )
     )
+
+
+def _as_python(keywords: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in keywords.items())
 
 
 def _added(newcomer: Newcomer) -> str:

@@ -19,8 +19,11 @@ LOOKUP, ADMIT, EXTEND, TRUNCATE, DROP = range(5)
 
 @dataclass(frozen=True, slots=True)
 class EngineSetting:
-    """One engine: its KV memory and the keywords of its scheduler. `offer`: prompts enter the cache
-    once computed."""
+    """One engine: its KV memory and the keywords of its scheduler.
+
+    offer: prompts enter the cache once computed. brief: keywords with their usual values are left
+    out when the scheduler is made.
+    """
 
     num_blocks: int = 64
     block_size: int = 4
@@ -32,6 +35,7 @@ class EngineSetting:
     policy: str = "fcfs"
     cache: bool = False
     offer: bool = False
+    brief: bool = False
 
     @property
     def capacity(self) -> int:

@@ -3,7 +3,9 @@ begins with its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 
 from graders.checking.check_context import CheckContext
@@ -25,12 +27,15 @@ LARGE = 300  # of tokens: equal ints above 256 are not the same object
 CROWD = 300  # requests that come in one story
 BATCH = 128
 FAR = 16  # guesses
+LONGEST = 9_000  # tokens of a prompt: more than any engine's chunk
+USUAL = " The scheduler was told neither `chunk` nor `lookahead`: they are None and 0 then."
 SHARED = " Is something kept between objects, in a class attribute, a module variable or a default argument?"
 
 
 def lives(context: CheckContext) -> None:
     """Law 2.1: each of the following."""
     alone(context)
+    usual_values(context)
     a_second_scheduler(context)
     long_lives(context)
     ids_come_back(context)
@@ -52,6 +57,15 @@ def alone(context: CheckContext) -> None:
             script.drain()
             script.rest()
         judge(context, script)
+
+
+def usual_values(context: CheckContext) -> None:
+    """Law 2.1: a scheduler that is told neither chunk nor lookahead has no cap and no guesses, as
+    one that is told so."""
+    setting = EngineSetting(num_blocks=100, block_size=128, token_budget=LONGEST)
+    _all_at_once(context, setting, [(LONGEST, 2)])
+    with _told(USUAL):
+        _all_at_once(context, replace(setting, brief=True), [(LONGEST, 2)])
 
 
 def long_lives(context: CheckContext) -> None:
@@ -101,9 +115,9 @@ def a_second_scheduler(context: CheckContext) -> None:
     second.rest()
     judge(context, first)
     try:
-        judge(context, second, label="another_scheduler")
+        with _told(SHARED):
+            judge(context, second, label="another_scheduler")
     except Broken as broken:
-        broken.message += SHARED
         broken.trace = None  # alone it says nothing: the first scheduler was there before it
         raise
 
@@ -238,6 +252,7 @@ def priorities(context: CheckContext) -> None:
             belt.newcomer(text(7, number), 1)
         belt.script.drain()
         judge(context, belt.script)
+    _the_usual_policy(context)
     _a_victim_behind_somebody(context)
     belt = SchedulerCases(EngineSetting(num_blocks=5, block_size=2, policy="priority"))
     belt.newcomer(text(5, 1), 3, priority=5)
@@ -251,6 +266,17 @@ def priorities(context: CheckContext) -> None:
         belt.script.step()
     belt.script.drain()
     judge(context, belt.script)
+
+
+def _the_usual_policy(context: CheckContext) -> None:
+    """Priorities mean nothing to a scheduler that is told no policy, as to one that is told "fcfs"."""
+    for brief in (False, True):
+        belt = SchedulerCases(EngineSetting(max_seqs=1, brief=brief))
+        for number, priority in ((1, 5), (2, 0), (3, -1)):
+            belt.newcomer(text(3, number), 2, priority=priority)
+        belt.script.drain()
+        with _told(' The scheduler was told no `policy`: it is "fcfs" then.' * brief):
+            judge(context, belt.script)
 
 
 def _a_victim_behind_somebody(context: CheckContext) -> None:
@@ -377,6 +403,8 @@ def several_tokens(context: CheckContext) -> None:
     script = EngineScript(least, TextNumbers(VOCABULARY), [2])
     script.add(0, text(4, 0), least.capacity - 5)  # too long by one, the lookahead counted
     script.add(1, text(4, 1), least.capacity - 6)
+    script.add(2, text(least.capacity - 2, 2), 1)  # whoever says one token is no exception
+    script.add(3, text(least.capacity - 3, 3), 1)
     script.drain()
     judge(context, script)
 
@@ -424,6 +452,16 @@ def fairness(context: CheckContext) -> None:
 
 
 # ---------------------------------------------------------------- what they are made of
+
+
+@contextmanager
+def _told(more: str) -> Iterator[None]:
+    """Whatever breaks says this too."""
+    try:
+        yield
+    except Broken as broken:
+        broken.message += more
+        raise
 
 
 def _all_at_once(context: CheckContext, setting: EngineSetting, requests: Sizes) -> None:

@@ -20,6 +20,7 @@ from graders.exercises.ex5_speculative_sampling.specification import (
 )
 
 NEVER, NAN = -math.inf, math.nan
+THIN = 1 << 13  # tokens that share a half: each has less than 1e-4
 MANY = 70_001  # tokens: more than 16 bits number
 ONE = (1.0, 0.0)
 EVEN = (0.5, 0.5)
@@ -49,8 +50,11 @@ def temperatures(context: CheckContext) -> None:
 
 
 def top_ks(context: CheckContext) -> None:
-    """All of them, more than there are, ties at the k-th place, -inf there; a hundred."""
+    """All of them, more than there are, ties at the k-th place, -inf there; a hundred; a k of 0 that
+    is told."""
     cases: tuple[tuple[list[Row], Rule], ...] = (
+        ([[1.0, 0.0, 2.0]], Rule(1.0, told=("top_k",))),
+        ([[1.0, 0.0, 2.0]], Rule(0.0, told=("top_k",))),
         ([[1.0, 0.0, 1.0, 2.0]], Rule(1.0, 2)),
         ([[0.0, 0.0, 0.0]], Rule(1.0, 1)),
         ([[1.0, 0.0, 2.0]], Rule(1.0, 3)),
@@ -75,7 +79,9 @@ def top_ps(context: CheckContext) -> None:
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.74)),
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.7)),  # 0.73 of what top_k keeps, 0.68 of all
         ([[3.0, 2.0, 2.0, 2.0]], Rule(1.0, 2, 0.6)),
-        ([[0.0, 20.0, -20.0]], Rule(1.0, 0, 1.0)),
+        ([[0.0, 20.0, -20.0]], Rule(1.0, told=("top_k", "top_p"))),
+        ([[0.0, 1.0, -1.0]], Rule(1.0, told=("top_p",))),
+        ([[0.0, 1.0, -1.0]], Rule(1.0, 2, told=("top_p",))),
         ([[0.0] * 3], Rule(1.0, 0, 0.66656)),
         ([[0.0] * 256], Rule(1.0, 0, 0.25)),
         ([[0.0] * 2048], Rule(1.0, 0, 0.75)),
@@ -147,6 +153,14 @@ def afters(context: CheckContext) -> None:
         Chain((other, falls, stands), (0.0, 1.0, 0.0), 0.25),
     ):
         _chains(context, [row])
+    surely, thin = _thinly()
+    _chains(context, [Chain((Guess(0, surely, thin, 0.75),), surely, 0.25)])
+
+
+def _thinly() -> tuple[Row, Row]:
+    """A q that is certain, and a p whose other half is spread over thousands of tokens: each of
+    them has little, and together they have as much as the one."""
+    return (1.0, *(0.0,) * THIN), (0.5, *(0.5 / THIN,) * THIN)
 
 
 def nearly_one(context: CheckContext) -> None:
@@ -286,6 +300,8 @@ def left_over(context: CheckContext) -> None:
         _siblings(
             context, [row, Siblings((0, 1), (0.25, 0.25, 0.5), (0.25, 0.25, 0.5), (u, 0.5), 0.5)]
         )
+    surely, thin = _thinly()
+    _siblings(context, [Siblings((0,), surely, thin, (0.75,), 0.25)])
     for v in (0.0, 0.25, 0.5, LAST):
         _siblings(
             context, [Siblings((1,), (0.0, 1.0, 0.0, 0.0), (0.25, 0.0, 0.25, 0.5), (0.25,), v)]

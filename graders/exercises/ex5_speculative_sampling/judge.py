@@ -66,16 +66,12 @@ class SamplingJudge:
         [B] if left out."""
         ahead = [len(rows)] if shape is None else list(shape)
         whole = (*ahead, len(rows[0]) if rows else 4)
-        keywords: dict[str, Any] = {"temperature": rule.temperature}
-        keywords |= ({"top_k": rule.top_k} if rule.top_k else {}) | (
-            {"top_p": rule.top_p} if rule.top_p < 1 else {}
-        )
         given = sent(dtype, [item for row in rows for item in row], [math.prod(whole)])
         given[1] = list(whole)
         shown = rows[0] if not ahead else [list(row) for row in rows]
         written = f"probabilities({cut(str(shown))}, {rule})"
         answer = self.scene.result(
-            "probabilities", [given, keywords], written, lambda: _spreads_due(rows, rule)
+            "probabilities", [given, rule.keywords], written, lambda: _spreads_due(rows, rule)
         )
         result = self.scene.one(answer, whole, dtype)
         for number, logits in enumerate(rows):

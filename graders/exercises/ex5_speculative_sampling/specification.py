@@ -23,17 +23,22 @@ Weights = Sequence[Fraction]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The keywords of `probabilities`."""
+    """The keywords of `probabilities`. told: those that are told though they have their usual values."""
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    told: tuple[str, ...] = ()
+
+    @property
+    def keywords(self) -> dict[str, float]:
+        """As they are told: what is off is left out, unless it is to be told."""
+        words = {"temperature": self.temperature}
+        words |= {"top_k": self.top_k} if self.top_k or "top_k" in self.told else {}
+        return words | ({"top_p": self.top_p} if self.top_p < 1 or "top_p" in self.told else {})
 
     def __str__(self) -> str:
-        words = [f"temperature={self.temperature}"]
-        words += [f"top_k={self.top_k}"] if self.top_k else []
-        words += [f"top_p={self.top_p}"] if self.top_p < 1 else []
-        return ", ".join(words)
+        return ", ".join(f"{name}={value}" for name, value in self.keywords.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def hit_rate(context: CheckContext, case: Case) -> None:
     setup = case.setup
     size, capacity = setup.pick(SIZES), setup.pick((None, 0, None, 1))
     prompts = prompts_of(case.moves) if setup.pick((True, True, True, False)) else []
-    FormulaJudge(context).judge(spec.HIT_RATE, prompts, block_size=size, capacity=capacity)
+    told = {} if capacity is None and setup.pick((True, True, False)) else {"capacity": capacity}
+    FormulaJudge(context).judge(spec.HIT_RATE, prompts, block_size=size, **told)
 
 
 def pages(context: CheckContext, case: Case) -> None:
