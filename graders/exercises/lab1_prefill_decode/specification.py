@@ -113,19 +113,22 @@ def floor_seconds(operations: int, bytes_moved: int, peak: float, bandwidth: flo
     )
 
 
+def each(shape: Shape, context: int, bytes_per_value: int) -> int:
+    """Bytes that a further request brings."""
+    one, two = (
+        sum(decode_terms(shape, [context] * count, bytes_per_value).values()) for count in (1, 2)
+    )
+    return two - one
+
+
 def lead(
     shape: Shape, context: int, bytes_per_value: int, peak: float, bandwidth: float, batch: int
 ) -> Fraction:
     """Seconds that the arithmetic of a batch takes longer than its memory, exactly."""
     counted = batch * sum(operation_terms(shape, 1, context).values())
-    moved = decode_terms(shape, [context], bytes_per_value)
-    one, two = (
-        sum(decode_terms(shape, [context] * each, bytes_per_value).values()) for each in (1, 2)
-    )
-    assert one == sum(moved.values())
-    return Fraction(counted) / Fraction(peak) - (one + (batch - 1) * (two - one)) / Fraction(
-        bandwidth
-    )
+    one = sum(decode_terms(shape, [context], bytes_per_value).values())
+    moved = one + (batch - 1) * each(shape, context, bytes_per_value)
+    return Fraction(counted) / Fraction(peak) - moved / Fraction(bandwidth)
 
 
 def break_even_batch(
