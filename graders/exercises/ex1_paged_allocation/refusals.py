@@ -87,6 +87,11 @@ ALL_OF_THEM: tuple[Calls, ...] = (
     lambda script: script.free(-1),
     lambda script: script.can_admit(4, [1, 2], "list"),
     _then(lambda script: script.release([1]), lambda script: script.release([1])),
+    _then(
+        lambda script: script.release([1, 4]),
+        lambda script: script.release([4]),
+        lambda script: script.release([1]),
+    ),
     _then(lambda script: script.free(2), lambda script: script.length(2)),
     _then(lambda script: script.free(2), lambda script: script.table(2)),
     _then(lambda script: script.free(2), lambda script: script.blocks_needed(2, 5)),

@@ -328,7 +328,8 @@ def unlocked_above(context: CheckContext) -> None:
 
 def locked_often(context: CheckContext) -> None:
     """Law 3.6: one handle is locked hundreds of times, as by as many requests that run the same
-    text."""
+    text; another text leaves it meanwhile, after its first block."""
+    _often_and_split(context)
     script = PrefixCacheScript(1)
     handles = [script.insert([1, 2]), script.insert([1, 3])]
     for number in range(OFTEN):
@@ -341,6 +342,21 @@ def locked_often(context: CheckContext) -> None:
     script.unlock(handles[0]) if script.spec.handles.get(handles[0]) else None
     script.evict(EVERYTHING)
     PrefixCacheJudge(context, script).judge()
+
+
+def _often_and_split(context: CheckContext) -> None:
+    for often in (3, OFTEN):  # what breaks with a few is told with a few
+        script = PrefixCacheScript(1)
+        long = script.insert([1, 2, 3])
+        for _ in range(often):
+            script.lock(long)
+        script.insert([1, 9])
+        for left in reversed(range(often)):
+            script.unlock(long)
+            if left < 2:
+                script.evict(1)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
 
 
 def ages_under_locks(context: CheckContext) -> None:
