@@ -32,6 +32,7 @@ ENDS = (
     [0.0, 1.0, NEVER, 0.5, 0.0],
 )  # logits where the path ends, by turns
 BESIDE = 1e-4
+FAR_TOKEN = 65_540  # more than 16 bits number
 
 PATHS: tuple[Path, ...] = ((0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1))  # of the smallest trees
 TREES: tuple[Sequence[Path], ...] = (
@@ -205,6 +206,11 @@ def large_verdicts(context: CheckContext) -> None:
     ]  # p(7) = 0.063, of the 50 likeliest alone 0.29
     MedusaJudge(context).verify_typical(
         PathTree.of([(0,)]), [[0, 7]], [[many, many]], TypicalRule(1.0, 0.1, 20.0)
+    )
+    context.cases += 1
+    one = [0.0] * FAR_TOKEN + [14.0]  # p of the last is 0.95
+    MedusaJudge(context).verify_typical(
+        PathTree.of([(0,)]), [[0, FAR_TOKEN]], [[one, one]], TypicalRule(1.0, 0.3, 0.6)
     )
 
 
@@ -390,6 +396,7 @@ def bars(context: CheckContext) -> None:
         ([(0,)], [0, 0], [[0.0, 4.0], [1.0, 0.0]], TypicalRule(0.0, 0.0, 0.0, seed=1)),
         ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], TypicalRule(0.0, 1.0, 1.0, seed=2)),
         ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
+        ([(0,)], [0, 1], [[0.002, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),  # p = 0.12
     )
     for choices, tokens, logits, rule in cases:
         context.cases += 1
