@@ -26,7 +26,7 @@ def widths(context: CheckContext) -> None:
 
 def pages(context: CheckContext) -> None:
     """Blocks of one position and of 64, a last block that is just full, and just begun; a long
-    context; block 0."""
+    context; a long table; block 0, and blocks whose numbers need more than 16 bits."""
     _decoded(
         context,
         Decode((5,), 1, seed=1),
@@ -35,6 +35,8 @@ def pages(context: CheckContext) -> None:
         Decode((9,), 4, 2, seed=4),
         Decode((33,), 2, seed=5),
         Decode((600,), 64, seed=6),
+        Decode((300,), 1, seed=7),
+        Decode((9,), 1, seed=11, unowned=90_000),
     )
 
 
@@ -56,6 +58,7 @@ def emptiest(context: CheckContext) -> None:
         Decode((4, 0, 9), 4, 1, 2, wild=True, seed=1),
         Decode((16, 32), 16, wild=True, seed=2),
         Decode(tuple(1 + row % 3 for row in range(20)), 4, seed=3),
+        Decode((1,) * 130, 1, seed=4),
     )
 
 
@@ -88,6 +91,7 @@ def many_parts(context: CheckContext) -> None:
         Decode((5,), 4, split=5),
         Decode((2, 0), 4, split=16, seed=1),
         Decode((40,), 16, split=3, seed=2),
+        Decode((40,), 16, split=40, seed=4),
     )
     context.cases += 1
     KernelJudge(context).shared_out(Decode((256,), 16, split=4, seed=3))

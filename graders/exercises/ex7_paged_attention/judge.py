@@ -23,7 +23,7 @@ from graders.sandbox.guest.paged_attention import Given  # first: it turns Trito
 
 import {SLOT}  # print(tensor) works in its kernels
 """
-GIVEN = "*given.tensors.values(), given.scale, split=given.split"
+GIVEN = "*given.tensors.values(), given.scale, **given.keywords"
 COLUMNS = 4  # of a row, that a message shows
 TOLERANCE = {"float32": 2e-5, "bfloat16": 3e-2}  # beside the largest value
 STEEP = 5e-3
@@ -209,7 +209,7 @@ def sent(call: Decode, *, kept: bool = False) -> dict[str, Any]:
         "tables": [list(table) for table in call.tables],
         "lengths": list(call.lengths),
         "scale": call.scale,
-        "split": call.split,
+        "keywords": {"split": call.split} if call.split != 1 else {},
         "numbers": [call.numbers[0], None, None] if kept else list(call.numbers),
         "magnitude": call.magnitude,
     }

@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import mul
 
 LARGEST = 48  # of the sixteenths that are drawn
-UNOWNED = 3  # blocks that nobody has
+UNOWNED = 3  # blocks that nobody has, usually
 BEYOND = (1_000_003, -1_000_003)  # what stands in a table beyond the length, where it is no block
 
 
@@ -24,7 +24,7 @@ class Decode:
 
     group: query heads of a KV head. width: D. magnitude: all numbers are multiplied by it. wild:
     entries of the tables beyond a length are no blocks at all; otherwise they are blocks of others,
-    or nobody's.
+    or nobody's. unowned: blocks that nobody has.
     """
 
     lengths: tuple[int, ...]
@@ -38,6 +38,7 @@ class Decode:
     magnitude: float = 1.0
     wild: bool = False
     seed: int = 0
+    unowned: int = UNOWNED
 
     @property
     def heads(self) -> int:
@@ -47,7 +48,7 @@ class Decode:
     @property
     def blocks(self) -> int:
         """Of the pool."""
-        return sum(-(-length // self.block_size) for length in self.lengths) + UNOWNED
+        return sum(-(-length // self.block_size) for length in self.lengths) + self.unowned
 
     @cached_property
     def tables(self) -> tuple[tuple[int, ...], ...]:

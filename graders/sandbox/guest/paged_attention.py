@@ -1,7 +1,7 @@
 """Driver of exercise 7 inside the worker: the kernel in Triton's interpreter, every load and store
 of it looked at.
 
-  paged_decode   a dict: sizes, tables, lengths, scale, split, numbers
+  paged_decode   a dict: sizes, tables, lengths, scale, keywords, numbers
     sizes        [blocks, block_size, query heads, KV heads, D, dtype name]
     numbers      sixteenths of q [B, Hq, D], and of the keys and values of each request [length, Hkv, D], flat
     magnitude    all of them are multiplied by it
@@ -66,7 +66,7 @@ def call(part, method, args):
     with observed:
         try:
             result = getattr(part.module, method)(
-                *given.tensors.values(), given.scale, split=given.split
+                *given.tensors.values(), given.scale, **given.keywords
             )
         except inner.InterpreterError as error:
             raise cause(error) from None
@@ -84,11 +84,11 @@ def cause(error):
 class Given:
     """The tensors of a call."""
 
-    def __init__(self, sizes, tables, lengths, scale, split, numbers, magnitude):
+    def __init__(self, sizes, tables, lengths, scale, keywords, numbers, magnitude):
         blocks, self.block_size, heads, self.kv_heads, width, dtype = sizes
         kind = getattr(torch, dtype)
         shape = (blocks, self.block_size, self.kv_heads, width)
-        self.lengths, self.tables, self.scale, self.split = lengths, tables, scale, split
+        self.lengths, self.tables, self.scale, self.keywords = lengths, tables, scale, keywords
         self.own = [
             table[: -(-length // self.block_size)]
             for table, length in zip(tables, lengths, strict=True)
