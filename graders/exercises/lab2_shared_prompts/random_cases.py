@@ -61,8 +61,14 @@ def hit_rate(context: CheckContext, case: Case) -> None:
     setup = case.setup
     size, capacity = setup.pick(SIZES), setup.pick((None, 0, None, 1))
     prompts = prompts_of(case.moves) if setup.pick((True, True, True, False)) else []
-    told = {} if capacity is None and setup.pick((True, True, False)) else {"capacity": capacity}
-    FormulaJudge(context).judge(spec.HIT_RATE, prompts, block_size=size, **told)
+    FormulaJudge(context).judge(spec.HIT_RATE, prompts, block_size=size, capacity=capacity)
+
+
+def unbounded_hit_rate(context: CheckContext) -> None:
+    """Whoever tells no capacity has room for everything."""
+    context.cases += 1
+    FormulaJudge(context).judge(spec.HIT_RATE, [[1, 2, 3], [1, 2, 4]], block_size=2, capacity=None)
+    FormulaJudge(context).judge(spec.HIT_RATE, [[1, 2, 3], [1, 2, 4]], block_size=2)
 
 
 def pages(context: CheckContext, case: Case) -> None:
