@@ -74,13 +74,8 @@ def grade(
     entry = catalogue(exercise)
     laws = choose(entry.laws, only, laws_only=laws_only)
     start = time.monotonic()
-    run = _Run(
-        entry,
-        others,
-        secrets.randbits(63) if seed is None else seed,
-        on_law or (lambda _: None),
-        isolation,
-    )
+    seed = secrets.randbits(63) if seed is None else seed
+    run = _Run(entry, others, seed, on_law or (lambda _: None), isolation)
     run.progress, run.beside, run.live = progress or run.progress, beside, live
     run.laws_only, run.ready, run.until_broken, run.alone = laws_only, ready, until_broken, alone
     problem = run.all(submission, laws)

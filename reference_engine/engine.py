@@ -89,12 +89,8 @@ class Engine:
         kv_dtype: KVDtype = KVDtype.FP32,
     ) -> None:
         """Raises ValueError for sizes that cannot work, PartError when a part cannot be made."""
-        self.model, self.parts, self.metrics, self.trace = (
-            model,
-            parts or naive_parts(),
-            Metrics(),
-            list[StepRecord](),
-        )
+        self.model, self.parts = model, parts or naive_parts()
+        self.metrics, self.trace = Metrics(), list[StepRecord]()
         self._seed, self.keep_trace, self._speculator = seed, keep_trace, speculator
         lookahead = speculator.lookahead if speculator else 0
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
@@ -102,9 +98,8 @@ class Engine:
         self._requests: dict[int, RequestState] = {}
         self._mail: dict[int, list[int]] = {}
         self._aborted: list[int] = []
-        self._samples: dict[
-            int, HeldPrompt
-        ] = {}  # by the sample that computes the prompt the others wait for
+        # by the sample that computes the prompt the others wait for
+        self._samples: dict[int, HeldPrompt] = {}
         self._next_id = self._silent = 0
         self._failure: PartError | None = None
         width = min(num_blocks - 1, -(-(model.config.positions + lookahead) // block_size))
@@ -122,9 +117,8 @@ class Engine:
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes |= {"watermark": watermark}
-        self.kv = RecordingKV(
-            self._blocks, cache, requests=self._requests, running=running, **sizes
-        )
+        known = {"requests": self._requests}
+        self.kv = RecordingKV(self._blocks, cache, **known, running=running, **sizes)
         self._decoder = self.decoder_type(
             self.runner, self._requests, running, self.kv.table, speculator, block_size
         )

@@ -141,10 +141,8 @@ def command(
         raise Problem("--store keeps races of a workload, not of --lengths. Use --json.")
     kept = _stored(workload, model, dtype) if store else None
     files = RaceFiles(json_file, svg_file, png_file, kept)
-    names, batches = (
-        _engines(engines),
-        () if whole_only or lengths else _numbers(sweep, "batches", "--sweep 1,4,16"),
-    )
+    names = _engines(engines)
+    batches = () if whole_only or lengths else _numbers(sweep, "batches", "--sweep 1,4,16")
     files.check()
     from graders.engines.race import RacePlan
 
@@ -165,10 +163,15 @@ def command(
         timeout=timeout,
     )
     results = _run(plan)
+    return _written(results, files)
+
+
+def _written(results: RaceResults, files: RaceFiles) -> ExitCode:
+    """Shown, and written where it is to be."""
     _print(results)
-    if kept is not None and not (results.complete and not results.interrupted):
+    if files.stored is not None and not (results.complete and not results.interrupted):
         console(stderr=True).print(
-            f"{kept} is left as it was: not every engine ran to the end.", soft_wrap=True
+            f"{files.stored} is left as it was: not every engine ran to the end.", soft_wrap=True
         )
         files = replace(files, stored=None)
     files.write(results)

@@ -260,35 +260,7 @@ def _wrong(model: Model, clever: SpeculationRun, plain: SpeculationRun) -> int:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Race the waiter with and without speculation.")
-    parser.add_argument(
-        "--model", default="waiter", help="or the waiter in a larger model's shape: waiter@50m"
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
-    parser.add_argument(
-        "--dialogues",
-        type=int,
-        default=8,
-        help="dialogues a batch of one has; more for larger ones",
-    )
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument(
-        "--nodes",
-        type=int,
-        default=CPU_NODES,
-        help="the likeliest so many nodes of the stored tree",
-    )
-    parser.add_argument(
-        "--using", type=Path, help="the file whose verification decides; the solution if left out"
-    )
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most"
-    )
-    parser.add_argument(
-        "--write", action="store_true", help=f"store the figures as {FILE} beside the heads"
-    )
-    options = parser.parse_args()
+    options = _arguments().parse_args()
     torch.set_num_threads(options.threads)
     model, parts = load_model(options.model), waiter_parts(options.using)
     heads: Heads = load_heads(HEADS, model)
@@ -333,6 +305,38 @@ def _as_json(races: Sequence[Race], tree: TreeChoice, threads: int) -> dict[str,
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m reference_engine.benchmarks.medusa --write",
     }
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Race the waiter with and without speculation.")
+    parser.add_argument(
+        "--model", default="waiter", help="or the waiter in a larger model's shape: waiter@50m"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
+    parser.add_argument(
+        "--dialogues",
+        type=int,
+        default=8,
+        help="dialogues a batch of one has; more for larger ones",
+    )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        default=CPU_NODES,
+        help="the likeliest so many nodes of the stored tree",
+    )
+    parser.add_argument(
+        "--using", type=Path, help="the file whose verification decides; the solution if left out"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", help="only find out which of these tree sizes pays most"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"store the figures as {FILE} beside the heads"
+    )
+    return parser
 
 
 if __name__ == "__main__":

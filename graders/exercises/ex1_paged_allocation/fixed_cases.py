@@ -147,7 +147,6 @@ def _a_table(blocks: int, script: Script) -> None:
     script.admit(1, 2 * blocks)
     script.fork(1, 2)
     script.extend(2, 2 * blocks + 1)
-    script.truncate(2, 7)
     script.free(1)
     script.free(2)
 
@@ -259,6 +258,17 @@ def truncate(context: CheckContext) -> None:
     script.truncate(1, LARGE + 1)
     script.truncate(1, LARGE)
     _play(context, script)
+    for blocks in (5, LONG):  # what breaks with a few is told with a few
+        _play(context, Script(2 * blocks, 2, refs=False), partial(_off_a_shared_table, blocks))
+
+
+def _off_a_shared_table(blocks: int, script: Script) -> None:
+    script.admit(1, 2 * blocks)
+    script.fork(1, 2)
+    script.extend(2, 2 * blocks + 1)
+    script.truncate(2, 7)
+    script.free(1)
+    script.free(2)
 
 
 def watermark(context: CheckContext) -> None:

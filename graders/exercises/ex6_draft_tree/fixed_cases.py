@@ -33,87 +33,88 @@ EASY: tuple[tuple[RowGrowth, int], ...] = (
     (SMALL, 1),
     (SMALL, 3),
 )  # whose stories are easy to read
+_TOKENS, _LOGS = GUESSES
+_TWO = [[*_TOKENS[0]], [53, 54]]
+REFUSED: tuple[tuple[str, Sequence[Any], str], ...] = (
+    ("frontier", ([SMALL], 1, 3), "there are 2 candidates of depth 1, and 3 are asked for"),
+    ("frontier", ([SMALL], 3, 1), "there is no candidate of depth 3"),
+    ("frontier", ([SMALL], 2, 5), "there are 2 candidates of depth 2, and 5 are asked for"),
+    (
+        "frontier",
+        ([SMALL, OTHER], 2, 2),
+        "there is 1 candidate of depth 2 in row 1, and 2 are asked for",
+    ),
+    (
+        "frontier",
+        ([OTHER, SMALL], 2, 2),
+        "there is 1 candidate of depth 2 in row 0, and 2 are asked for",
+    ),
+    ("frontier", ([[]], 1, 1), "there is no candidate at all"),
+    (
+        "grow",
+        ([SMALL], [[4]], [_TOKENS], [_LOGS]),
+        "candidate 4 is chosen, and there are 4, from 0 on",
+    ),
+    (
+        "grow",
+        ([SMALL], [[-2]], [_TOKENS], [_LOGS]),
+        "candidate -2 is chosen; -1 is the root, below it is nothing",
+    ),
+    ("grow", ([[]], [[0]], [_TOKENS], [_LOGS]), "candidate 0 is chosen, and there is none yet"),
+    (
+        "grow",
+        ([SMALL], [[1, 4]], [_TWO], [[*_LOGS, *_LOGS]]),
+        "candidate 4 is chosen, and there are 4, from 0 on",
+    ),
+    (
+        "grow",
+        ([SMALL, SMALL], [[1], [9]], [_TOKENS] * 2, [_LOGS] * 2),
+        "candidate 9 is chosen in row 1, and there are 4",
+    ),
+    (
+        "grow",
+        ([SMALL, SMALL], [[1], [-2]], [_TOKENS] * 2, [_LOGS] * 2),
+        "candidate -2 is chosen in row 1; -1 is the root, below it is nothing",
+    ),
+    (
+        "grow",
+        ([SMALL], [[0]], [_TOKENS], [[[0.125, -1.0]]]),
+        "topk_logprob[0][0] is 0.125: no probability is above 1",
+    ),
+    (
+        "grow",
+        ([SMALL], [[0]], [_TOKENS], [[[-0.5, 2.0]]]),
+        "topk_logprob[0][1] is 2.0: no probability is above 1",
+    ),
+    (
+        "grow",
+        ([[]], [[ROOT]], [_TOKENS], [[[-0.5, 0.25]]]),
+        "topk_logprob[0][1] is 0.25: no probability is above 1",
+    ),
+    (
+        "grow",
+        ([SMALL] * 2, [[0], [1]], [_TOKENS] * 2, [_LOGS, [[-1.0, 0.5]]]),
+        "a topk_logprob of row 1 is 0.5",
+    ),
+    (
+        "rerank",
+        ([SMALL], [5], 6),
+        "there are 4 candidates, and 5 beside the root are asked for",
+    ),
+    (
+        "rerank",
+        ([SMALL, OTHER], [5, 6], 9),
+        "there are 4 candidates, and 8 beside the root are asked for",
+    ),
+    ("rerank", ([[]], [5], 2), "there is no candidate, and 1 beside the root is asked for"),
+)
+"""Method, arguments and why they are refused."""
 
 
 def refused(context: CheckContext) -> None:
     """Every error of the contract, in the first row and in a later one."""
-    tokens, logs = GUESSES
-    two = [[*tokens[0]], [53, 54]]
-    cases: tuple[tuple[str, Sequence[Any], str], ...] = (
-        ("frontier", ([SMALL], 1, 3), "there are 2 candidates of depth 1, and 3 are asked for"),
-        ("frontier", ([SMALL], 3, 1), "there is no candidate of depth 3"),
-        ("frontier", ([SMALL], 2, 5), "there are 2 candidates of depth 2, and 5 are asked for"),
-        (
-            "frontier",
-            ([SMALL, OTHER], 2, 2),
-            "there is 1 candidate of depth 2 in row 1, and 2 are asked for",
-        ),
-        (
-            "frontier",
-            ([OTHER, SMALL], 2, 2),
-            "there is 1 candidate of depth 2 in row 0, and 2 are asked for",
-        ),
-        ("frontier", ([[]], 1, 1), "there is no candidate at all"),
-        (
-            "grow",
-            ([SMALL], [[4]], [tokens], [logs]),
-            "candidate 4 is chosen, and there are 4, from 0 on",
-        ),
-        (
-            "grow",
-            ([SMALL], [[-2]], [tokens], [logs]),
-            "candidate -2 is chosen; -1 is the root, below it is nothing",
-        ),
-        ("grow", ([[]], [[0]], [tokens], [logs]), "candidate 0 is chosen, and there is none yet"),
-        (
-            "grow",
-            ([SMALL], [[1, 4]], [two], [[*logs, *logs]]),
-            "candidate 4 is chosen, and there are 4, from 0 on",
-        ),
-        (
-            "grow",
-            ([SMALL, SMALL], [[1], [9]], [tokens] * 2, [logs] * 2),
-            "candidate 9 is chosen in row 1, and there are 4",
-        ),
-        (
-            "grow",
-            ([SMALL, SMALL], [[1], [-2]], [tokens] * 2, [logs] * 2),
-            "candidate -2 is chosen in row 1; -1 is the root, below it is nothing",
-        ),
-        (
-            "grow",
-            ([SMALL], [[0]], [tokens], [[[0.125, -1.0]]]),
-            "topk_logprob[0][0] is 0.125: no probability is above 1",
-        ),
-        (
-            "grow",
-            ([SMALL], [[0]], [tokens], [[[-0.5, 2.0]]]),
-            "topk_logprob[0][1] is 2.0: no probability is above 1",
-        ),
-        (
-            "grow",
-            ([[]], [[ROOT]], [tokens], [[[-0.5, 0.25]]]),
-            "topk_logprob[0][1] is 0.25: no probability is above 1",
-        ),
-        (
-            "grow",
-            ([SMALL] * 2, [[0], [1]], [tokens] * 2, [logs, [[-1.0, 0.5]]]),
-            "a topk_logprob of row 1 is 0.5",
-        ),
-        (
-            "rerank",
-            ([SMALL], [5], 6),
-            "there are 4 candidates, and 5 beside the root are asked for",
-        ),
-        (
-            "rerank",
-            ([SMALL, OTHER], [5, 6], 9),
-            "there are 4 candidates, and 8 beside the root are asked for",
-        ),
-        ("rerank", ([[]], [5], 2), "there is no candidate, and 1 beside the root is asked for"),
-    )
     together = Together()
-    for method, args, why in cases:
+    for method, args, why in REFUSED:
         context.cases += 1
         with together.case():
             DraftTreeJudge(context).refused(method, args, why)

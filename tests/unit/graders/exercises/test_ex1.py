@@ -129,7 +129,8 @@ def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(
 def test_no_law_before_it_is_broken(part: Mutant, tmp_path: Path) -> None:
     """What a learner reads first is the law that the fault is about."""
     names = [law.name for law in UNIT]
-    before = names[: names.index(part.laws[0])]
+    own = part.laws[0]
+    before = names[: names.index(own)] if own in names else names
     if before:
         assert not broken_laws(part.write(tmp_path), 4, *before)
 
