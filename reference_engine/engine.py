@@ -96,8 +96,7 @@ class Engine:
         _check_sizes(num_blocks, block_size, watermark, max_seqs, token_budget, chunk, lookahead)
         self._limits = SchedulerLimits(max_seqs, token_budget, lookahead, num_blocks, block_size)
         self._requests: dict[int, RequestState] = {}
-        self._mail: dict[int, list[int]] = {}
-        self._aborted: list[int] = []
+        self._mail, self._aborted = dict[int, list[int]](), list[int]()
         # by the sample that computes the prompt the others wait for
         self._samples: dict[int, HeldPrompt] = {}
         self._next_id = self._silent = 0
@@ -109,16 +108,15 @@ class Engine:
         )
         if speculator is not None:
             speculator.attach(self.runner, model, Room(num_blocks, block_size, max_seqs, width))
-        running = RunningRequests(
-            self.runner.tables, seats=max_seqs, num_blocks=num_blocks, block_size=block_size
-        )
+        running = RunningRequests(self.runner.tables, seats=max_seqs, **sizes)
         with self._blaming("block_manager"):
             self._blocks = self.parts.block_manager(num_blocks, block_size, watermark=watermark)
         with self._blaming("prefix_cache"):
             cache = self.parts.prefix_cache(block_size) if self.parts.prefix_cache else None
         sizes |= {"watermark": watermark}
-        known = {"requests": self._requests}
-        self.kv = RecordingKV(self._blocks, cache, **known, running=running, **sizes)
+        self.kv = RecordingKV(
+            self._blocks, cache, requests=self._requests, running=running, **sizes
+        )
         self._decoder = self.decoder_type(
             self.runner, self._requests, running, self.kv.table, speculator, block_size
         )
