@@ -14,7 +14,7 @@ from graders.checking.failure import Deviation
 from graders.checking.replies import returned_again, shown
 from graders.sandbox import protocol
 from graders.simulation.backend import items
-from graders.simulation.scheduler_rules import DROP, EXTEND, KVCall, Planned, PlannedChunk
+from graders.simulation.scheduler_rules import ADMIT, DROP, EXTEND, KVCall, Planned, PlannedChunk
 
 CALLS = ("lookup", "admit", "extend", "truncate", "drop")  # by number
 Held = dict[int, int]
@@ -130,9 +130,13 @@ def _asked(call: Any) -> KVCall:
         return KVCall(what, id, number, None if answer is None else 1, copies=copies)
     if what == DROP:
         return KVCall(what, id, number, None, tuple(ints(answer, f"The tokens given to {name}")))
+    offered = tuple[int, ...]()
+    if what == ADMIT:
+        answer, tokens = items(answer, 2)
+        offered = tuple(ints(tokens, f"The tokens given to {name}"))
     if answer is not None and type(answer) not in (int, bool):
         raise Deviation(f"{name} answered {shown(answer)}.", shown(answer), "an int, or None")
-    return KVCall(what, id, number, answer)
+    return KVCall(what, id, number, answer, offered)
 
 
 def _table(pair: Any) -> tuple[int, list[int]]:

@@ -99,7 +99,7 @@ class PlannedChunk:
 class KVCall:
     """One call of the KV manager and its answer (see `graders.sandbox.guest.scheduler`).
 
-    answer: None when it did not fit. offered: the tokens of a drop. copies: those that an extension
+    answer: None when it did not fit. offered: the tokens of a drop or an admission. copies: those that an extension
     asked for.
     """
 
@@ -352,9 +352,27 @@ class SchedulerSpec:
         """What kv.admit borrowed for an admission."""
         for ask in plan.asked:
             if ask.what == ADMIT and ask.id == request.id and ask.answer is not None:
+                self._looked_up(request, ask, plan)
                 return ask.answer
         message = f"Request {request.id} has a chunk, but kv.admit was not asked for its blocks."
         raise Deviation(message, f"{plan}", f"kv.admit({request.id}, ...) before its chunk")
+
+    def _looked_up(self, request: RequestSpec, ask: KVCall, plan: Planned) -> None:
+        """What the cache is asked for are the request's own tokens, as far as the step computes."""
+        given, end = list(ask.offered), next(w.end for w in plan.chunks if w.id == request.id)
+        own = given == request.tokens[: len(given)]
+        if own and len(given) >= min(end, request.size):
+            return
+        message = f"kv.admit was given {plural(len(given), 'token')} "
+        if own:
+            message += f"of request {request.id}, which has {request.size}"
+        else:
+            message += f"for request {request.id}, which are not its own"
+        raise Deviation(
+            f"{message}: of what it is given it borrows what the cache holds.",
+            f"kv.admit({request.id}, {given}, …)",
+            f"kv.admit({request.id}, {request.tokens}, …)",
+        )
 
     def _copies(self, plan: Planned) -> None:
         """The copies that kv.extend asked for, of those who have a chunk in the plan; none of a

@@ -28,10 +28,9 @@ moves  [method, number, …], each answered with [outcome, the id it was about o
        books   0                 [idle, free blocks, evictable blocks, protected blocks]
        crowd   count, lengths, max_new     so many requests at once, their prompts as long as `lengths` in turn
        spin    steps, token                so many steps, everybody saying the same, nothing recorded
-asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, EXTEND
-(whose answer is a list
-       of source and destination in turn, or None), TRUNCATE, and DROP, whose answer is the list of
-       tokens offered.
+asked  [what, id, number, answer] for each call of the KV manager: LOOKUP (id -1), ADMIT, whose answer
+       comes with the tokens that were given, EXTEND, whose answer is a list of source and
+       destination in turn, or None, TRUNCATE, and DROP, whose answer is the list of tokens offered.
 """
 
 import array
@@ -355,7 +354,7 @@ class Recorder:
 
     def admit(self, id, tokens, num_tokens):
         cached = self._manager.admit(id, tokens, num_tokens)
-        self._asked.append([ADMIT, id, num_tokens, cached])
+        self._asked.append([ADMIT, id, num_tokens, [cached, list(tokens)]])
         if cached is not None:
             self.held[id] = num_tokens
         return cached

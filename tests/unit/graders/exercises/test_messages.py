@@ -245,7 +245,7 @@ def test_what_another_engine_does_by_rule_is_told_as_its_way(
 
 
 def planned(*chunks: PlannedChunk, available: int = 99) -> Planned:
-    asked = tuple(KVCall(ADMIT, work.id, work.end, 0) for work in chunks)
+    asked = tuple(KVCall(ADMIT, work.id, work.end, 0, (7,) * work.end) for work in chunks)
     return Planned(chunks, (), (), asked, {work.id: work.end + 2 for work in chunks}, {}, available)
 
 
