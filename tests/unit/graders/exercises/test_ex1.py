@@ -120,7 +120,8 @@ def test_a_call_done_by_halves_is_caught_without_luck_in_the_smallest_state(
     assert len(caught) > 10
     assert [name for name, broken in caught.items() if not broken] == []
     stories = [broken[0].story for broken in caught.values()]
-    assert max(len(story.steps) for story in stories if story) <= 8  # of several blocks, released again
+    # eight: several blocks that are released again
+    assert max(len(story.steps) for story in stories if story) <= 8
 
 
 @pytest.mark.slow
