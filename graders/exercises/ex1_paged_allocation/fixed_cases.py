@@ -156,6 +156,8 @@ def copy_on_write(context: CheckContext) -> None:
     for tokens in (3, LARGE):  # what breaks with a few is told with a few
         _play(context, Script(4, tokens + 1), partial(_nothing_written, tokens))
     _play(context, Script(6, 4), _all_but_the_last)
+    for blocks in (5, LONG):
+        _play(context, Script(blocks + 3, 2, refs=False), partial(_the_last_of_two, blocks))
     _play(context, Script(5, 4), _the_last_free_block)
     _play(context, Script(8, 4), _copy_and_more)
     _play(context, Script(6, 4), _into_a_borrowed_block)
@@ -194,6 +196,14 @@ def _all_but_the_last(script: Script) -> None:
     script.extend(3, 4)
     script.extend(4, 4)
     script.extend(2, 5)
+
+
+def _the_last_of_two(blocks: int, script: Script) -> None:
+    """However long the table is."""
+    script.admit(1, 2 * blocks - 1)
+    script.fork(1, 2)
+    script.extend(2, 2 * blocks)
+    script.extend(1, 2 * blocks)
 
 
 def _the_last_free_block(script: Script) -> None:

@@ -15,6 +15,7 @@ from reference_engine.arithmetic import Arithmetic
 from reference_engine.backends import make_runner
 from reference_engine.batch import Span, StepBatch
 from reference_engine.engine import Engine
+from reference_engine.kv_dtype import KVDtype
 from reference_engine.llama import thread_shards
 from reference_engine.llama.config import LlamaConfig
 from reference_engine.llama.cpu_runner import CpuRunner
@@ -101,14 +102,18 @@ two_threads = pytest.mark.parametrize("threads", [2], indirect=True)
 
 
 def runner_for(
-    model: Model, block_size: int = 4, seats: int = 8, arithmetic: Arithmetic = Arithmetic.FP32
+    model: Model,
+    block_size: int = 4,
+    seats: int = 8,
+    arithmetic: Arithmetic = Arithmetic.FP32,
+    kv_dtype: KVDtype = KVDtype.FP32,
 ) -> CpuRunner | NativeRunner:
     """A runner whose seats have scattered blocks for 40 tokens each; what they hold now is not a
     number."""
     per_seat = -(-44 // block_size)
     blocks = seats * per_seat + 1
     sizes = {"num_blocks": blocks, "block_size": block_size, "seats": seats, "width": per_seat}
-    runner = make_runner(model, **sizes, arithmetic=arithmetic)
+    runner = make_runner(model, **sizes, arithmetic=arithmetic, kv_dtype=kv_dtype)
     assert isinstance(runner, CpuRunner | NativeRunner)
     blocks = list(range(1, seats * per_seat + 1))
     random.Random(1).shuffle(blocks)
@@ -382,25 +387,29 @@ def test_a_text_is_the_same_to_the_last_bit_in_any_batch(name: str) -> None:
 @pytest.mark.parametrize("kind", ["compiled"], indirect=True)
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
 @pytest.mark.parametrize(
-    ("name", "arithmetic"),
+    ("name", "arithmetic", "kv_dtype", "block_size"),
     [
-        ("one KV head, of 16 bits", Arithmetic.BF16),
-        ("normed heads, of 16 bits", Arithmetic.BF16),
-        ("tiny, of 8 bits", Arithmetic.INT8),
-        ("normed heads, of 8 bits", Arithmetic.INT8),
+        ("one KV head, of 16 bits", Arithmetic.BF16, KVDtype.FP32, 4),
+        ("normed heads, of 16 bits", Arithmetic.BF16, KVDtype.FP32, 4),
+        ("tiny, of 8 bits", Arithmetic.INT8, KVDtype.FP32, 4),
+        ("normed heads, of 8 bits", Arithmetic.INT8, KVDtype.FP32, 4),
+        ("one KV head, of 16 bits", Arithmetic.BF16, KVDtype.BF16, 16),  # attention rounds, too
+        ("normed heads, of 16 bits", Arithmetic.BF16, KVDtype.BF16, 16),
+        ("normed heads, of 16 bits", Arithmetic.BF16, KVDtype.BF16, 1),
+        ("normed heads, of 8 bits", Arithmetic.INT8, KVDtype.BF16, 16),
     ],
 )
 def test_narrow_products_are_near_the_oracle_and_the_same_in_any_batch(
-    name: str, arithmetic: Arithmetic
+    name: str, arithmetic: Arithmetic, kv_dtype: KVDtype, block_size: int
 ) -> None:
     if lacking := lacks(arithmetic):
         pytest.skip(lacking)
     model, steps = MODELS[name], StepBatch(tuple(Span(seat, 0, TEXT, 40) for seat in range(7)))
-    exact = runner_for(model).forward(steps).logits.clone()
-    rounded = runner_for(model, arithmetic=arithmetic)
+    exact = runner_for(model, block_size, kv_dtype=kv_dtype).forward(steps).logits.clone()
+    rounded = runner_for(model, block_size, arithmetic=arithmetic, kv_dtype=kv_dtype)
     together = rounded.forward(steps).logits.clone()
     assert 1e-4 < (together - exact).abs().max() < 0.05 * exact.abs().max()
-    runner = runner_for(model, arithmetic=arithmetic)
+    runner = runner_for(model, block_size, arithmetic=arithmetic, kv_dtype=kv_dtype)
     for row in range(40):
         assert torch.equal(
             runner.forward(StepBatch((Span(3, row, [TEXT[row]], 1),))).logits[0], together[row]

@@ -27,7 +27,7 @@ LONGEST_STORY = 9  # steps: one part is wrong only beside seven sequences
 
 
 TIMED = [part for part in WRONG if part.laws == ("constant time",)]
-IN_ENGINE = [part for part in WRONG if part.laws == ("same tokens",)]
+IN_ENGINE = [part for part in WRONG if "same tokens" in part.laws]
 UNTIMED = [part for part in WRONG if part not in TIMED + IN_ENGINE]
 
 
@@ -133,7 +133,8 @@ def test_no_law_before_it_is_broken(part: Mutant, tmp_path: Path) -> None:
     own = part.laws[0]
     before = names[: names.index(own)] if own in names else names
     if before:
-        assert not broken_laws(part.write(tmp_path), 4, *before)
+        broken = broken_laws(part.write(tmp_path), 4, *before)
+        assert not [law.name for law in broken if law.name not in part.laws]
 
 
 @pytest.mark.usefixtures("in_this_process")
