@@ -141,7 +141,8 @@ class BlockManager:
         if num_tokens < 0 or num_tokens > table.num_full_slots:
             raise ValueError(num_tokens)
         keep = self.required(num_tokens)
-        cut, table.blocks = table.blocks[keep:], table.blocks[:keep]
+        cut = table.blocks[keep:]
+        del table.blocks[keep:]
         table.num_full_slots = num_tokens
         return self.block_allocator.free(cut)
 
