@@ -18,6 +18,7 @@ or a free (the table).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ ASKING = (
 )  # beside which the question itself, about a slice when a worker has rested, is little
 SMALL = 2  # more measurements of the small pool
 PASSES = 64  # of a loop, at first
+MARGIN = 1.5  # times the least that a measurement takes, foreseen from a shorter one
+FASTER = 16  # times more passes at once at most
 LONG = 20  # slices: what takes so long is not measured twice
 BUILT = "BlockManager()"
 ANSWERED = 16  # passes of ordinary calls in one measurement
@@ -485,7 +488,8 @@ class Pool:
 
     def _pass(self, calls: tuple[Call, ...], times: int, least: float) -> Cost:
         while (spent := self._recorder.again(calls, times)) < least and times < MOST_PASSES:
-            times = min(MOST_PASSES, times * 8)
+            more = max(MARGIN * least / spent, 2.0)
+            times = min(MOST_PASSES, math.ceil(times * min(more, FASTER)))
         if spent < LONG * SLICE:
             spent = min(spent, self._recorder.again(calls, times))
         return self._cost(spent / times)

@@ -328,7 +328,13 @@ class GuestParts:
             others = [item for item in items if type(item) is not int]
             if items and not others and min(items) >= -LARGEST and max(items) <= LARGEST:
                 return items  # most lists are: ids, tokens, tables
-            return [self.plain(item, depth - 1) for item in items]
+            below = depth - 1
+            return [
+                item
+                if type(item) is int and -LARGEST <= item <= LARGEST
+                else self.plain(item, below)
+                for item in items
+            ]
         if kind is self.slots.Copy:
             return {"copy": [self.plain(value.src, 0), self.plain(value.dst, 0)]}
         return {"type": type_name(kind)}
