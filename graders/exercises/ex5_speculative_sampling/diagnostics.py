@@ -18,6 +18,7 @@ from graders.exercises.ex5_speculative_sampling.specification import (
 
 Made = Callable[[Row, Rule], list[float]]
 LONGEST = 8  # numbers of a row that are told
+DUST = 1e-6  # a probability below it is lost in sums, not by a wrong rule
 
 
 def number(x: float | Fraction) -> str:
@@ -92,6 +93,8 @@ def _why(logits: Row, rule: Rule, due: Spread, got: Sequence[float], token: int)
         return f"{held}, less than top_p = {rule.top_p}, so it is needed to reach it"
     if got[token] == 0 and logits[token] == due.least:
         return f"its logit equals the {_nth(rule.top_k)} largest, {number(due.least)}: those as likely as it stay"
+    if got[token] == 0 and due.p[token] < DUST:
+        return "small as it is, no rule leaves it out"
     whole = math.fsum(got)
     if not math.isnan(whole) and abs(whole - 1) > 1e-3:
         return f"what is kept sums to 1; yours sums to {number(whole)}"
@@ -107,7 +110,7 @@ def _nth(place: int) -> str:
 def _alike(got: Sequence[float], other: Sequence[float]) -> bool:
     pairs = zip(got, other, strict=False)
     return len(got) == len(other) and all(
-        abs(x - y) < 1e-4 or (x != x and y != y) for x, y in pairs
+        (abs(x - y) < 1e-4 and (x == 0) == (y == 0)) or (x != x and y != y) for x, y in pairs
     )
 
 

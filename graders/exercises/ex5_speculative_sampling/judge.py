@@ -17,6 +17,7 @@ from graders.exercises.ex5_speculative_sampling.specification import Chain, Row,
 SLOT = "speculative_sampling"
 IMPORTS = f"from math import inf, nan\n\nimport {SLOT}\nimport torch\n"
 NEAR, TINY = 2e-5, 1e-7  # of a probability that is right: relative, absolute
+LEAST = 1e-30  # that float32 holds easily: what is due beyond it is not 0
 FLOAT = "float32"
 FUNCTIONS = ("probabilities", "accept_chain", "accept_siblings")
 NOTHING_GUESSED = "Nothing was guessed here, K = 0: count is 0, and next is drawn from p[:, 0]."
@@ -239,8 +240,10 @@ def _spreads_due(rows: Sequence[Row], rule: Rule) -> str:
 
 
 def _close(got: float, due: float) -> bool:
-    """NaN is close to nothing, and nothing to 0."""
-    return got == 0 if due == 0 else abs(got - due) <= NEAR * due + TINY
+    """NaN is close to nothing, and nothing to 0, nor 0 to anything."""
+    if due == 0 or (got == 0 and due > LEAST):
+        return got == due
+    return abs(got - due) <= NEAR * due + TINY
 
 
 def _number(item: Any) -> float:
