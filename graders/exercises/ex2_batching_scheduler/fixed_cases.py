@@ -188,7 +188,7 @@ def a_big_head(context: CheckContext) -> None:
 def preemptions(context: CheckContext) -> None:
     """Law 2.6: the same few requests in pools of many sizes; one victim or several, decodes and
     prefills among them."""
-    for size, blocks, chunk in product((1, 2), range(5, 12), (1, 3)):
+    for size, blocks, chunk in product((1, 2), range(5, 12), (None, 1, 3)):
         setting = EngineSetting(num_blocks=blocks, block_size=size, chunk=chunk, token_budget=6)
         _all_at_once(context, setting, [(3, 3), (2, 5), (1, 6), (1, 4)])
     for blocks in (7, 8):

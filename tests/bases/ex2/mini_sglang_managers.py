@@ -111,7 +111,7 @@ class Scheduler:
 
     def serve(self, batch, req):
         length, cost = batch.piece(req)
-        while length and req in self.running:
+        while length and req.uid not in batch.retracted:
             copies = self.kv.extend(req.uid, req.cached_len + cost)
             if copies is not None:
                 return batch.put(req, length, cost, copies)

@@ -12,10 +12,18 @@ from reference_engine.slots import Chunk, Plan
 @dataclass
 class SchedulingBudget:
     token_budget: int
+    num_batched_tokens: int = 0
     batched: dict = field(default_factory=dict)
 
     def remaining(self):
-        return self.token_budget - sum(self.batched.values())
+        return self.token_budget - self.num_batched_tokens
+
+    def add(self, id, num_tokens):
+        self.batched[id] = num_tokens
+        self.num_batched_tokens += num_tokens
+
+    def subtract(self, id):
+        self.num_batched_tokens -= self.batched.pop(id, 0)
 
 
 @dataclass
@@ -106,11 +114,12 @@ class Scheduler:
                     group.request.id, group.computed, new, new == group.size() - group.computed
                 )
                 copies[group.request.id] = moved
-                budget.batched[group.request.id] = slots
+                budget.add(group.request.id, slots)
                 return
             victim = self.running.pop()
-            for planned in (chunks, copies, budget.batched):
+            for planned in (chunks, copies):
                 planned.pop(victim.request.id, None)
+            budget.subtract(victim.request.id)
             self.block_manager.drop(victim.request.id, victim.text(victim.computed))
             victim.computed = 0
             preempted.append(victim.request.id)
@@ -130,7 +139,7 @@ class Scheduler:
             self.waiting.popleft()
             self._insert(self.running, group)
             chunks[group.request.id] = Chunk(group.request.id, group.computed, new, group.computed + new == len(tokens))
-            budget.batched[group.request.id] = slots
+            budget.add(group.request.id, slots)
 
     def commit(self, plan, tokens):
         ended = []
