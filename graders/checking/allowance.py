@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -26,10 +26,10 @@ class Allowance:
         return self.left <= 0
 
     @contextlib.contextmanager
-    def spending(self) -> Iterator[None]:
+    def spending(self, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
         """What is done meanwhile is paid from it."""
-        began = time.monotonic()
+        began = clock()
         try:
             yield
         finally:
-            self.left -= time.monotonic() - began
+            self.left -= clock() - began

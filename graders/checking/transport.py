@@ -43,7 +43,7 @@ class Transport:
         limits = {"wall": WALL_PATIENCE, **self.context.ask_limits}
         limits["wall"] = min(limits["wall"], max(allowance.left, 0.0))
         try:
-            with allowance.spending():
+            with allowance.spending(worker.clock):
                 answer = worker.ask(do, **limits, **self._told(), **fields)
         except WorkerDied as death:
             told = f"the process {death}"

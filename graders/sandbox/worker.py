@@ -32,6 +32,8 @@ SLEEPING = 15.0
 # the same, where the kernel does not say who waited for a processor: then waiting counts as
 # idleness
 UNTOLD = 40.0
+LOOK = 0.25  # seconds that we wait at once
+STILL = 1.0  # a look that takes longer was interrupted
 
 
 class WorkerDied(Exception):
@@ -107,6 +109,7 @@ class Worker:
         self.quiet = False  # it holds parts of the course's, which nothing that it says may show
         self._abandoned = False
         self._slept = 0.0
+        self._stood = 0.0  # seconds that we stood still ourselves
         self._delayed = 0.0  # of the process, when it was last looked at
         self._held_up = held_up()  # of our own, likewise
         os.set_blocking(self._process.output, False)
@@ -129,6 +132,14 @@ class Worker:
         """Seconds that the worker has been idle in all while it was asked; moments are not counted."""
         return self._slept
 
+    def clock(self) -> float:
+        """Seconds from some moment on, but for those in which the grader stood still while it
+        waited for an answer.
+
+        Who suspends a job or freezes a container stops us and the worker at once: nobody was idle.
+        """
+        return time.monotonic() - self._stood
+
     def still(self) -> contextlib.AbstractContextManager[None]:
         """Nothing of the worker runs meanwhile; see `Process.still`."""
         return self._process.still()
@@ -147,7 +158,7 @@ class Worker:
     def reading(self) -> Reading:
         """Of the grader's clock first, then of what the kernel knows of the worker once it has come
         to rest."""
-        clock = time.monotonic()
+        clock = self.clock()
         cpu = self.cpu_seconds()
         return Reading(clock, cpu, self._process.delayed_seconds(), held_up(), _rests(self.pid))
 
@@ -169,7 +180,7 @@ class Worker:
         """
         try:
             self._unasked()
-            start, spent = time.monotonic(), self._process.cpu_seconds()
+            start, spent = self.clock(), self._process.cpu_seconds()
             answer = self._exchange({"do": do, **fields}, start, spent, cpu, wall)
             while told is not None and not ASKED.isdisjoint(answer):
                 answer = self._exchange({"do": "told", **told(answer)}, start, spent, cpu, wall)
@@ -225,15 +236,16 @@ class Worker:
         began."""
         self._unsent = memoryview(self._talk.ask(question))
         self._refuse_sleep(self._slept, wall)
-        asked, used = time.monotonic(), self._process.cpu_seconds()
+        asked, used = self.clock(), self._process.cpu_seconds()
+        looked = time.monotonic()
         self._send()
         while True:
-            for descriptor, event in self._poll.poll(250):
-                answer = self._event(descriptor, event)
-                if answer is not None:
-                    self._rested(self._idle(asked, used, wall))
-                    return answer
-            waited = time.monotonic() - start
+            answer = self._awaited()
+            looked = self._look_back(looked)
+            if answer is not None:
+                self._rested(self._idle(asked, used, wall))
+                return answer
+            waited = self.clock() - start
             if (
                 self._abandoned
                 or waited > wall
@@ -243,10 +255,26 @@ class Worker:
                 raise WorkerHung(waited)
             self._refuse_sleep(self._slept + self._idle(asked, used, wall), wall)
 
+    def _awaited(self) -> dict[str, Any] | None:
+        """The answer, if it comes within a look."""
+        for descriptor, event in self._poll.poll(1000 * LOOK):
+            answer = self._event(descriptor, event)
+            if answer is not None:
+                return answer
+        return None
+
+    def _look_back(self, looked: float) -> float:
+        """A look is short: where the last one took long, and we did not wait for a processor, we
+        stood still. The time now."""
+        now = time.monotonic()
+        if now - looked > STILL:
+            self._stood += max(0.0, now - looked - (held_up() - self._held_up))
+        return now
+
     def _idle(self, start: float, spent: float, wall: float) -> float:
         """Seconds since `start` in which the worker neither ran nor waited for a processor, where
         they matter."""
-        idle = time.monotonic() - start - (self._process.cpu_seconds() - spent)
+        idle = self.clock() - start - (self._process.cpu_seconds() - spent)
         if idle < MOMENT or wall > WALL_PATIENCE:
             return 0.0
         delayed = self._process.delayed_seconds() - self._delayed + held_up() - self._held_up

@@ -60,6 +60,9 @@ class LocalWorker:
         self._line.told = told
         return _sent(self._parts.answer(_sent({"do": do, **fields})))
 
+    def clock(self) -> float:
+        return time.monotonic()
+
     def tree_seconds(self) -> float:
         return time.process_time()
 
