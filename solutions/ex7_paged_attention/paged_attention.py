@@ -33,10 +33,11 @@ total, acc), and those are combined in the same way: shrink to the common peak, 
 empty part has peak -inf and total 0; take care that exp(-inf - -inf) is not asked for.
 
 Rules of Triton (the lesson has a kernel of five lines to begin with). Sizes in `tl.arange` are
-powers of two: what is beyond the real size is masked. A kernel is given tensors as pointers:
-everything is arithmetic with offsets in elements; pools are large, so take offsets of blocks in
-int64. A kernel sees no globals: TILE is handed to it as `TILE: tl.constexpr`. Tests run it in
-Triton's interpreter on a CPU, so `tl.load` of a wrong address is noticed and named.
+powers of two: what is beyond the real size is masked; what a masked load leaves out is undefined,
+NaN in the tests, unless `other` is told. A kernel is given tensors as pointers: everything is
+arithmetic with offsets in elements; pools are large, so take offsets of blocks in int64. A kernel
+sees no globals: TILE is handed to it as `TILE: tl.constexpr`. Tests run it in Triton's interpreter
+on a CPU, so `tl.load` of a wrong address is noticed and named.
 """
 
 from __future__ import annotations

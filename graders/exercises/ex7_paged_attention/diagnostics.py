@@ -80,10 +80,10 @@ def fault(
 
 
 def nan_source(
-    call: Decode, row: int, head: int, strays: Sequence[Stray], tails: Sequence[Tail]
+    call: Decode, row: int, head: int, strays: Sequence[Stray], tails: Sequence[Tail], unsaid: int
 ) -> str:
-    """From where NaN came: a read of what nobody owns, which is NaN in this pool; else from
-    arithmetic."""
+    """From where NaN came: a read of what nobody owns, which is NaN in this pool; what a masked load
+    left out, and was told nothing to put there; else from arithmetic."""
     if not call.lengths[row]:
         return ""
     own = [stray for stray in strays if stray.request in (row, -1)]
@@ -93,6 +93,11 @@ def nan_source(
     beyond = [tail for tail in tails if tail.block in blocks]
     if beyond:
         return _tail_told(call, row, beyond[0])
+    if unsaid:
+        return (
+            "a load with a mask and without `other` leaves what is masked undefined. It is NaN here, and it took part:"
+            " say other=0.0."
+        )
     largest = max(map(abs, call.scores(row, head, head // call.group)))
     if largest > STEEP:
         return (

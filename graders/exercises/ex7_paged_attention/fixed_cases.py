@@ -63,22 +63,25 @@ def emptiest(context: CheckContext) -> None:
 
 
 def neighbours(context: CheckContext) -> None:
-    """What lies beyond a length is another's block, in every size."""
+    """What lies beyond a length is another's block, in every size; what lies beyond the last column
+    of a block that is full, too."""
     for call in (
         Decode((5, 3), 4, seed=1),
         Decode((4, 17), 4, 2, 2, seed=2),
         Decode((1, 1), 1, seed=3),
+        Decode((4, 2), 2, width=40, seed=4),
     ):
         context.cases += 1
         KernelJudge(context).own_alone(call)
 
 
 def each_once(context: CheckContext) -> None:
-    """Eight query heads; a context of several tiles; blocks of one."""
+    """Eight query heads; a context of several tiles; blocks of one; columns that are no power of two."""
     for call in (
         Decode((6,), 4, 1, 8),
         Decode((50,), 16, 1, 2, seed=1),
         Decode((5,), 1, 2, 2, split=2, seed=2),
+        Decode((3,), 4, 2, width=33, seed=3),
     ):
         context.cases += 1
         KernelJudge(context).once(call)

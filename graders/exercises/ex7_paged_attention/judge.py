@@ -51,7 +51,8 @@ class Loads:
     most, least: for each request, of keys and of values, how often each position's row of each KV
     head was read, flat, by the column that was read most and by that which was least. outside: what
     lay in no tensor. programs: for each request and KV head how many keys each program read that
-    read any. stored: how many numbers they wrote.
+    read any. stored: how many numbers they wrote. unsaid: how many numbers masked loads left out
+    without an `other`.
     """
 
     most: list[list[list[int]]]
@@ -61,6 +62,7 @@ class Loads:
     outside: list[Outside]
     programs: list[list[list[int]]]
     stored: int
+    unsaid: int
 
 
 class KernelJudge:
@@ -174,7 +176,9 @@ class KernelJudge:
         where = f"out[{row}][{head}]"
         first = max(0, min(wrong, call.width - COLUMNS))
         told, right = (_few(each[first : first + COLUMNS]) for each in (got, due))
-        where_from = diagnostics.nan_source(call, row, head, loads.strays, loads.tails)
+        where_from = diagnostics.nan_source(
+            call, row, head, loads.strays, loads.tails, loads.unsaid
+        )
         message = diagnostics.fault(call, row, head, got, wrong, 3 * near, where_from)
         self.scene.broken(message, got=f"{where}[{first}:] = {told}", expected=right)
 
@@ -235,10 +239,11 @@ def _three(value: Any) -> list[Any]:
 
 
 def _loads(data: Any) -> Loads:
-    if type(data) is not list or len(data) != 7:
+    if type(data) is not list or len(data) != 8:
         raise protocol.ProtocolError("loads that are none")
-    most, least, strays, outside, programs, tails, stored = data
+    most, least, strays, outside, programs, tails, *counted = data
     try:
+        stored, unsaid = protocol.integers(counted, 2)
         return Loads(
             most=[[protocol.integers(each) for each in row] for row in most],
             least=[[protocol.integers(each) for each in row] for row in least],
@@ -246,7 +251,8 @@ def _loads(data: Any) -> Loads:
             tails=[Tail(_name(name), *protocol.integers(place, 3)) for name, *place in tails],
             outside=[_outside(each) for each in outside],
             programs=[[protocol.integers(shares) for shares in heads] for heads in programs],
-            stored=protocol.integers([stored])[0],
+            stored=stored,
+            unsaid=unsaid,
         )
     except (TypeError, ValueError, IndexError, KeyError):
         raise protocol.ProtocolError("loads that are none") from None

@@ -23,6 +23,7 @@ come back as
   programs      for each request and KV head: how many keys each program read that read any
   tails         [tensor, block, slot, columns] of slots read in owned blocks, beyond the length: so many of its columns
   stored        how many numbers the kernels wrote
+  unsaid        how many numbers masked loads left out without an `other`: on a GPU they are undefined, here NaN
 A request's program is known by the row of q or of the tables that it read last.
 """
 
@@ -45,6 +46,12 @@ torch.set_num_threads(1)
 MOST = 6  # strays that are told
 NAN = float("nan")
 NAMES = ("k", "v", "q", "tables", "lengths")
+NAN_WORDS = {  # NaN in arrays of the interpreter, and their dtype, by Triton's name of it
+    "fp64": (NAN, "float64"),
+    "fp32": (NAN, "float32"),
+    "fp16": (NAN, "float16"),
+    "bf16": (0x7FC0, "uint16"),
+}
 PATCH, BEGIN = "_patch_lang", "_init_args_hst"  # of the interpreter, which has no other door
 
 
@@ -146,7 +153,7 @@ class Observed:
         }
         self.readers = {}  # (block, slot, head) of keys -> programs
         self.strays, self.outside, self.tails = [], [], {}
-        self.stored = 0
+        self.stored = self.unsaid = 0
         self.serving = -1
         self.launched = []  # (begin, end) in bytes of what the kernel was given
         self.undo = []
@@ -169,7 +176,8 @@ class Observed:
 
         def loaded(builder, ptrs, mask, other, *more):
             with self.lent(self.look(ptrs, mask, "reads")):
-                return load(builder, ptrs, mask, other, *more)
+                said = self.undefined(ptrs, mask) if other is None else other
+                return load(builder, ptrs, mask, said, *more)
 
         def stored(builder, ptrs, value, mask, *more):
             self.look(ptrs, mask, "writes")
@@ -222,6 +230,16 @@ class Observed:
         yield
         for name, elements in asked:
             self.given.put(name, elements, [None] * len(elements))
+
+    def undefined(self, ptrs, mask):
+        """What a load puts where it is masked and was told nothing; None where the interpreter's 0
+        will do."""
+        kind = ptrs.get_element_ty()
+        left_out = ptrs.data.size - np.count_nonzero(np.broadcast_to(mask.data, ptrs.data.shape))
+        if not left_out or kind.name not in NAN_WORDS:
+            return None
+        self.unsaid += int(left_out)
+        return inner.TensorHandle(np.full(ptrs.data.shape, *NAN_WORDS[kind.name]), kind)
 
     def look(self, ptrs, mask, does):
         """Note one load or store of many addresses; the elements of keys and of values among them,
@@ -326,7 +344,7 @@ class Observed:
         ]
         strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
         tails = [[*place, columns] for place, columns in list(self.tails.items())[:MOST]]
-        return [counts, least, strays, outside, programs, tails, self.stored]
+        return [counts, least, strays, outside, programs, tails, self.stored, self.unsaid]
 
 
 class Kept:
