@@ -52,7 +52,7 @@ class Loads:
     head was read, flat, by the column that was read most and by that which was least. outside: what
     lay in no tensor. programs: for each request and KV head how many keys each program read that
     read any. stored: how many numbers they wrote. unsaid: how many numbers masked loads left out
-    without an `other`.
+    without an `other`. narrow: the largest product that was computed in int32.
     """
 
     most: list[list[list[int]]]
@@ -63,6 +63,7 @@ class Loads:
     programs: list[list[list[int]]]
     stored: int
     unsaid: int
+    narrow: int
 
 
 class KernelJudge:
@@ -91,6 +92,20 @@ class KernelJudge:
             for head in range(call.heads):
                 got = [float(item["s"]) if type(item) is dict else item for item in rows[row][head]]
                 self._judge(call, row, head, got, loads)
+
+    def far(self, call: Decode) -> None:
+        """No offset of a block that lies far in the pool is computed in int32: nothing that is
+        larger than any slot's number."""
+        loads = self.decode(call)
+        if loads.narrow >= call.blocks * call.block_size:
+            message = (
+                f"An offset of {loads.narrow} is computed in int32, which ends at 2**31: a pool of an engine has more"
+                " numbers than that, and what is beyond would be read elsewhere. Take block.to(tl.int64) before it is"
+                " multiplied."
+            )
+            self.scene.broken(
+                message, got=f"{loads.narrow} in int32", expected="an offset in int64"
+            )
 
     def own_alone(self, call: Decode) -> None:
         """No key or value is read for a request but its own."""
@@ -239,11 +254,11 @@ def _three(value: Any) -> list[Any]:
 
 
 def _loads(data: Any) -> Loads:
-    if type(data) is not list or len(data) != 8:
+    if type(data) is not list or len(data) != 9:
         raise protocol.ProtocolError("loads that are none")
     most, least, strays, outside, programs, tails, *counted = data
     try:
-        stored, unsaid = protocol.integers(counted, 2)
+        stored, unsaid, narrow = protocol.integers(counted, 3)
         return Loads(
             most=[[protocol.integers(each) for each in row] for row in most],
             least=[[protocol.integers(each) for each in row] for row in least],
@@ -253,6 +268,7 @@ def _loads(data: Any) -> Loads:
             programs=[[protocol.integers(shares) for shares in heads] for heads in programs],
             stored=stored,
             unsaid=unsaid,
+            narrow=narrow,
         )
     except (TypeError, ValueError, IndexError, KeyError):
         raise protocol.ProtocolError("loads that are none") from None

@@ -37,14 +37,16 @@ def one_block(context: CheckContext) -> None:
 @LAWS.law(
     "through the table",
     statement=(
-        "Position p lies in block tables[b, p // block_size], slot p % block_size, whatever the block size."
+        "Position p lies in block tables[b, p // block_size], slot p % block_size, whatever the block size;"
+        " offsets of blocks are int64."
     ),
     points=15,
     needs=("one block",),
     hints=(
         "Look at the second block of a request, and at the offsets of slot, KV head and column.",
         "Offsets are in elements: ((block * block_size + slot) * Hkv + kv_head) * D + column. A "
-        "row of the tables is T entries long. Between tiles peak, total and acc are carried on.",
+        "row of the tables is T entries long; a block is int64 before it is multiplied. Between tiles peak, total and "
+        "acc are carried on.",
         "block = load(tables + b * T + p // block_size, mask=own, other=0); when a tile brings a "
         "new peak: shrink = exp(peak - higher); total = total * shrink + sum(w); acc = acc * "
         "shrink + w . v.",

@@ -24,6 +24,7 @@ come back as
   tails         [tensor, block, slot, columns] of slots read in owned blocks, beyond the length: so many of its columns
   stored        how many numbers the kernels wrote
   unsaid        how many numbers masked loads left out without an `other`: on a GPU they are undefined, here NaN
+  narrow        the largest product that was computed in int32
 A request's program is known by the row of q or of the tables that it read last.
 """
 
@@ -52,6 +53,7 @@ NAN_WORDS = {  # NaN in arrays of the interpreter, and their dtype, by Triton's 
     "fp16": (NAN, "float16"),
     "bf16": (0x7FC0, "uint16"),
 }
+PRODUCTS = (np.multiply, np.left_shift)
 PATCH, BEGIN = "_patch_lang", "_init_args_hst"  # of the interpreter, which has no other door
 
 
@@ -153,7 +155,7 @@ class Observed:
         }
         self.readers = {}  # (block, slot, head) of keys -> programs
         self.strays, self.outside, self.tails = [], [], {}
-        self.stored = self.unsaid = 0
+        self.stored = self.unsaid = self.narrow = 0
         self.serving = -1
         self.launched = []  # (begin, end) in bytes of what the kernel was given
         self.undo = []
@@ -163,7 +165,7 @@ class Observed:
         builder, executor = inner.InterpreterBuilder, inner.GridExecutor
         patch, begin = getattr(inner, PATCH), getattr(executor, BEGIN)
         load, store = builder.create_masked_load, builder.create_masked_store
-        place = builder.set_grid_idx
+        place, compute = builder.set_grid_idx, builder.binary_op
 
         def patched(function):
             """Once for a set of modules, not for every call of a function of the library."""
@@ -182,6 +184,13 @@ class Observed:
         def stored(builder, ptrs, value, mask, *more):
             self.look(ptrs, mask, "writes")
             return store(builder, ptrs, value, mask, *more)
+
+        def computed(builder, lhs, rhs, op):
+            result = compute(builder, lhs, rhs, op)
+            numbers = result.data
+            if op in PRODUCTS and numbers.dtype == np.int32 and numbers.size:
+                self.narrow = max(self.narrow, int(numbers.max()), -int(numbers.min()))
+            return result
 
         def began(executor, args, keywords):
             host = begin(executor, args, keywords)
@@ -203,6 +212,7 @@ class Observed:
             (builder, "create_masked_load", loaded),
             (builder, "create_masked_store", stored),
             (builder, "set_grid_idx", placed),
+            (builder, "binary_op", computed),
             (executor, BEGIN, began),
         )
         for home, name, value in changes:
@@ -344,7 +354,17 @@ class Observed:
         ]
         strays = [[*stray[:5], list(stray[5:])] for stray in self.strays]
         tails = [[*place, columns] for place, columns in list(self.tails.items())[:MOST]]
-        return [counts, least, strays, outside, programs, tails, self.stored, self.unsaid]
+        return [
+            counts,
+            least,
+            strays,
+            outside,
+            programs,
+            tails,
+            self.stored,
+            self.unsaid,
+            self.narrow,
+        ]
 
 
 class Kept:
