@@ -331,6 +331,7 @@ def references(context: CheckContext) -> None:
     _play(context, Script(4, 4), _held_by_the_cache_alone)
     _play(context, Script(8, 4), _back_into_a_shared_block)
     _play(context, Script(8, 4), _a_retained_tail)
+    _play(context, Script(8, 4), _held_after_a_write)
     _play(context, Script(6, 4), _retained_often)
     _play(context, Script(12, 4), _over_and_over)
 
@@ -394,6 +395,23 @@ def _a_retained_tail(script: Script) -> None:
     script.extend(2, 4)
     script.free(2)
     script.release(sorted(script.spec.retained))
+
+
+def _held_after_a_write(script: Script) -> None:
+    """Whoever wrote in place a moment ago asks again: the cache, or another table, may hold the
+    block by now."""
+    script.admit(1, 5)
+    script.extend(1, 6)
+    tail = script.spec.tables[1][1:]
+    script.retain(tail)
+    script.extend(1, 7)
+    script.extend(1, 8)
+    script.release(tail)
+    script.admit(2, 5)
+    script.extend(2, 6)
+    script.admit(3, 4, script.spec.tables[2][1:])
+    script.extend(2, 7)
+    script.extend(2, 8)
 
 
 def _retained_often(script: Script) -> None:

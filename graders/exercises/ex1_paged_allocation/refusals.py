@@ -19,6 +19,7 @@ from graders.exercises.ex1_paged_allocation.random_cases import (
     Move,
 )
 
+LARGE = 300  # equal ints above 256 are not the same object
 IMPOSSIBLE = ((1, 4), (0, 4), (-3, 4), (8, 0), (8, -1))
 # Sequence 1 has blocks 1, 2, 3 (nine tokens), sequence 2 has block 4 (three); blocks 1 and 4 are
 # retained once, 5 to 7 are free. Lists open with what is lawful: a call done by halves shows.
@@ -136,6 +137,8 @@ def each_forbidden_call(context: CheckContext) -> None:
             _after(context, SETTING, forbidden)
         if not before and together.found:
             smallest = _in_smallest_state(context, forbidden)
+    with together.case():
+        _repeated_in_a_large_pool(context)
     together.tell(smallest)
     context.cases += len(ALL_OF_THEM)
 
@@ -163,6 +166,18 @@ def _after(
     for call in (*setting, forbidden):
         call(script)
     BlockManagerJudge(context, script).judge()
+
+
+def _repeated_in_a_large_pool(context: CheckContext) -> None:
+    """Block numbers above 256: equal ones are not the same object."""
+    script = BlockManagerScript(2 * LARGE, 1, refs=False)
+    script.admit(1, 2 * LARGE - 2)
+    for block in range(1, 2 * LARGE - 2, 97):
+        script.can_admit(2, [block, block], "array")
+    script.admit(2, 3, [LARGE, 1, LARGE], "array")
+    script.admit(2, 3, [LARGE + 1, 1, LARGE + 1], "array")
+    BlockManagerJudge(context, script).judge()
+    context.cases += 1
 
 
 class Forbidden:

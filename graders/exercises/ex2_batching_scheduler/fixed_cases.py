@@ -26,6 +26,7 @@ Sizes = Sequence[tuple[int, int]]  # of requests: tokens of the prompt, of the a
 LARGE = 300  # of tokens: equal ints above 256 are not the same object
 CROWD = 300  # requests that come in one story
 BATCH = 128
+MOMENT = 1 << 60  # nanoseconds since 1970, nearly
 FAR = 16  # guesses
 LONGEST = 9_000  # tokens of a prompt: more than any engine's chunk
 USUAL = " The scheduler was told neither `chunk` nor `lookahead`: they are None and 0 then."
@@ -254,6 +255,7 @@ def priorities(context: CheckContext) -> None:
         judge(context, belt.script)
     _the_usual_policy(context)
     _a_victim_behind_somebody(context)
+    _moments_as_priorities(context)
     belt = SchedulerCases(EngineSetting(num_blocks=5, block_size=2, policy="priority"))
     belt.newcomer(text(5, 1), 3, priority=5)
     belt.script.step()
@@ -277,6 +279,15 @@ def _the_usual_policy(context: CheckContext) -> None:
         belt.script.drain()
         with _told(' The scheduler was told no `policy`: it is "fcfs" then.' * brief):
             judge(context, belt.script)
+
+
+def _moments_as_priorities(context: CheckContext) -> None:
+    """Deadlines in nanoseconds: apart by one, they are one and the same to a float."""
+    belt = SchedulerCases(EngineSetting(max_seqs=1, policy="priority"))
+    for number, priority in ((1, MOMENT), (2, MOMENT + 1), (3, MOMENT)):
+        belt.newcomer(text(2, number), 1, priority=priority)
+    belt.script.drain()
+    judge(context, belt.script)
 
 
 def _a_victim_behind_somebody(context: CheckContext) -> None:

@@ -288,7 +288,7 @@ def rows_alike(context: CheckContext, views: bool) -> None:
 def refused_rules(context: CheckContext) -> None:
     """Numbers of the rule that are none, and a model that says NaN where the path ends."""
     nan, fine = math.nan, [[0.0, 1.0], [1.0, 0.0]]
-    broken = [fine[0], [nan, nan]]
+    wounds = [nan, nan], [nan, 1.0]
     cases: list[tuple[dict[str, float], list[list[float]], int | None, str]] = [
         ({name: wrong}, fine, None, f"{name} is {'NaN' if math.isnan(wrong) else 'negative'}")
         for name in ("temperature", "epsilon", "delta")
@@ -296,17 +296,10 @@ def refused_rules(context: CheckContext) -> None:
     ]
     for warmth in (1.0, 0.0):
         for seed in (None, 1):
-            cases.append(
-                (
-                    {"temperature": warmth},
-                    [[nan, nan], fine[1]],
-                    seed,
-                    "logits are NaN where the path ends",
-                )
-            )
-            cases.append(
-                ({"temperature": warmth}, broken, seed, "logits are NaN where the path ends")
-            )
+            for wound in wounds:
+                why = "logits are NaN where the path ends"
+                cases.append(({"temperature": warmth}, [wound, fine[1]], seed, why))
+                cases.append(({"temperature": warmth}, [fine[0], wound], seed, why))
     tree = PathTree.of([(0,)])
     for changed, logits, seed, why in cases:
         context.cases += 1
@@ -357,6 +350,18 @@ def winners(context: CheckContext) -> None:
         )
 
 
+def unlikely_paths(context: CheckContext) -> None:
+    """Law 4.8: of two long paths of unlikely tokens the likelier one, though the product of either
+    is 0 in float32, or in float64."""
+    for depth, steep in ((3, 40.0), (12, 80.0)):
+        context.cases += 1
+        tree = PathTree.of([(0,) * depth, (1,) + (0,) * (depth - 1)])
+        tokens = [0, 1, 2, *[1] * (len(tree) - 3)]
+        logits = [[steep, 0.0, 0.0] for _ in range(len(tree))]
+        logits[2] = [steep - 1, 0.0, 0.0]
+        MedusaJudge(context).verify_typical(tree, [tokens], [logits], TypicalRule(1.0, 0.0, 1.0))
+
+
 def bars_apart(context: CheckContext) -> None:
     """Law 4.8: p between epsilon and delta * exp(-H), whichever is the lower; and below a node that
     is surer, or less sure, than node 0, p between the bars of both."""
@@ -397,6 +402,7 @@ def bars(context: CheckContext) -> None:
         ([(0,)], [0, 0], [[1.0, 0.5], [1.0, 0.75]], TypicalRule(0.0, 1.0, 1.0, seed=2)),
         ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
         ([(0,)], [0, 1], [[0.002, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),  # p = 0.12
+        ([(0,)], [0, 1], [flat, [0.0, 1.0]], TypicalRule(1e-6, 0.3, 0.3)),  # p = 0.5
     )
     for choices, tokens, logits, rule in cases:
         context.cases += 1
@@ -411,6 +417,7 @@ def holes(context: CheckContext) -> None:
     for logits in (
         [root, nan, end, nan],
         [[NEVER, 1.0, 2.0], nan, end, nan],
+        [root, [5.0, math.nan, 0.0], end, nan],
         [root, [NEVER] * 2 + [0.0], end, end],
     ):
         context.cases += 1
@@ -461,6 +468,7 @@ def draws(context: CheckContext) -> None:
             softmax(end, rule.temperature),
             f"rows {row}, {row + len(ENDS)}, …",
         )
+    _drawn_elsewhere(context, rule)
     context.cases += 3
     again = _drawn(judge, rule, 2)
     if again != drawn:
@@ -473,6 +481,26 @@ def draws(context: CheckContext) -> None:
             " not seeded anew, and its seed is no source of draws."
         )
         judge.scene.broken(message, got=f"next {later[:8]} …", expected="other draws")
+
+
+def _drawn_elsewhere(context: CheckContext, rule: TypicalRule) -> None:
+    """Rows that end at the root, and at a leaf, by turns: p is at the same temperature there."""
+    judge, end, rows = MedusaJudge(context), ENDS[0], DRAWS // 2
+    likely = [NEVER, 3.0, NEVER, 0.0, NEVER]
+    logits = [[end, likely], [likely, end]] * (rows // 2)
+    brief = f"tokens=[[0, 1]] * {rows}, logits={logits[:2]} * {rows // 2}"
+    count, _, following = judge.typical_raw(
+        PathTree.of([(0,)]), [[0, 1]] * rows, logits, rule, 3, brief
+    )
+    told = f"next {following.items[:8]} …, count {dict(sorted(Counter(count.items).items()))}"
+    judge.scene.steps[-1].answer = told
+    if count.items != [0, 1] * (rows // 2):
+        message = "Node 1 stands in every second row; a generator decides on `next` alone."
+        judge.scene.broken(message, got=told, expected=f"count {[0, 1]} by turns")
+    for first, where in enumerate(("the root", "a leaf")):
+        drawn = following.items[first::2]
+        _fair(judge, drawn, softmax(end, rule.temperature), f"rows that end at {where}")
+    context.cases += 1
 
 
 def _drawn(judge: MedusaJudge, rule: TypicalRule, unrelated: int) -> list[int]:

@@ -164,6 +164,7 @@ def typical_acceptance(context: CheckContext) -> None:
 
     edge_cases.winners(context)
     edge_cases.bars_apart(context)
+    edge_cases.unlikely_paths(context)
     explore(context, random_cases.plausible, cases=90, moves=5, first=edge_cases.large_verdicts)
 
 

@@ -44,6 +44,7 @@ def temperatures(context: CheckContext) -> None:
         ([[0.0, 0.01, -0.01]], Rule(0.01)),
         ([[0.0, 2**-10, -(2**-10)]], Rule(0.001)),
         ([[0.0, 4.0, -8.0]], Rule(8.0)),
+        ([[0.0, -1.0, 0.0]], Rule(1e-6)),
         ([[float(token % 7) for token in range(300)]], Rule(1.0)),
     )
     _spreads(context, cases)
@@ -76,6 +77,7 @@ def top_ps(context: CheckContext) -> None:
         ([flat], Rule(1.0, 0, 0.51)),
         ([[0.0, NEVER, 0.0, 0.0, 0.0]], Rule(1.0, 0, 0.75)),
         ([[0.0, 2.0, 1.0]], Rule(1.0, 0, 0.01)),
+        ([[0.0, 2.0, 1.0]], Rule(1.0, 0, 1e-8)),  # 1 - top_p is 1 in float32
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.74)),
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.7)),  # 0.73 of what top_k keeps, 0.68 of all
         ([[3.0, 2.0, 2.0, 2.0]], Rule(1.0, 2, 0.6)),
@@ -153,6 +155,9 @@ def afters(context: CheckContext) -> None:
         Chain((other, falls, stands), (0.0, 1.0, 0.0), 0.25),
     ):
         _chains(context, [row])
+    little = 2.0**-20
+    short, none = (0.5, 0.5 - little, little), (0.5, 0.5, 0.0)
+    _chains(context, [Chain((Guess(2, short, none, 0.5),), (1.0, 0.0, 0.0), 0.25)])
     surely, thin = _thinly()
     _chains(context, [Chain((Guess(0, surely, thin, 0.75),), surely, 0.25)])
 
@@ -271,6 +276,14 @@ def turns(context: CheckContext) -> None:
         ),
         Siblings(
             (0, 1), (0.5, 0.25, 0.125, 0.125), (0.25, 0.3125, 0.1875, 0.25), (0.75, 0.75), 0.5
+        ),
+        Siblings((0, 1), (1.0, *[2.0**-40] * 2), (0.25, 0.3125, 0.4375), (0.75, 0.9375), 0.5),
+        Siblings(  # q is as likely everywhere, and loses one token at a time
+            (0, 1, 2, 3),
+            (0.125,) * 8,
+            (*(0.0625,) * 3, 0.3125, 0.5, 0.0, 0.0, 0.0),
+            (0.75, 0.5, 0.5, 0.9375),
+            0.5,
         ),
         Siblings((0,), q, p, (0.5,), 0.5),
         Siblings((0,), q, p, (0.5 - 2**-10,), 0.5),

@@ -49,6 +49,11 @@ REFUSED: tuple[tuple[str, Sequence[Any], str], ...] = (
         ([OTHER, SMALL], 2, 2),
         "there is 1 candidate of depth 2 in row 0, and 2 are asked for",
     ),
+    (
+        "frontier",
+        ([[*SMALL, Candidate(23, 1, 2, -2.5)], [*OTHER, Candidate(42, 2, 3, -2.0)]], 2, 2),
+        "there is 1 candidate of depth 2 in row 1, and 2 are asked for",
+    ),
     ("frontier", ([[]], 1, 1), "there is no candidate at all"),
     (
         "grow",
@@ -95,6 +100,11 @@ REFUSED: tuple[tuple[str, Sequence[Any], str], ...] = (
         "grow",
         ([SMALL] * 2, [[0], [1]], [_TOKENS] * 2, [_LOGS, [[-1.0, 0.5]]]),
         "a topk_logprob of row 1 is 0.5",
+    ),
+    (
+        "grow",
+        ([SMALL], [[0]], [_TOKENS], [[[LITTLE, -1.0]]]),
+        "topk_logprob[0][0] is a little above 0: no probability is above 1",
     ),
     (
         "rerank",
@@ -183,6 +193,25 @@ def _ladder(count: int, step: float, base: float) -> RowGrowth:
     return [Candidate(100 + index, -1, 1, base - step * place) for index, place in enumerate(order)]
 
 
+def _two_zeros() -> RowGrowth:
+    """They are equal."""
+    return [Candidate(10, -1, 1, -0.0), Candidate(11, -1, 1, 0.0), Candidate(12, -1, 1, -0.0)]
+
+
+def _cousins(count: int) -> RowGrowth:
+    """Depth 2 grows on, by hundreds, after depth 3 has: the last of them are worth most."""
+    return [
+        Candidate(10, -1, 1, -0.5),
+        Candidate(11, -1, 1, -0.5),
+        Candidate(12, 0, 2, -0.5),
+        Candidate(13, 2, 3, -0.5),
+        *(
+            Candidate(100 + index, 1, 2, -0.75 if index > count - 4 else -2.0)
+            for index in range(count)
+        ),
+    ]
+
+
 def hard_frontiers(context: CheckContext) -> None:
     """Equal values by the hundred or all along a path, some that half precision or float32 take for
     equal, -inf."""
@@ -202,6 +231,7 @@ def hard_frontiers(context: CheckContext) -> None:
         (mixed, 2, 3, "float32"),
         (mixed, 2, 2, "float32"),
         (chain, 30, 1, "float32"),
+        *((_two_zeros(), 1, 2, dtype) for dtype in ("float32", "float64")),
         (
             [*_flat(200, -9.0), *(Candidate(900 + each, each, 2, -10.0) for each in range(3))],
             2,
@@ -254,6 +284,8 @@ def hard_trees(context: CheckContext) -> None:
         *((deep, size, "float32") for size in (1, 3, 4)),
         *((mixed, size, "float32") for size in (4, 5)),
         *((aunt, size, "float32") for size in (3, 4)),
+        *((_two_zeros(), 2, dtype) for dtype in ("float32", "float64")),
+        (_cousins(1100), 8, "float32"),
         (_flat(300, -0.5), 130, "float32"),
         ([*_flat(150, -0.5), Candidate(900, 140, 2, -0.75)], 152, "float32"),
         ([*_flat(300, -0.5), Candidate(900, 290, 2, -0.75)], 302, "float32"),

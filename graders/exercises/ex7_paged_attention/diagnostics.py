@@ -63,11 +63,14 @@ def fault(
     if math.isnan(got[wrong]):
         return f"{where} is NaN from column {wrong} on: {source}"
     if not any(got):
-        more = (
-            ": each of more parts than positions has ceil(length / split) = 1"
-            if call.split > call.lengths[row]
-            else ""
-        )
+        highest, more = max(call.scores(row, head, head // call.group)), ""
+        if call.split > call.lengths[row]:
+            more = ": each of more parts than positions has ceil(length / split) = 1"
+        elif highest < -STEEP:
+            more = (
+                f": no score is above {highest:.4g}, and the peak begins at -inf, not at a number"
+                " above that"
+            )
         return (
             f"{where} is wrong, 0 everywhere, although lengths[{row}] is {call.lengths[row]}{more}."
         )
@@ -98,7 +101,13 @@ def nan_source(
             "a load with a mask and without `other` leaves what is masked undefined. It is NaN here, and it took part:"
             " say other=0.0."
         )
-    largest = max(map(abs, call.scores(row, head, head // call.group)))
+    scores = call.scores(row, head, head // call.group)
+    largest = max(map(abs, scores))
+    if max(scores) < -STEEP:
+        return (
+            f"nothing was read but its own. Its scores are {max(scores):.4g} and below: exp of that is"
+            " 0, unless the peak is taken off first, which begins at -inf, and 0 / 0 is NaN."
+        )
     if largest > STEEP:
         return (
             f"nothing was read but its own. Its scores reach {largest:.4g}: exp of that is inf, unless the peak"

@@ -6,6 +6,8 @@ from graders.checking.check_context import CheckContext
 from graders.exercises.ex7_paged_attention.judge import KernelJudge
 from graders.exercises.ex7_paged_attention.specification import Decode
 
+DEEP = -(2.0**24)  # a scale: ten thousand million below 0 a score is then, and exact
+
 
 def _decoded(context: CheckContext, *calls: Decode) -> None:
     for call in calls:
@@ -25,8 +27,8 @@ def widths(context: CheckContext) -> None:
 
 
 def pages(context: CheckContext) -> None:
-    """Blocks of one position and of 64, a last block that is just full, and just begun; a long
-    context; a long table; block 0, and blocks whose numbers need more than 16 bits, and offsets more
+    """Blocks of one position, of 12 and of 64, a last block that is just full, and just begun; a
+    long context; a long table; block 0, and blocks whose numbers need more than 16 bits, and offsets more
     than 32 in a larger pool."""
     _decoded(
         context,
@@ -34,7 +36,7 @@ def pages(context: CheckContext) -> None:
         Decode((70,), 64, seed=2),
         Decode((8,), 4, 2, seed=3),
         Decode((9,), 4, 2, seed=4),
-        Decode((33,), 2, seed=5),
+        Decode((33,), 12, seed=5),
         Decode((600,), 64, seed=6),
         Decode((300,), 1, seed=7),
     )
@@ -111,8 +113,9 @@ def steepest(context: CheckContext) -> None:
             (20,), 4, seed=5
         ),  # of moderate scores: the tolerance is close, and sees sixteen bits
         Decode((20,), 4, scale=4.0, magnitude=8.0),
-        Decode((20,), 4, scale=-4.0, magnitude=8.0, seed=1),
+        Decode((20,), 4, scale=-64.0, magnitude=8.0, seed=1),
         Decode((9,), 4, 1, 2, dtype="bfloat16", seed=2),
         Decode((1,), 4, scale=-64.0, magnitude=8.0, split=2, seed=3),
+        Decode((1,), 4, scale=DEEP, magnitude=8.0, seed=3),
         Decode((33,), 16, dtype="bfloat16", scale=2.0, magnitude=4.0, split=2, seed=4),
     )
