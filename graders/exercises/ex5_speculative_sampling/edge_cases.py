@@ -82,6 +82,7 @@ def top_ps(context: CheckContext) -> None:
         ([[3.0, 2.0, 0.0, 0.0]], Rule(1.0, 2, 0.7)),  # 0.73 of what top_k keeps, 0.68 of all
         ([[3.0, 2.0, 2.0, 2.0]], Rule(1.0, 2, 0.6)),
         ([[0.0, 20.0, -20.0]], Rule(1.0, told=("top_k", "top_p"))),
+        ([[0.0, -40.0]], Rule(1.0, told=("top_p",))),  # the first is 1 in every dtype
         ([[0.0, 1.0, -1.0]], Rule(1.0, told=("top_p",))),
         ([[0.0, 1.0, -1.0]], Rule(1.0, 2, told=("top_p",))),
         ([[0.0] * 3], Rule(1.0, 0, 0.66656)),
