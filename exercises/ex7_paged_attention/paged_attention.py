@@ -61,8 +61,8 @@ def paged_decode(
     two. The blocks of sequence b are tables[b, :ceil(lengths[b] / block_size)]; entries after them
     are arbitrary numbers. split >= 1: so many parts of each context are computed apart, each
     by programs of its own, and combined; there may be more parts than positions. About equal will
-    do, such as ceil(lengths[b] / split) positions in all but the last: from split = 2 on no program
-    may read more than half of a context, rounded up.
+    do, such as ceil(lengths[b] / split) positions in all but the last, or as many whole blocks: from
+    split = 2 on no program may read more than half of a context, rounded up to whole blocks or tiles.
 
     Returns [B, Hq, D] of the dtype of q; what is summed is summed in float32. Where lengths[b] is 0
     the row is 0. B may be 0.

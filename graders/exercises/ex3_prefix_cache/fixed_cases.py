@@ -290,11 +290,29 @@ def refused_inserts(context: CheckContext) -> None:
 def locking(context: CheckContext) -> None:
     """Law 3.6: all of the following."""
     two_handles(context)
+    locked_after_a_loss(context)
     touched_while_pinned(context)
     locked_splits(context)
     ages_under_locks(context)
     unlocked_above(context)
     locked_often(context)
+
+
+def locked_after_a_loss(context: CheckContext) -> None:
+    """Law 3.6: a text whose end was evicted is locked: what is pinned is what is left of it (after
+    sgl-project/sglang#10637, which counted keys where values count)."""
+    for lost in (1, 2):
+        script = PrefixCacheScript(2)
+        text = _text(3, 2)
+        script.insert(text)
+        script.evict(lost)
+        handle = script.match(text)
+        script.lock(handle)
+        script.evict(EVERYTHING)
+        script.unlock(handle)
+        script.insert(text)
+        script.evict(EVERYTHING)
+        PrefixCacheJudge(context, script).judge()
 
 
 def touched_while_pinned(context: CheckContext) -> None:
