@@ -28,14 +28,16 @@ def judge(
     label: str = "scheduler",
     conserving: bool = True,
     heed: Heed = always,
+    more: str = "",
 ) -> RunCounters:
     """Play the script on the part and whatever surrounds it; raises Broken for what the contract
     does not allow.
 
     label: what the story calls the object. heed: whether to raise, given the engine as it was when
-    something broke; otherwise the script ends there, and it is another law's affair.
+    something broke; otherwise the script ends there, and it is another law's affair. more: what the
+    message ends with, whatever breaks.
     """
-    telling = SchedulerJudge(context, script, label, conserving, heed)
+    telling = SchedulerJudge(context, script, label, conserving, heed, more)
     telling.judge()
     return telling.counters
 
@@ -45,7 +47,13 @@ class SchedulerJudge:
     `graders.checking.failure.Replayable`."""
 
     def __init__(
-        self, context: CheckContext, script: EngineScript, label: str, conserving: bool, heed: Heed
+        self,
+        context: CheckContext,
+        script: EngineScript,
+        label: str,
+        conserving: bool,
+        heed: Heed,
+        more: str = "",
     ) -> None:
         self.counters = RunCounters()
         self._context = context
@@ -53,6 +61,7 @@ class SchedulerJudge:
         self._label = label
         self._conserving = conserving
         self._heed = heed
+        self._more = more
         self._played = 0
         self._drained: list[str] = []
 
@@ -64,6 +73,7 @@ class SchedulerJudge:
             self._judge(recorder, engine)
         except Broken as broken:
             broken.trace = self
+            broken.message += self._more
             raise
         finally:
             self.counters, self._played, self._drained = (
@@ -81,12 +91,17 @@ class SchedulerJudge:
             for method in self._drained:
                 script.moves.append(EngineMove(method))
         with contextlib.suppress(Broken):
-            SchedulerJudge(self._context, script, self._label, self._conserving, self._heed).judge()
+            self._of(script).judge()
 
     def shorter(self) -> Iterator[SchedulerJudge]:
         """The moves that were played without one of them; then with a token less for somebody."""
         for script in self._script.shorter(self._played):
-            yield SchedulerJudge(self._context, script, self._label, self._conserving, self._heed)
+            yield self._of(script)
+
+    def _of(self, script: EngineScript) -> SchedulerJudge:
+        return SchedulerJudge(
+            self._context, script, self._label, self._conserving, self._heed, self._more
+        )
 
     def _judge(self, recorder: CallRecorder, engine: SimulatedEngine) -> None:
         try:

@@ -3,8 +3,7 @@ begins with its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -30,6 +29,7 @@ MOMENT = 1 << 60  # nanoseconds since 1970, nearly
 FAR = 16  # guesses
 LONGEST = 9_000  # tokens of a prompt: more than any engine's chunk
 USUAL = " The scheduler was told neither `chunk` nor `lookahead`: they are None and 0 then."
+UNTOLD_POLICY = ' The scheduler was told no `policy`: it is "fcfs" then.'
 SHARED = " Is something kept between objects, in a class attribute, a module variable or a default argument?"
 
 
@@ -65,8 +65,7 @@ def usual_values(context: CheckContext) -> None:
     one that is told so."""
     setting = EngineSetting(num_blocks=100, block_size=128, token_budget=LONGEST)
     _all_at_once(context, setting, [(LONGEST, 2)])
-    with _told(USUAL):
-        _all_at_once(context, replace(setting, brief=True), [(LONGEST, 2)])
+    _all_at_once(context, replace(setting, brief=True), [(LONGEST, 2)], more=USUAL)
 
 
 def long_lives(context: CheckContext) -> None:
@@ -116,8 +115,7 @@ def a_second_scheduler(context: CheckContext) -> None:
     second.rest()
     judge(context, first)
     try:
-        with _told(SHARED):
-            judge(context, second, label="another_scheduler")
+        judge(context, second, label="another_scheduler", more=SHARED)
     except Broken as broken:
         broken.trace = None  # alone it says nothing: the first scheduler was there before it
         raise
@@ -277,8 +275,7 @@ def _the_usual_policy(context: CheckContext) -> None:
         for number, priority in ((1, 5), (2, 0), (3, -1)):
             belt.newcomer(text(3, number), 2, priority=priority)
         belt.script.drain()
-        with _told(' The scheduler was told no `policy`: it is "fcfs" then.' * brief):
-            judge(context, belt.script)
+        judge(context, belt.script, more=UNTOLD_POLICY * brief)
 
 
 def _moments_as_priorities(context: CheckContext) -> None:
@@ -465,22 +462,14 @@ def fairness(context: CheckContext) -> None:
 # ---------------------------------------------------------------- what they are made of
 
 
-@contextmanager
-def _told(more: str) -> Iterator[None]:
-    """Whatever breaks says this too."""
-    try:
-        yield
-    except Broken as broken:
-        broken.message += more
-        raise
-
-
-def _all_at_once(context: CheckContext, setting: EngineSetting, requests: Sizes) -> None:
+def _all_at_once(
+    context: CheckContext, setting: EngineSetting, requests: Sizes, *, more: str = ""
+) -> None:
     belt = SchedulerCases(setting)
     for number, (length, answer) in enumerate(requests):
         belt.newcomer(text(length, number), answer)
     belt.script.drain()
-    judge(context, belt.script)
+    judge(context, belt.script, more=more)
 
 
 def _preempting(engine: SimulatedEngine) -> bool:
