@@ -285,6 +285,10 @@ class SchedulerSpec:
                     message, f"{plan}", "a preemption only when kv.extend returned None"
                 )
             self._dropped("plan", self.requests[id], plan.asked, [self.requests[id].computed])
+        lost = [id for id in running if id not in plan.held]
+        if lost:
+            message = f"Request {lost[0]} has lost its blocks, and Plan.preempted does not name it."
+            raise Deviation(message, f"preempted={list(plan.preempted)}", f"{lost[0]} among them")
         extended = {ask.id: ask.answer for ask in plan.asked if ask.what == EXTEND}
         stuck = [id for id in running if id in extended and extended[id] is None]
         if stuck:
@@ -294,10 +298,6 @@ class SchedulerSpec:
                 f"{plan}",
                 "a victim, and the same again, until it is extended or preempted itself",
             )
-        lost = [id for id in running if id not in plan.held]
-        if lost:
-            message = f"Request {lost[0]} has lost its blocks, and Plan.preempted does not name it."
-            raise Deviation(message, f"preempted={list(plan.preempted)}", f"{lost[0]} among them")
 
     def _asked_too_much(self, request: RequestSpec, number: int) -> None:
         """Blocks were lacking: not for more than any chunk of this request could write to."""

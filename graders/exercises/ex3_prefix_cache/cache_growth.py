@@ -331,11 +331,18 @@ class Cache:
         )
         del self._ages[oldest]
         kind, number = oldest
-        if kind == "group":
-            return number + 1
-        self._children[number % self._groups] -= 1
-        self._texts.remove(number)
-        return self.path(number, 2)[1]
+        if kind == "text":
+            self._children[number % self._groups] -= 1
+            self._texts.remove(number)
+        return self._last_block(oldest)
+
+    def _last_block(self, node: tuple[str, int]) -> int:
+        kind, number = node
+        return number + 1 if kind == "group" else self.path(number, 2)[1]
+
+    def _is_leaf(self, block: Any) -> bool:
+        leaves = (node for node in self._ages if node[0] == "text" or not self._children[node[1]])
+        return block in map(self._last_block, leaves)
 
     def _wrong(self, kind: str, args: list[Any], value: Any, right: Any) -> NoReturn:
         name = NAMES[kind]
@@ -344,6 +351,11 @@ class Cache:
             f"`{name}` of a cache with {len(self._ages) or self._depth} blocks returned "
             "something else than it has to."
         )
+        if kind == "evict" and type(value) is list and len(value) == 1 and self._is_leaf(value[0]):
+            message = (
+                f"`evict` took block {value[0]} before block {right[0]}, which was touched longer "
+                f"ago, in a cache with {len(self._ages)} blocks."
+            )
         self.recorder.broken(
             message, got=shown(value), expected=shown(right), method=name.split(",")[0]
         )
