@@ -403,6 +403,7 @@ def bars(context: CheckContext) -> None:
         ([(0,)], [0, 1], [[0.0005, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),
         ([(0,)], [0, 1], [[0.002, 0.0], [0.0, 1.0]], TypicalRule(0.001, 0.3, 0.3)),  # p = 0.12
         ([(0,)], [0, 1], [flat, [0.0, 1.0]], TypicalRule(1e-6, 0.3, 0.3)),  # p = 0.5
+        ([(0,)], [0, 1], [[50.0, 0.0], flat], TypicalRule(50.0, 0.3, 0.3)),  # p = 0.27
     )
     for choices, tokens, logits, rule in cases:
         context.cases += 1

@@ -45,6 +45,7 @@ def temperatures(context: CheckContext) -> None:
         ([[0.0, 2**-10, -(2**-10)]], Rule(0.001)),
         ([[0.0, 4.0, -8.0]], Rule(8.0)),
         ([[0.0, -1.0, 0.0]], Rule(1e-6)),
+        ([[0.0, 40.0, -40.0]], Rule(40.0)),
         ([[float(token % 7) for token in range(300)]], Rule(1.0)),
     )
     _spreads(context, cases)

@@ -34,7 +34,7 @@ def pages(context: CheckContext) -> None:
         context,
         Decode((5,), 1, seed=1),
         Decode((70,), 64, seed=2),
-        Decode((8,), 4, 2, seed=3),
+        Decode((8,), 4, 2, seed=3, spare=0),
         Decode((9,), 4, 2, seed=4),
         Decode((33,), 12, seed=5),
         Decode((600,), 64, seed=6),

@@ -15,6 +15,7 @@ from operator import mul
 
 LARGEST = 48  # of the sixteenths that are drawn
 UNOWNED = 3  # blocks that nobody has, usually
+SPARE = 2  # entries of a table beyond the longest request, usually
 BEYOND = (1_000_003, -1_000_003)  # what stands in a table beyond the length, where it is no block
 
 
@@ -24,7 +25,8 @@ class Decode:
 
     group: query heads of a KV head. width: D. magnitude: all numbers are multiplied by it. wild:
     entries of the tables beyond a length are no blocks at all; otherwise they are blocks of others,
-    or nobody's. unowned: blocks that nobody has.
+    or nobody's. unowned: blocks that nobody has. spare: entries
+    that a table has more than the longest request has blocks.
     """
 
     lengths: tuple[int, ...]
@@ -39,6 +41,7 @@ class Decode:
     wild: bool = False
     seed: int = 0
     unowned: int = UNOWNED
+    spare: int = SPARE
 
     @property
     def heads(self) -> int:
@@ -52,11 +55,11 @@ class Decode:
 
     @cached_property
     def tables(self) -> tuple[tuple[int, ...], ...]:
-        """Blocks in no order, two entries more than the longest request has blocks."""
+        """Blocks in no order, and the spare entries."""
         chance = random.Random(self.seed)
         order = chance.sample(range(self.blocks), self.blocks)
         needs = [-(-length // self.block_size) for length in self.lengths]
-        wide, rows = max(needs, default=0) + 2, []
+        wide, rows = max(needs, default=0) + self.spare, []
         for need in needs:
             own, order = order[:need], order[need:]
             beyond = BEYOND if self.wild else range(self.blocks)
